@@ -142,6 +142,7 @@ def recorded(
     connection: Connection,
     new: Entry,
     function: Callable[Concatenate[Connection, P], T],
+    /,
     *args: P.args,
     **kw: P.kwargs,
 ) -> T:

@@ -3,6 +3,6 @@
 
 `app` routes requests to the page classes in the ``*_pages`` modules, and `layout` is shared by all of them.  `consent`
 runs the OAuth consent, `sessions` identifies visitors and checks forms, and `rendering` renders the templates.
-Handlers take an `HttpRequest` and return an `HttpResponse` (`http`); only `app`, `http` and `site` use Twisted's
-requests.
+Handlers take a `Visit` (`layout`), which has an `HttpRequest`, and return an `HttpResponse` (`http`); only `app`,
+`http` and `site` use Twisted's requests.
 """

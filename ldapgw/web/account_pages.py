@@ -42,9 +42,8 @@ from ldapgw.web.account_texts import (
 )
 from ldapgw.web.dependencies import WebDependencies, WebTenant
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES, PageError
-from ldapgw.web.http import Cookie, HttpRequest, HttpResponse, json_response, redirect
-from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
-from ldapgw.web.sessions import Visitor
+from ldapgw.web.http import Cookie, HttpResponse, json_response, redirect
+from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, get, post
 
 log = Logger()
 
@@ -78,47 +77,41 @@ class AccountPages:
             post("/<tenant>/signout", self.signout, RequiredRole.SIGNED_IN),
         )
 
-    async def overview(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
+    async def overview(self, anybody: TenantVisit) -> HttpResponse:
         """``/{tenant}/``: the state of account number ``account``, counted from 1; the welcome page if signed out.
 
         An administrator by link, who has no account, gets to the administration.
         """
-        visitor = await self._layout.current_visitor(request, tenant)
-        if visitor is None and request.is_live:
-            raise PageError(error_pages.PAGES.session_ended, tenant)
-        if visitor is None:
-            boxes = [CONSENT_CHECKBOXES[source] for source in tenant.sources]
-            return self._layout.page(request, "welcome.html", tenant=tenant, boxes=boxes)
-        if visitor.person.is_by_link:
-            return self._layout.redirect_to_tenant(tenant, path="admin")
-        account = _shown_account(request, visitor)
+        visit = await anybody.sign_in()
+        if visit is None and anybody.request.is_live:
+            raise PageError(error_pages.PAGES.session_ended, anybody.tenant)
+        if visit is None:
+            boxes = [CONSENT_CHECKBOXES[source] for source in anybody.tenant.sources]
+            return anybody.page("welcome.html", boxes=boxes)
+        if visit.visitor.person.is_by_link:
+            return visit.redirect(path="admin")
+        account = _shown_account(visit)
         values: dict[str, Any] = {}
         for section in self._layout.overview_sections:
-            values.update(await section(request, tenant, visitor))
-        return self._layout.page(
-            request,
+            values.update(await section(visit))
+        return visit.page(
             "overview.html",
-            tenant=tenant,
-            visitor=visitor,
             account=account,
-            view=await self._view(request, tenant, account),
+            view=await self._view(visit, account),
             **await sync_history_values(self._layout, account),
             **values,
         )
 
-    async def account(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def account(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/account``: sharing, sources, access and syncs of account number ``account``, counted from 1."""
-        account = _shown_account(request, visitor)
-        view = await self._view(request, tenant, account)
-        return self._layout.page(
-            request,
+        account = _shown_account(visit)
+        view = await self._view(visit, account)
+        return visit.page(
             "account.html",
-            tenant=tenant,
-            visitor=visitor,
             account=account,
             view=view,
-            details=await self._details(tenant, account, view),
-            replicas=await self._replicas(tenant),
+            details=await self._details(visit.tenant, account, view),
+            replicas=await self._replicas(visit.tenant),
             **await sync_history_values(self._layout, account),
         )
 
@@ -127,31 +120,31 @@ class AccountPages:
         found = await self._dependencies.store.read(phones.read_replicas, tenant.name)
         return [login for login in found if login.replica is not None and login.replica.private]
 
-    async def status(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
+    async def status(self, anybody: TenantVisit) -> HttpResponse:
         """``/{tenant}/status.json``: the visitor's accounts; all accounts of the tenant for an administrator."""
+        tenant = anybody.tenant
         try:
-            visitor = await self._layout.current_visitor(request, tenant)
-            if visitor is None and self._dependencies.database_fails_since() is not None:
+            visit = await anybody.sign_in()
+            if visit is None and self._dependencies.database_fails_since() is not None:
                 # A damaged database may have lost the session, and nobody could sign in now.
                 return self._unavailable()
-            if visitor is None:
+            if visit is None:
                 challenge = ("WWW-Authenticate", f'Cookie realm="{tenant.name}"')
                 return json_response({"error": "sign in first"}, 401, (challenge,))
-            shown_accounts = visitor.accounts
+            shown_accounts = visit.visitor.accounts
             ids = [account.id for account in shown_accounts]
             logins = await self._dependencies.store.read(phones.read_by_accounts, ids)
-            if visitor.administers(tenant):
+            if visit.is_by_admin:
                 logins = await self._dependencies.store.read(phones.read_by_tenant, tenant.name)
                 shown_accounts = self._layout.with_database_error(
                     await self._dependencies.store.read(accounts.read_all, tenant.name)
                 )
         except StoreError:
             return self._unavailable()
-        url = self._layout.public_url.tenant_url(tenant.name)
         now, expiry = self._layout.now(), self._dependencies.certificate_expiry()
         rejected = rejected_phones(map(self._dependencies.phones.latest, logins), now)
         objects = [
-            account_to_json(account, tenant.sources, url, now, expiry, rejected=rejected.get(account.id, ()))
+            account_to_json(account, tenant.sources, visit.url, now, expiry, rejected=rejected.get(account.id, ()))
             for account in shown_accounts
         ]
         return json_response({"tenant": tenant.name, "accounts": objects})
@@ -159,32 +152,27 @@ class AccountPages:
     def _unavailable(self) -> HttpResponse:
         return json_response({"error": _DATABASE_UNAVAILABLE, "stale": self._dependencies.is_stale()}, 503)
 
-    async def sync(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def sync(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/sync``: request a sync."""
-        account = _selected_account(request, tenant, visitor)
+        account = _selected_account(visit)
         # No sync can begin with a grant that Google no longer accepts.
         if account is None or not account.is_connected or account.revoked:
-            return self._redirect_to_account(tenant, visitor, account)
-        entry = self._layout.entry(request, tenant, visitor, Act.SYNC_REQUESTED, account.address)
-        await self._dependencies.store.run(
-            activity.recorded, entry, sync_state.request_sync, account.id, SyncRequest.INCREMENTAL
-        )
+            return self._redirect_to_account(visit, account)
+        entry = visit.entry(Act.SYNC_REQUESTED, account.address)
+        await visit.change(entry, sync_state.request_sync, account.id, SyncRequest.INCREMENTAL)
         await self._dependencies.changed()
         # No message: the page says what becomes of the sync, as long as that is true.
-        return self._redirect_to_account(tenant, visitor, account)
+        return self._redirect_to_account(visit, account)
 
-    async def ask_to_accept_shrink(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def ask_to_accept_shrink(self, visit: Visit) -> HttpResponse:
         """``GET /{tenant}/accept-shrink``: ask before a sync of account number ``account`` removes most contacts."""
-        account = visitor.account_by_number(request.query.get("account", "1"))
+        account = visit.visitor.account_by_number(visit.query.get("account", "1"))
         error = account.error if account is not None and account.is_connected else None
         if account is None or error is None or error.code != "suspicious_shrink":
-            return self._redirect_to_account(tenant, visitor, account)
-        number = visitor.number_of(account)
+            return self._redirect_to_account(visit, account)
+        number = visit.visitor.number_of(account)
         is_directory = error.facts.get("source") == Source.DIRECTORY
-        return self._layout.confirmation(
-            request,
-            tenant,
-            visitor,
+        return visit.confirmation(
             action="accept-shrink",
             title=Phrase(
                 gettext_noop("Remove %(lost)s of %(before)s entries of the company directory?")
@@ -207,51 +195,43 @@ class AccountPages:
             page_query=f"account={number}",
         )
 
-    async def accept_shrink(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def accept_shrink(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/accept-shrink``: let a sync remove the contacts that the page has named."""
-        account = _selected_account(request, tenant, visitor)
+        account = _selected_account(visit)
         if account is None or not account.is_connected or account.revoked:
-            return self._redirect_to_account(tenant, visitor, account)
-        if not await self._dependencies.store.run(
-            activity.recorded,
-            self._layout.entry(request, tenant, visitor, Act.SHRINK_ACCEPTED, account.address),
-            sync_state.accept_shrink,
-            account.id,
-            request.form.get("accept_shrink", ""),
-        ):
-            return self._redirect_to_account(tenant, visitor, account, "not-accepted")
+            return self._redirect_to_account(visit, account)
+        entry = visit.entry(Act.SHRINK_ACCEPTED, account.address)
+        if not await visit.change(entry, sync_state.accept_shrink, account.id, visit.form.get("accept_shrink", "")):
+            return self._redirect_to_account(visit, account, "not-accepted")
         await self._dependencies.changed()
-        return self._redirect_to_account(tenant, visitor, account)
+        return self._redirect_to_account(visit, account)
 
-    async def share(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def share(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/share``: set who sees the account's book, or the contacts with a ``label`` of it."""
-        value = request.form.get("sharing")
-        account = _selected_account(request, tenant, visitor)
-        options = sharing_options(tenant, account.sharing) if account is not None else ()
+        value = visit.form.get("sharing")
+        account = _selected_account(visit)
+        options = sharing_options(visit.tenant, account.sharing) if account is not None else ()
         chosen = next((option.value for option in options if option.value.value == value), None)
         if account is None or chosen is None:
-            raise PageError(error_pages.PAGES.bad_form, tenant)
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         # The form has no such field if the account had no labels.
-        label = request.form.get("label", account.shared_label)
+        label = visit.form.get("label", account.shared_label)
         if label:
             labels = await self._dependencies.store.read(contacts.read_labels, account.id)
             if label not in shareable_labels(labels.values(), account.shared_label):
-                raise PageError(error_pages.PAGES.bad_form, tenant)
-        entry = self._layout.entry(request, tenant, visitor, Act.SHARING_CHANGED, account.address, chosen.value)
-        await self._dependencies.store.run(activity.recorded, entry, accounts.set_sharing, account.id, chosen, label)
+                raise PageError(error_pages.PAGES.bad_form, visit.tenant)
+        entry = visit.entry(Act.SHARING_CHANGED, account.address, chosen.value)
+        await visit.change(entry, accounts.set_sharing, account.id, chosen, label)
         await self._dependencies.changed()
-        return self._redirect_to_account(tenant, visitor, account, "shared", "account")
+        return self._redirect_to_account(visit, account, "shared", "account")
 
-    async def ask_to_disconnect(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def ask_to_disconnect(self, visit: Visit) -> HttpResponse:
         """``GET /{tenant}/disconnect``: ask before account number ``account`` is disconnected."""
-        account = visitor.account_by_number(request.query.get("account", "1"))
+        account = visit.visitor.account_by_number(visit.query.get("account", "1"))
         if account is None or not account.is_connected:
-            return self._redirect_to_account(tenant, visitor, account)
-        number = visitor.number_of(account)
-        return self._layout.confirmation(
-            request,
-            tenant,
-            visitor,
+            return self._redirect_to_account(visit, account)
+        number = visit.visitor.number_of(account)
+        return visit.confirmation(
             action="disconnect",
             title=Phrase(gettext_noop("Disconnect %(account)s?"), {"account": account.address}),
             consequence=gettext_noop(
@@ -264,45 +244,43 @@ class AccountPages:
             page_query=f"account={number}",
         )
 
-    async def disconnect(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def disconnect(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/disconnect``: delete the contacts, and revoke the access at Google."""
-        account = _selected_account(request, tenant, visitor)
+        account = _selected_account(visit)
         if account is None or not account.is_connected:
-            return self._redirect_to_account(tenant, visitor, account)
-        revoked = await disconnect_account(
-            self._dependencies,
-            account.id,
-            self._layout.entry(request, tenant, visitor, Act.DISCONNECTED, account.address),
-        )
-        self._log("disconnect", request, visitor, account)
-        if account.sub != visitor.person.sub:
+            return self._redirect_to_account(visit, account)
+        entry = visit.entry(Act.DISCONNECTED, account.address)
+        revoked = await disconnect_account(self._dependencies, account.id, entry)
+        self._log("disconnect", visit, account)
+        if account.sub != visit.visitor.person.sub:
             await self._dependencies.store.run(accounts.remove_owner, account.id)
             account = None
-        return self._redirect_to_account(tenant, visitor, account, "disconnected" if revoked else "not-revoked")
+        return self._redirect_to_account(visit, account, "disconnected" if revoked else "not-revoked")
 
-    async def signout(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def signout(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/signout``: end the session, in the browser and on the server."""
-        await self._dependencies.store.run(sign_ins.sign_out, visitor.session)
-        self._log("sign-out", request, visitor, visitor.account)
+        await self._dependencies.store.run(sign_ins.sign_out, visit.visitor.session)
+        self._log("sign-out", visit, visit.visitor.account)
         headers = (
-            self._layout.cookies.clear(Cookie.SESSION, tenant=tenant.name),
+            self._layout.cookies.clear(Cookie.SESSION, tenant=visit.tenant.name),
             self._layout.flash_message_header("signed-out"),
         )
-        return redirect(self._layout.public_url.tenant_path(tenant.name), headers)
+        return redirect(visit.home, headers)
 
-    async def _view(self, request: HttpRequest, tenant: WebTenant, account: Account | None) -> AccountView:
+    async def _view(self, visit: Visit, account: Account | None) -> AccountView:
         if account is None:
-            return account_view(tenant, None, None)
-        translate, expiry = self._layout.renderer.translator(request.language), self._dependencies.certificate_expiry()
+            return account_view(visit.tenant, None, None)
+        translate = self._layout.renderer.translator(visit.request.language)
+        expiry = self._dependencies.certificate_expiry()
         # The page has a button to the console, for administrators; nobody else can open that address.
         explained = replace(account, error=account.error and replace(account.error, link=""))
         status = account_to_json(
-            explained, tenant.sources, _PAGE_NAME, self._layout.now(), expiry, translate, commands=False
+            explained, visit.tenant.sources, _PAGE_NAME, self._layout.now(), expiry, translate, commands=False
         )
         progress = None
         if account.is_connected:
             progress = await self._dependencies.store.read(sync_state.read_progress, account.id)
-        return account_view(tenant, account, status, progress)
+        return account_view(visit.tenant, account, status, progress)
 
     async def _details(self, tenant: WebTenant, account: Account | None, view: AccountView) -> AccountDetails | None:
         """Return what the account page shows of a connected account; None: it is not connected."""
@@ -319,21 +297,21 @@ class AccountPages:
         )
 
     def _redirect_to_account(
-        self, tenant: WebTenant, visitor: Visitor, account: Account | None, message: str = "", page: str = ""
+        self, visit: Visit, account: Account | None, message: str = "", page: str = ""
     ) -> HttpResponse:
         """Redirect to the overview of an account, or to another `page` of the account."""
-        number = visitor.number_of(account) if account in visitor.accounts else 1
-        return self._layout.redirect_to_tenant(tenant, message, f"{page}?account={number}" if number > 1 else page)
+        number = visit.visitor.number_of(account) if account in visit.visitor.accounts else 1
+        return visit.redirect(message, f"{page}?account={number}" if number > 1 else page)
 
-    def _log(self, act: str, request: HttpRequest, visitor: Visitor, account: Account | None) -> None:
+    def _log(self, act: str, visit: Visit, account: Account | None) -> None:
         log.info(
             "web: {act} of tenant {tenant} by user {sub}, from {address}",
             event="account_changed",
             act=act,
-            tenant=visitor.person.tenant,
+            tenant=visit.visitor.person.tenant,
             account=account.id if account is not None else None,
-            sub=visitor.person.sub,
-            address=request.address,
+            sub=visit.visitor.person.sub,
+            address=visit.request.address,
         )
 
 
@@ -396,19 +374,19 @@ async def _revoke(dependencies: WebDependencies, revocation_id: int, account_id:
     return True
 
 
-def _shown_account(request: HttpRequest, visitor: Visitor) -> Account | None:
+def _shown_account(visit: Visit) -> Account | None:
     """The account that an address names; the visitor's first one if the address names none."""
-    return visitor.account_by_number(request.query.get("account", "1")) or visitor.account_by_number("1")
+    return visit.visitor.account_by_number(visit.query.get("account", "1")) or visit.visitor.account_by_number("1")
 
 
-def _selected_account(request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Account | None:
+def _selected_account(visit: Visit) -> Account | None:
     """The account that a form names; the person's own account if the form names none.
 
     :raises PageError: when the named account is not on the visitor's page.
     """
-    if "account" not in request.form:
-        return visitor.account
-    account = visitor.account_by_sub(request.form["account"])
+    if "account" not in visit.form:
+        return visit.visitor.account
+    account = visit.visitor.account_by_sub(visit.form["account"])
     if account is None:
-        raise PageError(error_pages.PAGES.no_such_account, tenant)
+        raise PageError(error_pages.PAGES.no_such_account, visit.tenant)
     return account

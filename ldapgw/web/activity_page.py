@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 from ldapgw.store import activity
-from ldapgw.web.dependencies import WebTenant
-from ldapgw.web.http import HttpRequest, HttpResponse
-from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
+from ldapgw.web.http import HttpResponse
+from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.record_texts import act_words, actor_words
-from ldapgw.web.sessions import Visitor
 
 # No address is longer (RFC 5321 4.5.3.1).
 _MAX_PERSON = 254
@@ -29,27 +27,24 @@ class ActivityPage:
             post("/<tenant>/admin/activity", self.show, RequiredRole.ADMIN),
         )
 
-    async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def show(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/admin/activity``, filtered by ``act`` and ``person``, from the page ``page`` on.
 
         A person comes in a form, and stands in no address of a page.
         """
-        query = request.form or request.query
-        act, person = query.get("act", ""), request.form.get("person", "").strip()[:_MAX_PERSON]
+        query = visit.form or visit.query
+        act, person = query.get("act", ""), visit.form.get("person", "").strip()[:_MAX_PERSON]
         wanted = query.get("page", "1")
         number = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 9 else 1
         oldest_first = query.get("order") == "oldest"
         store = self._layout.dependencies.store
         log = await store.read(
-            activity.read_page, tenant.name, act=act, person=person, number=number, oldest_first=oldest_first
+            activity.read_page, visit.tenant.name, act=act, person=person, number=number, oldest_first=oldest_first
         )
-        acts = await store.read(activity.read_acts, tenant.name)
+        acts = await store.read(activity.read_acts, visit.tenant.name)
         near = range(max(log.number - _NEAR_PAGES, 1), min(log.number + _NEAR_PAGES, log.pages) + 1)
-        return self._layout.page(
-            request,
+        return visit.page(
             "admin_activity.html",
-            tenant=tenant,
-            visitor=visitor,
             log=log,
             acts=[(code, act_words(code)) for code in acts],
             act=act,
@@ -58,5 +53,5 @@ class ActivityPage:
             numbers=sorted({1, *near, log.pages}),
             act_words=act_words,
             actor_words=actor_words,
-            keep_days=round(tenant.activity_keep / 86400),
+            keep_days=round(visit.tenant.activity_keep / 86400),
         )

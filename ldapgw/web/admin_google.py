@@ -28,9 +28,8 @@ from ldapgw.store.tenants import EnteredClient
 from ldapgw.web import admin_texts, error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpRequest, HttpResponse
-from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
-from ldapgw.web.sessions import Visitor
+from ldapgw.web.http import HttpResponse
+from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 
 log = Logger()
 
@@ -86,53 +85,49 @@ class AdminGoogle:
             post("/<tenant>/admin/client/try", self.try_client, RequiredRole.ADMIN),
         )
 
-    async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def show(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/admin/google``: the client, and the guide."""
-        return await self._page(request, tenant, visitor)
+        return await self._page(visit)
 
-    async def enter(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def enter(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/client``: try and store an OAuth client, given as a file or as id and secret.
 
         A client with another id than the present one needs ``replace``, the consent to what that means.
         """
-        if tenant.name in self._dependencies.admin.tenants_with_configured_client:
-            raise PageError(error_pages.PAGES.bad_form, tenant)
+        if visit.tenant.name in self._dependencies.admin.tenants_with_configured_client:
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         try:
-            client, known_uris = _client_of(request.form)
-            _check_replacement(request.form, tenant.client, client)
-            registered = await self._verify_client(tenant, client)
+            client, known_uris = _client_of(visit.form)
+            _check_replacement(visit.form, visit.tenant.client, client)
+            registered = await self._verify_client(visit.tenant, client)
         except _InvalidClient as error:
             return await self._page(
-                request,
-                tenant,
-                visitor,
+                visit,
                 status=400,
                 client_error=error.message,
-                client_id=request.form.get("client_id", ""),
+                client_id=visit.form.get("client_id", ""),
             )
-        new = EnteredClient(tenant.name, client.client_id, client.client_secret, self._layout.now())
-        entry = self._layout.entry(request, tenant, visitor, Act.CLIENT_ENTERED, detail=client.client_id)
+        new = EnteredClient(visit.tenant.name, client.client_id, client.client_secret, self._layout.now())
+        entry = visit.entry(Act.CLIENT_ENTERED, detail=client.client_id)
         await self._dependencies.store.run(
-            activity.recorded, entry, _enter, self._dependencies.secret_box, new, tenant.client
+            activity.recorded, entry, _enter, self._dependencies.secret_box, new, visit.tenant.client
         )
         await self._dependencies.changed()
-        self._log("entered", request, visitor)
+        self._log("entered", visit)
         registered = registered and (not known_uris or self._layout.public_url.redirect_uri in known_uris)
-        return self._layout.redirect_to_tenant(
-            tenant, "client-entered" if registered else "client-unregistered", "admin/google"
-        )
+        return visit.redirect("client-entered" if registered else "client-unregistered", "admin/google")
 
-    async def try_client(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def try_client(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/client/try``: try the current client at Google."""
-        if tenant.client is None:
-            raise PageError(error_pages.PAGES.bad_form, tenant)
+        if visit.tenant.client is None:
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         try:
-            registered = await self._verify_client(tenant, tenant.client)
+            registered = await self._verify_client(visit.tenant, visit.tenant.client)
             message = "client-known" if registered else "client-known-unregistered"
         except _InvalidClient as error:
             message = "client-refused" if error.message == _TEXTS.rejected else "client-not-tried"
-        self._log("tried", request, visitor)
-        return self._layout.redirect_to_tenant(tenant, message, "admin/google")
+        self._log("tried", visit)
+        return visit.redirect(message, "admin/google")
 
     async def _verify_client(self, tenant: WebTenant, client: Client) -> bool:
         """Try a client at Google.
@@ -156,28 +151,18 @@ class AdminGoogle:
         return True
 
     async def _page(
-        self,
-        request: HttpRequest,
-        tenant: WebTenant,
-        visitor: Visitor,
-        *,
-        status: int = 200,
-        client_error: Translatable = "",
-        client_id: str = "",
+        self, visit: Visit, *, status: int = 200, client_error: Translatable = "", client_id: str = ""
     ) -> HttpResponse:
         """Render the page.
 
         :param client_error: why the entered client was not stored.
         :param client_id: the entered client id.
         """
-        facts = await self._dependencies.store.read(_facts, tenant.name)
-        works = tenant.client is not None and facts.has_synced and not facts.alarm
-        has_client = tenant.client is not None
-        return self._layout.page(
-            request,
+        facts = await self._dependencies.store.read(_facts, visit.tenant.name)
+        works = visit.tenant.client is not None and facts.has_synced and not facts.alarm
+        has_client = visit.tenant.client is not None
+        return visit.page(
             "admin_google.html",
-            tenant=tenant,
-            visitor=visitor,
             status=status,
             works=works,
             # What a step of the guide leaves behind; the branding cannot be seen from here.
@@ -191,22 +176,22 @@ class AdminGoogle:
                 7: has_client,
                 8: has_client,
             },
-            is_configured=tenant.name in self._dependencies.admin.tenants_with_configured_client,
+            is_configured=visit.tenant.name in self._dependencies.admin.tenants_with_configured_client,
             entered_at=facts.entered_at,
             public_url=self._layout.public_url,
-            scopes=[*_IDENTITY_SCOPES, *(SCOPE_OF[source] for source in tenant.sources)],
+            scopes=[*_IDENTITY_SCOPES, *(SCOPE_OF[source] for source in visit.tenant.sources)],
             client_error=client_error,
             client_id=client_id,
         )
 
-    def _log(self, act: str, request: HttpRequest, visitor: Visitor) -> None:
+    def _log(self, act: str, visit: Visit) -> None:
         log.info(
             "web: OAuth client of tenant {tenant} {act} by {who}, from {address}",
             event="client_changed",
-            tenant=visitor.person.tenant,
+            tenant=visit.visitor.person.tenant,
             act=act,
-            who=f"user {visitor.person.sub}" if visitor.person.sub else "link",
-            address=request.address,
+            who=f"user {visit.visitor.person.sub}" if visit.visitor.person.sub else "link",
+            address=visit.request.address,
         )
 
 

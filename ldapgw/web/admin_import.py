@@ -21,9 +21,8 @@ from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.dependencies import WebTenant
-from ldapgw.web.http import MAX_BODY_SIZE, HttpRequest, HttpResponse
-from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
-from ldapgw.web.sessions import Visitor
+from ldapgw.web.http import MAX_BODY_SIZE, HttpResponse
+from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 
 _NO_FILE = gettext_noop("Choose a CSV file first.")
 
@@ -45,43 +44,43 @@ class AdminImport:
             post("/<tenant>/admin/phones/import/add", self.add, RequiredRole.ADMIN, MAX_BODY_SIZE),
         )
 
-    async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def show(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/admin/phones/import``: the form for the file."""
-        return self._page(request, tenant, visitor)
+        return self._page(visit)
 
-    async def preview(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def preview(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/phones/import``: show the phones of ``file``, and store nothing."""
-        octets = request.files.get("file", b"")
+        octets = visit.request.files.get("file", b"")
         if not octets:
-            return self._page(request, tenant, visitor, error=_NO_FILE)
+            return self._page(visit, error=_NO_FILE)
         text = decode(octets)
         try:
-            lines = await self._check(tenant, text)
+            lines = await self._check(visit.tenant, text)
         except UnfitImportFile as error:
-            return self._page(request, tenant, visitor, error=error.reason)
-        return self._page(request, tenant, visitor, text=text, lines=lines)
+            return self._page(visit, error=error.reason)
+        return self._page(visit, text=text, lines=lines)
 
-    async def add(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def add(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/phones/import/add``: add the phones of ``text``, all or none."""
-        text = request.form.get("text", "")
+        text = visit.form.get("text", "")
         try:
-            lines = await self._check(tenant, text)
+            lines = await self._check(visit.tenant, text)
         except UnfitImportFile as error:
-            return self._page(request, tenant, visitor, error=error.reason)
+            return self._page(visit, error=error.reason)
         names = [line.name for line in lines]
         now, is_added = self._layout.now(), False
         if not any(line.error for line in lines):
             passwords, hashes = self._passwords.generate(names)
-            logins = [new_phone(line, tenant.name, hashes[line.name], now) for line in lines]
-            entry = self._layout.entry(request, tenant, visitor, Act.PHONES_IMPORTED, detail=str(len(logins)))
+            logins = [new_phone(line, visit.tenant.name, hashes[line.name], now) for line in lines]
+            entry = visit.entry(Act.PHONES_IMPORTED, detail=str(len(logins)))
             is_added = await self._dependencies.store.run(_add, logins, entry)
         if not is_added:
-            handed_out = await self._passwords.find_handed_out(tenant, visitor, names)
-            return handed_out or self._page(request, tenant, visitor, text=text, lines=await self._check(tenant, text))
+            handed_out = await self._passwords.find_handed_out(visit, names)
+            return handed_out or self._page(visit, text=text, lines=await self._check(visit.tenant, text))
         macs = {line.name: line.mac for line in lines if line.mac}
-        batch = self._passwords.keep(visitor, passwords, now, macs)
+        batch = self._passwords.keep(visit.visitor, passwords, now, macs)
         await self._dependencies.changed()
-        return self._passwords.redirect(tenant, batch)
+        return self._passwords.redirect(visit, batch)
 
     async def _check(self, tenant: WebTenant, text: str) -> tuple[ImportLine, ...]:
         """The phones of a file, checked against the accounts and phones that there are.
@@ -93,20 +92,15 @@ class AdminImport:
 
     def _page(
         self,
-        request: HttpRequest,
-        tenant: WebTenant,
-        visitor: Visitor,
+        visit: Visit,
         *,
         text: str = "",
         lines: Sequence[ImportLine] = (),
         error: Translatable = "",
     ) -> HttpResponse:
         errors = sum(bool(line.error) for line in lines)
-        return self._layout.page(
-            request,
+        return visit.page(
             "admin_import.html",
-            tenant=tenant,
-            visitor=visitor,
             status=400 if error or errors else 200,
             text=text,
             # What has to be fixed stands first.

@@ -26,11 +26,10 @@ from ldapgw.web.admin_people import read_people
 from ldapgw.web.admin_tables import TableQuery
 from ldapgw.web.admin_texts import Alert
 from ldapgw.web.dependencies import WebTenant
-from ldapgw.web.http import HttpRequest, HttpResponse
-from ldapgw.web.layout import Layout, RequiredRole, Route, get
+from ldapgw.web.http import HttpResponse
+from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
 from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
 from ldapgw.web.phone_pages import PhonePages
-from ldapgw.web.sessions import Visitor
 
 # An open page notices changes of so many accounts and phones.
 _WATCHED = 50
@@ -85,18 +84,18 @@ class AdminOverview:
         """The routes of this page."""
         return (get("/<tenant>/admin", self.show, RequiredRole.ADMIN),)
 
-    async def topics(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
+    async def topics(self, visit: Visit) -> Iterable[str]:
         """The topics of an open page: the first accounts and phones."""
-        if "admin" not in request.query or not visitor.administers(tenant):
+        if "admin" not in visit.query or not visit.is_by_admin:
             return ()
-        subs, logins = await self._dependencies.store.read(_watched, tenant.name)
-        people = (person_topic(tenant.name, sub) for sub in subs)
+        subs, logins = await self._dependencies.store.read(_watched, visit.tenant.name)
+        people = (person_topic(visit.tenant.name, sub) for sub in subs)
         return [GATEWAYS_TOPIC, *people, *map(self._phone_pages.topic, logins)]
 
-    async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def show(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/admin``: the page."""
         now = self._layout.now()
-        overview = await self._dependencies.store.read(_overview, tenant, now)
+        overview = await self._dependencies.store.read(_overview, visit.tenant, now)
         certificate = admin_texts.certificate_status(
             self._dependencies.admin.certificate_expiry(), self._dependencies.certificate_expiry(), now
         )
@@ -104,16 +103,13 @@ class AdminOverview:
         connected = [account for account in overview.accounts if account.is_connected]
         conditions = Counter(phone_condition(login, now) for login in overview.phones)
         refused, wrong = conditions[PhoneCondition.REFUSED], conditions[PhoneCondition.PROBLEMS]
-        left_out = self._dependencies.admin.left_out(tenant.name)
+        left_out = self._dependencies.admin.left_out(visit.tenant.name)
         all_live = all(one.is_alive for one in overview.gateways)
-        return self._layout.page(
-            request,
+        return visit.page(
             "admin_overview.html",
-            tenant=tenant,
-            visitor=visitor,
             alerts=alerts,
             problems=len(alerts) + sum(map(bool, (overview.needing_action, refused, wrong, left_out, not all_live))),
-            checklist=self._checklist(tenant, overview, now),
+            checklist=self._checklist(visit.tenant, overview, now),
             connected=len(connected),
             people=len(overview.accounts),
             working=conditions[PhoneCondition.WORKING],
@@ -129,11 +125,11 @@ class AdminOverview:
             reminded=overview.reminded,
             certificate=certificate,
             left_out=left_out,
-            unknown_logins=self._dependencies.admin.unknown_logins(tenant.name),
-            refused_elsewhere=self._dependencies.admin.refused_elsewhere(tenant.name),
+            unknown_logins=self._dependencies.admin.unknown_logins(visit.tenant.name),
+            refused_elsewhere=self._dependencies.admin.refused_elsewhere(visit.tenant.name),
             phone_name=phone_name,
-            calls=self._calls(tenant, len(connected)),
-            url=self._layout.public_url.tenant_url(tenant.name),
+            calls=self._calls(visit.tenant, len(connected)),
+            url=visit.url,
         )
 
     def _alerts(self, overview: _Overview, certificate: admin_texts.CertificateStatus) -> Iterable[Alert]:

@@ -22,8 +22,8 @@ from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpRequest, HttpResponse
-from ldapgw.web.layout import Layout, RequiredRole, Route, get
+from ldapgw.web.http import HttpResponse
+from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from ldapgw.web.phone_pages import PhonePages, attachment
 from ldapgw.web.sessions import Visitor
@@ -96,11 +96,11 @@ class AdminPasswords:
             self._phone_pages.one_time.macs.add(visitor.session, name, mac, self._layout.now())
         return batch_key(made_at)
 
-    def redirect(self, tenant: WebTenant, batch: str) -> HttpResponse:
+    def redirect(self, visit: Visit, batch: str) -> HttpResponse:
         """Redirect to the page that hands passwords out, where the download begins by itself."""
-        return self._layout.redirect_to_tenant(tenant, "passwords-made", _path(batch))
+        return visit.redirect("passwords-made", _path(batch))
 
-    async def find_handed_out(self, tenant: WebTenant, visitor: Visitor, names: Collection[str]) -> HttpResponse | None:
+    async def find_handed_out(self, visit: Visit, names: Collection[str]) -> HttpResponse | None:
         """The redirect to the page for phones that all got their passwords at once, in this session.
 
         A form that is sent twice leads there again.
@@ -108,60 +108,55 @@ class AdminPasswords:
         :returns: None if there is no such page for these phones.
         """
         logins = await self._dependencies.store.read(phones.read_by_names, names)
-        batches = {batch_key(login.password_made_at) for login in logins if login.tenant == tenant.name}
-        known = [login for login in logins if self._phone_pages.new_password(visitor, login)]
+        batches = {batch_key(login.password_made_at) for login in logins if login.tenant == visit.tenant.name}
+        known = [login for login in logins if self._phone_pages.new_password(visit.visitor, login)]
         if len(batches) != 1 or len(known) != len({*names}):
             return None
-        return self._layout.redirect_to_tenant(tenant, path=_path(*batches))
+        return visit.redirect(path=_path(*batches))
 
-    async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, batch: str) -> HttpResponse:
+    async def show(self, visit: Visit, batch: str) -> HttpResponse:
         """``/{tenant}/admin/phones/passwords/{batch}``: what was done, the download, and what is next."""
-        logins, handed_out = await self._read(tenant, visitor, batch)
-        site = self._site(tenant)
+        logins, handed_out = await self._read(visit, batch)
+        site = self._site(visit.tenant)
         files = sum(bool(print_sheet(phone, site).sheet.text) for phone in handed_out)
-        return self._layout.page(
-            request,
+        return visit.page(
             "admin_passwords.html",
-            tenant=tenant,
-            visitor=visitor,
             batch=batch,
             count=len(logins),
             are_new=all(login.password_at is None for login in logins),
             handed_out=len(handed_out),
-            are_shown_elsewhere=any(self._phone_pages.is_shown_elsewhere(visitor, login) for login in logins),
+            are_shown_elsewhere=any(self._phone_pages.is_shown_elsewhere(visit.visitor, login) for login in logins),
             files=files,
             sheets_file=SHEETS_FILE,
             until=logins[0].password_made_at + PASSWORD_SECONDS,
         )
 
-    async def download(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, batch: str) -> HttpResponse:
+    async def download(self, visit: Visit, batch: str) -> HttpResponse:
         """``/{tenant}/admin/phones/passwords/{batch}/zip``: the phones' settings with their passwords."""
-        logins, handed_out = await self._read(tenant, visitor, batch)
+        logins, handed_out = await self._read(visit, batch)
         if not handed_out:
-            return self._layout.redirect_to_tenant(tenant, path=_path(batch))
-        render = partial(self._layout.renderer.print_sheets, request.language, tenant.heading)
+            return visit.redirect(path=_path(batch))
+        render = partial(self._layout.renderer.print_sheets, visit.request.language, visit.tenant.heading)
         run_off_thread = self._dependencies.book_clients.run_off_thread
-        octets = await run_off_thread(make_zip, handed_out, self._site(tenant), render)
+        octets = await run_off_thread(make_zip, handed_out, self._site(visit.tenant), render)
         made_at = datetime.fromtimestamp(logins[0].password_made_at, UTC).astimezone()
-        name = f"{tenant.name}-phones-{made_at:%Y-%m-%d-%H%M}.zip"
+        name = f"{visit.tenant.name}-phones-{made_at:%Y-%m-%d-%H%M}.zip"
         return HttpResponse(200, octets, "application/zip", attachment(name))
 
-    async def _read(
-        self, tenant: WebTenant, visitor: Visitor, batch: str
-    ) -> tuple[Sequence[PhoneLogin], Sequence[NewPhone]]:
+    async def _read(self, visit: Visit, batch: str) -> tuple[Sequence[PhoneLogin], Sequence[NewPhone]]:
         """The phones that got their passwords at once, and those whose passwords this session may still see.
 
         :raises PageError: no phone has got its password then.
         """
-        read = await self._dependencies.store.read(_read_phones, tenant.name)
+        read = await self._dependencies.store.read(_read_phones, visit.tenant.name)
         found = [(login, owner) for login, owner in read if batch_key(login.password_made_at) == batch]
         if not found:
-            raise PageError(error_pages.PAGES.not_found, tenant)
+            raise PageError(error_pages.PAGES.not_found, visit.tenant)
         now, macs = self._layout.now(), self._phone_pages.one_time.macs
         handed_out = [
-            NewPhone(login, password, owner, macs.get(visitor.session, login.name, now))
+            NewPhone(login, password, owner, macs.get(visit.visitor.session, login.name, now))
             for login, owner in found
-            if (password := self._phone_pages.new_password(visitor, login))
+            if (password := self._phone_pages.new_password(visit.visitor, login))
         ]
         return [login for login, _ in found], handed_out
 

@@ -31,11 +31,10 @@ from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.admin_tables import FINGERPRINT_FIELD, Table, TableQuery, fingerprint, select_rows, selected_rows
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpRequest, HttpResponse
-from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
+from ldapgw.web.http import HttpResponse
+from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.live import person_topic
 from ldapgw.web.phone_pages import PhonePages
-from ldapgw.web.sessions import Visitor
 
 log = Logger()
 
@@ -114,13 +113,13 @@ class AdminPeople:
         self._passwords = passwords
         layout.topic_providers.append(self.topics)
 
-    async def topics(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
+    async def topics(self, visit: Visit) -> Iterable[str]:
         """The topics of an open table: the people in its rows."""
-        if request.query.get("table") != "people" or not visitor.administers(tenant):
+        if visit.query.get("table") != "people" or not visit.is_by_admin:
             return ()
-        query = TableQuery.of(request.query, {}, _COLUMNS, _FILTERS)
-        table = await self._dependencies.store.read(read_people, tenant, self._layout.now(), query)
-        return [person_topic(tenant.name, row.account.sub) for row in table.rows]
+        query = TableQuery.of(visit.query, {}, _COLUMNS, _FILTERS)
+        table = await self._dependencies.store.read(read_people, visit.tenant, self._layout.now(), query)
+        return [person_topic(visit.tenant.name, row.account.sub) for row in table.rows]
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of these pages."""
@@ -132,106 +131,84 @@ class AdminPeople:
             get("/<tenant>/admin/people/<account_id>", self.person, RequiredRole.ADMIN),
         )
 
-    async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def show(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/admin/people``: the table."""
-        query = TableQuery.of(request.query, request.form, _COLUMNS, _FILTERS)
-        table = await self._dependencies.store.read(read_people, tenant, self._layout.now(), query)
-        return self._layout.page(
-            request,
+        query = TableQuery.of(visit.query, visit.form, _COLUMNS, _FILTERS)
+        table = await self._dependencies.store.read(read_people, visit.tenant, self._layout.now(), query)
+        return visit.page(
             "admin_people.html",
-            tenant=tenant,
-            visitor=visitor,
             table=table,
-            is_live=not request.form,  # the address of what a form found gives another table
+            is_live=not visit.form,  # the address of what a form found gives another table
             filters=tuple(_TEXTS.filters.items()),
-            url=self._layout.public_url.tenant_url(tenant.name),
+            url=visit.url,
         )
 
-    async def person(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, account_id: str) -> HttpResponse:
+    async def person(self, visit: Visit, account_id: str) -> HttpResponse:
         """``/{tenant}/admin/people/{id}``: a person's account and phones."""
         is_id = account_id.isascii() and account_id.isdecimal() and len(account_id) < _ID_DIGITS
-        found = await self._dependencies.store.read(_read_person, tenant.name, int(account_id)) if is_id else None
+        found = await self._dependencies.store.read(_read_person, visit.tenant.name, int(account_id)) if is_id else None
         if found is None:
-            raise PageError(error_pages.PAGES.not_found, tenant)
+            raise PageError(error_pages.PAGES.not_found, visit.tenant)
         (account,), logins, sync_states = self._layout.with_database_error(found[:1]), *found[1:]
-        now, url = self._layout.now(), self._layout.public_url.tenant_url(tenant.name)
-        translate = self._layout.renderer.translator(request.language)
-        status = account_to_json(account, tenant.sources, url, now, None, translate, commands=False)
-        return self._layout.page(
-            request,
+        now, url = self._layout.now(), visit.url
+        translate = self._layout.renderer.translator(visit.request.language)
+        status = account_to_json(account, visit.tenant.sources, url, now, None, translate, commands=False)
+        return visit.page(
             "admin_person.html",
-            tenant=tenant,
-            visitor=visitor,
             account=account,
             details=status,
             source_rows=source_rows(status, sync_states),
-            row=_row(account, tenant, now, len(logins)),
+            row=_row(account, visit.tenant, now, len(logins)),
             phones=[(login, self._phone_pages.state(login)) for login in logins],
             **await sync_history_values(self._layout, account),
         )
 
-    async def act(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def act(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/people/act``: do ``act`` to the selected people, asked and ``confirmed`` if needed."""
-        act = request.form.get("act", "")
+        act = visit.form.get("act", "")
         ids = [
-            int(key)
-            for key in selected_rows(request.form)
-            if key.isascii() and key.isdecimal() and len(key) < _ID_DIGITS
+            int(key) for key in selected_rows(visit.form) if key.isascii() and key.isdecimal() and len(key) < _ID_DIGITS
         ]
-        people = await self._dependencies.store.read(_read_selected, tenant.name, ids)
+        people = await self._dependencies.store.read(_read_selected, visit.tenant.name, ids)
         if not people:
-            return self._layout.redirect_to_tenant(tenant, "nothing-selected", _PAGE)
+            return visit.redirect("nothing-selected", _PAGE)
         if act == "sync":
-            return await self._sync(request, tenant, visitor, people)
+            return await self._sync(visit, people)
         if act == "remind":
-            return self._reminder(request, tenant, visitor, people)
+            return self._reminder(visit, people)
         if act not in _TEXTS.questions:
-            raise PageError(error_pages.PAGES.bad_form, tenant)
-        if not request.form.get("confirmed"):
-            return self._ask(request, tenant, visitor, act, people)
-        if request.form.get(FINGERPRINT_FIELD) != _fingerprint(act, tenant, people):
-            return self._layout.redirect_to_tenant(tenant, "not-accepted", _PAGE)
-        return await {"share": self._share, "disconnect": self._disconnect, "remove": self._remove}[act](
-            request, tenant, visitor, people
-        )
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
+        if not visit.form.get("confirmed"):
+            return self._ask(visit, act, people)
+        if visit.form.get(FINGERPRINT_FIELD) != _fingerprint(act, visit.tenant, people):
+            return visit.redirect("not-accepted", _PAGE)
+        return await {"share": self._share, "disconnect": self._disconnect, "remove": self._remove}[act](visit, people)
 
-    async def _sync(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, people: Sequence[Account]
-    ) -> HttpResponse:
+    async def _sync(self, visit: Visit, people: Sequence[Account]) -> HttpResponse:
         # No sync can begin with a grant that Google no longer accepts.
         able = [account for account in people if account.is_connected and not account.revoked]
-        entries = self._entries(request, tenant, visitor, Act.SYNC_REQUESTED, able)
+        entries = self._entries(visit, Act.SYNC_REQUESTED, able)
         await self._dependencies.store.run(_request_syncs, able, entries)
         await self._dependencies.changed()
-        return self._layout.redirect_to_tenant(tenant, "asked" if able else "none-connected", _PAGE)
+        return visit.redirect("asked" if able else "none-connected", _PAGE)
 
-    def _reminder(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, people: Sequence[Account]
-    ) -> HttpResponse:
-        return self._layout.page(
-            request,
+    def _reminder(self, visit: Visit, people: Sequence[Account]) -> HttpResponse:
+        return visit.page(
             "admin_remind.html",
-            tenant=tenant,
-            visitor=visitor,
             people=people,
-            url=self._layout.public_url.tenant_url(tenant.name),
+            url=visit.url,
         )
 
-    def _ask(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, act: str, people: Sequence[Account]
-    ) -> HttpResponse:
-        return self._layout.page(
-            request,
+    def _ask(self, visit: Visit, act: str, people: Sequence[Account]) -> HttpResponse:
+        return visit.page(
             "admin_act.html",
-            tenant=tenant,
-            visitor=visitor,
             back=_PAGE,
             act=act,
             question=_TEXTS.questions[act],
-            fingerprint=_fingerprint(act, tenant, people),
+            fingerprint=_fingerprint(act, visit.tenant, people),
             selected=[(str(account.id), account.address) for account in people],
-            shared=[self._shared(tenant, account) for account in people] if act == "share" else (),
-            sharings=[(option.value.value, option.title) for option in sharing_options(tenant)],
+            shared=[self._shared(visit.tenant, account) for account in people] if act == "share" else (),
+            sharings=[(option.value.value, option.title) for option in sharing_options(visit.tenant)],
         )
 
     def _shared(self, tenant: WebTenant, account: Account) -> SharedContacts:
@@ -239,56 +216,43 @@ class AdminPeople:
         count = self._dependencies.contacts.shared_count(tenant.name, account.sub, label)
         return SharedContacts(account.address, sharing_title(account.sharing, account.shared_label), label, count)
 
-    async def _share(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, people: Sequence[Account]
-    ) -> HttpResponse:
-        values = {option.value.value: option.value for option in sharing_options(tenant)}
-        sharing = values.get(request.form.get("sharing", ""))
+    async def _share(self, visit: Visit, people: Sequence[Account]) -> HttpResponse:
+        values = {option.value.value: option.value for option in sharing_options(visit.tenant)}
+        sharing = values.get(visit.form.get("sharing", ""))
         if sharing is None:
-            raise PageError(error_pages.PAGES.bad_form, tenant)
-        entries = self._entries(request, tenant, visitor, Act.SHARING_CHANGED, people, sharing.value)
-        labels = [account.label_to_share(tenant.shared_label) for account in people]
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
+        entries = self._entries(visit, Act.SHARING_CHANGED, people, sharing.value)
+        labels = [account.label_to_share(visit.tenant.shared_label) for account in people]
         await self._dependencies.store.run(_share, people, sharing, labels, entries)
         await self._dependencies.changed()
-        return self._layout.redirect_to_tenant(tenant, "shared", _PAGE)
+        return visit.redirect("shared", _PAGE)
 
-    async def _disconnect(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, people: Sequence[Account]
-    ) -> HttpResponse:
+    async def _disconnect(self, visit: Visit, people: Sequence[Account]) -> HttpResponse:
         connected = [account for account in people if account.is_connected]
-        outcomes = await self._end_all(request, tenant, visitor, connected, Act.DISCONNECTED)
-        return self._ended(request, tenant, visitor, "people-disconnected", connected, outcomes)
+        outcomes = await self._end_all(visit, connected, Act.DISCONNECTED)
+        return self._ended(visit, "people-disconnected", connected, outcomes)
 
-    async def _remove(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, people: Sequence[Account]
-    ) -> HttpResponse:
-        with_phones = bool(request.form.get("with_phones"))
+    async def _remove(self, visit: Visit, people: Sequence[Account]) -> HttpResponse:
+        with_phones = bool(visit.form.get("with_phones"))
         ids = [] if with_phones else [account.id for account in people]
         kept = await self._dependencies.store.read(phones.read_by_accounts, ids)
-        outcomes = await self._end_all(request, tenant, visitor, people, Act.ACCOUNT_REMOVED, with_phones=with_phones)
+        outcomes = await self._end_all(visit, people, Act.ACCOUNT_REMOVED, with_phones=with_phones)
         batch = ""
-        if kept and request.form.get("new_passwords"):
-            entries = [self._layout.entry(request, tenant, visitor, Act.PHONE_PASSWORD, login.name) for login in kept]
-            batch = await self._passwords.give(visitor, kept, entries)
+        if kept and visit.form.get("new_passwords"):
+            entries = [visit.entry(Act.PHONE_PASSWORD, login.name) for login in kept]
+            batch = await self._passwords.give(visit.visitor, kept, entries)
             await self._dependencies.changed()
-        return self._ended(request, tenant, visitor, "people-removed", people, outcomes, batch)
+        return self._ended(visit, "people-removed", people, outcomes, batch)
 
     async def _end_all(
-        self,
-        request: HttpRequest,
-        tenant: WebTenant,
-        visitor: Visitor,
-        people: Sequence[Account],
-        act: Act,
-        *,
-        with_phones: bool = False,
+        self, visit: Visit, people: Sequence[Account], act: Act, *, with_phones: bool = False
     ) -> Sequence[str]:
         """End accounts, `MAX_REVOCATIONS` at a time; returns a key of ``outcomes`` for each account."""
         turns = DeferredSemaphore(MAX_REVOCATIONS)
 
         async def end(account: Account) -> str:
             try:
-                revoked = await self._end(request, tenant, visitor, account, act, with_phones=with_phones)
+                revoked = await self._end(visit, account, act, with_phones=with_phones)
             except StoreError:  # the store logs it; the other accounts are ended all the same
                 return "failed"
             return "revoked" if revoked else "not_revoked"
@@ -300,14 +264,7 @@ class AdminPeople:
         return outcomes
 
     def _ended(
-        self,
-        request: HttpRequest,
-        tenant: WebTenant,
-        visitor: Visitor,
-        message: str,
-        people: Sequence[Account],
-        outcomes: Sequence[str],
-        batch: str = "",
+        self, visit: Visit, message: str, people: Sequence[Account], outcomes: Sequence[str], batch: str = ""
     ) -> HttpResponse:
         """Say how it ended: in a sentence if all went well, else for each account.
 
@@ -315,29 +272,20 @@ class AdminPeople:
         """
         if set(outcomes) <= {"revoked"}:
             if batch:
-                return self._passwords.redirect(tenant, batch)
-            return self._layout.redirect_to_tenant(tenant, message, _PAGE)
+                return self._passwords.redirect(visit, batch)
+            return visit.redirect(message, _PAGE)
         rows = [
             (account.address, outcome == "revoked", _TEXTS.outcomes[outcome])
             for account, outcome in zip(people, outcomes, strict=True)
         ]
-        return self._layout.page(request, "admin_ended.html", tenant=tenant, visitor=visitor, rows=rows, batch=batch)
+        return visit.page("admin_ended.html", rows=rows, batch=batch)
 
-    async def _end(
-        self,
-        request: HttpRequest,
-        tenant: WebTenant,
-        visitor: Visitor,
-        account: Account,
-        act: Act,
-        *,
-        with_phones: bool = False,
-    ) -> bool:
+    async def _end(self, visit: Visit, account: Account, act: Act, *, with_phones: bool = False) -> bool:
         """Disconnect an account, and remove it if the act says so.
 
         :returns: whether the grant is revoked at Google, as far as there was one.
         """
-        store, entry = self._dependencies.store, self._layout.entry(request, tenant, visitor, act, account.address)
+        store, entry = self._dependencies.store, visit.entry(act, account.address)
         revoked = True
         if account.is_connected:
             revoked = await disconnect_account(self._dependencies, account.id, entry)
@@ -353,20 +301,12 @@ class AdminPeople:
             account=account.id,
             tenant=account.tenant,
             act=act.value,
-            address=request.address,
+            address=visit.request.address,
         )
         return revoked
 
-    def _entries(
-        self,
-        request: HttpRequest,
-        tenant: WebTenant,
-        visitor: Visitor,
-        act: Act,
-        people: Sequence[Account],
-        detail: str = "",
-    ) -> list[Entry]:
-        return [self._layout.entry(request, tenant, visitor, act, account.address, detail) for account in people]
+    def _entries(self, visit: Visit, act: Act, people: Sequence[Account], detail: str = "") -> list[Entry]:
+        return [visit.entry(act, account.address, detail) for account in people]
 
 
 def read_people(connection: Connection, tenant: WebTenant, now: float, query: TableQuery) -> Table[PersonRow]:

@@ -26,10 +26,9 @@ from ldapgw.web.admin_passwords import AdminPasswords, batch_key
 from ldapgw.web.admin_tables import FINGERPRINT_FIELD, Table, TableQuery, fingerprint, select_rows, selected_rows
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpRequest, HttpResponse
-from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
+from ldapgw.web.http import HttpResponse
+from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.phone_pages import PhonePages, form_placeholder
-from ldapgw.web.sessions import Visitor
 
 log = Logger()
 
@@ -99,12 +98,12 @@ class AdminPhones:
         self._passwords = passwords
         layout.topic_providers.append(self.topics)
 
-    async def topics(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
+    async def topics(self, visit: Visit) -> Iterable[str]:
         """The topics of an open table: the phones in its rows."""
-        if request.query.get("table") != "phones" or not visitor.administers(tenant):
+        if visit.query.get("table") != "phones" or not visit.is_by_admin:
             return ()
-        query = TableQuery.of(request.query, {}, _COLUMNS, _filters(request.query))
-        table = await self._dependencies.store.read(read_phones, tenant.name, self._layout.now(), query)
+        query = TableQuery.of(visit.query, {}, _COLUMNS, _filters(visit.query))
+        table = await self._dependencies.store.read(read_phones, visit.tenant.name, self._layout.now(), query)
         return [self._phone_pages.topic(row.login) for row in table.rows]
 
     def routes(self) -> tuple[Route, ...]:
@@ -118,31 +117,28 @@ class AdminPhones:
             post("/<tenant>/admin/phones/new", self.add, RequiredRole.ADMIN),
         )
 
-    async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def show(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/admin/phones``: the table."""
-        query = TableQuery.of(request.query, request.form, _COLUMNS, _filters(request.form or request.query))
-        table = await self._dependencies.store.read(read_phones, tenant.name, self._layout.now(), query)
-        return self._layout.page(
-            request,
+        query = TableQuery.of(visit.query, visit.form, _COLUMNS, _filters(visit.form or visit.query))
+        table = await self._dependencies.store.read(read_phones, visit.tenant.name, self._layout.now(), query)
+        return visit.page(
             "admin_phones.html",
-            tenant=tenant,
-            visitor=visitor,
             table=table,
-            is_live=not request.form,  # the address of what a form found gives another table
+            is_live=not visit.form,  # the address of what a form found gives another table
             states={row.login.name: self._phone_pages.state(row.login) for row in table.rows},
             filters=_filter_titles(query),
         )
 
-    async def new(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def new(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/admin/phones/new``: the form for a new phone, for the account ``account`` if it is given."""
-        return await self._form(request, tenant, visitor, {"owner": request.query.get("account", "")})
+        return await self._form(visit, {"owner": visit.query.get("account", "")})
 
-    async def add(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def add(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/phones/new``: add a phone; its page then shows the password."""
-        name, model = request.form.get("name", "").strip(), request.form.get("model", "")
-        placeholder = form_placeholder(request, tenant, "" if model == OTHER_MODEL else model)
-        owner = request.form.get("owner", "")
-        owner_id = await self._owner(tenant, owner) if owner else None
+        name, model = visit.form.get("name", "").strip(), visit.form.get("model", "")
+        placeholder = form_placeholder(visit, "" if model == OTHER_MODEL else model)
+        owner = visit.form.get("owner", "")
+        owner_id = await self._owner(visit.tenant, owner) if owner else None
         error: Translatable = ""
         if not phones.is_valid_name(name):
             error = _TEXTS.bad_name
@@ -153,7 +149,7 @@ class AdminPhones:
         password = generate_password(self._dependencies.random)
         login = PhoneLogin(
             name=name,
-            tenant=tenant.name,
+            tenant=visit.tenant.name,
             account_id=owner_id,
             numbers=_numbers_for(model),
             password=hash_password(password, self._dependencies.random),
@@ -161,29 +157,24 @@ class AdminPhones:
             model="" if model == OTHER_MODEL else model,
             placeholder=placeholder,
         )
-        entry = self._layout.entry(request, tenant, visitor, Act.PHONE_ADDED, name)
+        entry = visit.entry(Act.PHONE_ADDED, name)
         if not error and not await self._dependencies.store.run(activity.recorded, entry, phones.add, login):
             error = _TEXTS.taken
         if error:
             values = {"name": name, "model": model, "placeholder": placeholder, "owner": owner, "error": error}
-            return await self._form(request, tenant, visitor, values, status=400)
-        self._phone_pages.show_password(visitor, name, password)
+            return await self._form(visit, values, status=400)
+        self._phone_pages.show_password(visit.visitor, name, password)
         await self._dependencies.changed()
-        return self._layout.redirect_to_tenant(tenant, "phone-added", f"phones/{name}")
+        return visit.redirect("phone-added", f"phones/{name}")
 
-    async def _form(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, values: Mapping[str, Any], status: int = 200
-    ) -> HttpResponse:
-        return self._layout.page(
-            request,
+    async def _form(self, visit: Visit, values: Mapping[str, Any], status: int = 200) -> HttpResponse:
+        return visit.page(
             "admin_phone_new.html",
-            tenant=tenant,
-            visitor=visitor,
             status=status,
             form={"name": "", "model": "", "placeholder": "", "error": "", **values},
             models=MODELS,
             placeholders=PLACEHOLDERS,
-            owners=await self._dependencies.store.read(_owners, tenant.name),
+            owners=await self._dependencies.store.read(_owners, visit.tenant.name),
         )
 
     async def _owner(self, tenant: WebTenant, value: str) -> int | None:
@@ -196,38 +187,33 @@ class AdminPhones:
             raise PageError(error_pages.PAGES.bad_form, tenant)
         return None if value == NOBODY else int(value)
 
-    async def act(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def act(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/phones/act``: do ``act`` to the selected phones, once it is ``confirmed``."""
-        act, names = request.form.get("act", ""), selected_rows(request.form)
-        selected = await self._dependencies.store.read(_read_selected, tenant.name, self._layout.now(), names)
+        act, names = visit.form.get("act", ""), selected_rows(visit.form)
+        selected = await self._dependencies.store.read(_read_selected, visit.tenant.name, self._layout.now(), names)
         if not selected:
-            return self._layout.redirect_to_tenant(tenant, "nothing-selected", _PAGE)
+            return visit.redirect("nothing-selected", _PAGE)
         if act not in _TEXTS.questions:
-            raise PageError(error_pages.PAGES.bad_form, tenant)
-        if not request.form.get("confirmed"):
-            return await self._ask(request, tenant, visitor, act, selected)
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
+        if not visit.form.get("confirmed"):
+            return await self._ask(visit, act, selected)
         response: HttpResponse | None = None
-        if request.form.get(FINGERPRINT_FIELD) == _fingerprint(act, selected):
+        if visit.form.get(FINGERPRINT_FIELD) == _fingerprint(act, selected):
             acts: Mapping[str, Callable[..., Awaitable[HttpResponse | None]]] = {
                 "remove": self._remove,
                 "password": self._set_passwords,
                 "move": self._move,
                 "model": self._set_model,
             }
-            response = await acts[act](request, tenant, visitor, selected)
+            response = await acts[act](visit, selected)
         if response is None:
-            response = await self._passwords.find_handed_out(tenant, visitor, names)
+            response = await self._passwords.find_handed_out(visit, names)
         await self._dependencies.changed()
-        return response or self._layout.redirect_to_tenant(tenant, "not-accepted", _PAGE)
+        return response or visit.redirect("not-accepted", _PAGE)
 
-    async def _ask(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, act: str, selected: Sequence[PhoneRow]
-    ) -> HttpResponse:
-        return self._layout.page(
-            request,
+    async def _ask(self, visit: Visit, act: str, selected: Sequence[PhoneRow]) -> HttpResponse:
+        return visit.page(
             "admin_act.html",
-            tenant=tenant,
-            visitor=visitor,
             back=_PAGE,
             act=act,
             question=_TEXTS.questions[act],
@@ -237,76 +223,57 @@ class AdminPhones:
             ],
             models=MODELS,
             placeholders=PLACEHOLDERS,
-            owners=await self._dependencies.store.read(_owners, tenant.name) if act == "move" else (),
+            owners=await self._dependencies.store.read(_owners, visit.tenant.name) if act == "move" else (),
         )
 
-    async def _remove(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, selected: Sequence[PhoneRow]
-    ) -> HttpResponse:
-        entries = self._entries(request, tenant, visitor, Act.PHONE_REMOVED, selected)
+    async def _remove(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse:
+        entries = self._entries(visit, Act.PHONE_REMOVED, selected)
         await self._dependencies.store.run(_for_each, entries, phones.remove)
         for row in selected:
             self._phone_pages.forget_password(row.login.name)
-        return self._layout.redirect_to_tenant(tenant, "phones-removed", _PAGE)
+        return visit.redirect("phones-removed", _PAGE)
 
-    async def _move(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, selected: Sequence[PhoneRow]
-    ) -> HttpResponse | None:
-        owner_id = await self._owner(tenant, request.form.get("owner", ""))
-        address = dict(await self._dependencies.store.read(_owners, tenant.name)).get(str(owner_id), "")
-        entries = self._entries(request, tenant, visitor, Act.PHONE_MOVED, selected, address)
+    async def _move(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse | None:
+        owner_id = await self._owner(visit.tenant, visit.form.get("owner", ""))
+        address = dict(await self._dependencies.store.read(_owners, visit.tenant.name)).get(str(owner_id), "")
+        entries = self._entries(visit, Act.PHONE_MOVED, selected, address)
 
         def move(connection: Connection) -> None:
             _for_each(connection, entries, phones.set_owner, owner_id)
 
-        if request.form.get("new_passwords"):
-            return await self._set_passwords(request, tenant, visitor, selected, move)
+        if visit.form.get("new_passwords"):
+            return await self._set_passwords(visit, selected, move)
         await self._dependencies.store.run(move)
-        return self._layout.redirect_to_tenant(tenant, "phones-moved", _PAGE)
+        return visit.redirect("phones-moved", _PAGE)
 
-    async def _set_model(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, selected: Sequence[PhoneRow]
-    ) -> HttpResponse:
-        model = request.form.get("model", "")
+    async def _set_model(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse:
+        model = visit.form.get("model", "")
         if model not in {OTHER_MODEL, *MODELS}:
-            raise PageError(error_pages.PAGES.bad_form, tenant)
-        entries = self._entries(request, tenant, visitor, Act.PHONE_MODEL, selected, model)
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
+        entries = self._entries(visit, Act.PHONE_MODEL, selected, model)
         stored = "" if model == OTHER_MODEL else model
-        placeholder = form_placeholder(request, tenant, stored)
+        placeholder = form_placeholder(visit, stored)
         await self._dependencies.store.run(_set_models, entries, stored, _numbers_for(model), placeholder)
-        return self._layout.redirect_to_tenant(tenant, "phones-model", _PAGE)
+        return visit.redirect("phones-model", _PAGE)
 
     async def _set_passwords(
-        self,
-        request: HttpRequest,
-        tenant: WebTenant,
-        visitor: Visitor,
-        selected: Sequence[PhoneRow],
-        move: Callable[[Connection], None] | None = None,
+        self, visit: Visit, selected: Sequence[PhoneRow], move: Callable[[Connection], None] | None = None
     ) -> HttpResponse | None:
         """Give phones new passwords, after `move` has given the phones to another owner."""
-        entries = self._entries(request, tenant, visitor, Act.PHONE_PASSWORD, selected)
-        batch = await self._passwords.give(visitor, [row.login for row in selected], entries, move)
-        return self._passwords.redirect(tenant, batch) if batch else None
+        entries = self._entries(visit, Act.PHONE_PASSWORD, selected)
+        batch = await self._passwords.give(visit.visitor, [row.login for row in selected], entries, move)
+        return self._passwords.redirect(visit, batch) if batch else None
 
-    def _entries(
-        self,
-        request: HttpRequest,
-        tenant: WebTenant,
-        visitor: Visitor,
-        act: Act,
-        selected: Sequence[PhoneRow],
-        detail: str = "",
-    ) -> list[Entry]:
+    def _entries(self, visit: Visit, act: Act, selected: Sequence[PhoneRow], detail: str = "") -> list[Entry]:
         log.info(
             "web: {act} for {count} phones of tenant {tenant} by the administration, from {address}",
             event="phones_administered",
             act=act.value,
             count=len(selected),
-            tenant=tenant.name,
-            address=request.address,
+            tenant=visit.tenant.name,
+            address=visit.request.address,
         )
-        return [self._layout.entry(request, tenant, visitor, act, row.login.name, detail) for row in selected]
+        return [visit.entry(act, row.login.name, detail) for row in selected]
 
 
 def _fingerprint(act: str, selected: Iterable[PhoneRow]) -> str:

@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ldapgw.directory.access import Viewer
 from ldapgw.errors import StoreError
+from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.account_pages import AccountPages
 from ldapgw.web.activity_page import ActivityPage
@@ -42,7 +43,7 @@ from ldapgw.web.http import (
     write_response,
 )
 from ldapgw.web.i18n import LANGUAGES
-from ldapgw.web.layout import Layout, RequiredRole, Route
+from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit
 from ldapgw.web.phone_forms import PhoneForms
 from ldapgw.web.phone_login import LoginRefused, log_in
 from ldapgw.web.phone_pages import PhonePages
@@ -181,7 +182,8 @@ class _App:
         tenant = path_values.get("tenant", "")
         try:
             _check_size(route, body_size)
-            response = await route.handler(request, *await self._authorize(route, request, path_values), **path_values)
+            arguments = await self._authorize(route, request, path_values)
+            response = await route.handler(*arguments, **path_values)
         except LoginRefused as refused:
             return refused.response
         except PageError as error:
@@ -216,22 +218,23 @@ class _App:
 
     async def _authorize(
         self, route: Route, request: HttpRequest, path_values: dict[str, str]
-    ) -> tuple[WebTenant | Visitor | Viewer, ...]:
-        """Check the role that the route requires; returns the tenant, and the visitor or the phone, for the handler.
+    ) -> tuple[HttpRequest | WebTenant | Viewer | TenantVisit | PhoneLogin, ...]:
+        """Check the role that the route requires; returns the arguments of the handler (`RequiredRole`).
 
-        :raises PageError: when the visitor lacks the role, or the form is forged.
+        :param path_values: the variables of the path; those that the handler does not get by name are taken out.
+        :raises PageError: when the visitor lacks the role or may not see the phone, or the form is forged.
         :raises LoginRefused: when a phone did not log in.
         """
         if route.required_role is RequiredRole.PUBLIC:
-            return ()
+            return (request,)
         tenant = self._layout.dependencies.tenants.get(path_values.pop("tenant"))
         if tenant is None:
             raise PageError(error_pages.PAGES.not_found)
         if route.required_role is RequiredRole.TENANT:
-            return (tenant,)
+            return (TenantVisit(self._layout, request, tenant),)
         if route.required_role is RequiredRole.PHONE:
             gateway, secret = self._layout.dependencies, path_values.get("secret")
-            return tenant, await log_in(request, tenant, secret, gateway.book_clients, gateway.clock)
+            return request, tenant, await log_in(request, tenant, secret, gateway.book_clients, gateway.clock)
         visitor = await self._layout.current_visitor(request, tenant)
         if visitor is None:
             if route.method == "POST":
@@ -253,7 +256,8 @@ class _App:
             raise PageError(error_pages.PAGES.persons_only, tenant)
         if route.required_role is RequiredRole.ADMIN and not visitor.administers(tenant):
             raise PageError(error_pages.PAGES.admins_only, tenant)
-        return tenant, visitor
+        visit = Visit(self._layout, request, tenant, visitor)
+        return (visit, await visit.find_phone(path_values.pop("name"))) if route.is_of_phone else (visit,)
 
     def _unrouted(self, request: IRequest, failure: Failure) -> bytes:
         """The page for an unknown path or a wrong method.

@@ -32,8 +32,8 @@ from ldapgw.store.phones import NumberMode
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpRequest, HttpResponse, RateLimiter, redirect
-from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
+from ldapgw.web.http import HttpResponse, RateLimiter, redirect
+from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, get, post
 from ldapgw.web.sessions import Visitor
 
 # No name and no number is longer.
@@ -137,28 +137,26 @@ class ContactPages:
             post("/<tenant>/search", self.search, person),
         )
 
-    async def list(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def list(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/contacts``: a ``page`` of what the phones of ``account`` find, of one ``letter`` or all."""
-        accounts = [account for account in visitor.accounts if account.is_connected]
-        chosen = visitor.account_by_number(request.query.get("account", ""))
+        accounts = [account for account in visit.visitor.accounts if account.is_connected]
+        chosen = visit.visitor.account_by_number(visit.query.get("account", ""))
         account = chosen if chosen in accounts else next(iter(accounts), None)
-        section = request.query.get("letter", "")
+        section = visit.query.get("letter", "")
         section = section if section in SECTIONS else ""
-        number = _page_number(request.query.get("page", ""))
+        number = _page_number(visit.query.get("page", ""))
         found = await self._browser.page(
-            tenant.name, [account.sub for account in accounts], account.sub if account else "", section, number
+            visit.tenant.name, [account.sub for account in accounts], account.sub if account else "", section, number
         )
-        address = _Address(self._layout.public_url.tenant_path(tenant.name), visitor, account, section)
+        address = _Address(visit.home, visit.visitor, account, section)
         if number > found.page_count:
             return redirect(address.page(found.page_count))
-        stored = await self._stored(tenant, found.contacts)
+        stored = await self._stored(visit.tenant, found.contacts)
         # Fifty contacts take several milliseconds, which phones should not wait for.
-        groups = await self._layout.dependencies.book_clients.run_off_thread(_groups, tenant, found.contacts, stored)
-        return self._layout.page(
-            request,
+        run_off_thread = self._layout.dependencies.book_clients.run_off_thread
+        groups = await run_off_thread(_groups, visit.tenant, found.contacts, stored)
+        return visit.page(
             "contacts.html",
-            tenant=tenant,
-            visitor=visitor,
             accounts=accounts,
             account=account,
             page_number=number,
@@ -170,37 +168,34 @@ class ContactPages:
             address=address,
         )
 
-    async def redirect_to_contacts(self, _request: HttpRequest, tenant: WebTenant) -> HttpResponse:
+    async def redirect_to_contacts(self, visit: TenantVisit) -> HttpResponse:
         """``/{tenant}/search``: the contacts, for a GET of the form's address."""
-        return self._layout.redirect_to_tenant(tenant, path="contacts")
+        return visit.redirect(path="contacts")
 
-    async def search(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def search(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/search``: the contacts that the visitor's phones find for ``sought``."""
-        if self._rate_limiter.take(visitor.token):
-            raise PageError(error_pages.PAGES.too_many, tenant, headers=(("Retry-After", "1"),))
-        query = request.form.get("sought", "")[:MAX_QUERY_LENGTH]
-        books = [account.sub for account in visitor.accounts if account.is_connected]
-        result = await self._layout.dependencies.finder.find(tenant.name, books, query)
-        return self._layout.page(request, "search.html", tenant=tenant, visitor=visitor, query=query, result=result)
+        if self._rate_limiter.take(visit.visitor.token):
+            raise PageError(error_pages.PAGES.too_many, visit.tenant, headers=(("Retry-After", "1"),))
+        query = visit.form.get("sought", "")[:MAX_QUERY_LENGTH]
+        books = [account.sub for account in visit.visitor.accounts if account.is_connected]
+        result = await self._layout.dependencies.finder.find(visit.tenant.name, books, query)
+        return visit.page("search.html", query=query, result=result)
 
-    async def contact(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, contact: str) -> HttpResponse:
+    async def contact(self, visit: Visit, contact: str) -> HttpResponse:
         """``/{tenant}/contacts/{contact}``: what phones show of a contact, and where the contact comes from."""
-        found = self._find(tenant, visitor, contact)
-        stored = (await self._stored(tenant, [found])).get(found.id)
-        owner = visitor.account_by_sub(found.book)
-        account_ids = [account.id for account in visitor.accounts]
+        found = self._find(visit, contact)
+        stored = (await self._stored(visit.tenant, [found])).get(found.id)
+        owner = visit.visitor.account_by_sub(found.book)
+        account_ids = [account.id for account in visit.visitor.accounts]
         own_phones = await self._store.read(phones.read_by_accounts, account_ids)
         per_number = [phone.name for phone in own_phones if phone.numbers is NumberMode.ENTRIES]
         context = found.context
         numbers, shown = _numbers(found, stored), _shown_numbers(stored, context)
         name = next(iter(texts_of(found.entry, "cn")), "")
-        return self._layout.page(
-            request,
+        return visit.page(
             "contact.html",
-            tenant=tenant,
-            visitor=visitor,
             contact=found,
-            row=_row(tenant, found, {found.id: stored} if stored else {}),
+            row=_row(visit.tenant, found, {found.id: stored} if stored else {}),
             numbers=numbers if owner is not None else [replace(number, note="") for number in numbers],
             mails=texts_of(found.entry, "mail"),
             title=next(iter(texts_of(found.entry, "title")), ""),
@@ -211,25 +206,25 @@ class ContactPages:
             left_out=list(_left_out(stored, context)) if owner is not None and stored else [],
             google=contact_page(found.entry.uid.decode(), owner.address) if owner is not None else "",
             is_directory=found.book == DIRECTORY,
-            address=_Address(self._layout.public_url.tenant_path(tenant.name), visitor, owner, found.section),
+            address=_Address(visit.home, visit.visitor, owner, found.section),
         )
 
-    async def photo(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, contact: str) -> HttpResponse:
+    async def photo(self, visit: Visit, contact: str) -> HttpResponse:
         """``/{tenant}/contacts/{contact}/photo``: a contact's photo, which the reader's browser may keep."""
-        jpeg = _photo(tenant, self._find(tenant, visitor, contact))
+        jpeg = _photo(visit.tenant, self._find(visit, contact))
         if not jpeg:
-            raise PageError(error_pages.PAGES.not_found, tenant)
+            raise PageError(error_pages.PAGES.not_found, visit.tenant)
         etag = f'"{hashlib.sha256(jpeg).hexdigest()[:20]}"'
         headers = (("Cache-Control", f"private, max-age={_PHOTO_SECONDS}"), ("Vary", "Cookie"), ("ETag", etag))
-        if request.if_none_match == etag:
+        if visit.request.if_none_match == etag:
             return HttpResponse(304, b"", headers=headers)
         return HttpResponse(200, jpeg, "image/jpeg", headers)
 
-    def _find(self, tenant: WebTenant, visitor: Visitor, contact: str) -> BrowsedContact:
-        books = [account.sub for account in visitor.accounts if account.is_connected]
-        found = self._browser.contact(tenant.name, books, contact)
+    def _find(self, visit: Visit, contact: str) -> BrowsedContact:
+        books = [account.sub for account in visit.visitor.accounts if account.is_connected]
+        found = self._browser.contact(visit.tenant.name, books, contact)
         if found is None:
-            raise PageError(error_pages.PAGES.not_found, tenant)
+            raise PageError(error_pages.PAGES.not_found, visit.tenant)
         return found
 
     async def _stored(self, tenant: WebTenant, found: Collection[BrowsedContact]) -> Mapping[str, Contact]:

@@ -17,12 +17,10 @@ from twisted.python.failure import Failure
 
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.web import error_pages
-from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpRequest, HttpResponse, WriteBody
-from ldapgw.web.layout import Layout, RequiredRole, Route, get
+from ldapgw.web.http import HttpResponse, WriteBody
+from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
 from ldapgw.web.live import person_topic
-from ldapgw.web.sessions import Visitor
 
 log = Logger()
 
@@ -52,24 +50,24 @@ class EventStreams:
         """The routes of the event streams."""
         return (get("/<tenant>/events", self.events, RequiredRole.SIGNED_IN),)
 
-    async def events(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def events(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/events``: an event whenever something on the visitor's pages has changed."""
         if sum(map(len, self._open.values())) >= MAX_STREAMS:
-            raise PageError(error_pages.PAGES.too_many, tenant, headers=(("Retry-After", "30"),))
-        topics = {person_topic(tenant.name, visitor.person.sub)}
+            raise PageError(error_pages.PAGES.too_many, visit.tenant, headers=(("Retry-After", "30"),))
+        topics = {person_topic(visit.tenant.name, visit.visitor.person.sub)}
         for topic_provider in self._layout.topic_providers:
-            topics |= set(await topic_provider(request, tenant, visitor))
+            topics |= set(await topic_provider(visit))
         # nginx would hold events back until they fill a buffer.
         headers = (("X-Accel-Buffering", "no"),)
-        return HttpResponse(200, b"", "text/event-stream", headers, partial(self._stream, visitor, tenant, topics))
+        return HttpResponse(200, b"", "text/event-stream", headers, partial(self._stream, visit, topics))
 
-    def _stream(self, visitor: Visitor, tenant: WebTenant, topics: set[str], write: WriteBody) -> Deferred[None]:
+    def _stream(self, visit: Visit, topics: set[str], write: WriteBody) -> Deferred[None]:
         """Write events until the browser disconnects, the session ends or `MAX_STREAM_SECONDS` have passed."""
         clock, seconds = self._layout.dependencies.clock, self._layout.dependencies.seconds
-        stream = _Stream(clock, seconds, write, partial(self._is_over, visitor, tenant))
+        stream = _Stream(clock, seconds, write, partial(self._is_over, visit))
         unsubscribe = self._layout.dependencies.notifier.subscribe(topics, stream.notify)
         # Who came by a link has no sub.
-        person = tenant.name, visitor.person.sub or visitor.token
+        person = visit.tenant.name, visit.visitor.person.sub or visit.visitor.token
         if len(self._open.get(person, ())) >= MAX_STREAMS_PER_PERSON:
             self._open[person][0].give_way()
         self._open.setdefault(person, []).append(stream)
@@ -82,9 +80,9 @@ class EventStreams:
 
         return stream.run().addBoth(end)
 
-    async def _is_over(self, visitor: Visitor, tenant: WebTenant) -> bool:
+    async def _is_over(self, visit: Visit) -> bool:
         """Return whether the session has ended."""
-        return await self._layout.session_visitor(visitor.session, tenant, seen=False) is None
+        return await self._layout.session_visitor(visit.visitor.session, visit.tenant, seen=False) is None
 
 
 class _Stream:

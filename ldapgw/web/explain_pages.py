@@ -19,13 +19,11 @@ from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import accounts
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages
-from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.explain_texts import PageContext, explanation_text
-from ldapgw.web.http import HttpRequest, HttpResponse, RateLimiter
-from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
-from ldapgw.web.phone_pages import find_phone, visible_phones
-from ldapgw.web.sessions import Visitor
+from ldapgw.web.http import HttpResponse, RateLimiter
+from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
+from ldapgw.web.phone_pages import visible_phones
 
 # An explanation runs dozens of searches: this many explanations at once, then one per interval.
 EXPLAIN_BURST = 10
@@ -60,80 +58,73 @@ class ExplainPages:
             post("/<tenant>/explain", self.explain, RequiredRole.SIGNED_IN),
         )
 
-    async def troubleshoot(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def troubleshoot(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/troubleshoot``: the empty form, and common problems with what to check."""
-        return await self._page(request, tenant, visitor, None, {}, template="troubleshoot.html")
+        return await self._page(visit, None, {}, template="troubleshoot.html")
 
-    async def form(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def form(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/explain``: the empty form; ``phone`` preselects a phone."""
-        name = request.query.get("phone", "")
-        phone = await find_phone(self._layout, tenant, visitor, name) if name else None
-        return await self._page(request, tenant, visitor, phone, {})
+        name = visit.query.get("phone", "")
+        phone = await visit.find_phone(name) if name else None
+        return await self._page(visit, phone, {})
 
-    async def explain(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def explain(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/explain``: explain the search of ``phone`` for ``asked`` below ``base``."""
-        phone = await self._asked_phone(request, tenant, visitor)
+        phone = await self._asked_phone(visit)
         if phone is None:
-            return await self._page(request, tenant, visitor, None, request.form)
-        is_busy = self._running[visitor.token] >= MAX_RUNNING
-        if is_busy or self._rate_limiter.take(visitor.token):
-            raise PageError(error_pages.PAGES.too_many, tenant, headers=(("Retry-After", "2"),))
-        query, base = (request.form.get(name, "").strip()[:MAX_QUERY_LENGTH] for name in ("asked", "base"))
+            return await self._page(visit, None, visit.form)
+        is_busy = self._running[visit.visitor.token] >= MAX_RUNNING
+        if is_busy or self._rate_limiter.take(visit.visitor.token):
+            raise PageError(error_pages.PAGES.too_many, visit.tenant, headers=(("Retry-After", "2"),))
+        query, base = (visit.form.get(name, "").strip()[:MAX_QUERY_LENGTH] for name in ("asked", "base"))
         if not query:
-            return await self._page(request, tenant, visitor, phone, {})
-        explain_request = await self._explain_request(tenant, visitor, query, base)
-        self._running[visitor.token] += 1
+            return await self._page(visit, phone, {})
+        explain_request = await self._explain_request(visit, query, base)
+        self._running[visit.visitor.token] += 1
         try:
             explanation = await self._layout.dependencies.explainer.explain(phone, explain_request)
         except (UserError, DirectoryError) as error:
             query_error = _NO_FILTER if isinstance(error, UserError) else _NO_BASE
-            return await self._page(request, tenant, visitor, phone, request.form, query_error)
+            return await self._page(visit, phone, visit.form, query_error)
         finally:
-            self._running -= Counter((visitor.token,))
+            self._running -= Counter((visit.visitor.token,))
         if explanation is None:
-            return await self._page(request, tenant, visitor, phone, request.form, _NOT_YET)
+            return await self._page(visit, phone, visit.form, _NOT_YET)
         noted = await self._layout.dependencies.store.read(
-            read_number_notes, tenant.name, explanation, visitor.accounts
+            read_number_notes, visit.tenant.name, explanation, visit.visitor.accounts
         )
-        context = PageContext(self._layout.public_url.tenant_path(tenant.name), phone, visitor.accounts)
-        return await self._page(
-            request, tenant, visitor, phone, request.form, explanation=explanation_text(noted, context)
-        )
+        context = PageContext(visit.home, phone, visit.visitor.accounts)
+        return await self._page(visit, phone, visit.form, explanation=explanation_text(noted, context))
 
-    async def _asked_phone(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> PhoneLogin | None:
+    async def _asked_phone(self, visit: Visit) -> PhoneLogin | None:
         """The phone that a form names; the visitor's first one if it names none; None: there is no phone."""
-        name = request.form.get("phone", "")
+        name = visit.form.get("phone", "")
         if name:
-            return await find_phone(self._layout, tenant, visitor, name)
-        known = await self._layout.dependencies.store.read(visible_phones, tenant, visitor)
+            return await visit.find_phone(name)
+        known = await self._layout.dependencies.store.read(visible_phones, visit)
         return known[0] if known else None
 
-    async def _explain_request(self, tenant: WebTenant, visitor: Visitor, query: str, base: str) -> ExplainRequest:
-        is_admin = visitor.administers(tenant)
-        known_accounts = visitor.accounts
+    async def _explain_request(self, visit: Visit, query: str, base: str) -> ExplainRequest:
+        is_admin = visit.is_by_admin
+        known_accounts = visit.visitor.accounts
         if is_admin:
-            known_accounts = await self._layout.dependencies.store.read(accounts.read_all, tenant.name)
-        own_books = frozenset(account.sub for account in visitor.accounts)
+            known_accounts = await self._layout.dependencies.store.read(accounts.read_all, visit.tenant.name)
+        own_books = frozenset(account.sub for account in visit.visitor.accounts)
         reader = ExplanationReader(hides_private_books=True, is_admin=is_admin, own_books=own_books)
         return ExplainRequest(query, base, reader, known_accounts, _OVERVIEW_NAME)
 
     async def _page(
         self,
-        request: HttpRequest,
-        tenant: WebTenant,
-        visitor: Visitor,
+        visit: Visit,
         phone: PhoneLogin | None,
         form: Mapping[str, str],
         query_error: Translatable = "",
         explanation: Any = None,
         template: str = "explain.html",
     ) -> HttpResponse:
-        phones = await self._layout.dependencies.store.read(visible_phones, tenant, visitor)
-        return self._layout.page(
-            request,
+        phones = await self._layout.dependencies.store.read(visible_phones, visit)
+        return visit.page(
             template,
-            tenant=tenant,
-            visitor=visitor,
             status=400 if query_error else 200,
             phones=phones,
             phone=phone,

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The layout shared by all pages: routes with their required roles, the current visitor, and flash messages."""
+"""The layout shared by all pages: routes with their required roles, visits, and flash messages.
+
+A handler takes a `Visit`, or a `TenantVisit` if nobody need be signed in.  A visit has the request, the tenant and the
+visitor, and makes the responses and the entries of the activity log.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,21 @@ import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
 
 from ldapgw.errors import StoreError
 from ldapgw.phrase import Texts, Translatable, read_texts
-from ldapgw.store import activity, sign_ins
+from ldapgw.store import activity, phones, sign_ins
 from ldapgw.store.account_status import with_database_error
 from ldapgw.store.accounts import Account
 from ldapgw.store.activity import Act, Actor, Entry
+from ldapgw.store.phones import PhoneLogin
+from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebDependencies, WebTenant
+from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import (
     MAX_FORM_SIZE,
     Cookie,
@@ -29,6 +39,9 @@ from ldapgw.web.http import (
 )
 from ldapgw.web.rendering import Renderer
 from ldapgw.web.sessions import Visitor, find_visitor
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class FlashMessage(Texts, frozen=True):
@@ -49,22 +62,27 @@ class _FlashTexts(Texts, frozen=True):
 
 FLASH_MESSAGES = read_texts("web/texts/flash", _FlashTexts).messages
 
-# Takes the `HttpRequest` and the arguments of the route's `RequiredRole`, then the variables of the path by name.
+# Takes the arguments of the route's `RequiredRole`, then the variables of the path by name.
 Handler = Callable[..., Awaitable[HttpResponse]]
+
+# The routes below this path are about one phone, which the visitor must be allowed to see.
+_PHONE_PATH = "/<tenant>/phones/<name>"
 
 
 class RequiredRole(Enum):
     """The role that a route requires; determines the arguments of the handler.
 
-    For SIGNED_IN, PERSON and ADMIN, the CSRF token of a form (POST) is checked before the handler is called.
+    For SIGNED_IN, PERSON and ADMIN, the CSRF token of a form (POST) is checked before the handler is called.  If the
+    route is about one phone (`Route.is_of_phone`), the handler gets the phone, which the visitor may see, in place of
+    the name in the path.
     """
 
     PUBLIC = auto()  # handler(request)
-    TENANT = auto()  # handler(request, tenant): anybody, at the path of an existing tenant
+    TENANT = auto()  # handler(TenantVisit): anybody, at the path of an existing tenant
     PHONE = auto()  # handler(request, tenant, viewer): a phone's login, or the path's <secret>
-    SIGNED_IN = auto()  # handler(request, tenant, visitor)
-    PERSON = auto()  # handler(request, tenant, visitor): not an administrator by link, who has no account
-    ADMIN = auto()  # handler(request, tenant, visitor)
+    SIGNED_IN = auto()  # handler(Visit)
+    PERSON = auto()  # handler(Visit): not an administrator by link, who has no account
+    ADMIN = auto()  # handler(Visit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +110,11 @@ class Route:
         return f"{self.method} {self.path}"
 
     @property
+    def is_of_phone(self) -> bool:
+        """True if the route is about one phone."""
+        return self.path.startswith(_PHONE_PATH)
+
+    @property
     def template(self) -> str:
         """The path with its variables in braces: ``/{tenant}/phones/{name}``."""
         return self.path.replace("<", "{").replace(">", "}")
@@ -110,12 +133,6 @@ def post(
 ) -> Route:
     """A POST route, for a form."""
     return Route("POST", path, handler, required_role, max_body_size=max_body_size, runs_to_end=True)
-
-
-# Returns template values for a section of the visitor's overview.
-OverviewSection = Callable[[HttpRequest, WebTenant, Visitor], Awaitable[Mapping[str, Any]]]
-# Returns topics (`ldapgw.web.live`) that the visitor's open pages subscribe to.
-TopicProvider = Callable[[HttpRequest, WebTenant, Visitor], Awaitable[Iterable[str]]]
 
 
 @dataclass(slots=True)
@@ -149,26 +166,6 @@ class Layout:
     def now(self) -> float:
         """Seconds since the epoch."""
         return self.dependencies.clock.seconds()
-
-    def entry(
-        self,
-        request: HttpRequest,
-        tenant: WebTenant,
-        visitor: Visitor | None,
-        act: Act,
-        subject: str = "",
-        detail: str = "",
-    ) -> Entry:
-        """An entry of the activity log for what a visitor does now.
-
-        :param visitor: None: somebody who opens the administration with a link.
-        :param subject: address of an account, or name of a phone; empty: the tenant.
-        :param detail: the new value, where the act has one.
-        """
-        name = visitor.person.address if visitor is not None else ""
-        return activity.entry(
-            self.now(), tenant.name, Actor(name or activity.ADMIN_LINK, request.address), act, subject, detail
-        )
 
     async def session_visitor(self, session: str, tenant: WebTenant, *, seen: bool) -> Visitor | None:
         """The visitor that a session belongs to; None: not signed in.
@@ -230,18 +227,116 @@ class Layout:
             return HttpResponse(304, b"", headers=headers)
         return html_response(html, status, headers)
 
+    def flash_message_header(self, message: str) -> tuple[str, str]:
+        """The header that sets the flash message of the next page.
+
+        :param message: a key of `FLASH_MESSAGES`.
+        """
+        return self.cookies.set(Cookie.FLASH_MESSAGE, message, seconds=60)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TenantVisit:
+    """A request for a page of a tenant, from anybody.
+
+    :ivar visitor: who is signed in; None: nobody, or the session was not read (`sign_in`).
+    """
+
+    layout: Layout
+    request: HttpRequest
+    tenant: WebTenant
+    visitor: Visitor | None = None
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The query of the request's address."""
+        return self.request.query
+
+    @property
+    def form(self) -> Mapping[str, str]:
+        """The fields of the request's form."""
+        return self.request.form
+
+    @property
+    def home(self) -> str:
+        """The path of the tenant's page, for links and redirects."""
+        return self.layout.public_url.tenant_path(self.tenant.name)
+
+    @property
+    def url(self) -> str:
+        """The absolute URL of the tenant's page, for messages."""
+        return self.layout.public_url.tenant_url(self.tenant.name)
+
+    async def sign_in(self) -> Visit | None:
+        """Read the session; None: the visitor is not signed in."""
+        visitor = await self.layout.current_visitor(self.request, self.tenant)
+        return Visit(self.layout, self.request, self.tenant, visitor) if visitor is not None else None
+
+    def page(self, template: str, *, status: int = 200, **values: Any) -> HttpResponse:
+        """Render a page of the tenant (`Layout.page`)."""
+        return self.layout.page(
+            self.request, template, tenant=self.tenant, visitor=self.visitor, status=status, **values
+        )
+
+    def redirect(self, message: str = "", path: str = "") -> HttpResponse:
+        """Redirect to a page of the tenant, after a form.
+
+        :param message: a key of `FLASH_MESSAGES`; empty: none.
+        :param path: path below the tenant's page, or a query; never any part of the request.
+        """
+        return redirect(self.home + path, (self.layout.flash_message_header(message),) if message else ())
+
+    def entry(self, act: Act, subject: str = "", detail: str = "") -> Entry:
+        """An entry of the activity log for what the visitor does now; nobody is signed in who opens an admin link.
+
+        :param subject: address of an account, or name of a phone; empty: the tenant.
+        :param detail: the new value, where the act has one.
+        """
+        name = self.visitor.person.address if self.visitor is not None else ""
+        actor = Actor(name or activity.ADMIN_LINK, self.request.address)
+        return activity.entry(self.layout.now(), self.tenant.name, actor, act, subject, detail)
+
+    async def change(
+        self, entry: Entry, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call ``function(connection, …)`` of the store, and record the entry unless the function returns False."""
+        return await self.layout.dependencies.store.run(activity.recorded, entry, function, *args, **kwargs)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Visit(TenantVisit):
+    """A request of a visitor who is signed in, for a page of a tenant."""
+
+    visitor: Visitor
+
+    @property
+    def is_by_admin(self) -> bool:
+        """True if the visitor administers the tenant."""
+        return self.visitor.administers(self.tenant)
+
+    async def find_phone(self, name: str) -> PhoneLogin:
+        """A phone that the visitor may see.
+
+        :raises PageError: "not found", both for an unknown name and for another person's phone.
+        """
+        login = await self.layout.dependencies.store.read(phones.read_by_name, name)
+        if login is None or login.tenant != self.tenant.name or not (self.owns(login) or self.is_by_admin):
+            raise PageError(error_pages.PAGES.not_found, self.tenant)
+        return login
+
+    def owns(self, login: PhoneLogin) -> bool:
+        """Return whether a phone belongs to one of the visitor's accounts."""
+        return any(account.id == login.account_id for account in self.visitor.accounts)
+
     def confirmation(
         self,
-        request: HttpRequest,
-        tenant: WebTenant,
-        visitor: Visitor,
         *,
         action: str,
         title: Translatable,
         consequence: Translatable,
         button: Translatable,
         cancel: str,
-        fields: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] = MappingProxyType({}),
         page_query: str = "",
     ) -> HttpResponse:
         """The page that asks before something that cannot be undone: for the GET of a form's address.
@@ -255,32 +350,18 @@ class Layout:
         :param page_query: the query of this page, for the links to other languages; never any part of the request.
         """
         return self.page(
-            request,
             "confirm.html",
-            tenant=tenant,
-            visitor=visitor,
             action=action,
             title=title,
             consequence=consequence,
             button=button,
             cancel=cancel,
-            fields=fields or {},
+            fields=fields,
             page_query=page_query,
         )
 
-    def redirect_to_tenant(self, tenant: WebTenant, message: str = "", path: str = "") -> HttpResponse:
-        """Redirect to a page of the tenant, after a form.
 
-        :param message: a key of `FLASH_MESSAGES`; empty: none.
-        :param path: path below the tenant's page, or a query; never any part of the request.
-        """
-        return redirect(
-            self.public_url.tenant_path(tenant.name) + path, (self.flash_message_header(message),) if message else ()
-        )
-
-    def flash_message_header(self, message: str) -> tuple[str, str]:
-        """The header that sets the flash message of the next page.
-
-        :param message: a key of `FLASH_MESSAGES`.
-        """
-        return self.cookies.set(Cookie.FLASH_MESSAGE, message, seconds=60)
+# Returns template values for a section of the visitor's overview.
+OverviewSection = Callable[[Visit], Awaitable[Mapping[str, Any]]]
+# Returns topics (`ldapgw.web.live`) that the visitor's open pages subscribe to.
+TopicProvider = Callable[[Visit], Awaitable[Iterable[str]]]

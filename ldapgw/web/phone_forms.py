@@ -7,10 +7,10 @@ A new password is shown once, on the phone's page (`ldapgw.web.phone_pages`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from math import ceil
-from typing import Any
 
 from sqlalchemy import Connection
 from twisted.logger import Logger
@@ -28,20 +28,11 @@ from ldapgw.store import accounts, activity, phones, recordings
 from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import error_pages
-from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpRequest, HttpResponse, RateLimiter
-from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
-from ldapgw.web.phone_pages import (
-    PhonePages,
-    attachment,
-    find_phone,
-    form_placeholder,
-    form_values,
-    is_owned_by,
-)
+from ldapgw.web.http import HttpResponse, RateLimiter
+from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
+from ldapgw.web.phone_pages import PhonePages, attachment, form_placeholder, form_values
 from ldapgw.web.phone_texts import CONFIRMATIONS
-from ldapgw.web.sessions import Visitor
 
 log = Logger()
 
@@ -85,47 +76,45 @@ class PhoneForms:
         """The routes of these forms."""
         return (
             post("/<tenant>/phones", self.add, RequiredRole.PERSON),
-            get("/<tenant>/phones/<name>/book-address", self.ask_for_new_book_address, RequiredRole.SIGNED_IN),
+            *(
+                get(f"/<tenant>/phones/<name>/{act}", partial(self.ask, act), RequiredRole.SIGNED_IN)
+                for act in CONFIRMATIONS
+            ),
             post("/<tenant>/phones/<name>/book-address", self.make_book_address, RequiredRole.SIGNED_IN),
-            get("/<tenant>/phones/<name>/book-address/end", self.ask_to_end_book_address, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/book-address/end", self.end_book_address, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/dialing", self.set_dialling, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/change", self.change, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/test", self.test, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/recording.jsonl", self.recording, RequiredRole.SIGNED_IN),
-            get("/<tenant>/phones/<name>/record", self.ask_to_delete_recording, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/record", self.record, RequiredRole.SIGNED_IN),
-            get("/<tenant>/phones/<name>/reset", self.ask_to_reset, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/reset", self.reset, RequiredRole.SIGNED_IN),
-            get("/<tenant>/phones/<name>/remove", self.ask_to_remove, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/remove", self.remove, RequiredRole.SIGNED_IN),
         )
 
-    async def recording(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+    async def recording(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``/{tenant}/phones/{name}/recording.jsonl``: the file of the phone's recording."""
-        login = await find_phone(self._layout, tenant, visitor, name)
         dependencies = self._layout.dependencies
         content = await dependencies.store.read(recordings.read_file, dependencies.secret_box, login.name)
         if content is None:
-            raise PageError(error_pages.PAGES.not_found, tenant)
-        entry = self._layout.entry(request, tenant, visitor, Act.RECORDING_DOWNLOADED, login.name)
+            raise PageError(error_pages.PAGES.not_found, visit.tenant)
+        entry = visit.entry(Act.RECORDING_DOWNLOADED, login.name)
         await dependencies.store.run(activity.record, entry)
-        self._log("had its recording downloaded", request, visitor, login)
+        self._log("had its recording downloaded", visit, login)
         return HttpResponse(200, content.encode(), _RECORDING_MEDIA_TYPE, attachment(f"{login.name}.jsonl"))
 
-    async def add(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def add(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/phones``: add a phone; the phone's page then shows the password."""
-        name, choice = request.form.get("name", "").strip(), request.form.get("model", "")
+        name, choice = visit.form.get("name", "").strip(), visit.form.get("model", "")
         model = "" if choice == OTHER_MODEL else choice
-        placeholder = form_placeholder(request, tenant, model)
-        numbers, owner = request.form.get("numbers", ""), request.form.get("owner", "1")
-        account = visitor.account_by_number(owner)
+        placeholder = form_placeholder(visit, model)
+        numbers, owner = visit.form.get("numbers", ""), visit.form.get("owner", "1")
+        account = visit.visitor.account_by_number(owner)
         if model not in {"", *MODELS} or numbers not in {"", *NumberMode} or account is None:
-            raise PageError(error_pages.PAGES.bad_form, tenant)
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         password = generate_password(self._layout.dependencies.random)
         login = PhoneLogin(
             name=name,
-            tenant=tenant.name,
+            tenant=visit.tenant.name,
             account_id=account.id,
             numbers=NumberMode(numbers) if numbers else _numbers_for(model),
             password=hash_password(password, self._layout.dependencies.random),
@@ -137,11 +126,11 @@ class PhoneForms:
         if not choice:
             error = ""
         elif phones.is_valid_name(name):
-            entry = self._layout.entry(request, tenant, visitor, Act.PHONE_ADDED, name)
+            entry = visit.entry(Act.PHONE_ADDED, name)
             error = await self._layout.dependencies.store.run(_add, login, entry)
         if error or not choice:
             values = form_values(
-                visitor,
+                visit.visitor,
                 name=name,
                 model=choice,
                 placeholder=placeholder,
@@ -150,36 +139,30 @@ class PhoneForms:
                 owner=owner,
                 error=error,
             )
-            return self._layout.page(request, "phone_new.html", tenant=tenant, visitor=visitor, status=400, **values)
-        self._pages.one_time.passwords.add(visitor.session, name, password, self._layout.now())
-        await self._layout.dependencies.changed()
-        self._log("added", request, visitor, login)
-        return self._layout.redirect_to_tenant(tenant, "phone-added", f"phones/{login.name}")
+            return visit.page("phone_new.html", status=400, **values)
+        self._pages.one_time.passwords.add(visit.visitor.session, name, password, self._layout.now())
+        return await self._done(visit, login, "added", "phone-added")
 
-    async def reset(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+    async def reset(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/reset``: generate a new password; the old password is refused at once."""
-        login = await find_phone(self._layout, tenant, visitor, name)
         password = generate_password(self._layout.dependencies.random)
         hashed = hash_password(password, self._layout.dependencies.random)
-        set_password, now = phones.set_password, self._layout.now()
-        if not await self._do(request, tenant, visitor, Act.PHONE_PASSWORD, set_password, login.name, hashed, now):
-            raise PageError(error_pages.PAGES.not_found, tenant)
-        self._pages.keep(visitor, login, password)
-        await self._layout.dependencies.changed()
-        self._log("got a new password", request, visitor, login)
-        return self._layout.redirect_to_tenant(tenant, "phone-reset", f"phones/{login.name}")
+        entry, now = visit.entry(Act.PHONE_PASSWORD, login.name), self._layout.now()
+        if not await visit.change(entry, phones.set_password, login.name, hashed, now):
+            raise PageError(error_pages.PAGES.not_found, visit.tenant)
+        self._pages.keep(visit.visitor, login, password)
+        return await self._done(visit, login, "got a new password", "phone-reset")
 
-    async def test(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+    async def test(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/test``: try what the phone will meet, with ``password`` if it is given."""
-        login = await find_phone(self._layout, tenant, visitor, name)
-        wait = self._test_limiter.take(visitor.session)
+        wait = self._test_limiter.take(visit.visitor.session)
         if wait or self._tests_running >= MAX_TESTS:
-            raise PageError(error_pages.PAGES.too_many, tenant, headers=(("Retry-After", str(ceil(wait) or 10)),))
+            raise PageError(error_pages.PAGES.too_many, visit.tenant, headers=(("Retry-After", str(ceil(wait) or 10)),))
         endpoint = choose_endpoint(self._dependencies.server, vendors_of(login.model)[0].supported_security)
         if endpoint is None:
-            return await self._pages.show_phone(request, tenant, visitor, login, (NO_COMMON_PROTECTION,))
-        password = request.form.get("password", "").strip()
-        password = password or self._pages.new_password(visitor, login)
+            return await self._pages.show_phone(visit, login, (NO_COMMON_PROTECTION,))
+        password = visit.form.get("password", "").strip()
+        password = password or self._pages.new_password(visit.visitor, login)
         access = ConnectionSettings(
             endpoint,
             self._dependencies.bind_dn(login),
@@ -192,72 +175,55 @@ class PhoneForms:
             steps = await self._dependencies.try_connection(access)
         finally:
             self._tests_running -= 1
-        return await self._pages.show_phone(request, tenant, visitor, login, steps)
+        return await self._pages.show_phone(visit, login, steps)
 
-    async def make_book_address(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str
-    ) -> HttpResponse:
+    async def make_book_address(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/book-address``: make a secret address; a former one ends."""
-        login = await find_phone(self._layout, tenant, visitor, name)
         secret = generate_password(self._layout.dependencies.random)
         hashed = hash_password(secret, self._layout.dependencies.random)
-        if not await self._do(
-            request, tenant, visitor, Act.BOOK_ADDRESS_MADE, phones.set_book_secret, login.name, hashed
+        if not await visit.change(
+            visit.entry(Act.BOOK_ADDRESS_MADE, login.name), phones.set_book_secret, login.name, hashed
         ):
-            raise PageError(error_pages.PAGES.not_found, tenant)
+            raise PageError(error_pages.PAGES.not_found, visit.tenant)
         self._pages.one_time.book_secrets.forget(login.name)
-        self._pages.one_time.book_secrets.add(visitor.session, login.name, secret, self._layout.now())
-        await self._layout.dependencies.changed()
-        self._log("got a secret address", request, visitor, login)
-        return self._layout.redirect_to_tenant(tenant, "address-made", f"phones/{login.name}")
+        self._pages.one_time.book_secrets.add(visit.visitor.session, login.name, secret, self._layout.now())
+        return await self._done(visit, login, "got a secret address", "address-made")
 
-    async def end_book_address(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str
-    ) -> HttpResponse:
+    async def end_book_address(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/book-address/end``: the secret address is refused at once."""
-        login = await find_phone(self._layout, tenant, visitor, name)
-        await self._do(request, tenant, visitor, Act.BOOK_ADDRESS_ENDED, phones.set_book_secret, login.name, "")
+        await visit.change(visit.entry(Act.BOOK_ADDRESS_ENDED, login.name), phones.set_book_secret, login.name, "")
         self._pages.one_time.book_secrets.forget(login.name)
-        await self._layout.dependencies.changed()
-        self._log("lost its secret address", request, visitor, login)
-        return self._layout.redirect_to_tenant(tenant, "address-ended", f"phones/{login.name}")
+        return await self._done(visit, login, "lost its secret address", "address-ended")
 
-    async def set_dialling(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+    async def set_dialling(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/dialing``: set number format and area code; an empty one is the tenant's."""
-        login = await find_phone(self._layout, tenant, visitor, name)
-        form, area_code = request.form.get("number_format"), request.form.get("area_code", "").strip()
+        form, area_code = visit.form.get("number_format"), visit.form.get("area_code", "").strip()
         if form not in {"", *PHONE_FORMATS} or not _AREA_CODE.fullmatch(area_code):
-            raise PageError(error_pages.PAGES.bad_form, tenant)
-        number_format, area_code = NumberFormat(form) if form else None, dialling(tenant.region).area_code(area_code)
-        detail = " ".join(filter(None, (form, area_code)))
-        if not await self._do(
-            *(request, tenant, visitor, Act.PHONE_NUMBER_FORMAT, phones.set_dialling),
-            *(login.name, number_format, area_code),
-            detail=detail,
-        ):
-            raise PageError(error_pages.PAGES.not_found, tenant)
-        await self._layout.dependencies.changed()
-        self._log("dials otherwise", request, visitor, login)
-        return self._layout.redirect_to_tenant(tenant, "dialing-set", f"phones/{login.name}")
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
+        number_format = NumberFormat(form) if form else None
+        area_code = dialling(visit.tenant.region).area_code(area_code)
+        entry = visit.entry(Act.PHONE_NUMBER_FORMAT, login.name, " ".join(filter(None, (form, area_code))))
+        if not await visit.change(entry, phones.set_dialling, login.name, number_format, area_code):
+            raise PageError(error_pages.PAGES.not_found, visit.tenant)
+        return await self._done(visit, login, "dials otherwise", "dialing-set")
 
-    async def change(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+    async def change(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/change``: give the phone another ``name``, ``model`` or ``owner``.
 
         With ``new_password``, another owner comes with another password.
         """
-        login = await find_phone(self._layout, tenant, visitor, name)
-        new_name, choice = request.form.get("name", "").strip(), request.form.get("model", "")
-        if choice not in {OTHER_MODEL, *MODELS} or "owner" not in request.form:
-            raise PageError(error_pages.PAGES.bad_form, tenant)
-        owner_id, is_owner = await self._new_owner(tenant, visitor, request.form["owner"].strip())
+        new_name, choice = visit.form.get("name", "").strip(), visit.form.get("model", "")
+        if choice not in {OTHER_MODEL, *MODELS} or "owner" not in visit.form:
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
+        owner_id, is_owner = await self._new_owner(visit, visit.form["owner"].strip())
         if not is_owner:
-            return self._layout.redirect_to_tenant(tenant, "phone-owner-unknown", f"phones/{login.name}")
+            return visit.redirect("phone-owner-unknown", f"phones/{login.name}")
         model = "" if choice == OTHER_MODEL else choice
-        placeholder = form_placeholder(request, tenant, model)
+        placeholder = form_placeholder(visit, model)
         numbers = login.numbers if model == login.model else _numbers_for(model)
         new = replace(login, name=new_name, model=model, numbers=numbers, account_id=owner_id, placeholder=placeholder)
         is_moved, password = new.account_id != login.account_id, ""
-        if is_moved and request.form.get("new_password"):
+        if is_moved and visit.form.get("new_password"):
             random = self._layout.dependencies.random
             password = generate_password(random)
             new = replace(new, password=hash_password(password, random))
@@ -267,139 +233,84 @@ class PhoneForms:
             (bool(password), Act.PHONE_PASSWORD, ""),
             (new.name != login.name, Act.PHONE_RENAMED, new_name),
         ]
-        entries = [
-            self._layout.entry(request, tenant, visitor, act, login.name, detail)
-            for is_new, act, detail in acts
-            if is_new
-        ]
+        entries = [visit.entry(act, login.name, detail) for is_new, act, detail in acts if is_new]
         is_changed = phones.is_valid_name(new_name) and await self._layout.dependencies.store.run(
             _change, login, new, entries, self._layout.now()
         )
         if not is_changed:
-            return self._layout.redirect_to_tenant(tenant, "phone-not-renamed", f"phones/{login.name}")
+            return visit.redirect("phone-not-renamed", f"phones/{login.name}")
         if new.name != login.name:
             self._pages.forget_password(login.name)
         if password:
-            self._pages.keep(visitor, new, password)
-        await self._layout.dependencies.changed()
-        self._log("was changed", request, visitor, new)
+            self._pages.keep(visit.visitor, new, password)
         message = "phone-moved" if password else "phone-changed"
-        return self._layout.redirect_to_tenant(tenant, message, f"phones/{new.name}")
+        return await self._done(visit, new, "was changed", message)
 
-    async def _new_owner(self, tenant: WebTenant, visitor: Visitor, owner: str) -> tuple[int | None, bool]:
+    async def _new_owner(self, visit: Visit, owner: str) -> tuple[int | None, bool]:
         """The account that the form names, None for nobody; and whether there is such an account.
 
         :param owner: an address, for administrators, who may leave it empty; else the ``sub`` of an own account.
         :raises PageError: when it is none of the visitor's own accounts.
         """
-        if visitor.administers(tenant):
-            found = await self._layout.dependencies.store.read(accounts.find_by_address, owner, tenant.name)
+        if visit.is_by_admin:
+            found = await self._layout.dependencies.store.read(accounts.find_by_address, owner, visit.tenant.name)
             return next((account.id for account in found), None), bool(found) or not owner
-        own = {account.sub: account.id for account in visitor.accounts}
+        own = {account.sub: account.id for account in visit.visitor.accounts}
         if owner not in own:
-            raise PageError(error_pages.PAGES.bad_form, tenant)
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         return own[owner], True
 
-    async def record(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+    async def record(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/record``: begin a recording, end it, or delete its file."""
-        login = await find_phone(self._layout, tenant, visitor, name)
         store, now = self._layout.dependencies.store, self._layout.now()
         message = ""
-        match request.form.get("action", ""):
+        match visit.form.get("action", ""):
             case "start":
-                entry = self._layout.entry(request, tenant, visitor, Act.RECORDING_BEGUN, login.name)
+                entry = visit.entry(Act.RECORDING_BEGUN, login.name)
                 refused = await store.run(_begin_recording, login.name, now, entry)
                 message = "recording-refused" if refused is recordings.NotBegun.TOO_MANY else "recording-began"
                 if refused is None:
-                    self._log("is being recorded", request, visitor, login)
+                    self._log("is being recorded", visit, login)
             case "stop":
-                await self._do(request, tenant, visitor, Act.RECORDING_ENDED, recordings.end, login.name, now)
+                await visit.change(visit.entry(Act.RECORDING_ENDED, login.name), recordings.end, login.name, now)
             case "delete":
-                await self._do(request, tenant, visitor, Act.RECORDING_DELETED, recordings.remove, login.name)
+                await visit.change(visit.entry(Act.RECORDING_DELETED, login.name), recordings.remove, login.name)
                 message = "recording-deleted"
             case _:
-                raise PageError(error_pages.PAGES.bad_form, tenant)
+                raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         await self._layout.dependencies.changed()
-        return self._layout.redirect_to_tenant(tenant, message, f"phones/{login.name}")
+        return visit.redirect(message, f"phones/{login.name}")
 
-    async def remove(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+    async def remove(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/remove``: remove a phone; the phone's login is refused at once."""
-        login = await find_phone(self._layout, tenant, visitor, name)
-        await self._do(request, tenant, visitor, Act.PHONE_REMOVED, phones.remove, login.name)
+        await visit.change(visit.entry(Act.PHONE_REMOVED, login.name), phones.remove, login.name)
         self._pages.forget_password(login.name)
         await self._layout.dependencies.changed()
-        self._log("removed", request, visitor, login)
-        is_own = is_owned_by(login, visitor)
-        return self._layout.redirect_to_tenant(tenant, "phone-removed", "phones" if is_own else "admin/phones")
+        self._log("removed", visit, login)
+        return visit.redirect("phone-removed", "phones" if visit.owns(login) else "admin/phones")
 
-    # --- what cannot be undone --------------------------------------------------------------------------------------
-
-    async def ask_to_remove(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
-        """``GET /{tenant}/phones/{name}/remove``: ask before the phone is removed."""
-        return await self._ask(request, tenant, visitor, name, "remove")
-
-    async def ask_to_reset(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
-        """``GET /{tenant}/phones/{name}/reset``: ask before the phone gets a new password."""
-        return await self._ask(request, tenant, visitor, name, "reset")
-
-    async def ask_for_new_book_address(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str
-    ) -> HttpResponse:
-        """``GET /{tenant}/phones/{name}/book-address``: ask before a new secret address ends the former one."""
-        return await self._ask(request, tenant, visitor, name, "book-address")
-
-    async def ask_to_end_book_address(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str
-    ) -> HttpResponse:
-        """``GET /{tenant}/phones/{name}/book-address/end``: ask before the secret address ends."""
-        return await self._ask(request, tenant, visitor, name, "book-address/end")
-
-    async def ask_to_delete_recording(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str
-    ) -> HttpResponse:
-        """``GET /{tenant}/phones/{name}/record``: ask before the file of the phone's recording is deleted."""
-        return await self._ask(request, tenant, visitor, name, "record", {"action": "delete"})
-
-    async def _ask(
-        self,
-        request: HttpRequest,
-        tenant: WebTenant,
-        visitor: Visitor,
-        name: str,
-        act: str,
-        fields: Mapping[str, str] | None = None,
-    ) -> HttpResponse:
-        """Ask before an act on a phone, a key of `CONFIRMATIONS`."""
-        login = await find_phone(self._layout, tenant, visitor, name)
+    async def ask(self, act: str, visit: Visit, login: PhoneLogin) -> HttpResponse:
+        """``GET /{tenant}/phones/{name}/{act}``: ask before an act that cannot be undone, a key of `CONFIRMATIONS`."""
         texts = CONFIRMATIONS[act]
-        return self._layout.confirmation(
-            request,
-            tenant,
-            visitor,
+        return visit.confirmation(
             action=f"phones/{login.name}/{act}",
             title=Phrase(texts.title, {"phone": login.name}),
             consequence=texts.consequence,
             button=texts.button,
             cancel=f"phones/{login.name}",
-            fields=fields,
+            fields={"action": "delete"} if act == "record" else {},
         )
 
-    async def _do(
-        self,
-        request: HttpRequest,
-        tenant: WebTenant,
-        visitor: Visitor,
-        act: Act,
-        function: Callable[..., Any],
-        name: str,
-        *args: Any,
-        detail: str = "",
-    ) -> Any:
-        """Call ``function(connection, name, …)`` of the store for a phone, and record the act with it."""
-        entry = self._layout.entry(request, tenant, visitor, act, name, detail)
-        return await self._layout.dependencies.store.run(activity.recorded, entry, function, name, *args)
+    async def _done(self, visit: Visit, login: PhoneLogin, what: str, message: str) -> HttpResponse:
+        """Apply and log a change of a phone; leads to the phone's page.
 
-    def _log(self, act: str, request: HttpRequest, visitor: Visitor, login: PhoneLogin) -> None:
+        :param what: what has happened to the phone, for the log.
+        """
+        await self._layout.dependencies.changed()
+        self._log(what, visit, login)
+        return visit.redirect(message, f"phones/{login.name}")
+
+    def _log(self, act: str, visit: Visit, login: PhoneLogin) -> None:
         log.info(
             "web: phone {phone} of tenant {tenant} {act} by user {sub}, from {address}",
             event="phone_changed",
@@ -407,8 +318,8 @@ class PhoneForms:
             tenant=login.tenant,
             account=login.account_id,
             act=act,
-            sub=visitor.person.sub,
-            address=request.address,
+            sub=visit.visitor.person.sub,
+            address=visit.request.address,
         )
 
 

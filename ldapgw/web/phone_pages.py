@@ -32,8 +32,8 @@ from ldapgw.store.phones import PhoneLogin, Refusal
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import Headers, HttpRequest, HttpResponse
-from ldapgw.web.layout import Layout, RequiredRole, Route, get
+from ldapgw.web.http import Headers, HttpResponse
+from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from ldapgw.web.phone_texts import (
     ADVICE,
@@ -71,30 +71,13 @@ def qr_code(text: str, title: str) -> Markup:
     return Markup(svg.replace("<svg ", f'<svg role="img" width="{width}" height="{height}" ', 1))  # noqa: S704
 
 
-async def find_phone(layout: Layout, tenant: WebTenant, visitor: Visitor, name: str) -> PhoneLogin:
-    """A phone that the visitor may see.
-
-    :raises PageError: "not found", both for an unknown name and for another person's phone.
-    """
-    login = await layout.dependencies.store.read(phones.read_by_name, name)
-    if login is None or login.tenant != tenant.name:
-        raise PageError(error_pages.PAGES.not_found, tenant)
-    if not is_owned_by(login, visitor) and not visitor.administers(tenant):
-        raise PageError(error_pages.PAGES.not_found, tenant)
-    return login
-
-
-def is_owned_by(login: PhoneLogin, visitor: Visitor) -> bool:
-    """Return whether a phone belongs to one of the visitor's accounts."""
-    return any(account.id == login.account_id for account in visitor.accounts)
-
-
-def visible_phones(connection: Connection, tenant: WebTenant, visitor: Visitor) -> tuple[PhoneLogin, ...]:
+def visible_phones(connection: Connection, visit: Visit) -> tuple[PhoneLogin, ...]:
     """The phones that the visitor may see by name, the visitor's own phones first."""
-    own_phones = phones.read_by_accounts(connection, [account.id for account in visitor.accounts])
-    if not visitor.administers(tenant):
+    own_phones = phones.read_by_accounts(connection, [account.id for account in visit.visitor.accounts])
+    if not visit.is_by_admin:
         return own_phones
-    others = (login for login in phones.read_all(connection) if login.tenant == tenant.name and login not in own_phones)
+    tenant = visit.tenant.name
+    others = (login for login in phones.read_all(connection) if login.tenant == tenant and login not in own_phones)
     return (*own_phones, *others)
 
 
@@ -121,20 +104,20 @@ class PhonePages:
             get("/<tenant>/phones/<name>/settings/<vendor>", self.settings, RequiredRole.SIGNED_IN),
         )
 
-    async def overview_section(self, _request: HttpRequest, _tenant: WebTenant, visitor: Visitor) -> Mapping[str, Any]:
+    async def overview_section(self, visit: Visit) -> Mapping[str, Any]:
         """The template values of the visitor's phones (``phone_list.html``, ``phones.html``)."""
-        logins, free_name = await self._layout.dependencies.store.read(_phones_and_free_name, visitor)
+        logins, free_name = await self._layout.dependencies.store.read(_phones_and_free_name, visit.visitor)
         return {
             "phones": [(login, self.state(login)) for login in logins],
             "model_titles": {key: model.title for key, model in MODELS.items()},
-            **form_values(visitor, name=free_name),
+            **form_values(visit.visitor, name=free_name),
         }
 
-    async def topics(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
+    async def topics(self, visit: Visit) -> Iterable[str]:
         """The topics of the visitor's own phones, and of the phone on the open page."""
-        logins, _ = await self._layout.dependencies.store.read(_phones_and_free_name, visitor)
-        name = request.query.get("phone", "")
-        shown = (await find_phone(self._layout, tenant, visitor, name),) if name else ()
+        logins, _ = await self._layout.dependencies.store.read(_phones_and_free_name, visit.visitor)
+        name = visit.query.get("phone", "")
+        shown = (await visit.find_phone(name),) if name else ()
         return [self.topic(login) for login in (*logins, *shown)]
 
     def show_password(self, visitor: Visitor, name: str, password: str) -> None:
@@ -162,104 +145,91 @@ class PhonePages:
         """The topic of a phone's searches."""
         return self._dependencies.bind_dn(login)
 
-    async def list_phones(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
+    async def list_phones(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/phones``: the visitor's phones, and the form that adds one."""
-        values = await self.overview_section(request, tenant, visitor)
-        return self._layout.page(request, "phones.html", tenant=tenant, visitor=visitor, **values)
+        values = await self.overview_section(visit)
+        return visit.page("phones.html", **values)
 
-    async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+    async def show(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``/{tenant}/phones/{name}``: the phone's state, settings for ``vendor``, and last searches."""
-        return await self.show_phone(request, tenant, visitor, await find_phone(self._layout, tenant, visitor, name))
+        return await self.show_phone(visit, login)
 
     async def show_phone(
         self,
-        request: HttpRequest,
-        tenant: WebTenant,
-        visitor: Visitor,
+        visit: Visit,
         login: PhoneLogin,
         steps: Sequence[StepResult] = (),
     ) -> HttpResponse:
         """The page of a phone, with the steps of a connection test if one was made."""
         model_vendors = vendors_of(login.model)
-        vendor = all_vendors().get(request.query.get("vendor", ""), model_vendors[0])
-        password = self.new_password(visitor, login)
+        vendor = all_vendors().get(visit.query.get("vendor", ""), model_vendors[0])
+        password = self.new_password(visit.visitor, login)
         searches = self._dependencies.searches(login)
         recording = await self._layout.dependencies.store.read(recordings.read, login.name)
         times = (login.last_seen, login.searched_at, *(decoded.search.when for decoded in searches[:1]))
         has_unused_password = self._dependencies.latest(login).has_unused_password
-        return self._layout.page(
-            request,
+        return visit.page(
             "phone.html",
-            tenant=tenant,
-            visitor=visitor,
             phone=login,
-            is_own=is_owned_by(login, visitor),
+            is_own=visit.owns(login),
             model=MODELS[login.model].title if login.model in MODELS else "",
             state=self.state(login),
             password=password,
-            is_shown_elsewhere=self.is_shown_elsewhere(visitor, login),
+            is_shown_elsewhere=self.is_shown_elsewhere(visit.visitor, login),
             vendors=[*model_vendors, *(other for other in all_vendors().values() if other not in model_vendors)],
             certificate=bool(await self._dependencies.certificate()),
-            lines=search_log_lines(searches, tenant.region),
+            lines=search_log_lines(searches, visit.tenant.region),
             has_unused_password=has_unused_password,
             hints=hints_to_fix(login, searches, self._profile(login)),
-            elsewhere=self._refused_elsewhere(tenant, visitor, login),
+            elsewhere=self._refused_elsewhere(visit, login),
             recording=recording,
             is_recorded=recording is not None and recording.is_running(self._layout.now()),
             last_seen=max((time for time in times if time), default=None),
             last_address=searches[0].search.address if searches else login.last_address,
             steps=steps,
             number_formats=[(form, NUMBER_FORMATS[form]) for form in PHONE_FORMATS],
-            tenant_format=NUMBER_FORMATS[tenant.number_format],
-            change=await self._change_values(tenant, visitor, login),
+            tenant_format=NUMBER_FORMATS[visit.tenant.number_format],
+            change=await self._change_values(visit, login),
             models=MODELS,
             placeholders=PLACEHOLDERS,
-            **await self._provisioning_values(request, tenant, visitor, login, vendor),
-            http=self._http_addresses(tenant, visitor, login, vendor),
-            **self._sheet_values(tenant, login, vendor, password),
+            **await self._provisioning_values(visit, login, vendor),
+            http=self._http_addresses(visit, login, vendor),
+            **self._sheet_values(visit.tenant, login, vendor, password),
         )
 
-    async def settings(
-        self, _request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str, vendor: str
-    ) -> HttpResponse:
+    async def settings(self, visit: Visit, login: PhoneLogin, vendor: str) -> HttpResponse:
         """``/{tenant}/phones/{name}/settings/{vendor}``: the provisioning file for the vendor's phones."""
-        login = await find_phone(self._layout, tenant, visitor, name)
         file_vendor = all_vendors().get(vendor)
         if file_vendor is None or not file_vendor.file:
-            raise PageError(error_pages.PAGES.not_found, tenant)
-        password = self.new_password(visitor, login)
-        text = self._provisioning_sheet(tenant, login, file_vendor, password).text
+            raise PageError(error_pages.PAGES.not_found, visit.tenant)
+        password = self.new_password(visit.visitor, login)
+        text = self._provisioning_sheet(visit.tenant, login, file_vendor, password).text
         if not text:
-            raise PageError(error_pages.PAGES.not_found, tenant)
+            raise PageError(error_pages.PAGES.not_found, visit.tenant)
         return HttpResponse(200, text.encode(), file_vendor.media_type, attachment(file_vendor.file))
 
-    async def print_sheet(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+    async def print_sheet(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``/{tenant}/phones/{name}/sheet``: a page to print with the phone's values and steps."""
-        login = await find_phone(self._layout, tenant, visitor, name)
         vendor = vendors_of(login.model)[0]
-        password = self.new_password(visitor, login)
-        provisioned = await self._provisioning_values(request, tenant, visitor, login, vendor)
-        return self._layout.page(
-            request,
+        password = self.new_password(visit.visitor, login)
+        provisioned = await self._provisioning_values(visit, login, vendor)
+        return visit.page(
             "phone_sheet.html",
-            tenant=tenant,
-            visitor=visitor,
             sheets=[
                 print_sheet(
                     NewPhone(login, password),
-                    Site(self._dependencies.server, self._dependencies.base_dn(tenant.name), tenant.heading),
+                    Site(self._dependencies.server, self._dependencies.base_dn(login.tenant), visit.tenant.heading),
                     code=provisioned["provisioning_qr_code"] if provisioned["provisioning"] else "",
                 )
             ],
-            sheet_url=f"{self._layout.public_url.tenant_path(tenant.name)}phones/{login.name}/sheet",
+            sheet_url=f"{visit.home}phones/{login.name}/sheet",
         )
 
-    async def certificate(self, _request: HttpRequest, tenant: WebTenant, visitor: Visitor, name: str) -> HttpResponse:
+    async def certificate(self, visit: Visit, _login: PhoneLogin) -> HttpResponse:
         """``/{tenant}/phones/{name}/certificate.pem``: the private certificate that the phone must trust."""
-        await find_phone(self._layout, tenant, visitor, name)
         text = await self._dependencies.certificate()
         if not text:
-            raise PageError(error_pages.PAGES.not_found, tenant)
+            raise PageError(error_pages.PAGES.not_found, visit.tenant)
         return HttpResponse(200, text.encode(), _PEM_MEDIA_TYPE, attachment("ldapgw-certificate.pem"))
 
     def keep(self, visitor: Visitor, login: PhoneLogin, password: str, address: str = "") -> None:
@@ -284,11 +254,11 @@ class PhonePages:
         searches = self._dependencies.searches(login)
         return phone_state(login, searches, self._profile(login), refused_at, self._layout.now())
 
-    def _refused_elsewhere(self, tenant: WebTenant, visitor: Visitor, login: PhoneLogin) -> Refusal | None:
+    def _refused_elsewhere(self, visit: Visit, login: PhoneLogin) -> Refusal | None:
         """Refused logins from other networks than the phone's, for administrators."""
-        if not visitor.administers(tenant):
+        if not visit.is_by_admin:
             return None
-        told = self._layout.dependencies.admin.refused_elsewhere(tenant.name)
+        told = self._layout.dependencies.admin.refused_elsewhere(visit.tenant.name)
         return next((one.refused for one in told if one.phone == login.name), None)
 
     def _provisioning_sheet(self, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str) -> Sheet:
@@ -309,13 +279,11 @@ class PhonePages:
             "bind_dn": self._dependencies.bind_dn(login),
         }
 
-    def _http_addresses(
-        self, tenant: WebTenant, visitor: Visitor, login: PhoneLogin, vendor: Vendor
-    ) -> Mapping[str, str]:
+    def _http_addresses(self, visit: Visit, login: PhoneLogin, vendor: Vendor) -> Mapping[str, str]:
         """The addresses for phones and PBXs that do not speak LDAP; empty where there is none, or none to be shown."""
-        tenant_url = self._layout.public_url.tenant_url(tenant.name)
+        tenant_url = visit.url
         xml_vendor = vendor.key.partition("-")[0]
-        secret = self.one_time.book_secrets.get(visitor.session, login.name, self._layout.now())
+        secret = self.one_time.book_secrets.get(visit.visitor.session, login.name, self._layout.now())
         if not login.book_secret or not verify_password(secret.encode(), login.book_secret):
             secret = ""  # the address has ended meanwhile
         book = f"{xml_vendor}.xml" if xml_vendor in XML_BOOKS else ""
@@ -323,34 +291,32 @@ class PhonePages:
             "book": book and f"{tenant_url}book/{book}",
             "secret_book": f"{tenant_url}book/{login.name}.{secret}/{book}" if book and secret else "",
             "caller": f"{tenant_url}caller?number=",
-            "photo": f"{tenant_url}photo/" if tenant.photos else "",
-            "secret_photo": f"{tenant_url}photo/{login.name}.{secret}/" if tenant.photos and secret else "",
+            "photo": f"{tenant_url}photo/" if visit.tenant.photos else "",
+            "secret_photo": f"{tenant_url}photo/{login.name}.{secret}/" if visit.tenant.photos and secret else "",
         }
 
-    async def _change_values(self, tenant: WebTenant, visitor: Visitor, login: PhoneLogin) -> Mapping[str, Any]:
+    async def _change_values(self, visit: Visit, login: PhoneLogin) -> Mapping[str, Any]:
         """The values of the form that changes a phone.
 
         Administrators enter the owner's address, because a list of hundreds of accounts would be no help.
         """
-        if visitor.administers(tenant):
+        if visit.is_by_admin:
             owner = None
             if login.account_id is not None:
                 owner = await self._layout.dependencies.store.read(accounts.read, login.account_id)
             return {"enters_owner": True, "owner": owner.address if owner else ""}
-        owners = [(account.sub, account.address) for account in visitor.accounts]
-        chosen = next((account.sub for account in visitor.accounts if account.id == login.account_id), "")
+        owners = [(account.sub, account.address) for account in visit.visitor.accounts]
+        chosen = next((account.sub for account in visit.visitor.accounts if account.id == login.account_id), "")
         return {"enters_owner": False, "owners": owners, "owner": chosen}
 
-    async def _provisioning_values(
-        self, request: HttpRequest, tenant: WebTenant, visitor: Visitor, login: PhoneLogin, vendor: Vendor
-    ) -> Mapping[str, Any]:
+    async def _provisioning_values(self, visit: Visit, login: PhoneLogin, vendor: Vendor) -> Mapping[str, Any]:
         """The template values of the phone's provisioning address; the URL is empty if it is not to be shown."""
         now = self._layout.now()
-        secret = self.one_time.addresses.get(visitor.session, login.name, now)
-        url = f"{self._layout.public_url.tenant_url(tenant.name)}provision/{login.name}.{secret}/"
-        title = self._layout.renderer.language(request.language).translate(_QR_CODE_TITLE)
+        secret = self.one_time.addresses.get(visit.visitor.session, login.name, now)
+        url = f"{visit.url}provision/{login.name}.{secret}/"
+        title = self._layout.renderer.language(visit.request.language).translate(_QR_CODE_TITLE)
         code = self.one_time.addresses.cached_qr_code(
-            visitor.session, login.name, request.language, lambda: qr_code(url, title)
+            visit.visitor.session, login.name, visit.request.language, lambda: qr_code(url, title)
         )
         files = (vendor.file, *(other.file for other in vendors_of(login.model)), all_vendors()["other"].file)
         return {
@@ -369,15 +335,15 @@ def _phones_and_free_name(connection: Connection, visitor: Visitor) -> tuple[tup
     return logins, next(name for number in range(1, len(taken) + 2) if (name := f"{prefix}-{number}") not in taken)
 
 
-def form_placeholder(request: HttpRequest, tenant: WebTenant, model: str) -> str:
+def form_placeholder(visit: Visit, model: str) -> str:
     """The placeholder that a form names, which only a phone of no known model has.
 
     :param model: empty: not known.
     :raises PageError: when no phone has such a placeholder.
     """
-    placeholder = request.form.get("placeholder", "")
+    placeholder = visit.form.get("placeholder", "")
     if placeholder not in {"", *PLACEHOLDERS}:
-        raise PageError(error_pages.PAGES.bad_form, tenant)
+        raise PageError(error_pages.PAGES.bad_form, visit.tenant)
     return "" if model else placeholder
 
 

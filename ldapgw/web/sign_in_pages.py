@@ -14,7 +14,7 @@ from importlib.resources import files
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
-from ldapgw.store import activity, sign_ins
+from ldapgw.store import sign_ins
 from ldapgw.store.activity import Act
 from ldapgw.store.sign_ins import FLOW_SECONDS, SignIn
 from ldapgw.web import error_pages
@@ -34,7 +34,7 @@ from ldapgw.web.http import (
     redirect,
     text_response,
 )
-from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
+from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, get, post
 from ldapgw.web.sessions import begin_session, is_same_site
 
 log = Logger()
@@ -154,93 +154,84 @@ class SignInPages:
         leads_back = result.purpose == SIGN_IN and of_tenant == tenant.name and is_page_path(to)
         return redirect(path + to if leads_back else path, tuple(headers))
 
-    async def done(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
+    async def done(self, visit: TenantVisit) -> HttpResponse:
         """``/{tenant}/done``: the last page of a pop-up, which closes itself; the page that opened it reloads."""
         html = self._layout.renderer.render(
-            request.language, "done.html", tenant=tenant, visitor=None, flash_message=None
+            visit.request.language, "done.html", tenant=visit.tenant, visitor=None, flash_message=None
         )
         return html_response(html)
 
-    async def slash(self, _request: HttpRequest, tenant: WebTenant) -> HttpResponse:
+    async def slash(self, visit: TenantVisit) -> HttpResponse:
         """``/{tenant}``: a redirect to ``/{tenant}/``."""
-        return redirect(self._layout.public_url.tenant_path(tenant.name), status=308)
+        return redirect(visit.home, status=308)
 
-    async def connect(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
+    async def connect(self, anybody: TenantVisit) -> HttpResponse:
         """``/{tenant}/connect``: a redirect to Google's consent screen.
 
         Query parameters: ``add`` connects another account of the same person; ``account`` is the number of the
         person's account to connect again; ``popup`` says that the page is in a pop-up; ``choose`` lets the person
         choose the Google account.
         """
-        visitor = await self._layout.current_visitor(request, tenant)
-        if "add" in request.query and visitor is not None:
-            return await self._redirect_to_google(request, tenant, ADD)
+        visit = await anybody.sign_in()
+        if "add" in anybody.query and visit is not None:
+            return await self._redirect_to_google(visit, ADD)
         # A signed-in visitor can connect only the account on whose page the consent begins.
-        account = visitor.account_by_number(request.query.get("account", "")) if visitor else None
-        own_sub = visitor.person.sub if visitor else ""
-        return await self._redirect_to_google(request, tenant, CONNECT, account.sub if account else own_sub)
+        account = visit.visitor.account_by_number(visit.query.get("account", "")) if visit else None
+        own_sub = visit.visitor.person.sub if visit else ""
+        return await self._redirect_to_google(anybody, CONNECT, account.sub if account else own_sub)
 
-    async def signin(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
+    async def signin(self, visit: TenantVisit) -> HttpResponse:
         """``/{tenant}/signin``: a redirect to Google, for the identity only; ``to`` is the page to return to."""
-        response = await self._redirect_to_google(request, tenant, SIGN_IN)
-        to = request.query.get("to", "")
+        response = await self._redirect_to_google(visit, SIGN_IN)
+        to = visit.query.get("to", "")
         if is_page_path(to):
-            cookie = self._layout.cookies.set(Cookie.RETURN, f"{tenant.name}/{to}", seconds=FLOW_SECONDS)
-        elif Cookie.RETURN in request.cookies:
+            cookie = self._layout.cookies.set(Cookie.RETURN, f"{visit.tenant.name}/{to}", seconds=FLOW_SECONDS)
+        elif Cookie.RETURN in visit.request.cookies:
             cookie = self._layout.cookies.clear(Cookie.RETURN)
         else:
             return response
         return replace(response, headers=(*response.headers, cookie))
 
-    async def privacy(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
+    async def privacy(self, visit: TenantVisit) -> HttpResponse:
         """``/{tenant}/privacy``: what is stored, who sees it, for how long, and how to end it."""
-        visitor = await self._layout.current_visitor(request, tenant)
-        return self._layout.page(request, "privacy.html", tenant=tenant, visitor=visitor)
+        return (await visit.sign_in() or visit).page("privacy.html")
 
-    async def link(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
+    async def link(self, visit: TenantVisit) -> HttpResponse:
         """``/{tenant}/link``: the link that ``ldapgw admin-link`` prints; shows a button, and uses nothing up.
 
         Programs that look at links before people do (previews, scanners) send GET and HEAD.
         """
-        key = request.query.get("key", "")
+        key = visit.query.get("key", "")
         if not is_secret(key):
-            raise PageError(error_pages.PAGES.link_used, tenant)
-        return self._layout.page(request, "link.html", tenant=tenant, key=key)
+            raise PageError(error_pages.PAGES.link_used, visit.tenant)
+        return visit.page("link.html", key=key)
 
-    async def open_link(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
+    async def open_link(self, visit: TenantVisit) -> HttpResponse:
         """``POST /{tenant}/link``: the button of that page; signs an administrator in, once."""
-        self._limit_rate(request, tenant)
-        if not is_same_site(request, self._layout.public_url.origin):
-            raise PageError(error_pages.PAGES.foreign_form, tenant)
-        session, before = new_secret(self._layout.dependencies.random), request.session(tenant.name)
-        key = request.form.get("key", "")
-        is_valid = is_secret(key) and await self._layout.dependencies.store.run(
-            activity.recorded,
-            self._layout.entry(request, tenant, None, Act.ADMIN_LINK_USED),
-            _sign_in_by_link,
-            key,
-            tenant.name,
-            session,
-            before,
-            self._layout.now(),
+        self._limit_rate(visit.request, visit.tenant)
+        if not is_same_site(visit.request, self._layout.public_url.origin):
+            raise PageError(error_pages.PAGES.foreign_form, visit.tenant)
+        session, before = new_secret(self._layout.dependencies.random), visit.request.session(visit.tenant.name)
+        key = visit.form.get("key", "")
+        entry, now = visit.entry(Act.ADMIN_LINK_USED), self._layout.now()
+        is_valid = is_secret(key) and await visit.change(
+            entry, _sign_in_by_link, key, visit.tenant.name, session, before, now
         )
         log.info(
             "web: somebody opened a link to the administration of tenant {tenant} ({how}), from {address}",
             event="admin_link_used",
-            tenant=tenant.name,
+            tenant=visit.tenant.name,
             how="good" if is_valid else "no longer valid",
-            address=request.address,
+            address=visit.request.address,
         )
         if not is_valid:
-            raise PageError(error_pages.PAGES.link_used, tenant)
-        headers = (self._layout.cookies.set(Cookie.SESSION, session, tenant=tenant.name),)
-        return redirect(f"{self._layout.public_url.tenant_path(tenant.name)}admin", headers)
+            raise PageError(error_pages.PAGES.link_used, visit.tenant)
+        headers = (self._layout.cookies.set(Cookie.SESSION, session, tenant=visit.tenant.name),)
+        return redirect(f"{visit.home}admin", headers)
 
-    async def _redirect_to_google(
-        self, request: HttpRequest, tenant: WebTenant, purpose: str, expected: str = ""
-    ) -> HttpResponse:
-        self._limit_rate(request, tenant)
-        authorization = await self._consent.begin(tenant, purpose, request, expected)
+    async def _redirect_to_google(self, visit: TenantVisit, purpose: str, expected: str = "") -> HttpResponse:
+        self._limit_rate(visit.request, visit.tenant)
+        authorization = await self._consent.begin(visit.tenant, purpose, visit.request, expected)
         cookie = self._layout.cookies.set(Cookie.BROWSER, authorization.browser_secret, seconds=FLOW_SECONDS)
         return redirect(authorization.url, (cookie,), status=302)
 

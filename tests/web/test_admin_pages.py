@@ -32,7 +32,7 @@ from ldapgw.web.admin_phones import AdminPhones
 from ldapgw.web.app import routes
 from ldapgw.web.consent import CONNECT
 from ldapgw.web.http import HttpRequest
-from ldapgw.web.layout import Layout, RequiredRole
+from ldapgw.web.layout import Layout, RequiredRole, Visit
 from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
 from ldapgw.web.phone_pages import PhonePages
 from ldapgw.web.sessions import Visitor
@@ -619,7 +619,7 @@ def test_what_the_open_page_listens_to(stage: Stage) -> None:
 
     def topics(address: str, query: dict[str, str]) -> list[str]:
         visitor = Visitor(SignIn("acme", address, address, hd="acme.example"), "session", None)
-        return list(result_of(admin.topics(HttpRequest(query=query), ACME, visitor)))
+        return list(result_of(admin.topics(Visit(frame, HttpRequest(query=query), ACME, visitor))))
 
     shown = {"admin": "1", "phones": "1"}
     assert topics(ROOT, shown) == [GATEWAYS_TOPIC, person_topic("acme", ALICE), DESK1]
@@ -639,11 +639,9 @@ def test_what_an_open_table_listens_to(stage: Stage) -> None:
     tables = {"people": AdminPeople(frame, shown, passwords), "phones": AdminPhones(frame, shown, passwords)}
 
     def topics(address: str, **query: str) -> list[str]:
-        visitor, request = (
-            Visitor(SignIn("acme", address, address, hd="acme.example"), "session", None),
-            HttpRequest(query=query),
-        )
-        return [one for table in tables.values() for one in result_of(table.topics(request, ACME, visitor))]
+        visitor = Visitor(SignIn("acme", address, address, hd="acme.example"), "session", None)
+        visit = Visit(frame, HttpRequest(query=query), ACME, visitor)
+        return [one for table in tables.values() for one in result_of(table.topics(visit))]
 
     assert topics(ROOT, table="people") == [person_topic("acme", ALICE), person_topic("acme", BOB)]
     assert topics(ROOT, table="phones", show="unused") == [DESK1]

@@ -23,7 +23,7 @@ from ldapgw.sync.publisher import make_login
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.explain_pages import EXPLAIN_BURST, MAX_RUNNING, ExplainPages
 from ldapgw.web.http import HttpRequest
-from ldapgw.web.layout import Layout
+from ldapgw.web.layout import Layout, Visit
 from ldapgw.web.sessions import Visitor
 from tests.support.phonebook import explain, naming_context
 from tests.support.results import result_of
@@ -384,14 +384,15 @@ def test_some_at_a_time(stage: Stage, alice: Browser) -> None:
         async def explain(self, _phone: object, _question: object) -> None:
             await waiting
 
-    page = ExplainPages(Layout.of(replace(stage.gate, explainer=Slow())))
+    layout = Layout.of(replace(stage.gate, explainer=Slow()))
+    page = ExplainPages(layout)
     [account] = stage.accounts()
     visitor = Visitor(SignIn("acme", account.sub, ALICE), "A" * 43, account, (account,))
-    call = HttpRequest(form={"phone": "desk1", "asked": "x"})
-    begun = [Deferred.fromCoroutine(page.explain(call, ACME, visitor)) for _ in range(MAX_RUNNING + 1)]
+    visit = Visit(layout, HttpRequest(form={"phone": "desk1", "asked": "x"}), ACME, visitor)
+    begun = [Deferred.fromCoroutine(page.explain(visit)) for _ in range(MAX_RUNNING + 1)]
     with pytest.raises(PageError) as ended:
         result_of(begun.pop())
     assert ended.value.error_page.status == 429
     waiting.callback(None)
     assert [result_of(one).status for one in begun] == [400] * MAX_RUNNING
-    assert result_of(page.explain(call, ACME, visitor)).status == 400
+    assert result_of(page.explain(visit)).status == 400

@@ -6,11 +6,15 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
 
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
+from ldapgw.store import phones
+from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web.app import routes
 from ldapgw.web.layout import Layout, RequiredRole, Route
 from ldapgw.web.phone_login import LONGEST_DELAY
@@ -115,6 +119,28 @@ def test_other_peoples_ids_lead_nowhere(stage: Stage, bob: Browser, route: Route
         if route.path.endswith("signout"):
             break
     assert next(one for one in stage.accounts() if one.address == ALICE) == alice
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in ROUTES if "phone" in route.path and "<name>" in route.path], ids=by_path
+)
+def test_other_peoples_phones_are_not_found(unchanged: Browser, route: Route) -> None:
+    """Neither Alice's phone nor a phone of the same name of another tenant; an unknown name gets the same answer."""
+    stage = unchanged.stage
+    alice = next(account.id for account in stage.accounts() if account.address == ALICE)
+    for phone in (
+        PhoneLogin("hers", "acme", alice, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, stage.clock.seconds()),
+        PhoneLogin("theirs", "globex", None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, stage.clock.seconds()),
+    ):
+        stage.do(phones.add, phone)
+    before, fields = (
+        dump(stage),
+        {"token": unchanged.get("/acme/").token, "model": "other", "owner": BOB, "action": "start"},
+    )
+    of_snom = replace(route, path=route.path.replace("<vendor>", "snom"))
+    for name in ("hers", "theirs", "unknown"):
+        assert ask(unchanged, of_snom, name, fields).status == 404
+    assert (dump(stage), stage.changes) == (before, 0)
 
 
 @pytest.mark.long  # test_consent has the addresses that a sign-in may lead to

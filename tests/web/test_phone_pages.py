@@ -33,7 +33,7 @@ from ldapgw.store.sign_ins import SignIn
 from ldapgw.web import one_time_passwords, phone_forms
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpRequest
-from ldapgw.web.layout import Layout
+from ldapgw.web.layout import Layout, Visit
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS, OneTimePasswords
 from ldapgw.web.phone_pages import PhonePages, qr_code
 from ldapgw.web.rendering import Renderer
@@ -852,8 +852,8 @@ def listened_to(stage: Stage, account: str, query: dict[str, str]) -> list[str]:
         None,
         tuple(one for one in stage.accounts() if one.address == account),
     )
-    phone_pages = PhonePages(Layout.of(stage.gate))
-    return list(result_of(phone_pages.topics(HttpRequest(query=query), ACME, visitor)))
+    layout = Layout.of(stage.gate)
+    return list(result_of(PhonePages(layout).topics(Visit(layout, HttpRequest(query=query), ACME, visitor))))
 
 
 def test_what_open_pages_listen_to(stage: Stage) -> None:
