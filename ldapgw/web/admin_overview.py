@@ -23,7 +23,6 @@ from ldapgw.store.sync_history import SyncDay
 from ldapgw.store.tenants import Alarm
 from ldapgw.web import admin_texts, record_texts
 from ldapgw.web.admin_people import read_people
-from ldapgw.web.admin_tables import TableQuery
 from ldapgw.web.admin_texts import Alert
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.http import HttpResponse
@@ -186,7 +185,7 @@ def _overview(connection: Connection, tenant: WebTenant, now: float) -> _Overvie
     known = accounts.read_all(connection, tenant.name)
     return _Overview(
         accounts=known,
-        needing_action=read_people(connection, tenant, now, TableQuery(show="action")).found,
+        needing_action=sum(bool(row.action) for row in read_people(connection, tenant, now)),
         reminded=tuple(
             (account.address, reason) for account in known if (reason := admin_texts.reminder(account, now))
         ),

@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The administration's pages about people: a table of all accounts, a page per person, and actions on one or many.
-
-A form acts on the rows that are selected in it.  What cannot be undone, and what needs a choice, is asked on a page of
-its own that names everybody concerned; its form has the same rows, and ``confirmed``.
-"""
+"""The administration's pages about people: a table of all accounts, a page per person, and actions on one or many."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,11 +24,11 @@ from ldapgw.web import admin_texts, error_pages
 from ldapgw.web.account_pages import disconnect_account, sync_history_values
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText, sharing_options, sharing_title, source_rows
 from ldapgw.web.admin_passwords import AdminPasswords
-from ldapgw.web.admin_tables import FINGERPRINT_FIELD, Table, TableQuery, fingerprint, select_rows, selected_rows
+from ldapgw.web.admin_tables import TablePage
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse
-from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
+from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
 from ldapgw.web.live import person_topic
 from ldapgw.web.phone_pages import PhonePages
 
@@ -111,37 +107,31 @@ class AdminPeople:
         self._dependencies = layout.dependencies
         self._phone_pages = phone_pages
         self._passwords = passwords
-        layout.topic_providers.append(self.topics)
-
-    async def topics(self, visit: Visit) -> Iterable[str]:
-        """The topics of an open table: the people in its rows."""
-        if visit.query.get("table") != "people" or not visit.is_by_admin:
-            return ()
-        query = TableQuery.of(visit.query, {}, _COLUMNS, _FILTERS)
-        table = await self._dependencies.store.read(read_people, visit.tenant, self._layout.now(), query)
-        return [person_topic(visit.tenant.name, row.account.sub) for row in table.rows]
+        self.table = TablePage(
+            layout,
+            name="people",
+            read=read_people,
+            # People who need action come first.
+            order=lambda row: (not row.action, row.account.address.casefold(), row.account.id),
+            text=lambda row: row.account.address,
+            filters=lambda _show: _FILTERS,
+            columns=_COLUMNS,
+            topic=lambda visit, row: person_topic(visit.tenant.name, row.account.sub),
+            values=lambda visit, _table: {"filters": tuple(_TEXTS.filters.items()), "url": visit.url},
+            key=lambda row: str(row.account.id),
+            title=lambda row: row.account.address,
+            state=_state,
+            questions=_TEXTS.questions,
+            asked={"share": self._share, "disconnect": self._disconnect, "remove": self._remove},
+            unasked={"sync": self._sync, "remind": self._remind},
+            choices=self._choices,
+            unaccepted=self._unaccepted,
+        )
+        layout.topic_providers.append(self.table.topics)
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of these pages."""
-        return (
-            get("/<tenant>/admin/people", self.show, RequiredRole.ADMIN),
-            post("/<tenant>/admin/people", self.show, RequiredRole.ADMIN),
-            get("/<tenant>/admin/people/act", self.show, RequiredRole.ADMIN),
-            post("/<tenant>/admin/people/act", self.act, RequiredRole.ADMIN),
-            get("/<tenant>/admin/people/<account_id>", self.person, RequiredRole.ADMIN),
-        )
-
-    async def show(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/admin/people``: the table."""
-        query = TableQuery.of(visit.query, visit.form, _COLUMNS, _FILTERS)
-        table = await self._dependencies.store.read(read_people, visit.tenant, self._layout.now(), query)
-        return visit.page(
-            "admin_people.html",
-            table=table,
-            is_live=not visit.form,  # the address of what a form found gives another table
-            filters=tuple(_TEXTS.filters.items()),
-            url=visit.url,
-        )
+        person = get("/<tenant>/admin/people/<account_id>", self.person, RequiredRole.ADMIN)
+        return (*self.table.routes(), person)
 
     async def person(self, visit: Visit, account_id: str) -> HttpResponse:
         """``/{tenant}/admin/people/{id}``: a person's account and phones."""
@@ -163,60 +153,34 @@ class AdminPeople:
             **await sync_history_values(self._layout, account),
         )
 
-    async def act(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/admin/people/act``: do ``act`` to the selected people, asked and ``confirmed`` if needed."""
-        act = visit.form.get("act", "")
-        ids = [
-            int(key) for key in selected_rows(visit.form) if key.isascii() and key.isdecimal() and len(key) < _ID_DIGITS
-        ]
-        people = await self._dependencies.store.read(_read_selected, visit.tenant.name, ids)
-        if not people:
-            return visit.redirect("nothing-selected", _PAGE)
-        if act == "sync":
-            return await self._sync(visit, people)
-        if act == "remind":
-            return self._reminder(visit, people)
-        if act not in _TEXTS.questions:
-            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
-        if not visit.form.get("confirmed"):
-            return self._ask(visit, act, people)
-        if visit.form.get(FINGERPRINT_FIELD) != _fingerprint(act, visit.tenant, people):
-            return visit.redirect("not-accepted", _PAGE)
-        return await {"share": self._share, "disconnect": self._disconnect, "remove": self._remove}[act](visit, people)
-
-    async def _sync(self, visit: Visit, people: Sequence[Account]) -> HttpResponse:
+    async def _sync(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
         # No sync can begin with a grant that Google no longer accepts.
-        able = [account for account in people if account.is_connected and not account.revoked]
+        able = [row.account for row in rows if row.account.is_connected and not row.account.revoked]
         entries = self._entries(visit, Act.SYNC_REQUESTED, able)
         await self._dependencies.store.run(_request_syncs, able, entries)
         await self._dependencies.changed()
         return visit.redirect("asked" if able else "none-connected", _PAGE)
 
-    def _reminder(self, visit: Visit, people: Sequence[Account]) -> HttpResponse:
-        return visit.page(
-            "admin_remind.html",
-            people=people,
-            url=visit.url,
-        )
+    async def _remind(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
+        return visit.page("admin_remind.html", people=[row.account for row in rows], url=visit.url)
 
-    def _ask(self, visit: Visit, act: str, people: Sequence[Account]) -> HttpResponse:
-        return visit.page(
-            "admin_act.html",
-            back=_PAGE,
-            act=act,
-            question=_TEXTS.questions[act],
-            fingerprint=_fingerprint(act, visit.tenant, people),
-            selected=[(str(account.id), account.address) for account in people],
-            shared=[self._shared(visit.tenant, account) for account in people] if act == "share" else (),
-            sharings=[(option.value.value, option.title) for option in sharing_options(visit.tenant)],
-        )
+    async def _choices(self, visit: Visit, act: str, rows: Sequence[PersonRow]) -> Mapping[str, Any]:
+        """The values of the page that asks before an act."""
+        return {
+            "shared": [self._shared(visit.tenant, row.account) for row in rows] if act == "share" else (),
+            "sharings": [(option.value.value, option.title) for option in sharing_options(visit.tenant)],
+        }
+
+    async def _unaccepted(self, visit: Visit) -> HttpResponse:
+        return visit.redirect("not-accepted", _PAGE)
 
     def _shared(self, tenant: WebTenant, account: Account) -> SharedContacts:
         label = account.label_to_share(tenant.shared_label)
         count = self._dependencies.contacts.shared_count(tenant.name, account.sub, label)
         return SharedContacts(account.address, sharing_title(account.sharing, account.shared_label), label, count)
 
-    async def _share(self, visit: Visit, people: Sequence[Account]) -> HttpResponse:
+    async def _share(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
+        people = [row.account for row in rows]
         values = {option.value.value: option.value for option in sharing_options(visit.tenant)}
         sharing = values.get(visit.form.get("sharing", ""))
         if sharing is None:
@@ -227,12 +191,13 @@ class AdminPeople:
         await self._dependencies.changed()
         return visit.redirect("shared", _PAGE)
 
-    async def _disconnect(self, visit: Visit, people: Sequence[Account]) -> HttpResponse:
-        connected = [account for account in people if account.is_connected]
+    async def _disconnect(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
+        connected = [row.account for row in rows if row.account.is_connected]
         outcomes = await self._end_all(visit, connected, Act.DISCONNECTED)
         return self._ended(visit, "people-disconnected", connected, outcomes)
 
-    async def _remove(self, visit: Visit, people: Sequence[Account]) -> HttpResponse:
+    async def _remove(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
+        people = [row.account for row in rows]
         with_phones = bool(visit.form.get("with_phones"))
         ids = [] if with_phones else [account.id for account in people]
         kept = await self._dependencies.store.read(phones.read_by_accounts, ids)
@@ -309,14 +274,16 @@ class AdminPeople:
         return [visit.entry(act, account.address, detail) for account in people]
 
 
-def read_people(connection: Connection, tenant: WebTenant, now: float, query: TableQuery) -> Table[PersonRow]:
-    """Read the table; people who need action come first."""
+def _state(tenant: WebTenant, row: PersonRow) -> tuple[object, ...]:
+    """Return what the page of confirmation says of a person: the contacts that others see, too."""
+    account = row.account
+    return account.id, account.sharing.value, account.label_to_share(tenant.shared_label)
+
+
+def read_people(connection: Connection, tenant: WebTenant, now: float) -> Sequence[PersonRow]:
     owned = phones.count_by_account(connection, tenant.name)
-    rows = [
-        _row(account, tenant, now, owned.get(account.id, 0)) for account in accounts.read_all(connection, tenant.name)
-    ]
-    rows.sort(key=lambda row: (not row.action, row.account.address.casefold(), row.account.id))
-    return select_rows(rows, query, text=lambda row: row.account.address, filters=_FILTERS, columns=_COLUMNS)
+    known = accounts.read_all(connection, tenant.name)
+    return [_row(account, tenant, now, owned.get(account.id, 0)) for account in known]
 
 
 def _row(account: Account, tenant: WebTenant, now: float, phone_count: int) -> PersonRow:
@@ -340,22 +307,10 @@ def _read_person(
     return account, logins, sync_tokens.read_sync_states(connection, account_id)
 
 
-def _read_selected(connection: Connection, tenant: str, ids: Sequence[int]) -> tuple[Account, ...]:
-    wanted = set(ids)
-    return tuple(account for account in accounts.read_all(connection, tenant) if account.id in wanted)
-
-
 def _request_syncs(connection: Connection, people: Sequence[Account], entries: Sequence[Entry]) -> None:
     for account in people:
         sync_state.request_sync(connection, account.id, SyncRequest.INCREMENTAL)
     activity.record(connection, *entries)
-
-
-def _fingerprint(act: str, tenant: WebTenant, people: Iterable[Account]) -> str:
-    """Return the digest of the people that a page of confirmation is about, with the contacts that others see."""
-    return fingerprint(
-        act, *((account.id, account.sharing.value, account.label_to_share(tenant.shared_label)) for account in people)
-    )
 
 
 def _share(

@@ -6,7 +6,7 @@ New passwords of several phones are handed out on a page of their own (`ldapgw.w
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import admin_texts, error_pages
 from ldapgw.web.admin_passwords import AdminPasswords, batch_key
-from ldapgw.web.admin_tables import FINGERPRINT_FIELD, Table, TableQuery, fingerprint, select_rows, selected_rows
+from ldapgw.web.admin_tables import TablePage, TableQuery, selected_rows
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse
@@ -96,37 +96,40 @@ class AdminPhones:
         self._dependencies = layout.dependencies
         self._phone_pages = phone_pages
         self._passwords = passwords
-        layout.topic_providers.append(self.topics)
-
-    async def topics(self, visit: Visit) -> Iterable[str]:
-        """The topics of an open table: the phones in its rows."""
-        if visit.query.get("table") != "phones" or not visit.is_by_admin:
-            return ()
-        query = TableQuery.of(visit.query, {}, _COLUMNS, _filters(visit.query))
-        table = await self._dependencies.store.read(read_phones, visit.tenant.name, self._layout.now(), query)
-        return [self._phone_pages.topic(row.login) for row in table.rows]
+        self.table = TablePage(
+            layout,
+            name="phones",
+            read=_read,
+            order=None,  # by name
+            text=lambda row: f"{row.login.name} {row.owner} {row.model} {row.login.last_address or ''}",
+            filters=_filters,
+            columns=_COLUMNS,
+            topic=lambda _visit, row: phone_pages.topic(row.login),
+            values=lambda _visit, table: {
+                "filters": _filter_titles(table.query),
+                "states": {row.login.name: phone_pages.state(row.login) for row in table.rows},
+            },
+            key=lambda row: row.login.name,
+            title=lambda row: f"{row.login.name} ({row.owner})" if row.owner else row.login.name,
+            state=lambda _tenant, row: (row.login.name, row.login.account_id, row.login.password),
+            questions=_TEXTS.questions,
+            asked={
+                "remove": self._remove,
+                "password": self._set_passwords,
+                "move": self._move,
+                "model": self._set_model,
+            },
+            unasked={},
+            choices=self._choices,
+            unaccepted=self._unaccepted,
+        )
+        layout.topic_providers.append(self.table.topics)
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of these pages."""
         return (
-            get("/<tenant>/admin/phones", self.show, RequiredRole.ADMIN),
-            post("/<tenant>/admin/phones", self.show, RequiredRole.ADMIN),
-            get("/<tenant>/admin/phones/act", self.show, RequiredRole.ADMIN),
-            post("/<tenant>/admin/phones/act", self.act, RequiredRole.ADMIN),
+            *self.table.routes(),
             get("/<tenant>/admin/phones/new", self.new, RequiredRole.ADMIN),
             post("/<tenant>/admin/phones/new", self.add, RequiredRole.ADMIN),
-        )
-
-    async def show(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/admin/phones``: the table."""
-        query = TableQuery.of(visit.query, visit.form, _COLUMNS, _filters(visit.form or visit.query))
-        table = await self._dependencies.store.read(read_phones, visit.tenant.name, self._layout.now(), query)
-        return visit.page(
-            "admin_phones.html",
-            table=table,
-            is_live=not visit.form,  # the address of what a form found gives another table
-            states={row.login.name: self._phone_pages.state(row.login) for row in table.rows},
-            filters=_filter_titles(query),
         )
 
     async def new(self, visit: Visit) -> HttpResponse:
@@ -187,51 +190,27 @@ class AdminPhones:
             raise PageError(error_pages.PAGES.bad_form, tenant)
         return None if value == NOBODY else int(value)
 
-    async def act(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/admin/phones/act``: do ``act`` to the selected phones, once it is ``confirmed``."""
-        act, names = visit.form.get("act", ""), selected_rows(visit.form)
-        selected = await self._dependencies.store.read(_read_selected, visit.tenant.name, self._layout.now(), names)
-        if not selected:
-            return visit.redirect("nothing-selected", _PAGE)
-        if act not in _TEXTS.questions:
-            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
-        if not visit.form.get("confirmed"):
-            return await self._ask(visit, act, selected)
-        response: HttpResponse | None = None
-        if visit.form.get(FINGERPRINT_FIELD) == _fingerprint(act, selected):
-            acts: Mapping[str, Callable[..., Awaitable[HttpResponse | None]]] = {
-                "remove": self._remove,
-                "password": self._set_passwords,
-                "move": self._move,
-                "model": self._set_model,
-            }
-            response = await acts[act](visit, selected)
-        if response is None:
-            response = await self._passwords.find_handed_out(visit, names)
-        await self._dependencies.changed()
-        return response or visit.redirect("not-accepted", _PAGE)
+    async def _choices(self, visit: Visit, act: str, _rows: Sequence[PhoneRow]) -> Mapping[str, Any]:
+        """The values of the page that asks before an act."""
+        owners = await self._dependencies.store.read(_owners, visit.tenant.name) if act == "move" else ()
+        return {"models": MODELS, "placeholders": PLACEHOLDERS, "owners": owners}
 
-    async def _ask(self, visit: Visit, act: str, selected: Sequence[PhoneRow]) -> HttpResponse:
-        return visit.page(
-            "admin_act.html",
-            back=_PAGE,
-            act=act,
-            question=_TEXTS.questions[act],
-            fingerprint=_fingerprint(act, selected),
-            selected=[
-                (row.login.name, f"{row.login.name} ({row.owner})" if row.owner else row.login.name) for row in selected
-            ],
-            models=MODELS,
-            placeholders=PLACEHOLDERS,
-            owners=await self._dependencies.store.read(_owners, visit.tenant.name) if act == "move" else (),
-        )
+    async def _unaccepted(self, visit: Visit) -> HttpResponse:
+        """Lead to the passwords that the phones have got if the form is sent twice."""
+        handed_out = await self._passwords.find_handed_out(visit, selected_rows(visit.form))
+        await self._dependencies.changed()
+        return handed_out or visit.redirect("not-accepted", _PAGE)
+
+    async def _done(self, visit: Visit, message: str) -> HttpResponse:
+        await self._dependencies.changed()
+        return visit.redirect(message, _PAGE)
 
     async def _remove(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse:
         entries = self._entries(visit, Act.PHONE_REMOVED, selected)
         await self._dependencies.store.run(_for_each, entries, phones.remove)
         for row in selected:
             self._phone_pages.forget_password(row.login.name)
-        return visit.redirect("phones-removed", _PAGE)
+        return await self._done(visit, "phones-removed")
 
     async def _move(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse | None:
         owner_id = await self._owner(visit.tenant, visit.form.get("owner", ""))
@@ -244,7 +223,7 @@ class AdminPhones:
         if visit.form.get("new_passwords"):
             return await self._set_passwords(visit, selected, move)
         await self._dependencies.store.run(move)
-        return visit.redirect("phones-moved", _PAGE)
+        return await self._done(visit, "phones-moved")
 
     async def _set_model(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse:
         model = visit.form.get("model", "")
@@ -254,7 +233,7 @@ class AdminPhones:
         stored = "" if model == OTHER_MODEL else model
         placeholder = form_placeholder(visit, stored)
         await self._dependencies.store.run(_set_models, entries, stored, _numbers_for(model), placeholder)
-        return visit.redirect("phones-model", _PAGE)
+        return await self._done(visit, "phones-model")
 
     async def _set_passwords(
         self, visit: Visit, selected: Sequence[PhoneRow], move: Callable[[Connection], None] | None = None
@@ -262,7 +241,10 @@ class AdminPhones:
         """Give phones new passwords, after `move` has given the phones to another owner."""
         entries = self._entries(visit, Act.PHONE_PASSWORD, selected)
         batch = await self._passwords.give(visit.visitor, [row.login for row in selected], entries, move)
-        return self._passwords.redirect(visit, batch) if batch else None
+        if not batch:
+            return None
+        await self._dependencies.changed()
+        return self._passwords.redirect(visit, batch)
 
     def _entries(self, visit: Visit, act: Act, selected: Sequence[PhoneRow], detail: str = "") -> list[Entry]:
         log.info(
@@ -276,14 +258,8 @@ class AdminPhones:
         return [visit.entry(act, row.login.name, detail) for row in selected]
 
 
-def _fingerprint(act: str, selected: Iterable[PhoneRow]) -> str:
-    """Return the digest of the phones that a page of confirmation is about, with their owners and passwords."""
-    return fingerprint(act, *((row.login.name, row.login.account_id, row.login.password) for row in selected))
-
-
-def _filters(query: Mapping[str, str]) -> Mapping[str, Callable[[PhoneRow], bool]]:
-    """The filters of the table; one of them is for the phones of a ZIP file if the query names it."""
-    show = query.get("show", "")
+def _filters(show: str) -> Mapping[str, Callable[[PhoneRow], bool]]:
+    """The filters of the table; one of them is for the phones of a ZIP file if `show` names it."""
     batch = show.removeprefix(_BATCH)
     if batch == show or not (batch.isascii() and batch.isdecimal()):
         return _FILTERS
@@ -296,28 +272,12 @@ def _filter_titles(query: TableQuery) -> Sequence[tuple[str, str]]:
     return (*_TEXTS.filters.items(), *of_batch)
 
 
-def read_phones(connection: Connection, tenant: str, now: float, query: TableQuery) -> Table[PhoneRow]:
-    """Read the table, ordered by name."""
-    return select_rows(
-        _rows(connection, tenant, now),
-        query,
-        text=lambda row: f"{row.login.name} {row.owner} {row.model} {row.login.last_address or ''}",
-        filters=_filters({"show": query.show}),
-        columns=_COLUMNS,
-    )
-
-
-def _rows(connection: Connection, tenant: str, now: float) -> list[PhoneRow]:
-    owners = {int(key): address for key, address in _owners(connection, tenant)}
+def _read(connection: Connection, tenant: WebTenant, now: float) -> Sequence[PhoneRow]:
+    owners = {int(key): address for key, address in _owners(connection, tenant.name)}
     return [
         PhoneRow(login, owners.get(login.account_id or 0, ""), phone_condition(login, now))
-        for login in phones.read_by_tenant(connection, tenant)
+        for login in phones.read_by_tenant(connection, tenant.name)
     ]
-
-
-def _read_selected(connection: Connection, tenant: str, now: float, names: Sequence[str]) -> list[PhoneRow]:
-    wanted = set(names)
-    return [row for row in _rows(connection, tenant, now) if row.login.name in wanted]
 
 
 def _owners(connection: Connection, tenant: str) -> tuple[tuple[str, str], ...]:

@@ -1,16 +1,28 @@
 # SPDX-License-Identifier: MIT
-"""The tables of the administration: search, filters, sorting and pages.  Pure.
+"""The tables of the administration: search, filters, sorting and pages, and acts on the selected rows.
 
 What is sought may be somebody's address, so it comes in a form and stands in no address of a page.
+
+A form acts on the rows that are selected in it.  What cannot be undone, and what needs a choice, is asked on a page of
+its own that names everything concerned; its form has the same rows, and ``confirmed``.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
+
+from sqlalchemy import Connection
+
+from ldapgw.web import error_pages
+from ldapgw.web.admin_texts import Question
+from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.error_pages import PageError
+from ldapgw.web.http import HttpResponse
+from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 
 T = TypeVar("T")
 
@@ -20,7 +32,7 @@ ROWS_PER_PAGE = 50
 _MAX_SOUGHT = 100
 # Checkboxes of a table's rows begin with this word.
 _SELECTED = "row-"
-FINGERPRINT_FIELD = "about"
+_FINGERPRINT_FIELD = "about"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +138,114 @@ def selected_rows(form: Iterable[str]) -> list[str]:
     return [name.removeprefix(_SELECTED) for name in form if name.startswith(_SELECTED)]
 
 
-def fingerprint(*values: object) -> str:
-    """A digest of what a page of confirmation is about; its form has the digest in the field `FINGERPRINT_FIELD`.
+# Does something to rows; returns None, and does nothing, if the rows have changed since the page asked about them.
+RowsAct = Callable[[Visit, Sequence[T]], Awaitable[HttpResponse | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class TablePage(Generic[T]):
+    """A page with a table, and the acts on its selected rows.
+
+    :ivar name: the page's path below ``admin/``; its template is ``admin_{name}.html``.
+    :ivar read: reads all rows of a tenant at a time.
+    :ivar order: the table's own order; None: the order in which the rows are read.
+    :ivar text: what a search looks into.
+    :ivar filters: the filters for the value of ``show`` in an address or form.
+    :ivar columns: the values to sort by.
+    :ivar topic: the topic of a row (`ldapgw.web.live`).
+    :ivar values: further values for the template.
+    :ivar key: a row's name in forms.
+    :ivar title: a row's name for people.
+    :ivar state: what an act depends on, and the page that asks has shown; another state is asked about again.
+    :ivar questions: by act, for the acts that are asked before.
+    :ivar asked: the acts that are asked before, by name.
+    :ivar unasked: all other acts, by name.
+    :ivar choices: further values for the page that asks, by the act's name.
+    :ivar unaccepted: the response to an answer that does not fit the rows, or was sent before.
+    """
+
+    layout: Layout
+    name: str
+    read: Callable[[Connection, WebTenant, float], Sequence[T]]
+    order: Callable[[T], Any] | None
+    text: Callable[[T], str]
+    filters: Callable[[str], Mapping[str, Callable[[T], bool]]]
+    columns: Mapping[str, Callable[[T], Any]]
+    topic: Callable[[Visit, T], str]
+    values: Callable[[Visit, Table[T]], Mapping[str, Any]]
+    key: Callable[[T], str]
+    title: Callable[[T], str]
+    state: Callable[[WebTenant, T], tuple[object, ...]]
+    questions: Mapping[str, Question]
+    asked: Mapping[str, RowsAct[T]]
+    unasked: Mapping[str, RowsAct[T]]
+    choices: Callable[[Visit, str, Sequence[T]], Awaitable[Mapping[str, Any]]]
+    unaccepted: Callable[[Visit], Awaitable[HttpResponse]]
+
+    def routes(self) -> tuple[Route, ...]:
+        path = f"/<tenant>/admin/{self.name}"
+        return (
+            get(path, self.show, RequiredRole.ADMIN),
+            post(path, self.show, RequiredRole.ADMIN),
+            get(f"{path}/act", self.show, RequiredRole.ADMIN),
+            post(f"{path}/act", self.act, RequiredRole.ADMIN),
+        )
+
+    async def topics(self, visit: Visit) -> Iterable[str]:
+        """The topics of an open table: its rows."""
+        if visit.query.get("table") != self.name or not visit.is_by_admin:
+            return ()
+        table = await self._read(visit, {})
+        return [self.topic(visit, row) for row in table.rows]
+
+    async def show(self, visit: Visit) -> HttpResponse:
+        """``/{tenant}/admin/{name}``: the table."""
+        table = await self._read(visit, visit.form)
+        # The address of what a form found gives another table.
+        is_live = not visit.form
+        return visit.page(f"admin_{self.name}.html", table=table, is_live=is_live, **self.values(visit, table))
+
+    async def act(self, visit: Visit) -> HttpResponse:
+        """``POST /{tenant}/admin/{name}/act``: do ``act`` to the selected rows, asked and ``confirmed`` if needed."""
+        act, keys = visit.form.get("act", ""), set(selected_rows(visit.form))
+        store, now = self.layout.dependencies.store, self.layout.now()
+        rows = await store.read(self._read_selected, visit.tenant, now, keys)
+        if not rows:
+            return visit.redirect("nothing-selected", f"admin/{self.name}")
+        if act in self.unasked:
+            return await self.unasked[act](visit, rows) or await self.unaccepted(visit)
+        if act not in self.asked:
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
+        fingerprint = _fingerprint(act, *(self.state(visit.tenant, row) for row in rows))
+        if not visit.form.get("confirmed"):
+            return visit.page(
+                "admin_act.html",
+                back=f"admin/{self.name}",
+                act=act,
+                question=self.questions[act],
+                fingerprint=fingerprint,
+                selected=[(self.key(row), self.title(row)) for row in rows],
+                **await self.choices(visit, act, rows),
+            )
+        is_accepted = visit.form.get(_FINGERPRINT_FIELD) == fingerprint
+        return (is_accepted and await self.asked[act](visit, rows)) or await self.unaccepted(visit)
+
+    async def _read(self, visit: Visit, form: Mapping[str, str]) -> Table[T]:
+        filters = self.filters((form or visit.query).get("show", ""))
+        query = TableQuery.of(visit.query, form, self.columns, filters)
+        return await self.layout.dependencies.store.read(self._read_page, visit.tenant, self.layout.now(), query)
+
+    def _read_page(self, connection: Connection, tenant: WebTenant, now: float, query: TableQuery) -> Table[T]:
+        rows = self.read(connection, tenant, now)
+        ordered = sorted(rows, key=self.order) if self.order is not None else rows
+        return select_rows(ordered, query, text=self.text, filters=self.filters(query.show), columns=self.columns)
+
+    def _read_selected(self, connection: Connection, tenant: WebTenant, now: float, keys: Collection[str]) -> list[T]:
+        return [row for row in self.read(connection, tenant, now) if self.key(row) in keys]
+
+
+def _fingerprint(*values: object) -> str:
+    """A digest of what a page of confirmation is about; its form has the digest in the field `_FINGERPRINT_FIELD`.
 
     If the digest is another one when the form is sent, something has changed since the page was shown, or the form was
     sent before.

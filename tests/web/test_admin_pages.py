@@ -636,18 +636,18 @@ def test_what_an_open_table_listens_to(stage: Stage) -> None:
     frame = Layout.of(stage.gate)
     shown = PhonePages(frame)
     passwords = AdminPasswords(frame, shown)
-    tables = {"people": AdminPeople(frame, shown, passwords), "phones": AdminPhones(frame, shown, passwords)}
+    people, table_of_phones = AdminPeople(frame, shown, passwords).table, AdminPhones(frame, shown, passwords).table
 
     def topics(address: str, **query: str) -> list[str]:
         visitor = Visitor(SignIn("acme", address, address, hd="acme.example"), "session", None)
         visit = Visit(frame, HttpRequest(query=query), ACME, visitor)
-        return [one for table in tables.values() for one in result_of(table.topics(visit))]
+        return [*result_of(people.topics(visit)), *result_of(table_of_phones.topics(visit))]
 
     assert topics(ROOT, table="people") == [person_topic("acme", ALICE), person_topic("acme", BOB)]
     assert topics(ROOT, table="phones", show="unused") == [DESK1]
     assert topics(ROOT, table="phones", show="works") == []
     assert topics(BOB, table="people") == topics(BOB, table="phones") == topics(ROOT) == []
-    for name in tables:
+    for name in ("people", "phones"):
         assert f'data-events="/acme/events?table={name}&amp;' in admin.get(f"/acme/admin/{name}?sort=state").body
         assert '<tbody id="rows" data-live>' in admin.get(f"/acme/admin/{name}").body
         assert '<tbody id="rows">' in admin.submit(f"/acme/admin/{name}", find="e").body
