@@ -63,7 +63,6 @@ class AccountPages:
         self._dependencies = layout.dependencies
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of this page."""
         return (
             get("/<tenant>/", self.overview, RequiredRole.TENANT),
             get("/<tenant>/account", self.account, RequiredRole.PERSON),

@@ -76,7 +76,6 @@ class AdminGoogle:
         self._dependencies = layout.dependencies
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of this page."""
         return (
             get("/<tenant>/admin/google", self.show, RequiredRole.ADMIN),
             # A rejected form is shown at the form's address, which page.js then fetches with GET.

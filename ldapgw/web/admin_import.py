@@ -36,7 +36,6 @@ class AdminImport:
         self._passwords = passwords
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of this page."""
         return (
             get("/<tenant>/admin/phones/import", self.show, RequiredRole.ADMIN),
             post("/<tenant>/admin/phones/import", self.preview, RequiredRole.ADMIN, MAX_BODY_SIZE),

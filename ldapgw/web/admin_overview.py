@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The administration's first page: what is wrong, what is left to set up, figures, and people to remind."""
+"""The administration's first page: what is wrong, what is left to set up and people to remind; and the activity log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ldapgw.directory.naming_context import phone_name
 from ldapgw.google.people import CallEstimate
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phrase import Translatable
-from ldapgw.store import accounts, gateways, phones, sync_history, tenants
+from ldapgw.store import accounts, activity, gateways, phones, sync_history, tenants
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import database_of
 from ldapgw.store.gateways import KnownGateway
@@ -26,12 +26,17 @@ from ldapgw.web.admin_people import read_people
 from ldapgw.web.admin_texts import Alert
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.http import HttpResponse
-from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
+from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
 from ldapgw.web.phone_pages import PhonePages
 
 # An open page notices changes of so many accounts and phones.
 _WATCHED = 50
+
+# No address is longer (RFC 5321 4.5.3.1).
+_MAX_PERSON = 254
+# Links to pages on either side of the present one.
+_NEAR_PAGES = 4
 
 _TEXTS = admin_texts.TEXTS.overview
 _NEW_STORE = Alert("warn", _TEXTS.new_store.title, _TEXTS.new_store.sentence)
@@ -80,7 +85,6 @@ class AdminOverview:
         layout.topic_providers.append(self.topics)
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of this page."""
         return (get("/<tenant>/admin", self.show, RequiredRole.ADMIN),)
 
     async def topics(self, visit: Visit) -> Iterable[str]:
@@ -179,6 +183,48 @@ class AdminOverview:
         admin = self._dependencies.admin
         sources = len([source for source in tenant.sources if source is not Source.DIRECTORY]) or 1
         return admin_texts.calls_text(CallEstimate(connected, sources, admin.sync_interval, admin.calls_per_minute))
+
+
+class ActivityPage:
+    """The page of the activity log."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def routes(self) -> tuple[Route, ...]:
+        return (
+            get("/<tenant>/admin/activity", self.show, RequiredRole.ADMIN),
+            post("/<tenant>/admin/activity", self.show, RequiredRole.ADMIN),
+        )
+
+    async def show(self, visit: Visit) -> HttpResponse:
+        """``/{tenant}/admin/activity``, filtered by ``act`` and ``person``, from the page ``page`` on.
+
+        A person comes in a form, and stands in no address of a page.
+        """
+        query = visit.form or visit.query
+        act, person = query.get("act", ""), visit.form.get("person", "").strip()[:_MAX_PERSON]
+        wanted = query.get("page", "1")
+        number = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 9 else 1
+        oldest_first = query.get("order") == "oldest"
+        store = self._layout.dependencies.store
+        log = await store.read(
+            activity.read_page, visit.tenant.name, act=act, person=person, number=number, oldest_first=oldest_first
+        )
+        acts = await store.read(activity.read_acts, visit.tenant.name)
+        near = range(max(log.number - _NEAR_PAGES, 1), min(log.number + _NEAR_PAGES, log.pages) + 1)
+        return visit.page(
+            "admin_activity.html",
+            log=log,
+            acts=[(code, record_texts.act_words(code)) for code in acts],
+            act=act,
+            person=person,
+            oldest_first=oldest_first,
+            numbers=sorted({1, *near, log.pages}),
+            act_words=record_texts.act_words,
+            actor_words=record_texts.actor_words,
+            keep_days=round(visit.tenant.activity_keep / 86400),
+        )
 
 
 def _overview(connection: Connection, tenant: WebTenant, now: float) -> _Overview:

@@ -43,7 +43,6 @@ class AdminPasswords:
         self._phone_pages = phone_pages
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of this page."""
         return (
             get("/<tenant>/admin/phones/passwords/<batch>", self.show, RequiredRole.ADMIN),
             get("/<tenant>/admin/phones/passwords/<batch>/zip", self.download, RequiredRole.ADMIN),

@@ -20,10 +20,9 @@ from ldapgw.errors import StoreError
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.account_pages import AccountPages
-from ldapgw.web.activity_page import ActivityPage
 from ldapgw.web.admin_google import AdminGoogle
 from ldapgw.web.admin_import import AdminImport
-from ldapgw.web.admin_overview import AdminOverview
+from ldapgw.web.admin_overview import ActivityPage, AdminOverview
 from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.admin_people import AdminPeople
 from ldapgw.web.admin_phones import AdminPhones

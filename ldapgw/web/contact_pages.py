@@ -127,7 +127,6 @@ class ContactPages:
         self._store = layout.dependencies.store
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of these pages."""
         person = RequiredRole.PERSON
         return (
             get("/<tenant>/contacts", self.list, person),

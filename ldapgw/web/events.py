@@ -47,7 +47,6 @@ class EventStreams:
         self._open: dict[tuple[str, str], list[_Stream]] = {}
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of the event streams."""
         return (get("/<tenant>/events", self.events, RequiredRole.SIGNED_IN),)
 
     async def events(self, visit: Visit) -> HttpResponse:

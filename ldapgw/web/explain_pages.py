@@ -9,18 +9,34 @@ the command ``ldapgw explain`` tells more.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
+from ldapgw.contact import Sharing
+from ldapgw.directory.access import BookAccess
+from ldapgw.directory.dn import Dn
 from ldapgw.errors import DirectoryError, UserError
-from ldapgw.phones.explain.model import ExplanationReader
+from ldapgw.google.endpoints import contact_page
+from ldapgw.numbers.phone_number import readable
+from ldapgw.phones.explain.model import (
+    Explanation,
+    ExplanationReader,
+    MatchedEntry,
+    MissedContact,
+    MissReason,
+    NumberReading,
+)
+from ldapgw.phones.explain.query import WITHHELD, QueryKind, SubjectKind, subject_of
+from ldapgw.phones.explain.report import match_sentences
 from ldapgw.phones.explainer import MAX_QUERY_LENGTH, ExplainRequest, read_number_notes
-from ldapgw.phrase import Translatable, gettext_noop
+from ldapgw.phrase import Phrase, Texts, Translatable, gettext_noop, joined, read_texts
 from ldapgw.store import accounts
+from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.explain_texts import PageContext, explanation_text
 from ldapgw.web.http import HttpResponse, RateLimiter
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.phone_pages import visible_phones
@@ -38,6 +54,236 @@ _NO_BASE = gettext_noop(
 _NOT_YET = gettext_noop("The gateway hasn’t loaded this phone yet. Try again in a moment.")
 _OVERVIEW_NAME = gettext_noop("the Overview page")
 
+# The page shows this many, and the number of the others.
+MAX_BOOKS = 10
+MAX_MATCHES = 10
+MAX_MISSES = 5
+
+
+class _LinkTexts(Texts, frozen=True):
+    """The labels of links to the places where the reader can fix the cause."""
+
+    sharing: str
+    settings: str
+    contact: str
+
+
+class _ExplanationTexts(Texts, frozen=True):
+    """The texts of the explanation page.
+
+    :ivar attributes: labels of attributes; any other attribute is shown by its LDAP name.
+    :ivar readings: a number that was read as it was typed needs no words.
+    :ivar visibility: the company directory needs no words.
+    """
+
+    form: str
+    favourite: str
+    blocked: str
+    links: _LinkTexts
+    attributes: Mapping[str, str]
+    readings: Mapping[NumberReading, str]
+    visibility: Mapping[BookAccess, str]
+
+
+_TEXTS = read_texts("web/texts/explain", _ExplanationTexts)
+
+_FIXED_IN_SETTINGS = frozenset(
+    (
+        MissReason.OUTSIDE_BASE,
+        MissReason.NUMBER_ENTRIES,
+        MissReason.FILTER_TERM,
+        MissReason.OTHER_ATTRIBUTE,
+        MissReason.WHOLE_VALUE,
+    )
+)
+_FIXED_AT_GOOGLE = frozenset(
+    (
+        *(
+            MissReason.OUTSIDE_BASE,
+            MissReason.NO_NUMBER,
+            MissReason.FILTER_TERM,
+            MissReason.SPELLING,
+            MissReason.SOME_WORDS,
+        ),
+        *(
+            MissReason.OTHER_COUNTRY,
+            MissReason.LAST_DIGITS,
+            MissReason.ONE_DIGIT,
+            MissReason.OTHER_BEGINNING,
+            MissReason.SHORT_NUMBER,
+        ),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FixLink:
+    """A link to the place where the reader can fix the cause.
+
+    :ivar is_external: whether the link leads to another site.
+    """
+
+    url: str
+    label: str
+    is_external: bool = False
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ContactExplanation:
+    """A found or missed contact, or a note, with sentences that explain the result.
+
+    :ivar name: the contact's name; empty: the contact has only numbers, or the name must not be shown.
+    :ivar book: the owner of the contact's book; empty: the owner must not be shown.
+    """
+
+    name: str
+    book: str
+    sentences: tuple[Translatable, ...]
+    advice: Translatable = ""
+    fixes: tuple[FixLink, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ContactGroup:
+    """Consecutive contacts with the same advice, which the page shows once."""
+
+    advice: Translatable
+    rows: tuple[ContactExplanation, ...]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ExplanationText:
+    """The texts of an explanation.
+
+    :ivar asked: the name or number in question; empty: another kind of search.
+    :ivar is_withheld: whether the caller withheld the number, so that there is nothing to advise.
+    :ivar compared_forms: the variants of the name or the number that were compared.
+    :ivar books: each searched book, and the phone's access to the book.
+    :ivar more_books: the number of searched books that are not shown.
+    :ivar entry_count: the number of entries that the phone gets.
+    :ivar more_misses: the number of similar contacts that are not shown.
+    :ivar names_administrator: whether a note sends the reader to the administrator.
+    """
+
+    asked: str
+    is_withheld: bool
+    filter: str
+    base: str
+    compared_forms: tuple[Translatable, ...]
+    keypad: bool
+    lenient: bool
+    books: tuple[tuple[str, Translatable], ...]
+    more_books: int
+    entry_count: int
+    complete: bool
+    matches: tuple[ContactExplanation, ...]
+    misses: tuple[ContactGroup, ...]
+    more_misses: int
+    notes: tuple[ContactExplanation, ...]
+    names_administrator: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PageContext:
+    """The reader and the phone, for links.
+
+    :ivar home: the path of the tenant's page.
+    :ivar accounts: the reader's accounts, in the order of the overview.
+    """
+
+    home: str
+    phone: PhoneLogin
+    accounts: Sequence[Account]
+
+    def own_account(self, book: str) -> tuple[int, Account] | None:
+        """The reader's account with this book, and the account's number on the page; None: another person's book."""
+        numbered = enumerate(self.accounts, start=1)
+        return next(((number, account) for number, account in numbered if account.address == book), None)
+
+
+def explanation_text(explanation: Explanation, context: PageContext) -> ExplanationText:
+    """The texts of an explanation."""
+    books = [(book.name, _TEXTS.visibility.get(book.access, "")) for book in explanation.books]
+    numbers = [
+        Phrase(_TEXTS.readings.get(number.reading, "%(number)s"), {"number": readable(number.number)})
+        for number in explanation.numbers
+    ]
+    query = explanation.query
+    subject = subject_of(query.filter) if query.kind is QueryKind.FILTER else None
+    is_withheld = not explanation.entry_count and (
+        subject.kind is SubjectKind.WITHHELD if subject else query.text.strip().lower() in WITHHELD
+    )
+    # What else comes near is noise for somebody who has found the contact.
+    misses = () if is_withheld or explanation.entry_count else explanation.misses
+    return ExplanationText(
+        asked=subject.text if subject else query.text,
+        is_withheld=is_withheld,
+        filter=explanation.filter,
+        base=explanation.base,
+        compared_forms=(
+            *(Phrase(_TEXTS.form, {"form": form}) for form in explanation.name_variants),
+            *numbers,
+        ),
+        keypad=explanation.keypad,
+        lenient=explanation.lenient,
+        books=tuple(books[:MAX_BOOKS]),
+        more_books=max(len(books) - MAX_BOOKS, 0),
+        entry_count=explanation.entry_count,
+        complete=explanation.complete,
+        matches=tuple(map(_match, explanation.matches[:MAX_MATCHES])),
+        misses=tuple(_grouped(_miss(miss, context) for miss in misses[:MAX_MISSES])),
+        more_misses=explanation.more_misses + max(len(misses) - MAX_MISSES, 0),
+        notes=tuple(ContactExplanation("", "", (note.message,)) for note in explanation.notes),
+        names_administrator=any(note.code == "affix" for note in explanation.notes),
+    )
+
+
+def _match(match: MatchedEntry) -> ContactExplanation:
+    sentences: list[Translatable] = [*map(_with_attribute_labels, match_sentences(match)), *match.number_notes]
+    sentences += [_TEXTS.favourite] * match.flags.favourite + [_TEXTS.blocked] * match.flags.blocked
+    return ContactExplanation(match.name, match.book, tuple(sentences))
+
+
+def _miss(miss: MissedContact, context: PageContext) -> ContactExplanation:
+    name = miss.name if any(map(str.isalpha, miss.name)) else ""
+    return ContactExplanation(
+        name, miss.book, (_with_attribute_labels(miss.message),), miss.advice, tuple(_fixes(miss, context))
+    )
+
+
+def _grouped(rows: Iterable[ContactExplanation]) -> Iterator[ContactGroup]:
+    for _, same_advice in groupby(rows, key=lambda row: str(row.advice)):
+        group = tuple(same_advice)
+        yield ContactGroup(group[0].advice, group)
+
+
+def _fixes(miss: MissedContact, context: PageContext) -> Iterator[FixLink]:
+    own_account = context.own_account(miss.book)
+    if own_account and own_account[1].id != context.phone.account_id and own_account[1].sharing is not Sharing.SHARED:
+        address = f"{context.home}account?account={own_account[0]}#sharing"
+        yield FixLink(address, _TEXTS.links.sharing)
+    if miss.reason in _FIXED_IN_SETTINGS:
+        yield FixLink(f"{context.home}phones/{context.phone.name}#settings", _TEXTS.links.settings)
+    uid = Dn.parse(miss.dn).rdns[0][0][1] if miss.dn else ""
+    # The reader cannot change an "other contact", and cannot open another person's contact.
+    if own_account and miss.reason in _FIXED_AT_GOOGLE and (address := contact_page(uid, own_account[1].address)):
+        yield FixLink(address, _TEXTS.links.contact, is_external=True)
+
+
+def _with_attribute_labels(phrase: Phrase) -> Phrase:
+    """The phrase with labels in place of attribute names, and with numbers as people read them."""
+    values = {name: _readable_value(value) for name, value in phrase.values.items()}
+    if "attribute" in values:
+        names = str(values["attribute"]).split(", ")
+        values["attribute"] = joined([Phrase(_TEXTS.attributes.get(name, name)) for name in dict.fromkeys(names)])
+    return Phrase(phrase.message, values)
+
+
+def _readable_value(value: object) -> object:
+    if isinstance(value, Phrase):
+        return _with_attribute_labels(value)
+    return readable(value) if isinstance(value, str) else value
+
 
 class ExplainPages:
     """The page of common problems, and the explanation page with its form.
@@ -51,7 +297,6 @@ class ExplainPages:
         self._running: Counter[str] = Counter()
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of these pages."""
         return (
             get("/<tenant>/troubleshoot", self.troubleshoot, RequiredRole.PERSON),
             get("/<tenant>/explain", self.form, RequiredRole.SIGNED_IN),

@@ -73,7 +73,6 @@ class PhoneForms:
         self._tests_running = 0
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of these forms."""
         return (
             post("/<tenant>/phones", self.add, RequiredRole.PERSON),
             *(

@@ -95,7 +95,6 @@ class PhonePages:
         layout.topic_providers.append(self.topics)
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of these pages."""
         return (
             get("/<tenant>/phones", self.list_phones, RequiredRole.PERSON),
             get("/<tenant>/phones/<name>", self.show, RequiredRole.SIGNED_IN),

@@ -39,7 +39,6 @@ class ProvisioningPages:
         self._phone_pages = phone_pages
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of these pages."""
         return (
             post("/<tenant>/phones/<name>/provision", self.make, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/provision/end", self.end, RequiredRole.SIGNED_IN),

@@ -71,7 +71,6 @@ class SignInPages:
         self._rate_limiter = RateLimiter(SIGN_IN_BURST, SIGN_IN_INTERVAL_SECONDS, layout.dependencies.seconds)
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of these pages."""
         return (
             get("/", self.front, RequiredRole.PUBLIC),
             get("/healthz", self.healthz, RequiredRole.PUBLIC),
