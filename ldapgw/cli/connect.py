@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -18,7 +18,6 @@ import click
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -30,52 +29,19 @@ from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.site import Site, only_tenant, pass_site
 from ldapgw.errors import UserError
-from ldapgw.google.endpoints import Client, Endpoints
-from ldapgw.google.oauth import OAuth
 from ldapgw.server.config.forms import is_loopback_url
 from ldapgw.server.parts.web_parts import web_tenant
 from ldapgw.server.state_dir import open_secret_box
 from ldapgw.store import accounts, sign_ins
 from ldapgw.store.database import Database
-from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import FLOW_SECONDS
 from ldapgw.store.worker import Store, on_threads
 from ldapgw.web.consent import CONNECT, AuthorizationCodeFlow, AuthorizationRedirect, ConsentResult
-from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.dependencies import ConsentDependencies
 from ldapgw.web.error_pages import PAGES, PageError
 from ldapgw.web.http import Cookie, HttpRequest, PublicUrl, security_headers
 
 _PORT = 8085
-
-
-@dataclass(frozen=True, slots=True)
-class _ConsentDependencies:
-    """The dependencies of a consent (`ldapgw.web.consent.ConsentDependencies`) outside a running gateway."""
-
-    public_url: str
-    tenants: Mapping[str, WebTenant]
-    store: Store
-    secret_box: SecretBox
-    oauth: OAuth
-    endpoints: Endpoints
-    clock: IReactorTime
-
-    def random(self, length: int, /) -> bytes:
-        return os.urandom(length)
-
-    async def changed(self) -> None:
-        """Nothing to do: a running gateway notices the change in the database."""
-
-    def count_misuse(self, kind: str, address: str, /) -> None:
-        """Nothing to do: only the person at the command line sends requests."""
-
-    def sharers(self, client: Client) -> list[str]:
-        """The names of the tenants whose clients share their grants with a client."""
-        return [
-            tenant.name
-            for tenant in self.tenants.values()
-            if tenant.client and tenant.client.shares_grants_with(client)
-        ]
 
 
 @click.command(epilog=examples("ldapgw connect", "ldapgw connect --tenant acme --paste"))
@@ -104,7 +70,7 @@ def connect(site: Site, tenant: str | None, *, paste: bool, port: int | None) ->
     print_line(f"Connected {address}. A running gateway starts to sync immediately.")
 
 
-def _consent_dependencies(site: Site, database: Database, port: int | None) -> _ConsentDependencies:
+def _consent_dependencies(site: Site, database: Database, port: int | None) -> ConsentDependencies:
     public_url = site.config.web.public_url
     is_local = port is None and is_loopback_url(public_url) and urlsplit(public_url).scheme == "http"
     url = str(public_url) if is_local else f"http://localhost:{port or _PORT}"
@@ -112,7 +78,7 @@ def _consent_dependencies(site: Site, database: Database, port: int | None) -> _
         secret_box = open_secret_box(connection, site.key_source)
     clients = site.clients(database)
     google = google_clients(site.config)
-    return _ConsentDependencies(
+    return ConsentDependencies(
         public_url=url,
         tenants={
             tenant.name: replace(web_tenant(tenant), client=clients.get(tenant.name)) for tenant in site.config.tenant
@@ -122,10 +88,17 @@ def _consent_dependencies(site: Site, database: Database, port: int | None) -> _
         oauth=google.oauth,
         endpoints=google.endpoints,
         clock=get_reactor(),
+        random=os.urandom,
+        changed=_change_nothing,
+        count_misuse=lambda _kind, _address: None,  # only the person at the command line sends requests
     )
 
 
-def _begin(dependencies: _ConsentDependencies, tenant: str) -> AuthorizationRedirect:
+async def _change_nothing() -> None:
+    """A running gateway notices the change in the database."""
+
+
+def _begin(dependencies: ConsentDependencies, tenant: str) -> AuthorizationRedirect:
     """The redirect to Google; the coroutine completes without waiting."""
     outcome: list[Any] = []
     request = HttpRequest(query={"choose": ""})
@@ -137,7 +110,7 @@ def _begin(dependencies: _ConsentDependencies, tenant: str) -> AuthorizationRedi
     return redirect
 
 
-def _paste(dependencies: _ConsentDependencies, redirect: AuthorizationRedirect) -> ConsentResult:
+def _paste(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -> ConsentResult:
     """Ask for the address at which the browser has ended.
 
     :raises PageError: as on the page.
@@ -154,7 +127,7 @@ def _paste(dependencies: _ConsentDependencies, redirect: AuthorizationRedirect) 
     return run_in_reactor(lambda _: AuthorizationCodeFlow(dependencies).finish(callback_request(query, redirect)))
 
 
-def _listen(dependencies: _ConsentDependencies, redirect: AuthorizationRedirect) -> ConsentResult:
+def _listen(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -> ConsentResult:
     """Wait for the browser to come back.
 
     :raises PageError: as on the page.
@@ -165,7 +138,7 @@ def _listen(dependencies: _ConsentDependencies, redirect: AuthorizationRedirect)
     return run_in_reactor(lambda reactor: wait_for_browser(reactor, flow, dependencies.public_url, redirect, announce))
 
 
-def _print_url(dependencies: _ConsentDependencies, redirect: AuthorizationRedirect) -> None:
+def _print_url(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -> None:
     redirect_uri = PublicUrl.parse(dependencies.public_url).redirect_uri
     hint(f"This redirect URI must be registered with Google: {redirect_uri}")
     hint("Open this address in a browser and choose the account to connect:")

@@ -8,27 +8,23 @@ and returns the URL at Google; `AuthorizationCodeFlow.finish` validates Google's
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from sqlalchemy import Connection
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import GoogleError
-from ldapgw.google.endpoints import Client, Endpoints
+from ldapgw.google.endpoints import Client
 from ldapgw.google.identity import Identity
-from ldapgw.google.oauth import SCOPE_OF, Grant, OAuth, authorization_url, sources_of
+from ldapgw.google.oauth import SCOPE_OF, Grant, authorization_url, sources_of
 from ldapgw.store import accounts, activity, revocations, sign_ins, sync_state
 from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.activity import Act, Actor
-from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import ConsentFlow, SignIn
-from ldapgw.store.worker import Store
 from ldapgw.web import error_pages
-from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.dependencies import ConsentDependencies, WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import Cookie, HttpRequest, PublicUrl, is_secret, new_secret
 from ldapgw.web.sessions import Visitor, begin_session, find_visitor
@@ -63,39 +59,6 @@ class ConsentResult:
     session: str = field(repr=False)
     popup: bool
     sub: str = field(repr=False)
-
-
-class ConsentDependencies(Protocol):
-    """The parts of `ldapgw.web.dependencies.WebDependencies` that a consent uses; see there."""
-
-    @property
-    def public_url(self) -> str: ...
-
-    @property
-    def tenants(self) -> Mapping[str, WebTenant]: ...
-
-    @property
-    def store(self) -> Store: ...
-
-    @property
-    def secret_box(self) -> SecretBox: ...
-
-    @property
-    def oauth(self) -> OAuth: ...
-
-    @property
-    def endpoints(self) -> Endpoints: ...
-
-    @property
-    def clock(self) -> IReactorTime: ...
-
-    def random(self, length: int, /) -> bytes: ...
-
-    def changed(self) -> Awaitable[None]: ...
-
-    def count_misuse(self, kind: str, address: str, /) -> None: ...
-
-    def sharers(self, client: Client) -> list[str]: ...
 
 
 class AuthorizationCodeFlow:

@@ -132,22 +132,45 @@ class RequestObserver(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class WebDependencies:
-    """The parts of the gateway that all pages use.
+class ConsentDependencies:
+    """The parts that a consent uses; `ldapgw connect` has them without a running gateway.
 
     :ivar public_url: the gateway's address for browsers; https, or http on a loopback address.
     :ivar tenants: by name, in the order of the configuration.
     :ivar clock: `seconds` counts from the epoch.
-    :ivar seconds: a monotonic clock, in seconds, for limits and durations.
     :ivar random: returns the given number of random bytes, as `os.urandom` does.
+    :ivar changed: called after an account was changed; sync and directory read the accounts again at once.
+    :ivar count_misuse: counts misuse for the log, by its kind and the client's address (`ldapgw.server.logging`).
+    """
+
+    public_url: str
+    tenants: Mapping[str, WebTenant]
+    store: Store
+    secret_box: SecretBox
+    oauth: OAuth
+    endpoints: Endpoints
+    clock: IReactorTime
+    random: Callable[[int], bytes]
+    changed: Callable[[], Awaitable[None]]
+    count_misuse: Callable[[str, str], None]
+
+    def sharers(self, client: Client) -> list[str]:
+        """The names of the tenants whose OAuth client shares its grants with `client`."""
+        tenants = self.tenants.values()
+        return [tenant.name for tenant in tenants if tenant.client and tenant.client.shares_grants_with(client)]
+
+
+@dataclass(frozen=True, slots=True)
+class WebDependencies(ConsentDependencies):
+    """The parts of the gateway that all pages use.
+
+    :ivar seconds: a monotonic clock, in seconds, for limits and durations.
     :ivar is_trusted_proxy: whether an address belongs to a trusted proxy.
     :ivar is_ready: whether the directory is loaded and LDAP listens.
     :ivar is_stale: whether phones are served from an earlier run's snapshot, because the database was not read yet.
     :ivar database_fails_since: start of the database failure, in seconds since the epoch; None: the database works.
     :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch; None: not soon, or no
         certificate.
-    :ivar changed: called after an account was changed; sync and directory read the accounts again at once.
-    :ivar count_misuse: counts misuse for the log, by its kind and the client's address (`ldapgw.server.logging`).
     :ivar disconnected: called after an account was disconnected; what copies of the database have of it is deleted.
     :ivar admin: dependencies of the administration pages.
     :ivar phones: dependencies of the phone pages.
@@ -160,22 +183,12 @@ class WebDependencies:
     :ivar requests: counts requests.
     """
 
-    public_url: str
-    tenants: Mapping[str, WebTenant]
-    store: Store
-    secret_box: SecretBox
-    oauth: OAuth
-    endpoints: Endpoints
-    clock: IReactorTime
     seconds: Callable[[], float]
-    random: Callable[[int], bytes]
     is_trusted_proxy: Callable[[str], bool]
     is_ready: Callable[[], bool]
     is_stale: Callable[[], bool]
     database_fails_since: Callable[[], float | None]
     certificate_expiry: Callable[[], float | None]
-    changed: Callable[[], Awaitable[None]]
-    count_misuse: Callable[[str, str], None]
     disconnected: Callable[[], object]
     admin: AdminDependencies
     phones: PhoneDependencies
@@ -186,11 +199,6 @@ class WebDependencies:
     contacts: ContactBrowser
     explainer: Explainer
     requests: RequestObserver
-
-    def sharers(self, client: Client) -> list[str]:
-        """The names of the tenants whose OAuth client shares its grants with `client`."""
-        tenants = self.tenants.values()
-        return [tenant.name for tenant in tenants if tenant.client and tenant.client.shares_grants_with(client)]
 
 
 @dataclass(frozen=True, slots=True)
