@@ -21,15 +21,11 @@ def stage() -> Stage:
 
 
 def signed_in(stage: Stage, account: str) -> Browser:
-    browser = stage.browser()
-    browser.consent("/acme/signin", account=account)
-    return browser
+    return stage.visitor("/acme/signin", account=account)
 
 
 def connected(stage: Stage) -> Browser:
-    browser = stage.browser()
-    browser.consent()
-    return browser
+    return stage.visitor()
 
 
 def entries(stage: Stage) -> list[tuple[str, str, str, str, bool]]:
@@ -155,8 +151,7 @@ def test_the_overview_sums_up_the_days_of_all_accounts(stage: Stage) -> None:
         sync_history.add_figures(connection, account.id, 0, SyncFigures(added=2), NOW, is_full=True)
         for number, error in enumerate(("", "", "network")):
             sync_history.record_end(connection, account.id, number, NOW, NOW, error)
-    root = stage.browser()
-    root.consent("/acme/signin", account="root@acme.example")
+    root = stage.visitor("/acme/signin", account="root@acme.example")
     page = root.get("/acme/admin").body
     assert page.count("<rect") == SUMMARY_DAYS
     assert "syncs: 2 successful, 1 failed; changes: 2" in page

@@ -109,8 +109,7 @@ def office(request: pytest.FixtureRequest) -> Office:
     for phone, owner in [*((f"{name}-1", ids[name]) for name in PEOPLE), ("hall", None)]:
         hashed = hash_password(phone, lambda count: bytes(count))
         stage.do(phones.add, PhoneLogin(phone, "acme", owner, NumberMode.VALUES, hashed, NOW))
-    admin = stage.browser()
-    admin.consent("/acme/signin", account="root@acme.example")
+    admin = stage.visitor("/acme/signin", account="root@acme.example")
     return Office(stage, admin, ids)
 
 

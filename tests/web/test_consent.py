@@ -511,8 +511,7 @@ def test_one_address_of_several_accounts(stage: Stage) -> None:
     stage.browser().consent()
     stage.world.rename_account(ALICE, "gone@acme.example")
     stage.world.rename_account(BOB, ALICE)
-    second = stage.browser()
-    second.consent(account=ALICE)
+    second = stage.visitor(account=ALICE)
     assert len({account.sub for account in stage.accounts()}) == 2
     assert [one["account"] for one in json.loads(second.get("/acme/status.json").body)["accounts"]] == [ALICE]
 

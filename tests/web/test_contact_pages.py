@@ -106,8 +106,7 @@ def stage() -> Stage:
 
 @pytest.fixture
 def alice(stage: Stage) -> Browser:
-    browser = stage.browser()
-    browser.consent()
+    browser = stage.visitor()
     browser.get("/acme/")
     return browser
 
@@ -262,8 +261,7 @@ def test_what_one_may_not_see_is_not_there(alice: Browser, uid: str) -> None:
 
 def test_another_tenant(stage: Stage) -> None:
     """Its people see its books alone, and nobody without a sign-in sees any."""
-    eve = stage.browser()
-    eve.consent("/globex/connect", account="eve@elsewhere.example")
+    eve = stage.visitor("/globex/connect", account="eve@elsewhere.example")
     assert "Petra Private" in eve.get("/globex/contacts").body
     assert eve.get("/globex/contacts/c1").status == 404
     assert "Anna" not in eve.get("/globex/contacts").body
@@ -296,8 +294,7 @@ def test_before_a_contact_is_stored_anew(stage: Stage, alice: Browser) -> None:
 def test_without_contacts(stage: Stage) -> None:
     """Who has nothing yet is told what comes next."""
     stage.catalog.publish(Snapshot(Dit((), Features("1"))), ())
-    browser = stage.browser()
-    browser.consent()
+    browser = stage.visitor()
     assert "Your contacts appear here after the first sync." in browser.get("/acme/contacts").body
     assert browser.get("/acme/contacts/c1").status == 404
 

@@ -190,8 +190,7 @@ def test_other_peoples_books_are_not_told_of(stage: Stage, alice: Browser, who: 
     """They may be there, everybody reads; an administrator reads of a whole number that it is in one of them."""
     browser = alice
     if who == ROOT:
-        browser = stage.browser()
-        browser.consent("/acme/signin", account=ROOT)
+        browser = stage.visitor("/acme/signin", account=ROOT)
     for asked in ("kolumna", "karla", "(mobile=*7654399)", "(mobile=0171765439*)", "iwan"):
         said = words_on(ask(browser, asked))
         assert "finds nobody" in said
@@ -231,8 +230,7 @@ def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
     assert 'href="/acme/account?account=1#google"' in seen.body
     assert "The last sync of alice@acme.example failed. Google has asked the gateway to slow down, so" in said
     assert "The first sync of bob@acme.example" not in said
-    admin = stage.browser()
-    admin.consent("/acme/signin", account=ROOT)
+    admin = stage.visitor("/acme/signin", account=ROOT)
     seen = ask(admin, "xyzzy")
     assert "The first sync of bob@acme.example hasn’t finished yet" in words_on(seen)
     assert "#google" not in seen.body
@@ -240,8 +238,7 @@ def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
 
 def test_advice_for_administrators(stage: Stage, alice: Browser) -> None:
     """They can change the settings; users are not told of them."""
-    admin = stage.browser()
-    admin.consent("/acme/signin", account=ROOT)
+    admin = stage.visitor("/acme/signin", account=ROOT)
     told = "Correct the number in Google Contacts, with its country code. A number without one gets the country"
     assert told in words_on(ask(admin, "+43 30 1234567"))
     assert "Correct the number in Google Contacts, with its country code." in words_on(ask(alice, "+43 30 1234567"))
@@ -256,8 +253,7 @@ def test_whose_phones(stage: Stage, alice: Browser) -> None:
     assert bob.get("/acme/explain?phone=desk1").status == 404
     offered = re.compile(r'<option value="(\w+)"')
     assert offered.findall(bob.get("/acme/explain").body) == ["desk2"]
-    admin = stage.browser()
-    admin.consent(account=ROOT)
+    admin = stage.visitor(account=ROOT)
     add(admin, "desk9")
     assert offered.findall(admin.get("/acme/explain").body) == ["desk9", "desk1", "desk2"]
     page = admin.get("/acme/explain?phone=desk2")

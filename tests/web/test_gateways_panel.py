@@ -44,9 +44,7 @@ def age(database: Database, name: str, *, seen: float = 0.0, started: float = 0.
 
 
 def administrator(stage: Stage) -> Browser:
-    browser = stage.browser()
-    browser.consent("/acme/signin", account=ADMINISTRATOR)
-    return browser
+    return stage.visitor("/acme/signin", account=ADMINISTRATOR)
 
 
 def table(browser: Browser) -> list[list[str]]:

@@ -16,10 +16,11 @@ from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.store import phones
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web.app import routes
+from ldapgw.web.error_pages import PAGES
 from ldapgw.web.layout import Layout, RequiredRole, Route
 from ldapgw.web.phone_login import LONGEST_DELAY
 from tests.support.checkout import ROOT
-from tests.support.stage.web import ALICE, BOB, GOOGLE, URL, Browser, Seen, Stage
+from tests.support.stage.web import ALICE, BOB, GOOGLE, URL, Browser, Seen, Stage, words_on
 
 ALL_ROUTES = routes(Layout.of(Stage().gate))
 # What phones and PBXs ask for has logins of its own, and no forms.
@@ -29,7 +30,7 @@ ROUTES = [route for route in ALL_ROUTES if route not in FOR_PHONES]
 LATE = [route for route in ROUTES if "/<secret>" in route.path]
 GETS = [route for route in ROUTES if route.method == "GET"]
 POSTS = [route for route in ROUTES if route.method == "POST"]
-PAGE = (ROOT / "docs" / "explanation" / "guarding.rst").read_text()
+GUARDING = (ROOT / "docs" / "explanation" / "guarding.rst").read_text()
 
 
 def by_path(route: Route) -> str:
@@ -60,8 +61,7 @@ def dump(stage: Stage) -> list[str]:
 def bob_of(stage: Stage) -> Browser:
     """Bob's browser; Alice is connected too."""
     stage.browser().consent()
-    browser = stage.browser()
-    browser.consent(account=BOB)
+    browser = stage.visitor(account=BOB)
     browser.get("/acme/")
     stage.changes = 0
     return browser
@@ -86,13 +86,16 @@ FOREIGN = ({}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-sit
 
 @pytest.mark.parametrize("route", POSTS, ids=by_path)
 def test_every_form_asks_for_its_token(unchanged: Browser, route: Route) -> None:
-    """And for where it comes from; else nothing is done."""
+    """And for where it comes from; else nothing is done, and the page says so before it says whose page it is."""
     stage, before = unchanged.stage, dump(unchanged.stage)
     token, stranger = unchanged.get("/acme/").token, stage.browser()
     for headers in FOREIGN:
         fields = {"sharing": "shared", "name": "x", "sought": "x"} | ({"token": token} if headers else {})
-        assert unchanged.post(path_of(route), fields, headers).status == 403
-        assert stranger.post(path_of(route), fields).status == 403
+        foreign, signed_out = unchanged.post(path_of(route), fields, headers), stranger.post(path_of(route), fields)
+        assert (foreign.status, signed_out.status) == (403, 403)
+        if route.required_role in SIGNED_IN:
+            assert PAGES.foreign_form.title in words_on(foreign)
+            assert PAGES.signed_out.title in words_on(signed_out)
     assert (dump(stage), stage.changes) == (before, 0)
 
 
@@ -125,22 +128,19 @@ def test_other_peoples_ids_lead_nowhere(stage: Stage, bob: Browser, route: Route
     "route", [route for route in ROUTES if "phone" in route.path and "<name>" in route.path], ids=by_path
 )
 def test_other_peoples_phones_are_not_found(unchanged: Browser, route: Route) -> None:
-    """Neither Alice's phone nor a phone of the same name of another tenant; an unknown name gets the same answer."""
-    stage = unchanged.stage
+    """A colleague's phone and one of another tenant get the answer of a name that no phone has."""
+    stage, now = unchanged.stage, unchanged.stage.clock.seconds()
     alice = next(account.id for account in stage.accounts() if account.address == ALICE)
-    for phone in (
-        PhoneLogin("hers", "acme", alice, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, stage.clock.seconds()),
-        PhoneLogin("theirs", "globex", None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, stage.clock.seconds()),
-    ):
-        stage.do(phones.add, phone)
-    before, fields = (
-        dump(stage),
-        {"token": unchanged.get("/acme/").token, "model": "other", "owner": BOB, "action": "start"},
-    )
-    of_snom = replace(route, path=route.path.replace("<vendor>", "snom"))
-    for name in ("hers", "theirs", "unknown"):
-        assert ask(unchanged, of_snom, name, fields).status == 404
-    assert (dump(stage), stage.changes) == (before, 0)
+    for name, tenant, owner_id in (("hers", "acme", alice), ("theirs", "globex", None)):
+        stage.do(phones.add, PhoneLogin(name, tenant, owner_id, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, now))
+    fields = {"token": unchanged.get("/acme/").token, "model": "other", "owner": BOB, "action": "start"}
+    before, of_snom = dump(stage), replace(route, path=route.path.replace("<vendor>", "snom"))
+    unknown = ask(unchanged, of_snom, "unknown", fields)
+    assert unknown.status == 404
+    for name in ("hers", "theirs"):
+        seen = ask(unchanged, of_snom, name, fields)
+        assert (seen.status, seen.body) == (404, unknown.body)
+    assert (dump(stage), stage.changes, stage.tried) == (before, 0, [])
 
 
 @pytest.mark.long  # test_consent has the addresses that a sign-in may lead to
@@ -221,7 +221,7 @@ def test_every_route_of_a_tenant_says_who_may_ask() -> None:
 
 
 def named_tests() -> list[str]:
-    return sorted(set(re.findall(r"``(tests/[\w/.]+::\w+)``", PAGE)))
+    return sorted(set(re.findall(r"``(tests/[\w/.]+::\w+)``", GUARDING)))
 
 
 @pytest.mark.parametrize("name", named_tests())
@@ -234,6 +234,6 @@ def test_a_test_that_the_page_names_is_there(name: str) -> None:
 
 def test_every_item_names_a_test() -> None:
     """An item without one is a promise."""
-    items = PAGE.split("   * - ")[1:]
+    items = GUARDING.split("   * - ")[1:]
     assert len(items) == 2 + 16 + 21
     assert [item.splitlines()[0] for item in items if "``tests/" not in item] == ["Item", "Item"]

@@ -258,8 +258,7 @@ def test_a_browser_that_goes_away(stage: Stage, alice: Browser) -> None:
 def test_only_so_many_streams(stage: Stage, alice: Browser) -> None:
     """Ten windows of a person, in whatever browsers; one more ends the oldest, which asks again after a minute."""
     resource = web_resource(stage.gate)
-    other = stage.browser()
-    other.consent("/acme/signin")
+    other = stage.visitor("/acme/signin")
     streams = []
     for number in range(MAX_STREAMS_PER_PERSON + 1):
         browser = (alice, other)[number % 2]

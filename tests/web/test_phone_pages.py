@@ -176,8 +176,7 @@ def test_the_password_is_shown_to_nobody_else(stage: Stage) -> None:
     browser = owner(stage)
     password = password_on(browser.get(PHONE))
     for account in (ALICE, ROOT):
-        other = stage.browser()
-        other.consent("/acme/signin", account=account)
+        other = stage.visitor("/acme/signin", account=account)
         page = other.get(PHONE)
         assert (page.status, password in page.body) == (200, False)
         assert password not in other.get(f"{PHONE}/settings/yealink").body
@@ -230,24 +229,21 @@ def test_a_name_that_cannot_be(stage: Stage, name: str, wrong: str) -> None:
 )
 def test_a_form_that_is_not_ours(stage: Stage, fields: dict[str, str]) -> None:
     """Is refused: what a list does not offer, or only offers to others."""
-    browser = stage.browser()
-    browser.consent()
+    browser = stage.visitor()
     assert add(browser, **fields).status == 400
     assert stage.do(phones.read_all) == ()
 
 
 def test_a_person_who_has_not_connected(stage: Stage) -> None:
     """Has nothing that a phone could find, and is offered none."""
-    browser = stage.browser()
-    browser.consent("/acme/signin")
+    browser = stage.visitor("/acme/signin")
     assert 'action="/acme/phones"' not in browser.get("/acme/phones").body
     assert add(browser).status == 400
 
 
 def test_nobody_adds_a_phone_of_nobody_here(stage: Stage) -> None:
     """An administrator's own page has their accounts alone, and names the way to other people's phones."""
-    browser = stage.browser()
-    browser.consent("/acme/signin", account=ROOT)
+    browser = stage.visitor("/acme/signin", account=ROOT)
     for choice in ("shared", "nobody", "1"):
         assert add(browser, "hall", owner=choice).status == 400
     browser.consent(account=ROOT)
@@ -259,8 +255,7 @@ def test_nobody_adds_a_phone_of_nobody_here(stage: Stage) -> None:
 
 def test_a_phone_of_another_account_of_mine(stage: Stage) -> None:
     """A person with several Google accounts chooses whose book the phone finds first."""
-    browser = stage.browser()
-    browser.consent()
+    browser = stage.visitor()
     browser.consent("/acme/connect?add", account=BOB)
     page = browser.get("/acme/phones").body
     assert re.findall(r'<option value="(\d)"[^>]*>([^<]*)<', page.partition('id="owner"')[2]) == [
@@ -296,45 +291,19 @@ def test_my_pages_list_my_phones(stage: Stage) -> None:
 
 # --- whose it is ----------------------------------------------------------------------------------------------------
 
-ASKS = tuple(f"{PHONE}/{act}" for act in ("remove", "reset", "book-address", "book-address/end", "record"))
-GETS = (*ASKS, PHONE, f"{PHONE}/settings/yealink", f"{PHONE}/certificate.pem")
-POSTS = (f"{PHONE}/reset", f"{PHONE}/remove")
 
-
-@pytest.mark.parametrize("path", GETS)
-def test_others_do_not_see_a_phone(stage: Stage, path: str) -> None:
-    """For a colleague it is as if there were none; in any case of letters."""
+@pytest.mark.parametrize("path", ["", "/remove", "/settings/yealink", "/certificate.pem"])
+def test_a_phone_is_found_in_any_case_of_letters(stage: Stage, path: str) -> None:
     stage.certificate = "PEM"
     browser = owner(stage)
-    assert browser.get(path).status == 200
-    assert browser.get(path.replace("desk1", "DESK1")).status == 200
-    other = stage.browser()
-    other.consent(account=BOB)
-    seen, missing = other.get(path), other.get(path.replace("desk1", "desk9"))
-    assert (seen.status, seen.body) == (404, missing.body)
-    stranger = stage.browser()
-    assert stranger.get(path).status == stranger.get(path.replace("desk1", "desk9")).status == 403
-
-
-@pytest.mark.parametrize("path", POSTS)
-def test_others_do_nothing_to_a_phone(stage: Stage, path: str) -> None:
-    """Nor does a form without our token."""
-    browser = owner(stage)
-    before = stored(stage)
-    other = stage.browser()
-    other.consent(account=BOB)
-    assert other.submit(path).status == 404
-    assert browser.post(path, {"token": "guess"}).status == 403
-    assert stage.browser().post(path).status == 403
-    assert stored(stage) == before
+    assert [browser.get(f"/acme/phones/{name}{path}").status for name in ("desk1", "DESK1")] == [200, 200]
 
 
 def test_a_phone_of_another_tenant_is_none() -> None:
     """Also for somebody who is an administrator there."""
     stage = Stage(tenants=(ACME, replace(GLOBEX, admins=(ALICE,))))
     owner(stage, BOB)
-    browser = stage.browser()
-    browser.consent("/globex/connect")
+    browser = stage.visitor("/globex/connect")
     assert browser.get("/globex/phones/desk1").status == 404
     assert browser.get(PHONE).status == 403
 
@@ -342,8 +311,7 @@ def test_a_phone_of_another_tenant_is_none() -> None:
 def test_an_administrator_sees_every_phone_of_the_tenant(stage: Stage) -> None:
     """And can give it a new password, and remove it."""
     owner(stage)
-    admin = stage.browser()
-    admin.consent("/acme/signin", account=ROOT)
+    admin = stage.visitor("/acme/signin", account=ROOT)
     search(stage)
     assert "(|(cn=mue*)(sn=mue*))" in words_on(admin.get(PHONE))
     before = stored(stage).password
@@ -383,8 +351,7 @@ def test_a_phone_is_removed(stage: Stage) -> None:
 
 def test_a_model_has_to_be_chosen(stage: Stage) -> None:
     """None is chosen from the start; without one there is no phone, and what was typed stays."""
-    browser = stage.browser()
-    browser.consent()
+    browser = stage.visitor()
     assert '<option value="">Choose a model</option>' in browser.get("/acme/phones").body
     page = add(browser, model="")
     assert page.status == 400
@@ -419,8 +386,7 @@ def test_an_administrator_gives_a_phone_to_anybody(stage: Stage) -> None:
     owner(stage)
     stage.browser().consent(account=BOB)
     ids = {account.address: account.id for account in stage.accounts()}
-    admin = stage.browser()
-    admin.consent("/acme/signin", account=ROOT)
+    admin = stage.visitor("/acme/signin", account=ROOT)
     page = admin.get(PHONE).body
     assert f'name="owner" value="{ALICE}"' in page
     assert BOB not in page
@@ -552,6 +518,8 @@ def test_manuals_of_the_manufacturer(stage: Stage) -> None:
         (f"{PHONE}/book-address", "Give desk1 a new secret address?", "Create new address"),
         (f"{PHONE}/book-address/end", "Revoke the secret address of desk1?", "Revoke secret address"),
         (f"{PHONE}/record", "Delete the recording of desk1?", "Delete recording"),
+        (f"{PHONE}/provision", "Create a provisioning address for desk1?", "Create password and address"),
+        (f"{PHONE}/provision/end", "Revoke the provisioning address of desk1?", "Revoke provisioning address"),
     ],
 )
 def test_what_cannot_be_undone_asks_first(stage: Stage, path: str, question: str, button: str) -> None:
@@ -764,8 +732,7 @@ def test_refusals_from_elsewhere_are_for_administrators(stage: Stage) -> None:
     for name in ("desk1", "desk01", "desk01", "Hunter2!"):
         stage.refused_logins.note(name, "203.0.113.9")
     result_of(stage.refused_logins.judge())
-    root = stage.browser()
-    root.consent("/acme/signin", account=ROOT)
+    root = stage.visitor("/acme/signin", account=ROOT)
     told = "Someone tried to sign in as this phone from another network: 1 time, last from 203.0.113.9"
     assert told in words_on(root.get(PHONE))
     assert '<div class="state quiet">' in root.get(PHONE).body
@@ -947,19 +914,6 @@ def test_a_new_password_ends_the_secret_address(stage: Stage) -> None:
     assert secret_on(browser.get("/acme/phones/desk1")) == ""
 
 
-@pytest.mark.parametrize("form", ["book-address", "book-address/end"])
-def test_other_peoples_secret_addresses(stage: Stage, form: str) -> None:
-    """They are neither made nor ended by somebody else, nor for a phone that is gone."""
-    browser = owner(stage, model="yealink")
-    browser.submit("/acme/phones/desk1/book-address")
-    before = stage.do(phones.read_by_name, "desk1").book_secret
-    bob = stage.browser()
-    bob.consent(account=BOB)
-    assert bob.submit(f"/acme/phones/desk1/{form}").status == 404
-    assert stage.do(phones.read_by_name, "desk1").book_secret == before
-    assert browser.submit(f"/acme/phones/gone/{form}").status == 404
-
-
 # --- number format and area code ------------------------------------------------------------------------------------
 
 DIALING_FORM = f"{PHONE}/dialing"
@@ -1029,16 +983,10 @@ def test_what_no_phone_can_dial_with(stage: Stage, fields: dict[str, str]) -> No
     assert stored(stage) == before
 
 
-def test_who_may_set_a_number_format(stage: Stage) -> None:
-    """The phone's person and administrators; nobody else's form counts, nor one without our token."""
-    browser = owner(stage)
-    bob, root = stage.browser(), stage.browser()
-    bob.consent(account=BOB)
-    root.consent("/acme/signin", account=ROOT)
-    assert bob.submit(DIALING_FORM, number_format="dial").status == 404
-    assert browser.post(DIALING_FORM, {"token": "guess", "number_format": "dial"}).status == 403
-    assert browser.submit("/acme/phones/gone/dialing", number_format="dial").status == 404
-    assert stored(stage).number_format is None
+def test_an_administrator_sets_a_number_format(stage: Stage) -> None:
+    """Of any phone of the tenant."""
+    owner(stage)
+    root = stage.visitor("/acme/signin", account=ROOT)
     assert root.submit(DIALING_FORM, number_format="national").status == 303
     assert stored(stage).number_format is NumberFormat.NATIONAL
 
@@ -1082,10 +1030,3 @@ def test_trying_too_often(stage: Stage) -> None:
     stage.set_back = 3600.0
     stage.clock.advance(phone_forms.TEST_INTERVAL_SECONDS)
     assert browser.submit(f"{PHONE}/test").status == 200
-
-
-def test_other_peoples_phones_are_not_tried(stage: Stage) -> None:
-    owner(stage, model="yealink")
-    bob = stage.browser()
-    bob.consent(account=BOB)
-    assert (bob.submit(f"{PHONE}/test").status, stage.tried) == (404, [])

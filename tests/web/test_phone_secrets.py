@@ -165,9 +165,7 @@ WAYS: Mapping[tuple[str, str], Callable[[Office], object]] = {
     ("move to the owner", "command"): lambda office: office.gateway.run("phones", "move", "desk1", "--account", ALICE),
     ("model", "page"): lambda office: change(office, model="cisco"),
     ("model", "bulk"): lambda office: bulk(office, "phones model", model="cisco"),
-    ("number format", "page"): lambda office: office.alice.submit(
-        "/acme/phones/desk1/number-format", number_format="dial"
-    ),
+    ("number format", "page"): lambda office: office.alice.submit("/acme/phones/desk1/dialing", number_format="dial"),
     ("disconnect", "page"): lambda office: office.alice.submit(
         "/acme/disconnect", account=office.stage.world.account(ALICE).sub
     ),

@@ -49,8 +49,7 @@ def test_adding_an_account(stage: Stage, alice: Browser) -> None:
 def test_the_other_account_stays_its_owners(stage: Stage, alice: Browser) -> None:
     """Bob, who signs in with it himself, sees his own and nothing of Alice's."""
     add(alice)
-    bob = stage.browser()
-    bob.consent("/acme/signin", account=BOB)
+    bob = stage.visitor("/acme/signin", account=BOB)
     assert [one["account"] for one in json.loads(bob.get("/acme/status.json").body)["accounts"]] == [BOB]
     assert bob.submit("/acme/disconnect", account=of(stage, ALICE).sub).status == 404
 
@@ -108,8 +107,7 @@ def test_adding_without_being_signed_in(stage: Stage, browser: Browser) -> None:
 def test_adding_in_another_tenant() -> None:
     """A session is nobody there."""
     stage = Stage(tenants=(ACME, GLOBEX))
-    browser = stage.browser()
-    browser.consent()
+    browser = stage.visitor()
     browser.consent("/globex/connect?add", account=BOB)
     assert of(stage, BOB).owner is None
     assert len(json.loads(browser.get("/globex/status.json").body)["accounts"]) == 1

@@ -349,6 +349,12 @@ class Stage:
         """A new one, without cookies; it asks what the proxy before us would, so without the path of `url`."""
         return Browser(self)
 
+    def visitor(self, path: str = "/acme/connect", *, account: str = ALICE, **choices: Any) -> Browser:
+        """A new browser, which has gone through Google's consent."""
+        browser = self.browser()
+        browser.consent(path, account=account, **choices)
+        return browser
+
     def accounts(self) -> tuple[Account, ...]:
         with self.database.begin() as connection:
             return accounts.read_all(connection)
@@ -479,8 +485,7 @@ def add(browser: Browser, name: str = "desk1", **fields: str) -> Seen:
 
 def owner(stage: Stage, account: str = ALICE, name: str = "desk1", **fields: str) -> Browser:
     """Somebody who has connected and added a phone."""
-    browser = stage.browser()
-    browser.consent(account=account)
+    browser = stage.visitor(account=account)
     assert add(browser, name, **fields).location == f"/acme/phones/{name}"
     return browser
 
