@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -19,9 +18,9 @@ from ldapgw.directory.access import LeftOut
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.google.endpoints import Client
 from ldapgw.phones.hints import Hint
-from ldapgw.store import accounts, phones, sign_ins, sync_state, tenants
-from ldapgw.store.accounts import NewGrant, SyncRequest
-from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin, Refusal
+from ldapgw.store import activity, phones, sign_ins, tenants
+from ldapgw.store.accounts import SyncRequest
+from ldapgw.store.phones import LastSearch, Refusal
 from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS, LINK_SECONDS, SignIn
 from ldapgw.store.tables import account as account_table
 from ldapgw.store.tenants import EnteredClient
@@ -37,10 +36,26 @@ from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
 from ldapgw.web.phone_pages import PhonePages
 from ldapgw.web.sessions import Visitor
 from tests.support.results import result_of
-from tests.support.stage.web import ACME, ALICE, BOB, CLIENT, DESK1, GLOBEX, NOW, URL, Browser, Seen, Stage, words_on
+from tests.support.stage.web import (
+    ACME,
+    ADMIN_KEY,
+    ALICE,
+    BOB,
+    CLIENT,
+    DESK1,
+    GLOBEX,
+    NOW,
+    URL,
+    Browser,
+    Seen,
+    Stage,
+    add_phone,
+    by_link,
+    connect,
+    words_on,
+)
 
 ROOT = "root@acme.example"
-KEY = "A" * 43
 OTHER = Client("999-another.apps.googleusercontent.com", "GOCSPX-ANOTHER")
 REDIRECT_URI = f"{URL}/oauth/callback"
 
@@ -69,14 +84,6 @@ def logged() -> Iterator[list[str]]:
 def enter(stage: Stage, client: Client = CLIENT) -> None:
     """What an administrator has done before."""
     stage.do(tenants.enter_client, stage.secret_box, EnteredClient("acme", client.client_id, client.client_secret, NOW))
-
-
-def by_link(stage: Stage) -> Browser:
-    """An administrator whom Google does not know."""
-    stage.do(sign_ins.make_admin_link, KEY, "acme", stage.clock.seconds())
-    browser = stage.browser()
-    assert browser.post("/acme/link", {"key": KEY}).location == "/acme/admin"
-    return browser
 
 
 def signed_in(stage: Stage, account: str = ROOT) -> Browser:
@@ -142,9 +149,9 @@ ENTERED = [("acme", CLIENT.client_id, CLIENT.client_secret)]
 
 def test_the_cookie_of_a_link_is_as_any_other(stage: Stage) -> None:
     """For this host alone, and for no script; the link leads nowhere else."""
-    stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
+    stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
     hosts = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
-    seen = stage.browser().post("/acme/link", {"key": KEY}, hosts)
+    seen = stage.browser().post("/acme/link", {"key": ADMIN_KEY}, hosts)
     assert (seen.status, seen.location, seen.headers["cache-control"]) == (303, "/acme/admin", ["no-store"])
     (cookie,) = seen.headers["set-cookie"]
     assert cookie.startswith("__Host-ldapgw.acme=")
@@ -157,8 +164,10 @@ def test_a_link_opens_the_administration_once(stage: Stage) -> None:
     page = browser.get("/acme/admin")
     assert page.status == 200
     assert "Administrator, by link" in page.body
+    (entry,) = stage.do(activity.read_page, "acme").entries
+    assert (entry.actor, entry.act) == (activity.ADMIN_LINK, "admin_link_used")
     for other in (stage.browser(), browser):
-        seen = other.post("/acme/link", {"key": KEY})
+        seen = other.post("/acme/link", {"key": ADMIN_KEY})
         assert (seen.status, "set-cookie" in seen.headers) == (403, False)
         assert "This link is no longer valid" in seen.body
     assert browser.get("/acme/admin").status == 200
@@ -167,38 +176,38 @@ def test_a_link_opens_the_administration_once(stage: Stage) -> None:
 @pytest.mark.parametrize("key", ["", "B" * 43, "A" * 42, "%00", "' or 1 --"])
 def test_another_key_opens_nothing(stage: Stage, key: str) -> None:
     """And uses nothing up."""
-    stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
+    stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
     assert stage.browser().post("/acme/link", {"key": unquote(key)}).status == 403
-    assert stage.browser().post("/globex/link", {"key": KEY}).status == 403
-    assert stage.browser().post("/acme/link", {"key": KEY}).status == 303
+    assert stage.browser().post("/globex/link", {"key": ADMIN_KEY}).status == 403
+    assert stage.browser().post("/acme/link", {"key": ADMIN_KEY}).status == 303
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_whoever_only_looks_at_a_link_uses_nothing_up(stage: Stage, method: str) -> None:
     """Previews and scanners of mails do; they get a button, no session, and nothing that stays in a cache."""
-    stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
+    stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
     browser = stage.browser()
     for _ in range(3):
-        seen = browser.get(f"/acme/link?key={KEY}", method=method)
+        seen = browser.get(f"/acme/link?key={ADMIN_KEY}", method=method)
         assert (seen.status, "set-cookie" in seen.headers) == (200, False)
         assert (seen.headers["cache-control"], seen.headers["referrer-policy"]) == (["no-store"], ["no-referrer"])
         assert ("Open administration" in seen.body) is (method == "GET")
-    assert browser.post("/acme/link", {"key": KEY}).location == "/acme/admin"
+    assert browser.post("/acme/link", {"key": ADMIN_KEY}).location == "/acme/admin"
 
 
 def test_another_sites_form_opens_no_link(stage: Stage) -> None:
     """It would sign somebody in as somebody else; the link stays good."""
-    stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
-    seen = stage.browser().post("/acme/link", {"key": KEY}, {"Origin": "https://evil.example"})
+    stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
+    seen = stage.browser().post("/acme/link", {"key": ADMIN_KEY}, {"Origin": "https://evil.example"})
     assert (seen.status, "set-cookie" in seen.headers) == (403, False)
-    assert stage.browser().post("/acme/link", {"key": KEY}).status == 303
+    assert stage.browser().post("/acme/link", {"key": ADMIN_KEY}).status == 303
 
 
 def test_a_link_that_is_too_old(stage: Stage) -> None:
     """An hour is enough to get from the terminal to the browser."""
-    stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
+    stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
     stage.clock.advance(LINK_SECONDS + 1)
-    assert stage.browser().post("/acme/link", {"key": KEY}).status == 403
+    assert stage.browser().post("/acme/link", {"key": ADMIN_KEY}).status == 403
 
 
 def test_a_link_is_for_one_tenant_and_one_day(stage: Stage) -> None:
@@ -217,8 +226,8 @@ def test_a_link_ends_the_session_before(stage: Stage) -> None:
     alice = signed_in(stage, ALICE)
     before = stage.browser()
     before.take_cookies(alice)
-    stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
-    alice.post("/acme/link", {"key": KEY})
+    stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
+    alice.post("/acme/link", {"key": ADMIN_KEY})
     assert alice.get("/acme/admin").status == 200
     assert "Sign out" not in before.get("/acme/").body
 
@@ -238,7 +247,7 @@ def test_who_came_by_link_can_connect_and_is_themselves_then(stage: Stage) -> No
 def test_who_came_by_link_sees_the_administration_alone(stage: Stage) -> None:
     """Contacts and phones of their own would have no owner; other people's phones are in the administration."""
     browser = by_link(stage)
-    stage.do(phones.add, PhoneLogin("hall", "acme", None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW))
+    add_phone(stage, "hall")
     assert browser.get("/acme/").location == "/acme/admin"
     personal = [route for route in routes(Layout.of(stage.gate)) if route.required_role is RequiredRole.PERSON]
     assert {"/<tenant>/phones", "/<tenant>/contacts", "/<tenant>/account", "/<tenant>/troubleshoot"} <= {
@@ -438,21 +447,6 @@ def test_a_client_of_the_configuration_is_changed_there() -> None:
     assert stored(stage) == []
 
 
-def connect(stage: Stage, address: str, **more: Any) -> int:
-    """An account that has given consent."""
-    grant = NewGrant(address, address, frozenset(), "at", NOW + 3600, f"rt-{address}", more.get("ends"))
-    account_id: int = stage.do(
-        accounts.connect, stage.secret_box, more.get("tenant", "acme"), grant, ACME.sharing, NOW, shared_label=""
-    )
-    stage.do(sync_state.begin, account_id)
-    account = stage.do(accounts.read, account_id)
-    if "code" in more:
-        stage.do(sync_state.fail, account, more["code"], NOW, None)
-    else:
-        stage.do(sync_state.end, account, NOW, NOW + 600)
-    return account_id
-
-
 def test_a_new_secret_of_the_same_client_is_tried_by_one_account(stage: Stage) -> None:
     """What comes of it ends the alarm, and the others go on."""
     browser = signed_in(stage)
@@ -510,14 +504,10 @@ def test_the_log_says_who_entered_a_client_and_no_secret(stage: Stage, logged: l
     assert "web: somebody opened a link to the administration of tenant acme (good), from " in said
     assert "web: trying the client of tenant acme: client_rejected invalid_client" in said
     assert "web: OAuth client of tenant acme entered by link, from " in said
-    assert not any(secret in said for secret in (KEY, CLIENT.client_secret, OTHER.client_secret))
+    assert not any(secret in said for secret in (ADMIN_KEY, CLIENT.client_secret, OTHER.client_secret))
 
 
 # --- what it shows --------------------------------------------------------------------------------------------------
-
-
-def add_phone(stage: Stage, name: str, owner: int | None = None, tenant: str = "acme", **more: Any) -> None:
-    stage.do(phones.add, PhoneLogin(name, tenant, owner, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW, **more))
 
 
 def test_figures_and_people_to_remind(stage: Stage) -> None:
@@ -602,8 +592,8 @@ def test_a_client_in_testing_is_told_here(stage: Stage) -> None:
     assert "people affected: 2; the next access ends on" in words_on(page)
     assert 'href="https://console.cloud.google.com/auth/audience"' in page.body
     stage.clock.advance(8 * 86400)
-    stage.do(sign_ins.make_admin_link, KEY, "acme", stage.clock.seconds())
-    browser.post("/acme/link", {"key": KEY})
+    stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", stage.clock.seconds())
+    browser.post("/acme/link", {"key": ADMIN_KEY})
     assert "7 days after they connect (people affected: 2)" in words_on(browser.get("/acme/admin"))
 
 
@@ -613,7 +603,7 @@ def test_what_the_open_page_listens_to(stage: Stage) -> None:
     assert 'data-events="/acme/events?admin=1"' in page.body
     connect(stage, ALICE)
     for name, tenant in (("desk1", "acme"), ("theirs", "globex")):
-        stage.do(phones.add, PhoneLogin(name, tenant, None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW))
+        add_phone(stage, name, tenant=tenant)
     frame = Layout.of(stage.gate)
     admin = AdminOverview(frame, PhonePages(frame))
 
@@ -632,7 +622,7 @@ def test_what_an_open_table_listens_to(stage: Stage) -> None:
     admin = signed_in(stage)
     for address in (ALICE, BOB):
         connect(stage, address)
-    stage.do(phones.add, PhoneLogin("desk1", "acme", None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW))
+    add_phone(stage, "desk1")
     frame = Layout.of(stage.gate)
     shown = PhonePages(frame)
     passwords = AdminPasswords(frame, shown)

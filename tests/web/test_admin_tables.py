@@ -11,17 +11,28 @@ from typing import Any
 import pytest
 
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
-from ldapgw.store import accounts, activity, phones, sign_ins, sync_state
-from ldapgw.store.accounts import NewGrant, SyncRequest
+from ldapgw.store import accounts, activity, phones
+from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.activity import Act
-from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin
+from ldapgw.store.phones import LastSearch, NumberMode
 from ldapgw.web import admin_passwords
 from ldapgw.web.admin_people import MAX_REVOCATIONS
 from ldapgw.web.admin_tables import ROWS_PER_PAGE, TableQuery, select_rows
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
-from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, NOW, Browser, Seen, Stage, words_on
-
-KEY = "A" * 43
+from tests.support.stage.web import (
+    ACME,
+    ALICE,
+    BOB,
+    GLOBEX,
+    NOW,
+    Browser,
+    Seen,
+    Stage,
+    add_phone,
+    by_link,
+    connect,
+    words_on,
+)
 
 
 @pytest.fixture
@@ -31,26 +42,7 @@ def stage() -> Stage:
 
 @pytest.fixture
 def admin(stage: Stage) -> Browser:
-    stage.do(sign_ins.make_admin_link, KEY, "acme", stage.clock.seconds())
-    browser = stage.browser()
-    browser.post("/acme/link", {"key": KEY})
-    return browser
-
-
-def connect(stage: Stage, address: str, tenant: str = "acme", code: str = "") -> int:
-    grant = NewGrant(address, address, frozenset(), "at", NOW + 3600, f"rt-{address}", None)
-    account_id: int = stage.do(accounts.connect, stage.secret_box, tenant, grant, ACME.sharing, NOW, shared_label="")
-    stage.do(sync_state.begin, account_id)
-    account = stage.do(accounts.read, account_id)
-    if code:
-        stage.do(sync_state.fail, account, code, NOW, None)
-    else:
-        stage.do(sync_state.end, account, NOW, NOW + 600)
-    return account_id
-
-
-def add_phone(stage: Stage, name: str, owner: int | None = None, tenant: str = "acme", model: str = "") -> None:
-    stage.do(phones.add, PhoneLogin(name, tenant, owner, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW, model))
+    return by_link(stage)
 
 
 def act(browser: Browser, what: str, keys: Iterable[object], **fields: str) -> Seen:

@@ -29,6 +29,7 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import LeftOut
 from ldapgw.directory.catalog import Catalog, Snapshot
 from ldapgw.directory.dit import Dit
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
 from ldapgw.google.endpoints import Client, Endpoints
@@ -52,9 +53,10 @@ from ldapgw.server.logging import MisuseLog
 from ldapgw.server.oauth_clients import LazyTenants, TenantClients
 from ldapgw.server.reactor import WallClock
 from ldapgw.server.threads import WorkerThread
-from ldapgw.store import accounts
-from ldapgw.store.accounts import Account
+from ldapgw.store import accounts, phones, sign_ins, sync_state
+from ldapgw.store.accounts import Account, NewGrant
 from ldapgw.store.database import Database
+from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store, on_threads
 from ldapgw.web.app import web_resource
@@ -75,6 +77,8 @@ from tests.support.phonebook.turns import Turns
 from tests.support.results import result_of
 from tests.support.stage.databases import open_in_memory
 
+# The key of the link with which `by_link` opens the administration.
+ADMIN_KEY = "A" * 43
 NOW = 1790000000.0
 URL = "https://phonebook.example.com"
 GOOGLE = "https://accounts.google.com"
@@ -487,6 +491,36 @@ def owner(stage: Stage, account: str = ALICE, name: str = "desk1", **fields: str
     """Somebody who has connected and added a phone."""
     browser = stage.visitor(account=account)
     assert add(browser, name, **fields).location == f"/acme/phones/{name}"
+    return browser
+
+
+def connect(stage: Stage, address: str, tenant: str = "acme", *, code: str = "", ends: float | None = None) -> int:
+    """Connect an account without a consent, and sync it; return its id.
+
+    :param code: of the error in which the sync ends; empty: the sync succeeds.
+    :param ends: when the consent ends.
+    """
+    grant = NewGrant(address, address, frozenset(), "at", NOW + 3600, f"rt-{address}", ends)
+    account_id: int = stage.do(accounts.connect, stage.secret_box, tenant, grant, ACME.sharing, NOW, shared_label="")
+    stage.do(sync_state.begin, account_id)
+    account = stage.do(accounts.read, account_id)
+    if code:
+        stage.do(sync_state.fail, account, code, NOW, None)
+    else:
+        stage.do(sync_state.end, account, NOW, NOW + 600)
+    return account_id
+
+
+def add_phone(stage: Stage, name: str, owner: int | None = None, tenant: str = "acme", **more: Any) -> None:
+    """Store a phone that nobody can log in as."""
+    stage.do(phones.add, PhoneLogin(name, tenant, owner, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW, **more))
+
+
+def by_link(stage: Stage) -> Browser:
+    """An administrator whom Google does not know, in a browser that has opened a link."""
+    stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", stage.clock.seconds())
+    browser = stage.browser()
+    assert browser.post("/acme/link", {"key": ADMIN_KEY}).location == "/acme/admin"
     return browser
 
 
