@@ -152,28 +152,16 @@ class AdminOverview:
         """Return what is left to set up; empty once everything is done."""
         expiry = self._dependencies.admin.certificate_expiry()
         items = (
-            ChecklistItem(
-                tenant.client is not None,
-                _TEXTS.checklist.client,
-                "admin/google",
-            ),
-            ChecklistItem(
-                expiry is not None and expiry > now,
-                _TEXTS.checklist.certificate,
-            ),
-            ChecklistItem(
-                not self._dependencies.phones.server.is_loopback,
-                _TEXTS.checklist.address,
-            ),
+            ChecklistItem(tenant.client is not None, _TEXTS.checklist.client, "admin/google"),
+            ChecklistItem(expiry is not None and expiry > now, _TEXTS.checklist.certificate),
+            ChecklistItem(not self._dependencies.phones.server.is_loopback, _TEXTS.checklist.address),
             ChecklistItem(
                 any(account.last_sync is not None for account in overview.accounts),
                 _TEXTS.checklist.person,
                 "admin/people",
             ),
             ChecklistItem(
-                any(login.worked_at is not None for login in overview.phones),
-                _TEXTS.checklist.phone,
-                "admin/phones",
+                any(login.worked_at is not None for login in overview.phones), _TEXTS.checklist.phone, "admin/phones"
             ),
         )
         return () if all(item.is_done for item in items) else items

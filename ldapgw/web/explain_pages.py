@@ -88,31 +88,27 @@ class _ExplanationTexts(Texts, frozen=True):
 _TEXTS = read_texts("web/texts/explain", _ExplanationTexts)
 
 _FIXED_IN_SETTINGS = frozenset(
-    (
+    {
         MissReason.OUTSIDE_BASE,
         MissReason.NUMBER_ENTRIES,
         MissReason.FILTER_TERM,
         MissReason.OTHER_ATTRIBUTE,
         MissReason.WHOLE_VALUE,
-    )
+    }
 )
 _FIXED_AT_GOOGLE = frozenset(
-    (
-        *(
-            MissReason.OUTSIDE_BASE,
-            MissReason.NO_NUMBER,
-            MissReason.FILTER_TERM,
-            MissReason.SPELLING,
-            MissReason.SOME_WORDS,
-        ),
-        *(
-            MissReason.OTHER_COUNTRY,
-            MissReason.LAST_DIGITS,
-            MissReason.ONE_DIGIT,
-            MissReason.OTHER_BEGINNING,
-            MissReason.SHORT_NUMBER,
-        ),
-    )
+    {
+        MissReason.OUTSIDE_BASE,
+        MissReason.NO_NUMBER,
+        MissReason.FILTER_TERM,
+        MissReason.SPELLING,
+        MissReason.SOME_WORDS,
+        MissReason.OTHER_COUNTRY,
+        MissReason.LAST_DIGITS,
+        MissReason.ONE_DIGIT,
+        MissReason.OTHER_BEGINNING,
+        MissReason.SHORT_NUMBER,
+    }
 )
 
 
