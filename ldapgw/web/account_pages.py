@@ -43,7 +43,7 @@ from ldapgw.web.account_texts import (
 from ldapgw.web.dependencies import WebDependencies, WebTenant
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES, PageError
 from ldapgw.web.http import Cookie, HttpResponse, json_response, redirect
-from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, get, post
+from ldapgw.web.layout import CONFIRMATIONS, Layout, RequiredRole, Route, TenantVisit, Visit, get, post
 
 log = Logger()
 
@@ -172,23 +172,9 @@ class AccountPages:
         number = visit.visitor.number_of(account)
         is_directory = error.facts.get("source") == Source.DIRECTORY
         return visit.confirmation(
+            CONFIRMATIONS.accounts["accept-directory-shrink" if is_directory else "accept-shrink"],
+            {"lost": error.facts.get("lost", "?"), "before": error.facts.get("before", "?")},
             action="accept-shrink",
-            title=Phrase(
-                gettext_noop("Remove %(lost)s of %(before)s entries of the company directory?")
-                if is_directory
-                else gettext_noop("Remove %(lost)s of %(before)s contacts?"),
-                {"lost": error.facts.get("lost", "?"), "before": error.facts.get("before", "?")},
-            ),
-            consequence=gettext_noop(
-                "Google no longer lists these entries. The next sync removes them from all phones, which can’t be "
-                "undone here. If they should still be there, ask the Google Workspace administrator first."
-            )
-            if is_directory
-            else gettext_noop(
-                "Google no longer lists these contacts. The next sync removes them from all phones, which can’t be "
-                "undone here. If they were deleted by mistake, restore them in Google Contacts first."
-            ),
-            button=gettext_noop("Remove contacts"),
             cancel=f"?account={number}" if number > 1 else "",
             fields={"account": account.sub, "accept_shrink": error.shrink_key},
             page_query=f"account={number}",
@@ -231,13 +217,9 @@ class AccountPages:
             return self._redirect_to_account(visit, account)
         number = visit.visitor.number_of(account)
         return visit.confirmation(
+            CONFIRMATIONS.accounts["disconnect"],
+            {"account": account.address},
             action="disconnect",
-            title=Phrase(gettext_noop("Disconnect %(account)s?"), {"account": account.address}),
-            consequence=gettext_noop(
-                "These contacts disappear from all phones and are deleted here. Google access is revoked. Your "
-                "contacts in Google don’t change."
-            ),
-            button=gettext_noop("Disconnect"),
             cancel=f"account?account={number}" if number > 1 else "account",
             fields={"account": account.sub},
             page_query=f"account={number}",

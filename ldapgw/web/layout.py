@@ -17,7 +17,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 
 from ldapgw.errors import StoreError
-from ldapgw.phrase import Texts, Translatable, read_texts
+from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 from ldapgw.store import activity, phones, sign_ins
 from ldapgw.store.account_status import with_database_error
 from ldapgw.store.accounts import Account
@@ -61,6 +61,33 @@ class _FlashTexts(Texts, frozen=True):
 
 
 FLASH_MESSAGES = read_texts("web/texts/flash", _FlashTexts).messages
+
+
+class Confirmation(Texts, frozen=True):
+    """The texts of the page that asks before something that cannot be undone.
+
+    :ivar title: the question, which names what is lost: "Remove desk1?"
+    :ivar consequence: what the act does.
+    :ivar button: verb and object: "Remove phone".
+    """
+
+    title: str
+    consequence: str
+    button: str
+
+
+class _Confirmations(Texts, frozen=True):
+    """The pages that ask.
+
+    :ivar accounts: by the act.
+    :ivar phones: by the path of the form below the phone's page.
+    """
+
+    accounts: Mapping[str, Confirmation]
+    phones: Mapping[str, Confirmation]
+
+
+CONFIRMATIONS = read_texts("web/texts/confirmations", _Confirmations)
 
 # Takes the arguments of the route's `RequiredRole`, then the variables of the path by name.
 Handler = Callable[..., Awaitable[HttpResponse]]
@@ -330,21 +357,18 @@ class Visit(TenantVisit):
 
     def confirmation(
         self,
+        texts: Confirmation,
+        values: Mapping[str, object],
         *,
         action: str,
-        title: Translatable,
-        consequence: Translatable,
-        button: Translatable,
         cancel: str,
         fields: Mapping[str, str] = MappingProxyType({}),
         page_query: str = "",
     ) -> HttpResponse:
         """The page that asks before something that cannot be undone: for the GET of a form's address.
 
+        :param values: the values of the title.
         :param action: where the form is posted to, as a path below the tenant's page.
-        :param title: the question, which names what is lost: "Remove desk1?"
-        :param consequence: a sentence.
-        :param button: verb and object: "Remove phone".
         :param cancel: where "Cancel" leads, as a path below the tenant's page; empty: the tenant's page.
         :param fields: hidden fields of the form.
         :param page_query: the query of this page, for the links to other languages; never any part of the request.
@@ -352,9 +376,9 @@ class Visit(TenantVisit):
         return self.page(
             "confirm.html",
             action=action,
-            title=title,
-            consequence=consequence,
-            button=button,
+            title=Phrase(texts.title, values),
+            consequence=texts.consequence,
+            button=texts.button,
             cancel=cancel,
             fields=fields,
             page_query=page_query,

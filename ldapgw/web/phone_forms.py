@@ -23,16 +23,15 @@ from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, 
 from ldapgw.phones.models import MODELS, OTHER_MODEL
 from ldapgw.phones.provisioning.settings import choose_endpoint
 from ldapgw.phones.provisioning.sheet import vendors_of
-from ldapgw.phrase import Phrase, Translatable, gettext_noop
+from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import accounts, activity, phones, recordings
 from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse, RateLimiter
-from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
+from ldapgw.web.layout import CONFIRMATIONS, Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.phone_pages import PhonePages, attachment, form_placeholder, form_values
-from ldapgw.web.phone_texts import CONFIRMATIONS
 
 log = Logger()
 
@@ -77,7 +76,7 @@ class PhoneForms:
             post("/<tenant>/phones", self.add, RequiredRole.PERSON),
             *(
                 get(f"/<tenant>/phones/<name>/{act}", partial(self.ask, act), RequiredRole.SIGNED_IN)
-                for act in CONFIRMATIONS
+                for act in CONFIRMATIONS.phones
             ),
             post("/<tenant>/phones/<name>/book-address", self.make_book_address, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/book-address/end", self.end_book_address, RequiredRole.SIGNED_IN),
@@ -289,13 +288,11 @@ class PhoneForms:
         return visit.redirect("phone-removed", "phones" if visit.owns(login) else "admin/phones")
 
     async def ask(self, act: str, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``GET /{tenant}/phones/{name}/{act}``: ask before an act that cannot be undone, a key of `CONFIRMATIONS`."""
-        texts = CONFIRMATIONS[act]
+        """``GET /{tenant}/phones/{name}/{act}``: ask before an act, a key of `CONFIRMATIONS.phones`."""
         return visit.confirmation(
+            CONFIRMATIONS.phones[act],
+            {"phone": login.name},
             action=f"phones/{login.name}/{act}",
-            title=Phrase(texts.title, {"phone": login.name}),
-            consequence=texts.consequence,
-            button=texts.button,
             cancel=f"phones/{login.name}",
             fields={"action": "delete"} if act == "record" else {},
         )

@@ -31,19 +31,6 @@ SERIOUS_ADVICE = frozenset(
 ADVICE_NAMING_ADMINISTRATOR = frozenset((Advice.LOOPBACK, Advice.GUESSED_PORT, Advice.NO_COMMON_SECURITY))
 
 
-class Confirmation(Texts, frozen=True):
-    """The texts of the page that asks before an act on a phone.
-
-    :ivar title: the question, with the phone's name.
-    :ivar consequence: what the act does.
-    :ivar button: the button that does it.
-    """
-
-    title: str
-    consequence: str
-    button: str
-
-
 class _StateText(Texts, frozen=True):
     """The text of a phone's state.
 
@@ -94,7 +81,6 @@ class _PhoneTexts(Texts, frozen=True):
     :ivar scopes: in the order of `ldapgw.directory.filter.Scope`.
     :ivar controls: by object identifier.
     :ivar codes: by the name of a `ResultCode` in lower case.  Codes that no search of a phone ends in have no text.
-    :ivar confirmations: by the path of the form below the phone's page.
     """
 
     scopes: tuple[str, ...]
@@ -104,7 +90,6 @@ class _PhoneTexts(Texts, frozen=True):
     subjects: Mapping[SubjectKind, str]
     log: _LogTexts
     refused: _RefusalTexts
-    confirmations: Mapping[str, Confirmation]
     states: _StateTexts
     advice: Mapping[Advice, str]
 
@@ -112,7 +97,6 @@ class _PhoneTexts(Texts, frozen=True):
 _TEXTS = read_texts("web/texts/phones", _PhoneTexts)
 
 ADVICE = _TEXTS.advice
-CONFIRMATIONS = _TEXTS.confirmations
 NUMBER_FORMATS = _TEXTS.number_formats
 
 
