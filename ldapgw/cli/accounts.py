@@ -87,7 +87,7 @@ def account_objects(
 
 
 def _write_error(database: Database) -> str:
-    """Why the database cannot be written, although it can be read; empty: the database can be written."""
+    """Return why the database cannot be written, although it can be read; empty: the database can be written."""
     try:
         with database.begin() as connection:
             check_writable(connection, thoroughly=False)

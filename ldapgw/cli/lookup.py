@@ -142,7 +142,7 @@ def _numbers(entry: Entry, formatter: NumberFormatter | None) -> Iterable[str]:
 
 
 def _nothing_found(database: Database, tenant: str, wanted: str, phone: str | None) -> str:
-    """Why nothing was found, if that is known, or how to find out."""
+    """Return why nothing was found, if that is known, or how to find out."""
     with database.begin() as connection:
         known = accounts.read_all(connection, tenant)
     if not any(account.is_connected for account in known):

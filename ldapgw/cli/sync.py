@@ -93,7 +93,7 @@ def sync(
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """How a requested sync ended.
+    """The end of a requested sync.
 
     :ivar account: the account after the sync; before the sync, if the sync has not ended.
     :ivar last: the sync that ended; None: it has not ended.
@@ -147,7 +147,7 @@ def _requested_accounts(
 
 
 def _obstacle(site: Site, account: Account) -> str:
-    """Why an account cannot be synced; empty: the account can be synced."""
+    """Return why an account cannot be synced; empty: the account can be synced."""
     if not any(account.tenant == tenant.name for tenant in site.config.tenant):
         return f'{account.address}: its tenant "{account.tenant}" is not in {site.file} any more'
     return (
@@ -191,7 +191,7 @@ def _is_done(before: Account, now: Account | None) -> bool:
 def _outcomes(
     site: Site, database: Database, requested: Mapping[int, Account], ended: Mapping[int, Account | None], unended: str
 ) -> Sequence[_Outcome]:
-    """How each requested sync ended.
+    """Return the end of each requested sync.
 
     :param unended: why the syncs of accounts that are not in `ended` have not ended.
     """
@@ -274,7 +274,7 @@ def _print_attempts(attempts: tuple[SyncAttempt, ...], address: str, *, as_json:
 
 
 def figures_text(figures: SyncFigures) -> str:
-    """What a sync changed: “3 changed, 1 added”."""
+    """Say in a few words what a sync changed: “3 changed, 1 added”."""
     counts = {
         "changed": figures.changed,
         "added": figures.added,

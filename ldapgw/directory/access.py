@@ -27,7 +27,7 @@ from ldapgw.directory.number_formatter import NumberFormatter
 
 
 class BookAccess(StrEnum):
-    """How a viewer sees a book.
+    """The way in which a viewer sees a book.
 
     * ``OWN``: The book is that of the viewer's account.  The viewer sees all of the book.
     * ``SHARED``: The book is shared with the tenant.  The viewer sees the shared part.
@@ -171,7 +171,7 @@ class ReplicatedBranch(NamedTuple):
 
 
 class ReplicaAccess(NamedTuple):
-    """What a replica of a tenant holds.
+    """The part of a tenant's tree that a replica holds.
 
     :ivar tenant: the tenant's name.
     :ivar private: whether it holds all books; otherwise those that are shared with everybody, and the directory.

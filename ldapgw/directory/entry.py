@@ -63,7 +63,7 @@ TIEBREAKER_LENGTH: Final = 12
 
 
 def has_letters(text: str) -> bool:
-    """Whether a name has letters, or characters that are read as such."""
+    """Return whether a name has letters, or characters that are read as such."""
     return any(map(str.isalpha, text)) or any(map(str.isalpha, name_folding.collation_key(text)))
 
 
@@ -233,7 +233,7 @@ class Selection:
 
     @property
     def is_slow(self) -> bool:
-        """Whether an entry takes long to encode: 8 KiB of photo are copied, or each number takes up to 50 µs."""
+        """Return whether an entry takes long to encode: 8 KiB of photo are copied, or each number takes up to 50 µs."""
         return self.has_photos or self.formatter is not None
 
 
@@ -374,7 +374,7 @@ EntryRecord = tuple[bytes, str, str]
 
 
 class Entry:
-    """One entry of the directory; never changed once it is made.
+    """An entry of the directory; never changed once it is made.
 
     :ivar text: the tagged search texts of its own attributes.
     :ivar parent: its DN, the attributes that it shares with other entries, and its operational attributes.
@@ -395,7 +395,7 @@ class Entry:
 
     @property
     def uid(self) -> bytes:
-        """Its uid; empty where it has none."""
+        """Return the uid of the entry; empty if the entry has none."""
         return _uid(PackedAttributes(self._values).unpack())
 
     @property

@@ -88,7 +88,7 @@ def plain(text: str) -> tuple[bool, str] | None:
 
 
 def is_international(text: str) -> bool:
-    """Whether a number begins with "+", perhaps in brackets."""
+    """Return whether a number begins with "+", perhaps in brackets."""
     return text.lstrip("( ").startswith("+")
 
 
@@ -181,7 +181,7 @@ def _shortest_before(group: str | None, more: str | None) -> int:
 
 
 def leads_afterwards(gap: str) -> bool:
-    """Whether the text between two groups of digits says that the second is dialled after the connection."""
+    """Return whether the text between two groups of digits says that the second is dialled after the connection."""
     return _AFTERWARDS.search(gap + "0") is not None
 
 
@@ -207,7 +207,7 @@ def extension_of(afterwards: str) -> str:
 
 
 def is_spelt(text: str) -> bool:
-    """Whether a text contains letters A to Z."""
+    """Return whether a text contains letters A to Z."""
     return _LETTER.search(text) is not None
 
 

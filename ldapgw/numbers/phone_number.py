@@ -107,7 +107,7 @@ def _spelt_out(core: str) -> str:
 
 
 def _is_public(core: str, region: str) -> bool:
-    """Whether a text is a complete number with a country."""
+    """Return whether a text is a complete number with a country."""
     digits = dial_string.dialled(core)
     if not digits.isdigit():
         return False
@@ -249,7 +249,7 @@ def load() -> None:
 
 
 def is_same_number(stored: Number, query: Number) -> bool:
-    """Whether two numbers are the same telephone number.
+    """Return whether two numbers are the same telephone number.
 
     Two numbers with known countries are compared by E.164 alone, in all their forms.  A number without a country is
     local or internal, and belongs to the region that both were parsed in: it is compared with the end of numbers of
@@ -273,7 +273,7 @@ def _forms(number: Number) -> set[str]:
 
 
 def _shares_national_tail(known: Number, local: str) -> bool:
-    """Whether digits without a country are the end of a number of the region, or end in that number.
+    """Return whether digits without a country are the end of a number of the region, or end in that number.
 
     Without the national form if its digits differ (mobile numbers of Argentina).
     """
@@ -282,7 +282,7 @@ def _shares_national_tail(known: Number, local: str) -> bool:
 
 
 def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
-    """Whether a stored number is the same as one of the `readings` of a requested number.
+    """Return whether a stored number is the same as one of the `readings` of a requested number.
 
     If one reading has a country, a reading without a country can only be a local number behind the outside line, so
     it is not compared with the end of foreign numbers.
@@ -397,7 +397,7 @@ def readable(number: str) -> str:
 
 
 def is_complete(core: str, digits: str, parsed: numbering_plan.Parsed, region: str) -> bool:
-    """Whether a number is complete, so that its country is known.
+    """Return whether a number is complete, so that its country is known.
 
     :param core: the number as it is written, without an extension.
     :param digits: the same as ``0-9*#``.
@@ -408,7 +408,7 @@ def is_complete(core: str, digits: str, parsed: numbering_plan.Parsed, region: s
 
 
 def _is_dialled(core: str) -> bool:
-    """Whether a text is meant as a number: no letter before its digits, nor behind only one or two digits."""
+    """Return whether a text is meant as a number: no letter before its digits, nor behind only one or two digits."""
     first = next((index for index, char in enumerate(core) if char.isalnum()), len(core))
     letter = next((index for index in range(first, len(core)) if core[index].isalpha()), len(core))
     digits = sum(map(str.isdigit, core[first:letter]))
@@ -483,6 +483,6 @@ def _local(number: Number, outside_line: str) -> str:
 
 
 def _is_home(number: Number, region: str) -> bool:
-    """Whether the national form of a number can be dialled within a region."""
+    """Return whether the national form of a number can be dialled within a region."""
     country = numbering_plan.dialling(region).country
     return bool(country and number.national) and number.e164.startswith("+" + country)

@@ -52,7 +52,7 @@ from ldapgw.store.tables import (
 
 
 class SourceState(StrEnum):
-    """Whether an account's sync includes a source."""
+    """Return whether an account's sync includes a source."""
 
     ON = "on"
     OFF = "off"

@@ -174,7 +174,7 @@ _ACCOUNT = "SELECT id FROM account WHERE tenant = ? AND sub = ?"
 
 
 def _holds(connection: sqlite3.Connection, account_id: int) -> bool:
-    """Whether a copy has contacts or tokens of an account."""
+    """Return whether a copy has contacts or tokens of an account."""
     queries = [f"SELECT 1 FROM {table} WHERE account_id = ?" for table in _tables_of_accounts(connection)]  # noqa: S608
     queries.append("SELECT 1 FROM account WHERE id = ? AND connected_at IS NOT NULL")
     return any(connection.execute(query, (account_id,)).fetchone() for query in queries)

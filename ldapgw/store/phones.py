@@ -293,7 +293,7 @@ def add_all(connection: Connection, new: Sequence[PhoneLogin]) -> bool:
 
 
 def read_taken(connection: Connection, names: Iterable[str]) -> frozenset[str]:
-    """Those of some names that phones have, regardless of case; in lower case."""
+    """Return the names that phones have among some names, regardless of case; in lower case."""
     wanted = frozenset(name.lower() for name in names)
     return wanted & frozenset(connection.execute(select(func.lower(phone.c.name))).scalars())
 

@@ -51,7 +51,7 @@ _HAS_ANY = select(exists().where(photo.c.account_id.in_(bindparam("account_ids",
 
 
 def has_any(connection: Connection, *account_ids: int) -> bool:
-    """Whether contacts of an account have photos, as most accounts' have not; or of any of some accounts."""
+    """Return whether contacts of an account have photos, as most accounts' have not; or of any of some accounts."""
     return bool(connection.execute(_HAS_ANY, {"account_ids": account_ids}).scalar())
 
 

@@ -47,7 +47,7 @@ class SignIn:
 
     @property
     def is_by_link(self) -> bool:
-        """Whether an administrator signed in by a link, without Google."""
+        """Return whether an administrator signed in by a link, without Google."""
         return not self.sub
 
     def __repr__(self) -> str:

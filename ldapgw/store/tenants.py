@@ -57,7 +57,7 @@ def client_entered_at(connection: Connection, tenant: str) -> float | None:
 
 
 def has_any_client(connection: Connection) -> bool:
-    """Whether any tenant's client was entered."""
+    """Return whether any tenant's client was entered."""
     return connection.execute(select(oauth_client.c.tenant).limit(1)).first() is not None
 
 

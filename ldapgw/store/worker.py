@@ -204,7 +204,7 @@ class MonitoredStore(Store):
 
     @property
     def is_failing(self) -> bool:
-        """Whether a call has failed since `mark_recovered`."""
+        """Return whether a call has failed since `mark_recovered`."""
         return self.failing_since is not None
 
     def call(

@@ -80,7 +80,7 @@ class _Loop:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """How a sync ended.
+    """The end of a sync.
 
     :ivar wait: seconds until the next sync; None: no sync until a person acts.
     :ivar is_tenant_wide: sync early when another account of the tenant succeeds.

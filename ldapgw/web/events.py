@@ -85,7 +85,7 @@ class EventStreams:
 
 
 class _Stream:
-    """One event stream.
+    """An event stream.
 
     Mutable: the time of the last event, and the scheduled next event.
 
