@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
-from ldapgw.store import phones
+from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web.app import routes
 from ldapgw.web.error_pages import PAGES
@@ -128,11 +128,15 @@ def test_other_peoples_ids_lead_nowhere(stage: Stage, bob: Browser, route: Route
     "route", [route for route in ROUTES if "phone" in route.path and "<name>" in route.path], ids=by_path
 )
 def test_other_peoples_phones_are_not_found(unchanged: Browser, route: Route) -> None:
-    """A colleague's phone and one of another tenant get the answer of a name that no phone has."""
+    """A colleague's phone and one of another tenant, each recorded, get the answer of a name that no phone has."""
     stage, now = unchanged.stage, unchanged.stage.clock.seconds()
     alice = next(account.id for account in stage.accounts() if account.address == ALICE)
     for name, tenant, owner_id in (("hers", "acme", alice), ("theirs", "globex", None)):
         stage.do(phones.add, PhoneLogin(name, tenant, owner_id, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, now))
+        stage.do(recordings.begin, name, now, now + 600, is_plain=False)
+        found = stage.do(recordings.read, name)
+        stage.do(recordings.store_part, stage.secret_box, found, "one", recordings.RecordingPart(1, "{}\n"))
+        stage.do(recordings.end, name, now)
     fields = {"token": unchanged.get("/acme/").token, "model": "other", "owner": BOB, "action": "start"}
     before, of_snom = dump(stage), replace(route, path=route.path.replace("<vendor>", "snom"))
     unknown = ask(unchanged, of_snom, "unknown", fields)
