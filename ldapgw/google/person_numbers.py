@@ -15,6 +15,7 @@ from typing import NamedTuple, Self
 
 from ldapgw.contact import LONGEST_LEFT_OUT, MOST_LEFT_OUT, Contact, Kind, LeftOutNumber, LeftOutReason, Phone
 from ldapgw.numbers import stored_numbers
+from ldapgw.numbers.sip_addresses import split_field
 
 # ``phoneNumbers.type``: the predefined types, and types that imports from other address books leave.  Any other value
 # is a label of the user's own (`_kind`).
@@ -105,12 +106,10 @@ def read_fields(fields: Iterable[NumberField], region: str) -> ReadNumbers:
     left_out: list[LeftOutNumber] = []
     sip_addresses: list[str] = []
     for field in fields:
-        sip_address = stored_numbers.sip_address(field.text)
-        if sip_address:
-            sip_addresses.append(sip_address)
-            continue
+        addresses = split_field(field.text).sip_addresses
+        sip_addresses += addresses
         numbers = stored_numbers.read(field.text, region, field.canonical or field.known)
-        if not numbers:
+        if not numbers and not addresses:
             text = " ".join(field.text.split())[:LONGEST_LEFT_OUT]
             left_out.append(LeftOutNumber(text, LeftOutReason.NOT_DIALABLE))
         for number in numbers:

@@ -37,18 +37,29 @@ _VERTICAL_CODE = re.compile(r"([*#]\d\d)\s*(?=[+(]?\d)")
 _EXTENSION_WORDS = (
     *("extension", "extensión", "extn", "ext", "xtn", "int", "interno", "interne", "poste"),
     *("durchwahl", "durchw", "dw", "nebenstelle", "nst", "apparat", "app", "klappe", "kl", "toestel"),
-    *("ramal", "option", "opción", "press", "pin", "anexo"),
-    *("wewnętrzny", "wewn", "wew", "linka", "klapka", "доб", "добавочный"),
+    *("ramal", "option", "opción", "press", "anexo"),
+    *("wewnętrzny", "wewn", "wew", "linka", "klapka", "mellék", "dahili", "dah", "anknytning", "ankn", "alanumero"),
+    *("доб", "добавочный", "внутр", "вн", "εσωτ", "שלוחה", "تحويلة", "转", "轉", "內線", "内線", "内线", "내선"),
+)
+# Words for the number of a meeting, or for a secret, that is dialled after the connection.
+_CODE_WORDS = (
+    *("pin", "id", "meeting[ -]?id", "conference[ -]?id", "konferenz[ -]?id", "participant[ -]?id"),
+    *("code", "passcode", "access code", "zugangscode", "teilnehmercode", "kenncode", "kennwort", "passwort"),
+    *("code d'accès", "código", "codice", "kod"),
 )
 _EXTENSION = re.compile(
-    r"(?<![^\W\d_])(?:tel[ .:]{0,3})?(?:" + "|".join(_EXTENSION_WORDS) + r")[ .:]{0,3}(?=\d)", re.IGNORECASE
+    r"(?<![^\W\d_])(?:tel[ .:]{0,3})?(?:" + "|".join((*_EXTENSION_WORDS, *_CODE_WORDS)) + r")[ .:#]{0,3}(?=\d)",
+    re.IGNORECASE,
 )
+# The groups of digits behind such a word, which are one code.
+_GROUPED_CODE = re.compile(r"(?:" + "|".join(_CODE_WORDS) + r")[ .:#]{0,3}(\d+(?:[ -]\d+)*)", re.IGNORECASE)
 # What is dialled after the connection begins with a word for an extension, an "x", "~" or "#", with pauses (RFC 3601
 # "p" and "w"; "," and ";" on smartphones), or with the parameter "ext" of RFC 3966.
 _AFTERWARDS = re.compile(
     r"[ .,;:=/–-]*" + _EXTENSION.pattern + r"|\s*(?<![^\W\d_])x[ .:]{0,3}(?=\d)"
     r"|\s*(?<![^\W\d_])(?:[pw]|wait|pause)(?=[ .,;]*[\d#*])"
-    r"|\s*~\s*(?=\d)|\s+#\s*(?=\d)|;ext=|\s*[,;]{2,}|[ -]+(?=(?P<group>\d{1,6})#(?P<more>\d?))",
+    r"|\s+(?=\([1-9]\d{0,4}\)$)|\s*~\s*(?=\d)|\s+#\s*(?=\d)"
+    r"|;ext=|\s*[,;]{2,}|[ -]+(?=(?P<group>\d{1,6})#(?P<more>\d?))",
     re.IGNORECASE,
 )
 # Fewest digits in front of what is dialled after the connection: an internal number.
@@ -201,8 +212,8 @@ def extension_of(afterwards: str) -> str:
     menu = re.sub("[^0-9*#,]", "", afterwards.replace(";", ",")).strip(",")
     if menu.lstrip("*#").rstrip("#").isdigit():
         # Other extensions may stand behind the first one, as in "x302/x2303".
-        first = re.search(r"\d+(?:-\d+)*", afterwards)
-        return first[0].replace("-", "") if first else ""
+        first = _GROUPED_CODE.search(afterwards) or re.search(r"(\d+(?:-\d+)*)", afterwards)
+        return re.sub("[ -]", "", first[1]) if first else ""
     return menu[:LONGEST]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, TypeAlias
 
 import phonenumbers
@@ -44,6 +44,13 @@ _SHORTEST_WITHOUT_TRUNK = 9
 _FEWEST_LENGTHS = 3
 
 _NEVER = re.compile("(?!)")
+
+# Cache size: the numbers of a field are read in several ways.
+_CACHED = 64
+
+# Mobile numbers that Ofcom reserves for fiction: no network connects them, and examples are full of them.
+_FICTION_COUNTRY = 44
+_FICTION = r"7700900\d{3}"
 
 # Codes in front of a number that hide or show one's own number, or choose a carrier, and look like a part of the
 # number. https://www.ofcom.org.uk (141, 1470), ComReg (141, 142), ACMA (1831, 1832), NZ Telecom (0197, 0196), OFCA
@@ -270,7 +277,7 @@ def _assigned(country_code: int) -> re.Pattern[str]:
         if plan is not None
         for description in map(plan.__getattribute__, _TYPES)
         if description is not None and description.national_number_pattern
-    }
+    } | ({_FICTION} if country_code == _FICTION_COUNTRY else set())
     return re.compile("|".join(f"(?:{pattern})" for pattern in sorted(patterns)) or "(?!)", re.ASCII)
 
 
@@ -306,7 +313,8 @@ def quality_of(number: str) -> Quality:
 
 def is_mobile(number: str) -> bool:
     """Whether a number in E.164 lies in a range of mobiles alone."""
-    return _type_of(number) == PhoneNumberType.MOBILE
+    is_fiction = re.fullmatch(rf"\+{_FICTION_COUNTRY}{_FICTION}", number, re.ASCII) is not None
+    return is_fiction or _type_of(number) == PhoneNumberType.MOBILE
 
 
 def is_toll_free(number: str) -> bool:
@@ -323,6 +331,25 @@ def has_direct_dialling(number: str) -> bool:
     """Whether extensions can be dialled behind a company's number in the country of a number in E.164."""
     country = country_of(number[1:])
     return country is not None and country[1].has_direct_dialling
+
+
+@lru_cache(maxsize=_CACHED)
+def in_area_of(number: str, digits: str) -> str:
+    """Return the number in E.164 that digits without an area code are in the area of another number.
+
+    :param number: the other number, in E.164.
+    :param digits: as they are dialled behind the area code: in Argentina, with "15" in front of a mobile's number.
+    :returns: empty if the number has no area code.
+    """
+    parsed = canonical(number)
+    if parsed is None:
+        return ""
+    code = phonenumbers.national_significant_number(parsed)[: phonenumbers.length_of_national_destination_code(parsed)]
+    area_code = code.removeprefix(phonenumbers.country_mobile_token(parsed.country_code or 0))
+    region = region_of(parsed)
+    text = dialling(region).with_area_code(area_code, digits) if area_code else ""
+    dialled = read(text, region, international=False) if text else None
+    return e164(dialled) if dialled is not None else ""
 
 
 def region_of(parsed: Parsed) -> str:

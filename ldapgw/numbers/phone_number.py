@@ -77,7 +77,8 @@ def take_apart(text: str, region: str) -> TypedParts:
 
     :param region: ISO 3166-1 code of the country for numbers without one.
     """
-    if dial_string.plain(text) is not None and not numbering_plan.dialled_code(text, region):
+    is_plain = dial_string.plain(text) is not None and not text.endswith(")")
+    if is_plain and not numbering_plan.dialled_code(text, region):
         return TypedParts("", text, "", dial_string.dialled(text))
     whole = dial_string.unwrapped(text)
     core, afterwards = dial_string.split_afterwards(whole)
@@ -90,10 +91,13 @@ def take_apart(text: str, region: str) -> TypedParts:
         code, core = code.replace(" ", ""), core[len(code) :].lstrip()
     else:
         code = ""
+    if core.startswith(("*", "#")):
+        # "**21*+49…#" forwards calls: within a code, phones cannot dial a "+".
+        core = core.replace("+", numbering_plan.dialling(region).international_prefix or "+")
     core = _spelt_out(dial_string.without_remark(core))
     digits = dial_string.dialled(core)
     if dial_string.is_spelt(core) and any(map(str.isdigit, digits)):
-        digits = digits.rstrip("*")  # a remark's mark, which no vanity number has
+        digits = digits.rstrip("*#")  # a remark's mark, which no vanity number has
     return TypedParts(code, core, afterwards, digits)
 
 
@@ -111,6 +115,9 @@ def _is_public(core: str, region: str) -> bool:
     digits = dial_string.dialled(core)
     if not digits.isdigit():
         return False
+    if digits.startswith(f"00{numbering_plan.dialling(region).country}"):
+        # Where a carrier is chosen behind "00", a number of the region itself has been stored without one.
+        core = "+" + digits[2:]
     parsed = numbering_plan.parse(core, region)
     return parsed is not None and is_complete(core, digits, parsed, region)
 

@@ -22,15 +22,15 @@ from ldapgw.numbers import dial_string, numbering_plan, phone_number, renumberin
 from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
 from ldapgw.numbers.phone_number import WITH_ZERO, TypedParts
+from ldapgw.numbers.sip_addresses import split_field
 
 # The version of the rules.  Raise it with each change of the results: all stored fields are then read anew.
-VERSION: Final = 2
+VERSION: Final = 3
 
 # ITU-T E.164: no network connects more digits.
 MOST_DIGITS: Final = 15
 
-# Characters of a field, its numbers, and the places where a number may end, that are looked at: more are no numbers.
-_LONGEST_FIELD: Final = 1024
+# Numbers of a field, and the places where a number may end, that are looked at: more are no numbers.
 _MOST_NUMBERS: Final = 8
 _MOST_PLACES: Final = 10
 
@@ -58,21 +58,19 @@ _FIRST_OF_LIST: Final = re.compile(r"1[.)]\s.*\s2[.)]\s", re.DOTALL)
 _OF_LIST: Final = re.compile(r"(?:^|\s)[1-9][.)]\s")
 # A list of internal numbers, which is no number as a whole; behind an area code, the sign belongs to the number.
 _LISTED: Final = re.compile(r"[1-9][^,;|&\n]*[,;|&\n]")
+# A code that forwards calls to a number (3GPP TS 22.030).
+_FORWARDING: Final = re.compile(r"[*#]{1,2}\d{2,3}\*(\d+)#")
 # A sign that may be a pause of a smartphone.
 _PAUSE: Final = re.compile("[,;]")
-
-# A SIP address (RFC 3261 19.1).
-_SIP: Final = re.compile(r"(sips?:)?/*([^\s@<>]{1,64}@[^\s@<>]{1,190})", re.IGNORECASE)
-# What stands around an address: a name in front of brackets, or a remark behind the address; and blanks within.
-_ANGLED: Final = re.compile(r"[^<>]*<([^<>]{1,260})>")
-_REMARK_BEHIND: Final = re.compile(r"\s*\([^()@]*\)$")
-_SIP_BLANKS: Final = re.compile(r"(?<=^sip)[: ]+|(?<=^sips)[: ]+|(?<=[^\s@]) ?@ ?(?=[^\s@])", re.IGNORECASE)
 
 # Digits: an internal number has two or more, a complete one five or more; behind a slash, the end of another number has
 # four or fewer, and more are a number of the same area.
 _SHORTEST_INTERNAL: Final = 2
 _SHORTEST_COMPLETE: Final = 5
 _LONGEST_ENDING: Final = 4
+# The most digits of an extension that has no sign or word in front; and such an extension behind a hyphen.
+_LONGEST_EXTENSION: Final = 5
+_LAST_GROUP: Final = re.compile(rf"\s?-\s?[0-9]{{1,{_LONGEST_EXTENSION}}}$")
 # In Austria, digits behind a slash are an extension that is dialled with the number ("01/58801/12").
 _SLASHED_EXTENSIONS: Final = ("+43",)
 # The last digits of a number that show that Google's form is the same number.
@@ -99,33 +97,14 @@ def read(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
     :param region: ISO 3166-1 code of the country for numbers without one, such as ``DE``.
     :param canonical: Google's ``canonicalForm`` of the field.  Google makes this form with the country of the user's
         account, so the form is a witness for that country, and not the number.
-    :returns: numbers that can be dialled; empty if the field has none, or a SIP address.
+    :returns: numbers that can be dialled; empty if the field has none, such as a SIP address.
     """
-    text = text[:_LONGEST_FIELD]
-    if "@" in text and sip_address(text):
-        return ()
+    text = split_field(text).numbers
     witness = _Witness.of(canonical, text, region)
     values = text.split(_IMPORT_SEPARATOR)[:_MOST_NUMBERS]
     found = [number for value in values for number in _Field(value, region, witness).numbers()]
-    numbers = [number for number in found if number.e164 or sum(map(str.isdigit, number.digits)) <= MOST_DIGITS]
+    numbers = [number for number in found if number.e164 or _is_short_enough(number)]
     return tuple([_with_rule(number, Rule.SEVERAL) for number in numbers] if len(numbers) > 1 else numbers)
-
-
-def sip_address(text: str) -> str:
-    """Return the SIP URI that stands in the place of a number; empty if the text is a telephone number.
-
-    A URI of a public telephone number, as in ``sip:+49301234567@pbx.example``, is that number.
-    """
-    address = _REMARK_BEHIND.sub("", dial_string.clean(text))
-    angled = _ANGLED.fullmatch(address)
-    address = _SIP_BLANKS.sub(lambda found: found[0].strip() or ":", angled[1].strip() if angled else address)
-    match = _SIP.fullmatch(address)
-    if match is None:
-        return ""
-    user = dial_string.plain(match[2].partition("@")[0].partition(";")[0])
-    if user is not None and (user[0] or len(user[1]) >= SHORTEST_PUBLIC):
-        return ""
-    return (match[1] or "sip:").lower() + match[2]
 
 
 def is_understood(number: Number) -> bool:
@@ -136,6 +115,12 @@ def is_understood(number: Number) -> bool:
     if number.e164 or number.others:
         return True
     return not phone_number.typed_digits(number).startswith(("+", "00")) and len(number.digits) < _SHORTEST_ABROAD
+
+
+def _is_short_enough(number: Number) -> bool:
+    """Return True if a network connects so many digits; the digits of a code around the number do not count."""
+    inside = _FORWARDING.fullmatch(number.digits)
+    return sum(map(str.isdigit, inside[1] if inside else number.digits)) <= MOST_DIGITS
 
 
 # --- Several numbers --------------------------------------------------------------------------------------------------
@@ -183,6 +168,7 @@ class _Field:
 
         A split into complete numbers counts most; then the text as one number; then a split into assigned numbers,
         between which there may be nothing but a blank; then a split into numbers of which some are local or internal.
+        Of digits that are too many for one number, what may be a number is read.
         """
         if dial_string.plain(self._text) is not None and not _SIGN.search(self._text):
             # Most fields hold one number of digits and punctuation.
@@ -203,7 +189,27 @@ class _Field:
             return [number for number in found if number is not _REMARK]
         if found := self._split(places[:_MOST_PLACES], _assigned, self._sharing_beginning):
             return found
-        return [whole] if whole is not None else []
+        if whole is None:
+            return []
+        if len(whole.digits) > MOST_DIGITS and (found := self._split(places[:_MOST_PLACES], _complete, _too_long)):
+            return found
+        return [self._beginning(whole, places)]
+
+    def _beginning(self, whole: Number, places: Sequence[_Place]) -> Number:
+        """Return the number in an assigned range at the beginning of a text that is no number as a whole.
+
+        Few digits behind the number are its extension; no network connects more of them.
+
+        :param whole: the text as a number, which is returned if there is no such beginning.
+        """
+        for place in places[-_MOST_PLACES:]:
+            number = self._number(0, place.end)
+            if number is not None and _is_valid(number):
+                behind = "".join(filter(str.isdigit, self._text[place.start :]))
+                extension = behind if len(behind) <= _LONGEST_EXTENSION else ""
+                rules = dict.fromkeys((*number.rules, Rule.AFTERWARDS))
+                return replace(number, typed=whole.typed, extension=extension, rules=tuple(rules))
+        return whole
 
     def _split(self, places: Sequence[_Place], *accepts: _Accept) -> list[Number]:
         """Return the numbers between places, each accepted by one of `accepts`; empty if there are fewer than two."""
@@ -246,7 +252,7 @@ class _Field:
     def _begins_again(self, place: _Place) -> bool:
         """Return True if an area code and a slash follow a number ("0171/5550171 0172/5550172")."""
         has_areas = place.digits >= _SHORTEST_COMPLETE and numbering_plan.dialling(self._region).has_zero_trunk
-        return has_areas and _SLASHED_AREA.match(self._text, place.start) is not None
+        return has_areas and place.gap != "-" and _SLASHED_AREA.match(self._text, place.start) is not None
 
     def _number(self, start: int, end: int) -> Number | None:
         part = start, end
@@ -272,10 +278,12 @@ class _Field:
             rule = None if is_area else Rule.OTHER_ENDING
         else:
             return None
-        e164 = before.e164[: -len(digits)] + digits
-        if rule is None or numbering_plan.quality_of(e164) < numbering_plan.quality_of(before.e164):
-            return None
-        return _number(e164, TypedParts("", "", "", e164[1:]), (_Reading(e164, rule),), self._region)
+        quality = numbering_plan.quality_of(before.e164)
+        in_area = numbering_plan.in_area_of(before.e164, digits) if rule is Rule.SAME_AREA else ""
+        for e164 in (in_area, before.e164[: -len(digits)] + digits):
+            if rule is not None and numbering_plan.quality_of(e164) >= quality:
+                return _number(e164, TypedParts("", "", "", e164[1:]), (_Reading(e164, rule),), self._region)
+        return None
 
 
 def _places(text: str) -> Iterator[_Place]:
@@ -333,6 +341,11 @@ def _local(number: Number, before: Number | None, gap: str, behind: str) -> Numb
         return _REMARK
     is_listed = before is None or (_PAUSE.match(gap) is not None and len(before.digits) < SHORTEST_PUBLIC)
     return number if is_listed and len(number.digits) >= _SHORTEST_INTERNAL else None
+
+
+def _too_long(number: Number, _before: Number | None, _gap: str, _behind: str) -> Number | None:
+    """Accept digits that no network connects beside numbers, which `read` leaves out."""
+    return number if len(number.digits) > MOST_DIGITS else None
 
 
 def _assigned(number: Number, _before: Number | None, _gap: str, _behind: str) -> Number | None:
@@ -394,7 +407,23 @@ def _single(text: str, region: str, witness: _Witness) -> Number | None:
     parts = phone_number.take_apart(typed, region)
     if not any(map(str.isdigit, parts.digits)):
         return None
-    return _number(typed, parts, _readings(parts, region, witness), region)
+    number = _number(typed, parts, _readings(parts, region, witness), region)
+    last = _LAST_GROUP.search(parts.core)
+    if last is None or parts.afterwards or (_is_valid(number) and not _is_guessed(number)):
+        return number
+    # "021-55550171-8012": digits that are too many for the country's numbers are an extension.
+    core = parts.core[: last.start()]
+    shorter = TypedParts(parts.code, core, last[0], dial_string.dialled(core))
+    without_extension = _number(typed, shorter, _readings(shorter, region, witness), region)
+    if not _is_valid(without_extension):
+        return number
+    is_guessed = _is_guessed(without_extension) and (_is_valid(number) or len(_groups(core)) > 1)
+    return number if is_guessed else without_extension
+
+
+def _is_guessed(number: Number) -> bool:
+    """Return True if a country code was found that the text does not mark as such."""
+    return Rule.PLUS in number.rules or Rule.FOREIGN_PREFIX in number.rules
 
 
 def _number(typed: str, parts: TypedParts, readings: Sequence[_Reading], region: str) -> Number:

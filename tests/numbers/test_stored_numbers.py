@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from ldapgw.numbers import phone_number, stored_numbers
 from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.phone_number import NumberFormat, format_number
-from ldapgw.numbers.stored_numbers import MOST_DIGITS, is_understood, read, sip_address
+from ldapgw.numbers.sip_addresses import SplitField, split_field
+from ldapgw.numbers.stored_numbers import MOST_DIGITS, is_understood, read
 from tests.support import work
 from tests.support.examples import examples
 
@@ -67,6 +68,7 @@ FIELDS = {
         ("IL", "972 50 123 4567", "+972501234567"),
         ("ID", "62 812 3456 7890", "+6281234567890"),
         ("TR", "90 532 123 45 67", "+905321234567"),
+        ("DE", "447700900123", "+447700900123"),
     ],
     "not-lost-plus": [
         ("DE", "4931 123456", "+494931123456"),
@@ -152,6 +154,15 @@ FIELDS = {
         ("HU", "06 1 555 8125, 06 70 123 4567", "+3615558125 +36701234567"),
         ("CZ", "601 123 456 602 123 456", "+420601123456 +420602123456"),
         ("MA", "0522 55 50 70 / 0661 23 45 67", "+212522555070 +212661234567"),
+        ("BR", "(11) 98765-4321 / 3123-4567", "+5511987654321 +551131234567"),
+        ("BR", "(21) 3123-4567 / 98765-4321", "+552131234567 +5521987654321"),
+        ("AR", "011 4555-0171 / 15 5555-0171", "+541145550171 +5491155550171"),
+        ("AR", "(011) 15-5555-0171 / 4555-0172", "+5491155550171 +541145550172"),
+        ("GB", "020 7946 0995 07700 900123", "+442079460995 +447700900123"),
+        ("DE", "03055501710 0171555017", "+493055501710 +49171555017"),
+        ("DE", "030 5550171 & 3810833988105595", "+49305550171"),
+        ("DE", "3810833988105595 / 030 5550171", "+49305550171"),
+        ("AU", "61412395511 2001281732", "+61412395511"),
     ],
     "no-split": [
         ("DE", "030/5550171", "+49305550171"),
@@ -195,6 +206,11 @@ FIELDS = {
         ("IN", "022 2555 0100,,123456#", "+912225550100~123456"),
         ("CH", "044 555 01 23,,1234#", "+41445550123~1234"),
         ("JP", "03-5555-0100,,12#", "+81355550100~12"),
+        ("DE", "+49 30 5550171 ID 123 4567 8910", "+49305550171~12345678910"),
+        ("DE", "030 5550171, Meeting-ID: 123 4567 8910", "+49305550171~12345678910"),
+        ("DE", "030 5550171 Kennwort 123456", "+49305550171~123456"),
+        ("US", "+1 212 555 0145 (Access Code: 123456#)", "+12125550145~123456"),
+        ("FR", "01 55 50 17 10 code 4321#", "+33155501710~4321"),
     ],
     "extension": [
         ("US", "2125550146*101", "+12125550146~101"),
@@ -227,6 +243,19 @@ FIELDS = {
         ("PL", "601-555-208#12", "+48601555208~12"),
         ("RU", "+7 (495) 123-45-67#101", "+74951234567~101"),
         ("RU", "+7 (495) 123-45-67#101#", "+74951234567~101"),
+        ("CN", "021-55550171-8012", "+862155550171~8012"),
+        ("CN", "021-55550171转8012", "+862155550171~8012"),
+        ("JP", "03-5550-0171 内線12", "+81355500171~12"),
+        ("KR", "02-555-0171 (내선 12)", "+8225550171~12"),
+        ("DE", "030 5550171 (12)", "+49305550171~12"),
+        ("US", "(201) 555-0145 (12)", "+12015550145~12"),
+        ("US", "(201) 555-0145-12", "+12015550145~12"),
+        ("NL", "+31 6 12345361 -0", "+31612345361~0"),
+        ("TR", "0212 345 60 35-12", "+902123456035~12"),
+        ("GB", "07400/190412-12", "+447400190412~12"),
+        ("DE", "030 5550171-12", "+4930555017112"),
+        ("SG", "8120 2305 6129-4697", "+6581202305 +6561294697"),
+        ("BR", "00551123413034,12", "+551123413034~12"),
     ],
     "codes": [
         ("DE", "*31#0171 5550191", "*31#+491715550191"),
@@ -250,6 +279,8 @@ FIELDS = {
         ("SE", "#31#0701234567", "#31#+46701234567"),
         ("CH", "*31#0795550123", "*31#+41795550123"),
         ("AT", "*31# 0664 1234567", "*31#+436641234567"),
+        ("DE", "**21*+491715550171#", "**21*00491715550171#"),
+        ("US", "*72+12125550145", "*72+12125550145"),
     ],
     "trunk": [
         ("PL", "071-373-01-01", "+48713730101"),
@@ -518,6 +549,10 @@ def test_googles_canonical_form_is_a_witness(text: str, canonical: str, expected
         ("sip:anna.müller@pbx.example:5060", "sip:anna.müller@pbx.example:5060"),
         ("1001@10.0.0.5", "sip:1001@10.0.0.5"),
         ("**621@fritz.box", "sip:**621@fritz.box"),
+        ("Büro: 501@pbx.example", "sip:501@pbx.example"),
+        ("Anna 2 <sip:501@pbx.example>", "sip:501@pbx.example"),
+        ("sip:501:secret@pbx.example", "sip:501@pbx.example"),
+        ("sip:%2B49301234567@pbx.example", ""),
         ("sip:+49301234567@pbx.example", ""),
         ("sip:0301234567@pbx.example;user=phone", ""),
         ("+49301234567@pbx.example", ""),
@@ -529,7 +564,31 @@ def test_googles_canonical_form_is_a_witness(text: str, canonical: str, expected
 )
 def test_sip_addresses_are_no_numbers(text: str, uri: str) -> None:
     """An extension of somebody else's PBX is not dialled at one's own; a URI of a public number is that number."""
-    assert sip_address(text) == uri
+    assert split_field(text) == (SplitField((uri,), "") if uri else SplitField((), text))
+
+
+@pytest.mark.parametrize(
+    ("text", "uris", "numbers"),
+    [
+        ("sip:anna@pbx.example, 501@pbx.example; 502@pbx.example;", ["anna", "501", "502"], ""),
+        ("sip:anna@pbx.example / bert@pbx.example\nsip:anna@pbx.example", ["anna", "bert"], ""),
+        ("sip:anna@pbx.example 030 5550171", ["anna"], "+49305550171"),
+        ("030 5550171, sip:501@pbx.example", ["501"], "+49305550171"),
+        ("501@pbx.example ::: 030 5550171 ::: 502@pbx.example", ["501", "502"], "+49305550171"),
+        ("030 5550171 501@pbx.example 0171 5550171", ["501"], "+49305550171 +491715550171"),
+        ("sip:+49301234567@pbx.example / anna@pbx.example", ["anna"], "+49301234567"),
+        ("Anna 2 <anna@pbx.example> 205", ["anna"], "205"),
+        ("skype:anna501", [], ""),
+        ("skype:+49305550171?call / xmpp:anna501@pbx.example", [], "+49305550171"),
+        ("mailto:anna501@pbx.example", [], ""),
+        ("https://meet.example/501-502-503 030 5550171", [], "+49305550171"),
+        ("https://wa.me/491715550171", [], "+491715550171"),
+    ],
+)
+def test_addresses_stand_beside_numbers(text: str, uris: list[str], numbers: str) -> None:
+    """Links and names at messengers are no numbers, unless the name is a number."""
+    assert split_field(text).sip_addresses == tuple(f"sip:{user}@pbx.example" for user in uris)
+    assert dialled(text) == numbers
 
 
 @pytest.mark.parametrize(
@@ -653,7 +712,7 @@ def test_all_that_is_dialled_is_found(text: str, region: str) -> None:
 def test_a_long_field_costs_little(text: str) -> None:
     """However many places there are at which a number may end, few are looked at."""
     assert work.calls(lambda: read(text * 100, "DE")) < 40_000
-    assert work.calls(lambda: stored_numbers.sip_address(text * 10_000)) < 3_000
+    assert work.calls(lambda: split_field(text * 10_000)) < 3_000
 
 
 @pytest.mark.parametrize(

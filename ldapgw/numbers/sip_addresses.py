@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""Splits the addresses of other services from the numbers of a field: SIP addresses, links, and names at messengers.
+
+People write a SIP address (RFC 3261 19.1) in the place of a number, beside a number, or behind a name.  The SIP address
+of a public number is that number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+from urllib.parse import unquote
+
+from ldapgw.numbers import dial_string
+from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
+
+# Characters of a field that are looked at: no number stands behind them.
+LONGEST_FIELD: Final = 1024
+
+# A link, or a name at a messenger, which may be a number; or a SIP address, of which a password (RFC 3261 19.1.1) is
+# left out.
+_ADDRESS: Final = re.compile(
+    r"<?(?:"
+    r"(?:https?://wa\.me/|whatsapp:|skype:)(?P<name>[^\s<>,;|?]*)[^\s<>,;|]*"
+    r"|(?:xmpp|mailto|https?):[^\s<>,;|]+"
+    r"|(?:(?P<scheme>sips?:)/*)?(?P<user>[^\s@<>(),|/:]{1,64})(?::[^\s@<>(),|/:]{1,64})?@(?P<host>[^\s@<>(),|/]{1,190})"
+    r")>?",
+    re.IGNORECASE,
+)
+# Blanks within a SIP address, and a blank in the place of the colon.
+_BEHIND_SCHEME: Final = re.compile(r"\b(sips?)[: ]+(?=[^\s@]{1,64} ?@)", re.IGNORECASE)
+_AROUND_AT: Final = re.compile(r" ?@ ?")
+# What separates an address from a number beside the address.
+_SEPARATORS: Final = " ,;:/|&\n"
+# Fewer digits beside an address belong to a name or a remark.
+_SHORTEST_BESIDE: Final = 3
+
+
+class SplitField(NamedTuple):
+    """The parts of a field.
+
+    :ivar sip_addresses: SIP URIs, such as ``sip:501@pbx.example``.
+    :ivar numbers: the text of the numbers; line breaks stand in the places of the addresses.
+    """
+
+    sip_addresses: tuple[str, ...]
+    numbers: str
+
+
+def split_field(text: str) -> SplitField:
+    """Split the addresses from the numbers of a field; a field without an address is left as it is."""
+    text = text[:LONGEST_FIELD]
+    if "@" not in text and ":" not in text:
+        return SplitField((), text)
+    cleaned = "\n".join(map(dial_string.clean, text.splitlines()))
+    cleaned = _AROUND_AT.sub("@", _BEHIND_SCHEME.sub(r"\1:", cleaned))
+    addresses = [found for found in _ADDRESS.finditer(cleaned) if not _is_public(found["user"])]
+    if not addresses:
+        return SplitField((), text)
+    sip_addresses = (
+        (found["scheme"] or "sip:").lower() + found["user"] + "@" + found["host"].rstrip(".;")
+        for found in addresses
+        if found["host"]
+    )
+    numbers = (part.strip(_SEPARATORS) for part in _between(cleaned, addresses))
+    return SplitField(
+        tuple(dict.fromkeys(sip_addresses)),
+        "\n".join(part for part in numbers if sum(map(str.isdigit, part)) >= _SHORTEST_BESIDE),
+    )
+
+
+def _between(text: str, addresses: list[re.Match[str]]) -> Iterator[str]:
+    """Return the texts between addresses, and the names at messengers that are numbers."""
+    position = 0
+    for found in addresses:
+        yield text[position : found.start()]
+        if _is_public(found["name"]):
+            yield found["name"]
+        position = found.end()
+    yield text[position:]
+
+
+def _is_public(user: str | None) -> bool:
+    """Return True for the user of an address, parameters included, that is a public number."""
+    number = dial_string.plain(unquote(user or "").partition(";")[0])
+    return number is not None and (number[0] or len(number[1]) >= SHORTEST_PUBLIC)
