@@ -83,13 +83,11 @@ _HIGHEST_LINE: Final = "\U0010ffff"
 _SPELT_KEYS: Final = 3
 _CHARACTERS: Final = {str(key): f"{key}{letters}" for key, letters in enumerate(name_folding.LATIN_KEYS, 2)}
 
-# Attributes whose values a person may dial with the keypad's letters.
-_KEYPAD_ATTRIBUTES = frozenset(("cn", "sn", "givenName", "displayName", "o"))
+# Attributes of names, which a person may dial with the keypad's letters, and of which the parts of a word are words.
+_NAMES = frozenset(("cn", "sn", "givenName", "displayName", "o"))
 
-_COMPARISONS = [(kind.comparison, kind.name in _KEYPAD_ATTRIBUTES) for kind in ATTRIBUTE_TYPES]
-_COMPARISON_KEYS = {
-    kind.name: _COMPARISONS.index((kind.comparison, kind.name in _KEYPAD_ATTRIBUTES)) for kind in ATTRIBUTE_TYPES
-}
+_COMPARISONS = [(kind.comparison, kind.name in _NAMES) for kind in ATTRIBUTE_TYPES]
+_COMPARISON_KEYS = {kind.name: _COMPARISONS.index((kind.comparison, kind.name in _NAMES)) for kind in ATTRIBUTE_TYPES}
 
 # Looking up a member in its enumeration takes time, and every search needs these.
 _TEXT: Final = Family.TEXT
@@ -268,12 +266,12 @@ def _can_contain(kind: AttributeType, parts: Iterable[str]) -> bool:
 
 def _same_text(kind: AttributeType, text: str) -> Assertion:
     """The assertion that a text is one of the values, or that one of the values has all of its several words."""
-    digits = name_folding.keypad_digits(text) if kind.name in _KEYPAD_ATTRIBUTES else ""
+    digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
     if digits:
         return _on_keys([(f"\n {digits} \n",), *[words for words in _keypad_words(digits, " ") if len(words) > 1]])
     words = name_folding.typed_words(text, open_ended=False)
     if 1 < len(words) <= name_folding.MAX_WORDS:
-        return _in_any_order([tuple([f" {form} " for form in forms]) for forms in words])
+        return _all_words(kind, text, words, after=" ")
     forms = name_folding.query_variants(text)
     return _any_of(tuple(f"\n {form} \n" for form in forms)) if forms else ANY_VALUE
 
@@ -283,13 +281,27 @@ def _typed_words(kind: AttributeType, text: str, after: str = "") -> Assertion |
 
     :param after: a blank: each word is a whole word of the value.
     """
-    digits = name_folding.keypad_digits(text) if kind.name in _KEYPAD_ATTRIBUTES else ""
+    digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
     if digits:
         return _on_keys(_keypad_words(digits, after))
     words = name_folding.typed_words(text, open_ended=not after)
-    if not 0 < len(words) <= name_folding.MAX_WORDS:
-        return None
-    return _in_any_order([tuple([f" {form}{after}" for form in forms]) for forms in words])
+    return _all_words(kind, text, words, after) if 0 < len(words) <= name_folding.MAX_WORDS else None
+
+
+def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], after: str) -> Assertion:
+    """The assertion that one value has all words of a text; in a name, the parts of words may be words of their own.
+
+    The text "k-h" stands for a word that begins with "k-h" or "kh", and for two words that begin with "k" and "h".
+    """
+    strings = [tuple([f" {form}{after}" for form in forms]) for forms in words]
+    as_typed = _in_any_order(strings)
+    parts = name_folding.typed_parts(text, open_ended=not after) if kind.name in _NAMES else []
+    if not parts:
+        return as_typed
+    in_parts = _in_any_order([tuple([f" {form}{after}" for form in forms]) for forms in parts])
+    # A value with all parts has a string of each set of parts, whichever set of words the set is added to.
+    required = [(*word, *part) for word, part in zip(as_typed.required, in_parts.required, strict=False)]
+    return Assertion(lambda search_text: as_typed.test(search_text) or in_parts.test(search_text), tuple(required))
 
 
 def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True) -> Assertion:
@@ -437,7 +449,7 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
         # One blank cannot both end a part and begin the next part.
         before = " " if at == 0 or (text[:1].isspace() and after != " ") else ""
         after = " \n" if at == last else " " if text[-1:].isspace() else ""
-        digits = name_folding.keypad_digits(text) if kind.name in _KEYPAD_ATTRIBUTES else ""
+        digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
         if digits:
             strings = [before + reading + after for reading in name_folding.keypad_readings(digits)]
             # Two blanks in a row are in no line of digits.

@@ -7,10 +7,12 @@ Assertion values are octets: their meaning depends on the attribute.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice
 
 from ldapgw.directory import name_folding
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family, attribute_type, subtypes
@@ -213,6 +215,8 @@ _KEYS = 12
 
 # How many octets or characters of a value a unit covers: plain text, transliterated characters, DNs.
 _PLAIN, _FOREIGN, _NAME = 64, 8, 16
+# A word of a value, or a part of a word, which may be looked for by itself.
+_WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
 # Units for a text that is not ASCII, however short: it is transliterated in several ways.
 _SCRIPT = 4
 # How many attributes or substrings a unit covers.
@@ -274,4 +278,4 @@ def _value_cost(family: Family, value: bytes) -> int:
 
 def _word_count(value: bytes) -> int:
     """How many words of a value are looked for one by one, at least 1."""
-    return max(1, min(len(value.split(maxsplit=name_folding.MAX_WORDS)), name_folding.MAX_WORDS))
+    return max(1, sum(1 for _ in islice(_WORD.finditer(value), name_folding.MAX_WORDS)))

@@ -118,6 +118,20 @@ def typed_words(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:
     return [variants for variants in words if variants]
 
 
+def typed_parts(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:
+    """The variants of each part of the words of a query, between hyphens, apostrophes, commas and the like.
+
+    :param open_ended: more letters may follow each part.
+    :returns: empty if no word has several parts, or if there are more than `MAX_WORDS` parts.
+    """
+    if _plain_words(text) is not None:
+        return []
+    shaped = text[:MAX_TEXT].translate(_VISIBLE).translate(_SHAPED)
+    parts = shaped.replace(_JOINT, " ").split()
+    is_split = len(shaped.split()) < len(parts) <= MAX_WORDS
+    return typed_words(" ".join(parts), open_ended=open_ended) if is_split else []
+
+
 @lru_cache(maxsize=256)
 def letter_variants(text: str, open_ended: bool) -> tuple[str, ...]:  # noqa: FBT001  a key of the cache
     """The variants of a query that has letters or digits; none for any other text."""
