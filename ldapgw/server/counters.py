@@ -195,13 +195,13 @@ class PageCounters:
         self.requests: Counter[tuple[str, str, str]] = Counter()
         self.durations: dict[str, Histogram] = {}
 
-    def declare(self, method: str, route: str, role: str) -> None:
-        self.requests.update({(method, route, status): 0 for status in PAGE_STATUSES})
-        self.durations.setdefault(role, Histogram(PAGE_BOUNDS))
-
     def observe(self, method: str, route: str, role: str, status: int, seconds: float) -> None:
-        self.requests[method, route, f"{status // 100}xx"] += 1
-        self.durations[role].observe(seconds)
+        """Count a request; the first request of a route begins the counters of all classes at zero."""
+        key = method, route, f"{status // 100}xx"
+        if key not in self.requests:
+            self.requests.update({(method, route, status_class): 0 for status_class in PAGE_STATUSES})
+        self.requests[key] += 1
+        self.durations.setdefault(role, Histogram(PAGE_BOUNDS)).observe(seconds)
 
 
 class ReloadStatus:

@@ -98,7 +98,6 @@ class _App:
         self._requests, self._seconds = layout.dependencies.requests, layout.dependencies.seconds
         self.klein = Klein()
         self._direct_routes: dict[tuple[bytes, bytes], Route] = {}
-        self._requests.declare(_UNKNOWN, _UNKNOWN, _UNKNOWN)
         for route in routes(layout):
             self._route(route)
             if route.is_direct:
@@ -149,8 +148,6 @@ class _App:
         request.finish()
 
     def _route(self, route: Route) -> None:
-        self._requests.declare(route.method, route.template, route.required_role.name.lower())
-
         async def handle(request: IRequest, **path_values: str) -> bytes:
             http_request = self.read_request(request)
             work = self._respond(route, http_request, path_values, _body_size(request))

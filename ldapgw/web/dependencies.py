@@ -120,15 +120,12 @@ def _folded(text: str) -> bytes:
 class RequestObserver(Protocol):
     """Counts requests, for metrics."""
 
-    def declare(self, method: str, route: str, role: str) -> None:
-        """Count requests of a route from now on.
+    def observe(self, method: str, route: str, role: str, status: int, seconds: float) -> None:
+        """Count a request that was answered after some seconds.
 
         :param route: the path with its variables in braces.
         :param role: the role that the route requires.
         """
-
-    def observe(self, method: str, route: str, role: str, status: int, seconds: float) -> None:
-        """Count a request, by a declared route and role, that was answered after some seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ from ldapgw.store.account_status import STATES
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.files import note_backup
 from ldapgw.store.phones import NumberMode, PhoneLogin
-from ldapgw.web.app import web_resource
+from ldapgw.web.app import routes
+from ldapgw.web.layout import Layout
 from tests.support import rst
 from tests.support.checkout import ROOT
 from tests.support.postgresql import needs_postgresql, open_new
@@ -182,7 +183,6 @@ def test_what_is_told(stage: Stage) -> None:
     counters = SyncAndPageCounters()
     counters.google.observe("contacts", 429, 0.5)
     counters.syncs.observe("quota", 2.0, NOW)
-    counters.pages.declare("GET", "/{tenant}/", "tenant")
     counters.pages.observe("GET", "/{tenant}/", "tenant", 303, 0.125)
     connect(stage, "alice@acme.example", NOW - 60)
     connect(stage, "bob@acme.example", NOW - 3600)
@@ -402,8 +402,10 @@ def _body(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> byte
 
 
 def counters_of_pages(stage: Stage) -> SyncAndPageCounters:
-    """Those of a gateway with all its routes."""
-    web_resource(stage.gate)
+    """Those of a gateway of which each route was asked for, and one that there is not."""
+    for route in routes(Layout.of(stage.gate)):
+        stage.requests.observe(route.method, route.template, route.required_role.name.lower(), 200, 0.0)
+    stage.requests.observe("unknown", "unknown", "unknown", 404, 0.0)
     return SyncAndPageCounters(pages=stage.requests)
 
 

@@ -248,7 +248,7 @@ def test_figures_are_for_some_networks_alone(stage: Stage, address: str, status:
 
 
 def test_requests_are_counted_by_route(stage: Stage, browser: Browser) -> None:
-    """Also those that the router does not see, and those that no route answers; each route is known from the start."""
+    """Also those that the router does not see, and those that no route answers."""
     for path in ("/acme/", "/acme/phones/desk1", "/acme/caller?number=1", "/healthz", "/x/y/z", "/nobody/"):
         browser.get(path)
     seen = {key: count for key, count in stage.requests.requests.items() if count}
@@ -261,9 +261,7 @@ def test_requests_are_counted_by_route(stage: Stage, browser: Browser) -> None:
         ("unknown", "unknown", "4xx"): 1,
     }
     counted = {role: sum(one.counts) for role, one in stage.requests.durations.items()}
-    assert counted == {"unknown": 1, "public": 1, "tenant": 2, "signed_in": 1, "person": 0, "admin": 0, "phone": 1}
-    known = {(method, path) for method, path, _ in stage.requests.requests} - {("unknown", "unknown")}
-    assert known == {(route.method, route.template) for route in routes(Layout.of(stage.gate))}
+    assert counted == {"unknown": 1, "public": 1, "tenant": 2, "signed_in": 1, "phone": 1}
 
 
 def test_addresses_that_are_promised_are_there() -> None:
