@@ -617,6 +617,9 @@ def _mended(code: str, plan: numbering_plan.Dialling, subscriber: str) -> Iterat
     """
     if subscriber.startswith("0") and not plan.has_zero_trunk:
         yield _Reading(f"+{code}{subscriber.lstrip('0')}", Rule.TRUNK_ZERO)
+    elif subscriber.startswith("0") and plan.rewrites_trunk:
+        # "011 1561-1954" in Argentina: the 15 is a part of the number, and not in front of a mobile.
+        yield _Reading(f"+{code}{subscriber[1:]}")
     for prefix in _FORMER_PREFIXES.get(code, ()):
         if subscriber.startswith(prefix):
             yield _Reading(f"+{code}{subscriber[len(prefix) :]}", Rule.FORMER_PREFIX)
