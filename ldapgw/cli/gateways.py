@@ -40,7 +40,7 @@ def gateways(site: Site, *, as_json: bool) -> None:
             (
                 "✓" if one.is_alive else "✗",
                 one.info.name,
-                " ".join(_roles(one)),
+                " ".join(one.info.roles),
                 local_time(one.started_at, now()),
                 f"{one.silent:.0f} s ago",
                 f"{one.behind:.0f} s" if one.behind else "–",
@@ -52,18 +52,13 @@ def gateways(site: Site, *, as_json: bool) -> None:
         print_table(("", "name", "roles", "started", "heartbeat", "behind#", "contacts#", "syncs"), rows)
 
 
-def _roles(one: KnownGateway) -> list[str]:
-    roles = {"serve": one.info.serves, "sync": one.info.syncs, "web": one.info.web}
-    return [role for role, has in roles.items() if has]
-
-
 def _object(one: KnownGateway) -> dict[str, Any]:
     return {
         "id": one.info.id,
         "name": one.info.name,
         "version": one.info.version,
         "alive": one.is_alive,
-        "roles": _roles(one),
+        "roles": one.info.roles,
         "started": timestamp(one.started_at),
         "silent_seconds": round(one.silent, 1),
         "behind_seconds": round(one.behind, 1),

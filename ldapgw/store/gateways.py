@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from ldapgw.store import sync_state
-from ldapgw.store.row_values import value_of
+from ldapgw.store.row_values import columns_of, value_of
 from ldapgw.store.tables import change, gateway, schema_version
 
 # A gateway without a heartbeat for so long has died.
@@ -43,9 +43,7 @@ class GatewayInfo:
 
     :ivar id: another one for each start.
     :ivar name: of its machine, with a port.
-    :ivar syncs: whether it may sync tenants.
-    :ivar serves: whether it serves phones.
-    :ivar web: whether it serves the page.
+    :ivar roles: what it does, in alphabetical order: ``serve`` phones, ``sync`` tenants, serve the page (``web``).
     :ivar keys: fingerprints of the keys in its key file; the first one seals.
     :ivar position: up to which change of the database it serves.
     :ivar revision: of the database, the newest one that its version knows.
@@ -55,9 +53,7 @@ class GatewayInfo:
     id: str
     name: str
     version: str
-    syncs: bool = True
-    serves: bool = True
-    web: bool = True
+    roles: tuple[str, ...] = ("serve", "sync", "web")
     keys: tuple[str, ...] = ()
     position: int = 0
     accounts: int = 0
@@ -163,26 +159,12 @@ def without_replaced(known: Sequence[KnownGateway]) -> tuple[KnownGateway, ...]:
 
 
 def _known(row: Row[*tuple[Any, ...]]) -> KnownGateway:
-    roles = row.roles.split()
-    has = {"syncs": "sync" in roles, "serves": "serve" in roles, "web": "web" in roles}
-    info = value_of(GatewayInfo, row, keys=row.keys.split(), **has)
+    info = value_of(GatewayInfo, row, roles=row.roles.split(), keys=row.keys.split())
     return value_of(KnownGateway, row, info=info, silent=max(row.silent, 0.0), behind=max(row.behind, 0.0))
 
 
 def _write_info(connection: Connection, info: GatewayInfo) -> None:
-    roles = {"serve": info.serves, "sync": info.syncs, "web": info.web}
-    told = {
-        "name": info.name,
-        "version": info.version,
-        "roles": " ".join(role for role, has in roles.items() if has),
-        "keys": " ".join(info.keys),
-        "position": info.position,
-        "accounts": info.accounts,
-        "contacts": info.contacts,
-        "seen_at": _NOW,
-        "revision": info.revision,
-        "is_leader": info.is_leader,
-    }
-    new = insert(gateway).values(id=info.id, started_at=_NOW, **told)
-    connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=told))
+    columns = columns_of(info, roles=" ".join(info.roles), keys=" ".join(info.keys), seen_at=_NOW)
+    new = insert(gateway).values(**columns, started_at=_NOW)
+    connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=columns))
     connection.execute(delete(gateway).where(gateway.c.seen_at < _NOW - FORGET_SECONDS))

@@ -34,7 +34,7 @@ def test_several_on_one_database(gateway: Gateway) -> None:
     database = database_at(url)
     for info in (
         GatewayInfo("1", "north.example", "1.0", contacts=1234, accounts=2, is_leader=True),
-        GatewayInfo("2", "south.example", "1.1", syncs=False, web=False),
+        GatewayInfo("2", "south.example", "1.1", roles=("serve",)),
     ):
         database.call(Mode.BESIDE, gateways.beat, info)
     database.close()

@@ -100,14 +100,17 @@ def test_what_is_known_of_gateways(database: Database) -> None:
     """Who lives comes first; how far behind each is; who was silent for a day is forgotten."""
     with database.begin() as connection:
         gateways.beat(connection, GatewayInfo("old", "a.example", "0.9", position=0))
-        gateways.beat(connection, GatewayInfo("new", "b.example", "1.0", web=False, keys=("k1", "k2"), position=10**9))
+        gateways.beat(
+            connection,
+            GatewayInfo("new", "b.example", "1.0", roles=("serve", "sync"), keys=("k1", "k2"), position=10**9),
+        )
         values = {"kind": "account", "key": "1", "number": 5, "marked_at": gateways._NOW - 30.0}
         connection.execute(tables.change.insert().values(**values))
     pass_time(database, ALIVE_SECONDS, "old")
     with database.begin_read() as connection:
         new, old = gateways.read_all(connection)
     assert (new.info.name, new.is_alive, new.behind, new.info.keys) == ("b.example", True, 0.0, ("k1", "k2"))
-    assert (new.info.serves, new.info.syncs, new.info.web) == (True, True, False)
+    assert new.info.roles == ("serve", "sync")
     assert (old.info.name, old.is_alive, old.behind >= 30.0) == ("a.example", False, True)
     pass_time(database, FORGET_SECONDS, "old")
     beat(database, ONE)
@@ -117,7 +120,7 @@ def test_what_is_known_of_gateways(database: Database) -> None:
 
 def test_who_else_lives_and_which_keys_all_have(database: Database) -> None:
     """A gateway that does not sync learns it too; those that died, and those that tell no keys, do not count."""
-    one, two = replace(ONE, keys=("k1", "k2"), syncs=False), replace(TWO, keys=("k2", "k3"))
+    one, two = replace(ONE, keys=("k1", "k2"), roles=("serve", "web")), replace(TWO, keys=("k2", "k3"))
     with database.begin_read() as connection:
         assert gateways.read_common_keys(connection) is None
     assert (beat(database, THREE).others, beat(database, THREE).common_keys) == (frozenset(), None)

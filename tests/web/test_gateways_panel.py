@@ -78,7 +78,7 @@ def test_what_the_administrator_sees_of_gateways(shared: Stage) -> None:
     browser = administrator(shared)
     beat(shared.database, "north", is_leader=True, contacts=1234, position=10**15)
     beat(shared.database, "south", contacts=1200, position=0)
-    beat(shared.database, "west", serves=False, position=0)
+    beat(shared.database, "west", roles=("sync", "web"), position=0)
     values = {"kind": "account", "key": "99", "number": 5, "marked_at": gateways._NOW - 90.5}
     shared.database.run(lambda connection: connection.execute(tables.change.insert().values(**values)))
     rows = table(browser)
