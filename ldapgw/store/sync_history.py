@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, select, text
 
+from ldapgw.store.row_values import columns_of
 from ldapgw.store.tables import account, sync_attempt, sync_day
 
 # The attempts that are kept of an account.
@@ -136,9 +137,7 @@ def add_figures(
     :param number: the account's `attempts` when the sync began.
     """
     values = {"account_id": account_id, "number": number, "now": now, "is_full": is_full}
-    counts = {"added": figures.added, "changed": figures.changed}
-    counts |= {"removed": figures.removed, "skipped": figures.skipped}
-    connection.execute(_ADD_FIGURES, values | counts)
+    connection.execute(_ADD_FIGURES, columns_of(figures, **values))
     if figures.changes:
         _count(connection, account_id, now, changes=figures.changes)
 

@@ -9,20 +9,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Connection, delete, update
 
-from ldapgw.contact import Contact, Sharing, Source
+from ldapgw.contact import Contact, Source
 from ldapgw.store import accounts, contact_changes, contacts, sync_state, tables
 from ldapgw.store.contacts import KEPT_GENERATIONS, MAX_REMOVED, ContactRecord
-from ldapgw.store.secrets import SecretBox
-from tests.support.stage.sync import GRANT, NOW
 
 ADA = Contact("c1", name="Ada")
-
-
-@pytest.fixture
-def account_id(connection: Connection, secret_box: SecretBox) -> int:
-    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
-    assert account_id is not None
-    return account_id
 
 
 def changes_of(

@@ -43,13 +43,6 @@ ADA = Contact(
 )
 
 
-@pytest.fixture
-def account_id(connection: Connection, secret_box: SecretBox) -> int:
-    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
-    assert account_id is not None
-    return account_id
-
-
 def test_a_contact_comes_back_as_it_was(connection: Connection, account_id: int) -> None:
     """Every field, numbers and their forms included: nothing is worked out again at a start."""
     contacts.apply_changes(

@@ -19,13 +19,6 @@ URL, OTHER_URL = "https://lh3.googleusercontent.com/a=s240", "https://lh3.google
 PICTURE = b"\xff\xd8 a picture"
 
 
-@pytest.fixture
-def account_id(connection: Connection, secret_box: SecretBox) -> int:
-    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
-    assert account_id is not None
-    return account_id
-
-
 def write(
     connection: Connection, account_id: int, *persons: tuple[Contact, str], deleted: tuple[str, ...] = ()
 ) -> None:

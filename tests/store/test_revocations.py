@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import Connection, select
 
@@ -12,13 +11,6 @@ from ldapgw.store import accounts, revocations, tables
 from ldapgw.store.revocations import FIRST_WAIT, MAX_AGE_SECONDS, Revocation
 from ldapgw.store.secrets import SecretBox
 from tests.support.stage.sync import GRANT, NOW
-
-
-@pytest.fixture
-def account_id(connection: Connection, secret_box: SecretBox) -> int:
-    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
-    assert account_id is not None
-    return account_id
 
 
 def test_who_leaves_is_forgotten_and_google_is_to_be_told(
