@@ -42,7 +42,7 @@ from ldapgw.server.config.tables import Google, Ldap, Serve, Sync, Table, Tenant
 from ldapgw.server.listener import OTHER_DESCRIPTORS
 from ldapgw.store.account_status import _TEXTS, STALE_SECONDS, account_to_json
 from ldapgw.store.accounts import Account
-from ldapgw.store.sync_tokens import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
+from ldapgw.store.sync_state import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
 from tests.support import architecture, rst, vendor_pages
 from tests.support.checkout import ROOT, project_files
 

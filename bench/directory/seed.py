@@ -22,12 +22,12 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.directory.passwords import hash_password
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.server.state_dir import OpenStateDir
-from ldapgw.store import accounts, contacts, phones, sync_state, sync_tokens
+from ldapgw.store import accounts, contacts, phones, sync_state
 from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.sync_tokens import SyncState
+from ldapgw.store.sync_state import SyncState
 from ldapgw.sync.fetch import SourceQuery
 from ldapgw.sync.records import decode_persons, encode_page
 
@@ -132,6 +132,6 @@ def _account(connection: Connection, secret_box: SecretBox, at: int, made: Accou
     assert begun is not None
     sync_state.write_source_states(connection, account_id, {Source.CONTACTS: SourceState.ON})
     state = SyncState(SYNC_TOKEN, SourceQuery(Source.CONTACTS, REGION).fingerprint, later)
-    sync_tokens.set_sync_state(connection, account_id, Source.CONTACTS, state)
+    sync_state.set_sync_state(connection, account_id, Source.CONTACTS, state)
     sync_state.end(connection, begun, now, later)
     return account_id

@@ -31,14 +31,13 @@ from ldapgw.directory.passwords import hash_password
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.google.people import fingerprint as label_fingerprint
 from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir
-from ldapgw.store import accounts, contacts, phones, sync_state, sync_tokens, tables
+from ldapgw.store import accounts, contacts, phones, sync_state, tables
 from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.phones import NumberMode, PhoneLogin
-from ldapgw.store.sync_state import LabelState
-from ldapgw.store.sync_tokens import SyncState
+from ldapgw.store.sync_state import LabelState, SyncState
 from ldapgw.sync.account_state import read_changes
 from ldapgw.sync.book_cache import FOLDER
 from ldapgw.sync.fetch import SourceQuery
@@ -272,7 +271,7 @@ def _seed(home: Home, size: Many) -> None:
                 assert begun is not None
                 sync_state.write_source_states(connection, account_id, {Source.CONTACTS: SourceState.ON})
                 sync_token = SyncState(SYNC_TOKEN, fingerprint, later)
-                sync_tokens.set_sync_state(connection, account_id, Source.CONTACTS, sync_token)
+                sync_state.set_sync_state(connection, account_id, Source.CONTACTS, sync_token)
                 contacts.apply_changes(connection, account_id, Source.CONTACTS, groups[at % _GROUPS], ())
                 sync_state.write_label_state(connection, account_id, labels)
                 sync_state.increment_generation(connection, account_id)

@@ -14,7 +14,6 @@ from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import search
 from ldapgw.directory.special_entries import Features
 from ldapgw.server.config import Tenant
-from ldapgw.server.tenants import naming_context
 from ldapgw.store import contacts
 from ldapgw.store.accounts import Account
 from ldapgw.store.contacts import StoredContacts
@@ -39,7 +38,7 @@ class Library:
 
     def __init__(self, database: Database, tenant: Tenant, phone: PhoneLogin | None) -> None:
         self._database = database
-        self.context = naming_context(tenant)
+        self.context = tenant.naming_context()
         with database.begin() as connection:
             state = AccountState.read(connection, {tenant.name})
         self._accounts = state.accounts_of(tenant.name)

@@ -27,7 +27,6 @@ from ldapgw.phones.explain.terms import has_number_assertion
 from ldapgw.phones.explain.view import PhoneSearchResult, PhoneView, book_of, name_of
 from ldapgw.phones.explainer import book_sync_states, read_number_notes
 from ldapgw.phones.lookup import texts_of
-from ldapgw.server.tenants import naming_context
 from ldapgw.store import accounts
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin, wrong_password
@@ -64,7 +63,7 @@ def lookup(site: Site, wanted: str, tenant: str | None, *, phone: str | None, as
                 raise UserError(f'{login.name} is a phone of tenant "{login.tenant}"')
             tenant = login.tenant
         chosen = site.tenant(tenant)
-        query = parse_query(wanted, read_filter, naming_context(chosen).strip)
+        query = parse_query(wanted, read_filter, chosen.naming_context().strip)
         library = Library(database, chosen, login)
         view = PhoneView(library.dit(callers=has_number_assertion(query.filter)), library.viewer, chosen.name)
         result = run_search(view, query, chosen.base_dn, site.config.ldap.size_limit)
@@ -193,7 +192,7 @@ def explain(site: Site, wanted: str, *, phone: str, base: str, as_json: bool) ->
 
 def _explain(site: Site, database: Database, login: PhoneLogin, text: str, base: str) -> Explanation:
     tenant = site.tenant(login.tenant)
-    query = parse_query(text, read_filter, naming_context(tenant).strip)
+    query = parse_query(text, read_filter, tenant.naming_context().strip)
     library = Library(database, tenant, login)
     try:
         return explained(

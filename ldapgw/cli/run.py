@@ -15,7 +15,7 @@ from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, print_json, print_line
 from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
 from ldapgw.server.config import LogLevels, load
-from ldapgw.server.config.kept import take_config
+from ldapgw.server.config.load import take
 from ldapgw.server.state_dir import accept_lost_accounts
 from ldapgw.store import activity, sign_ins
 from ldapgw.store.account_status import timestamp
@@ -74,7 +74,7 @@ def run(ctx: click.Context, site: Site, log_levels: LogLevels, *, accept: bool) 
 
     SIGHUP makes the gateway read its configuration again.
     """
-    kept = take_config(os.environ)
+    kept = take(os.environ)
     if kept is not None:
         site.config = kept
     elif accept:  # not again when the program is executed anew to read its configuration

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import click
 from sqlalchemy import Connection, make_url
 
+from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client
 from ldapgw.server.config import Config, Tenant, load
@@ -29,7 +30,6 @@ from ldapgw.server.state_dir import (
     database_url,
     may_create_state_dir,
 )
-from ldapgw.server.tenants import configure_aliases
 from ldapgw.store import accounts, activity, phones, tenants
 from ldapgw.store.accounts import Account
 from ldapgw.store.activity import Act, Entry
@@ -62,7 +62,7 @@ class Site:
         :raises UserError: with all problems of the file.
         """
         config = load(self.file)
-        configure_aliases(config)
+        configure_aliases(config.attribute_aliases)
         return config
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Decides which gateway syncs, if several gateways share a database.
+"""Decides which gateway syncs, if several gateways share a database, and tells the others that a gateway lives.
 
 One gateway, the leader, syncs everything.  The leader holds an advisory lock of PostgreSQL on the very connection on
 which all syncs write (`ldapgw.store.leader_session`).  Without the lock there is no connection, and without the
@@ -7,6 +7,9 @@ connection nothing is written: a gateway that has lost the lead cannot write wha
 back the transaction.  The other gateways stand by, and try to get the lock every `TURN_SECONDS`.
 
 PostgreSQL ends the session of a leader that hangs, is stopped or has lost its network, which frees the lock.
+
+Heartbeats decide nothing.  They tell pages and commands which gateways live, which keys all of these can read, and
+whether an older version runs that an upgrade of the database would lock out.
 
 Mutable: `Leadership`.
 """
@@ -23,13 +26,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw.errors import LeadLost
+from ldapgw.store import gateways
 from ldapgw.store.database import Mode
+from ldapgw.store.gateways import GatewayInfo, Peers
 from ldapgw.store.leader_session import IDLE_SECONDS, LeaderSession
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.worker import Store
 
 # How often a standby tries to get the lead, and how often the leader shows PostgreSQL that its session is alive.
 TURN_SECONDS: Final = 1.0
+BEAT_SECONDS: Final = 3.0
 # A leader whose session has not answered for so long makes no calls to Google until the session answers: soon another
 # gateway may lead.
 SILENT_SECONDS: Final = IDLE_SECONDS - 2.0
@@ -206,3 +212,43 @@ class Leadership(PeriodicService):
 
 def _report(failure: Failure) -> None:
     log.failure("taking or keeping the lead failed", failure, event="lead_failed")
+
+
+class Heartbeat(PeriodicService):
+    """The service that writes the row of this gateway.
+
+    :param store: for transactions that run beside those of pages and syncs, and wait for none of them.
+    :param gateway_id: of this gateway.
+    :param describe: returns what the gateway tells of itself; called once for each heartbeat.
+    :param on_beat: called after each heartbeat with what is known of the other gateways.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        store: Store,
+        gateway_id: str,
+        describe: Callable[[], GatewayInfo],
+        on_beat: Callable[[Peers], object],
+    ) -> None:
+        self._store = store
+        self._gateway_id = gateway_id
+        self._describe = describe
+        self._on_beat = on_beat
+        super().__init__(clock, BEAT_SECONDS, self._beat, _report_heartbeat, waits=True, last=self._leave)
+
+    async def _beat(self) -> None:
+        if not self.running:  # the end of a lead is told after the stop, too
+            return
+        peers = await self._store.run(gateways.beat, self._describe())
+        if self.running:
+            self._on_beat(peers)
+
+    def _leave(self) -> Deferred[Any]:
+        """Delete the row of this gateway, which lists then leave out."""
+        return self._store.run(gateways.leave, self._gateway_id)
+
+
+def _report_heartbeat(failure: Failure) -> None:
+    log.failure("a heartbeat failed", failure, event="heartbeat_failed")

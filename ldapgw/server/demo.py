@@ -39,7 +39,6 @@ from ldapgw.server.gateway import makeService
 from ldapgw.server.listener import Listener
 from ldapgw.server.reactor import WallClock, use_monotonic_clock
 from ldapgw.server.state_dir import database_url, lock_holder_pid
-from ldapgw.server.tenants import naming_context
 from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
@@ -118,7 +117,7 @@ async def _demo(settings: Config, ports: Ports, clock: WallClock, print_line: Ca
     account = await _wait_for_first_sync(database)
     password = _add_phone(database, account, clock.seconds())
     database.close()
-    bind_dn = str(phone_dn(PHONE, naming_context(settings.tenant[0]).base))
+    bind_dn = str(phone_dn(PHONE, settings.tenant[0].naming_context().base))
     await deferLater(reactor, 2.0)  # the gateway notices the new phone within that time
     for line in _summary_lines(settings, ports, account, page, bind_dn, password):
         print_line(line)

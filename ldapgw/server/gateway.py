@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 
 from ldapgw import __version__
 from ldapgw.directory import transliteration
+from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import UnwritableStore
 from ldapgw.numbers import phone_number
 from ldapgw.server.check_result import Moment, Subject
@@ -31,7 +32,6 @@ from ldapgw.server.listener import Listener, ldap_urls, raise_descriptor_limit
 from ldapgw.server.parts import Parts
 from ldapgw.server.preflight import opening
 from ldapgw.server.state_dir import OpenStateDir
-from ldapgw.server.tenants import configure_aliases
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones
 from ldapgw.store.database import check_writable
@@ -191,7 +191,7 @@ def _open_state_dir(config: Config, wall_clock: IReactorTime) -> OpenStateDir:
 def _load(config: Config, state: OpenStateDir, parts: Parts, wall_clock: IReactorTime) -> None:
     """Load the tables and the stored contacts."""
     _forbid_core_dumps()
-    configure_aliases(config)
+    configure_aliases(config.attribute_aliases)
     transliteration.load()
     phone_number.load()
     if state.database.is_read_only:

@@ -28,7 +28,7 @@ from twisted.python.failure import Failure
 from ldapgw.errors import UserError
 from ldapgw.server.check_result import Moment, Subject
 from ldapgw.server.config import Config
-from ldapgw.server.config.kept import KeptConfig
+from ldapgw.server.config.load import hand_over, keep
 from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.preflight import require
 from ldapgw.server.service_manager import ServiceManager
@@ -52,16 +52,16 @@ def take_ports(environment: MutableMapping[str, str]) -> dict[str, socket.socket
 
 
 def execute_anew(
-    ports: Mapping[str, socket.socket], config: KeptConfig, manager: ServiceManager, *, is_asked: bool
+    ports: Mapping[str, socket.socket], config: int, manager: ServiceManager, *, is_asked: bool
 ) -> NoReturn:
     """Execute the program with the same arguments in this process, which keeps the listening sockets.
 
     SIGHUP is blocked, and waits until the program has set a handler.
 
-    :param config: the configuration that was tried.
+    :param config: the file of the configuration that was tried.
     :param is_asked: whether another SIGHUP has come since.
     """
-    config.hand_over(os.environ)
+    hand_over(config, os.environ)
     if is_asked:
         signal.raise_signal(signal.SIGHUP)
     for port in ports.values():
@@ -108,7 +108,7 @@ class Reload:
         self._is_asked = False
         self._is_reading = False
         self._is_over = False
-        self._kept: tuple[Mapping[str, socket.socket], KeptConfig] | None = None
+        self._kept: tuple[Mapping[str, socket.socket], int] | None = None
 
     def cancel(self) -> None:
         """The gateway is to end: nothing is read or executed any more."""
@@ -141,23 +141,22 @@ class Reload:
         reading = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._try_to_read)
         reading.addBoth(self._end_reading)
 
-    def _try_to_read(self) -> KeptConfig:
+    def _try_to_read(self) -> int:
+        """Read and check the configuration, and return the file that it is kept in."""
         config = self._read()
         require(Subject(Moment.RELOAD, config, current=self._current, keys=self._keys))
-        kept = KeptConfig()
-        kept.write(config)
-        return kept
+        return keep(config)
 
-    def _end_reading(self, result: KeptConfig | Failure) -> None:
+    def _end_reading(self, result: int | Failure) -> None:
         self._is_reading = False
-        self._status.note(is_good=isinstance(result, KeptConfig))
+        self._status.note(is_good=isinstance(result, int))
         if isinstance(result, Failure):
             _log_refusal(result, self._file)
         if self._is_over:
             return
         if self._is_asked:
-            if isinstance(result, KeptConfig):
-                result.close()
+            if isinstance(result, int):
+                os.close(result)
             self._begin()
         elif isinstance(result, Failure):
             self._manager.ready()

@@ -29,9 +29,7 @@ from sqlalchemy import (
 from ldapgw.contact import Sharing, Source
 from ldapgw.store import phones, recordings
 from ldapgw.store.database import ascii_lower, database_of, mark_erased
-from ldapgw.store.row_values import value_of
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.sync_tokens import ListingWarnings, decode_warnings
 from ldapgw.store.tables import (
     EPOCH,
     account,
@@ -48,11 +46,15 @@ from ldapgw.store.tables import (
     sync_attempt,
     sync_day,
     sync_progress,
+    value_of,
 )
+
+# The figures of what was odd about a listing that was applied all the same, by warning code.
+ListingWarnings = Mapping[str, Mapping[str, int]]
 
 
 class SourceState(StrEnum):
-    """Return whether an account's sync includes a source."""
+    """The part that a source has in an account's sync."""
 
     ON = "on"
     OFF = "off"
@@ -545,7 +547,7 @@ def _accounts(
         if row.error_code:
             errors[row.account_id] = _error_status(row, "")
         if row.warnings:
-            warnings.setdefault(row.account_id, {})[row.source] = decode_warnings(row.warnings)
+            warnings.setdefault(row.account_id, {})[row.source] = json.loads(row.warnings)
     for row in rows:
         if row.error_code:
             errors[row.id] = _error_status(row, row.error_link)

@@ -23,8 +23,7 @@ from twisted.python.failure import Failure
 from ldapgw.store import sync_history
 from ldapgw.store.database import ascii_lower
 from ldapgw.store.periodic import PeriodicService
-from ldapgw.store.row_values import columns_of, value_of
-from ldapgw.store.tables import activity
+from ldapgw.store.tables import activity, columns_of, value_of
 from ldapgw.store.worker import Store
 
 log = Logger()

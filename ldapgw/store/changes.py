@@ -4,6 +4,9 @@
 Triggers mark whatever is written, in the same transaction: the table ``change`` has the last change of each account and
 phone, and its number grows with each change.  A look therefore takes time for what has changed, however many accounts
 there are.  How the numbers are compared depends on the engine (`ldapgw.store.database.Database.position`).
+
+The contacts of an account that have changed are found by the account's generations (`read_deltas`), so that a book is
+updated by these only.
 """
 
 from __future__ import annotations
@@ -13,14 +16,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, true
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, insert, or_, select, true
 
+from ldapgw.contact import Contact, Source
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account
+from ldapgw.store.contacts import KEPT_GENERATIONS, decode_contact, read_labels_of, select_with_photos
 from ldapgw.store.database import chunks, database_of
 from ldapgw.store.phones import PhoneLogin
-from ldapgw.store.tables import EPOCH, account, change, phone
+from ldapgw.store.tables import EPOCH, account, change, contact, phone, removed_contact
 
 # How long the mark of a removed phone is kept where other gateways may not have read it yet.
 KEPT_SECONDS = 86400.0
@@ -147,3 +152,64 @@ def forget_removed(connection: Connection) -> None:
     now = database_of(connection).position(connection).at
     read = func.coalesce(change.c.marked_at, -KEPT_SECONDS) <= now - KEPT_SECONDS
     connection.execute(delete(change).where(change.c.kind == "phone", removed, change.c.number < last, read))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Delta:
+    """The changes of an account's contacts since a generation, and all labels of the account.
+
+    :ivar changed: new and changed contacts.
+    :ivar removed: source and uid of persons who are not served any more, and maybe never were.
+    :ivar labels: the names of the labels by resource name.
+    """
+
+    changed: list[Contact] = field(default_factory=list)
+    removed: dict[tuple[Source, str], None] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+def read_deltas(connection: Connection, since: Mapping[int, tuple[int, int]]) -> dict[int, Delta]:
+    """Read the changes of accounts' contacts.
+
+    :param since: by account id, a generation of the account and how many new and changed contacts are wanted at most.
+    :returns: without the accounts of which the changes are unknown, or more than wanted: the caller has to read all of
+        their contacts.
+    """
+    of_accounts = account.c.id.in_(since)
+    known = {
+        row.id: since[row.id][0]
+        for row in connection.execute(
+            select(account.c.id, account.c.generation, account.c.known_since).where(of_accounts)
+        )
+        if max(row.known_since, row.generation - KEPT_GENERATIONS) <= since[row.id][0] <= row.generation
+    }
+    if known:
+        count = select(contact.c.account_id, func.count()).where(_written_since(contact, known))
+        for account_id, written in connection.execute(count.group_by(contact.c.account_id)):
+            if written > since[account_id][1]:
+                del known[account_id]
+    if not known:
+        return {}
+    labels = read_labels_of(connection, known)
+    deltas = {account_id: Delta(labels=labels[account_id]) for account_id in known}
+    for row in connection.execute(select(removed_contact).where(_written_since(removed_contact, known))):
+        deltas[row.account_id].removed[Source(row.source), row.uid] = None
+    columns = contact.c.account_id, contact.c.source, contact.c.uid, contact.c.content
+    query = select_with_photos(connection, list(known), *columns).where(_written_since(contact, known))
+    damaged = set()
+    for row in connection.execute(query):
+        delta, key = deltas[row.account_id], (Source(row.source), row.uid)
+        decoded = decode_contact(row.content, row.jpeg)
+        if decoded is not None:
+            delta.changed.append(decoded)
+            delta.removed.pop(key, None)
+        elif row.content is None:
+            delta.removed[key] = None
+        else:
+            damaged.add(row.account_id)
+    return {account_id: delta for account_id, delta in deltas.items() if account_id not in damaged}
+
+
+def _written_since(table: Table, since: Mapping[int, int]) -> ColumnElement[bool]:
+    """The rows of accounts that were written after a generation of the account."""
+    return or_(*(and_(table.c.account_id == one, table.c.generation > after) for one, after in since.items()))

@@ -4,7 +4,7 @@
 A skipped person has a row too, with the reason, so that no person is lost silently.
 
 Each write belongs to the account's next generation, with which the transaction ends
-(`ldapgw.store.sync_state.increment_generation`), so that `ldapgw.store.contact_changes` can tell which changes a book
+(`ldapgw.store.sync_state.increment_generation`), so that `ldapgw.store.changes` can tell which changes a book
 of an earlier generation lacks.  The column ``known_since`` has the first generation since which all changes are known.
 """
 

@@ -16,8 +16,7 @@ from ldapgw.contact import Source
 from ldapgw.errors import GoogleError
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account, SourceState
-from ldapgw.store.row_values import value_of
-from ldapgw.store.tables import account, source
+from ldapgw.store.tables import account, source, value_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from ldapgw.store import sync_state
-from ldapgw.store.row_values import columns_of, value_of
-from ldapgw.store.tables import change, gateway, schema_version
+from ldapgw.store.tables import change, columns_of, gateway, schema_version, value_of
 
 # A gateway without a heartbeat for so long has died.
 ALIVE_SECONDS: Final = 15.0

@@ -19,8 +19,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, sel
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store import recordings
 from ldapgw.store.database import ascii_lower
-from ldapgw.store.row_values import value_of
-from ldapgw.store.tables import phone, provisioning, recording
+from ldapgw.store.tables import phone, provisioning, recording, value_of
 
 
 class NumberMode(StrEnum):

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, select, update
 
 from ldapgw.contact import Source
-from ldapgw.store.row_values import value_of
-from ldapgw.store.tables import account, contact, photo
+from ldapgw.store.tables import account, contact, photo, value_of
 
 # Of an account: beyond that, contacts go without.
 MOST_PHOTOS = 10_000

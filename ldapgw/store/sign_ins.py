@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, case, delete, insert, not_, select, update
 
-from ldapgw.store.row_values import columns_of
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.tables import admin_link, consent_flow, sign_in
+from ldapgw.store.tables import admin_link, columns_of, consent_flow, sign_in
 
 # A consent takes a minute; ten minutes are enough for a person who has to look up a password.
 FLOW_SECONDS = 600

@@ -18,8 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, select, text
 
-from ldapgw.store.row_values import columns_of
-from ldapgw.store.tables import account, sync_attempt, sync_day
+from ldapgw.store.tables import account, columns_of, sync_attempt, sync_day
 
 # The attempts that are kept of an account.
 KEPT_ATTEMPTS = 50

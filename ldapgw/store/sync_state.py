@@ -1,29 +1,56 @@
 # SPDX-License-Identifier: MIT
 """The sync state of accounts: requests, beginnings and ends of syncs, their progress, states of sources, labels.
 
-The progress is for people who wait for their first sync, at whichever gateway they look.
+A sync token is stored in the same transaction as the contacts of its listing.  The progress is for people who wait for
+their first sync, at whichever gateway they look.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, select, update
 
 from ldapgw.contact import Source
 from ldapgw.store import sync_history
-from ldapgw.store.accounts import Account, SourceState, SyncRequest, holds_grant, lock, read
+from ldapgw.store.accounts import Account, ListingWarnings, SourceState, SyncRequest, holds_grant, lock, read
 from ldapgw.store.contacts import read_labels, set_labels
-from ldapgw.store.row_values import columns_of, value_of
-from ldapgw.store.tables import account, source, sync_progress
+from ldapgw.store.tables import account, columns_of, source, sync_progress, value_of
+
+# Warning codes of ``status.json`` for a listing: with fewer persons than Google counts, without a sync token, and of a
+# directory that lacks many persons.
+INCOMPLETE, NO_SYNC_TOKEN, DIRECTORY_SHRUNK = "incomplete", "no_sync_token", "directory_shrunk"
 
 _SHRINK = "suspicious_shrink"
 
 # The fingerprint of labels that have been fetched once and have to be fetched in full; no request has it.
 _OUTDATED = "outdated"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SyncState:
+    """The state from which the next incremental sync of a source continues.  Times are seconds since the epoch.
+
+    :ivar fingerprint: fingerprint of the requests that the sync token is valid for.
+    :ivar full_sync_at: when the last full sync ended.
+    :ivar asked_at: when the source was last requested from Google, successfully or not.
+    :ivar next_try: earliest time of the next attempt, after the source alone has failed.
+    :ivar page_size: persons in a page, for which the sync token is valid; None: as many as Google allows.
+    :ivar warnings: what was odd about the last listings, which were applied all the same.
+    :ivar total: persons of the source, as counted by Google at the last full sync; None if Google did not say.
+    """
+
+    sync_token: str | None
+    fingerprint: str
+    full_sync_at: float | None
+    asked_at: float | None = None
+    next_try: float | None = None
+    page_size: int | None = None
+    warnings: ListingWarnings = field(default_factory=dict)
+    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -296,6 +323,46 @@ def write_source_states(connection: Connection, account_id: int, states: Mapping
             connection.execute(update(source).where(where).values(values))
         else:
             connection.execute(insert(source).values(account_id=account_id, source=name, **values))
+
+
+# To make a statement takes longer than to execute it, and each sync needs these.
+_SET_SYNC_STATE = update(source).where(
+    source.c.account_id == bindparam("of_account"), source.c.source == bindparam("of_source")
+)
+_SYNC_STATES = select(source).where(source.c.account_id == bindparam("account_id"))
+
+
+def read_sync_states(connection: Connection, account_id: int) -> dict[Source, SyncState]:
+    """Read the sync state of each source of an account that has a row."""
+    return {
+        Source(row.source): value_of(SyncState, row, warnings=json.loads(row.warnings or "{}"))
+        for row in connection.execute(_SYNC_STATES, {"account_id": account_id})
+    }
+
+
+def set_sync_state(connection: Connection, account_id: int, of: Source, state: SyncState) -> None:
+    """Store a sync token, in the transaction that stores the contacts which came with the token.
+
+    The source's row has to exist (`write_source_states`).
+    """
+    values = {
+        "of_account": account_id,
+        "of_source": of,
+        "sync_token": state.sync_token,
+        "fingerprint": state.fingerprint,
+        "full_sync_at": state.full_sync_at,
+        "asked_at": state.asked_at,
+        "page_size": state.page_size,
+        "warnings": json.dumps(state.warnings) if state.warnings else None,
+        "total": state.total,
+    }
+    connection.execute(_SET_SYNC_STATE, values)
+
+
+def set_asked_at(connection: Connection, account_id: int, sources: Collection[Source], now: float) -> None:
+    """Store when sources were requested from Google; their rows have to exist."""
+    where = and_(source.c.account_id == account_id, source.c.source.in_(sources))
+    connection.execute(update(source).where(where).values(asked_at=now))
 
 
 def _reported_losses(connection: Connection, account_id: int) -> dict[str, int]:

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, delete, insert, select
 
 from ldapgw.errors import UnfitKey
-from ldapgw.store.row_values import columns_of
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.tables import alarm, oauth_client
+from ldapgw.store.tables import alarm, columns_of, oauth_client
 
 
 @dataclass(frozen=True, slots=True)

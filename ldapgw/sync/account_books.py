@@ -24,10 +24,9 @@ from ldapgw.directory.book import DIRECTORY, Book, with_sharing
 from ldapgw.directory.dn import folded
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.errors import ProcessLost, StoreError
-from ldapgw.store import contact_changes, contacts
+from ldapgw.store import changes, contacts
 from ldapgw.store.accounts import Account
-from ldapgw.store.changes import Changes
-from ldapgw.store.contact_changes import Delta
+from ldapgw.store.changes import Changes, Delta
 from ldapgw.store.worker import Store
 from ldapgw.sync.account_state import AccountState, StateUpdate
 from ldapgw.sync.book_builder import BookId, BuildTask, BuiltBook, build_books, free_slowly, revise_books
@@ -289,7 +288,7 @@ class AccountBooks:
         if not revisable:
             return list(tasks)
         since = {task.account.id: (task.generation, task.max_changes) for task in revisable}
-        deltas = await self._store.read(contact_changes.read, since)
+        deltas = await self._store.read(changes.read_deltas, since)
         return [
             await self._revise_by(task, delta) if (delta := deltas.get(task.account.id)) is not None else task
             for task in tasks

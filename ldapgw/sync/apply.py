@@ -11,13 +11,12 @@ from twisted.logger import Logger
 
 from ldapgw.contact import Source
 from ldapgw.errors import GoogleError, StoreError, SuspiciousShrink
-from ldapgw.store import accounts, contacts, directory_accounts, sync_history, sync_state, sync_tokens
-from ldapgw.store.accounts import Account, SourceState
+from ldapgw.store import accounts, contacts, directory_accounts, sync_history, sync_state
+from ldapgw.store.accounts import Account, ListingWarnings, SourceState
 from ldapgw.store.contacts import RecordSummary
 from ldapgw.store.database import keeping_alive
 from ldapgw.store.sync_history import NO_FIGURES, SyncFigures
-from ldapgw.store.sync_state import LabelState
-from ldapgw.store.sync_tokens import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN, ListingWarnings, SyncState
+from ldapgw.store.sync_state import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN, LabelState, SyncState
 from ldapgw.sync import backoff
 from ldapgw.sync.fetch import FetchedSource
 from ldapgw.sync.plan import SyncPlan, is_suspicious, make_plan, planned_records
@@ -82,7 +81,7 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
         directory_accounts.take_over_directory(connection, account)
     plans = [_plan(connection, account, fetched, result.changed_queries) for fetched in result.fetched]
     _check_shrink(connection, account, plans, result.max_loss)
-    before = sync_tokens.read_sync_states(connection, account.id)
+    before = sync_state.read_sync_states(connection, account.id)
     changed = _write(connection, account, result, plans, before, now)
     figures = sum((plan.figures for plan in plans), NO_FIGURES)
     if result.hands_over_directory:
@@ -125,13 +124,13 @@ def _write(
         contacts.mark_missing(connection, account.id, plan.source, plan.missing_uids, now)
         state = _sync_state(fetched, plan, before.get(plan.source), now)
         _log_new_warnings(account, plan.source, before.get(plan.source), state)
-        sync_tokens.set_sync_state(connection, account.id, plan.source, state)
+        sync_state.set_sync_state(connection, account.id, plan.source, state)
         if plan.source is Source.DIRECTORY:
             directory_accounts.clear_directory_failures(connection, account.tenant)
     _record_failures(connection, account, result, _failing(before), now)
     unfetched = set(result.requested) - {plan.source for plan in plans}
     if unfetched:
-        sync_tokens.set_asked_at(connection, account.id, unfetched, now)
+        sync_state.set_asked_at(connection, account.id, unfetched, now)
     changed = not all(plan.is_empty for plan in plans)
     if changed:
         contacts.delete_duplicates(connection, account.id)

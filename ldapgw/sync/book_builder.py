@@ -17,8 +17,7 @@ from ldapgw.directory.naming_context import NamingContext
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account
-from ldapgw.store.changes import History
-from ldapgw.store.contact_changes import Delta
+from ldapgw.store.changes import Delta, History
 from ldapgw.store.contacts import KEPT_GENERATIONS
 from ldapgw.store.engines import database_at
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name

@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from sqlalchemy import Connection, and_, func, select, tuple_, update
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.contact import Contact
+from ldapgw.contact import Contact, Flaw, Source
 from ldapgw.errors import ProcessLost
 from ldapgw.google.person_numbers import read_anew
+from ldapgw.numbers import stored_numbers
 from ldapgw.peers.leadership import Leader
-from ldapgw.store import contact_renewal
-from ldapgw.store.contact_renewal import BEFORE_ALL
+from ldapgw.store import accounts, sync_state
+from ldapgw.store.contacts import ContactRecord, apply_changes, decode_contact
 from ldapgw.store.periodic import PeriodicService
+from ldapgw.store.tables import account, contact, photo
 from ldapgw.store.worker import Store
 from ldapgw.sync.job import SyncedTenant
 
@@ -26,7 +30,38 @@ INTERVAL = 60.0
 # Contacts that are read and stored at once.
 _BATCH = 200
 
+# A contact's source and uid: the key of its row within the account.
+ContactKey = tuple[str, str]
+BEFORE_ALL: ContactKey = ("", "")
+
 ReadAnew = Callable[[Sequence[Contact], str], Sequence[tuple[Contact, int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class OutdatedContact:
+    """A stored contact whose telephone numbers were read by former rules.
+
+    :ivar digest: of the row; None if unknown.
+    :ivar photo_url: the address of the contact's photo; empty: there is none.
+    :ivar flaws: those that the stored contact does not show.
+    """
+
+    source: Source
+    uid: str = field(repr=False)
+    source_id: str = field(repr=False)
+    contact: Contact
+    digest: bytes | None = field(repr=False)
+    photo_url: str = field(repr=False)
+    flaws: frozenset[Flaw]
+
+    @property
+    def key(self) -> ContactKey:
+        """The key of the contact's row."""
+        return self.source.value, self.uid
+
+    def renewed(self, read: Contact, unreadable: int) -> ContactRecord:
+        """The record of what was read anew."""
+        return ContactRecord.from_contact(self.uid, self.source_id, read, "", unreadable, self.photo_url, self.flaws)
 
 
 def read_all_anew(stored: Sequence[Contact], region: str) -> list[tuple[Contact, int]]:
@@ -64,19 +99,19 @@ class ContactRenewal(PeriodicService):
 
         :raises StoreError: when the database cannot be used.
         """
-        for account_id, tenant in await self._store.read(contact_renewal.outdated_accounts):
+        for account_id, tenant in await self._store.read(outdated_accounts):
             if tenant in self._tenants and self._leader.is_leader:
                 await self._renew(account_id, tenant)
 
     async def _renew(self, account_id: int, tenant: str) -> None:
         store, region = self._leader.store, self._tenants[tenant].region
         changed, after = False, BEFORE_ALL
-        while stored := await self._store.read(contact_renewal.read_outdated, account_id, after, _BATCH):
+        while stored := await self._store.read(read_outdated, account_id, after, _BATCH):
             read = await self._read(read_all_anew, [outdated.contact for outdated in stored], region)
             renewed = [(outdated, *anew) for outdated, anew in zip(stored, read, strict=True)]
-            changed = await store.run(contact_renewal.renew, account_id, renewed) or changed
+            changed = await store.run(renew, account_id, renewed) or changed
             after = stored[-1].key
-        await store.run(contact_renewal.set_renewed, account_id)
+        await store.run(set_renewed, account_id)
         if changed:
             log.info(
                 "the telephone numbers of account {account} were read anew",
@@ -90,3 +125,75 @@ class ContactRenewal(PeriodicService):
 def _report(failure: Failure) -> None:
     if not failure.check(ProcessLost):  # the next run tries again
         log.failure("reading stored numbers anew failed", failure, event="renewal_failed")
+
+
+def outdated_accounts(connection: Connection) -> list[tuple[int, str]]:
+    """Return the ids and the tenants of the accounts with contacts that were read by former rules.
+
+    An account that is syncing is left for later.
+    """
+    is_outdated = account.c.numbers_version < stored_numbers.VERSION, account.c.syncing.is_(False)
+    query = select(account.c.id, account.c.tenant).where(*is_outdated).order_by(account.c.id)
+    return [(row.id, row.tenant) for row in connection.execute(query)]
+
+
+def read_outdated(connection: Connection, account_id: int, after: ContactKey, limit: int) -> list[OutdatedContact]:
+    """Return the next served contacts of an account.  Contacts that cannot be decoded are left to the next full sync.
+
+    :param after: the key of the last contact that was read before; `BEFORE_ALL` at the beginning.
+    """
+    key = contact.c.source, contact.c.uid
+    of_photo = and_(photo.c.account_id == contact.c.account_id, photo.c.source == key[0], photo.c.uid == key[1])
+    query = (
+        select(
+            *key,
+            *(contact.c[name] for name in ("source_id", "content", "digest", "flaws")),
+            func.coalesce(photo.c.url, "").label("url"),
+        )
+        .select_from(contact.outerjoin(photo, of_photo))
+        .where(contact.c.account_id == account_id, contact.c.content.is_not(None), tuple_(*key) > tuple_(*after))
+        .order_by(*key)
+        .limit(limit)
+    )
+    found = []
+    for row in connection.execute(query):
+        decoded = decode_contact(row.content, None)
+        if decoded is not None:
+            flaws = frozenset(map(Flaw, (row.flaws or "").split())) - {Flaw.CHARACTERS, Flaw.NUMBERS}
+            found.append(
+                OutdatedContact(Source(row.source), row.uid, row.source_id, decoded, row.digest, row.url, flaws)
+            )
+    return found
+
+
+def renew(connection: Connection, account_id: int, renewed: Sequence[tuple[OutdatedContact, Contact, int]]) -> bool:
+    """Store contacts that were read anew, unless a sync has written them meanwhile.
+
+    :param renewed: the stored contacts, with what was read, and the number of texts without anything to dial.
+    :returns: whether a contact has changed.
+    """
+    accounts.lock(connection, account_id)
+    changed = False
+    for source in {stored.source for stored, _, _ in renewed}:
+        uids = [stored.uid for stored, _, _ in renewed if stored.source is source]
+        where = contact.c.account_id == account_id, contact.c.source == source, contact.c.uid.in_(uids)
+        rows = connection.execute(select(contact.c.uid, contact.c.digest).where(*where))
+        digests = {row.uid: row.digest for row in rows}
+        records = [
+            record
+            for stored, read, unreadable in renewed
+            if stored.source is source and digests.get(stored.uid, b"") == stored.digest
+            if (record := stored.renewed(read, unreadable)).digest != stored.digest
+        ]
+        if records:
+            apply_changes(connection, account_id, source, records, ())
+            changed = True
+    if changed:
+        sync_state.increment_generation(connection, account_id)
+    return changed
+
+
+def set_renewed(connection: Connection, account_id: int) -> None:
+    """Record that all contacts of an account are read by today's rules."""
+    where = account.c.id == account_id
+    connection.execute(update(account).where(where).values(numbers_version=stored_numbers.VERSION))

@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Fetches a source from Google: buffers pages until the last one has arrived, so that no partial listing is used.
+"""Decides what is due for a source, fetches the source from Google, and stores how far the fetch is.
 
-A small listing is buffered in memory, a large listing in a file without a name, of which nothing is left, however the
-process ends, and which is as private as its folder.
+The pages of a listing are buffered until the last one has arrived, so that no partial listing is used.  A small listing
+is buffered in memory, a large listing in a file without a name, of which nothing is left, however the process ends, and
+which is as private as its folder.
+
+One account at a time fetches a tenant's Workspace directory, as long as it can.  When it fails, another account takes
+over; when all accounts fail, they take turns, so that the gateway notices when the directory is available again.
+
+Mutable: `PageBuffer` and `ProgressWriter`.
 """
 
 from __future__ import annotations
@@ -18,13 +24,23 @@ from tempfile import SpooledTemporaryFile
 from typing import Any
 from zlib import crc32
 
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
 from ldapgw.contact import SYSTEM_LABELS, Source
-from ldapgw.errors import BadResponse, StoreError, UnwritableStore
+from ldapgw.errors import BadResponse, ConsentRevoked, LeadLost, StoreError, SuspiciousShrink, UnwritableStore
+from ldapgw.google.oauth import sources_of
 from ldapgw.google.people import PAGE_SIZE, Authorized, People, fingerprint
 from ldapgw.google.person import PARSER_VERSION
-from ldapgw.store.sync_state import SyncProgress
-from ldapgw.store.sync_tokens import NO_SYNC_TOKEN, SyncState
+from ldapgw.store import sync_state
+from ldapgw.store.accounts import SourceState
+from ldapgw.store.directory_accounts import DirectoryCandidate
+from ldapgw.store.sync_state import NO_SYNC_TOKEN, SyncProgress, SyncState
+from ldapgw.store.worker import Store
 from ldapgw.sync.records import FetchedPerson, decode_persons, encode_page
+
+log = Logger()
 
 DAY = 86400
 HOUR = 3600.0
@@ -39,6 +55,13 @@ MAX_IN_MEMORY = 1 << 20
 
 # Changed parameters of all accounts are in effect within this time.
 MAX_SPREAD_SECONDS = 4 * HOUR
+
+# A source that Google refuses is requested again after this time, because administrators may change the settings.
+UNAVAILABLE_RETRY_SECONDS = 86400.0
+# When this many accounts have failed recently, no further account is tried.
+MAX_FAILING_ACCOUNTS = 3
+# The progress of a sync is written this often at most; a sync that is shorter writes none.
+WRITE_SECONDS = 1.0
 
 _LENGTH = struct.Struct(">I")
 
@@ -189,6 +212,59 @@ def has_passed(phase: int, period: float, since: float | None, now: float) -> bo
     return (now - offset) // period > (since - offset) // period
 
 
+def is_resting(state: SourceState | None, asked_at: float | None, now: float) -> bool:
+    """Whether a refused source is not requested for now; an `asked_at` in the future, by a wrong clock, is ignored.
+
+    :param asked_at: when the source was last requested, in seconds since the epoch.
+    """
+    is_refused = state in (SourceState.UNAVAILABLE, SourceState.NOT_GRANTED)
+    return is_refused and asked_at is not None and 0 <= now - asked_at < UNAVAILABLE_RETRY_SECONDS
+
+
+def choose_directory_account(
+    candidates: Iterable[DirectoryCandidate], now: float, requested_account_id: int | None = None
+) -> int | None:
+    """The id of the account to fetch the directory through; None when no account is to be tried now.
+
+    :param now: seconds since the epoch.
+    :param requested_account_id: an account whose sync a person has requested, which need not wait after a failure.
+    """
+    eligible = [candidate for candidate in candidates if _is_eligible(candidate, now)]
+    current = next((candidate for candidate in eligible if candidate.is_directory_account), None)
+    if current is not None and current.account_id == requested_account_id:
+        return requested_account_id
+    if current is not None and current.directory_error == SuspiciousShrink.code:
+        # As many contacts would vanish through another account: a person has to accept the loss first.
+        eligible = [current]
+    waiting = [
+        candidate
+        for candidate in eligible
+        if candidate.account_id != requested_account_id and _is_backing_off(candidate, now)
+    ]
+    ready = [candidate for candidate in eligible if candidate not in waiting]
+    return min(ready, key=_preference).account_id if ready and len(waiting) < MAX_FAILING_ACCOUNTS else None
+
+
+def _is_eligible(candidate: DirectoryCandidate, now: float) -> bool:
+    if Source.DIRECTORY not in sources_of(candidate.scopes) or candidate.account_error == ConsentRevoked.code:
+        return False
+    if candidate.hd == "":  # a consumer account has no directory
+        return False
+    return not is_resting(candidate.state, candidate.asked_at, now)
+
+
+def _is_backing_off(candidate: DirectoryCandidate, now: float) -> bool:
+    since, until = candidate.asked_at, candidate.next_try
+    return since is not None and until is not None and since <= now < until
+
+
+def _preference(candidate: DirectoryCandidate) -> tuple[bool, float, bool, int]:
+    """Sort key: no error first, else longest not requested first; then the directory account; then the oldest."""
+    has_error = bool(candidate.directory_error or candidate.account_error)
+    asked_at = (candidate.asked_at or 0.0) if has_error else 0.0
+    return has_error, asked_at, not candidate.is_directory_account, candidate.account_id
+
+
 def resolve_label_filter(configured: Iterable[str], names: Mapping[str, str]) -> frozenset[str] | None:
     """Resource names of the labels that a tenant's configuration names; None: contacts are served without a filter.
 
@@ -308,3 +384,41 @@ def close_all(listings: Collection[FetchedSource]) -> None:
     """Close the page buffers of listings."""
     for fetched in listings:
         fetched.pages.close()
+
+
+class ProgressWriter:
+    """Writes the progress of running syncs, each a second after the sync has told how far it is."""
+
+    def __init__(self, clock: IReactorTime, store: Store) -> None:
+        self._clock = clock
+        self._store = store
+        self._latest: dict[int, SyncProgress] = {}
+        self._due: dict[int, IDelayedCall] = {}
+        self._written: set[int] = set()
+
+    def update(self, account_id: int, progress: SyncProgress | None) -> None:
+        """Take notice of the progress of an account's sync; None: the sync has ended."""
+        if progress is not None:
+            self._latest[account_id] = progress
+            if account_id not in self._due:
+                self._due[account_id] = self._clock.callLater(WRITE_SECONDS, self._write_latest, account_id)
+            return
+        self._latest.pop(account_id, None)
+        if account_id in self._due:
+            self._due.pop(account_id).cancel()
+        if account_id in self._written:
+            self._written.discard(account_id)
+            self._write(account_id, None)
+
+    def _write_latest(self, account_id: int) -> None:
+        del self._due[account_id]
+        self._written.add(account_id)
+        self._write(account_id, self._latest[account_id])
+
+    def _write(self, account_id: int, progress: SyncProgress | None) -> None:
+        self._store.run(sync_state.write_progress, account_id, progress).addErrback(_log_failure)
+
+
+def _log_failure(failure: Failure) -> None:
+    if not failure.check(StoreError, LeadLost):  # the sync fails too
+        log.failure("storing the progress of a sync failed", failure, event="progress_failed")

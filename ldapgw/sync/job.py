@@ -37,13 +37,11 @@ from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import OAuth, sources_of
 from ldapgw.google.people import PAGE_SIZE, SMALL_PAGE_SIZE, Authorized, People, fingerprint
 from ldapgw.peers.leadership import Leader
-from ldapgw.store import accounts, directory_accounts, sync_state, sync_tokens
+from ldapgw.store import accounts, directory_accounts, sync_state
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.sync_state import LabelState, SyncProgress
-from ldapgw.store.sync_tokens import SyncState
+from ldapgw.store.sync_state import LabelState, SyncProgress, SyncState
 from ldapgw.sync.apply import SyncResult, apply_sync_result
-from ldapgw.sync.directory_account import choose_directory_account, is_resting
 from ldapgw.sync.fetch import (
     DAY,
     DueSync,
@@ -51,9 +49,11 @@ from ldapgw.sync.fetch import (
     Fetcher,
     FullSyncLimits,
     SourceQuery,
+    choose_directory_account,
     close_all,
     due_sync,
     has_passed,
+    is_resting,
     resolve_label_filter,
 )
 from ldapgw.sync.pacing import CallPacer
@@ -492,7 +492,7 @@ def _read(connection: Connection, account_id: int) -> _StoredState:
         raise ConsentRevoked("the account is gone")
     return _StoredState(
         generation,
-        sync_tokens.read_sync_states(connection, account_id),
+        sync_state.read_sync_states(connection, account_id),
         sync_state.read_label_state(connection, account_id),
     )
 
@@ -536,6 +536,6 @@ def _record_directory_failure(
     if refusal_state is None:
         directory_accounts.record_failure(connection, account.id, Source.DIRECTORY, error, now, next_try)
         return
-    sync_tokens.set_asked_at(connection, account.id, [Source.DIRECTORY], now)
+    sync_state.set_asked_at(connection, account.id, [Source.DIRECTORY], now)
     directory_accounts.clear_failure(connection, account.id, Source.DIRECTORY)
     directory_accounts.hand_over_directory(connection, account.id)

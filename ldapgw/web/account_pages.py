@@ -16,17 +16,7 @@ from twisted.logger import Logger
 from ldapgw.contact import Source
 from ldapgw.errors import GoogleError, StoreError
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
-from ldapgw.store import (
-    accounts,
-    activity,
-    contacts,
-    phones,
-    revocations,
-    sign_ins,
-    sync_history,
-    sync_state,
-    sync_tokens,
-)
+from ldapgw.store import accounts, activity, contacts, phones, revocations, sign_ins, sync_history, sync_state
 from ldapgw.store.account_status import account_to_json, rejected_phones
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act, Entry
@@ -272,7 +262,7 @@ class AccountPages:
             account,
             view.status,
             labels=(await self._dependencies.store.read(contacts.read_labels, account.id)).values(),
-            sync_states=await self._dependencies.store.read(sync_tokens.read_sync_states, account.id),
+            sync_states=await self._dependencies.store.read(sync_state.read_sync_states, account.id),
             example=await self._dependencies.finder.example(tenant.name, account.sub),
             flawed=await self._dependencies.store.read(contacts.read_flawed, account.id, _SHOWN_FLAWED),
         )

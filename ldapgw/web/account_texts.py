@@ -17,8 +17,7 @@ from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 from ldapgw.store.account_status import HOUR, TESTING_SECONDS, consent_ended_by
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.contacts import FlawedPerson
-from ldapgw.store.sync_state import SyncProgress
-from ldapgw.store.sync_tokens import DIRECTORY_SHRUNK, SyncState
+from ldapgw.store.sync_state import DIRECTORY_SHRUNK, SyncProgress, SyncState
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES
 

@@ -14,12 +14,12 @@ from twisted.logger import Logger
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import StoreError
 from ldapgw.phrase import Translatable
-from ldapgw.store import accounts, activity, phones, sync_state, sync_tokens
+from ldapgw.store import accounts, activity, phones, sync_state
 from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, error_message, state
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import PhoneLogin
-from ldapgw.store.sync_tokens import SyncState
+from ldapgw.store.sync_state import SyncState
 from ldapgw.web import admin_texts, error_pages
 from ldapgw.web.account_pages import disconnect_account, sync_history_values
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText, sharing_options, sharing_title, source_rows
@@ -304,7 +304,7 @@ def _read_person(
     if account is None or account.tenant != tenant:
         return None
     logins = phones.read_by_accounts(connection, [account_id])
-    return account, logins, sync_tokens.read_sync_states(connection, account_id)
+    return account, logins, sync_state.read_sync_states(connection, account_id)
 
 
 def _request_syncs(connection: Connection, people: Sequence[Account], entries: Sequence[Entry]) -> None:

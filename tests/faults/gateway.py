@@ -24,7 +24,7 @@ from ldapgw.directory.passwords import hash_password
 from ldapgw.google.sandbox.app import sandbox
 from ldapgw.google.sandbox.world import World
 from ldapgw.peers.change_feed import ChangeFeed
-from ldapgw.peers.heartbeat import BEAT_SECONDS
+from ldapgw.peers.leadership import BEAT_SECONDS
 from ldapgw.server.config import Config, decode
 from ldapgw.server.gateway import Gateway, makeService
 from ldapgw.server.reactor import WallClock

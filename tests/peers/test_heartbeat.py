@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from ldapgw.peers.heartbeat import BEAT_SECONDS, Heartbeat
+from ldapgw.peers.leadership import BEAT_SECONDS, Heartbeat
 from ldapgw.store import gateways
 from ldapgw.store.database import Mode
 from ldapgw.store.gateways import GatewayInfo, Peers

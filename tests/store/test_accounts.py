@@ -14,24 +14,14 @@ from sqlalchemy import Connection, select, update
 
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.errors import SuspiciousShrink
-from ldapgw.store import (
-    accounts,
-    contacts,
-    directory_accounts,
-    phones,
-    revocations,
-    sign_ins,
-    sync_state,
-    sync_tokens,
-    tables,
-)
+from ldapgw.store import accounts, contacts, directory_accounts, phones, revocations, sign_ins, sync_state, tables
 from ldapgw.store.accounts import Account, ErrorStatus, NewGrant, SourceState, SyncRequest
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.engines import database_at
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import SignIn
-from ldapgw.store.sync_tokens import SyncState
+from ldapgw.store.sync_state import SyncState
 from tests.support.stage.sync import GRANT, NOW
 
 
@@ -194,10 +184,10 @@ def test_states_of_sources(connection: Connection, secret_box: SecretBox) -> Non
         connection, account.id, {Source.CONTACTS: SourceState.ON, Source.DIRECTORY: SourceState.NOT_GRANTED}
     )
     state = SyncState("token", "fingerprint", NOW, total=67)
-    sync_tokens.set_sync_state(connection, account.id, Source.CONTACTS, state)
-    assert sync_tokens.read_sync_states(connection, account.id)[Source.CONTACTS] == state
+    sync_state.set_sync_state(connection, account.id, Source.CONTACTS, state)
+    assert sync_state.read_sync_states(connection, account.id)[Source.CONTACTS] == state
     sync_state.write_source_states(connection, account.id, {Source.CONTACTS: SourceState.UNAVAILABLE})
-    assert sync_tokens.read_sync_states(connection, account.id)[Source.CONTACTS] == SyncState(None, "", NOW, total=67)
+    assert sync_state.read_sync_states(connection, account.id)[Source.CONTACTS] == SyncState(None, "", NOW, total=67)
     found = accounts.read(connection, account.id)
     assert found is not None
     assert found.sources == {Source.CONTACTS: "unavailable", Source.DIRECTORY: "not granted"}

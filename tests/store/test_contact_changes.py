@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, delete, update
 
 from ldapgw.contact import Contact, Source
-from ldapgw.store import accounts, contact_changes, contacts, sync_state, tables
+from ldapgw.store import accounts, changes, contacts, sync_state, tables
 from ldapgw.store.contacts import KEPT_GENERATIONS, MAX_REMOVED, ContactRecord
 
 ADA = Contact("c1", name="Ada")
@@ -20,7 +20,7 @@ def changes_of(
     connection: Connection, account_id: int, since: int, limit: int = 1000
 ) -> tuple[list[Contact], list[tuple[Source, str]]] | None:
     """What has changed in an account since a generation."""
-    delta = contact_changes.read(connection, {account_id: (since, limit)}).get(account_id)
+    delta = changes.read_deltas(connection, {account_id: (since, limit)}).get(account_id)
     return delta and (delta.changed, list(delta.removed))
 
 

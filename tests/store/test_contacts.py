@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from ldapgw.contact import Address, Contact, Flaw, Kind, Phone, Sharing, Source
 from ldapgw.numbers.phone_number import parse
-from ldapgw.store import accounts, contacts, directory_accounts, sync_state, sync_tokens, tables
+from ldapgw.store import accounts, contacts, directory_accounts, sync_state, tables
 from ldapgw.store.contacts import ContactRecord, RecordSummary, StoredContacts
 from ldapgw.store.secrets import SecretBox
 from tests.support.stage.sync import GRANT, NOW
@@ -218,12 +218,12 @@ def test_contacts_that_cannot_be_read_are_counted_and_fetched_anew(connection: C
     ]
     contacts.apply_changes(connection, account_id, Source.CONTACTS, whole, [])
     sync_state.write_source_states(connection, account_id, {Source.CONTACTS: accounts.SourceState.ON})
-    sync_tokens.set_sync_state(connection, account_id, Source.CONTACTS, sync_tokens.SyncState("token", "f", NOW))
+    sync_state.set_sync_state(connection, account_id, Source.CONTACTS, sync_state.SyncState("token", "f", NOW))
     damage = update(tables.contact).where(tables.contact.c.uid == "c2")
     connection.execute(damage.values(content=b'{"uid": "c2", "phones": "of another time"}'))
     assert contacts.read(connection, [account_id]) == [StoredContacts([ADA], Counter({Source.CONTACTS: 1}))]
     contacts.fetch_anew(connection, account_id, [Source.CONTACTS])
-    assert sync_tokens.read_sync_states(connection, account_id)[Source.CONTACTS].sync_token is None
+    assert sync_state.read_sync_states(connection, account_id)[Source.CONTACTS].sync_token is None
     assert contacts.read_summaries(connection, account_id, Source.CONTACTS)["c2"] == RecordSummary(
         "s2", None, is_served=True
     )

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, select, update
 
 from ldapgw.contact import Contact, Sharing, Source
-from ldapgw.store import accounts, contact_changes, contacts, photos, sync_state, tables
+from ldapgw.store import accounts, changes, contacts, photos, sync_state, tables
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.secrets import SecretBox
 from tests.support.stage.sync import GRANT, NOW
@@ -55,7 +55,7 @@ def test_a_photo_comes_to_its_contact(connection: Connection, account_id: int) -
     assert due(connection) == []
     assert served(connection, account_id) == {"c1": PICTURE, "c2": b""}
     # A book of the generation before lacks it.
-    delta = contact_changes.read(connection, {account_id: (before, 10)})[account_id]
+    delta = changes.read_deltas(connection, {account_id: (before, 10)})[account_id]
     assert (delta.changed, delta.removed) == ([replace(ADA, photo=PICTURE)], {})
     assert accounts.read_generation(connection, account_id) == (epoch, before + 1)
 

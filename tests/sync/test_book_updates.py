@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, contact_changes, contacts, revocations, sync_state, tables
+from ldapgw.store import accounts, changes, contacts, revocations, sync_state, tables
 from ldapgw.store.phones import NumberMode
 from ldapgw.sync.book_builder import build_books, revise_books
 from tests.support.results import result_of
@@ -184,7 +184,7 @@ def reads(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]
     real = stage.store.read
 
     def read(function: Any, *args: Any) -> Any:
-        if function in (contacts.read, contact_changes.read):
+        if function in (contacts.read, changes.read_deltas):
             seen.append((function, *args))
         return real(function, *args)
 
@@ -198,7 +198,7 @@ def test_small_accounts_are_read_together(monkeypatch: pytest.MonkeyPatch) -> No
     ids = outdated(stage)
     seen = reads(stage, monkeypatch)
     stage.books()
-    assert [function for function, _ in seen] == [contact_changes.read, contacts.read]
+    assert [function for function, _ in seen] == [changes.read_deltas, contacts.read]
     assert list(seen[0][1]) == seen[1][1] == ids
 
 

@@ -14,9 +14,10 @@ from ldapgw.errors import ProcessLost
 from ldapgw.numbers import stored_numbers
 from ldapgw.numbers.number import Number
 from ldapgw.peers.leadership import OnlyGateway
-from ldapgw.store import contact_renewal, contacts
+from ldapgw.store import contacts
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.tables import account
+from ldapgw.sync import contact_renewal
 from ldapgw.sync.contact_renewal import INTERVAL, ContactRenewal
 from tests.support.photo import jpeg
 from tests.support.results import result_of

@@ -15,7 +15,7 @@ from ldapgw.errors import SuspiciousShrink
 from ldapgw.store import accounts, contacts, revocations, sync_state
 from ldapgw.store.accounts import SourceState, SyncRequest
 from ldapgw.store.directory_accounts import DirectoryCandidate
-from ldapgw.sync.directory_account import (
+from ldapgw.sync.fetch import (
     MAX_FAILING_ACCOUNTS,
     UNAVAILABLE_RETRY_SECONDS,
     choose_directory_account,

@@ -12,7 +12,7 @@ import pytest
 from ldapgw.contact import Source
 from ldapgw.store import sync_state
 from ldapgw.store.accounts import SyncRequest
-from ldapgw.store.sync_tokens import SyncState
+from ldapgw.store.sync_state import SyncState
 from ldapgw.sync.fetch import UNLIMITED, DueSync, FullSyncLimits, SourceQuery, due_sync, has_passed
 from ldapgw.sync.pacing import CallPacer
 from tests.support.results import result_of

@@ -19,9 +19,9 @@ from ldapgw.errors import (
     StoreError,
     SuspiciousShrink,
 )
-from ldapgw.store import accounts, database, sync_state, sync_tokens
+from ldapgw.store import accounts, database, sync_state
 from ldapgw.store.accounts import SourceState
-from ldapgw.store.sync_tokens import SyncState
+from ldapgw.store.sync_state import SyncState
 from ldapgw.sync import fetch
 from tests.support.results import result_of
 from tests.support.stage.sync import ALICE, ALL_SCOPES, ALL_SOURCES, CAROL, SCOPE, Stage, person
@@ -230,7 +230,7 @@ def test_other_parameters_make_a_sync_token_useless() -> None:
     account = stage.account()
     with stage.database.begin() as connection:
         other = SyncState(state.sync_token, "of another configuration", state.full_sync_at)
-        sync_tokens.set_sync_state(connection, account.id, Source.CONTACTS, other)
+        sync_state.set_sync_state(connection, account.id, Source.CONTACTS, other)
     stage.clock.advance(100)
     stage.sync()
     after = stage.sync_states()[Source.CONTACTS]

@@ -10,7 +10,7 @@ import pytest
 from ldapgw.contact import Source
 from ldapgw.errors import SuspiciousShrink
 from ldapgw.google.people import PAGE_SIZE, SMALL_PAGE_SIZE
-from ldapgw.store import contacts, sync_tokens
+from ldapgw.store import contacts, sync_state
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import SourceState
 from ldapgw.sync.fetch import SourceQuery
@@ -219,7 +219,7 @@ def test_a_sync_token_that_is_removed_during_a_sync_stays_removed() -> None:
     stage.line.meanwhile["/v1/people/me/connections"] = remove
     stage.sync()
     with stage.database.begin() as connection:
-        [state] = sync_tokens.read_sync_states(connection, account_id).values()
+        [state] = sync_state.read_sync_states(connection, account_id).values()
     assert state.sync_token is None
 
 

@@ -13,7 +13,7 @@ from ldapgw.contact import Source
 from ldapgw.errors import LeadLost, StoreError
 from ldapgw.store import sync_state
 from ldapgw.store.sync_state import SyncProgress
-from ldapgw.sync.progress import WRITE_SECONDS, ProgressWriter
+from ldapgw.sync.fetch import WRITE_SECONDS, ProgressWriter
 from tests.support.stage.sync import ALICE, Stage
 
 HALF = SyncProgress(Source.CONTACTS, 500, None, 2, 3)

@@ -2,15 +2,20 @@
 """Reads the configuration file and reports all its problems together.
 
 Each message names the file, the key, the value and the expected form; the value of a secret is left out.
+
+At a reload, the program that the process executes next starts with the configuration that was tried, whatever its file
+contains by then (`keep`).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -20,6 +25,7 @@ import msgspec
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from ldapgw import __version__
 from ldapgw.contact import Sharing
 from ldapgw.directory.dn import Dn, folded
 from ldapgw.directory.entry import MAX_ORDERED_BOOKS
@@ -31,6 +37,8 @@ from ldapgw.server.config.tables import ROLES, Config, Google, Ldap, Sync, Table
 
 DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
 
+# The variable that names the file of a kept configuration to the program that is executed.
+_KEPT = "_LDAPGW_KEPT_CONFIG"
 _TOO_DEEP = "has arrays or tables that are nested too deeply"
 _MISSING = object()
 _T = TypeVar("_T", bound=Table)
@@ -64,6 +72,44 @@ def load(file: str, environment: Mapping[str, str] = os.environ) -> Config:
         return decode(document, file, names)
     except RecursionError:  # a key with thousands of dots makes tables that only the decoder walks through
         raise UserError(f"{file}: {_TOO_DEEP}") from None
+
+
+def keep(config: Config) -> int:
+    """Write a configuration to a file for the program that this process executes next.
+
+    The file has no name, and is in memory where that can be had: the configuration has secrets.
+
+    :returns: the descriptor of the file.
+    """
+    try:
+        kept = os.memfd_create("ldapgw-config")
+    except (AttributeError, OSError):  # only Linux has it, and may forbid it
+        with tempfile.TemporaryFile() as on_disk:
+            kept = os.dup(on_disk.fileno())
+    with os.fdopen(kept, "wb", closefd=False) as file:
+        file.write(pickle.dumps((__version__, pickle.dumps(config))))
+    return kept
+
+
+def hand_over(kept: int, environment: MutableMapping[str, str]) -> None:
+    """Leave the file of a kept configuration to the program that is executed, and name the file in its environment."""
+    os.set_inheritable(kept, True)  # noqa: FBT003 - the standard library's
+    environment[_KEPT] = str(kept)
+
+
+def take(environment: MutableMapping[str, str]) -> Config | None:
+    """Read the configuration that this process kept when it executed itself.
+
+    :returns: None at the first start, and where another version of the program has kept it: the file has to be read.
+    """
+    descriptor = environment.pop(_KEPT, "")
+    if not descriptor:
+        return None
+    with os.fdopen(int(descriptor), "rb") as file:
+        file.seek(0)
+        version, octets = pickle.loads(file.read())  # noqa: S301 - written by this process
+    config: Config | None = pickle.loads(octets) if version == __version__ else None  # noqa: S301
+    return config
 
 
 def decode(document: Mapping[str, Any], file: str, names: Mapping[str, str] = MappingProxyType({})) -> Config:

@@ -9,7 +9,10 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from ldapgw.contact import Sharing, Source
+from ldapgw.directory.dn import Dn, folded
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.google.endpoints import Proxy
+from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.server.config.forms import (
     Affix,
@@ -192,6 +195,28 @@ class Tenant(Table, frozen=True, kw_only=True):
     number_format: NumberFormat = NumberFormat.E164
     matching: Literal["lenient", "strict"] = "lenient"
 
+    def naming_context(self) -> NamingContext:
+        """The tenant as the directory knows tenants."""
+        return NamingContext(
+            name=self.name,
+            title=self.title or self.name,
+            base=Dn.parse(self.base_dn),
+            region=self.region,
+            outside_line=self.outside_line,
+            area_code=dialling(self.region).area_code(self.area_code),
+            switchboard=self.switchboard and self.matching == "lenient",
+            number_format=self.number_format,
+            lenient=self.matching == "lenient",
+            strip=tuple(affix.lower() for affix in self.strip),
+            book_order=tuple(map(folded, self.book_order)),
+            # Who is a favourite is known of the members of that branch.
+            favourites=self.favourites or self.favourites_first,
+            favourites_first=self.favourites_first,
+            block_label=folded(self.block_label),
+            photos=self.photos,
+            groups={name: frozenset(map(folded, members)) for name, members in self.group},
+        )
+
 
 # What a gateway does: serves phones, syncs tenants, serves the page.
 ROLES: Final = ("serve", "sync", "web")
@@ -220,6 +245,11 @@ class Config(Table, frozen=True, kw_only=True):
     sync: Sync = Sync()
     serve: Serve = Serve()
     google: Google = Google()
+
+    @property
+    def attribute_aliases(self) -> dict[str, str]:
+        """The further names of attributes that tenants have, with the names of the attributes."""
+        return {alias: name for tenant in self.tenant for alias, name in tenant.attribute_aliases}
 
     @property
     def redirect_uri(self) -> str:

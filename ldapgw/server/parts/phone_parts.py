@@ -26,7 +26,6 @@ from ldapgw.replication.sync_controls import SYNC_REQUEST
 from ldapgw.server.counters import ProcessCounters
 from ldapgw.server.logging import log_replica_use
 from ldapgw.server.parts.base import Environment, Storage, Workers
-from ldapgw.server.tenants import attribute_aliases, naming_context
 from ldapgw.web.live import ChangeNotifier
 from ldapgw.web.one_time_passwords import OneTimeSecrets
 
@@ -109,8 +108,8 @@ def make_phone_parts(env: Environment, workers: Workers, storage: Storage) -> Ph
         secret_box=env.state.secret_box,
         gateway_id=storage.gateway_id,
         snapshot=lambda: catalog.snapshot,
-        contexts={tenant.name: naming_context(tenant) for tenant in config.tenant},
-        attribute_aliases=attribute_aliases(config),
+        contexts={tenant.name: tenant.naming_context() for tenant in config.tenant},
+        attribute_aliases=config.attribute_aliases,
         tap=ldap.tap,
         run_off_thread=workers.explain,
         version=__version__,

@@ -21,8 +21,7 @@ from ldapgw.google.photos import PhotoClient
 from ldapgw.ldap.server import Guesses
 from ldapgw.peers.bulletin import Bulletin, Topic
 from ldapgw.peers.change_feed import ChangeFeed
-from ldapgw.peers.heartbeat import Heartbeat
-from ldapgw.peers.leadership import Leader, Leadership, OnlyGateway
+from ldapgw.peers.leadership import Heartbeat, Leader, Leadership, OnlyGateway
 from ldapgw.phones.logged_search import SearchNews
 from ldapgw.phones.refused_logins import RefusalNews
 from ldapgw.server.config import Tenant
@@ -33,7 +32,6 @@ from ldapgw.server.oauth_clients import MISSING_CLIENT, LazyTenants
 from ldapgw.server.parts.base import Environment, Storage, Workers
 from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.processes import SizeBasedOffload
-from ldapgw.server.tenants import naming_context
 from ldapgw.store import gateways
 from ldapgw.store.database import Mode, revisions
 from ldapgw.store.gateways import GatewayInfo, Peers
@@ -42,12 +40,11 @@ from ldapgw.sync.account_books import AccountBooks
 from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import FOLDER, BookCache
 from ldapgw.sync.contact_renewal import ContactRenewal
-from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
+from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits, ProgressWriter
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.logins_keeper import LoginsKeeper, StaleLimit
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import PhotoFetcher
-from ldapgw.sync.progress import ProgressWriter
 from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.sync.tokens import TokenRevoker
@@ -361,7 +358,7 @@ def make_publisher(env: Environment, workers: Workers, store: MonitoredStore, ph
     folder = env.state_dir / FOLDER
     books = AccountBooks(
         store=store,
-        contexts={tenant.name: naming_context(tenant) for tenant in env.config.tenant},
+        contexts={tenant.name: tenant.naming_context() for tenant in env.config.tenant},
         run_off_thread=workers.books,
         delete_off_thread=workers.work,
         cache=BookCache(folder),

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from ldapgw.server.config import Config, kept, load
-from ldapgw.server.config.kept import KeptConfig, take_config
+from ldapgw.server.config import Config, load
+from ldapgw.server.config.load import hand_over, keep, take
 
 # Each type of a value that is no text, number or table.
 FILE = """
@@ -62,10 +63,8 @@ def config(tmp_path: Path) -> Config:
 
 def handed_over(config: Config) -> dict[str, str]:
     """The environment of the program that is executed."""
-    file = KeptConfig()
-    file.write(config)
     environment = {"HOME": "/"}
-    file.hand_over(environment)
+    hand_over(keep(config), environment)
     return environment
 
 
@@ -78,10 +77,10 @@ def test_it_is_what_was_kept(config: Config, monkeypatch: pytest.MonkeyPatch, *,
     [descriptor] = {int(value) for name, value in environment.items() if name != "HOME"}
     assert os.get_inheritable(descriptor)
     assert os.fstat(descriptor).st_nlink == 0
-    taken = take_config(environment)
+    taken = take(environment)
     assert (taken, repr(taken)) == (config, repr(config))
     assert environment == {"HOME": "/"}
-    assert take_config(environment) is None
+    assert take(environment) is None
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
 
@@ -89,6 +88,6 @@ def test_it_is_what_was_kept(config: Config, monkeypatch: pytest.MonkeyPatch, *,
 def test_another_version_reads_the_file(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its tables may be others."""
     environment = handed_over(config)
-    monkeypatch.setattr(kept, "__version__", "2.0")
-    assert take_config(environment) is None
+    monkeypatch.setattr(import_module("ldapgw.server.config.load"), "__version__", "2.0")
+    assert take(environment) is None
     assert environment == {"HOME": "/"}

@@ -13,7 +13,6 @@ from sqlalchemy import make_url
 from ldapgw.contact import Sharing
 from ldapgw.errors import UserError
 from ldapgw.server.config import Config, load
-from ldapgw.server.tenants import naming_context
 from tests.support.phonebook.listening import contexts_in
 
 SMALLEST = """
@@ -533,7 +532,7 @@ def test_groups_of_accounts(tmp_path: Path) -> None:
     config = read(tmp_path, f'{SMALLEST}sharing = "group:sales"\n{sales}{staff}')
     (tenant,) = config.tenant
     assert (tenant.sharing, dict(tenant.group)) == (Sharing("group:sales"), {"sales": ("A@x.example",), "staff": ()})
-    assert naming_context(tenant).groups == {"sales": frozenset({"a@x.example"}), "staff": frozenset()}
+    assert tenant.naming_context().groups == {"sales": frozenset({"a@x.example"}), "staff": frozenset()}
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from typing import Any
 from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
 from ldapgw.numbers.phone_number import parse
 from ldapgw.server.state_dir import OpenStateDir
-from ldapgw.store import accounts, contacts, sync_state, sync_tokens
+from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.engines import database_at
-from ldapgw.store.sync_tokens import SyncState
+from ldapgw.store.sync_state import SyncState
 from ldapgw.sync.fetch import SourceQuery
 from tests.support import slapd
 from tests.support.site.running import PATIENCE, Process, Site, free_ports, wait_until
@@ -80,7 +80,7 @@ class Office:
                 assert begun is not None
                 sync_state.write_source_states(connection, account_id, {Source.CONTACTS: SourceState.ON})
                 synced = SyncState("token", SourceQuery(Source.CONTACTS, "DE").fingerprint, _LATER)
-                sync_tokens.set_sync_state(connection, account_id, Source.CONTACTS, synced)
+                sync_state.set_sync_state(connection, account_id, Source.CONTACTS, synced)
                 sync_state.end(connection, begun, NOW, _LATER)
         finally:
             state.close()

@@ -37,13 +37,12 @@ from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.peers.leadership import Leader, OnlyGateway
-from ldapgw.store import accounts, contacts, phones, sync_tokens
+from ldapgw.store import accounts, contacts, phones, sync_state
 from ldapgw.store.accounts import Account, NewGrant
 from ldapgw.store.database import Database, Mode
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.sync_state import SyncProgress
-from ldapgw.store.sync_tokens import SyncState
+from ldapgw.store.sync_state import SyncProgress, SyncState
 from ldapgw.store.tables import contact
 from ldapgw.store.worker import Store, on_threads
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
@@ -292,7 +291,7 @@ class Stage:
         """The sync tokens and what they are bound to."""
         account = self.account(address)
         with self.database.begin() as connection:
-            return sync_tokens.read_sync_states(connection, account.id)
+            return sync_state.read_sync_states(connection, account.id)
 
     def records(self, address: str = ALICE, source: Source = Source.CONTACTS) -> dict[str, tuple[Any, ...]]:
         """All persons of a source of the account, as stored, by uid."""
