@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: MIT
 """Counters and histograms of what the gateway does, for ``/metrics``.
 
-Mutable: all of them.  Each process has its own `ProcessCounters`; the process that syncs and serves the page has the
-others too.  Every label value that is known beforehand is counted from zero, so that the first event is a rise.
+Mutable: all of them.  Every label value that is known beforehand is counted from zero, so that the first event is a
+rise.  Another thread renders copies of the counters, which go on counting meanwhile.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeVar
 
 from ldapgw.directory.filter import SearchKind
-from ldapgw.errors import ResultCode
+from ldapgw.errors import GoogleError, ResultCode
+from ldapgw.google.http import CallSource
+
+K = TypeVar("K")
 
 # Upper bounds of buckets, in seconds.
 Bounds = tuple[float, ...]  # mypyc keeps a tuple of a known length unboxed, and may then take it for unset
@@ -81,6 +85,15 @@ class Histogram:
             self.total += value
         self.counts[bisect_left(self.bounds, value)] += 1
 
+    def copied(self) -> Histogram:
+        copied = Histogram(self.bounds)
+        copied.counts, copied.total = self.counts.copy(), self.total
+        return copied
+
+
+def copied_histograms(histograms: Mapping[K, Histogram]) -> dict[K, Histogram]:
+    return {key: histogram.copied() for key, histogram in histograms.items()}
+
 
 class SearchCounters:
     """Counts searches; the LDAP server calls `observe` for each search, so it has to be fast."""
@@ -113,27 +126,11 @@ class SearchCounters:
         histogram.total += seconds
         self.entries += entries
 
-
-class ProcessCounters:
-    """What the process counts.
-
-    :ivar generation_lag: how long changes of accounts waited until phones found them.
-    :ivar reactor_lag: how late the reactor made calls that were due.
-    :ivar log_events: events of the log, by level.
-    """
-
-    def __init__(self) -> None:
-        self.searches = SearchCounters()
-        self.binds: Counter[ResultCode] = Counter(dict.fromkeys(_BIND_RESULTS, 0))
-        self.log_events: Counter[str] = Counter(dict.fromkeys(LOG_LEVELS, 0))
-        self.generation_lag = Histogram(LAG_BOUNDS)
-        self.reactor_lag = Histogram(REACTOR_BOUNDS)
-
-    def count_bind(self, code: ResultCode) -> None:
-        self.binds[code] += 1
-
-    def count_log_event(self, level: str) -> None:
-        self.log_events[level] += 1
+    def copied(self) -> SearchCounters:
+        copied = SearchCounters()
+        copied.searches, copied.entries = self.searches.copy(), self.entries
+        copied.durations = copied_histograms(self.durations)
+        return copied
 
 
 class GoogleCounters:
@@ -154,6 +151,11 @@ class GoogleCounters:
         """Count a call (see `ldapgw.google.http.CallObserver`)."""
         self.calls[source, _answer(status)] += 1
         self.durations[source].observe(seconds)
+
+    def copied(self) -> GoogleCounters:
+        copied = GoogleCounters(())
+        copied.calls, copied.durations = self.calls.copy(), copied_histograms(self.durations)
+        return copied
 
 
 def _answer(status: int | None) -> str:
@@ -183,6 +185,12 @@ class SyncCounters:
         if result == "ok":
             self.last_good = now
 
+    def copied(self) -> SyncCounters:
+        copied = SyncCounters(())
+        copied.syncs, copied.durations = self.syncs.copy(), copied_histograms(self.durations)
+        copied.last_good = self.last_good
+        return copied
+
 
 class PageCounters:
     """Counts requests for pages; see `ldapgw.web.dependencies.RequestObserver`.
@@ -202,6 +210,50 @@ class PageCounters:
             self.requests.update({(method, route, status_class): 0 for status_class in PAGE_STATUSES})
         self.requests[key] += 1
         self.durations.setdefault(role, Histogram(PAGE_BOUNDS)).observe(seconds)
+
+    def copied(self) -> PageCounters:
+        copied = PageCounters()
+        copied.requests, copied.durations = self.requests.copy(), copied_histograms(self.durations)
+        return copied
+
+
+def error_codes(kind: type[GoogleError] = GoogleError) -> list[str]:
+    """The codes of all errors that a sync can end with."""
+    codes = {code for one in kind.__subclasses__() for code in error_codes(one)}
+    return sorted(codes | {kind.code})
+
+
+class Counters:
+    """All that the gateway counts.
+
+    :ivar generation_lag: how long changes of accounts waited until phones found them.
+    :ivar reactor_lag: how late the reactor made calls that were due.
+    :ivar log_events: events of the log, by level.
+    """
+
+    def __init__(self) -> None:
+        self.searches = SearchCounters()
+        self.binds: Counter[ResultCode] = Counter(dict.fromkeys(_BIND_RESULTS, 0))
+        self.log_events: Counter[str] = Counter(dict.fromkeys(LOG_LEVELS, 0))
+        self.generation_lag = Histogram(LAG_BOUNDS)
+        self.reactor_lag = Histogram(REACTOR_BOUNDS)
+        self.google = GoogleCounters(tuple(CallSource))
+        self.syncs = SyncCounters(("ok", *error_codes()))
+        self.pages = PageCounters()
+
+    def count_bind(self, code: ResultCode) -> None:
+        self.binds[code] += 1
+
+    def count_log_event(self, level: str) -> None:
+        self.log_events[level] += 1
+
+    def copied(self) -> Counters:
+        copied = Counters()
+        copied.searches = self.searches.copied()
+        copied.binds, copied.log_events = self.binds.copy(), self.log_events.copy()
+        copied.generation_lag, copied.reactor_lag = self.generation_lag.copied(), self.reactor_lag.copied()
+        copied.google, copied.syncs, copied.pages = self.google.copied(), self.syncs.copied(), self.pages.copied()
+        return copied
 
 
 class ReloadStatus:

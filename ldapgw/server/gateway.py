@@ -7,7 +7,6 @@ import gc
 import resource
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from socket import socket
@@ -30,6 +29,7 @@ from ldapgw.server.config import Config
 from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.listener import Listener, ldap_urls, raise_descriptor_limit
 from ldapgw.server.parts import Parts
+from ldapgw.server.parts.base import Base
 from ldapgw.server.preflight import opening
 from ldapgw.server.state_dir import OpenStateDir
 from ldapgw.server.threads import WorkerThread
@@ -43,39 +43,21 @@ log = Logger()
 _STALE = "the directory is stale: phones are served from the cached books, with the logins of {age} ago"
 
 
-@dataclass(frozen=True, slots=True)
-class StartSummary:
-    """The last line of a start: where the gateway is found, and for how many.
-
-    :ivar accounts: connected accounts.
-    """
-
-    page: str
-    ldap: tuple[str, ...]
-    accounts: int
-    phones: int
-
-    def write(self) -> None:
-        """Log the line."""
-        log.info(
-            "Page {page} · LDAP {ldap} · {accounts}, {phones}",
-            event="gateway_started",
-            page=self.page,
-            ldap=" ".join(self.ldap),
-            accounts=f"{self.accounts} account{'' if self.accounts == 1 else 's'}",
-            phones=f"{self.phones} phone{'' if self.phones == 1 else 's'}",
-        )
-
-
-def _summary(config: Config, state: OpenStateDir) -> StartSummary:
+def _summary(config: Config, state: OpenStateDir) -> dict[str, str]:
+    """The last line of a start: where the gateway is found, and for how many connected accounts and phones."""
     if state.snapshot is not None:
         saved = state.snapshot.saved
-        logins = sum(login.replica is None for login in saved.logins)
-        return StartSummary(f"{config.web.public_url}/", ldap_urls(config), len(saved.accounts), logins)
-    with state.database.begin() as connection:
-        connected = accounts.count_connected(connection)
-        logins = sum(phones.count_by_tenant(connection).values())
-    return StartSummary(f"{config.web.public_url}/", ldap_urls(config), connected, logins)
+        connected, logins = len(saved.accounts), sum(login.replica is None for login in saved.logins)
+    else:
+        with state.database.begin() as connection:
+            connected = accounts.count_connected(connection)
+            logins = sum(phones.count_by_tenant(connection).values())
+    return {
+        "page": f"{config.web.public_url}/",
+        "ldap": " ".join(ldap_urls(config)),
+        "accounts": f"{connected} account{'' if connected == 1 else 's'}",
+        "phones": f"{logins} phone{'' if logins == 1 else 's'}",
+    }
 
 
 class Gateway(MultiService):
@@ -83,10 +65,10 @@ class Gateway(MultiService):
 
     Threads and the state directory close last: until then, a service may still write to the database.
 
-    :param summary: the last line of the start.
+    :param summary: the fields of the last line of the start.
     """
 
-    def __init__(self, state: OpenStateDir, threads: Iterable[WorkerThread], summary: StartSummary) -> None:
+    def __init__(self, state: OpenStateDir, threads: Iterable[WorkerThread], summary: Mapping[str, str]) -> None:
         super().__init__()
         self._state = state
         self._summary = summary
@@ -110,7 +92,7 @@ class Gateway(MultiService):
         for thread in self._threads:
             thread.startService()
         super().startService()
-        self._summary.write()
+        log.info("Page {page} · LDAP {ldap} · {accounts}, {phones}", event="gateway_started", **self._summary)
 
     def stopService(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._end())
@@ -144,35 +126,21 @@ def makeService(
     with opening(Subject(Moment.START, config)):
         state = _open_state_dir(config, wall_clock)
     try:
-        return _assemble(config, reactor, wall_clock, state, ports, reloads)
+        reloads = reloads or ReloadStatus(wall_clock.seconds())
+        return _assemble(Base(config, reactor, wall_clock, state, ports, reloads))
     except BaseException:
         state.close()
         raise
 
 
-def _assemble(
-    config: Config,
-    reactor: Any,
-    wall_clock: IReactorTime,
-    state: OpenStateDir,
-    ports: Mapping[str, socket],
-    reloads: ReloadStatus | None,
-) -> Gateway:
+def _assemble(base: Base) -> Gateway:
+    config, state = base.config, base.state
     max_web_connections = raise_descriptor_limit(config.ldap.max_connections, config.web.max_connections)
-    parts = Parts(
-        config,
-        reactor,
-        wall_clock,
-        state,
-        lambda: bool(gateway.running),
-        max_web_connections,
-        ports,
-        reloads,
-    )
-    gateway = Gateway(state, parts.threads, _summary(config, state))
+    parts = Parts(base, lambda: bool(gateway.running), max_web_connections)
+    gateway = Gateway(state, base.workers.threads, _summary(config, state))
     for service in parts.services:
         service.setServiceParent(gateway)
-    _load(config, state, parts, wall_clock)
+    _load(base, parts)
     return gateway
 
 
@@ -188,14 +156,15 @@ def _open_state_dir(config: Config, wall_clock: IReactorTime) -> OpenStateDir:
     )
 
 
-def _load(config: Config, state: OpenStateDir, parts: Parts, wall_clock: IReactorTime) -> None:
+def _load(base: Base, parts: Parts) -> None:
     """Load the tables and the stored contacts."""
+    config, state, store = base.config, base.state, base.store
     _forbid_core_dumps()
     configure_aliases(config.attribute_aliases)
     transliteration.load()
     phone_number.load()
     if state.database.is_read_only:
-        _run_synchronously(partial(_note_failure, parts.store))
+        _run_synchronously(partial(_note_failure, store))
     if state.is_unused and config.new_store:
         log.warn(
             "the database {file} is new: no account has connected; if phones were served from here before, stop the "
@@ -204,11 +173,11 @@ def _load(config: Config, state: OpenStateDir, parts: Parts, wall_clock: IReacto
             file=state.database.file or state.database.name,
         )
     if state.snapshot is not None and state.outage is not None:
-        age = age_in_words(wall_clock.seconds() - state.snapshot.taken_at)
-        parts.store.begin_outage(f"{state.outage}; {_STALE.format(age=age)}")
+        age = age_in_words(base.now() - state.snapshot.taken_at)
+        store.begin_outage(f"{state.outage}; {_STALE.format(age=age)}")
         _run_synchronously(partial(parts.publisher.load_saved, state.snapshot.saved))
     else:
-        _run_synchronously(parts.clients.refresh)
+        _run_synchronously(base.clients.refresh)
         _run_synchronously(parts.publisher.refresh)
     # The loaded books live long.  Freezing them spares each garbage collection, which stops all work, a look at them.
     gc.collect()

@@ -10,10 +10,11 @@ Mutable: `Metrics`, which keeps the figures last read from the store.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -29,11 +30,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ldapgw.directory.filter import SearchKind
-from ldapgw.errors import ApiDisabled, ClientRejected, GoogleError, ResultCode, StoreError
-from ldapgw.google.http import CallSource
-from ldapgw.server.counters import GoogleCounters, Histogram, PageCounters, ProcessCounters, ReloadStatus, SyncCounters
-from ldapgw.server.threads import WorkerThread
+from ldapgw.errors import ApiDisabled, ClientRejected, StoreError
+from ldapgw.server.counters import Counters, Histogram, error_codes
 from ldapgw.store import accounts, phones, tenants
 from ldapgw.store.account_status import STATES, state
 from ldapgw.store.database import database_of
@@ -46,87 +44,6 @@ WAIT_SECONDS: Final = 1.0
 _ALARMS: Final = (ClientRejected.code, ApiDisabled.code)
 
 log = Logger()
-
-_Key = TypeVar("_Key")
-
-
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """The content of a histogram; none has been read yet where there are no bounds.
-
-    :ivar bounds: the upper bounds of the buckets but the last, in seconds.
-    :ivar counts: how many values each bucket has.
-    :ivar total: the sum of all values, in seconds.
-    """
-
-    bounds: tuple[float, ...] = ()
-    counts: tuple[int, ...] = ()
-    total: float = 0.0
-
-    @classmethod
-    def of(cls, histogram: Histogram) -> Self:
-        return cls(histogram.bounds, tuple(histogram.counts), histogram.total)
-
-    @property
-    def count(self) -> int:
-        return sum(self.counts)
-
-    def __add__(self, other: Distribution) -> Distribution:
-        if self.bounds != other.bounds:
-            return self if self.bounds else other
-        counts = tuple(map(sum, zip(self.counts, other.counts, strict=True)))
-        return Distribution(self.bounds, counts, self.total + other.total)
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessFigures:
-    """What the process has done since its start.
-
-    :ivar searches: searches by result code.
-    :ivar search_durations: by `SearchKind`.
-    :ivar binds: by result code.
-    :ivar unserved: accounts with changes that phones do not find yet.
-    :ivar generation_lag: how long changes have waited until phones found them.
-    :ivar reactor_lag: how late the reactor made calls that were due.
-    :ivar log_events: events of the log, by level.
-    :ivar waits: for how long calls have waited for a thread, by the thread's name.
-    :ivar waiting: how many calls wait for a thread now.
-    """
-
-    searches: Mapping[ResultCode, int] = field(default_factory=dict)
-    search_durations: tuple[Distribution, ...] = (Distribution(),) * len(SearchKind)
-    entries: int = 0
-    binds: Mapping[ResultCode, int] = field(default_factory=dict)
-    connections: int = 0
-    unserved: int = 0
-    generation_lag: Distribution = Distribution()
-    reactor_lag: Distribution = Distribution()
-    log_events: Mapping[str, int] = field(default_factory=dict)
-    waits: Mapping[str, Distribution] = field(default_factory=dict)
-    waiting: Mapping[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def of_this_process(
-        cls, counters: ProcessCounters, connections: int, unserved: int, threads: Iterable[WorkerThread]
-    ) -> ProcessFigures:
-        threads = tuple(threads)
-        return cls(
-            dict(counters.searches.searches),
-            tuple(map(Distribution.of, counters.searches.durations.values())),
-            counters.searches.entries,
-            dict(counters.binds),
-            connections,
-            unserved,
-            Distribution.of(counters.generation_lag),
-            Distribution.of(counters.reactor_lag),
-            dict(counters.log_events),
-            {thread.label: Distribution.of(thread.waits) for thread in threads},
-            {thread.label: thread.waiting for thread in threads},
-        )
-
-
-def _sum(distributions: Iterable[Distribution]) -> Distribution:
-    return sum(distributions, start=Distribution())
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,70 +73,54 @@ class StoredMetrics:
 
 
 @dataclass(frozen=True, slots=True)
-class SyncAndPageCounters:
-    """The counters of syncs, of calls to Google and of requests for pages."""
+class Gauges:
+    """The figures of the gateway that are neither counted nor stored.
 
-    google: GoogleCounters = field(default_factory=lambda: GoogleCounters(tuple(CallSource)))
-    syncs: SyncCounters = field(default_factory=lambda: SyncCounters(("ok", *error_codes())))
-    pages: PageCounters = field(default_factory=PageCounters)
+    :ivar ready: whether the directory is loaded and LDAP listens.
+    :ivar database_fails: whether the last use of the database failed.
+    :ivar connections: open LDAP connections.
+    :ivar contacts: the number of served contacts by tenant.
+    :ivar unserved: accounts with changes that phones do not find yet.
+    :ivar waits: for how long calls have waited for a thread, by the thread's name.
+    :ivar waiting: how many calls wait for a thread now.
+    :ivar certificate_ends: the expiry of the LDAP ports' certificate in seconds since the epoch; None: no certificate.
+    :ivar reload_is_good: whether the last reload of the configuration was good.
+    :ivar reload_succeeded_at: when the configuration that is served was read, in seconds since the epoch.
+    :ivar stale: whether phones are served from an earlier run's snapshot of logins.
+    :ivar is_leader: whether this gateway syncs.
+    :ivar uses_key_file: whether the keys in use are those that the key file has now.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class SyncAndPageFigures:
-    """The figures of `SyncAndPageCounters`, which describes the keys."""
-
-    google_calls: Mapping[tuple[str, str], int]
-    google_durations: Mapping[str, Distribution]
-    syncs: Mapping[str, int]
-    sync_durations: Mapping[str, Distribution]
-    last_good_sync: float | None
-    page_requests: Mapping[tuple[str, str, str], int]
-    page_durations: Mapping[str, Distribution]
-
-    @classmethod
-    def of(cls, counters: SyncAndPageCounters) -> Self:
-        google, syncs, pages = counters.google, counters.syncs, counters.pages
-        return cls(
-            dict(google.calls),
-            _distributions(google.durations),
-            dict(syncs.syncs),
-            _distributions(syncs.durations),
-            syncs.last_good,
-            dict(pages.requests),
-            _distributions(pages.durations),
-        )
-
-
-def _distributions(histograms: Mapping[str, Histogram]) -> Mapping[str, Distribution]:
-    return {key: Distribution.of(histogram) for key, histogram in histograms.items()}
+    ready: bool
+    database_fails: bool
+    connections: int
+    contacts: Mapping[str, int]
+    unserved: int
+    waits: Mapping[str, Histogram]
+    waiting: Mapping[str, int]
+    certificate_ends: float | None
+    reload_is_good: bool
+    reload_succeeded_at: float
+    stale: bool
+    is_leader: bool
+    uses_key_file: bool
 
 
 @dataclass(frozen=True, slots=True)
 class MetricsSnapshot:
-    """The figures of one response."""
+    """The figures of one response.
+
+    :ivar age: seconds since `stored` was read from the database.
+    """
 
     version: str
     tenants: Collection[str]
-    ready: bool
-    database_ok: bool
     sync_interval: float
+    gauges: Gauges
+    counters: Counters
     stored: StoredMetrics
-    process: ProcessFigures
-    contacts: Mapping[str, int]
-    certificate_ends: float | None
-    counted: SyncAndPageFigures
-    reload_is_good: bool
-    reload_succeeded_at: float
-    stale: bool = False
-    is_leader: bool = True
-    uses_key_file: bool = True
-    age: float = 0.0
-
-
-def error_codes(kind: type[GoogleError] = GoogleError) -> list[str]:
-    """The codes of all errors that a sync can end with."""
-    codes = {code for one in kind.__subclasses__() for code in error_codes(one)}
-    return sorted(codes | {kind.code})
+    database_ok: bool
+    age: float
 
 
 def read_stored_metrics(connection: Connection, now: Callable[[], float], backup_note: Path) -> StoredMetrics:
@@ -261,16 +162,7 @@ class Metrics:
     :param now: returns seconds since the epoch.
     :param tenant_names: of the configured tenants.
     :param sync_interval: seconds between syncs of an account.
-    :param counters: of syncs and pages.
-    :param figures: returns the figures of the gateway's process.
-    :param ready: whether the directory is loaded and LDAP listens.
-    :param contacts: the number of served contacts by tenant.
-    :param database_fails: whether the last use of the database failed.
-    :param stale: whether phones are served from an earlier run's snapshot of logins.
-    :param is_leader: whether this gateway syncs.
-    :param uses_key_file: whether the keys in use are those that the key file has now.
-    :param certificate_ends: the expiry of the LDAP ports' certificate in seconds since the epoch; None: no certificate.
-    :param reloads: how the last reload has gone.
+    :param gauges: returns the present figures of the gateway.
     :param backup_note: the file whose time is that of the last backup (`ldapgw.store.files.note_backup`).
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     """
@@ -284,18 +176,10 @@ class Metrics:
         version: str,
         tenant_names: Collection[str],
         sync_interval: float,
-        counters: SyncAndPageCounters,
-        figures: Callable[[], ProcessFigures],
-        ready: Callable[[], bool],
-        contacts: Callable[[], Mapping[str, int]],
-        database_fails: Callable[[], bool],
-        certificate_ends: Callable[[], float | None],
-        reloads: ReloadStatus,
+        counters: Counters,
+        gauges: Callable[[], Gauges],
         backup_note: Path,
         run_off_thread: Callable[..., Awaitable[bytes]],
-        stale: Callable[[], bool] = lambda: False,
-        is_leader: Callable[[], bool] = lambda: True,
-        uses_key_file: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -304,22 +188,14 @@ class Metrics:
         self._tenant_names = tenant_names
         self._sync_interval = sync_interval
         self._counters = counters
-        self._figures = figures
-        self._ready = ready
-        self._contacts = contacts
-        self._database_fails = database_fails
+        self._gauges = gauges
+        self._backup_note = backup_note
+        self._run_off_thread = run_off_thread
         self._stored = StoredMetrics()
         self._read_at = clock.seconds()
         self._is_readable = True
         self._has_fault = False  # of ours
         self._reading: Deferred[None] | None = None
-        self._certificate_ends = certificate_ends
-        self._reloads = reloads
-        self._backup_note = backup_note
-        self._stale = stale
-        self._is_leader = is_leader
-        self._uses_key_file = uses_key_file
-        self._run_off_thread = run_off_thread
 
     async def render(self) -> tuple[bytes, str]:
         """Render the metrics; while the database cannot be read, with the figures last read from it.
@@ -328,22 +204,15 @@ class Metrics:
         """
         if self._reading is None:
             await self._begin_reading()
+        gauges = self._gauges()
         snapshot = MetricsSnapshot(
             self._version,
             self._tenant_names,
-            self._ready(),
-            self._is_readable and not self._database_fails(),
             self._sync_interval,
+            gauges,
+            self._counters.copied(),
             self._stored,
-            self._figures(),
-            self._contacts(),
-            self._certificate_ends(),
-            SyncAndPageFigures.of(self._counters),
-            self._reloads.is_good,
-            self._reloads.succeeded_at,
-            self._stale(),
-            self._is_leader(),
-            self._uses_key_file(),
+            self._is_readable and not gauges.database_fails,
             self._clock.seconds() - self._read_at,
         )
         return await self._run_off_thread(_render, snapshot), CONTENT_TYPE_LATEST
@@ -395,33 +264,33 @@ class _Collector:
         self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
-        snapshot = self._snapshot
+        snapshot, gauges = self._snapshot, self._snapshot.gauges
         yield InfoMetricFamily("ldapgw", "The gateway.", {"version": snapshot.version})
-        yield GaugeMetricFamily("ldapgw_ready", "Whether the directory is loaded and LDAP listens.", snapshot.ready)
+        yield GaugeMetricFamily("ldapgw_ready", "Whether the directory is loaded and LDAP listens.", gauges.ready)
         yield GaugeMetricFamily("ldapgw_database_ok", "Whether the database can be used.", snapshot.database_ok)
         help_text = "The age of the figures of accounts and phones, which were read from the database."
         yield GaugeMetricFamily("ldapgw_stored_figures_age_seconds", help_text, snapshot.age)
         help_text = "Whether phones are served from the snapshot of an earlier run."
-        yield GaugeMetricFamily("ldapgw_stale", help_text, snapshot.stale)
+        yield GaugeMetricFamily("ldapgw_stale", help_text, gauges.stale)
         help_text = "Whether this gateway syncs; of several gateways on a database one does."
-        yield GaugeMetricFamily("ldapgw_leader", help_text, snapshot.is_leader)
+        yield GaugeMetricFamily("ldapgw_leader", help_text, gauges.is_leader)
         help_text = "Whether the keys in use are those of the key file."
-        yield GaugeMetricFamily("ldapgw_key_file_ok", help_text, snapshot.uses_key_file)
+        yield GaugeMetricFamily("ldapgw_key_file_ok", help_text, gauges.uses_key_file)
         help_text = "Whether the last reload of the configuration was good."
-        yield GaugeMetricFamily("ldapgw_config_last_reload_successful", help_text, snapshot.reload_is_good)
+        yield GaugeMetricFamily("ldapgw_config_last_reload_successful", help_text, gauges.reload_is_good)
         help_text = "When the configuration that is served was read."
         yield GaugeMetricFamily(
-            "ldapgw_config_last_reload_success_timestamp_seconds", help_text, snapshot.reload_succeeded_at
+            "ldapgw_config_last_reload_success_timestamp_seconds", help_text, gauges.reload_succeeded_at
         )
-        yield from _phones(snapshot.process)
-        yield from _process(snapshot.process)
+        yield from _phones(snapshot.counters, gauges)
+        yield from _process(snapshot.counters, gauges)
         yield from _accounts(snapshot)
-        yield from _counted(snapshot.counted)
+        yield from _counted(snapshot.counters)
         yield GaugeMetricFamily("ldapgw_sync_interval_seconds", "Between syncs of an account.", snapshot.sync_interval)
         yield from _if_known(
             "ldapgw_certificate_expiry_timestamp_seconds",
             "When the certificate of the LDAP port ends.",
-            snapshot.certificate_ends,
+            gauges.certificate_ends,
         )
         help_text = "When ldapgw backup last made a backup."
         yield from _if_known("ldapgw_last_backup_timestamp_seconds", help_text, snapshot.stored.last_backup)
@@ -429,36 +298,35 @@ class _Collector:
         yield from _if_known("ldapgw_clock_difference_seconds", help_text, snapshot.stored.clock_difference)
 
 
-def _phones(figures: ProcessFigures) -> Iterator[Metric]:
+def _phones(counters: Counters, gauges: Gauges) -> Iterator[Metric]:
     """Yield the metrics of what phones have done."""
-    yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", figures.connections)
-    results = {code.name.lower(): count for code, count in figures.searches.items()}
+    searches = counters.searches
+    yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", gauges.connections)
+    results = {code.name.lower(): count for code, count in searches.searches.items()}
     yield _counter("ldapgw_ldap_searches", "Searches that are done.", ("result",), results)
-    all_searches = _sum(figures.search_durations)
-    yield SummaryMetricFamily(
-        "ldapgw_ldap_search_seconds", "How long searches took.", all_searches.count, all_searches.total
-    )
-    durations = dict(zip((kind.name.lower() for kind in SearchKind), figures.search_durations, strict=True))
+    durations = searches.durations.values()
+    count, seconds = sum(sum(one.counts) for one in durations), sum(one.total for one in durations)
+    yield SummaryMetricFamily("ldapgw_ldap_search_seconds", "How long searches took.", count, seconds)
+    by_kind = {kind.name.lower(): histogram for kind, histogram in searches.durations.items()}
     help_text = "How long searches took, by what they asked for."
-    yield _histogram("ldapgw_search_duration_seconds", help_text, "kind", durations)
-    yield CounterMetricFamily("ldapgw_ldap_entries", "Entries that searches returned.", figures.entries)
-    results = {code.name.lower(): count for code, count in figures.binds.items()}
+    yield _histogram("ldapgw_search_duration_seconds", help_text, "kind", by_kind)
+    yield CounterMetricFamily("ldapgw_ldap_entries", "Entries that searches returned.", searches.entries)
+    results = {code.name.lower(): count for code, count in counters.binds.items()}
     yield _counter("ldapgw_ldap_binds", "Binds, good and refused.", ("result",), results)
 
 
-def _process(figures: ProcessFigures) -> Iterator[Metric]:
+def _process(counters: Counters, gauges: Gauges) -> Iterator[Metric]:
     """Yield the metrics of what makes phones wait."""
     help_text = "How long changes of accounts waited until phones found them."
-    yield _histogram("ldapgw_generation_lag_seconds", help_text, "", {"": figures.generation_lag})
+    yield _histogram("ldapgw_generation_lag_seconds", help_text, "", {"": counters.generation_lag})
     help_text = "Accounts with changes that phones do not find yet."
-    yield GaugeMetricFamily("ldapgw_unserved_accounts", help_text, figures.unserved)
+    yield GaugeMetricFamily("ldapgw_unserved_accounts", help_text, gauges.unserved)
     help_text = "How late the reactor made calls that were due."
-    yield _histogram("ldapgw_reactor_lag_seconds", help_text, "", {"": figures.reactor_lag})
+    yield _histogram("ldapgw_reactor_lag_seconds", help_text, "", {"": counters.reactor_lag})
     help_text = "How long calls waited for a thread."
-    yield _histogram("ldapgw_thread_wait_seconds", help_text, "thread", figures.waits)
-    waiting = {name: figures.waiting.get(name, 0) for name in figures.waits}
-    yield _gauge("ldapgw_thread_queue_calls", "Calls that wait for a thread.", ("thread",), waiting)
-    yield _counter("ldapgw_log_events", "Messages that were logged, by level.", ("level",), figures.log_events)
+    yield _histogram("ldapgw_thread_wait_seconds", help_text, "thread", gauges.waits)
+    yield _gauge("ldapgw_thread_queue_calls", "Calls that wait for a thread.", ("thread",), gauges.waiting)
+    yield _counter("ldapgw_log_events", "Messages that were logged, by level.", ("level",), counters.log_events)
 
 
 def _accounts(snapshot: MetricsSnapshot) -> Iterator[Metric]:
@@ -470,7 +338,7 @@ def _accounts(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     help_text = "Connected accounts whose last sync failed, by the error."
     yield _gauge("ldapgw_account_errors", help_text, ("tenant", "code"), errors)
     none = dict.fromkeys(names, 0)
-    yield _gauge("ldapgw_contacts", "Contacts that are served.", ("tenant",), none | dict(snapshot.contacts))
+    yield _gauge("ldapgw_contacts", "Contacts that are served.", ("tenant",), none | dict(snapshot.gauges.contacts))
     yield _gauge("ldapgw_phones", "Logins of phones.", ("tenant",), none | dict(stored.phones))
     help_text = "When the account was synced well whose last good sync is the longest ago, of those that can sync."
     yield _gauge("ldapgw_oldest_sync_timestamp_seconds", help_text, ("tenant",), stored.oldest_sync)
@@ -480,20 +348,21 @@ def _accounts(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     yield _gauge("ldapgw_alarm", "1: what is wrong with a tenant's client.", ("tenant", "code"), alarms)
 
 
-def _counted(counted: SyncAndPageFigures) -> Iterator[Metric]:
+def _counted(counters: Counters) -> Iterator[Metric]:
     """Calls to Google, syncs and pages."""
-    yield _counter("ldapgw_google_calls", "Calls to Google.", ("source", "answer"), counted.google_calls)
+    google, syncs, pages = counters.google, counters.syncs, counters.pages
+    yield _counter("ldapgw_google_calls", "Calls to Google.", ("source", "answer"), google.calls)
     help_text = "How long calls to Google took."
-    yield _histogram("ldapgw_google_call_duration_seconds", help_text, "source", counted.google_durations)
-    yield _counter("ldapgw_syncs", "Syncs of accounts.", ("result",), counted.syncs)
+    yield _histogram("ldapgw_google_call_duration_seconds", help_text, "source", google.durations)
+    yield _counter("ldapgw_syncs", "Syncs of accounts.", ("result",), syncs.syncs)
     help_text = "When this gateway last synced an account well."
-    yield from _if_known("ldapgw_last_sync_timestamp_seconds", help_text, counted.last_good_sync)
+    yield from _if_known("ldapgw_last_sync_timestamp_seconds", help_text, syncs.last_good)
     help_text = "How long syncs took until phones found the changes."
-    yield _histogram("ldapgw_sync_duration_seconds", help_text, "outcome", counted.sync_durations)
+    yield _histogram("ldapgw_sync_duration_seconds", help_text, "outcome", syncs.durations)
     labels = ("method", "route", "status")
-    yield _counter("ldapgw_page_requests", "Requests over HTTP.", labels, counted.page_requests)
+    yield _counter("ldapgw_page_requests", "Requests over HTTP.", labels, pages.requests)
     help_text = "How long answers over HTTP took, by the role that they require."
-    yield _histogram("ldapgw_page_request_duration_seconds", help_text, "role", counted.page_durations)
+    yield _histogram("ldapgw_page_request_duration_seconds", help_text, "role", pages.durations)
 
 
 # Values by that of the only label, or by those of all labels.
@@ -520,14 +389,11 @@ def _if_known(name: str, help_text: str, value: float | None) -> Iterator[Metric
         yield GaugeMetricFamily(name, help_text, value)
 
 
-def _histogram(name: str, help_text: str, label: str, values: Mapping[str, Distribution]) -> Metric:
+def _histogram(name: str, help_text: str, label: str, values: Mapping[str, Histogram]) -> Metric:
     """:param label: empty: there is one histogram, whose key is empty."""
     family = HistogramMetricFamily(name, help_text, labels=(label,) if label else ())
-    for key, distribution in values.items():
-        buckets: list[tuple[str, float]] = []
-        count = 0
-        for bound, more in zip((*map(str, distribution.bounds), "+Inf"), distribution.counts, strict=True):
-            count += more
-            buckets.append((bound, count))
-        family.add_metric((key,) if label else (), buckets, distribution.total)
+    for key, histogram in values.items():
+        bounds = (*map(str, histogram.bounds), "+Inf")
+        buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+        family.add_metric((key,) if label else (), buckets, histogram.total)
     return family

@@ -9,10 +9,10 @@ from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ResultCode
 from ldapgw.server.counters import (
     GOOGLE_ANSWERS,
+    Counters,
     GoogleCounters,
     Histogram,
     PageCounters,
-    ProcessCounters,
     SearchCounters,
     SyncCounters,
 )
@@ -61,7 +61,7 @@ def test_searches_are_counted_by_result_and_kind() -> None:
 
 def test_binds_are_counted_by_result() -> None:
     """Good and refused ones."""
-    counters = ProcessCounters()
+    counters = Counters()
     assert counters.binds[ResultCode.INVALID_CREDENTIALS] == 0
     counters.count_bind(ResultCode.SUCCESS)
     counters.count_bind(ResultCode.INVALID_CREDENTIALS)
@@ -117,3 +117,44 @@ def test_requests_are_counted_by_route() -> None:
         ("GET", "/{tenant}/", "5xx"): 0,
     }
     assert {role: one.total for role, one in counters.durations.items()} == {"tenant": 0.75}
+
+
+def test_a_copy_does_not_count_on() -> None:
+    """Another thread renders it, in which neither a search nor a page may change a figure."""
+    counters = Counters()
+
+    def count() -> None:
+        counters.searches.observe("", "", b"", 5, ResultCode.SUCCESS, 0.25, SearchKind.NAME)
+        counters.count_bind(ResultCode.SUCCESS)
+        counters.count_log_event("info")
+        counters.generation_lag.observe(0.5)
+        counters.reactor_lag.observe(0.5)
+        counters.google.observe("contacts", 200, 0.5)
+        counters.syncs.observe("ok", 2.0, 100.0)
+        counters.pages.observe("GET", "/", "public", 200, 0.5)
+
+    count()
+    copied = counters.copied()
+    before = figures(copied)
+    assert before == figures(counters)
+    count()
+    assert figures(copied) == before
+    assert figures(counters) != before
+
+
+def figures(counters: Counters) -> list[object]:
+    """What has been counted, without what is zero."""
+    groups = counters.searches, counters.google, counters.syncs, counters.pages
+    histograms = [one for group in groups for one in group.durations.values()]
+    counts = counters.binds, counters.log_events, counters.google.calls, counters.syncs.syncs, counters.pages.requests
+    return [
+        {key: count for key, count in counters.searches.searches.items() if count},
+        counters.searches.entries,
+        counters.syncs.last_good,
+        *({key: count for key, count in one.items() if count} for one in counts),
+        *(
+            (sum(one.counts), one.total)
+            for one in (*histograms, counters.generation_lag, counters.reactor_lag)
+            if one.total
+        ),
+    ]

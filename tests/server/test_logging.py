@@ -14,7 +14,7 @@ from twisted.logger import Logger, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 
 from ldapgw.server.config import LogLevels
-from ldapgw.server.counters import ProcessCounters
+from ldapgw.server.counters import Counters
 from ldapgw.server.logging import LogMeter, as_json, as_text, log_observer
 from tests.support import log_events
 
@@ -48,7 +48,7 @@ def test_an_event_is_one_flat_line_of_json() -> None:
 
 def test_events_are_counted_by_level() -> None:
     """All that are logged while the service runs, those of libraries and those that the log leaves out too."""
-    counters = ProcessCounters()
+    counters = Counters()
     meter = LogMeter(counters.count_log_event)
     ours, library = Logger(namespace="ldapgw.sync.scheduler"), Logger(namespace="twisted.internet")
     ours.error("before the start", event="sync_failed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,9 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.filter import SearchKind
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.errors import ResultCode
-from ldapgw.server.counters import LOG_LEVELS, ProcessCounters, ReloadStatus
-from ldapgw.server.metrics import Metrics, ProcessFigures, SyncAndPageCounters, error_codes, read_stored_metrics
+from ldapgw.server.counters import LOG_LEVELS, WAIT_BOUNDS, Counters, Histogram, ReloadStatus, error_codes
+from ldapgw.server.metrics import Gauges, Metrics, read_stored_metrics
 from ldapgw.server.parts.base import Workers
-from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones, sync_state, tenants
 from ldapgw.store.account_status import STATES
 from ldapgw.store.accounts import NewGrant
@@ -70,23 +69,21 @@ def rises(metrics: Metrics) -> Samples:
     return {key: value for key, value in told(metrics).items() if value and not key[0].endswith("_bucket")}
 
 
-def figures_of(counters: ProcessCounters, connections: int = 0, unserved: int = 0) -> ProcessFigures:
-    return ProcessFigures.of_this_process(counters, connections, unserved, [WorkerThread(NO_REACTOR, "store", 1)])
-
-
 def metrics_of(
     stage: Stage,
-    figures: ProcessFigures | None = None,
+    counters: Counters | None = None,
     *,
-    counters: SyncAndPageCounters | None = None,
     ready: bool = True,
     ends: float | None = None,
     fails: bool = False,
-    contacts: int = 812,
+    connections: int = 0,
+    unserved: int = 0,
+    threads: Sequence[str] = ("store",),
     reloads: ReloadStatus | None = None,
     backup_note: Path = Path("/nowhere/last-backup"),
     store: Any = None,
 ) -> Metrics:
+    reloads = reloads or ReloadStatus(READ_AT)
     return Metrics(
         store=store or stage.store,
         clock=stage.clock,
@@ -94,13 +91,22 @@ def metrics_of(
         version="1.2",
         tenant_names=["acme", "other"],
         sync_interval=600.0,
-        counters=counters or SyncAndPageCounters(),
-        figures=lambda: figures or figures_of(ProcessCounters()),
-        ready=lambda: ready,
-        contacts=lambda: {"acme": contacts},
-        database_fails=lambda: fails,
-        certificate_ends=lambda: ends,
-        reloads=reloads or ReloadStatus(READ_AT),
+        counters=counters or Counters(),
+        gauges=lambda: Gauges(
+            ready=ready,
+            database_fails=fails,
+            connections=connections,
+            contacts={"acme": 812},
+            unserved=unserved,
+            waits={name: Histogram(WAIT_BOUNDS) for name in threads},
+            waiting=dict.fromkeys(threads, 0),
+            certificate_ends=ends,
+            reload_is_good=reloads.is_good,
+            reload_succeeded_at=reloads.succeeded_at,
+            stale=False,
+            is_leader=True,
+            uses_key_file=True,
+        ),
         backup_note=backup_note,
         run_off_thread=maybeDeferred,
     )
@@ -171,16 +177,15 @@ def test_before_anything_has_happened(stage: Stage) -> None:
 
 def test_what_is_told(stage: Stage) -> None:
     """Searches as they ended, accounts as they are, and what somebody should be woken up for."""
-    tally = ProcessCounters()
-    tally.searches.observe("", "", b"", 5, ResultCode.SUCCESS, 0.25, SearchKind.NAME)
-    tally.searches.observe("", "", b"", 0, ResultCode.SUCCESS, 0.5, SearchKind.NUMBER)
-    tally.searches.observe("", "", b"", 50, ResultCode.SIZE_LIMIT_EXCEEDED, 0.25, SearchKind.NAME)
-    tally.count_bind(ResultCode.SUCCESS)
-    tally.count_bind(ResultCode.INVALID_CREDENTIALS)
-    tally.generation_lag.observe(0.5)
-    tally.reactor_lag.observe(0.125)
-    tally.count_log_event("critical")
-    counters = SyncAndPageCounters()
+    counters = Counters()
+    counters.searches.observe("", "", b"", 5, ResultCode.SUCCESS, 0.25, SearchKind.NAME)
+    counters.searches.observe("", "", b"", 0, ResultCode.SUCCESS, 0.5, SearchKind.NUMBER)
+    counters.searches.observe("", "", b"", 50, ResultCode.SIZE_LIMIT_EXCEEDED, 0.25, SearchKind.NAME)
+    counters.count_bind(ResultCode.SUCCESS)
+    counters.count_bind(ResultCode.INVALID_CREDENTIALS)
+    counters.generation_lag.observe(0.5)
+    counters.reactor_lag.observe(0.125)
+    counters.count_log_event("critical")
     counters.google.observe("contacts", 429, 0.5)
     counters.syncs.observe("quota", 2.0, NOW)
     counters.pages.observe("GET", "/{tenant}/", "tenant", 303, 0.125)
@@ -189,8 +194,7 @@ def test_what_is_told(stage: Stage) -> None:
     connect(stage, "carol@acme.example", None)
     stage.do(phones.add, PhoneLogin("desk1", "acme", None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW))
     stage.do(tenants.raise_alarm, "acme", "api_disabled", NOW)
-    figures = figures_of(tally, connections=3, unserved=2)
-    found = rises(metrics_of(stage, figures, counters=counters, ends=NOW + 5))
+    found = rises(metrics_of(stage, counters, connections=3, unserved=2, ends=NOW + 5))
     assert found == {
         **NO_RELOAD,
         ("ldapgw_info", (("version", "1.2"),)): 1,
@@ -239,10 +243,10 @@ def test_what_is_told(stage: Stage) -> None:
 
 def test_buckets_are_cumulative(stage: Stage) -> None:
     """As Prometheus reads them: each has what the buckets below it have."""
-    tally = ProcessCounters()
+    counters = Counters()
     for seconds in (0.0009, 0.002, 0.002, 60.0):
-        tally.reactor_lag.observe(seconds)
-    found = told(metrics_of(stage, figures_of(tally)))
+        counters.reactor_lag.observe(seconds)
+    found = told(metrics_of(stage, counters))
     buckets = {
         labels[0][1]: value for (name, labels), value in found.items() if name == "ldapgw_reactor_lag_seconds_bucket"
     }
@@ -266,7 +270,7 @@ def test_a_database_in_trouble(stage: Stage) -> None:
 def test_times_that_may_be_unknown(stage: Stage, tmp_path: Path) -> None:
     """The last good sync of this gateway, and the last backup: missing until there is one."""
     names = "ldapgw_last_sync_timestamp_seconds", "ldapgw_last_backup_timestamp_seconds"
-    counters, note = SyncAndPageCounters(), tmp_path / "last-backup"
+    counters, note = Counters(), tmp_path / "last-backup"
 
     def times() -> dict[str, float]:
         found = told(metrics_of(stage, counters=counters, backup_note=note))
@@ -394,19 +398,19 @@ def _body(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> byte
     counters.syncs.observe("ok", 1.0, NOW)
     note_backup(note, NOW)
     names = [thread.label for thread in Workers(NO_REACTOR, syncs_beside=True).threads]
-    threads = [WorkerThread(NO_REACTOR, name, 1) for name in names]
-    figures = ProcessFigures.of_this_process(ProcessCounters(), 0, 0, threads)
-    metrics = metrics_of(stage, figures, counters=counters, ends=NOW, backup_note=note)
+    metrics = metrics_of(stage, counters, threads=names, ends=NOW, backup_note=note)
     body, _ = result_of(metrics.render())
     return body
 
 
-def counters_of_pages(stage: Stage) -> SyncAndPageCounters:
+def counters_of_pages(stage: Stage) -> Counters:
     """Those of a gateway of which each route was asked for, and one that there is not."""
     for route in routes(Layout.of(stage.gate)):
         stage.requests.observe(route.method, route.template, route.required_role.name.lower(), 200, 0.0)
     stage.requests.observe("unknown", "unknown", "unknown", 404, 0.0)
-    return SyncAndPageCounters(pages=stage.requests)
+    counters = Counters()
+    counters.pages = stage.requests
+    return counters
 
 
 def family(sample: str) -> str:

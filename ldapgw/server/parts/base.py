@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What all parts of a gateway are built from: its settings, its threads and processes, and its database."""
+"""What all parts of a gateway are built from: its settings, its threads and processes, its counters, its database."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 from ldapgw.server.config import Config
-from ldapgw.server.counters import ReloadStatus
+from ldapgw.server.counters import Counters, ReloadStatus
 from ldapgw.server.oauth_clients import TenantClients, configured_clients
 from ldapgw.server.processes import OneShotProcess, WorkerProcess
 from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir
@@ -25,38 +24,6 @@ from ldapgw.store.copies import CopyCleaner
 from ldapgw.store.database import Mode
 from ldapgw.store.provisioning import ProvisioningCleaner
 from ldapgw.store.worker import CallWatch, MonitoredStore, Store, on_threads
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """What the gateway was started with.
-
-    :ivar tls: None: the gateway has no certificate.
-    :ivar ports: sockets of this process that listen already, by endpoint.
-    :ivar reloads: how the last reload has gone.
-    """
-
-    config: Config
-    reactor: Any
-    wall_clock: IReactorTime
-    state: OpenStateDir
-    tls: TlsContextFactory | None
-    ports: Mapping[str, socket]
-    reloads: ReloadStatus
-
-    @property
-    def now(self) -> Callable[[], float]:
-        return self.wall_clock.seconds
-
-    @property
-    def state_dir(self) -> Path:
-        return Path(self.config.state_dir)
-
-    def certificate_expiry(self) -> float | None:
-        return self.tls.loaded.validity.not_after.timestamp() if self.tls else None
-
-    def certificate_expiry_if_near(self) -> float | None:
-        return self.tls.loaded.validity.expiry_if_near(self.now()) if self.tls else None
 
 
 class Workers:
@@ -91,47 +58,67 @@ class Workers:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """The database, the OAuth clients in it, and what removes old data."""
+class Base:
+    """What the gateway was started with, and what its parts share.
 
-    store: MonitoredStore
-    watch: CallWatch
-    sync_store: Store
-    gateway_id: str
-    clients: TenantClients
-    copy_cleaner: CopyCleaner
-    record_pruner: RecordPruner
-    provisioning_cleaner: ProvisioningCleaner
+    :param wall_clock: the time of day; `reactor` may run on the monotonic clock instead.
+    :param ports: sockets of this process that listen already, by endpoint.
+    :param reloads: how the last reload has gone.
+    :ivar tls: None: the gateway has no certificate.
+    :ivar store: the database, whose failures are noted.
+    :ivar sync_store: the same for syncs, which wait for no page.
+    :ivar clients: the tenants' OAuth clients.
+    :raises UserError: when the certificate cannot be used.
+    """
 
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        wall_clock: IReactorTime,
+        state: OpenStateDir,
+        ports: Mapping[str, socket],
+        reloads: ReloadStatus,
+    ) -> None:
+        database = state.database
+        self.config = config
+        self.reactor = reactor
+        self.wall_clock = wall_clock
+        self.now = wall_clock.seconds
+        self.state = state
+        self.state_dir = Path(config.state_dir)
+        self.ports = ports
+        self.reloads = reloads
+        self.counters = Counters()
+        self.tls = TlsContextFactory(config.tls) if config.tls else None
+        self.gateway_id = os.urandom(8).hex()
+        self.workers = workers = Workers(reactor, syncs_beside=database.runs_beside)
+        self.watch = CallWatch(database, reactor.seconds)
+        threads = map(self.watch.on, (workers.store, workers.read, workers.sync))
+        self.store = MonitoredStore(on_threads(database, *threads), reactor.seconds, self.now, self.watch)
+        self.sync_store = Store(self.store.call, Mode.BESIDE)
+        self.clients = TenantClients(self.store, state.secret_box, configured_clients(config))
+        self.copy_cleaner = self._copy_cleaner()
+        self.record_pruner = RecordPruner(
+            clock=wall_clock,
+            store=self.store,
+            keep={tenant.name: float(tenant.activity_keep) for tenant in config.tenant},
+        )
+        self.provisioning_cleaner = ProvisioningCleaner(clock=wall_clock, store=self.store)
 
-def make_storage(env: Environment, workers: Workers) -> Storage:
-    watch = CallWatch(env.state.database, env.reactor.seconds)
-    threads = (watch.on(thread) for thread in (workers.store, workers.read, workers.sync))
-    store = MonitoredStore(on_threads(env.state.database, *threads), env.reactor.seconds, env.now, watch)
-    return Storage(
-        store=store,
-        watch=watch,
-        sync_store=Store(store.call, Mode.BESIDE),
-        gateway_id=os.urandom(8).hex(),
-        clients=TenantClients(store, env.state.secret_box, configured_clients(env.config)),
-        copy_cleaner=_copy_cleaner(env, workers, store),
-        record_pruner=RecordPruner(
-            clock=env.wall_clock,
-            store=store,
-            keep={tenant.name: float(tenant.activity_keep) for tenant in env.config.tenant},
-        ),
-        provisioning_cleaner=ProvisioningCleaner(clock=env.wall_clock, store=store),
-    )
+    def certificate_expiry(self) -> float | None:
+        return self.tls.loaded.validity.not_after.timestamp() if self.tls else None
 
+    def certificate_expiry_if_near(self) -> float | None:
+        return self.tls.loaded.validity.expiry_if_near(self.now()) if self.tls else None
 
-def _copy_cleaner(env: Environment, workers: Workers, store: MonitoredStore) -> CopyCleaner:
-    database = env.state.database
-    if not database.runs_beside:
-        return CopyCleaner(clock=env.wall_clock, database=database.file, run_off_thread=workers.copies)
-    return CopyCleaner(
-        clock=env.wall_clock,
-        database=env.state_dir / DATABASE_FILE,
-        run_off_thread=workers.copies,
-        read_disconnected=lambda: store.read(accounts.read_disconnected),
-    )
+    def _copy_cleaner(self) -> CopyCleaner:
+        database, copies = self.state.database, self.workers.copies
+        if not database.runs_beside:
+            return CopyCleaner(clock=self.wall_clock, database=database.file, run_off_thread=copies)
+        return CopyCleaner(
+            clock=self.wall_clock,
+            database=self.state_dir / DATABASE_FILE,
+            run_off_thread=copies,
+            read_disconnected=lambda: self.store.read(accounts.read_disconnected),
+        )

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from ldapgw import __version__
 from ldapgw.directory.catalog import Catalog, EndedLogin, Snapshot
@@ -23,35 +22,78 @@ from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.replication.change_log import ChangeLogs
 from ldapgw.replication.provider import Provider
 from ldapgw.replication.sync_controls import SYNC_REQUEST
-from ldapgw.server.counters import ProcessCounters
 from ldapgw.server.logging import log_replica_use
-from ldapgw.server.parts.base import Environment, Storage, Workers
+from ldapgw.server.parts.base import Base
 from ldapgw.web.live import ChangeNotifier
 from ldapgw.web.one_time_passwords import OneTimeSecrets
 
 
-@dataclass(frozen=True, slots=True)
 class PhoneParts:
     """The directory, the LDAP server, and what is remembered of the phones.
 
     :ivar notifier: tells open pages what has changed.
     """
 
-    catalog: Catalog
-    notifier: ChangeNotifier
-    activity: PhoneActivity
-    recorder: SearchRecorder
-    refused_logins: RefusedLogins
-    counters: ProcessCounters
-    ldap: LdapFactory
-    replication: Provider
-    phone_recorder: PhoneRecorder
-    own_tests: OwnTests
-    one_time: OneTimeSecrets
+    def __init__(self, base: Base) -> None:
+        config, store = base.config, base.store
+        base_dns: dict[str, str] = {tenant.name: tenant.base_dn for tenant in config.tenant}
+        self.own_tests = OwnTests()
+        self.one_time = OneTimeSecrets()
+        self.notifier = ChangeNotifier()
+        self.catalog = catalog = Catalog(
+            Snapshot(Dit((), features(tls=base.tls is not None, more_controls=(SYNC_REQUEST,)))),
+            {tenant.name: tenant.anonymous_networks.contains for tenant in config.tenant},
+            base.now,
+            self.own_tests.include,
+        )
+        self.activity = PhoneActivity(base_dns, base.now, self.notifier.notify)
+        self.recorder = SearchRecorder(
+            clock=base.wall_clock,
+            store=store,
+            take_updates=self.activity.search_log.take_updates,
+            logins=lambda: catalog.snapshot.logins,
+            summarize=self.activity.summarize,
+        )
+        self.refused_logins = RefusedLogins(
+            clock=base.wall_clock,
+            store=store,
+            find_login=catalog.find_login,
+            last_login=catalog.last_login,
+            logins=lambda: catalog.snapshot.logins,
+            bases=base_dns,
+            on_refusal=self.notifier.notify,
+            tells_others=base.state.database.runs_beside,
+        )
+        is_own_test, log_search = self.own_tests.include, self.activity.search_log.observe
 
-    @property
-    def observers(self) -> tuple[Observer, ...]:
-        return _observers(self.counters, self.activity, self.own_tests)
+        def observe(
+            login: str,
+            address: str,
+            message: bytes,
+            entries: int,
+            code: ResultCode,
+            seconds: float,
+            _kind: SearchKind,
+        ) -> None:
+            if not is_own_test(login, address):
+                log_search(login, address, message, entries, code, seconds)
+
+        self.observers: tuple[Observer, ...] = (base.counters.searches.observe, observe)
+        self.ldap = self._ldap_factory(base)
+        self.replication = Provider(self.ldap, ChangeLogs(lambda: catalog.snapshot, base.now), log_replica_use)
+        self.phone_recorder = PhoneRecorder(
+            clock=base.wall_clock,
+            store=store,
+            secret_box=base.state.secret_box,
+            gateway_id=base.gateway_id,
+            snapshot=lambda: catalog.snapshot,
+            contexts={tenant.name: tenant.naming_context() for tenant in config.tenant},
+            attribute_aliases=config.attribute_aliases,
+            tap=self.ldap.tap,
+            run_off_thread=base.workers.explain,
+            version=__version__,
+            on_change=self.notifier.notify,
+        )
 
     def end_logins(self, ended_logins: Sequence[EndedLogin]) -> None:
         """Let go of the former snapshot, and of logins that were removed or changed; update open pages.
@@ -68,111 +110,27 @@ class PhoneParts:
             self.refused_logins.forget(login)
             self.notifier.notify(login)
 
+    def _note_refusal(self, name: str, address: str) -> None:
+        if not self.own_tests.include(name, address):
+            self.refused_logins.note(name, address)
 
-def make_phone_parts(env: Environment, workers: Workers, storage: Storage) -> PhoneParts:
-    config = env.config
-    own_tests = OwnTests()
-    catalog = Catalog(
-        Snapshot(Dit((), features(tls=env.tls is not None, more_controls=(SYNC_REQUEST,)))),
-        {tenant.name: tenant.anonymous_networks.contains for tenant in config.tenant},
-        env.now,
-        own_tests.include,
-    )
-    notifier = ChangeNotifier()
-    base_dns: dict[str, str] = {tenant.name: tenant.base_dn for tenant in config.tenant}
-    activity = PhoneActivity(base_dns, env.now, notifier.notify)
-    recorder = SearchRecorder(
-        clock=env.wall_clock,
-        store=storage.store,
-        take_updates=activity.search_log.take_updates,
-        logins=lambda: catalog.snapshot.logins,
-        summarize=activity.summarize,
-    )
-    refused_logins = RefusedLogins(
-        clock=env.wall_clock,
-        store=storage.store,
-        find_login=catalog.find_login,
-        last_login=catalog.last_login,
-        logins=lambda: catalog.snapshot.logins,
-        bases=base_dns,
-        on_refusal=notifier.notify,
-        tells_others=env.state.database.runs_beside,
-    )
-    counters = ProcessCounters()
-    observers = _observers(counters, activity, own_tests)
-    ldap = _ldap_factory(env, catalog, observers, _note_refusal(refused_logins, own_tests), counters.count_bind)
-    replication = Provider(ldap, ChangeLogs(lambda: catalog.snapshot, env.now), log_replica_use)
-    phone_recorder = PhoneRecorder(
-        clock=env.wall_clock,
-        store=storage.store,
-        secret_box=env.state.secret_box,
-        gateway_id=storage.gateway_id,
-        snapshot=lambda: catalog.snapshot,
-        contexts={tenant.name: tenant.naming_context() for tenant in config.tenant},
-        attribute_aliases=config.attribute_aliases,
-        tap=ldap.tap,
-        run_off_thread=workers.explain,
-        version=__version__,
-        on_change=notifier.notify,
-    )
-    return PhoneParts(
-        catalog,
-        notifier,
-        activity,
-        recorder,
-        refused_logins,
-        counters,
-        ldap,
-        replication,
-        phone_recorder,
-        own_tests,
-        OneTimeSecrets(),
-    )
-
-
-def _observers(counters: ProcessCounters, activity: PhoneActivity, own_tests: OwnTests) -> tuple[Observer, ...]:
-    observe_phone = activity.search_log.observe
-
-    def observe(
-        login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float, _kind: SearchKind
-    ) -> None:
-        if not own_tests.include(login, address):
-            observe_phone(login, address, message, entries, code, seconds)
-
-    return (counters.searches.observe, observe)
-
-
-def _note_refusal(refused_logins: RefusedLogins, own_tests: OwnTests) -> Callable[[str, str], None]:
-    def note(name: str, address: str) -> None:
-        if not own_tests.include(name, address):
-            refused_logins.note(name, address)
-
-    return note
-
-
-def _ldap_factory(
-    env: Environment,
-    catalog: Catalog,
-    observers: tuple[Observer, ...],
-    note_refusal: Callable[[str, str], None],
-    count_bind: Callable[[ResultCode], None],
-) -> LdapFactory:
-    settings = env.config.ldap
-    return LdapFactory(
-        DirectoryPort(
-            catalog.dit,
-            catalog.authenticate,
-            catalog.anonymous,
-            env.state.secret_box.derive("cookies of paged results"),
-            observers,
-            note_refusal,
-            log_replica_use,
-            count_bind,
-        ),
-        Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)}),
-        env.reactor,
-        env.tls,
-        require_tls=settings.require_tls,
-        call_at_tick_end=getattr(env.reactor, "at_end", None),  # see `ldapgw.server.reactor`
-        logs_connections=env.config.log_level.of("ldap") == "debug",
-    )
+    def _ldap_factory(self, base: Base) -> LdapFactory:
+        settings, catalog = base.config.ldap, self.catalog
+        return LdapFactory(
+            DirectoryPort(
+                catalog.dit,
+                catalog.authenticate,
+                catalog.anonymous,
+                base.state.secret_box.derive("cookies of paged results"),
+                self.observers,
+                self._note_refusal,
+                log_replica_use,
+                base.counters.count_bind,
+            ),
+            Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)}),
+            base.reactor,
+            base.tls,
+            require_tls=settings.require_tls,
+            call_at_tick_end=getattr(base.reactor, "at_end", None),  # see `ldapgw.server.reactor`
+            logs_connections=base.config.log_level.of("ldap") == "debug",
+        )

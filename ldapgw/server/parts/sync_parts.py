@@ -5,17 +5,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from random import SystemRandom
 from socket import gethostname
 
-from twisted.application.service import IService
 from twisted.internet.task import deferLater
 
 from ldapgw import __version__
-from ldapgw.google.http import CallObserver
 from ldapgw.google.people import People
 from ldapgw.google.photos import PhotoClient
 from ldapgw.ldap.server import Guesses
@@ -24,18 +20,16 @@ from ldapgw.peers.change_feed import ChangeFeed
 from ldapgw.peers.leadership import Heartbeat, Leader, Leadership, OnlyGateway
 from ldapgw.phones.logged_search import SearchNews
 from ldapgw.phones.refused_logins import RefusalNews
-from ldapgw.server.config import Tenant
 from ldapgw.server.google import GoogleClients
 from ldapgw.server.listener import gateway_name
-from ldapgw.server.metrics import SyncAndPageCounters
 from ldapgw.server.oauth_clients import MISSING_CLIENT, LazyTenants
-from ldapgw.server.parts.base import Environment, Storage, Workers
+from ldapgw.server.parts.base import Base
 from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.processes import SizeBasedOffload
 from ldapgw.store import gateways
 from ldapgw.store.database import Mode, revisions
 from ldapgw.store.gateways import GatewayInfo, Peers
-from ldapgw.store.worker import MonitoredStore, Store, on_threads
+from ldapgw.store.worker import Store, on_threads
 from ldapgw.sync.account_books import AccountBooks
 from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import FOLDER, BookCache
@@ -53,335 +47,252 @@ from ldapgw.web.live import GATEWAYS_TOPIC, AccountWatcher
 # On Linux CLOCK_MONOTONIC stops while the machine sleeps; CLOCK_BOOTTIME goes on.
 BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
-
 # Of a second: the last searches of an office of thousands of phones.
 MAX_SEARCHES = 100
 
 
-@dataclass(frozen=True, slots=True)
 class SyncParts:
-    """The objects that talk to Google and publish the contacts that Google returned.
+    """The objects that talk to Google and to other gateways, and publish the contacts that Google returned.
 
-    :ivar is_leader: returns whether this gateway syncs.
+    :ivar stale_limit: None: the gateway has not started from a snapshot of logins.
+    :ivar logins_keeper: None: the gateway writes no snapshot of logins.
+    :ivar leadership: None: the gateway does not sync, or is the only one on its database.
+    :ivar heartbeat: None: the gateway is the only one on its database; so is `bulletin`.
+    :raises UserError: when ``[google] ca_file`` cannot be used.
     """
 
-    google: GoogleClients
-    publisher: Publisher
-    scheduler: SyncScheduler
-    photo_fetcher: PhotoFetcher
-    contact_renewal: ContactRenewal
-    revoker: TokenRevoker
-    change_feed: ChangeFeed
-    is_leader: Callable[[], bool]
-    leadership: Leadership | None
-    heartbeat: Heartbeat | None
-    bulletin: Bulletin | None
-    logins_keeper: LoginsKeeper | None
-
-
-@dataclass(frozen=True, slots=True)
-class _GoogleAccess:
-    """The limits and clients that all fetching from Google shares.
-
-    :ivar leader: whether this gateway syncs, and what syncs write through.
-    """
-
-    leader: Leader
-    google: GoogleClients
-    tenants: LazyTenants[SyncedTenant]
-    pacer: CallPacer
-    observe_call: CallObserver
-
-
-def make_sync_parts(
-    env: Environment,
-    workers: Workers,
-    storage: Storage,
-    phones: PhoneParts,
-    counters: SyncAndPageCounters,
-) -> SyncParts:
-    def lead_changed() -> None:
-        scheduler.begin_anew()
-        change_feed.refresh_now()
-        if heartbeat is not None:
-            heartbeat.run_now()
-
-    publisher = make_publisher(env, workers, storage.store, phones)
-    bulletin = _bulletin(env, workers, storage, phones)
-    leadership = _leadership(env, workers, storage, lead_changed)
-    heartbeat = _heartbeat(env, workers, storage, publisher, phones, leadership)
-    access = _google_access(env, storage, leadership or OnlyGateway(storage.sync_store), counters)
-    scheduler = _scheduler(env, workers, storage, access, publisher, counters)
-    logins_keeper = _logins_keeper(env, workers, publisher)
-    change_feed = _change_feed(env, storage, phones, publisher, scheduler, logins_keeper, bulletin)
-    return SyncParts(
-        google=access.google,
-        publisher=publisher,
-        scheduler=scheduler,
-        photo_fetcher=_photo_fetcher(env, workers, storage, access, publisher),
-        contact_renewal=ContactRenewal(
-            clock=env.wall_clock,
-            store=storage.sync_store,
-            leader=access.leader,
-            tenants=access.tenants,
-            read_in_process=workers.work_process,
-            publish=publisher.refresh,
-        ),
-        revoker=TokenRevoker(
-            clock=env.wall_clock,
-            store=storage.store,
-            leader=access.leader,
-            secret_box=env.state.secret_box,
-            oauth=access.google.oauth,
-            clients=storage.clients,
-        ),
-        change_feed=change_feed,
-        is_leader=lambda: "sync" in env.config.roles and access.leader.is_leader,
-        leadership=leadership if "sync" in env.config.roles else None,
-        heartbeat=heartbeat,
-        bulletin=bulletin,
-        logins_keeper=logins_keeper,
-    )
-
-
-def _google_access(env: Environment, storage: Storage, leader: Leader, counters: SyncAndPageCounters) -> _GoogleAccess:
-    config, observe_call = env.config, counters.google.observe
-    synced_tenants: dict[str, SyncedTenant] = {tenant.name: _synced_tenant(tenant) for tenant in config.tenant}
-    tenants = LazyTenants(
-        synced_tenants,
-        lambda name: dataclasses.replace(synced_tenants[name], client=storage.clients.get(name, MISSING_CLIENT)),
-    )
-
-    return _GoogleAccess(
-        leader,
-        GoogleClients(config.google, env.reactor, env.wall_clock, observe_call),
-        tenants,
-        CallPacer(clock=env.wall_clock, calls_per_minute=config.google.max_calls_per_minute),
-        observe_call,
-    )
-
-
-def _scheduler(
-    env: Environment,
-    workers: Workers,
-    storage: Storage,
-    access: _GoogleAccess,
-    publisher: Publisher,
-    counters: SyncAndPageCounters,
-) -> SyncScheduler:
-    google, config = access.google, env.config
-    offload = SizeBasedOffload(workers.work, workers.work_process)
-    job = SyncJob(
-        leader=access.leader,
-        secret_box=env.state.secret_box,
-        oauth=google.oauth,
-        people=People(google.http, google.endpoints, env.wall_clock, offload, access.observe_call),
-        tenants=access.tenants,
-        interval=config.sync.interval,
-        pacer=access.pacer,
-        full_syncs=UNLIMITED if config.google.is_on_loopback else FullSyncLimits(),
-        run_off_thread=storage.store.monitor(workers.work),
-        folder=env.state_dir,
-        now=env.now,
-        on_progress=ProgressWriter(env.wall_clock, access.leader.store).update,
-    )
-    return SyncScheduler(
-        clock=env.wall_clock,
-        store=storage.sync_store,
-        leader=access.leader,
-        job=job,
-        publish=publisher.refresh,
-        interval=config.sync.interval,
-        concurrency=config.sync.concurrency,
-        random=SystemRandom().random,
-        observe=lambda result, seconds: counters.syncs.observe(result, seconds, env.now()),
-    )
-
-
-def _photo_fetcher(
-    env: Environment, workers: Workers, storage: Storage, access: _GoogleAccess, publisher: Publisher
-) -> PhotoFetcher:
-    google = access.google
-    return PhotoFetcher(
-        clock=env.wall_clock,
-        store=storage.sync_store,
-        leader=access.leader,
-        client=PhotoClient(google.http, google.endpoints, env.wall_clock, access.observe_call),
-        tenants=access.tenants,
-        pacer=access.pacer,
-        scale_in_process=workers.work_process,
-        publish=publisher.refresh,
-    )
-
-
-def _change_feed(
-    env: Environment,
-    storage: Storage,
-    phones: PhoneParts,
-    publisher: Publisher,
-    scheduler: SyncScheduler,
-    logins_keeper: LoginsKeeper | None,
-    bulletin: Bulletin | None,
-) -> ChangeFeed:
-    store = storage.store
-    return ChangeFeed(
-        clock=env.wall_clock,
-        store=store,
-        change_detector=env.state.database.change_detector(),
-        call_from_thread=lambda function, *args: env.reactor.callFromThread(function, *args),
-        publisher=publisher,
-        scheduler=scheduler,
-        take_binds=phones.catalog.take_seen_phones,
-        read=(
-            storage.clients.refresh,
-            AccountWatcher(store, phones.notifier, lambda: store.recoveries).check,
-            phones.phone_recorder.refresh,
-        ),
-        on_bulletin=bulletin.hear if bulletin else lambda _: None,
-        looked=logins_keeper.looked if logins_keeper else lambda _: None,
-    )
-
-
-def _logins_keeper(env: Environment, workers: Workers, publisher: Publisher) -> LoginsKeeper | None:
-    """None: the gateway writes no snapshot of logins."""
-    file = env.state.logins_file
-    if file is None:
-        return None
-    return LoginsKeeper(
-        clock=env.wall_clock,
-        file=file,
-        max_age=env.config.serve.stale_start,
-        publisher=publisher,
-        run_off_thread=workers.copies,
-    )
-
-
-def make_stale_limit(env: Environment, publisher: Publisher) -> tuple[IService, ...]:
-    """Make the service that ends serving from a snapshot of logins, if the gateway has started from a snapshot."""
-    file, snapshot = env.state.logins_file, env.state.snapshot
-    if file is None or snapshot is None:
-        return ()
-    seconds = snapshot.taken_at + env.config.serve.stale_start - env.now()
-    return (StaleLimit(clock=env.reactor, seconds=seconds, file=file, publisher=publisher),)
-
-
-def _leadership(
-    env: Environment, workers: Workers, storage: Storage, changed: Callable[[], object]
-) -> Leadership | None:
-    """None: the gateway is the only one on its database."""
-    session = env.state.database.leader_session()
-    if session is None:
-        return None
-    in_thread = storage.watch.on(workers.sync)
-    return Leadership(
-        clock=env.wall_clock,
-        seconds=partial(time.clock_gettime, BOOT_CLOCK),
-        session=session,
-        in_thread=in_thread,
-        write_in_thread=storage.store.monitor(in_thread),
-        store=storage.sync_store,
-        begin=partial(gateways.begin_lead, revision=revisions()[0]),
-        changed=changed,
-    )
-
-
-def _heartbeat(
-    env: Environment,
-    workers: Workers,
-    storage: Storage,
-    publisher: Publisher,
-    phones: PhoneParts,
-    leadership: Leadership | None,
-) -> Heartbeat | None:
-    """None: the gateway is the only one on its database."""
-    roles = env.config.roles
-    if leadership is None:
-        return None
-    revision, others = revisions()[0], set[str]()
-
-    def describe() -> GatewayInfo:
-        directories = phones.catalog.dit().directories
-        return GatewayInfo(
-            storage.gateway_id,
-            gateway_name(env.config, gethostname()),
-            __version__,
-            roles=tuple(sorted(roles)),
-            keys=env.state.secret_box.fingerprints(),
-            position=publisher.position,
-            accounts=sum(len(directory.books) for directory in directories),
-            contacts=sum(directory.contact_count for directory in directories),
-            revision=revision,
-            is_leader=leadership.is_leader,
+    def __init__(self, base: Base, phones: PhoneParts) -> None:
+        self._base = base
+        self._phones = phones
+        self._may_sync = "sync" in base.config.roles
+        self._observe_call = base.counters.google.observe
+        self.publisher = self._publisher()
+        self.bulletin = self._bulletin()
+        leadership = self._leadership()
+        self.heartbeat = self._heartbeat(leadership) if leadership is not None else None
+        self.leadership = leadership if self._may_sync else None
+        self._leader: Leader = leadership or OnlyGateway(base.sync_store)
+        self.google = GoogleClients(base.config.google, base.reactor, base.wall_clock, self._observe_call)
+        self._tenants = self._synced_tenants()
+        calls_per_minute = base.config.google.max_calls_per_minute
+        self._pacer = CallPacer(clock=base.wall_clock, calls_per_minute=calls_per_minute)
+        self.scheduler = self._scheduler()
+        self.stale_limit = self._stale_limit()
+        self.logins_keeper = self._logins_keeper()
+        self.change_feed = self._change_feed()
+        self.photo_fetcher = PhotoFetcher(
+            clock=base.wall_clock,
+            store=base.sync_store,
+            leader=self._leader,
+            client=PhotoClient(self.google.http, self.google.endpoints, base.wall_clock, self._observe_call),
+            tenants=self._tenants,
+            pacer=self._pacer,
+            scale_in_process=base.workers.work_process,
+            publish=self.publisher.refresh,
+        )
+        self.contact_renewal = ContactRenewal(
+            clock=base.wall_clock,
+            store=base.sync_store,
+            leader=self._leader,
+            tenants=self._tenants,
+            read_in_process=base.workers.work_process,
+            publish=self.publisher.refresh,
+        )
+        self.revoker = TokenRevoker(
+            clock=base.wall_clock,
+            store=base.store,
+            leader=self._leader,
+            secret_box=base.state.secret_box,
+            oauth=self.google.oauth,
+            clients=base.clients,
         )
 
-    def on_beat(peers: Peers) -> None:
-        env.state.secret_box.limit_sealing(peers.common_keys)
-        if peers.others != others:
-            others.clear()
-            others.update(peers.others)
-            phones.notifier.notify(GATEWAYS_TOPIC)
+    def is_leader(self) -> bool:
+        """Return whether this gateway syncs."""
+        return self._may_sync and self._leader.is_leader
 
-    return Heartbeat(
-        clock=env.wall_clock,
-        store=_peers_store(env, workers),
-        gateway_id=storage.gateway_id,
-        describe=describe,
-        on_beat=on_beat,
-    )
+    def _lead_changed(self) -> None:
+        self.scheduler.begin_anew()
+        self.change_feed.refresh_now()
+        if self.heartbeat is not None:
+            self.heartbeat.run_now()
 
+    def _publisher(self) -> Publisher:
+        base, phones = self._base, self._phones
+        workers, folder = base.workers, base.state_dir / FOLDER
+        books = AccountBooks(
+            store=base.store,
+            contexts={tenant.name: tenant.naming_context() for tenant in base.config.tenant},
+            run_off_thread=workers.books,
+            delete_off_thread=workers.work,
+            cache=BookCache(folder),
+            build_in_process=partial(
+                workers.build, workers.build_process, build_cached_books, base.state.database.url, folder
+            ),
+            seconds=base.reactor.seconds,
+        )
+        return Publisher(
+            store=base.store,
+            catalog=phones.catalog,
+            books=books,
+            features=phones.catalog.dit().features,
+            run_off_thread=workers.books,
+            on_publish=phones.end_logins,
+            next_turn=partial(deferLater, base.reactor, 0.0),
+            seconds=base.reactor.seconds,
+            observe_lag=base.counters.generation_lag.observe,
+        )
 
-def _bulletin(env: Environment, workers: Workers, storage: Storage, phones: PhoneParts) -> Bulletin | None:
-    """None: the gateway is the only one on its database."""
-    if not env.state.database.runs_beside:
-        return None
-    search_log, refused_logins = phones.activity.search_log, phones.refused_logins
-    return Bulletin(
-        clock=env.wall_clock,
-        call_from_thread=lambda function, *args: env.reactor.callFromThread(function, *args),
-        store=_peers_store(env, workers),
-        gateway_id=storage.gateway_id,
-        secret_box=env.state.secret_box,
-        topics=(
-            Topic("guesses", Guesses, phones.ldap.take_guesses, phones.ldap.add_guesses),
-            Topic("refused", RefusalNews, refused_logins.take_news, refused_logins.add_news),
-            Topic("searches", SearchNews, partial(search_log.take_news, MAX_SEARCHES), search_log.add),
-        ),
-    )
+    def _synced_tenants(self) -> LazyTenants[SyncedTenant]:
+        """The tenants as syncs know them, with the present OAuth clients."""
+        clients = self._base.clients
+        synced: dict[str, SyncedTenant] = {
+            tenant.name: SyncedTenant(
+                MISSING_CLIENT, tenant.sources, tenant.labels, tenant.region, tenant.exclude_labels, tenant.photos
+            )
+            for tenant in self._base.config.tenant
+        }
+        return LazyTenants(
+            synced, lambda name: dataclasses.replace(synced[name], client=clients.get(name, MISSING_CLIENT))
+        )
 
+    def _scheduler(self) -> SyncScheduler:
+        base, google, config = self._base, self.google, self._base.config
+        offload = SizeBasedOffload(base.workers.work, base.workers.work_process)
+        job = SyncJob(
+            leader=self._leader,
+            secret_box=base.state.secret_box,
+            oauth=google.oauth,
+            people=People(google.http, google.endpoints, base.wall_clock, offload, self._observe_call),
+            tenants=self._tenants,
+            interval=config.sync.interval,
+            pacer=self._pacer,
+            full_syncs=UNLIMITED if config.google.is_on_loopback else FullSyncLimits(),
+            run_off_thread=base.store.monitor(base.workers.work),
+            folder=base.state_dir,
+            now=base.now,
+            on_progress=ProgressWriter(base.wall_clock, self._leader.store).update,
+        )
+        return SyncScheduler(
+            clock=base.wall_clock,
+            store=base.sync_store,
+            leader=self._leader,
+            job=job,
+            publish=self.publisher.refresh,
+            interval=config.sync.interval,
+            concurrency=config.sync.concurrency,
+            random=SystemRandom().random,
+            observe=lambda result, seconds: base.counters.syncs.observe(result, seconds, base.now()),
+        )
 
-def _peers_store(env: Environment, workers: Workers) -> Store:
-    """Return a store with a thread of its own, where no page and no sync is waited for."""
-    return Store(on_threads(env.state.database, workers.peers, workers.peers), Mode.BESIDE)
+    def _change_feed(self) -> ChangeFeed:
+        base, phones, store = self._base, self._phones, self._base.store
+        return ChangeFeed(
+            clock=base.wall_clock,
+            store=store,
+            change_detector=base.state.database.change_detector(),
+            call_from_thread=lambda function, *args: base.reactor.callFromThread(function, *args),
+            publisher=self.publisher,
+            scheduler=self.scheduler,
+            take_binds=phones.catalog.take_seen_phones,
+            read=(
+                base.clients.refresh,
+                AccountWatcher(store, phones.notifier, lambda: store.recoveries).check,
+                phones.phone_recorder.refresh,
+            ),
+            on_bulletin=self.bulletin.hear if self.bulletin else lambda _: None,
+            looked=self.logins_keeper.looked if self.logins_keeper else lambda _: None,
+        )
 
+    def _logins_keeper(self) -> LoginsKeeper | None:
+        base = self._base
+        if base.state.logins_file is None:
+            return None
+        return LoginsKeeper(
+            clock=base.wall_clock,
+            file=base.state.logins_file,
+            max_age=base.config.serve.stale_start,
+            publisher=self.publisher,
+            run_off_thread=base.workers.copies,
+        )
 
-def make_publisher(env: Environment, workers: Workers, store: MonitoredStore, phones: PhoneParts) -> Publisher:
-    folder = env.state_dir / FOLDER
-    books = AccountBooks(
-        store=store,
-        contexts={tenant.name: tenant.naming_context() for tenant in env.config.tenant},
-        run_off_thread=workers.books,
-        delete_off_thread=workers.work,
-        cache=BookCache(folder),
-        build_in_process=partial(
-            workers.build, workers.build_process, build_cached_books, env.state.database.url, folder
-        ),
-        seconds=env.reactor.seconds,
-    )
-    return Publisher(
-        store=store,
-        catalog=phones.catalog,
-        books=books,
-        features=phones.catalog.dit().features,
-        run_off_thread=workers.books,
-        on_publish=phones.end_logins,
-        next_turn=partial(deferLater, env.reactor, 0.0),
-        seconds=env.reactor.seconds,
-        observe_lag=phones.counters.generation_lag.observe,
-    )
+    def _stale_limit(self) -> StaleLimit | None:
+        base, file, snapshot = self._base, self._base.state.logins_file, self._base.state.snapshot
+        if file is None or snapshot is None:
+            return None
+        seconds = snapshot.taken_at + base.config.serve.stale_start - base.now()
+        return StaleLimit(clock=base.reactor, seconds=seconds, file=file, publisher=self.publisher)
 
+    def _leadership(self) -> Leadership | None:
+        base = self._base
+        session = base.state.database.leader_session()
+        if session is None:
+            return None
+        in_thread = base.watch.on(base.workers.sync)
+        return Leadership(
+            clock=base.wall_clock,
+            seconds=partial(time.clock_gettime, BOOT_CLOCK),
+            session=session,
+            in_thread=in_thread,
+            write_in_thread=base.store.monitor(in_thread),
+            store=base.sync_store,
+            begin=partial(gateways.begin_lead, revision=revisions()[0]),
+            changed=self._lead_changed,
+        )
 
-def _synced_tenant(tenant: Tenant) -> SyncedTenant:
-    """Convert a configured tenant for the sync, without its OAuth client."""
-    return SyncedTenant(
-        MISSING_CLIENT, tenant.sources, tenant.labels, tenant.region, tenant.exclude_labels, tenant.photos
-    )
+    def _heartbeat(self, leadership: Leadership) -> Heartbeat:
+        base, phones = self._base, self._phones
+        revision, others = revisions()[0], set[str]()
+
+        def describe() -> GatewayInfo:
+            directories = phones.catalog.dit().directories
+            return GatewayInfo(
+                base.gateway_id,
+                gateway_name(base.config, gethostname()),
+                __version__,
+                roles=tuple(sorted(base.config.roles)),
+                keys=base.state.secret_box.fingerprints(),
+                position=self.publisher.position,
+                accounts=sum(len(directory.books) for directory in directories),
+                contacts=sum(directory.contact_count for directory in directories),
+                revision=revision,
+                is_leader=leadership.is_leader,
+            )
+
+        def on_beat(peers: Peers) -> None:
+            base.state.secret_box.limit_sealing(peers.common_keys)
+            if peers.others != others:
+                others.clear()
+                others.update(peers.others)
+                phones.notifier.notify(GATEWAYS_TOPIC)
+
+        return Heartbeat(
+            clock=base.wall_clock,
+            store=self._peers_store(),
+            gateway_id=base.gateway_id,
+            describe=describe,
+            on_beat=on_beat,
+        )
+
+    def _bulletin(self) -> Bulletin | None:
+        base, phones = self._base, self._phones
+        if not base.state.database.runs_beside:
+            return None
+        search_log, refused_logins = phones.activity.search_log, phones.refused_logins
+        return Bulletin(
+            clock=base.wall_clock,
+            call_from_thread=lambda function, *args: base.reactor.callFromThread(function, *args),
+            store=self._peers_store(),
+            gateway_id=base.gateway_id,
+            secret_box=base.state.secret_box,
+            topics=(
+                Topic("guesses", Guesses, phones.ldap.take_guesses, phones.ldap.add_guesses),
+                Topic("refused", RefusalNews, refused_logins.take_news, refused_logins.add_news),
+                Topic("searches", SearchNews, partial(search_log.take_news, MAX_SEARCHES), search_log.add),
+            ),
+        )
+
+    def _peers_store(self) -> Store:
+        """Return a store with a thread of its own, where no page and no sync is waited for."""
+        peers = self._base.workers.peers
+        return Store(on_threads(self._base.state.database, peers, peers), Mode.BESIDE)

@@ -7,7 +7,6 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from pathlib import Path
 
 from ldapgw import __version__
 from ldapgw.directory.catalog import Freshness
@@ -21,9 +20,9 @@ from ldapgw.server.certificate_renewal import PhoneTrustAnchor
 from ldapgw.server.config import Tenant
 from ldapgw.server.listener import phone_server
 from ldapgw.server.logging import MisuseLog
-from ldapgw.server.metrics import Metrics, ProcessFigures, SyncAndPageCounters
+from ldapgw.server.metrics import Gauges, Metrics
 from ldapgw.server.oauth_clients import LazyTenants
-from ldapgw.server.parts.base import Environment, Storage, Workers
+from ldapgw.server.parts.base import Base
 from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.parts.sync_parts import SyncParts
 from ldapgw.server.state_dir import BACKUP_NOTE
@@ -37,17 +36,9 @@ from ldapgw.web.dependencies import (
 
 
 def make_web_dependencies(
-    env: Environment,
-    workers: Workers,
-    storage: Storage,
-    phones: PhoneParts,
-    sync: SyncParts,
-    figures: Callable[[], ProcessFigures],
-    misuse_log: MisuseLog,
-    counters: SyncAndPageCounters,
-    is_running: Callable[[], bool],
+    base: Base, phones: PhoneParts, sync: SyncParts, misuse_log: MisuseLog, is_running: Callable[[], bool]
 ) -> WebDependencies:
-    config, clients, dit = env.config, storage.clients, phones.catalog.dit
+    config, clients, dit = base.config, base.clients, phones.catalog.dit
     web_tenants: dict[str, WebTenant] = {tenant.name: web_tenant(tenant) for tenant in config.tenant}
     bases: dict[str, Dn] = {tenant.name: Dn.parse(tenant.base_dn) for tenant in config.tenant}
 
@@ -58,101 +49,106 @@ def make_web_dependencies(
     return WebDependencies(
         public_url=config.web.public_url,
         tenants=LazyTenants(web_tenants, lambda name: dataclasses.replace(web_tenants[name], client=clients.get(name))),
-        store=storage.store,
-        secret_box=env.state.secret_box,
+        store=base.store,
+        secret_box=base.state.secret_box,
         oauth=sync.google.oauth,
         endpoints=sync.google.endpoints,
-        clock=env.wall_clock,
-        seconds=env.reactor.seconds,
+        clock=base.wall_clock,
+        seconds=base.reactor.seconds,
         random=os.urandom,
         is_trusted_proxy=config.web.trusted_proxies.contains,
         is_ready=is_ready,
         is_stale=lambda: phones.catalog.snapshot.freshness is not Freshness.CURRENT,
-        database_fails_since=lambda: storage.store.failing_since,
-        certificate_expiry=env.certificate_expiry_if_near,
+        database_fails_since=lambda: base.store.failing_since,
+        certificate_expiry=base.certificate_expiry_if_near,
         changed=sync.change_feed.refresh_now,
         count_misuse=misuse_log.count,
-        disconnected=storage.copy_cleaner.clean,
-        admin=_admin_dependencies(env, workers, storage, phones, figures, counters, is_ready, sync.is_leader),
-        phones=_phone_dependencies(env, workers, phones),
-        book_clients=_book_client_dependencies(env, workers, phones),
-        is_shared=env.state.database.runs_beside,
+        disconnected=base.copy_cleaner.clean,
+        admin=_admin_dependencies(base, phones, sync, is_ready),
+        phones=_phone_dependencies(base, phones),
+        book_clients=_book_client_dependencies(base, phones),
+        is_shared=base.state.database.runs_beside,
         notifier=phones.notifier,
         finder=DirectoryFinder(dit, bases, phones.ldap.turns.turn_of),
         contacts=ContactBrowser(dit, phones.ldap.turns.turn_of),
-        explainer=PhoneExplainer(lambda: phones.catalog.snapshot, config.ldap.size_limit, workers.explain, env.now),
-        requests=counters.pages,
+        explainer=PhoneExplainer(
+            lambda: phones.catalog.snapshot, config.ldap.size_limit, base.workers.explain, base.now
+        ),
+        requests=base.counters.pages,
     )
 
 
 def _admin_dependencies(
-    env: Environment,
-    workers: Workers,
-    storage: Storage,
-    phones: PhoneParts,
-    figures: Callable[[], ProcessFigures],
-    counters: SyncAndPageCounters,
-    is_ready: Callable[[], bool],
-    is_leader: Callable[[], bool],
+    base: Base, phones: PhoneParts, sync: SyncParts, is_ready: Callable[[], bool]
 ) -> AdminDependencies:
+    threads = {thread.label: thread for thread in base.workers.threads}
+
+    def gauges() -> Gauges:
+        directories = phones.catalog.dit().directories
+        return Gauges(
+            ready=is_ready(),
+            database_fails=base.store.is_failing,
+            connections=phones.ldap.connected(),
+            contacts={directory.context.name: directory.contact_count for directory in directories},
+            unserved=sync.publisher.unserved,
+            waits={name: thread.waits.copied() for name, thread in threads.items()},
+            waiting={name: thread.waiting for name, thread in threads.items()},
+            certificate_ends=base.certificate_expiry(),
+            reload_is_good=base.reloads.is_good,
+            reload_succeeded_at=base.reloads.succeeded_at,
+            stale=phones.catalog.snapshot.freshness is not Freshness.CURRENT,
+            is_leader=sync.is_leader(),
+            uses_key_file=not base.state.secret_box.problem,
+        )
+
     metrics = Metrics(
-        store=storage.store,
-        clock=env.reactor,
-        now=env.now,
+        store=base.store,
+        clock=base.reactor,
+        now=base.now,
         version=__version__,
-        tenant_names=[tenant.name for tenant in env.config.tenant],
-        sync_interval=env.config.sync.interval,
-        counters=counters,
-        figures=figures,
-        ready=is_ready,
-        contacts=lambda: {
-            directory.context.name: directory.contact_count for directory in phones.catalog.dit().directories
-        },
-        database_fails=lambda: storage.store.is_failing,
-        certificate_ends=env.certificate_expiry,
-        reloads=env.reloads,
-        backup_note=Path(env.config.state_dir) / BACKUP_NOTE,
-        stale=lambda: phones.catalog.snapshot.freshness is not Freshness.CURRENT,
-        is_leader=is_leader,
-        uses_key_file=lambda: not env.state.secret_box.problem,
-        run_off_thread=workers.explain,  # the one thread that waits neither for the database nor for the disk
+        tenant_names=[tenant.name for tenant in base.config.tenant],
+        sync_interval=base.config.sync.interval,
+        counters=base.counters,
+        gauges=gauges,
+        backup_note=base.state_dir / BACKUP_NOTE,
+        run_off_thread=base.workers.explain,  # the one thread that waits neither for the database nor for the disk
     )
     return AdminDependencies(
-        tenants_with_configured_client=storage.clients.configured,
-        certificate_expiry=env.certificate_expiry,
-        sync_interval=env.config.sync.interval,
-        calls_per_minute=env.config.google.max_calls_per_minute,
+        tenants_with_configured_client=base.clients.configured,
+        certificate_expiry=base.certificate_expiry,
+        sync_interval=base.config.sync.interval,
+        calls_per_minute=base.config.google.max_calls_per_minute,
         metrics=metrics.render,
-        may_read_metrics=env.config.web.metrics_networks.contains,
+        may_read_metrics=base.config.web.metrics_networks.contains,
         left_out=phones.ldap.left_out,
         unknown_logins=phones.refused_logins.unknown,
         refused_elsewhere=phones.refused_logins.elsewhere,
-        may_be_new_store=env.config.new_store,
+        may_be_new_store=base.config.new_store,
     )
 
 
-def _phone_dependencies(env: Environment, workers: Workers, phones: PhoneParts) -> PhoneDependencies:
+def _phone_dependencies(base: Base, phones: PhoneParts) -> PhoneDependencies:
     async def try_connection(access: ConnectionSettings) -> Sequence[StepResult]:
         # ldaptor is large: who never tries a phone need not load it, and phones need not wait for it.
-        reachability = await workers.work(import_module, "ldapgw.phones.reachability")
+        reachability = await base.workers.work(import_module, "ldapgw.phones.reachability")
         with phones.own_tests.running(access.bind_dn) as connected:
-            steps: Sequence[StepResult] = await reachability.try_phone(access, env.reactor, connected)
+            steps: Sequence[StepResult] = await reachability.try_phone(access, base.reactor, connected)
         return steps
 
     return PhoneDependencies(
-        server=phone_server(env.config),
+        server=phone_server(base.config),
         base_dn=phones.activity.base_dn,
         bind_dn=phones.activity.bind_dn,
         searches=phones.activity.recent_searches,
         latest=phones.refused_logins.latest,
         anonymous_refused_at=phones.activity.search_log.last_refusal,
-        certificate=PhoneTrustAnchor(env.tls, workers.work).trust_anchor,
+        certificate=PhoneTrustAnchor(base.tls, base.workers.work).trust_anchor,
         try_connection=try_connection,
         one_time=phones.one_time,
     )
 
 
-def _book_client_dependencies(env: Environment, workers: Workers, phones: PhoneParts) -> BookClientDependencies:
+def _book_client_dependencies(base: Base, phones: PhoneParts) -> BookClientDependencies:
     return BookClientDependencies(
         authenticate=phones.catalog.authenticate,
         authenticate_secret=phones.catalog.authenticate_secret,
@@ -162,11 +158,11 @@ def _book_client_dependencies(env: Environment, workers: Workers, phones: PhoneP
             phones.catalog.dit,
             phones.ldap.budget,
             phones.observers,
-            env.reactor.seconds,
+            base.reactor.seconds,
             phones.ldap.turns.first_turn_of,
             phones.ldap.turns.turn_of,
         ),
-        run_off_thread=workers.work,
+        run_off_thread=base.workers.work,
     )
 
 
