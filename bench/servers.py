@@ -18,7 +18,7 @@ from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
 from ldapgw.directory.passwords import hash_password
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.numbers.phone_number import parse
-from ldapgw.server.state_dir import OpenStateDir
+from ldapgw.server.state_dir import OpenStateDir, StateDir
 from ldapgw.store import accounts, contacts, phones
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.contacts import ContactRecord
@@ -93,7 +93,7 @@ def _contact(at: int) -> Contact:
 
 def _seed(folder: Path) -> None:
     """Put the people, two phones and a replica into the gateway's state, as a sync and commands would."""
-    state = OpenStateDir(folder / "state", "")
+    state = OpenStateDir(StateDir(folder / "state"))
     try:
         grant = NewGrant("1", "alice@acme.example", frozenset(SCOPE_OF.values()), "token", 0.0, "token", None)
         with state.database.begin() as connection:

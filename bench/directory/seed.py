@@ -21,7 +21,7 @@ from bench.directory.people import Person, person, resource
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.passwords import hash_password
 from ldapgw.google.oauth import SCOPE_OF
-from ldapgw.server.state_dir import OpenStateDir
+from ldapgw.server.state_dir import OpenStateDir, StateDir
 from ldapgw.store import accounts, contacts, phones, sync_state
 from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.contacts import ContactRecord
@@ -79,7 +79,7 @@ def seed(state_dir: Path, made: Sequence[Account], now: float, database: str = "
     :param now: seconds since the epoch.
     :param database: its URL; empty: SQLite.
     """
-    state = OpenStateDir(state_dir, database)
+    state = OpenStateDir(StateDir(state_dir, database))
     try:
         with state.database.begin() as connection:
             ids = [_account(connection, state.secret_box, at, one, now) for at, one in enumerate(made)]

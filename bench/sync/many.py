@@ -30,7 +30,7 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.directory.passwords import hash_password
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.google.people import fingerprint as label_fingerprint
-from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir
+from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir, StateDir
 from ldapgw.store import accounts, contacts, phones, sync_state, tables
 from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.contacts import ContactRecord
@@ -256,7 +256,7 @@ def _seed(home: Home, size: Many) -> None:
     password, later = hash_password(SECRET, os.urandom), now + _LATER
     fingerprint = SourceQuery(Source.CONTACTS, REGION).fingerprint
     labels = LabelState({}, SYNC_TOKEN, label_fingerprint(None))
-    state = OpenStateDir(home.state, home.url)
+    state = OpenStateDir(StateDir(home.state, home.url))
     try:
         with state.database.begin() as connection:
             for at in range(size.accounts):

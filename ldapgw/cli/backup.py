@@ -24,7 +24,6 @@ from ldapgw.store.backup import back_up, back_up_server, restore_server
 from ldapgw.store.backup import restore as put_back
 from ldapgw.store.copies import MAX_AGE_SECONDS
 from ldapgw.store.database import Database
-from ldapgw.store.engines import database_at
 from ldapgw.store.files import is_missing, note_backup, prepare_state_dir
 from ldapgw.store.key_rotation import open_with_kept_keys, rotate, rotate_configured
 from ldapgw.store.secrets import new_key
@@ -123,7 +122,7 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
     site.book_cache.prune()
     secret_box = open_with_kept_keys(site.key_source)
     if database is None:
-        with closing(database_at(site.database_url)) as on_server:
+        with closing(site.named.database()) as on_server:
             on_server.open()
             restore_server(file, on_server, secret_box, site.state_dir / DATABASE_FILE)
     else:

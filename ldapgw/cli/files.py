@@ -100,7 +100,7 @@ def check_secret_files(subject: Subject, file: Path) -> Iterator[CheckResult]:
     if file.exists():
         item = f"configuration {file}"
         secrets = _secrets_in_file(config, {setting.path for setting in settings})
-        problem = readable_for_others(file, subject.state_dir) if secrets else ""
+        problem = readable_for_others(file, subject.state_dir.path) if secrets else ""
         if problem:
             yield CheckResult(CheckStatus.WARNING, item, f"has a {' and a '.join(secrets)}, and {problem}")
         else:
@@ -111,9 +111,9 @@ def check_secret_files(subject: Subject, file: Path) -> Iterator[CheckResult]:
     named = (config.database_password_file, *(tenant.client_secret_file for tenant in config.tenant))
     by_variables = (setting.file for setting in settings if setting.is_secret and setting.file)
     for secret in (*(Path(name) for name in named if name), *by_variables):
-        if problem := readable_for_others(secret, subject.state_dir):
+        if problem := readable_for_others(secret, subject.state_dir.path):
             yield CheckResult(CheckStatus.WARNING, f"secret {secret}", problem)
-    if config.tls and (problem := readable_for_others(Path(config.tls.private_key), subject.state_dir)):
+    if config.tls and (problem := readable_for_others(Path(config.tls.private_key), subject.state_dir.path)):
         item = f"tls.private_key = {config.tls.private_key}"
         yield CheckResult(CheckStatus.WARNING, item, problem, is_setting=True)
 

@@ -23,13 +23,7 @@ from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client
 from ldapgw.server.config import Config, Tenant, load
 from ldapgw.server.oauth_clients import configured_clients
-from ldapgw.server.state_dir import (
-    KEY_FILE,
-    check_database_not_lost,
-    check_server_not_empty,
-    database_url,
-    may_create_state_dir,
-)
+from ldapgw.server.state_dir import StateDir
 from ldapgw.store import accounts, activity, phones, tenants
 from ldapgw.store.accounts import Account
 from ldapgw.store.activity import Act, Entry
@@ -71,14 +65,24 @@ class Site:
         return self.file if "config" in vars(self) else ""
 
     @property
+    def named(self) -> StateDir:
+        """The state directory, the database and the key that the configuration names."""
+        return StateDir.of(self.config)
+
+    @property
     def state_dir(self) -> Path:
         """The folder of the key file and, by default, of the database."""
-        return Path(self.config.state_dir)
+        return self.named.path
 
     @property
     def key_source(self) -> KeySource:
         """Return the place of the key that encrypts secrets."""
-        return KeySource(self.state_dir / KEY_FILE, self.config.encryption_key)
+        return self.named.key_source
+
+    @property
+    def database_file(self) -> Path | None:
+        """The file of an SQLite database; None: another kind of database is configured."""
+        return self.named.database_file
 
     @property
     def book_cache(self) -> BookCache:
@@ -88,24 +92,9 @@ class Site:
         return BookCache(self.state_dir / FOLDER)
 
     @property
-    def database_url(self) -> str:
-        return database_url(self.state_dir, self.config.database)
-
-    @property
-    def may_create_state_dir(self) -> bool:
-        config = self.config
-        return may_create_state_dir(config.database, config.encryption_key, new_store=config.new_store)
-
-    @property
-    def database_file(self) -> Path | None:
-        """The file of an SQLite database; None: another kind of database is configured."""
-        url = make_url(self.database_url)
-        return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
-
-    @property
     def server_name(self) -> str:
         """The address of a database on a server, without user and password."""
-        url = make_url(self.database_url)
+        url = make_url(self.named.database_url)
         return f"{url.get_backend_name()}://{url.host or ''}/{url.database or ''}"
 
     @contextmanager
@@ -116,8 +105,8 @@ class Site:
         """
         file = self.database_file
         missing = file is not None and is_missing(file)
-        check_database_not_lost(self.state_dir, file, new_store=self.config.new_store)
-        with closing(database_at(_IN_MEMORY if missing else self.database_url)) as database:
+        self.named.check_database_not_lost(file)
+        with closing(database_at(_IN_MEMORY) if missing else self.named.database()) as database:
             if not database.is_empty():
                 database.open()
                 yield database
@@ -133,12 +122,12 @@ class Site:
         :raises StoreError: when the database cannot be created or used.
         """
         file = self.database_file
-        check_database_not_lost(self.state_dir, file, new_store=self.config.new_store)
+        self.named.check_database_not_lost(file)
         if file is not None and is_missing(file):
             self._refuse_files_of_root()
-        prepare_state_dir(self.state_dir, create=self.may_create_state_dir)
-        with closing(database_at(self.database_url)) as database:
-            check_server_not_empty(self.state_dir, database, new_store=self.config.new_store)
+        prepare_state_dir(self.state_dir, create=self.named.may_be_created)
+        with closing(self.named.database()) as database:
+            self.named.check_server_not_empty(database)
             database.open()
             yield database
 

@@ -6,16 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from pathlib import Path
-
-from sqlalchemy import make_url
 
 from ldapgw.errors import UnfitKey, UserError
 from ldapgw.server.config import Config
-from ldapgw.server.state_dir import KEY_FILE, database_url
-from ldapgw.store.database import Database
-from ldapgw.store.engines import database_at
-from ldapgw.store.secrets import KeySource
+from ldapgw.server.state_dir import StateDir
 
 
 class CheckStatus(StrEnum):
@@ -92,45 +86,29 @@ class Subject:
     now: float = 0.0
 
     @property
-    def state_dir(self) -> Path:
-        return Path(self.config.state_dir)
-
-    @property
-    def key_source(self) -> KeySource:
-        return KeySource(self.state_dir / KEY_FILE, self.config.encryption_key)
-
-    @property
-    def database_file(self) -> Path | None:
-        """The file of an SQLite database; None: another kind of database is configured."""
-        url = make_url(database_url(self.state_dir, self.config.database))
-        return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
-
-    def database(self) -> Database:
-        """The database, not opened yet.
-
-        :raises StoreError: when the setting names no database that can be used.
-        """
-        return database_at(database_url(self.state_dir, self.config.database))
+    def state_dir(self) -> StateDir:
+        return StateDir.of(self.config)
 
     def failures(self, error: UserError) -> Iterator[CheckResult]:
         """The problems of an error as failed checks."""
-        file = str(self.key_source.file)
+        source = self.state_dir.key_source
+        file = str(source.file)
         items = {file: f"key file {file}"}
         try:
-            database = self.database().name
+            database = self.state_dir.database().name
         except UserError:
             pass
         else:
             items[database] = f"database {database}"
         for problem in error.problems:
             if isinstance(error, UnfitKey):
-                name, message = self.key_source.name, problem
+                name, message = source.name, problem
             else:
                 name, message = next(
                     ((name, problem.removeprefix(f"{name}: ")) for name in items if problem.startswith(f"{name}: ")),
                     (problem.partition(": ")[0], problem.partition(": ")[2]),
                 )
-            is_setting = name not in items and (error.is_setting or name == self.key_source.name)
+            is_setting = name not in items and (error.is_setting or name == source.name)
             yield CheckResult(CheckStatus.FAILED, items.get(name, name), message, is_setting)
 
 

@@ -12,11 +12,10 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import join, quote
-from typing import Any
 
 from treq.client import HTTPClient
 from twisted.internet import reactor
@@ -38,11 +37,10 @@ from ldapgw.server.foreground import stop_on_signals
 from ldapgw.server.gateway import makeService
 from ldapgw.server.listener import Listener
 from ldapgw.server.reactor import WallClock, use_monotonic_clock
-from ldapgw.server.state_dir import database_url, lock_holder_pid
+from ldapgw.server.state_dir import StateDir, lock_holder_pid
 from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
-from ldapgw.store.engines import database_at
 from ldapgw.store.phones import NumberMode, PhoneLogin
 
 TENANT = "acme"
@@ -96,10 +94,7 @@ def run_demo(folder: Path, ports: Ports, print_line: Callable[[str], None]) -> i
 async def _demo(settings: Config, ports: Ports, clock: WallClock, print_line: Callable[[str], None]) -> None:
     print_line("Starting the sandbox, a stand-in for Google …")
     world = demo_world(
-        now=clock.seconds,
-        random=os.urandom,
-        issuer=settings.google.issuer,
-        redirect_uris=(settings.redirect_uri,),
+        now=clock.seconds, random=os.urandom, issuer=settings.google.issuer, redirect_uris=(settings.redirect_uri,)
     )
     listener = Listener(reactor, "sandbox", f"tcp:{ports.sandbox}:interface=127.0.0.1", Site(sandbox(world)))
     listener.privilegedStartService()
@@ -112,7 +107,7 @@ async def _demo(settings: Config, ports: Ports, clock: WallClock, print_line: Ca
     response = await consent(HTTPClient(Agent(reactor)), page + "connect", account=ALICE)
     if response.status != 200 or response.url != page:
         raise UserError(f"the consent did not end on {page} but on {response.url} with status {response.status}")
-    database = database_at(database_url(Path(settings.state_dir), settings.database))
+    database = StateDir.of(settings).database()
     database.open()
     account = await _wait_for_first_sync(database)
     password = _add_phone(database, account, clock.seconds())
@@ -178,52 +173,52 @@ def _add_phone(database: Database, account: Account, now: float) -> str:
 def _config(folder: Path, ports: Ports) -> Config:
     """Write the demo's configuration file, and read it as every command does."""
     file = folder.absolute() / CONFIG_FILE
+    document = _DOCUMENT.format(
+        state_dir=json.dumps(str(folder.absolute())),  # a JSON text is valid TOML too
+        ports=ports,
+        google=f"http://127.0.0.1:{ports.sandbox}",
+        authorization=AUTHORIZATION,
+        tenant=TENANT,
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
+        admin=ALICE,
+    )
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
-        stream.write("# The configuration of a demo, which deletes it at its end.\n" + _toml(_document(folder, ports)))
+        stream.write(document)
     return config.load(str(file), {})
 
 
-def _toml(document: Mapping[str, Any]) -> str:
-    """A document as TOML: values, then tables, then lists of tables; a JSON text or list is valid TOML too."""
-    values = [f"{key} = {json.dumps(value)}" for key, value in document.items() if not _is_table(value)]
-    for key, value in document.items():
-        if _is_table(value):
-            head = f"[{key}]" if isinstance(value, dict) else f"[[{key}]]"
-            values += [f"\n{head}\n{_toml(table)}" for table in ([value] if isinstance(value, dict) else value)]
-    return "\n".join(values) + "\n"
+_DOCUMENT = """\
+# The configuration of a demo, which deletes it at its end.
+state_dir = {state_dir}
 
+[ldap]
+listen = ["tcp:{ports.ldap}:interface=127.0.0.1"]
 
-def _is_table(value: object) -> bool:
-    return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
+[web]
+listen = ["tcp:{ports.web}:interface=127.0.0.1"]
+public_url = "http://localhost:{ports.web}"
 
+[sync]
+interval = "5s"
 
-def _document(folder: Path, ports: Ports) -> dict[str, Any]:
-    google = f"http://127.0.0.1:{ports.sandbox}"
-    return {
-        "state_dir": str(folder.absolute()),
-        "ldap": {"listen": [f"tcp:{ports.ldap}:interface=127.0.0.1"]},
-        "web": {"listen": [f"tcp:{ports.web}:interface=127.0.0.1"], "public_url": f"http://localhost:{ports.web}"},
-        "sync": {"interval": "5s"},
-        "google": {
-            "authorization_endpoint": google + AUTHORIZATION,
-            "token_endpoint": google + "/token",
-            "revocation_endpoint": google + "/revoke",
-            "people_api": google,
-            "issuer": google,
-        },
-        "tenant": [
-            {
-                "name": TENANT,
-                "title": "Acme GmbH",
-                "base_dn": "dc=acme,dc=example",
-                "client_id": CLIENT_ID,
-                "client_secret": CLIENT_SECRET,
-                "admins": [ALICE],
-                "allowed_users": ["*"],
-                "sources": ["contacts", "other_contacts", "directory"],
-            }
-        ],
-    }
+[google]
+authorization_endpoint = "{google}{authorization}"
+token_endpoint = "{google}/token"
+revocation_endpoint = "{google}/revoke"
+people_api = "{google}"
+issuer = "{google}"
+
+[[tenant]]
+name = "{tenant}"
+title = "Acme GmbH"
+base_dn = "dc=acme,dc=example"
+client_id = "{client_id}"
+client_secret = "{client_secret}"
+admins = ["{admin}"]
+allowed_users = ["*"]
+sources = ["contacts", "other_contacts", "directory"]
+"""
 
 
 def _port(requested: int, preferred: int) -> int:

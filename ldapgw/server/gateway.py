@@ -8,7 +8,6 @@ import resource
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from socket import socket
 from types import MappingProxyType
 from typing import Any
@@ -31,7 +30,7 @@ from ldapgw.server.listener import Listener, ldap_urls, raise_descriptor_limit
 from ldapgw.server.parts import Parts
 from ldapgw.server.parts.base import Base
 from ldapgw.server.preflight import opening
-from ldapgw.server.state_dir import OpenStateDir
+from ldapgw.server.state_dir import OpenStateDir, StateDir
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones
 from ldapgw.store.database import check_writable
@@ -124,7 +123,9 @@ def makeService(
     :raises UserError: when the state directory, the certificate or an endpoint cannot be used.
     """
     with opening(Subject(Moment.START, config)):
-        state = _open_state_dir(config, wall_clock)
+        # Only who serves phones needs their logins.
+        stale_start = 0.0 if {"serve", "web"}.isdisjoint(config.roles) else config.serve.stale_start
+        state = OpenStateDir(StateDir.of(config), wall_clock.seconds(), stale_start)
     try:
         reloads = reloads or ReloadStatus(wall_clock.seconds())
         return _assemble(Base(config, reactor, wall_clock, state, ports, reloads))
@@ -144,22 +145,11 @@ def _assemble(base: Base) -> Gateway:
     return gateway
 
 
-def _open_state_dir(config: Config, wall_clock: IReactorTime) -> OpenStateDir:
-    return OpenStateDir(
-        Path(config.state_dir),
-        config.database,
-        new_store=config.new_store,
-        encryption_key=config.encryption_key,
-        now=wall_clock.seconds(),
-        # Only who serves phones needs their logins.
-        stale_start=0.0 if {"serve", "web"}.isdisjoint(config.roles) else config.serve.stale_start,
-    )
-
-
 def _load(base: Base, parts: Parts) -> None:
     """Load the tables and the stored contacts."""
     config, state, store = base.config, base.state, base.store
-    _forbid_core_dumps()
+    # Tokens, keys and contacts are in memory; a core file would keep them on the disk.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     configure_aliases(config.attribute_aliases)
     transliteration.load()
     phone_number.load()
@@ -209,9 +199,3 @@ def _run_synchronously(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     Deferred.fromCoroutine(work()).addErrback(failures.append)
     if failures:
         failures[0].raiseException()
-
-
-def _forbid_core_dumps() -> None:
-    """Tokens, keys and contacts are in memory; a core file would keep them on the disk."""
-    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))

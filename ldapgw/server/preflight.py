@@ -34,16 +34,7 @@ from ldapgw.server.listener import (
     listening_socket,
     reuses_port,
 )
-from ldapgw.server.state_dir import (
-    cached_accounts,
-    check_accounts_not_lost,
-    check_database_not_lost,
-    check_same_key,
-    check_server_not_empty,
-    in_use,
-    lock_holder_pid,
-    may_create_state_dir,
-)
+from ldapgw.server.state_dir import check_same_key, in_use, lock_holder_pid
 from ldapgw.server.tls import load_certificate
 from ldapgw.store.database import Database, is_current, read_revision, revisions
 from ldapgw.store.files import check_state_dir, is_missing, nearest_folder
@@ -74,10 +65,9 @@ def check_folder(subject: Subject) -> Iterator[CheckResult]:
 
     :raises StoreError: when the gateway cannot use the folder.
     """
-    path, config = subject.state_dir, subject.config
+    path = subject.state_dir.path
     item = f"state_dir = {path}"
-    may_create = may_create_state_dir(config.database, config.encryption_key, new_store=config.new_store)
-    check_state_dir(path, create=may_create)
+    check_state_dir(path, create=subject.state_dir.may_be_created)
     if is_missing(path):
         yield CheckResult(CheckStatus.OK, item, "will be created", is_setting=True)
     elif os.access(path, os.W_OK):
@@ -92,14 +82,15 @@ def check_database(subject: Subject) -> Iterator[CheckResult]:
     :raises StoreError: when the gateway cannot use the database.
     """
     # The cached books are listed first: an account that connects meanwhile is in the database before it has a book.
-    cached = cached_accounts(subject.state_dir)
-    with closing(subject.database()) as database:
-        check_database_not_lost(subject.state_dir, database.file, new_store=subject.config.new_store)
+    state_dir = subject.state_dir
+    cached = state_dir.cached_accounts()
+    with closing(state_dir.database()) as database:
+        state_dir.check_database_not_lost(database.file)
         yield _database(subject, database)
         if database.file is not None and not is_missing(database.file):
             with database.look() as connection:
                 if read_revision(connection, database.name) is not None:
-                    check_accounts_not_lost(subject.state_dir, cached, database, connection)
+                    state_dir.check_accounts_not_lost(cached, database, connection)
 
 
 def check_key(subject: Subject) -> Iterator[CheckResult]:
@@ -107,7 +98,7 @@ def check_key(subject: Subject) -> Iterator[CheckResult]:
 
     :raises StoreError: when the gateway cannot use the key.
     """
-    source = subject.key_source
+    source = subject.state_dir.key_source
     item = source.name if source.configured else f"key file {source.file}"
     is_known = bool(subject.keys) and subject.keys <= set(source.read())
     secrets = [] if is_known else list(rows(subject, _SEALED_TOKENS))
@@ -120,8 +111,8 @@ def check_key(subject: Subject) -> Iterator[CheckResult]:
     secret_box = SecretBox.open(source, create=False)
     if (unfit := secret_box.find_unfit(secrets)) is not None:
         raise unfit
-    if subject.database_file is None and rows(subject, "SELECT 1 FROM schema_version"):
-        with closing(subject.database()) as database, database.look() as connection:
+    if subject.state_dir.database_file is None and rows(subject, "SELECT 1 FROM schema_version"):
+        with closing(subject.state_dir.database()) as database, database.look() as connection:
             check_same_key(connection, secret_box, source)
     message = "fits the database" if secrets else "readable"
     yield CheckResult(CheckStatus.OK, item, message, is_setting=bool(source.configured))
@@ -130,7 +121,7 @@ def check_key(subject: Subject) -> Iterator[CheckResult]:
 def check_surroundings(subject: Subject) -> Iterator[CheckResult]:
     """Check the cached books, the old keys, the disks and the clock."""
     yield from _newer_books(subject)
-    yield from map(_kept_key, kept_key_files(subject.key_source.file))
+    yield from map(_kept_key, kept_key_files(subject.state_dir.key_source.file))
     yield from _disks(subject)
     yield from _clock(subject)
 
@@ -138,7 +129,7 @@ def check_surroundings(subject: Subject) -> Iterator[CheckResult]:
 def _newer_books(subject: Subject) -> Iterator[CheckResult]:
     """Name cached books that are newer than the database, because other tools have put former data back."""
     # The books are listed first: a running gateway never caches what is not stored yet.
-    cached = list(BookCache(subject.state_dir / FOLDER).generations())
+    cached = list(BookCache(subject.state_dir.path / FOLDER).generations())
     stored = {account_id: (epoch, generation) for account_id, epoch, generation in rows(subject, _GENERATIONS)}
     newer = 0
     for account_id, history, cached_generation in cached:
@@ -147,7 +138,7 @@ def _newer_books(subject: Subject) -> Iterator[CheckResult]:
     if newer:
         yield CheckResult(
             CheckStatus.WARNING,
-            f"cached books in {subject.state_dir}",
+            f"cached books in {subject.state_dir.path}",
             f"{'1 is' if newer == 1 else f'{newer} are'} newer than the database, whose numbers have gone back; stop "
             "all gateways, delete the folder images in each state_dir, and start them",
         )
@@ -166,10 +157,10 @@ def _kept_key(file: Path) -> CheckResult:
 
 def _disks(subject: Subject) -> Iterator[CheckResult]:
     """Check the room on the file systems of the state directory and of a database file elsewhere."""
-    file = subject.database_file
+    file = subject.state_dir.database_file
     size = sum(_size(file.with_name(file.name + ending)) for ending in ("", "-wal")) if file else 0
     seen = set()
-    for folder in (subject.state_dir, *((file.parent,) if file else ())):
+    for folder in (subject.state_dir.path, *((file.parent,) if file else ())):
         nearest = nearest_folder(folder)
         try:
             device, room = nearest.stat().st_dev, os.statvfs(nearest)
@@ -221,7 +212,7 @@ def has_entered_client(subject: Subject, tenant: str) -> bool:
 def entered_clients(subject: Subject) -> Mapping[str, Client]:
     """The OAuth clients that administrators have entered on the page by tenant; empty if they cannot be read."""
     try:
-        secret_box = SecretBox.open(subject.key_source, create=False)
+        secret_box = SecretBox.open(subject.state_dir.key_source, create=False)
         found = rows(subject, "SELECT tenant, client_id, client_secret FROM oauth_client")
         return {tenant: Client(client_id, secret_box.unseal(sealed)) for tenant, client_id, sealed in found}
     except StoreError:
@@ -253,7 +244,7 @@ def label_names(subject: Subject) -> Mapping[str, frozenset[str]]:
 def rows(subject: Subject, query: str) -> Sequence[Any]:
     """The rows that a query finds; none if the database is missing or cannot be read."""
     try:
-        with closing(subject.database()) as database:
+        with closing(subject.state_dir.database()) as database:
             if database.file is not None and is_missing(database.file):
                 return ()
             with database.look() as connection:
@@ -274,7 +265,7 @@ def _database(subject: Subject, database: Database) -> CheckResult:
     session = database.leader_session() if is_check else None
     if session is not None and session.is_pooled():
         return CheckResult(CheckStatus.FAILED, item, POOLED)
-    check_server_not_empty(subject.state_dir, database, new_store=subject.config.new_store)
+    subject.state_dir.check_server_not_empty(database)
     with database.look() as connection:
         # This reads the whole file, for which neither a start nor a reload has the time.
         if is_check and file and connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() != "ok":
@@ -283,7 +274,7 @@ def _database(subject: Subject, database: Database) -> CheckResult:
         is_newest = is_current(connection, database)
     if is_check and file and not os.access(file, os.R_OK | os.W_OK):
         return CheckResult(CheckStatus.FAILED, item, "cannot be written to by this user")
-    if is_check and file and file.parent != subject.state_dir and _is_open_to_everybody(file):
+    if is_check and file and file.parent != subject.state_dir.path and _is_open_to_everybody(file):
         return CheckResult(CheckStatus.FAILED, item, f"everybody can read it; run: chmod 600 {file}")
     if revision is None:
         return CheckResult(CheckStatus.OK, item, "is empty; will be set up")
@@ -368,7 +359,7 @@ def _check_gateway(subject: Subject) -> Iterator[CheckResult]:
     if subject.gateway is None:
         return
     if subject.moment is Moment.START:
-        raise in_use(subject.state_dir, subject.gateway)
+        raise in_use(subject.state_dir.path, subject.gateway)
     yield CheckResult(CheckStatus.OK, "gateway", f"is running (process {subject.gateway})")
 
 

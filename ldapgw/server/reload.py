@@ -32,6 +32,7 @@ from ldapgw.server.config.load import hand_over, keep
 from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.preflight import require
 from ldapgw.server.service_manager import ServiceManager
+from ldapgw.server.state_dir import StateDir
 
 log = Logger()
 
@@ -100,7 +101,7 @@ class Reload:
         self._reactor = reactor
         self._file = file
         self._current = current
-        self._keys = frozenset(Subject(Moment.RELOAD, current).key_source.read())
+        self._keys = frozenset(StateDir.of(current).key_source.read())
         self._read = read
         self._status = status
         self._keep_ports = keep_ports

@@ -12,13 +12,15 @@ import fcntl
 import os
 import select
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, make_url
 
 from ldapgw.errors import StoreError, UnreachableStore
+from ldapgw.server.config import Config
 from ldapgw.store import accounts, changes, gateways, sync_state
 from ldapgw.store.database import Database, database_of
 from ldapgw.store.engines import database_at
@@ -116,72 +118,121 @@ def _read_pid(file: int) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def database_url(state_dir: Path, configured: str) -> str:
-    """SQLAlchemy's URL of the database.
+@dataclass(frozen=True, slots=True)
+class StateDir:
+    """The state directory, the database and the key that a configuration names.
 
-    :param configured: the setting ``database``; empty: SQLite in `state_dir`.
+    :ivar path: the folder of the key file and, by default, of the database.
+    :ivar configured: the setting ``database``; empty: SQLite in the folder.
+    :ivar new_store: whether a database may be created where there is none; false: the disk may not be mounted.
+    :ivar encryption_key: the setting; empty: the key file in the folder has the key.
     """
-    return configured or f"sqlite:///{state_dir / DATABASE_FILE}"
 
+    path: Path
+    configured: str = field(default="", repr=False)
+    new_store: bool = True
+    encryption_key: str = field(default="", repr=False)
 
-def may_create_state_dir(configured: str, encryption_key: str, *, new_store: bool) -> bool:
-    """Return whether to create a missing state directory, which must not replace one that had database or key.
+    @classmethod
+    def of(cls, config: Config) -> StateDir:
+        return cls(Path(config.state_dir), config.database, config.new_store, config.encryption_key)
 
-    :param configured: the setting ``database``.
-    :param new_store: whether a database may be created where there is none.
-    """
-    is_on_server = bool(configured) and make_url(configured).get_backend_name() != "sqlite"
-    return new_store or (is_on_server and bool(encryption_key))
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy's URL of the database."""
+        return self.configured or f"sqlite:///{self.path / DATABASE_FILE}"
 
+    @property
+    def database_file(self) -> Path | None:
+        """The file of an SQLite database; None: another kind of database is configured."""
+        url = make_url(self.database_url)
+        return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
-def check_database_not_lost(state_dir: Path, file: Path | None, *, new_store: bool) -> None:
-    """Refuse to create an empty database where an earlier one, with its phones and consents, is missing or empty.
+    @property
+    def key_source(self) -> KeySource:
+        return KeySource(self.path / KEY_FILE, self.encryption_key)
 
-    :param file: the database file; None: the database is not a file.
-    :param new_store: whether a database may be created where there is none; false: the disk may not be mounted.
-    :raises StoreError: when the database has no content, although there has to be one, or a gateway has run here, as
-        the key file shows; or when this user cannot see whether there is a key file.
-    """
-    key = state_dir / KEY_FILE
-    if os.path.lexists(state_dir) and not os.access(state_dir, os.X_OK):
-        raise StoreError(f"state_dir = {state_dir}: cannot be looked into by this user", is_setting=True)
-    if file is None or not key.exists():
-        if file is not None and not new_store and not _has_content(file):
+    @property
+    def may_be_created(self) -> bool:
+        """Return whether to create a missing state directory, which must not replace one that had database or key."""
+        is_on_server = bool(self.configured) and make_url(self.configured).get_backend_name() != "sqlite"
+        return self.new_store or (is_on_server and bool(self.encryption_key))
+
+    def database(self) -> Database:
+        """The database, not opened yet.
+
+        :raises StoreError: when the setting names no database that can be used.
+        """
+        return database_at(self.database_url)
+
+    def check_database_not_lost(self, file: Path | None) -> None:
+        """Refuse to create an empty database where an earlier one, with its phones and consents, is missing or empty.
+
+        :param file: the database file; None: the database is not a file.
+        :raises StoreError: when the database has no content, although there has to be one, or a gateway has run here,
+            as the key file shows; or when this user cannot see whether there is a key file.
+        """
+        key = self.path / KEY_FILE
+        if os.path.lexists(self.path) and not os.access(self.path, os.X_OK):
+            raise StoreError(f"state_dir = {self.path}: cannot be looked into by this user", is_setting=True)
+        if file is None:
+            return
+        if not key.exists():
+            if not self.new_store and not _has_content(file):
+                raise StoreError(
+                    f"{file}: there is no database, and new_store is false; mount the disk with it, restore a backup, "
+                    "or set new_store = true to start with a new one"
+                )
+        elif not file.exists():
             raise StoreError(
-                f"{file}: there is no database, and new_store is false; mount the disk with it, restore a backup, or "
-                "set new_store = true to start with a new one"
+                f"{file}: the database is gone, and its key {key} is there; put the database back, or remove the key "
+                "to start with a new database"
             )
-        return
-    if not file.exists():
-        raise StoreError(
-            f"{file}: the database is gone, and its key {key} is there; put the database back, or remove the key to "
-            "start with a new database"
-        )
-    if not _has_content(file):
-        raise StoreError(
-            f"{file}: the database is empty, and its key {key} is there; restore a backup, or remove both to "
-            "start with a new database"
-        )
+        elif not _has_content(file):
+            raise StoreError(
+                f"{file}: the database is empty, and its key {key} is there; restore a backup, or remove both to start "
+                "with a new database"
+            )
 
+    def check_server_not_empty(self, database: Database) -> None:
+        """Refuse to begin with an empty database on a server where there should be another one.
 
-def check_server_not_empty(state_dir: Path, database: Database, *, new_store: bool) -> None:
-    """Refuse to begin with an empty database on a server where there should be another one.
+        :raises StoreError: when the database is empty, and `new_store` is false or the folder has a database.
+        """
+        if not database.is_empty():
+            return
+        former = self.path / DATABASE_FILE
+        if former.exists() and _has_content(former):
+            raise StoreError(
+                f"{database.name}: is empty, and there is {former}; copy that with ldapgw database copy, or move it "
+                "away to start with the empty one"
+            )
+        if not self.new_store:
+            raise StoreError(
+                f"{database.name}: is empty, and new_store is false; restore a backup, or set new_store = true to "
+                "start with the empty one"
+            )
 
-    :raises StoreError: when the database is empty, and `new_store` is false or the state directory has a database.
-    """
-    if not database.is_empty():
-        return
-    former = state_dir / DATABASE_FILE
-    if former.exists() and _has_content(former):
-        raise StoreError(
-            f"{database.name}: is empty, and there is {former}; copy that with ldapgw database copy, or move it away "
-            "to start with the empty one"
-        )
-    if not new_store:
-        raise StoreError(
-            f"{database.name}: is empty, and new_store is false; restore a backup, or set new_store = true to start "
-            "with the empty one"
-        )
+    def cached_accounts(self) -> Sequence[int]:
+        """The ids of the accounts whose contacts are in a cached book."""
+        return tuple(_book_cache(self.path).account_ids())
+
+    def check_accounts_not_lost(self, cached: Sequence[int], database: Database, connection: Connection) -> None:
+        """Refuse a file that is older than the cached books, because newer accounts are missing from it.
+
+        Such a file was put back by hand, or its log was deleted.
+
+        :param cached: the ids of the accounts that have cached books.
+        :raises StoreError: when there are cached books of accounts that the database has never had.
+        """
+        last_id = database.last_ids(connection).get("account", 0)
+        lost = sum(account_id > last_id for account_id in cached)
+        if lost:
+            missing = "1 account is" if lost == 1 else f"{lost} accounts are"
+            raise StoreError(
+                f"{database.name}: {missing} missing from it, whose cached books are in {self.path}; restore a backup, "
+                "or, if you want to go on without what is missing, start the gateway once with --accept"
+            )
 
 
 def _has_content(database: Path) -> bool:
@@ -192,10 +243,7 @@ def _has_content(database: Path) -> bool:
 class OpenStateDir:
     """An opened and locked state directory.
 
-    :param configured: the setting ``database``; empty: SQLite in `state_dir`.
-    :param new_store: whether a database may be created where there is none.
     :param now: seconds since the epoch.
-    :param encryption_key: the setting; empty: the key file in `state_dir` has the key.
     :param stale_start: how old the snapshot of logins may be that a start without the server uses, in seconds; 0: there
         is none.
     :ivar is_unused: whether no account has ever connected.
@@ -205,36 +253,26 @@ class OpenStateDir:
     :raises StoreError: when the lock, the database or the key cannot be used, or another gateway runs.
     """
 
-    def __init__(
-        self,
-        state_dir: Path,
-        configured: str,
-        *,
-        new_store: bool = True,
-        encryption_key: str = "",
-        now: float = 0.0,
-        stale_start: float = 0.0,
-    ) -> None:
-        prepare_state_dir(state_dir, create=may_create_state_dir(configured, encryption_key, new_store=new_store))
+    def __init__(self, state_dir: StateDir, now: float = 0.0, stale_start: float = 0.0) -> None:
+        prepare_state_dir(state_dir.path, create=state_dir.may_be_created)
         self._state_dir = state_dir
-        self._key_source = KeySource(state_dir / KEY_FILE, encryption_key)
         self._stale_start = stale_start
-        self.database = database_at(database_url(state_dir, configured))
+        self.database = state_dir.database()
         self.outage: UnreachableStore | None = None
         self.snapshot: LoginsSnapshot | None = None
-        check_database_not_lost(state_dir, self.database.file, new_store=new_store)
+        state_dir.check_database_not_lost(self.database.file)
         with ExitStack() as undo:
             undo.callback(self.database.close)
             with self._noting_outage():
-                check_server_not_empty(state_dir, self.database, new_store=new_store)
-            self.lock = StateDirLock(state_dir)
+                state_dir.check_server_not_empty(self.database)
+            self.lock = StateDirLock(state_dir.path)
             undo.callback(self.close)
             if self.outage is None:
                 with self._noting_outage():
                     self._open()
             if self.outage is not None:
-                self._start_without_server(self.outage, state_dir, now)
-            self.logins_file = self._logins_file(state_dir)
+                self._start_without_server(self.outage, now)
+            self.logins_file = self._logins_file()
             undo.pop_all()
 
     @contextmanager
@@ -248,27 +286,28 @@ class OpenStateDir:
             self.outage = error
 
     def _open(self) -> None:
+        state_dir, key_source = self._state_dir, self._state_dir.key_source
         self.database.open_or_read(_tidy_up)
         with self.database.begin() as connection:
             self.is_unused = not accounts.has_any(connection)
-            self.secret_box = open_secret_box(connection, self._key_source)
+            self.secret_box = open_secret_box(connection, key_source)
             if self.database.runs_beside:
-                check_same_key(connection, self.secret_box, self._key_source)
+                check_same_key(connection, self.secret_box, key_source)
             elif self.database.file is not None:
-                check_accounts_not_lost(self._state_dir, cached_accounts(self._state_dir), self.database, connection)
+                state_dir.check_accounts_not_lost(state_dir.cached_accounts(), self.database, connection)
 
-    def _start_without_server(self, outage: UnreachableStore, state_dir: Path, now: float) -> None:
+    def _start_without_server(self, outage: UnreachableStore, now: float) -> None:
         """Read the snapshot of logins.
 
         :raises StoreError: when there is none, or it cannot be used.
         """
-        if not self._key_source.is_there:
+        key_source = self._state_dir.key_source
+        if not key_source.is_there:
             raise outage
         self.is_unused = False
-        self.secret_box = SecretBox.open(self._key_source, create=False)
-        file = LoginsFile(state_dir / LOGINS_FILE, self.secret_box, self.database.name)
+        self.secret_box = SecretBox.open(key_source, create=False)
         try:
-            self.snapshot = file.read(now, self._stale_start)
+            self.snapshot = self._saved_logins().read(now, self._stale_start)
         except StoreError as error:
             raise UnreachableStore((*outage.problems, *error.problems)) from None
         if self.snapshot is None:
@@ -277,12 +316,15 @@ class OpenStateDir:
         def first_write(connection: Connection) -> None:
             _tidy_up(connection)
             check_key_fits(connection, self.secret_box)
-            check_same_key(connection, self.secret_box, self._key_source)
+            check_same_key(connection, self.secret_box, key_source)
 
         self.database.open_later(first_write)
 
-    def _logins_file(self, state_dir: Path) -> LoginsFile | None:
-        file = LoginsFile(state_dir / LOGINS_FILE, self.secret_box, self.database.name)
+    def _saved_logins(self) -> LoginsFile:
+        return LoginsFile(self._state_dir.path / LOGINS_FILE, self.secret_box, self.database.name)
+
+    def _logins_file(self) -> LoginsFile | None:
+        file = self._saved_logins()
         if self._stale_start and self.database.runs_beside:
             return file
         file.delete()
@@ -291,29 +333,6 @@ class OpenStateDir:
     def close(self) -> None:
         self.database.close()
         self.lock.release()
-
-
-def cached_accounts(state_dir: Path) -> Sequence[int]:
-    """The ids of the accounts whose contacts are in a cached book."""
-    return tuple(_book_cache(state_dir).account_ids())
-
-
-def check_accounts_not_lost(state_dir: Path, cached: Sequence[int], database: Database, connection: Connection) -> None:
-    """Refuse a file that is older than the cached books, because newer accounts are missing from it.
-
-    Such a file was put back by hand, or its log was deleted.
-
-    :param cached: the ids of the accounts that have cached books.
-    :raises StoreError: when there are cached books of accounts that the database has never had.
-    """
-    last_id = database.last_ids(connection).get("account", 0)
-    lost = sum(account_id > last_id for account_id in cached)
-    if lost:
-        missing = "1 account is" if lost == 1 else f"{lost} accounts are"
-        raise StoreError(
-            f"{database.name}: {missing} missing from it, whose cached books are in {state_dir}; restore a backup, or, "
-            "if you want to go on without what is missing, start the gateway once with --accept"
-        )
 
 
 def accept_lost_accounts(state_dir: Path) -> None:
@@ -327,7 +346,7 @@ def _book_cache(state_dir: Path) -> BookCache:
     return BookCache(state_dir / FOLDER)
 
 
-def create_state_dir(state_dir: Path, encryption_key: str = "") -> None:
+def create_state_dir(path: Path, encryption_key: str = "") -> None:
     """Create a state directory with an empty database and a key; an existing database stays as it is.
 
     The files belong to the owner of the folder, so that root can create them for a gateway of another user.
@@ -335,19 +354,16 @@ def create_state_dir(state_dir: Path, encryption_key: str = "") -> None:
     :param encryption_key: the setting; empty: a key file is created.
     :raises StoreError: when they cannot be created.
     """
-    prepare_state_dir(state_dir)
-    file = state_dir / DATABASE_FILE
-    check_database_not_lost(state_dir, file, new_store=True)
+    prepare_state_dir(path)
+    state_dir, file = StateDir(path, encryption_key=encryption_key), path / DATABASE_FILE
+    state_dir.check_database_not_lost(file)
     if _has_content(file):
         return
-    database = database_at(database_url(state_dir, ""))
-    try:
+    with closing(state_dir.database()) as database:
         database.open()
         with database.begin() as connection:
-            open_secret_box(connection, KeySource(state_dir / KEY_FILE, encryption_key))
-    finally:
-        database.close()
-    copy_owner(file, like=state_dir)
+            open_secret_box(connection, state_dir.key_source)
+    copy_owner(file, like=path)
 
 
 def _tidy_up(connection: Connection) -> None:

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from ldapgw.cli import main
 from ldapgw.server.config import Config, load
-from ldapgw.server.state_dir import OpenStateDir
+from ldapgw.server.state_dir import OpenStateDir, StateDir
 
 ROOT = "root@acme.example"
 NOTHING_SAID = "\n" * 10
@@ -61,7 +61,7 @@ def test_the_database_and_the_key_are_made(file: Path, tmp_path: Path) -> None:
     config = written(file, "--admin", ROOT, answers=NOTHING_SAID)
     assert {path.name for path in (tmp_path / "state").iterdir()} == {"ldapgw.db", "ldapgw.key"}
     assert not config.new_store
-    OpenStateDir(tmp_path / "state", "", new_store=config.new_store).close()
+    OpenStateDir(StateDir(tmp_path / "state", new_store=config.new_store)).close()
 
 
 def test_a_key_from_elsewhere(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
 from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.google.sandbox.world import RegisteredClient, World
-from ldapgw.server.state_dir import OpenStateDir, lock_holder_pid
+from ldapgw.server.state_dir import OpenStateDir, StateDir, lock_holder_pid
 from ldapgw.store import accounts
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.secrets import KeySource, SecretBox
@@ -170,17 +170,17 @@ def test_a_store_that_is_older_is_not_served(
 ) -> None:
     """It has to be upgraded, which is one line; nothing is changed, and it is upgraded once that can be done."""
     with small_disk(tmp_path / "state", 1500) as disk:
-        OpenStateDir(disk.folder, "").close()
+        OpenStateDir(StateDir(disk.folder)).close()
         monkeypatch.setattr("ldapgw.store.database._MIGRATIONS", one_more_migration(tmp_path / "migrations"))
         before = (disk.folder / "ldapgw.db").read_bytes()
         spoil(disk)
         with pytest.raises(StoreError, match="is from an older version and must be upgraded first") as caught:
-            OpenStateDir(disk.folder, "")
+            OpenStateDir(StateDir(disk.folder))
         assert len(caught.value.problems) == 1
         assert (disk.folder / "ldapgw.db").read_bytes() == before
         assert lock_holder_pid(disk.folder) is None
         mend(disk)
-        state = OpenStateDir(disk.folder, "")
+        state = OpenStateDir(StateDir(disk.folder))
         assert not state.database.is_read_only
         state.close()
 
@@ -191,6 +191,6 @@ def test_there_is_nothing_to_serve(tmp_path: Path, spoil: Callable[[Disk], None]
     with small_disk(tmp_path / "state", 1500) as disk:
         spoil(disk)
         with pytest.raises(StoreError, match=r"Read-only file system|No space left on device|disk"):
-            OpenStateDir(disk.folder, "")
+            OpenStateDir(StateDir(disk.folder))
         mend(disk)
-        OpenStateDir(disk.folder, "").close()
+        OpenStateDir(StateDir(disk.folder)).close()

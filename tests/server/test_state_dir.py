@@ -18,6 +18,7 @@ from ldapgw.errors import StoreError, UnreachableStore
 from ldapgw.server.state_dir import (
     KEY_FILE,
     OpenStateDir,
+    StateDir,
     StateDirLock,
     accept_lost_accounts,
     create_state_dir,
@@ -60,7 +61,7 @@ def test_a_process_that_has_not_named_itself_yet(tmp_path: Path) -> None:
 
 
 def connected(path: Path, encryption_key: str = "") -> OpenStateDir:
-    state = OpenStateDir(path, "", encryption_key=encryption_key)
+    state = OpenStateDir(StateDir(path, encryption_key=encryption_key))
     with state.database.begin() as connection:
         account_id = accounts.connect(
             connection, state.secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label=""
@@ -72,19 +73,19 @@ def connected(path: Path, encryption_key: str = "") -> OpenStateDir:
 
 def test_a_first_start_makes_all_of_it(tmp_path: Path) -> None:
     """For our eyes alone, and for one gateway at a time."""
-    state = OpenStateDir(tmp_path / "state", "")
+    state = OpenStateDir(StateDir(tmp_path / "state"))
     modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "state").iterdir()}
     assert {modes[name] for name in ("ldapgw.db", "ldapgw.key", "ldapgw.pid")} == {"0o600"}
     with pytest.raises(StoreError, match="another gateway runs on it"):
-        OpenStateDir(tmp_path / "state", "")
+        OpenStateDir(StateDir(tmp_path / "state"))
     state.close()
-    OpenStateDir(tmp_path / "state", "").close()
+    OpenStateDir(StateDir(tmp_path / "state")).close()
 
 
 def test_a_restart_finds_the_grants_and_no_sync_running(tmp_path: Path) -> None:
     """Whatever a killed process has left."""
     connected(tmp_path / "state").close()
-    state = OpenStateDir(tmp_path / "state", "")
+    state = OpenStateDir(StateDir(tmp_path / "state"))
     with state.database.begin() as connection:
         (account,) = accounts.read_all(connection)
         assert not account.syncing
@@ -96,7 +97,7 @@ def test_a_restart_finds_the_grants_and_no_sync_running(tmp_path: Path) -> None:
 
 def test_another_database_can_be_configured(tmp_path: Path) -> None:
     """The key stays in the state_dir."""
-    OpenStateDir(tmp_path / "state", f"sqlite:///{tmp_path / 'other.db'}").close()
+    OpenStateDir(StateDir(tmp_path / "state", f"sqlite:///{tmp_path / 'other.db'}")).close()
     assert (tmp_path / "other.db").exists()
     assert (tmp_path / "state" / KEY_FILE).exists()
 
@@ -108,7 +109,7 @@ def test_no_new_store_is_made_where_there_has_to_be_one(tmp_path: Path, is_mount
     if is_mounted:
         state_dir.mkdir(mode=0o700)
     with pytest.raises(StoreError, match=r"(is not there|there is no database), and new_store") as caught:
-        OpenStateDir(state_dir, "", new_store=False)
+        OpenStateDir(StateDir(state_dir, new_store=False))
     assert len(caught.value.problems) == 1
     assert list(tmp_path.rglob("*")) == [state_dir] * is_mounted
 
@@ -118,11 +119,11 @@ def test_a_folder_that_has_nothing_to_lose_is_made(tmp_path: Path) -> None:
     state_dir = tmp_path / "state"
     server = f"postgresql+psycopg://ldapgw@localhost/ldapgw?host={tmp_path}"
     with pytest.raises(StoreError, match="is not there, and new_store is false"):
-        OpenStateDir(state_dir, server, new_store=False)
+        OpenStateDir(StateDir(state_dir, server, new_store=False))
     with pytest.raises(StoreError, match="is not there, and new_store is false"):
-        OpenStateDir(state_dir, "", new_store=False, encryption_key=Fernet.generate_key().decode())
+        OpenStateDir(StateDir(state_dir, new_store=False, encryption_key=Fernet.generate_key().decode()))
     with pytest.raises(UnreachableStore):
-        OpenStateDir(state_dir, server, new_store=False, encryption_key=Fernet.generate_key().decode())
+        OpenStateDir(StateDir(state_dir, server, new_store=False, encryption_key=Fernet.generate_key().decode()))
     assert state_dir.stat().st_mode & 0o777 == 0o700
 
 
@@ -133,11 +134,11 @@ def test_a_store_that_was_made_beforehand_is_served(tmp_path: Path) -> None:
     assert before.keys() == {"ldapgw.db", "ldapgw.key"}
     create_state_dir(tmp_path / "state")
     assert {path.name: path.read_bytes() for path in (tmp_path / "state").iterdir()} == before
-    state = OpenStateDir(tmp_path / "state", "", new_store=False)
+    state = OpenStateDir(StateDir(tmp_path / "state", new_store=False))
     assert state.is_unused
     state.close()
     connected(tmp_path / "state").close()
-    state = OpenStateDir(tmp_path / "state", "", new_store=False)
+    state = OpenStateDir(StateDir(tmp_path / "state", new_store=False))
     assert not state.is_unused
     state.close()
 
@@ -168,10 +169,10 @@ def test_a_key_that_is_lost_is_told_at_the_start(tmp_path: Path, lose: object, m
     lose(key)  # type: ignore[operator]
     for _ in range(2):
         with pytest.raises(StoreError, match=message):
-            OpenStateDir(tmp_path / "state", "")
+            OpenStateDir(StateDir(tmp_path / "state"))
     key.write_bytes(kept)
     key.chmod(0o600)
-    OpenStateDir(tmp_path / "state", "").close()
+    OpenStateDir(StateDir(tmp_path / "state")).close()
 
 
 def test_a_start_names_the_accounts_whose_tokens_fit_no_key(tmp_path: Path) -> None:
@@ -186,13 +187,13 @@ def test_a_start_names_the_accounts_whose_tokens_fit_no_key(tmp_path: Path) -> N
     for key, named in ((first, "account 2 of acme"), (second, "account 1 of acme")):
         write_keys(file, [key])
         with pytest.raises(StoreError) as refused:
-            OpenStateDir(tmp_path, "")
+            OpenStateDir(StateDir(tmp_path))
         assert refused.value.problems == (
             f"stored secrets do not fit the key file ({named}), but others do: two keys have been in use, so write "
             "both of them there, and run ldapgw rotate-key",
         )
     write_keys(file, [first, second])
-    OpenStateDir(tmp_path, "").close()
+    OpenStateDir(StateDir(tmp_path)).close()
 
 
 def test_a_database_that_has_lost_accounts_is_told_at_the_start(tmp_path: Path) -> None:
@@ -204,18 +205,18 @@ def test_a_database_that_has_lost_accounts_is_told_at_the_start(tmp_path: Path) 
         (images / name).touch()
     state.close()
     with pytest.raises(StoreError) as refused:
-        OpenStateDir(tmp_path, "")
+        OpenStateDir(StateDir(tmp_path))
     assert refused.value.problems == (
         f"{tmp_path / 'ldapgw.db'}: 1 account is missing from it, whose cached books are in {tmp_path}; restore a "
         "backup, or, if you want to go on without what is missing, start the gateway once with --accept",
     )
     accept_lost_accounts(tmp_path)
-    state = OpenStateDir(tmp_path, "")
+    state = OpenStateDir(StateDir(tmp_path))
     with state.database.begin() as connection:
         accounts.remove(connection, 1, with_phones=True)
     state.close()
     (images / "1.image").touch()
-    OpenStateDir(tmp_path, "").close()
+    OpenStateDir(StateDir(tmp_path)).close()
 
 
 def test_a_database_that_was_emptied_is_no_new_one(tmp_path: Path) -> None:
@@ -226,21 +227,21 @@ def test_a_database_that_was_emptied_is_no_new_one(tmp_path: Path) -> None:
         one.unlink()
     file.touch()
     with pytest.raises(StoreError, match=r"the database is empty, and its key .* is there; restore a backup"):
-        OpenStateDir(tmp_path, "")
+        OpenStateDir(StateDir(tmp_path))
     assert file.stat().st_size == 0
     (tmp_path / KEY_FILE).unlink()
-    OpenStateDir(tmp_path, "").close()
+    OpenStateDir(StateDir(tmp_path)).close()
 
 
 def test_a_key_of_the_setting(tmp_path: Path) -> None:
     """It seals what is stored, and no key file is made; another key is refused while the database has a token of it."""
     key, other = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     connected(tmp_path, key).close()
-    OpenStateDir(tmp_path, "", encryption_key=f"{other} {key}").close()
+    OpenStateDir(StateDir(tmp_path, encryption_key=f"{other} {key}")).close()
     with pytest.raises(StoreError, match="secrets do not fit encryption_key"):
-        OpenStateDir(tmp_path, "", encryption_key=other)
+        OpenStateDir(StateDir(tmp_path, encryption_key=other))
     assert not (tmp_path / KEY_FILE).exists()
     with pytest.raises(StoreError, match="the key file is missing"):
-        OpenStateDir(tmp_path, "")
+        OpenStateDir(StateDir(tmp_path))
     create_state_dir(tmp_path / "new", key)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["ldapgw.db"]

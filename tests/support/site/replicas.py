@@ -14,7 +14,7 @@ from typing import Any
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
 from ldapgw.numbers.phone_number import parse
-from ldapgw.server.state_dir import OpenStateDir
+from ldapgw.server.state_dir import OpenStateDir, StateDir
 from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.contacts import ContactRecord
@@ -67,7 +67,7 @@ class Office:
 
     def add_account(self, address: str, sharing: Sharing, made: Iterable[Contact]) -> None:
         """Add a connected account; only before the gateway runs."""
-        state = OpenStateDir(self.state, self.database)
+        state = OpenStateDir(StateDir(self.state, self.database))
         try:
             with state.database.begin() as connection:
                 scopes = frozenset(("https://www.googleapis.com/auth/contacts.readonly",))
