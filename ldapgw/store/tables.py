@@ -11,7 +11,7 @@ their comments, which begin with "sealed".
 from __future__ import annotations
 
 from dataclasses import MISSING, fields
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -38,6 +38,7 @@ from ldapgw.numbers import stored_numbers
 V = TypeVar("V")
 
 metadata = MetaData()
+_not_null = partial(Column, nullable=False)
 
 
 def _account_key(*, primary: bool = True) -> Column[int]:
@@ -51,54 +52,59 @@ def _account_key(*, primary: bool = True) -> Column[int]:
     )
 
 
+def _person_key() -> tuple[Column[Any], ...]:
+    return (
+        _account_key(),
+        Column("source", String, primary_key=True, comment="contacts, other_contacts or directory"),
+        Column("uid", String, primary_key=True, comment="the id in the resourceName"),
+    )
+
+
 account = Table(
     "account",
     metadata,
     Column("id", Integer, primary_key=True, comment="internal key; never shown"),
-    Column("tenant", String, nullable=False, comment="the tenant's name in the configuration"),
-    Column("sub", String, nullable=False, comment="Google's key of the user (id_token claim sub)"),
-    Column("address", String, nullable=False, comment="e-mail address for display; may change"),
-    Column("sharing", String, nullable=False, comment="private, callers, group:NAME or shared"),
+    _not_null("tenant", String, comment="the tenant's name in the configuration"),
+    _not_null("sub", String, comment="Google's key of the user (id_token claim sub)"),
+    _not_null("address", String, comment="e-mail address for display; may change"),
+    _not_null("sharing", String, comment="private, callers, group:NAME or shared"),
     Column("connected_at", Float, comment="when the user consented; null: the account is disconnected"),
-    Column("scopes", String, nullable=False, server_default="", comment="granted scopes, separated by spaces"),
+    _not_null("scopes", String, server_default="", comment="granted scopes, separated by spaces"),
     Column("refresh_token", LargeBinary, comment="sealed; the OAuth refresh token"),
     Column("refresh_expires_at", Float, comment="when the refresh token expires; null: the token does not expire"),
     Column("access_token", LargeBinary, comment="sealed; the OAuth access token"),
     Column("access_expires_at", Float, comment="when the access token expires"),
-    Column("syncing", Boolean, nullable=False, server_default=false(), comment="whether a sync is running"),
+    _not_null("syncing", Boolean, server_default=false(), comment="whether a sync is running"),
     Column("last_sync", Float, comment="when the last successful sync ended"),
     Column("next_sync", Float, comment="when the next sync is planned; null: no sync is planned"),
     Column("error_code", String, comment="error code of status.json; null: no error"),
     Column("error_since", Float, comment="when this error first occurred"),
     Column("error_link", String, comment="address at Google where the error can be fixed, if Google named the address"),
     Column("error_facts", String, comment="details of the error, as JSON"),
-    Column("failures", Integer, nullable=False, server_default="0", comment="failed syncs in a row"),
+    _not_null("failures", Integer, server_default="0", comment="failed syncs in a row"),
     Column("wish", String, comment="sync that a person has requested: incremental, full or accept; null: no request"),
     Column("due", String, comment="kind of the next sync, from requests not yet fulfilled; null: the usual sync"),
     Column("accepted", String, comment="how many contacts may vanish, as JSON; null: any number, in one attempt"),
-    Column("attempts", Integer, nullable=False, server_default="0", comment="ended syncs, successful or not"),
-    Column("generation", Integer, nullable=False, server_default="0", comment="grows with each change of contacts"),
+    _not_null("attempts", Integer, server_default="0", comment="ended syncs, successful or not"),
+    _not_null("generation", Integer, server_default="0", comment="grows with each change of contacts"),
     Column("owner", String, comment="sub of another Google user whose page shows the account too; null: no other user"),
-    Column(
+    _not_null(
         "known_since",
         Integer,
-        nullable=False,
         server_default="0",
         comment="the generation since which all changes of contacts are recorded",
     ),
     Column("labels_token", String, comment="Google's sync token for changes of labels"),
-    Column(
+    _not_null(
         "numbers_version",
         Integer,
-        nullable=False,
         server_default="0",
         default=stored_numbers.VERSION,
         comment="version of the rules by which the telephone numbers of the contacts were read",
     ),
-    Column(
+    _not_null(
         "labels_fingerprint",
         String,
-        nullable=False,
         server_default="",
         comment="fingerprint of the requests that labels_token is valid for",
     ),
@@ -120,14 +126,10 @@ source = Table(
     metadata,
     _account_key(),
     Column("source", String, primary_key=True, comment="contacts, other_contacts or directory"),
-    Column("state", String, nullable=False, comment="on, off, not granted or unavailable"),
+    _not_null("state", String, comment="on, off, not granted or unavailable"),
     Column("sync_token", String, comment="Google's token for the next incremental sync; null: a full sync is due"),
-    Column(
-        "fingerprint",
-        String,
-        nullable=False,
-        server_default="",
-        comment="fingerprint of the requests that sync_token is valid for",
+    _not_null(
+        "fingerprint", String, server_default="", comment="fingerprint of the requests that sync_token is valid for"
     ),
     Column("full_sync_at", Float, comment="when the last full sync ended"),
     Column("asked_at", Float, comment="when the source was last requested from Google"),
@@ -143,21 +145,13 @@ source = Table(
 contact = Table(
     "contact",
     metadata,
-    _account_key(),
-    Column("source", String, primary_key=True, comment="contacts, other_contacts or directory"),
-    Column("uid", String, primary_key=True, comment="the id in the resourceName"),
-    Column("source_id", String, nullable=False, comment="Google's stable key of the person"),
+    *_person_key(),
+    _not_null("source_id", String, comment="Google's stable key of the person"),
     Column("content", LargeBinary, comment="the contact as JSON; null: the person is skipped"),
     Column("skipped", String, comment="why the person is skipped; null: the contact is served"),
-    Column("numbers", Integer, nullable=False, comment="how many telephone numbers the contact has"),
-    Column("unreadable", Integer, nullable=False, comment="how many numbers of the contact cannot be dialled"),
-    Column(
-        "generation",
-        Integer,
-        nullable=False,
-        server_default="0",
-        comment="generation of the account that wrote the row",
-    ),
+    _not_null("numbers", Integer, comment="how many telephone numbers the contact has"),
+    _not_null("unreadable", Integer, comment="how many numbers of the contact cannot be dialled"),
+    _not_null("generation", Integer, server_default="0", comment="generation of the account that wrote the row"),
     Column("digest", LargeBinary, comment="digest of the row without Google's time of change; null: unknown"),
     Column("flaws", String, comment="why phones lack values of the person (ldapgw.contact.Flaw); null: they lack none"),
     Column("missed_at", Float, comment="since when incomplete full listings lack the person; null: not missing"),
@@ -168,12 +162,10 @@ contact = Table(
 photo = Table(
     "photo",
     metadata,
-    _account_key(),
-    Column("source", String, primary_key=True, comment="contacts, other_contacts or directory"),
-    Column("uid", String, primary_key=True, comment="the id in the resourceName"),
-    Column("url", String, nullable=False, comment="Google's address of the photo"),
+    *_person_key(),
+    _not_null("url", String, comment="Google's address of the photo"),
     Column("due_at", Float, comment="earliest time to fetch the photo; null: it was fetched"),
-    Column("failures", Integer, nullable=False, server_default="0", comment="failed attempts since the url is known"),
+    _not_null("failures", Integer, server_default="0", comment="failed attempts since the url is known"),
     Column("jpeg", LargeBinary, comment="the photo, scaled for phones; null: none yet, or none at this url"),
     Index("photo_due_at", "due_at"),
 )
@@ -181,10 +173,8 @@ photo = Table(
 removed_contact = Table(
     "removed_contact",
     metadata,
-    _account_key(),
-    Column("source", String, primary_key=True, comment="contacts, other_contacts or directory"),
-    Column("uid", String, primary_key=True, comment="the id in the resourceName"),
-    Column("generation", Integer, nullable=False, comment="generation of the account that removed the person"),
+    *_person_key(),
+    _not_null("generation", Integer, comment="generation of the account that removed the person"),
 )
 
 label = Table(
@@ -192,19 +182,19 @@ label = Table(
     metadata,
     _account_key(),
     Column("resource_name", String, primary_key=True, comment="contactGroups/ID"),
-    Column("name", String, nullable=False, comment="the user's name for the label"),
+    _not_null("name", String, comment="the user's name for the label"),
 )
 
 phone = Table(
     "phone",
     metadata,
     Column("name", String, primary_key=True, comment="login name; unique on the gateway"),
-    Column("tenant", String, nullable=False, comment="the tenant's name in the configuration"),
+    _not_null("tenant", String, comment="the tenant's name in the configuration"),
     _account_key(primary=False),
-    Column("numbers", String, nullable=False, comment="how several numbers are shown: values or entries"),
-    Column("model", String, nullable=False, server_default="", comment="yealink, snom …; empty: unknown"),
-    Column("password", String, nullable=False, comment="hashed (ldapgw.directory.passwords)"),
-    Column("created_at", Float, nullable=False, comment="when the phone was added"),
+    _not_null("numbers", String, comment="how several numbers are shown: values or entries"),
+    _not_null("model", String, server_default="", comment="yealink, snom …; empty: unknown"),
+    _not_null("password", String, comment="hashed (ldapgw.directory.passwords)"),
+    _not_null("created_at", Float, comment="when the phone was added"),
     Column("last_seen", Float, comment="time of the last bind with the present password; null: no such bind yet"),
     Column("last_address", String, comment="IP address of the last successful bind"),
     Column("searched_at", Float, comment="time of the last search, to the minute; null: no search yet"),
@@ -212,13 +202,7 @@ phone = Table(
     Column("worked_at", Float, comment="first search that found a contact; null: no such search"),
     Column("book_secret", String, comment="hash of the secret in its XML phone book's address; null: no address"),
     Column("number_format", String, comment="format of numbers for the phone: e164, dial …; null: the tenant's"),
-    Column(
-        "area_code",
-        String,
-        nullable=False,
-        server_default="",
-        comment="area code of the phone's site; empty: the tenant's",
-    ),
+    _not_null("area_code", String, server_default="", comment="area code of the phone's site; empty: the tenant's"),
     Column("refused_at", Float, comment="last login with a wrong password; null: none since the last good one"),
     Column("refused_address", String, comment="IP address of that login"),
     Column("refused_count", Integer, comment="logins with a wrong password since the last good one"),
@@ -241,10 +225,10 @@ provisioning = Table(
         primary_key=True,
         comment="the phone that fetches its settings",
     ),
-    Column("secret", String, nullable=False, comment="hash of the secret in the address"),
-    Column("password", LargeBinary, nullable=False, comment="sealed password of the phone"),
-    Column("until", Float, nullable=False, comment="when the address ends"),
-    Column("fetches", String, nullable=False, comment="JSON: time, IP address and file of the last fetches"),
+    _not_null("secret", String, comment="hash of the secret in the address"),
+    _not_null("password", LargeBinary, comment="sealed password of the phone"),
+    _not_null("until", Float, comment="when the address ends"),
+    _not_null("fetches", String, comment="JSON: time, IP address and file of the last fetches"),
 )
 
 recording = Table(
@@ -257,9 +241,9 @@ recording = Table(
         primary_key=True,
         comment="the phone whose searches are recorded",
     ),
-    Column("begun_at", Float, nullable=False, comment="when the recording began"),
-    Column("until", Float, nullable=False, comment="when the recording ends"),
-    Column("plain", Boolean, nullable=False, comment="whether names and numbers are kept, without pseudonyms"),
+    _not_null("begun_at", Float, comment="when the recording began"),
+    _not_null("until", Float, comment="when the recording ends"),
+    _not_null("plain", Boolean, comment="whether names and numbers are kept, without pseudonyms"),
 )
 
 recording_part = Table(
@@ -273,55 +257,51 @@ recording_part = Table(
         comment="the phone that is recorded",
     ),
     Column("gateway", String, primary_key=True, comment="the id of the gateway that has recorded this part"),
-    Column("searches", Integer, nullable=False, comment="how many searches the part has"),
-    Column("content", LargeBinary, nullable=False, comment="sealed; the text for the file"),
+    _not_null("searches", Integer, comment="how many searches the part has"),
+    _not_null("content", LargeBinary, comment="sealed; the text for the file"),
 )
 
 oauth_client = Table(
     "oauth_client",
     metadata,
     Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
-    Column("client_id", String, nullable=False, comment="client id, as registered with Google"),
-    Column("client_secret", LargeBinary, nullable=False, comment="sealed; the client secret"),
-    Column("entered_at", Float, nullable=False, comment="when an administrator entered the client"),
+    _not_null("client_id", String, comment="client id, as registered with Google"),
+    _not_null("client_secret", LargeBinary, comment="sealed; the client secret"),
+    _not_null("entered_at", Float, comment="when an administrator entered the client"),
 )
 
 admin_link = Table(
     "admin_link",
     metadata,
     Column("token", String, primary_key=True, comment="SHA-256 of the token in the link, in hex; single use"),
-    Column("tenant", String, nullable=False, comment="tenant whose administration page the link opens"),
-    Column("created_at", Float, nullable=False, comment="when the link was made; a link expires after an hour"),
+    _not_null("tenant", String, comment="tenant whose administration page the link opens"),
+    _not_null("created_at", Float, comment="when the link was made; a link expires after an hour"),
 )
 
 sign_in = Table(
     "sign_in",
     metadata,
     Column("token", String, primary_key=True, comment="SHA-256 of the cookie, in hex"),
-    Column("tenant", String, nullable=False, comment="the tenant that the person signed in to"),
-    Column("sub", String, nullable=False, comment="Google's key of the user (id_token claim sub); empty: admin-link"),
-    Column("address", String, nullable=False, comment="e-mail address for display"),
-    Column("created_at", Float, nullable=False, comment="when the person signed in; a sign-in lasts a week at most"),
-    Column("seen_at", Float, nullable=False, comment="time of the last request; a sign-in expires when idle"),
-    Column("hd", String, nullable=False, server_default="", comment="Workspace domain (id_token claim hd)"),
+    _not_null("tenant", String, comment="the tenant that the person signed in to"),
+    _not_null("sub", String, comment="Google's key of the user (id_token claim sub); empty: admin-link"),
+    _not_null("address", String, comment="e-mail address for display"),
+    _not_null("created_at", Float, comment="when the person signed in; a sign-in lasts a week at most"),
+    _not_null("seen_at", Float, comment="time of the last request; a sign-in expires when idle"),
+    _not_null("hd", String, server_default="", comment="Workspace domain (id_token claim hd)"),
 )
 
 consent_flow = Table(
     "consent_flow",
     metadata,
     Column("state", String, primary_key=True, comment="SHA-256 of the OAuth parameter state, in hex; single use"),
-    Column("browser", String, nullable=False, comment="SHA-256 of the cookie of the browser that began the consent"),
-    Column("tenant", String, nullable=False, comment="the tenant that the consent is for"),
-    Column("purpose", String, nullable=False, comment="connect, add or signin; suffix popup: in a window of its own"),
-    Column("nonce", LargeBinary, nullable=False, comment="sealed; the nonce that the id_token has to repeat"),
-    Column("verifier", LargeBinary, nullable=False, comment="sealed; the PKCE code verifier"),
-    Column("created_at", Float, nullable=False, comment="when the consent began; a consent expires after ten minutes"),
-    Column(
-        "expected",
-        String,
-        nullable=False,
-        server_default="",
-        comment="sub of the Google user who has to consent; empty: any user",
+    _not_null("browser", String, comment="SHA-256 of the cookie of the browser that began the consent"),
+    _not_null("tenant", String, comment="the tenant that the consent is for"),
+    _not_null("purpose", String, comment="connect, add or signin; suffix popup: in a window of its own"),
+    _not_null("nonce", LargeBinary, comment="sealed; the nonce that the id_token has to repeat"),
+    _not_null("verifier", LargeBinary, comment="sealed; the PKCE code verifier"),
+    _not_null("created_at", Float, comment="when the consent began; a consent expires after ten minutes"),
+    _not_null(
+        "expected", String, server_default="", comment="sub of the Google user who has to consent; empty: any user"
     ),
 )
 
@@ -329,12 +309,11 @@ alarm = Table(
     "alarm",
     metadata,
     Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
-    Column("code", String, nullable=False, comment="client_rejected or api_disabled"),
-    Column("since", Float, nullable=False, comment="when the error first occurred"),
-    Column(
+    _not_null("code", String, comment="client_rejected or api_disabled"),
+    _not_null("since", Float, comment="when the error first occurred"),
+    _not_null(
         "link",
         String,
-        nullable=False,
         server_default="",
         comment="address at Google where the error can be fixed, if Google named the address",
     ),
@@ -344,12 +323,12 @@ revocation = Table(
     "revocation",
     metadata,
     Column("id", Integer, primary_key=True, comment="internal key; never shown"),
-    Column("tenant", String, nullable=False, comment="the tenant whose OAuth client received the grant"),
-    Column("sub", String, nullable=False, comment="Google's key of the user (id_token claim sub)"),
-    Column("token", LargeBinary, nullable=False, comment="sealed; the refresh token to revoke"),
-    Column("since", Float, nullable=False, comment="when the account was disconnected"),
-    Column("next_try", Float, nullable=False, comment="time of the next attempt"),
-    Column("tries", Integer, nullable=False, server_default="0", comment="failed attempts"),
+    _not_null("tenant", String, comment="the tenant whose OAuth client received the grant"),
+    _not_null("sub", String, comment="Google's key of the user (id_token claim sub)"),
+    _not_null("token", LargeBinary, comment="sealed; the refresh token to revoke"),
+    _not_null("since", Float, comment="when the account was disconnected"),
+    _not_null("next_try", Float, comment="time of the next attempt"),
+    _not_null("tries", Integer, server_default="0", comment="failed attempts"),
     sqlite_autoincrement=True,
 )
 
@@ -358,13 +337,13 @@ sync_attempt = Table(
     metadata,
     _account_key(),
     Column("number", Integer, primary_key=True, comment="the account's attempts when the sync began"),
-    Column("ended_at", Float, nullable=False, comment="when the sync ended, or last changed contacts"),
-    Column("seconds", Float, nullable=False, comment="how long the sync took"),
-    Column("is_full", Boolean, nullable=False, comment="whether a full listing was applied, not only changes"),
-    Column("added", Integer, nullable=False, comment="persons that became contacts"),
-    Column("changed", Integer, nullable=False, comment="contacts that changed"),
-    Column("removed", Integer, nullable=False, comment="contacts that are none any more"),
-    Column("skipped", Integer, nullable=False, comment="new and changed persons that were skipped"),
+    _not_null("ended_at", Float, comment="when the sync ended, or last changed contacts"),
+    _not_null("seconds", Float, comment="how long the sync took"),
+    _not_null("is_full", Boolean, comment="whether a full listing was applied, not only changes"),
+    _not_null("added", Integer, comment="persons that became contacts"),
+    _not_null("changed", Integer, comment="contacts that changed"),
+    _not_null("removed", Integer, comment="contacts that are none any more"),
+    _not_null("skipped", Integer, comment="new and changed persons that were skipped"),
     Column(
         "error",
         String,
@@ -377,22 +356,22 @@ sync_day = Table(
     metadata,
     _account_key(),
     Column("day", Integer, primary_key=True, comment="days since the epoch, UTC"),
-    Column("ok", Integer, nullable=False, comment="syncs that succeeded"),
-    Column("failed", Integer, nullable=False, comment="syncs that failed"),
-    Column("changes", Integer, nullable=False, comment="contacts that were added, changed or removed"),
+    _not_null("ok", Integer, comment="syncs that succeeded"),
+    _not_null("failed", Integer, comment="syncs that failed"),
+    _not_null("changes", Integer, comment="contacts that were added, changed or removed"),
 )
 
 activity = Table(
     "activity",
     metadata,
     Column("id", Integer, primary_key=True, comment="internal key; never shown"),
-    Column("at", Float, nullable=False, comment="when it was done"),
-    Column("tenant", String, nullable=False, comment="the tenant's name in the configuration"),
-    Column("actor", String, nullable=False, comment="who did it: an address, admin link, command line or gateway"),
-    Column("act", String, nullable=False, comment="what was done (ldapgw.store.activity.Act)"),
-    Column("subject", String, nullable=False, comment="address of an account or name of a phone; empty: the tenant"),
-    Column("detail", String, nullable=False, comment="the new value, such as a sharing or a name; empty: none"),
-    Column("address", String, nullable=False, comment="IP address of the browser or phone; empty: none"),
+    _not_null("at", Float, comment="when it was done"),
+    _not_null("tenant", String, comment="the tenant's name in the configuration"),
+    _not_null("actor", String, comment="who did it: an address, admin link, command line or gateway"),
+    _not_null("act", String, comment="what was done (ldapgw.store.activity.Act)"),
+    _not_null("subject", String, comment="address of an account or name of a phone; empty: the tenant"),
+    _not_null("detail", String, comment="the new value, such as a sharing or a name; empty: none"),
+    _not_null("address", String, comment="IP address of the browser or phone; empty: none"),
     Index("activity_tenant_at", "tenant", "at"),
     sqlite_autoincrement=True,
 )
@@ -403,18 +382,10 @@ EPOCH = "epoch"
 change = Table(
     "change",
     metadata,
-    Column(
-        "kind",
-        String,
-        primary_key=True,
-        comment="account, phone, or epoch (another one after a restore)",
-    ),
+    Column("kind", String, primary_key=True, comment="account, phone, or epoch (another one after a restore)"),
     Column("key", String, primary_key=True, comment="the account's id, the phone's name, or random"),
-    Column(
-        "number",
-        Integer().with_variant(BigInteger(), "postgresql"),
-        nullable=False,
-        comment="grows with each change; triggers set it",
+    _not_null(
+        "number", Integer().with_variant(BigInteger(), "postgresql"), comment="grows with each change; triggers set it"
     ),
     Column("marked_at", Float, comment="when triggers set the number; null: there is one gateway alone"),
     Index("change_number", "number"),
@@ -424,7 +395,7 @@ schema_version = Table(
     "schema_version",
     metadata,
     Column("revision", String, primary_key=True, comment="the last migration that has run"),
-    Column("readable_from", String, nullable=False, comment="the oldest revision whose gateways can use these tables"),
+    _not_null("readable_from", String, comment="the oldest revision whose gateways can use these tables"),
     Column("copied_from", String, comment="the database that an unfinished copy comes from; null: all is here"),
     Column("key", String, comment="fingerprint of the key that the last rotation has ended with; null: there was none"),
 )
@@ -433,35 +404,32 @@ gateway = Table(
     "gateway",
     metadata,
     Column("id", String, primary_key=True, comment="random, another one for each start"),
-    Column("name", String, nullable=False, comment="the name of its machine"),
-    Column("version", String, nullable=False, comment="of ldapgw"),
-    Column("roles", String, nullable=False, comment="some of serve, sync and web, with spaces between"),
-    Column(
-        "keys", String, nullable=False, comment="fingerprints of its keys, with spaces between; the first one seals"
-    ),
-    Column(
+    _not_null("name", String, comment="the name of its machine"),
+    _not_null("version", String, comment="of ldapgw"),
+    _not_null("roles", String, comment="some of serve, sync and web, with spaces between"),
+    _not_null("keys", String, comment="fingerprints of its keys, with spaces between; the first one seals"),
+    _not_null(
         "position",
         Integer().with_variant(BigInteger(), "postgresql"),
-        nullable=False,
         comment="the number of the first change that it may not serve yet",
     ),
-    Column("accounts", Integer, nullable=False, comment="connected accounts that it serves"),
-    Column("contacts", Integer, nullable=False, comment="contacts that it serves"),
-    Column("started_at", Float, nullable=False, comment="by the clock of the database server"),
-    Column("seen_at", Float, nullable=False, comment="its last heartbeat, by the same clock"),
-    Column("revision", String, nullable=False, comment="the last migration that it knows"),
-    Column("is_leader", Boolean, nullable=False, comment="whether the gateway syncs"),
+    _not_null("accounts", Integer, comment="connected accounts that it serves"),
+    _not_null("contacts", Integer, comment="contacts that it serves"),
+    _not_null("started_at", Float, comment="by the clock of the database server"),
+    _not_null("seen_at", Float, comment="its last heartbeat, by the same clock"),
+    _not_null("revision", String, comment="the last migration that it knows"),
+    _not_null("is_leader", Boolean, comment="whether the gateway syncs"),
 )
 
 sync_progress = Table(
     "sync_progress",
     metadata,
     _account_key(),
-    Column("source", String, nullable=False, comment="the source that a running sync fetches"),
-    Column("fetched", Integer, nullable=False, comment="persons so far"),
+    _not_null("source", String, comment="the source that a running sync fetches"),
+    _not_null("fetched", Integer, comment="persons so far"),
     Column("total", Integer, comment="persons of the source, as counted by Google; null: Google does not say"),
-    Column("step", Integer, nullable=False, comment="the position of the source, counted from 1"),
-    Column("step_count", Integer, nullable=False, comment="the sources that the sync fetches"),
+    _not_null("step", Integer, comment="the position of the source, counted from 1"),
+    _not_null("step_count", Integer, comment="the sources that the sync fetches"),
 )
 
 
