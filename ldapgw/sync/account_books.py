@@ -183,12 +183,7 @@ class AccountBooks:
     # --- one batch of accounts after the other ------------------------------------------------------------------------
 
     async def _build_idle(
-        self,
-        ids: Collection[int],
-        publish: Callable[[], Awaitable[None]],
-        *,
-        is_whole: bool,
-        is_anew: bool = True,
+        self, ids: Collection[int], publish: Callable[[], Awaitable[None]], *, is_whole: bool, is_anew: bool = True
     ) -> list[int]:
         """Build the books of accounts that no other call has begun with, small accounts together.
 
@@ -314,9 +309,7 @@ class AccountBooks:
         if self._build_in_process is None:
             return task
         try:
-            await self._build_in_process(
-                task.context, account, task.build_key, task.history, task.per_number, task.with_directory
-            )
+            await self._build_in_process(replace(task, books=()))
         except ProcessLost:
             log.warn(
                 "the process that builds the book of account {account} has ended unexpectedly",
@@ -326,7 +319,9 @@ class AccountBooks:
             )
             return task
         finally:
-            await self._delete_task_if_orphaned(task)
+            # The account may have been removed meanwhile.
+            for key in task.book_ids:
+                await self._delete_if_orphaned(key, _cache_name(key, account.id))
         return await self._load_current(task)
 
     async def _build_by_thread(self, tasks: Sequence[BuildTask]) -> list[BuildTask]:
@@ -345,13 +340,7 @@ class AccountBooks:
         for task in tasks:
             stored, account = found.pop(), task.account
             books: tuple[Book, ...] = await self._run_off_thread(
-                build_books,
-                task.context,
-                account,
-                stored.contacts,
-                stored.labels,
-                task.per_number,
-                task.with_directory,
+                build_books, task.context, account, stored.contacts, stored.labels, task.per_number, task.with_directory
             )
             if stored.damaged:
                 await self._store.run(contacts.fetch_anew, account.id, list(stored.damaged))
@@ -483,11 +472,6 @@ class AccountBooks:
             # Meanwhile a directory may be fetched through a former account again.
             names -= {cache_name(one.id, directory=True) for one in self.state.directory_accounts.values()}
             await self._delete_off_thread(self._cache.delete, names)
-
-    async def _delete_task_if_orphaned(self, task: BuildTask) -> None:
-        """Delete the books of a task that another process has saved, if their account has been removed meanwhile."""
-        for key in task.book_ids:
-            await self._delete_if_orphaned(key, _cache_name(key, task.account.id))
 
     async def _delete_if_orphaned(self, key: BookId, name: str) -> None:
         """Delete a book that was saved under a name, if the name is not the book's any more."""

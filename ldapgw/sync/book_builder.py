@@ -174,16 +174,7 @@ class _StoredContacts:
         return contacts.iterate(self.connection, self.account_id)
 
 
-def build_cached_books(
-    url: URL,
-    folder: Path,
-    context: NamingContext,
-    account: Account,
-    build_key: object,
-    history: History,
-    per_number: bool,  # noqa: FBT001  called in a process, by position
-    with_directory: bool,  # noqa: FBT001
-) -> None:
+def build_cached_books(url: URL, folder: Path, task: BuildTask) -> None:
     """Build an account's books from the stored contacts and write them to the book cache; called in another process.
 
     On an error of the database nothing is written, and the caller has to build the books itself.  Nothing is written
@@ -191,14 +182,13 @@ def build_cached_books(
 
     :param url: URL of the database.
     :param folder: folder of the book cache.
-    :param history: the history that the account was read in.
     """
-    gateway = os.getppid()
+    gateway, account = os.getppid(), task.account
     database = database_at(url)
     try:
         with database.begin_read() as connection:
             stored, labels = _StoredContacts(connection, account.id), contacts.read_labels(connection, account.id)
-            books = build_books(context, account, stored, labels, per_number, with_directory)
+            books = build_books(task.context, account, stored, labels, task.per_number, task.with_directory)
         book_cache = BookCache(folder)
         for book in books:
             with database.begin_read() as connection:
@@ -206,7 +196,8 @@ def build_cached_books(
             # After the gateway's end nobody would delete the file when the account goes.
             if os.getppid() == gateway and present is not None and present.is_connected:
                 name = cache_name(account.id, directory=book.key == DIRECTORY)
-                book_cache.save(name, build_key, CachedBook(history, account.generation, book), account.tenant)
+                cached = CachedBook(task.history, account.generation, book)
+                book_cache.save(name, task.build_key, cached, account.tenant)
     except StoreError:
         return
     finally:

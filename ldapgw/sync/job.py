@@ -17,7 +17,6 @@ from typing import Any
 from zlib import crc32
 
 from sqlalchemy import Connection
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ldapgw.contact import Source
@@ -112,7 +111,9 @@ class SyncJob:
 
     :param leader: whether this gateway syncs, and what syncs write through.
     :param interval: seconds between syncs of an account.
-    :param pacer: lets the calls to the People API through.
+    :ivar tenants: by name; accounts of other tenants are not synced.
+    :ivar pacer: lets the calls to the People API through.
+    :ivar access_tokens: gets the access tokens for these calls.
     :param full_syncs: how often full syncs may come.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     :param folder: folder for the files of large listings.
@@ -138,40 +139,18 @@ class SyncJob:
     ) -> None:
         self._leader = leader
         self._people = people
-        self._tenants = tenants
+        self.tenants = tenants
         self._interval = interval
-        self._pacer = pacer
+        self.pacer = pacer
         self._full_syncs = full_syncs
-        self._access_tokens = AccessTokenProvider(leader=leader, secret_box=secret_box, oauth=oauth, now=now)
+        self.access_tokens = AccessTokenProvider(leader=leader, secret_box=secret_box, oauth=oauth, now=now)
         self._fetcher = Fetcher(people, folder, run_off_thread)
         self._now = now
         self._on_progress = on_progress
 
-    def has_tenant(self, tenant: str) -> bool:
-        """Return whether the tenant is configured; accounts of other tenants are not synced."""
-        return tenant in self._tenants
-
-    def has_client_of(self, account: Account) -> bool:
-        """Return whether an account's grant was given to its tenant's present OAuth client."""
-        return account.client_id == self._tenants[account.tenant].client.client_id
-
-    async def refresh_access_token(self, account: Account) -> None:
-        """Get a new access token, to see whether Google accepts the tenant's OAuth client.
-
-        :raises GoogleError: the error of the token endpoint.
-        """
-        await self._access_tokens.refresh(account, self._tenants[account.tenant].client)
-
-    def project(self, account: Account) -> str:
-        """The Google project whose quota an account's calls use."""
-        return self._tenants[account.tenant].client.project
-
-    def wait_for_quota(self, account: Account) -> Deferred[None]:
-        """Wait while the quota of the account's Google project is used up.
-
-        :returns: fires when the project may call; can be cancelled.
-        """
-        return self._pacer.wait_for_quota(self._tenants[account.tenant].client)
+    def client(self, account: Account) -> Client:
+        """The present OAuth client of an account's tenant; its Google project has the quota of the account's calls."""
+        return self.tenants[account.tenant].client
 
     async def sync(self, account: Account, *, full: bool, max_loss: float = 0, account_count: int = 1) -> bool:
         """Sync an account's own sources, without the directory; see `sync_directory`.
@@ -183,7 +162,7 @@ class SyncJob:
         :raises GoogleError: Google's error, `SuspiciousShrink`, or `ScopeMissing` when no source is granted.
         :raises StoreError: when the database cannot be used.
         """
-        tenant = self._tenants[account.tenant]
+        tenant = self.tenants[account.tenant]
         granted = sources_of(account.scopes).intersection(tenant.sources)
         stored = await self._leader.store.run(_read, account.id)
         states = {
@@ -263,7 +242,7 @@ class SyncJob:
         :raises GoogleError: as `sync`.
         :raises StoreError: when the database cannot be used.
         """
-        tenant = self._tenants[account.tenant]
+        tenant = self.tenants[account.tenant]
         if Source.DIRECTORY not in tenant.sources or not await self._is_directory_account(account, own_error):
             return False
         stored = await self._leader.store.run(_read, account.id)
@@ -385,7 +364,7 @@ class SyncJob:
 
         An account without labels has none to be renamed; a new label is noticed when a contact has it.
         """
-        tenant = self._tenants[account.tenant]
+        tenant = self.tenants[account.tenant]
         query = _query(Source.CONTACTS, tenant, stored.labels, stored.states)
         is_full = due_sync_of(query) is DueSync.FULL
         # A full sync fetches all labels too, so that a label goes whose deletion Google has not reported.
@@ -412,7 +391,7 @@ class SyncJob:
         try:
             return await self._list_labels(account, before)
         except tuple(_REFUSAL_STATES) as refusal:
-            if self._tenants[account.tenant].has_label_filter:
+            if self.tenants[account.tenant].has_label_filter:
                 failed[Source.CONTACTS] = refusal
             return None
         except (GoogleUnavailable, BadResponse) as error:
@@ -438,7 +417,7 @@ class SyncJob:
         """
         for number, listing in enumerate(fetched):
             source = listing.query.source
-            query = _query(source, self._tenants[account.tenant], labels, stored.states)
+            query = _query(source, self.tenants[account.tenant], labels, stored.states)
             if query.excluded_labels != listing.query.excluded_labels:
                 token = None if listing.is_full else stored.states[source].sync_token
                 query = replace(query, page_size=listing.query.page_size)
@@ -469,19 +448,19 @@ class SyncJob:
 
     def _authorized(self, account: Account) -> Authorized:
         """Calls of an account, each at its turn and with an access token."""
-        client = self._tenants[account.tenant].client
+        client = self.client(account)
 
         async def paced(call: Callable[[str], Awaitable[Any]], access_token: str) -> Any:
-            await self._pacer.turn(client, is_requested=account.pending_sync is not None)
+            await self.pacer.of(client).turn(is_requested=account.pending_sync is not None)
             await self._leader.check_lead()
             try:
                 return await call(access_token)
             except QuotaExceeded as error:
-                self._pacer.report(client, account.id, error)
+                self.pacer.of(client).report(account.id, error)
                 raise
 
         async def authorized(call: Callable[[str], Awaitable[Any]]) -> Any:
-            return await self._access_tokens.call(account, client, partial(paced, call))
+            return await self.access_tokens.call(account, client, partial(paced, call))
 
         return authorized
 

@@ -35,7 +35,7 @@ log = Logger()
 class CallPacer:
     """Lets the calls of each Google project through at a steady rate.
 
-    Mutable: the buckets by project.
+    Mutable: the pacers by project.
 
     :param clock: its seconds are those since the epoch.
     :param calls_per_minute: of each project; None: without a limit.
@@ -44,50 +44,24 @@ class CallPacer:
     def __init__(self, *, clock: IReactorTime, calls_per_minute: int | None) -> None:
         self._clock = clock
         self._calls_per_minute = calls_per_minute
-        self._buckets: dict[str, _Bucket] = {}
+        self._projects: dict[str, ProjectPacer] = {}
 
-    def turn(self, client: Client, *, is_requested: bool) -> Deferred[None]:
-        """Wait for the turn of one call.
-
-        :param client: the OAuth client of the call's tenant.
-        :param is_requested: whether a person waits for the call.
-        :returns: fires when the call may be made; can be cancelled.
-        """
-        return self._bucket(client).turn(is_requested=is_requested)
-
-    def wait_for_quota(self, client: Client) -> Deferred[None]:
-        """Wait while the project's quota is used up.
-
-        :returns: fires when the project may call; can be cancelled.
-        """
-        wait = self._bucket(client).pause()
-        return deferLater(self._clock, wait) if wait else succeed(None)
-
-    def report(self, client: Client, account_id: int, error: QuotaExceeded) -> None:
-        """Note that Google refused the call of an account because of a quota."""
-        if self._bucket(client).report(account_id, error):
-            log.warn(
-                "Google project {project}: its quota is used up ({detail}); the gateway makes no call for it until the "
-                "next minute",
-                event="quota_used_up",
-                project=client.project,
-                detail=error.detail,
-            )
-
-    def _bucket(self, client: Client) -> _Bucket:
-        bucket = self._buckets.get(client.project)
-        if bucket is None:
-            bucket = self._buckets[client.project] = _Bucket(self._clock, self._calls_per_minute)
-        return bucket
+    def of(self, client: Client) -> ProjectPacer:
+        """The pacer of an OAuth client's project."""
+        found = self._projects.get(client.project)
+        if found is None:
+            found = self._projects[client.project] = ProjectPacer(client.project, self._clock, self._calls_per_minute)
+        return found
 
 
-class _Bucket:
+class ProjectPacer:
     """The token bucket of one project; a token is a call.
 
     Mutable: the tokens, the calls that wait, and the accounts whose quota was used up lately.
     """
 
-    def __init__(self, clock: IReactorTime, calls_per_minute: int | None) -> None:
+    def __init__(self, project: str, clock: IReactorTime, calls_per_minute: int | None) -> None:
+        self._project = project
         self._clock = clock
         self._is_limited = calls_per_minute is not None
         calls = calls_per_minute or 0
@@ -104,6 +78,11 @@ class _Bucket:
         self._refused: dict[int, float] = {}
 
     def turn(self, *, is_requested: bool) -> Deferred[None]:
+        """Wait for the turn of one call.
+
+        :param is_requested: whether a person waits for the call.
+        :returns: fires when the call may be made; can be cancelled.
+        """
         if not (self._requested or self._others) and self._take():
             return succeed(None)
         calls = self._requested if is_requested else self._others
@@ -113,26 +92,37 @@ class _Bucket:
         self._set_timer()
         return waiting
 
-    def pause(self) -> float:
+    def wait_for_quota(self) -> Deferred[None]:
+        """Wait while the project's quota is used up; can be cancelled."""
+        wait = self._pause()
+        return deferLater(self._clock, wait) if wait else succeed(None)
+
+    def report(self, account_id: int, error: QuotaExceeded) -> None:
+        """Note that Google refused an account's call; if the project's quota is used up, call in the next minute."""
+        now = self._clock.seconds()
+        self._refused = {one: at for one, at in self._refused.items() if 0 <= now - at < MINUTE} | {account_id: now}
+        if not (error.is_of_project or len(self._refused) >= ACCOUNTS_OF_PROJECT_QUOTA) or self._counted > now:
+            return
+        self._tokens, self._counted = 0.0, (now // MINUTE + 1) * MINUTE
+        self._refused.clear()
+        self._set_timer()
+        log.warn(
+            "Google project {project}: its quota is used up ({detail}); the gateway makes no call for it until the "
+            "next minute",
+            event="quota_used_up",
+            project=self._project,
+            detail=error.detail,
+        )
+
+    def _pause(self) -> float:
         """Seconds until the project may call; 0 while it may."""
         now = self._clock.seconds()
         if self._counted > now + MINUTE:  # the clock was ahead
             self._counted = now
         return max(self._counted - now, 0.0)
 
-    def report(self, account_id: int, error: QuotaExceeded) -> bool:
-        """Return whether the project's quota is used up; then no call is made until the next minute."""
-        now = self._clock.seconds()
-        self._refused = {one: at for one, at in self._refused.items() if 0 <= now - at < MINUTE} | {account_id: now}
-        if not (error.is_of_project or len(self._refused) >= ACCOUNTS_OF_PROJECT_QUOTA) or self._counted > now:
-            return False
-        self._tokens, self._counted = 0.0, (now // MINUTE + 1) * MINUTE
-        self._refused.clear()
-        self._set_timer()
-        return True
-
     def _take(self) -> bool:
-        if self.pause():
+        if self._pause():
             return False
         if not self._is_limited:
             return True
@@ -150,7 +140,7 @@ class _Bucket:
         self._timer = None
         if self._requested or self._others:
             missing = max(1.0 - self._tokens, 0.0) / self._rate if self._is_limited else 0.0
-            wait = max(self.pause() + missing, _SHORTEST_WAIT)
+            wait = max(self._pause() + missing, _SHORTEST_WAIT)
             self._timer = self._clock.callLater(wait, self._let_through)
 
     def _let_through(self) -> None:

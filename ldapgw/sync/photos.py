@@ -8,10 +8,10 @@ one after the other at the pace of the tenant's Google project, and stores and p
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from ldapgw.errors import BadResponse, GoogleError, LdapgwError, ProcessLost
 from ldapgw.google.photos import PhotoClient, scale
@@ -70,10 +70,8 @@ class PhotoFetcher(PeriodicService):
         self._publish = publish
         self._paused_until = 0.0
         self._pause = _FIRST_PAUSE
-        super().__init__(clock, INTERVAL, self.fetch_due, _report, now=False)
-
-    def _tenants_with_photos(self) -> list[str]:
-        return [name for name, tenant in self._tenants.items() if tenant.photos]
+        failed = partial(log.failure, "fetching photos failed", event="photos_failed")
+        super().__init__(clock, INTERVAL, self.fetch_due, failed, now=False)
 
     async def fetch_due(self) -> None:
         """Fetch the photos that are due, until there is none or Google's image hosts cannot answer.
@@ -81,8 +79,8 @@ class PhotoFetcher(PeriodicService):
         :raises StoreError: when the database cannot be used.
         """
         while self._clock.seconds() >= self._paused_until:
-            tenants = self._tenants_with_photos() if self._leader.is_leader else []
-            if not tenants:
+            tenants = [name for name, tenant in self._tenants.items() if tenant.photos]
+            if not tenants or not self._leader.is_leader:
                 return
             due = await self._store.read(photos.read_due, tenants, self._clock.seconds(), _BATCH)
             if not due or not await self._fetch(due):
@@ -93,7 +91,7 @@ class PhotoFetcher(PeriodicService):
         fetched: list[tuple[DuePhoto, bytes]] = []
         for one in due:
             try:
-                await self._pacer.turn(self._tenants[one.tenant].client, is_requested=False)
+                await self._pacer.of(self._tenants[one.tenant].client).turn(is_requested=False)
                 photo = await self._client.fetch(one.url)
             except BadResponse as error:  # of this photo; the others may come
                 await self._postpone(one, error)
@@ -143,7 +141,3 @@ class PhotoFetcher(PeriodicService):
             problem=str(error),
         )
         await self._leader.store.run(photos.postpone, due, self._clock.seconds() + retry)
-
-
-def _report(failure: Failure) -> None:
-    log.failure("fetching photos failed", failure, event="photos_failed")

@@ -214,7 +214,7 @@ class SyncScheduler(Service):
         self._cursor = None
 
     def _may_sync(self, account: Account) -> bool:
-        return account.is_connected and self._job.has_tenant(account.tenant) and self._leader.is_leader
+        return account.is_connected and account.tenant in self._job.tenants and self._leader.is_leader
 
     def stopService(self) -> Deferred[list[None]]:
         """Cancel all running syncs; nothing of them was written, and the next start begins with them."""
@@ -235,7 +235,7 @@ class SyncScheduler(Service):
             code = account.error.code if account.error is not None else ""
             loop.is_tenant_wide = code in _ALARMS
             if code in _OUTAGES and account.failures:
-                self._await_answer(account.id, loop, self._job.project(account))
+                self._await_answer(account.id, loop, self._job.client(account).project)
         if account.tenant not in self._circuits:
             alarm = account.error if account.error and account.error.code in _ALARMS else None
             self._circuits[account.tenant] = (
@@ -341,11 +341,11 @@ class SyncScheduler(Service):
         if queued_account is None or not self._will_call(queued_account):
             return await self._sync_with(self._slots, account_id, loop)
         # A project whose calls have to wait must not have all slots, nor thousands of places in the queue for them.
-        project = self._job.project(queued_account)
-        project_slots = self._project_slots.setdefault(project, DeferredSemaphore(self._slots.limit))
+        client = self._job.client(queued_account)
+        project_slots = self._project_slots.setdefault(client.project, DeferredSemaphore(self._slots.limit))
         await _queue(loop, project_slots.acquire())
         try:
-            await _queue(loop, self._job.wait_for_quota(queued_account))
+            await _queue(loop, self._job.pacer.of(client).wait_for_quota())
             return await self._sync_with(self._slots, account_id, loop)
         finally:
             project_slots.release()
@@ -376,7 +376,7 @@ class SyncScheduler(Service):
     def _is_revoked(self, account: Account) -> bool:
         """Whether an account needs a new consent; not if only a change of the OAuth client had ended it, now undone."""
         by_client = account.error is not None and account.error.facts.get("by") == "client"
-        return account.revoked and not (by_client and self._job.has_client_of(account))
+        return account.revoked and not (by_client and account.client_id == self._job.client(account).client_id)
 
     async def _stay_revoked(self, account: Account) -> _Outcome:
         """Make no call for an account whose consent is revoked, even when a person has requested a sync."""
@@ -393,7 +393,7 @@ class SyncScheduler(Service):
             await self._leader.store.run(postpone, account, now, now + wait)
             return _Outcome(wait, is_tenant_wide=True)
         await self._leader.store.run(postpone, account, now, now + wait, circuit.code)
-        return _Outcome(wait, outage=self._job.project(account))
+        return _Outcome(wait, outage=self._job.client(account).project)
 
     async def _sync(self, account: Account) -> _Synced:
         """Sync an account and, if it is the directory account, the directory; update the tenant's circuit breaker."""
@@ -419,7 +419,7 @@ class SyncScheduler(Service):
         if is_closed:
             await self._restart_tenant(account.tenant)
         if is_closed or error is None:
-            self._end_outage(self._job.project(account))
+            self._end_outage(self._job.client(account).project)
         return _Synced(account, error, changed, now)
 
     def _is_client_refused_to_all(self, account: Account, error: Exception | None) -> bool:
@@ -448,7 +448,7 @@ class SyncScheduler(Service):
             return _Outcome(
                 await self._record_failure(account, synced.error, synced.begun_at),
                 is_tenant_wide=isinstance(synced.error, TENANT_ERRORS) and synced.error.retry_after is None,
-                outage=self._job.project(account) if is_outage else "",
+                outage=self._job.client(account).project if is_outage else "",
             )
         wait = backoff.after_success(self._interval, self._random())
         now = self._clock.seconds()
@@ -463,7 +463,7 @@ class SyncScheduler(Service):
         try:
             if account.error is not None and account.error.code == ClientRejected.code:
                 # An old access token would hide that Google still rejects the client.
-                await self._job.refresh_access_token(account)
+                await self._job.access_tokens.refresh(account, self._job.client(account))
             max_loss, count = account.max_loss("book"), len(self._loops)
             return None, await self._job.sync(account, full=full, max_loss=max_loss, account_count=count)
         except (CancelledError, LeadLost):

@@ -16,14 +16,12 @@ from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory.book import DIRECTORY, build_book
 from ldapgw.directory.catalog import Catalog, Snapshot
 from ldapgw.directory.dit import Dit
-from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ProcessLost
 from ldapgw.store import accounts, contacts, revocations, sync_state
-from ldapgw.store.accounts import Account
-from ldapgw.store.changes import NO_HISTORY, History
+from ldapgw.store.changes import NO_HISTORY
 from ldapgw.store.contacts import KEPT_GENERATIONS
-from ldapgw.sync.book_builder import build_books, free_slowly, revise_books
+from ldapgw.sync.book_builder import BuildTask, build_books, free_slowly, revise_books
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 from tests.support.results import result_of
 from tests.support.stage.publishing import make_publisher
@@ -256,12 +254,14 @@ def test_large_books_are_built_by_another_process(large: Site, monkeypatch: pyte
         [account] = [one for one in accounts.read_all(connection) if one.address == ALICE]
         [stored] = contacts.read(connection, [account.id])
 
-    def built(
-        context: NamingContext, account: Account, made_of: object, history: History, per_number: bool, feeds: bool
-    ) -> None:
-        for book in build_books(context, account, stored.contacts, stored.labels, per_number, feeds):
+    def built(task: BuildTask) -> None:
+        account = task.account
+        for book in build_books(
+            task.context, account, stored.contacts, stored.labels, task.per_number, task.with_directory
+        ):
             name = cache_name(account.id, directory=book.key == DIRECTORY)
-            BookCache(large.folder).save(name, made_of, CachedBook(history, account.generation, book), "acme")
+            cached = CachedBook(task.history, account.generation, book)
+            BookCache(large.folder).save(name, task.build_key, cached, "acme")
 
     monkeypatch.setattr(large, "build_apart", built)
     assert large.start() == ["prune", "load", "load", "built", "load", "load", "Directory"]

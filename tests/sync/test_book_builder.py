@@ -19,12 +19,10 @@ from ldapgw.store.accounts import Account
 from ldapgw.store.changes import NO_HISTORY
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.secrets import SecretBox
-from ldapgw.sync.book_builder import build_books, build_cached_books
+from ldapgw.sync.book_builder import BookId, BuildTask, build_books, build_cached_books
 from ldapgw.sync.book_cache import BookCache, cache_name
 from tests.support.stage.databases import open_file
 from tests.support.stage.sync import CONTEXT, GRANT, NOW
-
-MADE_OF = ("of this",)
 
 
 class Site:
@@ -51,12 +49,15 @@ class Site:
 
     def build(self, *, feeds: bool = True, per_number: bool = False) -> dict[str, tuple[int, list[str], list[str]]]:
         """Generation, contacts and labels of each image."""
-        build_cached_books(self.url, self.folder, CONTEXT, self.account, MADE_OF, NO_HISTORY, per_number, feeds)
+        book_ids: list[BookId] = [(self.account.id, ""), *([("acme", DIRECTORY)] if feeds else [])]
+        account = self.account
+        build_key = (CONTEXT, account.id, account.sub, account.address, per_number)
+        build_cached_books(self.url, self.folder, BuildTask(account, CONTEXT, build_key, NO_HISTORY, book_ids))
         images = BookCache(self.folder)
         found = {}
         for directory in (False, True):
             name = cache_name(self.account.id, directory=directory)
-            image = images.load(name, MADE_OF, CONTEXT, Sharing.SHARED)
+            image = images.load(name, build_key, CONTEXT, Sharing.SHARED)
             if image is not None:
                 names = [entry.attribute("cn")[0].decode() for entry in image.book.segments.contacts[0]]
                 found[image.book.name] = image.generation, names, [label.name for label in image.book.labels]

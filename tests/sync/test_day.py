@@ -149,7 +149,7 @@ def test_a_day(count: int, outage: float, end: float) -> None:
 
     # Another client, with which one half of globex consents anew.
     day.world.register(RegisteredClient(NEW_CLIENT.client_id, NEW_CLIENT.client_secret, ("https://x.example/cb",)))
-    day.job._tenants = {**day.job._tenants, "globex": replace(day.job._tenants["globex"], client=NEW_CLIENT)}
+    day.job.tenants = {**day.job.tenants, "globex": replace(day.job.tenants["globex"], client=NEW_CLIENT)}
     anew, left = day.of_globex[::2], set(day.of_globex[1::2])
     for address in anew:
         day.connect(address, tenant="globex", client=NEW_CLIENT)

@@ -347,8 +347,8 @@ def test_a_directory_that_shrinks_through_the_next_account_is_not_taken() -> Non
 
 def test_a_directory_that_is_no_source_any_more_is_forgotten(stage: Stage) -> None:
     """Nobody hands it over then."""
-    tenant = stage.job._tenants["acme"]
-    stage.job._tenants = {"acme": replace(tenant, sources=(Source.CONTACTS,))}
+    tenant = stage.job.tenants["acme"]
+    stage.job.tenants = {"acme": replace(tenant, sources=(Source.CONTACTS,))}
     round_of(stage)
     with stage.database.begin() as connection:
         assert contacts.accounts_with_source(connection, Source.DIRECTORY) == set()

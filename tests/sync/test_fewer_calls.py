@@ -171,7 +171,7 @@ def test_a_changed_region_comes_later_and_changes_come_meanwhile() -> None:
     stage = started(ALICE, full_syncs=FullSyncLimits(HOUR, 4 * HOUR))
     stage.world.add_person(ALICE, person("Old", "089 1234567"))
     stage.clock.advance(INTERVAL)
-    stage.job._tenants = {"acme": replace(stage.job._tenants["acme"], region="AT")}
+    stage.job.tenants = {"acme": replace(stage.job.tenants["acme"], region="AT")}
     before = stage.sync_states()[Source.CONTACTS]
     stage.world.add_person(ALICE, person("New", "01 5123456"))
     stage.clock.advance(INTERVAL)
@@ -208,7 +208,7 @@ def test_a_project_stays_below_its_quota() -> None:
 def test_a_person_does_not_wait_for_the_accounts_that_are_due() -> None:
     """Their call is the next one, 5.5 seconds after the one before."""
     stage = started(*crowd(30))
-    stage.job._pacer = CallPacer(clock=stage.clock, calls_per_minute=12)
+    stage.job.pacer = CallPacer(clock=stage.clock, calls_per_minute=12)
     stage.clock.advance(1.2 * INTERVAL)
     waiting = [address for address in crowd(30) if stage.account(address).last_sync == NOW]
     ask(stage, waiting[-1])

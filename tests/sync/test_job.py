@@ -440,12 +440,6 @@ def test_a_disconnected_account_is_not_synced() -> None:
         result_of(stage.job.sync(account, full=False))
 
 
-def test_tenants_that_the_configuration_knows() -> None:
-    """Accounts of one that was taken out rest."""
-    stage = Stage()
-    assert [stage.job.has_tenant("acme"), stage.job.has_tenant("other")] == [True, False]
-
-
 def test_a_token_that_is_rejected_twice_is_the_accounts_trouble() -> None:
     """Only the token endpoint says that a consent is gone, and Google answers."""
     stage = connected()

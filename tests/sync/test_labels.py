@@ -272,6 +272,6 @@ def test_an_exclusion_that_is_new_in_the_configuration_is_no_loss() -> None:
     for number in range(30):
         stage.world.add_person(ALICE, person(f"Person {number:02}") | (member(private) if number < 20 else {}))
     stage.sync()
-    stage.job._tenants = {"acme": replace(stage.job._tenants["acme"], excluded_labels=("Private",))}
+    stage.job.tenants = {"acme": replace(stage.job.tenants["acme"], excluded_labels=("Private",))}
     stage.sync()
     assert (len(stage.names()), stage.account().error) == (10, None)

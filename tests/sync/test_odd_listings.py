@@ -282,13 +282,13 @@ def test_a_change_of_the_configuration_is_no_loss(what: str) -> None:
         mail = {"emailAddresses": [{"value": f"{number}@x.example"}]}
         stage.world.add_person(ALICE, mail, "other_contacts")
     stage.sync()
-    tenant = stage.job._tenants["acme"]
+    tenant = stage.job.tenants["acme"]
     changes = {
         "labels": {"labels": ("Kunden",)},
         "sources": {"sources": (Source.OTHER_CONTACTS,)},
         "region": {"region": "US"},
     }
-    stage.job._tenants = {"acme": replace(tenant, **changes[what])}
+    stage.job.tenants = {"acme": replace(tenant, **changes[what])}
     stage.sync()
     assert len(stage.names()) == {"labels": 125, "sources": 100, "region": 200}[what]
     assert stage.account().error is None

@@ -79,9 +79,9 @@ def test_the_first_good_answer_ends_the_wait_of_the_others(stage: Stage) -> None
 
 def test_accounts_of_the_projects_other_tenants_come_back_too(stage: Stage) -> None:
     """Their circuit closes with it, so that none of them waits for a trial of its own; another project's stay."""
-    acme, other = stage.job._tenants["acme"], Client("999999999999-other.apps.googleusercontent.com", "GOCSPX-OTHER")
+    acme, other = stage.job.tenants["acme"], Client("999999999999-other.apps.googleusercontent.com", "GOCSPX-OTHER")
     stage.world.register(RegisteredClient(other.client_id, other.client_secret, ()))
-    stage.job._tenants = {"acme": acme, "same": acme, "other": SyncedTenant(other, acme.sources, (), "DE")}
+    stage.job.tenants = {"acme": acme, "same": acme, "other": SyncedTenant(other, acme.sources, (), "DE")}
     *same, strange = addresses = [f"user{number}@acme.example" for number in range(5)]
     for address in addresses:
         stage.world.add_account(address, "U", "U", hd="acme.example")

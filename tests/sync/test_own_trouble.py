@@ -42,7 +42,7 @@ def started(*addresses: str, **more: Any) -> Stage:
 def change_client(stage: Stage) -> None:
     """Exchange the OAuth client of the tenant in the configuration."""
     stage.world.register(RegisteredClient(NEW_CLIENT.client_id, NEW_CLIENT.client_secret, ("https://x.example/cb",)))
-    stage.job._tenants = {"acme": replace(stage.job._tenants["acme"], client=NEW_CLIENT)}
+    stage.job.tenants = {"acme": replace(stage.job.tenants["acme"], client=NEW_CLIENT)}
 
 
 def forget_client_id(stage: Stage, address: str) -> None:
@@ -85,11 +85,11 @@ def test_after_a_change_of_the_client_each_account_needs_a_new_consent() -> None
 def test_a_change_of_the_client_that_is_undone_needs_no_consent() -> None:
     """Somebody had put the wrong file there: the grants still hold for the client that they were given to."""
     stage = started(ALICE, BOB)
-    before = stage.job._tenants
+    before = stage.job.tenants
     change_client(stage)
     pass_time(stage, HOUR)
     assert (stage.account(ALICE).revoked, stage.account(BOB).revoked) == (True, True)
-    stage.job._tenants = before
+    stage.job.tenants = before
     stage.world.add_person(ALICE, person("Bo Neu"))
     result_of(stage.scheduler.refresh())
     pass_time(stage, HOUR)
@@ -119,9 +119,7 @@ def test_the_present_client_is_entered_at_the_first_good_refresh() -> None:
     forget_client_id(stage, ALICE)
     pass_time(stage, 2 * HOUR)
     assert stage.account(ALICE).client_id == CLIENT.client_id
-    stage.job._tenants = {
-        "acme": replace(stage.job._tenants["acme"], client=replace(CLIENT, client_secret="GOCSPX-NEW"))
-    }
+    stage.job.tenants = {"acme": replace(stage.job.tenants["acme"], client=replace(CLIENT, client_secret="GOCSPX-NEW"))}
     stage.world.register(RegisteredClient(CLIENT.client_id, "GOCSPX-NEW", ("https://x.example/cb",)))
     pass_time(stage, 2 * HOUR)
     assert error_of(stage) is None

@@ -69,6 +69,14 @@ def test_a_new_account_syncs_at_once_and_is_served(stage: Stage) -> None:
     assert (account.attempts, account.error, account.requested_sync) == (1, None, None)
 
 
+def test_an_account_of_a_tenant_that_was_taken_out_rests(stage: Stage) -> None:
+    """The configuration may have the tenant again one day."""
+    stage.connect()
+    stage.job.tenants = {}
+    refresh(stage)
+    assert synced(stage) == 0
+
+
 def test_phones_find_what_came_before_anybody_is_told_that_it_did(stage: Stage) -> None:
     """Whoever waits for the end of a sync looks at a phone next."""
     seen: list[tuple[float | None, list[str]]] = []
@@ -685,8 +693,8 @@ def test_what_google_asked_for_is_waited_though_it_is_well_again(stage: Stage) -
 def test_the_directory_goes_on_with_the_next_account_soon(stage: Stage) -> None:
     """It need not wait for that one's interval."""
     directory = "/v1/people:listDirectoryPeople"
-    tenant = stage.job._tenants["acme"]
-    stage.job._tenants = {"acme": replace(tenant, sources=ALL_SOURCES)}
+    tenant = stage.job.tenants["acme"]
+    stage.job.tenants = {"acme": replace(tenant, sources=ALL_SOURCES)}
     addresses = crowd(stage, 3)
     stage.world.faults.inject("error_permission_denied_directory_403", account=addresses[0], path=directory)
     stage.clock.advance(INTERVAL - 3)
@@ -700,8 +708,8 @@ def test_the_directory_goes_on_with_the_next_account_soon(stage: Stage) -> None:
 
 def test_the_next_account_is_not_hurried_when_google_told_it_to_wait(stage: Stage) -> None:
     """The directory comes with its own turn."""
-    tenant = stage.job._tenants["acme"]
-    stage.job._tenants = {"acme": replace(tenant, sources=ALL_SOURCES)}
+    tenant = stage.job.tenants["acme"]
+    stage.job.tenants = {"acme": replace(tenant, sources=ALL_SOURCES)}
     first, second = crowd(stage, 2)
     asked = api_error(429, "RESOURCE_EXHAUSTED", "Quota", extra=(("Retry-After", "7200"),))
     stage.world.faults.pending.append(Injection(Fault("patience", "/v1/", asked), None, second, CONNECTIONS))
@@ -717,8 +725,8 @@ def test_the_next_account_is_not_hurried_when_google_told_it_to_wait(stage: Stag
 
 def test_a_fault_of_the_directory_is_logged_and_noted(stage: Stage, log: list[dict[str, Any]]) -> None:
     """The account's own contacts are not concerned."""
-    tenant = stage.job._tenants["acme"]
-    stage.job._tenants = {"acme": replace(tenant, sources=ALL_SOURCES)}
+    tenant = stage.job.tenants["acme"]
+    stage.job.tenants = {"acme": replace(tenant, sources=ALL_SOURCES)}
 
     async def sync_directory(*_: Any, **__: Any) -> bool:
         raise ZeroDivisionError
