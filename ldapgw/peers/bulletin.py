@@ -13,13 +13,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, func, select
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from ldapgw.errors import UnfitKey
 from ldapgw.store.periodic import PeriodicService
@@ -74,7 +74,8 @@ class Bulletin(PeriodicService):
         self._gateway_id = gateway_id
         self._secret_box = secret_box
         self._topics = topics
-        super().__init__(clock, BULLETIN_SECONDS, self._tell, _report, waits=True)
+        failed = partial(log.failure, "telling other gateways failed", event="bulletin_failed")
+        super().__init__(clock, BULLETIN_SECONDS, self._tell, failed, waits=True)
 
     def hear(self, payload: str) -> None:
         """Take over what another gateway tells; called on any thread.
@@ -143,7 +144,3 @@ def _newer_half(news: Any) -> Any:
         kept = kept[(len(kept) + 1) // 2 :]
         halves[field.name] = dict(kept) if isinstance(items, Mapping) else tuple(kept)
     return replace(news, **halves)
-
-
-def _report(failure: Failure) -> None:
-    log.failure("telling other gateways failed", failure, event="bulletin_failed")

@@ -10,13 +10,13 @@ Mutable: `ChangeFeed`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from ldapgw.store import phones
 from ldapgw.store.database import ChangeDetector, Mode, check_writable
@@ -95,12 +95,13 @@ class ChangeFeed(MultiService):
         self._is_outdated = True
         self._binds: dict[str, LastBind] = {}
         super().__init__()
-        self._polls = PeriodicService(clock, POLL_SECONDS, self._poll_while_due, _report)
+        failed = partial(log.failure, "checking the database for changes failed", event="change_check_failed")
+        self._polls = PeriodicService(clock, POLL_SECONDS, self._poll_while_due, failed)
         write = self.write_binds
         for service in (
-            PeriodicService(clock, POLL_SECONDS, store.watch, _report),  # apart, as a poll may be what hangs
+            PeriodicService(clock, POLL_SECONDS, store.watch, failed),  # apart, as a poll may be what hangs
             self._polls,
-            PeriodicService(clock, WRITE_BINDS_SECONDS, write, _report, waits=True, last=write),
+            PeriodicService(clock, WRITE_BINDS_SECONDS, write, failed, waits=True, last=write),
         ):
             service.setServiceParent(self)
 
@@ -201,7 +202,3 @@ class ChangeFeed(MultiService):
         self._store.mark_recovered()
         self._is_outdated = True
         return True
-
-
-def _report(failure: Failure) -> None:
-    log.failure("checking the database for changes failed", failure, event="change_check_failed")

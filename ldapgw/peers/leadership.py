@@ -17,6 +17,7 @@ Mutable: `Leadership`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
@@ -126,7 +127,8 @@ class Leadership(PeriodicService):
         self._answered_at = 0.0
         self._silent: list[Deferred[None]] = []  # calls to Google that wait until the session has answered or ended
         self.is_leader = False
-        super().__init__(clock, TURN_SECONDS, self._take_turn, _report, waits=True, last=self._close)
+        failed = partial(log.failure, "taking or keeping the lead failed", event="lead_failed")
+        super().__init__(clock, TURN_SECONDS, self._take_turn, failed, waits=True, last=self._close)
 
     def _transact(self, mode: Mode, function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
         """Call a function in a transaction; it fails with `LeadLost` when this gateway is not the leader."""
@@ -210,10 +212,6 @@ class Leadership(PeriodicService):
         self._wake()
 
 
-def _report(failure: Failure) -> None:
-    log.failure("taking or keeping the lead failed", failure, event="lead_failed")
-
-
 class Heartbeat(PeriodicService):
     """The service that writes the row of this gateway.
 
@@ -236,7 +234,8 @@ class Heartbeat(PeriodicService):
         self._gateway_id = gateway_id
         self._describe = describe
         self._on_beat = on_beat
-        super().__init__(clock, BEAT_SECONDS, self._beat, _report_heartbeat, waits=True, last=self._leave)
+        failed = partial(log.failure, "a heartbeat failed", event="heartbeat_failed")
+        super().__init__(clock, BEAT_SECONDS, self._beat, failed, waits=True, last=self._leave)
 
     async def _beat(self) -> None:
         if not self.running:  # the end of a lead is told after the stop, too
@@ -248,7 +247,3 @@ class Heartbeat(PeriodicService):
     def _leave(self) -> Deferred[Any]:
         """Delete the row of this gateway, which lists then leave out."""
         return self._store.run(gateways.leave, self._gateway_id)
-
-
-def _report_heartbeat(failure: Failure) -> None:
-    log.failure("a heartbeat failed", failure, event="heartbeat_failed")

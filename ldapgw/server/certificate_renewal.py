@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from OpenSSL import crypto
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from ldapgw.errors import UserError
 from ldapgw.server.tls import (
@@ -111,7 +111,8 @@ class CertificateReloader(PeriodicService):
         self._unusable: FileVersions | None = None  # files that could not be used at the last check
         self._reported: FileVersions | None = None  # unusable files whose problem was logged
         self._urgency = 0
-        super().__init__(clock, CHECK_INTERVAL_SECONDS, self.check_files, _report)
+        failed = partial(log.failure, "checking the certificate for changes failed", event="certificate_check_failed")
+        super().__init__(clock, CHECK_INTERVAL_SECONDS, self.check_files, failed)
 
     async def check_files(self) -> None:
         """Load the files if they have changed, and warn when the certificate expires soon."""
@@ -168,7 +169,3 @@ class CertificateReloader(PeriodicService):
                 ends=f"{validity.not_after:%Y-%m-%d %H:%M} UTC",
             )
         self._urgency = urgency
-
-
-def _report(failure: Failure) -> None:
-    log.failure("checking the certificate for changes failed", failure, event="certificate_check_failed")

@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from twisted.internet import reactor as installed
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from ldapgw.server.config import Config
 from ldapgw.server.counters import ReloadStatus
@@ -33,12 +33,7 @@ log = Logger()
 reactor: Any = installed
 
 
-def run(
-    config: Config,
-    file: str,
-    read: Callable[[], Config],
-    begun: Callable[[], None] = lambda: None,
-) -> int:
+def run(config: Config, file: str, read: Callable[[], Config], begun: Callable[[], None] = lambda: None) -> int:
     """Serve until SIGTERM or SIGINT; at SIGHUP, read the configuration again.
 
     :param file: the configuration file, for messages.
@@ -80,11 +75,10 @@ def _serving(manager: ServiceManager) -> None:
     """
     manager.ready()
     if manager.watchdog_seconds is not None:
-        PeriodicService(reactor, manager.watchdog_seconds / 2, manager.alive, _report, now=False).startService()
-
-
-def _report(failure: Failure) -> None:
-    log.failure("telling the service manager that the gateway is alive failed", failure, event="watchdog_failed")
+        failed = partial(
+            log.failure, "telling the service manager that the gateway is alive failed", event="watchdog_failed"
+        )
+        PeriodicService(reactor, manager.watchdog_seconds / 2, manager.alive, failed, now=False).startService()
 
 
 def _stop() -> None:

@@ -31,7 +31,6 @@ from twisted.logger import (
     globalLogBeginner,
     globalLogPublisher,
 )
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ldapgw.directory.access import Viewer
@@ -177,7 +176,8 @@ class MisuseLog(PeriodicService):
         self._clock = clock
         self._throttle = LogThrottle()
         # The stop logs what was counted and is not logged yet.
-        super().__init__(clock, LOG_INTERVAL, self._log_due, _report, now=False, last=partial(self._log_due, 0.0))
+        failed = partial(log.failure, "logging the misuse of the page failed", event="misuse_log_failed")
+        super().__init__(clock, LOG_INTERVAL, self._log_due, failed, now=False, last=partial(self._log_due, 0.0))
 
     def count(self, kind: str, address: str) -> None:
         """Count misuse.
@@ -193,10 +193,6 @@ class MisuseLog(PeriodicService):
     def _log_due(self, interval: float = LOG_INTERVAL) -> None:
         for line in self._throttle.due(self._clock.seconds(), interval):
             _log_misuse(line)
-
-
-def _report(failure: Failure) -> None:
-    log.failure("logging the misuse of the page failed", failure, event="misuse_log_failed")
 
 
 def _log_misuse(line: LogLine) -> None:

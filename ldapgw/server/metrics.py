@@ -264,44 +264,47 @@ class _Collector:
         self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
-        snapshot, gauges = self._snapshot, self._snapshot.gauges
+        snapshot = self._snapshot
         yield InfoMetricFamily("ldapgw", "The gateway.", {"version": snapshot.version})
-        yield GaugeMetricFamily("ldapgw_ready", "Whether the directory is loaded and LDAP listens.", gauges.ready)
-        yield GaugeMetricFamily("ldapgw_database_ok", "Whether the database can be used.", snapshot.database_ok)
-        help_text = "The age of the figures of accounts and phones, which were read from the database."
-        yield GaugeMetricFamily("ldapgw_stored_figures_age_seconds", help_text, snapshot.age)
-        help_text = "Whether phones are served from the snapshot of an earlier run."
-        yield GaugeMetricFamily("ldapgw_stale", help_text, gauges.stale)
-        help_text = "Whether this gateway syncs; of several gateways on a database one does."
-        yield GaugeMetricFamily("ldapgw_leader", help_text, gauges.is_leader)
-        help_text = "Whether the keys in use are those of the key file."
-        yield GaugeMetricFamily("ldapgw_key_file_ok", help_text, gauges.uses_key_file)
-        help_text = "Whether the last reload of the configuration was good."
-        yield GaugeMetricFamily("ldapgw_config_last_reload_successful", help_text, gauges.reload_is_good)
-        help_text = "When the configuration that is served was read."
-        yield GaugeMetricFamily(
-            "ldapgw_config_last_reload_success_timestamp_seconds", help_text, gauges.reload_succeeded_at
-        )
-        yield from _phones(snapshot.counters, gauges)
-        yield from _process(snapshot.counters, gauges)
+        for name, help_text, value in _single_gauges(snapshot):
+            if value is not None:
+                yield GaugeMetricFamily(name, help_text, value)
+        yield from _phones(snapshot.counters)
+        yield from _process(snapshot.counters, snapshot.gauges)
         yield from _accounts(snapshot)
         yield from _counted(snapshot.counters)
-        yield GaugeMetricFamily("ldapgw_sync_interval_seconds", "Between syncs of an account.", snapshot.sync_interval)
-        yield from _if_known(
-            "ldapgw_certificate_expiry_timestamp_seconds",
-            "When the certificate of the LDAP port ends.",
-            gauges.certificate_ends,
-        )
-        help_text = "When ldapgw backup last made a backup."
-        yield from _if_known("ldapgw_last_backup_timestamp_seconds", help_text, snapshot.stored.last_backup)
-        help_text = "The time of the database's server minus that of this machine."
-        yield from _if_known("ldapgw_clock_difference_seconds", help_text, snapshot.stored.clock_difference)
 
 
-def _phones(counters: Counters, gauges: Gauges) -> Iterator[Metric]:
+def _single_gauges(snapshot: MetricsSnapshot) -> Iterator[tuple[str, str, float | None]]:
+    """Yield the gauges without labels: name, help and value; None: the value is not known."""
+    gauges, stored = snapshot.gauges, snapshot.stored
+    yield "ldapgw_ready", "Whether the directory is loaded and LDAP listens.", gauges.ready
+    yield "ldapgw_database_ok", "Whether the database can be used.", snapshot.database_ok
+    help_text = "The age of the figures of accounts and phones, which were read from the database."
+    yield "ldapgw_stored_figures_age_seconds", help_text, snapshot.age
+    yield "ldapgw_stale", "Whether phones are served from the snapshot of an earlier run.", gauges.stale
+    help_text = "Whether this gateway syncs; of several gateways on a database one does."
+    yield "ldapgw_leader", help_text, gauges.is_leader
+    yield "ldapgw_key_file_ok", "Whether the keys in use are those of the key file.", gauges.uses_key_file
+    help_text = "Whether the last reload of the configuration was good."
+    yield "ldapgw_config_last_reload_successful", help_text, gauges.reload_is_good
+    help_text = "When the configuration that is served was read."
+    yield "ldapgw_config_last_reload_success_timestamp_seconds", help_text, gauges.reload_succeeded_at
+    yield "ldapgw_ldap_connections", "Open LDAP connections.", gauges.connections
+    yield "ldapgw_unserved_accounts", "Accounts with changes that phones do not find yet.", gauges.unserved
+    help_text = "When this gateway last synced an account well."
+    yield "ldapgw_last_sync_timestamp_seconds", help_text, snapshot.counters.syncs.last_good
+    yield "ldapgw_sync_interval_seconds", "Between syncs of an account.", snapshot.sync_interval
+    help_text = "When the certificate of the LDAP port ends."
+    yield "ldapgw_certificate_expiry_timestamp_seconds", help_text, gauges.certificate_ends
+    yield "ldapgw_last_backup_timestamp_seconds", "When ldapgw backup last made a backup.", stored.last_backup
+    help_text = "The time of the database's server minus that of this machine."
+    yield "ldapgw_clock_difference_seconds", help_text, stored.clock_difference
+
+
+def _phones(counters: Counters) -> Iterator[Metric]:
     """Yield the metrics of what phones have done."""
     searches = counters.searches
-    yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", gauges.connections)
     results = {code.name.lower(): count for code, count in searches.searches.items()}
     yield _counter("ldapgw_ldap_searches", "Searches that are done.", ("result",), results)
     durations = searches.durations.values()
@@ -319,8 +322,6 @@ def _process(counters: Counters, gauges: Gauges) -> Iterator[Metric]:
     """Yield the metrics of what makes phones wait."""
     help_text = "How long changes of accounts waited until phones found them."
     yield _histogram("ldapgw_generation_lag_seconds", help_text, "", {"": counters.generation_lag})
-    help_text = "Accounts with changes that phones do not find yet."
-    yield GaugeMetricFamily("ldapgw_unserved_accounts", help_text, gauges.unserved)
     help_text = "How late the reactor made calls that were due."
     yield _histogram("ldapgw_reactor_lag_seconds", help_text, "", {"": counters.reactor_lag})
     help_text = "How long calls waited for a thread."
@@ -355,8 +356,6 @@ def _counted(counters: Counters) -> Iterator[Metric]:
     help_text = "How long calls to Google took."
     yield _histogram("ldapgw_google_call_duration_seconds", help_text, "source", google.durations)
     yield _counter("ldapgw_syncs", "Syncs of accounts.", ("result",), syncs.syncs)
-    help_text = "When this gateway last synced an account well."
-    yield from _if_known("ldapgw_last_sync_timestamp_seconds", help_text, syncs.last_good)
     help_text = "How long syncs took until phones found the changes."
     yield _histogram("ldapgw_sync_duration_seconds", help_text, "outcome", syncs.durations)
     labels = ("method", "route", "status")
@@ -370,23 +369,17 @@ _Values = Mapping[str, float] | Mapping[tuple[str, str], float] | Mapping[tuple[
 
 
 def _counter(name: str, help_text: str, labels: Sequence[str], values: _Values) -> Metric:
-    family = CounterMetricFamily(name, help_text, labels=labels)
-    for key, value in values.items():
-        family.add_metric((key,) if isinstance(key, str) else key, value)
-    return family
+    return _filled(CounterMetricFamily(name, help_text, labels=labels), values)
 
 
 def _gauge(name: str, help_text: str, labels: Sequence[str], values: _Values) -> Metric:
-    family = GaugeMetricFamily(name, help_text, labels=labels)
+    return _filled(GaugeMetricFamily(name, help_text, labels=labels), values)
+
+
+def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: _Values) -> Metric:
     for key, value in values.items():
         family.add_metric((key,) if isinstance(key, str) else key, value)
     return family
-
-
-def _if_known(name: str, help_text: str, value: float | None) -> Iterator[Metric]:
-    """Make a gauge, unless its value is unknown."""
-    if value is not None:
-        yield GaugeMetricFamily(name, help_text, value)
 
 
 def _histogram(name: str, help_text: str, label: str, values: Mapping[str, Histogram]) -> Metric:

@@ -53,6 +53,10 @@ from ldapgw.store.tables import (
 ListingWarnings = Mapping[str, Mapping[str, int]]
 
 
+# Columns of the account that are null once a sync has succeeded.
+ERROR_COLUMNS = ("error_code", "error_since", "error_link", "error_facts")
+
+
 class SourceState(StrEnum):
     """The part that a source has in an account's sync."""
 
@@ -341,10 +345,7 @@ def connect(
         "client_id": grant.client_id,
         "hd": grant.hd,
         "next_sync": now,
-        "error_code": None,
-        "error_since": None,
-        "error_link": None,
-        "error_facts": None,
+        **dict.fromkeys(ERROR_COLUMNS),
         "failures": 0,
         "labels_token": None,
         "wish": SyncRequest.FULL,
@@ -499,17 +500,8 @@ _STATUS_COLUMNS = (
 
 # Columns of the account that are null once it is disconnected.
 CLEARED_COLUMNS = (
-    *(
-        "connected_at",
-        "refresh_token",
-        "refresh_expires_at",
-        "access_token",
-        "access_expires_at",
-        "last_sync",
-        "next_sync",
-    ),
-    *("error_code", "error_since", "error_link", "error_facts", "labels_token", "wish", "due", "client_id", "hd"),
-    *("contacts", "numbers", "skipped"),
+    *("connected_at", "refresh_token", "refresh_expires_at", "access_token", "access_expires_at", "client_id", "hd"),
+    *("last_sync", "next_sync", "labels_token", "wish", "due", "contacts", "numbers", "skipped", *ERROR_COLUMNS),
 )
 
 
@@ -532,9 +524,7 @@ _ALARMS = select(alarm)
 
 
 def _accounts(
-    connection: Connection,
-    where: ColumnElement[bool] | _Queries,
-    parameters: Mapping[str, object] | None = None,
+    connection: Connection, where: ColumnElement[bool] | _Queries, parameters: Mapping[str, object] | None = None
 ) -> tuple[Account, ...]:
     queries = where if isinstance(where, _Queries) else _Queries.where(where)
     rows = connection.execute(queries.rows, parameters).all()

@@ -12,13 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from ldapgw.store import sync_history
 from ldapgw.store.database import ascii_lower
@@ -171,13 +170,7 @@ class ActivityPage:
 
 
 def read_page(
-    connection: Connection,
-    tenant: str,
-    *,
-    act: str = "",
-    person: str = "",
-    number: int = 1,
-    oldest_first: bool = False,
+    connection: Connection, tenant: str, *, act: str = "", person: str = "", number: int = 1, oldest_first: bool = False
 ) -> ActivityPage:
     """Read a page of a tenant's log.
 
@@ -249,16 +242,9 @@ class RecordPruner(PeriodicService):
         self._clock = clock
         self._store = store
         self._keep = keep
-        super().__init__(clock, _DAY_SECONDS, self._prune, _report)
+        failed = partial(log.failure, "deleting old records failed", event="pruning_failed")
+        super().__init__(clock, _DAY_SECONDS, self._prune, failed)
 
-    def _prune(self) -> Deferred[None]:
-        return self._store.run(_prune_all, self._keep, self._clock.seconds())
-
-
-def _prune_all(connection: Connection, keep: Mapping[str, float], now: float) -> None:
-    prune(connection, keep, now)
-    sync_history.prune_days(connection, now)
-
-
-def _report(failure: Failure) -> None:
-    log.failure("deleting old records failed", failure, event="pruning_failed")
+    async def _prune(self) -> None:
+        await self._store.run(prune, self._keep, self._clock.seconds())
+        await self._store.run(sync_history.prune_days, self._clock.seconds())

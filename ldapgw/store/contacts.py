@@ -265,10 +265,7 @@ def count_served(connection: Connection, account_id: int, of: Collection[Source]
 
 
 def read_summaries(
-    connection: Connection,
-    account_id: int,
-    of: Source,
-    persons: tuple[Collection[str], Collection[str]] | None = None,
+    connection: Connection, account_id: int, of: Source, persons: tuple[Collection[str], Collection[str]] | None = None
 ) -> dict[str, RecordSummary]:
     """Read the summaries of the persons of a source, served or skipped, by uid.
 
@@ -500,33 +497,15 @@ def _update_counters(connection: Connection, account_id: int, before: Counter[st
 
 # The columns of `_row`, in its order.
 _WRITTEN_COLUMNS = (
-    "account_id",
-    "source",
-    "uid",
-    "source_id",
-    "content",
-    "skipped",
-    "numbers",
-    "unreadable",
-    "digest",
-    "generation",
-    "flaws",
+    *("account_id", "source", "generation", "uid", "source_id", "content", "skipped", "numbers", "unreadable"),
+    *("digest", "flaws"),
 )
 
 
 def _row(account_id: int, of: Source, record: ContactRecord, generation: int) -> tuple[object, ...]:
     return (
-        account_id,
-        of,
-        record.uid,
-        record.source_id,
-        record.content,
-        record.skipped or None,
-        record.numbers,
-        record.unreadable,
-        record.digest,
-        generation,
-        record.flaws or None,
+        *(account_id, of, generation, record.uid, record.source_id, record.content, record.skipped or None),
+        *(record.numbers, record.unreadable, record.digest, record.flaws or None),
     )
 
 

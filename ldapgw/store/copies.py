@@ -16,13 +16,13 @@ import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from ldapgw.errors import DamagedStore, StoreError
 from ldapgw.store.accounts import CLEARED_COLUMNS
@@ -70,7 +70,8 @@ class CopyCleaner(PeriodicService):
         self._database = database
         self._read_disconnected = read_disconnected
         self._run_off_thread = run_off_thread
-        super().__init__(clock, CLEAN_SECONDS, self._clean, _report)
+        failed = partial(log.failure, "deleting old data from copies of the database failed", event="copies_failed")
+        super().__init__(clock, CLEAN_SECONDS, self._clean, failed)
 
     def clean(self) -> Deferred[None]:
         """Clean the copies now, even if a run that does not know of the latest disconnected account is under way."""
@@ -81,10 +82,6 @@ class CopyCleaner(PeriodicService):
             disconnected = await self._read_disconnected()
             for line in await self._run_off_thread(clean_copies, self._database, self._clock.seconds(), disconnected):
                 log.warn("{line}", event="copy_removed", line=line)
-
-
-def _report(failure: Failure) -> None:
-    log.failure("deleting old data from copies of the database failed", failure, event="copies_failed")
 
 
 def clean_copies(database: Path, now: float, disconnected: Collection[tuple[str, str]] | None = None) -> list[str]:

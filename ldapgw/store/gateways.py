@@ -11,17 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import (
-    Connection,
-    Float,
-    Row,
-    cast,
-    delete,
-    extract,
-    func,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Float, Row, cast, delete, extract, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ldapgw.store import sync_state

@@ -59,11 +59,7 @@ class LeaderSession:
     """
 
     def __init__(
-        self,
-        engine: Engine,
-        lock: str,
-        is_conflict: Callable[[DBAPIError], bool],
-        errors: Callable[[], Any],
+        self, engine: Engine, lock: str, is_conflict: Callable[[DBAPIError], bool], errors: Callable[[], Any]
     ) -> None:
         self._engine = engine
         self._lock = lock

@@ -263,21 +263,9 @@ def add(connection: Connection, new: PhoneLogin) -> bool:
     taken = select(func.count()).where(func.lower(phone.c.name) == ascii_lower(new.name))
     if connection.execute(taken).scalar_one():
         return False
-    connection.execute(
-        insert(phone).values(
-            name=new.name,
-            tenant=new.tenant,
-            account_id=new.account_id,
-            numbers=new.numbers,
-            model=new.model,
-            password=new.password,
-            created_at=new.created_at,
-            number_format=new.number_format,
-            area_code=new.area_code,
-            placeholder=new.placeholder or None,
-            replica=new.replica,
-        )
-    )
+    names = ("name", "tenant", "account_id", "numbers", "model", "password", "created_at", "number_format", "area_code")
+    columns = {name: getattr(new, name) for name in (*names, "replica")}
+    connection.execute(insert(phone).values(**columns, placeholder=new.placeholder or None))
     return True
 
 

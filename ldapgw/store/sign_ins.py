@@ -97,9 +97,7 @@ def take_flow(
 ) -> ConsentFlow | None:
     """Read and delete the consent of a state; None when the state is used, expired, unknown, or another browser's."""
     take = delete(consent_flow).where(
-        consent_flow.c.state == _digest(state),
-        consent_flow.c.browser == _digest(browser),
-        _is_recent(now),
+        consent_flow.c.state == _digest(state), consent_flow.c.browser == _digest(browser), _is_recent(now)
     )
     row = connection.execute(take.returning(*consent_flow.c)).first()
     if row is None:

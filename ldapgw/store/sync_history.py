@@ -12,11 +12,10 @@ Fifty attempts cover a working day; the table ``sync_day`` has two weeks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, text
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, text
 
 from ldapgw.store.tables import account, columns_of, sync_attempt, sync_day
 
@@ -179,22 +178,28 @@ def read_attempts(connection: Connection, account_id: int, limit: int = KEPT_ATT
 
 def summarize_account(connection: Connection, account_id: int, now: float) -> tuple[SyncDay, ...]:
     """The last `SUMMARY_DAYS` days of an account, the oldest first; the last one is the present day."""
-    first = day_of(now) - SUMMARY_DAYS + 1
-    days = select(sync_day).where(sync_day.c.account_id == account_id, sync_day.c.day >= first)
-    return _summary((_sync_day(row.day, row.ok, row.failed, row.changes) for row in connection.execute(days)), now)
+    return _summarize(connection, account.c.id == account_id, now)
 
 
 def summarize_tenant(connection: Connection, tenant: str, now: float) -> tuple[SyncDay, ...]:
     """The last `SUMMARY_DAYS` days of all accounts of a tenant, as `summarize_account` gives them for one."""
+    return _summarize(connection, account.c.tenant == tenant, now)
+
+
+def _summarize(connection: Connection, of_accounts: ColumnElement[bool], now: float) -> tuple[SyncDay, ...]:
     first = day_of(now) - SUMMARY_DAYS + 1
     sums = (func.sum(sync_day.c.ok), func.sum(sync_day.c.failed), func.sum(sync_day.c.changes))
-    days = (
+    query = (
         select(sync_day.c.day, *sums)
         .join_from(sync_day, account, sync_day.c.account_id == account.c.id)
-        .where(account.c.tenant == tenant, sync_day.c.day >= first)
+        .where(of_accounts, sync_day.c.day >= first)
         .group_by(sync_day.c.day)
     )
-    return _summary((_sync_day(*row) for row in connection.execute(days)), now)
+    found = {
+        day: SyncDay(day, ok, failed, changes, is_postponed=not (ok or failed or changes))
+        for day, ok, failed, changes in connection.execute(query)
+    }
+    return tuple(found.get(day, SyncDay(day)) for day in range(first, first + SUMMARY_DAYS))
 
 
 def _count(
@@ -210,12 +215,3 @@ def _attempt(row: Row[Any]) -> SyncAttempt:
     return SyncAttempt(
         row.number, row.ended_at, row.seconds, row.is_full, figures, error.removeprefix(_POSTPONED), is_postponed
     )
-
-
-def _sync_day(day: int, ok: int, failed: int, changes: int) -> SyncDay:
-    return SyncDay(day, ok, failed, changes, is_postponed=not (ok or failed or changes))
-
-
-def _summary(found: Iterable[SyncDay], now: float) -> tuple[SyncDay, ...]:
-    today, days = day_of(now), {one.day: one for one in found}
-    return tuple(days.get(day, SyncDay(day)) for day in range(today - SUMMARY_DAYS + 1, today + 1))

@@ -16,7 +16,16 @@ from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, 
 
 from ldapgw.contact import Source
 from ldapgw.store import sync_history
-from ldapgw.store.accounts import Account, ListingWarnings, SourceState, SyncRequest, holds_grant, lock, read
+from ldapgw.store.accounts import (
+    ERROR_COLUMNS,
+    Account,
+    ListingWarnings,
+    SourceState,
+    SyncRequest,
+    holds_grant,
+    lock,
+    read,
+)
 from ldapgw.store.contacts import read_labels, set_labels
 from ldapgw.store.tables import account, columns_of, source, sync_progress, value_of
 
@@ -164,14 +173,13 @@ _END = (
     update(account)
     .where(account.c.id == bindparam("account_id"), account.c.connected_at == bindparam("granted_at"))
     .values(
-        syncing=False,
-        due=None,
-        attempts=account.c.attempts + 1,
-        failures=0,
-        error_code=None,
-        error_since=None,
-        error_link=None,
-        error_facts=None,
+        {
+            "syncing": False,
+            "due": None,
+            "attempts": account.c.attempts + 1,
+            "failures": 0,
+            **dict.fromkeys(ERROR_COLUMNS),
+        }
     )
 )
 

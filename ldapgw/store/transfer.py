@@ -17,13 +17,7 @@ from sqlalchemy import Connection, Table, and_, delete, select, update
 from ldapgw.errors import StoreError
 from ldapgw.store import changes
 from ldapgw.store.database import CHUNK, Database, database_of
-from ldapgw.store.tables import (
-    change,
-    gateway,
-    metadata,
-    schema_version,
-    sync_progress,
-)
+from ldapgw.store.tables import change, gateway, metadata, schema_version, sync_progress
 
 # What is true of the gateways that run on a database, and of no copy.
 _OF_GATEWAYS = {gateway, sync_progress}

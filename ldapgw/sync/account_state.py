@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
@@ -82,7 +82,8 @@ class AccountState:
         """A tenant's connected accounts, in the order of their addresses."""
         ids = self._ordered.get(tenant)
         if ids is None:
-            in_order = sorted([self.accounts[each] for each in self._by_tenant.get(tenant, ())], key=_address_and_id)
+            accounts = [self.accounts[each] for each in self._by_tenant.get(tenant, ())]
+            in_order = sorted(accounts, key=lambda account: (account.address, account.id))
             ids = self._ordered[tenant] = [account.id for account in in_order]
         return [self.accounts[each] for each in ids]
 
@@ -241,20 +242,12 @@ def read_changes(
     :param tenants: see `ldapgw.store.changes.read_since`.
     """
     news = changes.read_since(connection, cursor, tenants)
-    asked = _with_directory_on(news.accounts)
-    return news, contacts.accounts_with_source(connection, Source.DIRECTORY, asked) if asked else frozenset()
-
-
-def _with_directory_on(accounts: Mapping[int, Account | None]) -> Collection[int]:
-    return [
+    asked = [
         account.id
-        for account in accounts.values()
+        for account in news.accounts.values()
         if account is not None and account.sources.get(Source.DIRECTORY) is SourceState.ON
     ]
-
-
-def _address_and_id(account: Account) -> tuple[str, int]:
-    return account.address, account.id
+    return news, contacts.accounts_with_source(connection, Source.DIRECTORY, asked) if asked else frozenset()
 
 
 def _served(account: Account) -> Iterable[object]:

@@ -114,7 +114,12 @@ def make_plan(
     is_incomplete = full and len(seen_uids) < total
     if is_incomplete and not seen_uids and sum(kept.is_served for kept in stored.values()) < SHRINK_CHECK_MINIMUM:
         return SyncPlan(source)  # says nothing about anybody; of a larger book it is a loss that a person may accept
-    protected = _protected_uids(unlisted, source_ids) if is_incomplete and seen_uids else frozenset()
+    # An incomplete listing says nothing about persons whom the listing before had.
+    protected = {
+        uid
+        for uid, summary in unlisted.items()
+        if is_incomplete and seen_uids and summary.source_id not in source_ids and summary.missed_at is None
+    }
     for uid, summary in unlisted.items():
         if (full and uid not in protected) or summary.source_id in source_ids:
             deleted[uid] = None
@@ -142,16 +147,6 @@ def planned_records(plan: SyncPlan, persons: Iterable[FetchedPerson]) -> Iterato
         uid = plan.stored_uids.get(index)
         if uid is not None and person.record is not None:
             yield person.record if person.uid else msgspec.structs.replace(person.record, uid=uid)
-
-
-def _protected_uids(unlisted: Mapping[str, RecordSummary], source_ids: Collection[str]) -> frozenset[str]:
-    """The uids of persons who are kept although an incomplete listing lacks them, because the one before had them.
-
-    :param source_ids: source ids in the listing, of persons who have another uid now or are deleted.
-    """
-    return frozenset(
-        uid for uid, summary in unlisted.items() if summary.source_id not in source_ids and summary.missed_at is None
-    )
 
 
 def _figures(

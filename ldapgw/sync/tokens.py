@@ -8,20 +8,13 @@ repeated for a day; after that the user has to revoke the grant at Google.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from ldapgw.errors import (
-    AccessTokenRejected,
-    BadResponse,
-    ClientRejected,
-    ConsentRevoked,
-    GoogleError,
-    GoogleRefused,
-)
+from ldapgw.errors import AccessTokenRejected, BadResponse, ClientRejected, ConsentRevoked, GoogleError, GoogleRefused
 from ldapgw.google.endpoints import Client
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import OAuth
@@ -156,7 +149,8 @@ class TokenRevoker(PeriodicService):
         self._oauth = oauth
         self._clients = clients
         # The stop cancels the revocation under way, which is repeated after the next start.
-        super().__init__(clock, POLL_SECONDS, self.revoke_pending, _report)
+        failed = partial(log.failure, "revoking grants failed", event="revocations_failed")
+        super().__init__(clock, POLL_SECONDS, self.revoke_pending, failed)
 
     async def revoke_pending(self) -> None:
         """Make the revocations that are due."""
@@ -194,7 +188,3 @@ class TokenRevoker(PeriodicService):
                 return
             log.info("a grant of tenant {tenant} was revoked", event="grant_revoked", tenant=tenant)
         await self._store.run(revocations.remove, revocation.id)
-
-
-def _report(failure: Failure) -> None:
-    log.failure("revoking grants failed", failure, event="revocations_failed")

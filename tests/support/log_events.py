@@ -56,21 +56,25 @@ def calls(package: Path = ROOT / "ldapgw") -> tuple[Call, ...]:
 def _calls(path: Path, package: Path) -> Iterator[Call]:
     name = path.relative_to(package)
     for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        function, *arguments = [node.func, *node.args]
+        if isinstance(function, ast.Name) and function.id == "partial":
+            function, *arguments = arguments
         if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and isinstance(node.func.value, ast.Name)
-            and node.func.value.id == "log"
-            and node.func.attr in LEVELS
+            isinstance(function, ast.Attribute)
+            and isinstance(function.value, ast.Name)
+            and function.value.id == "log"
+            and function.attr in LEVELS
         ):
             named = {keyword.arg: keyword.value for keyword in node.keywords}
             event = named.get("event")
             yield Call(
                 f"{name}:{node.lineno}",
                 name.parts[0],
-                LEVELS[node.func.attr],
+                LEVELS[function.attr],
                 event.value if isinstance(event, ast.Constant) and isinstance(event.value, str) else "",
-                _text(node.args[0]),
+                _text(arguments[0]),
                 tuple(name for name in FIELDS if name in named),
             )
 

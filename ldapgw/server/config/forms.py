@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The types of configuration values: each parses a decoded TOML value and describes the expected form.
 
-A type is a class with a class method `read`, which raises ValueError, and a text `expected` for the error message.
+A type is a class with a class method `read`, which raises ValueError for a value of another form, and a text `expected`
+for the error message.
 """
 
 from __future__ import annotations
@@ -28,6 +29,24 @@ def read_form(kind: Any, raw: object) -> Any:
     return kind.read(raw)
 
 
+def _texts(value: object) -> list[str]:
+    """:raises ValueError: when the value is no list of texts."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError
+    return value
+
+
+def _measured(value: object, units: Mapping[str, int]) -> int:
+    """The number that a text such as ``"10m"`` gives, by the unit behind its digits.
+
+    :raises ValueError: when the text is not of that form, or the number is zero.
+    """
+    match = re.fullmatch(rf"([0-9]{{1,9}})({'|'.join(units)})", value) if isinstance(value, str) else None
+    if not match or int(match[1]) == 0:
+        raise ValueError
+    return int(match[1]) * units[match[2]]
+
+
 class Duration(float):
     """Seconds; written ``"90s"``, ``"10m"``, ``"2h"`` or ``"7d"``."""
 
@@ -43,11 +62,7 @@ class Duration(float):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when it is not of that form, or zero."""
-        match = re.fullmatch(r"([0-9]{1,9})([smhd])", value) if isinstance(value, str) else None
-        if not match or int(match[1]) == 0:
-            raise ValueError
-        return cls(int(match[1]) * cls.units[match[2]])
+        return cls(_measured(value, cls.units))
 
 
 class StaleStart(Duration):
@@ -57,11 +72,9 @@ class StaleStart(Duration):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when it is not of that form, or too long."""
         if value == "0s":
             return cls(0)
-        read = super().read(value)
-        if read > cls.units["d"]:
+        if (read := super().read(value)) > cls.units["d"]:
             raise ValueError
         return read
 
@@ -74,11 +87,7 @@ class Size(int):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when it is not of that form, or zero."""
-        match = re.fullmatch(r"([0-9]{1,9})(B|KiB|MiB)", value) if isinstance(value, str) else None
-        if not match or int(match[1]) == 0:
-            raise ValueError
-        return cls(int(match[1]) * cls.units[match[2]])
+        return cls(_measured(value, cls.units))
 
 
 class Networks(tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]):
@@ -89,10 +98,7 @@ class Networks(tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when one is no network."""
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise ValueError
-        return cls(ipaddress.ip_network(item) for item in value)
+        return cls(ipaddress.ip_network(item) for item in _texts(value))
 
     def contains(self, address: str) -> bool:
         """Whether an address lies in one of the networks; an IPv4-mapped IPv6 address counts as the IPv4 address."""
@@ -125,10 +131,8 @@ class ServerEndpoints(tuple[str, ...]):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when Twisted cannot parse an endpoint."""
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise ValueError
-        for item in value:
+        items = _texts(value)
+        for item in items:
             port = re.match(r"(?:tcp6?|ssl):(?:port=)?(\d+)", item)
             if port and int(port[1]) > 65535:
                 raise ValueError
@@ -136,7 +140,7 @@ class ServerEndpoints(tuple[str, ...]):
                 serverFromString(_NO_REACTOR, item)
             except Exception as error:  # endpoint plugins raise any exception
                 raise ValueError from error
-        return cls(value)
+        return cls(items)
 
 
 class File(str):
@@ -146,7 +150,6 @@ class File(str):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when the value is no text, or empty, or has control characters."""
         if not isinstance(value, str) or not re.fullmatch(r"[^\x00-\x1f\x7f]+", value):
             raise ValueError
         return cls(value)
@@ -160,7 +163,6 @@ class Text(str):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when the value does not match the pattern."""
         if not isinstance(value, str) or not cls.pattern.fullmatch(value):
             raise ValueError
         return cls(value)
@@ -182,7 +184,6 @@ class ProxyUrl(Secret):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when it is no such address."""
         url = super().read(value)
         if url:
             Proxy.parse(url)
@@ -213,10 +214,7 @@ class LogLevels(tuple[str, ...]):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when one is none of these."""
-        items = [value] if isinstance(value, str) else value
-        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise ValueError
+        items = _texts([value] if isinstance(value, str) else value)
         for item in items:
             part, separator, level = item.rpartition("=")
             if level not in cls.levels or (separator and part not in cls.parts):
@@ -249,7 +247,6 @@ class EncryptionKey(Secret):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when the value is something else."""
         return cls(super().read(value).strip())
 
 
@@ -273,7 +270,6 @@ class BaseDn(Text):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when the value is no DN, or the empty DN."""
         if not isinstance(value, str) or not value.isprintable():
             raise ValueError
         try:
@@ -291,7 +287,6 @@ class Region(Text):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when the numbering plan of the country is not known."""
         if not isinstance(value, str) or not known_region(value):
             raise ValueError
         return cls(value)
@@ -349,7 +344,6 @@ class Groups(tuple[tuple[str, tuple[str, ...]], ...]):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when the value is no array of such tables, or a name is used twice."""
         if not isinstance(value, list) or not all(map(_is_group, value)):
             raise ValueError
         # A name that no sharing can have raises ValueError.
@@ -370,7 +364,6 @@ class AttributeAliases(tuple[tuple[str, str], ...]):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when the value is no such table, or a name is there twice in another case."""
         if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value.values()):
             raise ValueError
         kinds = {alias: attribute_type(name) for alias, name in value.items()}
@@ -402,7 +395,6 @@ class Url(Text):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when the value is no URL, or has another scheme."""
         if not isinstance(value, str) or re.search(r"[\s\\\x00-\x20\x7f]", value):
             raise ValueError
         parts = urlsplit(value)
@@ -421,7 +413,6 @@ class Help(Text):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when the value is neither."""
         if value == "":
             return cls()
         try:
@@ -440,7 +431,6 @@ class ServiceUrl(Url):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: as for `Url`, and when the host is an IPv6 address."""
         url = super().read(value)
         if ":" in (urlsplit(url).hostname or ""):
             raise ValueError

@@ -67,13 +67,7 @@ class PhoneParts:
         is_own_test, log_search = self.own_tests.include, self.activity.search_log.observe
 
         def observe(
-            login: str,
-            address: str,
-            message: bytes,
-            entries: int,
-            code: ResultCode,
-            seconds: float,
-            _kind: SearchKind,
+            login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float, _kind: SearchKind
         ) -> None:
             if not is_own_test(login, address):
                 log_search(login, address, message, entries, code, seconds)
