@@ -274,7 +274,8 @@ def _database(subject: Subject, database: Database) -> CheckResult:
         is_newest = is_current(connection, database)
     if is_check and file and not os.access(file, os.R_OK | os.W_OK):
         return CheckResult(CheckStatus.FAILED, item, "cannot be written to by this user")
-    if is_check and file and file.parent != subject.state_dir.path and _is_open_to_everybody(file):
+    is_elsewhere = file is not None and file.parent != subject.state_dir.path
+    if is_check and file and is_elsewhere and file.stat().st_mode & 0o007 and file.parent.stat().st_mode & 0o001:
         return CheckResult(CheckStatus.FAILED, item, f"everybody can read it; run: chmod 600 {file}")
     if revision is None:
         return CheckResult(CheckStatus.OK, item, "is empty; will be set up")
@@ -284,10 +285,6 @@ def _database(subject: Subject, database: Database) -> CheckResult:
     if revision not in revisions():
         return CheckResult(CheckStatus.OK, item, "is from a newer version, and this version can use it")
     return CheckResult(CheckStatus.OK, item, f"version {revision}")
-
-
-def _is_open_to_everybody(file: Path) -> bool:
-    return bool(file.stat().st_mode & 0o007 and file.parent.stat().st_mode & 0o001)
 
 
 _RESTART: Final = "cannot change while the gateway runs; restart the gateway"

@@ -44,10 +44,6 @@ _LEFTOVER = re.compile(r"\.restoring|\..+\.new")
 log = Logger()
 
 
-async def _from_the_file() -> None:
-    return None
-
-
 class CopyCleaner(PeriodicService):
     """Cleans the copies at the start, every `CLEAN_SECONDS`, and when an account was disconnected.
 
@@ -64,7 +60,7 @@ class CopyCleaner(PeriodicService):
         clock: IReactorTime,
         database: Path | None,
         run_off_thread: Callable[..., Awaitable[Any]],
-        read_disconnected: Callable[[], Awaitable[Collection[tuple[str, str]] | None]] = _from_the_file,
+        read_disconnected: Callable[[], Awaitable[Collection[tuple[str, str]]]] | None = None,
     ) -> None:
         self._clock = clock
         self._database = database
@@ -79,7 +75,7 @@ class CopyCleaner(PeriodicService):
 
     async def _clean(self) -> None:
         if self._database is not None:
-            disconnected = await self._read_disconnected()
+            disconnected = await self._read_disconnected() if self._read_disconnected is not None else None
             for line in await self._run_off_thread(clean_copies, self._database, self._clock.seconds(), disconnected):
                 log.warn("{line}", event="copy_removed", line=line)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, delete, insert, select
 
 from ldapgw.errors import UnfitKey
+from ldapgw.store.accounts import ErrorStatus
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import alarm, columns_of, oauth_client
 
@@ -60,20 +61,6 @@ def has_any_client(connection: Connection) -> bool:
     return connection.execute(select(oauth_client.c.tenant).limit(1)).first() is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """A problem with a tenant's OAuth client.
-
-    :ivar code: an error code of ``status.json``.
-    :ivar since: in seconds since the epoch.
-    :ivar link: address at Google where the problem can be fixed; empty when Google named none.
-    """
-
-    code: str
-    since: float
-    link: str
-
-
 def raise_alarm(connection: Connection, tenant: str, code: str, now: float, link: str = "") -> bool:
     """Raise a tenant's alarm.
 
@@ -93,10 +80,10 @@ def clear_alarm(connection: Connection, tenant: str) -> bool:
     return connection.execute(delete(alarm).where(alarm.c.tenant == tenant)).rowcount > 0
 
 
-def read_alarm(connection: Connection, tenant: str) -> Alarm | None:
+def read_alarm(connection: Connection, tenant: str) -> ErrorStatus | None:
     """A tenant's alarm; None when there is none."""
     row = connection.execute(select(alarm).where(alarm.c.tenant == tenant)).first()
-    return Alarm(row.code, row.since, row.link) if row is not None else None
+    return ErrorStatus(row.code, row.since, row.link) if row is not None else None
 
 
 def read_alarm_codes(connection: Connection) -> dict[str, str]:

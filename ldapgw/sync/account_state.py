@@ -20,7 +20,7 @@ from ldapgw.store.database import chunks
 from ldapgw.store.phones import NumberMode, PhoneLogin
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StateUpdate:
     """The accounts, tenants and phones whose served data an update of the state may have changed.
 
@@ -29,9 +29,13 @@ class StateUpdate:
     :ivar phones: the names of phones that have another login, or none any more.
     """
 
-    accounts: frozenset[int]
-    tenants: frozenset[str]
-    phones: frozenset[str]
+    accounts: set[int] = field(default_factory=set)
+    tenants: set[str] = field(default_factory=set)
+    phones: set[str] = field(default_factory=set)
+
+    def add(self, account: Account) -> None:
+        self.accounts.add(account.id)
+        self.tenants.add(account.tenant)
 
 
 class AccountState:
@@ -133,15 +137,15 @@ class AccountState:
         """
         self.cursor = news.cursor
         accounts, phones = self._with_removed(news)
-        update = _Update()
+        update = StateUpdate()
         for account_id, account in accounts.items():
             is_served = account is not None and account.is_connected and account.tenant in self._tenants
             self._set_account(account_id, account if is_served else None, account_id in with_directory, update)
         for name, login in phones.items():
             self._set_phone(name, login if login is not None and login.tenant in self._tenants else None, update)
-        return StateUpdate(frozenset(update.accounts), frozenset(update.tenants), frozenset(update.phones))
+        return update
 
-    def _set_account(self, account_id: int, account: Account | None, has_directory: bool, update: _Update) -> None:  # noqa: FBT001
+    def _set_account(self, account_id: int, account: Account | None, has_directory: bool, update: StateUpdate) -> None:  # noqa: FBT001
         before = self._stored.get(account_id)
         if before is not None and account is not None and before.identity != account.identity:
             # The id is another account's now: the former account is gone, and this one is new.
@@ -163,7 +167,7 @@ class AccountState:
             update.phones |= self._phones_of.get(account_id, set())
         self._set_directory(before or account, has_directory=account is not None and has_directory, update=update)
 
-    def _name_books(self, account: Account, update: _Update) -> None:
+    def _name_books(self, account: Account, update: StateUpdate) -> None:
         """Make the addresses of accounts unique within a tenant, because books are named after them.
 
         Two accounts can have the same address when the address has passed to another user.  The oldest account keeps
@@ -187,7 +191,7 @@ class AccountState:
                 update.add(named)
                 self._ordered.pop(named.tenant, None)
 
-    def _set_directory(self, account: Account | None, *, has_directory: bool, update: _Update) -> None:
+    def _set_directory(self, account: Account | None, *, has_directory: bool, update: StateUpdate) -> None:
         """Find the account that the tenant's directory is stored with: the oldest one that has it."""
         if account is None:
             return
@@ -201,7 +205,7 @@ class AccountState:
             for each in filter(None, (before, holder)):
                 update.add(each)
 
-    def _set_phone(self, name: str, login: PhoneLogin | None, update: _Update) -> None:
+    def _set_phone(self, name: str, login: PhoneLogin | None, update: StateUpdate) -> None:
         before = self.phones.pop(name, None)
         if login is not None:
             self.phones[name] = login
@@ -219,19 +223,6 @@ class AccountState:
                 self._per_number[each.tenant] += change
                 if needed != self.needs_numbers(each.tenant):
                     update.accounts |= self._by_tenant[each.tenant]
-
-
-@dataclass(slots=True)
-class _Update:
-    """A `StateUpdate` in the making."""
-
-    accounts: set[int] = field(default_factory=set)
-    tenants: set[str] = field(default_factory=set)
-    phones: set[str] = field(default_factory=set)
-
-    def add(self, account: Account) -> None:
-        self.accounts.add(account.id)
-        self.tenants.add(account.tenant)
 
 
 def read_changes(

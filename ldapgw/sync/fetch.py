@@ -236,11 +236,7 @@ def choose_directory_account(
     if current is not None and current.directory_error == SuspiciousShrink.code:
         # As many contacts would vanish through another account: a person has to accept the loss first.
         eligible = [current]
-    waiting = [
-        candidate
-        for candidate in eligible
-        if candidate.account_id != requested_account_id and _is_backing_off(candidate, now)
-    ]
+    waiting = [one for one in eligible if one.account_id != requested_account_id and _is_backing_off(one, now)]
     ready = [candidate for candidate in eligible if candidate not in waiting]
     return min(ready, key=_preference).account_id if ready and len(waiting) < MAX_FAILING_ACCOUNTS else None
 

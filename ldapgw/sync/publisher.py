@@ -47,6 +47,7 @@ class Publisher:
 
     Mutable: the phones and the changes that are left to publish.
 
+    :ivar version: a number that grows with each change of `saved_logins`.
     :param books: the accounts' books.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     :param on_publish: called after each new snapshot with the logins that are gone or changed.
@@ -81,7 +82,7 @@ class Publisher:
         self._freshness = catalog.snapshot.freshness
         self._unserved = catalog.snapshot.unserved
         self._is_sound = not self._unserved  # False: a change was not applied, and everything has to be read again
-        self._version = 0
+        self.version = 0
         self._outdated_phones: set[str] = set()
         self._unserved_since: dict[int, float] = {}  # when the first change was read that phones miss
         self._reading = DeferredLock()
@@ -92,11 +93,6 @@ class Publisher:
         """The number of the first change that may not be served yet; 0: nothing was read."""
         cursor = self._books.state.cursor
         return cursor.next if cursor is not None else 0
-
-    @property
-    def version(self) -> int:
-        """A number that grows with each change of `saved_logins`."""
-        return self._version
 
     def saved_logins(self) -> Callable[[], SavedLogins]:
         """The accounts and logins of now, as a function that may be called on another thread, because it takes long."""
@@ -174,14 +170,15 @@ class Publisher:
                     raise
                 unserved[tenant] = Failure()
         self._books.begin_anew(await self._store.read(AccountState.read, self._books.contexts.keys() - unserved))
-        self._version += 1
+        self.version += 1
         present = self._books.state.accounts.keys()
         self._unserved_since = {one: since for one, since in self._unserved_since.items() if one in present}
         directories: list[Directory] = []
         logins: dict[str, PhoneAccess] = {}
         for tenant, context in self._books.contexts.items():
             try:
-                made = self._make_logins(tenant)
+                names = [name for name, login in self._books.state.phones.items() if login.tenant == tenant]
+                made = {name.lower(): login for name in names if (login := self._make_login(name))}
                 directory = Directory(context, self._books.of_tenant(tenant), {}, defer_merge=True)
             except Exception:  # noqa: BLE001  whatever it is, the other tenants are served
                 unserved[tenant] = Failure()
@@ -297,7 +294,7 @@ class Publisher:
         """Note what has changed, and since when phones miss it."""
         update = self._books.apply(news, with_directory)
         if update.accounts or update.tenants or update.phones:
-            self._version += 1
+            self.version += 1
         self._outdated_phones |= update.phones
         now, present = self._seconds(), self._books.state.accounts.keys()
         for account_id in update.accounts:
@@ -369,11 +366,6 @@ class Publisher:
         is_loaded = snapshot.loaded if loaded is None else loaded
         published = Snapshot(dit, logins, loaded=is_loaded, freshness=self._freshness, unserved=self._unserved)
         self._on_publish(self._catalog.publish(published, names))
-
-    def _make_logins(self, tenant: str) -> dict[str, PhoneAccess]:
-        """The logins of all phones of a tenant, by name in lower case."""
-        names = [name for name, login in self._books.state.phones.items() if login.tenant == tenant]
-        return {name.lower(): login for name in names if (login := self._make_login(name))}
 
     def _make_login(self, name: str) -> PhoneAccess | None:
         """The access of a phone; None: there is no such phone."""

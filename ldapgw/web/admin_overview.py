@@ -15,12 +15,11 @@ from ldapgw.google.people import CallEstimate
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phrase import Translatable
 from ldapgw.store import accounts, activity, gateways, phones, sync_history, tenants
-from ldapgw.store.accounts import Account
+from ldapgw.store.accounts import Account, ErrorStatus
 from ldapgw.store.database import database_of
 from ldapgw.store.gateways import KnownGateway
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.sync_history import SyncDay
-from ldapgw.store.tenants import Alarm
 from ldapgw.web import admin_texts, record_texts
 from ldapgw.web.admin_people import read_people
 from ldapgw.web.admin_texts import Alert
@@ -57,7 +56,7 @@ class _Overview:
     needing_action: int
     reminded: tuple[tuple[str, Translatable], ...]
     phones: tuple[PhoneLogin, ...]
-    alarm: Alarm | None
+    alarm: ErrorStatus | None
     is_unused: bool
     days: tuple[SyncDay, ...]
     gateways: tuple[KnownGateway, ...]

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from ldapgw.google.people import CallEstimate
 from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
 from ldapgw.store.account_status import is_of_testing
-from ldapgw.store.accounts import Account
-from ldapgw.store.tenants import Alarm
+from ldapgw.store.accounts import Account, ErrorStatus
 
 # The reminder of an expiring consent appears this long before the end.
 EXPIRY_REMINDER_SECONDS = 3 * 86400.0
@@ -227,7 +226,7 @@ def testing_alert(accounts: Sequence[Account], now: float) -> Alert | None:
     return Alert("warn", TEXTS.testing.title, Phrase(text, values), _AUDIENCE)
 
 
-def tenant_alert(alarm: Alarm) -> Alert:
+def tenant_alert(alarm: ErrorStatus) -> Alert:
     """The alert of a tenant's alarm."""
     text = TEXTS.alarms.get(alarm.code) or _AlertText(alarm.code, "")
     return Alert("bad", text.title, text.sentence, alarm.link, alarm.since)
