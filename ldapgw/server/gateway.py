@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import gc
 import resource
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import suppress
-from functools import partial
 from socket import socket
 from types import MappingProxyType
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -35,7 +34,6 @@ from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones
 from ldapgw.store.database import check_writable
 from ldapgw.store.logins_file import age_in_words
-from ldapgw.store.worker import Store
 
 log = Logger()
 
@@ -154,7 +152,9 @@ def _load(base: Base, parts: Parts) -> None:
     transliteration.load()
     phone_number.load()
     if state.database.is_read_only:
-        _run_synchronously(partial(_note_failure, store))
+        # Have the store note and log that it cannot be written, as it does when that happens later.
+        with suppress(UnwritableStore):
+            _run_synchronously(store.run(check_writable, thoroughly=False))
     if state.is_unused and config.new_store:
         log.warn(
             "the database {file} is new: no account has connected; if phones were served from here before, stop the "
@@ -165,10 +165,10 @@ def _load(base: Base, parts: Parts) -> None:
     if state.snapshot is not None and state.outage is not None:
         age = age_in_words(base.now() - state.snapshot.taken_at)
         store.begin_outage(f"{state.outage}; {_STALE.format(age=age)}")
-        _run_synchronously(partial(parts.publisher.load_saved, state.snapshot.saved))
+        _run_synchronously(parts.publisher.load_saved(state.snapshot.saved))
     else:
-        _run_synchronously(base.clients.refresh)
-        _run_synchronously(parts.publisher.refresh)
+        _run_synchronously(base.clients.refresh())
+        _run_synchronously(parts.publisher.refresh())
     # The loaded books live long.  Freezing them spares each garbage collection, which stops all work, a look at them.
     gc.collect()
     gc.freeze()
@@ -184,18 +184,12 @@ def _load(base: Base, parts: Parts) -> None:
     state.database.close()
 
 
-async def _note_failure(store: Store) -> None:
-    """Have the store note and log that it cannot be written, as it does when that happens later."""
-    with suppress(UnwritableStore):
-        await store.run(check_writable, thoroughly=False)
-
-
-def _run_synchronously(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine that uses the store; before the threads are started, it completes without waiting.
+def _run_synchronously(work: Coroutine[Any, Any, None] | Deferred[None]) -> None:
+    """Run work that uses the store; before the threads are started, it completes without waiting.
 
     :raises StoreError: when the database cannot be used.
     """
     failures: list[Failure] = []
-    Deferred.fromCoroutine(work()).addErrback(failures.append)
+    ensureDeferred(work).addErrback(failures.append)
     if failures:
         failures[0].raiseException()

@@ -18,30 +18,28 @@ T = TypeVar("T")
 
 
 class WorkerThread(Service):
-    """A service that calls functions on its own thread pool.
+    """A service that calls functions on a thread of its own, one after the other.
 
     While the service is not running, functions are called at once on the caller's thread: no client is served then.
 
-    :param threads: the most calls that run at a time; further calls wait.
-    :ivar label: the name of the threads.
+    :ivar label: the name of the thread.
     :ivar waits: for how long the calls that have ended had waited, in seconds.
     """
 
-    def __init__(self, reactor: Any, name: str, threads: int) -> None:
+    def __init__(self, reactor: Any, name: str) -> None:
         self._reactor = reactor
         self.label = name
         self.waits = Histogram(WAIT_BOUNDS)
         self._calls = 0
-        self._threads = threads
         self._pool: ThreadPool | None = None
 
     @property
     def waiting(self) -> int:
         """The number of calls that wait."""
-        return max(0, self._calls - self._threads)
+        return max(0, self._calls - 1)
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        """Call ``function(*args, **kw)`` on a thread.
+        """Call ``function(*args, **kw)`` on the thread.
 
         :returns: a Deferred with the function's result.
         """
@@ -66,7 +64,7 @@ class WorkerThread(Service):
 
     def startService(self) -> None:
         super().startService()
-        self._pool = ThreadPool(1, self._threads, self.label)
+        self._pool = ThreadPool(1, 1, self.label)
         self._pool.start()
 
     def stopService(self) -> Deferred[None]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -336,21 +336,6 @@ class Fetcher:
         :param on_progress: called with the progress after each page.
         :raises GoogleError: as `People.pages`; `BadResponse` also for a full listing that has nothing at all.
         """
-        buffer = PageBuffer(self._folder)
-        try:
-            return await self._fetch(query, sync_token, authorized, on_progress, buffer)
-        except BaseException:
-            buffer.close()
-            raise
-
-    async def _fetch(
-        self,
-        query: SourceQuery,
-        sync_token: str | None,
-        authorized: Authorized,
-        on_progress: Callable[[SyncProgress], None],
-        buffer: PageBuffer,
-    ) -> FetchedSource:
         reader = partial(
             encode_page,
             source=query.source,
@@ -362,17 +347,21 @@ class Fetcher:
         person_count = total = 0
         labels: set[str] = set()
         pages = self._people.pages(query.source, authorized, sync_token, reader, query.page_size, photos=query.photos)
-        async for page in pages:
-            await self._run_off_thread(buffer.append_page, page.content.encoded_persons)
-            person_count += page.content.person_count
-            labels |= page.content.labels
-            next_sync_token = page.next_sync_token
-            total = page.total or total
-            on_progress(SyncProgress(query.source, person_count, total or None))
-        is_full = sync_token is None
-        if is_full and not (person_count or total or next_sync_token):
-            # An account without contacts has a sync token; this may be anybody's answer.
-            raise BadResponse("an empty listing without a sync token")
+        with ExitStack() as undo:
+            buffer = PageBuffer(self._folder)
+            undo.callback(buffer.close)
+            async for page in pages:
+                await self._run_off_thread(buffer.append_page, page.content.encoded_persons)
+                person_count += page.content.person_count
+                labels |= page.content.labels
+                next_sync_token = page.next_sync_token
+                total = page.total or total
+                on_progress(SyncProgress(query.source, person_count, total or None))
+            is_full = sync_token is None
+            if is_full and not (person_count or total or next_sync_token):
+                # An account without contacts has a sync token; this may be anybody's answer.
+                raise BadResponse("an empty listing without a sync token")
+            undo.pop_all()
         return FetchedSource(query, buffer, next_sync_token or None, is_full, person_count, total, frozenset(labels))
 
 

@@ -17,7 +17,7 @@ from tests.support.results import result_of
 @pytest_twisted.ensureDeferred
 async def test_where_work_is_done() -> None:
     """The caller's thread while nothing is served; otherwise another, the same each time."""
-    off = WorkerThread(reactor, "test", 1)
+    off = WorkerThread(reactor, "test")
     ours = threading.get_ident()
     assert await off(threading.get_ident) == ours
     off.startService()
@@ -31,13 +31,13 @@ async def test_where_work_is_done() -> None:
 def test_what_is_raised_comes_back() -> None:
     """As from a call."""
     with pytest.raises(ZeroDivisionError):
-        result_of(WorkerThread(reactor, "test", 1)(divmod, 1, 0))
+        result_of(WorkerThread(reactor, "test")(divmod, 1, 0))
 
 
 @pytest_twisted.ensureDeferred
 async def test_calls_that_wait_are_counted() -> None:
     """All but the one that runs; how long each had waited is told when it has ended."""
-    off = WorkerThread(reactor, "test", 1)
+    off = WorkerThread(reactor, "test")
     off.startService()
     try:
         go_on = threading.Event()
@@ -54,7 +54,7 @@ async def test_calls_that_wait_are_counted() -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_call_that_fails_waits_no_more() -> None:
     """It has waited like any other."""
-    off = WorkerThread(reactor, "test", 1)
+    off = WorkerThread(reactor, "test")
     off.startService()
     try:
         with pytest.raises(ZeroDivisionError):

@@ -31,15 +31,15 @@ class Workers:
 
     def __init__(self, reactor: Any, *, syncs_beside: bool) -> None:
         """:param syncs_beside: whether the database lets syncs write while others do."""
-        self.store = WorkerThread(reactor, "store", 1)
-        self.sync = WorkerThread(reactor, "sync", 1) if syncs_beside else self.store
-        self.peers = WorkerThread(reactor, "peers", 1) if syncs_beside else self.store
-        self.read = WorkerThread(reactor, "read", 1)
-        self.work = WorkerThread(reactor, "work", 1)
-        self.books = WorkerThread(reactor, "books", 1)
-        self.build = WorkerThread(reactor, "build", 1)
-        self.explain = WorkerThread(reactor, "explain", 1)
-        self.copies = WorkerThread(reactor, "copies", 1)
+        self.store = WorkerThread(reactor, "store")
+        self.sync = WorkerThread(reactor, "sync") if syncs_beside else self.store
+        self.peers = WorkerThread(reactor, "peers") if syncs_beside else self.store
+        self.read = WorkerThread(reactor, "read")
+        self.work = WorkerThread(reactor, "work")
+        self.books = WorkerThread(reactor, "books")
+        self.build = WorkerThread(reactor, "build")
+        self.explain = WorkerThread(reactor, "explain")
+        self.copies = WorkerThread(reactor, "copies")
         self.work_process = WorkerProcess(reactor)
         self.build_process = OneShotProcess()
 

@@ -18,7 +18,7 @@ from ldapgw.sync.book_cache import BookCache
 from ldapgw.sync.publisher import Publisher
 
 # A thread that was not started: its calls are made at once, on the caller's thread.
-AT_ONCE: Any = WorkerThread(None, "never started", 1)  # type: ignore[arg-type]
+AT_ONCE: Any = WorkerThread(None, "never started")  # type: ignore[arg-type]
 
 
 def make_publisher(

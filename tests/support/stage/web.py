@@ -262,7 +262,7 @@ class Stage:
         keys = PublishedKeys(http, f"{GOOGLE}/oauth2/v3/certs", self.clock)
         # One that is not started calls at once.
         no_reactor: Any = None
-        at_once = WorkerThread(no_reactor, "explain", 1)
+        at_once = WorkerThread(no_reactor, "explain")
         named = {tenant.name: tenant for tenant in self.tenants}
         known = {tenant.name: tenant.client for tenant in self.tenants if tenant.client}
         if known != self.clients.configured:
