@@ -270,5 +270,4 @@ class ReloadStatus:
         self.is_good = True
 
     def note(self, *, is_good: bool) -> None:
-        """Note the outcome of a reload."""
         self.is_good = is_good

@@ -35,7 +35,6 @@ class WorkerThread(Service):
 
     @property
     def waiting(self) -> int:
-        """The number of calls that wait."""
         return max(0, self._calls - 1)
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:

@@ -62,7 +62,6 @@ class Options(UsageOptions):
 
     @property
     def is_daemon(self) -> bool:
-        """Return whether twistd goes to the background."""
         twistd: Mapping[str, object] = self.parent or {}
         return not twistd.get("nodaemon")
 

@@ -247,7 +247,6 @@ def read_addresses(connection: Connection, tenant: str) -> tuple[tuple[int, str]
 
 
 def read_some(connection: Connection, where: ColumnElement[bool]) -> tuple[Account, ...]:
-    """Read the accounts that meet a condition."""
     return _accounts(connection, where)
 
 

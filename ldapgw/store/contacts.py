@@ -258,7 +258,6 @@ def _has_source(of: Source) -> ColumnElement[bool]:
 
 
 def count_served(connection: Connection, account_id: int, of: Collection[Source]) -> int:
-    """Count the served contacts of some sources of an account."""
     is_served = contact.c.account_id == account_id, contact.c.source.in_(of), contact.c.content.is_not(None)
     total: int = connection.execute(select(func.count()).where(*is_served)).scalar_one()
     return total
@@ -416,7 +415,6 @@ def read_labels_of(connection: Connection, account_ids: Iterable[int]) -> dict[i
 
 
 def set_labels(connection: Connection, account_id: int, labels: Mapping[str, str]) -> None:
-    """Replace the account's labels."""
     connection.execute(delete(label).where(label.c.account_id == account_id))
     rows = [{"account_id": account_id, "resource_name": key, "name": name} for key, name in labels.items()]
     if rows:

@@ -85,7 +85,6 @@ class Peers:
 
 
 def beat(connection: Connection, info: GatewayInfo) -> Peers:
-    """Record a heartbeat."""
     _write_info(connection, info)
     living = connection.execute(select(gateway.c.id).where(_IS_ALIVE, gateway.c.id != info.id)).scalars()
     return Peers(frozenset(living), read_common_keys(connection))

@@ -216,7 +216,6 @@ def read_some(
 
 
 def read_by_names(connection: Connection, names: Collection[str]) -> tuple[PhoneLogin, ...]:
-    """Read the phones with some names."""
     return read_some(connection, phone.c.name.in_(names), _IS_PHONE)
 
 

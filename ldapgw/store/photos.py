@@ -93,12 +93,10 @@ def delete_persons(connection: Connection, account_id: int, of: Source, uids: Se
 
 
 def delete_sources(connection: Connection, account_id: int, of: Collection[Source]) -> None:
-    """Delete all photos of some sources."""
     connection.execute(delete(photo).where(photo.c.account_id == account_id, photo.c.source.in_(of)))
 
 
 def hand_over(connection: Connection, old: int, new: int, of: Source) -> None:
-    """Move the photos of a source to another account."""
     delete_sources(connection, new, [of])
     connection.execute(update(photo).where(photo.c.account_id == old, photo.c.source == of).values(account_id=new))
 

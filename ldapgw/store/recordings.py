@@ -143,7 +143,6 @@ def remove(connection: Connection, phone: str, begun_at: float | None = None) ->
 
 
 def remove_of_account(connection: Connection, account_id: int) -> None:
-    """Delete the recordings of an account's phones."""
     phones = select(phone_table.c.name).where(phone_table.c.account_id == account_id)
     _delete(connection, recording.c.phone.in_(phones))
 
@@ -154,7 +153,6 @@ def remove_older(connection: Connection, than: float) -> None:
 
 
 def read(connection: Connection, phone: str) -> StoredRecording | None:
-    """Read the recording of a phone."""
     row = connection.execute(_QUERY.where(recording.c.phone == phone)).first()
     return StoredRecording(*row) if row is not None else None
 

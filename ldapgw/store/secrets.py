@@ -53,7 +53,6 @@ class KeySource:
 
     @property
     def is_there(self) -> bool:
-        """Return whether there are keys."""
         return bool(self.configured) or self.file.exists()
 
     def read(self) -> list[bytes]:
@@ -242,7 +241,6 @@ def fingerprint(key: bytes) -> str:
 
 
 def new_key() -> bytes:
-    """Generate a random key."""
     return Fernet.generate_key()
 
 

@@ -170,7 +170,6 @@ def read_tenant(connection: Connection, token: str) -> str | None:
 
 
 def sign_out(connection: Connection, token: str) -> None:
-    """Delete the sign-in of a cookie."""
     connection.execute(delete(sign_in).where(sign_in.c.token == _digest(token)))
 
 

@@ -57,7 +57,6 @@ def client_entered_at(connection: Connection, tenant: str) -> float | None:
 
 
 def has_any_client(connection: Connection) -> bool:
-    """Return whether any tenant's client was entered."""
     return connection.execute(select(oauth_client.c.tenant).limit(1)).first() is not None
 
 
@@ -87,7 +86,6 @@ def read_alarm(connection: Connection, tenant: str) -> ErrorStatus | None:
 
 
 def read_alarm_codes(connection: Connection) -> dict[str, str]:
-    """The code of each tenant's alarm."""
     return {row.tenant: row.code for row in connection.execute(select(alarm.c.tenant, alarm.c.code))}
 
 

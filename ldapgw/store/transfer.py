@@ -108,12 +108,10 @@ def _finish(source: Connection, target: Connection) -> None:
 
 
 def holds_anything(connection: Connection) -> bool:
-    """Return whether any table has a row."""
     return any(connection.execute(select(table).limit(1)).first() is not None for table in TABLES)
 
 
 def digest(connection: Connection, table: Table) -> Digest:
-    """Count and hash the rows of a table."""
     count, octets = 0, hashlib.sha256()
     for row in _read(connection, table):
         octets.update(repr(row).encode("utf-8", "surrogatepass"))

@@ -152,7 +152,6 @@ class CallWatch:
         return error
 
     def _run(self, call: _Call, function: Callable[[], Any]) -> Any:
-        """Run a call on its thread."""
 
         def answered() -> None:
             call.answered_at = self._seconds()

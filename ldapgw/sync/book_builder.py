@@ -89,7 +89,6 @@ class BuildTask:
 
     @property
     def per_number(self) -> bool:
-        """Return whether each number has an entry."""
         return self.build_key[-1]
 
     @property
@@ -99,7 +98,6 @@ class BuildTask:
 
     @property
     def is_complete(self) -> bool:
-        """Return whether all books are there."""
         return len(self.books) == len(self.book_ids)
 
     @property

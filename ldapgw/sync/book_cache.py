@@ -165,7 +165,6 @@ class BookCache:
                     yield account_id, history, generation
 
     def delete_account(self, account_id: int) -> None:
-        """Delete the cached books of an account."""
         self.delete(cache_name(account_id, directory=directory) for directory in (False, True))
 
     def delete(self, names: Iterable[str]) -> None:

@@ -56,7 +56,6 @@ class OutdatedContact:
 
     @property
     def key(self) -> ContactKey:
-        """The key of the contact's row."""
         return self.source.value, self.uid
 
     def renewed(self, read: Contact, unreadable: int) -> ContactRecord:

@@ -108,7 +108,6 @@ class SyncParts:
         )
 
     def is_leader(self) -> bool:
-        """Return whether this gateway syncs."""
         return self._may_sync and self._leader.is_leader
 
     def _lead_changed(self) -> None:
