@@ -37,7 +37,7 @@ from ldapgw.server.listener import (
 from ldapgw.server.state_dir import check_same_key, in_use, lock_holder_pid
 from ldapgw.server.tls import load_certificate
 from ldapgw.store.database import Database, is_current, read_revision, revisions
-from ldapgw.store.files import check_state_dir, is_missing, nearest_folder
+from ldapgw.store.files import check_state_dir, is_missing, nearest_folder, status_of
 from ldapgw.store.logins_file import age_in_words
 from ldapgw.store.secrets import SecretBox, kept_key_files, read_keys
 from ldapgw.store.sqlite import LOG_LIMIT
@@ -158,7 +158,8 @@ def _kept_key(file: Path) -> CheckResult:
 def _disks(subject: Subject) -> Iterator[CheckResult]:
     """Check the room on the file systems of the state directory and of a database file elsewhere."""
     file = subject.state_dir.database_file
-    size = sum(_size(file.with_name(file.name + ending)) for ending in ("", "-wal")) if file else 0
+    files = map(status_of, (file, file.with_name(f"{file.name}-wal")) if file else ())
+    size = sum(status.st_size for status in files if status)
     seen = set()
     for folder in (subject.state_dir.path, *((file.parent,) if file else ())):
         nearest = nearest_folder(folder)
@@ -195,13 +196,6 @@ def _clock(subject: Subject) -> Iterator[CheckResult]:
                 f"is {age_in_words(behind)} behind the last sync; synchronize it, such as with timedatectl set-ntp true"
             )
             yield CheckResult(CheckStatus.WARNING, "clock", message)
-
-
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except OSError:
-        return 0
 
 
 def has_entered_client(subject: Subject, tenant: str) -> bool:

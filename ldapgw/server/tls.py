@@ -26,6 +26,7 @@ from zope.interface import implementer
 
 from ldapgw.errors import UserError
 from ldapgw.server.config import Tls
+from ldapgw.store.files import status_of
 
 _DAY: Final = 86400.0
 # Days before expiry at which a warning is logged.  Let's Encrypt renews 30 days before the end, so with less than that
@@ -216,11 +217,8 @@ def _require_client_certificates(context: SSL.Context, authority: str) -> None:
 
 
 def _file_version(file: str) -> tuple[int, int, int] | None:
-    try:
-        status = Path(file).stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
+    status = status_of(Path(file))
+    return (status.st_ino, status.st_mtime_ns, status.st_size) if status else None
 
 
 def _reason(error: Exception, expected: str, refused: str) -> str:

@@ -214,7 +214,7 @@ class NewGrant:
 
 def read(connection: Connection, account_id: int) -> Account | None:
     """Read an account; None when there is none of this id."""
-    return next(iter(_accounts(connection, _BY_ID, {"account_id": account_id})), None)
+    return next(iter(read_some(connection, _BY_ID, {"account_id": account_id})), None)
 
 
 _GENERATION = select(
@@ -237,17 +237,13 @@ def read_generation(connection: Connection, account_id: int, grant: Account | No
 
 def read_all(connection: Connection, tenant: str | None = None) -> tuple[Account, ...]:
     """Read all accounts, of one tenant or of all, ordered by tenant and address."""
-    return _accounts(connection, true() if tenant is None else account.c.tenant == tenant)
+    return read_some(connection, true() if tenant is None else account.c.tenant == tenant)
 
 
 def read_addresses(connection: Connection, tenant: str) -> tuple[tuple[int, str], ...]:
     """Read the id and the address of each account of a tenant, ordered by address."""
     query = select(account.c.id, account.c.address).where(account.c.tenant == tenant)
     return tuple((row.id, row.address) for row in connection.execute(query.order_by(func.lower(account.c.address))))
-
-
-def read_some(connection: Connection, where: ColumnElement[bool]) -> tuple[Account, ...]:
-    return _accounts(connection, where)
 
 
 def count_connected(connection: Connection) -> int:
@@ -273,17 +269,17 @@ def read_sealed_tokens(connection: Connection) -> Iterator[tuple[str, bytes | No
 def find_by_address(connection: Connection, address: str, tenant: str | None = None) -> tuple[Account, ...]:
     """Read the accounts with an e-mail address, regardless of its case."""
     where = func.lower(account.c.address) == ascii_lower(address)
-    return _accounts(connection, where if tenant is None else and_(where, account.c.tenant == tenant))
+    return read_some(connection, where if tenant is None else and_(where, account.c.tenant == tenant))
 
 
 def read_by_sub(connection: Connection, tenant: str, sub: str) -> Account | None:
     """Read the account of a Google user in a tenant."""
-    return next(iter(_accounts(connection, and_(account.c.tenant == tenant, account.c.sub == sub))), None)
+    return next(iter(read_some(connection, and_(account.c.tenant == tenant, account.c.sub == sub))), None)
 
 
 def read_for_person(connection: Connection, tenant: str, sub: str) -> tuple[Account, ...]:
     """Read all accounts on a person's page: first the person's account, then the accounts that the person has added."""
-    on_page = _accounts(connection, and_(account.c.tenant == tenant, or_(account.c.sub == sub, account.c.owner == sub)))
+    on_page = read_some(connection, and_(account.c.tenant == tenant, or_(account.c.sub == sub, account.c.owner == sub)))
     return tuple(sorted(on_page, key=lambda found: (found.sub != sub, found.id)))
 
 
@@ -522,9 +518,13 @@ _BY_ID = _Queries.where(account.c.id == bindparam("account_id"))
 _ALARMS = select(alarm)
 
 
-def _accounts(
+def read_some(
     connection: Connection, where: ColumnElement[bool] | _Queries, parameters: Mapping[str, object] | None = None
 ) -> tuple[Account, ...]:
+    """Read the accounts that meet a condition.
+
+    :param parameters: the values of the condition's parameters.
+    """
     queries = where if isinstance(where, _Queries) else _Queries.where(where)
     rows = connection.execute(queries.rows, parameters).all()
     alarms = {row.tenant: ErrorStatus(row.code, row.since, row.link) for row in connection.execute(_ALARMS)}

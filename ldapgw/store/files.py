@@ -103,6 +103,14 @@ def replace_file(path: Path, like: Path | None = None) -> Iterator[Path]:
     flush_to_disk(path.parent)
 
 
+def status_of(path: Path) -> os.stat_result | None:
+    """Return what the system knows of a file; None if the file is missing or cannot be examined."""
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
 def note_backup(note: Path, when: float) -> None:
     """Note when a backup was made, as the time of an empty file in the state directory.
 
@@ -115,10 +123,8 @@ def note_backup(note: Path, when: float) -> None:
 
 def backup_time(note: Path) -> float | None:
     """Return when the last backup was made, in seconds since the epoch; None if the time is not known."""
-    try:
-        return note.stat().st_mtime
-    except OSError:
-        return None
+    status = status_of(note)
+    return status.st_mtime if status else None
 
 
 def copy_owner(file: Path, like: Path) -> None:

@@ -23,7 +23,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from twisted.logger import Logger
 
 from ldapgw.errors import StoreError, UnfitKey
-from ldapgw.store.files import replace_file
+from ldapgw.store.files import replace_file, status_of
 
 _Stamp = tuple[int, int, int]
 _SETTING = "encryption_key"
@@ -289,8 +289,5 @@ def write_keys(path: Path, keys: Sequence[bytes]) -> None:
 
 def _stamp(path: Path) -> _Stamp | None:
     """Inode, time of the last change of file or inode, and size; None when the file cannot be read."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_ctime_ns, status.st_size
+    status = status_of(path)
+    return (status.st_ino, status.st_ctime_ns, status.st_size) if status else None

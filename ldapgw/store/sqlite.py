@@ -43,6 +43,7 @@ from ldapgw.store.database import (
     take_erased,
     upgrade,
 )
+from ldapgw.store.files import status_of
 from ldapgw.store.tables import change
 
 # A command and the gateway may write at the same time; each writes for milliseconds.
@@ -237,9 +238,8 @@ class SqliteDatabase(Database):
 
         If a reader prevents that, a large log is logged once for each doubling.
         """
-        try:
-            status = file.stat()
-        except OSError:
+        status = status_of(file)
+        if status is None:
             return  # `_check_log` finds that it has gone
         # Another file than the first one is not the log of the connections, but of another program.
         self._log = self._log or (status.st_dev, status.st_ino)
@@ -254,7 +254,8 @@ class SqliteDatabase(Database):
             return
         if not self._empty_log():
             self._next_try = now + RETRY_SECONDS
-        if (left := _size(file)) >= self._log_bound:
+        after = status_of(file)
+        if (left := after.st_size if after else 0) >= self._log_bound:
             self._log_bound = 2 * left
             log.warn(
                 "{file}: has grown to {size} MiB, because another program has been reading from the database; "
@@ -493,17 +494,8 @@ def _log_of(file: Path) -> Path:
 
 def _identity(file: Path) -> tuple[int, int] | None:
     """Device and inode; None: there is no file."""
-    with suppress(OSError):
-        status = file.stat()
-        return status.st_dev, status.st_ino
-    return None
-
-
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except OSError:
-        return 0
+    status = status_of(file)
+    return (status.st_dev, status.st_ino) if status else None
 
 
 def _code(error: DBAPIError | sqlite3.Error) -> int:
