@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, se
 from ldapgw.store.database import mark_erased
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import phone as phone_table
-from ldapgw.store.tables import recording, recording_part
+from ldapgw.store.tables import recording, recording_part, value_of
 
 # Phones that are recorded at a time: each takes memory.
 MAX_RUNNING = 8
@@ -65,15 +65,9 @@ class RecordingPart:
 _TABLES = (recording.name, recording_part.name)
 _IS_PART_OF_RECORDING = recording_part.c.phone == recording.c.phone
 _QUERY = (
-    select(
-        recording.c.phone,
-        recording.c.begun_at,
-        recording.c.until,
-        recording.c.plain,
-        func.sum(recording_part.c.searches).label("searches"),
-    )
+    select(*recording.c, func.sum(recording_part.c.searches).label("searches"))
     .outerjoin(recording_part, _IS_PART_OF_RECORDING)
-    .group_by(recording.c.phone, recording.c.begun_at, recording.c.until, recording.c.plain)
+    .group_by(*recording.c)
     .order_by(recording.c.phone)
 )
 
@@ -154,12 +148,12 @@ def remove_older(connection: Connection, than: float) -> None:
 
 def read(connection: Connection, phone: str) -> StoredRecording | None:
     row = connection.execute(_QUERY.where(recording.c.phone == phone)).first()
-    return StoredRecording(*row) if row is not None else None
+    return value_of(StoredRecording, row, is_plain=row.plain) if row is not None else None
 
 
 def read_all(connection: Connection) -> tuple[StoredRecording, ...]:
     """Read all recordings, ordered by the phone's name."""
-    return tuple(StoredRecording(*row) for row in connection.execute(_QUERY))
+    return tuple(value_of(StoredRecording, row, is_plain=row.plain) for row in connection.execute(_QUERY))
 
 
 def _delete(connection: Connection, *which: ColumnElement[bool]) -> None:
