@@ -106,7 +106,7 @@ class Gauges:
     uses_key_file: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class MetricsSnapshot:
     """The figures of one response.
 
@@ -121,6 +121,17 @@ class MetricsSnapshot:
     stored: StoredMetrics
     database_ok: bool
     age: float
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric families; see `prometheus_client.registry.Collector`."""
+        yield InfoMetricFamily("ldapgw", "The gateway.", {"version": self.version})
+        for name, help_text, value in _single_gauges(self):
+            if value is not None:
+                yield GaugeMetricFamily(name, help_text, value)
+        yield from _phones(self.counters)
+        yield from _process(self.counters, self.gauges)
+        yield from _accounts(self)
+        yield from _counted(self.counters)
 
 
 def read_stored_metrics(connection: Connection, now: Callable[[], float], backup_note: Path) -> StoredMetrics:
@@ -253,26 +264,8 @@ def _render(snapshot: MetricsSnapshot) -> bytes:
     """Render a snapshot; takes some 10 microseconds for each line."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    registry.register(_Collector(snapshot))
+    registry.register(snapshot)
     return generate_latest(registry)
-
-
-class _Collector:
-    """Turns a snapshot into metric families; see `prometheus_client.registry.Collector`."""
-
-    def __init__(self, snapshot: MetricsSnapshot) -> None:
-        self._snapshot = snapshot
-
-    def collect(self) -> Iterator[Metric]:
-        snapshot = self._snapshot
-        yield InfoMetricFamily("ldapgw", "The gateway.", {"version": snapshot.version})
-        for name, help_text, value in _single_gauges(snapshot):
-            if value is not None:
-                yield GaugeMetricFamily(name, help_text, value)
-        yield from _phones(snapshot.counters)
-        yield from _process(snapshot.counters, snapshot.gauges)
-        yield from _accounts(snapshot)
-        yield from _counted(snapshot.counters)
 
 
 def _single_gauges(snapshot: MetricsSnapshot) -> Iterator[tuple[str, str, float | None]]:

@@ -7,8 +7,9 @@ Mutable: `TenantClients`, which keeps the entered clients as they were last read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from twisted.logger import Logger
 
@@ -72,26 +73,26 @@ class TenantClients(Mapping[str, Client]):
         return len(self._all)
 
 
-class LazyTenants(Mapping[str, T]):
-    """A mapping of tenant names whose values are made anew at each lookup.
+class TenantsWithClients(Mapping[str, T]):
+    """Tenants by name, each with its present OAuth client, which is looked up at each access.
 
-    :param make: makes the value for a tenant's name.
+    :param tenants: dataclasses with a field ``client``, which holds for a tenant that has no client.
     """
 
-    def __init__(self, names: Iterable[str], make: Callable[[str], T]) -> None:
-        self._names = dict.fromkeys(names)
-        self._make = make
+    def __init__(self, tenants: Mapping[str, T], clients: Mapping[str, Client]) -> None:
+        self._tenants: Mapping[str, Any] = tenants
+        self._clients = clients
 
     def __getitem__(self, name: str) -> T:
-        if name not in self._names:
-            raise KeyError(name)
-        return self._make(name)
+        tenant = self._tenants[name]
+        found: T = replace(tenant, client=self._clients.get(name, tenant.client))
+        return found
 
     def __contains__(self, name: object) -> bool:
-        return name in self._names
+        return name in self._tenants
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._tenants)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._tenants)

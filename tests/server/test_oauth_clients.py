@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from zope.interface import provider
 
 from ldapgw.google.endpoints import Client
 from ldapgw.server.config import decode
-from ldapgw.server.oauth_clients import LazyTenants, TenantClients, configured_clients
+from ldapgw.server.oauth_clients import TenantClients, TenantsWithClients, configured_clients
 from ldapgw.store import tenants as stored
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tenants import EnteredClient
@@ -70,13 +71,19 @@ def logged() -> Iterator[list[str]]:
     globalLogPublisher.removeObserver(keep)
 
 
-def test_tenants_are_made_when_they_are_asked_for() -> None:
-    """Whoever keeps the mapping sees what has changed; others than those named there are not."""
-    words = {"acme": "first"}
-    tenants = LazyTenants(["acme"], lambda name: words[name])
-    assert (tenants["acme"], list(tenants), len(tenants)) == ("first", ["acme"], 1)
-    words |= {"acme": "second", "globex": "third"}
-    assert dict(tenants) == {"acme": "second"}
+@dataclass(frozen=True)
+class Tenant:
+    client: Client | None = None
+
+
+def test_tenants_have_the_client_of_the_moment() -> None:
+    """Whoever keeps the mapping sees what was entered; clients of others make no tenants."""
+    clients: dict[str, Client] = {}
+    tenants = TenantsWithClients({"acme": Tenant()}, clients)
+    assert (tenants["acme"], list(tenants), len(tenants)) == (Tenant(), ["acme"], 1)
+    clients |= {"acme": ENTERED, "globex": CONFIGURED}
+    assert dict(tenants) == {"acme": Tenant(ENTERED)}
+    assert "globex" not in tenants
     with pytest.raises(KeyError):
         tenants["globex"]
 

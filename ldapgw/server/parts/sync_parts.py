@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from functools import partial
 from random import SystemRandom
@@ -22,7 +21,7 @@ from ldapgw.phones.logged_search import SearchNews
 from ldapgw.phones.refused_logins import RefusalNews
 from ldapgw.server.google import GoogleClients
 from ldapgw.server.listener import gateway_name
-from ldapgw.server.oauth_clients import MISSING_CLIENT, LazyTenants
+from ldapgw.server.oauth_clients import MISSING_CLIENT, TenantsWithClients
 from ldapgw.server.parts.base import Base
 from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.processes import SizeBasedOffload
@@ -142,18 +141,15 @@ class SyncParts:
             observe_lag=base.counters.generation_lag.observe,
         )
 
-    def _synced_tenants(self) -> LazyTenants[SyncedTenant]:
+    def _synced_tenants(self) -> TenantsWithClients[SyncedTenant]:
         """The tenants as syncs know them, with the present OAuth clients."""
-        clients = self._base.clients
         synced: dict[str, SyncedTenant] = {
             tenant.name: SyncedTenant(
                 MISSING_CLIENT, tenant.sources, tenant.labels, tenant.region, tenant.exclude_labels, tenant.photos
             )
             for tenant in self._base.config.tenant
         }
-        return LazyTenants(
-            synced, lambda name: dataclasses.replace(synced[name], client=clients.get(name, MISSING_CLIENT))
-        )
+        return TenantsWithClients(synced, self._base.clients)
 
     def _scheduler(self) -> SyncScheduler:
         base, google, config = self._base, self.google, self._base.config

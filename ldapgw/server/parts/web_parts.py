@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -21,7 +20,7 @@ from ldapgw.server.config import Tenant
 from ldapgw.server.listener import phone_server
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.metrics import Gauges, Metrics
-from ldapgw.server.oauth_clients import LazyTenants
+from ldapgw.server.oauth_clients import TenantsWithClients
 from ldapgw.server.parts.base import Base
 from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.parts.sync_parts import SyncParts
@@ -38,7 +37,7 @@ from ldapgw.web.dependencies import (
 def make_web_dependencies(
     base: Base, phones: PhoneParts, sync: SyncParts, misuse_log: MisuseLog, is_running: Callable[[], bool]
 ) -> WebDependencies:
-    config, clients, dit = base.config, base.clients, phones.catalog.dit
+    config, dit = base.config, phones.catalog.dit
     web_tenants: dict[str, WebTenant] = {tenant.name: web_tenant(tenant) for tenant in config.tenant}
     bases: dict[str, Dn] = {tenant.name: Dn.parse(tenant.base_dn) for tenant in config.tenant}
 
@@ -48,7 +47,7 @@ def make_web_dependencies(
 
     return WebDependencies(
         public_url=config.web.public_url,
-        tenants=LazyTenants(web_tenants, lambda name: dataclasses.replace(web_tenants[name], client=clients.get(name))),
+        tenants=TenantsWithClients(web_tenants, base.clients),
         store=base.store,
         secret_box=base.state.secret_box,
         oauth=sync.google.oauth,

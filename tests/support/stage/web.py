@@ -50,7 +50,7 @@ from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.counters import PageCounters
 from ldapgw.server.logging import MisuseLog
-from ldapgw.server.oauth_clients import LazyTenants, TenantClients
+from ldapgw.server.oauth_clients import TenantClients, TenantsWithClients
 from ldapgw.server.reactor import WallClock
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones, sign_ins, sync_state
@@ -269,7 +269,7 @@ class Stage:
             self.clients = TenantClients(self.store, self.secret_box, known)
         return WebDependencies(
             public_url=self.url,
-            tenants=LazyTenants(named, lambda name: replace(named[name], client=self.clients.get(name))),
+            tenants=TenantsWithClients(named, self.clients),
             store=self.store,
             secret_box=self.secret_box,
             oauth=OAuth(http, endpoints, self.clock, keys if self.is_inspected else None),
