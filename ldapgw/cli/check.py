@@ -89,20 +89,20 @@ def _checks(file: str) -> tuple[Check, ...]:
 
     :param file: the configuration file.
     """
-    finders: dict[str, Callable[[Subject], Iterable[CheckResult]]] = {
-        "how the gateway answers": check_answers,
-        "the validity of certificates": check_validity,
-        "files with secrets": lambda subject: check_secret_files(subject, Path(file)),
-        "the installation": _installation,
-        "a proxy that inspects TLS": _inspection,
-        "the redirect URI": _redirect_uri,
-        "encryption": _encryption,
-        "who reads the metrics": _metrics,
-        "the calls of each Google project": _calls,
-        "tenants that are not configured": _left_tenants,
-        "the tenants": _tenants,
-    }
-    return tuple(Check(name, frozenset({Moment.CHECK}), find) for name, find in finders.items())
+    finders: tuple[Callable[[Subject], Iterable[CheckResult]], ...] = (
+        check_answers,
+        check_validity,
+        lambda subject: check_secret_files(subject, Path(file)),
+        _installation,
+        _inspection,
+        _redirect_uri,
+        _encryption,
+        _metrics,
+        _calls,
+        _left_tenants,
+        _tenants,
+    )
+    return tuple(Check(frozenset({Moment.CHECK}), find) for find in finders)
 
 
 def _installation(_subject: Subject) -> Iterator[CheckResult]:

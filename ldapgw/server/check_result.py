@@ -116,13 +116,11 @@ class Subject:
 class Check:
     """A check.
 
-    :ivar name: what is checked.
     :ivar moments: when the check runs.
     :ivar find: yields the results.
     :ivar ends: whether no further check runs after a failure of this one.
     """
 
-    name: str
     moments: frozenset[Moment]
     find: Callable[[Subject], Iterable[CheckResult]]
     ends: bool = False

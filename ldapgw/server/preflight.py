@@ -460,14 +460,14 @@ def _accepts(address: ListenAddress) -> bool:
 
 _ALWAYS: Final = frozenset(Moment)
 CHECKS: Final = (
-    Check("the gateway", frozenset({Moment.CHECK, Moment.START}), _check_gateway, ends=True),
-    Check("settings that need a restart", frozenset({Moment.RELOAD}), _check_restart, ends=True),
+    Check(frozenset({Moment.CHECK, Moment.START}), _check_gateway, ends=True),
+    Check(frozenset({Moment.RELOAD}), _check_restart, ends=True),
     # At a start, `opening` does the next three.
-    Check("the folder", frozenset({Moment.CHECK, Moment.RELOAD}), check_folder),
-    Check("the database", frozenset({Moment.CHECK, Moment.RELOAD}), check_database),
-    Check("the key", frozenset({Moment.CHECK, Moment.RELOAD}), check_key),
-    Check("old keys, disks and clock", frozenset({Moment.CHECK}), check_surroundings),
-    Check("the certificate", _ALWAYS, _check_certificate),
-    Check("the authorities for Google", _ALWAYS, _check_authorities),
-    Check("the ports", _ALWAYS, _check_ports),
+    Check(frozenset({Moment.CHECK, Moment.RELOAD}), check_folder),
+    Check(frozenset({Moment.CHECK, Moment.RELOAD}), check_database),
+    Check(frozenset({Moment.CHECK, Moment.RELOAD}), check_key),
+    Check(frozenset({Moment.CHECK}), check_surroundings),
+    Check(_ALWAYS, _check_certificate),
+    Check(_ALWAYS, _check_authorities),
+    Check(_ALWAYS, _check_ports),
 )
