@@ -11,7 +11,7 @@ from socket import socket
 from types import MappingProxyType
 from typing import Any
 
-from twisted.application.service import MultiService
+from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -19,21 +19,40 @@ from twisted.python.failure import Failure
 
 from ldapgw import __version__
 from ldapgw.directory import transliteration
+from ldapgw.directory.catalog import Catalog
 from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import UnwritableStore
+from ldapgw.ldap.server import LdapFactory
 from ldapgw.numbers import phone_number
+from ldapgw.server.certificate_renewal import CertificateReloader
 from ldapgw.server.check_result import Moment, Subject
 from ldapgw.server.config import Config
 from ldapgw.server.counters import ReloadStatus
-from ldapgw.server.listener import Listener, ldap_urls, raise_descriptor_limit
-from ldapgw.server.parts import Parts
+from ldapgw.server.listener import (
+    Listener,
+    SessionCloser,
+    configured_endpoints,
+    ipv6_only_endpoints,
+    ldap_urls,
+    raise_descriptor_limit,
+    reuses_port,
+)
+from ldapgw.server.logging import LogMeter, MisuseLog
 from ldapgw.server.parts.base import Base
+from ldapgw.server.parts.phone_parts import PhoneParts
+from ldapgw.server.parts.sync_parts import SyncParts
+from ldapgw.server.parts.web_parts import make_web_dependencies
 from ldapgw.server.preflight import opening
+from ldapgw.server.proxy_protocol import ProxyProtocolFactory
+from ldapgw.server.reactor import LagMeter
 from ldapgw.server.state_dir import OpenStateDir, StateDir
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones
 from ldapgw.store.database import check_writable
 from ldapgw.store.logins_file import age_in_words
+from ldapgw.sync.publisher import Publisher
+from ldapgw.web.app import web_resource
+from ldapgw.web.site import Admission, WebSite
 
 log = Logger()
 
@@ -133,17 +152,87 @@ def makeService(
 
 
 def _assemble(base: Base) -> Gateway:
-    config, state = base.config, base.state
+    config, reactor, state = base.config, base.reactor, base.state
     max_web_connections = raise_descriptor_limit(config.ldap.max_connections, config.web.max_connections)
-    parts = Parts(base, lambda: bool(gateway.running), max_web_connections)
+    phone_parts = PhoneParts(base)
+    sync_parts = SyncParts(base, phone_parts)
+    misuse_log = MisuseLog(reactor)
+    pages = make_web_dependencies(base, phone_parts, sync_parts, misuse_log, lambda: bool(gateway.running))
+    admission = Admission(
+        max_web_connections,
+        config.web.max_connections_per_network,
+        config.web.trusted_proxies.contains,
+        misuse_log.count,
+    )
+    web = WebSite(web_resource(pages), reactor, admission)
     gateway = Gateway(state, base.workers.threads, _summary(config, state))
-    for service in parts.services:
-        service.setServiceParent(gateway)
-    _load(base, parts)
+    # In the order in which they start; they stop in reverse order.
+    services: tuple[Service | None, ...] = (
+        sync_parts.stale_limit,
+        base.workers.build_process,
+        base.workers.work_process,
+        LagMeter(reactor, base.counters.reactor_lag.observe),
+        LogMeter(base.counters.count_log_event),
+        misuse_log,
+        phone_parts.phone_recorder,
+        sync_parts.logins_keeper,
+        sync_parts.change_feed,
+        phone_parts.recorder,
+        phone_parts.refused_logins,
+        sync_parts.revoker,
+        base.copy_cleaner,
+        base.record_pruner,
+        base.provisioning_cleaner,
+        sync_parts.photo_fetcher,
+        sync_parts.contact_renewal,
+        sync_parts.scheduler,
+        sync_parts.leadership,
+        sync_parts.heartbeat,
+        sync_parts.bulletin,
+        *_listeners(base, phone_parts.ldap, web, misuse_log),
+    )
+    for service in services:
+        if service is not None:
+            service.setServiceParent(gateway)
+    _load(base, phone_parts.catalog, sync_parts.publisher)
     return gateway
 
 
-def _load(base: Base, parts: Parts) -> None:
+def _listeners(base: Base, ldap: LdapFactory, web: WebSite, misuse_log: MisuseLog) -> tuple[Service, ...]:
+    """Return what listens, and what has to do with it, in the order in which the services start."""
+    config, reactor, tls = base.config, base.reactor, base.tls
+    is_proxy = config.ldap.proxy_protocol.contains
+    factories: dict[str, ProxyProtocolFactory] = {}
+    if "serve" in config.roles:
+        factories["ldap.listen"] = ProxyProtocolFactory(ldap, is_proxy, reactor, ldap.count_misuse)
+    if "serve" in config.roles and tls:
+        factories["ldap.listen_tls"] = ProxyProtocolFactory(ldap.over_tls(), is_proxy, reactor, ldap.count_misuse)
+    if "web" in config.roles:
+        factories["web.listen"] = ProxyProtocolFactory(
+            web, config.web.proxy_protocol.contains, reactor, misuse_log.count
+        )
+    ipv6_only = ipv6_only_endpoints(config)
+    work = base.workers.work
+    return (
+        *([CertificateReloader(clock=base.wall_clock, context_factory=tls, run_off_thread=work)] if tls else ()),
+        SessionCloser(ldap.disconnect_all),
+        *(
+            Listener(
+                reactor,
+                setting,
+                endpoint,
+                factories[setting],
+                ipv6_only=endpoint in ipv6_only,
+                reuse_port=reuses_port(config, setting),
+                shared=base.ports.get(endpoint),
+            )
+            for setting, endpoint in configured_endpoints(config)
+            if setting in factories
+        ),
+    )
+
+
+def _load(base: Base, catalog: Catalog, publisher: Publisher) -> None:
     """Load the tables and the stored contacts."""
     config, state, store = base.config, base.state, base.store
     # Tokens, keys and contacts are in memory; a core file would keep them on the disk.
@@ -165,14 +254,14 @@ def _load(base: Base, parts: Parts) -> None:
     if state.snapshot is not None and state.outage is not None:
         age = age_in_words(base.now() - state.snapshot.taken_at)
         store.begin_outage(f"{state.outage}; {_STALE.format(age=age)}")
-        _run_synchronously(parts.publisher.load_saved(state.snapshot.saved))
+        _run_synchronously(publisher.load_saved(state.snapshot.saved))
     else:
         _run_synchronously(base.clients.refresh())
-        _run_synchronously(parts.publisher.refresh())
+        _run_synchronously(publisher.refresh())
     # The loaded books live long.  Freezing them spares each garbage collection, which stops all work, a look at them.
     gc.collect()
     gc.freeze()
-    books = [book for directory in parts.catalog.dit().directories for book in directory.books]
+    books = [book for directory in catalog.dit().directories for book in directory.books]
     log.info(
         "ldapgw {version}: {contacts} contacts in {books} books",
         event="books_loaded",
