@@ -81,11 +81,6 @@ def _serving(manager: ServiceManager) -> None:
         PeriodicService(reactor, manager.watchdog_seconds / 2, manager.alive, failed, now=False).startService()
 
 
-def _stop() -> None:
-    with suppress(ReactorNotRunning):
-        reactor.stop()
-
-
 def stop_on_signals(gateway: Gateway, reload: Reload | None = None) -> None:
     """Stop the gateway in good order at the first SIGTERM or SIGINT; further signals are ignored.
 
@@ -98,7 +93,8 @@ def stop_on_signals(gateway: Gateway, reload: Reload | None = None) -> None:
         if reload is not None:
             reload.cancel()
         if len(received) == 1:
-            _stop()
+            with suppress(ReactorNotRunning):
+                reactor.stop()
 
     def install_handlers() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -104,6 +104,7 @@ def account_to_json(
     :param commands: whether messages may name commands.
     :param rejected: the account's phones that have a wrong password, by name, with their refused logins.
     """
+    error = account.error
     return {
         "account": account.address,
         "tenant": account.tenant,
@@ -114,7 +115,13 @@ def account_to_json(
         "numbers": account.numbers,
         "last_sync": timestamp(account.last_sync),
         "next_sync": timestamp(account.next_sync),
-        "error": _error(account.error, account, page, translate, commands=commands),
+        "error": None
+        if error is None
+        else {
+            "code": error.code,
+            "message": translate(error_message(error, account, page, commands=commands)),
+            "since": timestamp(error.since),
+        },
         "warnings": [
             {"code": code, "message": translate(message)}
             for code, message in (
@@ -209,23 +216,6 @@ def consent_ended_by(error: ErrorStatus, account: Account) -> str:
 def timestamp(seconds: float | None) -> str | None:
     """Format seconds since the epoch as RFC 3339, in UTC, to the second."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds is not None else None
-
-
-def _error(
-    error: ErrorStatus | None,
-    account: Account,
-    page: Translatable,
-    translate: Callable[[Translatable], str],
-    *,
-    commands: bool,
-) -> dict[str, Any] | None:
-    if error is None:
-        return None
-    return {
-        "code": error.code,
-        "message": translate(error_message(error, account, page, commands=commands)),
-        "since": timestamp(error.since),
-    }
 
 
 def _warnings(account: Account, page: Translatable, now: float) -> list[tuple[str, Phrase]]:

@@ -112,7 +112,9 @@ def _work_copy(file: Path, work: Path) -> Iterator[None]:
         work.touch(mode=0o600)
         with _store_errors(file):
             _copy(_opened(file, f"{file.absolute().as_uri()}?mode=ro"), work)
-            _refuse_empty(work, file)
+            with closing(sqlite3.connect(work)) as copy:
+                if copy.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
+                    raise StoreError(f"{file}: is no database of ldapgw")
         yield
     finally:
         _clear(work)
@@ -152,12 +154,6 @@ def _database_in(file: Path) -> Iterator[Database]:
         database.close()
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
-
-
-def _refuse_empty(work: Path, file: Path) -> None:
-    with closing(sqlite3.connect(work)) as copy:
-        if copy.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
-            raise StoreError(f"{file}: is no database of ldapgw")
 
 
 def _forget(connection: Connection, last_ids: Mapping[str, int]) -> None:
