@@ -136,16 +136,15 @@ class SearchCounters:
 class GoogleCounters:
     """Counts calls to Google.
 
-    :param sources: what is called (`ldapgw.google.http.CallSource`).
     :ivar calls: by source and answer.
     :ivar durations: by source.
     """
 
-    def __init__(self, sources: tuple[str, ...]) -> None:
+    def __init__(self) -> None:
         self.calls: Counter[tuple[str, str]] = Counter(
-            {(source, answer): 0 for source in sources for answer in GOOGLE_ANSWERS}
+            {(source.value, answer): 0 for source in CallSource for answer in GOOGLE_ANSWERS}
         )
-        self.durations = {source: Histogram(CALL_BOUNDS) for source in sources}
+        self.durations = {source.value: Histogram(CALL_BOUNDS) for source in CallSource}
 
     def observe(self, source: str, status: int | None, seconds: float) -> None:
         """Count a call (see `ldapgw.google.http.CallObserver`)."""
@@ -153,7 +152,7 @@ class GoogleCounters:
         self.durations[source].observe(seconds)
 
     def copied(self) -> GoogleCounters:
-        copied = GoogleCounters(())
+        copied = GoogleCounters()
         copied.calls, copied.durations = self.calls.copy(), copied_histograms(self.durations)
         return copied
 
@@ -169,14 +168,14 @@ def _answer(status: int | None) -> str:
 class SyncCounters:
     """Counts the syncs of accounts.
 
-    :param results: ``ok``, and the codes of errors.
+    :ivar syncs: by ``ok`` and the codes of errors.
     :ivar durations: of good syncs and of others.
     :ivar last_good: when the last good sync ended, in seconds since the epoch; None: there was none.
     """
 
-    def __init__(self, results: tuple[str, ...]) -> None:
+    def __init__(self) -> None:
         self.last_good: float | None = None
-        self.syncs: Counter[str] = Counter(dict.fromkeys(results, 0))
+        self.syncs: Counter[str] = Counter(dict.fromkeys(("ok", *error_codes()), 0))
         self.durations = {outcome: Histogram(SYNC_BOUNDS) for outcome in ("ok", "failed")}
 
     def observe(self, result: str, seconds: float, now: float) -> None:
@@ -186,7 +185,7 @@ class SyncCounters:
             self.last_good = now
 
     def copied(self) -> SyncCounters:
-        copied = SyncCounters(())
+        copied = SyncCounters()
         copied.syncs, copied.durations = self.syncs.copy(), copied_histograms(self.durations)
         copied.last_good = self.last_good
         return copied
@@ -237,8 +236,8 @@ class Counters:
         self.log_events: Counter[str] = Counter(dict.fromkeys(LOG_LEVELS, 0))
         self.generation_lag = Histogram(LAG_BOUNDS)
         self.reactor_lag = Histogram(REACTOR_BOUNDS)
-        self.google = GoogleCounters(tuple(CallSource))
-        self.syncs = SyncCounters(("ok", *error_codes()))
+        self.google = GoogleCounters()
+        self.syncs = SyncCounters()
         self.pages = PageCounters()
 
     def count_bind(self, code: ResultCode) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ResultCode
+from ldapgw.google.http import CallSource
 from ldapgw.server.counters import (
     GOOGLE_ANSWERS,
     Counters,
@@ -15,6 +16,7 @@ from ldapgw.server.counters import (
     PageCounters,
     SearchCounters,
     SyncCounters,
+    error_codes,
 )
 
 
@@ -88,19 +90,20 @@ def test_binds_are_counted_by_result() -> None:
 )
 def test_google_s_answers(status: int | None, answer: str) -> None:
     """A status that means something to an administrator is a label of its own, and all others share three."""
-    counters = GoogleCounters(("contacts", "tokens"))
-    assert counters.calls == {(source, one): 0 for source in ("contacts", "tokens") for one in GOOGLE_ANSWERS}
+    counters = GoogleCounters()
+    assert counters.calls == {(source, one): 0 for source in CallSource for one in GOOGLE_ANSWERS}
     counters.observe("tokens", status, 0.5)
     assert nonzero(dict(counters.calls)) == {("tokens", answer): 1}
-    assert {source: one.total for source, one in counters.durations.items()} == {"contacts": 0.0, "tokens": 0.5}
+    totals = {source: one.total for source, one in counters.durations.items()}
+    assert totals == dict.fromkeys(CallSource, 0.0) | {"tokens": 0.5}
 
 
 def test_syncs_are_counted_by_result_and_outcome() -> None:
     """Failures have their codes, and their durations are not those of good syncs."""
-    counters = SyncCounters(("ok", "network", "quota"))
+    counters = SyncCounters()
     counters.observe("ok", 2.0, 100.0)
     counters.observe("network", 60.0, 200.0)
-    assert counters.syncs == {"ok": 1, "network": 1, "quota": 0}
+    assert counters.syncs == dict.fromkeys(("ok", *error_codes()), 0) | {"ok": 1, "network": 1}
     assert {outcome: one.total for outcome, one in counters.durations.items()} == {"ok": 2.0, "failed": 60.0}
     assert counters.last_good == 100.0
 
