@@ -56,7 +56,8 @@ class SyncParts:
     :ivar stale_limit: None: the gateway has not started from a snapshot of logins.
     :ivar logins_keeper: None: the gateway writes no snapshot of logins.
     :ivar leadership: None: the gateway does not sync, or is the only one on its database.
-    :ivar heartbeat: None: the gateway is the only one on its database; so is `bulletin`.
+    :ivar heartbeat: None: the gateway is the only one on its database.
+    :ivar bulletin: None: the gateway is the only one on its database.
     :raises UserError: when ``[google] ca_file`` cannot be used.
     """
 
