@@ -55,7 +55,8 @@ class NumberField(NamedTuple):
     :ivar canonical: Google's ``canonicalForm``; empty if there is none.
     :ivar label: the purpose in the person's own words; empty for Google's types.
     :ivar is_typed: whether the person has chosen a type.
-    :ivar known: a number that was read of the field before, which stands for a form of Google's that was not stored.
+    :ivar known: a number that was read of the field before.  The number stands for a form of Google's that was not
+        stored, unless the field is read as this number without such a form.
     """
 
     text: str
@@ -108,7 +109,9 @@ def read_fields(fields: Iterable[NumberField], region: str) -> ReadNumbers:
     for field in fields:
         addresses = split_field(field.text).sip_addresses
         sip_addresses += addresses
-        numbers = stored_numbers.read(field.text, region, field.canonical or field.known)
+        numbers = stored_numbers.read(field.text, region, field.canonical)
+        if field.known and all(field.known not in (number.e164, *number.others) for number in numbers):
+            numbers = stored_numbers.read(field.text, region, field.known)
         if not numbers and not addresses:
             text = " ".join(field.text.split())[:LONGEST_LEFT_OUT]
             left_out.append(LeftOutNumber(text, LeftOutReason.NOT_DIALABLE))

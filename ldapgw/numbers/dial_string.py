@@ -39,6 +39,7 @@ _EXTENSION_WORDS = (
     *("durchwahl", "durchw", "dw", "nebenstelle", "nst", "apparat", "app", "klappe", "kl", "toestel"),
     *("ramal", "option", "opción", "press", "anexo"),
     *("wewnętrzny", "wewn", "wew", "linka", "klapka", "mellék", "dahili", "dah", "anknytning", "ankn", "alanumero"),
+    *("lokal", "lok", "loc", "xt", "ต่อ", "分機", "分机"),
     *("доб", "добавочный", "внутр", "вн", "εσωτ", "שלוחה", "تحويلة", "转", "轉", "內線", "内線", "内线", "내선"),
 )
 # Words for the number of a meeting, or for a secret, that is dialled after the connection.
@@ -56,7 +57,7 @@ _GROUPED_CODE = re.compile(r"(?:" + "|".join(_CODE_WORDS) + r")[ .:#]{0,3}(\d+(?
 # What is dialled after the connection begins with a word for an extension, an "x", "~" or "#", with pauses (RFC 3601
 # "p" and "w"; "," and ";" on smartphones), or with the parameter "ext" of RFC 3966.
 _AFTERWARDS = re.compile(
-    r"[ .,;:=/–-]*" + _EXTENSION.pattern + r"|\s*(?<![^\W\d_])x[ .:]{0,3}(?=\d)"
+    r"[ .,;:=/–-]*" + _EXTENSION.pattern + r"|\s*(?<![^\W\d_])x[ .:-]{0,3}(?=\d)"
     r"|\s*(?<![^\W\d_])(?:[pw]|wait|pause)(?=[ .,;]*[\d#*])"
     r"|\s+(?=\([1-9]\d{0,4}\)$)|\s*~\s*(?=\d)|\s+#\s*(?=\d)"
     r"|;ext=|\s*[,;]{2,}|[ -]+(?=(?P<group>\d{1,6})#(?P<more>\d?))",

@@ -17,6 +17,7 @@ class Rule(StrEnum):
     OTHER_ENDING = "other_ending"  # "030 55501-80/81": behind a slash stand the last digits of another number.
     SAME_AREA = "same_area"  # "030 5550171 / 5550172": the area code is written once.
     AFTERWARDS = "afterwards"  # Extensions, pauses and menus are dialled after the connection.
+    REMARK = "remark"  # Times, dates, ranges and notes beside a number are not dialled.
     CODE = "code"  # "*31#" in front of a number switches something of this call, such as one's own number off.
     PLUS = "plus"  # "491705551442": a country code without its "+" is likelier than a number without its trunk prefix.
     NO_PLUS = "no_plus"  # "+030 …": a trunk prefix is no country code.

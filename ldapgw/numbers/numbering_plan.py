@@ -288,6 +288,9 @@ _TYPES: Final = (
 )
 
 
+_SHORT_TYPES: Final = (PhoneNumberType.SHARED_COST, PhoneNumberType.UAN, PhoneNumberType.TOLL_FREE)
+
+
 class Quality(IntEnum):
     """How well a number fits the numbering plan of its country."""
 
@@ -375,7 +378,10 @@ def is_short(digits: str, region: str) -> bool:
     if not digits.isdigit() or len(digits) >= SHORTEST_PUBLIC:
         return False
     number = _from_parts(dialling(region).country or "0", digits)
-    return shortnumberinfo.is_valid_short_number_for_region(number, region)
+    if shortnumberinfo.is_valid_short_number_for_region(number, region):
+        return True
+    # "13 12 13" in Australia: numbers of companies, which have no area code and no trunk prefix.
+    return phonenumbers.number_type(number) in _SHORT_TYPES and phonenumbers.region_code_for_number(number) == region
 
 
 def is_in_full(parsed: Parsed, digits: str, region: str) -> bool:

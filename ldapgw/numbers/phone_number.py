@@ -445,6 +445,11 @@ def _with_plus(plain: Number, region: str) -> Number | None:
         return None
     parsed = [numbering_plan.parse(number, region) for number in (restored, *renumbering.other_forms(restored))]
     is_valid = any(number is not None and numbering_plan.is_valid(number) for number in parsed)
+    is_valid = is_valid or any(
+        numbering_plan.quality_of(f"+{country}0{plain.digits[len(country) :]}") is Quality.VALID
+        for country in WITH_ZERO
+        if plain.digits.startswith(country)
+    )
     return parse(restored, region) if is_valid else None
 
 

@@ -56,6 +56,12 @@ _IVORIAN_BEGINNINGS = {
     "27": "202 203 212 213 215 217 224 225 234 235 243 244 245 306 316 319 327 337 347 359 368",
 }
 
+# United Kingdom, 2000: the former area code, and the present one with the digits in front of the subscriber's number.
+_BRITISH_CODES = (
+    *(("171", "207"), ("181", "208"), ("1222", "2920"), ("1203", "2476"), ("1705", "2392"), ("1703", "2380")),
+    ("1232", "2890"),
+)
+
 _RENUMBERED: Final = (
     # Mexico, 2019 (IFT): calls from abroad to a mobile need no 1 any more.
     _Row(Use.FORMERLY, "+521", "+52", r"[2-9]\d{9}"),
@@ -78,7 +84,7 @@ _RENUMBERED: Final = (
     _Row(Use.FORMERLY, "+57", "+5760", r"[1245678]\d{7}"),
     # Cameroon, 21 November 2014 (ART): 2 in front of fixed lines, 6 in front of mobiles.
     _Row(Use.FORMERLY, "+237", "+2372", r"[23]\d{7}"),
-    _Row(Use.FORMERLY, "+237", "+2376", r"[5-9]\d{7}"),
+    _Row(Use.FORMERLY, "+237", "+2376", r"[5-79]\d{7}"),
     # Chile, 2012 to 2014 (Subtel): fixed lines have got a 2 behind the area code.
     _Row(Use.FORMERLY, "+562", "+5622", r"\d{7}"),
     *(_Row(Use.FORMERLY, f"+56{area}", f"+56{area}2", r"\d{6}") for area in range(32, 76)),
@@ -97,6 +103,12 @@ _RENUMBERED: Final = (
     ),
     # Nigeria, 1 January 2024 (NCC): 20 in front of the area codes of fixed lines.
     _Row(Use.FORMERLY, "+234", "+23420", r"[1-9]\d{7}"),
+    # United Kingdom, 22 April 2000 (Oftel, the Big Number Change): London, Cardiff, Coventry, Portsmouth, Southampton,
+    # Belfast.
+    *(
+        _Row(Use.FORMERLY, f"+44{former}", f"+44{present}", rf"\d{{{12 - len(present) - 2}}}")
+        for former, present in _BRITISH_CODES
+    ),
     # Morocco, 7 March 2009 (ANRT): 5 in front of fixed lines, 6 in front of mobiles.
     _Row(Use.FORMERLY, "+212", "+2125", r"[23]\d{7}"),
     _Row(Use.FORMERLY, "+212", "+2126", r"[14-7]\d{7}"),

@@ -22,8 +22,9 @@ LONGEST_FIELD: Final = 1024
 # left out.
 _ADDRESS: Final = re.compile(
     r"<?(?:"
-    r"(?:https?://wa\.me/|whatsapp:|skype:)(?P<name>[^\s<>,;|?]*)[^\s<>,;|]*"
-    r"|(?:xmpp|mailto|https?):[^\s<>,;|]+"
+    r"(?:https?://wa\.me/|whatsapp:|skype:|facetime(?:-audio)?:)(?P<name>[^\s<>,;|?]*)[^\s<>,;|]*"
+    r"|(?:viber://chat\?number=)(?P<number>[^\s<>,;|&]+)"
+    r"|(?:(?:xmpp|mailto|live|im|iax2?|h323|tg|teams|https?):|t\.me/|(?<![a-z])(?!tel|callto|sip)[a-z][a-z0-9+.-]+://)[^\s<>,;|]+"
     r"|(?:(?P<scheme>sips?:)/*)?(?P<user>[^\s@<>(),|/:]{1,64})(?::[^\s@<>(),|/:]{1,64})?@(?P<host>[^\s@<>(),|/]{1,190})"
     r")>?",
     re.IGNORECASE,
@@ -51,9 +52,10 @@ class SplitField(NamedTuple):
 def split_field(text: str) -> SplitField:
     """Split the addresses from the numbers of a field; a field without an address is left as it is."""
     text = text[:LONGEST_FIELD]
-    if "@" not in text and ":" not in text:
+    if not any(sign in text for sign in ("@", ":", "%40", "t.me/")):
         return SplitField((), text)
     cleaned = "\n".join(map(dial_string.clean, text.splitlines()))
+    cleaned = cleaned.replace("%40", "@")
     cleaned = _AROUND_AT.sub("@", _BEHIND_SCHEME.sub(r"\1:", cleaned))
     addresses = [found for found in _ADDRESS.finditer(cleaned) if not _is_public(found["user"])]
     if not addresses:
@@ -75,8 +77,9 @@ def _between(text: str, addresses: list[re.Match[str]]) -> Iterator[str]:
     position = 0
     for found in addresses:
         yield text[position : found.start()]
-        if _is_public(found["name"]):
-            yield found["name"]
+        name = found["name"] or found["number"]
+        if _is_public(name):
+            yield unquote(name)
         position = found.end()
     yield text[position:]
 

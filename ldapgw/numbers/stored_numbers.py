@@ -22,6 +22,7 @@ from ldapgw.numbers import dial_string, numbering_plan, phone_number, renumberin
 from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
 from ldapgw.numbers.phone_number import WITH_ZERO, TypedParts
+from ldapgw.numbers.remarks import without_remarks
 from ldapgw.numbers.sip_addresses import split_field
 
 # The version of the rules.  Raise it with each change of the results: all stored fields are then read anew.
@@ -43,14 +44,20 @@ _OPENING: Final = re.compile(r"[+(*#]*$")
 # Most gaps stand within a number.
 _WITHIN: Final = frozenset((" ", "-", ".", ") "))
 # Signs that separate numbers, and words that do; other gaps, such as a blank, may also stand within a number.
-_SIGN: Final = re.compile(r"[\n|/&\u2022]|(?<![,;])[,;](?![,;])|(?<=\s)[-\u2013\u2014+](?=\s)")
-_WORD: Final = re.compile(r"[^\W\d_]{2}|[^\W\d_]\s?:|(?<![^\W\d_])[eyoiau](?![^\W\d_])", re.IGNORECASE)
+_SIGN: Final = re.compile(r"[\n|/&\\\u2022\u2192>]|^#(?=\s)|(?<![,;])[,;](?![,;])|(?<=\s)[-\u2013\u2014+](?=\s)")
+_WORD: Final = re.compile(
+    r"[^\W\d_]{2}|[^\W\d_]\s?:|\([^\W\d_]\)|(?<![^\W\d_])[^\W\d_xwp](?![^\W\d_])|[\s(][wp][\s),;]+[+(0]$", re.IGNORECASE
+)
 # Between numbers of which the second one has the beginning of the first.
 _SLASH: Final = re.compile(r"\s*/\s*-?\s*")
 # An area code, a slash, and more digits than another ending of the number before has.
 _SLASHED_AREA: Final = re.compile(r"0[1-9](?:/|[0-9]{1,4}\s?/\s?)[1-9](?:[ -]?[0-9]){4}")
 # The words between numbers of which the first one may be internal.
 _AND: Final = re.compile(r"[^\w,;]*(?:und|oder|and|or|et|ou|[eyoiu])[^\w,;]*", re.IGNORECASE)
+# A hyphen behind a sign or "Fax": only the ending of the number before is another one ("030 55501-0, -12").
+_HYPHEN: Final = re.compile(r"[\s),;/(]*(?:[,;/(]|fax[\s.:]*|und|u\.)\s*-\s?", re.IGNORECASE)
+# The signs between numbers of which only the last digits are written, if these go on from the number before.
+_LISTING: Final = re.compile(r"\s?(?:[,;]\s|&|und|u\.|and|et|y|e)\s?", re.IGNORECASE)
 # An ending of a number behind a hyphen, with digits that another ending may repeat.
 _ENDING: Final = re.compile(r"-\s?([0-9]+)")
 # "1." or "1)" in front of the first number, and the digits in front of the others.
@@ -70,7 +77,13 @@ _SHORTEST_COMPLETE: Final = 5
 _LONGEST_ENDING: Final = 4
 # The most digits of an extension that has no sign or word in front; and such an extension behind a hyphen.
 _LONGEST_EXTENSION: Final = 5
-_LAST_GROUP: Final = re.compile(rf"\s?-\s?[0-9]{{1,{_LONGEST_EXTENSION}}}$")
+_LAST_GROUP: Final = re.compile(
+    rf"(?:\s?(?:[-\u2013\u2014\u2026]|\.{{2,3}})\s?(?=[0-9]+$)|\s(?=[0-9]$))([0-9]{{1,{_LONGEST_EXTENSION}}})$"
+)
+# A digit alone behind a long group of digits, as people number their numbers.
+_NUMBERED: Final = re.compile(r"[0-9]{5} [0-9]$")
+# The digit for an outside line, and the pause behind it, in front of a number.
+_OUTSIDE_LINE: Final = re.compile(r"^[0-9]{1,2}[,;pwPW](?=[+(]?[0-9])(?=(?:[^0-9]*[0-9]){7})")
 # In Austria, digits behind a slash are an extension that is dialled with the number ("01/58801/12").
 _SLASHED_EXTENSIONS: Final = ("+43",)
 # The last digits of a number that show that Google's form is the same number.
@@ -87,7 +100,7 @@ _SHORTEST_WITHOUT_ZERO: Final = 8
 # The prefixes for calls abroad in countries of the world, the longest first.
 _PREFIXES_ABROAD: Final = ("0011", "011", "810", "010", "00")
 # Prefixes within a country that do not connect any more, by country code.
-_FORMER_PREFIXES: Final = {"52": ("044", "045", "01", "1")}
+_FORMER_PREFIXES: Final = {"52": ("044", "045", "01", "1"), "380": ("80", "8")}
 
 
 def read(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
@@ -158,13 +171,20 @@ class _Field:
 
     def __init__(self, text: str, region: str, witness: _Witness) -> None:
         text = "\n".join(filter(None, map(dial_string.clean, text.splitlines())))
-        self._text = _OF_LIST.sub("\n", text).strip() if _FIRST_OF_LIST.match(text) else text
+        text = _OF_LIST.sub("\n", text).strip() if _FIRST_OF_LIST.match(text) else text
+        self._text = "\n".join(map(without_remarks, text.split("\n")))
+        self._has_remark = self._text != text
         self._region = region
         self._witness = witness
         self._read: dict[tuple[int, int], Number | None] = {}
 
     def numbers(self) -> list[Number]:
-        """Return the numbers that can be dialled.
+        """Return the numbers that can be dialled."""
+        numbers = self._numbers()
+        return [_with_rule(number, Rule.REMARK) for number in numbers] if self._has_remark else numbers
+
+    def _numbers(self) -> list[Number]:
+        """Return the numbers of the text without remarks.
 
         A split into complete numbers counts most; then the text as one number; then a split into assigned numbers,
         between which there may be nothing but a blank; then a split into numbers of which some are local or internal.
@@ -191,7 +211,8 @@ class _Field:
             return found
         if whole is None:
             return []
-        if len(whole.digits) > MOST_DIGITS and (found := self._split(places[:_MOST_PLACES], _complete, _too_long)):
+        is_too_long = len(whole.digits) > MOST_DIGITS and len(places) <= _MOST_PLACES
+        if is_too_long and (found := self._split(places, _complete, _too_long)):
             return found
         return [self._beginning(whole, places)]
 
@@ -269,13 +290,19 @@ class _Field:
             return None
         if len(digits) > _LONGEST_ENDING:
             rule = Rule.SAME_AREA if digits[0] != "0" else None
-        elif _AND.fullmatch(gap):
-            rule = Rule.OTHER_ENDING if _has_ending(before, len(digits)) else None
-        elif _SLASH.fullmatch(gap) and digits.strip("0") and not before.e164.startswith(_SLASHED_EXTENSIONS):
+        elif "-" in gap and _HYPHEN.fullmatch(gap):
+            return self._with_other_ending(before, digits, gap)
+        elif _SLASH.fullmatch(gap):
+            if not digits.strip("0") or before.e164.startswith(_SLASHED_EXTENSIONS):
+                return None
             country = numbering_plan.country_of(before.e164[1:])
             has_trunk_prefix = country is not None and country[1].begins_with_trunk_prefix(digits)
             is_area = len(digits) > 2 and has_trunk_prefix and _SLASH.fullmatch(behind)
             rule = None if is_area else Rule.OTHER_ENDING
+        elif _LISTING.fullmatch(gap) and _goes_on(before, digits) and not _SLASH.fullmatch(behind):
+            return self._with_other_ending(before, digits, gap)
+        elif _AND.fullmatch(gap):
+            rule = Rule.OTHER_ENDING if _has_ending(before, len(digits)) else None
         else:
             return None
         quality = numbering_plan.quality_of(before.e164)
@@ -284,6 +311,15 @@ class _Field:
             if rule is not None and numbering_plan.quality_of(e164) >= quality:
                 return _number(e164, TypedParts("", "", "", e164[1:]), (_Reading(e164, rule),), self._region)
         return None
+
+    def _with_other_ending(self, before: Number, digits: str, gap: str) -> Number | None:
+        """Return the number with other digits behind its hyphen, or in place of its last digits."""
+        ending = _ENDING.search(before.typed, max(before.typed.rfind("-"), 0)) if "-" in gap else None
+        e164 = before.e164[: -len(ending[1] if ending else digits)] + digits
+        if numbering_plan.quality_of(e164) < numbering_plan.quality_of(before.e164):
+            return None
+        parts = TypedParts("", "", "", e164[1:])
+        return _number(f"-{digits}", parts, (_Reading(e164, Rule.OTHER_ENDING),), self._region)
 
 
 def _places(text: str) -> Iterator[_Place]:
@@ -327,7 +363,7 @@ def _is_valid(number: Number) -> bool:
 
 def _complete(number: Number, before: Number | None, _gap: str, _behind: str) -> Number | None:
     """Accept complete numbers; the PIN of a conference may look like one, but ends with "#"."""
-    is_pin = before is not None and number.typed.endswith("#")
+    is_pin = before is not None and number.typed.endswith("#") and not number.extension
     return number if _is_complete(number) and not is_pin else None
 
 
@@ -404,21 +440,34 @@ _NO_WITNESS: Final = _Witness()
 def _single(text: str, region: str, witness: _Witness) -> Number | None:
     """Read a text as one number; None if it contains no digit to dial."""
     typed = " ".join(text.split())[: dial_string.LONGEST]
-    parts = phone_number.take_apart(typed, region)
+    behind_outside_line = _OUTSIDE_LINE.sub("", typed)
+    parts = phone_number.take_apart(behind_outside_line, region)
     if not any(map(str.isdigit, parts.digits)):
         return None
     number = _number(typed, parts, _readings(parts, region, witness), region)
+    if behind_outside_line != typed:
+        number = _with_rule(number, Rule.REMARK)
     last = _LAST_GROUP.search(parts.core)
-    if last is None or parts.afterwards or (_is_valid(number) and not _is_guessed(number)):
+    if last is None or parts.afterwards:
         return number
-    # "021-55550171-8012": digits that are too many for the country's numbers are an extension.
     core = parts.core[: last.start()]
     shorter = TypedParts(parts.code, core, last[0], dial_string.dialled(core))
-    without_extension = _number(typed, shorter, _readings(shorter, region, witness), region)
-    if not _is_valid(without_extension):
+    without_last = _number(typed, shorter, _readings(shorter, region, witness), region)
+    if not _is_valid(without_last):
         return number
-    is_guessed = _is_guessed(without_extension) and (_is_valid(number) or len(_groups(core)) > 1)
-    return number if is_guessed else without_extension
+    if _goes_on(without_last, last[1]) or (_NUMBERED.search(parts.core) and not _is_guessed(number)):
+        # "030 5550171-173" is a range of numbers, and "0171 5550171 2" the second number of somebody.
+        rest = _number(typed, shorter._replace(afterwards=""), _readings(shorter, region, witness), region)
+        return _with_rule(rest, Rule.REMARK)
+    # "021-55550171-8012": digits that are too many for the country's numbers are an extension.
+    is_guessed = _is_guessed(without_last) and (_is_valid(number) or len(_groups(core)) > 1)
+    return number if is_guessed or (_is_valid(number) and not _is_guessed(number)) else without_last
+
+
+def _goes_on(number: Number, digits: str) -> bool:
+    """Return True if digits may be the end of a later number of the same line, as in "030 5550171-173"."""
+    end, varying = number.e164[-len(digits) :], 1 if len(digits) < 3 else 2
+    return len(digits) > 1 and digits[0] != "0" and end < digits and end[:-varying] == digits[:-varying]
 
 
 def _is_guessed(number: Number) -> bool:
@@ -543,7 +592,8 @@ def _at_home(core: str, digits: str, region: str) -> list[_Reading]:
         with_plus = [reading for reading in behind_zero if numbering_plan.is_mobile(reading.e164)]
     else:
         with_plus = []
-    if with_plus and (_is_likelier(with_plus[0].e164, core, plan) if home else digits.startswith(plan.country)):
+    may_be_meant = bool(home) or plan.country in WITH_ZERO
+    if with_plus and (_is_likelier(with_plus[0].e164, core, plan) if may_be_meant else digits.startswith(plan.country)):
         return [*with_plus, *home]
     subscriber = f"+{plan.country}{plan.strip_trunk_prefix(digits)}"
     present = _present(typed) or (_present(subscriber) if subscriber != typed else [])
