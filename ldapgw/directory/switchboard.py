@@ -46,7 +46,10 @@ def beginning_of_extensions(phone: Phone, contact: Contact) -> str:
     number = phone.number
     if not (number.e164 and contact.organization and numbering_plan.has_direct_dialling(number.e164)):
         return ""
-    if _SWITCHBOARD.search(dial_string.clean(number.typed)) and number.e164.endswith("0"):
+    if numbering_plan.is_mobile(number.e164) or numbering_plan.is_toll_free(number.e164):
+        return ""
+    typed = dial_string.without_remark(dial_string.clean(number.typed))
+    if _SWITCHBOARD.search(typed) and number.e164.endswith("0"):
         return number.e164[:-1]
     is_main = phone.kind is Kind.MAIN and contact.name in ("", contact.organization)
     return number.e164 if is_main else ""
@@ -71,11 +74,11 @@ def find_switchboards(segments: Iterable[Segment], callers: Iterable[str], conte
 
 
 def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
-    """The beginnings that extensions may have, the longest first."""
+    """The beginnings that extensions may have, the longest first; networks also signal the beginning alone."""
     beginnings = {
-        number[:-digits]
+        number[: len(number) - digits]
         for number in numbers
-        for digits in range(1, _LONGEST_EXTENSION + 1)
+        for digits in range(_LONGEST_EXTENSION + 1)
         if len(number) - digits > _SHORTEST_BEGINNING
     }
     return sorted(beginnings, key=len, reverse=True)

@@ -200,6 +200,8 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
         numbers[_with_plus(plain, region)] = None
         if area_code:
             numbers |= {_full_number(number, region, area_code): None for number in (plain, inside) if number}
+    if area_code:
+        numbers |= {_local_number(number, region, area_code): None for number in tuple(numbers) if number}
     return tuple(number for number in numbers if number is not None)
 
 
@@ -221,6 +223,13 @@ def _full_number(number: Number, region: str, area_code: str) -> Number | None:
     return full if full is not None and full.e164 else None
 
 
+def _local_number(number: Number, region: str, area_code: str) -> Number | None:
+    """Return a number of the area as its neighbours store it, and as no phone sends it; None: of another area."""
+    beginning = f"+{numbering_plan.dialling(region).country}{area_code}"
+    local = number.e164.removeprefix(beginning)
+    return Number("", digits=local) if number.e164 != local and len(local) >= _SHORTEST_LOCAL else None
+
+
 def number_query(text: str, region: str, outside_line: str = "", area_code: str = "") -> NumberQuery:
     """Return the index keys of a requested number; the usual forms that phones and PBX send are not parsed."""
     text = text[:LONGEST_TYPED]
@@ -231,7 +240,7 @@ def number_query(text: str, region: str, outside_line: str = "", area_code: str 
     if not digits:
         return (), ()
     if international:
-        tail_known = numbering_plan.is_whole(digits)
+        tail_known = numbering_plan.is_whole(digits) and not area_code
         exact_forms: tuple[str, ...] = ("+" + digits,)
     else:
         tail_known, exact_forms = _as_dialled(digits, region, outside_line)
@@ -301,7 +310,7 @@ def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
         return False
     as_sent, *others = readings
     if not stored.e164:
-        return stored.digits == as_sent.digits
+        return stored.digits in (as_sent.digits, *(local.digits for local in others if local.typed == ""))
     return bool(stored.national) and any(is_same_number(stored, local) for local in others if not local.e164)
 
 

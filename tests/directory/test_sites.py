@@ -107,6 +107,16 @@ def test_a_phone_has_an_area_code_of_its_own() -> None:
     assert names(dit, "(cn=f*)", branch) == ["full"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [("666667", ["local"]), ("0741666667", ["local"]), ("+49741666667", ["local"]), ("030666667", []), ("0741204", [])],
+)
+def test_a_phone_knows_its_neighbours_without_the_code(asked: str, found: list[str]) -> None:
+    """A number that is stored without its area code is a number of the site of the phone."""
+    site = Viewer("cn=site", PHONE.access, area_code="741")
+    assert names(tree(replace(SITE, area_code=""), *LOCALS), caller(asked), site) == found
+
+
 # --- switchboards -----------------------------------------------------------------------------------------------------
 
 
@@ -116,6 +126,9 @@ COMPANIES = (
     contact("block", "+49 7736 55591\u20110", organization="Block GmbH"),
     contact("sk", "+421 2 111 11", kind=Kind.MAIN, organization="Bratislava Holding"),
     contact("mobile", "0171 2345670", organization="Ohne Zentrale"),
+    contact("mobile0", "0171 234567-0", organization="Mobil GmbH"),
+    contact("free", "0800 555001-0", organization="Frei GmbH"),
+    contact("remark", "07736 2222-0 (Zentrale)", organization="Zentrale GmbH"),
     contact("us", "+1 212 555 010-0", organization="New York Inc"),
     contact("private", "+49 30 5550-0", name="Paul Privat"),
 )
@@ -128,6 +141,10 @@ COMPANIES = (
         ("077365559223", ["Beispiel AG ?"]),
         ("00497736 5559 2", ["Beispiel AG ?"]),
         ("+49773655590", ["Beispiel AG"]),
+        ("+4977365559", ["Beispiel AG ?"]),
+        ("+497736222212", ["Zentrale GmbH ?"]),
+        ("+4917123456712", []),
+        ("+498005550012", []),
         ("+497736555917", ["Petra Beispiel"]),
         ("+4977365558123", []),
         ("+497736555912345678", []),
