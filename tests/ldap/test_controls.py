@@ -26,37 +26,27 @@ from ldapgw.ldap.controls import (
 from ldapgw.ldap.messages import Control, Operation
 from tests.support import pdu
 from tests.support.examples import examples
+from tests.support.results import refused
 
 UNKNOWN = "1.2.3.4"
 
 
-@pytest.mark.parametrize(
-    "control",
-    [
-        Control(UNKNOWN),
-        Control(UNKNOWN, critical=True),
-        Control(UNKNOWN, value=b""),
-        Control(UNKNOWN, critical=True, value=b"\x30\x00"),
-    ],
-    ids=["bare", "critical", "empty value", "all"],
-)
-def test_controls_round_trip(control):
-    """What is absent stays absent."""
-    written = controls.write((control, control))
-    reader = BerReader.over(written)
-    assert controls.read(reader) == (control, control)
-    assert not reader
+@pytest.mark.parametrize("critical", [False, True])
+@pytest.mark.parametrize("value", [None, b"", b"\x30\x00"])
+def test_controls_round_trip(critical, value):
+    """What is absent stays absent; the default of the criticality may be written out."""
+    control = Control(UNKNOWN, critical, value)
+    reader = BerReader.over(controls.write((control, control)))
+    assert (controls.read(reader), bool(reader)) == ((control, control), False)
+    assert controls.read(BerReader.over(pdu.controls(pdu.control(UNKNOWN, critical=critical, value=value)))) == (
+        control,
+    )
 
 
 def test_no_controls_take_no_room():
     """An empty list is read, but never written."""
     assert controls.write(()) == b""
     assert controls.read(BerReader.over(pdu.controls())) == ()
-
-
-def test_criticality_may_be_said_to_be_false():
-    """The default may be written out."""
-    assert controls.read(BerReader.over(pdu.controls(pdu.control(UNKNOWN, critical=False)))) == (Control(UNKNOWN),)
 
 
 @pytest.mark.parametrize(
@@ -81,27 +71,24 @@ def test_more_controls_than_anybody_sends_are_refused(operation):
     """By the operation's own answer."""
     assert controls.check_controls(controls.read(BerReader.over(pdu.controls(pdu.control("1") * 32))), operation) == ()
     found = controls.read(BerReader.over(pdu.controls(pdu.control("1") * 1000)))
-    with pytest.raises(DirectoryError) as raised:
+    with refused(ResultCode.ADMIN_LIMIT_EXCEEDED):
         controls.check_controls(found, operation)
-    assert raised.value.code is ResultCode.ADMIN_LIMIT_EXCEEDED
 
 
 @pytest.mark.parametrize("operation", [Operation.SEARCH, Operation.COMPARE, Operation.EXTENDED, Operation.BIND])
 def test_an_unknown_control_counts_only_when_critical(operation):
     """RFC 4511 4.1.11."""
     assert controls.check_controls((Control(UNKNOWN),), operation) == ()
-    with pytest.raises(DirectoryError) as raised:
+    with refused(ResultCode.UNAVAILABLE_CRITICAL_EXTENSION):
         controls.check_controls((Control(UNKNOWN), Control(UNKNOWN, critical=True)), operation)
-    assert raised.value.code is ResultCode.UNAVAILABLE_CRITICAL_EXTENSION
 
 
 def test_manage_dsa_it_is_accepted_where_it_belongs():
     """There are no referrals to be managed; with a bind it makes no sense."""
     control = Control(MANAGE_DSA_IT, critical=True)
     assert controls.check_controls((control,), Operation.SEARCH) == (ManageDsaIt(),)
-    with pytest.raises(DirectoryError) as raised:
+    with refused(ResultCode.UNAVAILABLE_CRITICAL_EXTENSION):
         controls.check_controls((control,), Operation.BIND)
-    assert raised.value.code is ResultCode.UNAVAILABLE_CRITICAL_EXTENSION
 
 
 PAGE = tlv(SEQUENCE, integer(10) + octets(b"cookie"))
@@ -132,9 +119,8 @@ def test_what_search_controls_ask_for(kind, value, expected):
     control = Control(kind, critical=True, value=value)
     assert controls.check_controls((control,), Operation.SEARCH) == (expected,)
     for operation in (Operation.COMPARE, Operation.BIND, Operation.EXTENDED, Operation.MODIFY, Operation.ABANDON):
-        with pytest.raises(DirectoryError) as raised:
+        with refused(ResultCode.UNAVAILABLE_CRITICAL_EXTENSION):
             controls.check_controls((control,), operation)
-        assert raised.value.code is ResultCode.UNAVAILABLE_CRITICAL_EXTENSION
         assert controls.check_controls((replace(control, critical=False),), operation) == ()
 
 
@@ -172,9 +158,8 @@ def test_what_search_controls_ask_for(kind, value, expected):
 def test_search_controls_that_cannot_be_read(kind, value):
     """One that is critical fails the search; another one is ignored, as a control that is not known is."""
     broken = Control(kind, value=value)
-    with pytest.raises(DirectoryError) as raised:
+    with refused(ResultCode.PROTOCOL_ERROR):
         controls.check_controls((replace(broken, critical=True),), Operation.SEARCH)
-    assert raised.value.code is ResultCode.PROTOCOL_ERROR
     manage = Control(MANAGE_DSA_IT)
     assert controls.check_controls((broken, manage), Operation.SEARCH) == (ManageDsaIt(),)
 
@@ -187,11 +172,10 @@ def test_the_same_control_twice_is_a_protocol_error(kind):
         len(controls.check_controls((Control(kind, value=value), Control(UNKNOWN), Control(UNKNOWN)), Operation.SEARCH))
         == 1
     )
-    with pytest.raises(DirectoryError) as raised:
+    with refused(ResultCode.PROTOCOL_ERROR, "the same control twice"):
         controls.check_controls(
             (Control(kind, value=value), Control(UNKNOWN), Control(kind, value=value)), Operation.SEARCH
         )
-    assert (raised.value.code, raised.value.diagnostic) == (ResultCode.PROTOCOL_ERROR, "the same control twice")
 
 
 @settings(max_examples=examples(300), deadline=None)
@@ -216,6 +200,5 @@ def test_a_value_that_is_wrong_is_the_operations_own_error():
         raise ProtocolViolation("value: wrong")
 
     registry = {UNKNOWN: controls.SupportedControl(frozenset({Operation.SEARCH}), refuse)}
-    with pytest.raises(DirectoryError) as raised:
+    with refused(ResultCode.PROTOCOL_ERROR, "value: wrong"):
         controls.check_controls((Control(UNKNOWN, critical=True),), Operation.SEARCH, registry)
-    assert (raised.value.code, raised.value.diagnostic) == (ResultCode.PROTOCOL_ERROR, "value: wrong")

@@ -10,7 +10,7 @@ Nobody stops the server:
     … and is never sent                                  test_exhaustion.test_nothing_wedges_a_connection
     an indefinite length                                 test_exhaustion.test_nothing_wedges_a_connection
     an element longer than its parent                    test_exhaustion.test_nothing_wedges_a_connection
-    a filter 10,000 levels deep                          test_filter_decoder.test_fifty_levels_are_read_and_more_are_refused_by_name
+    a filter 10,000 levels deep                          test_filter_decoder.test_so_much_is_read_and_more_is_refused_by_name
     an OR of 200 terms that find nothing                 test_exhaustion.test_a_costly_search_lets_others_in_between
     everything in 10,000 contacts                        test_exhaustion.test_a_costly_search_lets_others_in_between
     … and no more than the limit of it                   test_search.test_size_limit
