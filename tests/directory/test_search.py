@@ -52,7 +52,7 @@ from tests.support.phonebook.trees import (
     first_page,
     tree,
 )
-from tests.support.results import refused as errors_with
+from tests.support.results import refused
 
 # Carol's book alone, which is open to callers' names.
 CAROLS = Dit((replace(TREE.directories[0], books=TREE.directories[0].books[2:3]),), TREE.features)
@@ -75,7 +75,7 @@ def names(entries: list[Entry]) -> list[str]:
     return [entry.dn.split(",")[0] for entry in entries]
 
 
-def refused(base: str, scope: Scope = BASE_OBJECT, viewer: Viewer = PHONE) -> tuple[ResultCode, str]:
+def refusal(base: str, scope: Scope = BASE_OBJECT, viewer: Viewer = PHONE) -> tuple[ResultCode, str]:
     """How a search is refused."""
     with pytest.raises(DirectoryError) as caught:
         found(base, scope, "(objectClass=*)", viewer)
@@ -162,22 +162,22 @@ def test_entries_below_a_label_have_names_there() -> None:
 def test_what_one_may_not_see_does_not_exist(base: str, matched: str) -> None:
     """By its name no more than by a search: noSuchObject, with the nearest name above that exists for this login."""
     for scope in Scope:
-        assert refused(base, scope) == (ResultCode.NO_SUCH_OBJECT, matched)
+        assert refusal(base, scope) == (ResultCode.NO_SUCH_OBJECT, matched)
 
 
 def test_a_base_that_is_no_dn() -> None:
     """Is refused as such, to everybody."""
     for viewer in (PHONE, NOBODY):
-        assert refused("desk1", WHOLE_SUBTREE, viewer) == (ResultCode.INVALID_DN_SYNTAX, "")
+        assert refusal("desk1", WHOLE_SUBTREE, viewer) == (ResultCode.INVALID_DN_SYNTAX, "")
 
 
 @pytest.mark.parametrize("base", [BASE, ALICE, "dc=nowhere", f"uid=c1,{ALICE}"])
 def test_nobody_sees_nothing(base: str) -> None:
     """Without a login: the root DSE and the subschema alone."""
     for scope in Scope:
-        assert refused(base, scope, NOBODY) == (ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "")
-    assert refused("", WHOLE_SUBTREE, NOBODY) == (ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "")
-    assert refused("", SINGLE_LEVEL, NOBODY) == (ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "")
+        assert refusal(base, scope, NOBODY) == (ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "")
+    assert refusal("", WHOLE_SUBTREE, NOBODY) == (ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "")
+    assert refusal("", SINGLE_LEVEL, NOBODY) == (ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "")
     assert names(found("", BASE_OBJECT, ALL, NOBODY)) == [""]
     assert names(found("cn=subschema", BASE_OBJECT, ALL, NOBODY)) == ["cn=subschema"]
 
@@ -220,7 +220,7 @@ def test_a_callers_name(lenient: bool) -> None:
         "cn": [b"Kai"], "sn": [b"Kai"], "displayName": [b"Kai"], "telephoneNumber": [b"+49307654321"],
         "homePhone": [b"+49307654321"],
     }  # fmt: skip
-    assert refused(entries[1].dn, viewer=HALL) == (ResultCode.NO_SUCH_OBJECT, BASE)
+    assert refusal(entries[1].dn, viewer=HALL) == (ResultCode.NO_SUCH_OBJECT, BASE)
 
 
 @pytest.mark.parametrize(
@@ -467,7 +467,7 @@ def test_compare(attribute: str, value: bytes, held: bool) -> None:
 )
 def test_compare_is_refused(dn: str, attribute: str, code: ResultCode) -> None:
     """With the code of RFC 4511 4.10."""
-    with errors_with(code):
+    with refused(code):
         compare(TREE, PHONE, dn, attribute, b"x")
 
 
