@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ldapgw.contact import Contact, Kind
 from ldapgw.directory import filter_matcher
 from ldapgw.directory.assertion import substrings
+from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import And, Approximate, Equality, Extensible, Filter, Not, Or, Present, Substrings
 from ldapgw.directory.filter_matcher import PreparedFilter
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
@@ -22,10 +23,10 @@ from tests.support.phonebook import BOOK, naming_context
 from tests.support.phonebook.entries import ENTRIES, entry, phone
 
 
-def value(text: str | Filter, *, lenient: bool) -> bool | None:
-    """What a filter is on the contact."""
+def value(text: str | Filter, *, lenient: bool, of: Entry | None = None) -> bool | None:
+    """What a filter is on an entry, which is the contact's unless another is given."""
     sought = read_filter(text) if isinstance(text, str) else text
-    return filter_matcher.prepare(sought, naming_context(lenient=lenient)).predicate.matches(ENTRIES[lenient])
+    return filter_matcher.prepare(sought, naming_context(lenient=lenient)).predicate.matches(of or ENTRIES[lenient])
 
 
 @pytest.mark.parametrize(
@@ -330,28 +331,22 @@ def test_every_rule_that_is_published_is_evaluated(rule: MatchingRule, lenient: 
     known, attribute, held, missing = RULES[rule.name]
     for named in (rule.name.upper(), rule.oid):
         for kind in (attribute, None):
-            found = [
-                filter_matcher.prepare(
-                    Extensible(named, kind, asked.encode()), naming_context(lenient=lenient)
-                ).predicate.matches(known or ENTRIES[lenient])
-                for asked in (held, missing)
-            ]
-            assert found == [True, False]
+            terms = [Extensible(named, kind, asked.encode()) for asked in (held, missing)]
+            assert [value(term, lenient=lenient, of=known) for term in terms] == [True, False]
 
 
 @pytest.mark.parametrize("text", ["03", "-0", "+3", "3 ", "", "\u0663"])
 def test_an_integer_is_written_in_one_way(text: str) -> None:
     """RFC 4517 3.3.16; anything else is no value, and the term Undefined."""
     sought = Extensible("integerMatch", "supportedLDAPVersion", text.encode())
-    assert filter_matcher.prepare(sought, naming_context(lenient=False)).predicate.matches(PUBLISHED) is None
+    assert value(sought, lenient=False, of=PUBLISHED) is None
 
 
 @pytest.mark.parametrize("lenient", [True, False])
 def test_what_several_attributes_are_asked_that_is_no_text_is_undefined(*, lenient: bool) -> None:
     """With strict matching, where a value has to be UTF-8; with lenient matching it is read as Latin-1."""
     sought = Or(tuple(Equality(name, b"\xff") for name in ("cn", "sn")))
-    found = filter_matcher.prepare(sought, naming_context(lenient=lenient)).predicate.matches(entry(lenient=lenient))
-    assert found is (False if lenient else None)
+    assert value(sought, lenient=lenient) is (False if lenient else None)
 
 
 def test_an_extensible_term_of_nothing_is_undefined() -> None:
@@ -438,9 +433,7 @@ def test_searches_that_take_turns_do_not_mix_their_entries() -> None:
 def test_countries_are_never_mixed(number: str, asked: str, found: bool) -> None:
     """The same end in another country is another number."""
     contact = Contact("c2", phones=(phone(Kind.WORK, number),))
-    sought = filter_matcher.prepare(read_filter(asked), naming_context()).predicate.matches
-
-    assert sought(entry(contact, lenient=True)) is found
+    assert value(asked, lenient=True, of=entry(contact, lenient=True)) is found
 
 
 TERMS = st.recursive(
@@ -500,10 +493,7 @@ def test_substrings_are_consumed(name: str, parts: list[str]) -> None:
     contact = Contact("c", name=name, phones=())
 
     for lenient in (True, False):
-        found = filter_matcher.prepare(sought, naming_context(lenient=lenient)).predicate.matches(
-            entry(contact, lenient=lenient)
-        )
-        assert found is walk(name, parts)
+        assert value(sought, lenient=lenient, of=entry(contact, lenient=lenient)) is walk(name, parts)
 
 
 @given(st.text(min_size=1, max_size=12), st.sampled_from((str, str.upper, lambda text: f" {text}  ")))
@@ -517,9 +507,8 @@ def test_what_is_equal_is_about_equal(name, spell) -> None:
         .contact
     )
     one, asked = entry(contact, lenient=True), spell(name).encode("utf-8", "replace")
-    context = naming_context(lenient=True)
-    if filter_matcher.prepare(Equality("cn", asked), context).predicate.matches(one):
-        assert filter_matcher.prepare(Approximate("cn", asked), context).predicate.matches(one)
+    if value(Equality("cn", asked), lenient=True, of=one):
+        assert value(Approximate("cn", asked), lenient=True, of=one)
 
 
 @pytest.mark.parametrize(
@@ -605,8 +594,7 @@ def test_parts_without_text_are_presence(attribute: str) -> None:
             empty, present = (filter_matcher.prepare(one, naming_context()) for one in (sought, same))
             assert (empty.query, empty.exact, empty.cost) == (present.query, present.exact, present.cost)
             assert empty.predicate.matches(ENTRIES[True]) is present.predicate.matches(ENTRIES[True])
-            strict = filter_matcher.prepare(sought, naming_context(lenient=False))
-            assert strict.predicate.matches(ENTRIES[False]) is None
+            assert value(sought, lenient=False) is None
         kind = attribute_type(attribute)
         assertion = kind and substrings(kind, *parts, naming_context())
         assert assertion is None or assertion.test("\n any \n")
@@ -619,7 +607,7 @@ def test_a_template_keeps_its_parts_without_text(*, lenient: bool) -> None:
     sought = Substrings("cn", None, (b"mu", b""), None)
     template = filter_matcher.FilterTemplate.of(sought, b"mu", context)
     assert (template is not None) is lenient
-    assert filter_matcher.prepare(sought, context).predicate.matches(ENTRIES[lenient]) is (True if lenient else None)
+    assert value(sought, lenient=lenient) is (True if lenient else None)
     if template is not None:
         assert [template.prepare(value).predicate.matches(ENTRIES[True]) for value in (b"rg", b"xy")] == [True, False]
 

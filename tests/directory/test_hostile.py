@@ -22,10 +22,9 @@ from ldapgw.google.person import read_person
 from ldapgw.google.person_text import clean
 from tests.support import work
 from tests.support.examples import examples
-from tests.support.phonebook import BASE, naming_context
+from tests.support.phonebook import BASE
+from tests.support.phonebook.trees import CONTEXT, PHONE
 
-CONTEXT = naming_context()
-PHONE = Viewer("cn=desk1", (Access("acme", "a"),))
 NUMBER = "+49301234567"
 
 # What DNs, filters, C programs and terminals take for something else.
