@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import NOBODY, Access, BookAccess, ReplicaAccess, ReplicatedBranch, TenantViewer, Viewer
 from ldapgw.directory.book import Book, build_book, with_sharing
 from ldapgw.directory.dit import Directory, Dit
@@ -21,13 +21,13 @@ from ldapgw.directory.search import compare
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError
 from ldapgw.ldap.admission import CallerIdLimits
-from ldapgw.numbers.phone_number import parse
 from ldapgw.phones.book_reader import BookReader, ListLength, ListQuery
 from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explain.view import PhoneView
 from ldapgw.phones.lookup import DirectoryFinder
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
+from tests.support.phonebook.entries import phone
 from tests.support.phonebook.trees import all_matches
 
 # Alice's book has Anna, who has the labels Customers and Family, and Bert, who has no label.  Alice and Bob are in the
@@ -83,11 +83,8 @@ def rows() -> Iterable[tuple[str, str, str, str]]:
 def serve(sharing: str, label: str) -> Dit:
     people = []
     for at, (name, text) in enumerate(NUMBERS.items()):
-        number = parse(text, "DE")
-        assert number is not None
-        people.append(
-            Contact(f"c{at}", name=name, phones=(Phone(Kind.WORK, number),), labels=() if at else ("g1", "g2"))
-        )
+        labels = () if at else ("g1", "g2")
+        people.append(Contact(f"c{at}", name=name, phones=(phone(Kind.WORK, text),), labels=labels))
     alice = _book("alice", people, {"g1": "Customers", "g2": "Family"})
     books = (with_sharing(alice, Sharing(sharing), label), _book("bob"), _book("carol"))
     return Dit((Directory(CONTEXT, books), Directory(OTHER)), Features("1"))

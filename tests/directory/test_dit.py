@@ -5,15 +5,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ldapgw.contact import STARRED, Contact, Kind, Phone, Sharing
+from ldapgw.contact import STARRED, Contact, Kind, Sharing
 from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.book import FAVOURITES, build_book, update_book, with_sharing
 from ldapgw.directory.dit import ContactFlags, Directory, Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.special_entries import Features
-from ldapgw.numbers import phone_number
 from tests.support.phonebook import BASE, naming_context
+from tests.support.phonebook.entries import phone
 from tests.support.phonebook.trees import all_matches
 
 CONTEXT = naming_context()
@@ -63,9 +63,7 @@ def test_flags_of_contacts() -> None:
     """A star counts for its owner alone, and a label for whoever sees its branch; also for entries of numbers."""
     context = replace(CONTEXT, favourites=True, block_label="blocked")
     labels = {STARRED: FAVOURITES, "g1": "Blocked", "g2": "Customers"}
-    number = phone_number.parse("030 1234567", "DE")
-    assert number is not None
-    anna = Contact("C1", name="Anna", labels=(STARRED, "g1", "g2"), phones=(Phone(Kind.WORK, number),))
+    anna = Contact("C1", name="Anna", labels=(STARRED, "g1", "g2"), phones=(phone(Kind.WORK, "030 1234567"),))
     alice = build_book(
         context, "alice", "alice@x", Sharing.SHARED, [anna, Contact("c2", name="Bert")], labels, per_number=True
     )

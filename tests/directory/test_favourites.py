@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory import dit as dit_module
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import FAVOURITES, build_book, update_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.special_entries import Features
-from ldapgw.numbers.phone_number import parse
 from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE
+from tests.support.phonebook.entries import phone
 from tests.support.phonebook.trees import BASE_OBJECT, CONTEXT, SINGLE_LEVEL, WHOLE_SUBTREE, all_matches, cursor_over
 
 STAR = "contactGroups/starred"
@@ -38,10 +38,9 @@ FILTERS = [
 
 def numbered(uid: str, at: int, *, starred: bool) -> Contact:
     """Person 3 is the same person in each book."""
-    number = parse(f"+49 30 5550{at:03}", "DE")
-    assert number is not None
     labels = (STAR,) if starred else ()
-    return Contact(uid, name=f"Person {at % 7}", phones=(Phone(Kind.WORK, number),), labels=labels)
+    phones = (phone(Kind.WORK, f"+49 30 5550{at:03}"),)
+    return Contact(uid, name=f"Person {at % 7}", phones=phones, labels=labels)
 
 
 def tree(own: list[tuple[int, bool]], others: list[int], sharing: Sharing, *, first: bool = True) -> Dit:

@@ -7,11 +7,9 @@ Filters as text.
 from __future__ import annotations
 
 import re
-import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import phonenumbers
 import pytest
@@ -38,6 +36,7 @@ from ldapgw.directory.filter import (
 from ldapgw.directory.filter_matcher import prepare
 from ldapgw.ldap.limits import FILTER_EFFORT, FILTER_OCTETS, FILTER_TERMS
 from ldapgw.numbers import phone_number
+from tests.support import work
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook import CASES
 from tests.support.phonebook.wire import CONTEXT
@@ -121,23 +120,6 @@ def fullest(term: Callable[[int], Filter]) -> Or:
     return Or(terms[: bisect_left(range(len(terms)), x=True, lo=1, key=is_too_much) - 1])
 
 
-def work(do: Callable[[], object]) -> int:
-    """How many functions are called."""
-    calls = 0
-
-    def note(_frame: Any, event: str, _argument: Any) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        do()
-    finally:
-        sys.setprofile(before)
-    return calls
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _loaded() -> None:
     """As the gateway does before it listens."""
@@ -162,7 +144,7 @@ def _cold() -> Iterator[None]:
 def test_no_filter_takes_long_to_make_ready(name, lenient):
     """Of whatever is dear, only so much is accepted."""
     sought = fullest(COSTLY[name])
-    assert work(lambda: prepare(sought, replace(CONTEXT, lenient=lenient))) < WORK
+    assert work.calls(lambda: prepare(sought, replace(CONTEXT, lenient=lenient))) < WORK
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import Book, build_book, update_book
 from ldapgw.directory.dit import Directory, Dit
@@ -17,10 +17,10 @@ from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.directory.segment import Segment
 from ldapgw.directory.shared_books import MergedSegment, SharedBooks, merge_shared_books, segments_of
 from ldapgw.ldap.encoder import features
-from ldapgw.numbers import phone_number
 from tests.support import work
 from tests.support.examples import examples
 from tests.support.phonebook import naming_context
+from tests.support.phonebook.entries import phone
 from tests.support.phonebook.trees import all_matches, first_page
 
 CONTEXT = naming_context()
@@ -30,12 +30,6 @@ SYLLABLES = [first + second for first in "bdgklmnpst" for second in "aeiu"]
 def book(key: int, size: int, sharing: Sharing, *, per_number: bool = False) -> Book:
     people = [Contact(f"c{key}x{at}", name=f"Person {at} of {key}") for at in range(size)]
     return build_book(CONTEXT, str(key), f"user{key}", sharing, people, {}, per_number=per_number)
-
-
-def phone(at: int) -> Phone:
-    found = phone_number.parse(f"030 1{at:06}", "DE")
-    assert found
-    return Phone(Kind.WORK, found)
 
 
 def held(joined: tuple[MergedSegment, ...]) -> list[str]:
@@ -180,7 +174,11 @@ def test_hundreds_of_books_cost_what_one_does(names: int) -> None:
     Nor how many of them have the same name.
     """
     people = [
-        Contact(f"c{at:04}", name=f"{SYLLABLES[at % 40]}{SYLLABLES[at // 40]} {at % names}", phones=(phone(at),))
+        Contact(
+            f"c{at:04}",
+            name=f"{SYLLABLES[at % 40]}{SYLLABLES[at // 40]} {at % names}",
+            phones=(phone(Kind.WORK, f"030 1{at:06}"),),
+        )
         for at in range(1600)
     ]
     one = [build_book(CONTEXT, "all", "all", Sharing.SHARED, people, {}, per_number=False)]

@@ -15,7 +15,7 @@ from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import NOBODY, LeftOut
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
@@ -24,10 +24,10 @@ from ldapgw.errors import ResultCode
 from ldapgw.ldap.connection_core import AHEAD
 from ldapgw.ldap.limits import MESSAGE_TIMEOUT
 from ldapgw.ldap.server import LdapFactory
-from ldapgw.numbers.phone_number import parse
 from tests.support import asks, pdu
 from tests.support.examples import examples
 from tests.support.filter_text import encode, read_filter
+from tests.support.phonebook.entries import phone
 from tests.support.phonebook.wire import (
     BASE,
     CONTEXT,
@@ -271,7 +271,7 @@ def test_one_wrong_password_of_a_login_waits_and_the_others_end_their_connection
 def callers_dit() -> Dit:
     """A book of one's own with 030 1234567, and somebody else's that is open for caller ID, with 0171 2345678."""
     own = build_book(CONTEXT, "alice", "alice@x", Sharing.PRIVATE, contacts(1), {}, per_number=False)
-    ada = Contact(uid="a", source_id="a", name="Ada", phones=(Phone(Kind.MOBILE, parse("+491712345678", "DE")),))
+    ada = Contact(uid="a", source_id="a", name="Ada", phones=(phone(Kind.MOBILE, "+491712345678"),))
     callers = build_book(CONTEXT, "bob", "bob@x", Sharing.CALLERS, [ada], {}, per_number=False)
     return Dit((Directory(CONTEXT, (own, callers)),), make_dit().features)
 
@@ -586,28 +586,27 @@ def test_a_connection_that_does_not_close_is_cut(clock, client):
     assert client.transport.aborted
 
 
-def test_connections_are_capped_in_all_and_per_address():
-    """One more is closed at once, without a word; one that goes makes room."""
-    factory = make_factory(max_connections=3, max_connections_per_address=2)
-    first, second = Client(factory), Client(factory)
-    with pytest.raises(AttributeError):
-        Client(factory)
-    Client(factory, "192.0.2.2")
-    with pytest.raises(AttributeError):
-        Client(factory, "192.0.2.3")
-    first.protocol.connectionLost()
-    Client(factory, "192.0.2.3")
-    assert second.transport.connected
+def test_connections_are_capped_in_all_and_per_network():
+    """One more is closed at once, without a word, over TLS too; an IPv6 host has a whole /64 to itself."""
+    factory = make_factory(max_connections=3, max_connections_per_address=2, tls=Contexts())
+
+    def connect(network: int, host: int = 1):
+        protocol = factory.buildProtocol(IPv6Address("TCP", f"2001:db8:0:{network}::{host}", 5))
+        if protocol is not None:
+            protocol.makeConnection(StringTransport())
+        return protocol
+
+    def is_let_in_over_tls() -> bool:
+        return factory.over_tls().buildProtocol(IPv6Address("TCP", "::1", 5)) is not None
+
+    first = connect(0)
+    assert [connect(0, host) is None for host in (2, 3)] == [False, True]
+    assert is_let_in_over_tls()
+    assert [connect(network) is None for network in (1, 2)] == [False, True]
+    assert not is_let_in_over_tls()
+    first.connectionLost()
+    assert connect(2) is not None
     assert factory.connected() == 3
-
-
-def test_an_ipv6_network_counts_as_one_address():
-    """A host has a whole /64 to itself."""
-    factory = make_factory(max_connections_per_address=1)
-    first = factory.buildProtocol(IPv6Address("TCP", "2001:db8::1", 5))
-    first.makeConnection(StringTransport())
-    assert factory.buildProtocol(IPv6Address("TCP", "2001:db8::2", 5)) is None
-    assert factory.buildProtocol(IPv6Address("TCP", "2001:db8:0:1::1", 5)) is not None
 
 
 @pytest.mark.parametrize(
@@ -716,16 +715,6 @@ def test_a_certificate_that_is_gone_ends_the_session_before_anything_is_promised
     assert (notice.code, notice.name) == (ResultCode.OTHER, NOTICE)
     assert client.closed
     assert client.transport.tls is None
-
-
-def test_too_many_are_too_many_over_tls_too(clock):
-    """The count is shared."""
-    factory = make_factory(clock=clock, tls=Contexts(), max_connections=1)
-    over_tls = factory.over_tls()
-    assert over_tls.buildProtocol(IPv6Address("TCP", "::1", 5)) is not None
-    only = Client(factory)
-    assert over_tls.buildProtocol(IPv6Address("TCP", "::1", 5)) is None
-    only.protocol.connectionLost()
 
 
 def test_a_connection_that_is_gone_is_freed_at_once(clock):
