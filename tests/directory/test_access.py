@@ -16,7 +16,7 @@ from ldapgw.directory.access import NOBODY, Access, BookAccess, ReplicaAccess, R
 from ldapgw.directory.book import Book, build_book, with_sharing
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.filter import Scope, SearchRequest
+from ldapgw.directory.filter import Scope
 from ldapgw.directory.search import compare
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError
@@ -25,10 +25,9 @@ from ldapgw.phones.book_reader import BookReader, ListLength, ListQuery
 from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explain.view import PhoneView
 from ldapgw.phones.lookup import DirectoryFinder
-from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.entries import phone
-from tests.support.phonebook.trees import all_matches
+from tests.support.phonebook.trees import entries_found
 
 # Alice's book has Anna, who has the labels Customers and Family, and Bert, who has no label.  Alice and Bob are in the
 # group sales, Carol is in the group staff.  A letter stands for a contact: a capital for a contact that the viewer
@@ -100,11 +99,11 @@ def _book(key: str, people: Iterable[Contact] = (), labels: Mapping[str, str] | 
 def ldap(dit: Dit, viewer: Viewer, text: str, base: str = BASE, scope: Scope = Scope.WHOLE_SUBTREE) -> set[str]:
     """The names of Anna and Bert among the contacts that a search finds; nobody where it is refused."""
     try:
-        found = all_matches(dit, viewer, SearchRequest(base, scope, read_filter(text)))
+        found = entries_found(dit, viewer, text, base, scope)
     except DirectoryError:
         return set()
     # An entry for one number has the kind of the number behind the name.
-    names = [value.decode() for match in found for value in match.entry.attribute("cn")]
+    names = [value.decode() for entry in found for value in entry.attribute("cn")]
     return {name for name in NUMBERS if any(one.startswith(name) for one in names)}
 
 
@@ -295,9 +294,8 @@ def test_names_of_entries(viewer: str) -> None:
 
 
 def _listed(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> list[str]:
-    request = SearchRequest(base, scope, read_filter("(objectClass=*)"))
     try:
-        return [match.entry.dn for match in all_matches(dit, viewer, request)]
+        return [entry.dn for entry in entries_found(dit, viewer, "(objectClass=*)", base, scope)]
     except DirectoryError:
         return []
 

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from ldapgw.directory import schema
-from ldapgw.directory.filter import SearchRequest
 from ldapgw.directory.schema import attribute_type, can_be_alias, configure_aliases
-from tests.support.filter_text import read_filter
-from tests.support.phonebook.trees import ALICE, PHONE, SINGLE_LEVEL, TREE, all_matches
+from tests.support.phonebook.trees import ALICE, PHONE, SINGLE_LEVEL, TREE, entries_found
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +21,7 @@ def aliases() -> Iterator[None]:
 
 
 def found(text: str) -> list[bytes]:
-    request = SearchRequest(ALICE, SINGLE_LEVEL, read_filter(text))
-    return [match.entry.uid for match in all_matches(TREE, PHONE, request)]
+    return [entry.uid for entry in entries_found(TREE, PHONE, text, ALICE, SINGLE_LEVEL)]
 
 
 @pytest.mark.parametrize("name", ["DirName", "dirname", "DIRNAME"])

@@ -27,7 +27,7 @@ from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.entries import phone
-from tests.support.phonebook.trees import all_matches, first_page
+from tests.support.phonebook.trees import all_matches, entries_found, first_page
 
 CONTEXT = naming_context()
 OWN = "book03"
@@ -160,16 +160,15 @@ def test_the_book_that_goes_first_shows_the_person(order: tuple[str, ...], shown
     sharing = [Sharing.SHARED, Sharing.SHARED, Sharing.PRIVATE, Sharing.PRIVATE, Sharing.CALLERS, Sharing.SHARED]
     dit = tree([(how, [replace(anna, title=who)]) for who, how in zip(whose, sharing, strict=True)], order)
     for text in ("(cn=anna)", "(telephoneNumber=0301000001)"):
-        request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter(text))
-        assert [hit.entry.attribute("title") for hit in all_matches(dit, VIEWER, request)] == [(shown.encode(),)]
+        assert [entry.attribute("title") for entry in entries_found(dit, VIEWER, text)] == [(shown.encode(),)]
 
 
 def test_people_of_one_name_are_listed_in_the_order_of_books() -> None:
     """Those in books that are named first, whatever comes of their identity."""
     people = [(Sharing.SHARED, [Contact("", name="Anna", phones=(work_phone(at),))]) for at in range(6)]
     order = [f"user{at:02}@acme.example" for at in (4, 1, 3)]
-    request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(cn=anna)"))
-    numbers = [hit.entry.attribute("telephoneNumber")[0] for hit in all_matches(tree(people, order), VIEWER, request)]
+    found = entries_found(tree(people, order), VIEWER, "(cn=anna)")
+    numbers = [entry.attribute("telephoneNumber")[0] for entry in found]
     assert numbers[:3] == [number(at) for at in (4, 1, 3)]
     assert sorted(numbers[3:]) == [number(at) for at in (0, 2, 5)]
 
@@ -210,7 +209,7 @@ def test_who_is_the_same_person(
     private = [(Sharing.PRIVATE, [anna(1, 2, 3)])] * 3
     held = [own], [shared], [later] if later else []
     dit = tree([*private, *((Sharing.SHARED if at else Sharing.PRIVATE, one) for at, one in enumerate(held))])
-    found = [hit.entry for hit in all_matches(dit, VIEWER, SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter(text)))]
+    found = entries_found(dit, VIEWER, text)
     assert sorted(entry.parent.uuid_namespace.partition("/")[2] for entry in found) == books
 
 

@@ -10,11 +10,10 @@ from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.book import FAVOURITES, build_book, update_book, with_sharing
 from ldapgw.directory.dit import ContactFlags, Directory, Dit
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.special_entries import Features
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.entries import phone
-from tests.support.phonebook.trees import all_matches
+from tests.support.phonebook.trees import entries_found
 
 CONTEXT = naming_context()
 OTHER = replace(CONTEXT, name="other", base=Dn.parse("ou=x,o=Other"))
@@ -51,8 +50,7 @@ def test_a_shared_label_follows_a_change() -> None:
         assert revised is not None
         after = Dit((Directory(CONTEXT, (revised,), before.shared_books),), Features("1"))
         hall = Viewer("cn=hall", (Access("acme"),))
-        request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Present("cn"))
-        return [match.entry.dn.removesuffix(f",{BASE}") for match in all_matches(after, hall, request)]
+        return [entry.dn.removesuffix(f",{BASE}") for entry in entries_found(after, hall, "(cn=*)")]
 
     moved = seen({"g1": "Customers"}, replace(ANNA, labels=()), replace(BERT, labels=("g1",)))
     assert moved == ["uid=c1,ou=Customers,ou=alice@acme.example"]

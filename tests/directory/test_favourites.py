@@ -20,7 +20,7 @@ from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE
 from tests.support.phonebook.entries import phone
-from tests.support.phonebook.trees import BASE_OBJECT, CONTEXT, SINGLE_LEVEL, WHOLE_SUBTREE, all_matches, cursor_over
+from tests.support.phonebook.trees import BASE_OBJECT, CONTEXT, SINGLE_LEVEL, WHOLE_SUBTREE, cursor_over, entries_found
 
 STAR = "contactGroups/starred"
 LABELS = {STAR: FAVOURITES}
@@ -55,8 +55,7 @@ def tree(own: list[tuple[int, bool]], others: list[int], sharing: Sharing, *, fi
 
 
 def names(dit: Dit, viewer: Viewer, text: str, base: str = BASE, scope: Scope = WHOLE_SUBTREE) -> list[str]:
-    request = SearchRequest(base, scope, read_filter(text))
-    return [match.entry.dn for match in all_matches(dit, viewer, request)]
+    return [entry.dn for entry in entries_found(dit, viewer, text, base, scope)]
 
 
 OWN = st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=12, unique_by=lambda one: one[0])

@@ -43,8 +43,9 @@ def test_nobody_has_no_password() -> None:
     assert not verify_password(b"\x00" * 16, UNKNOWN_LOGIN_HASH)
 
 
-def test_where_a_phone_binds() -> None:
-    """Below the tenant, among its phones."""
+def test_where_phones_and_replicas_bind() -> None:
+    """Below the tenant, among its phones or replicas."""
+    assert str(replica_dn("branch1", Dn.parse("dc=acme"))) == "cn=branch1,ou=replicas,dc=acme"
     assert str(phone_dn("desk1", Dn.parse("dc=acme,dc=example"))) == "cn=desk1,ou=phones,dc=acme,dc=example"
 
 
@@ -55,7 +56,3 @@ def test_hashes_for_other_servers() -> None:
     assert told.startswith(b"{SSHA256}")
     octets = base64.b64decode(told.removeprefix(b"{SSHA256}"))
     assert octets == hashlib.sha256(b"hush" + b"\x01" * 16).digest() + b"\x01" * 16
-
-
-def test_dn_of_a_replica() -> None:
-    assert str(replica_dn("branch1", Dn.parse("dc=acme"))) == "cn=branch1,ou=replicas,dc=acme"

@@ -7,15 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from ldapgw.directory.access import Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Selection
-from ldapgw.directory.filter import SearchRequest
 from ldapgw.directory.search import compare
 from ldapgw.directory.segment import PLACEHOLDER_ID
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
-from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE
 from tests.support.phonebook.entries import answer
 from tests.support.phonebook.trees import (
@@ -27,8 +26,7 @@ from tests.support.phonebook.trees import (
     NUMBERS,
     PHONE,
     PRIVATE,
-    WHOLE_SUBTREE,
-    all_matches,
+    entries_found,
 )
 from tests.support.photo import jpeg
 from tests.support.results import refused
@@ -48,10 +46,9 @@ def tree(photo: bytes = PHOTO, *, photos: bool = True, lenient: bool = True) -> 
     return Dit((Directory(context, books),), Features("1"))
 
 
-def found(dit: Dit, text: str, base: str = BASE, viewer: object = PHONE) -> dict[str, bytes]:
+def found(dit: Dit, text: str, base: str = BASE, viewer: Viewer = PHONE) -> dict[str, bytes]:
     """The name of each contact that is found, with its photo."""
-    request = SearchRequest(base, WHOLE_SUBTREE, read_filter(text))
-    entries = [match.entry for match in all_matches(dit, viewer, request)]  # type: ignore[arg-type]
+    entries = entries_found(dit, viewer, text, base)
     return {
         entry.attribute("cn")[0].decode(): b"".join(answer(entry, "jpegPhoto").get("jpegPhoto", []))
         for entry in entries
@@ -60,18 +57,18 @@ def found(dit: Dit, text: str, base: str = BASE, viewer: object = PHONE) -> dict
 
 @pytest.mark.parametrize("names", [("jpegPhoto",), ("JPEGPHOTO",), ("0.9.2342.19200300.100.1.60",), ("*", "jpegphoto")])
 def test_who_names_it_gets_it(names: tuple[str, ...]) -> None:
-    [match] = all_matches(tree(), PHONE, SearchRequest(ALICE, WHOLE_SUBTREE, read_filter("(uid=c1)")))
-    returned = answer(match.entry, *names)
+    [entry] = entries_found(tree(), PHONE, "(uid=c1)", ALICE)
+    returned = answer(entry, *names)
     assert returned[names[-1]] == [PHOTO]
     assert ("cn" in returned) == ("*" in names)
-    assert answer(match.entry, *names, types_only=True)[names[-1]] == []
+    assert answer(entry, *names, types_only=True)[names[-1]] == []
 
 
 @pytest.mark.parametrize("names", [(), ("*",), ("+",), ("*", "+"), ("@inetOrgPerson",), ("cn",)])
 def test_nobody_else_gets_it(names: tuple[str, ...]) -> None:
     """It is larger than all else together."""
-    [match] = all_matches(tree(), PHONE, SearchRequest(ALICE, WHOLE_SUBTREE, read_filter("(uid=c1)")))
-    assert "jpegPhoto" not in answer(match.entry, *names)
+    [entry] = entries_found(tree(), PHONE, "(uid=c1)", ALICE)
+    assert "jpegPhoto" not in answer(entry, *names)
 
 
 def test_entries_of_labels_and_numbers_have_it_too() -> None:

@@ -46,9 +46,9 @@ from tests.support.phonebook.trees import (
     TREE,
     VIEWERS,
     WHOLE_SUBTREE,
-    all_matches,
     book_of,
     dit_of,
+    entries_found,
     first_page,
     tree,
 )
@@ -317,7 +317,7 @@ def test_entries_per_number_have_the_persons_own_labels() -> None:
     house = replace(BEN.phones[0], label="Ferienhaus")
     book = build_book(CONTEXT, "a", "alice", PRIVATE, [replace(BEN, phones=(house,))], {}, per_number=True)
     dit = dit_of(book)
-    [entry] = [one.entry for one in all_matches(dit, NUMBERS, SearchRequest(ALICE, SINGLE_LEVEL, read_filter(ALL)))]
+    [entry] = entries_found(dit, NUMBERS, ALL, ALICE, SINGLE_LEVEL)
     assert (entry.attribute("cn"), entry.attribute("telephoneNumber")) == (
         (b"Ben Alt (Ferienhaus)",),
         (b"+49307654321",),

@@ -17,6 +17,7 @@ from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.search import SearchCursor, first_matches, matches, needs_cursor
 from ldapgw.directory.segment import Match
 from ldapgw.directory.special_entries import Features
+from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.entries import phone
 
@@ -93,6 +94,11 @@ def dit_of(*books: Book) -> Dit:
 
 def all_matches(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> list[Match]:
     return [match for match in matches(dit, viewer, request, after) if match]
+
+
+def entries_found(dit: Dit, viewer: Viewer, text: str, base: str = BASE, scope: Scope = WHOLE_SUBTREE) -> list[Entry]:
+    """Return the entries that a filter finds."""
+    return [match.entry for match in all_matches(dit, viewer, SearchRequest(base, scope, read_filter(text)))]
 
 
 def cursor_over(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> SearchCursor:
