@@ -139,9 +139,13 @@ def without_database(site: Gateway) -> None:
             content("cert.pem", b"x"),
             ["FILE: tls.certificate = FOLDER/cert.pem: expected certificates in PEM, the server's own first"],
         ),
+        (content("key.pem", b"x"), ["FILE: tls.private_key = FOLDER/key.pem: expected a private key in PEM"]),
         (
             setting('"key.pem"', '"other.pem"'),
-            ["FILE: tls.private_key = FOLDER/other.pem: does not belong to the first certificate of FOLDER/cert.pem ("],
+            [
+                "FILE: tls.private_key = FOLDER/other.pem: does not belong to the first certificate of FOLDER/cert.pem "
+                "(key values mismatch)"
+            ],
         ),
         (
             setting('"key.pem"', '"secret.pem"'),
@@ -207,6 +211,7 @@ def without_database(site: Gateway) -> None:
         "setting missing",
         "certificate missing",
         "no certificate",
+        "no key",
         "key of another certificate",
         "passphrase",
         "both files missing",

@@ -61,15 +61,6 @@ def test_searches_are_counted_by_result_and_kind() -> None:
     }
 
 
-def test_binds_are_counted_by_result() -> None:
-    """Good and refused ones."""
-    counters = Counters()
-    assert counters.binds[ResultCode.INVALID_CREDENTIALS] == 0
-    counters.count_bind(ResultCode.SUCCESS)
-    counters.count_bind(ResultCode.INVALID_CREDENTIALS)
-    assert nonzero(dict(counters.binds)) == {ResultCode.SUCCESS: 1, ResultCode.INVALID_CREDENTIALS: 1}
-
-
 @pytest.mark.parametrize(
     ("status", "answer"),
     [

@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import x25519
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from OpenSSL import SSL
 
-from ldapgw.errors import UserError
 from ldapgw.server.config import Tls
 from ldapgw.server.config.forms import File
 from ldapgw.server.tls import TlsContextFactory, ValidityPeriod, file_versions, read_certificates, read_private_key
@@ -239,30 +238,6 @@ def test_clients_are_told_whose_certificate_is_wanted(tmp_path: Path) -> None:
     client = SSL.Connection(client_context(highest=SSL.TLS1_2_VERSION))
     shake(server, client)
     assert [name.CN for name in client.get_client_ca_list()] == ["authority"]
-
-
-def test_files_that_cannot_be_used(files: Tls, tmp_path: Path) -> None:
-    """One line that names the key of the configuration and the file, and says why."""
-    (tmp_path / "other.pem").write_bytes(issue(which=7).key_pem())
-    (tmp_path / "secret.pem").write_bytes(issue().key_pem(BestAvailableEncryption(b"x")))
-    for certificate, private_key, client_ca, message in (
-        ("none.pem", "key.pem", None, "tls.certificate = .*none.pem: cannot be read: No such file"),
-        ("key.pem", "key.pem", None, "tls.certificate = .*key.pem: expected certificates in PEM"),
-        ("cert.pem", "none.pem", None, "tls.private_key = .*none.pem: cannot be read: No such file"),
-        (
-            "cert.pem",
-            "other.pem",
-            None,
-            "tls.private_key = .*other.pem: does not belong to .*key values mismatch",
-        ),
-        ("cert.pem", "secret.pem", None, "tls.private_key = .*secret.pem: is protected by a passphrase"),
-        ("cert.pem", "key.pem", "none.pem", "tls.client_ca = .*none.pem: cannot be read: No such file"),
-        ("cert.pem", "key.pem", "key.pem", "tls.client_ca = .*key.pem: expected certificates in PEM"),
-    ):
-        authority = File(tmp_path / client_ca) if client_ca else None
-        tls = Tls(certificate=File(tmp_path / certificate), private_key=File(tmp_path / private_key))
-        with pytest.raises(UserError, match=message):
-            TlsContextFactory(Tls(certificate=tls.certificate, private_key=tls.private_key, client_ca=authority))
 
 
 def test_the_stamp_is_that_of_the_files(files: Tls, tmp_path: Path) -> None:

@@ -57,10 +57,17 @@ def issue(
     kind: str = "ECDSA",
     which: int = 0,
     now: datetime | None = None,
+    since: float = -100,
     days: float = 90,
     authority: bool = False,
+    host: str | None = "",
 ) -> Issued:
-    """A certificate for a name and 127.0.0.1, self-signed or by an authority."""
+    """A certificate for a name and 127.0.0.1, self-signed or by an authority.
+
+    :param since: the days from now until the certificate is valid.
+    :param days: the days from now until the certificate expires.
+    :param host: the host that the certificate is for; empty: 127.0.0.1; None: the certificate names no host.
+    """
     key = make_key(kind, which)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     moment = now or datetime.now(UTC)
@@ -70,9 +77,11 @@ def issue(
         .issuer_name(by.certificate.subject if by else subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(moment - timedelta(days=100))
+        .not_valid_before(moment + timedelta(days=since))
         .not_valid_after(moment + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
     )
+    if host is not None:
+        name_of_host = x509.DNSName(host) if host else x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        builder = builder.add_extension(x509.SubjectAlternativeName([name_of_host]), critical=False)
     return Issued(builder.sign(by.key if by else key, hashes.SHA256()), key)
