@@ -420,7 +420,7 @@ def parse(words: list[str]) -> None:
         if found is None:
             raise click.UsageError(f"no such command: {name}")
         context, command = click.Context(found, parent=context, info_name=name), found
-    command.make_context(context.info_name, words, parent=context.parent)
+    command.make_context(context.info_name, words, parent=context.parent).close()
 
 
 def test_every_command_is_documented() -> None:

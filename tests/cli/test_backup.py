@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -31,6 +31,13 @@ def acts(gateway: Gateway) -> list[str]:
     """What the activity log says was done, the oldest first."""
     with gateway.begin() as connection:
         return [one.act for one in activity.read_since(connection, "acme", 0.0)]
+
+
+def refresh_token(gateway: Gateway, keys: Sequence[bytes], account_id: int) -> str | None:
+    """The stored token of an account, read with keys."""
+    with gateway.begin() as connection:
+        held = accounts.read_tokens(connection, SecretBox(keys), account_id)
+    return held.refresh_token if held else None
 
 
 def test_there_and_back(gateway: Gateway) -> None:
@@ -149,10 +156,7 @@ def test_a_new_key(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (read_keys(kept), kept.stat().st_mode & 0o777) == (before, 0o600)
     after = read_keys(gateway.state_dir / "ldapgw.key")
     assert (len(after), after == before) == (1, False)
-    with gateway.begin() as connection:
-        held = accounts.read_tokens(connection, SecretBox(after), account_id)
-    assert held is not None
-    assert held.refresh_token == f"rt-{ALICE}"
+    assert refresh_token(gateway, after, account_id) == f"rt-{ALICE}"
 
 
 def test_a_backup_from_before_a_new_key(gateway: Gateway) -> None:
@@ -169,10 +173,7 @@ def test_a_backup_from_before_a_new_key(gateway: Gateway) -> None:
     )
     (gateway.folder / kept.name).rename(kept)
     assert gateway.run("restore", str(monday), "--yes").exit_code == 0
-    with gateway.begin() as connection:
-        held = accounts.read_tokens(connection, SecretBox(read_keys(gateway.state_dir / "ldapgw.key")), account_id)
-    assert held is not None
-    assert held.refresh_token == f"rt-{ALICE}"
+    assert refresh_token(gateway, read_keys(gateway.state_dir / "ldapgw.key"), account_id) == f"rt-{ALICE}"
     kept.chmod(0o640)
     assert gateway.refused("restore", str(monday), "--yes") == (
         f"{kept}: other users can read the key file; run: chmod 600 {kept}\n"
@@ -205,10 +206,7 @@ def test_a_new_key_of_the_setting(gateway: Gateway, monkeypatch: pytest.MonkeyPa
         "Keep a copy of them as long as you have backups from before this rotation.\n"
     )
     assert acts(gateway) == ["key_rotated"]
-    with gateway.begin() as connection:
-        held = accounts.read_tokens(connection, SecretBox([new]), account_id)
-    assert held is not None
-    assert held.refresh_token == f"rt-{ALICE}"
+    assert refresh_token(gateway, [new], account_id) == f"rt-{ALICE}"
     assert not key_file.exists()
     monkeypatch.setenv("LDAPGW__ENCRYPTION_KEY", old.decode())
     told = gateway.run("check")

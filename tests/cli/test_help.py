@@ -7,18 +7,12 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner
 
 from ldapgw.cli import main
 from tests.support.site.command_line import Gateway
-from tests.test_docs import commands
-
-
-def groups() -> list[str]:
-    """The words of the groups; a group has a help of its own."""
-    return ["", "phones", "activity"]
+from tests.test_docs import commands, parse
 
 
 def help_of(name: str) -> str:
@@ -33,21 +27,8 @@ def examples_of(name: str) -> list[str]:
     return [line.strip() for line in examples.splitlines()]
 
 
-def parse(words: list[str]) -> None:
-    """Parse a command line as the program does, without running the command."""
-    command: click.Command = main
-    context = None
-    while True:
-        context = command.make_context("ldapgw", words, parent=context)
-        if not isinstance(command, click.Group) or not context._protected_args:
-            context.close()
-            return
-        _, found, words = command.resolve_command(context, [*context._protected_args, *context.args])
-        assert found is not None
-        command = found
-
-
-@pytest.mark.parametrize("name", [*groups(), *commands()])
+# A group has a help of its own.
+@pytest.mark.parametrize("name", ["", "phones", "activity", *commands()])
 def test_every_help_has_examples_that_work(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is parsed by the command itself."""
     monkeypatch.chdir(tmp_path)
@@ -61,11 +42,13 @@ def test_every_help_has_examples_that_work(name: str, tmp_path: Path, monkeypatc
 
 
 def test_commands_are_in_sections() -> None:
-    """As a newcomer needs them."""
+    """As a newcomer needs them, each with a line."""
     shown = help_of("")
     headings = re.findall(r"(?m)^(\S.*):$", shown)
     assert headings == ["Options", "Set up", "Everyday", "Find out", "Maintain"]
     assert shown.index("Find out:") < shown.index("  lookup ") < shown.index("Maintain:")
+    listed = re.findall(r"(?m)^  ([a-z]\S*)  +\S", shown)
+    assert sorted(listed) == sorted({name.split()[0] for name in commands()})
 
 
 @pytest.mark.parametrize(
