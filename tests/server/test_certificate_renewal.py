@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from twisted.internet.defer import execute
 from twisted.internet.task import Clock
-from twisted.logger import formatEvent, globalLogPublisher
 
 from ldapgw.server.certificate_renewal import (
     CHECK_INTERVAL_SECONDS,
@@ -111,9 +110,8 @@ DAY = 86400.0
 class Stage:
     """A gateway's certificate in files, a clock, and what the log says."""
 
-    def __init__(self, folder: Path, **first: Any) -> None:
-        self.folder = folder
-        self.lines: list[str] = []
+    def __init__(self, folder: Path, lines: list[str], **first: Any) -> None:
+        self.folder, self.lines = folder, lines
         self.clock = Clock()
         self.clock.rightNow = NOW.timestamp()
         self.put(**first)
@@ -127,10 +125,6 @@ class Stage:
         self.calls += 1
         return execute(function, *args)
 
-    def observe(self, event: Any) -> None:
-        if event["log_namespace"] == "ldapgw.server.certificate_renewal":
-            self.lines.append(formatEvent(event).replace(f"{self.folder}/", ""))
-
     def put(self, *, which: int = 0, days: float = 90) -> None:
         issue(now=NOW, which=which, days=days).write(self.folder)
 
@@ -138,18 +132,17 @@ class Stage:
         """What the log says in that time."""
         step = max(CHECK_INTERVAL_SECONDS, seconds / 20)
         self.clock.pump([step] * round(seconds / step))
-        said, self.lines = self.lines, []
+        said = [line.replace(f"{self.folder}/", "") for line in self.lines]
+        self.lines.clear()
         return said
 
 
 @pytest.fixture(name="stage")
-def _stage(tmp_path: Path) -> Iterator[Stage]:
-    stage = Stage(tmp_path)
-    globalLogPublisher.addObserver(stage.observe)
+def _stage(tmp_path: Path, caplog_twisted: list[str]) -> Iterator[Stage]:
+    stage = Stage(tmp_path, caplog_twisted)
     stage.renewal.startService()
     yield stage
     stage.renewal.stopService()
-    globalLogPublisher.removeObserver(stage.observe)
     assert stage.clock.getDelayedCalls() == []
 
 
@@ -234,14 +227,12 @@ def test_a_certificate_that_ends_is_spoken_of(stage: Stage) -> None:
     assert stage.later(2 * DAY) == ["tls.certificate = cert.pem: has changed and is in use, valid until 2026-08-19"]
 
 
-def test_a_start_with_little_time_left_says_so(tmp_path: Path) -> None:
+def test_a_start_with_little_time_left_says_so(tmp_path: Path, caplog_twisted: list[str]) -> None:
     """Once."""
-    stage = Stage(tmp_path, days=3)
-    globalLogPublisher.addObserver(stage.observe)
+    stage = Stage(tmp_path, caplog_twisted, days=3)
     stage.renewal.startService()
     assert stage.later(DAY / 2) == ["tls.certificate = cert.pem: expires on 2026-02-03 09:30 UTC; renew it"]
     stage.renewal.stopService()
-    globalLogPublisher.removeObserver(stage.observe)
 
 
 def test_an_error_of_our_own_ends_nothing(stage: Stage) -> None:

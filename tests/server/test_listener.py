@@ -11,22 +11,23 @@ import select
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import formatEvent, globalLogPublisher
 
 from ldapgw.errors import UserError
 from ldapgw.phones.provisioning.settings import ServerAddress
-from ldapgw.server.config import decode
+from ldapgw.server.config import Config, decode
 from ldapgw.server.listener import (
     ACCEPTED_AT_ONCE,
     OTHER_DESCRIPTORS,
@@ -47,22 +48,16 @@ from tests.support import pdu
 from tests.support.site.running import free_ports
 
 PEER = IPv4Address("TCP", "192.0.2.1", 5)
+TLS = {"certificate": "c.pem", "private_key": "k.pem"}
 
 
-@pytest.fixture(name="lines")
-def _lines():
-    lines = []
-
-    def observe(event):
-        if event["log_namespace"].startswith("ldapgw."):
-            lines.append(formatEvent(event))
-
-    globalLogPublisher.addObserver(observe)
-    yield lines
-    globalLogPublisher.removeObserver(observe)
+def config_of(ldap: Mapping[str, object], public_url: str = "https://b.example", **more: Any) -> Config:
+    """A configuration of one tenant."""
+    document = {"state_dir": "s", "ldap": ldap, "web": {"public_url": public_url}} | more
+    return decode({**document, "tenant": [{"name": "acme", "base_dn": "dc=acme"}]}, "/etc/ldapgw.toml")
 
 
-def test_a_door_lets_in_while_there_is_room(lines):
+def test_a_door_lets_in_while_there_is_room(caplog_twisted):
     """Then it closes at once, with a line a minute; and lets in again."""
     rooms = iter([True, False, False, False, False, True])
     clock = Clock()
@@ -72,7 +67,7 @@ def test_a_door_lets_in_while_there_is_room(lines):
         let_in.append(door.buildProtocol(PEER) is not None)
         clock.advance(30 if at > 2 else 1)
     assert let_in == [True, False, False, False, False, True]
-    assert lines == [
+    assert caplog_twisted == [
         'ldap.listen "tcp:389": few file descriptors are left; new connections closed immediately: 1; raise LimitNOFILE'
     ]
     assert door.logPrefix() == 'ldap.listen "tcp:389"'
@@ -91,38 +86,39 @@ def test_a_door_starts_and_stops_what_is_behind_it():
 
 def test_a_listener_listens_from_the_privileged_start_on():
     """On the endpoint that it was given; and stops."""
-    reactor = MemoryReactorClock()
-    listener = Listener(reactor, "ldap.listen", "tcp:389", Factory.forProtocol(Protocol))
+    memory = MemoryReactorClock()
+    listener = Listener(memory, "ldap.listen", "tcp:389", Factory.forProtocol(Protocol))
     listener.privilegedStartService()
-    [(port, door, *_)] = reactor.tcpServers
+    [(port, door, *_)] = memory.tcpServers
     assert port == 389
     assert isinstance(door.buildProtocol(PEER), Protocol)
     listener.stopService()
     assert listener.stopService() is None
 
 
-def test_a_port_in_use_is_told_in_a_line(lines):
+@pytest.mark.parametrize(
+    ("scheme", "host", "interface"),
+    [("tcp", "127.0.0.1", ":interface=127.0.0.1"), ("tcp6", "::1", "")],
+    ids=["ipv4", "ipv6"],
+)
+def test_a_port_in_use_is_told_in_a_line(scheme, host, interface, caplog_twisted):
     """By whoever has started it; the log has it not once more."""
-    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
-
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        endpoint = f"tcp:{other.getsockname()[1]}:interface=127.0.0.1"
-        listener = Listener(reactor, "ldap.listen", endpoint, Factory())
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as other:
+        endpoint = f"{scheme}:{other.getsockname()[1]}{interface}"
+        listener = Listener(reactor, "ldap.listen", endpoint, Factory(), ipv6_only=scheme == "tcp6")
         with pytest.raises(UserError) as caught:
             listener.privilegedStartService()
     assert caught.value.problems == (f'ldap.listen "{endpoint}": cannot listen: Address already in use',)
-    assert lines == []
+    assert caplog_twisted == []
 
 
 @pytest.mark.parametrize("first", ["tcp", "tcp6"])
 def test_ipv4_and_ipv6_listen_side_by_side(first: str) -> None:
     """On one port, in any order; the addresses of clients are theirs."""
-    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
-
     (port,) = free_ports(1)
     endpoints = sorted((f"tcp:{port}", f"tcp6:{port}"), key=lambda endpoint: not endpoint.startswith(f"{first}:"))
-    document = {"state_dir": "s", "ldap": {"listen": endpoints}, "web": {"public_url": "https://b.example"}}
-    ipv6_only = ipv6_only_endpoints(decode({**document, "tenant": [TENANT]}, "/etc/ldapgw.toml"))
+    ipv6_only = ipv6_only_endpoints(config_of({"listen": endpoints}))
     assert ipv6_only == {f"tcp6:{port}"}
     clients: list[object] = []
     factory = Factory.forProtocol(Protocol)
@@ -145,23 +141,9 @@ def test_ipv4_and_ipv6_listen_side_by_side(first: str) -> None:
     ]
 
 
-def test_an_ipv6_port_in_use_is_told_in_a_line() -> None:
-    """As another one is."""
-    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
-
-    with socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
-        endpoint = f"tcp6:{other.getsockname()[1]}"
-        listener = Listener(reactor, "ldap.listen", endpoint, Factory(), ipv6_only=True)
-        with pytest.raises(UserError) as caught:
-            listener.privilegedStartService()
-    assert caught.value.problems == (f'ldap.listen "{endpoint}": cannot listen: Address already in use',)
-
-
 @pytest.mark.parametrize(("scheme", "host"), [("tcp", "127.0.0.1"), ("tcp6", "::1")])
 def test_gateways_share_a_port(scheme: str, host: str) -> None:
     """Each of two listeners gets connections; a program without the option is refused, and refuses them."""
-    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
-
     (port,) = free_ports(1)
     seen: list[set[int]] = [set(), set()]
     listeners = []
@@ -200,25 +182,21 @@ def test_gateways_share_a_port(scheme: str, host: str) -> None:
 )
 def test_ipv6_leaves_ipv4_what_it_listens_on(listen: list[str], expected: set[str]) -> None:
     """And has both where nobody else has the port, as on any Linux."""
-    document = {"state_dir": "s", "ldap": {"listen": listen}, "web": {"public_url": "https://b.example"}}
-    config = decode({**document, "tenant": [TENANT]}, "/etc/ldapgw.toml")
-    assert ipv6_only_endpoints(config) == expected
+    assert ipv6_only_endpoints(config_of({"listen": listen})) == expected
 
 
-def test_an_endpoint_that_fails_later_is_told_in_the_log(lines):
+def test_an_endpoint_that_fails_later_is_told_in_the_log(caplog_twisted):
     """Nobody waits for it any more."""
     listener = Listener(MemoryReactorClock(), "ldap.listen", "tcp:389", Factory())
     later = Deferred()
     listener._endpoint = type("Slow", (), {"listen": lambda _self, _factory: later})()
     listener.privilegedStartService()
     later.errback(CannotListenError("", 389, OSError(13, "Permission denied")))
-    assert lines == ['ldap.listen "tcp:389": cannot listen: Permission denied']
+    assert caplog_twisted == ['ldap.listen "tcp:389": cannot listen: Permission denied']
 
 
 def test_connections_inherit_what_answers_need():
     """Nothing waits for an acknowledgement, and the kernel keeps little of what a slow reader has not taken."""
-    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
-
     factory = Factory()
     factory.noisy = False
     port = reactor.listenTCP(0, factory, interface="127.0.0.1")
@@ -235,8 +213,6 @@ def test_connections_inherit_what_answers_need():
 
 def test_a_port_accepts_few_connections_in_a_turn():
     """However many there are, and however many came before; none is left out."""
-    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
-
     accepted: list[int] = []
     factory = Factory.forProtocol(Protocol)
     factory.noisy = False
@@ -256,8 +232,6 @@ def test_a_port_accepts_few_connections_in_a_turn():
 
 def test_what_is_not_on_tcp_has_nothing_to_inherit(tmp_path):
     """A UNIX socket is listened on as it is."""
-    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
-
     factory = Factory()
     factory.noisy = False
     port = reactor.listenUNIX(str(tmp_path / "socket"), factory)
@@ -465,13 +439,10 @@ def test_the_page_has_a_share_of_too_few_descriptors(limit, phones, browsers, pa
 )
 def test_phones_that_all_come_back_at_once_are_held(endpoint, backlog):
     """Unless the configuration says how many."""
-    reactor = MemoryReactorClock()
-    Listener(reactor, "ldap.listen", endpoint, Factory.forProtocol(Protocol)).privilegedStartService()
-    [(_, _, held, _)] = reactor.tcpServers
+    memory = MemoryReactorClock()
+    Listener(memory, "ldap.listen", endpoint, Factory.forProtocol(Protocol)).privilegedStartService()
+    [(_, _, held, _)] = memory.tcpServers
     assert held == backlog
-
-
-TENANT = {"name": "acme", "base_dn": "dc=acme"}
 
 
 @pytest.mark.parametrize(
@@ -506,9 +477,7 @@ def test_read(endpoint: str, expected: ListenAddress | None) -> None:
 )
 def test_ldap_url(ldap: dict[str, object], public_url: str, expected: str) -> None:
     """The page's host with LDAP's port, on TLS where it is configured."""
-    document = {"state_dir": "s", "ldap": ldap, "web": {"public_url": public_url}, "tenant": [TENANT]}
-    document["tls"] = {"certificate": "c.pem", "private_key": "k.pem"}
-    assert ldap_url(decode(document, "/etc/ldapgw.toml")) == expected
+    assert ldap_url(config_of(ldap, public_url, tls=TLS)) == expected
 
 
 @pytest.mark.parametrize(
@@ -524,10 +493,9 @@ def test_ldap_url(ldap: dict[str, object], public_url: str, expected: str) -> No
 )
 def test_gateways_of_one_machine_have_different_names(settings: dict[str, dict[str, object]], name: str) -> None:
     """By the first port that each listens on."""
-    document = {"state_dir": "s", "tenant": [TENANT], "database": "postgresql+psycopg:///x", **settings}
-    document["tls"] = {"certificate": "c.pem", "private_key": "k.pem"}
-    document["web"] = {"public_url": "https://book.example.com", **settings.get("web", {})}
-    assert gateway_name(decode(document, "/etc/ldapgw.toml"), "host") == name
+    web = {"public_url": "https://b.example", **settings.get("web", {})}
+    more = {"database": "postgresql+psycopg:///x", "tls": TLS, "roles": settings.get("roles", ["serve", "sync", "web"])}
+    assert gateway_name(config_of(settings.get("ldap", {}), **more, web=web), "host") == name
 
 
 @pytest.mark.parametrize(
@@ -552,10 +520,8 @@ def test_gateways_of_one_machine_have_different_names(settings: dict[str, dict[s
 )
 def test_phone_server(ldap: dict[str, object], public_url: str, expected: ServerAddress) -> None:
     """What the settings of phones are made of, and whether it is any good to them."""
-    document = {"state_dir": "s", "ldap": ldap, "web": {"public_url": public_url}, "tenant": [TENANT]}
-    if expected.start_tls:
-        document["tls"] = {"certificate": "c.pem", "private_key": "k.pem"}
-    assert phone_server(decode(document, "/etc/ldapgw.toml")) == expected
+    tls = {"tls": TLS} if expected.start_tls else {}
+    assert phone_server(config_of(ldap, public_url, **tls)) == expected
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs SO_REUSEPORT")
