@@ -11,9 +11,9 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from bench.runs import FULL, QUICK, Figure, Scale, crowds, infix, run
+from bench.output import Figure, simple_table
+from bench.runs import FULL, QUICK, Scale, crowds, infix, run
 from bench.servers import gateway, slapd
-from bench.table import simple_table
 from tests.support.slapd import PROGRAM
 
 # Files that a process needs besides connections.
@@ -41,9 +41,8 @@ def table(ours: list[Figure], theirs: list[Figure]) -> list[str]:
     rows = [("Load", "Figure", "Goal", "ldapgw", "", "slapd")]
     others = {(figure.load, figure.what): figure.text for figure in theirs}
     for figure in ours:
-        verdict = ("ok" if figure.met else "MISSED") if figure.goal else ""
         theirs_is = others.get((figure.load, figure.what), "not run")
-        rows.append((figure.load, figure.what, figure.goal, figure.text, verdict, theirs_is))
+        rows.append((figure.load, figure.what, figure.goal, figure.text, figure.verdict, theirs_is))
     return simple_table(rows)
 
 

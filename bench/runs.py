@@ -16,6 +16,7 @@ from bench.directory import people, servers
 from bench.directory.asking import substring
 from bench.directory.load import Load
 from bench.directory.seed import alone, seed
+from bench.output import Figure
 from bench.phone import PATIENCE, measure
 from bench.process import Server
 from bench.servers import target_of
@@ -70,32 +71,15 @@ QUICK = Scale(
     rounds=1,
 )
 
-
 # How many times as long as beside nobody another login may wait beside a crowd.
 _CROWD_GOAL = 3
-
-
-@dataclass(frozen=True)
-class Figure:
-    """Something measured.
-
-    :ivar text: how it is written.
-    :ivar goal: what is expected; empty: nothing is.
-    :ivar met: whether it is so.
-    """
-
-    load: str
-    what: str
-    text: str
-    goal: str = ""
-    met: bool = True
 
 
 def run(server: Server, scale: Scale) -> Iterator[Figure]:
     """All figures of one server."""
     quiet = measure(server.target, scale.seconds)
     yield Figure("none", "search, median", f"{quiet.median:.1f} ms")
-    yield _below("none", "search, p99", quiet.p99, 50, "ms")
+    yield _p99("none", quiet.p99)
     yield _below("none", "memory", server.resident, 300, "MiB")
     yield from _idle(server, scale)
     yield from _until_gone(server, scale, f"{scale.dribbling:,} slow-loris", dribble, scale.dribbling, 35)
@@ -129,13 +113,17 @@ def _below(load: str, what: str, value: float, limit: float, unit: str) -> Figur
     return Figure(load, what, text, f"< {limit:g} {unit}", met=value < limit)
 
 
+def _p99(load: str, p99: float) -> Figure:
+    return _below(load, "search, p99", p99, 50, "ms")
+
+
 def _idle(server: Server, scale: Scale) -> Iterator[Figure]:
     load = f"{scale.idle:,} idle"
     attacker = Attacker(idle, server.target, scale.idle)
     latency, resident = measure(server.target, scale.seconds), server.resident
     held = int(attacker.stop()["held"])
     yield Figure(load, "held", f"{held:,}", "all", met=held == scale.idle)
-    yield _below(load, "search, p99", latency.p99, 50, "ms")
+    yield _p99(load, latency.p99)
     yield _below(load, "memory", resident, 300, "MiB")
 
 
@@ -143,7 +131,7 @@ def _until_gone(server: Server, scale: Scale, load: str, attack: Attack, count: 
     begun = time.monotonic()
     attacker = Attacker(attack, server.target, count)
     latency = measure(server.target, scale.seconds)
-    yield _below(load, "search, p99", latency.p99, 50, "ms")
+    yield _p99(load, latency.p99)
     while scale.patience and time.monotonic() - begun < scale.patience and not attacker.ended:
         time.sleep(0.1)
     found = attacker.result() if attacker.ended else attacker.stop()
@@ -158,7 +146,7 @@ def _readers(server: Server, scale: Scale) -> Iterator[Figure]:
     before = server.resident
     attacker = Attacker(read_nothing, server.target, scale.readers)
     latency = measure(server.target, scale.seconds)
-    yield _below(load, "search, p99", latency.p99, 50, "ms")
+    yield _p99(load, latency.p99)
     yield _below(load, "memory, grown", max(0.0, server.resident - before), 20, "MiB")
     attacker.stop()
 
@@ -180,7 +168,7 @@ def _guesser(server: Server, scale: Scale) -> Iterator[Figure]:
     latency = measure(server.target, scale.seconds)
     rate = attacker.stop()["rate"]
     yield _below(load, "guesses", rate, 20, "a second")
-    yield _below(load, "search, p99", latency.p99, 50, "ms")
+    yield _p99(load, latency.p99)
 
 
 def infix(folder: Path, scale: Scale) -> Iterator[Figure]:
@@ -196,5 +184,5 @@ def infix(folder: Path, scale: Scale) -> Iterator[Figure]:
         asked = substring(server.target.base, everybody)
         rounds = [engine.round(server, asked, scale.seconds / 3, scale.searching) for _ in range(3)]
     assert not any(one.errors for one in rounds)
-    yield _below(load, "search, p99", min(one.p99 for one in rounds), 50, "ms")
+    yield _p99(load, min(one.p99 for one in rounds))
     yield _below(load, "search, longest", min(one.longest for one in rounds), 250, "ms")

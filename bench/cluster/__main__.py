@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from bench import written
+from bench import output
 from bench.cluster import __doc__ as purpose
 from bench.cluster import engines, gateways, locks
 from bench.cluster.plot import ByLoad, plot
@@ -20,9 +19,7 @@ from bench.directory.asking import WORKLOADS
 from bench.directory.load import Round
 from bench.directory.people import person
 from bench.directory.report import machine
-from bench.progress import say
-from bench.runs import Figure
-from bench.table import simple_table
+from bench.output import Figure, say, simple_table
 from tests.support.checkout import ROOT
 
 SCRIPT = "scripts/bench-cluster"
@@ -53,15 +50,13 @@ machine with two processors.  PostgreSQL has its default settings, and waits for
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    parser = argparse.ArgumentParser(
-        prog=SCRIPT, description=purpose, epilog=EXPLANATION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    output.end_on_sigterm()
+    parser = output.command_line(SCRIPT, purpose, EXPLANATION)
     parser.add_argument("--contacts", type=int, default=100_000, metavar="N", help="in the book (default: 100000)")
     parser.add_argument("--only", choices=(*PARTS, LOCKS), action="append", help="one of the parts; may be given again")
     parser.add_argument("--changes", type=int, default=100, metavar="N", help="seen at all gateways (default: 100)")
     parser.add_argument("--kills", type=int, default=5, metavar="N", help="of the gateway that syncs (default: 5)")
-    parser.add_argument("--docs", action="store_true", help=f"also write tables and a picture into {written.PAGE.name}")
+    parser.add_argument("--docs", action="store_true", help=f"also write tables and a picture into {output.PAGE.name}")
     parser.add_argument("--gateways", default="1,2,3", metavar="LIST", help="how many together (default: 1,2,3)")
     parser.add_argument("--rounds", type=int, default=4, metavar="N", help="(default: 4)")
     parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of a round (default: 2)")
@@ -96,7 +91,7 @@ def main() -> int:
 
 def write_page(contacts: int, tables: Sequence[str], measured: ByLoad) -> None:
     """Put the results into the documents; a picture that they have no rates for goes."""
-    written.put(SCRIPT, page_text(contacts, tables, measured))
+    output.put(SCRIPT, page_text(contacts, tables, measured))
     if measured:
         PICTURE.write_text(plot(measured), encoding="utf-8")
     else:
@@ -135,9 +130,7 @@ def _gateways(folder: Path, counts: list[int], options: argparse.Namespace) -> t
 
 
 def _told(head: tuple[str, ...], figures: Sequence[Figure]) -> Sequence[str]:
-    verdicts = [("ok" if one.met else "MISSED") if one.goal else "" for one in figures]
-    told = [(one.load, one.what, one.text, one.goal, verdict) for one, verdict in zip(figures, verdicts, strict=True)]
-    return [*simple_table([head, *told])]
+    return simple_table([head, *((one.load, one.what, one.text, one.goal, one.verdict) for one in figures)])
 
 
 def _engines(folder: Path, part: str, options: argparse.Namespace) -> tuple[str, bool]:

@@ -12,8 +12,8 @@ from statistics import median
 from bench.directory.people import person
 from bench.directory.seed import OWNER, Account, alone, records, seed
 from bench.directory.servers import Variant, gateway, knows, lets_in
+from bench.output import say
 from bench.process import postgresql
-from bench.progress import say
 from bench.sync.runs import FULL, google
 from bench.sync.watching import Sign, Watcher
 from ldapgw.contact import Sharing, Source

@@ -19,10 +19,9 @@ from bench.directory.load import Load, Round, percentile
 from bench.directory.people import Person, person
 from bench.directory.seed import OWNER, alone, records, seed
 from bench.directory.servers import BASE, Variant, gateway, knows
+from bench.output import Figure, say
 from bench.phone import Phone, Target
 from bench.process import Server, postgresql
-from bench.progress import say
-from bench.runs import Figure
 from ldapgw.contact import Source
 from ldapgw.store import accounts, contacts, gateways, sync_state
 from ldapgw.store.database import Database

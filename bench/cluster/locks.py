@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 from bench.directory.load import percentile
 from bench.directory.people import person
 from bench.directory.seed import TENANT, Account, records, seed
+from bench.output import say
 from bench.process import postgresql
-from bench.progress import say
 from ldapgw.contact import Sharing, Source
 from ldapgw.store import accounts, activity, contacts, sync_state
 from ldapgw.store.activity import COMMAND_LINE, Act

@@ -12,9 +12,8 @@ from statistics import median
 
 from bench.directory.seed import alone, seed
 from bench.directory.servers import Variant, gateway, knows
+from bench.output import Figure, say
 from bench.process import postgresql
-from bench.progress import say
-from bench.runs import Figure
 from ldapgw.server.state_dir import KEY_FILE, LOGINS_FILE
 from ldapgw.sync.book_cache import FOLDER
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -13,16 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.directory import __doc__ as purpose
-from bench.directory import page, peers, runs
+from bench.directory import peers, runs
 from bench.directory.asking import WORKLOADS, Workload
 from bench.directory.before import Checkout
 from bench.directory.checking import Differs
 from bench.directory.load import Load
-from bench.directory.report import Results, as_object, lines
+from bench.directory.report import Results, as_object, lines, write
 from bench.directory.rounds import Plan
 from bench.directory.runs import MILLION, Setting
 from bench.directory.stock import Stock
-from bench.progress import say
+from bench.output import command_line, end_on_sigterm, say
 from tests.support.slapd import PROGRAM
 
 # What is measured besides the loads.
@@ -64,12 +63,7 @@ checkout, and below each of the other's rounds; that counts as a missed goal.
 
 def options() -> argparse.ArgumentParser:
     """What can be asked of it."""
-    parser = argparse.ArgumentParser(
-        prog="bench-directory",
-        description=(purpose or "").partition("\n")[0],
-        epilog=EXPLANATION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("bench-directory", purpose, EXPLANATION)
     add = parser.add_argument
     add("--contacts", type=int, action="append", metavar="N", help="a size of the book (default: 10000 and 100000)")
     add("--only", type=_parts, metavar="LIST", help=f"of {','.join((*WORKLOADS, *PARTS))} (default: all)")
@@ -150,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--docs needs slapd (Debian's package of that name): ratios are what the page shows")
     if given.docs and given.before:
         parser.error("--docs and --before: the page shows this checkout alone")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_on_sigterm()
     if given.ldapjs:
         peers.install_ldapjs()
     try:
@@ -163,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("ended; the servers too")
         return 130
     if given.docs:
-        page.write(results)
+        write(results)
     text = json.dumps(as_object(results), indent=2) if given.json else "\n".join(lines(results))
     sys.stdout.write(text + "\n")
     return int(not given.quick and not results.are_good)

@@ -20,8 +20,8 @@ from bench.directory.metered import Turn, longest
 from bench.directory.people import Person, person
 from bench.directory.seed import OWNER
 from bench.directory.servers import BASE, Variant, gateway, knows
+from bench.output import Figure
 from bench.phone import Phone, Target
-from bench.runs import Figure
 from ldapgw.server.state_dir import DATABASE_FILE
 from ldapgw.store import accounts, sync_state
 from ldapgw.store.accounts import SyncRequest

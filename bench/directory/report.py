@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What was measured, for people (tables) and for programs (an object of JSON)."""
+"""What was measured: tables for people, an object of JSON for programs, and tables and a picture in the documents."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from os import cpu_count
 from typing import Any
 
 from bench.directory.asking import WORKLOADS
+from bench.directory.plot import plot
 from bench.directory.rounds import P99_GOAL, Change, Comparison
 from bench.directory.servers import COMPILED, OURS, PURE, THEIRS
-from bench.runs import Figure
-from bench.table import simple_table
+from bench.output import Figure, figure_table, put, simple_table
+from tests.support.checkout import ROOT
 from tests.support.slapd import PROGRAM
+
+SCRIPT = "scripts/bench-directory"
+PICTURE = ROOT / "docs" / "images" / "bench-directory.svg"
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,21 @@ class Results:
         lower = any(change.is_lower for one in self.compared for change in one.changes())
         goals = [one.is_good for one in self.compared] + [one.met for one in self.figures]
         return all(goals) and not lower
+
+
+def write(results: Results) -> None:
+    """Put the results into the documents."""
+    put(SCRIPT, shown(results))
+    PICTURE.write_text(plot(results.compared), encoding="utf-8")
+
+
+def shown(results: Results) -> str:
+    """What stands between the comments."""
+    picture = [
+        f".. image:: ../images/{PICTURE.name}",
+        "   :alt: How many times as fast as slapd ldapgw is, by load and number of contacts",
+    ]
+    return "\n".join(("", *picture, "", f"Measured with {machine()}.", "", *lines(results), "", ""))
 
 
 def machine() -> str:
@@ -74,7 +93,7 @@ def lines(results: Results) -> Iterator[str]:
         title = f"{results.peers[0].contacts:,} contacts, beside other servers; searches a second (times slapd):"
         yield from _titled(title, _peers(results.peers))
     if results.figures:
-        yield from simple_table(list(_figures(results.figures)))
+        yield from figure_table("With", "Figure", results.figures)
 
 
 def _titled(title: str, rows: Iterator[Sequence[str]]) -> Iterator[str]:
@@ -172,12 +191,6 @@ def _peers(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
 def _of_peer(one: Comparison, name: str) -> str:
     errors = one.middle(name).errors
     return f"{one.rate(name):,.0f} ({_ratio(one.times(name))})" + (f", {errors} errors" if errors else "")
-
-
-def _figures(found: Sequence[Figure]) -> Iterator[Sequence[str]]:
-    yield ("With", "Figure", "Goal", OURS, "")
-    for one in found:
-        yield (one.load, one.what, one.goal, one.text, ("ok" if one.met else "MISSED") if one.goal else "")
 
 
 def _ratio(value: float | None) -> str:

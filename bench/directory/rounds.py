@@ -15,8 +15,8 @@ from bench.directory.asking import Workload
 from bench.directory.load import Load, Round
 from bench.directory.people import Person
 from bench.directory.servers import BEFORE, BEFORE_PURE, OURS, PURE, THEIRS
+from bench.output import say
 from bench.process import Server
-from bench.progress import say
 
 # The number of contacts that a load's own goals are for.
 GOALS_10K = 10_000

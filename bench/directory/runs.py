@@ -22,10 +22,9 @@ from bench.directory.rounds import Comparison, Plan, compare
 from bench.directory.seed import Account, alone, seed, shared
 from bench.directory.servers import COMPILED, Variant, gateway, knows, lets_in, load_slapd, slapd
 from bench.directory.stock import Stock
+from bench.output import Figure, say
 from bench.phone import measure
 from bench.process import Server
-from bench.progress import say
-from bench.runs import Figure
 
 # MiB for each 100,000 contacts, above the empty process.
 MEMORY_GOAL = 220

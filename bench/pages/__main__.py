@@ -3,20 +3,16 @@
 
 from __future__ import annotations
 
-import argparse
 import re
-import signal
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from bench.directory.report import machine
+from bench.output import command_line, end_on_sigterm, put, say, simple_table
 from bench.pages import __doc__ as purpose
 from bench.pages.visitor import Visitor, Weight
-from bench.progress import say
-from bench.table import simple_table
-from bench.written import put
 from ldapgw.google.sandbox.browser import read_forms
 from ldapgw.google.sandbox.tenant import ALICE
 from tests.support.site.running import Site, wait_until
@@ -120,15 +116,10 @@ def _add_phones(site: Site, folder: Path) -> None:
 
 def main() -> int:
     """The exit status."""
-    parser = argparse.ArgumentParser(
-        prog="bench-pages",
-        description=(purpose or "").partition("\n")[0],
-        epilog=EXPLANATION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("bench-pages", purpose, EXPLANATION)
     parser.add_argument("--docs", action="store_true", help="write the table into docs/explanation/performance.rst")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="bench-pages-") as name:
         lines = table(measure(Path(name)))
     if given.docs:

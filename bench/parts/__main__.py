@@ -16,9 +16,8 @@ from bench.directory.load import Load, Round
 from bench.directory.people import person
 from bench.directory.seed import alone, seed
 from bench.directory.servers import Variant, gateway, knows
+from bench.output import say, simple_table
 from bench.parts.without import PARTS
-from bench.progress import say
-from bench.table import simple_table
 
 
 def bought(name: str, home: Path, load: Load, given: argparse.Namespace) -> tuple[str, str, str, str]:

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import select
-import signal
 import sys
 import tempfile
 import time
@@ -16,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.directory.asking import SUBTREE, equality
+from bench.directory.load import percentile
 from bench.directory.report import machine
 from bench.directory.seed import OWNER, PHONE, SECRET, Account, seed
 from bench.directory.servers import Variant, lets_in
+from bench.output import command_line, end_on_sigterm, say, simple_table
 from bench.phone import Phone, Target
 from bench.process import Server, running
-from bench.progress import say
 from bench.replica import __doc__ as purpose
-from bench.table import simple_table
 from ldapgw.contact import Sharing
 from ldapgw.store import accounts
 from tests.support import pdu
@@ -64,13 +62,8 @@ class Copy:
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench-replica",
-        description=purpose,
-        epilog=EXPLANATION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    end_on_sigterm()
+    parser = command_line("scripts/bench-replica", purpose, EXPLANATION)
     parser.add_argument("--contacts", type=int, default=COPY_CONTACTS, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--changes", type=int, default=100, metavar="N", help="(default: %(default)s)")
     options = parser.parse_args()
@@ -149,23 +142,19 @@ def _wait(is_there: Callable[[], bool]) -> None:
 
 def _report(contacts: int, copy: Copy, near: list[float], far: list[float]) -> tuple[str, bool]:
     is_copied = copy.seconds <= COPY_GOAL * max(1.0, copy.entries / COPY_CONTACTS)
-    is_quick = _percentile(far, 99) <= CHANGE_GOAL
+    is_quick = percentile(far, 99) <= CHANGE_GOAL
     goal = f"≤ {COPY_GOAL:.0f} s for {COPY_CONTACTS:,}"
     rows = [
         ["what", "figure", "goal"],
         [f"first copy of {copy.entries:,} entries", f"{copy.seconds:.1f} s", f"{goal} {_verdict(is_copied)}"],
         ["processor time of the gateway", f"{copy.provider:.1f} s", ""],
         ["processor time of OpenLDAP", f"{copy.consumer:.1f} s", ""],
-        [f"{len(near)} changes: at the gateway, p50", f"{_percentile(near, 50):.2f} s", ""],
-        ["from the gateway to the replica, p50", f"{_percentile(far, 50):.3f} s", ""],
-        ["p99", f"{_percentile(far, 99):.3f} s", f"≤ {CHANGE_GOAL:.0f} s {_verdict(is_quick)}"],
+        [f"{len(near)} changes: at the gateway, p50", f"{percentile(near, 50):.2f} s", ""],
+        ["from the gateway to the replica, p50", f"{percentile(far, 50):.3f} s", ""],
+        ["p99", f"{percentile(far, 99):.3f} s", f"≤ {CHANGE_GOAL:.0f} s {_verdict(is_quick)}"],
     ]
     lines = [*simple_table(rows), "", f"{contacts:,} contacts. {machine()}"]
     return "\n".join(["", *lines, ""]), is_copied and is_quick
-
-
-def _percentile(ordered: list[float], percent: int) -> float:
-    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
 
 def _verdict(is_met: bool) -> str:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -12,12 +11,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from bench.progress import say
-from bench.runs import Figure
+from bench.output import Figure, command_line, end_on_sigterm, figure_table, say
 from bench.sync import __doc__ as purpose
 from bench.sync import many as thousands
 from bench.sync.runs import FULL, QUICK, starts, syncs
-from bench.table import simple_table
 
 EXPLANATION = """\
 while
@@ -43,12 +40,7 @@ on loopback.  Machines differ and have other work: the ratio counts more than th
 
 def options() -> argparse.ArgumentParser:
     """What can be asked of it."""
-    parser = argparse.ArgumentParser(
-        prog="bench-sync",
-        description=(purpose or "").partition("\n")[0],
-        epilog=EXPLANATION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("bench-sync", purpose, EXPLANATION)
     add = parser.add_argument
     add("--contacts", type=int, default=FULL.contacts, metavar="N", help="that Google has (default: 50000)")
     add("--stored", type=int, default=FULL.stored, metavar="N", help="at the start (default: 100000)")
@@ -58,18 +50,10 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def table(figures: Sequence[Figure]) -> list[str]:
-    """The lines of a table in reStructuredText."""
-    head = ("While", "What", "Goal", "ldapgw", "")
-    verdicts = [("ok" if one.met else "MISSED") if one.goal else "" for one in figures]
-    rows = ((one.load, one.what, one.goal, one.text, verdict) for one, verdict in zip(figures, verdicts, strict=True))
-    return simple_table([head, *rows])
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 1 when a goal was missed, unless the numbers are too small to tell."""
     given = options().parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_on_sigterm()
     scale = QUICK if given.quick else replace(FULL, contacts=given.contacts, stored=given.stored)
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="bench-sync-") as name:
@@ -80,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 for figure in run(Path(name), scale):
                     say(f"  {figure.load}: {figure.what}: {figure.text}")
                     figures.append(figure)
-    sys.stdout.write("\n".join(table(figures)) + "\n")
+    sys.stdout.write("\n".join(figure_table("While", "What", figures)) + "\n")
     return int(not given.quick and not all(one.met for one in figures))
 
 

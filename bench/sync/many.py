@@ -20,10 +20,9 @@ from bench.directory.metered import longest
 from bench.directory.people import person, resource
 from bench.directory.seed import PHONE, REGION, SECRET, SYNC_TOKEN, TENANT
 from bench.directory.servers import BASE, LOGIN, knows
+from bench.output import Figure, say
 from bench.phone import Target
 from bench.process import Server, postgresql, running
-from bench.progress import say
-from bench.runs import Figure
 from bench.sync.runs import P99_GOAL, Scale, google
 from bench.sync.watching import Watch, Watcher
 from ldapgw.contact import Sharing, Source

@@ -21,9 +21,8 @@ from bench.directory.metered import longest
 from bench.directory.people import person
 from bench.directory.seed import OWNER, Account, alone, seed
 from bench.directory.servers import Variant, gateway, knows
+from bench.output import Figure, say
 from bench.process import Peak, Server
-from bench.progress import say
-from bench.runs import Figure
 from bench.sync.google import CHANGED, changed
 from bench.sync.watching import Sign, Watch, Watcher
 from ldapgw.contact import Sharing

@@ -10,7 +10,7 @@ import pytest
 
 from bench.__main__ import table
 from bench.crowd import KINDS
-from bench.runs import Figure
+from bench.output import Figure
 from tests.support.checkout import ROOT
 
 LOADS = (

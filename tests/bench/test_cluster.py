@@ -12,7 +12,7 @@ from xml.etree import ElementTree as Tree
 import pytest
 from docutils.core import publish_doctree
 
-from bench import written
+from bench import output
 from bench.cluster import __main__ as main
 from bench.cluster.plot import plot
 from tests.support.checkout import ROOT
@@ -44,24 +44,24 @@ def test_the_picture() -> None:
 
 def test_the_page_has_the_picture_only_with_rates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run of other parts leaves none behind."""
-    monkeypatch.setattr(written, "PAGE", tmp_path / "performance.rst")
+    monkeypatch.setattr(output, "PAGE", tmp_path / "performance.rst")
     monkeypatch.setattr(main, "PICTURE", tmp_path / main.PICTURE.name)
-    first, last = written.comments(main.SCRIPT)
+    first, last = output.comments(main.SCRIPT)
     image = ".. image:: ../images/bench-cluster.svg\n   :alt: "
-    written.PAGE.write_text(f"before\n\n{first}\nold\n\n{last}")
+    output.PAGE.write_text(f"before\n\n{first}\nold\n\n{last}")
     main.write_page(1000, [TABLE], MEASURED)
-    assert written.PAGE.read_text().startswith(f"before\n\n{first}\n{image}")
-    assert written.PAGE.read_text().endswith(f"; 1,000 contacts.\n{TABLE}\n{last}")
+    assert output.PAGE.read_text().startswith(f"before\n\n{first}\n{image}")
+    assert output.PAGE.read_text().endswith(f"; 1,000 contacts.\n{TABLE}\n{last}")
     assert main.PICTURE.read_text() == plot(MEASURED)
     main.write_page(1000, [TABLE], {})
-    assert "image" not in written.PAGE.read_text()
+    assert "image" not in output.PAGE.read_text()
     assert not main.PICTURE.exists()
 
 
 def test_what_is_written_is_restructured_text() -> None:
     """The parser has nothing to say of it, in the page that it goes into."""
     complaints = StringIO()
-    text = written.between(written.PAGE.read_text(), main.SCRIPT, main.page_text(1000, [TABLE], MEASURED))
+    text = output.between(output.PAGE.read_text(), main.SCRIPT, main.page_text(1000, [TABLE], MEASURED))
     publish_doctree(text, settings_overrides={"warning_stream": complaints, "report_level": 1})
     assert complaints.getvalue() == ""
 

@@ -12,14 +12,13 @@ from xml.etree import ElementTree as Tree
 
 from docutils.core import publish_doctree
 
-from bench import written
-from bench.directory import page
+from bench import output
 from bench.directory.asking import WORKLOADS
 from bench.directory.load import Round
 from bench.directory.plot import plot
-from bench.directory.report import Results, as_object, lines
+from bench.directory.report import SCRIPT, Results, as_object, lines, shown
 from bench.directory.rounds import Comparison
-from bench.runs import Figure
+from bench.output import Figure
 
 FAST = Round(50_000.0, 1_000_000.0, 0.12, 0.3, 0.6, 20.0, 10.0, 6.0, 50_000, 0, 0)
 SLOW = Round(10_000.0, 200_000.0, 0.8, 4.0, 8.0, 20.0, 90.0, 190.0, 10_000, 0, 0)
@@ -192,6 +191,6 @@ def test_a_picture_of_nothing_is_one():
 def test_what_is_written_is_restructured_text():
     """The parser has nothing to say of it, in the page that it goes into."""
     complaints = StringIO()
-    text = written.between(written.PAGE.read_text(), page.SCRIPT, page.shown(RESULTS))
+    text = output.between(output.PAGE.read_text(), SCRIPT, shown(RESULTS))
     publish_doctree(text, settings_overrides={"warning_stream": complaints, "report_level": 1})
     assert complaints.getvalue() == ""

@@ -12,9 +12,8 @@ import sys
 import pytest
 
 from bench.directory.people import person
+from bench.output import Figure, figure_table
 from bench.process import Peak, resident
-from bench.runs import Figure
-from bench.sync.__main__ import table
 from bench.sync.google import CHANGED, answers, changed
 from tests.support.checkout import ROOT
 
@@ -62,7 +61,7 @@ def test_the_table_has_goals_and_verdicts() -> None:
         Figure("start", "turn", "9 ms", "≤ 5 ms", met=False),
         Figure("start", "half", "0", "0"),
     ]
-    assert table(figures)[1:-1] == [
+    assert figure_table("While", "What", figures)[1:-1] == [
         "While    What    Goal    ldapgw",
         "=======  ======  ======  ======  ======",
         "nothing  memory          9 MiB",

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import pytest
 
-from bench.directory import page
+from bench.directory import report
+from bench.output import PAGE, between, comments
 from bench.pages.__main__ import SCRIPT
-from bench.written import PAGE, between, comments
 
 
-@pytest.mark.parametrize("script", [SCRIPT, page.SCRIPT])
+@pytest.mark.parametrize("script", [SCRIPT, report.SCRIPT])
 def test_results_go_between_the_comments(script: str) -> None:
     """What stood there goes; the rest of the page stays."""
     begin, end = comments(script)
