@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree as Tree
 
 import pytest
-from docutils.core import publish_doctree
 
 from bench import output
 from bench.cluster import __main__ as main
@@ -56,14 +54,6 @@ def test_the_page_has_the_picture_only_with_rates(tmp_path: Path, monkeypatch: p
     main.write_page(1000, [TABLE], {})
     assert "image" not in output.PAGE.read_text()
     assert not main.PICTURE.exists()
-
-
-def test_what_is_written_is_restructured_text() -> None:
-    """The parser has nothing to say of it, in the page that it goes into."""
-    complaints = StringIO()
-    text = output.between(output.PAGE.read_text(), main.SCRIPT, main.page_text(1000, [TABLE], MEASURED))
-    publish_doctree(text, settings_overrides={"warning_stream": complaints, "report_level": 1})
-    assert complaints.getvalue() == ""
 
 
 @needs_postgresql

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.directory.__main__ import PARTS, chosen
+from bench.directory.__main__ import PARTS, chosen, main
 from bench.directory.asking import WORKLOADS
 from bench.directory.servers import COMPILED, PROGRAM, PURE
 from tests.support.checkout import ROOT
@@ -41,34 +41,32 @@ def processes_in(folder: Path) -> list[str]:
     return found
 
 
-def test_help_says_what_is_measured():
+def test_help_says_what_is_measured(capsys):
     """Every load and every other part has its line; the script hands its arguments on."""
-    said = run("--help")
-    lines = {line.split()[0] for line in said.stdout.splitlines() if line.strip()}
-    assert (said.returncode, [name for name in (*WORKLOADS, *PARTS) if name not in lines]) == (0, [])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["--help"])
+    lines = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert [name for name in (*WORKLOADS, *PARTS) if name not in lines] == []
     script = ROOT / "scripts" / "bench-directory"
     assert os.access(script, os.X_OK)
     assert script.read_text().endswith('exec .venv/bin/python -m bench.directory "$@"\n')
 
 
-def test_an_unknown_part_is_refused():
-    """What can be asked for is said."""
-    refused = run("--only", "prefix,sufix")
-    assert (refused.returncode, "sufix: expected of prefix," in refused.stderr) == (2, True)
-
-
-def test_the_page_wants_ratios():
-    """Without slapd the page stays as it is."""
-    refused = run("--docs", "--ours")
-    assert (refused.returncode, "--docs needs slapd" in refused.stderr) == (2, True)
-
-
-def test_another_checkout_has_to_be_one(tmp_path):
-    """Nothing is started otherwise; and the page never shows one."""
-    refused = run("--before", str(tmp_path))
-    assert (refused.returncode, "expected a checkout of this project" in refused.stderr) == (2, True)
-    refused = run("--docs", "--before", str(ROOT))
-    assert (refused.returncode, "--docs and --before" in refused.stderr or PROGRAM is None) == (2, True)
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--only", "prefix,sufix"], "sufix: expected of prefix,"),
+        (["--docs", "--ours"], "--docs needs slapd"),
+        (["--before", str(ROOT / "tests")], "expected a checkout of this project"),
+        pytest.param(["--docs", "--before", str(ROOT)], "--docs and --before", marks=needs_servers),
+    ],
+    ids=["unknown part", "no ratios in the page", "no checkout", "no other checkout in the page"],
+)
+def test_options_that_cannot_be(arguments, told, capsys):
+    """Nothing is started."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert (ended.value.code, told in capsys.readouterr().err) == (2, True)
 
 
 def test_rows_bring_those_that_they_are_compared_with():

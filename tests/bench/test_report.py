@@ -6,17 +6,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from io import StringIO
 from math import nan
 from xml.etree import ElementTree as Tree
 
-from docutils.core import publish_doctree
-
-from bench import output
 from bench.directory.asking import WORKLOADS
 from bench.directory.load import Round
 from bench.directory.plot import plot
-from bench.directory.report import SCRIPT, Results, as_object, lines, shown
+from bench.directory.report import Results, as_object, lines
 from bench.directory.rounds import Comparison
 from bench.output import Figure
 
@@ -186,11 +182,3 @@ def test_a_picture_of_nothing_is_one():
     """Without slapd there are no ratios to show."""
     picture = Tree.fromstring(plot([Comparison(10, WORKLOADS["list"], {"ldapgw": (FAST,)})]))
     assert picture.tag.endswith("svg")
-
-
-def test_what_is_written_is_restructured_text():
-    """The parser has nothing to say of it, in the page that it goes into."""
-    complaints = StringIO()
-    text = output.between(output.PAGE.read_text(), SCRIPT, shown(RESULTS))
-    publish_doctree(text, settings_overrides={"warning_stream": complaints, "report_level": 1})
-    assert complaints.getvalue() == ""

@@ -12,7 +12,6 @@ import sys
 import pytest
 
 from bench.directory.people import person
-from bench.output import Figure, figure_table
 from bench.process import Peak, resident
 from bench.sync.google import CHANGED, answers, changed
 from tests.support.checkout import ROOT
@@ -52,22 +51,6 @@ def test_memory_is_that_of_all_processes() -> None:
         with Peak(os.getpid()) as peak:
             own = resident(os.getpid())
     assert peak.most > own + 60
-
-
-def test_the_table_has_goals_and_verdicts() -> None:
-    """Beside the figures that have one."""
-    figures = [
-        Figure("nothing", "memory", "9 MiB"),
-        Figure("start", "turn", "9 ms", "≤ 5 ms", met=False),
-        Figure("start", "half", "0", "0"),
-    ]
-    assert figure_table("While", "What", figures)[1:-1] == [
-        "While    What    Goal    ldapgw",
-        "=======  ======  ======  ======  ======",
-        "nothing  memory          9 MiB",
-        "start    turn    ≤ 5 ms  9 ms    MISSED",
-        "start    half    0       0       ok",
-    ]
 
 
 def test_google_has_pages_and_news() -> None:
