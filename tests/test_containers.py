@@ -26,7 +26,7 @@ from ldapgw.server.config import Config, load
 from tests.support import rst
 from tests.support.base_image import NAME
 from tests.support.checkout import ROOT
-from tests.support.released import VERSION, released
+from tests.support.released import VERSION, commit_all, released
 
 pytestmark = pytest.mark.long  # validators of the field, and an image
 
@@ -279,9 +279,7 @@ def test_the_steps_of_the_installation_page(tmp_path: Path) -> None:
         copy = remote / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, copy)
-    run("git", "init", "--quiet", cwd=remote)
-    run("git", "add", "--all", cwd=remote)
-    run("git", "-c", "user.name=A", "-c", "user.email=a@example.com", "commit", "--quiet", "-m", "All", cwd=remote)
+    commit_all(remote)
     sudo = tmp_path / "bin" / "sudo"
     sudo.parent.mkdir()
     sudo.write_text('#!/bin/sh\nexec "$@"\n')

@@ -19,7 +19,7 @@ from ldapgw.cli import main
 from tests.support import base_image, debian_machine
 from tests.support.checkout import ROOT
 from tests.support.debian_machine import BOOTED, Machine, init, run
-from tests.support.released import VERSION, copy_checkout, released
+from tests.support.released import VERSION, commit_all, copy_checkout, released
 from tests.support.site.running import PATIENCE, free_ports, wait_until
 
 NEWER = "99.0"
@@ -68,11 +68,7 @@ def test_the_package_says_what_it_is(package: Path) -> None:
 
 def test_a_package_between_two_releases(tmp_path: Path) -> None:
     """It is newer than the release before, and names its commit."""
-    checkout = copy_checkout(tmp_path)
-    author = ("-c", "user.name=A", "-c", "user.email=a@example.com")
-    run("git", "init", "--quiet", cwd=checkout)
-    run("git", "add", "--all", cwd=checkout)
-    run("git", *author, "commit", "--quiet", "-m", "All of it", cwd=checkout)
+    checkout = commit_all(copy_checkout(tmp_path))
     # The lines of the script that make the version.
     (lines,) = re.findall(r"^(version=(?:.*\n)*?version=\$version~.*)$", SCRIPT.read_text(), re.MULTILINE)
     version = run("sh", "-euc", f"{lines}\necho $version", cwd=checkout).strip()

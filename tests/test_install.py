@@ -13,8 +13,9 @@ import pytest
 from docutils import nodes
 
 from tests.support import base_image, debian_machine, rst
-from tests.support.checkout import ROOT, project_files
+from tests.support.checkout import ROOT
 from tests.support.debian_machine import BOOTED, Machine, run
+from tests.support.released import commit_all, copy_checkout
 
 PAGE = ROOT / "docs/how-to/install.rst"
 HOME = "home/admin"
@@ -43,19 +44,6 @@ def packages(blocks: list[str]) -> tuple[str, ...]:
     """Debian's packages that commands install; files are none."""
     lines = re.findall(r"^sudo apt-get install (.*)$", "\n".join(blocks), re.MULTILINE)
     return tuple(name for line in lines for name in line.split() if "/" not in name)
-
-
-def repository(folder: Path) -> Path:
-    """A repository with the checkout's files in one commit."""
-    for path in project_files():
-        target = folder / path.relative_to(ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
-    run("git", "init", "--quiet", cwd=folder)
-    run("git", "add", "--all", cwd=folder)
-    author = ("-c", "user.name=A", "-c", "user.email=a@example.com")
-    run("git", *author, "commit", "--quiet", "-m", "All of it", cwd=folder)
-    return folder
 
 
 def wheel_of(checkout: Path, folder: Path) -> Path:
@@ -100,7 +88,7 @@ def test_from_an_empty_machine_to_a_search(tmp_path: Path, base: Path, way: str)
     is_deb = way == "Debian package"
     install = [*commands(way), *(() if is_deb else commands("User and folders"))]
     machine = Machine(tmp_path / "root", base, (*BOOTED, *packages(install)))
-    checkout = repository(tmp_path / "checkout")
+    checkout = commit_all(copy_checkout(tmp_path / "checkout"))
     wheel = wheel_of(checkout, tmp_path / "wheels")
     with machine.booted():
         prepare(machine)

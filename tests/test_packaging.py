@@ -89,10 +89,14 @@ def test_the_sdist_is_the_project(sdist: Path) -> None:
     assert project_names() - held - {".gitignore"} == pictures
 
 
-def test_the_wheel_has_the_packages_and_no_more(wheel: Path) -> None:
-    """Templates, static files, migrations, py.typed and the plugin are in the wheel; tests and left-overs are not."""
+def assert_has_the_packages(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert held == {name for name in project_names() if name.startswith("ldapgw/")} - NOT_INSTALLED | {PLUGIN}
+
+
+def test_the_wheel_has_the_packages_and_no_more(wheel: Path) -> None:
+    """Templates, static files, migrations, py.typed and the plugin are in the wheel; tests and left-overs are not."""
+    assert_has_the_packages(wheel)
 
 
 def test_modules_of_an_earlier_build_are_not_packed(sdist: Path, tmp_path: Path) -> None:
@@ -109,8 +113,7 @@ def test_modules_of_an_earlier_build_are_not_packed(sdist: Path, tmp_path: Path)
     build = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
     run(sys.executable, "-c", build, tmp_path / "dist", cwd=checkout)
     (built,) = (tmp_path / "dist").iterdir()
-    held = {name for name in zipfile.ZipFile(built).namelist() if ".dist-info/" not in name}
-    assert held == {name for name in project_names() if name.startswith("ldapgw/")} - NOT_INSTALLED | {PLUGIN}
+    assert_has_the_packages(built)
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:

@@ -30,7 +30,7 @@ from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.drawn import COMPANIES, NAMES, NUMBERS, contact, filters
-from tests.support.phonebook.trees import all_matches, first_page
+from tests.support.phonebook.trees import all_matches, dit_of, first_page
 
 GROUPS = ["contactGroups/1", "contactGroups/2", "contactGroups/3"]
 LABEL_NAMES = ["Kunden", "kunden", "Müller & Söhne", "VIP", " "]
@@ -202,7 +202,7 @@ def large() -> Both:
 
 
 def names(book: Book, text: str, base: str = BASE) -> list[str]:
-    dit = Dit((Directory(naming_context(), (book,)),), Features("1"))
+    dit = dit_of(book)
     request = SearchRequest(base, Scope.WHOLE_SUBTREE, read_filter(text))
     return [entry.attribute("cn")[0].decode() for entry in search(dit, VIEWER, request) if entry]
 
@@ -313,11 +313,11 @@ def test_too_many_changes_are_a_new_book(count: int, most: int) -> None:
 def test_a_walk_goes_on_behind_a_place(large: Both) -> None:
     """Also one that was withdrawn meanwhile, and over both segments."""
     both = copy(large)
-    dit = Dit((Directory(naming_context(), (both.revised,)),), Features("1"))
+    dit = dit_of(both.revised)
     request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Present("uid"))
     hits = all_matches(dit, VIEWER, request)
     both.change([replace(both.contacts["c5"], name="Zzz")], {hits[119].entry.uid.decode()}, None)
-    dit = Dit((Directory(naming_context(), (both.revised,)),), Features("1"))
+    dit = dit_of(both.revised)
     rest = [hit.entry.dn for hit in all_matches(dit, VIEWER, request, hits[119].key)]
     assert rest == [hit.entry.dn for hit in all_matches(dit, VIEWER, request)][-len(rest) :]
     assert len(rest) in (120, 121)

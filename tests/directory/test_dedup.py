@@ -15,19 +15,18 @@ from ldapgw.directory import name_folding
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, Book, build_book
 from ldapgw.directory.dedup import is_same_person
-from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import MAX_SORT_NAME, Entry
 from ldapgw.directory.filter import Filter, Scope, SearchRequest
 from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.search import matches
-from ldapgw.ldap.encoder import features
 from tests.support import work
 from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.entries import phone
-from tests.support.phonebook.trees import all_matches, entries_found, first_page
+from tests.support.phonebook.trees import all_matches, dit_of, entries_found, first_page
 
 CONTEXT = naming_context()
 OWN = "book03"
@@ -74,7 +73,7 @@ def number(at: int) -> bytes:
 def tree(contents: list[tuple[Sharing, list[Contact]]], order: Sequence[str] = ()) -> Dit:
     context = replace(CONTEXT, book_order=tuple(order))
     books = (book(context, at, sharing, held) for at, (sharing, held) in enumerate(contents))
-    return Dit((Directory(context, tuple(books)),), features(tls=False))
+    return dit_of(*books, context=context)
 
 
 def book(context: NamingContext, at: int, sharing: Sharing, held: list[Contact]) -> Book:

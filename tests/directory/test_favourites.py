@@ -11,22 +11,30 @@ from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory import dit as dit_module
-from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.access import Viewer
 from ldapgw.directory.book import FAVOURITES, build_book, update_book
-from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dit import Dit
 from ldapgw.directory.filter import Scope, SearchRequest
-from ldapgw.directory.special_entries import Features
 from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE
 from tests.support.phonebook.entries import phone
-from tests.support.phonebook.trees import BASE_OBJECT, CONTEXT, SINGLE_LEVEL, WHOLE_SUBTREE, cursor_over, entries_found
+from tests.support.phonebook.trees import (
+    BASE_OBJECT,
+    CONTEXT,
+    HALL,
+    NUMBERS,
+    PHONE,
+    SINGLE_LEVEL,
+    WHOLE_SUBTREE,
+    cursor_over,
+    dit_of,
+    entries_found,
+)
 
 STAR = "contactGroups/starred"
 LABELS = {STAR: FAVOURITES}
 FIRST = replace(CONTEXT, favourites=True, favourites_first=True)
-PHONE, HALL = Viewer("cn=desk1", (Access("acme", "a"),)), Viewer("cn=hall", (Access("acme"),))
-OLD = PHONE._replace(per_number=True)
 FILTERS = [
     "(objectClass=person)",
     "(cn=p*)",
@@ -51,7 +59,7 @@ def tree(own: list[tuple[int, bool]], others: list[int], sharing: Sharing, *, fi
         build_book(context, "a", "alice", sharing, alice, LABELS, per_number=True),
         build_book(context, "b", "bob", Sharing.SHARED, bob, LABELS, per_number=True),
     )
-    return Dit((Directory(context, books),), Features("1"))
+    return dit_of(*books, context=context)
 
 
 def names(dit: Dit, viewer: Viewer, text: str, base: str = BASE, scope: Scope = WHOLE_SUBTREE) -> list[str]:
@@ -72,7 +80,7 @@ def test_the_same_people_in_another_order(
     per_number: bool,
 ) -> None:
     """The starred ones in their order, then all others in theirs; nobody twice, and nobody is lost."""
-    viewer = OLD if per_number else PHONE
+    viewer = NUMBERS if per_number else PHONE
     plain = names(tree(own, others, sharing, first=False), viewer, text)
     uids = {f"uid=a{at}" for at, star in own if star}
 
@@ -131,7 +139,7 @@ def test_without_stars() -> None:
         "uid=a2",
     ]
     book = build_book(FIRST, "a", "alice", Sharing.PRIVATE, [numbered("a1", 1, starred=False)], {}, per_number=False)
-    assert len(names(Dit((Directory(FIRST, (book,)),), Features("1")), PHONE, "(cn=*)")) == 1
+    assert len(names(dit_of(book, context=FIRST), PHONE, "(cn=*)")) == 1
 
 
 def test_a_star_that_is_taken_away() -> None:
@@ -141,7 +149,7 @@ def test_a_star_that_is_taken_away() -> None:
     alice = directory.books[0]
     revised = update_book(alice, FIRST, [numbered("a2", 2, starred=False)], (), LABELS)
     assert revised is not None
-    after = Dit((Directory(FIRST, (revised, directory.books[1])),), dit.features)
+    after = dit_of(revised, directory.books[1], context=FIRST)
     assert [dn[:6] for dn in names(after, PHONE, "(objectClass=person)")] == ["uid=a5", "uid=a1", "uid=a2", "uid=a4"]
 
 

@@ -12,18 +12,17 @@ from hypothesis import strategies as st
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn, escape
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Equality, Filter, Present, Scope, SearchRequest, Substrings
 from ldapgw.directory.search import search
-from ldapgw.directory.special_entries import Features
 from ldapgw.google.person import read_person
 from ldapgw.google.person_text import clean
 from tests.support import work
 from tests.support.examples import examples
 from tests.support.phonebook import BASE
-from tests.support.phonebook.trees import CONTEXT, PHONE
+from tests.support.phonebook.trees import CONTEXT, PHONE, dit_of
 
 NUMBER = "+49301234567"
 
@@ -66,7 +65,7 @@ def tree(name: str, sharing: Sharing = Sharing.PRIVATE) -> Dit:
     shown = clean(name)
     contacts = [contact] if contact else []
     book = build_book(CONTEXT, "a", shown or "a", sharing, contacts, {"contactGroups/1": shown}, per_number=True)
-    return Dit((Directory(CONTEXT, (book,)),), Features("1"))
+    return dit_of(book)
 
 
 def found(

@@ -9,11 +9,10 @@ import pytest
 
 from ldapgw.directory.access import Viewer
 from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Selection
 from ldapgw.directory.search import compare
 from ldapgw.directory.segment import PLACEHOLDER_ID
-from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
 from tests.support.phonebook import BASE
 from tests.support.phonebook.entries import answer
@@ -26,6 +25,7 @@ from tests.support.phonebook.trees import (
     NUMBERS,
     PHONE,
     PRIVATE,
+    dit_of,
     entries_found,
 )
 from tests.support.photo import jpeg
@@ -43,7 +43,7 @@ def tree(photo: bytes = PHOTO, *, photos: bool = True, lenient: bool = True) -> 
         build_book(context, "a", "alice", PRIVATE, [replace(ADA, photo=photo), BEN], LABELS, per_number=True),
         build_book(context, "c", "carol", CALLERS, [cleo], {}, per_number=True),
     )
-    return Dit((Directory(context, books),), Features("1"))
+    return dit_of(*books, context=context)
 
 
 def found(dit: Dit, text: str, base: str = BASE, viewer: Viewer = PHONE) -> dict[str, bytes]:

@@ -17,17 +17,17 @@ import pytest
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Equality, Filter, Scope, SearchRequest
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.search import search
-from ldapgw.directory.special_entries import Features
 from ldapgw.google.person import read_person
 from ldapgw.numbers.phone_number import NumberFormat
 from tests.support.checkout import ROOT
 from tests.support.filter_text import read_filter
+from tests.support.phonebook.trees import dit_of
 
 DATA: dict[str, Any] = json.loads((ROOT / "tests" / "data" / "reports.json").read_text())
 
@@ -55,7 +55,7 @@ def tree(tenant: str) -> Dit:
     contacts = [read_person(person, Source.CONTACTS, settings["region"]).contact for person in sources]
     found = [contact for contact in contacts if contact is not None]
     book = build_book(context, "alice", "alice@acme.example", Sharing.PRIVATE, found, {}, per_number=False)
-    return Dit((Directory(context, (book,)),), Features("1"))
+    return dit_of(book, context=context)
 
 
 def contacts_found(tenant: str, sought: Filter) -> list[Entry]:

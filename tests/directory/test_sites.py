@@ -11,17 +11,16 @@ from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory import segment
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.number_formatter import NumberFormatter
-from ldapgw.directory.special_entries import Features
 from ldapgw.ldap.filter_text import read_filter
 from ldapgw.numbers import stored_numbers
 from ldapgw.numbers.phone_number import NumberFormat
 from tests.support.phonebook import BASE, PHONE, naming_context
-from tests.support.phonebook.trees import all_matches, first_page
+from tests.support.phonebook.trees import all_matches, dit_of, first_page
 
 SITE = replace(naming_context(), outside_line="", area_code="741")
 OFFICE = replace(naming_context(), outside_line="", switchboard=True)
@@ -35,7 +34,7 @@ def contact(uid: str, text: str, *, kind: Kind = Kind.WORK, name: str = "", orga
 
 def tree(context: NamingContext, *contacts: Contact, sharing: Sharing = Sharing.PRIVATE) -> Dit:
     book = build_book(context, "alice", "alice@acme.example", sharing, contacts, {}, per_number=True)
-    return Dit((Directory(context, (book,)),), Features("1"))
+    return dit_of(book, context=context)
 
 
 def answers(dit: Dit, text: str, viewer: Viewer = PHONE) -> list[Entry]:

@@ -16,7 +16,7 @@ from ldapgw.contact import Contact, Kind, PhoneticName, Sharing
 from ldapgw.directory import name_folding, sort
 from ldapgw.directory.access import Viewer
 from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.naming_context import ROOT
@@ -32,19 +32,18 @@ from ldapgw.directory.sort import (
     Window,
     collect,
 )
-from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
 from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import naming_context
 from tests.support.phonebook.entries import phone
-from tests.support.phonebook.trees import ALICE, PHONE
+from tests.support.phonebook.trees import ALICE, PHONE, dit_of
 
 
 def tree(contacts: list[Contact], *, lenient: bool = True, per_number: bool = False) -> Dit:
     context = naming_context(lenient=lenient)
     book = build_book(context, "a", "alice", Sharing.PRIVATE, contacts, {}, per_number=per_number)
-    return Dit((Directory(context, (book,)),), Features("1"))
+    return dit_of(book, context=context)
 
 
 def ranking(

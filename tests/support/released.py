@@ -51,6 +51,15 @@ def copy_checkout(folder: Path) -> Path:
     return folder
 
 
+def commit_all(folder: Path) -> Path:
+    """Make a repository of a folder, with all that it has in one commit."""
+    author = ("-c", "user.name=A", "-c", "user.email=a@example.com")
+    run("git", "init", "--quiet", cwd=folder)
+    run("git", "add", "--all", cwd=folder)
+    run("git", *author, "commit", "--quiet", "-m", "All of it", cwd=folder)
+    return folder
+
+
 def make_key(home: Path) -> tuple[str, str]:
     """Make a key; the variables with which a release is signed by it."""
     home.mkdir(mode=0o700)
@@ -74,10 +83,7 @@ def release(checkout: Path, *variables: str, dry: bool = False) -> Path:
     for used in (".venv", "tests/node/node_modules"):
         if (ROOT / used).exists():
             (checkout / used).symlink_to(ROOT / used)
-    author = ("-c", "user.name=A", "-c", "user.email=a@example.com")
-    run("git", "init", "--quiet", cwd=checkout)
-    run("git", "add", "--all", cwd=checkout)
-    run("git", *author, "commit", "--quiet", "-m", "All of it", cwd=checkout)
+    commit_all(checkout)
     for version in ("1.9.0", "1.10.0", NEWER):
         run("git", "tag", f"v{version}", cwd=checkout)
     options = ("--dry-run",) if dry else ()

@@ -14,6 +14,7 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.search import SearchCursor, first_matches, matches, needs_cursor
 from ldapgw.directory.segment import Match
 from ldapgw.directory.special_entries import Features
@@ -87,9 +88,9 @@ def book_of(contacts: Iterable[Contact], key: str = "a", name: str = "alice", sh
     return build_book(CONTEXT, key, name, sharing, contacts, {}, per_number=False)
 
 
-def dit_of(*books: Book) -> Dit:
+def dit_of(*books: Book, context: NamingContext = CONTEXT) -> Dit:
     """Return a tree of one tenant with these books."""
-    return Dit((Directory(CONTEXT, books),), Features("1"))
+    return Dit((Directory(context, books),), Features("1"))
 
 
 def all_matches(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> list[Match]:
