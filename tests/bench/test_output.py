@@ -42,10 +42,11 @@ def test_results_go_between_the_comments(script: str) -> None:
     assert between(PAGE.read_text(), script, "") != ""
 
 
-def test_a_page_without_the_comments_is_left_alone() -> None:
+@pytest.mark.parametrize("lines", [(), comments(SCRIPT)[:1], comments(SCRIPT)[1:]], ids=["none", "first", "last"])
+def test_a_page_without_the_comments_is_left_alone(lines: tuple[str, ...]) -> None:
     """Nobody guesses where results belong."""
     with pytest.raises(ValueError, match="comments are missing"):
-        between("a page\n", SCRIPT, "new")
+        between("".join(("a page\n", *lines)), SCRIPT, "new")
 
 
 @pytest.mark.parametrize(
