@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The journeys of an administrator.
+"""The journeys of an administrator, and what scripts do for the administration besides.
 
-Each function is a journey; the parametrization at the end is the table of all.
+Each function is a journey; the parametrizations are the table of all.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -15,18 +16,22 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET
 from tests.browser.walk import Crew, Walk, Way, journeys, walked
 from tests.browser.window import person
 from tests.support.site.running import Site, wait_until
 
 CHIEF, STAYER, LEAVER, LOSER = (f"{name}@acme.example" for name in ("chief", "anna", "lars", "rudi"))
 ADMINS = f'admins = ["{CHIEF}"]\n'
-# Nobody has come there yet, and one of the two has no Google client.
+# Nobody has come there yet, and only one of the companies has a Google client.
 NEW_TENANTS = """
 [[tenant]]
 name = "globex"
 title = "Globex AG"
 base_dn = "dc=globex,dc=example"
+[[tenant]]
+name = "hooli"
+base_dn = "dc=hooli,dc=example"
 [[tenant]]
 name = "initech"
 title = "Initech"
@@ -394,3 +399,60 @@ def test_a_journey(another: Callable[[], Walk], journey: Callable[[Walk], None],
 def test_two_people(another: Callable[[], Walk], journey: Callable[[Walk, Any], None], way: Way) -> None:
     """A journey that somebody else has a part in."""
     journey(another(), another)
+
+
+# --- scripts ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def here(crew: Crew) -> Iterator[Walk]:
+    """A wide window, in English."""
+    here = Walk(crew, Way(0, "wide", "en", has_scripts=True))
+    yield here
+    here.close()
+
+
+def test_a_table_follows_what_changes(here: Walk) -> None:
+    """While somebody works with it: what is selected, focused or typed stays."""
+    here.administer("acme", "admin/people")
+    row = here.css("#rows tr", has_text=STAYER)
+    row.get_by_role("checkbox").check()
+    here.page.get_by_role("searchbox").fill("ali")
+    row.get_by_role("link").focus()
+    expect(row).not_to_contain_text("Shared")
+    assert here.site.ldapgw("share", STAYER, "shared", "--tenant", "acme").returncode == 0
+    expect(row).to_contain_text("Shared")
+    expect(row.get_by_role("checkbox")).to_be_checked()
+    expect(row.get_by_role("link")).to_be_focused()
+    expect(here.page.get_by_role("searchbox")).to_have_value("ali")
+
+
+def test_a_file_that_is_dropped(here: Walk) -> None:
+    """Anywhere on the form: it is chosen then; dropped beside it, it opens nothing."""
+    here.administer("hooli", "admin/google")
+    expect(here.css("#client form[data-drop]")).to_be_visible()
+    web = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "redirect_uris": []}
+    for target, chosen in (("h1", 0), ("#client form[data-drop]", 1)):
+        here.page.evaluate(_DROP, [target, json.dumps({"web": web})])
+        assert here.page.evaluate("document.getElementById('file').files.length") == chosen
+    here.press("Test and save")
+    expect(here.css("main")).to_contain_text("Saved. Google recognizes this client")
+
+
+_DROP = """([target, text]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([text], "client_secret.json", { type: "application/json" }));
+  const given = { dataTransfer: data, bubbles: true, cancelable: true };
+  for (const type of ["dragover", "drop"]) document.querySelector(target).dispatchEvent(new DragEvent(type, given));
+}"""
+
+
+def test_a_form_that_is_under_way_is_not_sent_again(here: Walk) -> None:
+    """Its buttons cannot be pressed until a page is shown again."""
+    here.administer("acme")
+    button = here.page.get_by_role("button", name="Sign out")
+    here.page.evaluate("document.querySelector('.user form').onsubmit = () => false")
+    button.click()
+    expect(button).to_be_disabled()
+    here.page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow'))")
+    expect(button).to_be_enabled()

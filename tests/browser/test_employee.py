@@ -198,6 +198,8 @@ def searching(here: Walk) -> None:
     if not here.way.has_scripts:
         here.send("search")
     expect(hits).to_have_count(1)
+    if here.way.has_scripts:  # nothing of it gets into the address
+        assert here.page.url == here.site.page
     assert here.css("#results a.tel").first.get_attribute("href") == "tel:%2B4930771000"
     field.fill("030 771000")
     here.send("search")
@@ -470,6 +472,8 @@ def getting_about(here: Walk) -> None:
         before = here.css(".people a").first.inner_text()
         here.css(f"footer a[lang={tag}]").click()
         here.css(f"html[lang={tag}]").wait_for(state="attached")
+        if here.way.has_scripts:  # the address stays clean
+            here.page.wait_for_url(lambda url: "language=" not in url)
         here.language = LANGUAGES[tag]
         here.speaks(here.page)
         assert here.css(".people a").first.inner_text() == before

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
@@ -32,6 +33,7 @@ from ldapgw.web.sessions import Visitor
 from tests.support.stage.web import ACME, GLOBEX, HOSTILE, NOW
 
 VOID = {"meta", "link", "input", "img", "br"}
+TESTING_END = NOW - 7200 + 604800  # of a consent to a client in "Testing"
 
 ACCOUNT = Account(
     id=1,
@@ -136,48 +138,28 @@ def ending_page(ending: ErrorPage, tenant: WebTenant | None) -> str:
     return render("error_page.html", tenant=tenant, error_page=ending, popup=False)
 
 
+OWN = {"share", "disconnect?account=1"}
+
+
 @pytest.mark.parametrize(
-    ("account", "sign", "title", "offers", "offers_of_account"),
+    ("changed", "sign", "title", "offers", "offers_of_account"),
     [
-        (ACCOUNT, "✓", "Connected", {"sync"}, {"share", "disconnect?account=1"}),
-        (replace(ACCOUNT, syncing=True), "✓", "Syncing now", {"sync"}, {"share", "disconnect?account=1"}),
-        (
-            replace(ACCOUNT, last_sync=None),
-            "✓",
-            "Connected, first sync in progress",
-            {"sync"},
-            {"share", "disconnect?account=1"},
-        ),
-        (
-            replace(ACCOUNT, error=ErrorStatus("consent_revoked", NOW)),
-            "!",
-            "Needs attention",
-            {"connect"},
-            {"connect", "share", "disconnect?account=1"},
-        ),
-        (
-            replace(ACCOUNT, error=ErrorStatus("client_rejected", NOW)),
-            "!",
-            "Needs attention",
-            {"sync"},
-            {"share", "disconnect?account=1"},
-        ),
-        (
-            replace(ACCOUNT, refresh_expires_at=NOW - 7200 + 604799),
-            "✓",
-            "Connected",
-            {"connect", "sync"},
-            {"connect", "share", "disconnect?account=1"},
-        ),
-        (replace(ACCOUNT, connected_at=None), "✗", "Not connected", {"connect"}, {"connect"}),
+        ({}, "✓", "Connected", {"sync"}, OWN),
+        ({"syncing": True}, "✓", "Syncing now", {"sync"}, OWN),
+        ({"last_sync": None}, "✓", "Connected, first sync in progress", {"sync"}, OWN),
+        ({"error": ErrorStatus("consent_revoked", NOW)}, "!", "Needs attention", {"connect"}, {"connect", *OWN}),
+        ({"error": ErrorStatus("client_rejected", NOW)}, "!", "Needs attention", {"sync"}, OWN),
+        ({"refresh_expires_at": TESTING_END - 1}, "✓", "Connected", {"connect", "sync"}, {"connect", *OWN}),
+        ({"connected_at": None}, "✗", "Not connected", {"connect"}, {"connect"}),
         (None, "✗", "Not connected", {"connect"}, {"connect"}),
     ],
     ids=["ok", "syncing", "waiting", "consent gone", "client rejected", "testing", "disconnected", "never connected"],
 )
 def test_what_a_page_shows_and_offers(
-    account: Account | None, sign: str, title: str, offers: set[str], offers_of_account: set[str]
+    changed: dict[str, Any] | None, sign: str, title: str, offers: set[str], offers_of_account: set[str]
 ) -> None:
     """A sign and words for each state, and what can be done in it; the rest is done on the page of the account."""
+    account = None if changed is None else replace(ACCOUNT, **changed)
     page, of_account = shown(account), shown_of_account(account)
     assert page.text.startswith(f"{sign} {title} · Acme GmbH")
     assert page.text.count(f"{sign} {title}") == 2
@@ -234,9 +216,10 @@ def test_each_error_is_shown_in_plain_words(code: str) -> None:
 
 
 def test_warnings_are_shown() -> None:
-    """Such as the day on which a consent ends."""
-    text = shown(replace(ACCOUNT, refresh_expires_at=NOW - 7200 + 604799)).text
-    assert "This access ends on 2026-09-28 12:13 UTC" in text
+    """Such as the day on which a consent ends; the page of the account says why."""
+    account = replace(ACCOUNT, refresh_expires_at=TESTING_END)
+    assert "This access ends on 2026-09-28 12:13 UTC" in shown(account).text
+    assert "because the Google client is in “Testing”" in shown_of_account(account).text
 
 
 def test_labels_say_what_becomes_of_their_contacts() -> None:
@@ -316,7 +299,7 @@ def test_the_sources() -> None:
 
 
 def test_sharing_is_explained() -> None:
-    """Each of the three in a line, the present one chosen."""
+    """Each of the three in a line, the present one chosen, with what a colleague's phone shows."""
     page = shown_of_account(ACCOUNT)
     radios = [attrs for tag, attrs in page.tags if tag == "input" and attrs.get("type") == "radio"]
     assert [(attrs["value"], "checked" in attrs) for attrs in radios] == [
@@ -325,7 +308,10 @@ def test_sharing_is_explained() -> None:
         ("shared", False),
     ]
     assert "Only your own phones find your contacts." in page.text
-    assert "Someone calls Anna Berg +49 30 1234567" in page.text
+    html = account_page(ACME, visitor_of(ACCOUNT))
+    screens = [re.findall("<span>(.*?)</span>", screen) for screen in re.findall('<figure class="screen">.*', html)]
+    name, number, nothing = "Anna Berg", "+49 30 1234567", "Nothing found"
+    assert screens == [[number], [nothing], [name, number], [nothing], [name, number], [name, number]]
 
 
 def test_every_form_has_the_token() -> None:
@@ -450,9 +436,6 @@ def test_where_help_is_found(help_: str, url: str) -> None:
     assert f"Your administrator: {help_}" in asking.text
     assert url in asking.links() & other.links()
     assert "Your administrator:" not in other.text + Reader(ending_page(error_pages.PAGES.may_not_sign_in, ACME)).text
-
-
-TESTING_END = NOW - 7200 + 604800  # of a consent to a client in "Testing"
 
 
 @pytest.mark.parametrize(
