@@ -15,7 +15,7 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 
-from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL
+from ldapgw.google.sandbox.tenant import ALICE, BOB
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook.listening import DONE
@@ -178,53 +178,6 @@ def test_figures_for_prometheus(served: Site) -> None:
     status, text = fetch(f"http://127.0.0.1:{served.web_port}/metrics")
     assert status == 200
     assert promtool("check", "metrics", text=text.encode()) == (0, "")
-
-
-def test_figures_are_for_those_whom_the_configuration_names(bare: Site) -> None:
-    """By default that is this machine, as the other journeys see."""
-    text = bare.file.read_text()
-    bare.file.write_text(text.replace("[web]", '[web]\nmetrics_networks = ["192.0.2.0/24"]'))
-    with bare.running():
-        assert fetch(f"http://127.0.0.1:{bare.web_port}/metrics")[0] == 403
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_refused_consent_is_one_page_and_stores_nothing(served: Site) -> None:
-    """It is a page of ours."""
-    visit = await served.consent(BOB, cancel=True)
-    assert "Traceback" not in visit.body
-    assert visit.url.startswith(f"http://127.0.0.1:{served.web_port}/")
-    assert BOB not in [account["account"] for account in served.accounts()]
-
-
-@pytest_twisted.ensureDeferred
-async def test_who_is_not_allowed_is_told_and_not_stored(served: Site) -> None:
-    """A private address where the company's are asked for."""
-    visit = await served.consent(CAROL)
-    assert visit.status == 403
-    assert CAROL not in [account["account"] for account in served.accounts()]
-
-
-@pytest.mark.long  # waits for delayed answers
-def test_a_wrong_password_is_refused_and_nothing_else_happens(served: Site) -> None:
-    """One line from ldapsearch; the right one works afterwards."""
-    right = served.phones["desk1"]
-    served.phones["desk1"] = WRONG
-    status, said = served.ldapsearch()
-    served.phones["desk1"] = right
-    assert (status, said.strip()) == (
-        49,
-        "ldap_bind: Invalid credentials (49)\n\tadditional info: name or password is wrong",
-    )
-    assert found(served) == NUMBER
-
-
-def test_nobody_sees_nothing(served: Site) -> None:
-    """Without a login: the root DSE alone."""
-    status, said = served.ldapsearch(phone="")
-    assert (status, "insufficient" in said.lower()) == (50, True)
-    status, said = served.ldapsearch("-s", "base", "vendorName", phone="", base="")
-    assert (status, "vendorName: ldapgw" in said) == (0, True)
 
 
 @pytest.mark.long  # tests/web and tests/sync have it in parts
