@@ -10,22 +10,9 @@ from ldapgw.store.activity import COMMAND_LINE, PAGE_SIZE, Act, Entry, entry
 from ldapgw.store.sync_history import SUMMARY_DAYS, SyncAttempt, SyncDay, SyncFigures
 from ldapgw.web.i18n import languages
 from ldapgw.web.record_texts import ACTS, outcome, strip
-from tests.support.stage.web import ALICE, NOW, Browser, Stage, words_on
+from tests.support.stage.web import ALICE, NOW, Stage, words_on
 
 ROOT = "root@acme.example"
-
-
-@pytest.fixture
-def stage() -> Stage:
-    return Stage()
-
-
-def signed_in(stage: Stage, account: str) -> Browser:
-    return stage.visitor("/acme/signin", account=account)
-
-
-def connected(stage: Stage) -> Browser:
-    return stage.visitor()
 
 
 def entries(stage: Stage) -> list[tuple[str, str, str, str, bool]]:
@@ -36,7 +23,7 @@ def entries(stage: Stage) -> list[tuple[str, str, str, str, bool]]:
 
 def test_pages_record_who_does_what(stage: Stage) -> None:
     """Each form once; no entry has a secret, a name or a number of a contact."""
-    alice = connected(stage)
+    alice = stage.visitor()
     alice.submit("/acme/sync")
     alice.submit("/acme/share", sharing="callers")
     alice.submit("/acme/phones", name="desk9", model="snom")
@@ -51,7 +38,7 @@ def test_pages_record_who_does_what(stage: Stage) -> None:
     alice.submit("/acme/phones/desk9/remove")
     alice.consent()
     alice.submit("/acme/disconnect")
-    signed_in(stage, ROOT)
+    stage.visitor("/acme/signin", account=ROOT)
     assert entries(stage) == [
         (ALICE, "connected", ALICE, "", True),
         (ALICE, "sync_requested", ALICE, "", True),
@@ -71,14 +58,14 @@ def test_pages_record_who_does_what(stage: Stage) -> None:
 
 
 def test_the_log_is_for_administrators(stage: Stage) -> None:
-    assert signed_in(stage, ALICE).get("/acme/admin/activity").status == 403
+    assert stage.visitor("/acme/signin", account=ALICE).get("/acme/admin/activity").status == 403
     assert stage.browser().get("/acme/admin/activity").status in (401, 403)
-    assert signed_in(stage, ROOT).get("/acme/admin/activity").status == 200
+    assert stage.visitor("/acme/signin", account=ROOT).get("/acme/admin/activity").status == 200
 
 
 def test_the_log_is_shown_by_pages_and_filters(stage: Stage) -> None:
     """The newest first; a page number that is no number is the first page; text from outside is only text."""
-    root = signed_in(stage, ROOT)
+    root = stage.visitor("/acme/signin", account=ROOT)
     names = [f"desk{number}" for number in range(PAGE_SIZE + 1)]
     stage.do(activity.record, *(entry(NOW, "acme", COMMAND_LINE, Act.PHONE_ADDED, name) for name in names))
     first = root.get("/acme/admin/activity?page=x")
@@ -104,7 +91,7 @@ def test_the_overview_says_how_a_sync_ended(stage: Stage) -> None:
 
     The page of the account has the syncs of before too.
     """
-    alice = connected(stage)
+    alice = stage.visitor()
     (account,) = stage.accounts()
     assert "Sync history You’ll see this after the first sync." in words_on(alice.get("/acme/account"))
     begun = stage.do(sync_state.begin, account.id)
@@ -145,13 +132,13 @@ def test_the_overview_says_how_a_sync_ended(stage: Stage) -> None:
 
 def test_the_overview_sums_up_the_days_of_all_accounts(stage: Stage) -> None:
     """Of the tenant, in its strip of fourteen days."""
-    connected(stage)
+    stage.visitor()
     (account,) = stage.accounts()
     with stage.database.begin() as connection:
         sync_history.add_figures(connection, account.id, 0, SyncFigures(added=2), NOW, is_full=True)
         for number, error in enumerate(("", "", "network")):
             sync_history.record_end(connection, account.id, number, NOW, NOW, error)
-    root = stage.visitor("/acme/signin", account="root@acme.example")
+    root = stage.visitor("/acme/signin", account=ROOT)
     page = root.get("/acme/admin").body
     assert page.count("<rect") == SUMMARY_DAYS
     assert "syncs: 2 successful, 1 failed; changes: 2" in page

@@ -5,14 +5,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import unquote
 
 import pytest
 from sqlalchemy import Connection, update
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
-from zope.interface import provider
 
 from ldapgw.directory.access import LeftOut
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
@@ -64,21 +61,6 @@ REDIRECT_URI = f"{URL}/oauth/callback"
 def stage() -> Stage:
     """Acme without a client in the configuration; Globex beside it, with one."""
     return Stage(tenants=(replace(ACME, client=None), GLOBEX))
-
-
-@pytest.fixture
-def logged() -> Iterator[list[str]]:
-    """The lines of ours in the log."""
-    lines: list[str] = []
-
-    @provider(ILogObserver)
-    def keep(event: LogEvent) -> None:
-        if event["log_namespace"].startswith("ldapgw"):
-            lines.append(event["log_format"].format(**event))
-
-    globalLogPublisher.addObserver(keep)
-    yield lines
-    globalLogPublisher.removeObserver(keep)
 
 
 def enter(stage: Stage, client: Client = CLIENT) -> None:
@@ -495,12 +477,12 @@ def test_another_client_asks_first(stage: Stage) -> None:
     assert stored(stage) == ENTERED
 
 
-def test_the_log_says_who_entered_a_client_and_no_secret(stage: Stage, logged: list[str]) -> None:
+def test_the_log_says_who_entered_a_client_and_no_secret(stage: Stage, caplog_twisted: list[str]) -> None:
     """By link, or by the key of a user; what Google refused is there too."""
     browser = by_link(stage)
     submit(browser, client_id=OTHER.client_id, client_secret=OTHER.client_secret)
     submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
-    said = "\n".join(logged)
+    said = "\n".join(caplog_twisted)
     assert "web: somebody opened a link to the administration of tenant acme (good), from " in said
     assert "web: trying the client of tenant acme: client_rejected invalid_client" in said
     assert "web: OAuth client of tenant acme entered by link, from " in said
@@ -738,9 +720,3 @@ def test_calls_without_a_limit_are_not_told_of(stage: Stage) -> None:
     """As with a sandbox."""
     connect(stage, ALICE)
     assert "Calls to Google" not in words_on(by_link(stage).get("/acme/admin"))
-
-
-def test_in_german(stage: Stage) -> None:
-    """All of it."""
-    page = by_link(stage).get("/acme/admin/google?language=de")
-    assert "Die Google-Konsole, Schritt für Schritt" in words_on(page)

@@ -438,16 +438,3 @@ def test_phones_of_people_who_leave_get_new_passwords(stage: Stage, admin: Brows
         assert "1 phone has a new password" in words_on(admin.get(where))
     found = {(one.account_id, one.password == UNKNOWN_LOGIN_HASH) for one in stage.do(phones.read_all)}
     assert found == {(None, False)}
-
-
-def test_in_german(stage: Stage, admin: Browser) -> None:
-    connect(stage, ALICE)
-    add_phone(stage, "hall")
-    words = [words_on(admin.get(f"/acme/admin/{page}?language=de")) for page in ("people", "phones", "phones/import")]
-    assert [
-        word in text for word, text in zip(("Personen", "Telefone", "Telefone importieren"), words, strict=True)
-    ] == [
-        True,
-        True,
-        True,
-    ]

@@ -290,11 +290,6 @@ def test_a_plus_that_was_not_encoded(value: str, number: str) -> None:
 # --- telephone systems, as their documents have their requests -------------------------------------------------------
 
 
-def test_freepbx_and_asterisk(browser: Browser) -> None:
-    """They show the body; of a caller whom nobody knows there must be none."""
-    assert [ask(browser, number).body for number in ("%2B49301234567", "01709999999")] == ["Anna Berg", ""]
-
-
 def test_the_template_for_3cx(browser: Browser) -> None:
     """What the documented engine makes of it: parameters in brackets, Basic, and paths into the JSON object."""
     template = ElementTree.parse(ROOT / "docs" / "how-to" / "pbx" / "3cx.xml").getroot()

@@ -110,17 +110,6 @@ def test_a_gateway_that_died(shared: Stage) -> None:
     assert "doesn’t answer" not in words_on(browser.get("/acme/admin"))
 
 
-@needs_postgresql
-def test_the_page_in_german(shared: Stage) -> None:
-    browser = administrator(shared)
-    for name in ("north", "south"):
-        beat(shared.database, name)
-    age(shared.database, "south", seen=ALIVE_SECONDS + 5, started=60)
-    words = words_on(browser.get("/acme/admin?language=de"))
-    assert "Ein Gateway antwortet nicht. Die anderen Gateways beantworten die Anfragen" in words
-    assert "Gateway Version Gestartet Zuletzt gemeldet Kontakte Rückstand Gleicht ab" in words
-
-
 def test_each_start_takes_the_place_of_one() -> None:
     """Of those that died before it on its machine."""
 

@@ -137,11 +137,6 @@ def test_guesses(stage: Stage, path: str, headers: dict[str, str], status: int) 
         assert header in answer
 
 
-def test_no_login(browser: Browser) -> None:
-    answer = read(browser, login={})
-    assert (answer.status, answer.headers["www-authenticate"]) == (401, ['Basic realm="acme", charset="UTF-8"'])
-
-
 def test_in_clear(stage: Stage) -> None:
     """Neither login nor secret may come so over the network."""
     for path in ("/acme/book/snom.xml", SECRET_PATH):

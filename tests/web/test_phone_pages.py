@@ -906,14 +906,6 @@ def test_addresses_of_photos(stage: Stage) -> None:
     assert verify_password(secret.encode(), having.do(phones.read_by_name, "desk1").book_secret)
 
 
-def test_a_new_password_ends_the_secret_address(stage: Stage) -> None:
-    browser = owner(stage, model="yealink")
-    browser.submit("/acme/phones/desk1/book-address")
-    browser.submit("/acme/phones/desk1/reset")
-    assert stage.do(phones.read_by_name, "desk1").book_secret == ""
-    assert secret_on(browser.get("/acme/phones/desk1")) == ""
-
-
 # --- number format and area code ------------------------------------------------------------------------------------
 
 DIALING_FORM = f"{PHONE}/dialing"
@@ -981,14 +973,6 @@ def test_what_no_phone_can_dial_with(stage: Stage, fields: dict[str, str]) -> No
     before = stored(stage)
     assert browser.submit(DIALING_FORM, **fields).status == 400
     assert stored(stage) == before
-
-
-def test_an_administrator_sets_a_number_format(stage: Stage) -> None:
-    """Of any phone of the tenant."""
-    owner(stage)
-    root = stage.visitor("/acme/signin", account=ROOT)
-    assert root.submit(DIALING_FORM, number_format="national").status == 303
-    assert stored(stage).number_format is NumberFormat.NATIONAL
 
 
 # --- the connection test ---------------------------------------------------------------------------------------------

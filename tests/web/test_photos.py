@@ -78,11 +78,6 @@ def test_guesses(stage: Stage, path: str, headers: dict[str, str], status: int) 
     assert phone.wait(FIRST_DELAY).startswith(f"HTTP/1.1 {status} ".encode())
 
 
-def test_a_login_in_clear(stage: Stage) -> None:
-    answer = Pbx(stage, "192.0.2.1").get(f"/acme/photo/{ANNA}.png", basic())
-    assert answer.startswith(b"HTTP/1.1 403 ")
-
-
 def test_trying_all_numbers(stage: Stage) -> None:
     """It counts as over LDAP: the login gets no more names of books for callers."""
     phone = Pbx(stage)

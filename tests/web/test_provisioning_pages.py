@@ -20,17 +20,6 @@ from tests.support.stage.web import URL, Browser, Stage, owner, words_on
 PHONE = "/acme/phones/desk1"
 
 
-@pytest.fixture
-def stage() -> Stage:
-    """A gateway behind a proxy that ends TLS."""
-    return Stage()
-
-
-def private(stage: Stage) -> Browser:
-    """A browser without a session."""
-    return stage.browser()
-
-
 def made(browser: Browser) -> str:
     """The path of a new address, with the slash at its end."""
     assert browser.submit(f"{PHONE}/provision").location == PHONE
@@ -45,28 +34,28 @@ def test_an_address_gives_the_settings_with_a_new_password(stage: Stage) -> None
     before = stage.do(phones.read_by_name, "desk1").password
     path = made(browser)
     for file in ("yealink-ldap.cfg", "0015651a2b3c.cfg"):
-        answer = private(stage).get(path + file)
+        answer = stage.browser().get(path + file)
         assert (answer.status, answer.headers["cache-control"]) == (200, ["no-store"])
         read = yealink(answer.body)
         login = stage.do(phones.read_by_name, "desk1")
         assert (read["ldap.user"], login.password != before) == ("desk1", True)
         assert verify_password(read["ldap.password"].encode(), login.password)
-    assert private(stage).get(path + "ldap.json").status == 200
-    assert private(stage).get(path + "passwd").status == 404
+    assert stage.browser().get(path + "ldap.json").status == 200
+    assert stage.browser().get(path + "passwd").status == 404
 
 
 def test_a_page_with_a_button_fetches_nothing(stage: Stage) -> None:
     """Whoever previews the link, or scans the code, gets no password; each fetch is shown with its address."""
     browser = owner(stage, model="yealink")
     path = made(browser)
-    page = private(stage).get(path)
+    page = stage.browser().get(path)
     assert page.status == 200
     assert f'href="{path}yealink-ldap.cfg"' in page.body
     password = re.search(r'id="the-password">([^<]+)<', browser.get(PHONE).body)
     assert password is not None
     assert password[1] not in page.body
     assert "The settings haven’t been fetched yet" in words_on(browser.get(PHONE))
-    private(stage).get(path + "yealink-ldap.cfg")
+    stage.browser().get(path + "yealink-ldap.cfg")
     (fetch,) = stage.do(provisioning.read, "desk1", stage.clock.seconds()).fetches
     assert (fetch.when, fetch.file) == (stage.clock.seconds(), "yealink-ldap.cfg")
     assert f"{fetch.address} yealink-ldap.cfg" in words_on(browser.get(PHONE))
@@ -152,7 +141,7 @@ def test_an_address_needs_https(stage: Stage) -> None:
     stage.trusts = lambda _: True
     for below in ("", "yealink-ldap.cfg"):
         clear = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "http"}
-        assert private(stage).get(path + below, clear).status == 403
+        assert stage.browser().get(path + below, clear).status == 403
 
 
 @pytest.mark.parametrize("name", ["desk1", "desk9"])

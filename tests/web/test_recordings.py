@@ -44,11 +44,6 @@ STATES = {
 }
 
 
-@pytest.fixture
-def stage() -> Stage:
-    return Stage()
-
-
 def bring(stage: Stage, state: str, *, is_plain: bool = False) -> None:
     """Bring the recording of the phone into a state; a stored recording has the parts of two gateways."""
     if state == "none":

@@ -221,15 +221,3 @@ def test_google_does_not_learn_of_the_popup(browser: Browser) -> None:
     location = browser.get("/acme/connect?popup").location
     assert parse_qs(urlsplit(location).query)["redirect_uri"] == [f"{URL}/oauth/callback"]
     assert "popup" not in location
-
-
-def test_a_callback_that_is_asked_for_twice_knows_where_one_belongs() -> None:
-    """Whoever is signed in comes back to their own page."""
-    stage = Stage(tenants=(ACME, GLOBEX))
-    browser = stage.browser()
-    callback = browser.code()
-    assert browser.get(callback).status == 303
-    seen = browser.get(callback)
-    assert seen.status == 400
-    assert 'class="button" href="/acme/"' in seen.body
-    assert 'class="button" href="/"' in stage.browser().get(callback).body
