@@ -18,7 +18,7 @@ from ldapgw.phones.hints import Hint
 from ldapgw.store import activity, phones, sign_ins, tenants
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.phones import LastSearch, Refusal
-from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS, LINK_SECONDS, SignIn
+from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS, LINK_SECONDS
 from ldapgw.store.tables import account as account_table
 from ldapgw.store.tenants import EnteredClient
 from ldapgw.web.admin_overview import AdminOverview
@@ -27,11 +27,9 @@ from ldapgw.web.admin_people import AdminPeople
 from ldapgw.web.admin_phones import AdminPhones
 from ldapgw.web.app import routes
 from ldapgw.web.consent import CONNECT
-from ldapgw.web.http import HttpRequest
-from ldapgw.web.layout import Layout, RequiredRole, Visit
+from ldapgw.web.layout import Layout, RequiredRole
 from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
 from ldapgw.web.phone_pages import PhonePages
-from ldapgw.web.sessions import Visitor
 from tests.support.results import result_of
 from tests.support.stage.web import (
     ACME,
@@ -49,6 +47,7 @@ from tests.support.stage.web import (
     add_phone,
     by_link,
     connect,
+    visit_by,
     words_on,
 )
 
@@ -99,6 +98,10 @@ def test_a_store_that_is_new_by_accident_is_told(stage: Stage, may_be_new: bool)
 def submit(browser: Browser, path: str = "/acme/admin/client", **fields: str) -> Seen:
     token = browser.get("/acme/admin").token
     return browser.post(path, {"token": token, **fields})
+
+
+def submit_client(browser: Browser, client: Client = CLIENT, **fields: str) -> Seen:
+    return submit(browser, client_id=client.client_id, client_secret=client.client_secret, **fields)
 
 
 def upload(browser: Browser, octets: bytes, **fields: str) -> Seen:
@@ -218,7 +221,7 @@ def test_who_came_by_link_can_connect_and_is_themselves_then(stage: Stage) -> No
     """The administration offers it; what they connect is theirs, and no administration comes with it."""
     browser = by_link(stage)
     assert 'href="/acme/connect"' not in browser.get("/acme/admin").body
-    submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
+    submit_client(browser)
     assert 'href="/acme/connect"' in browser.get("/acme/admin").body
     assert browser.consent(f"/acme/{CONNECT}", account=BOB).status == 200
     (bob,) = stage.accounts()
@@ -377,7 +380,7 @@ def test_a_client_that_could_not_be_tried(stage: Stage, fault: str) -> None:
     """It is not stored: nobody knows what it is worth."""
     browser = by_link(stage)
     stage.world.faults.inject(fault, path="/token", times=10)
-    seen = submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
+    seen = submit_client(browser)
     assert (seen.status, stored(stage)) == (400, [])
     assert "The gateway couldn’t reach Google to check this client" in words_on(seen)
 
@@ -386,7 +389,7 @@ def test_a_client_that_does_not_know_our_redirect_uri(stage: Stage) -> None:
     """It is the right one: it is stored, and the page says what is left to do."""
     browser = by_link(stage)
     stage.world.faults.inject("token_error_redirect_uri_mismatch", path="/token")
-    submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
+    submit_client(browser)
     assert stored(stage) == ENTERED
     assert "the redirect URI below isn’t registered with it" in browser.get("/acme/admin").body
 
@@ -425,7 +428,7 @@ def test_a_client_of_the_configuration_is_changed_there() -> None:
     page = browser.get("/acme/admin/google")
     assert "the configuration file" in page.body
     assert 'action="/acme/admin/client"' not in page.body
-    assert submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret).status == 400
+    assert submit_client(browser).status == 400
     assert stored(stage) == []
 
 
@@ -433,7 +436,7 @@ def test_a_new_secret_of_the_same_client_is_tried_by_one_account(stage: Stage) -
     """What comes of it ends the alarm, and the others go on."""
     browser = signed_in(stage)
     first, second = connect(stage, ALICE), connect(stage, BOB)
-    submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
+    submit_client(browser)
     found = {one.id: one.requested_sync for one in stage.accounts()}
     assert found == {first: SyncRequest.INCREMENTAL, second: None}
 
@@ -446,7 +449,7 @@ def test_another_client_asks_everybody_to_connect_again(stage: Stage) -> None:
     stage.do(tenants.raise_alarm, "acme", "client_rejected", NOW)
     enter(stage, OTHER)
     result_of(stage.clients.refresh())
-    submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret, replace="1")
+    submit_client(browser, replace="1")
     troubles = {one.tenant: one.error.code if one.error else "" for one in stage.accounts()}
     assert troubles == {"acme": "consent_revoked", "globex": ""}
     assert stage.do(tenants.read_alarm, "acme") is None
@@ -464,10 +467,7 @@ def test_another_client_asks_first(stage: Stage) -> None:
     connect(stage, ALICE)
     page = browser.get("/acme/admin/google")
     assert "Replace the client ID. Everyone has to reconnect;" in words_on(page)
-    for seen in (
-        submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret),
-        upload(browser, file_of()),
-    ):
+    for seen in (submit_client(browser), upload(browser, file_of())):
         assert seen.status == 400
         assert "This is a different client, so it wasn’t saved." in words_on(seen)
         assert CLIENT.client_secret not in seen.body
@@ -480,8 +480,8 @@ def test_another_client_asks_first(stage: Stage) -> None:
 def test_the_log_says_who_entered_a_client_and_no_secret(stage: Stage, caplog_twisted: list[str]) -> None:
     """By link, or by the key of a user; what Google refused is there too."""
     browser = by_link(stage)
-    submit(browser, client_id=OTHER.client_id, client_secret=OTHER.client_secret)
-    submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
+    submit_client(browser, OTHER)
+    submit_client(browser)
     said = "\n".join(caplog_twisted)
     assert "web: somebody opened a link to the administration of tenant acme (good), from " in said
     assert "web: trying the client of tenant acme: client_rejected invalid_client" in said
@@ -586,17 +586,15 @@ def test_what_the_open_page_listens_to(stage: Stage) -> None:
     connect(stage, ALICE)
     for name, tenant in (("desk1", "acme"), ("theirs", "globex")):
         add_phone(stage, name, tenant=tenant)
-    frame = Layout.of(stage.gate)
-    admin = AdminOverview(frame, PhonePages(frame))
 
-    def topics(address: str, query: dict[str, str]) -> list[str]:
-        visitor = Visitor(SignIn("acme", address, address, hd="acme.example"), "session", None)
-        return list(result_of(admin.topics(Visit(frame, HttpRequest(query=query), ACME, visitor))))
+    def topics(address: str, **query: str) -> list[str]:
+        visit = visit_by(stage, address, **query)
+        return list(result_of(AdminOverview(visit.layout, PhonePages(visit.layout)).topics(visit)))
 
     shown = {"admin": "1", "phones": "1"}
-    assert topics(ROOT, shown) == [GATEWAYS_TOPIC, person_topic("acme", ALICE), DESK1]
-    assert topics(ROOT, {}) == []
-    assert topics(BOB, shown) == []
+    assert topics(ROOT, **shown) == [GATEWAYS_TOPIC, person_topic("acme", ALICE), DESK1]
+    assert topics(ROOT) == []
+    assert topics(BOB, **shown) == []
 
 
 def test_what_an_open_table_listens_to(stage: Stage) -> None:
@@ -605,15 +603,13 @@ def test_what_an_open_table_listens_to(stage: Stage) -> None:
     for address in (ALICE, BOB):
         connect(stage, address)
     add_phone(stage, "desk1")
-    frame = Layout.of(stage.gate)
-    shown = PhonePages(frame)
-    passwords = AdminPasswords(frame, shown)
-    people, table_of_phones = AdminPeople(frame, shown, passwords).table, AdminPhones(frame, shown, passwords).table
 
     def topics(address: str, **query: str) -> list[str]:
-        visitor = Visitor(SignIn("acme", address, address, hd="acme.example"), "session", None)
-        visit = Visit(frame, HttpRequest(query=query), ACME, visitor)
-        return [*result_of(people.topics(visit)), *result_of(table_of_phones.topics(visit))]
+        visit = visit_by(stage, address, **query)
+        pages = PhonePages(visit.layout)
+        passwords = AdminPasswords(visit.layout, pages)
+        tables = (made(visit.layout, pages, passwords).table for made in (AdminPeople, AdminPhones))
+        return [topic for table in tables for topic in result_of(table.topics(visit))]
 
     assert topics(ROOT, table="people") == [person_topic("acme", ALICE), person_topic("acme", BOB)]
     assert topics(ROOT, table="phones", show="unused") == [DESK1]

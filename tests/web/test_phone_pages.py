@@ -1,10 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""QR codes.
-
-Passwords that were just made.
-
-The pages about phones: added, set up, watched, removed, by those who may.
-"""
+"""The pages about phones: added, set up, watched, removed, by those who may; QR codes, and passwords just made."""
 
 from __future__ import annotations
 
@@ -29,25 +24,35 @@ from ldapgw.phones.provisioning.sheet import all_vendors
 from ldapgw.phones.rollout import NewPhone, Site, print_sheet
 from ldapgw.store import phones
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
-from ldapgw.store.sign_ins import SignIn
 from ldapgw.web import one_time_passwords, phone_forms
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpRequest
-from ldapgw.web.layout import Layout, Visit
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS, OneTimePasswords
 from ldapgw.web.phone_pages import PhonePages, qr_code
 from ldapgw.web.rendering import Renderer
-from ldapgw.web.sessions import Visitor
 from tests.support import pdu
 from tests.support.readers import yealink
 from tests.support.results import result_of
-from tests.support.stage.web import ACME, ALICE, BOB, DESK1, GLOBEX, NOW, Seen, Stage, add, owner, search, words_on
+from tests.support.stage.web import (
+    ACME,
+    ALICE,
+    BOB,
+    DESK1,
+    GLOBEX,
+    NOW,
+    Seen,
+    Stage,
+    add,
+    owner,
+    search,
+    visit_by,
+    words_on,
+)
 
 TEXT = "server: phonebook.example.com\npassword: 0123456789abcdefghjk"
 
 
 def test_a_code_is_drawn_without_script_and_style() -> None:
-    """One image with a title, as large as the code with its margin; the title is text."""
+    """One image of the text, with a title, as large as the code with its margin; the title is text."""
     drawn = ElementTree.fromstring(str(qr_code(TEXT, "<b>settings</b>")))
     side = str((segno.make(TEXT, micro=False, boost_error=False).symbol_size()[0]) * 4)
     assert (drawn.get("role"), drawn.get("width"), drawn.get("height")) == ("img", side, side)
@@ -55,10 +60,6 @@ def test_a_code_is_drawn_without_script_and_style() -> None:
     assert drawn.get("viewBox") == "0 0 {0} {0}".format(int(side) // 4)
     assert {one.tag for one in drawn.iter()} == {"svg", "title", "path"}
     assert not any({"style", "onload", "href"} & one.attrib.keys() for one in drawn.iter())
-
-
-def test_other_texts_are_other_codes() -> None:
-    """What is drawn is the text."""
     assert qr_code(TEXT, "t") != qr_code(TEXT + "x", "t")
 
 
@@ -112,12 +113,7 @@ def test_its_code_is_drawn_once_for_each_language() -> None:
 
     assert kept.cached_qr_code("session", "desk1", "en", draw) == ""
     kept.add("session", "desk1", "secret", 0.0)
-    assert [kept.cached_qr_code("session", "Desk1", tag, draw) for tag in ("en", "en", "de", "en")] == [
-        "1",
-        "1",
-        "2",
-        "1",
-    ]
+    assert [kept.cached_qr_code("session", "Desk1", tag, draw) for tag in ("en", "en", "de", "en")] == [*"1121"]
     kept.add("session", "desk1", "other", 1.0)
     assert kept.cached_qr_code("session", "desk1", "en", draw) == "3"
     assert kept.get("session", "desk1", PASSWORD_SECONDS + 1.0) == ""
@@ -126,10 +122,22 @@ def test_its_code_is_drawn_once_for_each_language() -> None:
 
 ROOT = "root@acme.example"
 PHONE = "/acme/phones/desk1"
+DIALING_FORM = f"{PHONE}/dialing"
 
 
 def stored(stage: Stage, name: str = "desk1") -> PhoneLogin:
     return {login.name: login for login in stage.do(phones.read_all)}[name]
+
+
+def serve(stage: Stage) -> None:
+    """Publish the login of desk1, so that logins with a wrong password are its own."""
+    access = PhoneAccess("desk1", Dn.parse(DESK1), stored(stage).password, Viewer(DESK1, (Access("acme"),)))
+    stage.catalog.publish(replace(stage.served, logins={"desk1": access}), ())
+
+
+def bind(stage: Stage, when: float = NOW, address: str = "192.0.2.7") -> None:
+    """Store that desk1 has logged in."""
+    stage.do(phones.store_last_binds, {"desk1": LastBind(when, address, stored(stage).password)})
 
 
 def password_on(page: Seen) -> str:
@@ -315,6 +323,8 @@ def test_an_administrator_sees_every_phone_of_the_tenant(stage: Stage) -> None:
     search(stage)
     assert "(|(cn=mue*)(sn=mue*))" in words_on(admin.get(PHONE))
     before = stored(stage).password
+    assert admin.submit(DIALING_FORM, number_format="national").status == 303
+    assert stored(stage).number_format is NumberFormat.NATIONAL
     assert admin.submit(f"{PHONE}/reset").location == PHONE
     assert verify_password(password_on(admin.get(PHONE)).encode(), stored(stage).password)
     assert stored(stage).password != before
@@ -335,7 +345,7 @@ def test_a_new_password(stage: Stage) -> None:
     for told in ("desk1: New password, waiting for the phone", "No searches with the new password yet."):
         assert told in words_on(page)
     assert stage.changes == 3
-    stage.do(phones.store_last_binds, {"desk1": LastBind(NOW, "192.0.2.7", stored(stage).password)})
+    bind(stage)
     seen = words_on(browser.get(PHONE))
     assert ("desk1: Works" in seen, "with the new password" in seen) == (True, False)
 
@@ -371,7 +381,7 @@ def test_a_phone_is_changed(stage: Stage) -> None:
     alice = {"model": "yealink", "owner": subs[ALICE]}
     assert browser.submit(f"{PHONE}/change", name="DESK2", **alice).location == PHONE
     assert "Another phone has this name" in words_on(browser.get(PHONE))
-    assert stage.do(phones.read_by_name, "desk1").model == "yealink"
+    assert stored(stage).model == "yealink"
     moved = browser.submit(f"{PHONE}/change", name="hall", model="cisco", owner=subs[BOB])
     assert moved.location == "/acme/phones/hall"
     hall = stage.do(phones.read_by_name, "hall")
@@ -631,7 +641,9 @@ def test_advice_says_where_the_administrator_is(stage: Stage, host: str) -> None
     stage.server = ServerAddress(host, 389, is_loopback=host == "localhost")
     browser = owner(stage)
     told, about_gateway = "Your administrator: it@acme.example", int(stage.server.is_loopback)
-    assert words_on(browser.get(PHONE)).count(told) == about_gateway
+    page = browser.get(PHONE)
+    warning = '<p class="note warn">“localhost” only works on the gateway itself'
+    assert (words_on(page).count(told), page.body.count(warning)) == (about_gateway, about_gateway)
     search(stage, "(telephoneNumber=L0#0301234567)", entries=0)
     assert words_on(browser.get(PHONE)).count(told) == about_gateway + 1
 
@@ -647,13 +659,6 @@ def test_labels_of_a_vendor_are_in_no_language(stage: Stage) -> None:
     assert {"Suchbasis", "Kennwort"} <= {*ours}
 
 
-def test_a_gateway_that_phones_cannot_reach(stage: Stage) -> None:
-    """Whoever would paste localhost into a phone is warned."""
-    stage.server = ServerAddress("localhost", 389, is_loopback=True)
-    page = owner(stage).get(PHONE).body
-    assert '<p class="note warn">“localhost” only works on the gateway itself' in page
-
-
 # --- the log --------------------------------------------------------------------------------------------------------
 
 
@@ -667,20 +672,18 @@ def test_the_state_of_a_phone(stage: Stage) -> None:
         return kind, re.findall(r"<h1 [^>]*>desk1: (.*?)</h1>", page)[0]
 
     assert state() == ("quiet", "Not used yet")
-    stage.do(phones.store_last_binds, {"desk1": LastBind(NOW, "192.0.2.7", stored(stage).password)})
+    bind(stage)
     assert state() == ("quiet", "No search yet")
-    search(stage, "(cn=xyz*)", 0)
-    assert state() == ("quiet", "Nobody found yet")
-    search(stage, "(cn=%)", 0)
-    assert state() == ("warn", "1 setting to fix")
-    search(stage)
-    assert state() == ("good", "Works")
-    search(stage, "(|(cn=xyz*)(sn=xyz*))", 0)
-    assert state() == ("good", "Works")
-    search(stage, "(telephoneNumber=+493012*)", 0)
-    assert state() == ("warn", "Works, 1 setting to fix")
-    search(stage, "(cn=%)", 0)
-    assert state() == ("warn", "Works, 2 settings to fix")
+    for asked, entries, expected in (
+        ("(cn=xyz*)", 0, ("quiet", "Nobody found yet")),
+        ("(cn=%)", 0, ("warn", "1 setting to fix")),
+        ("(|(cn=mue*)(sn=mue*))", 2, ("good", "Works")),
+        ("(|(cn=xyz*)(sn=xyz*))", 0, ("good", "Works")),
+        ("(telephoneNumber=+493012*)", 0, ("warn", "Works, 1 setting to fix")),
+        ("(cn=%)", 0, ("warn", "Works, 2 settings to fix")),
+    ):
+        search(stage, asked, entries)
+        assert state() == expected
     search(stage, "(|(telephoneNumber=030*)(mobile=030*)(homePhone=030*))", 0)
     search(stage)
     assert state() == ("good", "Works")
@@ -701,9 +704,7 @@ def test_the_state_after_a_restart(stage: Stage) -> None:
 def test_a_wrong_password(stage: Stage) -> None:
     """Red with when, from where, how often and what to do; green again with the right one from there."""
     browser = owner(stage)
-    login = stored(stage)
-    served = PhoneAccess("desk1", Dn.parse(DESK1), login.password, Viewer(DESK1, (Access("acme"),)))
-    stage.catalog.publish(replace(stage.served, logins={"desk1": served}), ())
+    serve(stage)
     search(stage)
     for _ in range(3):
         stage.refused_logins.note("desk1", "10.0.0.17")
@@ -717,7 +718,7 @@ def test_a_wrong_password(stage: Stage) -> None:
     assert [one["code"] for one in status["warnings"]] == ["rejected_login"]
     assert "desk1" in status["warnings"][0]["message"]
     stage.clock.advance(1)
-    stage.do(phones.store_last_binds, {"desk1": LastBind(NOW + 1, "10.0.0.99", login.password)})
+    bind(stage, NOW + 1, "10.0.0.99")
     assert '<div class="state good">' in browser.get(PHONE).body
     assert json.loads(browser.get("/acme/status.json").body)["accounts"][0]["warnings"] == []
 
@@ -725,10 +726,8 @@ def test_a_wrong_password(stage: Stage) -> None:
 def test_refusals_from_elsewhere_are_for_administrators(stage: Stage) -> None:
     """On the phone's page and on the administration's, with the names that no phone has."""
     browser = owner(stage)
-    login = stored(stage)
-    served = PhoneAccess("desk1", Dn.parse(DESK1), login.password, Viewer(DESK1, (Access("acme"),)))
-    stage.catalog.publish(replace(stage.served, logins={"desk1": served}), ())
-    stage.do(phones.store_last_binds, {"desk1": LastBind(NOW, "10.0.0.17", login.password)})
+    serve(stage)
+    bind(stage, NOW, "10.0.0.17")
     for name in ("desk1", "desk01", "desk01", "Hunter2!"):
         stage.refused_logins.note(name, "203.0.113.9")
     result_of(stage.refused_logins.judge())
@@ -758,7 +757,7 @@ def test_withheld_callers_get_no_advice(stage: Stage) -> None:
 def test_somebody_at_its_address_does_not_log_in(stage: Stage) -> None:
     """Likely the phone, whose user name is missing; it is said for a quarter of an hour, or until it has worked."""
     browser = owner(stage)
-    stage.do(phones.store_last_binds, {"desk1": LastBind(NOW - 60, "192.0.2.7", stored(stage).password)})
+    bind(stage, NOW - 60)
     search(stage, login="", entries=0, code=ResultCode.INSUFFICIENT_ACCESS_RIGHTS)
     assert "Doesn’t sign in" in words_on(browser.get(PHONE))
     assert "mue" not in browser.get(PHONE).body
@@ -774,7 +773,7 @@ def test_somebody_at_its_address_does_not_log_in(stage: Stage) -> None:
 def test_somebody_at_its_address_reads_the_root_dse(stage: Stage) -> None:
     """A proxy's health check is no phone without a login."""
     browser = owner(stage)
-    stage.do(phones.store_last_binds, {"desk1": LastBind(NOW - 60, "192.0.2.7", stored(stage).password)})
+    bind(stage, NOW - 60)
     search(stage, "(objectClass=*)", login="", entries=1)
     assert "Searches without" not in words_on(browser.get(PHONE))
 
@@ -811,26 +810,20 @@ def test_hostile_searches_are_text(stage: Stage) -> None:
     assert "(Grenze des Gateways überschritten)" in words_on(browser.get(f"{PHONE}?language=de"))
 
 
-def listened_to(stage: Stage, account: str, query: dict[str, str]) -> list[str]:
+def listened_to(stage: Stage, address: str, **query: str) -> list[str]:
     """What an open page of somebody's listens to."""
-    visitor = Visitor(
-        SignIn("acme", account, account, hd="acme.example"),
-        "session",
-        None,
-        tuple(one for one in stage.accounts() if one.address == account),
-    )
-    layout = Layout.of(stage.gate)
-    return list(result_of(PhonePages(layout).topics(Visit(layout, HttpRequest(query=query), ACME, visitor))))
+    visit = visit_by(stage, address, **query)
+    return list(result_of(PhonePages(visit.layout).topics(visit)))
 
 
 def test_what_open_pages_listen_to(stage: Stage) -> None:
     """One's own phones; an administrator, the one that is looked at; nobody else's for anybody else."""
     owner(stage)
-    assert listened_to(stage, ALICE, {}) == [DESK1]
-    assert listened_to(stage, BOB, {}) == []
-    assert listened_to(stage, ROOT, {"phone": "desk1"}) == [DESK1]
+    assert listened_to(stage, ALICE) == [DESK1]
+    assert listened_to(stage, BOB) == []
+    assert listened_to(stage, ROOT, phone="desk1") == [DESK1]
     with pytest.raises(PageError):
-        listened_to(stage, BOB, {"phone": "desk1"})
+        listened_to(stage, BOB, phone="desk1")
     assert 'data-events="/acme/events?phone=desk1"' in owner(stage, name="desk2").get(PHONE).body
 
 
@@ -866,49 +859,46 @@ def secret_on(page: Seen) -> str:
 def test_addresses_without_ldap(stage: Stage) -> None:
     """Of the vendor whose settings are shown, where it reads XML; and for callers' names."""
     browser = owner(stage, model="yealink")
-    page = browser.get("/acme/phones/desk1")
-    assert f"{BOOK}/yealink.xml" in page.body
-    assert "https://phonebook.example.com/acme/caller?number=" in page.body
-    assert f"{BOOK}/cisco.xml" in browser.get("/acme/phones/desk1?vendor=cisco-mpp").body
-    assert f"{BOOK}/" not in browser.get("/acme/phones/desk1?vendor=mitel").body
+    page = browser.get(PHONE).body
+    assert (f"{BOOK}/yealink.xml" in page, "https://phonebook.example.com/acme/caller?number=" in page) == (True, True)
+    assert f"{BOOK}/cisco.xml" in browser.get(f"{PHONE}?vendor=cisco-mpp").body
+    assert f"{BOOK}/" not in browser.get(f"{PHONE}?vendor=mitel").body
 
 
 def test_a_secret_address(stage: Stage) -> None:
     """Made, shown for a while to whoever made it, replaced and ended; stored as a hash."""
     browser = owner(stage, model="yealink")
-    assert "Revoke secret address" not in browser.get("/acme/phones/desk1").body
-    made = browser.submit("/acme/phones/desk1/book-address")
-    assert (made.status, made.location) == (303, "/acme/phones/desk1")
-    first = secret_on(browser.get("/acme/phones/desk1"))
-    login = stage.do(phones.read_by_name, "desk1")
+    assert "Revoke secret address" not in browser.get(PHONE).body
+    made = browser.submit(f"{PHONE}/book-address")
+    assert (made.status, made.location) == (303, PHONE)
+    first = secret_on(browser.get(PHONE))
+    login = stored(stage)
     assert (verify_password(first.encode(), login.book_secret), first in repr(login)) == (True, False)
-    browser.submit("/acme/phones/desk1/book-address")
-    second = secret_on(browser.get("/acme/phones/desk1"))
+    browser.submit(f"{PHONE}/book-address")
+    second = secret_on(browser.get(PHONE))
     assert second not in ("", first)
-    assert not verify_password(first.encode(), stage.do(phones.read_by_name, "desk1").book_secret)
+    assert not verify_password(first.encode(), stored(stage).book_secret)
     stage.clock.advance(PASSWORD_SECONDS)
-    page = browser.get("/acme/phones/desk1")
+    page = browser.get(PHONE)
     assert (secret_on(page), "Revoke secret address" in page.body) == ("", True)
-    browser.submit("/acme/phones/desk1/book-address/end")
-    assert stage.do(phones.read_by_name, "desk1").book_secret == ""
-    assert "Revoke secret address" not in browser.get("/acme/phones/desk1").body
+    browser.submit(f"{PHONE}/book-address/end")
+    assert stored(stage).book_secret == ""
+    assert "Revoke secret address" not in browser.get(PHONE).body
 
 
 def test_addresses_of_photos(stage: Stage) -> None:
     """Where the tenant has them, for phones of every vendor."""
     photos = "https://phonebook.example.com/acme/photo/"
-    assert photos not in owner(stage, model="mitel").get("/acme/phones/desk1").body
+    assert photos not in owner(stage, model="mitel").get(PHONE).body
     having = Stage(tenants=(replace(ACME, photos=True),))
     browser = owner(having, model="mitel")
-    assert f"{photos}<" in browser.get("/acme/phones/desk1").body
-    browser.submit("/acme/phones/desk1/book-address")
-    [secret] = re.findall(rf"{photos}desk1\.([a-z0-9]+)/<", browser.get("/acme/phones/desk1").body)
+    assert f"{photos}<" in browser.get(PHONE).body
+    browser.submit(f"{PHONE}/book-address")
+    [secret] = re.findall(rf"{photos}desk1\.([a-z0-9]+)/<", browser.get(PHONE).body)
     assert verify_password(secret.encode(), having.do(phones.read_by_name, "desk1").book_secret)
 
 
 # --- number format and area code ------------------------------------------------------------------------------------
-
-DIALING_FORM = f"{PHONE}/dialing"
 
 
 def choice_on(page: Seen) -> list[tuple[str, str, bool]]:

@@ -37,7 +37,6 @@ from ldapgw.google.keys import PublishedKeys
 from ldapgw.google.oauth import OAuth
 from ldapgw.google.sandbox import browser as person
 from ldapgw.google.sandbox.app import sandbox
-from ldapgw.google.sandbox.browser import Visit
 from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.ldap.admission import BindBackoff, CallerIdLimits
 from ldapgw.phones.activity import PhoneActivity
@@ -58,6 +57,7 @@ from ldapgw.store.accounts import Account, NewGrant
 from ldapgw.store.database import Database
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.sign_ins import SignIn
 from ldapgw.store.worker import Store, on_threads
 from ldapgw.web.app import web_resource
 from ldapgw.web.dependencies import (
@@ -67,9 +67,11 @@ from ldapgw.web.dependencies import (
     WebDependencies,
     WebTenant,
 )
-from ldapgw.web.http import PublicUrl
+from ldapgw.web.http import HttpRequest, PublicUrl
+from ldapgw.web.layout import Layout, Visit
 from ldapgw.web.live import ChangeNotifier
 from ldapgw.web.one_time_passwords import OneTimeSecrets
+from ldapgw.web.sessions import Visitor
 from ldapgw.web.site import Admission, WebSite
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
@@ -399,9 +401,9 @@ class Browser:
         tenant = path.split("/")[1]
         return self.post(path, {"token": self.get(f"/{tenant}/privacy").token, **fields})
 
-    def consent(self, path: str = "/acme/connect", *, account: str = ALICE, **choices: Any) -> Visit:
+    def consent(self, path: str = "/acme/connect", *, account: str = ALICE, **choices: Any) -> person.Visit:
         """Go through Google's consent, and follow to where it ends."""
-        visit: Visit = result_of(person.consent(self._http, self._origin + path, account=account, **choices))
+        visit: person.Visit = result_of(person.consent(self._http, self._origin + path, account=account, **choices))
         return visit
 
     def depart(self, path: str = "/acme/connect") -> dict[str, str]:
@@ -522,6 +524,13 @@ def by_link(stage: Stage) -> Browser:
     browser = stage.browser()
     assert browser.post("/acme/link", {"key": ADMIN_KEY}).location == "/acme/admin"
     return browser
+
+
+def visit_by(stage: Stage, address: str, **query: str) -> Visit:
+    """A request for a page of Acme's, as its handler gets it from somebody who is signed in."""
+    own = tuple(account for account in stage.accounts() if account.address == address)
+    visitor = Visitor(SignIn("acme", address, address, hd="acme.example"), "session", None, own)
+    return Visit(Layout.of(stage.gate), HttpRequest(query=query), ACME, visitor)
 
 
 def words_on(page: Seen) -> str:
