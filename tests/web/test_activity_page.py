@@ -57,12 +57,6 @@ def test_pages_record_who_does_what(stage: Stage) -> None:
     ]
 
 
-def test_the_log_is_for_administrators(stage: Stage) -> None:
-    assert stage.visitor("/acme/signin", account=ALICE).get("/acme/admin/activity").status == 403
-    assert stage.browser().get("/acme/admin/activity").status in (401, 403)
-    assert stage.visitor("/acme/signin", account=ROOT).get("/acme/admin/activity").status == 200
-
-
 def test_the_log_is_shown_by_pages_and_filters(stage: Stage) -> None:
     """The newest first; a page number that is no number is the first page; text from outside is only text."""
     root = stage.visitor("/acme/signin", account=ROOT)

@@ -274,21 +274,6 @@ def test_a_page_that_refuses_lets_one_sign_out(stage: Stage, path: str) -> None:
     assert "signout" not in stage.browser().get(path).body
 
 
-@pytest.mark.parametrize("path", ["/acme/admin/client", "/acme/admin/client/try"])
-@pytest.mark.parametrize(
-    "headers",
-    [{}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}],
-    ids=["token", "origin", "site"],
-)
-def test_forms_are_sent_from_the_page_alone(stage: Stage, path: str, headers: dict[str, str]) -> None:
-    """An administrator's too: without the token, or from elsewhere, nothing is done."""
-    browser = by_link(stage)
-    token = {"token": browser.get("/acme/admin").token} if headers else {}
-    fields = {"client_id": CLIENT.client_id, "client_secret": CLIENT.client_secret, **token}
-    assert browser.post(path, fields, headers).status == 403
-    assert stored(stage) == []
-
-
 # --- the client -----------------------------------------------------------------------------------------------------
 
 

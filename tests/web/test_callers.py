@@ -111,22 +111,18 @@ def test_json_of_a_company(stage: Stage, browser: Browser) -> None:
     dit = Dit((Directory(context, (book,)),), Features("1"))
     stage.catalog.publish(replace(stage.catalog.snapshot, dit=dit), ())
     found = json.loads(ask(browser, "03055501234", basic() | JSON).body)
-    assert [found[key] for key in ("name", "first_name", "last_name", "number", "kind")] == [
-        *("Beispiel AG ?", None, "Beispiel AG ?"),
-        *("+4930555010", "work"),
-    ]
+    assert found.items() >= {
+        "name": "Beispiel AG ?", "first_name": None, "last_name": "Beispiel AG ?",
+        "number": "+4930555010", "kind": "work",
+    }.items()  # fmt: skip
 
 
 def test_json_of_a_shared_book(browser: Browser) -> None:
     found = json.loads(ask(browser, "0307654321", basic() | JSON).body)
-    assert [found[key] for key in ("name", "kind", "book", "label", "favourite", "blocked")] == [
-        "Bob Bauer",
-        "home",
-        "bob@acme.example",
-        "Friends",
-        False,
-        False,
-    ]
+    assert found.items() >= {
+        "name": "Bob Bauer", "kind": "home", "book": "bob@acme.example", "label": "Friends",
+        "favourite": False, "blocked": False,
+    }.items()  # fmt: skip
 
 
 def test_json_of_a_book_for_callers(browser: Browser) -> None:
@@ -145,14 +141,17 @@ def test_json_of_a_book_for_callers(browser: Browser) -> None:
     }
 
 
-@pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "text/html", "application/json;q=0.5, text/plain", "x"])
-def test_who_does_not_ask_for_json(accept: str) -> None:
-    assert not prefers_json(accept)
-
-
-@pytest.mark.parametrize("accept", ["application/json", "application/json, */*", "application/json, text/plain;q=0.9"])
-def test_who_asks_for_json(accept: str) -> None:
-    assert prefers_json(accept)
+@pytest.mark.parametrize(
+    ("accept", "is_json"),
+    [
+        *((accept, True) for accept in ("application/json", "application/json, */*")),
+        ("application/json, text/plain;q=0.9", True),
+        *((accept, False) for accept in ("", "*/*", "text/plain", "text/html", "x")),
+        ("application/json;q=0.5, text/plain", False),
+    ],
+)
+def test_who_asks_for_json(accept: str, is_json: bool) -> None:
+    assert prefers_json(accept) is is_json
 
 
 @pytest.mark.parametrize("number", ["0305556677", "03099999999", "anonymous", "", "Berg", "*", "%2B", "9" * 300])

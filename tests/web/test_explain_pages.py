@@ -11,10 +11,11 @@ from dataclasses import replace
 import pytest
 from twisted.internet.defer import Deferred
 
-from ldapgw.contact import STARRED, Sharing
+from ldapgw.contact import STARRED, Contact, Sharing
 from ldapgw.directory.book import FAVOURITES, build_book
 from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.special_entries import Features
 from ldapgw.phones.explainer import MAX_QUERY_LENGTH
 from ldapgw.store import accounts, phones, sync_state
@@ -70,6 +71,16 @@ def serve(stage: Stage, sharing: Mapping[str, Sharing] | None = None) -> None:
     stage.served = Snapshot(Dit((Directory(context, books),), Features("1")), logins, loaded=True)
 
 
+def serve_own(
+    stage: Stage, *contacts: Contact, context: NamingContext | None = None, labels: Mapping[str, str] | None = None
+) -> None:
+    """Publish these contacts of Alice's alone."""
+    context = context or naming_context()
+    [account] = stage.accounts()
+    book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, labels or {}, per_number=False)
+    stage.served = Snapshot(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
+
+
 def ask(browser: Browser, asked: str, phone: str = "desk1", **more: str) -> Seen:
     return browser.submit("/acme/explain", asked=asked, phone=phone, **more)
 
@@ -102,11 +113,7 @@ def test_a_caller_is_found(alice: Browser) -> None:
 @pytest.mark.parametrize(
     ("asked", "said", "fixes"),
     [
-        (
-            "030 1234599",
-            "The contact has the number +49 30 1234567. The difference: the last 2 digits.",
-            [],
-        ),
+        ("030 1234599", "The contact has the number +49 30 1234567. The difference: the last 2 digits.", []),
         (
             "(&(telephoneNumber=*)(sn=stumm*))",
             "doesn’t match this part of the filter: (telephoneNumber=*). Change the filter in the phone’s settings",
@@ -137,32 +144,21 @@ def test_a_miss_with_what_mends_it(alice: Browser, asked: str, said: str, fixes:
 
 def test_what_is_to_be_done_is_said_once(stage: Stage, alice: Browser) -> None:
     """For contacts with the same advice; one without a name is not called by its number."""
-    contacts = (
+    serve_own(
+        stage,
         explain.contact("c1", "Karin Meier", "w 030 1234500"),
         explain.contact("c2", "", "w 030 1234501"),
     )
-    context = naming_context()
-    [account] = stage.accounts()
-    book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, {}, per_number=False)
-    stage.served = Snapshot(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
     said = words_on(ask(alice, "030 1234599"))
-    assert (
-        said.count(
-            "If the caller is from the same company as this contact, save the caller’s number in Google Contacts, too."
-        )
-        == 1
-    )
+    advice = "If the caller is from the same company as this contact, save the caller’s number in Google Contacts, too."
+    assert said.count(advice) == 1
     assert f"Karin Meier {ALICE} The contact has the number +49 30 1234500" in said
     assert f"Without a name {ALICE} The contact has the number +49 30 1234501" in said
 
 
 def test_a_contact_of_ones_own_is_opened_at_google(stage: Stage, alice: Browser) -> None:
     """By its id and as its account; not one that Google made by itself."""
-    contacts = (explain.contact("c77", "Karin Meier"), explain.contact("other-c78", "Karla Meier"))
-    context = naming_context()
-    [account] = stage.accounts()
-    book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, {}, per_number=False)
-    stage.served = Snapshot(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
+    serve_own(stage, explain.contact("c77", "Karin Meier"), explain.contact("other-c78", "Karla Meier"))
     page = ask(alice, "Maier")
     assert links(page) == [f"https://contacts.google.com/person/c77?authuser={ALICE.replace('@', '%40')}"]
     assert page.body.count('rel="noreferrer"') == 1
@@ -170,16 +166,14 @@ def test_a_contact_of_ones_own_is_opened_at_google(stage: Stage, alice: Browser)
 
 def test_favourites_and_blocked_contacts_are_said(stage: Stage, alice: Browser) -> None:
     """A sentence for each; none for others."""
-    context = replace(naming_context(), favourites=True, block_label="spam")
-    labels = {STARRED: FAVOURITES, "contactGroups/s": "Spam"}
-    contacts = (
+    serve_own(
+        stage,
         explain.contact("c1", "Karin Meier", labels=(STARRED,)),
         explain.contact("c2", "Karla Meier", labels=("contactGroups/s",)),
         explain.contact("c3", "Karl Meier"),
+        context=replace(naming_context(), favourites=True, block_label="spam"),
+        labels={STARRED: FAVOURITES, "contactGroups/s": "Spam"},
     )
-    [account] = stage.accounts()
-    book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, labels, per_number=False)
-    stage.served = Snapshot(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
     said = words_on(ask(alice, "meier"))
     assert said.count("This contact is a favorite, because it’s starred in Google Contacts.") == 1
     assert said.count("This contact is blocked, because it has the label for blocked contacts.") == 1
@@ -272,11 +266,7 @@ def test_without_a_phone(browser: Browser) -> None:
         ("(cn=", "", "This filter can’t be read."),
         ("x", "dc=nowhere", "The phone’s search base doesn’t exist"),
         ("x", "no dn", "The phone’s search base doesn’t exist"),
-        (
-            "x",
-            f"ou={explain.DAVE},dc=acme,dc=example",
-            "The phone’s search base doesn’t exist",
-        ),
+        ("x", f"ou={explain.DAVE},dc=acme,dc=example", "The phone’s search base doesn’t exist"),
     ],
     ids=["filter", "base", "no DN", "somebody else's book"],
 )

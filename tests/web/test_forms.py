@@ -341,11 +341,6 @@ def test_a_token_belongs_to_its_session(stage: Stage, alice: Browser) -> None:
         assert alice.post("/acme/disconnect", {"token": token}).status == 403
 
 
-def test_a_form_without_a_session(browser: Browser) -> None:
-    """The page leads to signing in."""
-    assert 'href="/acme/signin"' in browser.post("/acme/share", {"token": "0" * 64}).body
-
-
 # --- whose account it is --------------------------------------------------------------------------------------------
 
 

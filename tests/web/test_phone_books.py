@@ -95,14 +95,6 @@ def test_grandstreams_file(browser: Browser) -> None:
     assert read(browser, "phonebook").body == read(browser, "grandstream").body
 
 
-def test_flags(browser: Browser) -> None:
-    """Google's star and the label of blocked contacts."""
-    assert '<contact fav="true" vip="false" blocked="true"><first_name>Anna' in read(browser, "snom").body
-    assert "<FirstName>Anna</FirstName><LastName>Berg</LastName><Company>Berg &amp; Söhne</Company><Frequent>1<" in (
-        read(browser, "grandstream").body
-    )
-
-
 @pytest.mark.parametrize("path", ["/acme/book/nobody.xml", f"/acme/book/pbx.{SECRET}/nobody.xml", "/acme/book/snom"])
 def test_no_such_book(browser: Browser, path: str) -> None:
     assert browser.get(path, basic()).status == 404

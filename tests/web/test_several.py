@@ -92,16 +92,13 @@ def test_an_account_that_is_not_on_the_page(alice: Browser, number: str) -> None
         assert f'<a href="?account=1" aria-current="page">{ALICE}</a>' in alice.get(f"{page}?account={number}").body
 
 
-def test_adding_ones_own(stage: Stage, alice: Browser) -> None:
-    """It is connected anew, and nobody's but one's own."""
-    add(alice, ALICE)
+@pytest.mark.parametrize(("path", "account"), [("/acme/connect", ALICE), ("", BOB)], ids=["one's own", "signed out"])
+def test_adding_what_is_ones_own(stage: Stage, browser: Browser, path: str, account: str) -> None:
+    """One's own account is connected anew, and without a sign-in there is nobody else to add an account to."""
+    if path:
+        browser.consent(path)
+    add(browser, account)
     assert [one.owner for one in stage.accounts()] == [None]
-
-
-def test_adding_without_being_signed_in(stage: Stage, browser: Browser) -> None:
-    """There is nobody to add it to, so it is one's own."""
-    browser.consent("/acme/connect?add", account=BOB)
-    assert of(stage, BOB).owner is None
 
 
 def test_adding_in_another_tenant() -> None:
@@ -142,19 +139,17 @@ def test_the_wrong_account_for_the_added_one(stage: Stage, alice: Browser) -> No
         assert 'href="/acme/connect?account=2">Try again' in visit.body
 
 
-def test_a_consent_that_was_begun_before_somebody_signed_in(stage: Stage, browser: Browser) -> None:
-    """What a tab of before brings is not put on the page of whoever is signed in now."""
+@pytest.mark.parametrize("act", ["sign-in", "sign-out"])
+def test_a_consent_that_outlives_the_sign_in(stage: Stage, browser: Browser, act: str) -> None:
+    """A tab of before somebody signed in or out brings nothing: its consent is good for who began it alone."""
+    if act == "sign-out":
+        browser.consent()
     callback = browser.code(account=BOB)
-    browser.consent()
+    if act == "sign-in":
+        browser.consent()
+    else:
+        browser.submit("/acme/signout")
     assert browser.get(callback).status == 403
-    assert [one.address for one in stage.accounts()] == [ALICE]
-
-
-def test_a_consent_that_outlives_the_sign_in(stage: Stage, alice: Browser) -> None:
-    """It is good for the account that it was begun for alone."""
-    callback = alice.code(account=BOB)
-    alice.submit("/acme/signout")
-    assert alice.get(callback).status == 403
     assert [one.address for one in stage.accounts()] == [ALICE]
 
 
