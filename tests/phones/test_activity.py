@@ -6,8 +6,10 @@ What is written down of phones' searches: little, and seldom.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.task import Clock
 
@@ -111,6 +113,11 @@ class Stage:
     def search(self, name: str = "desk1", entries: int = 0) -> None:
         self.searches.observe(f"cn={name}", "192.0.2.1", b"m", entries, ResultCode.SUCCESS, 0.001)
 
+    def note(self, name: str = "desk1", entries: int = 0) -> None:
+        """A search that has been taken down."""
+        self.search(name, entries)
+        self.wait()
+
     def wait(self, seconds: float = POLL_SECONDS) -> None:
         for _ in range(round(seconds / POLL_SECONDS)):
             self.clock.advance(POLL_SECONDS)
@@ -121,87 +128,70 @@ class Stage:
         return one.searched_at, one.search_hint, one.worked_at
 
 
-def test_a_phone_is_noted_once_a_minute() -> None:
-    """At once when it was silent before; what comes meanwhile waits, and the last counts."""
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """The phones are noted until the test ends, and then nothing is left to do."""
     stage = Stage()
     stage.notes.startService()
-    stage.search()
-    stage.wait()
+    yield stage
+    stage.notes.stopService()
+    assert not stage.clock.getDelayedCalls()
+
+
+def test_a_phone_is_noted_once_a_minute(stage: Stage) -> None:
+    """At once when it was silent before; what comes meanwhile waits, and the last counts."""
+    stage.note()
     assert stage.stored() == (NOW, "of desk1", None)
-    stage.search()
-    stage.wait()
+    stage.note()
     assert (stage.stored()[0], stage.judged) == (NOW, 1)
     stage.wait(WRITE_SECONDS)
     assert (stage.stored()[0], stage.judged) == (NOW + POLL_SECONDS, 2)
     stage.wait(WRITE_SECONDS * 3)
     assert stage.judged == 2
     assert stage.stored("hall") == (None, "", None)
-    stage.notes.stopService()
-    assert not stage.clock.getDelayedCalls()
 
 
-def test_that_it_works_is_noted_at_once_and_stays() -> None:
+def test_that_it_works_is_noted_at_once_and_stays(stage: Stage) -> None:
     """The first time; a search in vain does not undo it."""
-    stage = Stage()
-    stage.notes.startService()
-    stage.search()
-    stage.wait()
-    stage.search(entries=1)
-    stage.wait()
+    stage.note()
+    stage.note(entries=1)
     assert stage.stored()[2] == NOW + POLL_SECONDS
-    stage.search(entries=1)
-    stage.wait()
+    stage.note(entries=1)
     assert stage.judged == 2
     stage.wait(WRITE_SECONDS * 2)
-    stage.search()
-    stage.wait()
+    stage.note()
     assert stage.stored()[2] == NOW + POLL_SECONDS
     assert stage.judged == 4
-    stage.notes.stopService()
 
 
-def test_the_end_notes_everything() -> None:
+def test_the_end_notes_everything(stage: Stage) -> None:
     """A minute's news is not lost."""
-    stage = Stage()
-    stage.notes.startService()
-    stage.search()
-    stage.wait()
+    stage.note()
     stage.search("hall")
     stage.search()
     stage.notes.stopService()
     assert [stage.stored(name)[0] for name in ("desk1", "hall")] == [NOW + POLL_SECONDS] * 2
 
 
-def test_a_database_that_is_away(caplog_twisted: list[str]) -> None:
+def test_a_database_that_is_away(stage: Stage, caplog_twisted: list[str]) -> None:
     """What could not be written is written later; another part says what is wrong."""
-    stage = Stage()
-    stage.notes.startService()
     store, stage.store = stage.store, type("Gone", (), {"run": lambda *_: fail(StoreError("gone"))})()
-    stage.search(entries=1)
-    stage.wait()
-    stage.search()
-    stage.wait()
+    stage.note(entries=1)
+    stage.note()
     stage.store = store
     stage.wait()
     assert stage.stored() == (NOW + POLL_SECONDS, "of desk1", NOW)
     assert caplog_twisted == []
-    stage.notes.stopService()
 
 
-def test_a_phone_that_is_gone() -> None:
+def test_a_phone_that_is_gone(stage: Stage) -> None:
     """Is noted nowhere."""
-    stage = Stage()
-    stage.notes.startService()
-    stage.search("desk9")
-    stage.wait()
+    stage.note("desk9")
     assert stage.judged == 0
-    stage.notes.stopService()
 
 
-def test_what_was_found_with_an_older_password() -> None:
+def test_what_was_found_with_an_older_password(stage: Stage) -> None:
     """Does not count, whether it was taken down before the other password was stored or is still waiting."""
-    stage = Stage()
-    stage.notes.startService()
     stage.search(entries=1)
     with stage.database.begin() as connection:
         phones.set_password(connection, "desk1", "sha256$11$11", NOW)
@@ -214,24 +204,17 @@ def test_what_was_found_with_an_older_password() -> None:
     stage.logins["desk1"] = PhoneAccess("desk1", Dn(), "sha256$11$11", NOBODY)
     stage.wait(WRITE_SECONDS * 2)
     assert stage.stored() == (None, "", None)
-    stage.search(entries=1)
-    stage.wait()
+    stage.note(entries=1)
     assert stage.stored()[2] == stage.clock.seconds() - POLL_SECONDS
-    stage.notes.stopService()
 
 
-def test_a_password_that_changes_while_it_is_written() -> None:
+def test_a_password_that_changes_while_it_is_written(stage: Stage) -> None:
     """The first that is found with the new one is noted at once."""
-    stage = Stage()
-    stage.notes.startService()
     store, late = stage.store, Deferred[None]()
     stage.store = type("Late", (), {"run": lambda *_: late})()
-    stage.search(entries=1)
-    stage.wait()
+    stage.note(entries=1)
     stage.notes.forget("cn=desk1")
     stage.store = store
     late.callback(None)
-    stage.search(entries=1)
-    stage.wait()
+    stage.note(entries=1)
     assert stage.stored()[2] == stage.clock.seconds() - POLL_SECONDS
-    stage.notes.stopService()
