@@ -12,7 +12,7 @@ import pytest
 
 from ldapgw.google.sandbox.tenant import CAROL
 from tests.browser.window import PEOPLE, SECOND_TENANT, Window, chromium
-from tests.support.site.running import Site
+from tests.support.site.running import Site, new_site
 
 # Without a browser there are no journeys; in CI there has to be one.
 collect_ignore_glob = ["test_*.py"] if chromium.missing() and "CI" not in os.environ else []
@@ -33,18 +33,25 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(
-        tmp_path_factory.mktemp("site"),
-        people=PEOPLE,
-        allowed=("@acme.example", CAROL),
-        more=SECOND_TENANT,
-    )
-    try:
-        site.start_sandbox()
-        with site.running(site.command("run")):
-            yield site
-    finally:
-        site.end_sandbox()
+    folder, allowed = tmp_path_factory.mktemp("site"), ("@acme.example", CAROL)
+    with new_site(folder, people=PEOPLE, allowed=allowed, more=SECOND_TENANT) as site, site.running():
+        yield site
+
+
+@pytest.fixture
+def another(crew: Any, way: Any) -> Iterator[Callable[[], Window]]:
+    """Opens windows for the way of a journey."""
+    from tests.browser.walk import Walk  # needs Playwright
+
+    opened: list[Window] = []
+
+    def open_window() -> Window:
+        opened.append(Walk(crew, way))
+        return opened[-1]
+
+    yield open_window
+    for one in opened:
+        one.close()
 
 
 @pytest.fixture

@@ -11,15 +11,17 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET
-from tests.browser.walk import Crew, Walk, Way, journeys, walked
+from tests.browser import axe
+from tests.browser.walk import Crew, Walk, Way, journeys, needs_axe
 from tests.browser.window import person
-from tests.support.site.running import Site, wait_until
+from tests.support.site.running import Site, new_site, wait_until
 
 CHIEF, STAYER, LEAVER, LOSER = (f"{name}@acme.example" for name in ("chief", "anna", "lars", "rudi"))
 ADMINS = f'admins = ["{CHIEF}"]\n'
@@ -45,13 +47,8 @@ client_secret = "GOCSPX-unused"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     few = [person("Tom", "Zweimann", "+4930555100")]
     people = dict.fromkeys((CHIEF, STAYER, LEAVER, LOSER), few)
-    site = Site(tmp_path_factory.mktemp("site"), people=people, more=ADMINS + NEW_TENANTS)
-    try:
-        site.start_sandbox()
-        with site.running(site.command("run")):
-            yield site
-    finally:
-        site.end_sandbox()
+    with new_site(tmp_path_factory.mktemp("site"), people=people, more=ADMINS + NEW_TENANTS) as site, site.running():
+        yield site
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +66,6 @@ def crew(browser: Any, site: Site) -> Crew:
             here.shows("#standing .state.warn")
         here.close()
     return crew
-
-
-@pytest.fixture
-def another(crew: Crew, way: Way) -> Iterator[Callable[[], Walk]]:
-    """Opens windows for the way of the test."""
-    yield from walked(crew, way)
 
 
 def section(here: Walk, path: str) -> None:
@@ -399,6 +390,13 @@ def test_a_journey(another: Callable[[], Walk], journey: Callable[[Walk], None],
 def test_two_people(another: Callable[[], Walk], journey: Callable[[Walk, Any], None], way: Way) -> None:
     """A journey that somebody else has a part in."""
     journey(another(), another)
+
+
+@needs_axe
+def test_the_html_is_valid(crew: Crew, tmp_path: Path) -> None:
+    """Every page at which a journey has stopped, by html-validate's recommended and accessibility rules."""
+    assert crew.html
+    assert axe.invalid(crew.html, tmp_path) == ""
 
 
 # --- scripts ----------------------------------------------------------------------------------------------------------

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.walk import Crew, Walk, Way, journeys, walked
+from tests.browser import axe
+from tests.browser.walk import Crew, Walk, Way, journeys, needs_axe
 from tests.browser.window import LANGUAGES, person
-from tests.support.site.running import Site, wait_until
+from tests.support.site.running import Site, new_site, wait_until
 
 # Each journey that changes an account has one of its own.
 READER, NEWCOMER, OWNER, ASKER, LEAVER, LOSER, SYNCER, SHARER = (
@@ -42,29 +44,15 @@ HELP = 'help = "help@acme.example"\n'
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     few = [person("Tom", "Zweimann", "+4930555100")]
-    people = dict.fromkeys((NEWCOMER, OWNER, ASKER, LEAVER, LOSER, SYNCER, SHARER), few)
-    site = Site(
-        tmp_path_factory.mktemp("site"),
-        people={**people, READER: [*MANY, NUMBER_MISSING, WITHOUT_NUMBER]},
-        more=HELP,
-    )
-    try:
-        site.start_sandbox()
-        with site.running(site.command("run")):
-            yield site
-    finally:
-        site.end_sandbox()
+    others = (NEWCOMER, OWNER, ASKER, LEAVER, LOSER, SYNCER, SHARER)
+    people = {**dict.fromkeys(others, few), READER: [*MANY, NUMBER_MISSING, WITHOUT_NUMBER]}
+    with new_site(tmp_path_factory.mktemp("site"), people=people, more=HELP) as site, site.running():
+        yield site
 
 
 @pytest.fixture(scope="module")
 def crew(browser: Any, site: Site) -> Crew:
     return Crew(browser, site)
-
-
-@pytest.fixture
-def another(crew: Crew, way: Way) -> Iterator[Callable[[], Walk]]:
-    """Opens windows for the way of the test."""
-    yield from walked(crew, way)
 
 
 def search(here: Walk, name: str, filter_text: str = "(|(cn=zwei*)(sn=zwei*)(o=zwei*))") -> int:
@@ -517,3 +505,10 @@ def test_a_journey(another: Callable[[], Walk], journey: Callable[[Walk], None],
 def test_two_people(another: Callable[[], Walk], journey: Callable[[Walk, Any], None], way: Way) -> None:
     """A journey that somebody else has a part in."""
     journey(another(), another)
+
+
+@needs_axe
+def test_the_html_is_valid(crew: Crew, tmp_path: Path) -> None:
+    """Every page at which a journey has stopped, by html-validate's recommended and accessibility rules."""
+    assert crew.html
+    assert axe.invalid(crew.html, tmp_path) == ""

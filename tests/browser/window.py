@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
@@ -91,6 +92,7 @@ class Window:
     """A window of a browser of its own.
 
     :ivar page: Playwright's.
+    :ivar documents: by page, the response with what the page was loaded from.
     :ivar troubles: what the browser complains of; there has to be nothing when it is closed.
     :ivar foreign: what was requested of others than us: Google gets nothing but a person who goes there, and what its
         own pages ask for.  There has to be nothing when it is closed.
@@ -109,11 +111,18 @@ class Window:
         self.context.on("console", self._hear)
         self.foreign: list[str] = []
         self.context.on("request", self._watch)
+        self.documents: dict[Any, Any] = {}
+        self.context.on("page", lambda page: page.on("response", partial(self._keep, page)))
         self.page = self.context.new_page()
 
     def _hear(self, message: Any) -> None:
         if message.type in ("error", "warning") and not any(words in message.text for words in self.expected):
             self.troubles.append(message.text)
+
+    def _keep(self, page: Any, response: Any) -> None:
+        is_html = response.headers.get("content-type", "").startswith("text/html")
+        if is_html and response.request.is_navigation_request():
+            self.documents[page] = response
 
     def _watch(self, request: Any) -> None:
         ours, google = (f"{one.scheme}://{one.netloc}/" for one in map(urlsplit, (self.site.page, self.site.google)))

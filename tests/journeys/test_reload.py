@@ -170,11 +170,7 @@ def test_what_cannot_be_served_changes_nothing(served: Served) -> None:
                 'state_dir = "other-',
                 "state_dir: cannot change while the gateway runs; restart the gateway",
             ),
-            (
-                "[ldap]",
-                '[tls]\ncertificate = "none.pem"\nprivate_key = "none.pem"\n[ldap]',
-                "tls.certificate = ",
-            ),
+            ("[ldap]", '[tls]\ncertificate = "none.pem"\nprivate_key = "none.pem"\n[ldap]', "tls.certificate = "),
             (
                 "[ldap]\nlisten = [",
                 f'[ldap]\nlisten = ["tcp:{port}:interface=127.0.0.1", ',

@@ -128,11 +128,7 @@ def test_numbers_have_the_phones_format(lenient: bool) -> None:
     reading = Reading(lenient=lenient)
     viewer = DESK1._replace(number_formatter=number_formatter(NumberFormat.DIAL, naming_context(lenient=lenient)))
     found = reading.result(reading.reader.find_caller(viewer, "192.0.2.1", "+49305550007"))
-    assert (found.name, found.number, found.text("mobile")) == (
-        "Person 007",
-        ("00305550007", "mobile"),
-        "00305550007",
-    )
+    assert (found.name, found.number, found.text("mobile")) == ("Person 007", ("00305550007", "mobile"), "00305550007")
     assert reading.numbers(ListQuery(first=7, count=1), viewer) == [(("00305550007", "mobile"),)]
     assert reading.numbers(ListQuery(first=7, count=1), DESK1) == [(("+49305550007", "mobile"),)]
 

@@ -79,7 +79,7 @@ def test_headers_of_every_answer(browser: Browser, method: str, path: str, signe
     cacheable = path in {"/static/style.css", *ICONS}
     assert headers["cache-control"] == ("public, max-age=3600" if cacheable else "no-store")
     assert headers["content-type"].partition(";")[0] in {
-        *("text/html", "text/plain", "application/json", "text/css", "text/event-stream", *ICONS.values()),
+        *("text/html", "text/plain", "application/json", "text/css", "text/event-stream", *ICONS.values())
     }
     for cookie in seen.headers.get("set-cookie", []):
         assert cookie.startswith("__Host-ldapgw")
@@ -132,11 +132,7 @@ def test_cookies_below_a_path_go_to_no_other_program_of_the_host() -> None:
 
 @pytest.mark.parametrize(
     ("path", "status", "location"),
-    [
-        ("/", 303, "/acme/"),
-        ("/acme", 308, "/acme/"),
-        ("/acme/search?language=de", 303, "/acme/contacts"),
-    ],
+    [("/", 303, "/acme/"), ("/acme", 308, "/acme/"), ("/acme/search?language=de", 303, "/acme/contacts")],
 )
 def test_redirects_among_pages(browser: Browser, path: str, status: int, location: str) -> None:
     """They are paths, so that no Host header gets into them."""

@@ -144,11 +144,7 @@ def test_a_miss_with_what_mends_it(alice: Browser, asked: str, said: str, fixes:
 
 def test_what_is_to_be_done_is_said_once(stage: Stage, alice: Browser) -> None:
     """For contacts with the same advice; one without a name is not called by its number."""
-    serve_own(
-        stage,
-        explain.contact("c1", "Karin Meier", "w 030 1234500"),
-        explain.contact("c2", "", "w 030 1234501"),
-    )
+    serve_own(stage, explain.contact("c1", "Karin Meier", "w 030 1234500"), explain.contact("c2", "", "w 030 1234501"))
     said = words_on(ask(alice, "030 1234599"))
     advice = "If the caller is from the same company as this contact, save the caller’s number in Google Contacts, too."
     assert said.count(advice) == 1

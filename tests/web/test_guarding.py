@@ -164,11 +164,7 @@ def test_redirects_lead_to_ourselves_or_to_google(bob: Browser, route: Route) ->
             assert "evil" not in location
 
 
-@pytest.mark.parametrize(
-    "route",
-    [route for route in ROUTES if route.required_role in SIGNED_IN],
-    ids=by_path,
-)
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.required_role in SIGNED_IN], ids=by_path)
 def test_pages_for_those_who_are_signed_in(browser: Browser, route: Route) -> None:
     """Others are told to sign in."""
     assert ask(browser, route).status == 403

@@ -87,10 +87,7 @@ def test_phrases() -> None:
     german = languages()["de"]
     phrase = Phrase(
         "This access ends on %(when)s. To keep your contacts up to date, reconnect on %(page)s.",
-        {
-            "when": Timestamp(NOW),
-            "page": Phrase("this page"),
-        },
+        {"when": Timestamp(NOW), "page": Phrase("this page")},
     )
     assert (
         str(phrase)

@@ -231,9 +231,7 @@ def test_a_name_that_cannot_be(stage: Stage, name: str, wrong: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields",
-    [{"model": "acme"}, {"numbers": "all"}, {"owner": "shared"}, {"owner": "2"}],
-    ids=lambda given: str(given),
+    "fields", [{"model": "acme"}, {"numbers": "all"}, {"owner": "shared"}, {"owner": "2"}], ids=lambda given: str(given)
 )
 def test_a_form_that_is_not_ours(stage: Stage, fields: dict[str, str]) -> None:
     """Is refused: what a list does not offer, or only offers to others."""

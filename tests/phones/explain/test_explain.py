@@ -90,10 +90,7 @@ def test_what_a_pbx_puts_around_a_number() -> None:
     ]
     assert found(told) == found(explained("0301234567", sight()))
     [note] = explained("L0#0301234567", sight()).notes
-    assert (note.code, str(note.message).partition(".")[0]) == (
-        "affix",
-        "“L0#” doesn’t seem to belong to the number",
-    )
+    assert (note.code, str(note.message).partition(".")[0]) == ("affix", "“L0#” doesn’t seem to belong to the number")
 
 
 @pytest.mark.parametrize(
@@ -460,11 +457,7 @@ def test_nothing_of_others_shows_through(reader: ExplanationReader) -> None:
 @pytest.mark.parametrize(
     ("asked", "code", "message"),
     [
-        (
-            "(|(cn=x)(IMHandle=x*))",
-            "unknown_attribute",
-            "(IMHandle=x*) never matches: no entry has that attribute.",
-        ),
+        ("(|(cn=x)(IMHandle=x*))", "unknown_attribute", "(IMHandle=x*) never matches: no entry has that attribute."),
         (
             "(|(cn=x)(telephoneNumber=foo))",
             "no_number",

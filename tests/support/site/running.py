@@ -294,11 +294,14 @@ class Site:
 
 
 @contextmanager
-def new_site(folder: Path) -> Iterator[Site]:
-    """A site with its sandbox, until the block ends."""
+def new_site(folder: Path, **given: Any) -> Iterator[Site]:
+    """A site with its sandbox, until the block ends.
+
+    :param given: as `Site` takes it.
+    """
     if shutil.which("ldapsearch") is None and "CI" not in os.environ:
         pytest.skip("needs ldapsearch: sudo apt-get install ldap-utils")
-    site = Site(folder)
+    site = Site(folder, **given)
     try:
         site.start_sandbox()
         yield site
