@@ -39,7 +39,7 @@ from ldapgw.errors import UserError
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, StepStatus
-from ldapgw.phones.models import MODELS, OTHER_MODEL
+from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS, choose_endpoint
 from ldapgw.phones.provisioning.sheet import Sheet, Vendor, all_vendors, make_sheet, settings_of, vendors_of
 from ldapgw.server.config.forms import AreaCode
@@ -195,7 +195,7 @@ def add(
                 name=name,
                 tenant=chosen.name,
                 account_id=owner.id if owner else None,
-                numbers=NumberMode(numbers) if numbers else _numbers_for(model),
+                numbers=NumberMode(numbers) if numbers else number_mode(model),
                 model=model,
                 password=hash_password(password, os.urandom),
                 created_at=now(),
@@ -468,10 +468,6 @@ def _password(file: TextIO | None) -> str:
         return ""
     question = "The phone's password (leave empty to skip the login)"
     return str(click.prompt(question, "", hide_input=True, err=True)).strip()
-
-
-def _numbers_for(model: str) -> NumberMode:
-    return NumberMode.ENTRIES if model and MODELS[model].per_number else NumberMode.VALUES
 
 
 def _check_placeholder(model: str, placeholder: str | None) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ldapgw.phones.models import MODELS, OTHER_MODEL
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
-from ldapgw.store.phones import NumberMode, is_valid_name
+from ldapgw.store.phones import is_valid_name
 
 # More phones at once are a mistake; a larger company imports several files.
 MAX_LINES = 500
@@ -87,11 +87,6 @@ class ImportLine:
     account_id: int | None = None
     placeholder: str = ""
     error: Translatable = ""
-
-    @property
-    def numbers(self) -> NumberMode:
-        """Return the way in which a phone of this model gets several numbers."""
-        return NumberMode.ENTRIES if self.model in MODELS and MODELS[self.model].per_number else NumberMode.VALUES
 
 
 class UnfitImportFile(Exception):

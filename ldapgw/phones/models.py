@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from ldapgw.store.phones import NumberMode
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -61,3 +63,13 @@ MODELS: Mapping[str, Model] = MappingProxyType(
 
 # The word for a phone of no known model, which is stored as an empty one.
 OTHER_MODEL = "other"
+
+
+def title_of(model: str) -> str:
+    """Return the model's name for people; empty: the model is not known."""
+    return MODELS[model].title if model in MODELS else ""
+
+
+def number_mode(model: str) -> NumberMode:
+    """Return the way in which phones of a model get several numbers."""
+    return NumberMode.ENTRIES if model in MODELS and MODELS[model].per_number else NumberMode.VALUES

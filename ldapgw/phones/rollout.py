@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ldapgw.phones.import_file import ImportLine
+from ldapgw.phones.models import number_mode
 from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.phones.provisioning.sheet import (
     Field,
@@ -91,7 +92,7 @@ def new_phone(line: ImportLine, tenant: str, hashed: str, now: float) -> PhoneLo
         name=line.name,
         tenant=tenant,
         account_id=line.account_id,
-        numbers=line.numbers,
+        numbers=number_mode(line.model),
         password=hashed,
         created_at=now,
         model=line.model,

@@ -56,20 +56,15 @@ class XmlBook:
     """The phone book of one vendor's phones.
 
     :ivar vendor: also the model, by its key in `MODELS`.
-    :ivar read: what a request asks for, or a page without contacts: a menu, or a form for a search.
     :ivar contact: the elements of a contact.
     :ivar write: the answer, of the elements of each contact.
+    :ivar read: what a request asks for, or a page without contacts: a menu, or a form for a search.
     """
 
     vendor: str
     contact: Callable[[ListedContact], Sequence[str]]
     write: Callable[[Elements, ListQuery, ListLength, ListAddress], str]
     read: Callable[[Parameters, ListAddress], ListQuery | str]
-
-    @property
-    def limit(self) -> int:
-        """The most contacts in one answer."""
-        return MODELS[self.vendor].xml_entries
 
 
 def _text(value: str) -> str:
@@ -98,17 +93,18 @@ def searched_text(parameters: Parameters) -> str:
     return next((text for name in _SEARCHED if (text := parameters.get(name, "").strip("* "))), "")[:MAX_TEXT]
 
 
+def _listing(root: str) -> Callable[[Elements, ListQuery, ListLength, ListAddress], str]:
+    """Write an answer that has the contacts and nothing else."""
+    return lambda contacts, *_: _document(root, chain.from_iterable(contacts))
+
+
 def _whole(vendor: str) -> Callable[[Parameters, ListAddress], ListQuery]:
     """Read a request for the whole book, for one of its parts or for what a text finds."""
-
-    def read(parameters: Parameters, _address: ListAddress) -> ListQuery:
-        return _query(parameters, MODELS[vendor].xml_entries)
-
-    return read
+    return lambda parameters, _: _query(parameters, vendor)
 
 
-def _query(parameters: Parameters, count: int) -> ListQuery:
-    letter = parameters.get("letter", "").lower()
+def _query(parameters: Parameters, vendor: str) -> ListQuery:
+    count, letter = MODELS[vendor].xml_entries, parameters.get("letter", "").lower()
     book = parameters.get("book", "")
     return ListQuery(
         text=searched_text(parameters),
@@ -133,10 +129,6 @@ def _yealink_contact(contact: ListedContact) -> Sequence[str]:
         f"<Telephone label={_attribute(_LABELS[kind])}>{_text(number)}</Telephone>" for number, kind in contact.numbers
     )
     return (f"<DirectoryEntry>{_element('Name', contact.name)}{numbers}</DirectoryEntry>",)
-
-
-def _yealink(contacts: Elements, _query: ListQuery, _length: ListLength, _address: ListAddress) -> str:
-    return _document("YealinkIPPhoneDirectory", chain.from_iterable(contacts))
 
 
 # --- Snom: service hub, "Remote XML Directory" and the tag tbook, version 2 -------------------------------------------
@@ -184,10 +176,6 @@ def _grandstream_contact(contact: ListedContact) -> Sequence[str]:
     return (f"<Contact>{names}<Frequent>{int(contact.flags.favourite)}</Frequent>{numbers}</Contact>",)
 
 
-def _grandstream(contacts: Elements, _query: ListQuery, _length: ListLength, _address: ListAddress) -> str:
-    return _document("AddressBook", chain.from_iterable(contacts))
-
-
 # --- Fanvil: remote XML phone book ------------------------------------------------------------------------------------
 
 
@@ -200,11 +188,7 @@ def _fanvil_contact(contact: ListedContact) -> Sequence[str]:
     entries = []
     while left:
         shown: dict[str, tuple[str, str]] = {}
-        for element, kinds in (
-            ("Telephone", ("work",)),
-            ("Mobile", ("mobile",)),
-            ("Other", ("home", "work", "mobile")),
-        ):
+        for element, kinds in _FANVIL_KINDS:
             found = next((one for one in left if one[1] in kinds), None)
             if found is not None:
                 shown[element] = found
@@ -212,10 +196,6 @@ def _fanvil_contact(contact: ListedContact) -> Sequence[str]:
         numbers = "".join(_element(element, number) for element, (number, _) in shown.items())
         entries.append(f"<DirectoryEntry>{_element('Name', contact.name)}{numbers}</DirectoryEntry>")
     return entries
-
-
-def _fanvil(contacts: Elements, _query: ListQuery, _length: ListLength, _address: ListAddress) -> str:
-    return _document("FanvilIPPhoneDirectory", chain.from_iterable(contacts))
 
 
 # --- Cisco: IP Phone Services Application Development Notes -----------------------------------------------------------
@@ -247,7 +227,7 @@ def _read_cisco(parameters: Parameters, address: ListAddress) -> ListQuery | str
         texts = (_element("Title", _TITLE), _element("Prompt", "Name or number"), _element("URL", address.link()))
         return _document("CiscoIPPhoneInput", (*texts, f"<InputItem>{field}<DefaultValue/></InputItem>"))
     if parameters.keys() & {*_SEARCHED, "letter", "first"}:
-        return _query(parameters, MODELS["cisco"].xml_entries)
+        return _query(parameters, "cisco")
     items = [("Search", address.link(form=1)), ("All contacts", address.link(first=0))]
     items += [(letter.upper(), address.link(letter=letter)) for letter in _CISCO_LETTERS]
     menu = (f"<MenuItem>{_element('Name', name)}{_element('URL', url)}</MenuItem>" for name, url in items)
@@ -283,7 +263,7 @@ _GIGASET_NAMES = ("ln", "fn")
 def _read_gigaset(parameters: Parameters, _address: ListAddress) -> ListQuery:
     """A base sends ``*`` in each field that is not searched; the first contact has the number 1."""
     asked = {name: value.strip() for name, value in parameters.items() if value.strip("* ")}
-    query = _query(parameters, MODELS["gigaset"].xml_entries)
+    query = _query(parameters, "gigaset")
     return ListQuery(
         text=" ".join(asked[name].strip("* ") for name in _GIGASET_NAMES if name in asked)[:MAX_TEXT] or query.text,
         number=next((asked[name].strip("* ") for name in _GIGASET_NUMBERS if name in asked), ""),
@@ -321,10 +301,10 @@ XML_BOOKS: Mapping[str, XmlBook] = MappingProxyType(
     {
         book.vendor: book
         for book in (
-            XmlBook("yealink", _yealink_contact, _yealink, _whole("yealink")),
+            XmlBook("yealink", _yealink_contact, _listing("YealinkIPPhoneDirectory"), _whole("yealink")),
             XmlBook("snom", _snom_contact, _snom, _whole("snom")),
-            XmlBook("grandstream", _grandstream_contact, _grandstream, _whole("grandstream")),
-            XmlBook("fanvil", _fanvil_contact, _fanvil, _whole("fanvil")),
+            XmlBook("grandstream", _grandstream_contact, _listing("AddressBook"), _whole("grandstream")),
+            XmlBook("fanvil", _fanvil_contact, _listing("FanvilIPPhoneDirectory"), _whole("fanvil")),
             XmlBook("cisco", _cisco_contact, _cisco, _read_cisco),
             XmlBook("gigaset", _gigaset_contact, _gigaset, _read_gigaset),
         )

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.phones.hints import PhoneCondition, phone_condition
-from ldapgw.phones.models import MODELS, OTHER_MODEL
+from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode, title_of
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phrase import Translatable
 from ldapgw.store import accounts, activity, phones
@@ -56,7 +56,7 @@ class PhoneRow:
     @property
     def model(self) -> str:
         """The model's name for people; empty: not known."""
-        return MODELS[self.login.model].title if self.login.model in MODELS else ""
+        return title_of(self.login.model)
 
     @property
     def works(self) -> bool:
@@ -154,7 +154,7 @@ class AdminPhones:
             name=name,
             tenant=visit.tenant.name,
             account_id=owner_id,
-            numbers=_numbers_for(model),
+            numbers=number_mode(model),
             password=hash_password(password, self._dependencies.random),
             created_at=self._layout.now(),
             model="" if model == OTHER_MODEL else model,
@@ -232,7 +232,7 @@ class AdminPhones:
         entries = self._entries(visit, Act.PHONE_MODEL, selected, model)
         stored = "" if model == OTHER_MODEL else model
         placeholder = form_placeholder(visit, stored)
-        await self._dependencies.store.run(_set_models, entries, stored, _numbers_for(model), placeholder)
+        await self._dependencies.store.run(_set_models, entries, stored, number_mode(model), placeholder)
         return await self._done(visit, "phones-model")
 
     async def _set_passwords(
@@ -296,7 +296,3 @@ def _set_models(
     for entry in entries:
         phones.set_placeholder(connection, entry.subject, placeholder)
     _for_each(connection, entries, phones.set_model, model, numbers)
-
-
-def _numbers_for(model: str) -> NumberMode:
-    return NumberMode.ENTRIES if model in MODELS and MODELS[model].per_number else NumberMode.VALUES

@@ -20,7 +20,7 @@ from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
-from ldapgw.phones.models import MODELS, OTHER_MODEL
+from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode
 from ldapgw.phones.provisioning.settings import choose_endpoint
 from ldapgw.phones.provisioning.sheet import vendors_of
 from ldapgw.phrase import Translatable, gettext_noop
@@ -114,7 +114,7 @@ class PhoneForms:
             name=name,
             tenant=visit.tenant.name,
             account_id=account.id,
-            numbers=NumberMode(numbers) if numbers else _numbers_for(model),
+            numbers=NumberMode(numbers) if numbers else number_mode(model),
             password=hash_password(password, self._layout.dependencies.random),
             created_at=self._layout.now(),
             model=model,
@@ -218,7 +218,7 @@ class PhoneForms:
             return visit.redirect("phone-owner-unknown", f"phones/{login.name}")
         model = "" if choice == OTHER_MODEL else choice
         placeholder = form_placeholder(visit, model)
-        numbers = login.numbers if model == login.model else _numbers_for(model)
+        numbers = login.numbers if model == login.model else number_mode(model)
         new = replace(login, name=new_name, model=model, numbers=numbers, account_id=owner_id, placeholder=placeholder)
         is_moved, password = new.account_id != login.account_id, ""
         if is_moved and visit.form.get("new_password"):
@@ -348,7 +348,3 @@ def _change(connection: Connection, login: PhoneLogin, new: PhoneLogin, entries:
         phones.set_password(connection, new.name, new.password, now)
     activity.record(connection, *entries)
     return True
-
-
-def _numbers_for(model: str) -> NumberMode:
-    return NumberMode.ENTRIES if model and MODELS[model].per_number else NumberMode.VALUES

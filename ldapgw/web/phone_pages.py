@@ -21,7 +21,7 @@ from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.directory.passwords import verify_password
 from ldapgw.phones.connection_test import StepResult
 from ldapgw.phones.hints import PhoneProfile
-from ldapgw.phones.models import MODELS
+from ldapgw.phones.models import MODELS, title_of
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS, PhoneSettings
 from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, all_vendors, make_sheet, settings_of, vendors_of
 from ldapgw.phones.rollout import NewPhone, Site, print_sheet
@@ -171,7 +171,7 @@ class PhonePages:
             "phone.html",
             phone=login,
             is_own=visit.owns(login),
-            model=MODELS[login.model].title if login.model in MODELS else "",
+            model=title_of(login.model),
             state=self.state(login),
             password=password,
             is_shown_elsewhere=self.is_shown_elsewhere(visit.visitor, login),

@@ -251,11 +251,9 @@ def test_the_rest_of_a_request() -> None:
     assert read("yealink", count="999999").count == 5000
 
 
-def test_limits() -> None:
-    """As the table of models has them."""
-    assert {vendor: book.limit for vendor, book in XML_BOOKS.items()} == {
-        name: model.xml_entries for name, model in MODELS.items() if model.xml_entries
-    }
+def test_the_vendors_of_books() -> None:
+    """The models that have a limit of contacts have a book."""
+    assert {*XML_BOOKS} == {name for name, model in MODELS.items() if model.xml_entries}
 
 
 NUMBERS = st.lists(
@@ -282,4 +280,4 @@ LISTED = st.builds(
 @settings(max_examples=examples(200), deadline=None)
 def test_anything_that_people_write(vendor: str, contacts: list[ListedContact]) -> None:
     """It is valid, whatever the names are; of a Cisco a page takes as many as have room."""
-    written(vendor, *contacts, query=ListQuery(count=XML_BOOKS[vendor].limit))
+    written(vendor, *contacts, query=ListQuery(count=MODELS[vendor].xml_entries))
