@@ -22,14 +22,15 @@ from ldapgw.numbers import dial_string
 from ldapgw.phones.explain.query import WITHHELD, subject_of
 from ldapgw.phones.logged_search import LoggedSearch
 from ldapgw.phones.models import OTHER_MODEL
-from ldapgw.phones.provisioning.filters import (
+from ldapgw.phones.provisioning.settings import (
+    MAX_HITS,
     NAME_ATTRIBUTES,
+    NO_PLACEHOLDER,
     NUMBER_ATTRIBUTES,
     filters_for,
     name_filter,
     number_filter,
 )
-from ldapgw.phones.provisioning.settings import MAX_HITS, NO_PLACEHOLDER
 from ldapgw.phones.provisioning.sheet import vendors_of
 from ldapgw.phrase import Phrase, Texts, read_texts
 from ldapgw.store.phones import NumberMode, PhoneLogin, wrong_password

@@ -24,8 +24,7 @@ from zope.interface import implementer
 
 from ldapgw.errors import UserError
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
-from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES
-from ldapgw.phones.provisioning.settings import Security
+from ldapgw.phones.provisioning.settings import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES, Security
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 
 with warnings.catch_warnings():

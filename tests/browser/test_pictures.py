@@ -20,7 +20,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from ldapgw.contact import Source
-from ldapgw.phones.provisioning.filters import name_filter, number_filter
+from ldapgw.phones.provisioning.settings import name_filter, number_filter
 from ldapgw.phones.provisioning.sheet import all_vendors
 from ldapgw.web import error_pages
 from ldapgw.web.phone_pages import qr_code

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The settings that every phone needs, whichever vendor made the phone."""
+"""The settings that every phone needs, whichever vendor made the phone: the endpoint, the login and the search filters.
+
+Every filter is shorter than 99 characters: a longer filter does not fit into the field of some Yealink firmware.  The
+number attributes are those that `ldapgw.directory.entry` fills.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,11 @@ MAX_HITS = 50
 # What phones replace by the input; the first one suits most.  NO_PLACEHOLDER: the phone builds its filters itself.
 NO_PLACEHOLDER = "none"
 PLACEHOLDERS = ("%*", "%", "$VALUE", "#", "%s", NO_PLACEHOLDER)
+
+NAME_ATTRIBUTES = ("cn", "sn", "o")
+NUMBER_ATTRIBUTES = ("telephoneNumber", "mobile", "homePhone")
+# The filter of a phone that builds its filters itself, and adds this one.
+_ANYBODY = "(objectClass=person)"
 
 
 class Security(StrEnum):
@@ -117,3 +126,44 @@ def choose_endpoint(server: ServerAddress, supported: tuple[Security, ...]) -> L
         if security in server.security_options:
             return LdapEndpoint(security, server.host, server.tls_port if security is Security.LDAPS else server.port)
     return None
+
+
+def name_filter(placeholder: str) -> str:
+    """Return a filter for people and companies whose name begins with the input; the tenant's own entry does not match.
+
+    :param placeholder: the text that the phone replaces by the input, with the stars that the phone does not add.
+    """
+    return f"(&(objectClass=person){_any_of(NAME_ATTRIBUTES, placeholder)})"
+
+
+def number_filter(placeholder: str) -> str:
+    """Return a filter for contacts with a number like the input.
+
+    :param placeholder: as for `name_filter`.
+    """
+    return _any_of(NUMBER_ATTRIBUTES, placeholder)
+
+
+def filters_for(placeholder: str) -> tuple[str, str]:
+    """Return the name filter and the number filter for a phone of no known model.
+
+    :param placeholder: one of `PLACEHOLDERS`; empty: not known.
+    """
+    if placeholder == NO_PLACEHOLDER:
+        return _ANYBODY, _ANYBODY
+    text = placeholder or PLACEHOLDERS[0]
+    # The name filter has the star if the phone does not add it; two stars do no harm.  In a number filter, the star
+    # would make everybody of a caller without a number.
+    name = text if text.startswith("%") and text != "%s" else f"{text}*"
+    return name_filter(name), number_filter(text.removesuffix("*"))
+
+
+def number_attributes(*, per_number: bool) -> tuple[str, ...]:
+    """Return the number attributes that a phone requests; an entry for one number has the first attribute only."""
+    return NUMBER_ATTRIBUTES[:1] if per_number else NUMBER_ATTRIBUTES
+
+
+def _any_of(attributes: tuple[str, ...], placeholder: str) -> str:
+    """Return an OR of a term for each attribute (RFC 4515)."""
+    terms = (f"({attribute}={placeholder})" for attribute in attributes)
+    return f"(|{''.join(terms)})"

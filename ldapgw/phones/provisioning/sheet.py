@@ -16,21 +16,19 @@ import msgspec
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import phone_dn
 from ldapgw.phones.models import MODELS, OTHER_MODEL
-from ldapgw.phones.provisioning.filters import (
-    NAME_ATTRIBUTES,
-    filters_for,
-    name_filter,
-    number_attributes,
-    number_filter,
-)
 from ldapgw.phones.provisioning.settings import (
     MAX_HITS,
+    NAME_ATTRIBUTES,
     PASSWORD_PLACEHOLDER,
     LdapEndpoint,
     PhoneSettings,
     Security,
     ServerAddress,
     choose_endpoint,
+    filters_for,
+    name_filter,
+    number_attributes,
+    number_filter,
 )
 from ldapgw.phones.provisioning.templates import NOT_VERIFIED, Format, render_file, render_value
 from ldapgw.phrase import gettext_noop
