@@ -18,14 +18,14 @@ from ldapgw.errors import ClientRejected, GoogleError
 from ldapgw.google.client_file import UnfitClientFile, read_client_file
 from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import SCOPE_OF
-from ldapgw.phrase import Translatable
+from ldapgw.phrase import Texts, Translatable, read_texts
 from ldapgw.store import accounts, activity, sync_state, tenants
 from ldapgw.store.account_status import is_of_testing
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.activity import Act
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tenants import EnteredClient
-from ldapgw.web import admin_texts, error_pages
+from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse
@@ -38,7 +38,19 @@ _IDENTITY_SCOPES = ("openid", "https://www.googleapis.com/auth/userinfo.email")
 # The characters of a client id and a secret (RFC 6749 appendix A.1 and A.2).
 _CREDENTIAL = re.compile(r"[\x21-\x7e]{1,256}")
 
-_TEXTS = admin_texts.TEXTS.google
+
+class _GoogleTexts(Texts, frozen=True):
+    """The errors of the form."""
+
+    incomplete: str
+    desktop: str
+    no_client_file: str
+    rejected: str
+    unconfirmed: str
+    unverified: str
+
+
+_TEXTS = read_texts("web/texts/admin_google", _GoogleTexts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -13,16 +13,16 @@ from ldapgw.contact import Source
 from ldapgw.directory.naming_context import phone_name
 from ldapgw.google.people import CallEstimate
 from ldapgw.phones.hints import PhoneCondition, phone_condition
-from ldapgw.phrase import Translatable
+from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
 from ldapgw.store import accounts, activity, gateways, phones, sync_history, tenants
+from ldapgw.store.account_status import is_of_testing
 from ldapgw.store.accounts import Account, ErrorStatus
 from ldapgw.store.database import database_of
 from ldapgw.store.gateways import KnownGateway
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.sync_history import SyncDay
-from ldapgw.web import admin_texts, record_texts
-from ldapgw.web.admin_people import read_people
-from ldapgw.web.admin_texts import Alert
+from ldapgw.web import record_texts
+from ldapgw.web.admin_people import read_people, reminder
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.http import HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
@@ -37,8 +37,70 @@ _MAX_PERSON = 254
 # Links to pages on either side of the present one.
 _NEAR_PAGES = 4
 
-_TEXTS = admin_texts.TEXTS.overview
-_NEW_STORE = Alert("warn", _TEXTS.new_store.title, _TEXTS.new_store.sentence)
+# Where the Google client is taken out of "Testing".
+_AUDIENCE = "https://console.cloud.google.com/auth/audience"
+
+
+class _AlertText(Texts, frozen=True):
+    """A problem, and what to do.
+
+    :ivar sentence_with_next: the sentence if the next time of the problem is known.
+    """
+
+    title: str
+    sentence: str
+    sentence_with_next: str = ""
+
+
+class _StepText(Texts, frozen=True):
+    """The text of a step of the first set-up."""
+
+    title: str
+    hint: str
+
+
+class _OverviewTexts(Texts, frozen=True):
+    """The texts of the page.
+
+    :ivar renew_certificate: the title of an alert; the other texts on the certificate are sentences.
+    :ivar alarms: by the code of a tenant's alarm.
+    """
+
+    calls: str
+    too_many_calls: str
+    no_certificate: str
+    certificate_expired: str
+    certificate_expires: str
+    certificate_valid: str
+    renew_certificate: str
+    alarms: Mapping[str, _AlertText]
+    database: _AlertText
+    testing: _AlertText
+    new_store: _AlertText
+    client_step: _StepText
+    certificate_step: _StepText
+    address_step: _StepText
+    person_step: _StepText
+    phone_step: _StepText
+
+
+_TEXTS = read_texts("web/texts/admin_overview", _OverviewTexts)
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A problem that concerns the whole tenant, said once.
+
+    :ivar kind: the CSS class of the colour; only ``bad`` and ``warn`` are problems.
+    :ivar link: address at Google where the problem can be fixed; empty: none.
+    :ivar since: in seconds since the epoch; None: not known.
+    """
+
+    kind: str
+    title: Translatable
+    sentence: Translatable
+    link: str = ""
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -70,7 +132,7 @@ class ChecklistItem:
     """
 
     is_done: bool
-    text: admin_texts.StepText
+    text: _StepText
     path: str = ""
 
 
@@ -98,7 +160,7 @@ class AdminOverview:
         """``/{tenant}/admin``: the page."""
         now = self._layout.now()
         overview = await self._dependencies.store.read(_overview, visit.tenant, now)
-        certificate = admin_texts.certificate_status(
+        certificate = _certificate(
             self._dependencies.admin.certificate_expiry(), self._dependencies.certificate_expiry(), now
         )
         alerts = [*self._alerts(overview, certificate)]
@@ -134,33 +196,32 @@ class AdminOverview:
             url=visit.url,
         )
 
-    def _alerts(self, overview: _Overview, certificate: admin_texts.CertificateStatus) -> Iterable[Alert]:
+    def _alerts(self, overview: _Overview, certificate: Alert) -> Iterable[Alert]:
         if overview.is_unused and self._dependencies.admin.may_be_new_store:
-            yield _NEW_STORE
+            yield Alert("warn", _TEXTS.new_store.title, _TEXTS.new_store.sentence)
         if self._dependencies.database_fails_since() is not None:
-            yield admin_texts.DATABASE_ALERT
-        if overview.alarm is not None:
-            yield admin_texts.tenant_alert(overview.alarm)
-        testing = admin_texts.testing_alert(overview.accounts, self._layout.now())
-        if testing is not None:
-            yield testing
+            yield Alert("bad", _TEXTS.database.title, _TEXTS.database.sentence)
+        if (alarm := overview.alarm) is not None:
+            text = _TEXTS.alarms.get(alarm.code) or _AlertText(alarm.code, "")
+            yield Alert("bad", text.title, text.sentence, alarm.link, alarm.since)
+        yield from _testing(overview.accounts, self._layout.now())
         if certificate.kind in ("warn", "bad"):
-            yield Alert(certificate.kind, _TEXTS.certificate, certificate.sentence)
+            yield certificate
 
     def _checklist(self, tenant: WebTenant, overview: _Overview, now: float) -> Sequence[ChecklistItem]:
         """Return what is left to set up; empty once everything is done."""
         expiry = self._dependencies.admin.certificate_expiry()
         items = (
-            ChecklistItem(tenant.client is not None, _TEXTS.checklist.client, "admin/google"),
-            ChecklistItem(expiry is not None and expiry > now, _TEXTS.checklist.certificate),
-            ChecklistItem(not self._dependencies.phones.server.is_loopback, _TEXTS.checklist.address),
+            ChecklistItem(tenant.client is not None, _TEXTS.client_step, "admin/google"),
+            ChecklistItem(expiry is not None and expiry > now, _TEXTS.certificate_step),
+            ChecklistItem(not self._dependencies.phones.server.is_loopback, _TEXTS.address_step),
             ChecklistItem(
                 any(account.last_sync is not None for account in overview.accounts),
-                _TEXTS.checklist.person,
+                _TEXTS.person_step,
                 "admin/people",
             ),
             ChecklistItem(
-                any(login.worked_at is not None for login in overview.phones), _TEXTS.checklist.phone, "admin/phones"
+                any(login.worked_at is not None for login in overview.phones), _TEXTS.phone_step, "admin/phones"
             ),
         )
         return () if all(item.is_done for item in items) else items
@@ -169,7 +230,18 @@ class AdminOverview:
         """Return how many calls the tenant's accounts make; empty where they are not limited."""
         admin = self._dependencies.admin
         sources = len([source for source in tenant.sources if source is not Source.DIRECTORY]) or 1
-        return admin_texts.calls_text(CallEstimate(connected, sources, admin.sync_interval, admin.calls_per_minute))
+        estimate = CallEstimate(connected, sources, admin.sync_interval, admin.calls_per_minute)
+        if estimate.limit is None or not connected:
+            return ""
+        values = {
+            "accounts": connected,
+            "calls": sources,
+            "minutes": f"{admin.sync_interval / 60:g}",
+            "rate": f"{estimate.calls_per_minute:.1f}",
+            "limit": estimate.limit,
+            "fitting": estimate.fitting_interval or 0,
+        }
+        return Phrase(_TEXTS.too_many_calls if estimate.fitting_interval else _TEXTS.calls, values)
 
 
 class ActivityPage:
@@ -219,15 +291,40 @@ def _overview(connection: Connection, tenant: WebTenant, now: float) -> _Overvie
     return _Overview(
         accounts=known,
         needing_action=sum(bool(row.action) for row in read_people(connection, tenant, now)),
-        reminded=tuple(
-            (account.address, reason) for account in known if (reason := admin_texts.reminder(account, now))
-        ),
+        reminded=tuple((account.address, reason) for account in known if (reason := reminder(account, now))),
         phones=phones.read_by_tenant(connection, tenant.name),
         alarm=tenants.read_alarm(connection, tenant.name),
         is_unused=not accounts.has_any(connection),
         days=sync_history.summarize_tenant(connection, tenant.name, now),
         gateways=_gateways(connection),
     )
+
+
+def _certificate(expires_at: float | None, near_expiry: float | None, now: float) -> Alert:
+    """The validity of the LDAP certificate; an alert only if the certificate must be renewed.
+
+    :param expires_at: expiry in seconds since the epoch; None: no certificate.
+    :param near_expiry: the same, but None if the expiry is not near.
+    """
+    if expires_at is None:
+        return Alert("quiet", "", _TEXTS.no_certificate)
+    kind, sentence = "good", _TEXTS.certificate_valid
+    if expires_at <= now:
+        kind, sentence = "bad", _TEXTS.certificate_expired
+    elif near_expiry is not None:
+        kind, sentence = "warn", _TEXTS.certificate_expires
+    return Alert(kind, _TEXTS.renew_certificate, Phrase(sentence, {"when": Timestamp(expires_at)}))
+
+
+def _testing(known: Iterable[Account], now: float) -> Iterable[Alert]:
+    """Yield the alert that the Google client is in "Testing", if consents say so."""
+    ends = [account.refresh_expires_at for account in known if is_of_testing(account)]
+    coming = [when for when in ends if when is not None and when > now]
+    text, values = _TEXTS.testing.sentence, dict[str, object](people=len(ends))
+    if coming:
+        text, values["when"] = _TEXTS.testing.sentence_with_next, Timestamp(min(coming))
+    if ends:
+        yield Alert("warn", _TEXTS.testing.title, Phrase(text, values), _AUDIENCE)
 
 
 def _gateways(connection: Connection) -> tuple[KnownGateway, ...]:

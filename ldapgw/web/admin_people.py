@@ -13,18 +13,18 @@ from twisted.logger import Logger
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import StoreError
-from ldapgw.phrase import Translatable
+from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
 from ldapgw.store import accounts, activity, phones, sync_state
 from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, error_message, state
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.sync_state import SyncState
-from ldapgw.web import admin_texts, error_pages
+from ldapgw.web import error_pages
 from ldapgw.web.account_pages import disconnect_account, sync_history_values
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText, sharing_options, sharing_title, source_rows
 from ldapgw.web.admin_passwords import AdminPasswords
-from ldapgw.web.admin_tables import TablePage
+from ldapgw.web.admin_tables import Question, TablePage
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse
@@ -37,11 +37,34 @@ log = Logger()
 # Grants that are revoked at Google at a time, when many accounts are ended.
 MAX_REVOCATIONS = 4
 
-_TEXTS = admin_texts.TEXTS.people
+# The reminder of an expiring consent appears this long before the end.
+EXPIRY_REMINDER_SECONDS = 3 * 86400.0
 
 _PAGE = "admin/people"
 # No id of an account has as many.
 _ID_DIGITS = 12
+
+
+class _PeopleTexts(Texts, frozen=True):
+    """The texts of the pages about people.
+
+    :ivar owner_page: stands for the address of a page that only its owner sees.
+    :ivar reminders: by an error that the account's owner must resolve on the account page; ``consent_ends`` is for a
+        consent that ends soon.
+    :ivar outcomes: how the end of an account went.
+    :ivar filters: the titles of the table's filters.
+    :ivar questions: by act.
+    """
+
+    not_admitted: str
+    owner_page: str
+    reminders: Mapping[str, str]
+    outcomes: Mapping[str, str]
+    filters: Mapping[str, str]
+    questions: Mapping[str, Question]
+
+
+TEXTS = read_texts("web/texts/admin_people", _PeopleTexts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +140,11 @@ class AdminPeople:
             filters=lambda _show: _FILTERS,
             columns=_COLUMNS,
             topic=lambda visit, row: person_topic(visit.tenant.name, row.account.sub),
-            values=lambda visit, _table: {"filters": tuple(_TEXTS.filters.items()), "url": visit.url},
+            values=lambda visit, _table: {"filters": tuple(TEXTS.filters.items()), "url": visit.url},
             key=lambda row: str(row.account.id),
             title=lambda row: row.account.address,
             state=_state,
-            questions=_TEXTS.questions,
+            questions=TEXTS.questions,
             asked={"share": self._share, "disconnect": self._disconnect, "remove": self._remove},
             unasked={"sync": self._sync, "remind": self._remind},
             choices=self._choices,
@@ -240,7 +263,7 @@ class AdminPeople:
                 return self._passwords.redirect(visit, batch)
             return visit.redirect(message, _PAGE)
         rows = [
-            (account.address, outcome == "revoked", _TEXTS.outcomes[outcome])
+            (account.address, outcome == "revoked", TEXTS.outcomes[outcome])
             for account, outcome in zip(people, outcomes, strict=True)
         ]
         return visit.page("admin_ended.html", rows=rows, batch=batch)
@@ -286,14 +309,26 @@ def read_people(connection: Connection, tenant: WebTenant, now: float) -> Sequen
     return [_row(account, tenant, now, owned.get(account.id, 0)) for account in known]
 
 
+def reminder(account: Account, now: float) -> Translatable:
+    """Why an account's owner must be reminded, in a few words; empty if no reminder is needed."""
+    if not account.is_connected:
+        return ""
+    if account.error is not None and account.error.code in TEXTS.reminders:
+        return TEXTS.reminders[account.error.code]
+    expiry = account.refresh_expires_at
+    if expiry is not None and expiry - now < EXPIRY_REMINDER_SECONDS:
+        return Phrase(TEXTS.reminders["consent_ends"], {"when": Timestamp(expiry)})
+    return ""
+
+
 def _row(account: Account, tenant: WebTenant, now: float, phone_count: int) -> PersonRow:
-    action = admin_texts.reminder(account, now)
+    action = reminder(account, now)
     error = account.error
     if not action and account.is_connected:
         if not tenant.still_admits(account.address, account.hd):
-            action = admin_texts.TEXTS.not_admitted
+            action = TEXTS.not_admitted
         elif error is not None and error.code not in TENANT_ERROR_CODES and state(account, now) == "attention":
-            action = error_message(error, account, _TEXTS.owner_page, commands=False)
+            action = error_message(error, account, TEXTS.owner_page, commands=False)
     return PersonRow(account, state(account, now), action, phone_count)
 
 

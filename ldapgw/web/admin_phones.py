@@ -17,13 +17,13 @@ from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode, title_of
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
-from ldapgw.phrase import Translatable
+from ldapgw.phrase import Texts, Translatable, read_texts
 from ldapgw.store import accounts, activity, phones
 from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import NumberMode, PhoneLogin
-from ldapgw.web import admin_texts, error_pages
+from ldapgw.web import error_pages
 from ldapgw.web.admin_passwords import AdminPasswords, batch_key
-from ldapgw.web.admin_tables import TablePage, TableQuery, selected_rows
+from ldapgw.web.admin_tables import Question, TablePage, TableQuery, selected_rows
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse
@@ -35,10 +35,28 @@ log = Logger()
 _PAGE = "admin/phones"
 # The form's value of a phone that belongs to nobody.
 NOBODY = "nobody"
-
-_TEXTS = admin_texts.TEXTS.phones
 # Begins the filter for the phones whose passwords are in one ZIP file, before their `batch_key`.
 _BATCH = "zip-"
+
+
+class _PhoneTexts(Texts, frozen=True):
+    """The texts of the pages about phones.
+
+    :ivar same_file: the title of the filter for the phones whose passwords are in one ZIP file.
+    :ivar filters: the titles of the table's other filters.
+    :ivar questions: by act.
+    """
+
+    bad_name: str
+    taken: str
+    no_model: str
+    no_owner: str
+    same_file: str
+    filters: Mapping[str, str]
+    questions: Mapping[str, Question]
+
+
+TEXTS = read_texts("web/texts/admin_phones", _PhoneTexts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +130,7 @@ class AdminPhones:
             key=lambda row: row.login.name,
             title=lambda row: f"{row.login.name} ({row.owner})" if row.owner else row.login.name,
             state=lambda _tenant, row: (row.login.name, row.login.account_id, row.login.password),
-            questions=_TEXTS.questions,
+            questions=TEXTS.questions,
             asked={
                 "remove": self._remove,
                 "password": self._set_passwords,
@@ -144,11 +162,11 @@ class AdminPhones:
         owner_id = await self._owner(visit.tenant, owner) if owner else None
         error: Translatable = ""
         if not phones.is_valid_name(name):
-            error = _TEXTS.bad_name
+            error = TEXTS.bad_name
         elif not owner:
-            error = _TEXTS.no_owner
+            error = TEXTS.no_owner
         elif model not in {OTHER_MODEL, *MODELS}:
-            error = _TEXTS.no_model
+            error = TEXTS.no_model
         password = generate_password(self._dependencies.random)
         login = PhoneLogin(
             name=name,
@@ -162,7 +180,7 @@ class AdminPhones:
         )
         entry = visit.entry(Act.PHONE_ADDED, name)
         if not error and not await self._dependencies.store.run(activity.recorded, entry, phones.add, login):
-            error = _TEXTS.taken
+            error = TEXTS.taken
         if error:
             values = {"name": name, "model": model, "placeholder": placeholder, "owner": owner, "error": error}
             return await self._form(visit, values, status=400)
@@ -268,8 +286,8 @@ def _filters(show: str) -> Mapping[str, Callable[[PhoneRow], bool]]:
 
 def _filter_titles(query: TableQuery) -> Sequence[tuple[str, str]]:
     """The choices of filters; the filter for the phones of a ZIP file is one of them while the table has it."""
-    of_batch = ((query.show, _TEXTS.same_file),) if query.show.startswith(_BATCH) else ()
-    return (*_TEXTS.filters.items(), *of_batch)
+    of_batch = ((query.show, TEXTS.same_file),) if query.show.startswith(_BATCH) else ()
+    return (*TEXTS.filters.items(), *of_batch)
 
 
 def _read(connection: Connection, tenant: WebTenant, now: float) -> Sequence[PhoneRow]:

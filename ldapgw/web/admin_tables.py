@@ -17,8 +17,8 @@ from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 
+from ldapgw.phrase import Texts
 from ldapgw.web import error_pages
-from ldapgw.web.admin_texts import Question
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse
@@ -33,6 +33,15 @@ _MAX_SOUGHT = 100
 # Checkboxes of a table's rows begin with this word.
 _SELECTED = "row-"
 _FINGERPRINT_FIELD = "about"
+
+
+class Question(Texts, frozen=True):
+    """The question before an act on the selected rows."""
+
+    title: str
+    sentence: str
+    button: str
+    is_danger: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from ldapgw.store import accounts, contacts, phones, sync_state
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.phones import NumberMode, PhoneLogin
-from ldapgw.web.admin_texts import TEXTS
+from ldapgw.web import admin_people, admin_phones
 from tests.support.results import result_of
 from tests.support.stage.publishing import make_publisher
 from tests.support.stage.web import ACME, BASE, NOW, Browser, Seen, Stage
@@ -128,8 +128,8 @@ def named_by(asked: Seen) -> Iterator[str]:
 
 
 ACTS = [
-    *(("people", act) for act in ("sync", "remind", *TEXTS.people.questions)),
-    *(("phones", act) for act in TEXTS.phones.questions),
+    *(("people", act) for act in ("sync", "remind", *admin_people.TEXTS.questions)),
+    *(("phones", act) for act in admin_phones.TEXTS.questions),
 ]
 CHOICES: Mapping[str, tuple[dict[str, str], ...]] = {
     "share": tuple({"sharing": sharing} for sharing in ("private", "callers", "group:sales", "shared")),
