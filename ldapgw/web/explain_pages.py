@@ -9,7 +9,7 @@ the command ``ldapgw explain`` tells more.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -33,7 +33,6 @@ from ldapgw.phones.explain.report import match_sentences
 from ldapgw.phones.explainer import MAX_QUERY_LENGTH, ExplainRequest, read_number_notes
 from ldapgw.phrase import Phrase, Texts, Translatable, gettext_noop, joined, read_texts
 from ldapgw.store import accounts
-from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
@@ -112,126 +111,48 @@ _FIXED_AT_GOOGLE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FixLink:
-    """A link to the place where the reader can fix the cause.
-
-    :ivar is_external: whether the link leads to another site.
-    """
-
-    url: str
-    label: str
-    is_external: bool = False
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class ContactExplanation:
-    """A found or missed contact, or a note, with sentences that explain the result.
+    """A found or missed contact, with sentences that explain the result.
 
     :ivar name: the contact's name; empty: the contact has only numbers, or the name must not be shown.
     :ivar book: the owner of the contact's book; empty: the owner must not be shown.
+    :ivar fixes: links to the places where the reader can fix the cause, each with its label.
     """
 
     name: str
     book: str
     sentences: tuple[Translatable, ...]
     advice: Translatable = ""
-    fixes: tuple[FixLink, ...] = ()
+    fixes: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ContactGroup:
-    """Consecutive contacts with the same advice, which the page shows once."""
-
-    advice: Translatable
-    rows: tuple[ContactExplanation, ...]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class ExplanationText:
-    """The texts of an explanation.
-
-    :ivar asked: the name or number in question; empty: another kind of search.
-    :ivar is_withheld: whether the caller withheld the number, so that there is nothing to advise.
-    :ivar compared_forms: the variants of the name or the number that were compared.
-    :ivar books: each searched book, and the phone's access to the book.
-    :ivar more_books: the number of searched books that are not shown.
-    :ivar entry_count: the number of entries that the phone gets.
-    :ivar more_misses: the number of similar contacts that are not shown.
-    :ivar names_administrator: whether a note sends the reader to the administrator.
-    """
-
-    asked: str
-    is_withheld: bool
-    filter: str
-    base: str
-    compared_forms: tuple[Translatable, ...]
-    keypad: bool
-    lenient: bool
-    books: tuple[tuple[str, Translatable], ...]
-    more_books: int
-    entry_count: int
-    complete: bool
-    matches: tuple[ContactExplanation, ...]
-    misses: tuple[ContactGroup, ...]
-    more_misses: int
-    notes: tuple[ContactExplanation, ...]
-    names_administrator: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PageContext:
-    """The reader and the phone, for links.
-
-    :ivar home: the path of the tenant's page.
-    :ivar accounts: the reader's accounts, in the order of the overview.
-    """
-
-    home: str
-    phone: PhoneLogin
-    accounts: Sequence[Account]
-
-    def own_account(self, book: str) -> tuple[int, Account] | None:
-        """The reader's account with this book, and the account's number on the page; None: another person's book."""
-        numbered = enumerate(self.accounts, start=1)
-        return next(((number, account) for number, account in numbered if account.address == book), None)
-
-
-def explanation_text(explanation: Explanation, context: PageContext) -> ExplanationText:
-    """The texts of an explanation."""
-    books = [(book.name, _TEXTS.visibility.get(book.access, "")) for book in explanation.books]
+def explanation_values(explanation: Explanation, visit: Visit, phone: PhoneLogin) -> Mapping[str, Any]:
+    """The template values of an explanation, besides the explanation itself."""
     numbers = [
         Phrase(_TEXTS.readings.get(number.reading, "%(number)s"), {"number": readable(number.number)})
         for number in explanation.numbers
     ]
     query = explanation.query
     subject = subject_of(query.filter) if query.kind is QueryKind.FILTER else None
+    # The caller withheld the number, so that there is nothing to advise.
     is_withheld = not explanation.entry_count and (
         subject.kind is SubjectKind.WITHHELD if subject else query.text.strip().lower() in WITHHELD
     )
     # What else comes near is noise for somebody who has found the contact.
     misses = () if is_withheld or explanation.entry_count else explanation.misses
-    return ExplanationText(
-        asked=subject.text if subject else query.text,
-        is_withheld=is_withheld,
-        filter=explanation.filter,
-        base=explanation.base,
-        compared_forms=(
-            *(Phrase(_TEXTS.form, {"form": form}) for form in explanation.name_variants),
-            *numbers,
-        ),
-        keypad=explanation.keypad,
-        lenient=explanation.lenient,
-        books=tuple(books[:MAX_BOOKS]),
-        more_books=max(len(books) - MAX_BOOKS, 0),
-        entry_count=explanation.entry_count,
-        complete=explanation.complete,
-        matches=tuple(map(_match, explanation.matches[:MAX_MATCHES])),
-        misses=tuple(_grouped(_miss(miss, context) for miss in misses[:MAX_MISSES])),
-        more_misses=explanation.more_misses + max(len(misses) - MAX_MISSES, 0),
-        notes=tuple(ContactExplanation("", "", (note.message,)) for note in explanation.notes),
-        names_administrator=any(note.code == "affix" for note in explanation.notes),
-    )
+    rows = [_miss(miss, visit, phone) for miss in misses[:MAX_MISSES]]
+    return {
+        "asked": subject.text if subject else query.text,
+        "is_withheld": is_withheld,
+        "compared_forms": [*(Phrase(_TEXTS.form, {"form": form}) for form in explanation.name_variants), *numbers],
+        "books": [(book.name, _TEXTS.visibility.get(book.access, "")) for book in explanation.books[:MAX_BOOKS]],
+        "matches": [_match(match) for match in explanation.matches[:MAX_MATCHES]],
+        # The page shows the advice of consecutive contacts once.
+        "misses": [[*group] for _, group in groupby(rows, key=lambda row: str(row.advice))],
+        "more_misses": explanation.more_misses + max(len(misses) - MAX_MISSES, 0),
+        "names_administrator": any(note.code == "affix" for note in explanation.notes),
+    }
 
 
 def _match(match: MatchedEntry) -> ContactExplanation:
@@ -240,30 +161,22 @@ def _match(match: MatchedEntry) -> ContactExplanation:
     return ContactExplanation(match.name, match.book, tuple(sentences))
 
 
-def _miss(miss: MissedContact, context: PageContext) -> ContactExplanation:
+def _miss(miss: MissedContact, visit: Visit, phone: PhoneLogin) -> ContactExplanation:
     name = miss.name if any(map(str.isalpha, miss.name)) else ""
-    return ContactExplanation(
-        name, miss.book, (_with_attribute_labels(miss.message),), miss.advice, tuple(_fixes(miss, context))
-    )
+    sentences, fixes = (_with_attribute_labels(miss.message),), tuple(_fixes(miss, visit, phone))
+    return ContactExplanation(name, miss.book, sentences, miss.advice, fixes)
 
 
-def _grouped(rows: Iterable[ContactExplanation]) -> Iterator[ContactGroup]:
-    for _, same_advice in groupby(rows, key=lambda row: str(row.advice)):
-        group = tuple(same_advice)
-        yield ContactGroup(group[0].advice, group)
-
-
-def _fixes(miss: MissedContact, context: PageContext) -> Iterator[FixLink]:
-    own_account = context.own_account(miss.book)
-    if own_account and own_account[1].id != context.phone.account_id and own_account[1].sharing is not Sharing.SHARED:
-        address = f"{context.home}account?account={own_account[0]}#sharing"
-        yield FixLink(address, _TEXTS.links.sharing)
+def _fixes(miss: MissedContact, visit: Visit, phone: PhoneLogin) -> Iterator[tuple[str, str]]:
+    own = next((account for account in visit.visitor.accounts if account.address == miss.book), None)
+    if own and own.id != phone.account_id and own.sharing is not Sharing.SHARED:
+        yield f"{visit.home}account?account={visit.visitor.number_of(own)}#sharing", _TEXTS.links.sharing
     if miss.reason in _FIXED_IN_SETTINGS:
-        yield FixLink(f"{context.home}phones/{context.phone.name}#settings", _TEXTS.links.settings)
+        yield f"{visit.home}phones/{phone.name}#settings", _TEXTS.links.settings
     uid = Dn.parse(miss.dn).rdns[0][0][1] if miss.dn else ""
     # The reader cannot change an "other contact", and cannot open another person's contact.
-    if own_account and miss.reason in _FIXED_AT_GOOGLE and (address := contact_page(uid, own_account[1].address)):
-        yield FixLink(address, _TEXTS.links.contact, is_external=True)
+    if own and miss.reason in _FIXED_AT_GOOGLE and (address := contact_page(uid, own.address)):
+        yield address, _TEXTS.links.contact
 
 
 def _with_attribute_labels(phrase: Phrase) -> Phrase:
@@ -334,8 +247,7 @@ class ExplainPages:
         noted = await self._layout.dependencies.store.read(
             read_number_notes, visit.tenant.name, explanation, visit.visitor.accounts
         )
-        context = PageContext(visit.home, phone, visit.visitor.accounts)
-        return await self._page(visit, phone, visit.form, explanation=explanation_text(noted, context))
+        return await self._page(visit, phone, visit.form, explanation=noted)
 
     async def _asked_phone(self, visit: Visit) -> PhoneLogin | None:
         """The phone that a form names; the visitor's first one if it names none; None: there is no phone."""
@@ -360,7 +272,7 @@ class ExplainPages:
         phone: PhoneLogin | None,
         form: Mapping[str, str],
         query_error: Translatable = "",
-        explanation: Any = None,
+        explanation: Explanation | None = None,
         template: str = "explain.html",
     ) -> HttpResponse:
         phones = await self._layout.dependencies.store.read(visible_phones, visit)
@@ -374,4 +286,5 @@ class ExplainPages:
             query_error=query_error,
             explanation=explanation,
             max_length=MAX_QUERY_LENGTH,
+            **(explanation_values(explanation, visit, phone) if explanation is not None and phone is not None else {}),
         )
