@@ -192,7 +192,7 @@ class AccountPages:
         # The form has no such field if the account had no labels.
         label = visit.form.get("label", account.shared_label)
         if label:
-            labels = await self._dependencies.store.read(contacts.read_labels, account.id)
+            labels = await visit.store.read(contacts.read_labels, account.id)
             if label not in shareable_labels(labels.values(), account.shared_label):
                 raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         entry = visit.entry(Act.SHARING_CHANGED, account.address, chosen.value)
@@ -224,13 +224,13 @@ class AccountPages:
         revoked = await disconnect_account(self._dependencies, account.id, entry)
         self._log("disconnect", visit, account)
         if account.sub != visit.visitor.person.sub:
-            await self._dependencies.store.run(accounts.remove_owner, account.id)
+            await visit.store.run(accounts.remove_owner, account.id)
             account = None
         return self._redirect_to_account(visit, account, "disconnected" if revoked else "not-revoked")
 
     async def signout(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/signout``: end the session, in the browser and on the server."""
-        await self._dependencies.store.run(sign_ins.sign_out, visit.visitor.session)
+        await visit.store.run(sign_ins.sign_out, visit.visitor.session)
         self._log("sign-out", visit, visit.visitor.account)
         headers = (
             self._layout.cookies.clear(Cookie.SESSION, tenant=visit.tenant.name),
@@ -250,7 +250,7 @@ class AccountPages:
         )
         progress = None
         if account.is_connected:
-            progress = await self._dependencies.store.read(sync_state.read_progress, account.id)
+            progress = await visit.store.read(sync_state.read_progress, account.id)
         return account_view(visit.tenant, account, status, progress)
 
     async def _details(self, tenant: WebTenant, account: Account | None, view: AccountView) -> AccountDetails | None:

@@ -120,9 +120,7 @@ class AdminGoogle:
             )
         new = EnteredClient(visit.tenant.name, client.client_id, client.client_secret, self._layout.now())
         entry = visit.entry(Act.CLIENT_ENTERED, detail=client.client_id)
-        await self._dependencies.store.run(
-            activity.recorded, entry, _enter, self._dependencies.secret_box, new, visit.tenant.client
-        )
+        await visit.store.run(activity.recorded, entry, _enter, self._dependencies.secret_box, new, visit.tenant.client)
         await self._dependencies.changed()
         self._log("entered", visit)
         registered = registered and (not known_uris or self._layout.public_url.redirect_uri in known_uris)
@@ -169,7 +167,7 @@ class AdminGoogle:
         :param client_error: why the entered client was not stored.
         :param client_id: the entered client id.
         """
-        facts = await self._dependencies.store.read(_facts, visit.tenant.name)
+        facts = await visit.store.read(_facts, visit.tenant.name)
         works = visit.tenant.client is not None and facts.has_synced and not facts.alarm
         has_client = visit.tenant.client is not None
         return visit.page(

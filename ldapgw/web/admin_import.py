@@ -72,7 +72,7 @@ class AdminImport:
             passwords, hashes = self._passwords.generate(names)
             logins = [new_phone(line, visit.tenant.name, hashes[line.name], now) for line in lines]
             entry = visit.entry(Act.PHONES_IMPORTED, detail=str(len(logins)))
-            is_added = await self._dependencies.store.run(_add, logins, entry)
+            is_added = await visit.store.run(_add, logins, entry)
         if not is_added:
             handed_out = await self._passwords.find_handed_out(visit, names)
             return handed_out or self._page(visit, text=text, lines=await self._check(visit.tenant, text))

@@ -152,14 +152,14 @@ class AdminOverview:
         """The topics of an open page: the first accounts and phones."""
         if "admin" not in visit.query or not visit.is_by_admin:
             return ()
-        subs, logins = await self._dependencies.store.read(_watched, visit.tenant.name)
+        subs, logins = await visit.store.read(_watched, visit.tenant.name)
         people = (person_topic(visit.tenant.name, sub) for sub in subs)
         return [GATEWAYS_TOPIC, *people, *map(self._phone_pages.topic, logins)]
 
     async def show(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/admin``: the page."""
         now = self._layout.now()
-        overview = await self._dependencies.store.read(_overview, visit.tenant, now)
+        overview = await visit.store.read(_overview, visit.tenant, now)
         certificate = _certificate(
             self._dependencies.admin.certificate_expiry(), self._dependencies.certificate_expiry(), now
         )
@@ -266,7 +266,7 @@ class ActivityPage:
         wanted = query.get("page", "1")
         number = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 9 else 1
         oldest_first = query.get("order") == "oldest"
-        store = self._layout.dependencies.store
+        store = visit.store
         log = await store.read(
             activity.read_page, visit.tenant.name, act=act, person=person, number=number, oldest_first=oldest_first
         )

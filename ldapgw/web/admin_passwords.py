@@ -106,7 +106,7 @@ class AdminPasswords:
 
         :returns: None if there is no such page for these phones.
         """
-        logins = await self._dependencies.store.read(phones.read_by_names, names)
+        logins = await visit.store.read(phones.read_by_names, names)
         batches = {batch_key(login.password_made_at) for login in logins if login.tenant == visit.tenant.name}
         known = [login for login in logins if self._phone_pages.new_password(visit.visitor, login)]
         if len(batches) != 1 or len(known) != len({*names}):
@@ -147,7 +147,7 @@ class AdminPasswords:
 
         :raises PageError: no phone has got its password then.
         """
-        read = await self._dependencies.store.read(_read_phones, visit.tenant.name)
+        read = await visit.store.read(_read_phones, visit.tenant.name)
         found = [(login, owner) for login, owner in read if batch_key(login.password_made_at) == batch]
         if not found:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)

@@ -159,7 +159,7 @@ class AdminPeople:
     async def person(self, visit: Visit, account_id: str) -> HttpResponse:
         """``/{tenant}/admin/people/{id}``: a person's account and phones."""
         is_id = account_id.isascii() and account_id.isdecimal() and len(account_id) < _ID_DIGITS
-        found = await self._dependencies.store.read(_read_person, visit.tenant.name, int(account_id)) if is_id else None
+        found = await visit.store.read(_read_person, visit.tenant.name, int(account_id)) if is_id else None
         if found is None:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
         (account,), logins, sync_states = self._layout.with_database_error(found[:1]), *found[1:]
@@ -180,9 +180,8 @@ class AdminPeople:
         # No sync can begin with a grant that Google no longer accepts.
         able = [row.account for row in rows if row.account.is_connected and not row.account.revoked]
         entries = self._entries(visit, Act.SYNC_REQUESTED, able)
-        await self._dependencies.store.run(_request_syncs, able, entries)
-        await self._dependencies.changed()
-        return visit.redirect("asked" if able else "none-connected", _PAGE)
+        await visit.store.run(_request_syncs, able, entries)
+        return await visit.done("asked" if able else "none-connected", _PAGE)
 
     async def _remind(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
         return visit.page("admin_remind.html", people=[row.account for row in rows], url=visit.url)
@@ -210,9 +209,8 @@ class AdminPeople:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         entries = self._entries(visit, Act.SHARING_CHANGED, people, sharing.value)
         labels = [account.label_to_share(visit.tenant.shared_label) for account in people]
-        await self._dependencies.store.run(_share, people, sharing, labels, entries)
-        await self._dependencies.changed()
-        return visit.redirect("shared", _PAGE)
+        await visit.store.run(_share, people, sharing, labels, entries)
+        return await visit.done("shared", _PAGE)
 
     async def _disconnect(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
         connected = [row.account for row in rows if row.account.is_connected]
@@ -223,7 +221,7 @@ class AdminPeople:
         people = [row.account for row in rows]
         with_phones = bool(visit.form.get("with_phones"))
         ids = [] if with_phones else [account.id for account in people]
-        kept = await self._dependencies.store.read(phones.read_by_accounts, ids)
+        kept = await visit.store.read(phones.read_by_accounts, ids)
         outcomes = await self._end_all(visit, people, Act.ACCOUNT_REMOVED, with_phones=with_phones)
         batch = ""
         if kept and visit.form.get("new_passwords"):
@@ -273,7 +271,7 @@ class AdminPeople:
 
         :returns: whether the grant is revoked at Google, as far as there was one.
         """
-        store, entry = self._dependencies.store, visit.entry(act, account.address)
+        store, entry = visit.store, visit.entry(act, account.address)
         revoked = True
         if account.is_connected:
             revoked = await disconnect_account(self._dependencies, account.id, entry)

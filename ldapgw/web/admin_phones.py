@@ -179,14 +179,13 @@ class AdminPhones:
             placeholder=placeholder,
         )
         entry = visit.entry(Act.PHONE_ADDED, name)
-        if not error and not await self._dependencies.store.run(activity.recorded, entry, phones.add, login):
+        if not error and not await visit.store.run(activity.recorded, entry, phones.add, login):
             error = TEXTS.taken
         if error:
             values = {"name": name, "model": model, "placeholder": placeholder, "owner": owner, "error": error}
             return await self._form(visit, values, status=400)
         self._phone_pages.show_password(visit.visitor, name, password)
-        await self._dependencies.changed()
-        return visit.redirect("phone-added", f"phones/{name}")
+        return await visit.done("phone-added", f"phones/{name}")
 
     async def _form(self, visit: Visit, values: Mapping[str, Any], status: int = 200) -> HttpResponse:
         return visit.page(
@@ -195,7 +194,7 @@ class AdminPhones:
             form={"name": "", "model": "", "placeholder": "", "error": "", **values},
             models=MODELS,
             placeholders=PLACEHOLDERS,
-            owners=await self._dependencies.store.read(_owners, visit.tenant.name),
+            owners=await visit.store.read(_owners, visit.tenant.name),
         )
 
     async def _owner(self, tenant: WebTenant, value: str) -> int | None:
@@ -210,7 +209,7 @@ class AdminPhones:
 
     async def _choices(self, visit: Visit, act: str, _rows: Sequence[PhoneRow]) -> Mapping[str, Any]:
         """The values of the page that asks before an act."""
-        owners = await self._dependencies.store.read(_owners, visit.tenant.name) if act == "move" else ()
+        owners = await visit.store.read(_owners, visit.tenant.name) if act == "move" else ()
         return {"models": MODELS, "placeholders": PLACEHOLDERS, "owners": owners}
 
     async def _unaccepted(self, visit: Visit) -> HttpResponse:
@@ -219,20 +218,16 @@ class AdminPhones:
         await self._dependencies.changed()
         return handed_out or visit.redirect("not-accepted", _PAGE)
 
-    async def _done(self, visit: Visit, message: str) -> HttpResponse:
-        await self._dependencies.changed()
-        return visit.redirect(message, _PAGE)
-
     async def _remove(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse:
         entries = self._entries(visit, Act.PHONE_REMOVED, selected)
-        await self._dependencies.store.run(_for_each, entries, phones.remove)
+        await visit.store.run(_for_each, entries, phones.remove)
         for row in selected:
             self._phone_pages.forget_password(row.login.name)
-        return await self._done(visit, "phones-removed")
+        return await visit.done("phones-removed", _PAGE)
 
     async def _move(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse | None:
         owner_id = await self._owner(visit.tenant, visit.form.get("owner", ""))
-        address = dict(await self._dependencies.store.read(_owners, visit.tenant.name)).get(str(owner_id), "")
+        address = dict(await visit.store.read(_owners, visit.tenant.name)).get(str(owner_id), "")
         entries = self._entries(visit, Act.PHONE_MOVED, selected, address)
 
         def move(connection: Connection) -> None:
@@ -240,8 +235,8 @@ class AdminPhones:
 
         if visit.form.get("new_passwords"):
             return await self._set_passwords(visit, selected, move)
-        await self._dependencies.store.run(move)
-        return await self._done(visit, "phones-moved")
+        await visit.store.run(move)
+        return await visit.done("phones-moved", _PAGE)
 
     async def _set_model(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse:
         model = visit.form.get("model", "")
@@ -250,8 +245,8 @@ class AdminPhones:
         entries = self._entries(visit, Act.PHONE_MODEL, selected, model)
         stored = "" if model == OTHER_MODEL else model
         placeholder = form_placeholder(visit, stored)
-        await self._dependencies.store.run(_set_models, entries, stored, number_mode(model), placeholder)
-        return await self._done(visit, "phones-model")
+        await visit.store.run(_set_models, entries, stored, number_mode(model), placeholder)
+        return await visit.done("phones-model", _PAGE)
 
     async def _set_passwords(
         self, visit: Visit, selected: Sequence[PhoneRow], move: Callable[[Connection], None] | None = None

@@ -244,9 +244,7 @@ class ExplainPages:
             self._running -= Counter((visit.visitor.token,))
         if explanation is None:
             return await self._page(visit, phone, visit.form, _NOT_YET)
-        noted = await self._layout.dependencies.store.read(
-            read_number_notes, visit.tenant.name, explanation, visit.visitor.accounts
-        )
+        noted = await visit.store.read(read_number_notes, visit.tenant.name, explanation, visit.visitor.accounts)
         return await self._page(visit, phone, visit.form, explanation=noted)
 
     async def _asked_phone(self, visit: Visit) -> PhoneLogin | None:
@@ -254,14 +252,14 @@ class ExplainPages:
         name = visit.form.get("phone", "")
         if name:
             return await visit.find_phone(name)
-        known = await self._layout.dependencies.store.read(visible_phones, visit)
+        known = await visit.store.read(visible_phones, visit)
         return known[0] if known else None
 
     async def _explain_request(self, visit: Visit, query: str, base: str) -> ExplainRequest:
         is_admin = visit.is_by_admin
         known_accounts = visit.visitor.accounts
         if is_admin:
-            known_accounts = await self._layout.dependencies.store.read(accounts.read_all, visit.tenant.name)
+            known_accounts = await visit.store.read(accounts.read_all, visit.tenant.name)
         own_books = frozenset(account.sub for account in visit.visitor.accounts)
         reader = ExplanationReader(hides_private_books=True, is_admin=is_admin, own_books=own_books)
         return ExplainRequest(query, base, reader, known_accounts, _OVERVIEW_NAME)
@@ -275,7 +273,7 @@ class ExplainPages:
         explanation: Explanation | None = None,
         template: str = "explain.html",
     ) -> HttpResponse:
-        phones = await self._layout.dependencies.store.read(visible_phones, visit)
+        phones = await visit.store.read(visible_phones, visit)
         return visit.page(
             template,
             status=400 if query_error else 200,

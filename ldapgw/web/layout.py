@@ -23,6 +23,7 @@ from ldapgw.store.account_status import with_database_error
 from ldapgw.store.accounts import Account
 from ldapgw.store.activity import Act, Actor, Entry
 from ldapgw.store.phones import PhoneLogin
+from ldapgw.store.worker import Store
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebDependencies, WebTenant
 from ldapgw.web.error_pages import PageError
@@ -294,6 +295,11 @@ class TenantVisit:
         """The absolute URL of the tenant's page, for messages."""
         return self.layout.public_url.tenant_url(self.tenant.name)
 
+    @property
+    def store(self) -> Store:
+        """The gateway's database."""
+        return self.layout.dependencies.store
+
     async def sign_in(self) -> Visit | None:
         """Read the session; None: the visitor is not signed in."""
         visitor = await self.layout.current_visitor(self.request, self.tenant)
@@ -313,6 +319,11 @@ class TenantVisit:
         """
         return redirect(self.home + path, (self.layout.flash_message_header(message),) if message else ())
 
+    async def done(self, message: str = "", path: str = "") -> HttpResponse:
+        """Have sync and directory read at once what a form has changed, and redirect (`redirect`)."""
+        await self.layout.dependencies.changed()
+        return self.redirect(message, path)
+
     def entry(self, act: Act, subject: str = "", detail: str = "") -> Entry:
         """An entry of the activity log for what the visitor does now; nobody is signed in who opens an admin link.
 
@@ -327,7 +338,7 @@ class TenantVisit:
         self, entry: Entry, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Call ``function(connection, …)`` of the store, and record the entry unless the function returns False."""
-        return await self.layout.dependencies.store.run(activity.recorded, entry, function, *args, **kwargs)
+        return await self.store.run(activity.recorded, entry, function, *args, **kwargs)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -346,7 +357,7 @@ class Visit(TenantVisit):
 
         :raises PageError: "not found", both for an unknown name and for another person's phone.
         """
-        login = await self.layout.dependencies.store.read(phones.read_by_name, name)
+        login = await self.store.read(phones.read_by_name, name)
         if login is None or login.tenant != self.tenant.name or not (self.owns(login) or self.is_by_admin):
             raise PageError(error_pages.PAGES.not_found, self.tenant)
         return login

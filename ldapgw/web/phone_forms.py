@@ -125,7 +125,7 @@ class PhoneForms:
             error = ""
         elif phones.is_valid_name(name):
             entry = visit.entry(Act.PHONE_ADDED, name)
-            error = await self._layout.dependencies.store.run(_add, login, entry)
+            error = await visit.store.run(_add, login, entry)
         if error or not choice:
             values = form_values(
                 visit.visitor,
@@ -232,7 +232,7 @@ class PhoneForms:
             (new.name != login.name, Act.PHONE_RENAMED, new_name),
         ]
         entries = [visit.entry(act, login.name, detail) for is_new, act, detail in acts if is_new]
-        is_changed = phones.is_valid_name(new_name) and await self._layout.dependencies.store.run(
+        is_changed = phones.is_valid_name(new_name) and await visit.store.run(
             _change, login, new, entries, self._layout.now()
         )
         if not is_changed:
@@ -251,7 +251,7 @@ class PhoneForms:
         :raises PageError: when it is none of the visitor's own accounts.
         """
         if visit.is_by_admin:
-            found = await self._layout.dependencies.store.read(accounts.find_by_address, owner, visit.tenant.name)
+            found = await visit.store.read(accounts.find_by_address, owner, visit.tenant.name)
             return next((account.id for account in found), None), bool(found) or not owner
         own = {account.sub: account.id for account in visit.visitor.accounts}
         if owner not in own:
@@ -260,7 +260,7 @@ class PhoneForms:
 
     async def record(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/record``: begin a recording, end it, or delete its file."""
-        store, now = self._layout.dependencies.store, self._layout.now()
+        store, now = visit.store, self._layout.now()
         message = ""
         match visit.form.get("action", ""):
             case "start":
@@ -276,16 +276,14 @@ class PhoneForms:
                 message = "recording-deleted"
             case _:
                 raise PageError(error_pages.PAGES.bad_form, visit.tenant)
-        await self._layout.dependencies.changed()
-        return visit.redirect(message, f"phones/{login.name}")
+        return await visit.done(message, f"phones/{login.name}")
 
     async def remove(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/remove``: remove a phone; the phone's login is refused at once."""
         await visit.change(visit.entry(Act.PHONE_REMOVED, login.name), phones.remove, login.name)
         self._pages.forget_password(login.name)
-        await self._layout.dependencies.changed()
         self._log("removed", visit, login)
-        return visit.redirect("phone-removed", "phones" if visit.owns(login) else "admin/phones")
+        return await visit.done("phone-removed", "phones" if visit.owns(login) else "admin/phones")
 
     async def ask(self, act: str, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``GET /{tenant}/phones/{name}/{act}``: ask before an act, a key of `CONFIRMATIONS.phones`."""
@@ -302,9 +300,8 @@ class PhoneForms:
 
         :param what: what has happened to the phone, for the log.
         """
-        await self._layout.dependencies.changed()
         self._log(what, visit, login)
-        return visit.redirect(message, f"phones/{login.name}")
+        return await visit.done(message, f"phones/{login.name}")
 
     def _log(self, act: str, visit: Visit, login: PhoneLogin) -> None:
         log.info(

@@ -105,7 +105,7 @@ class PhonePages:
 
     async def overview_section(self, visit: Visit) -> Mapping[str, Any]:
         """The template values of the visitor's phones (``phone_list.html``, ``phones.html``)."""
-        logins, free_name = await self._layout.dependencies.store.read(_phones_and_free_name, visit.visitor)
+        logins, free_name = await visit.store.read(_phones_and_free_name, visit.visitor)
         return {
             "phones": [(login, self.state(login)) for login in logins],
             "model_titles": {key: model.title for key, model in MODELS.items()},
@@ -114,7 +114,7 @@ class PhonePages:
 
     async def topics(self, visit: Visit) -> Iterable[str]:
         """The topics of the visitor's own phones, and of the phone on the open page."""
-        logins, _ = await self._layout.dependencies.store.read(_phones_and_free_name, visit.visitor)
+        logins, _ = await visit.store.read(_phones_and_free_name, visit.visitor)
         name = visit.query.get("phone", "")
         shown = (await visit.find_phone(name),) if name else ()
         return [self.topic(login) for login in (*logins, *shown)]
@@ -164,7 +164,7 @@ class PhonePages:
         vendor = all_vendors().get(visit.query.get("vendor", ""), model_vendors[0])
         password = self.new_password(visit.visitor, login)
         searches = self._dependencies.searches(login)
-        recording = await self._layout.dependencies.store.read(recordings.read, login.name)
+        recording = await visit.store.read(recordings.read, login.name)
         times = (login.last_seen, login.searched_at, *(decoded.search.when for decoded in searches[:1]))
         has_unused_password = self._dependencies.latest(login).has_unused_password
         return visit.page(
@@ -302,7 +302,7 @@ class PhonePages:
         if visit.is_by_admin:
             owner = None
             if login.account_id is not None:
-                owner = await self._layout.dependencies.store.read(accounts.read, login.account_id)
+                owner = await visit.store.read(accounts.read, login.account_id)
             return {"enters_owner": True, "owner": owner.address if owner else ""}
         owners = [(account.sub, account.address) for account in visit.visitor.accounts]
         chosen = next((account.sub for account in visit.visitor.accounts if account.id == login.account_id), "")
@@ -319,7 +319,7 @@ class PhonePages:
         )
         files = (vendor.file, *(other.file for other in vendors_of(login.model)), all_vendors()["other"].file)
         return {
-            "provisioning": await self._layout.dependencies.store.read(provisioning.read, login.name, now),
+            "provisioning": await visit.store.read(provisioning.read, login.name, now),
             "provisioning_url": url if secret else "",
             "provisioning_file": next(filter(None, files)),
             "provisioning_qr_code": code,

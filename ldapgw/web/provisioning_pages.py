@@ -63,8 +63,7 @@ class ProvisioningPages:
         if not made:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
         self._phone_pages.keep(visit.visitor, login, password, secret)
-        await dependencies.changed()
-        return visit.redirect("provisioning-made", f"phones/{login.name}")
+        return await visit.done("provisioning-made", f"phones/{login.name}")
 
     async def end(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/provision/end``: the address is refused at once."""
