@@ -19,6 +19,7 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Filter
 from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.errors import DirectoryError, UserError
+from ldapgw.phones.contact_browser import texts_of
 from ldapgw.phones.explain.explain import explain as explained
 from ldapgw.phones.explain.model import OPERATOR, BookSyncState, Explanation
 from ldapgw.phones.explain.query import PhoneQuery, parse_query
@@ -26,7 +27,6 @@ from ldapgw.phones.explain.report import explanation_json, report_lines
 from ldapgw.phones.explain.terms import has_number_assertion
 from ldapgw.phones.explain.view import PhoneSearchResult, PhoneView, book_of, name_of
 from ldapgw.phones.explainer import book_sync_states, read_number_notes
-from ldapgw.phones.lookup import texts_of
 from ldapgw.store import accounts
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin, wrong_password

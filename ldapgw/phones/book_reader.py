@@ -37,8 +37,8 @@ from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.request_encoder import encode_search
 from ldapgw.ldap.session import Observer
 from ldapgw.ldap.turns import TurnOf
+from ldapgw.phones.contact_browser import texts_of
 from ldapgw.phones.explain.query import typeahead_filter
-from ldapgw.phones.lookup import texts_of
 
 # The longest number that is looked up, in characters: an address of SIP with a number has fewer.
 MAX_NUMBER = 256

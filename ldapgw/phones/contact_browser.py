@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Gets the contacts that the pages show: the list of all that a phone finds, page by page, or one contact by its ID.
+"""Gets the contacts that the pages show: all that a phone finds, page by page; one by its ID; those of a search.
 
 A list is the search of a phone for everybody, with the phone's rights, order and duplicates; its sections are the
-letters that names begin with.  Like a phone's search, a list gives way to the reactor at each yield point.
+letters that names begin with.  Like a phone's search, a search here gives way to the reactor at each yield point.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import groupby
@@ -16,12 +16,16 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import Book, with_sharing
 from ldapgw.directory.dit import ContactFlags, Directory, Dit, search_scopes
+from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.filter import Equality, Scope
+from ldapgw.directory.filter import And, Equality, Filter, Or, Present, Scope, SearchRequest
 from ldapgw.directory.filter_matcher import prepare
-from ldapgw.directory.naming_context import NamingContext
-from ldapgw.directory.search import SearchCursor
+from ldapgw.directory.naming_context import NamingContext, number_formatter
+from ldapgw.directory.number_formatter import NumberFormatter
+from ldapgw.directory.search import SearchCursor, search
 from ldapgw.ldap.turns import TurnOf
+from ldapgw.numbers.phone_number import NumberFormat
+from ldapgw.phones.explain.query import typeahead_filter
 
 # Contacts of a page of the list.
 PAGE_SIZE = 50
@@ -35,7 +39,13 @@ SECTIONS = (STARRED, DIGITS, *LETTERS, OTHER)
 # Contacts that are read in one turn of the reactor, a millisecond or two where books are merged.
 _SLICE = 250
 
+# Matches contacts only, not the containers above them.
 _PERSON = Equality("objectClass", b"person")
+
+# A person looks through this many contacts of a search before they type one more letter.
+MAX_CONTACTS = 20
+_NUMBERS = ("telephoneNumber", "mobile", "homePhone")
+_SHOWN_NUMBERS = (*_NUMBERS, "facsimileTelephoneNumber", "pager")
 
 # Where the keys of a search's second scope begin (`ldapgw.directory.search`).
 _SECOND_SCOPE = "0001"
@@ -87,6 +97,35 @@ class ContactPage:
         """Return how many pages the section has, at least 1."""
         count = self.sections.get(self.section, 0) if self.section else self.total
         return max(1, -(-count // PAGE_SIZE))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ContactSummary:
+    """A contact that a search has found.
+
+    :ivar numbers: pairs of a number, in E.164 where the country is known, and the LDAP attribute that holds the number;
+        no number twice.
+    :ivar book: name of the contact's book; empty for a contact from a caller-ID book, which cannot be browsed.
+    :ivar id: the contact's id on the pages (`contact_id`); empty where there is no book.
+    """
+
+    name: str
+    organization: str
+    numbers: tuple[tuple[str, str], ...]
+    mails: tuple[str, ...]
+    book: str
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LookupResult:
+    """The contacts that a search has found.
+
+    :ivar complete: false if more contacts match.
+    """
+
+    contacts: tuple[ContactSummary, ...] = ()
+    complete: bool = True
 
 
 def contact_id(entry: Entry, context: NamingContext, own_book: str) -> str:
@@ -182,6 +221,48 @@ class ContactBrowser:
         branch = with_sharing(found, Sharing.SHARED, label).shared_branch
         return len(branch.segments) if branch is not None else 0
 
+    async def find(self, tenant: str, books: Iterable[str], text: str) -> LookupResult:
+        """Return the contacts that the phones of some accounts find while a name or a number is typed.
+
+        :param books: the keys (``sub``) of the accounts; if empty, the search is that of a phone without an account.
+        """
+        query, directory = " ".join(text.split()), self._dit().directory(tenant)
+        if not query or directory is None:
+            return LookupResult()
+        entries: dict[str, Entry] = {}
+        own_books, context = tuple(books) or ("",), directory.context
+        for book in own_books:
+            for entry in await self._search(tenant, book, context.base, typeahead_filter(query), MAX_CONTACTS + 1):
+                entries.setdefault(entry.dn, entry)
+        contacts = tuple(_contact_summary(entry, context, own_books[0]) for entry in entries.values())
+        return LookupResult(contacts[:MAX_CONTACTS], complete=len(contacts) <= MAX_CONTACTS)
+
+    async def example(self, tenant: str, book: str) -> ContactSummary | None:
+        """Return a contact of a book with a given name and a number, to serve as an example; None if there is none.
+
+        :param book: the book's key.
+        """
+        example_filter = And((_PERSON, Present("givenName"), Or(tuple(Present(attribute) for attribute in _NUMBERS))))
+        directory = self._dit().directory(tenant)
+        own_book = directory.own_book(Access(tenant, book)) if directory is not None else None
+        if directory is None or own_book is None:  # the book is not built yet
+            return None
+        base = directory.context.base.child("ou", own_book.name)
+        entries = await self._search(tenant, book, base, example_filter, 1)
+        return _contact_summary(entries[0], directory.context, book) if entries else None
+
+    async def _search(self, tenant: str, book: str, base: Dn, search_filter: Filter, limit: int) -> list[Entry]:
+        entries: list[Entry] = []
+        viewer = Viewer(access=(Access(tenant, book),))
+        for entry in search(self._dit(), viewer, SearchRequest(str(base), Scope.WHOLE_SUBTREE, search_filter)):
+            if entry is None:  # a yield point
+                await self._turn_of(f"page of {book}")
+                continue
+            entries.append(entry)
+            if len(entries) == limit:
+                break
+        return entries
+
     async def _runs(self, dit: Dit, directory: Directory, account: str) -> AsyncIterator[tuple[str, list[Entry]]]:
         """The entries of a list, with the section of each run of them."""
         base, viewer = str(directory.context.base), Viewer(access=(Access(directory.context.name, account),))
@@ -225,3 +306,37 @@ def _browsed(entry: Entry, directory: Directory, books: Sequence[str], section: 
         is_own=key in books,
         section=section,
     )
+
+
+def _contact_summary(entry: Entry, context: NamingContext, own_book: str) -> ContactSummary:
+    numbers = numbers_of(entry, context)
+    rdns_below_base = Dn.parse(entry.dn).rdns[: -len(context.base.rdns)]
+    attribute_name, book = rdns_below_base[-1][0]
+    return ContactSummary(
+        name=next(iter(texts_of(entry, "cn")), ""),
+        organization=next(iter(texts_of(entry, "o")), ""),
+        numbers=tuple(numbers.items()),
+        mails=tuple(texts_of(entry, "mail")),
+        book=book if attribute_name == "ou" else "",
+        id=contact_id(entry, context, own_book) if attribute_name == "ou" else "",
+    )
+
+
+def numbers_of(entry: Entry, context: NamingContext) -> dict[str, str]:
+    """The numbers of an entry, in E.164 where the country is known, with the LDAP attribute that says their kind."""
+    numbers: dict[str, str] = {}
+    formatter = number_formatter(NumberFormat.E164, context)
+    for attribute in _SHOWN_NUMBERS:
+        for number in texts_of(entry, attribute, formatter):
+            # telephoneNumber repeats the best number; the other attribute tells the number's type.
+            if numbers.get(number, "telephoneNumber") == "telephoneNumber":
+                numbers[number] = attribute
+    return numbers
+
+
+def texts_of(entry: Entry, attribute: str, formatter: NumberFormatter | None = None) -> list[str]:
+    """The values of an attribute.
+
+    :param formatter: gives numbers another format than the tenant's.
+    """
+    return [value.decode("utf-8", "replace") for value in entry.attribute(attribute, formatter)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -51,17 +51,6 @@ class ExplainRequest:
     page_name: Translatable
 
 
-class Explainer(Protocol):
-    """Explains the searches of phones."""
-
-    def explain(self, phone: PhoneLogin, request: ExplainRequest) -> Awaitable[Explanation | None]:
-        """Explain which contacts a phone finds and why; None if the directory does not serve the phone yet.
-
-        :raises UserError: if the query is a filter that cannot be parsed.
-        :raises DirectoryError: if the base is no DN, or the phone sees no such entry.
-        """
-
-
 class PhoneExplainer:
     """Explains searches in the served snapshot.
 
@@ -84,6 +73,11 @@ class PhoneExplainer:
         self._now = now
 
     async def explain(self, phone: PhoneLogin, request: ExplainRequest) -> Explanation | None:
+        """Explain which contacts a phone finds and why; None if the directory does not serve the phone yet.
+
+        :raises UserError: if the query is a filter that cannot be parsed.
+        :raises DirectoryError: if the base is no DN, or the phone sees no such entry.
+        """
         snapshot = self._served()
         login = snapshot.logins.get(phone.name.lower())
         if login is None:

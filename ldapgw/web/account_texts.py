@@ -12,7 +12,7 @@ from ldapgw.contact import Flaw, Sharing, Source
 from ldapgw.directory.dn import folded
 from ldapgw.google.endpoints import contact_page
 from ldapgw.google.person import MOST_VALUES
-from ldapgw.phones.lookup import ContactSummary
+from ldapgw.phones.contact_browser import ContactSummary
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 from ldapgw.store.account_status import HOUR, TESTING_SECONDS, consent_ended_by
 from ldapgw.store.accounts import Account, SourceState

@@ -21,8 +21,17 @@ from ldapgw.directory.inet_org_person import write_number
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.google.endpoints import contact_page
 from ldapgw.numbers.phone_number import readable, typed_digits
-from ldapgw.phones.contact_browser import DIGITS, LETTERS, OTHER, SECTIONS, STARRED, BrowsedContact, ContactPage
-from ldapgw.phones.lookup import numbers_of, texts_of
+from ldapgw.phones.contact_browser import (
+    DIGITS,
+    LETTERS,
+    OTHER,
+    SECTIONS,
+    STARRED,
+    BrowsedContact,
+    ContactPage,
+    numbers_of,
+    texts_of,
+)
 from ldapgw.phones.number_texts import note_on, number_text
 from ldapgw.phones.photos import initials
 from ldapgw.phrase import Texts, Translatable, read_texts
@@ -177,7 +186,7 @@ class ContactPages:
             raise PageError(error_pages.PAGES.too_many, visit.tenant, headers=(("Retry-After", "1"),))
         query = visit.form.get("sought", "")[:MAX_QUERY_LENGTH]
         books = [account.sub for account in visit.visitor.accounts if account.is_connected]
-        result = await self._layout.dependencies.finder.find(visit.tenant.name, books, query)
+        result = await self._browser.find(visit.tenant.name, books, query)
         return visit.page("search.html", query=query, result=result)
 
     async def contact(self, visit: Visit, contact: str) -> HttpResponse:

@@ -19,9 +19,8 @@ from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
-from ldapgw.phones.explainer import Explainer
+from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.hints import DecodedSearch
-from ldapgw.phones.lookup import Finder
 from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.phones.refused_logins import ElsewhereRefusal, UnknownLogin
 from ldapgw.store.phones import PhoneLogin
@@ -174,8 +173,7 @@ class WebDependencies(ConsentDependencies):
     :ivar book_clients: dependencies of what phones and PBXs read over HTTP.
     :ivar is_shared: whether several gateways can use the database, so that a browser may have been led to another one.
     :ivar notifier: notifies open pages of changes.
-    :ivar finder: searches contacts as a phone does.
-    :ivar contacts: browses the contacts that phones find.
+    :ivar contacts: browses and searches the contacts that phones find.
     :ivar explainer: explains why a phone finds a contact or not.
     :ivar requests: counts requests.
     """
@@ -192,9 +190,8 @@ class WebDependencies(ConsentDependencies):
     book_clients: BookClientDependencies
     is_shared: bool
     notifier: ChangeNotifier
-    finder: Finder
     contacts: ContactBrowser
-    explainer: Explainer
+    explainer: PhoneExplainer
     requests: RequestObserver
 
 

@@ -24,7 +24,6 @@ from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.phones.book_reader import BookReader, ListLength, ListQuery
 from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explain.view import PhoneView
-from ldapgw.phones.lookup import DirectoryFinder
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.entries import phone
 from tests.support.phonebook.trees import entries_found
@@ -164,8 +163,7 @@ def contact_by_id(dit: Dit, viewer: Viewer) -> set[str]:
 
 
 def looked_up(dit: Dit, viewer: Viewer, texts: Iterable[str]) -> set[str]:
-    bases = {context.name: context.base for context in (CONTEXT, OTHER)}
-    finder, (access, *_) = DirectoryFinder(lambda: dit, bases, _at_once), viewer.access
+    finder, (access, *_) = ContactBrowser(lambda: dit, _at_once), viewer.access
     books = [access.book] if access.book else []
     return {one.name for text in texts for one in result(finder.find(access.tenant, books, text)).contacts}
 

@@ -12,17 +12,16 @@ from twisted.internet.task import Clock
 from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.dn import Dn
 from ldapgw.directory.special_entries import Features
 from ldapgw.numbers.phone_number import parse
-from ldapgw.phones.lookup import MAX_CONTACTS, DirectoryFinder, LookupResult
-from tests.support.phonebook import BASE, contacts, naming_context
+from ldapgw.phones.contact_browser import MAX_CONTACTS, ContactBrowser, LookupResult
+from tests.support.phonebook import contacts, naming_context
 from tests.support.phonebook.turns import Turns
 
 ALICE, BOB = "alice@acme.example", "bob@acme.example"
 
 
-def finder(bob: Sharing = Sharing.PRIVATE, clock: Clock | None = None, more: int = 0) -> DirectoryFinder:
+def finder(bob: Sharing = Sharing.PRIVATE, clock: Clock | None = None, more: int = 0) -> ContactBrowser:
     """Alice has the fixture's contacts, Bob one, and another of Alice's, and as many more as asked for."""
     context = naming_context()
     number = parse("+49 30 999 000", "DE")
@@ -36,7 +35,7 @@ def finder(bob: Sharing = Sharing.PRIVATE, clock: Clock | None = None, more: int
         build_book(context, "bob", BOB, bob, [xaver, contacts()[0], *crowd], {}, per_number=False),
     )
     dit = Dit((Directory(context, books),), Features("1"))
-    return DirectoryFinder(lambda: dit, {"acme": Dn.parse(BASE)}, Turns(clock or Clock()).turn_of)
+    return ContactBrowser(lambda: dit, Turns(clock or Clock()).turn_of)
 
 
 def result(work: Any) -> Any:

@@ -7,6 +7,7 @@ import html
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -366,7 +367,8 @@ def test_some_at_a_time(stage: Stage, alice: Browser) -> None:
         async def explain(self, _phone: object, _question: object) -> None:
             await waiting
 
-    layout = Layout.of(replace(stage.gate, explainer=Slow()))
+    slow: Any = Slow()
+    layout = Layout.of(replace(stage.gate, explainer=slow))
     page = ExplainPages(layout)
     [account] = stage.accounts()
     visitor = Visitor(SignIn("acme", account.sub, ALICE), "A" * 43, account, (account,))

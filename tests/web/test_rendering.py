@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 from ldapgw import __version__
 from ldapgw.contact import Flaw, Sharing, Source
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
-from ldapgw.phones.lookup import ContactSummary, LookupResult
+from ldapgw.phones.contact_browser import ContactSummary, LookupResult
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState
 from ldapgw.store.contacts import FlawedPerson

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from ldapgw.web.contact_pages import MAX_QUERY_LENGTH, SEARCH_BURST
@@ -19,9 +17,7 @@ def alice(browser: Browser) -> Browser:
 
 
 def asked(stage: Stage) -> list[tuple[str, tuple[str, ...], str]]:
-    finder: Any = stage.finder
-    found: list[tuple[str, tuple[str, ...], str]] = finder.asked
-    return found
+    return stage.finder.asked
 
 
 def test_what_is_found(stage: Stage, alice: Browser) -> None:

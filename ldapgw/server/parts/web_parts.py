@@ -9,12 +9,10 @@ from importlib import import_module
 
 from ldapgw import __version__
 from ldapgw.directory.catalog import Freshness
-from ldapgw.directory.dn import Dn
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explainer import PhoneExplainer
-from ldapgw.phones.lookup import DirectoryFinder
 from ldapgw.server.certificate_renewal import PhoneTrustAnchor
 from ldapgw.server.config import Tenant
 from ldapgw.server.listener import phone_server
@@ -39,7 +37,6 @@ def make_web_dependencies(
 ) -> WebDependencies:
     config, dit = base.config, phones.catalog.dit
     web_tenants: dict[str, WebTenant] = {tenant.name: web_tenant(tenant) for tenant in config.tenant}
-    bases: dict[str, Dn] = {tenant.name: Dn.parse(tenant.base_dn) for tenant in config.tenant}
 
     def is_ready() -> bool:
         snapshot = phones.catalog.snapshot
@@ -68,7 +65,6 @@ def make_web_dependencies(
         book_clients=_book_client_dependencies(base, phones),
         is_shared=base.state.database.runs_beside,
         notifier=phones.notifier,
-        finder=DirectoryFinder(dit, bases, phones.ldap.turns.turn_of),
         contacts=ContactBrowser(dit, phones.ldap.turns.turn_of),
         explainer=PhoneExplainer(
             lambda: phones.catalog.snapshot, config.ldap.size_limit, base.workers.explain, base.now

@@ -39,12 +39,12 @@ from ldapgw.google.sandbox import browser as person
 from ldapgw.google.sandbox.app import sandbox
 from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.ldap.admission import BindBackoff, CallerIdLimits
+from ldapgw.ldap.turns import TurnOf
 from ldapgw.phones.activity import PhoneActivity
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
-from ldapgw.phones.contact_browser import ContactBrowser
+from ldapgw.phones.contact_browser import ContactBrowser, ContactSummary, LookupResult
 from ldapgw.phones.explainer import PhoneExplainer
-from ldapgw.phones.lookup import ContactSummary, Finder, LookupResult
 from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.counters import PageCounters
@@ -102,10 +102,11 @@ HOSTILE = "<script>alert('\"&')</script>"
 GLOBEX = replace(ACME, name="globex", title="Globex <b>& Sons</b>", allowed_users=("*",), admins=())
 
 
-class TwoContacts:
-    """A phone book of two, in the directory's place."""
+class TwoContacts(ContactBrowser):
+    """The contacts that phones find, and a phone book of two for searches."""
 
-    def __init__(self, *hits: ContactSummary) -> None:
+    def __init__(self, dit: Callable[[], Dit], turn_of: TurnOf, *hits: ContactSummary) -> None:
+        super().__init__(dit, turn_of)
         self.hits = hits or (
             ContactSummary(
                 "Anna Berg",
@@ -232,7 +233,6 @@ class Stage:
         self.one_time = OneTimeSecrets()
         self.watch = PhoneActivity(bases, self.clock.seconds)
         self.live = ChangeNotifier()
-        self.finder: Finder = TwoContacts()
         self.served = Snapshot(Dit((), Features("1")))
         self.catalog = Catalog(self.served, {}, self.clock.seconds)
         self.refused_logins = RefusedLogins(
@@ -246,6 +246,7 @@ class Stage:
         )
         self.backoff = BindBackoff()
         self.turns = Turns(self.clock, at_once=True)
+        self.finder = TwoContacts(lambda: self.catalog.dit(), self.turns.turn_of)
         self.caller_id_limits = CallerIdLimits(self.clock.seconds, lambda _login, _address: None)
         self.clients = TenantClients(self.store, self.secret_box, {})
         self.misuse = MisuseLog(self.clock)
@@ -327,8 +328,7 @@ class Stage:
             ),
             is_shared=self.database.runs_beside,
             notifier=self.live,
-            finder=self.finder,
-            contacts=ContactBrowser(self.catalog.dit, self.turns.turn_of),
+            contacts=self.finder,
             explainer=PhoneExplainer(lambda: self.served, 1000, at_once, self.clock.seconds),
             requests=self.requests,
         )
