@@ -20,7 +20,6 @@ from ldapgw.store import accounts, activity, contacts, phones, revocations, sign
 from ldapgw.store.account_status import account_to_json, rejected_phones
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act, Entry
-from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages, record_texts
 from ldapgw.web.account_texts import (
     AccountDetails,
@@ -95,19 +94,15 @@ class AccountPages:
         """``/{tenant}/account``: sharing, sources, access and syncs of account number ``account``, counted from 1."""
         account = _shown_account(visit)
         view = await self._view(visit, account)
+        replicas = await visit.store.read(phones.read_replicas, visit.tenant.name)
         return visit.page(
             "account.html",
             account=account,
             view=view,
             details=await self._details(visit.tenant, account, view),
-            replicas=await self._replicas(visit.tenant),
+            replicas=[login for login in replicas if login.replica is not None and login.replica.private],
             **await sync_history_values(self._layout, account),
         )
-
-    async def _replicas(self, tenant: WebTenant) -> list[PhoneLogin]:
-        """The replicas of the tenant that hold private books."""
-        found = await self._dependencies.store.read(phones.read_replicas, tenant.name)
-        return [login for login in found if login.replica is not None and login.replica.private]
 
     async def status(self, anybody: TenantVisit) -> HttpResponse:
         """``/{tenant}/status.json``: the visitor's accounts; all accounts of the tenant for an administrator."""

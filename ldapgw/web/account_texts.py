@@ -14,7 +14,7 @@ from ldapgw.google.endpoints import contact_page
 from ldapgw.google.person import MOST_VALUES
 from ldapgw.phones.contact_browser import ContactSummary
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
-from ldapgw.store.account_status import HOUR, TESTING_SECONDS, consent_ended_by
+from ldapgw.store.account_status import consent_ended_by, is_of_testing
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.contacts import FlawedPerson
 from ldapgw.store.sync_state import DIRECTORY_SHRUNK, SyncProgress, SyncState
@@ -207,8 +207,9 @@ def account_view(
         return AccountView(
             ACCOUNT_STATE_TEXTS["new"], boxes=tuple(CONSENT_CHECKBOXES[source] for source in tenant.sources)
         )
+    is_new = status["state"] == "attention" and status["last_sync"] is None
     return AccountView(
-        state=_state(status),
+        state=ACCOUNT_STATE_TEXTS["attention_before_first_sync" if is_new else status["state"]],
         status=status,
         connected=account.is_connected,
         reconnect=_reconnect(status),
@@ -241,7 +242,7 @@ def account_details(
     shared_label = account.label_to_share(tenant.shared_label)
     return AccountDetails(
         ended_at=account.error.since if account.error and account.error.code == "consent_revoked" else None,
-        is_testing=_is_testing(account),
+        is_testing=is_of_testing(account),
         sources=source_rows(status, sync_states),
         labels=_labels(tenant, names),
         choices=sharing_options(tenant, account.sharing),
@@ -263,11 +264,6 @@ def _sentences(person: FlawedPerson) -> Iterator[Translatable]:
     yield from (Phrase(_TEXTS.flaws[Flaw.NUMBERS], {"number": number}) for number in person.numbers)
 
 
-def _state(status: Mapping[str, Any]) -> AccountStateText:
-    is_new = status["state"] == "attention" and status["last_sync"] is None
-    return ACCOUNT_STATE_TEXTS["attention_before_first_sync" if is_new else status["state"]]
-
-
 def _reconnect(status: Mapping[str, Any]) -> str:
     if status["error"] and status["error"]["code"] in _CONSENT_ERRORS:
         return "must"
@@ -286,12 +282,6 @@ def _needs_administrator(account: Account, status: Mapping[str, Any]) -> bool:
     if error is not None and error.code == "consent_revoked":
         return consent_ended_by(error, account) in _ADMINISTRATOR_ENDS
     return error is not None and error.code == "network"
-
-
-def _is_testing(account: Account) -> bool:
-    if account.refresh_expires_at is None or account.connected_at is None:
-        return False
-    return abs(account.refresh_expires_at - account.connected_at - TESTING_SECONDS) < HOUR
 
 
 def source_rows(status: Mapping[str, Any], sync_states: Mapping[Source, SyncState]) -> tuple[SourceRow, ...]:
@@ -329,16 +319,20 @@ def sharing_title(sharing: Sharing, shared_label: str) -> Translatable:
 
     :param shared_label: the label whose contacts alone are shared; empty: all contacts are.  A private book has none.
     """
-    title = Phrase(_sharing_text(sharing).title, {"group": sharing.group})
+    title = Phrase(_sharing_text(sharing, 0).title, {"group": sharing.group})
     if shared_label and sharing is not Sharing.PRIVATE:
         return Phrase(_TEXTS.only_label, {"sharing": title, "label": shared_label})
     return title
 
 
-def _sharing_text(sharing: Sharing) -> _SharingText:
+def _sharing_text(sharing: Sharing, size: int | None) -> _SharingText:
+    """The text of a way to share.
+
+    :param size: how many accounts the sharing's group has; None: the configuration does not have the group.
+    """
     texts = _TEXTS.sharing
     of_all = {Sharing.PRIVATE: texts.private, Sharing.CALLERS: texts.callers, Sharing.SHARED: texts.shared}
-    return of_all.get(sharing, texts.group)
+    return of_all.get(sharing, texts.former_group if size is None else texts.group)
 
 
 def shareable_labels(labels: Iterable[str], current: str) -> tuple[str, ...]:
@@ -361,23 +355,12 @@ def sharing_options(tenant: WebTenant, current: Sharing | None = None) -> tuple[
     groups = [*tenant.groups]
     if current is not None and current.group and current.group not in groups:
         groups.append(current.group)
-    of_groups = (_group_option(Sharing(f"group:{group}"), tenant.groups.get(group)) for group in groups)
-    private, callers, shared = (
-        _option(sharing, _sharing_text(sharing), {"tenant": tenant.heading})
-        for sharing in (Sharing.PRIVATE, Sharing.CALLERS, Sharing.SHARED)
-    )
-    return (private, callers, *of_groups, shared)
+    of_groups = (Sharing(f"group:{group}") for group in groups)
+    return tuple(_option(tenant, sharing) for sharing in (Sharing.PRIVATE, Sharing.CALLERS, *of_groups, Sharing.SHARED))
 
 
-def _group_option(sharing: Sharing, size: int | None) -> SharingOption:
-    """The option of a group.
-
-    :param size: how many accounts it has; None: the configuration does not have the group.
-    """
-    text = _TEXTS.sharing.former_group if size is None else _TEXTS.sharing.group
-    return _option(sharing, text, {"group": sharing.group, "count": size})
-
-
-def _option(sharing: Sharing, text: _SharingText, values: Mapping[str, object]) -> SharingOption:
-    sentence = Phrase(text.sentence, values)
+def _option(tenant: WebTenant, sharing: Sharing) -> SharingOption:
+    size = tenant.groups.get(sharing.group)
+    text = _sharing_text(sharing, size)
+    sentence = Phrase(text.sentence, {"tenant": tenant.heading, "group": sharing.group, "count": size})
     return SharingOption(sharing, sharing_title(sharing, ""), sentence, text.shows_caller, text.is_searchable)

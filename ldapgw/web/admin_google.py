@@ -96,10 +96,6 @@ class AdminGoogle:
             post("/<tenant>/admin/client/try", self.try_client, RequiredRole.ADMIN),
         )
 
-    async def show(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/admin/google``: the client, and the guide."""
-        return await self._page(visit)
-
     async def enter(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/client``: try and store an OAuth client, given as a file or as id and secret.
 
@@ -108,16 +104,11 @@ class AdminGoogle:
         if visit.tenant.name in self._dependencies.admin.tenants_with_configured_client:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         try:
-            client, known_uris = _client_of(visit.form)
-            _check_replacement(visit.form, visit.tenant.client, client)
+            client, known_uris = _client_of(visit.form, visit.tenant.client)
             registered = await self._verify_client(visit.tenant, client)
         except _InvalidClient as error:
-            return await self._page(
-                visit,
-                status=400,
-                client_error=error.message,
-                client_id=visit.form.get("client_id", ""),
-            )
+            client_id = visit.form.get("client_id", "")
+            return await self.show(visit, status=400, client_error=error.message, client_id=client_id)
         new = EnteredClient(visit.tenant.name, client.client_id, client.client_secret, self._layout.now())
         entry = visit.entry(Act.CLIENT_ENTERED, detail=client.client_id)
         await visit.store.run(activity.recorded, entry, _enter, self._dependencies.secret_box, new, visit.tenant.client)
@@ -159,10 +150,10 @@ class AdminGoogle:
             raise _InvalidClient(_TEXTS.rejected if isinstance(error, ClientRejected) else _TEXTS.unverified) from None
         return True
 
-    async def _page(
+    async def show(
         self, visit: Visit, *, status: int = 200, client_error: Translatable = "", client_id: str = ""
     ) -> HttpResponse:
-        """Render the page.
+        """``/{tenant}/admin/google``: the client, and the guide.
 
         :param client_error: why the entered client was not stored.
         :param client_id: the entered client id.
@@ -204,10 +195,11 @@ class AdminGoogle:
         )
 
 
-def _client_of(form: Mapping[str, str]) -> tuple[Client, tuple[str, ...]]:
+def _client_of(form: Mapping[str, str], before: Client | None) -> tuple[Client, tuple[str, ...]]:
     """The client in a form, and the redirect URIs in the form's client file.
 
-    :raises _InvalidClient: when the form contains no valid client.
+    :raises _InvalidClient: when the form contains no valid client, or lacks the tick with which an administrator
+        accepts that everyone has to reconnect.
     """
     text = form.get("file", "").strip()
     if text:
@@ -220,18 +212,16 @@ def _client_of(form: Mapping[str, str]) -> tuple[Client, tuple[str, ...]]:
         client_id, secret, uris = form.get("client_id", "").strip(), form.get("client_secret", "").strip(), ()
     if not (_CREDENTIAL.fullmatch(client_id) and _CREDENTIAL.fullmatch(secret)):
         raise _InvalidClient(_TEXTS.incomplete if not text else _TEXTS.no_client_file)
-    return Client(client_id, secret), uris
-
-
-def _check_replacement(form: Mapping[str, str], before: Client | None, client: Client) -> None:
-    """Ask for the tick with which an administrator accepts that everyone has to reconnect.
-
-    The form itself asks, because a page in between would have to keep the secret.
-
-    :raises _InvalidClient: when the client id differs from the present one, and the tick is missing.
-    """
-    if before is not None and before.client_id != client.client_id and "replace" not in form:
+    client = Client(client_id, secret)
+    # The form itself asks for the tick, because a page in between would have to keep the secret.
+    if _is_another(before, client) and "replace" not in form:
         raise _InvalidClient(_TEXTS.unconfirmed)
+    return client, uris
+
+
+def _is_another(before: Client | None, client: Client | EnteredClient) -> bool:
+    """Return whether everyone has to reconnect, because grants to the present client are useless to a new one."""
+    return before is not None and before.client_id != client.client_id
 
 
 def _facts(connection: Connection, tenant: str) -> _Facts:
@@ -245,15 +235,12 @@ def _facts(connection: Connection, tenant: str) -> _Facts:
 
 
 def _enter(connection: Connection, secret_box: SecretBox, new: EnteredClient, before: Client | None) -> None:
-    """Store a client, and continue syncing the accounts with the new client.
-
-    Grants to another client id are useless to the new client, so those accounts must connect again.
-    """
+    """Store a client, and continue syncing the accounts with the new client."""
     tenants.enter_client(connection, secret_box, new)
     connected = [
         account for account in accounts.read_all(connection, new.tenant) if account.is_connected and not account.revoked
     ]
-    if before is not None and before.client_id != new.client_id:
+    if _is_another(before, new):
         for account in connected:
             sync_state.fail(connection, account, "consent_revoked", new.entered_at, None, facts={"by": "client"})
         tenants.clear_alarm(connection, new.tenant)

@@ -86,8 +86,7 @@ class AdminImport:
 
         :raises UnfitImportFile: when it is no such file.
         """
-        checked: tuple[ImportLine, ...] = await self._dependencies.store.read(_checked, tenant.name, text)
-        return checked
+        return await self._dependencies.store.read(_checked, tenant.name, text)
 
     def _page(
         self,

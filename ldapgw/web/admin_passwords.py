@@ -67,7 +67,7 @@ class AdminPasswords:
         if not await self._dependencies.store.run(_give, logins, hashes, now, entries, first):
             return ""
         for login in logins:
-            self._phone_pages.forget_password(login.name)
+            self._phone_pages.one_time.forget(login.name)
         return self.keep(visitor, passwords, now)
 
     def generate(self, names: Collection[str]) -> tuple[Mapping[str, str], Mapping[str, str]]:

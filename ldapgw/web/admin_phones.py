@@ -222,7 +222,7 @@ class AdminPhones:
         entries = self._entries(visit, Act.PHONE_REMOVED, selected)
         await visit.store.run(_for_each, entries, phones.remove)
         for row in selected:
-            self._phone_pages.forget_password(row.login.name)
+            self._phone_pages.one_time.forget(row.login.name)
         return await visit.done("phones-removed", _PAGE)
 
     async def _move(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse | None:

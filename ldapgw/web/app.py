@@ -177,8 +177,7 @@ class _App:
     ) -> HttpResponse:
         tenant = path_values.get("tenant", "")
         try:
-            _check_size(route, body_size)
-            arguments = await self._authorize(route, request, path_values)
+            arguments = await self._authorize(route, request, path_values, body_size)
             response = await route.handler(*arguments, **path_values)
         except LoginRefused as refused:
             return refused.response
@@ -213,14 +212,16 @@ class _App:
             return None
 
     async def _authorize(
-        self, route: Route, request: HttpRequest, path_values: dict[str, str]
+        self, route: Route, request: HttpRequest, path_values: dict[str, str], body_size: int
     ) -> tuple[HttpRequest | WebTenant | Viewer | TenantVisit | PhoneLogin, ...]:
-        """Check the role that the route requires; returns the arguments of the handler (`RequiredRole`).
+        """Check the form's size and the role that the route requires; returns the handler's arguments (`RequiredRole`).
 
         :param path_values: the variables of the path; those that the handler does not get by name are taken out.
-        :raises PageError: when the visitor lacks the role or may not see the phone, or the form is forged.
+        :raises PageError: when the visitor lacks the role or may not see the phone, or the form is too large or forged.
         :raises LoginRefused: when a phone did not log in.
         """
+        if body_size > route.max_body_size:
+            raise PageError(error_pages.PAGES.too_large)
         if route.required_role is RequiredRole.PUBLIC:
             return (request,)
         tenant = self._layout.dependencies.tenants.get(path_values.pop("tenant"))
@@ -318,12 +319,6 @@ def _routing_error(request: Any) -> PageError | None:
     except UnicodeDecodeError:
         return PageError(error_pages.PAGES.not_found)
     return None
-
-
-def _check_size(route: Route, body_size: int) -> None:
-    """Refuse a form that is larger than the route's forms."""
-    if body_size > route.max_body_size:
-        raise PageError(error_pages.PAGES.too_large)
 
 
 def _body_size(request: Any) -> int:

@@ -26,9 +26,9 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from werkzeug.http import parse_accept_header
 
 from ldapgw.directory.access import Viewer
-from ldapgw.phones.book_reader import Caller, ListLength, ListQuery
+from ldapgw.phones.book_reader import Caller, ListLength
 from ldapgw.phones.photos import initials_png, photo_png
-from ldapgw.phones.xml_books import XML_BOOKS, Elements, ListAddress, XmlBook
+from ldapgw.phones.xml_books import XML_BOOKS, ListAddress
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
@@ -208,8 +208,8 @@ class BookClients:
                 reading = self._dependencies.reader.contacts(viewer, request.address, query, length)
                 contacts = [book.contact(contact) async for contact in reading]
                 # Half a megabyte takes longer than phones should wait for the reactor.
-                write = partial(_written, book, contacts, query, length, address, takes_gzip=request.takes_gzip)
-                written = await run(write)
+                text = partial(book.write, contacts, query, length, address)
+                written = await run(lambda: _packed(text(), takes_gzip=request.takes_gzip))
         except TooManyReads:
             return self._too_many(request)
         return _response(request, *written)
@@ -249,20 +249,8 @@ def caller_object(caller: Caller) -> dict[str, object]:
     }
 
 
-def _written(
-    book: XmlBook,
-    contacts: Elements,
-    query: ListQuery,
-    length: ListLength,
-    address: ListAddress,
-    *,
-    takes_gzip: bool,
-) -> tuple[bytes, str]:
-    """The body of a phone book, and its entity tag."""
-    return _packed(book.write(contacts, query, length, address), takes_gzip=takes_gzip)
-
-
 def _packed(text: str, *, takes_gzip: bool) -> tuple[bytes, str]:
+    """The body of a phone book, and its entity tag."""
     body = text.encode()
     # Weak, because it is the same for the compressed body.
     etag = f'W/"{hashlib.sha256(body).hexdigest()[:20]}"'

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gettext
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -21,6 +21,7 @@ from babel.dates import format_date, format_datetime
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
+from markupsafe import Markup, escape
 
 from ldapgw.phrase import Phrase, Timestamp, Translatable
 
@@ -46,11 +47,21 @@ class Language:
         self.gettext = self._catalog.gettext
         self.ngettext = self._catalog.ngettext
 
-    def translate(self, text: Translatable) -> str:
-        """Translate a marked message, or a phrase with its values."""
+    def translate(self, text: Translatable, show_time: Callable[[float], str] | None = None) -> str:
+        """Translate a marked message, or a phrase with its values.
+
+        :param show_time: writes the times in the phrase; if the function writes HTML, the whole text becomes HTML.
+        """
         if isinstance(text, str):
             return self.gettext(text) if text else ""
-        return self.gettext(text.message) % {name: self._translate_value(value) for name, value in text.values.items()}
+        values: dict[str, str] = {}
+        for name, value in text.values.items():
+            if isinstance(value, Timestamp):
+                values[name] = (show_time or self.format_time)(value.seconds)
+            else:
+                values[name] = self.translate(value, show_time) if isinstance(value, Phrase) else str(value)
+        message = self.gettext(text.message)
+        return (escape(message) if any(isinstance(value, Markup) for value in values.values()) else message) % values
 
     def format_number(self, number: float) -> str:
         """The number with thousands separators."""
@@ -63,11 +74,6 @@ class Language:
 
     def format_date(self, seconds: float) -> str:
         return str(format_date(datetime.fromtimestamp(seconds, UTC), "long", locale=self._locale))
-
-    def _translate_value(self, value: object) -> str:
-        if isinstance(value, Timestamp):
-            return self.format_time(value.seconds)
-        return self.translate(value) if isinstance(value, Phrase) else str(value)
 
 
 @cache

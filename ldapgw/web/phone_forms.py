@@ -138,7 +138,7 @@ class PhoneForms:
                 error=error,
             )
             return visit.page("phone_new.html", status=400, **values)
-        self._pages.one_time.passwords.add(visit.visitor.session, name, password, self._layout.now())
+        self._pages.show_password(visit.visitor, name, password)
         return await self._done(visit, login, "added", "phone-added")
 
     async def reset(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
@@ -238,7 +238,7 @@ class PhoneForms:
         if not is_changed:
             return visit.redirect("phone-not-renamed", f"phones/{login.name}")
         if new.name != login.name:
-            self._pages.forget_password(login.name)
+            self._pages.one_time.forget(login.name)
         if password:
             self._pages.keep(visit.visitor, new, password)
         message = "phone-moved" if password else "phone-changed"
@@ -281,7 +281,7 @@ class PhoneForms:
     async def remove(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/remove``: remove a phone; the phone's login is refused at once."""
         await visit.change(visit.entry(Act.PHONE_REMOVED, login.name), phones.remove, login.name)
-        self._pages.forget_password(login.name)
+        self._pages.one_time.forget(login.name)
         self._log("removed", visit, login)
         return await visit.done("phone-removed", "phones" if visit.owns(login) else "admin/phones")
 

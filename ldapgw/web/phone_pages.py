@@ -22,7 +22,7 @@ from ldapgw.directory.passwords import verify_password
 from ldapgw.phones.connection_test import StepResult
 from ldapgw.phones.hints import PhoneProfile
 from ldapgw.phones.models import MODELS, title_of
-from ldapgw.phones.provisioning.settings import PLACEHOLDERS, PhoneSettings
+from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, all_vendors, make_sheet, settings_of, vendors_of
 from ldapgw.phones.rollout import NewPhone, Site, print_sheet
 from ldapgw.phones.xml_books import XML_BOOKS
@@ -43,7 +43,7 @@ from ldapgw.web.phone_texts import (
     PhoneState,
     hints_to_fix,
     phone_state,
-    search_log_lines,
+    search_log_line,
 )
 from ldapgw.web.sessions import Visitor
 
@@ -123,10 +123,6 @@ class PhonePages:
         """Show a new phone's password on its page for a while, in the visitor's session."""
         self.one_time.passwords.add(visitor.session, name, password, self._layout.now())
 
-    def forget_password(self, name: str) -> None:
-        """Forget what a phone's page shows once, because the phone was removed, or has another name or password."""
-        self.one_time.forget(name)
-
     def new_password(self, visitor: Visitor, login: PhoneLogin) -> str:
         """Return a phone's password if the visitor's session has made the password in the last minutes; else "".
 
@@ -177,7 +173,7 @@ class PhonePages:
             is_shown_elsewhere=self.is_shown_elsewhere(visit.visitor, login),
             vendors=[*model_vendors, *(other for other in all_vendors().values() if other not in model_vendors)],
             certificate=bool(await self._dependencies.certificate()),
-            lines=search_log_lines(searches, visit.tenant.region),
+            lines=[search_log_line(decoded, visit.tenant.region) for decoded in searches],
             has_unused_password=has_unused_password,
             hints=hints_to_fix(login, searches, self._profile(login)),
             elsewhere=self._refused_elsewhere(visit, login),
@@ -202,7 +198,7 @@ class PhonePages:
         if file_vendor is None or not file_vendor.file:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
         password = self.new_password(visit.visitor, login)
-        text = self._provisioning_sheet(visit.tenant, login, file_vendor, password).text
+        text = self._sheet(visit.tenant, login, file_vendor, password).text
         if not text:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
         return HttpResponse(200, text.encode(), file_vendor.media_type, attachment(file_vendor.file))
@@ -236,8 +232,8 @@ class PhonePages:
 
         :param address: the secret of a provisioning address that was made with the password.
         """
-        self.forget_password(login.name)
-        self.one_time.passwords.add(visitor.session, login.name, password, self._layout.now())
+        self.one_time.forget(login.name)
+        self.show_password(visitor, login.name, password)
         if address:
             self.one_time.addresses.add(visitor.session, login.name, address, self._layout.now())
 
@@ -260,15 +256,12 @@ class PhonePages:
         told = self._layout.dependencies.admin.refused_elsewhere(visit.tenant.name)
         return next((one.refused for one in told if one.phone == login.name), None)
 
-    def _provisioning_sheet(self, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str) -> Sheet:
-        return make_sheet(vendor, self._settings(tenant, login, password))
-
-    def _settings(self, tenant: WebTenant, login: PhoneLogin, password: str) -> PhoneSettings:
+    def _sheet(self, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str) -> Sheet:
         base_dn = self._dependencies.base_dn(login.tenant)
-        return settings_of(login, self._dependencies.server, base_dn, tenant.heading, password)
+        return make_sheet(vendor, settings_of(login, self._dependencies.server, base_dn, tenant.heading, password))
 
     def _sheet_values(self, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str) -> Mapping[str, Any]:
-        sheet = self._provisioning_sheet(tenant, login, vendor, password)
+        sheet = self._sheet(tenant, login, vendor, password)
         return {
             "sheet": sheet,
             "vendor": vendor,

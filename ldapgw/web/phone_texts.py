@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from ldapgw.errors import ResultCode
 from ldapgw.numbers.phone_number import NumberFormat, format_number, parse
@@ -31,65 +33,54 @@ SERIOUS_ADVICE = frozenset(
 ADVICE_NAMING_ADMINISTRATOR = frozenset((Advice.LOOPBACK, Advice.GUESSED_PORT, Advice.NO_COMMON_SECURITY))
 
 
-class _StateText(Texts, frozen=True):
-    """The text of a phone's state.
+class PhoneState(Texts, frozen=True):
+    """The state of a phone.
 
     :ivar kind: the CSS class of the colour.
-    :ivar sentence: empty if another text says what to do.
     """
 
     kind: str
-    title: str
-    sentence: str = ""
+    title: Translatable
+    sentence: Translatable = ""
 
 
 class _StateTexts(Texts, frozen=True):
     """The states of a phone."""
 
-    wrong_password: _StateText
-    new_password: _StateText
-    works: _StateText
-    works_one_to_fix: _StateText
-    works_some_to_fix: _StateText
-    no_sign_in: _StateText
-    one_to_fix: _StateText
-    some_to_fix: _StateText
-    nobody_found: _StateText
-    no_search: _StateText
-    not_used: _StateText
-
-
-class _RefusalTexts(Texts, frozen=True):
-    """The sentences about a wrong password, by the number of refused logins."""
-
-    once: str
-    often: str
-
-
-class _LogTexts(Texts, frozen=True):
-    """Words of the log of searches: two subjects and two outcomes."""
-
-    unreadable: str
-    one_entry: str
-    nobody: str
-    no_name: str
+    wrong_password: PhoneState
+    new_password: PhoneState
+    works: PhoneState
+    works_one_to_fix: PhoneState
+    works_some_to_fix: PhoneState
+    no_sign_in: PhoneState
+    one_to_fix: PhoneState
+    some_to_fix: PhoneState
+    nobody_found: PhoneState
+    no_search: PhoneState
+    not_used: PhoneState
 
 
 class _PhoneTexts(Texts, frozen=True):
     """The texts of phones.
 
+    :ivar refused_once: a sentence about a wrong password; ``refused_often`` is for several refused logins.
+    :ivar unreadable: a subject in the log of searches, like ``one_entry``; ``nobody`` and ``no_name`` are outcomes.
     :ivar scopes: in the order of `ldapgw.directory.filter.Scope`.
     :ivar controls: by object identifier.
     :ivar codes: by the name of a `ResultCode` in lower case.  Codes that no search of a phone ends in have no text.
     """
 
+    refused_once: str
+    refused_often: str
+    unreadable: str
+    one_entry: str
+    nobody: str
+    no_name: str
     scopes: tuple[str, ...]
     number_formats: Mapping[NumberFormat, str]
     controls: Mapping[str, str]
     codes: Mapping[str, str]
     subjects: Mapping[SubjectKind, str]
-    log: _LogTexts
-    refused: _RefusalTexts
     states: _StateTexts
     advice: Mapping[Advice, str]
 
@@ -98,15 +89,6 @@ _TEXTS = read_texts("web/texts/phones", _PhoneTexts)
 
 ADVICE = _TEXTS.advice
 NUMBER_FORMATS = _TEXTS.number_formats
-
-
-@dataclass(frozen=True, slots=True)
-class PhoneState:
-    """The state of a phone: the CSS class of the colour, a few words and a sentence."""
-
-    kind: str
-    title: Translatable
-    sentence: Translatable
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +146,7 @@ def phone_state(
     texts = _TEXTS.states
     refused = wrong_password(login, now)
     if refused is not None:
-        return PhoneState(texts.wrong_password.kind, texts.wrong_password.title, refusal_text(refused))
+        return replace(texts.wrong_password, sentence=refusal_text(refused))
     if login.password_at is not None and login.has_unused_password:
         return _state(texts.new_password, when=Timestamp(login.password_at))
     last_search = max(login.searched_at or 0.0, searches[0].search.when if searches else 0.0)
@@ -180,22 +162,22 @@ def phone_state(
         and anonymous_refused_at > last_search
         and now - anonymous_refused_at < ANONYMOUS_SECONDS
     ):
-        return PhoneState(texts.no_sign_in.kind, texts.no_sign_in.title, hint_text(Hint.ANONYMOUS, profile))
+        return replace(texts.no_sign_in, sentence=hint_text(Hint.ANONYMOUS, profile))
     if to_fix:
         return _state(texts.one_to_fix if to_fix == 1 else texts.some_to_fix, count=to_fix)
     if last_search:
-        return _state(texts.nobody_found)
-    return _state(texts.no_search if login.last_seen is not None else texts.not_used)
+        return texts.nobody_found
+    return texts.no_search if login.last_seen is not None else texts.not_used
 
 
-def _state(text: _StateText, **values: object) -> PhoneState:
-    return PhoneState(text.kind, Phrase(text.title, values), Phrase(text.sentence, values))
+def _state(state: PhoneState, **values: object) -> PhoneState:
+    return replace(state, title=Phrase(str(state.title), values), sentence=Phrase(str(state.sentence), values))
 
 
 def refusal_text(refused: Refusal) -> Phrase:
     """Return when, from where and how often a phone had a wrong password, and what to do."""
     values = {"when": Timestamp(refused.when), "address": refused.address, "count": refused.count}
-    return Phrase(_TEXTS.refused.once if refused.count == 1 else _TEXTS.refused.often, values)
+    return Phrase(_TEXTS.refused_once if refused.count == 1 else _TEXTS.refused_often, values)
 
 
 def hints_to_fix(login: PhoneLogin, searches: Sequence[DecodedSearch], profile: PhoneProfile) -> tuple[HintText, ...]:
@@ -206,29 +188,27 @@ def hints_to_fix(login: PhoneLogin, searches: Sequence[DecodedSearch], profile: 
     return tuple(_hint_text(hint, profile, None) for hint in stored if hint not in HARMLESS)
 
 
-def search_log_lines(searches: Iterable[DecodedSearch], region: str) -> tuple[SearchLogLine, ...]:
-    """The log of a phone's searches.
+def search_log_line(decoded: DecodedSearch, region: str) -> SearchLogLine:
+    """The line of a search in the log.
 
     :param region: the country of numbers without a country code.
     """
-    return tuple(_search_log_line(decoded, region) for decoded in searches)
-
-
-def _search_log_line(decoded: DecodedSearch, region: str) -> SearchLogLine:
     search, request = decoded.search, decoded.request
     subject = subject_of(request.filter) if request and decoded.is_list else None
     is_withheld = subject is not None and subject.kind is SubjectKind.WITHHELD
-    code = _code_text(search.code)
+    name = search.code.name.lower()
+    # A code without a text is shown by its name in RFC 4511.
+    code = "" if search.code is ResultCode.SUCCESS else _TEXTS.codes.get(name, name.replace("_", " "))
     if is_withheld and not search.entries:
-        outcome: Translatable = _TEXTS.log.no_name
+        outcome: Translatable = _TEXTS.no_name
     elif search.code is ResultCode.SUCCESS and not search.entries:
-        outcome = _TEXTS.log.nobody
+        outcome = _TEXTS.nobody
     else:
         outcome = "" if search.has_entries else code
     return SearchLogLine(
         when=search.when,
         address=search.address,
-        subject=_subject_text(subject, region) if request else _TEXTS.log.unreadable,
+        subject=_subject_text(subject, region) if request else _TEXTS.unreadable,
         outcome=outcome,
         filter=decoded.filter,
         base=request.base if request else "",
@@ -247,15 +227,9 @@ def _search_log_line(decoded: DecodedSearch, region: str) -> SearchLogLine:
     )
 
 
-def _code_text(code: ResultCode) -> str:
-    """The result of a search; empty for success.  A code without a text is shown by its name in RFC 4511."""
-    name = code.name.lower()
-    return "" if code is ResultCode.SUCCESS else _TEXTS.codes.get(name, name.replace("_", " "))
-
-
 def _subject_text(subject: SearchSubject | None, region: str) -> Translatable:
     if subject is None:
-        return _TEXTS.log.one_entry
+        return _TEXTS.one_entry
     text = readable_number(subject.text, region) if subject.kind is SubjectKind.NUMBER else subject.text
     message = _TEXTS.subjects[subject.kind]
     return Phrase(message, {"text": text}) if text else message

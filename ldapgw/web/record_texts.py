@@ -11,43 +11,25 @@ from ldapgw.store.activity import Act
 from ldapgw.store.sync_history import SyncAttempt, SyncDay, SyncFigures
 
 
-class _OutcomeTexts(Texts, frozen=True):
-    """The texts for the ends of a sync."""
-
-    postponed: str
-    failed: str
-    up_to_date: str
-
-
-class _FigureTexts(Texts, frozen=True):
-    """The texts for what a sync changed, in the order of the sentence."""
-
-    changed: str
-    added: str
-    removed: str
-    skipped: str
-    none: str
-
-
-class _DayTexts(Texts, frozen=True):
-    """The syncs of a day."""
-
-    postponed: str
-    none: str
-    some: str
-
-
 class _RecordTexts(Texts, frozen=True):
-    """The texts of records.
+    """The texts of records: the ends of a sync, what a sync changed, and the syncs of a day.
 
     :ivar errors: short words for the error codes of ``status.json``; an account's page explains its present error at
         length.  ``internal`` is for all other codes.
     """
 
+    postponed: str
+    failed: str
+    up_to_date: str
+    changed: str
+    added: str
+    removed: str
+    skipped: str
+    no_changes: str
+    postponed_day: str
+    day_without_syncs: str
+    day_with_syncs: str
     errors: Mapping[str, str]
-    outcomes: _OutcomeTexts
-    figures: _FigureTexts
-    days: _DayTexts
     acts: Mapping[Act, str]
     actors: Mapping[str, str]
 
@@ -74,11 +56,6 @@ class Bar:
     words: Translatable
 
 
-def error_words(code: str) -> str:
-    """An error code in a few words."""
-    return _TEXTS.errors.get(code, _TEXTS.errors["internal"])
-
-
 def act_words(code: str) -> str:
     """Return the text for what somebody did."""
     return ACTS[Act(code)] if code in {*Act} else code
@@ -91,16 +68,15 @@ def actor_words(name: str) -> str:
 
 def figures_words(figures: SyncFigures) -> Translatable:
     """Return the text for what a sync changed: “3 changed, 1 added”."""
-    texts = _TEXTS.figures
     parts = (
-        (figures.changed, texts.changed),
-        (figures.added, texts.added),
-        (figures.removed, texts.removed),
-        (figures.skipped, texts.skipped),
+        (figures.changed, _TEXTS.changed),
+        (figures.added, _TEXTS.added),
+        (figures.removed, _TEXTS.removed),
+        (figures.skipped, _TEXTS.skipped),
     )
     words = [Phrase(text, {"count": count}) for count, text in parts if count]
     if not words:
-        return Phrase(texts.none)  # inside a phrase, a plain text would stay English
+        return Phrase(_TEXTS.no_changes)  # inside a phrase, a plain text would stay English
     joined, *others = words
     for other in others:
         joined = Phrase("%(first)s, %(other)s", {"first": joined, "other": other})
@@ -109,26 +85,23 @@ def figures_words(figures: SyncFigures) -> Translatable:
 
 def outcome(attempt: SyncAttempt) -> Translatable:
     """Return a sentence that says how a sync ended."""
-    if attempt.is_postponed:
-        return Phrase(_TEXTS.outcomes.postponed, {"why": Phrase(error_words(attempt.error))})
     if attempt.error:
-        return Phrase(_TEXTS.outcomes.failed, {"why": Phrase(error_words(attempt.error))})
-    return Phrase(_TEXTS.outcomes.up_to_date, {"what": figures_words(attempt.figures)})
+        why = Phrase(_TEXTS.errors.get(attempt.error, _TEXTS.errors["internal"]))
+        return Phrase(_TEXTS.postponed if attempt.is_postponed else _TEXTS.failed, {"why": why})
+    return Phrase(_TEXTS.up_to_date, {"what": figures_words(attempt.figures)})
 
 
 def strip(days: Iterable[SyncDay]) -> tuple[Bar, ...]:
     """The bars of some days."""
-    return tuple(_bar(day) for day in days)
+    return tuple(map(_bar, days))
 
 
 def _bar(day: SyncDay) -> Bar:
-    words: Translatable
+    noon = (day.day + 0.5) * 86400
     if day.is_postponed:
-        words = _TEXTS.days.postponed
-        return Bar("quiet", _HEIGHTS["bad"], (day.day + 0.5) * 86400, words)
-    kind = "quiet" if not day.ok + day.failed else "good" if not day.failed else "warn" if day.ok else "bad"
-    words = _TEXTS.days.none
-    if day.ok + day.failed:
-        values = {"ok": day.ok, "failed": day.failed, "changes": day.changes}
-        words = Phrase(_TEXTS.days.some, values)
-    return Bar(kind, _HEIGHTS[kind], (day.day + 0.5) * 86400, words)
+        return Bar("quiet", _HEIGHTS["bad"], noon, _TEXTS.postponed_day)
+    if not day.ok + day.failed:
+        return Bar("quiet", _HEIGHTS["quiet"], noon, _TEXTS.day_without_syncs)
+    kind = "good" if not day.failed else "warn" if day.ok else "bad"
+    values = {"ok": day.ok, "failed": day.failed, "changes": day.changes}
+    return Bar(kind, _HEIGHTS[kind], noon, Phrase(_TEXTS.day_with_syncs, values))

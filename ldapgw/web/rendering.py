@@ -9,13 +9,13 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from ldapgw import __version__
 from ldapgw.google.person_text import without_controls
 from ldapgw.numbers.phone_number import readable
 from ldapgw.phones.rollout import PrintSheet
-from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
+from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store.account_status import timestamp
 from ldapgw.web.account_texts import SOURCE_LABELS
 from ldapgw.web.dependencies import WebTenant
@@ -124,17 +124,7 @@ def _printable(value: object) -> object:
 
 def _translate(language: Language, phrase: Translatable) -> str:
     """As `Language.translate`, but a phrase that contains a time becomes HTML."""
-    if isinstance(phrase, str):
-        return language.translate(phrase)
-    values = {name: _translate_value(language, value) for name, value in phrase.values.items()}
-    text = language.gettext(phrase.message)
-    return (escape(text) if any(isinstance(value, Markup) for value in values.values()) else text) % values
-
-
-def _translate_value(language: Language, value: object) -> str:
-    if isinstance(value, Timestamp):
-        return _format_moment(language, value.seconds)
-    return _translate(language, value) if isinstance(value, Phrase) else str(value)
+    return language.translate(phrase, partial(_format_moment, language))
 
 
 def _format_moment(language: Language, seconds: float) -> str:
