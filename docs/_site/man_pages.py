@@ -18,7 +18,7 @@ from docutils.core import publish_doctree, publish_from_doctree, publish_string
 
 from ldapgw import __version__
 from ldapgw.cli import main
-from ldapgw.cli.help import LazyGroup
+from ldapgw.cli.root import COMMANDS
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference" / "configuration.rst"
 
@@ -81,7 +81,7 @@ def _main_page(context: click.Context, commands: Iterable[click.Context]) -> Ite
     yield from _synopsis(context)
     yield from _options(context)
     yield from _heading("COMMANDS", "=")
-    headings = main.headings if isinstance(main, LazyGroup) else {}
+    headings = {next(iter(names)): heading for heading, names in COMMANDS.items()}
     for child in commands:
         if child.info_name in headings:
             yield from _heading(headings[str(child.info_name)], "-")

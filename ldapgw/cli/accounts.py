@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 
 from ldapgw.cli.files import expiry_if_near
 from ldapgw.cli.google import google_clients, run_in_reactor
-from ldapgw.cli.help import examples
 from ldapgw.cli.output import confirm, hint, local_time, print_json, print_line, print_table, yes_option
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, account_tenant, act, as_json, find_account, now, pass_site
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.dn import folded

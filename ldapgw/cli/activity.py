@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import click
 
-from ldapgw.cli.help import examples
 from ldapgw.cli.output import print_json
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, pass_site
 from ldapgw.store import activity as stored
 from ldapgw.store.account_status import timestamp

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import click
 
-from ldapgw.cli.help import examples
 from ldapgw.cli.output import confirm, hint, print_line, yes_option
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, now, pass_site
 from ldapgw.errors import UserError
 from ldapgw.server.state_dir import BACKUP_NOTE, DATABASE_FILE, lock_holder_pid

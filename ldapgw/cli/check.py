@@ -12,9 +12,9 @@ import click
 from ldapgw import is_compiled
 from ldapgw.cli.files import check_secret_files, check_validity
 from ldapgw.cli.google import google_clients, run_in_reactor
-from ldapgw.cli.help import examples
 from ldapgw.cli.output import print_json, print_line
 from ldapgw.cli.ports import check_answers
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.book import DIRECTORY, OWN

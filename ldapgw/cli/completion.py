@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from click.shell_completion import get_completion_class
 
-from ldapgw.cli.help import examples
+from ldapgw.cli.root import examples
 from ldapgw.errors import UserError
 
 # Where each shell looks for the script.

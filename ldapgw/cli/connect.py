@@ -25,8 +25,8 @@ from twisted.web.server import NOT_DONE_YET
 from twisted.web.server import Site as HttpFactory
 
 from ldapgw.cli.google import get_reactor, google_clients, run_in_reactor
-from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, print_line
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, only_tenant, pass_site
 from ldapgw.errors import UserError
 from ldapgw.server.config.forms import is_loopback_url

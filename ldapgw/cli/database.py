@@ -10,8 +10,8 @@ import click
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from ldapgw.cli.help import examples
 from ldapgw.cli.output import print_line
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, pass_site
 from ldapgw.errors import UserError
 from ldapgw.server.state_dir import StateDirLock

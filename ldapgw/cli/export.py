@@ -17,8 +17,8 @@ from typing import Final, NamedTuple
 
 import click
 
-from ldapgw.cli.help import examples
 from ldapgw.cli.library import Library
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, find_account, only_tenant, pass_site
 from ldapgw.contact import Address, Contact, Kind, Phone
 from ldapgw.directory import name_folding

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, local_time, print_json, print_table
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.store import gateways as store
 from ldapgw.store.account_status import timestamp

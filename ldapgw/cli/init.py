@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import click
 
 from ldapgw.cli.check import REFUSED_REDIRECT_URI
-from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, print_line
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, pass_site
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import is_redirect_uri_refused

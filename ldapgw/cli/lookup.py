@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from ldapgw.cli.help import examples
 from ldapgw.cli.library import Library
 from ldapgw.cli.output import hint, print_json, print_line, print_table
 from ldapgw.cli.phone_output import refusal_json, refusal_line
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, find_phone, now, only_tenant, pass_site
 from ldapgw.directory.access import TenantViewer
 from ldapgw.directory.entry import Entry

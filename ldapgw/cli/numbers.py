@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, print_json, print_line, print_table
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, pass_site
 from ldapgw.contact import Contact, LeftOutReason
 from ldapgw.google.endpoints import contact_page

@@ -19,7 +19,6 @@ from click.shell_completion import CompletionItem
 from sqlalchemy import Connection
 
 from ldapgw.cli.google import run_in_reactor
-from ldapgw.cli.help import examples
 from ldapgw.cli.output import confirm, hint, new_file, print_json, print_line, print_table, yes_option
 from ldapgw.cli.phone_output import (
     bind_dn,
@@ -32,6 +31,7 @@ from ldapgw.cli.phone_output import (
 )
 from ldapgw.cli.phones_import import import_phones
 from ldapgw.cli.replicas import add_replica, find_replica, print_replica, print_replicas, replica_json
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, as_json, find_account, find_phone, now, only_tenant, pass_site, phone_name
 from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.directory.passwords import generate_password, hash_password

@@ -13,8 +13,8 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, print_json, print_line, print_table
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
 from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.errors import UserError

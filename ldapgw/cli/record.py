@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import click
 
 from ldapgw.ber import SEQUENCE, integer, octets, tlv
-from ldapgw.cli.help import examples
 from ldapgw.cli.output import console, hint, new_file, print_json, print_line
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, as_json, find_phone, now, pass_site
 from ldapgw.directory.filter import SearchRequest, to_string
 from ldapgw.directory.schema import configure_aliases

@@ -11,8 +11,8 @@ from typing import Any, TextIO
 import click
 from sqlalchemy import Connection
 
-from ldapgw.cli.help import examples
 from ldapgw.cli.output import NEVER, hint, local_time, new_file, print_json, print_line, print_table
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, now, only_tenant, pass_site
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import replica_dn

@@ -8,67 +8,95 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from ldapgw import __version__, is_compiled
-from ldapgw.cli.help import LazyGroup, examples
 from ldapgw.errors import GoogleError, UserError
 
-# The module of each command, in the order of the help.  A module defines the command under the command's name, with "_"
-# for "-".
-_MODULES = {
-    "demo": "sandbox",
-    "sandbox": "sandbox",
-    "init": "init",
-    "check": "check",
-    "run": "run",
-    "admin-link": "run",
-    "connect": "connect",
-    "status": "status",
-    "accounts": "accounts",
-    "sync": "sync",
-    "share": "accounts",
-    "disconnect": "accounts",
-    "phones": "phones",
-    "replica-config": "replicas",
-    "lookup": "lookup",
-    "explain": "lookup",
-    "numbers": "numbers",
-    "history": "sync",
-    "gateways": "gateways",
-    "record": "record",
-    "replay": "record",
-    "export": "export",
-    "activity": "activity",
-    "backup": "backup",
-    "restore": "backup",
-    "rotate-key": "backup",
-    "database": "database",
-    "completion": "completion",
+# The commands, by the headings of the help: the module of each command, and its help in a line.  A module defines the
+# command under the command's name, with "_" for "-".
+COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "Set up": {
+        "demo": ("sandbox", "Run a demo gateway with a stand-in for Google, until Ctrl-C."),
+        "sandbox": ("sandbox", "Run a stand-in for Google on this machine, until Ctrl-C."),
+        "init": ("init", "Write the configuration file, asking for what it needs."),
+        "check": ("check", "Check the configuration and everything it points to."),
+        "run": ("run", "Run the gateway in the foreground, until SIGTERM or Ctrl-C."),
+        "admin-link": ("run", "Print a one-time link to the administration of a tenant."),
+        "connect": ("connect", "Connect a Google account from the command line."),
+    },
+    "Everyday": {
+        "status": ("status", "Show how the gateway, accounts and phones are doing."),
+        "accounts": ("accounts", "List the accounts and what needs action, or remove one."),
+        "sync": ("sync", "Sync the named accounts now, or all connected accounts."),
+        "share": ("accounts", "Choose whose phones find the contacts of ACCOUNT."),
+        "disconnect": ("accounts", "Revoke the access of ACCOUNT, and delete its contacts."),
+        "phones": ("phones", "Add, list, test, change and remove phones."),
+        "replica-config": ("replicas", "Print an OpenLDAP configuration for the replica NAME."),
+    },
+    "Find out": {
+        "lookup": ("lookup", "Search as a phone does."),
+        "explain": ("lookup", "Explain why a phone finds a contact or doesn't."),
+        "numbers": ("numbers", "Check the telephone numbers of contacts."),
+        "history": ("sync", "Show the last syncs of ACCOUNT."),
+        "gateways": ("gateways", "Show the gateways that share a PostgreSQL database."),
+        "record": ("record", "Record what a phone sends and receives."),
+        "replay": ("record", "Repeat the searches of a recording."),
+    },
+    "Maintain": {
+        "export": ("export", "Write contacts as LDIF, vCard or CSV."),
+        "activity": ("activity", "Export the log of who did what."),
+        "backup": ("backup", "Copy the database to FILE, even while the gateway runs."),
+        "restore": ("backup", "Restore a backup."),
+        "rotate-key": ("backup", "Encrypt all secrets with a new key."),
+        "database": ("database", "Move the gateway to another database."),
+        "completion": ("completion", "Print the completion script for a shell."),
+    },
 }
-# The headings of the help, by the first command below each.
-_HEADINGS = {"demo": "Set up", "status": "Everyday", "lookup": "Find out", "export": "Maintain"}
 
 # A shell's exit status for a command ended by Ctrl-C: 128 plus the signal's number.
 _INTERRUPTED = 130
 
 
-class Commands(LazyGroup):
-    """The group of all commands, which turns their errors into messages."""
+def examples(*lines: str) -> str:
+    """The epilog of a command's help, with an example on each line."""
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
 
-    headings = _HEADINGS
+
+class Commands(click.Group):
+    """The group of all commands, which turns their errors into messages.
+
+    A command is imported when it is used; the list of commands is made from their lines in `COMMANDS`.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
-        return list(_MODULES)
+        return list(self.commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
-        if cmd_name not in _MODULES:
+        module = next((names[cmd_name][0] for names in COMMANDS.values() if cmd_name in names), None)
+        if module is None:
             return None
-        command: click.Command = getattr(import_module(f"ldapgw.cli.{_MODULES[cmd_name]}"), cmd_name.replace("-", "_"))
+        command: click.Command = getattr(import_module(f"ldapgw.cli.{module}"), cmd_name.replace("-", "_"))
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  likewise
+        """Write the commands with a line each, in sections."""
+        longest = max(map(len, self.commands))
+        for heading, names in COMMANDS.items():
+            with formatter.section(heading):
+                lines = [self.commands[name].get_short_help_str(formatter.width - 6 - longest) for name in names]
+                formatter.write_dl([*zip(names, lines, strict=True)], col_max=longest)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command, or an option."""
+        found = {name: one for name, one in self.commands.items() if name.startswith(incomplete)}
+        items = [CompletionItem(name, help=one.get_short_help_str()) for name, one in found.items()]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; each problem that an operator can solve is printed as a line without a traceback."""
@@ -90,6 +118,7 @@ class Commands(LazyGroup):
 
 @click.group(
     cls=Commands,
+    commands={name: click.Command(name, help=line) for names in COMMANDS.values() for name, (_, line) in names.items()},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples(
         "ldapgw demo", "ldapgw status", "ldapgw phones add desk1 --account alice@acme.example", "ldapgw lookup mül"

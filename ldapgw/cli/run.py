@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import click
 import msgspec
 
-from ldapgw.cli.help import examples
 from ldapgw.cli.output import hint, print_json, print_line
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
 from ldapgw.server.config import LogLevels, load
 from ldapgw.server.config.load import take

@@ -12,7 +12,7 @@ import click
 from twisted.internet.error import CannotListenError
 from twisted.web.server import Site
 
-from ldapgw.cli.help import examples
+from ldapgw.cli.root import examples
 from ldapgw.errors import UserError
 from ldapgw.google.sandbox.api import KEYS
 from ldapgw.google.sandbox.app import AUTHORIZATION

@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from ldapgw.cli.accounts import SIGNS, account_objects, problem_lines
-from ldapgw.cli.help import examples
 from ldapgw.cli.output import NEVER, local_time, print_json, print_line
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.errors import StoreError, UserError
 from ldapgw.phones.hints import PhoneCondition, phone_condition

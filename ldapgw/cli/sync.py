@@ -15,8 +15,8 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from ldapgw.cli.help import examples
 from ldapgw.cli.output import confirm, console, hint, local_time, print_json, print_line, print_table, yes_option
+from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, account_tenant, act, as_json, find_account, now, pass_site
 from ldapgw.errors import UserError
 from ldapgw.server.state_dir import lock_holder_pid

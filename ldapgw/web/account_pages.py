@@ -257,7 +257,7 @@ class AccountPages:
             account,
             view.status,
             labels=(await self._dependencies.store.read(contacts.read_labels, account.id)).values(),
-            sync_states=await self._dependencies.store.read(sync_tokens.read_sync_states, account.id),
+            sync_states=await self._dependencies.store.read(sync_state.read_sync_states, account.id),
             example=await self._dependencies.contacts.example(tenant.name, account.sub),
             flawed=await self._dependencies.store.read(contacts.read_flawed, account.id, _SHOWN_FLAWED),
         )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -22,10 +23,23 @@ def test_version() -> None:
     assert CliRunner().invoke(main, ["--version"]).stdout == f"ldapgw {__version__} ({kind})\n"
 
 
-def test_version_is_quick() -> None:
-    """Nothing heavy is imported for it: no Twisted, no SQLAlchemy."""
-    code = "import sys, ldapgw.cli; sys.exit(any(name in sys.modules for name in ('twisted', 'sqlalchemy', 'rich')))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_the_list_of_commands_is_quick() -> None:
+    """Nothing heavy is imported for the version, for the list and for completion: no Twisted, no SQLAlchemy."""
+    code = (
+        "import sys, click; from ldapgw.cli import main; main(['--help'], standalone_mode=False); "
+        "main.shell_complete(click.Context(main), ''); "
+        "sys.exit(any(name in sys.modules for name in ('twisted', 'sqlalchemy', 'rich')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_the_list_has_the_first_sentence_of_each_help() -> None:
+    """The list is written without the commands' modules, so that both have the sentence."""
+    assert isinstance(main, click.Group)
+    context = click.Context(main)
+    found = {name: main.get_command(context, name) for name in main.commands}
+    lines = {name: command.get_short_help_str(1000) for name, command in found.items() if command is not None}
+    assert lines == {name: listed.help for name, listed in main.commands.items()}
 
 
 @pytest.mark.parametrize(
