@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -17,10 +17,9 @@ from ldapgw.cli.google import google_clients, run_in_reactor
 from ldapgw.cli.output import confirm, hint, local_time, print_json, print_line, print_table, yes_option
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, account_tenant, act, as_json, find_account, now, pass_site
-from ldapgw.contact import Sharing, Source
+from ldapgw.contact import Sharing
 from ldapgw.directory.dn import folded
 from ldapgw.errors import GoogleError, StoreError, UserError
-from ldapgw.google.endpoints import Client
 from ldapgw.server.state_dir import DATABASE_FILE
 from ldapgw.store import accounts as stored
 from ldapgw.store import activity, phones, revocations
@@ -82,8 +81,12 @@ def account_objects(
 
     :param rejected: the phones with a wrong password, by their account's id (`rejected_phones`).
     """
-    certificate_ends = expiry_if_near(site.config.tls, now())
-    return [_json_object(site, account, certificate_ends, rejected.get(account.id, ())) for account in known]
+    certificate_ends, objects = expiry_if_near(site.config.tls, now()), []
+    for account in known:
+        tenant, page = site.find_tenant(account.tenant), site.page(account.tenant)
+        sources, refused = tenant.sources if tenant else (), rejected.get(account.id, ())
+        objects.append(account_to_json(account, sources, page, now(), certificate_ends, rejected=refused))
+    return objects
 
 
 def _write_error(database: Database) -> str:
@@ -142,17 +145,13 @@ def share(site: Site, account: str, sharing: Sharing, label: str, tenant: str | 
         if label:
             _check_label(connection, chosen_account, label)
         elif not all_contacts:
-            label = chosen_account.label_to_share(_shared_label(site, chosen_account.tenant))
+            configured = site.find_tenant(chosen_account.tenant)
+            label = chosen_account.label_to_share(configured.shared_label if configured else "")
         entry = act(chosen_account.tenant, Act.SHARING_CHANGED, chosen_account.address, sharing.value)
         activity.recorded(connection, entry, stored.set_sharing, chosen_account.id, sharing, label)
     seen_by = _SEEN_BY.get(sharing, f"its own phones and those of the group {sharing.group} find its contacts")
     of_label = f" (only those with the label {label})" if label and sharing is not Sharing.PRIVATE else ""
     print_line(f"{chosen_account.address} is now {sharing.value}: {seen_by}{of_label}.")
-
-
-def _shared_label(site: Site, tenant: str) -> str:
-    """The configured label of a tenant; empty when the tenant has none, or is no longer in the configuration."""
-    return next((configured.shared_label for configured in site.config.tenant if configured.name == tenant), "")
 
 
 def _check_label(connection: Connection, account: Account, label: str) -> None:
@@ -165,22 +164,11 @@ def _check_label(connection: Connection, account: Account, label: str) -> None:
 
 def _check_group(sharing: Sharing, site: Site, tenant: str) -> None:
     """Raise UserError when a book is to be shared with a group that its tenant does not have."""
-    groups = [name for configured in site.config.tenant if configured.name == tenant for name, _ in configured.group]
+    configured = site.find_tenant(tenant)
+    groups = [name for name, _ in configured.group] if configured else []
     if sharing.group and sharing.group not in groups:
         known = f"there are: {', '.join(groups)}" if groups else "it has none; add a [[tenant.group]]"
         raise UserError(f'tenant "{tenant}" has no group "{sharing.group}"; {known}', is_setting=True)
-
-
-def _json_object(
-    site: Site, account: Account, certificate_ends: float | None, rejected: Iterable[tuple[str, Refusal]]
-) -> dict[str, Any]:
-    sources, page = _sources(site, account.tenant), site.page(account.tenant)
-    return account_to_json(account, sources, page, now(), certificate_ends, rejected=rejected)
-
-
-def _sources(site: Site, tenant: str) -> Collection[Source]:
-    """The configured sources of a tenant; none when the tenant is no longer in the configuration."""
-    return next((configured.sources for configured in site.config.tenant if configured.name == tenant), ())
 
 
 def _print(
@@ -342,7 +330,11 @@ def _revoke(site: Site, database: Database, account: Account) -> str:
         secret_box, clients = SecretBox.open(site.key_source, create=False), site.clients(database)
         with database.begin() as connection:
             tokens = stored.read_tokens(connection, secret_box, account.id)
-            is_shared = revocations.is_shared(connection, _sharers(clients, account.tenant), account.sub)
+            client = clients.pop(account.tenant, None)
+            sharers = [
+                name for name, other in clients.items() if client is not None and client.shares_grants_with(other)
+            ]
+            is_shared = revocations.is_shared(connection, sharers, account.sub)
         if tokens is not None and not is_shared:
             oauth = google_clients(site.config).oauth
             run_in_reactor(lambda _: oauth.revoke(tokens.refresh_token))
@@ -351,9 +343,3 @@ def _revoke(site: Site, database: Database, account: Account) -> str:
     except UserError as error:
         return error.problems[0]
     return ""
-
-
-def _sharers(clients: dict[str, Client], tenant: str) -> list[str]:
-    """The other tenants whose clients share their grants with a tenant's client."""
-    client = clients.pop(tenant, None)
-    return [name for name, other in clients.items() if client is not None and client.shares_grants_with(other)]

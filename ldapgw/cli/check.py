@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -100,7 +101,7 @@ def _checks(file: str) -> tuple[Check, ...]:
         _metrics,
         _calls,
         _left_tenants,
-        _tenants,
+        lambda subject: chain.from_iterable(_tenant(subject, one) for one in subject.config.tenant),
     )
     return tuple(Check(frozenset({Moment.CHECK}), find) for find in finders)
 
@@ -214,11 +215,6 @@ def _encryption(subject: Subject) -> Iterator[CheckResult]:
 
 def _is_local(interface: str) -> bool:
     return bool(interface) and is_loopback_url(f"//[{interface}]" if ":" in interface else f"//{interface}")
-
-
-def _tenants(subject: Subject) -> Iterator[CheckResult]:
-    for tenant in subject.config.tenant:
-        yield from _tenant(subject, tenant)
 
 
 def _tenant(subject: Subject, tenant: Tenant) -> Iterator[CheckResult]:

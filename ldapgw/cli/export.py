@@ -70,25 +70,21 @@ def export(site: Site, tenant: str | None, account: str | None, form: str, *, ve
                 raise UserError(f"{owner_account.address} is not connected, so none of its contacts are here")
             owner = owner_account.id
         library = Library(database, chosen, None)
-        _write(_csv(library, owner, verbatim=verbatim) if form == "csv" else _FORMS[form](library, owner))
-
-
-def _ldif(library: Library, owner: int | None) -> Iterator[bytes]:
-    return ldif(_entries(library, owner))
-
-
-def _vcards(library: Library, owner: int | None) -> Iterator[bytes]:
-    return (vcard(contact, name, book, labels) for contact, name, book, labels in _contacts(library, owner))
+        if form == "ldif":
+            pieces: Iterable[bytes] = ldif(_entries(library, owner))
+        elif form == "vcard":
+            pieces = (vcard(*exported) for exported in _contacts(library, owner))
+        else:
+            pieces = _csv(library, owner, verbatim=verbatim)
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
 
 
 def _csv(library: Library, owner: int | None, *, verbatim: bool) -> Iterator[bytes]:
     context = library.context
     yield csv_header()
-    for contact, name, book, labels in _contacts(library, owner):
-        yield csv_row(contact, name, book, labels, lambda number: write_number(number, context), verbatim=verbatim)
-
-
-_FORMS: Mapping[str, Callable[[Library, int | None], Iterator[bytes]]] = {"ldif": _ldif, "vcard": _vcards}
+    for exported in _contacts(library, owner):
+        yield csv_row(*exported, lambda number: write_number(number, context), verbatim=verbatim)
 
 
 def _entries(library: Library, owner: int | None) -> Iterator[Entry]:
@@ -102,18 +98,10 @@ def _entries(library: Library, owner: int | None) -> Iterator[Entry]:
 def _contacts(library: Library, owner: int | None) -> Iterator[ExportedContact]:
     for book, contacts, labels in library.contacts(owner):
         named = [(shown_name(contact, numbers_of(contact, library.context)), contact) for contact in contacts]
-        for name, contact in sorted(named, key=lambda pair: _sort_key(pair[0], pair[1].uid)):
+        # As phones sort: names without letters, such as bare numbers, come last.
+        named.sort(key=lambda pair: (not has_letters(pair[0]), name_folding.collation_key(pair[0]), pair[1].uid))
+        for name, contact in named:
             yield ExportedContact(contact, name, book, labels)
-
-
-def _sort_key(name: str, uid: str) -> tuple[bool, str, str]:
-    """As phones sort: names without letters, such as bare numbers, come last."""
-    return not has_letters(name), name_folding.collation_key(name), uid
-
-
-def _write(pieces: Iterable[bytes]) -> None:
-    for piece in pieces:
-        sys.stdout.buffer.write(piece)
 
 
 _LDIF_NAMES = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)

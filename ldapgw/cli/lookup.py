@@ -21,13 +21,14 @@ from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.phones.contact_browser import texts_of
 from ldapgw.phones.explain.explain import explain as explained
-from ldapgw.phones.explain.model import OPERATOR, BookSyncState, Explanation
+from ldapgw.phones.explain.model import OPERATOR, Explanation
 from ldapgw.phones.explain.query import PhoneQuery, parse_query
 from ldapgw.phones.explain.report import explanation_json, report_lines
 from ldapgw.phones.explain.terms import has_number_assertion
 from ldapgw.phones.explain.view import PhoneSearchResult, PhoneView, book_of, name_of
 from ldapgw.phones.explainer import book_sync_states, read_number_notes
 from ldapgw.store import accounts
+from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin, wrong_password
 
@@ -175,10 +176,10 @@ def explain(site: Site, wanted: str, *, phone: str, base: str, as_json: bool) ->
     with site.open_store() as database:
         with database.begin() as connection:
             login = find_phone(connection, phone)
-        refused = wrong_password(login, now())
-        explanation = _explain(site, database, login, wanted, base)
-        with database.begin() as connection:
             known = accounts.read_all(connection, login.tenant)
+        refused = wrong_password(login, now())
+        explanation = _explain(site, database, login, known, wanted, base)
+        with database.begin() as connection:
             explanation = read_number_notes(connection, login.tenant, explanation, known)
     if as_json:
         print_json({**explanation_json(explanation), "refused": refusal_json(refused)})
@@ -190,7 +191,9 @@ def explain(site: Site, wanted: str, *, phone: str, base: str, as_json: bool) ->
         print_line(line)
 
 
-def _explain(site: Site, database: Database, login: PhoneLogin, text: str, base: str) -> Explanation:
+def _explain(
+    site: Site, database: Database, login: PhoneLogin, known: Iterable[Account], text: str, base: str
+) -> Explanation:
     tenant = site.tenant(login.tenant)
     query = parse_query(text, read_filter, tenant.naming_context().strip)
     library = Library(database, tenant, login)
@@ -199,17 +202,10 @@ def _explain(site: Site, database: Database, login: PhoneLogin, text: str, base:
             query,
             PhoneView(library.dit(callers=True), library.viewer, tenant.name),
             private=library.hidden_books(),
-            states=_states(site, database, login.tenant, library.tenant_viewer),
+            states=book_sync_states(known, library.tenant_viewer, now(), lambda account: site.page(account.tenant)),
             size_limit=site.config.ldap.size_limit,
             base=base,
             reader=OPERATOR,
         )
     except DirectoryError as error:
         raise UserError(f"the search is refused: {error.diagnostic}") from None
-
-
-def _states(site: Site, database: Database, tenant: str, viewer: TenantViewer) -> Iterable[BookSyncState]:
-    """The sync states of the accounts whose books the phone sees."""
-    with database.begin() as connection:
-        known = accounts.read_all(connection, tenant)
-    return book_sync_states(known, viewer, now(), lambda account: site.page(account.tenant))

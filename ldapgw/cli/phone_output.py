@@ -107,7 +107,7 @@ def _numbers_row(login: PhoneLogin) -> Sequence[tuple[str, str]]:
 
 
 def phone_json(site: Site, login: PhoneLogin, addresses: Mapping[int | None, str]) -> dict[str, Any]:
-    tenant = tenant_of(site, login)
+    tenant = site.find_tenant(login.tenant)
     return {
         "name": login.name,
         "tenant": login.tenant,
@@ -163,14 +163,9 @@ def _hint(site: Site, login: PhoneLogin) -> str:
     """The hint about the last search; empty: no hint, or the hint of another version of ldapgw."""
     if login.search_hint not in {*Hint}:
         return ""
-    tenant = tenant_of(site, login)
+    tenant = site.find_tenant(login.tenant)
     profile = PhoneProfile.for_login(tenant.base_dn if tenant else "", login)
     return str(hint_text(Hint(login.search_hint), profile))
-
-
-def tenant_of(site: Site, login: PhoneLogin) -> Tenant | None:
-    """The phone's tenant; None when the tenant is no longer in the configuration."""
-    return next((tenant for tenant in site.config.tenant if tenant.name == login.tenant), None)
 
 
 _SIGNS = {

@@ -27,7 +27,6 @@ from ldapgw.cli.phone_output import (
     print_login,
     print_phones,
     settings_json,
-    tenant_of,
 )
 from ldapgw.cli.phones_import import import_phones
 from ldapgw.cli.replicas import add_replica, find_replica, print_replica, print_replicas, replica_json
@@ -233,7 +232,7 @@ def list_phones(site: Site, tenant: str | None, *, wide: bool, as_json: bool) ->
     replicas = [login for login in found if login.replica is not None]
     if as_json:
         listed = [phone_json(site, login, addresses) for login in logins]
-        print_json([*listed, *(replica_json(tenant_of(site, login), login) for login in replicas)])
+        print_json([*listed, *(replica_json(site.find_tenant(login.tenant), login) for login in replicas)])
         return
     if not logins:
         hint("There are no phones yet. Add one with: ldapgw phones add NAME")

@@ -72,7 +72,8 @@ def import_phones(
             return
         _ask(len(lines), chosen, yes=yes)
         phones = _new_phones(lines, chosen.name)
-        written = _write(phones, _rollout_site(site, chosen), out, zip_file)
+        rollout = RolloutSite(phone_server(site.config), chosen.base_dn, chosen.title or chosen.name)
+        written = _write(phones, rollout, out, zip_file)
         with database.begin() as connection:
             added = stored.add_all(connection, [phone.login for phone in phones])
             if added:
@@ -114,10 +115,6 @@ def _new_phones(lines: Sequence[ImportLine], tenant: str) -> list[NewPhone]:
         NewPhone(new_phone(line, tenant, hash_password(password, os.urandom), now()), password, line.account, line.mac)
         for line, password in zip(lines, passwords, strict=True)
     ]
-
-
-def _rollout_site(site: Site, tenant: Tenant) -> RolloutSite:
-    return RolloutSite(phone_server(site.config), tenant.base_dn, tenant.title or tenant.name)
 
 
 def _write(phones: Sequence[NewPhone], site: RolloutSite, out: Path | None, zip_file: Path | None) -> list[Path]:

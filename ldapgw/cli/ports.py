@@ -82,13 +82,11 @@ def _try_port(config: Config, setting: str, endpoint: str, listening: ListenAddr
         message = f"{listening} does not answer within {PATIENCE:.0f} s; look at the gateway's log, and restart it"
         return CheckResult(CheckStatus.FAILED, item, message)
     except (_WrongAnswer, ProtocolViolation, OSError) as error:
-        reason = str(error) if isinstance(error, _WrongAnswer) else _reason(error)
+        reason = (
+            getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
+        )
         message = f"{listening} does not answer as the gateway does ({reason}); look for another program on this port"
         return CheckResult(CheckStatus.FAILED, item, message)
-
-
-def _reason(error: Exception) -> str:
-    return (getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)) or type(error).__name__
 
 
 def _use_ldap(

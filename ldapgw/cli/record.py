@@ -162,7 +162,9 @@ def replay(
     with ExitStack() as stack:
         gateway = None
         if url is not None:
-            password = password_file.readline().strip() if password_file is not None else _ask_password()
+            question = "Password at the gateway"
+            entered = password_file.readline() if password_file else click.prompt(question, hide_input=True, err=True)
+            password = str(entered).strip()
             gateway = _Gateway(url, stack, ca_file, start_tls=start_tls)
             gateway.bind(bind_dn or parts[0].login, password)
         for recording in parts:
@@ -179,10 +181,6 @@ def replay(
         _print_end(parts, searches)
     if differences:
         raise UserError("1 search differs" if len(differences) == 1 else f"{len(differences)} searches differ")
-
-
-def _ask_password() -> str:
-    return str(click.prompt("Password at the gateway", hide_input=True, err=True)).strip()
 
 
 def _print_end(parts: Sequence[Recording], searches: Sequence[RecordedSearch]) -> None:

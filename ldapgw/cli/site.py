@@ -145,6 +145,10 @@ class Site:
                 return tenant
         raise UserError(f'there is no tenant "{name}"; there are: {", ".join(names)}', is_setting=True)
 
+    def find_tenant(self, name: str) -> Tenant | None:
+        """A tenant by its name; None: the tenant is no longer in the configuration."""
+        return next((tenant for tenant in self.config.tenant if tenant.name == name), None)
+
     def clients(self, database: Database) -> dict[str, Client]:
         """The OAuth clients by tenant: the configured client, else the client that was entered on the page.
 
@@ -163,7 +167,7 @@ class Site:
 
     def _refuse_files_of_root(self) -> None:
         """Refuse to create files as root in the folder of another user: the gateway could not open them."""
-        if os.geteuid() == 0 and not is_missing(self.state_dir) and _owner(self.state_dir) != 0:
+        if os.geteuid() == 0 and not is_missing(self.state_dir) and self.state_dir.stat().st_uid != 0:
             raise UserError(
                 f"state_dir = {self.state_dir}: belongs to another user, and the database has to be created; "
                 "run this command as that user, or start the gateway first",
@@ -209,10 +213,6 @@ def act(tenant: str, act: Act, subject: str = "", detail: str = "") -> Entry:
 def now() -> float:
     """Seconds since the epoch."""
     return datetime.now(UTC).timestamp()
-
-
-def _owner(path: Path) -> int:
-    return path.stat().st_uid
 
 
 pass_site = click.make_pass_decorator(Site)

@@ -176,7 +176,9 @@ def _lines(site: Site, told: Mapping[str, Any], held: _Stored) -> Iterator[str]:
         yield f"  Accounts     {_counts(tenant['accounts'])}"
         in_words = {_PHONE_WORDS[PhoneCondition(key)]: count for key, count in tenant["phones"].items()}
         yield f"  Phones       {_counts(in_words)}"
-        yield f"  Contacts     {tenant['contacts']}, last synced {_last_sync(held, tenant['name'])}"
+        of_tenant = [one.last_sync for one in held.accounts if one.tenant == tenant["name"] and one.last_sync]
+        last_sync = local_time(max(of_tenant), now()) if of_tenant else "never"
+        yield f"  Contacts     {tenant['contacts']}, last synced {last_sync}"
     yield ""
     if not told["actions"]:
         yield "✓ Nothing needs action."
@@ -189,11 +191,6 @@ def _lines(site: Site, told: Mapping[str, Any], held: _Stored) -> Iterator[str]:
 def _counts(counts: Mapping[str, int]) -> str:
     shown = [f"{count} {word}" for word, count in counts.items() if count]
     return ", ".join(shown) if shown else "none yet"
-
-
-def _last_sync(held: _Stored, tenant: str) -> str:
-    synced = [account.last_sync for account in held.accounts if account.tenant == tenant and account.last_sync]
-    return local_time(max(synced), now()) if synced else "never"
 
 
 def _certificate_line(site: Site) -> Iterator[str]:

@@ -25,7 +25,8 @@ from ldapgw.store.account_status import error_message, timestamp
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act
 from ldapgw.store.database import Database
-from ldapgw.store.sync_history import SyncAttempt, SyncDay, SyncFigures
+from ldapgw.store.sync_history import SyncAttempt, SyncDay
+from ldapgw.web.record_texts import figures_words
 
 POLL_SECONDS = 0.5
 # A first sync of 50,000 contacts takes two minutes; Google's quota can delay it by some more minutes.
@@ -108,7 +109,7 @@ class _Outcome:
 
     @property
     def line(self) -> str:
-        changes = f" ({figures_text(self.last.figures)})" if self.last else ""
+        changes = f" ({figures_words(self.last.figures)})" if self.last else ""
         return f"✓ {self.account.address}: {self.account.contacts} contacts, {self.account.numbers} numbers{changes}"
 
     @property
@@ -148,7 +149,7 @@ def _requested_accounts(
 
 def _obstacle(site: Site, account: Account) -> str:
     """Return why an account cannot be synced; empty: the account can be synced."""
-    if not any(account.tenant == tenant.name for tenant in site.config.tenant):
+    if site.find_tenant(account.tenant) is None:
         return f'{account.address}: its tenant "{account.tenant}" is not in {site.file} any more'
     return (
         "" if account.is_connected else f"{account.address} is not connected; connect it on {site.page(account.tenant)}"
@@ -266,22 +267,11 @@ def _print_attempts(attempts: tuple[SyncAttempt, ...], address: str, *, as_json:
                 local_time(one.ended_at, now()),
                 "full" if one.is_full else "update",
                 f"{one.seconds:.1f}",
-                f"postponed ({one.error})" if one.is_postponed else one.error or figures_text(one.figures),
+                f"postponed ({one.error})" if one.is_postponed else one.error or str(figures_words(one.figures)),
             )
             for one in attempts
         ]
         print_table(("", "ended", "kind", "secs#", "result"), rows)
-
-
-def figures_text(figures: SyncFigures) -> str:
-    """Say in a few words what a sync changed: “3 changed, 1 added”."""
-    counts = {
-        "changed": figures.changed,
-        "added": figures.added,
-        "removed": figures.removed,
-        "skipped": figures.skipped,
-    }
-    return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "no changes"
 
 
 def _sign(day: SyncDay) -> str:
