@@ -38,7 +38,7 @@ from ldapgw.ldap.request_encoder import encode_search
 from ldapgw.ldap.session import Observer
 from ldapgw.ldap.turns import TurnOf
 from ldapgw.phones.contact_browser import texts_of
-from ldapgw.phones.explain.query import typeahead_filter
+from ldapgw.phones.explain.query import PERSON, typeahead_filter
 
 # The longest number that is looked up, in characters: an address of SIP with a number has fewer.
 MAX_NUMBER = 256
@@ -304,7 +304,7 @@ def _number_filter(number: str, context: NamingContext) -> Filter:
     )
 
 
-_PERSON, _HAS_NUMBER = Equality("objectClass", b"person"), Present("telephoneNumber")
+_HAS_NUMBER = Present("telephoneNumber")
 
 
 def _list_filter(query: ListQuery, context: NamingContext) -> Filter:
@@ -313,13 +313,13 @@ def _list_filter(query: ListQuery, context: NamingContext) -> Filter:
     if query.text:
         return And((typeahead_filter(query.text), _HAS_NUMBER))
     if query.letter == "#":
-        return And((_PERSON, _HAS_NUMBER, Not(GreaterOrEqual("cn", b"a"))))
+        return And((PERSON, _HAS_NUMBER, Not(GreaterOrEqual("cn", b"a"))))
     if query.letter:
         letters: list[Filter] = [GreaterOrEqual("cn", query.letter.encode())]
         if query.letter < "z":
             letters.append(Not(GreaterOrEqual("cn", chr(ord(query.letter) + 1).encode())))
-        return And((_PERSON, _HAS_NUMBER, *letters))
-    return And((_PERSON, _HAS_NUMBER))
+        return And((PERSON, _HAS_NUMBER, *letters))
+    return And((PERSON, _HAS_NUMBER))
 
 
 def _listed(entry: Entry, directory: Directory, access: Access, formatter: NumberFormatter | None) -> ListedContact:

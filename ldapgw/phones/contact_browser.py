@@ -18,14 +18,14 @@ from ldapgw.directory.book import Book, with_sharing
 from ldapgw.directory.dit import ContactFlags, Directory, Dit, search_scopes
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.filter import And, Equality, Filter, Or, Present, Scope, SearchRequest
+from ldapgw.directory.filter import And, Filter, Or, Present, Scope, SearchRequest
 from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.naming_context import NamingContext, number_formatter
 from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.directory.search import SearchCursor, search
 from ldapgw.ldap.turns import TurnOf
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.phones.explain.query import typeahead_filter
+from ldapgw.phones.explain.query import PERSON, typeahead_filter
 
 # Contacts of a page of the list.
 PAGE_SIZE = 50
@@ -38,9 +38,6 @@ SECTIONS = (STARRED, DIGITS, *LETTERS, OTHER)
 
 # Contacts that are read in one turn of the reactor, a millisecond or two where books are merged.
 _SLICE = 250
-
-# Matches contacts only, not the containers above them.
-_PERSON = Equality("objectClass", b"person")
 
 # A person looks through this many contacts of a search before they type one more letter.
 MAX_CONTACTS = 20
@@ -242,7 +239,7 @@ class ContactBrowser:
 
         :param book: the book's key.
         """
-        example_filter = And((_PERSON, Present("givenName"), Or(tuple(Present(attribute) for attribute in _NUMBERS))))
+        example_filter = And((PERSON, Present("givenName"), Or(tuple(Present(attribute) for attribute in _NUMBERS))))
         directory = self._dit().directory(tenant)
         own_book = directory.own_book(Access(tenant, book)) if directory is not None else None
         if directory is None or own_book is None:  # the book is not built yet
@@ -267,7 +264,7 @@ class ContactBrowser:
         """The entries of a list, with the section of each run of them."""
         base, viewer = str(directory.context.base), Viewer(access=(Access(directory.context.name, account),))
         scopes = search_scopes(dit, viewer, base, Scope.WHOLE_SUBTREE)
-        cursor = SearchCursor(scopes, [prepare(_PERSON, directory.context)] * len(scopes))
+        cursor = SearchCursor(scopes, [prepare(PERSON, directory.context)] * len(scopes))
         while not cursor.finished:
             for batch in cursor.next(_SLICE):
                 # A viewer's starred contacts are a scope of their own before all others.

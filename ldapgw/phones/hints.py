@@ -15,11 +15,11 @@ from functools import cached_property
 from typing import Self
 
 from ldapgw.directory.entry import Selection
-from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Scope, SearchRequest, Substrings, to_string
+from ldapgw.directory.filter import And, Equality, Filter, Present, Scope, SearchRequest, Substrings, to_string
 from ldapgw.directory.schema import Family, attribute_type, class_chain
 from ldapgw.errors import ResultCode
 from ldapgw.numbers import dial_string
-from ldapgw.phones.explain.query import WITHHELD, subject_of
+from ldapgw.phones.explain.query import WITHHELD, asserted_parts, filter_items, subject_of
 from ldapgw.phones.logged_search import LoggedSearch
 from ldapgw.phones.models import OTHER_MODEL
 from ldapgw.phones.provisioning.settings import (
@@ -207,7 +207,7 @@ def _settings_of(decoded: DecodedSearch) -> tuple[object, object]:
     is_whole = sum(map(str.isdigit, subject.text)) >= _WHOLE_NUMBER_DIGITS
     terms = tuple(
         (type(item).__name__, _attribute(item), isinstance(item, Substrings) and item.initial is None)
-        for item in _filter_items(request.filter)
+        for item in filter_items(request.filter)
     )
     settings = (request.base, request.scope, request.size_limit, request.attributes, terms)
     return (subject.kind, is_whole, decoded.is_list), settings
@@ -226,7 +226,7 @@ class _SearchFacts:
 
     @cached_property
     def terms(self) -> tuple[Filter, ...]:
-        return tuple(_filter_items(self.request.filter))
+        return tuple(filter_items(self.request.filter))
 
     @cached_property
     def values(self) -> tuple[str, ...]:
@@ -265,28 +265,8 @@ class _SearchFacts:
         return self.decoded.search.entries == 0 and self.code is ResultCode.SUCCESS and self.decoded.is_list
 
 
-def _filter_items(search_filter: Filter) -> Iterator[Filter]:
-    """Yield the leaves of a filter; the recursion is bounded, because the decoder limits the depth of filters."""
-    match search_filter:
-        case And(terms) | Or(terms):
-            for term in terms:
-                yield from _filter_items(term)
-        case Not(term):
-            yield from _filter_items(term)
-        case _:
-            yield search_filter
-
-
 def _texts(term: Filter) -> Iterator[str]:
-    match term:
-        case Substrings(_, initial, between, final):
-            parts = tuple(part for part in (initial, *between, final) if part)
-        case Present() | And() | Or() | Not():
-            parts = ()
-        case _:
-            parts = (term.value,)
-    for part in parts:
-        yield part.decode("utf-8", "replace").strip()
+    return (part.decode("utf-8", "replace").strip() for part in asserted_parts(term))
 
 
 def _digits(term: Filter) -> int:

@@ -38,6 +38,7 @@ from ldapgw.directory.name_folding import collation_key, query_variants
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import NUMBER_TYPES, Family, attribute_type
 from ldapgw.numbers.phone_number import NumberFormat, parse
+from ldapgw.phones.explain.query import filter_items
 from ldapgw.phones.recording import RecordedEntry, RecordedSearch, Recording
 from ldapgw.phones.replay import RecordedDirectory, replay
 
@@ -340,20 +341,17 @@ def with_pseudonyms(recording: Recording, random: Random) -> Recording:
 _Part = tuple[str, str, bool, bool]
 
 
-def _parts(term: Filter) -> Iterator[_Part]:
-    match term:
-        case And(terms) | Or(terms):
-            yield from chain.from_iterable(map(_parts, terms))
-        case Not(inner):
-            yield from _parts(inner)
-        case Substrings(attribute, initial, between, final):
-            if initial is not None:
-                yield attribute, _decoded(initial)[0], False, True
-            yield from ((attribute, _decoded(part)[0], True, True) for part in between)
-            if final is not None:
-                yield attribute, _decoded(final)[0], True, False
-        case GreaterOrEqual(attribute, value):
-            yield attribute, _decoded(value)[0], False, True
+def _parts(search_filter: Filter) -> Iterator[_Part]:
+    for item in filter_items(search_filter):
+        match item:
+            case Substrings(attribute, initial, between, final):
+                if initial is not None:
+                    yield attribute, _decoded(initial)[0], False, True
+                yield from ((attribute, _decoded(part)[0], True, True) for part in between)
+                if final is not None:
+                    yield attribute, _decoded(final)[0], True, False
+            case GreaterOrEqual(attribute, value):
+                yield attribute, _decoded(value)[0], False, True
 
 
 def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:

@@ -23,7 +23,7 @@ from ldapgw.directory.access import Viewer
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import SEARCH_RESULT_ENTRY, Entry
-from ldapgw.directory.filter import And, Filter, Not, Or, Present, Scope, SearchRequest, to_string
+from ldapgw.directory.filter import Filter, Present, Scope, SearchRequest, to_string
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import AttributeType, Family, attribute_type, subtypes
 from ldapgw.directory.search import search
@@ -33,6 +33,7 @@ from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.messages import BindRequest, Message, Operation, Sasl
 from ldapgw.ldap.request_encoder import encode_search
 from ldapgw.numbers.phone_number import NumberFormat
+from ldapgw.phones.explain.query import filter_items
 
 # A filter may ask for an attribute that holds a password.
 _PASSWORD_NAMES = (b"passw", b"pwd")
@@ -343,16 +344,10 @@ def _add_entry(given: _Given, response: Response) -> None:
             attributes[kind.name] = tuple(value.decode() for value in values)
 
 
-def _filter_kinds(term: Filter) -> Iterator[AttributeType]:
-    match term:
-        case And(terms) | Or(terms):
-            for one in terms:
-                yield from _filter_kinds(one)
-        case Not(inner):
-            yield from _filter_kinds(inner)
-        case _:
-            kind = attribute_type(term.attribute or "")
-            yield from filter(_is_recorded, subtypes(kind) if kind is not None else ())
+def _filter_kinds(search_filter: Filter) -> Iterator[AttributeType]:
+    for item in filter_items(search_filter):
+        kind = attribute_type(getattr(item, "attribute", None) or "")
+        yield from filter(_is_recorded, subtypes(kind) if kind is not None else ())
 
 
 def _is_recorded(kind: AttributeType) -> bool:

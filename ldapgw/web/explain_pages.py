@@ -59,14 +59,6 @@ MAX_MATCHES = 10
 MAX_MISSES = 5
 
 
-class _LinkTexts(Texts, frozen=True):
-    """The labels of links to the places where the reader can fix the cause."""
-
-    sharing: str
-    settings: str
-    contact: str
-
-
 class _ExplanationTexts(Texts, frozen=True):
     """The texts of the explanation page.
 
@@ -78,7 +70,9 @@ class _ExplanationTexts(Texts, frozen=True):
     form: str
     favourite: str
     blocked: str
-    links: _LinkTexts
+    sharing_link: str
+    settings_link: str
+    contact_link: str
     attributes: Mapping[str, str]
     readings: Mapping[NumberReading, str]
     visibility: Mapping[BookAccess, str]
@@ -170,13 +164,13 @@ def _miss(miss: MissedContact, visit: Visit, phone: PhoneLogin) -> ContactExplan
 def _fixes(miss: MissedContact, visit: Visit, phone: PhoneLogin) -> Iterator[tuple[str, str]]:
     own = next((account for account in visit.visitor.accounts if account.address == miss.book), None)
     if own and own.id != phone.account_id and own.sharing is not Sharing.SHARED:
-        yield f"{visit.home}account?account={visit.visitor.number_of(own)}#sharing", _TEXTS.links.sharing
+        yield f"{visit.home}account?account={visit.visitor.number_of(own)}#sharing", _TEXTS.sharing_link
     if miss.reason in _FIXED_IN_SETTINGS:
-        yield f"{visit.home}phones/{phone.name}#settings", _TEXTS.links.settings
+        yield f"{visit.home}phones/{phone.name}#settings", _TEXTS.settings_link
     uid = Dn.parse(miss.dn).rdns[0][0][1] if miss.dn else ""
     # The reader cannot change an "other contact", and cannot open another person's contact.
     if own and miss.reason in _FIXED_AT_GOOGLE and (address := contact_page(uid, own.address)):
-        yield address, _TEXTS.links.contact
+        yield address, _TEXTS.contact_link
 
 
 def _with_attribute_labels(phrase: Phrase) -> Phrase:

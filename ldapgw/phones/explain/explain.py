@@ -45,22 +45,20 @@ from ldapgw.phones.explain.model import (
     NumberVariant,
     SearchedBook,
 )
-from ldapgw.phones.explain.query import PhoneQuery, QueryKind
+from ldapgw.phones.explain.query import PERSON, PhoneQuery, QueryKind, octets
 from ldapgw.phones.explain.terms import (
     FilterItem,
     FilterTerm,
     filter_terms,
     is_keypad_term,
     matched_terms,
+    number_readings,
     several_keypad_words,
     several_words,
     text_variants,
 )
 from ldapgw.phones.explain.view import PhoneView, book_of, name_of
 from ldapgw.phrase import Phrase
-
-# Matches contacts only, not the entries of books.
-_PERSON = Equality("objectClass", b"person")
 
 # Entries and contacts that an explanation lists; more are only counted.
 MAX_MATCHES = 50
@@ -120,13 +118,12 @@ def explain(
 
 def _match(entry: Entry, terms: Iterable[FilterTerm], view: PhoneView) -> MatchedEntry:
     context = view.context
-    is_tenant = entry.dn == str(context.base)
     return MatchedEntry(
         name_of(entry),
         entry.dn,
         book_of(entry, context),
         matched_terms(entry, terms, context),
-        is_tenant,
+        entry.dn == str(context.base),
         view.flags(entry),
     )
 
@@ -135,9 +132,7 @@ def _number_variants(term: FilterTerm, context: NamingContext) -> Iterator[Numbe
     """Yield the readings of the number in a term."""
     if term.family is not Family.NUMBER or not context.lenient:
         return
-    readings = phone_number.readings(
-        asserted_number(term.text, context), context.region, context.outside_line, context.area_code
-    )
+    readings = number_readings(term.text, context)
     for number in readings:
         if number.digits == readings[0].digits:
             reading = NumberReading.TYPED if number.e164 == readings[0].e164 else NumberReading.WITH_PLUS
@@ -168,18 +163,17 @@ def _word_notes(terms: Iterable[FilterTerm], view: PhoneView, base: str) -> Iter
         for word in keypad_words or several_words(term, view.context):
             items.setdefault(word, []).append(_with_text(term.item, word))
     for word, alternatives in islice(items.items(), name_folding.MAX_WORDS):
-        if not view.search(And((_PERSON, Or(tuple(alternatives)))), base, 1).entries:
+        if not view.search(And((PERSON, Or(tuple(alternatives)))), base, 1).entries:
             is_beginning = isinstance(alternatives[0], Substrings)
-            message = TEXTS.notes.no_such_beginning if is_beginning else TEXTS.notes.no_such_word
+            message = TEXTS.no_such_beginning if is_beginning else TEXTS.no_such_word
             yield ExplanationNote("no_such_word", Phrase(message, {"word": word}))
 
 
 def _with_text(item: FilterItem, word: str) -> Filter:
     """Return the term that a value has a word or, for a term that asks for beginnings, the beginning of a word."""
-    value = word.encode("utf-8", "surrogateescape")
     if isinstance(item, Substrings):
-        return Substrings(item.attribute, value, (), None)
-    return Approximate(item.attribute or "", value)
+        return Substrings(item.attribute, octets(word), (), None)
+    return Approximate(item.attribute or "", octets(word))
 
 
 def query_notes(
@@ -187,14 +181,14 @@ def query_notes(
 ) -> tuple[ExplanationNote, ...]:
     """Return the notes on a query and on the syncs, no message twice."""
     notes = (
-        [ExplanationNote("ringing", Phrase(TEXTS.notes.ringing, {"filter": to_string(query.caller_filter)}))]
+        [ExplanationNote("ringing", Phrase(TEXTS.ringing, {"filter": to_string(query.caller_filter)}))]
         if query.caller_filter
         else []
     )
     notes += [note for term in terms for note in _term_notes(term, context)]
     affix = "" if query.kind is QueryKind.FILTER else dial_string.affix_of(asserted_number(query.text, context))
     if affix:
-        notes.append(ExplanationNote("affix", Phrase(TEXTS.notes.affix, {"affix": affix})))
+        notes.append(ExplanationNote("affix", Phrase(TEXTS.affix, {"affix": affix})))
     notes += [note for state in states for note in _book_notes(state)]
     return tuple({str(note.message): note for note in notes}.values())
 
@@ -202,28 +196,27 @@ def query_notes(
 def _term_notes(term: FilterTerm, context: NamingContext) -> Iterator[ExplanationNote]:
     term_text = to_string(term.item)
     if term.attribute_type is None and not isinstance(term.item, Extensible):
-        yield ExplanationNote("unknown_attribute", Phrase(TEXTS.notes.unknown_attribute, {"term": term_text}))
+        yield ExplanationNote("unknown_attribute", Phrase(TEXTS.unknown_attribute, {"term": term_text}))
     if term.family is not Family.NUMBER or not context.lenient or not isinstance(term.item, Equality | Approximate):
         return
     if not term.text.strip():
-        yield ExplanationNote("empty_number", Phrase(TEXTS.notes.empty_number, {"term": term_text}))
+        yield ExplanationNote("empty_number", Phrase(TEXTS.empty_number, {"term": term_text}))
         return
-    number = asserted_number(term.text, context)
+    number, readings = asserted_number(term.text, context), number_readings(term.text, context)
     if context.strip and number != dial_string.unwrapped(dial_string.clean(term.text)):
-        yield ExplanationNote("stripped", Phrase(TEXTS.notes.stripped, {"asked": term.text, "number": number}))
-    readings = phone_number.readings(number, context.region, context.outside_line, context.area_code)
+        yield ExplanationNote("stripped", Phrase(TEXTS.stripped, {"asked": term.text, "number": number}))
     if not readings:
-        yield ExplanationNote("no_number", Phrase(TEXTS.notes.no_number, {"term": term_text}))
+        yield ExplanationNote("no_number", Phrase(TEXTS.no_number, {"term": term_text}))
     elif readings[0].e164 and phone_number.has_assumed_region(readings[0], context.region):
         facts = {"number": readings[0].typed, "region": context.region, "read": readings[0].e164}
-        yield ExplanationNote("region", Phrase(TEXTS.notes.region, facts))
+        yield ExplanationNote("region", Phrase(TEXTS.region, facts))
 
 
 def _book_notes(book: BookSyncState) -> Iterator[ExplanationNote]:
     if book.state in TEXTS.states:
         yield ExplanationNote(book.state, Phrase(TEXTS.states[book.state], {"book": book.name}))
     if book.error:
-        yield ExplanationNote("trouble", Phrase(TEXTS.notes.trouble, {"book": book.name, "trouble": book.error}))
+        yield ExplanationNote("trouble", Phrase(TEXTS.trouble, {"book": book.name, "trouble": book.error}))
     for reason, count in book.skipped.items():
         if reason in TEXTS.skipped:
             yield ExplanationNote("left_out", Phrase(TEXTS.skipped[reason], {"book": book.name, "count": count}))

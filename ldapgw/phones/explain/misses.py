@@ -181,7 +181,7 @@ class MissClassifier:
             return None
         difference, index, value = min(differences)
         digits = Phrase(
-            TEXTS.values.last_digit if difference.digits == 1 else TEXTS.values.last_digits,
+            TEXTS.last_digit if difference.digits == 1 else TEXTS.last_digits,
             {"count": str(difference.digits)},
         )
         # A number is nearer with more equal digits at the end, and farther with more different digits.
@@ -222,13 +222,11 @@ def _scattered_word_causes(words: WordDifference, search_texts: SearchTexts) -> 
     """Yield the cause if an entry has several words of the query in different attributes, or only some of the words."""
     attributes = words.attributes_by_word(search_texts)
     present = {word: attribute for word, attribute in attributes.items() if attribute}
-    found = [
-        Phrase(TEXTS.values.word_in_attribute, {"value": word, "attribute": name}) for word, name in present.items()
-    ]
+    found = [Phrase(TEXTS.word_in_attribute, {"value": word, "attribute": name}) for word, name in present.items()]
     if attributes and len(present) == len(attributes):
         yield MissCause(MissReason.WORDS_APART, {"value": joined(found)})
     elif any(len(word) >= _MIN_SIGNIFICANT_LENGTH for word in present):
-        missing = [Phrase(TEXTS.values.word, {"value": word}) for word in attributes if word not in present]
+        missing = [Phrase(TEXTS.word, {"value": word}) for word in attributes if word not in present]
         yield MissCause(MissReason.SOME_WORDS, {"value": joined(found), "missing": joined(missing)})
 
 

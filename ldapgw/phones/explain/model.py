@@ -67,18 +67,27 @@ class ReasonText(Texts, frozen=True):
     user_advice: str = ""
 
 
-class ValueTexts(Texts, frozen=True):
-    """Texts that are values of other texts."""
+class _ExplanationTexts(Texts, frozen=True):
+    """The texts of explanations.
 
+    :ivar word_variant: replaces the text of `MatchKind.WORDS` if value and term agree on a variant that is not obvious.
+    :ivar private_book_message: the only text about a private book whose contacts the reader may not know.
+    :ivar own_book_advice: the advice if the reader's own book hides the contact.
+    :ivar last_digit: a value of other texts, like the three texts that follow.
+    :ivar unknown_attribute: a note, like the texts that follow; most of their names are codes of `ExplanationNote`.
+    :ivar access: added to the text of another reason if the book hides the contact as well.
+    :ivar states: by the state of a book's sync.
+    :ivar skipped: by the reasons in an account's ``skipped``.
+    """
+
+    word_variant: str
+    private_book_message: str
+    private_book_advice: str
+    own_book_advice: str
     last_digit: str
     last_digits: str
     word: str
     word_in_attribute: str
-
-
-class NoteTexts(Texts, frozen=True):
-    """Notes on a query and on the sync of a book; most fields are codes of `model.ExplanationNote`."""
-
     unknown_attribute: str
     empty_number: str
     no_number: str
@@ -89,28 +98,9 @@ class NoteTexts(Texts, frozen=True):
     stripped: str
     affix: str
     trouble: str
-
-
-class _ExplanationTexts(Texts, frozen=True):
-    """The texts of explanations.
-
-    :ivar word_variant: replaces the text of `MatchKind.WORDS` if value and term agree on a variant that is not obvious.
-    :ivar private_book_message: the only text about a private book whose contacts the reader may not know.
-    :ivar own_book_advice: the advice if the reader's own book hides the contact.
-    :ivar access: added to the text of another reason if the book hides the contact as well.
-    :ivar states: by the state of a book's sync.
-    :ivar skipped: by the reasons in an account's ``skipped``.
-    """
-
-    word_variant: str
-    private_book_message: str
-    private_book_advice: str
-    own_book_advice: str
     reasons: Mapping[MissReason, ReasonText]
     access: Mapping[MissReason, str]
     matches: Mapping[MatchKind, str]
-    values: ValueTexts
-    notes: NoteTexts
     states: Mapping[str, str]
     skipped: Mapping[str, str]
 

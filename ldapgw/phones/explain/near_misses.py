@@ -22,6 +22,7 @@ from ldapgw.directory.schema import Family, attribute_type
 from ldapgw.numbers import numbering_plan, phone_number
 from ldapgw.numbers.number import Number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
+from ldapgw.phones.explain.query import octets
 from ldapgw.phones.explain.terms import FilterTerm, substring_predicate, word_prefix_predicate
 
 # The lenient search text of each attribute of an entry, by the attribute's name.
@@ -256,7 +257,7 @@ def _text_filters(texts: Iterable[str]) -> Iterator[Filter]:
     words = dict.fromkeys(word for text in texts for word in (text, *normalized_words(text)))
     for word in words:
         if len(word) >= _MIN_WORD_LENGTH:
-            yield Or(tuple(Substrings(name, None, (_octets(word),), None) for name in TEXT_ATTRIBUTES))
+            yield Or(tuple(Substrings(name, None, (octets(word),), None) for name in TEXT_ATTRIBUTES))
     for word in words:
         if len(word) >= MIN_MISSPELT_LENGTH:
             yield from _misspelt_filters(word)
@@ -265,20 +266,16 @@ def _text_filters(texts: Iterable[str]) -> Iterator[Filter]:
 def _misspelt_filters(word: str) -> Iterator[Filter]:
     """Yield filters for a half, which one wrong letter leaves intact, and for the first and the last two letters."""
     half = len(word) // 2
-    yield Or(tuple(Substrings(name, _octets(word[:half]), (), None) for name in NAME_ATTRIBUTES))
-    yield Or(tuple(Substrings(name, None, (_octets(word[half:]),), None) for name in NAME_ATTRIBUTES))
-    yield Or(tuple(Substrings(name, _octets(word[0]), (), _octets(word[-2:])) for name in NAME_ATTRIBUTES))
+    yield Or(tuple(Substrings(name, octets(word[:half]), (), None) for name in NAME_ATTRIBUTES))
+    yield Or(tuple(Substrings(name, None, (octets(word[half:]),), None) for name in NAME_ATTRIBUTES))
+    yield Or(tuple(Substrings(name, octets(word[0]), (), octets(word[-2:])) for name in NAME_ATTRIBUTES))
 
 
 def _any(names: Iterable[str], value: str) -> Filter:
-    return Or(tuple(Equality(name, _octets(value)) for name in names))
+    return Or(tuple(Equality(name, octets(value)) for name in names))
 
 
 def _number_parts(beginning: str | None, end: str | None = None) -> Filter:
     """Return a filter for numbers with a beginning and an end."""
-    initial, final = (None if part is None else _octets(part) for part in (beginning, end))
+    initial, final = (None if part is None else octets(part) for part in (beginning, end))
     return Or(tuple(Substrings(name, initial, (), final) for name in NUMBER_ATTRIBUTES))
-
-
-def _octets(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")

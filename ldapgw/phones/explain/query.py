@@ -14,7 +14,7 @@ from ldapgw.numbers import dial_string, phone_number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
 # The attributes of the filters that ``phones add`` prints.
-_PERSON = Equality("objectClass", b"person")
+PERSON = Equality("objectClass", b"person")
 _NAMES = ("cn", "sn", "o")
 _NUMBERS = ("telephoneNumber", "mobile", "homePhone")
 
@@ -70,15 +70,42 @@ class SearchSubject:
     text: str = ""
 
 
+def filter_items(search_filter: Filter, *, negated: bool = True) -> Iterator[Filter]:
+    """Yield the leaves of a filter; the recursion is bounded, because the decoder limits the depth of filters.
+
+    :param negated: whether leaves within a NOT are yielded too.
+    """
+    match search_filter:
+        case And(terms) | Or(terms):
+            for term in terms:
+                yield from filter_items(term, negated=negated)
+        case Not(term):
+            yield from filter_items(term) if negated else ()
+        case _:
+            yield search_filter
+
+
+def asserted_parts(item: Filter) -> tuple[bytes, ...]:
+    """Return the values that a leaf of a filter asserts: several for parts of a value, and none for presence."""
+    match item:
+        case Substrings(initial=initial, any=middle, final=final):
+            return tuple(part for part in (initial, *middle, final) if part)
+        case Present() | And() | Or() | Not():
+            return ()
+        case _:
+            return (item.value,)
+
+
 def subject_of(search_filter: Filter) -> SearchSubject:
     """Read back from a filter what was typed, or who called: the reverse of `parse_query`."""
     numbers: dict[str, None] = {}
     names: dict[str, None] = {}
     has_unknown = False
-    for item in _positive_items(search_filter):
+    for item in filter_items(search_filter, negated=False):
         attribute = str(getattr(item, "attribute", None) or "")
         kind = attribute_type(attribute)
-        text = _typed_text(item)
+        texts = (part.decode("utf-8", "replace").strip() for part in asserted_parts(item))
+        text = " ".join(filter(None, texts))
         if attribute.lower() == "objectclass" or (isinstance(item, Present) and kind is not None):
             continue
         if kind is None:
@@ -96,29 +123,6 @@ def subject_of(search_filter: Filter) -> SearchSubject:
     if words:
         return SearchSubject(SubjectKind.NAME, " ".join(dict.fromkeys(words)))
     return SearchSubject(SubjectKind.OTHER if has_unknown else SubjectKind.EVERYBODY)
-
-
-def _positive_items(search_filter: Filter) -> Iterator[Filter]:
-    match search_filter:
-        case And(terms) | Or(terms):
-            for term in terms:
-                yield from _positive_items(term)
-        case Not():
-            return
-        case _:
-            yield search_filter
-
-
-def _typed_text(item: Filter) -> str:
-    match item:
-        case Substrings(initial=initial, any=middle, final=final):
-            parts: tuple[bytes | None, ...] = (initial, *middle, final)
-        case Present() | And() | Or() | Not():
-            parts = ()
-        case _:
-            parts = (item.value,)
-    texts = (part.decode("utf-8", "replace").strip() for part in parts if part)
-    return " ".join(text for text in texts if text)
 
 
 def parse_query(text: str, read_filter: Callable[[str], Filter], strip: Sequence[str] = ()) -> PhoneQuery:
@@ -142,19 +146,19 @@ def parse_query(text: str, read_filter: Callable[[str], Filter], strip: Sequence
 def typeahead_filter(text: str) -> Filter:
     """Return the filter that phones send for the beginning of a name or number; digits may be letters on the keys."""
     if not is_number(text):
-        return And((_PERSON, Or(_prefix_terms(_NAMES, text))))
-    return And((_PERSON, Or((*_prefix_terms((*_NUMBERS, *_NAMES), text), *_whole_number(text)))))
+        return And((PERSON, Or(_prefix_terms(_NAMES, text))))
+    return And((PERSON, Or((*_prefix_terms((*_NUMBERS, *_NAMES), text), *_whole_number(text)))))
 
 
 def _prefix_terms(attributes: Iterable[str], text: str) -> tuple[Filter, ...]:
-    return tuple(Substrings(attribute, _octets(text), (), None) for attribute in attributes)
+    return tuple(Substrings(attribute, octets(text), (), None) for attribute in attributes)
 
 
 def _whole_number(text: str) -> tuple[Filter, ...]:
-    return tuple(Equality(attribute, _octets(text)) for attribute in _NUMBERS)
+    return tuple(Equality(attribute, octets(text)) for attribute in _NUMBERS)
 
 
-def _octets(text: str) -> bytes:
+def octets(text: str) -> bytes:
     """Encode a text; octets that are not UTF-8 reach the search unchanged, as from a phone."""
     return text.encode("utf-8", "surrogateescape")
 

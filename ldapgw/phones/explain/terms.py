@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ldapgw.directory import assertion, name_folding, normalization
@@ -32,6 +32,7 @@ from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family, attribu
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.number import Number
 from ldapgw.phones.explain.model import MatchedTerm, MatchKind
+from ldapgw.phones.explain.query import asserted_parts, octets
 
 FilterItem = Equality | Approximate | Substrings | GreaterOrEqual | LessOrEqual | Present | Extensible
 
@@ -84,14 +85,7 @@ def filter_terms(search_filter: Filter, *, is_positive: bool = True) -> Iterator
 
 def _filter_term(item: FilterItem) -> FilterTerm:
     kind = attribute_type(item.attribute) if item.attribute is not None else None
-    match item:
-        case Present():
-            return FilterTerm(item, kind)
-        case Substrings(initial=initial, any=middle, final=final):
-            parts = (initial, *middle, final)
-        case _:
-            parts = (item.value,)
-    texts = (assertion.text_of(part, lenient=True) or "" for part in parts if part)
+    texts = (assertion.text_of(part, lenient=True) for part in asserted_parts(item) if part)
     return FilterTerm(item, kind, " ".join(text for text in texts if text))
 
 
@@ -117,12 +111,12 @@ def _predicate(prepared: Assertion | None) -> TextPredicate | None:
 
 def word_prefix_predicate(text: str, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
     """Return the test whether a value has the text at the beginning of a word; None if Undefined."""
-    return _predicate(assertion.substrings(kind, text.encode("utf-8", "surrogateescape"), (), None, context))
+    return _predicate(assertion.substrings(kind, octets(text), (), None, context))
 
 
 def substring_predicate(text: str, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
     """Return the test whether a value has the text anywhere; None if Undefined."""
-    return _predicate(assertion.substrings(kind, None, (text.encode("utf-8", "surrogateescape"),), None, context))
+    return _predicate(assertion.substrings(kind, None, (octets(text),), None, context))
 
 
 def as_lenient(context: NamingContext) -> NamingContext:
@@ -162,6 +156,12 @@ def numbers_of(entry: Entry, kind: AttributeType, context: NamingContext) -> Ite
         yield from ((value, normalization.number_of(line)) for value, line in zip(values, lines, strict=True))
     else:
         yield from ((value, number) for value in values if (number := phone_number.parse(value, context.region)))
+
+
+def number_readings(text: str, context: NamingContext) -> Sequence[Number]:
+    """Return the readings of the number that a text asserts, the likeliest first."""
+    number = asserted_number(text, context)
+    return phone_number.readings(number, context.region, context.outside_line, context.area_code)
 
 
 def text_variants(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
@@ -308,9 +308,7 @@ def _number_match_kind(term: FilterTerm, search_text: str, context: NamingContex
     if not (context.lenient and term.is_number):
         return MatchKind.DIGITS
     [line] = normalization.lines_of(search_text)
-    readings = phone_number.readings(
-        asserted_number(term.text, context), context.region, context.outside_line, context.area_code
-    )
+    readings = number_readings(term.text, context)
     stored = normalization.number_of(line)
     is_same = any(
         number.e164 in (stored.e164, *stored.others) if number.e164 else stored.digits == number.digits
