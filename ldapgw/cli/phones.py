@@ -40,6 +40,7 @@ from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, StepStatus
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS, choose_endpoint
+from ldapgw.phones.provisioning.settings import Site as PhoneSite
 from ldapgw.phones.provisioning.sheet import Sheet, Vendor, all_vendors, make_sheet, settings_of, vendors_of
 from ldapgw.server.config.forms import AreaCode
 from ldapgw.server.listener import phone_server
@@ -497,8 +498,8 @@ def _target_file(target: str | None) -> Iterator[int | None]:
 def _sheet(site: Site, login: PhoneLogin, vendor: Vendor, password: str) -> Sheet:
     """The settings of a phone, as its page has them."""
     tenant = site.tenant(login.tenant)
-    title = tenant.title or tenant.name
-    return make_sheet(vendor, settings_of(login, phone_server(site.config), tenant.base_dn, title, password))
+    shared = PhoneSite(phone_server(site.config), tenant.base_dn, tenant.title or tenant.name)
+    return make_sheet(vendor, settings_of(login, shared, password))
 
 
 def _addresses(connection: Connection) -> Mapping[int | None, str]:

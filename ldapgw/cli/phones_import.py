@@ -19,8 +19,8 @@ from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
 from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.errors import UserError
 from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, decode, read_rows
+from ldapgw.phones.provisioning.settings import Site as PhoneSite
 from ldapgw.phones.rollout import NewPhone, make_files, make_zip, new_phone
-from ldapgw.phones.rollout import Site as RolloutSite
 from ldapgw.server.config import Tenant
 from ldapgw.server.listener import phone_server
 from ldapgw.store import accounts, activity
@@ -72,7 +72,7 @@ def import_phones(
             return
         _ask(len(lines), chosen, yes=yes)
         phones = _new_phones(lines, chosen.name)
-        rollout = RolloutSite(phone_server(site.config), chosen.base_dn, chosen.title or chosen.name)
+        rollout = PhoneSite(phone_server(site.config), chosen.base_dn, chosen.title or chosen.name)
         written = _write(phones, rollout, out, zip_file)
         with database.begin() as connection:
             added = stored.add_all(connection, [phone.login for phone in phones])
@@ -117,7 +117,7 @@ def _new_phones(lines: Sequence[ImportLine], tenant: str) -> list[NewPhone]:
     ]
 
 
-def _write(phones: Sequence[NewPhone], site: RolloutSite, out: Path | None, zip_file: Path | None) -> list[Path]:
+def _write(phones: Sequence[NewPhone], site: PhoneSite, out: Path | None, zip_file: Path | None) -> list[Path]:
     """Write the files, which nobody else may read; returns their paths.
 
     :raises UserError: when a file is there already or cannot be written.

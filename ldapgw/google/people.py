@@ -148,12 +148,12 @@ class CallEstimate:
 
 @dataclass(frozen=True, slots=True)
 class PersonPage(Generic[T]):
-    """A page of a listing.
+    """A page of a listing of persons or groups.
 
-    :ivar content: result of the reader for the page's persons.  Pages of an incremental sync include deleted persons;
+    :ivar content: result of the reader for the page's items.  Pages of an incremental sync include deleted persons;
         any page may be empty.
     :ivar next_sync_token: empty except on the last page; empty there too if Google sent none.
-    :ivar total: number of persons in the whole listing; None if Google does not report it.
+    :ivar total: number of items in the whole listing; None if Google does not report it.
     """
 
     content: T = field(repr=False)
@@ -184,16 +184,6 @@ class _Groups:
     names: Mapping[str, str]
     deleted: frozenset[str]
     seen: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _ListPage(Generic[T]):
-    """A decoded answer of any list method."""
-
-    content: T
-    next_page_token: str
-    next_sync_token: str
-    total: int | None
 
 
 class People:
@@ -239,7 +229,7 @@ class People:
         """
         listing = LISTINGS[source].with_photos() if photos else LISTINGS[source]
         async for page in self._list_pages(listing, source, authorized, sync_token, reader, page_size):
-            yield PersonPage(page.content, "" if page.next_page_token else page.next_sync_token, page.total)
+            yield page
 
     async def labels(self, authorized: Authorized, sync_token: str | None) -> Labels:
         """List the user's own contact groups, without Google's system groups.
@@ -268,7 +258,7 @@ class People:
         sync_token: str | None,
         reader: Callable[[Persons], T],
         page_size: int,
-    ) -> AsyncIterator[_ListPage[T]]:
+    ) -> AsyncIterator[PersonPage[T]]:
         params = [*listing.params, ("pageSize", f"{page_size}"), _COMPACT]
         params += [("syncToken", sync_token)] if sync_token else []
         page_tokens = [""]
@@ -277,14 +267,14 @@ class People:
             refusal = partial(_refusal, source=source, incremental=bool(sync_token), first=not page_param)
             call_source = CallSource(source.value) if source is not None else CallSource.LABELS
             body: bytes = await authorized(partial(self._get, listing, [*params, *page_param], call_source, refusal))
-            page = await self._offload(_decode_page, body, listing, reader)
+            page, next_page_token = await self._offload(_decode_page, body, listing, reader)
             yield page
             # An empty page need not be the last page: only a missing page token ends the listing.
-            if not page.next_page_token:
+            if not next_page_token:
                 return
-            if page.next_page_token in page_tokens:
+            if next_page_token in page_tokens:
                 raise BadResponse("the same page token twice")
-            page_tokens.append(page.next_page_token)
+            page_tokens.append(next_page_token)
         raise BadResponse(f"more than {MOST_PAGES} pages")
 
     async def _get(
@@ -323,8 +313,11 @@ def _refusal(answer: GoogleResponse, source: Source | None, *, incremental: bool
     return error
 
 
-def _decode_page(body: bytes, listing: Listing, reader: Callable[[Persons], T]) -> _ListPage[T]:
-    """Decode an answer.  Any key may be missing: the account has no contacts, or nothing has changed."""
+def _decode_page(body: bytes, listing: Listing, reader: Callable[[Persons], T]) -> tuple[PersonPage[T], str]:
+    """Decode an answer; returns the page, and the token of the next page.
+
+    Any key may be missing: the account has no contacts, or nothing has changed.
+    """
     try:
         answer = _decode(body)
         persons = msgspec.convert(answer.get(listing.key, ()), list[Any])
@@ -337,7 +330,10 @@ def _decode_page(body: bytes, listing: Listing, reader: Callable[[Persons], T]) 
         raise BadResponse("a page token or sync token too large")
     if not (tokens.isascii() and tokens.isprintable()):
         raise BadResponse("a page token or sync token with impossible characters")
-    return _ListPage(reader(persons), next_page_token, next_sync_token, _count(answer.get(listing.total)))
+    total = answer.get(listing.total)
+    is_count = isinstance(total, int) and not isinstance(total, bool) and 0 <= total <= LARGEST_TOTAL
+    page = PersonPage(reader(persons), "" if next_page_token else next_sync_token, total if is_count else None)
+    return page, next_page_token
 
 
 def _decode(body: bytes) -> dict[str, Any]:
@@ -399,7 +395,3 @@ def _read_groups(groups: Persons) -> _Groups:
         elif group.get("groupType") == "USER_CONTACT_GROUP" and name:
             names[resource_name] = name
     return _Groups(names, frozenset(deleted), frozenset(seen))
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_TOTAL else None

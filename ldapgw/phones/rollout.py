@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from ldapgw.phones.import_file import ImportLine
 from ldapgw.phones.models import number_mode
-from ldapgw.phones.provisioning.settings import ServerAddress
+from ldapgw.phones.provisioning.settings import Site
 from ldapgw.phones.provisioning.sheet import (
     Field,
     Sheet,
@@ -32,18 +32,6 @@ from ldapgw.store.phones import PhoneLogin
 SHEETS_FILE = "sheets.html"
 
 _MAC = "[0-9A-Fa-f]{12}"
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """The values that the settings of all phones of a tenant share.
-
-    :ivar title: the tenant's name for people, and the directory's name on phones.
-    """
-
-    server: ServerAddress
-    base_dn: str
-    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +90,7 @@ def new_phone(line: ImportLine, tenant: str, hashed: str, now: float) -> PhoneLo
 
 def print_sheet(phone: NewPhone, site: Site, file: str = "", code: str = "") -> PrintSheet:
     """Return the sheet to print of a phone, with its likeliest vendor's fields and steps."""
-    settings = settings_of(phone.login, site.server, site.base_dn, site.title, phone.password)
+    settings = settings_of(phone.login, site, phone.password)
     vendor = vendors_of(phone.login.model)[0]
     fields = fields_by_hand(vendor, settings)
     return PrintSheet(phone, make_sheet(vendor, settings), fields, has_our_labels(vendor), file, code)

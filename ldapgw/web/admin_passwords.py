@@ -15,12 +15,11 @@ from types import MappingProxyType
 from sqlalchemy import Connection
 
 from ldapgw.directory.passwords import generate_password, hash_password
-from ldapgw.phones.rollout import SHEETS_FILE, NewPhone, Site, make_zip, print_sheet
+from ldapgw.phones.rollout import SHEETS_FILE, NewPhone, make_zip, print_sheet
 from ldapgw.store import accounts, activity, phones
 from ldapgw.store.activity import Entry
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages
-from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
@@ -116,7 +115,7 @@ class AdminPasswords:
     async def show(self, visit: Visit, batch: str) -> HttpResponse:
         """``/{tenant}/admin/phones/passwords/{batch}``: what was done, the download, and what is next."""
         logins, handed_out = await self._read(visit, batch)
-        site = self._site(visit.tenant)
+        site = self._dependencies.phones.site(visit.tenant)
         files = sum(bool(print_sheet(phone, site).sheet.text) for phone in handed_out)
         return visit.page(
             "admin_passwords.html",
@@ -137,7 +136,7 @@ class AdminPasswords:
             return visit.redirect(path=_path(batch))
         render = partial(self._layout.renderer.print_sheets, visit.request.language, visit.tenant.heading)
         run_off_thread = self._dependencies.book_clients.run_off_thread
-        octets = await run_off_thread(make_zip, handed_out, self._site(visit.tenant), render)
+        octets = await run_off_thread(make_zip, handed_out, self._dependencies.phones.site(visit.tenant), render)
         made_at = datetime.fromtimestamp(logins[0].password_made_at, UTC).astimezone()
         name = f"{visit.tenant.name}-phones-{made_at:%Y-%m-%d-%H%M}.zip"
         return HttpResponse(200, octets, "application/zip", attachment(name))
@@ -158,10 +157,6 @@ class AdminPasswords:
             if (password := self._phone_pages.new_password(visit.visitor, login))
         ]
         return [login for login, _ in found], handed_out
-
-    def _site(self, tenant: WebTenant) -> Site:
-        dependencies = self._dependencies.phones
-        return Site(dependencies.server, dependencies.base_dn(tenant.name), tenant.heading)
 
 
 def _give(

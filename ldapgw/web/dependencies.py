@@ -21,7 +21,7 @@ from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.hints import DecodedSearch
-from ldapgw.phones.provisioning.settings import ServerAddress
+from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.refused_logins import ElsewhereRefusal, UnknownLogin
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.secrets import SecretBox
@@ -220,6 +220,10 @@ class PhoneDependencies:
     certificate: Callable[[], Awaitable[str]]
     try_connection: Callable[[ConnectionSettings], Awaitable[Sequence[StepResult]]]
     one_time: OneTimeSecrets
+
+    def site(self, tenant: WebTenant) -> Site:
+        """Return the values that the settings of a tenant's phones share."""
+        return Site(self.server, self.base_dn(tenant.name), tenant.heading)
 
 
 @dataclass(frozen=True, slots=True)

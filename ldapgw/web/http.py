@@ -459,12 +459,6 @@ def _text(octets: bytes) -> str:
     return octets.decode("latin-1")
 
 
-@dataclass(frozen=True, slots=True)
-class _Bucket:
-    tokens: float
-    updated_at: float
-
-
 class RateLimiter:
     """A token bucket for each key, filled at a steady rate.
 
@@ -479,7 +473,8 @@ class RateLimiter:
         self._burst = burst
         self._interval = interval
         self._seconds = seconds
-        self._buckets: dict[str, _Bucket] = {}
+        # The tokens of each bucket, and when the tokens were counted.
+        self._buckets: dict[str, tuple[float, float]] = {}
 
     def take(self, key: str) -> float:
         """Take a token.
@@ -487,15 +482,11 @@ class RateLimiter:
         :returns: 0, or the seconds to wait until a token is available; then no token was taken.
         """
         now = self._seconds()
-        bucket = self._buckets.pop(key, None)
-        tokens = (
-            min(self._burst, bucket.tokens + (now - bucket.updated_at) / self._interval)
-            if bucket
-            else float(self._burst)
-        )
+        left, counted_at = self._buckets.pop(key, (self._burst, now))
+        tokens = min(self._burst, left + (now - counted_at) / self._interval)
         allowed = tokens >= 1
         # Inserted last: the first bucket is always the least recently used.
-        self._buckets[key] = _Bucket(tokens - 1 if allowed else tokens, now)
+        self._buckets[key] = (tokens - 1 if allowed else tokens), now
         if len(self._buckets) > MAX_BUCKETS:
             del self._buckets[next(iter(self._buckets))]
         return 0.0 if allowed else (1 - tokens) * self._interval

@@ -23,8 +23,8 @@ from ldapgw.phones.connection_test import StepResult
 from ldapgw.phones.hints import PhoneProfile
 from ldapgw.phones.models import MODELS, title_of
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
-from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, all_vendors, make_sheet, settings_of, vendors_of
-from ldapgw.phones.rollout import NewPhone, Site, print_sheet
+from ldapgw.phones.provisioning.sheet import Advice, Vendor, all_vendors, make_sheet, settings_of, vendors_of
+from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import gettext_noop
 from ldapgw.store import accounts, phones, provisioning, recordings
@@ -198,7 +198,7 @@ class PhonePages:
         if file_vendor is None or not file_vendor.file:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
         password = self.new_password(visit.visitor, login)
-        text = self._sheet(visit.tenant, login, file_vendor, password).text
+        text = make_sheet(file_vendor, settings_of(login, self._dependencies.site(visit.tenant), password)).text
         if not text:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
         return HttpResponse(200, text.encode(), file_vendor.media_type, attachment(file_vendor.file))
@@ -213,7 +213,7 @@ class PhonePages:
             sheets=[
                 print_sheet(
                     NewPhone(login, password),
-                    Site(self._dependencies.server, self._dependencies.base_dn(login.tenant), visit.tenant.heading),
+                    self._dependencies.site(visit.tenant),
                     code=provisioned["provisioning_qr_code"] if provisioned["provisioning"] else "",
                 )
             ],
@@ -256,12 +256,8 @@ class PhonePages:
         told = self._layout.dependencies.admin.refused_elsewhere(visit.tenant.name)
         return next((one.refused for one in told if one.phone == login.name), None)
 
-    def _sheet(self, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str) -> Sheet:
-        base_dn = self._dependencies.base_dn(login.tenant)
-        return make_sheet(vendor, settings_of(login, self._dependencies.server, base_dn, tenant.heading, password))
-
     def _sheet_values(self, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str) -> Mapping[str, Any]:
-        sheet = self._sheet(tenant, login, vendor, password)
+        sheet = make_sheet(vendor, settings_of(login, self._dependencies.site(tenant), password))
         return {
             "sheet": sheet,
             "vendor": vendor,

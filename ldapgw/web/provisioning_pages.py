@@ -89,9 +89,7 @@ class ProvisioningPages:
         password = await visit.change(entry, provisioning.fetch, address, dependencies.secret_box, new)
         if not password:
             return _not_found()
-        base_dn = dependencies.phones.base_dn(login.tenant)
-        heading = visit.tenant.heading
-        sheet = make_sheet(vendor, settings_of(login, dependencies.phones.server, base_dn, heading, password))
+        sheet = make_sheet(vendor, settings_of(login, dependencies.phones.site(visit.tenant), password))
         dependencies.notifier.notify(dependencies.phones.bind_dn(login))
         log.info(
             "web: the settings of phone {phone} of tenant {tenant} were fetched, from {address}",

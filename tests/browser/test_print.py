@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.settings import ServerAddress
-from ldapgw.phones.rollout import NewPhone, PrintSheet, Site, print_sheet
+from ldapgw.phones.provisioning.settings import ServerAddress, Site
+from ldapgw.phones.rollout import NewPhone, PrintSheet, print_sheet
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web.phone_pages import qr_code
 from ldapgw.web.rendering import Renderer

@@ -11,7 +11,7 @@ import pytest
 
 from ldapgw.directory.passwords import verify_password
 from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.settings import ServerAddress, choose_endpoint
+from ldapgw.phones.provisioning.settings import ServerAddress, Site, choose_endpoint
 from ldapgw.phones.provisioning.sheet import all_vendors, make_sheet, settings_of, vendors_of
 from ldapgw.store import phones
 from ldapgw.store.files import prepare_state_dir
@@ -97,7 +97,7 @@ def test_all_ways_print_the_same_settings(gateway: Gateway, tmp_path: Path, mode
     asked = gateway.run("phones", "settings", "desk1", "--password-file", str(tmp_path / "password"))
     login = stored(gateway)["desk1"]
     vendor = vendors_of(login.model)[0]
-    sheet = make_sheet(vendor, settings_of(login, SERVER, "dc=acme,dc=example", "Acme GmbH", password))
+    sheet = make_sheet(vendor, settings_of(login, Site(SERVER, "dc=acme,dc=example", "Acme GmbH"), password))
     assert file.read_bytes() == asked.stdout_bytes == sheet.printed.encode()
     if sheet.link is None:
         return

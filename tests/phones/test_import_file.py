@@ -13,9 +13,9 @@ import pytest
 
 from ldapgw.phones.import_file import MAX_LINES, UnfitImportFile, check_rows, decode, read_rows
 from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.settings import ServerAddress
+from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.provisioning.sheet import all_vendors, vendors_of
-from ldapgw.phones.rollout import NewPhone, Site, is_mac_name, make_files, make_zip, new_phone
+from ldapgw.phones.rollout import NewPhone, is_mac_name, make_files, make_zip, new_phone
 from ldapgw.web.rendering import Renderer
 
 ACCOUNTS = {"alice@acme.example": 1}

@@ -19,9 +19,9 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.passwords import verify_password
 from ldapgw.errors import ResultCode
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.phones.provisioning.settings import ServerAddress
+from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.provisioning.sheet import all_vendors
-from ldapgw.phones.rollout import NewPhone, Site, print_sheet
+from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.store import phones
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
 from ldapgw.web import one_time_passwords, phone_forms

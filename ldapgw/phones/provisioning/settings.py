@@ -68,6 +68,18 @@ class ServerAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """The values that the settings of all phones of a tenant share.
+
+    :ivar title: the tenant's name for people, and the directory's name on phones.
+    """
+
+    server: ServerAddress
+    base_dn: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class PhoneSettings:
     """The settings of a phone.
 

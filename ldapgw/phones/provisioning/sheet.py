@@ -23,7 +23,7 @@ from ldapgw.phones.provisioning.settings import (
     LdapEndpoint,
     PhoneSettings,
     Security,
-    ServerAddress,
+    Site,
     choose_endpoint,
     filters_for,
     name_filter,
@@ -195,21 +195,18 @@ class Sheet:
         return self.text or "".join(f"{field.label}: {field.value}\n" for field in self.fields)
 
 
-def settings_of(
-    login: PhoneLogin, server: ServerAddress, base_dn: str, title: str, password: str = ""
-) -> PhoneSettings:
+def settings_of(login: PhoneLogin, site: Site, password: str = "") -> PhoneSettings:
     """Return the settings of a stored phone, the same for the page, the commands and the files of an import.
 
-    :param title: the tenant's name for people, which the phone's menu shows.
     :param password: empty if it is no longer known.
     """
     return PhoneSettings(
-        server=server,
-        base_dn=base_dn,
+        server=site.server,
+        base_dn=site.base_dn,
         login=login.name,
-        bind_dn=str(phone_dn(login.name, Dn.parse(base_dn))),
+        bind_dn=str(phone_dn(login.name, Dn.parse(site.base_dn))),
         password=password or PASSWORD_PLACEHOLDER,
-        title=title,
+        title=site.title,
         per_number=login.numbers is NumberMode.ENTRIES,
         placeholder=login.placeholder,
     )
