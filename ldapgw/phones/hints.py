@@ -235,7 +235,8 @@ class _SearchFacts:
     @cached_property
     def numbers(self) -> tuple[Filter, ...]:
         """The terms that compare telephone numbers."""
-        return tuple(term for term in self.terms if _family(term) is Family.NUMBER and not isinstance(term, Present))
+        terms = ((term, attribute_type(_attribute(term))) for term in self.terms if not isinstance(term, Present))
+        return tuple(term for term, kind in terms if kind is not None and kind.comparison.family is Family.NUMBER)
 
     @property
     def has_model_filter(self) -> bool:
@@ -277,20 +278,7 @@ def _attribute(term: Filter) -> str:
     return getattr(term, "attribute", None) or ""
 
 
-def _family(term: Filter) -> Family | None:
-    kind = attribute_type(_attribute(term))
-    return kind.comparison.family if kind else None
-
-
 # Rules
-
-
-def _is_unreadable(facts: _SearchFacts) -> bool:
-    return facts.decoded.request is None and bool(facts.decoded.search.message)
-
-
-def _has_placeholder(facts: _SearchFacts) -> bool:
-    return any(_PLACEHOLDER.fullmatch(text) for text in facts.values)
 
 
 def _has_unknown_attributes(facts: _SearchFacts) -> bool:
@@ -341,46 +329,26 @@ def _has_letters(facts: _SearchFacts) -> bool:
     return facts.is_empty_result and len(comparisons) == len(facts.numbers) and is_word
 
 
-def _shows_no_name(facts: _SearchFacts) -> bool:
-    return facts.decoded.is_list and facts.requested_attributes is not None and not facts.requested_attributes & _NAMES
+def _requests_none_of(facts: _SearchFacts, names: frozenset[str]) -> bool:
+    requested = facts.requested_attributes
+    return facts.decoded.is_list and requested is not None and not requested & names
 
 
 def _shows_no_number(facts: _SearchFacts) -> bool:
     """Return whether a search by name asks for no number, without which the user cannot call."""
-    return (
-        facts.decoded.is_list
-        and facts.requested_attributes is not None
-        and not facts.numbers
-        and not facts.requested_attributes & _NUMBERS
-    )
+    return not facts.numbers and _requests_none_of(facts, _NUMBERS)
 
 
 def _shows_one_number(facts: _SearchFacts) -> bool:
-    requested_numbers = (
-        facts.requested_attributes & frozenset(NUMBER_ATTRIBUTES)
-        if facts.requested_attributes is not None
-        else frozenset[str]()
-    )
-    return (
-        facts.decoded.is_list
-        and not facts.numbers
-        and requested_numbers == {"telephoneNumber"}
-        and facts.profile.wants_all_numbers
-    )
-
-
-def _has_small_limit(facts: _SearchFacts) -> bool:
-    return facts.code is ResultCode.SIZE_LIMIT_EXCEEDED and 0 < facts.request.size_limit < _DISPLAY_ENTRIES
+    requested = (facts.requested_attributes or frozenset[str]()) & frozenset(NUMBER_ATTRIBUTES)
+    is_by_name = facts.decoded.is_list and not facts.numbers
+    return is_by_name and requested == {"telephoneNumber"} and facts.profile.wants_all_numbers
 
 
 def _has_no_limit(facts: _SearchFacts) -> bool:
     exceeds_limit = facts.profile.has_limit and facts.decoded.search.entries > MAX_HITS
-    return (
-        facts.decoded.is_list
-        and facts.request.size_limit == 0
-        and exceeds_limit
-        and _PAGING_CONTROLS.isdisjoint(facts.decoded.controls)
-    )
+    is_unlimited = facts.request.size_limit == 0 and _PAGING_CONTROLS.isdisjoint(facts.decoded.controls)
+    return facts.decoded.is_list and exceeds_limit and is_unlimited
 
 
 def _affix(facts: _SearchFacts) -> str:
@@ -396,20 +364,22 @@ def _is_withheld(facts: _SearchFacts) -> bool:
 
 _RULES: Mapping[Hint, Callable[[_SearchFacts], bool]] = {
     Hint.ANONYMOUS: lambda facts: not facts.decoded.search.login,
-    Hint.UNREADABLE: _is_unreadable,
+    Hint.UNREADABLE: lambda facts: facts.decoded.request is None and bool(facts.decoded.search.message),
     Hint.NO_SUCH_BASE: lambda facts: facts.code in {ResultCode.NO_SUCH_OBJECT, ResultCode.INVALID_DN_SYNTAX},
     Hint.SCOPE: lambda facts: facts.is_empty_result and facts.request.scope is Scope.SINGLE_LEVEL,
-    Hint.PLACEHOLDER: _has_placeholder,
+    Hint.PLACEHOLDER: lambda facts: any(map(_PLACEHOLDER.fullmatch, facts.values)),
     Hint.UNKNOWN_ATTRIBUTES: _has_unknown_attributes,
     Hint.OBJECT_CLASS: _has_unknown_class,
     Hint.NO_CLASS: _has_no_class,
     Hint.NUMBER_ALONE: _searches_one_number,
     Hint.WILDCARD: _has_wildcard,
     Hint.LETTERS: _has_letters,
-    Hint.NO_NAME: _shows_no_name,
+    Hint.NO_NAME: lambda facts: _requests_none_of(facts, _NAMES),
     Hint.NO_NUMBER: _shows_no_number,
     Hint.ONE_NUMBER: _shows_one_number,
-    Hint.SMALL_LIMIT: _has_small_limit,
+    Hint.SMALL_LIMIT: lambda facts: (
+        facts.code is ResultCode.SIZE_LIMIT_EXCEEDED and 0 < facts.request.size_limit < _DISPLAY_ENTRIES
+    ),
     Hint.NO_LIMIT: _has_no_limit,
     Hint.TIME_LIMIT: lambda facts: facts.code is ResultCode.TIME_LIMIT_EXCEEDED,
     Hint.AFFIX: lambda facts: facts.is_empty_result and bool(_affix(facts)),

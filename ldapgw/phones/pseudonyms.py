@@ -20,7 +20,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from itertools import chain, takewhile
+from itertools import takewhile
 from random import Random
 
 from ldapgw.directory.dn import Dn, InvalidDn
@@ -86,12 +86,15 @@ class Pseudonyms:
         self._letters: dict[str, str] = {}  # by a beginning that is asked for: what stands for its last letter
         self._used: dict[str, set[str]] = {}  # by such a beginning: what stands for letters behind it
         self._digits: dict[tuple[str, str], str] = {}  # by tree and beginning: what stands for each digit behind it
-        values = [value for entry in recording.entries for value in _numbers_of(entry)]
+        names = [kind.name for kind in NUMBER_TYPES]
+        values = [value for entry in recording.entries for name in names for value in entry.attributes.get(name, ())]
         self._country, self._trunk = _home_codes(values, recording.context.region)
         self._known = {self._split(*number)[1:] for value in values for number in _numbers(self._without_line(value))}
         self._begun = {(tree, digits[:end]) for tree, digits in self._known for end in range(1, len(digits))}
         parts = {part for search in recording.searches for part in _parts(search.request.filter)}
-        owners = _ends_of(self._known, _asked_ends(parts))
+        # The digits that may be the end of a number, and for which filters ask.
+        asked_ends = {digits for _, text, opens_left, _ in parts if opens_left for digits, _ in _numbers(text)}
+        owners = _ends_of(self._known, asked_ends)
         self._ends = _longest_first(end for end, numbers in owners.items() if len(numbers) > 1)
         self._owners = {end: numbers[0] for end, numbers in owners.items()}
         asked = {*_asked_words(parts)}
@@ -363,11 +366,6 @@ def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
                 yield _key(found[0]), is_end, is_beginning
 
 
-def _asked_ends(parts: Iterable[_Part]) -> Set[str]:
-    """The digits that may be the end of a number, and for which filters ask."""
-    return {digits for _, text, opens_left, _ in parts if opens_left for digits, _ in _numbers(text)}
-
-
 def _ends_of(numbers: Iterable[tuple[str, str]], ends: Set[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
     """The numbers that have each end, as `Pseudonyms` splits them."""
     owners: dict[str, list[tuple[str, str]]] = {}
@@ -406,10 +404,6 @@ def _numbers(text: str) -> Iterator[tuple[str, bool]]:
     for found in _NUMBERS.finditer(text):
         if _is_number(found[0]):
             yield "".join(str(int(digit)) for digit in _DIGIT.findall(found[0])), found[0].startswith("+")
-
-
-def _numbers_of(entry: RecordedEntry) -> Iterator[str]:
-    return chain.from_iterable(entry.attributes.get(kind.name, ()) for kind in NUMBER_TYPES)
 
 
 def _home_codes(values: Iterable[str], region: str) -> tuple[str, str]:

@@ -454,7 +454,8 @@ def load(text: str) -> tuple[Recording, ...]:
             if "dn" in values:
                 entries.append(_read_entry(values))
             elif "bind" in values:
-                binds.append(_read_bind(values))
+                at, connection, name = float(values["at"]), int(values["connection"]), str(values["bind"])
+                binds.append(RecordedBind(at, connection, name, _code(values["code"])))
             else:
                 searches.append(_read_search(values))
         except (AttributeError, KeyError, TypeError, ValueError, ProtocolViolation):  # InvalidDn is a ValueError
@@ -507,10 +508,6 @@ def _known_name(name: object) -> str:
 def _read_entry(values: Mapping[str, Any]) -> RecordedEntry:
     attributes = {str(name): _strings(texts) for name, texts in values["attributes"].items()}
     return RecordedEntry(str(values["dn"]), attributes, bool(values.get("decoy")))
-
-
-def _read_bind(values: Mapping[str, Any]) -> RecordedBind:
-    return RecordedBind(float(values["at"]), int(values["connection"]), str(values["bind"]), _code(values["code"]))
 
 
 def _read_search(values: Mapping[str, Any]) -> RecordedSearch:

@@ -232,9 +232,9 @@ class RefusedLogins(PeriodicService):
             else:
                 known.append((login, refused))
             await self._end_turn(number)
-        added = [self._unknown.add_masked(refused) for _, refused in unknown[:-MAX_UNKNOWN]]
+        added = [self._unknown.add(refused) for _, refused in unknown[:-MAX_UNKNOWN]]
         for number, (name, refused) in enumerate(unknown[-MAX_UNKNOWN:], 1):
-            added.append(self._unknown.add(name, refused, self._house_words()))
+            added.append(self._unknown.add(refused, name, self._house_words()))
             await self._end_turn(number)
         for one in added:
             self._log_unknown(one)
@@ -343,24 +343,15 @@ class UnknownNames:
         self._bases = {tenant: base.key for tenant, base in bases.items()}
         self._names: OrderedDict[tuple[str, str, str], UnknownLogin] = OrderedDict()
 
-    def add(self, name: str, refused: Refusal, words: frozenset[str]) -> UnknownLogin:
-        """Count refused logins with a name.
+    def add(self, refused: Refusal, name: str = MASK, words: frozenset[str] = frozenset()) -> UnknownLogin:
+        """Count refused logins.
 
+        :param name: the name that was sent, or `MASK` if the name is not judged.
         :param words: from `house_words`.
         :returns: these logins as they are shown.
         """
-        added = UnknownLogin(
-            shown_name(name, words), self._tenant_of(name), refused.address, refused.count, refused.when
-        )
-        self.add_shown(added)
-        return added
-
-    def add_masked(self, refused: Refusal) -> UnknownLogin:
-        """Count refused logins whose name is not judged.
-
-        :returns: these logins as they are shown.
-        """
-        added = UnknownLogin(MASK, "", refused.address, refused.count, refused.when)
+        shown, tenant = shown_name(name, words), self._tenant_of(name)
+        added = UnknownLogin(shown, tenant, refused.address, refused.count, refused.when)
         self.add_shown(added)
         return added
 

@@ -151,15 +151,16 @@ class AuthorizationCodeFlow:
             else:
                 self._dependencies.count_misuse("a callback without its consent", request.address)
             # A person who reloads the callback is signed in: the session names the tenant, unless there are two.
-            names = [name for name, session in request.sessions.items() if await self._is_session_of(session, name)]
+            read = self._dependencies.store.read
+            names = [
+                name
+                for name, session in request.sessions.items()
+                if is_secret(session) and await read(sign_ins.read_tenant, session) == name
+            ]
             raise PageError(
                 error_pages.PAGES.expired, self._dependencies.tenants[names[0]] if len(names) == 1 else None
             )
         return flow, tenant
-
-    async def _is_session_of(self, session: str, tenant: str) -> bool:
-        """Return whether a session belongs to a tenant; the session may have expired."""
-        return is_secret(session) and await self._dependencies.store.read(sign_ins.read_tenant, session) == tenant
 
     async def _complete(
         self, flow: ConsentFlow, tenant: WebTenant, visitor: Visitor | None, request: HttpRequest

@@ -149,7 +149,6 @@ class Route:
 
 
 def get(path: str, handler: Callable[..., Any], required_role: RequiredRole) -> Route:
-    """A GET route."""
     return Route("GET", path, handler, required_role)
 
 
@@ -159,7 +158,6 @@ def post(
     required_role: RequiredRole,
     max_body_size: int = MAX_FORM_SIZE,
 ) -> Route:
-    """A POST route, for a form."""
     return Route("POST", path, handler, required_role, max_body_size=max_body_size, runs_to_end=True)
 
 

@@ -243,7 +243,6 @@ class PhonePages:
         return PhoneProfile.for_login(self._dependencies.base_dn(login.tenant), login)
 
     def state(self, login: PhoneLogin) -> PhoneState:
-        """The state of a phone."""
         login = self._dependencies.latest(login)
         refused_at = self._dependencies.anonymous_refused_at(login.last_address) if login.last_address else None
         searches = self._dependencies.searches(login)

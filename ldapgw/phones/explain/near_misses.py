@@ -23,7 +23,7 @@ from ldapgw.numbers import numbering_plan, phone_number
 from ldapgw.numbers.number import Number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 from ldapgw.phones.explain.query import octets
-from ldapgw.phones.explain.terms import FilterTerm, substring_predicate, word_prefix_predicate
+from ldapgw.phones.explain.terms import FilterTerm, number_readings, substring_predicate, word_prefix_predicate
 
 # The lenient search text of each attribute of an entry, by the attribute's name.
 SearchTexts = Mapping[str, str]
@@ -216,11 +216,9 @@ def asserted_texts(terms: Iterable[FilterTerm]) -> tuple[str, ...]:
 
 def asserted_numbers(terms: Iterable[FilterTerm], context: NamingContext) -> tuple[Number, ...]:
     """Return the readings of the numbers that a filter asserts."""
-    texts = dict.fromkeys(asserted_number(term.text, context) for term in terms if term.family is Family.NUMBER)
-    readings_of_texts = (
-        phone_number.readings(text, context.region, context.outside_line, context.area_code) for text in texts
-    )
-    return tuple(number for readings in islice(readings_of_texts, _MAX_ASSERTIONS) for number in readings)
+    texts = {asserted_number(term.text, context): term.text for term in terms if term.family is Family.NUMBER}
+    first = islice(texts.values(), _MAX_ASSERTIONS)
+    return tuple(number for text in first for number in number_readings(text, context))
 
 
 def normalized_words(text: str) -> tuple[str, ...]:

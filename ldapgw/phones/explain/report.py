@@ -106,7 +106,8 @@ def _matches(explanation: Explanation) -> Iterator[str]:
     yield f"Found: {explanation.entry_count}{more}."
     for match in explanation.matches:
         flags = "".join(f", {flag}" for flag in _flags(match))
-        yield f"  {match.name}, {_book_text(match)}{flags}"
+        place = "the tenant's own entry" if match.is_tenant else f"in {match.book}" if match.book else "as a caller"
+        yield f"  {match.name}, {place}{flags}"
         yield from (f"    {sentence}" for sentence in (*match_sentences(match), *match.number_notes))
     if explanation.entry_count > len(explanation.matches):
         yield f"  … and {explanation.entry_count - len(explanation.matches)} more."
@@ -114,12 +115,6 @@ def _matches(explanation: Explanation) -> Iterator[str]:
 
 def _flags(match: MatchedEntry) -> list[str]:
     return [flag for flag in ("favourite", "blocked") if getattr(match.flags, flag)]
-
-
-def _book_text(match: MatchedEntry) -> str:
-    if match.is_tenant:
-        return "the tenant's own entry"
-    return f"in {match.book}" if match.book else "as a caller"
 
 
 def match_sentences(match: MatchedEntry) -> Iterator[Phrase]:

@@ -222,7 +222,11 @@ def make_sheet(vendor: Vendor, settings: PhoneSettings) -> Sheet:
         vendor,
         endpoint,
         render_file(vendor.key, vendor.format, values) if vendor.file else "",
-        tuple(_fields(vendor, settings, values)),
+        tuple(
+            Field(field.label, render_value(field.value, values), field.is_choice)
+            for field in vendor.fields
+            if not (field.unless_per_number and settings.per_number)
+        ),
         (*_about_server(settings), *_about_tls(vendor, endpoint), *_about_entries(vendor, settings)),
     )
 
@@ -255,12 +259,6 @@ def _template_values(vendor: Vendor, settings: PhoneSettings, endpoint: LdapEndp
     }
 
 
-def _fields(vendor: Vendor, settings: PhoneSettings, values: Mapping[str, object]) -> Iterable[Field]:
-    for field in vendor.fields:
-        if not (field.unless_per_number and settings.per_number):
-            yield Field(field.label, render_value(field.value, values), field.is_choice)
-
-
 def _about_server(settings: PhoneSettings) -> Iterable[Advice]:
     if settings.server.is_loopback:
         yield Advice.LOOPBACK
@@ -273,7 +271,7 @@ def _about_tls(vendor: Vendor, endpoint: LdapEndpoint) -> Iterable[Advice]:
         yield Advice.PLAIN_HERE if len(vendor.supported_security) > 1 else Advice.PLAIN_ONLY
         return
     yield Advice.CERTIFICATE
-    if _is_address(endpoint.host):
+    if ":" in endpoint.host or endpoint.host.replace(".", "").isdigit():
         yield Advice.HOST_NAME
 
 
@@ -286,10 +284,6 @@ def _about_entries(vendor: Vendor, settings: PhoneSettings) -> Iterable[Advice]:
         yield advice
     if vendor.one_number and not settings.per_number:
         yield Advice.ONE_NUMBER
-
-
-def _is_address(host: str) -> bool:
-    return ":" in host or host.replace(".", "").isdigit()
 
 
 # What a person enters in nearly every phone, by the labels of the vendor `OTHER_MODEL`.

@@ -12,7 +12,7 @@ import json
 import unicodedata
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -78,17 +78,9 @@ def _xml_value(value: object) -> str:
     return value if isinstance(value, _Escaped) else _xml_text(str(value)).replace('"', "&quot;")
 
 
-def _line_value(value: object) -> str:
-    return one_line(str(value))
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2)
-
-
 _FINALIZERS: Mapping[Format, Callable[[object], str]] = {
     Format.XML: _xml_value,
-    Format.TEXT: _line_value,
+    Format.TEXT: lambda value: one_line(str(value)),
     Format.JSON: str,
 }
 
@@ -107,7 +99,8 @@ def _environment(finalize: Callable[[object], str]) -> Environment:
         keep_trailing_newline=True,
         auto_reload=False,
     )
-    environment.filters.update(label=label, quoted=quoted, json=_json, text=_xml_text)
+    to_json = partial(json.dumps, ensure_ascii=False, indent=2)
+    environment.filters.update(label=label, quoted=quoted, json=to_json, text=_xml_text)
     return environment
 
 
