@@ -62,7 +62,7 @@ DOORS = {
     "prometheus_client": {"server.metrics"},
     "alembic": {"store.database", "store.migrations.env"},
     "cryptography": {"store.secrets", "server.tls", "cli.files", "google.sandbox.oauth"},
-    "jwt": {"google.keys"},
+    "jwt": {"google.identity"},
     "psycopg": {"store.change_listener", "store.postgresql", "store.postgresql_connection"},
     "PIL": {"google.photos", "phones.photos"},
 }

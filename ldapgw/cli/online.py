@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from ldapgw.errors import ClientRejected, GoogleError, NetworkFailure, NetworkStep
 from ldapgw.google.endpoints import Client, is_redirect_uri_refused
 from ldapgw.google.http import GoogleHttpClient
-from ldapgw.google.keys import PublishedKeys
+from ldapgw.google.identity import PublishedKeys
 from ldapgw.google.oauth import OAuth
 from ldapgw.server.check_result import CheckResult, CheckStatus
 from ldapgw.server.config import Config

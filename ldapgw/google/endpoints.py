@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""The addresses of Google's endpoints and of a contact's page, the proxy, a tenant's OAuth client and redirect URI."""
+"""The addresses of Google's endpoints and of a contact's page, the proxy, a tenant's OAuth client and redirect URI.
+
+The client can come from the JSON file that the Google console offers (`read_client_file`).
+"""
 
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import quote, unquote, urlsplit
+
+from ldapgw.errors import UserError
 
 # Ends of names that are no public suffix, as companies use them in their networks (RFC 2606, RFC 6762, RFC 8375).
 _PRIVATE_DOMAINS = frozenset(("corp", "home", "intern", "internal", "invalid", "lan", "local", "localdomain", "test"))
@@ -56,6 +62,42 @@ class Client:
     def shares_grants_with(self, other: Client) -> bool:
         """Whether a grant to one client holds for the other too: both belong to one project."""
         return self.project == other.project
+
+
+class UnfitClientFile(UserError):
+    """Raised when octets are not the file of a Web application client.
+
+    :ivar is_desktop: whether the file is that of a Desktop client, the usual mistake.
+    """
+
+    def __init__(self, problem: str, *, is_desktop: bool = False) -> None:
+        super().__init__(problem)
+        self.is_desktop = is_desktop
+
+
+def read_client_file(octets: bytes) -> tuple[Client, tuple[str, ...]]:
+    """Decode the file of a client; returns the redirect URIs too that were registered at the time of the download.
+
+    :raises UnfitClientFile: if `octets` are anything else.
+    """
+    try:
+        content = json.loads(octets)
+    except (ValueError, RecursionError):
+        content = None
+    if isinstance(content, dict) and "installed" in content:
+        raise UnfitClientFile(
+            "is for a Desktop client; create one of the type Web application in the Google console", is_desktop=True
+        )
+    web = content.get("web") if isinstance(content, dict) else None
+    if not isinstance(web, dict) or not all(
+        isinstance(web.get(key), str) and web[key] for key in ("client_id", "client_secret")
+    ):
+        raise UnfitClientFile(
+            "expected the JSON file of a Web application client, as downloaded from the Google console"
+        )
+    uris = web.get("redirect_uris")
+    redirect_uris = tuple(uri for uri in uris if isinstance(uri, str)) if isinstance(uris, list) else ()
+    return Client(web["client_id"], web["client_secret"]), redirect_uris
 
 
 @dataclass(frozen=True, slots=True)

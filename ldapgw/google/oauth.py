@@ -32,8 +32,7 @@ from ldapgw.errors import (
 )
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.http import CallObserver, CallSource, GoogleHttpClient, GoogleResponse, ignore_call, log_excerpt
-from ldapgw.google.identity import Identity, read_identity
-from ldapgw.google.keys import PublishedKeys
+from ldapgw.google.identity import Identity, PublishedKeys, read_identity
 
 OPENID_SCOPES = ("openid", "email")
 

@@ -14,7 +14,7 @@ from ldapgw.errors import UserError
 from ldapgw.google.connections import trusting, uninspected
 from ldapgw.google.endpoints import Endpoints
 from ldapgw.google.http import CallObserver, http_client, ignore_call
-from ldapgw.google.keys import PublishedKeys
+from ldapgw.google.identity import PublishedKeys
 from ldapgw.google.oauth import OAuth
 from ldapgw.server.config import Google
 from ldapgw.server.tls import read_certificates

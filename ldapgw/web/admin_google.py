@@ -15,8 +15,7 @@ from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.errors import ClientRejected, GoogleError
-from ldapgw.google.client_file import UnfitClientFile, read_client_file
-from ldapgw.google.endpoints import Client
+from ldapgw.google.endpoints import Client, UnfitClientFile, read_client_file
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.phrase import Texts, Translatable, read_texts
 from ldapgw.store import accounts, activity, sync_state, tenants
@@ -204,15 +203,13 @@ def _client_of(form: Mapping[str, str], before: Client | None) -> tuple[Client, 
     text = form.get("file", "").strip()
     if text:
         try:
-            client_file = read_client_file(text.encode())
+            client, uris = read_client_file(text.encode())
         except UnfitClientFile as error:
             raise _InvalidClient(_TEXTS.desktop if error.is_desktop else _TEXTS.no_client_file) from None
-        client_id, secret, uris = client_file.client_id, client_file.client_secret, client_file.redirect_uris
     else:
-        client_id, secret, uris = form.get("client_id", "").strip(), form.get("client_secret", "").strip(), ()
-    if not (_CREDENTIAL.fullmatch(client_id) and _CREDENTIAL.fullmatch(secret)):
+        client, uris = Client(form.get("client_id", "").strip(), form.get("client_secret", "").strip()), ()
+    if not (_CREDENTIAL.fullmatch(client.client_id) and _CREDENTIAL.fullmatch(client.client_secret)):
         raise _InvalidClient(_TEXTS.incomplete if not text else _TEXTS.no_client_file)
-    client = Client(client_id, secret)
     # The form itself asks for the tick, because a page in between would have to keep the secret.
     if _is_another(before, client) and "replace" not in form:
         raise _InvalidClient(_TEXTS.unconfirmed)

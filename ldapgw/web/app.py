@@ -26,7 +26,7 @@ from ldapgw.web.admin_overview import ActivityPage, AdminOverview
 from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.admin_people import AdminPeople
 from ldapgw.web.admin_phones import AdminPhones
-from ldapgw.web.book_clients import BookClients
+from ldapgw.web.book_clients import BookClients, LoginRefused, log_in
 from ldapgw.web.contact_pages import ContactPages
 from ldapgw.web.dependencies import WebDependencies, WebTenant
 from ldapgw.web.error_pages import PageError
@@ -44,7 +44,6 @@ from ldapgw.web.http import (
 from ldapgw.web.i18n import LANGUAGES
 from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit
 from ldapgw.web.phone_forms import PhoneForms
-from ldapgw.web.phone_login import LoginRefused, log_in
 from ldapgw.web.phone_pages import PhonePages
 from ldapgw.web.provisioning_pages import ProvisioningPages
 from ldapgw.web.sessions import Visitor, is_valid_form

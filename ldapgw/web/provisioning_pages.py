@@ -19,10 +19,10 @@ from ldapgw.store.activity import Act, Actor
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.provisioning import Fetch, ProvisioningAddress
 from ldapgw.web import error_pages
+from ldapgw.web.book_clients import LONGEST_DELAY
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse, text_response
 from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, get, post
-from ldapgw.web.phone_login import LONGEST_DELAY
 from ldapgw.web.phone_pages import PhonePages
 
 log = Logger()

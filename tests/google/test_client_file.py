@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ldapgw.google.client_file import ClientFile, UnfitClientFile, read_client_file
+from ldapgw.google.endpoints import Client, UnfitClientFile, read_client_file
 
 WEB = {"client_id": "1-a.apps.example", "client_secret": "hush", "redirect_uris": ["https://phonebook.example.com/x"]}
 
@@ -25,7 +25,7 @@ WEB = {"client_id": "1-a.apps.example", "client_secret": "hush", "redirect_uris"
 def test_a_web_application_client(web: dict[str, Any], uris: tuple[str, ...]) -> None:
     """Its id, its secret, which no repr shows, and what was registered with it."""
     found = read_client_file(json.dumps({"web": web}).encode())
-    assert found == ClientFile("1-a.apps.example", "hush", uris)
+    assert found == (Client("1-a.apps.example", "hush"), uris)
     assert "hush" not in repr(found)
 
 

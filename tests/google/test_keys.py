@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.errors import BadResponse, IdentityUnverified
-from ldapgw.google.keys import PublishedKeys
+from ldapgw.google.identity import PublishedKeys
 from tests.support.examples import examples
 from tests.support.results import result_of
 

@@ -20,8 +20,7 @@ from ldapgw.ldap.admission import FIRST_DELAY, UNKNOWN_NUMBERS
 from ldapgw.numbers import stored_numbers
 from ldapgw.phones.activity import decode_search
 from ldapgw.phones.hints import Hint, PhoneProfile, find_hints
-from ldapgw.web.book_clients import caller_number, prefers_json
-from ldapgw.web.phone_login import HttpCredentials, read_credentials
+from ldapgw.web.book_clients import HttpCredentials, caller_number, prefers_json, read_credentials
 from tests.support.checkout import ROOT
 from tests.support.phonebook import naming_context
 from tests.support.stage.book_clients import PASSWORD, Pbx, basic, bearer, serve

@@ -16,9 +16,9 @@ from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web.app import routes
+from ldapgw.web.book_clients import LONGEST_DELAY
 from ldapgw.web.error_pages import PAGES
 from ldapgw.web.layout import Layout, RequiredRole, Route
-from ldapgw.web.phone_login import LONGEST_DELAY
 from tests.support.checkout import ROOT
 from tests.support.stage.web import ALICE, BOB, GOOGLE, URL, Browser, Seen, Stage, words_on
 

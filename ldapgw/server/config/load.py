@@ -30,7 +30,7 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.dn import Dn, folded
 from ldapgw.directory.entry import MAX_ORDERED_BOOKS
 from ldapgw.errors import UserError
-from ldapgw.google.client_file import UnfitClientFile, read_client_file
+from ldapgw.google.endpoints import UnfitClientFile, read_client_file
 from ldapgw.server.config.environment import PREFIX, closest_name, merge, read_settings
 from ldapgw.server.config.forms import OWN_PATHS, DatabaseUrl, Duration, File, Secret, read_form
 from ldapgw.server.config.tables import ROLES, Config, Google, Ldap, Sync, Table, Tenant, Tls, Web
@@ -393,7 +393,7 @@ def _with_client(tenant: Tenant, problems: list[str]) -> Tenant:
         return tenant
     key = f'tenant "{tenant.name}": client_secret_file'
     try:
-        client = read_client_file(Path(tenant.client_secret_file).read_bytes())
+        client, _ = read_client_file(Path(tenant.client_secret_file).read_bytes())
     except OSError as error:
         problems.append(f"{key} = {tenant.client_secret_file}: cannot be read: {error.strerror}")
         return tenant

@@ -33,7 +33,7 @@ from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
 from ldapgw.google.endpoints import Client, Endpoints
-from ldapgw.google.keys import PublishedKeys
+from ldapgw.google.identity import PublishedKeys
 from ldapgw.google.oauth import OAuth
 from ldapgw.google.sandbox import browser as person
 from ldapgw.google.sandbox.app import sandbox
