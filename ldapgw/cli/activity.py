@@ -58,13 +58,10 @@ def export(site: Site, tenant: str | None, since: datetime | None, form: str, *,
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(_COLUMNS)
-    writer.writerows([_cell(value) for value in _values(one)] for one in entries)
+    for one in entries:
+        writer.writerow([f"'{value}" if value.startswith(_FORMULA) else value for value in _values(one)])
     click.echo(text.getvalue().encode(), nl=False)
 
 
 def _values(one: Entry) -> tuple[str, ...]:
     return timestamp(one.when) or "", one.tenant, one.actor, one.act, one.subject, one.detail, one.address
-
-
-def _cell(value: str) -> str:
-    return f"'{value}" if value.startswith(_FORMULA) else value

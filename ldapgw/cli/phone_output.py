@@ -176,11 +176,6 @@ _SIGNS = {
 }
 
 
-def _sign(login: PhoneLogin) -> str:
-    """Return whether a phone works: yes, with settings to change, not used yet, or refused."""
-    return _SIGNS[phone_condition(login, now())]
-
-
 def print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[int | None, str], *, wide: bool) -> None:
     """Print the table of phones, and a line for each hint."""
     several = wide or len({login.tenant for login in logins} | {tenant.name for tenant in site.config.tenant}) > 1
@@ -188,7 +183,7 @@ def print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[in
     columns = ("", "phone", *tenant_column, "account", "model", *all_columns, "last seen", "last search")
     rows = (
         (
-            _sign(login),
+            _SIGNS[phone_condition(login, now())],
             login.name,
             *([login.tenant] if several else []),
             addresses.get(login.account_id, NEVER),
@@ -202,5 +197,5 @@ def print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[in
     print_table(columns, rows, keep=("", "account", "phone"), wide=wide)
     for login in logins:
         if text := _problem(site, login):
-            sign = _sign(login)
+            sign = _SIGNS[phone_condition(login, now())]
             print_line(f"{sign if sign in '!✗' else ' '} {login.name}: {text}")

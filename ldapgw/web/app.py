@@ -21,11 +21,10 @@ from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.account_pages import AccountPages
 from ldapgw.web.admin_google import AdminGoogle
-from ldapgw.web.admin_import import AdminImport
 from ldapgw.web.admin_overview import ActivityPage, AdminOverview
 from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.admin_people import AdminPeople
-from ldapgw.web.admin_phones import AdminPhones
+from ldapgw.web.admin_phones import AdminImport, AdminPhones
 from ldapgw.web.book_clients import BookClients, LoginRefused, log_in
 from ldapgw.web.contact_pages import ContactPages
 from ldapgw.web.dependencies import WebDependencies, WebTenant
