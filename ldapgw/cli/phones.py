@@ -33,7 +33,7 @@ from ldapgw.cli.replicas import add_replica, find_replica, print_replica, print_
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, as_json, find_account, find_phone, now, only_tenant, pass_site, phone_name
 from ldapgw.directory.number_formatter import PHONE_FORMATS
-from ldapgw.directory.passwords import generate_password, hash_password
+from ldapgw.directory.passwords import make_password
 from ldapgw.errors import UserError
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
@@ -186,7 +186,7 @@ def add(
     chosen = site.tenant(tenant)
     model = "" if model in (None, OTHER_MODEL) else str(model)
     _check_placeholder(model, placeholder)
-    password = generate_password(os.urandom)
+    password, hashed = make_password(os.urandom)
     _check_target(target, as_json=as_json)
     with _target_file(target) as file:
         with site.create_store() as database, database.begin() as connection:
@@ -197,7 +197,7 @@ def add(
                 account_id=owner.id if owner else None,
                 numbers=NumberMode(numbers) if numbers else number_mode(model),
                 model=model,
-                password=hash_password(password, os.urandom),
+                password=hashed,
                 created_at=now(),
                 number_format=number_format,
                 placeholder=placeholder or "",
@@ -343,7 +343,7 @@ def move(site: Site, name: str, *, account: str | None, nobody: bool, keep_passw
         raise click.UsageError("Choose one of --account ADDRESS and --nobody.")
     if keep_password and as_json:
         raise click.UsageError("--json prints the new login: leave out --keep-password.")
-    password = "" if keep_password else generate_password(os.urandom)
+    password, hashed = make_password(os.urandom) if not keep_password else ("", "")
     with site.open_store() as database, database.begin() as connection:
         login = find_phone(connection, name)
         site.tenant(login.tenant)
@@ -354,7 +354,6 @@ def move(site: Site, name: str, *, account: str | None, nobody: bool, keep_passw
             raise UserError(f"{login.name} belongs to {address or 'nobody'} already")
         if password:
             entry = act(login.tenant, Act.PHONE_PASSWORD, login.name)
-            hashed = hash_password(password, os.urandom)
             activity.recorded(connection, entry, stored.set_password, login.name, hashed, now())
     nobody_finds = "it finds only the shared books and the Workspace directory"
     found = f"{address}: it finds that account's contacts" if address else f"nobody: {nobody_finds}"
@@ -395,7 +394,7 @@ def remove(site: Site, name: str, *, yes: bool) -> None:
 @pass_site
 def reset(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
     """Give a phone, or the login of a replica, a new password. The old one stops working immediately."""
-    password = generate_password(os.urandom)
+    password, hashed = make_password(os.urandom)
     with site.open_store() as database:
         with database.begin() as connection:
             replica = find_replica(connection, name)
@@ -411,7 +410,6 @@ def reset(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
         )
         with database.begin() as connection:
             entry = act(login.tenant, Act.REPLICA_PASSWORD if replica else Act.PHONE_PASSWORD, login.name)
-            hashed = hash_password(password, os.urandom)
             activity.recorded(connection, entry, stored.set_password, login.name, hashed, now())
     if replica is not None:
         print_replica(site, replica, password, as_json=as_json)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from ldapgw.cli.output import hint, print_json, print_line, print_table
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
-from ldapgw.directory.passwords import generate_password, hash_password
+from ldapgw.directory.passwords import make_password
 from ldapgw.errors import UserError
 from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, decode, read_rows
 from ldapgw.phones.provisioning.settings import Site as PhoneSite
@@ -110,10 +110,10 @@ def _ask(count: int, tenant: Tenant, *, yes: bool) -> None:
 
 
 def _new_phones(lines: Sequence[ImportLine], tenant: str) -> list[NewPhone]:
-    passwords = [generate_password(os.urandom) for _ in lines]
+    made = [(line, *make_password(os.urandom)) for line in lines]
     return [
-        NewPhone(new_phone(line, tenant, hash_password(password, os.urandom), now()), password, line.account, line.mac)
-        for line, password in zip(lines, passwords, strict=True)
+        NewPhone(new_phone(line, tenant, hashed, now()), password, line.account, line.mac)
+        for line, password, hashed in made
     ]
 
 

@@ -16,7 +16,7 @@ from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, now, only_tenant, pass_site
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import replica_dn
-from ldapgw.directory.passwords import generate_password, hash_password
+from ldapgw.directory.passwords import make_password
 from ldapgw.errors import UserError
 from ldapgw.phones.provisioning.settings import LdapEndpoint, Security, choose_endpoint
 from ldapgw.server.config import Tenant
@@ -39,11 +39,9 @@ _BOOKS = {False: "shared books, and the directory of Google Workspace", True: "a
 def add_replica(site: Site, name: str, tenant: str | None, *, private: bool, extra_values: bool, as_json: bool) -> None:
     """Add the login of a replica, and print it; the password is shown once."""
     chosen = site.tenant(tenant)
-    password = generate_password(os.urandom)
+    password, hashed = make_password(os.urandom)
     content = ReplicaBooks.of(private=private, extra_values=extra_values)
-    login = PhoneLogin(
-        name, chosen.name, None, NumberMode.VALUES, hash_password(password, os.urandom), now(), replica=content
-    )
+    login = PhoneLogin(name, chosen.name, None, NumberMode.VALUES, hashed, now(), replica=content)
     with site.create_store() as database, database.begin() as connection:
         entry = act(chosen.name, Act.REPLICA_ADDED, name, "private" if private else "shared")
         if not activity.recorded(connection, entry, stored.add, login):

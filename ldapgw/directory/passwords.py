@@ -44,6 +44,12 @@ def hash_password(password: str, random: RandomBytes) -> str:
     return f"{_SCHEME}${salt.hex()}${hashlib.sha256(password.encode() + salt).hexdigest()}"
 
 
+def make_password(random: RandomBytes) -> tuple[str, str]:
+    """Return a new password, and its stored form."""
+    password = generate_password(random)
+    return password, hash_password(password, random)
+
+
 def verify_password(password: bytes, stored: str) -> bool:
     """Return whether a password has the stored hash; takes the same time however much of the password is right."""
     _, salt, digest = stored.split("$")

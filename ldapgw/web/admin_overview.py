@@ -24,7 +24,7 @@ from ldapgw.store.sync_history import SyncDay
 from ldapgw.web import record_texts
 from ldapgw.web.admin_people import read_people, reminder
 from ldapgw.web.dependencies import WebTenant
-from ldapgw.web.http import HttpResponse
+from ldapgw.web.http import HttpResponse, read_number
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
 from ldapgw.web.phone_pages import PhonePages
@@ -263,8 +263,7 @@ class ActivityPage:
         """
         query = visit.form or visit.query
         act, person = query.get("act", ""), visit.form.get("person", "").strip()[:_MAX_PERSON]
-        wanted = query.get("page", "1")
-        number = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 9 else 1
+        number = read_number(query.get("page", ""), 1)
         oldest_first = query.get("order") == "oldest"
         store = visit.store
         log = await store.read(

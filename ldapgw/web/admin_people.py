@@ -27,7 +27,7 @@ from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.admin_tables import Question, TablePage
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpResponse
+from ldapgw.web.http import HttpResponse, read_number
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
 from ldapgw.web.live import person_topic
 from ldapgw.web.phone_pages import PhonePages
@@ -41,8 +41,8 @@ MAX_REVOCATIONS = 4
 EXPIRY_REMINDER_SECONDS = 3 * 86400.0
 
 _PAGE = "admin/people"
-# No id of an account has as many.
-_ID_DIGITS = 12
+# No id of an account has more.
+_ID_DIGITS = 11
 
 
 class _PeopleTexts(Texts, frozen=True):
@@ -158,8 +158,8 @@ class AdminPeople:
 
     async def person(self, visit: Visit, account_id: str) -> HttpResponse:
         """``/{tenant}/admin/people/{id}``: a person's account and phones."""
-        is_id = account_id.isascii() and account_id.isdecimal() and len(account_id) < _ID_DIGITS
-        found = await visit.store.read(_read_person, visit.tenant.name, int(account_id)) if is_id else None
+        number = read_number(account_id, 0, digits=_ID_DIGITS)
+        found = await visit.store.read(_read_person, visit.tenant.name, number) if number else None
         if found is None:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
         (account,), logins, sync_states = self._layout.with_database_error(found[:1]), *found[1:]

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
-from ldapgw.directory.passwords import generate_password, hash_password
+from ldapgw.directory.passwords import make_password
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, decode, read_rows
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode, title_of
@@ -170,13 +170,13 @@ class AdminPhones:
             error = TEXTS.no_owner
         elif model not in {OTHER_MODEL, *MODELS}:
             error = TEXTS.no_model
-        password = generate_password(self._dependencies.random)
+        password, hashed = make_password(self._dependencies.random)
         login = PhoneLogin(
             name=name,
             tenant=visit.tenant.name,
             account_id=owner_id,
             numbers=number_mode(model),
-            password=hash_password(password, self._dependencies.random),
+            password=hashed,
             created_at=self._layout.now(),
             model="" if model == OTHER_MODEL else model,
             placeholder=placeholder,
@@ -305,7 +305,7 @@ class AdminImport:
             return self._page(visit, error=_NO_FILE)
         text = decode(octets)
         try:
-            lines = await self._check(visit.tenant, text)
+            lines = await visit.store.read(_checked, visit.tenant.name, text)
         except UnfitImportFile as error:
             return self._page(visit, error=error.reason)
         return self._page(visit, text=text, lines=lines)
@@ -314,7 +314,7 @@ class AdminImport:
         """``POST /{tenant}/admin/phones/import/add``: add the phones of ``text``, all or none."""
         text = visit.form.get("text", "")
         try:
-            lines = await self._check(visit.tenant, text)
+            lines = await visit.store.read(_checked, visit.tenant.name, text)
         except UnfitImportFile as error:
             return self._page(visit, error=error.reason)
         names = [line.name for line in lines]
@@ -326,18 +326,12 @@ class AdminImport:
             is_added = await visit.store.run(_add_all, logins, entry)
         if not is_added:
             handed_out = await self._passwords.find_handed_out(visit, names)
-            return handed_out or self._page(visit, text=text, lines=await self._check(visit.tenant, text))
+            lines = await visit.store.read(_checked, visit.tenant.name, text)
+            return handed_out or self._page(visit, text=text, lines=lines)
         macs = {line.name: line.mac for line in lines if line.mac}
         batch = self._passwords.keep(visit.visitor, passwords, now, macs)
         await self._dependencies.changed()
         return self._passwords.redirect(visit, batch)
-
-    async def _check(self, tenant: WebTenant, text: str) -> tuple[ImportLine, ...]:
-        """The phones of a file, checked against the accounts and phones that there are.
-
-        :raises UnfitImportFile: when it is no such file.
-        """
-        return await self._dependencies.store.read(_checked, tenant.name, text)
 
     def _page(
         self,
@@ -363,6 +357,10 @@ class AdminImport:
 
 
 def _checked(connection: Connection, tenant: str, text: str) -> tuple[ImportLine, ...]:
+    """The phones of a file, checked against the accounts and phones that there are.
+
+    :raises UnfitImportFile: when it is no such file.
+    """
     rows = read_rows(text)
     owners = {address.lower(): key for key, address in accounts.read_addresses(connection, tenant)}
     return check_rows(rows, owners, phones.read_taken(connection, [row.get("name", "") for _, row in rows]))

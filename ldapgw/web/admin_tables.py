@@ -21,7 +21,7 @@ from ldapgw.phrase import Texts
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpResponse
+from ldapgw.web.http import HttpResponse, read_number
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 
 T = TypeVar("T")
@@ -65,12 +65,12 @@ class TableQuery:
     ) -> TableQuery:
         """Read the query of an address, or the form of a search; what is not known counts as not given."""
         query = form or query
-        show, sort, page = query.get("show", ""), query.get("sort", ""), query.get("page", "1")
+        show, sort = query.get("show", ""), query.get("sort", "")
         return cls(
             find=form.get("find", "").strip()[:_MAX_SOUGHT],
             show=show if show in filters else "",
             sort=sort if sort.removeprefix("-") in columns else "",
-            page=int(page) if page.isascii() and page.isdecimal() and len(page) < 6 else 1,
+            page=read_number(query.get("page", ""), 1, digits=5),
         )
 
     def to_page(self, number: int) -> str:

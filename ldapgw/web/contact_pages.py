@@ -41,7 +41,7 @@ from ldapgw.store.phones import NumberMode
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpResponse, RateLimiter, redirect
+from ldapgw.web.http import HttpResponse, RateLimiter, read_number, redirect
 from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, get, post
 from ldapgw.web.sessions import Visitor
 
@@ -152,7 +152,7 @@ class ContactPages:
         account = chosen if chosen in accounts else next(iter(accounts), None)
         section = visit.query.get("letter", "")
         section = section if section in SECTIONS else ""
-        number = _page_number(visit.query.get("page", ""))
+        number = read_number(visit.query.get("page", ""), 1, digits=7) or 1
         found = await self._browser.page(
             visit.tenant.name, [account.sub for account in accounts], account.sub if account else "", section, number
         )
@@ -269,10 +269,6 @@ class _Address:
     def query(self) -> str:
         """The query of the first page, for links to the page in another language."""
         return self.page().partition("?")[2]
-
-
-def _page_number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 8 and int(text) else 1
 
 
 def _letters(found: ContactPage) -> list[tuple[str, str, bool]]:

@@ -341,6 +341,14 @@ def is_page_path(path: str) -> bool:
     return _PAGE_PATH.fullmatch(path) is not None
 
 
+def read_number(text: str, default: int, *, digits: int = 8) -> int:
+    """Read a whole number from an address or a form.
+
+    :param default: for a text that is no number, or has too many digits.
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= digits else default
+
+
 def html_response(html: str, status: int = 200, headers: Headers = ()) -> HttpResponse:
     return HttpResponse(status, html.encode(), headers=headers)
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.directory.number_formatter import PHONE_FORMATS
-from ldapgw.directory.passwords import generate_password, hash_password
+from ldapgw.directory.passwords import make_password
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
@@ -109,13 +109,13 @@ class PhoneForms:
         account = visit.visitor.account_by_number(owner)
         if model not in {"", *MODELS} or numbers not in {"", *NumberMode} or account is None:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
-        password = generate_password(self._layout.dependencies.random)
+        password, hashed = make_password(self._layout.dependencies.random)
         login = PhoneLogin(
             name=name,
             tenant=visit.tenant.name,
             account_id=account.id,
             numbers=NumberMode(numbers) if numbers else number_mode(model),
-            password=hash_password(password, self._layout.dependencies.random),
+            password=hashed,
             created_at=self._layout.now(),
             model=model,
             placeholder=placeholder,
@@ -143,8 +143,7 @@ class PhoneForms:
 
     async def reset(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/reset``: generate a new password; the old password is refused at once."""
-        password = generate_password(self._layout.dependencies.random)
-        hashed = hash_password(password, self._layout.dependencies.random)
+        password, hashed = make_password(self._layout.dependencies.random)
         entry, now = visit.entry(Act.PHONE_PASSWORD, login.name), self._layout.now()
         if not await visit.change(entry, phones.set_password, login.name, hashed, now):
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
@@ -177,8 +176,7 @@ class PhoneForms:
 
     async def make_book_address(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/book-address``: make a secret address; a former one ends."""
-        secret = generate_password(self._layout.dependencies.random)
-        hashed = hash_password(secret, self._layout.dependencies.random)
+        secret, hashed = make_password(self._layout.dependencies.random)
         if not await visit.change(
             visit.entry(Act.BOOK_ADDRESS_MADE, login.name), phones.set_book_secret, login.name, hashed
         ):
@@ -222,9 +220,8 @@ class PhoneForms:
         new = replace(login, name=new_name, model=model, numbers=numbers, account_id=owner_id, placeholder=placeholder)
         is_moved, password = new.account_id != login.account_id, ""
         if is_moved and visit.form.get("new_password"):
-            random = self._layout.dependencies.random
-            password = generate_password(random)
-            new = replace(new, password=hash_password(password, random))
+            password, hashed = make_password(self._layout.dependencies.random)
+            new = replace(new, password=hashed)
         acts = [
             ((new.model, new.placeholder) != (login.model, login.placeholder), Act.PHONE_MODEL, choice),
             (is_moved, Act.PHONE_MOVED, ""),

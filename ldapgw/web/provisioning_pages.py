@@ -11,7 +11,7 @@ from __future__ import annotations
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, generate_password, hash_password, verify_password
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, make_password, verify_password
 from ldapgw.phones.provisioning.sheet import Vendor, all_vendors, make_sheet, settings_of, vendors_of
 from ldapgw.phones.rollout import is_mac_name
 from ldapgw.store import activity, phones, provisioning
@@ -49,15 +49,15 @@ class ProvisioningPages:
     async def make(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/provision``: generate a new password, and an address with it."""
         dependencies = self._layout.dependencies
-        password, secret = generate_password(dependencies.random), generate_password(dependencies.random)
+        (password, hashed), (secret, hashed_secret) = (make_password(dependencies.random) for _ in range(2))
         made = await visit.change(
             visit.entry(Act.PROVISIONING_MADE, login.name),
             provisioning.create,
             login.name,
             dependencies.secret_box,
             password,
-            hash_password(password, dependencies.random),
-            hash_password(secret, dependencies.random),
+            hashed,
+            hashed_secret,
             self._layout.now(),
         )
         if not made:
