@@ -42,14 +42,10 @@ _AUDIENCE = "https://console.cloud.google.com/auth/audience"
 
 
 class _AlertText(Texts, frozen=True):
-    """A problem, and what to do.
-
-    :ivar sentence_with_next: the sentence if the next time of the problem is known.
-    """
+    """A problem, and what to do."""
 
     title: str
     sentence: str
-    sentence_with_next: str = ""
 
 
 class _StepText(Texts, frozen=True):
@@ -63,6 +59,7 @@ class _OverviewTexts(Texts, frozen=True):
     """The texts of the page.
 
     :ivar renew_certificate: the title of an alert; the other texts on the certificate are sentences.
+    :ivar testing_with_next: the sentence of ``testing`` if the end of a consent is known.
     :ivar alarms: by the code of a tenant's alarm.
     """
 
@@ -73,6 +70,7 @@ class _OverviewTexts(Texts, frozen=True):
     certificate_expires: str
     certificate_valid: str
     renew_certificate: str
+    testing_with_next: str
     alarms: Mapping[str, _AlertText]
     database: _AlertText
     testing: _AlertText
@@ -321,7 +319,7 @@ def _testing(known: Iterable[Account], now: float) -> Iterable[Alert]:
     coming = [when for when in ends if when is not None and when > now]
     text, values = _TEXTS.testing.sentence, dict[str, object](people=len(ends))
     if coming:
-        text, values["when"] = _TEXTS.testing.sentence_with_next, Timestamp(min(coming))
+        text, values["when"] = _TEXTS.testing_with_next, Timestamp(min(coming))
     if ends:
         yield Alert("warn", _TEXTS.testing.title, Phrase(text, values), _AUDIENCE)
 
