@@ -167,7 +167,7 @@ class Site:
 
     def _refuse_files_of_root(self) -> None:
         """Refuse to create files as root in the folder of another user: the gateway could not open them."""
-        if os.geteuid() == 0 and not is_missing(self.state_dir) and self.state_dir.stat().st_uid != 0:
+        if os.geteuid() == 0 and not is_missing(self.state_dir) and _owner(self.state_dir) != 0:
             raise UserError(
                 f"state_dir = {self.state_dir}: belongs to another user, and the database has to be created; "
                 "run this command as that user, or start the gateway first",
@@ -213,6 +213,10 @@ def act(tenant: str, act: Act, subject: str = "", detail: str = "") -> Entry:
 def now() -> float:
     """Seconds since the epoch."""
     return datetime.now(UTC).timestamp()
+
+
+def _owner(path: Path) -> int:
+    return path.stat().st_uid
 
 
 pass_site = click.make_pass_decorator(Site)
