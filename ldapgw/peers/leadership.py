@@ -128,9 +128,10 @@ class Leadership(PeriodicService):
         self._silent: list[Deferred[None]] = []  # calls to Google that wait until the session has answered or ended
         self.is_leader = False
         failed = partial(log.failure, "taking or keeping the lead failed", event="lead_failed")
-        super().__init__(
-            clock, TURN_SECONDS, self._take_turn, failed, waits=True, last=partial(in_thread, session.close)
-        )
+        super().__init__(clock, TURN_SECONDS, self._take_turn, failed, waits=True, last=self._close)
+
+    def _close(self) -> Deferred[None]:
+        return self._in_thread(self._session.close)
 
     def _transact(self, mode: Mode, function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
         """Call a function in a transaction; it fails with `LeadLost` when this gateway is not the leader."""
