@@ -307,38 +307,54 @@ def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], af
 def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True) -> Assertion:
     """The assertion that one value contains a string of each word, each string in another word of the value.
 
-    :param in_any_spelling: each string may be in another variant of the value, but for words that begin with the same
-        letter; otherwise all are in one line.
+    :param in_any_spelling: each string may be in another variant of the value, but those of words that begin with the
+        same letter are in the same one; otherwise all are in one line.
     """
     if len(words) == 1:
         return _any_of(words[0])
-    # Words of which one word of the value may have variants that begin with strings of both.
-    alike = _with_a_shared_letter(words) if in_any_spelling else words
-    # Otherwise no word of a line begins with strings of two words.
-    may_coincide = bool(alike) and any(
-        one.startswith(other) or other.startswith(one)
-        for strings, others in itertools.combinations(alike, 2)
-        for one, other in itertools.product(strings, others)
-    )
-    beginnings = _shortest_beginnings(alike) if may_coincide else []
-    least = len(alike)
+    # One word of the value may have variants that begin with strings of several of these words.
+    alike = [_Words(group) for group in _with_a_shared_letter(words)] if in_any_spelling else []
+    # Made once a value with several lines is tested, which few searches do.
+    of_a_line: list[_Words] = []
 
     def test(search_text: str) -> bool:
-        if not contains_all(search_text, words) or (beginnings and _count(search_text, beginnings) < least):
+        if not contains_all(search_text, words):
             return False
-        in_one_line = words
         if in_any_spelling and is_single_value(search_text, 0, len(search_text)):  # nearly always
-            if not alike:
-                return True
-            in_one_line = alike
+            return all([group.is_in_a_line(search_text) for group in alike])  # noqa: C419  a list is faster
+        if not of_a_line:
+            of_a_line.append(_Words(words))
+        return of_a_line[0].is_in_a_line(search_text)
+
+    return Assertion(test, tuple(words), anywhere=in_any_spelling and not alike)
+
+
+class _Words:
+    """Words that one line has to contain, each in another word of the line."""
+
+    __slots__ = ("_beginnings", "_may_coincide", "_words")
+
+    def __init__(self, words: Sequence[Alternatives]) -> None:
+        self._words = words
+        # Otherwise no word of a line begins with strings of two words.
+        self._may_coincide = any(
+            one.startswith(other) or other.startswith(one)
+            for strings, others in itertools.combinations(words, 2)
+            for one, other in itertools.product(strings, others)
+        )
+        self._beginnings = _shortest_beginnings(words) if self._may_coincide else []
+
+    def is_in_a_line(self, search_text: str) -> bool:
+        """Return whether a line of a search text contains the words."""
+        beginnings, least = self._beginnings, len(self._words)
+        if beginnings and _count(search_text, beginnings) < least:
+            return False
         for line in search_text.split("\n"):
             if beginnings and _count(line, beginnings) < least:
                 continue
-            if contains_all(line, in_one_line) and not (may_coincide and not _have_own_places(line, in_one_line)):
+            if contains_all(line, self._words) and not (self._may_coincide and not _have_own_places(line, self._words)):
                 return True
         return False
-
-    return Assertion(test, tuple(words), anywhere=in_any_spelling and not alike)
 
 
 def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
@@ -350,15 +366,22 @@ def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
     return beginnings
 
 
-def _with_a_shared_letter(words: Sequence[Alternatives]) -> Sequence[Alternatives]:
-    """The words of which a string contains a word that begins with the same letter as a string of another word."""
-    initials = [{part[0] for string in strings for part in string.split()} for strings in words]
-    seen: set[str] = set()
-    shared: set[str] = set()
-    for own in initials:
-        shared |= seen & own
-        seen |= own
-    return [strings for strings, own in zip(words, initials, strict=True) if shared & own] if shared else ()
+def _with_a_shared_letter(words: Sequence[Alternatives]) -> list[list[Alternatives]]:
+    """The groups of words of which strings contain words that begin with the same letter; without words alone."""
+    of_words = [{part[0] for string in strings for part in string.split()} for strings in words]
+    if sum(map(len, of_words)) == len(set().union(*of_words)):  # most names
+        return []
+    groups: list[tuple[set[str], list[Alternatives]]] = []
+    for strings, initials in zip(words, of_words, strict=True):
+        group = [strings]
+        apart = []
+        for others in groups:
+            if initials & others[0]:
+                initials, group = initials | others[0], others[1] + group
+            else:
+                apart.append(others)
+        groups = [*apart, (initials, group)]
+    return [group for _, group in groups if len(group) > 1]
 
 
 def is_single_value(text: str, start: int, end: int) -> bool:

@@ -96,6 +96,7 @@ def person(name: str) -> Contact:
         ("김민수", ["minsu kim", "민수"], ["kim kim"]),
         ("สมชาย ใจดี", ["ใจ สม"], ["สม สมชาย"]),
         ("Anna Anna Łukasz أحمد", ["a a ł أ", "أ anna l an"], ["a a a ł", "أ أ"]),
+        ("Łukasz Łukasz أحمد أحمد", ["ł ł أ أ", "l أ ł أ"], ["ł ł ł أ", "أ أ أ"]),
         ("🐶 Lisa Maus", ["maus lisa", "lisa 🐶 m"], ["🐶 🐶 x"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
