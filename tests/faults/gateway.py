@@ -227,8 +227,7 @@ class Machine:
         if self.commands is None:
             self.commands = database_at(self._server or f"sqlite:///{self._file}")
             self.commands.open()
-        with self.commands.begin() as connection:
-            return function(connection, *args, **kw)
+        return self.commands.run(function, *args, **kw)
 
     def account(self, address: str) -> Account:
         (found,) = self.transact(accounts.find_by_address, address)

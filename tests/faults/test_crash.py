@@ -145,8 +145,7 @@ def disturb(office: Office, gateway: Process, time: int) -> None:
 def transact(office: Office, function: Callable[..., object], *args: object) -> None:
     """What a command does, without its start."""
     database = database_at(office.url)
-    with database.begin() as connection:
-        function(connection, *args)
+    database.run(function, *args)
     database.close()
 
 

@@ -388,8 +388,7 @@ def test_who_disconnects_leaves_nothing_in_the_files(tmp_path: Path, secret_box:
     """Neither in the database's own file nor in its log; a reader of another process only delays that."""
     database = database_at(f"sqlite:///{tmp_path}/ldapgw.db")
     database.open()
-    with database.begin() as connection:
-        account = connect(connection, secret_box)
+    account = database.run(connect, secret_box)
     with database.begin() as connection:
         record = ContactRecord.from_contact("c1", "s1", Contact("c1", name="Zyxwvuts Rqponmlk"))
         contacts.apply_changes(connection, account.id, Source.CONTACTS, [record], [])
@@ -397,11 +396,9 @@ def test_who_disconnects_leaves_nothing_in_the_files(tmp_path: Path, secret_box:
     with closing(sqlite3.connect(tmp_path / "ldapgw.db", isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT COUNT(*) FROM contact").fetchone()
-        with database.begin() as connection:
-            accounts.disconnect(connection, account.id)
+        database.run(accounts.disconnect, account.id)
         reader.execute("ROLLBACK")
-    with database.begin() as connection:
-        assert contacts.read(connection, [account.id]) == [contacts.StoredContacts()]
+    assert database.run(contacts.read, [account.id]) == [contacts.StoredContacts()]
     assert b"Zyxwvuts" not in octets_on_disk(tmp_path)
     assert (tmp_path / "ldapgw.db-wal").stat().st_size == 0
     database.close()

@@ -48,8 +48,7 @@ class Site:
             sign_ins.create_sign_in(connection, "t", SignIn("acme", "sub", "a@x.example"), NOW)
 
     def add(self, name: str) -> None:
-        with self.database.begin() as connection:
-            phones.add(connection, phones.PhoneLogin(name, "acme", None, DESK.numbers, DESK.password, NOW))
+        self.database.run(phones.add, phones.PhoneLogin(name, "acme", None, DESK.numbers, DESK.password, NOW))
 
     def phones(self) -> list[str]:
         with self.database.begin() as connection:

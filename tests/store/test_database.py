@@ -287,19 +287,16 @@ def test_an_exception_takes_back_the_whole_transaction(database: Database) -> No
 
     with pytest.raises(ZeroDivisionError):
         add_and_fail()
-    with database.begin() as connection:
-        assert phones.read_all(connection) == ()
+    assert database.run(phones.read_all) == ()
 
 
 def test_what_was_stored_is_there_at_the_next_start(tmp_path: Path) -> None:
     """Opening an up-to-date database changes nothing."""
     database = opened(tmp_path / "ldapgw.db")
-    with database.begin() as connection:
-        phones.add(connection, DESK)
+    database.run(phones.add, DESK)
     database.close()
     database = opened(tmp_path / "ldapgw.db")
-    with database.begin() as connection:
-        assert phones.read_all(connection) == (DESK,)
+    assert database.run(phones.read_all) == (DESK,)
     database.close()
 
 
@@ -356,8 +353,7 @@ def test_a_database_is_upgraded_and_keeps_what_it_holds(tmp_path: Path, request:
     """A copy of it as it was is kept, named after the version it came from."""
     path = tmp_path / "ldapgw.db"
     database = opened(path)
-    with database.begin() as connection:
-        phones.add(connection, DESK)
+    database.run(phones.add, DESK)
     database.close()
     newest = request.getfixturevalue("newest")
     database = opened(path)
@@ -392,8 +388,7 @@ def test_a_database_that_goes_and_comes_back(tmp_path: Path) -> None:
     """While it is gone nothing is written into the void; once it is back, all works again."""
     path = tmp_path / "ldapgw.db"
     database = opened(path)
-    with database.begin() as connection:
-        phones.add(connection, DESK)
+    database.run(phones.add, DESK)
     with database.begin() as connection:
         connection.execute(text("SELECT 1"))
     away = tmp_path / "away"
@@ -405,8 +400,7 @@ def test_a_database_that_goes_and_comes_back(tmp_path: Path) -> None:
     assert not path.exists()
     for file in away.iterdir():
         file.rename(tmp_path / file.name)
-    with database.begin() as connection:
-        assert phones.read_all(connection) == (DESK,)
+    assert database.run(phones.read_all) == (DESK,)
     database.close()
 
 
@@ -414,15 +408,13 @@ def test_a_database_that_is_replaced_is_used(tmp_path: Path) -> None:
     """As after a restored backup."""
     path = tmp_path / "ldapgw.db"
     other = opened(tmp_path / "other.db")
-    with other.begin() as connection:
-        phones.add(connection, DESK)
+    other.run(phones.add, DESK)
     other.close()
     database = opened(path)
     for file in tmp_path.glob("ldapgw.db*"):
         file.unlink()
     (tmp_path / "other.db").rename(path)
-    with database.begin() as connection:
-        assert phones.read_all(connection) == (DESK,)
+    assert database.run(phones.read_all) == (DESK,)
     database.close()
 
 
@@ -535,8 +527,7 @@ def test_the_watch_sees_what_others_commit(tmp_path: Path) -> None:
     def add(connection: Connection) -> None:
         phones.add(connection, DESK)
 
-    with theirs.begin() as connection:
-        add(connection)
+    theirs.run(add)
     assert [watch.has_changed(), watch.has_changed()] == [True, False]
     path.rename(tmp_path / "away.db")
     assert not watch.has_changed()

@@ -73,8 +73,7 @@ def test_a_disconnect_does_not_wait_for_the_vacuum(database: Database, secret_bo
         assert count_vacuums(database) == before
         other.rollback()
     wait_until(lambda: count_vacuums(database) == before + 2, "the tables are vacuumed twice")
-    with database.begin() as connection:
-        mark_erased(connection)
+    database.run(mark_erased)
     assert count_vacuums(database) == before + 3
 
 

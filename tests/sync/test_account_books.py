@@ -164,8 +164,7 @@ def test_images_go_with_their_accounts(site: Site) -> None:
     assert site.files() == ["1-directory.image", "1.image", "2.image"]
     for address, left in ((ALICE, ["2-directory.image", "2.image"]), (BOB, [])):
         account = site.stage.account(address)
-        with site.stage.database.begin() as connection:
-            revocations.disconnect_account(connection, account.id, NOW)
+        site.stage.database.run(revocations.disconnect_account, account.id, NOW)
         site.start()
         site.refresh()
         assert site.files() == left
@@ -173,8 +172,7 @@ def test_images_go_with_their_accounts(site: Site) -> None:
 
 def disconnect(site: Site) -> None:
     account_id = site.stage.account(ALICE).id
-    with site.stage.database.begin() as connection:
-        revocations.disconnect_account(connection, account_id, NOW)
+    site.stage.database.run(revocations.disconnect_account, account_id, NOW)
 
 
 def test_images_go_while_a_book_is_being_built(site: Site) -> None:
@@ -230,8 +228,7 @@ def test_the_image_of_a_directory_that_comes_back_stays(site: Site) -> None:
     """The account had no directory only between two builds."""
     account_id = site.stage.account(ALICE).id
     for state in (accounts.SourceState.NOT_GRANTED, accounts.SourceState.ON):
-        with site.stage.database.begin() as connection:
-            sync_state.write_source_states(connection, account_id, {Source.DIRECTORY: state})
+        site.stage.database.run(sync_state.write_source_states, account_id, {Source.DIRECTORY: state})
         result_of(site.stage.publisher.publish_accounts())
     assert "build" not in site.refresh()
     assert site.files() == ["1-directory.image", "1.image"]
@@ -280,8 +277,7 @@ def test_an_account_that_goes_while_its_book_is_built(
     account = large.stage.account(ALICE)
 
     def built(*_: Any) -> None:
-        with large.stage.database.begin() as connection:
-            revocations.disconnect_account(connection, account.id, NOW)
+        large.stage.database.run(revocations.disconnect_account, account.id, NOW)
         result_of(large.stage.publisher.publish_accounts())
         BookCache(large.folder).save("1", MADE_OF, CACHED, "acme")
         ends()
@@ -316,8 +312,7 @@ def test_what_no_process_can_do_is_done_here(
 def test_a_book_from_an_image_is_the_same(site: Site) -> None:
     """As one that is built of what is stored."""
     site.start()
-    with site.stage.database.begin() as connection:
-        [stored] = contacts.read(connection, [1])
+    [stored] = site.stage.database.run(contacts.read, [1])
     [built] = build_books(CONTEXT, site.stage.account(ALICE), stored.contacts, stored.labels, False, False)
     [read] = [one for one in site.stage.catalog.dit().directories[0].books if one.name == ALICE]
     assert (read.key, read.sharing, read.container.dn) == (built.key, built.sharing, built.container.dn)

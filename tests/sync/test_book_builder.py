@@ -109,8 +109,7 @@ def test_nothing_is_written_of_an_account_that_has_gone(site: Site, monkeypatch:
 
     def build(*args: Any) -> Any:
         books = build_books(*args)
-        with site.database.begin() as connection:
-            revocations.disconnect_account(connection, site.account.id, NOW)
+        site.database.run(revocations.disconnect_account, site.account.id, NOW)
         return books
 
     monkeypatch.setattr("ldapgw.sync.book_builder.build_books", build)

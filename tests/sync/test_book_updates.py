@@ -17,7 +17,7 @@ from ldapgw.store import accounts, changes, contacts, revocations, sync_state, t
 from ldapgw.store.phones import NumberMode
 from ldapgw.sync.book_builder import build_books, revise_books
 from tests.support.results import result_of
-from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, NOW, Stage, person, with_directory
+from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, NOW, Stage, member, person, with_directory
 
 
 def test_a_book_is_built_anew_only_when_something_of_it_changed() -> None:
@@ -33,8 +33,7 @@ def test_a_book_is_built_anew_only_when_something_of_it_changed() -> None:
     assert after[ALICE] is not before[ALICE]
     assert after[BOB] is before[BOB]
     account = stage.account(BOB)
-    with stage.database.begin() as connection:
-        accounts.set_sharing(connection, account.id, Sharing.CALLERS, "")
+    stage.database.run(accounts.set_sharing, account.id, Sharing.CALLERS, "")
     shared = stage.books()
     assert shared[ALICE] is after[ALICE]
     assert shared[BOB].sharing is Sharing.CALLERS
@@ -44,8 +43,7 @@ def test_another_group_builds_no_book() -> None:
     """Groups decide who sees a book, not what is in it."""
     stage = Stage()
     account = stage.connect()
-    with stage.database.begin() as connection:
-        accounts.set_sharing(connection, account.id, Sharing("group:sales"), "")
+    stage.database.run(accounts.set_sharing, account.id, Sharing("group:sales"), "")
     before = stage.books()[ALICE]
     assert before.sharing is Sharing("group:sales")
     accounts_books = stage.publisher._books
@@ -64,8 +62,7 @@ def test_a_directory_that_comes_through_another_account_meanwhile() -> None:
     building = stage.hold(revise_books)
     alice, bob = stage.account(ALICE).id, stage.account(BOB).id
     Deferred.fromCoroutine(stage.publisher.refresh(alice))
-    with stage.database.begin() as connection:
-        revocations.disconnect_account(connection, alice, NOW)
+    stage.database.run(revocations.disconnect_account, alice, NOW)
     result_of(stage.publisher.refresh(bob))
     [directory] = stage.catalog.dit().directories
     others = next(book for book in directory.books if book.name == "directory")
@@ -92,8 +89,7 @@ def test_changes_are_built_into_a_book() -> None:
     """The contacts of the account and of the directory that it feeds, in both forms, and the labels."""
     stage = Stage(sources=ALL_SOURCES)
     group = stage.world.add_label(ALICE, "Kunden")
-    member = {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": group}}]}
-    ada = stage.world.add_person(ALICE, person("Ada Riese", "+49 30 1234567") | member)
+    ada = stage.world.add_person(ALICE, person("Ada Riese", "+49 30 1234567") | member(group))
     other = stage.world.add_person(ALICE, person("Ole Ander"), "other_contacts")
     stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
     stage.connect(sharing=Sharing.SHARED)
@@ -102,7 +98,7 @@ def test_changes_are_built_into_a_book() -> None:
     before = stage.books()
     stage.world.delete_person(ALICE, ada)
     stage.world.delete_person(ALICE, other)
-    stage.world.add_person(ALICE, person("Bo Weg", "+49 30 7654321") | member)
+    stage.world.add_person(ALICE, person("Bo Weg", "+49 30 7654321") | member(group))
     stage.world.add_person(ALICE, person("Dirk Dienst"), "directory")
     called = calls(stage)
     stage.sync()
@@ -141,8 +137,9 @@ def test_a_book_is_built_anew_where_changes_are_not_known() -> None:
 
 
 def test_one_accounts_trouble_hurts_no_other(caplog_twisted: list[str]) -> None:
-    """Its book stays what it was; the others are built, and the log says which one it is."""
+    """Its book stays what it was, until it can be built; the others are built, and the log says which one it is."""
     stage = Stage()
+    stage.seconds = stage.clock.seconds
     for address in (ALICE, BOB):
         stage.world.add_person(address, person("Ada Riese"))
         stage.connect(address)
@@ -162,6 +159,11 @@ def test_one_accounts_trouble_hurts_no_other(caplog_twisted: list[str]) -> None:
     stage.on_books_thread = broken
     assert [stage.names(address) for address in (ALICE, BOB)] == [["Ada Riese"], ["Ada Riese", "Bo Weg"]]
     assert caplog_twisted == ["the book of account 1 cannot be built"] * 2
+    assert (stage.publisher.unserved, stage.lags) == (1, [0.0])
+    stage.on_books_thread = real
+    stage.clock.advance(8.0)
+    assert stage.names() == ["Ada Riese", "Bo Weg"]
+    assert (stage.publisher.unserved, stage.lags) == (0, [0.0, 8.0])
 
 
 def outdated(stage: Stage) -> list[int]:
@@ -211,8 +213,11 @@ def test_an_account_is_in_one_line_only(monkeypatch: pytest.MonkeyPatch) -> None
     building = stage.hold(build_books)
     looks = [Deferred.fromCoroutine(stage.publisher.refresh()) for _ in range(5)]
     assert [look.called for look in looks] == [False, False, False, True, True]
+    assert all(map(stage.publisher._books.is_building, ids))
     building.callback(None)
     assert all(look.called for look in looks)
+    # Accounts come and go for years, and a lock lives as long as the builds of its account.
+    assert stage.publisher._books._locks == {}
     assert sorted(asked for function, [asked] in seen if function is contacts.read) == ids
     assert not stage.publisher._books.outdated
 
@@ -280,20 +285,6 @@ def test_what_is_built_does_not_wait_for_all_others(monkeypatch: pytest.MonkeyPa
     assert [ALICE] in anew
     assert [ALICE, BOB] in anew
     assert anew[-1] == [ALICE, BOB, CAROL]
-
-
-def test_a_lock_lives_as_long_as_the_builds_of_its_account() -> None:
-    """Accounts come and go for years."""
-    stage = Stage()
-    stage.connect()
-    stage.sync()
-    built = stage.hold(build_books)
-    account_id = stage.account().id
-    looks = [Deferred.fromCoroutine(stage.publisher.refresh(account)) for account in (None, account_id)]
-    assert stage.publisher._books.is_building(account_id)
-    built.callback(None)
-    assert [look.called for look in looks] == [True, True]
-    assert stage.publisher._books._locks == {}
 
 
 @pytest.mark.parametrize("content", [b"{", b'{"uid":"\xff"}', b"[]"])

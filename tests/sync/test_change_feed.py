@@ -17,8 +17,7 @@ from twisted.logger import globalLogPublisher
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.peers.change_feed import POLL_SECONDS, WRITE_BINDS_SECONDS, ChangeFeed
 from ldapgw.server.threads import WorkerThread
-from ldapgw.store import phones, sync_state
-from ldapgw.store.accounts import SyncRequest
+from ldapgw.store import phones
 from ldapgw.store.database import Database
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.worker import MonitoredStore
@@ -130,8 +129,7 @@ def add_phone(scene: Scene, numbers: NumberMode = NumberMode.VALUES) -> None:
     """As a command does: in a process, and so on a connection, of its own."""
     other = scene.new_database()
     other.open()
-    with other.begin() as connection:
-        phones.add(connection, PhoneLogin("desk1", "acme", None, numbers, UNKNOWN_LOGIN_HASH, NOW))
+    other.run(phones.add, PhoneLogin("desk1", "acme", None, numbers, UNKNOWN_LOGIN_HASH, NOW))
     other.close()
 
 
@@ -142,44 +140,22 @@ def last_seen(scene: Scene) -> list[tuple[float | None, str | None]]:
 
 def test_what_a_command_changes_is_served_within_two_seconds(scene: Scene) -> None:
     """At the next look."""
-    assert "desk1" not in scene.catalog.snapshot.logins
     add_phone(scene)
+    assert "desk1" not in scene.catalog.snapshot.logins
     scene.clock.advance(POLL_SECONDS)
     assert "desk1" in scene.catalog.snapshot.logins
 
 
-def test_nothing_is_built_when_nothing_changed(scene: Scene) -> None:
-    """The picture stays the same one."""
-    before, told = scene.catalog.snapshot, scene.told
+def test_what_depends_on_the_database_is_read_once_after_a_change(scene: Scene) -> None:
+    """Clients that were entered, what open pages show, and recordings; without a change, nothing is read or built."""
+    before = scene.catalog.snapshot
+    read = scene.clients_read, scene.told, scene.recordings_read
     scene.clock.advance(POLL_SECONDS)
-    assert (scene.catalog.snapshot, scene.told) == (before, told)
-
-
-def test_open_pages_are_told_of_a_change(scene: Scene) -> None:
-    """Once, within a second."""
-    told = scene.told
+    assert (scene.catalog.snapshot, (scene.clients_read, scene.told, scene.recordings_read)) == (before, read)
     add_phone(scene)
-    scene.clock.advance(POLL_SECONDS)
-    scene.clock.advance(POLL_SECONDS)
-    assert scene.told == told + 1
-
-
-def test_clients_that_were_entered_are_read_before_anybody_syncs(scene: Scene) -> None:
-    """By whomever they were entered; when nothing has changed, they are left alone."""
-    before = scene.clients_read
-    add_phone(scene)
-    scene.clock.advance(POLL_SECONDS)
-    scene.clock.advance(POLL_SECONDS)
-    assert scene.clients_read == before + 1
-
-
-def test_recordings_are_read_once_logins_are_served(scene: Scene) -> None:
-    """After each change, and only then."""
-    before = scene.recordings_read
-    add_phone(scene)
-    scene.clock.advance(POLL_SECONDS)
-    scene.clock.advance(POLL_SECONDS)
-    assert scene.recordings_read == before + 1
+    for _ in range(2):
+        scene.clock.advance(POLL_SECONDS)
+    assert (scene.clients_read, scene.told, scene.recordings_read) == tuple(count + 1 for count in read)
 
 
 def test_phones_that_were_seen_are_written_down_from_time_to_time(scene: Scene) -> None:
@@ -239,9 +215,7 @@ def test_a_book_that_takes_long_keeps_nobody_else_waiting(scene: Scene) -> None:
 
     scene.on_books_thread = run
     scene.world.add_person(ALICE, person("Bo Weg"))
-    account_id = scene.account(ALICE).id
-    with scene.database.begin() as connection:
-        sync_state.request_sync(connection, account_id, SyncRequest.INCREMENTAL)
+    scene.request(looks=False)
     scene.clock.pump([POLL_SECONDS] * 2)
     assert scene.account(ALICE).syncing
     scene.connect(BOB)
@@ -292,8 +266,7 @@ def test_a_fault_of_ours_is_logged_and_looking_goes_on(scene: Scene, step: str) 
     scene.database.close()
     other = scene.new_database()
     other.open()
-    with other.begin() as connection:
-        phones.set_password(connection, "desk1", "sha256$00$11", NOW)
+    other.run(phones.set_password, "desk1", "sha256$00$11", NOW)
     other.close()
     scene.clock.advance(POLL_SECONDS)
     assert "desk1" in scene.catalog.snapshot.logins
@@ -304,8 +277,7 @@ def test_a_removed_login_is_refused_whatever_else_fails(scene: Scene) -> None:
     add_phone(scene)
     scene.clock.advance(POLL_SECONDS)
     scene.untold = ZeroDivisionError()
-    with scene.database.begin() as connection:
-        phones.remove(connection, "desk1")
+    scene.database.run(phones.remove, "desk1")
     scene.clock.advance(POLL_SECONDS)
     assert "desk1" not in scene.catalog.snapshot.logins
     assert scene.logged == ["checking the database for changes failed"]
@@ -347,13 +319,7 @@ def test_who_asks_waits_until_it_is_served(scene: Scene) -> None:
 
 def test_a_consent_during_a_sync_is_synced_by_the_next_look(scene: Scene) -> None:
     """The sync of the former grant records nothing, so that no change of the database tells of its end."""
-    syncs: list[Deferred[bool]] = []
-
-    async def sync(*_: Any, **__: Any) -> bool:
-        syncs.append(Deferred())
-        return await syncs[-1]
-
-    scene.job.sync = sync  # type: ignore[method-assign]
+    syncs = scene.hold_syncs()
     for _consent in range(2):
         scene.connect()
         scene.clock.advance(POLL_SECONDS)

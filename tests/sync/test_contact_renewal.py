@@ -89,8 +89,7 @@ def test_a_new_account_has_nothing_to_read_anew() -> None:
     stage.connect()
     stage.world.add_person(ALICE, person("Ada", "491705551442"))
     stage.sync(ALICE)
-    with stage.database.begin() as connection:
-        assert contact_renewal.outdated_accounts(connection) == []
+    assert stage.database.run(contact_renewal.outdated_accounts) == []
 
 
 def test_photos_and_other_contacts_stay() -> None:
@@ -122,8 +121,7 @@ def test_numbers_that_are_not_understood_are_named() -> None:
         contacts.apply_changes(connection, account_id, Source.CONTACTS, [former], ())
         connection.execute(update(account).values(numbers_version=0))
     result_of(renewal(stage).renew_all())
-    with stage.database.begin() as connection:
-        [found] = contacts.read_flawed(connection, account_id, 10)
+    [found] = stage.database.run(contacts.read_flawed, account_id, 10)
     assert (found.name, set(found.flaws), found.numbers) == ("Ada", {Flaw.LENGTH, Flaw.NUMBERS}, ("+49 1", "ask me"))
     assert stage.account().skipped == {"flawed": 1, "unreadable_number": 1}
 

@@ -95,8 +95,7 @@ class Day(Stage):
         """A person asks for a sync; the seconds until it is done."""
         asked = self.clock.seconds()
         account_id = self.account(address).id
-        with self.database.begin() as connection:
-            sync_state.request_sync(connection, account_id, SyncRequest.INCREMENTAL)
+        self.database.run(sync_state.request_sync, account_id, SyncRequest.INCREMENTAL)
         self.refresh()
         while (self.account(address).last_sync or 0.0) < asked:
             assert self.clock.seconds() < asked + MINUTE

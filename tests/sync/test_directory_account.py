@@ -6,8 +6,6 @@ The Workspace directory: one book of the tenant, fetched through one account at 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from ldapgw.contact import Source
@@ -214,8 +212,7 @@ def test_an_error_of_the_sync_before_leaves_nobody_without_it() -> None:
         stage.connect(address)
     round_of(stage)
     alice = stage.account(ALICE)
-    with stage.database.begin() as connection:
-        sync_state.fail(connection, alice, "internal", NOW, NOW)
+    stage.database.run(sync_state.fail, alice, "internal", NOW, NOW)
     stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
     round_of(stage, ALICE)
     assert stage.names("directory") == ["Dora Dienst"]
@@ -264,8 +261,7 @@ def test_a_consumers_account_hurts_nobody() -> None:
 def test_who_leaves_hands_it_over(stage: Stage) -> None:
     """The phones do not notice; the new one reads everything once."""
     account = stage.account(ALICE)
-    with stage.database.begin() as connection:
-        revocations.disconnect_account(connection, account.id, stage.clock.seconds())
+    stage.database.run(revocations.disconnect_account, account.id, stage.clock.seconds())
     assert stage.names("directory") == ["Dora Dienst", "Emil Erst"]
     stage.world.add_person(BOB, person("Fred Fort"), "directory")
     round_of(stage, BOB)
@@ -276,11 +272,9 @@ def test_the_last_who_leaves_takes_it_along(stage: Stage) -> None:
     """There is nobody whose it could be."""
     for address in (ALICE, BOB):
         account = stage.account(address)
-        with stage.database.begin() as connection:
-            revocations.disconnect_account(connection, account.id, stage.clock.seconds())
+        stage.database.run(revocations.disconnect_account, account.id, stage.clock.seconds())
     assert stage.names("directory") == []
-    with stage.database.begin() as connection:
-        assert contacts.accounts_with_source(connection, Source.DIRECTORY) == set()
+    assert stage.database.run(contacts.accounts_with_source, Source.DIRECTORY) == set()
 
 
 def test_who_grants_it_no_more_hands_it_over(stage: Stage) -> None:
@@ -295,8 +289,7 @@ def test_a_revoked_consent_keeps_it_until_another_account_brings_it(stage: Stage
     """As it keeps the contacts."""
     stage.world.revoke(ALICE)
     account = stage.account(ALICE)
-    with stage.database.begin() as connection:
-        sync_state.fail(connection, account, "consent_revoked", stage.clock.seconds(), None)
+    stage.database.run(sync_state.fail, account, "consent_revoked", stage.clock.seconds(), None)
     assert stage.names("directory") == ["Dora Dienst", "Emil Erst"]
     round_of(stage, BOB)
     assert (holder(stage), stage.names("directory")) == (BOB, ["Dora Dienst", "Emil Erst"])
@@ -347,8 +340,6 @@ def test_a_directory_that_shrinks_through_the_next_account_is_not_taken() -> Non
 
 def test_a_directory_that_is_no_source_any_more_is_forgotten(stage: Stage) -> None:
     """Nobody hands it over then."""
-    tenant = stage.job.tenants["acme"]
-    stage.job.tenants = {"acme": replace(tenant, sources=(Source.CONTACTS,))}
+    stage.configure(sources=(Source.CONTACTS,))
     round_of(stage)
-    with stage.database.begin() as connection:
-        assert contacts.accounts_with_source(connection, Source.DIRECTORY) == set()
+    assert stage.database.run(contacts.accounts_with_source, Source.DIRECTORY) == set()

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from ldapgw.contact import Source
-from ldapgw.store import sync_state
-from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.sync_state import SyncState
 from ldapgw.sync.fetch import UNLIMITED, DueSync, FullSyncLimits, SourceQuery, due_sync, has_passed
 from ldapgw.sync.pacing import CallPacer
@@ -24,29 +22,16 @@ HOUR, DAY = 3600.0, 86400.0
 LIMITS = FullSyncLimits()
 
 
-def started(*addresses: str, **more: Any) -> Stage:
-    """A stage whose accounts are synced by the scheduler, each once so far."""
+def started(count: int, **more: Any) -> tuple[Stage, list[str]]:
+    """A stage whose accounts are synced by the scheduler, each once so far, and the addresses of the accounts."""
     stage = Stage(**more)
-    for number, address in enumerate(addresses):
-        if address not in stage.world.accounts:
-            stage.world.add_account(address, "A", f"{number}", hd="acme.example")
+    addresses = stage.add_users(count)
+    for address in addresses:
         stage.connect(address)
-        stage.world.add_person(address, person(f"Ada {number}"))
+        stage.world.add_person(address, person("Ada"))
     stage.scheduler.startService()
     result_of(stage.scheduler.refresh())
-    return stage
-
-
-def ask(stage: Stage, address: str = ALICE) -> None:
-    """A person asks for a sync."""
-    account = stage.account(address)
-    with stage.database.begin() as connection:
-        sync_state.request_sync(connection, account.id, SyncRequest.INCREMENTAL)
-    result_of(stage.scheduler.refresh())
-
-
-def crowd(count: int) -> list[str]:
-    return [f"person{number}@acme.example" for number in range(count)]
+    return stage, addresses
 
 
 # --- labels ---------------------------------------------------------------------------------------------------------
@@ -79,7 +64,7 @@ def test_labels_are_listed_when_a_person_asks() -> None:
     groups.put({**(groups.get(group) or {}), "name": "Freunde", "formattedName": "Freunde"})
     stage.clock.advance(INTERVAL)
     assert stage.labels_of() == {group: "Kunden"}
-    ask(stage)
+    stage.request()
     assert stage.labels_of() == {group: "Freunde"}
 
 
@@ -168,18 +153,18 @@ def test_a_moment_passes_once_a_period() -> None:
 
 def test_a_changed_region_comes_later_and_changes_come_meanwhile() -> None:
     """With the old token; who changes has the new region at once, and a person who asks has all of it."""
-    stage = started(ALICE, full_syncs=FullSyncLimits(HOUR, 4 * HOUR))
-    stage.world.add_person(ALICE, person("Old", "089 1234567"))
+    stage, [address] = started(1, full_syncs=FullSyncLimits(HOUR, 4 * HOUR))
+    stage.world.add_person(address, person("Old", "089 1234567"))
     stage.clock.advance(INTERVAL)
-    stage.job.tenants = {"acme": replace(stage.job.tenants["acme"], region="AT")}
-    before = stage.sync_states()[Source.CONTACTS]
-    stage.world.add_person(ALICE, person("New", "01 5123456"))
+    stage.configure(region="AT")
+    before = stage.sync_states(address)[Source.CONTACTS]
+    stage.world.add_person(address, person("New", "01 5123456"))
     stage.clock.advance(INTERVAL)
-    after = stage.sync_states()[Source.CONTACTS]
+    after = stage.sync_states(address)[Source.CONTACTS]
     assert (after.full_sync_at, after.fingerprint) == (before.full_sync_at, before.fingerprint)
-    assert stage.names() == ["Ada 0", "New", "Old"]
-    ask(stage)
-    renewed = stage.sync_states()[Source.CONTACTS]
+    assert stage.names(address) == ["Ada", "New", "Old"]
+    stage.request(address)
+    renewed = stage.sync_states(address)[Source.CONTACTS]
     assert renewed.full_sync_at == NOW + 2 * INTERVAL
     assert renewed.fingerprint != before.fingerprint
 
@@ -189,15 +174,7 @@ def test_a_changed_region_comes_later_and_changes_come_meanwhile() -> None:
 
 def test_a_project_stays_below_its_quota() -> None:
     """Sixty accounts begin at once: they take the minutes that they need, and Google refuses no call."""
-    stage = Stage(calls_per_minute=30)
-    stage.world.calls_per_minute = 30
-    addresses = crowd(60)
-    for address in addresses:
-        stage.world.add_account(address, "A", "B", hd="acme.example")
-        stage.world.add_person(address, person("Ada Riese"))
-        stage.connect(address)
-    stage.scheduler.startService()
-    result_of(stage.scheduler.refresh())
+    stage, addresses = started(60, calls_per_minute=30)
     for _ in range(300):
         stage.clock.advance(1)
     assert all(stage.account(address).last_sync for address in addresses)
@@ -207,11 +184,11 @@ def test_a_project_stays_below_its_quota() -> None:
 
 def test_a_person_does_not_wait_for_the_accounts_that_are_due() -> None:
     """Their call is the next one, 5.5 seconds after the one before."""
-    stage = started(*crowd(30))
+    stage, addresses = started(30)
     stage.job.pacer = CallPacer(clock=stage.clock, calls_per_minute=12)
     stage.clock.advance(1.2 * INTERVAL)
-    waiting = [address for address in crowd(30) if stage.account(address).last_sync == NOW]
-    ask(stage, waiting[-1])
+    waiting = [address for address in addresses if stage.account(address).last_sync == NOW]
+    stage.request(waiting[-1])
     for _ in range(6):
         stage.clock.advance(1)
     assert stage.account(waiting[-1]).last_sync != NOW
@@ -220,8 +197,7 @@ def test_a_person_does_not_wait_for_the_accounts_that_are_due() -> None:
 
 def test_a_used_up_quota_of_the_project_stops_all_its_accounts() -> None:
     """One account finds out, the others wait for the next minute without asking; the limit is shown."""
-    addresses = crowd(10)
-    stage = started(*addresses)
+    stage, addresses = started(10)
     stage.calls()
     stage.world.faults.inject("error_resource_exhausted_429_project", times=1)
     stage.clock.advance(1.2 * INTERVAL)
@@ -237,7 +213,7 @@ def test_a_used_up_quota_of_the_project_stops_all_its_accounts() -> None:
 
 def test_a_project_whose_calls_wait_holds_no_slot() -> None:
     """Accounts of another project go on."""
-    stage = started(*crowd(6))
+    stage, _ = started(6)
     stage.scheduler._slots.limit = stage.scheduler._slots.tokens = 1
     stage.calls()
     stage.world.faults.inject("error_resource_exhausted_429_project", times=1)

@@ -263,8 +263,7 @@ def test_other_contacts_that_are_wanted_no_more_are_no_trouble() -> None:
     stage.world.faults.inject("error_internal_500", path=OTHERS)
     stage.sync()
     assert stage.account().error is not None
-    tenant = stage.job.tenants["acme"]
-    stage.job.tenants = {"acme": replace(tenant, sources=(Source.CONTACTS,))}
+    stage.configure(sources=(Source.CONTACTS,))
     stage.sync()
     assert stage.account().error is None
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from sqlalchemy import select
 
@@ -13,14 +11,10 @@ from ldapgw.store import contacts
 from ldapgw.store.tables import account
 from ldapgw.sync import fetch
 from tests.support.results import result_of
-from tests.support.stage.sync import ALICE, INTERVAL, Stage, person
+from tests.support.stage.sync import ALICE, INTERVAL, Stage, member, person
 
 CONNECTIONS = "/v1/people/me/connections"
 GROUPS = "/v1/contactGroups"
-
-
-def member(*groups: str) -> dict[str, object]:
-    return {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": group}} for group in groups]}
 
 
 def rename(stage: Stage, group: str, name: str) -> None:
@@ -245,11 +239,18 @@ def test_an_excluded_label_that_is_made_during_a_full_sync_counts(monkeypatch: p
     assert (stage.names(), stage.account().skipped) == (["Bo Weg"], {"excluded_label": 1})
 
 
-@pytest.mark.parametrize("fault", ["error_internal_500", "error_scope_insufficient_403"])
-def test_nobody_is_served_before_the_labels_have_come_once(fault: str) -> None:
+@pytest.mark.parametrize(
+    ("labels", "excluded"), [(("Kunden",), ()), ((), ("Private",))], ids=["included label", "excluded label"]
+)
+@pytest.mark.parametrize("fault", ["error_internal_500", "broken_not_json", "error_scope_insufficient_403"])
+def test_nobody_is_served_before_the_labels_have_come_once(
+    labels: tuple[str, ...], excluded: tuple[str, ...], fault: str
+) -> None:
     """Anybody may have the excluded label; once labels have come, those known before decide, be there none."""
-    stage = excluding()
-    stage.world.add_person(ALICE, person("Bo Weg"))
+    stage = Stage(labels=labels, excluded_labels=excluded)
+    stage.connect()
+    groups = [stage.world.add_label(ALICE, label) for label in labels]
+    stage.world.add_person(ALICE, person("Bo Weg") | member(*groups))
     stage.world.faults.inject(fault, path=GROUPS)
     stage.sync()
     error = stage.account().error
@@ -258,20 +259,8 @@ def test_nobody_is_served_before_the_labels_have_come_once(fault: str) -> None:
     stage.world.faults.clear()
     stage.sync()
     assert (stage.names(), stage.account().error) == (["Bo Weg"], None)
-    stage.world.faults.inject("error_internal_500", path=GROUPS)
+    stage.world.faults.inject(fault, path=GROUPS)
+    stage.world.add_person(ALICE, person("Cy Neu") | member(*groups))
     stage.sync(full=True)
     stage.sync()
-    assert stage.names() == ["Bo Weg"]
-
-
-def test_an_exclusion_that_is_new_in_the_configuration_is_no_loss() -> None:
-    """Of thirty contacts twenty have the label: they go without a question."""
-    stage = Stage()
-    stage.connect()
-    private = stage.world.add_label(ALICE, "Private")
-    for number in range(30):
-        stage.world.add_person(ALICE, person(f"Person {number:02}") | (member(private) if number < 20 else {}))
-    stage.sync()
-    stage.job.tenants = {"acme": replace(stage.job.tenants["acme"], excluded_labels=("Private",))}
-    stage.sync()
-    assert (len(stage.names()), stage.account().error) == (10, None)
+    assert stage.names() == ["Bo Weg", "Cy Neu"]

@@ -192,8 +192,7 @@ def test_a_cached_book_may_be_older(scene: Scene) -> None:
 def test_what_has_changed_meanwhile_is_found(scene: Scene) -> None:
     """At the first look, before books are built; from then on logins are not those of the snapshot."""
     publisher = scene.start_away()
-    with scene.database.begin() as connection:
-        phones.remove(connection, "desk1")
+    scene.database.run(phones.remove, "desk1")
     scene.away.is_away = False
     result_of(publisher.publish_accounts())
     assert scene.catalog.snapshot.logins == {}

@@ -10,9 +10,8 @@ import pytest
 from sqlalchemy import update
 
 from ldapgw.google.endpoints import Client
-from ldapgw.google.sandbox.faults import Fault, Injection, api_error
 from ldapgw.google.sandbox.world import RegisteredClient
-from ldapgw.store import sync_history, sync_state
+from ldapgw.store import sync_history
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.tables import account as account_table
 from ldapgw.sync.job import SyncedTenant
@@ -35,13 +34,6 @@ def stage() -> Iterator[Stage]:
 
 def pass_time(stage: Stage, seconds: float) -> None:
     stage.clock.pump([10] * int(seconds / 10))
-
-
-def request(stage: Stage, address: str, wish: SyncRequest = SyncRequest.INCREMENTAL) -> None:
-    account = stage.account(address)
-    with stage.database.begin() as connection:
-        sync_state.request_sync(connection, account.id, wish)
-    result_of(stage.scheduler.refresh())
 
 
 def begin_outage(stage: Stage, *addresses: str) -> None:
@@ -71,7 +63,7 @@ def test_the_first_good_answer_ends_the_wait_of_the_others(stage: Stage) -> None
     begin_outage(stage, ALICE, BOB)
     stage.world.faults.clear()
     assert (code(stage, ALICE), code(stage, BOB)) == ("google_unavailable", "google_unavailable")
-    request(stage, BOB)
+    stage.request(BOB)
     assert (code(stage, ALICE), code(stage, BOB)) == ("google_unavailable", "")
     pass_time(stage, 2 * INTERVAL)
     assert (code(stage, ALICE), code(stage, BOB)) == ("", "")
@@ -82,9 +74,8 @@ def test_accounts_of_the_projects_other_tenants_come_back_too(stage: Stage) -> N
     acme, other = stage.job.tenants["acme"], Client("999999999999-other.apps.googleusercontent.com", "GOCSPX-OTHER")
     stage.world.register(RegisteredClient(other.client_id, other.client_secret, ()))
     stage.job.tenants = {"acme": acme, "same": acme, "other": SyncedTenant(other, acme.sources, (), "DE")}
-    *same, strange = addresses = [f"user{number}@acme.example" for number in range(5)]
+    *same, strange = addresses = stage.add_users(5)
     for address in addresses:
-        stage.world.add_account(address, "U", "U", hd="acme.example")
         stage.connect(address, client=other if address == strange else CLIENT)
     with stage.database.begin() as connection:
         connection.execute(update(account_table).values(tenant="same"))
@@ -94,7 +85,7 @@ def test_accounts_of_the_projects_other_tenants_come_back_too(stage: Stage) -> N
     pass_time_until_called(stage, strange)
     before = stage.account(strange)
     stage.world.faults.clear()
-    request(stage, ALICE)
+    stage.request(ALICE)
     assert not stage.scheduler._circuits["same"].is_open
     pass_time(stage, 2 * INTERVAL)
     assert [code(stage, address) for address in (ALICE, *same)] == [""] * 5
@@ -103,21 +94,18 @@ def test_accounts_of_the_projects_other_tenants_come_back_too(stage: Stage) -> N
 
 def test_a_request_counts_that_comes_while_a_sync_is_queued(stage: Stage) -> None:
     """That sync calls Google, though the circuit is open: whoever asked is told of this account, not of the others."""
-    addresses = [ALICE, *(f"user{number}@acme.example" for number in range(4))]
-    for address in addresses[1:]:
-        stage.world.add_account(address, "U", "U", hd="acme.example")
+    addresses = [ALICE, *stage.add_users(4)]
     begin_outage(stage, *addresses)
     assert stage.scheduler._circuits["acme"].is_open
     slots = [result_of(stage.scheduler._slots.acquire()) for _ in range(stage.scheduler._slots.limit)]
     next_one = min(map(stage.account, addresses), key=lambda account: account.next_sync or 0.0)
     stage.clock.advance((next_one.next_sync or 0.0) - stage.clock.seconds() + 1)
-    request(stage, next(address for address in addresses if address != next_one.address))
+    stage.request(next(address for address in addresses if address != next_one.address))
     stage.world.faults.clear()
     stage.world.revoke(next_one.address)
     stage.world.expire_access_tokens(next_one.address)
     assert stage.scheduler._circuits["acme"].wait(stage.clock.seconds())
-    with stage.database.begin() as connection:
-        sync_state.request_sync(connection, next_one.id, SyncRequest.INCREMENTAL)
+    stage.request(next_one.address, looks=False)
     for slot in slots:
         slot.release()
     assert code(stage, next_one.address) == "consent_revoked"
@@ -138,12 +126,11 @@ def test_who_waits_for_a_reason_of_its_own_goes_on_waiting(stage: Stage, reason:
         case "bad_response":
             stage.world.faults.inject("broken_not_json", account=ALICE, path=CONNECTIONS)
         case _:
-            asked = api_error(503, "UNAVAILABLE", "Busy", extra=(("Retry-After", "7200"),))
-            stage.world.faults.pending.append(Injection(Fault("patience", "/v1/", asked), None, ALICE, CONNECTIONS))
-    request(stage, ALICE, SyncRequest.FULL)
+            stage.make_wait(ALICE, 503, "UNAVAILABLE")
+    stage.request(ALICE, SyncRequest.FULL)
     waiting = stage.account(ALICE)
     assert code(stage, ALICE) == reason
-    request(stage, BOB)
+    stage.request(BOB)
     assert code(stage, BOB) == ""
     pass_time(stage, 2 * INTERVAL)
     assert stage.account(ALICE) == waiting
@@ -170,55 +157,28 @@ def test_an_outage_that_a_restart_interrupts_ends_in_the_same_way(stage: Stage) 
     stage.scheduler.startService()
     result_of(stage.scheduler.refresh())
     assert code(stage, ALICE) == "google_unavailable"
-    request(stage, BOB)
+    stage.request(BOB)
     pass_time(stage, 2 * INTERVAL)
     assert code(stage, ALICE) == ""
 
 
 def test_they_do_not_come_back_at_the_same_moment(stage: Stage) -> None:
     """But spread over a minute."""
-    addresses = [f"user{number}@acme.example" for number in range(12)]
+    addresses = stage.add_users(12)
     for address in addresses:
-        stage.world.add_account(address, "U", "U", hd="acme.example")
         stage.connect(address)
     result_of(stage.scheduler.refresh())
     stage.world.faults.inject("error_unavailable_503")
     pass_time(stage, 2 * INTERVAL)
     stage.world.faults.clear()
     stage.calls()
-    request(stage, addresses[0])
+    stage.request(addresses[0])
     moments = []
     for _ in range(int(2 * INTERVAL)):
         stage.clock.advance(1)
         moments.append(stage.calls().get(CONNECTIONS, 0))
     assert max(moments) <= 3
     assert [code(stage, address) for address in addresses] == [""] * 12
-
-
-@pytest.mark.long  # thousands of virtual calls
-def test_they_come_back_below_the_projects_limit() -> None:
-    """Thirty accounts and ten calls a minute: as long as that takes, and never more in a minute."""
-    stage = Stage(calls_per_minute=10)
-    stage.scheduler._random = Random(1).random
-    stage.scheduler.startService()
-    addresses = [f"user{number}@acme.example" for number in range(30)]
-    for address in addresses:
-        stage.world.add_account(address, "U", "U", hd="acme.example")
-    for address in addresses:
-        stage.connect(address)
-    result_of(stage.scheduler.refresh())
-    stage.world.faults.inject("error_unavailable_503")
-    pass_time(stage, 5 * HOUR)
-    stage.world.faults.clear()
-    stage.calls()
-    request(stage, addresses[0])
-    minutes = []
-    for _ in range(int(2 * INTERVAL / 60)):
-        pass_time(stage, 60)
-        minutes.append(sum(count for path, count in stage.calls().items() if path.startswith("/v1/")))
-    assert max(minutes) <= 10
-    assert [code(stage, address) for address in addresses] == [""] * 30
-    stage.scheduler.stopService()
 
 
 def test_who_waits_for_the_end_of_an_outage_has_not_failed(stage: Stage) -> None:

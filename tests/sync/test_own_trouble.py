@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from ldapgw.contact import Source
-from ldapgw.errors import ClientRejected, ConsentRevoked, GoogleError, GoogleRefused, GoogleUnavailable, QuotaExceeded
+from ldapgw.errors import ClientRejected, ConsentRevoked, GoogleError, GoogleRefused
 from ldapgw.google.endpoints import Client
 from ldapgw.google.sandbox.world import RegisteredClient
 from ldapgw.store.account_status import account_to_json
@@ -42,7 +42,7 @@ def started(*addresses: str, **more: Any) -> Stage:
 def change_client(stage: Stage) -> None:
     """Exchange the OAuth client of the tenant in the configuration."""
     stage.world.register(RegisteredClient(NEW_CLIENT.client_id, NEW_CLIENT.client_secret, ("https://x.example/cb",)))
-    stage.job.tenants = {"acme": replace(stage.job.tenants["acme"], client=NEW_CLIENT)}
+    stage.configure(client=NEW_CLIENT)
 
 
 def forget_client_id(stage: Stage, address: str) -> None:
@@ -85,11 +85,10 @@ def test_after_a_change_of_the_client_each_account_needs_a_new_consent() -> None
 def test_a_change_of_the_client_that_is_undone_needs_no_consent() -> None:
     """Somebody had put the wrong file there: the grants still hold for the client that they were given to."""
     stage = started(ALICE, BOB)
-    before = stage.job.tenants
     change_client(stage)
     pass_time(stage, HOUR)
     assert (stage.account(ALICE).revoked, stage.account(BOB).revoked) == (True, True)
-    stage.job.tenants = before
+    stage.configure(client=CLIENT)
     stage.world.add_person(ALICE, person("Bo Neu"))
     result_of(stage.scheduler.refresh())
     pass_time(stage, HOUR)
@@ -119,7 +118,7 @@ def test_the_present_client_is_entered_at_the_first_good_refresh() -> None:
     forget_client_id(stage, ALICE)
     pass_time(stage, 2 * HOUR)
     assert stage.account(ALICE).client_id == CLIENT.client_id
-    stage.job.tenants = {"acme": replace(stage.job.tenants["acme"], client=replace(CLIENT, client_secret="GOCSPX-NEW"))}
+    stage.configure(client=replace(CLIENT, client_secret="GOCSPX-NEW"))
     stage.world.register(RegisteredClient(CLIENT.client_id, "GOCSPX-NEW", ("https://x.example/cb",)))
     pass_time(stage, 2 * HOUR)
     assert error_of(stage) is None
@@ -203,46 +202,6 @@ def test_an_unknown_refusal_needs_attention_after_a_day_and_five_tries() -> None
     assert status["state"] == "attention"
 
 
-@pytest.mark.parametrize(
-    "fault", ["error_daily_limit_403", "error_resource_exhausted_403", "error_rate_limit_403_old_style"]
-)
-@pytest.mark.parametrize("path", [CONNECTIONS, OTHERS, COLLEAGUES, GROUPS])
-def test_every_form_of_quota_is_a_quota(fault: str, path: str) -> None:
-    """On all sources and labels; never "source unavailable"."""
-    stage = Stage(sources=ALL_SOURCES)
-    stage.connect()
-    stage.world.add_person(ALICE, person("Ada Riese"))
-    stage.world.faults.inject(fault, path=path)
-    if path in (CONNECTIONS, GROUPS):
-        with pytest.raises(QuotaExceeded):
-            stage.sync()
-        return
-    stage.sync()
-    error = stage.account().error
-    assert error is not None
-    assert error.code == "quota"
-    assert SourceState.UNAVAILABLE not in stage.account().sources.values()
-
-
-def test_a_call_that_google_has_ended_is_tried_again() -> None:
-    """408, 409 and 499 are like 5xx."""
-    stage = Stage()
-    stage.connect()
-    stage.world.faults.inject("error_aborted_409", path=CONNECTIONS)
-    with pytest.raises(GoogleUnavailable):
-        stage.sync()
-
-
-def test_no_directory_does_not_hang_on_a_sentence() -> None:
-    """Any failed precondition means that there is none."""
-    stage = Stage(sources=ALL_SOURCES)
-    stage.connect()
-    stage.world.faults.inject("error_failed_precondition_400", path=COLLEAGUES)
-    stage.sync()
-    assert stage.account().sources[Source.DIRECTORY] is SourceState.UNAVAILABLE
-    assert stage.account().error is None
-
-
 def test_a_consumer_account_is_not_asked_for_a_directory() -> None:
     """Its id_token was seen and had no domain; of an account from before that is not known."""
     stage = Stage(sources=ALL_SOURCES)
@@ -253,21 +212,6 @@ def test_a_consumer_account_is_not_asked_for_a_directory() -> None:
     stage.connect(hd=None)
     stage.sync()
     assert COLLEAGUES in stage.calls()
-
-
-def test_a_people_api_that_was_just_enabled_is_noticed_soon() -> None:
-    """After 2, 5 and 10 minutes, then hourly; several accounts that find out together count once."""
-    stage = started(ALICE, BOB)
-    stage.world.faults.inject("error_service_disabled_403")
-    result_of(stage.scheduler.refresh())
-    pass_time(stage, INTERVAL * 2)
-    stage.calls()
-    tried = []
-    for minute in range(150):
-        stage.clock.advance(60.0)
-        tried += [minute] if sum(stage.calls().values()) else []
-    assert error_of(stage) is not None
-    assert 3 <= len(tried) <= 6
 
 
 @pytest.mark.parametrize("error", [ConsentRevoked("x", by="client"), GoogleRefused("x"), ClientRejected("x")])

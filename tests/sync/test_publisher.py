@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import Access, Viewer
@@ -21,7 +21,7 @@ from ldapgw.store import accounts, changes, phones, revocations, sync_state, tab
 from ldapgw.store.phones import NumberMode
 from ldapgw.sync.book_builder import build_books, revise_books
 from tests.support.results import result_of
-from tests.support.stage.sync import ALICE, BOB, CAROL, CONTEXT, NOW, Stage, person, with_directory
+from tests.support.stage.sync import ALICE, BOB, CAROL, CONTEXT, NOW, Stage, member, person, with_directory
 
 
 def test_nothing_is_there_before_anybody_connects() -> None:
@@ -39,8 +39,7 @@ def test_a_connected_account_has_a_book_even_before_its_first_sync() -> None:
     found = stage.books()
     assert found.keys() == {ALICE}
     assert (found[ALICE].key, found[ALICE].sharing) == (account.sub, Sharing.SHARED)
-    with stage.database.begin() as connection:
-        accounts.disconnect(connection, account.id)
+    stage.database.run(accounts.disconnect, account.id)
     assert stage.books() == {}
 
 
@@ -51,12 +50,10 @@ def test_one_directory_a_tenant() -> None:
     assert found.keys() == {ALICE, BOB, "directory"}
     assert (found["directory"].key, found["directory"].sharing) == ("directory", Sharing.SHARED)
     account = stage.account(ALICE)
-    with stage.database.begin() as connection:
-        revocations.disconnect_account(connection, account.id, NOW)
+    stage.database.run(revocations.disconnect_account, account.id, NOW)
     assert stage.books().keys() == {BOB, "directory"}
     account = stage.account(BOB)
-    with stage.database.begin() as connection:
-        sync_state.write_source_states(connection, account.id, {Source.DIRECTORY: accounts.SourceState.NOT_GRANTED})
+    stage.database.run(sync_state.write_source_states, account.id, {Source.DIRECTORY: accounts.SourceState.NOT_GRANTED})
     assert stage.books().keys() == {BOB}
 
 
@@ -74,8 +71,7 @@ def test_phones_are_logins() -> None:
         "hall": Viewer("cn=hall,ou=phones,dc=acme,dc=example", (Access("acme"),)),
     }
     assert logins["hall"].dn == phone_dn("hall", CONTEXT.base)
-    with stage.database.begin() as connection:
-        accounts.disconnect(connection, account.id)
+    stage.database.run(accounts.disconnect, account.id)
     result_of(stage.publisher.refresh())
     assert stage.catalog.snapshot.logins["desk1"].viewer.access == (Access("acme"),)
 
@@ -100,8 +96,7 @@ def test_a_secret_address_is_published_at_once() -> None:
     stage.add_phone("Desk1")
     stage.books()
     for secret in (UNKNOWN_LOGIN_HASH, ""):
-        with stage.database.begin() as connection:
-            phones.set_book_secret(connection, "Desk1", secret)
+        stage.database.run(phones.set_book_secret, "Desk1", secret)
         stage.books()
         assert stage.catalog.snapshot.logins["desk1"].book_secret_hash == secret
 
@@ -113,37 +108,22 @@ def test_a_number_format_is_published_at_once() -> None:
     stage.add_phone("Desk1", owner=ALICE)
     before = stage.books()[ALICE]
     for form in (NumberFormat.DIAL, None):
-        with stage.database.begin() as connection:
-            phones.set_dialling(connection, "Desk1", form, "")
+        stage.database.run(phones.set_dialling, "Desk1", form, "")
         assert stage.books()[ALICE] is before
         viewer = stage.catalog.snapshot.logins["desk1"].viewer
         assert viewer.number_formatter == number_formatter(form, CONTEXT)
-
-
-def test_sharing_is_published_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is no reason to build a book."""
-    stage = Stage()
-    account = stage.connect()
-    before = stage.books()[ALICE]
-    with stage.database.begin() as connection:
-        accounts.set_sharing(connection, account.id, Sharing.SHARED, "")
-    after = stage.books()[ALICE]
-    assert (after.sharing, after.segments) == (Sharing.SHARED, before.segments)
-    assert after.segments is before.segments
 
 
 def test_a_shared_label_is_published_at_once() -> None:
     """It is no reason to build a book, and the same book is served until something changes."""
     stage = Stage()
     group = stage.world.add_label(ALICE, "Kunden")
-    member = {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": group}}]}
-    stage.world.add_person(ALICE, person("Ada Riese", "030 23125 100") | member)
+    stage.world.add_person(ALICE, person("Ada Riese", "030 23125 100") | member(group))
     stage.world.add_person(ALICE, person("Bo Weg"))
     account = stage.connect()
     stage.sync()
     before = stage.books()[ALICE]
-    with stage.database.begin() as connection:
-        accounts.set_sharing(connection, account.id, Sharing.SHARED, "kunden")
+    stage.database.run(accounts.set_sharing, account.id, Sharing.SHARED, "kunden")
     after = stage.books()[ALICE]
     assert after.segments is before.segments
     [merged] = stage.catalog.dit().directories[0].shared_books[Sharing.SHARED].contacts
@@ -244,8 +224,7 @@ def test_an_address_that_has_changed_hands() -> None:
         asked = SearchRequest(f"ou={book},dc=acme,dc=example", Scope.WHOLE_SUBTREE, Present("uid"))
         entries = [entry for entry in search(stage.catalog.dit(), viewer, asked) if entry is not None]
         assert [entry.attribute("cn") for entry in entries] == [(name.encode(),)]
-    with stage.database.begin() as connection:
-        revocations.disconnect_account(connection, found[ALICE].id, NOW)
+    stage.database.run(revocations.disconnect_account, found[ALICE].id, NOW)
     assert stage.books().keys() == {ALICE.upper(), f"{ALICE.upper()} (2)"}
 
 
@@ -317,35 +296,9 @@ def test_how_long_a_change_waits_is_told() -> None:
     result_of(stage.publisher.publish_accounts())
     assert (stage.publisher.unserved, lags) == (2, [])
     stage.clock.advance(2.0)
-    with stage.database.begin() as connection:
-        accounts.disconnect(connection, bob.id)
+    stage.database.run(accounts.disconnect, bob.id)
     result_of(stage.publisher.publish_accounts())
     assert (stage.publisher.unserved, lags) == (1, [])
     stage.clock.advance(0.5)
     result_of(stage.publisher.build())
     assert (stage.publisher.unserved, lags) == (0, [2.5])
-
-
-def test_a_book_that_cannot_be_built_waits(caplog_twisted: list[str]) -> None:
-    """Until it can."""
-    stage = Stage()
-    stage.seconds, lags = stage.clock.seconds, stage.lags
-    stage.world.add_person(ALICE, person("Ada Riese"))
-    stage.connect()
-    stage.sync()
-    stage.books()
-    stage.world.add_person(ALICE, person("Bo Weg"))
-    stage.sync()
-    caplog_twisted.clear()
-    real = stage.on_books_thread
-
-    def broken(function: Any, *args: Any, **kw: Any) -> Any:
-        return fail(ZeroDivisionError()) if function is revise_books else real(function, *args, **kw)
-
-    stage.on_books_thread = broken
-    stage.books()
-    assert (stage.publisher.unserved, lags, len(caplog_twisted)) == (1, [], 1)
-    stage.on_books_thread = real
-    stage.clock.advance(8.0)
-    stage.books()
-    assert (stage.publisher.unserved, lags) == (0, [8.0])

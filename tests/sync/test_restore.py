@@ -103,8 +103,7 @@ def test_a_restore_brings_nobody_the_contacts_of_another_company(companies: Comp
     companies.leave(CAROL, is_removed=False)
     companies.look()
     assert (companies.found("acme"), companies.found("other")) == (["Bo Weg"], [])
-    with companies.database.begin() as connection:
-        phones.remove(connection, "phone-of-acme")
+    companies.database.run(phones.remove, "phone-of-acme")
     companies.look()
     assert companies.catalog.snapshot.logins.keys() == {"phone-of-other"}
 
@@ -196,8 +195,7 @@ def test_a_state_that_has_become_wrong_is_read_from_the_database_once(
     result_of(companies.publisher.refresh())
     companies.publisher._books.state._by_tenant.clear()
     companies.leave(CAROL)
-    with companies.database.begin() as connection:
-        phones.remove(connection, "phone-of-acme")
+    companies.database.run(phones.remove, "phone-of-acme")
     companies.look()
     assert companies.catalog.snapshot.logins.keys() == {"phone-of-other"}
     assert companies.found("other") == []

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from twisted.python.failure import Failure
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import LeadLost, StoreError, UnreachableStore
-from ldapgw.google.sandbox.faults import Fault, Injection, api_error
 from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import accounts, changes, sync_state, tables
 from ldapgw.store.accounts import ErrorStatus, SourceState, SyncRequest
@@ -50,12 +48,6 @@ def refresh(stage: Stage) -> None:
 def synced(stage: Stage) -> int:
     """How often Google was asked for contacts since the last time."""
     return stage.calls().get(CONNECTIONS, 0)
-
-
-def ask(stage: Stage, wish: SyncRequest) -> None:
-    account = stage.account()
-    with stage.database.begin() as connection:
-        sync_state.request_sync(connection, account.id, wish)
 
 
 def test_a_new_account_syncs_at_once_and_is_served(stage: Stage) -> None:
@@ -98,8 +90,7 @@ def test_a_sync_whose_end_could_not_be_noted_begins_anew(stage: Stage) -> None:
     account = stage.connect()
     refresh(stage)
     synced(stage)
-    with stage.database.begin() as connection:
-        sync_state.begin(connection, account.id)
+    stage.database.run(sync_state.begin, account.id)
     refresh(stage)
     assert synced(stage) == 1
     assert not stage.account().syncing
@@ -147,12 +138,7 @@ def test_a_sync_that_ends_before_its_turn_is_not_interrupted(stage: Stage, monke
     with stage.database.begin() as connection:
         for account_id in ids[:2]:
             accounts.set_sharing(connection, account_id, Sharing.SHARED, "")
-    syncs: list[Deferred[bool]] = []
-
-    async def sync(*_: Any, **__: Any) -> bool:
-        syncs.append(Deferred())
-        return await syncs[-1]
-
+    syncs = stage.hold_syncs()
     run = stage.sync_store.run
 
     def run_after_a_timer(function: Any, *args: Any, **kw: Any) -> Deferred[Any]:
@@ -161,7 +147,6 @@ def test_a_sync_that_ends_before_its_turn_is_not_interrupted(stage: Stage, monke
         return run(function, *args, **kw)
 
     monkeypatch.setattr("ldapgw.sync.scheduler._ACCOUNTS_AT_ONCE", 2)
-    stage.job.sync = sync  # type: ignore[method-assign]
     monkeypatch.setattr(stage.sync_store, "run", run_after_a_timer)
     looking = Deferred.fromCoroutine(stage.scheduler.refresh())
     assert (len(syncs), stage.account(CAROL).syncing, looking.called) == (1, True, False)
@@ -208,8 +193,7 @@ def test_a_wish_is_fulfilled_at_once(stage: Stage) -> None:
     refresh(stage)
     stage.clock.advance(100)
     synced(stage)
-    ask(stage, SyncRequest.INCREMENTAL)
-    refresh(stage)
+    stage.request()
     assert synced(stage) == 1
     stage.clock.advance(INTERVAL - 1)
     assert synced(stage) == 0
@@ -224,12 +208,10 @@ def test_a_shrunk_book_is_noted_and_accepted(stage: Stage) -> None:
     refresh(stage)
     for name in names[:25]:
         stage.world.delete_person(ALICE, name)
-    ask(stage, SyncRequest.FULL)
-    refresh(stage)
+    stage.request(wish=SyncRequest.FULL)
     assert stage.account().error == ErrorStatus("suspicious_shrink", NOW, facts={"before": 30, "lost": 25})
     assert len(stage.served()) == 30
-    ask(stage, SyncRequest.ACCEPT)
-    refresh(stage)
+    stage.request(wish=SyncRequest.ACCEPT)
     assert stage.account().error is None
     assert len(stage.served()) == 5
 
@@ -241,11 +223,9 @@ def test_no_more_vanishes_than_was_accepted(stage: Stage) -> None:
     refresh(stage)
     for name in names[:35]:
         stage.world.delete_person(ALICE, name)
-    ask(stage, SyncRequest.FULL)
-    refresh(stage)
+    stage.request(wish=SyncRequest.FULL)
     stage.world.faults.inject("error_unavailable_503", times=1, path=CONNECTIONS)
-    ask(stage, SyncRequest.ACCEPT)
-    refresh(stage)
+    stage.request(wish=SyncRequest.ACCEPT)
     assert stage.account().error == ErrorStatus("google_unavailable", NOW)
     for name in names[35:]:
         stage.world.delete_person(ALICE, name)
@@ -254,8 +234,7 @@ def test_no_more_vanishes_than_was_accepted(stage: Stage) -> None:
     assert trouble is not None
     assert (trouble.code, trouble.facts) == ("suspicious_shrink", {"before": 60, "lost": 60})
     assert len(stage.served()) == 60
-    ask(stage, SyncRequest.ACCEPT)
-    refresh(stage)
+    stage.request(wish=SyncRequest.ACCEPT)
     assert (stage.account().error, stage.served()) == (None, [])
 
 
@@ -285,8 +264,7 @@ def test_google_is_obeyed_when_it_asks_to_wait(stage: Stage) -> None:
     stage.clock.advance(29)
     refresh(stage)
     assert synced(stage) == 0
-    ask(stage, SyncRequest.INCREMENTAL)
-    refresh(stage)
+    stage.request()
     assert synced(stage) == 1
     assert stage.account().error is None
 
@@ -318,8 +296,7 @@ def test_a_wish_does_not_call_for_a_revoked_consent(stage: Stage) -> None:
     stage.clock.advance(INTERVAL)
     trouble, attempts = stage.account().error, stage.account().attempts
     stage.calls()
-    ask(stage, SyncRequest.FULL)
-    refresh(stage)
+    stage.request(wish=SyncRequest.FULL)
     account = stage.account()
     assert (account.error, account.attempts, account.requested_sync, account.syncing) == (
         trouble,
@@ -331,17 +308,6 @@ def test_a_wish_does_not_call_for_a_revoked_consent(stage: Stage) -> None:
     stage.connect()
     refresh(stage)
     assert stage.account().error is None
-
-
-def test_where_to_mend_it_is_kept(stage: Stage) -> None:
-    """Google names the page where the API is enabled."""
-    stage.connect()
-    stage.world.faults.inject("error_service_disabled_403")
-    refresh(stage)
-    trouble = stage.account().error
-    assert trouble is not None
-    assert trouble.code == "api_disabled"
-    assert trouble.link.startswith("https://console.developers.google.com/apis/api/people.googleapis.com/overview")
 
 
 def test_a_fault_of_ours_is_noted_logged_and_tried_again(stage: Stage, log: list[dict[str, Any]]) -> None:
@@ -423,8 +389,7 @@ def test_disconnecting_ends_the_timer(stage: Stage) -> None:
     stage.connect()
     refresh(stage)
     account = stage.account()
-    with stage.database.begin() as connection:
-        accounts.disconnect(connection, account.id)
+    stage.database.run(accounts.disconnect, account.id)
     refresh(stage)
     stage.calls()
     stage.clock.advance(INTERVAL * 2)
@@ -455,18 +420,11 @@ def test_a_start_goes_on_with_the_plan(stage: Stage) -> None:
 
 def test_a_wish_while_a_sync_runs_is_fulfilled_after_it(stage: Stage) -> None:
     """The same account never syncs twice at a time; stopping abandons what runs."""
-    waiting: list[Deferred[bool]] = []
-
-    async def sync(*_: Any, **__: Any) -> bool:
-        waiting.append(Deferred())
-        return await waiting[-1]
-
-    stage.job.sync = sync  # type: ignore[method-assign]
+    waiting = stage.hold_syncs()
     stage.connect()
     refresh(stage)
     assert stage.account().syncing
-    ask(stage, SyncRequest.INCREMENTAL)
-    refresh(stage)
+    stage.request()
     assert len(waiting) == 1
     waiting[0].callback(False)
     refresh(stage)
@@ -559,9 +517,8 @@ def test_a_lead_that_is_taken_during_a_look_begins_with_the_next_one(stage: Stag
 
 def crowd(stage: Stage, count: int) -> list[str]:
     """Accounts of one tenant, synced, so that their turns come one second after the other."""
-    addresses = [f"user{number}@acme.example" for number in range(count)]
+    addresses = stage.add_users(count)
     for address in addresses:
-        stage.world.add_account(address, "U", "U", hd="acme.example")
         stage.connect(address)
         refresh(stage)
         stage.clock.advance(1)
@@ -617,15 +574,8 @@ def test_an_api_that_is_off_is_one_alarm(stage: Stage) -> None:
     (link,) = links
     assert link.startswith("https://console.developers.google.com/")
     stage.world.faults.clear()
-    ask_for(stage, addresses[2], SyncRequest.INCREMENTAL)
-    refresh(stage)
+    stage.request(addresses[2])
     assert [stage.account(address).error for address in addresses] == [None] * 4
-
-
-def ask_for(stage: Stage, address: str, wish: SyncRequest) -> None:
-    account = stage.account(address)
-    with stage.database.begin() as connection:
-        sync_state.request_sync(connection, account.id, wish)
 
 
 def test_when_google_is_down_few_ask(stage: Stage) -> None:
@@ -639,12 +589,10 @@ def test_when_google_is_down_few_ask(stage: Stage) -> None:
     assert codes == ["google_unavailable"] * 12
     stage.clock.pump([60] * 60)
     assert synced(stage) <= 18
-    ask_for(stage, addresses[7], SyncRequest.INCREMENTAL)
-    refresh(stage)
+    stage.request(addresses[7])
     assert synced(stage) == 1
     stage.world.faults.clear()
-    ask_for(stage, addresses[7], SyncRequest.INCREMENTAL)
-    refresh(stage)
+    stage.request(addresses[7])
     stage.clock.pump([10] * int(2 * INTERVAL / 10))
     assert [stage.account(address).error for address in addresses] == [None] * 12
 
@@ -668,8 +616,7 @@ def test_what_google_asked_for_is_waited_though_it_is_well_again(stage: Stage) -
     """Others were down; whoever was told to wait waits, and who was well keeps its own time."""
     addresses = crowd(stage, 5)
     patient, well, *down = addresses
-    asked = api_error(429, "RESOURCE_EXHAUSTED", "Quota", extra=(("Retry-After", "7200"),))
-    stage.world.faults.pending.append(Injection(Fault("patience", "/v1/", asked), None, patient, CONNECTIONS))
+    stage.make_wait(patient)
     stage.clock.advance(INTERVAL - 5)
     stage.clock.advance(1)
     told = stage.account(patient)
@@ -681,8 +628,7 @@ def test_what_google_asked_for_is_waited_though_it_is_well_again(stage: Stage) -
     stage.clock.pump([1] * 60)
     assert {stage.account(address).error.code for address in down} == {"google_unavailable"}  # type: ignore[union-attr]
     stage.world.faults.pending[1:] = []
-    ask_for(stage, down[0], SyncRequest.INCREMENTAL)
-    refresh(stage)
+    stage.request(down[0])
     stage.clock.pump([1] * 62)
     assert stage.account(well).next_sync == next_sync
     stage.clock.pump([10] * int(2 * INTERVAL / 10))
@@ -693,28 +639,23 @@ def test_what_google_asked_for_is_waited_though_it_is_well_again(stage: Stage) -
 def test_the_directory_goes_on_with_the_next_account_soon(stage: Stage) -> None:
     """It need not wait for that one's interval."""
     directory = "/v1/people:listDirectoryPeople"
-    tenant = stage.job.tenants["acme"]
-    stage.job.tenants = {"acme": replace(tenant, sources=ALL_SOURCES)}
+    stage.configure(sources=ALL_SOURCES)
     addresses = crowd(stage, 3)
     stage.world.faults.inject("error_permission_denied_directory_403", account=addresses[0], path=directory)
     stage.clock.advance(INTERVAL - 3)
     assert stage.calls().get(directory) == 1
     stage.clock.advance(2)
     assert stage.calls().get(directory) == 1
-    with stage.database.begin() as connection:
-        (found,) = accounts.find_by_address(connection, addresses[1])
+    (found,) = stage.database.run(accounts.find_by_address, addresses[1])
     assert found.sources[Source.DIRECTORY] is SourceState.ON
 
 
 def test_the_next_account_is_not_hurried_when_google_told_it_to_wait(stage: Stage) -> None:
     """The directory comes with its own turn."""
-    tenant = stage.job.tenants["acme"]
-    stage.job.tenants = {"acme": replace(tenant, sources=ALL_SOURCES)}
+    stage.configure(sources=ALL_SOURCES)
     first, second = crowd(stage, 2)
-    asked = api_error(429, "RESOURCE_EXHAUSTED", "Quota", extra=(("Retry-After", "7200"),))
-    stage.world.faults.pending.append(Injection(Fault("patience", "/v1/", asked), None, second, CONNECTIONS))
-    ask_for(stage, second, SyncRequest.INCREMENTAL)
-    refresh(stage)
+    stage.make_wait(second)
+    stage.request(second)
     told = stage.account(second)
     stage.world.faults.inject("error_internal_500", account=first, path="/v1/people:listDirectoryPeople")
     stage.clock.advance(INTERVAL)
@@ -725,8 +666,7 @@ def test_the_next_account_is_not_hurried_when_google_told_it_to_wait(stage: Stag
 
 def test_a_fault_of_the_directory_is_logged_and_noted(stage: Stage, log: list[dict[str, Any]]) -> None:
     """The account's own contacts are not concerned."""
-    tenant = stage.job.tenants["acme"]
-    stage.job.tenants = {"acme": replace(tenant, sources=ALL_SOURCES)}
+    stage.configure(sources=ALL_SOURCES)
 
     async def sync_directory(*_: Any, **__: Any) -> bool:
         raise ZeroDivisionError
@@ -742,42 +682,18 @@ def test_a_fault_of_the_directory_is_logged_and_noted(stage: Stage, log: list[di
     ]
 
 
-def test_a_few_at_a_time(stage: Stage) -> None:
-    """The fifth account waits for a place."""
-    waiting: list[Deferred[bool]] = []
-
-    async def sync(*_: Any, **__: Any) -> bool:
-        waiting.append(Deferred())
-        return await waiting[-1]
-
-    stage.job.sync = sync  # type: ignore[method-assign]
-    for number in range(6):
-        stage.world.add_account(f"user{number}@acme.example", "U", str(number), hd="acme.example")
-        stage.connect(f"user{number}@acme.example")
-    refresh(stage)
-    assert len(waiting) == 4
-    waiting[0].callback(False)
-    assert len(waiting) == 5
-
-
 def test_as_many_at_a_time_as_is_wanted(stage: Stage) -> None:
     """And a person does not stand behind those that the clock has called."""
-    waiting: list[Deferred[bool]] = []
-
-    async def sync(*_: Any, **__: Any) -> bool:
-        waiting.append(Deferred())
-        return await waiting[-1]
-
     addresses = crowd(stage, 4)
     stage.scheduler.stopService()
-    stage.job.sync = sync  # type: ignore[method-assign]
+    waiting = stage.hold_syncs()
     narrow = stage.new_scheduler(concurrency=1)
     narrow.startService()
     stage.clock.advance(INTERVAL)
     result_of(narrow.refresh())
     assert len(waiting) == 1
     for wished, running in ((3, 2), (2, 2)):
-        ask_for(stage, addresses[wished], SyncRequest.INCREMENTAL)
+        stage.request(addresses[wished], looks=False)
         result_of(narrow.refresh())
         assert len(waiting) == running
     waiting[1].callback(False)

@@ -75,8 +75,7 @@ def synced() -> Stage:
 
 def flawed(stage: Stage) -> list[FlawedPerson]:
     account = stage.account()
-    with stage.database.begin() as connection:
-        return contacts.read_flawed(connection, account.id, 100)
+    return stage.database.run(contacts.read_flawed, account.id, 100)
 
 
 def test_all_that_can_be_served_is_served() -> None:

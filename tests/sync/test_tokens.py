@@ -28,8 +28,7 @@ def stage() -> Iterator[Stage]:
     """Alice has left, and Google does not listen."""
     stage = Stage()
     account = stage.connect()
-    with stage.database.begin() as connection:
-        revocations.disconnect_account(connection, account.id, stage.clock.seconds())
+    stage.database.run(revocations.disconnect_account, account.id, stage.clock.seconds())
     stage.world.faults.inject("error_internal_500", path=REVOKE)
     yield stage
     assert not stage.clock.getDelayedCalls()

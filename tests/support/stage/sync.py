@@ -33,12 +33,13 @@ from ldapgw.google.oauth import OAuth
 from ldapgw.google.people import People
 from ldapgw.google.photos import PhotoClient
 from ldapgw.google.sandbox.app import sandbox
+from ldapgw.google.sandbox.faults import Fault, Injection, api_error
 from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.peers.leadership import Leader, OnlyGateway
 from ldapgw.store import accounts, contacts, phones, sync_state
-from ldapgw.store.accounts import Account, NewGrant
+from ldapgw.store.accounts import Account, NewGrant, SyncRequest
 from ldapgw.store.database import Database, Mode
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
@@ -283,15 +284,13 @@ class Stage:
         return self.account(address)
 
     def account(self, address: str = ALICE) -> Account:
-        with self.database.begin() as connection:
-            (found,) = accounts.find_by_address(connection, address)
+        (found,) = self.database.run(accounts.find_by_address, address)
         return found
 
     def sync_states(self, address: str = ALICE) -> dict[Source, SyncState]:
         """The sync tokens and what they are bound to."""
         account = self.account(address)
-        with self.database.begin() as connection:
-            return sync_state.read_sync_states(connection, account.id)
+        return self.database.run(sync_state.read_sync_states, account.id)
 
     def records(self, address: str = ALICE, source: Source = Source.CONTACTS) -> dict[str, tuple[Any, ...]]:
         """All persons of a source of the account, as stored, by uid."""
@@ -304,8 +303,44 @@ class Stage:
     def labels_of(self, address: str = ALICE) -> dict[str, str]:
         """The account's labels."""
         account = self.account(address)
-        with self.database.begin() as connection:
-            return contacts.read_labels(connection, account.id)
+        return self.database.run(contacts.read_labels, account.id)
+
+    def configure(self, **changes: Any) -> None:
+        """Change the configuration of the first tenant."""
+        self.synced["acme"] = replace(self.synced["acme"], **changes)
+
+    def add_users(self, count: int) -> list[str]:
+        """Add accounts at Google that are not connected yet; returns their addresses."""
+        addresses = [f"user{number}@acme.example" for number in range(count)]
+        for address in addresses:
+            self.world.add_account(address, "User", "U", hd="acme.example")
+        return addresses
+
+    def request(self, address: str = ALICE, wish: SyncRequest = SyncRequest.INCREMENTAL, *, looks: bool = True) -> None:
+        """Have a person ask for a sync.
+
+        :param looks: whether the scheduler finds it at once.
+        """
+        self.database.run(sync_state.request_sync, self.account(address).id, wish)
+        if looks:
+            result_of(self.scheduler.refresh())
+
+    def hold_syncs(self) -> list[Deferred[bool]]:
+        """Have each sync of an account wait until its result is called back; returns the syncs that have begun."""
+        begun: list[Deferred[bool]] = []
+
+        async def sync(*_: Any, **__: Any) -> bool:
+            begun.append(Deferred())
+            return await begun[-1]
+
+        self.job.sync = sync  # type: ignore[method-assign]
+        return begun
+
+    def make_wait(self, address: str, status: int = 429, code: str = "RESOURCE_EXHAUSTED") -> None:
+        """Have Google refuse an account's contacts, and ask it to wait for two hours."""
+        answer = api_error(status, code, "Busy", extra=(("Retry-After", "7200"),))
+        fault = Fault("patience", "/v1/", answer)
+        self.world.faults.pending.append(Injection(fault, None, address, "/v1/people/me/connections"))
 
     def sync(self, address: str = ALICE, *, full: bool = False, accept_shrink: bool = False) -> bool:
         """One sync, without the scheduler."""
@@ -378,6 +413,11 @@ class Stage:
 LABEL = "contactGroups/1"
 
 
+def member(*groups: str) -> dict[str, Any]:
+    """The labels of a person, as Google holds them."""
+    return {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": group}} for group in groups]}
+
+
 GRANT = NewGrant(
     sub="sub-1",
     address="Alice@acme.example",
@@ -393,10 +433,8 @@ DESK = PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "sha256$00$00", NOW)
 
 
 def given(uid: str, **more: Any) -> dict[str, Any]:
-    member = {"contactGroupMembership": {"contactGroupResourceName": LABEL}}
-    starred = {"contactGroupMembership": {"contactGroupResourceName": "contactGroups/starred"}}
     metadata = {"sources": [{"type": "CONTACT", "id": f"s{uid}", "updateTime": "2026-01-31T09:30:00Z"}]}
-    known = {"resourceName": f"people/{uid}", "metadata": metadata, "memberships": [member, starred]}
+    known = {"resourceName": f"people/{uid}", "metadata": metadata, **member(LABEL, "contactGroups/starred")}
     return {**person("Ada Riese", "030 23125 100"), **known, **more}
 
 
