@@ -12,7 +12,6 @@ from threading import Event, Thread
 
 import pytest
 
-from ldapgw.contact import Sharing
 from ldapgw.store import accounts, activity, changes, contacts, phones
 from ldapgw.store.database import Database, Mode
 from ldapgw.store.engines import database_at
@@ -21,7 +20,7 @@ from ldapgw.store.secrets import SecretBox, new_key
 from tests.support.checkout import ROOT
 from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.site.running import wait_until
-from tests.support.stage.sync import DESK, GRANT, NOW
+from tests.support.stage.sync import DESK, NOW, connect
 
 pytestmark = [needs_postgresql, pytest.mark.long]
 
@@ -41,10 +40,7 @@ def url(database: Database) -> str:
 @each_count
 def test_two_gateways_write_the_same_rows(database: Database, count: int) -> None:
     """Many times each: all that they have written is there, and no transaction has failed."""
-    account_id = database.run(
-        accounts.connect, SecretBox([new_key()]), "acme", GRANT, Sharing.PRIVATE, NOW, shared_label=""
-    )
-    assert account_id is not None
+    account_id = database.run(connect, SecretBox([new_key()]))
     database.run(phones.add, DESK)
     names = ("first", "second")
     writers = [

@@ -9,13 +9,11 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import Connection
 
-from ldapgw.contact import Sharing
-from ldapgw.store import accounts
 from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox
 from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.stage.databases import open_in_memory
-from tests.support.stage.sync import GRANT, NOW
+from tests.support.stage.sync import connect
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=needs_postgresql)])
@@ -44,7 +42,5 @@ def secret_box() -> SecretBox:
 
 @pytest.fixture
 def account_id(connection: Connection, secret_box: SecretBox) -> int:
-    """A connected account with a private book."""
-    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
-    assert account_id is not None
-    return account_id
+    """A connected account in the transaction."""
+    return connect(connection, secret_box)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -212,57 +213,48 @@ def test_a_consent_that_ended_otherwise_is_not_blamed_on_testing(days: float) ->
     assert "Testing" not in account_to_json(account, (), PAGE, NOW)["error"]["message"]
 
 
-def test_an_error_has_code_message_and_since() -> None:
-    """In the object."""
-    account = replace(FINE, error=ErrorStatus("network", NOW - 60))
-    assert account_to_json(account, (), PAGE, NOW)["error"] == {
-        "code": "network",
-        "message": str(code_message("network", FINE, PAGE)),
-        "since": "2027-01-15T07:59:00Z",
-    }
+SOON, LATE = NOW + 604799, NOW - STALE_SECONDS - 1
+# What is different from a fine account, and the warnings.
+WARNED: dict[str, tuple[dict[str, float | None], dict[str, str]]] = {
+    "a client in testing, and a day without a good sync": (
+        {"connected_at": NOW, "refresh_expires_at": SOON, "last_sync": LATE},
+        {
+            "testing_client": "This access ends on 2027-01-22 07:59 UTC, because",
+            "stale": "No sync has succeeded since 2027-01-14 07:59 UTC.",
+        },
+    ),
+    "a client in testing, after its seven days": (
+        {"connected_at": NOW - 60 - 604799, "refresh_expires_at": NOW - 60},
+        {"testing_client": "This access ended on 2027-01-15 07:59 UTC, because"},
+    ),
+    "a consent for a time that its owner chose": (
+        {"connected_at": NOW, "refresh_expires_at": NOW + 30 * 86400},
+        {"consent_ends": "This access ends on 2027-02-14 08:00 UTC. To keep your contacts up to date, reconnect on"},
+    ),
+    "never synced for a day": (
+        {"connected_at": LATE, "last_sync": None},
+        {"stale": "No sync has succeeded yet since the account was connected on 2027-01-14 07:59 UTC."},
+    ),
+    "not connected": ({"connected_at": None, "refresh_expires_at": NOW, "last_sync": LATE}, {}),
+    "a certificate that ends soon": (
+        {"certificate": NOW + 60},
+        {"certificate_expiry": "The gateway’s certificate expires on 2027-01-15 08:01 UTC. "},
+    ),
+    "a certificate that ends now": (
+        {"certificate": NOW},
+        {"certificate_expiry": "The gateway’s certificate expired on 2027-01-15 08:00 UTC, so "},
+    ),
+}
 
 
-def test_warnings() -> None:
-    """A consent that ends by itself says when; a day without a good sync is told."""
-    account = replace(FINE, connected_at=NOW, refresh_expires_at=NOW + 604799, last_sync=NOW - STALE_SECONDS - 1)
-    first, second = account_to_json(account, (), PAGE, NOW)["warnings"]
-    assert (first["code"], second["code"]) == ("testing_client", "stale")
-    assert "This access ends on 2027-01-22 07:59 UTC" in first["message"]
-    assert "No sync has succeeded since 2027-01-14 07:59 UTC" in second["message"]
-
-
-def test_a_client_in_testing_is_named_after_its_seven_days_too() -> None:
-    """Publishing does not revive the consents of before."""
-    ended = NOW - 60
-    account = replace(FINE, connected_at=ended - 604799, refresh_expires_at=ended, last_sync=NOW - 600)
-    (warning,) = account_to_json(account, (), PAGE, NOW)["warnings"]
-    assert warning["code"] == "testing_client"
-    assert "This access ended on 2027-01-15 07:59 UTC" in warning["message"]
-
-
-def test_an_account_that_never_synced_is_stale_after_a_day() -> None:
-    """It says since when."""
-    account = replace(FINE, connected_at=NOW - STALE_SECONDS - 1, last_sync=None)
-    (warning,) = account_to_json(account, (), PAGE, NOW)["warnings"]
-    assert warning["message"] == "No sync has succeeded yet since the account was connected on 2027-01-14 07:59 UTC."
-
-
-def test_an_account_that_is_not_connected_warns_of_nothing() -> None:
-    """There is nothing that could end or grow old."""
-    account = replace(FINE, connected_at=None, refresh_expires_at=NOW, last_sync=NOW - STALE_SECONDS * 9)
-    assert account_to_json(account, (), PAGE, NOW)["warnings"] == []
-
-
-@pytest.mark.parametrize(
-    ("ends", "words"),
-    [(NOW + 60, "expires on 2027-01-15 08:01 UTC."), (NOW, "expired on 2027-01-15 08:00 UTC, so")],
-    ids=["soon", "now"],
-)
-def test_a_certificate_that_ends(ends: float, words: str) -> None:
-    """It is everybody's trouble, and one person's to mend."""
-    (warning,) = account_to_json(FINE, (), PAGE, NOW, ends)["warnings"]
-    assert warning["code"] == "certificate_expiry"
-    assert warning["message"].startswith(f"The gateway’s certificate {words} ")
+@pytest.mark.parametrize(("changes", "warnings"), WARNED.values(), ids=WARNED)
+def test_warnings(changes: dict[str, Any], warnings: dict[str, str]) -> None:
+    """They begin with these words."""
+    changes = dict(changes)
+    certificate = changes.pop("certificate", None)
+    found = account_to_json(replace(FINE, **changes), (), PAGE, NOW, certificate)["warnings"]
+    assert [one["code"] for one in found] == [*warnings]
+    assert [one["message"][: len(warnings[one["code"]])] for one in found] == [*warnings.values()]
 
 
 @pytest.mark.parametrize(
@@ -273,26 +265,12 @@ def test_a_certificate_that_ends(ends: float, words: str) -> None:
 def test_a_database_that_cannot_be_used(account: Account) -> None:
     """Nobody's syncs go on, whatever else was the matter, and a person has to act."""
     assert with_database_error(account, None) is account
+    disconnected = replace(account, connected_at=None)  # nothing is to be synced
+    assert with_database_error(disconnected, NOW) is disconnected
     shown = account_to_json(with_database_error(account, NOW - 60), (), PAGE, NOW)
     assert shown["state"] == "attention"
     assert (shown["error"]["code"], shown["error"]["since"]) == ("internal", timestamp(NOW - 60))
     assert shown["error"]["message"].startswith("The gateway can’t use its database")
-
-
-def test_a_database_that_cannot_be_used_does_not_concern_who_is_not_connected() -> None:
-    """There is nothing to be synced."""
-    account = replace(FINE, connected_at=None)
-    assert with_database_error(account, NOW) is account
-
-
-def test_a_consent_for_a_time_that_its_owner_chose() -> None:
-    """Google ends it too, and nobody has to publish anything."""
-    account = replace(FINE, connected_at=NOW, refresh_expires_at=NOW + 30 * 86400)
-    (warning,) = account_to_json(account, (), PAGE, NOW)["warnings"]
-    assert warning == {
-        "code": "consent_ends",
-        "message": f"This access ends on 2027-02-14 08:00 UTC. To keep your contacts up to date, reconnect on {PAGE}.",
-    }
 
 
 def test_timestamps() -> None:

@@ -14,28 +14,44 @@ from sqlalchemy import Connection, select, update
 
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.errors import SuspiciousShrink
-from ldapgw.store import accounts, contacts, directory_accounts, phones, revocations, sign_ins, sync_state, tables
-from ldapgw.store.accounts import Account, ErrorStatus, NewGrant, SourceState, SyncRequest
+from ldapgw.store import (
+    accounts,
+    contacts,
+    directory_accounts,
+    phones,
+    revocations,
+    sign_ins,
+    sync_state,
+    tables,
+)
+from ldapgw.store.accounts import Account, ErrorStatus, NewGrant, SourceState, SyncRequest, Tokens
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.engines import database_at
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.store.sync_state import SyncState
-from tests.support.stage.sync import GRANT, NOW
+from tests.support.stage.sync import GRANT, NOW, begin_sync, connect, read_account
 
 
-def connect(connection: Connection, secret_box: SecretBox, grant: NewGrant = GRANT, now: float = NOW) -> Account:
-    account_id = accounts.connect(connection, secret_box, "acme", grant, Sharing.PRIVATE, now, shared_label="")
-    assert account_id is not None
-    account = accounts.read(connection, account_id)
-    assert account is not None
-    return account
+def add(connection: Connection, secret_box: SecretBox, grant: NewGrant = GRANT, now: float = NOW) -> Account:
+    """Store a consent; returns the account."""
+    return read_account(connection, connect(connection, secret_box, grant, now=now))
 
 
-def test_a_consent_makes_an_account(connection: Connection, secret_box: SecretBox) -> None:
+@pytest.fixture
+def account(connection: Connection, account_id: int) -> Account:
+    return read_account(connection, account_id)
+
+
+def read_tokens(connection: Connection, secret_box: SecretBox, account_id: int) -> Tokens:
+    held = accounts.read_tokens(connection, secret_box, account_id)
+    assert held is not None
+    return held
+
+
+def test_a_consent_makes_an_account(connection: Connection, account: Account) -> None:
     """It is connected, waits for its first, full sync, and nothing else is known of it."""
-    account = connect(connection, secret_box)
     assert account == Account(
         id=account.id,
         tenant="acme",
@@ -51,11 +67,11 @@ def test_a_consent_makes_an_account(connection: Connection, secret_box: SecretBo
     assert account.is_connected
 
 
-def test_tokens_come_back_and_are_not_stored_in_clear(connection: Connection, secret_box: SecretBox) -> None:
+def test_tokens_come_back_and_are_not_stored_in_clear(
+    connection: Connection, secret_box: SecretBox, account: Account
+) -> None:
     """What lies in the table is sealed."""
-    account = connect(connection, secret_box)
-    held = accounts.read_tokens(connection, secret_box, account.id)
-    assert held is not None
+    held = read_tokens(connection, secret_box, account.id)
     assert (held.refresh_token, held.access_token, held.access_expires_at) == ("refresh-1", "access-1", NOW + 3600)
     row = connection.execute(select(tables.account)).one()
     assert b"refresh-1" not in row.refresh_token
@@ -70,30 +86,27 @@ def test_a_consent_without_refresh_token_is_not_stored(connection: Connection, s
     assert accounts.read_all(connection) == ()
 
 
-def test_a_second_consent_continues_the_account(connection: Connection, secret_box: SecretBox) -> None:
+def test_a_second_consent_continues_the_account(
+    connection: Connection, secret_box: SecretBox, account: Account
+) -> None:
     """Same sub: address and grant are renewed, sharing stays, trouble ends, sync tokens are forgotten."""
-    account = connect(connection, secret_box)
     accounts.set_sharing(connection, account.id, Sharing.SHARED, "")
     sync_state.fail(connection, account, "consent_revoked", NOW + 5, None)
     sync_state.write_source_states(connection, account.id, {Source.CONTACTS: SourceState.ON})
-    again = connect(
-        connection,
-        secret_box,
-        replace(GRANT, address="alice@new.example", access_token="access-2", refresh_token=None),
-        NOW + 9,
-    )
+    grant = replace(GRANT, address="alice@new.example", access_token="access-2", refresh_token=None)
+    again = add(connection, secret_box, grant, NOW + 9)
     assert again.id == account.id
     assert (again.address, again.sharing, again.error, again.failures) == ("alice@new.example", "shared", None, 0)
     assert (again.requested_sync, again.next_sync, again.sources) == (SyncRequest.FULL, NOW + 9, {})
-    held = accounts.read_tokens(connection, secret_box, account.id)
-    assert held is not None
+    held = read_tokens(connection, secret_box, account.id)
     assert (held.refresh_token, held.access_token) == ("refresh-1", "access-2")
 
 
-def test_the_same_person_in_two_tenants_has_two_accounts(connection: Connection, secret_box: SecretBox) -> None:
+def test_the_same_person_in_two_tenants_has_two_accounts(
+    connection: Connection, secret_box: SecretBox, account: Account
+) -> None:
     """And each is found where it is."""
-    account = connect(connection, secret_box)
-    accounts.connect(connection, secret_box, "other", GRANT, Sharing.SHARED, NOW, shared_label="")
+    connect(connection, secret_box, tenant="other", sharing=Sharing.SHARED)
     assert [found.tenant for found in accounts.read_all(connection)] == ["acme", "other"]
     assert accounts.read_all(connection, "acme") == (account,)
     assert [found.tenant for found in accounts.find_by_address(connection, "ALICE@ACME.EXAMPLE")] == ["acme", "other"]
@@ -102,45 +115,37 @@ def test_the_same_person_in_two_tenants_has_two_accounts(connection: Connection,
     assert accounts.read_by_sub(connection, "acme", "sub-2") is None
 
 
-def test_a_refreshed_token_is_stored_and_the_old_one_kept(connection: Connection, secret_box: SecretBox) -> None:
+def test_a_refreshed_token_is_stored_and_the_old_one_kept(
+    connection: Connection, secret_box: SecretBox, account: Account
+) -> None:
     """Google sends a new refresh token rarely, and then it counts."""
-    account = connect(connection, secret_box)
     accounts.store_refreshed_tokens(connection, secret_box, account, "access-2", NOW + 7200, None, "client")
-    held = accounts.read_tokens(connection, secret_box, account.id)
-    assert held is not None
+    held = read_tokens(connection, secret_box, account.id)
     assert (held.refresh_token, held.access_token, held.access_expires_at) == ("refresh-1", "access-2", NOW + 7200)
     accounts.store_refreshed_tokens(connection, secret_box, account, "access-3", NOW + 9999, "refresh-2", "client")
-    held = accounts.read_tokens(connection, secret_box, account.id)
-    assert held is not None
-    assert held.refresh_token == "refresh-2"
+    assert read_tokens(connection, secret_box, account.id).refresh_token == "refresh-2"
 
 
-def test_a_sync_that_ends_well(connection: Connection, secret_box: SecretBox) -> None:
+def test_a_sync_that_ends_well(connection: Connection, account: Account) -> None:
     """What was wished for is due until it does; trouble ends with it."""
-    account = connect(connection, secret_box)
     sync_state.fail(connection, account, "network", NOW, NOW + 30)
     sync_state.request_sync(connection, account.id, SyncRequest.ACCEPT)
-    begun = sync_state.begin(connection, account.id)
-    assert begun is not None
+    begun = begin_sync(connection, account.id)
     assert (begun.pending_sync, begun.failures) == (SyncRequest.ACCEPT, 1)
-    running = accounts.read(connection, account.id)
-    assert running is not None
+    running = read_account(connection, account.id)
     assert (running.syncing, running.requested_sync, running.pending_sync) == (True, None, SyncRequest.ACCEPT)
     sync_state.end(connection, begun, NOW + 60, NOW + 660)
-    ended = accounts.read(connection, account.id)
-    assert ended is not None
+    ended = read_account(connection, account.id)
     assert (ended.syncing, ended.last_sync, ended.next_sync, ended.pending_sync) == (False, NOW + 60, NOW + 660, None)
     assert (ended.error, ended.failures, ended.attempts) == (None, 0, 2)
 
 
-def test_trouble_keeps_the_time_when_it_came_first(connection: Connection, secret_box: SecretBox) -> None:
+def test_trouble_keeps_the_time_when_it_came_first(connection: Connection, account: Account) -> None:
     """Another trouble has its own."""
-    account = connect(connection, secret_box)
     seen = []
     for code, when in (("network", 10.0), ("network", 20.0), ("quota", 30.0), ("quota", 40.0)):
         sync_state.fail(connection, account, code, when, when + 1, link="https://x.example")
-        found = accounts.read(connection, account.id)
-        assert found is not None
+        found = read_account(connection, account.id)
         seen.append((found.error, found.failures, found.next_sync))
     assert seen == [
         (ErrorStatus("network", 10.0, "https://x.example"), 1, 11.0),
@@ -150,9 +155,10 @@ def test_trouble_keeps_the_time_when_it_came_first(connection: Connection, secre
     ]
 
 
-def test_disconnecting_forgets_tokens_and_contacts(connection: Connection, secret_box: SecretBox) -> None:
+def test_disconnecting_forgets_tokens_and_contacts(
+    connection: Connection, secret_box: SecretBox, account: Account
+) -> None:
     """The account itself and its sharing stay for the next consent; its book is built anew."""
-    account = connect(connection, secret_box)
     accounts.set_sharing(connection, account.id, Sharing.CALLERS, "")
     sync_state.write_source_states(connection, account.id, {Source.CONTACTS: SourceState.ON})
     contacts.set_labels(connection, account.id, {"contactGroups/1": "Kunden"})
@@ -160,16 +166,9 @@ def test_disconnecting_forgets_tokens_and_contacts(connection: Connection, secre
         connection, account.id, Source.CONTACTS, [ContactRecord.from_contact("c1", "s1", Contact("c1", name="A"))], []
     )
     accounts.disconnect(connection, account.id)
-    left = accounts.read(connection, account.id)
-    assert left is not None
-    assert (left.is_connected, left.sharing, left.contacts, left.sources, left.generation) == (
-        False,
-        "callers",
-        0,
-        {},
-        1,
-    )
-    assert (left.scopes, left.requested_sync, left.next_sync) == (frozenset(), None, None)
+    left = read_account(connection, account.id)
+    assert (left.is_connected, left.sharing, left.contacts, left.generation) == (False, "callers", 0, 1)
+    assert (left.sources, left.scopes, left.requested_sync, left.next_sync) == ({}, frozenset(), None, None)
     assert accounts.read_tokens(connection, secret_box, account.id) is None
     assert sync_state.begin(connection, account.id) is None
     assert contacts.read_labels(connection, account.id) == {}
@@ -177,9 +176,8 @@ def test_disconnecting_forgets_tokens_and_contacts(connection: Connection, secre
     assert (row.refresh_token, row.access_token) == (None, None)
 
 
-def test_states_of_sources(connection: Connection, secret_box: SecretBox) -> None:
+def test_states_of_sources(connection: Connection, account: Account) -> None:
     """A source that is not on loses its sync token, so that it begins anew once it is."""
-    account = connect(connection, secret_box)
     sync_state.write_source_states(
         connection, account.id, {Source.CONTACTS: SourceState.ON, Source.DIRECTORY: SourceState.NOT_GRANTED}
     )
@@ -188,18 +186,15 @@ def test_states_of_sources(connection: Connection, secret_box: SecretBox) -> Non
     assert sync_state.read_sync_states(connection, account.id)[Source.CONTACTS] == state
     sync_state.write_source_states(connection, account.id, {Source.CONTACTS: SourceState.UNAVAILABLE})
     assert sync_state.read_sync_states(connection, account.id)[Source.CONTACTS] == SyncState(None, "", NOW, total=67)
-    found = accounts.read(connection, account.id)
-    assert found is not None
+    found = read_account(connection, account.id)
     assert found.sources == {Source.CONTACTS: "unavailable", Source.DIRECTORY: "not granted"}
 
 
-def test_a_killed_process_leaves_no_sync_running(connection: Connection, secret_box: SecretBox) -> None:
+def test_a_killed_process_leaves_no_sync_running(connection: Connection, account: Account) -> None:
     """The next start begins it anew at once, and what was wished for is due still."""
-    account = connect(connection, secret_box)
     sync_state.begin(connection, account.id)
     sync_state.clear_running(connection)
-    found = accounts.read(connection, account.id)
-    assert found is not None
+    found = read_account(connection, account.id)
     assert (found.syncing, found.next_sync, found.pending_sync) == (False, 0.0, SyncRequest.FULL)
 
 
@@ -212,66 +207,52 @@ WISHES = {
 
 @pytest.mark.parametrize(("wishes", "strongest"), WISHES.values(), ids=WISHES)
 def test_the_strongest_wish_counts(
-    connection: Connection, secret_box: SecretBox, wishes: list[SyncRequest], strongest: SyncRequest
+    connection: Connection, account: Account, wishes: list[SyncRequest], strongest: SyncRequest
 ) -> None:
     """Whoever has asked for less afterwards, and whether or not a sync has failed in between."""
-    account = connect(connection, secret_box)
-    begun = sync_state.begin(connection, account.id)
-    assert begun is not None
+    begun = begin_sync(connection, account.id)
     sync_state.end(connection, begun, NOW, NOW)
     for wish in wishes:
         sync_state.request_sync(connection, account.id, wish)
-    begun = sync_state.begin(connection, account.id)
-    assert begun is not None
+    begun = begin_sync(connection, account.id)
     assert begun.pending_sync is strongest
     sync_state.fail(connection, begun, "network", NOW, NOW + 30)
     sync_state.request_sync(connection, account.id, SyncRequest.INCREMENTAL)
-    again = sync_state.begin(connection, account.id)
-    assert again is not None
+    again = begin_sync(connection, account.id)
     # What was accepted before anybody was told of it was accepted for one try.
     assert again.pending_sync is (SyncRequest.FULL if strongest is SyncRequest.ACCEPT else strongest)
 
 
-def test_what_was_accepted_is_what_was_told(connection: Connection, secret_box: SecretBox) -> None:
+def test_what_was_accepted_is_what_was_told(connection: Connection, account: Account) -> None:
     """So many of the book, or of the directory, however long it takes; another acceptance is of what is new."""
-    account = connect(connection, secret_box)
     sync_state.write_source_states(connection, account.id, {Source.DIRECTORY: SourceState.ON})
     assert [account.max_loss(what) for what in ("book", "directory")] == [0, 0]
     sync_state.fail(connection, account, "suspicious_shrink", NOW, NOW, facts={"before": 60, "lost": 35})
     for more in ({}, {"directory": 20}):
         sync_state.request_sync(connection, account.id, SyncRequest.ACCEPT)
-        for fail in (sync_state.fail, sync_state.fail):
-            begun = sync_state.begin(connection, account.id)
-            assert begun is not None
+        for _ in range(2):
+            begun = begin_sync(connection, account.id)
             assert (begun.pending_sync, begun.accepted_loss) == (SyncRequest.ACCEPT, {"book": 35, **more})
             assert [begun.max_loss(what) for what in ("book", "directory")] == [35, more.get("directory", 0)]
-            fail(connection, begun, "suspicious_shrink", NOW, NOW + 30, facts={"before": 60, "lost": 35})
+            sync_state.fail(connection, begun, "suspicious_shrink", NOW, NOW + 30, facts={"before": 60, "lost": 35})
         directory_accounts.record_failure(connection, account.id, Source.DIRECTORY, SuspiciousShrink(30, 20), NOW, NOW)
 
 
-def test_what_a_page_told_of_the_directory_is_accepted_of_it_alone(
-    connection: Connection, secret_box: SecretBox
-) -> None:
+def test_what_a_page_told_of_the_directory_is_accepted_of_it_alone(connection: Connection, account: Account) -> None:
     """Whatever else would vanish is another question."""
-    account = connect(connection, secret_box)
     sync_state.write_source_states(connection, account.id, {Source.DIRECTORY: SourceState.ON})
     directory_accounts.record_failure(connection, account.id, Source.DIRECTORY, SuspiciousShrink(30, 20), NOW, NOW)
-    found = accounts.read(connection, account.id)
-    assert found is not None
+    found = read_account(connection, account.id)
     assert found.error is not None
     assert not sync_state.accept_shrink(connection, account.id, "book-20-30")
     assert sync_state.accept_shrink(connection, account.id, found.error.shrink_key)
-    begun = sync_state.begin(connection, account.id)
-    assert begun is not None
+    begun = begin_sync(connection, account.id)
     assert [begun.max_loss(what) for what in ("book", "directory")] == [0, 20]
 
 
 @pytest.mark.parametrize("by_page", [True, False], ids=["page", "command"])
-def test_what_was_accepted_twice_is_accepted_once(
-    connection: Connection, secret_box: SecretBox, *, by_page: bool
-) -> None:
+def test_what_was_accepted_twice_is_accepted_once(connection: Connection, account: Account, *, by_page: bool) -> None:
     """A second press while the sync runs that carries it out changes nothing."""
-    account = connect(connection, secret_box)
     sync_state.fail(connection, account, "suspicious_shrink", NOW, NOW, facts={"before": 60, "lost": 35})
 
     def press() -> None:
@@ -281,55 +262,48 @@ def test_what_was_accepted_twice_is_accepted_once(
             sync_state.request_sync(connection, account.id, SyncRequest.ACCEPT)
 
     press()
-    begun = sync_state.begin(connection, account.id)
-    assert begun is not None
+    begun = begin_sync(connection, account.id)
     press()
     sync_state.end(connection, begun, NOW, NOW)
-    left = accounts.read(connection, account.id)
-    assert left is not None
+    left = read_account(connection, account.id)
     assert (left.requested_sync, left.pending_sync) == (None, None)
 
 
 @pytest.mark.parametrize("postponed", [False, True], ids=["failed", "postponed"])
 def test_what_was_accepted_untold_is_accepted_once(
-    connection: Connection, secret_box: SecretBox, *, postponed: bool
+    connection: Connection, account: Account, *, postponed: bool
 ) -> None:
     """As much as there is to lose then; whatever comes later is another question."""
-    account = connect(connection, secret_box)
     sync_state.request_sync(connection, account.id, SyncRequest.ACCEPT)
-    begun = sync_state.begin(connection, account.id)
-    assert begun is not None
+    begun = begin_sync(connection, account.id)
     assert begun.max_loss("book") == math.inf
     if postponed:
         sync_state.postpone(connection, begun, NOW, NOW + 30)
     else:
         sync_state.fail(connection, begun, "network", NOW, NOW + 30)
-    again = sync_state.begin(connection, account.id)
-    assert again is not None
+    again = begin_sync(connection, account.id)
     assert (again.pending_sync, again.max_loss("book")) == (SyncRequest.FULL, 0)
 
 
 def test_a_run_that_outlives_its_grant_writes_nothing(connection: Connection, secret_box: SecretBox) -> None:
     """Neither onto a disconnected account nor onto the next consent's."""
-    old = connect(connection, secret_box)
+    old = add(connection, secret_box)
     accounts.disconnect(connection, old.id)
     sync_state.end(connection, old, NOW + 5, NOW + 6)
     sync_state.fail(connection, old, "consent_revoked", NOW + 5, None)
-    left = accounts.read(connection, old.id)
-    assert left is not None
+    left = read_account(connection, old.id)
     assert (left.last_sync, left.next_sync, left.error, left.attempts) == (None, None, None, 0)
-    new = connect(connection, secret_box, replace(GRANT, refresh_token="refresh-2"), NOW + 9)
+    new = add(connection, secret_box, replace(GRANT, refresh_token="refresh-2"), NOW + 9)
     accounts.store_refreshed_tokens(connection, secret_box, old, "late", NOW, "late", "client")
     sync_state.fail(connection, old, "consent_revoked", NOW + 10, None)
-    held = accounts.read_tokens(connection, secret_box, new.id)
-    assert held is not None
+    held = read_tokens(connection, secret_box, new.id)
     assert (held.refresh_token, held.access_token) == ("refresh-2", "access-1")
     assert accounts.read(connection, new.id) == new
 
 
 def test_no_address_is_in_a_repr(connection: Connection, secret_box: SecretBox) -> None:
     """A log may hold an account."""
-    assert repr(connect(connection, secret_box)) == "<Account 1 of acme>"
+    assert repr(add(connection, secret_box)) == "<Account 1 of acme>"
 
 
 def test_an_account_that_is_not_there(connection: Connection, secret_box: SecretBox) -> None:
@@ -342,18 +316,18 @@ def test_an_account_that_is_not_there(connection: Connection, secret_box: Secret
 @pytest.mark.parametrize("asked", ["Ärzte@praxis.example", "ÄRZTE@Praxis.Example"])
 def test_an_address_is_found_regardless_of_case(connection: Connection, secret_box: SecretBox, asked: str) -> None:
     """Databases know the case of ASCII letters alone, and Python that of all."""
-    known = connect(connection, secret_box, replace(GRANT, address="Ärzte@praxis.example"))
+    known = add(connection, secret_box, replace(GRANT, address="Ärzte@praxis.example"))
     assert [found.id for found in accounts.find_by_address(connection, asked)] == [known.id]
     assert accounts.find_by_address(connection, "erzte@praxis.example") == ()
 
 
 def test_accounts_that_a_person_has_added(connection: Connection, secret_box: SecretBox) -> None:
     """Their own comes first; whoever adds one last has it; without being named, an owner stays."""
-    own = connect(connection, secret_box)
+    own = add(connection, secret_box)
     other = replace(GRANT, sub="sub-0", address="a@gmail.example")
     for owner in ("sub-9", "sub-1", None, "sub-0"):
-        accounts.connect(connection, secret_box, "acme", other, Sharing.PRIVATE, NOW, owner, shared_label="")
-    accounts.connect(connection, secret_box, "globex", other, Sharing.PRIVATE, NOW, "sub-1", shared_label="")
+        connect(connection, secret_box, other, owner=owner)
+    connect(connection, secret_box, other, tenant="globex", owner="sub-1")
     found = accounts.read_for_person(connection, "acme", "sub-1")
     assert [(one.sub, one.owner) for one in found] == [("sub-1", None), ("sub-0", "sub-1")]
     assert [one.sub for one in accounts.read_for_person(connection, "acme", "sub-0")] == ["sub-0"]
@@ -362,12 +336,9 @@ def test_accounts_that_a_person_has_added(connection: Connection, secret_box: Se
     assert [one.id for one in accounts.read_for_person(connection, "acme", "sub-1")] == [own.id]
 
 
-def test_how_accounts_stand(connection: Connection, secret_box: SecretBox) -> None:
+def test_how_accounts_stand(connection: Connection, secret_box: SecretBox, account: Account) -> None:
     """It changes with whatever shows, for all on whose page it is, and with nothing else."""
-    account = connect(connection, secret_box)
-    accounts.connect(
-        connection, secret_box, "acme", replace(GRANT, sub="sub-2"), Sharing.PRIVATE, NOW, "sub-3", shared_label=""
-    )
+    connect(connection, secret_box, replace(GRANT, sub="sub-2"), owner="sub-3")
     before = accounts.read_status_keys(connection, ["sub-1", "sub-2", "sub-3"])
     assert before.keys() == {("acme", "sub-1"), ("acme", "sub-2"), ("acme", "sub-3")}
     assert before["acme", "sub-2"] == before["acme", "sub-3"]
@@ -388,7 +359,7 @@ def test_who_disconnects_leaves_nothing_in_the_files(tmp_path: Path, secret_box:
     """Neither in the database's own file nor in its log; a reader of another process only delays that."""
     database = database_at(f"sqlite:///{tmp_path}/ldapgw.db")
     database.open()
-    account = database.run(connect, secret_box)
+    account = database.run(add, secret_box)
     with database.begin() as connection:
         record = ContactRecord.from_contact("c1", "s1", Contact("c1", name="Zyxwvuts Rqponmlk"))
         contacts.apply_changes(connection, account.id, Source.CONTACTS, [record], [])
@@ -408,19 +379,21 @@ def test_who_disconnects_leaves_nothing_in_the_files(tmp_path: Path, secret_box:
     ("with_phones", "removed", "left"), [(True, ("desk1",), ["hall"]), (False, (), ["desk1", "hall"])]
 )
 def test_a_person_is_removed(
-    connection: Connection, secret_box: SecretBox, with_phones: bool, removed: tuple[str, ...], left: list[str]
+    connection: Connection,
+    secret_box: SecretBox,
+    account: Account,
+    with_phones: bool,
+    removed: tuple[str, ...],
+    left: list[str],
 ) -> None:
     """The account's row and sign-ins go, the phones if asked for; otherwise they are nobody's.
 
     What the same person has in another tenant stays.
     """
-    account = connect(connection, secret_box)
-    other = connect(connection, secret_box, replace(GRANT, sub="sub-2", address="bob@acme.example"))
+    other = add(connection, secret_box, replace(GRANT, sub="sub-2", address="bob@acme.example"))
     connection.execute(update(tables.account).where(tables.account.c.id == other.id).values(owner=account.sub))
     grant = replace(GRANT, sub="sub-3")
-    elsewhere = accounts.connect(
-        connection, secret_box, "beta", grant, Sharing.PRIVATE, NOW, account.sub, shared_label=""
-    )
+    elsewhere = connect(connection, secret_box, grant, tenant="beta", owner=account.sub)
     for name, owner in (("desk1", account.id), ("hall", None)):
         phones.add(connection, PhoneLogin(name, "acme", owner, NumberMode.VALUES, "hash", NOW))
     tokens = (("one", "acme", account.sub), ("two", "acme", other.sub), ("three", "beta", account.sub))

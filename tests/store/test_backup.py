@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import select, update
+from sqlalchemy import select
 
-from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts, phones, recordings, sign_ins, sync_state, tables
 from ldapgw.store.backup import back_up, restore
@@ -20,7 +19,7 @@ from ldapgw.store.secrets import KeySource, SecretBox
 from ldapgw.store.sign_ins import ConsentFlow, SignIn
 from tests.support.kill import Kill, Killed
 from tests.support.stage.databases import open_file
-from tests.support.stage.sync import DESK, GRANT, NOW
+from tests.support.stage.sync import DESK, GRANT, NOW, connect
 
 RECORDED = "what was recorded"
 
@@ -35,9 +34,7 @@ class Site:
         self.secret_box = SecretBox.open(KeySource(folder / "ldapgw.key"), create=True)
         self.database = open_file(self.path)
         with self.database.begin() as connection:
-            self.account = accounts.connect(
-                connection, self.secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label=""
-            )
+            self.account = connect(connection, self.secret_box)
             sync_state.begin(connection, self.account)
             sync_state.increment_generation(connection, self.account)
             phones.add(connection, DESK)
@@ -240,15 +237,6 @@ def test_a_lock_is_waited_for_and_not_for_ever(site: Site, monkeypatch: pytest.M
     other.execute("ROLLBACK")
     other.close()
     assert site.phones() == [DESK.name, "late"]
-
-
-def test_a_backup_of_an_older_version_is_brought_up_to_date(site: Site) -> None:
-    """Without a copy of it beside the database."""
-    back_up(site.path, site.backup)
-    with site.database.begin() as connection:
-        connection.execute(update(tables.phone).values(tenant="changed"))
-    site.restore()
-    assert site.files() == {"ldapgw.db", "ldapgw.db.before-restore"}
 
 
 @pytest.mark.long  # killed many times

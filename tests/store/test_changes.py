@@ -22,7 +22,7 @@ from ldapgw.store.phones import LastBind, LastSearch
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tenants import EnteredClient
 from tests.support.stage.databases import open_file
-from tests.support.stage.sync import CLIENT, DESK, GRANT, NOW
+from tests.support.stage.sync import CLIENT, DESK, GRANT, NOW, connect
 
 Write = Callable[[Connection, int], object]
 
@@ -31,8 +31,7 @@ Write = Callable[[Connection, int], object]
 def account_id(database: Database, secret_box: SecretBox) -> int:
     """An account, and a phone of it."""
     with database.begin() as connection:
-        account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
-        assert account_id is not None
+        account_id = connect(connection, secret_box)
         phones.add(connection, replace(DESK, account_id=account_id))
     return account_id
 
@@ -110,9 +109,7 @@ def test_another_client_of_a_tenant_changes_all_its_accounts(
     database: Database, account_id: int, secret_box: SecretBox
 ) -> None:
     """Those that the former client's end had stopped may go on."""
-    database.run(
-        accounts.connect, secret_box, "other", replace(GRANT, sub="sub-2"), Sharing.PRIVATE, NOW, shared_label=""
-    )
+    database.run(connect, secret_box, replace(GRANT, sub="sub-2"), tenant="other")
     before = look(database).cursor
     client = EnteredClient("acme", CLIENT.client_id, CLIENT.client_secret, NOW)
     database.run(tenants.enter_client, secret_box, client)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, update
 from ldapgw.contact import Contact, Source
 from ldapgw.store import accounts, changes, contacts, sync_state, tables
 from ldapgw.store.contacts import KEPT_GENERATIONS, MAX_REMOVED, ContactRecord
+from tests.support.stage.sync import read_account
 
 ADA = Contact("c1", name="Ada")
 
@@ -28,8 +29,7 @@ def write(connection: Connection, account_id: int, stored: list[ContactRecord], 
     """One sync's writing; the generation that it made."""
     contacts.apply_changes(connection, account_id, Source.CONTACTS, stored, gone)
     sync_state.increment_generation(connection, account_id)
-    account = accounts.read(connection, account_id)
-    assert account is not None
+    account = read_account(connection, account_id)
     return account.generation
 
 

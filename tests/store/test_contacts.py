@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, select, update
 
-from ldapgw.contact import Address, Contact, Flaw, Kind, Phone, Sharing, Source
+from ldapgw.contact import Address, Contact, Flaw, Kind, Phone, Source
 from ldapgw.numbers.phone_number import parse
 from ldapgw.store import accounts, contacts, directory_accounts, sync_state, tables
 from ldapgw.store.contacts import ContactRecord, RecordSummary, StoredContacts
 from ldapgw.store.secrets import SecretBox
-from tests.support.stage.sync import GRANT, NOW
+from tests.support.stage.sync import GRANT, NOW, connect, read_account
 
 NUMBER = parse("+49 30 1234567 x9", "DE")
 assert NUMBER is not None
@@ -60,16 +60,14 @@ def test_what_is_left_out_is_counted_with_its_reason(connection: Connection, acc
     ]
     stored = [ContactRecord.from_contact("c1", "s1", ADA, unreadable=2), *left_out]
     contacts.apply_changes(connection, account_id, Source.CONTACTS, stored, [])
-    account = accounts.read(connection, account_id)
-    assert account is not None
+    account = read_account(connection, account_id)
     assert (account.contacts, account.numbers) == (1, 2)
     assert account.skipped == {"empty": 2, "label": 1, "unreadable_number": 2}
     assert contacts.read(connection, [account_id]) == [StoredContacts([ADA])]
 
 
 def counters(connection: Connection, account_id: int) -> tuple[int, int, dict[str, int]]:
-    account = accounts.read(connection, account_id)
-    assert account is not None
+    account = read_account(connection, account_id)
     return account.contacts, account.numbers, dict(account.skipped)
 
 
@@ -127,12 +125,7 @@ def test_the_counters_of_an_account_are_what_is_stored(
     connection: Connection, secret_box: SecretBox, actions: list[Any]
 ) -> None:
     """Whatever was stored, replaced, deleted or moved to another account."""
-    ids = [
-        accounts.connect(
-            connection, secret_box, "acme", replace(GRANT, sub=str(sub)), Sharing.PRIVATE, NOW, shared_label=""
-        )
-        for sub in islice(SUBS, 2)
-    ]
+    ids = [connect(connection, secret_box, replace(GRANT, sub=str(sub))) for sub in islice(SUBS, 2)]
     for action, which, source, *persons in actions:
         if action == "apply":
             stored, deleted = persons
@@ -257,10 +250,7 @@ def test_a_statement_has_few_parameters(connection: Connection, account_id: int)
 
 def test_some_persons_of_a_tenant(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
     """Of each account its own, and those of the directory wherever they are stored; none that is skipped."""
-    bob = accounts.connect(
-        connection, secret_box, "acme", replace(GRANT, sub="2", address="bob@x"), Sharing.PRIVATE, NOW, shared_label=""
-    )
-    assert bob is not None
+    bob = connect(connection, secret_box, replace(GRANT, sub="2", address="bob@x"))
     other, skipped = (
         Contact("other-c2", Source.OTHER_CONTACTS, name="Odo"),
         ContactRecord.from_contact("c3", "", None, "empty"),

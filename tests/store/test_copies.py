@@ -15,7 +15,7 @@ from sqlalchemy import select
 from twisted.internet.defer import Deferred, execute, fail
 from twisted.internet.task import Clock
 
-from ldapgw.contact import Contact, Sharing, Source
+from ldapgw.contact import Contact, Source
 from ldapgw.errors import UnreachableStore
 from ldapgw.store import accounts, contacts, phones, recordings
 from ldapgw.store.accounts import NewGrant
@@ -27,7 +27,7 @@ from ldapgw.store.recordings import RecordingPart
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import recording_part
 from tests.support.stage.databases import open_file
-from tests.support.stage.sync import NOW
+from tests.support.stage.sync import NOW, connect
 
 DAY = 86400.0
 GOES, STAYS = b"Zyxwvuts", b"Klmnopqr"
@@ -41,8 +41,7 @@ def database(tmp_path: Path, secret_box: SecretBox) -> Database:
     with database.begin() as connection:
         for sub, name in (("goes", GOES), ("stays", STAYS)):
             grant = NewGrant(sub, f"{sub}@acme.example", frozenset(), f"at-{sub}", NOW, f"rt-{sub}", None)
-            account_id = accounts.connect(connection, secret_box, "acme", grant, Sharing.PRIVATE, NOW, shared_label="")
-            assert account_id is not None
+            account_id = connect(connection, secret_box, grant)
             record = ContactRecord.from_contact("c1", "s1", Contact("c1", name=name.decode()))
             contacts.apply_changes(connection, account_id, Source.CONTACTS, [record], [])
             phone = f"phone-{sub}"

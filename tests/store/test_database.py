@@ -290,16 +290,6 @@ def test_an_exception_takes_back_the_whole_transaction(database: Database) -> No
     assert database.run(phones.read_all) == ()
 
 
-def test_what_was_stored_is_there_at_the_next_start(tmp_path: Path) -> None:
-    """Opening an up-to-date database changes nothing."""
-    database = opened(tmp_path / "ldapgw.db")
-    database.run(phones.add, DESK)
-    database.close()
-    database = opened(tmp_path / "ldapgw.db")
-    assert database.run(phones.read_all) == (DESK,)
-    database.close()
-
-
 def test_an_old_sqlite_is_refused_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not at the first consent, and nothing is made."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))

@@ -14,7 +14,6 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import LargeBinary, event, select
 
-from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError, UnfitKey
 from ldapgw.store import accounts, gateways, sign_ins, tables
 from ldapgw.store.accounts import NewGrant, Tokens
@@ -33,6 +32,7 @@ from ldapgw.store.sign_ins import ConsentFlow
 from tests.support.kill import Kill, Killed
 from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.stage.databases import open_file
+from tests.support.stage.sync import connect
 
 NOW = 1_800_000_000.0
 TODAY = date(2027, 1, 15)
@@ -65,7 +65,7 @@ class Site:
 
     def _connect(self, connection, sub):
         grant = NewGrant(sub, f"{sub}@x.example", frozenset(), f"at-{sub}", NOW, f"rt-{sub}", None)
-        return accounts.connect(connection, self.secret_box, "acme", grant, Sharing.PRIVATE, NOW, shared_label="")
+        return connect(connection, self.secret_box, grant)
 
     def held(self, secret_box: SecretBox) -> list[Tokens | None]:
         with self.database.begin() as connection:

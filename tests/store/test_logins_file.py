@@ -12,11 +12,10 @@ from sqlalchemy import Connection
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.store import accounts
 from ldapgw.store.logins_file import CLOCK_SECONDS, LoginsFile, SavedLogins, age_in_words
 from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
 from ldapgw.store.secrets import SecretBox, new_key
-from tests.support.stage.sync import DESK, GRANT, NOW
+from tests.support.stage.sync import DESK, GRANT, NOW, connect, read_account
 
 DAY = 86400.0
 DATABASE = "postgresql://db/ldapgw"
@@ -31,9 +30,8 @@ def _file(tmp_path: Path, secret_box: SecretBox) -> LoginsFile:
 
 @pytest.fixture(name="saved")
 def _saved(connection: Connection, secret_box: SecretBox) -> SavedLogins:
-    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing("group:sales"), NOW, shared_label="")
-    account = accounts.read(connection, account_id or 0)
-    assert account is not None
+    account_id = connect(connection, secret_box, sharing=Sharing("group:sales"))
+    account = read_account(connection, account_id or 0)
     return SavedLogins.of([account], {account.id}, LOGINS)
 
 

@@ -8,9 +8,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Connection
 
-from ldapgw.contact import Sharing
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.store import accounts, changes, phones, provisioning, recordings
+from ldapgw.store import changes, phones, provisioning, recordings
 from ldapgw.store.changes import Cursor
 from ldapgw.store.database import Database
 from ldapgw.store.phones import (
@@ -25,12 +24,11 @@ from ldapgw.store.phones import (
     wrong_password,
 )
 from ldapgw.store.secrets import SecretBox
-from tests.support.stage.sync import DESK, GRANT, NOW
+from tests.support.stage.sync import DESK, NOW
 
 
-def test_a_phone_comes_back_as_it_was(connection: Connection, secret_box: SecretBox) -> None:
+def test_a_phone_comes_back_as_it_was(connection: Connection, account_id: int) -> None:
     """With and without an account, in the order of their names."""
-    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
     hall = PhoneLogin("Hall", "acme", account_id, NumberMode.ENTRIES, "sha256$11$11", NOW, "cisco")
     hall = replace(hall, number_format=NumberFormat.DIAL)
     assert phones.add(connection, DESK)
@@ -154,9 +152,8 @@ def test_what_is_remembered_of_searches(connection: Connection) -> None:
     assert phones.read_all(connection) == (replace(expected, password_at=NOW),)
 
 
-def test_a_new_owner(connection: Connection, secret_box: SecretBox) -> None:
+def test_a_new_owner(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
     """What the former one was shown ends; for the same owner and for a phone that is not there nothing changes."""
-    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
     for owner in (account_id, None):
         phones.remove(connection, "desk1")
         phones.add(connection, replace(DESK, account_id=account_id if owner is None else None))
@@ -173,12 +170,11 @@ def test_a_new_owner(connection: Connection, secret_box: SecretBox) -> None:
     assert not phones.set_owner(connection, "desk7", None)
 
 
-def test_finding_some(connection: Connection, secret_box: SecretBox) -> None:
+def test_finding_some(connection: Connection, account_id: int) -> None:
     """By account, by a name in whichever case, by how names begin; a sign of SQL's is a sign."""
-    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
     for name, owner in (("Desk-2", account_id), ("desk_1", None), ("a1", account_id)):
         phones.add(connection, replace(DESK, name=name, account_id=owner))
-    assert [login.name for login in phones.read_by_accounts(connection, [account_id or 0])] == ["Desk-2", "a1"]
+    assert [login.name for login in phones.read_by_accounts(connection, [account_id])] == ["Desk-2", "a1"]
     assert phones.read_by_accounts(connection, []) == ()
     found = phones.read_by_name(connection, "DESK-2")
     assert found is not None

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Connection, select, update
 
-from ldapgw.contact import Contact, Sharing, Source
+from ldapgw.contact import Contact, Source
 from ldapgw.store import accounts, changes, contacts, photos, sync_state, tables
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.secrets import SecretBox
-from tests.support.stage.sync import GRANT, NOW
+from tests.support.stage.sync import GRANT, NOW, connect
 
 ADA, BEN = Contact("c1", source_id="s1", name="Ada"), Contact("c2", source_id="s2", name="Ben")
 URL, OTHER_URL = "https://lh3.googleusercontent.com/a=s240", "https://lh3.googleusercontent.com/b=s240"
@@ -154,10 +154,7 @@ def test_too_many(connection: Connection, account_id: int, monkeypatch: pytest.M
 
 def test_the_directory_goes_to_another_account(connection: Connection, account_id: int, secret_box: SecretBox) -> None:
     """With its photos; those of the account's own contacts stay."""
-    other = accounts.connect(
-        connection, secret_box, "acme", replace(GRANT, sub="sub-2"), Sharing.PRIVATE, NOW, shared_label=""
-    )
-    assert other is not None
+    other = connect(connection, secret_box, replace(GRANT, sub="sub-2"))
     write(connection, account_id, (BEN, URL))
     record = ContactRecord.from_contact("d1", "d1", replace(ADA, source=Source.DIRECTORY), photo_url=URL)
     contacts.apply_changes(connection, account_id, Source.DIRECTORY, [record], [])

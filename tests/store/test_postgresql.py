@@ -23,7 +23,7 @@ from ldapgw.store.recordings import RecordingPart
 from ldapgw.store.secrets import SecretBox
 from tests.support.postgresql import Server, find_postgres, needs_postgresql, new_url, open_new, shared
 from tests.support.site.running import free_ports, wait_until
-from tests.support.stage.sync import DESK, GRANT, NOW
+from tests.support.stage.sync import DESK, GRANT, NOW, connect
 
 pytestmark = needs_postgresql
 
@@ -65,15 +65,13 @@ def test_a_disconnect_does_not_wait_for_the_vacuum(database: Database, secret_bo
         other.exec_driver_sql("LOCK TABLE contact IN SHARE UPDATE EXCLUSIVE MODE")  # as a VACUUM does
         for _ in range(3):
             with database.begin() as connection:
-                account_id = accounts.connect(
-                    connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label=""
-                )
-            assert account_id is not None
+                account_id = connect(connection, secret_box)
             database.run(accounts.disconnect, account_id)
         assert count_vacuums(database) == before
         other.rollback()
     wait_until(lambda: count_vacuums(database) == before + 2, "the tables are vacuumed twice")
-    database.run(mark_erased)
+    with database.begin() as connection:
+        mark_erased(connection)
     assert count_vacuums(database) == before + 3
 
 
@@ -163,8 +161,7 @@ def test_a_change_is_told(database: Database) -> None:
 
 def test_a_page_does_not_wait_for_a_sync(database: Database, secret_box: SecretBox) -> None:
     """But what writes the same account does, and then sees what the sync has written."""
-    account_id = database.run(accounts.connect, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
-    assert account_id is not None
+    account_id = database.run(connect, secret_box)
     with ThreadPoolExecutor(1) as thread:
         with database.begin(exclusively=False) as syncing:
             accounts.lock(syncing, account_id)
@@ -179,8 +176,7 @@ def test_a_page_does_not_wait_for_a_sync(database: Database, secret_box: SecretB
 
 def test_a_page_that_waits_for_a_sync_keeps_no_other_page_waiting(database: Database, secret_box: SecretBox) -> None:
     """It waits for the row of its account; pages of other accounts, at all gateways, write meanwhile."""
-    account_id = database.run(accounts.connect, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
-    assert account_id is not None
+    account_id = database.run(connect, secret_box)
     with closing(another(database)) as other, ThreadPoolExecutor(1) as thread:
         with database.begin(exclusively=False) as sync:
             accounts.lock(sync, account_id)
@@ -203,12 +199,7 @@ def count_waiting(database: Database) -> int:
 
 def test_transactions_that_meet_are_tried_again(database: Database, secret_box: SecretBox) -> None:
     """A deadlock ends one of the two; its function is called once more."""
-    first, second = (
-        database.run(
-            accounts.connect, secret_box, "acme", replace(GRANT, sub=sub), Sharing.PRIVATE, NOW, shared_label=""
-        )
-        for sub in ("sub-1", "sub-2")
-    )
+    first, second = (database.run(connect, secret_box, replace(GRANT, sub=sub)) for sub in ("sub-1", "sub-2"))
     locked = {first: Event(), second: Event()}
     calls = []
 
@@ -219,8 +210,6 @@ def test_transactions_that_meet_are_tried_again(database: Database, secret_box: 
         assert locked[other].wait(PATIENCE)
         accounts.lock(connection, other)
 
-    assert first is not None
-    assert second is not None
     with ThreadPoolExecutor(1) as thread:
         running = thread.submit(database.call, Mode.BESIDE, in_turn, first, second)
         database.call(Mode.BESIDE, in_turn, second, first)

@@ -9,7 +9,6 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import Connection, func, select
 
-from ldapgw.contact import Sharing
 from ldapgw.errors import UnfitKey
 from ldapgw.store import accounts, phones, recordings
 from ldapgw.store.key_rotation import reseal_all
@@ -17,7 +16,7 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.recordings import MAX_RUNNING, NotBegun, RecordingPart, StoredRecording
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import recording_part
-from tests.support.stage.sync import GRANT
+from tests.support.stage.sync import connect
 
 NOW = 1_800_000_000.0
 
@@ -137,8 +136,7 @@ ENDS: Mapping[str, Callable[[Connection, int], object]] = {
 @pytest.mark.parametrize("end", ENDS)
 def test_what_ends_a_recording_deletes_its_parts(desks: Connection, secret_box: SecretBox, end: str) -> None:
     """The recording of another phone, which ends a second later, stays; and so does the phone, unless it is removed."""
-    account_id = accounts.connect(desks, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
-    assert account_id is not None
+    account_id = connect(desks, secret_box)
     phones.set_owner(desks, "desk1", account_id)
     for at in (1, 2):
         begin(desks, f"desk{at}", NOW + at - 1)

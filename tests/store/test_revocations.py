@@ -6,11 +6,10 @@ from __future__ import annotations
 from cryptography.fernet import Fernet
 from sqlalchemy import Connection, select
 
-from ldapgw.contact import Sharing
 from ldapgw.store import accounts, revocations, tables
 from ldapgw.store.revocations import FIRST_WAIT, MAX_AGE_SECONDS, Revocation
 from ldapgw.store.secrets import SecretBox
-from tests.support.stage.sync import GRANT, NOW
+from tests.support.stage.sync import GRANT, NOW, connect, read_account
 
 
 def test_who_leaves_is_forgotten_and_google_is_to_be_told(
@@ -19,8 +18,7 @@ def test_who_leaves_is_forgotten_and_google_is_to_be_told(
     """The token stays, sealed, for this alone; the first try is left to whoever asked for it."""
     left = revocations.disconnect_account(connection, account_id, NOW)
     assert left is not None
-    account = accounts.read(connection, account_id)
-    assert account is not None
+    account = read_account(connection, account_id)
     assert not account.is_connected
     assert accounts.read_tokens(connection, secret_box, account_id) is None
     expected = Revocation(left, "acme", GRANT.sub, GRANT.refresh_token or "", NOW)
@@ -57,7 +55,7 @@ def test_the_end_of_a_revocation_is_not_that_of_another_one(
 ) -> None:
     """Whoever was revoking a grant at Google deletes it by its id, which nobody else's has meanwhile."""
     revoking = revocations.disconnect_account(connection, account_id, NOW)
-    accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
+    connect(connection, secret_box)
     other = revocations.disconnect_account(connection, account_id, NOW)
     assert revoking is not None
     revocations.remove(connection, revoking)
@@ -87,15 +85,15 @@ def test_a_token_that_cannot_be_read_is_forgotten(connection: Connection, accoun
 def test_who_is_back_keeps_the_new_grant(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
     """Google would end it with the old one; another tenant's is another matter."""
     revocations.disconnect_account(connection, account_id, NOW)
-    accounts.connect(connection, secret_box, "beta", GRANT, Sharing.PRIVATE, NOW, shared_label="")
+    connect(connection, secret_box, tenant="beta")
     assert len(revocations.read_due(connection, secret_box, NOW + FIRST_WAIT)) == 1
-    accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
+    connect(connection, secret_box)
     assert revocations.read_due(connection, secret_box, NOW + FIRST_WAIT) == ()
 
 
 def test_whether_somebody_lives_on_a_grant(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
     """Another tenant whose client is of the same project."""
-    accounts.connect(connection, secret_box, "beta", GRANT, Sharing.PRIVATE, NOW, shared_label="")
+    connect(connection, secret_box, tenant="beta")
     revocations.disconnect_account(connection, account_id, NOW)
     assert revocations.is_shared(connection, ["acme", "beta"], GRANT.sub)
     assert not revocations.is_shared(connection, ["acme", "gamma"], GRANT.sub)

@@ -6,8 +6,6 @@ Links into the administration: good once, for one tenant, for an hour.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from sqlalchemy import Connection, select
 
@@ -26,7 +24,7 @@ from ldapgw.store.tables import admin_link
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
-FLOW = ConsentFlow("acme", "connect", "nonce-1", "verifier-1", expected="sub-1")
+FLOW = ConsentFlow("acme", "connect", "nonce-1", "verifier-1", popup=True, expected="sub-1")
 ALICE = SignIn("acme", "sub-1", "alice@acme.example", "acme.example")
 
 
@@ -130,13 +128,6 @@ def test_silence_ends_a_sign_in_and_so_does_a_week(connection: Connection) -> No
     assert ABSOLUTE_SECONDS - IDLE_SECONDS / 2 <= last <= ABSOLUTE_SECONDS
     sign_ins.create_sign_in(connection, "new", ALICE, NOW + ABSOLUTE_SECONDS * 2)
     assert len(connection.execute(select(tables.sign_in)).all()) == 1
-
-
-def test_a_consent_in_a_popup(connection: Connection, secret_box: SecretBox) -> None:
-    """It is remembered, beside what the consent is for."""
-    flow = replace(FLOW, popup=True)
-    sign_ins.begin_flow(connection, secret_box, "state", "browser", flow, NOW)
-    assert sign_ins.take_flow(connection, secret_box, "state", "browser", NOW) == flow
 
 
 def test_where_a_cookie_belongs(connection: Connection) -> None:

@@ -3,31 +3,18 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 
-import pytest
 from sqlalchemy import Connection, func, select
 
-from ldapgw.contact import Sharing
-from ldapgw.store import accounts, revocations, sync_history, tables
+from ldapgw.store import revocations, sync_history, tables
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_history import KEPT_ATTEMPTS, SUMMARY_DAYS, SyncAttempt, SyncDay, SyncFigures
-from tests.support.stage.sync import GRANT
+from tests.support.stage.sync import GRANT, connect
 
 DAY = 86400
 MIDNIGHT = 20_000.0 * DAY
-
-
-@pytest.fixture
-def account_id(connection: Connection, secret_box: SecretBox) -> int:
-    return connect(connection, secret_box, "1")
-
-
-def connect(connection: Connection, secret_box: SecretBox, sub: str, tenant: str = "acme") -> int:
-    grant = dataclasses.replace(GRANT, sub=sub)
-    account_id = accounts.connect(connection, secret_box, tenant, grant, Sharing.PRIVATE, MIDNIGHT, shared_label="")
-    assert account_id is not None
-    return account_id
+SECOND = replace(GRANT, sub="sub-2")
 
 
 def test_an_attempt_has_its_figures_and_its_end(connection: Connection, account_id: int) -> None:
@@ -50,7 +37,7 @@ def test_a_clock_that_was_set_back_gives_no_negative_time(connection: Connection
 
 def test_the_last_attempts_are_kept(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
     """Of each account; one that syncs more often does not push out those of another one."""
-    other_id = connect(connection, secret_box, "2")
+    other_id = connect(connection, secret_box, SECOND)
     sync_history.record_end(connection, other_id, 0, MIDNIGHT, MIDNIGHT)
     for number in range(KEPT_ATTEMPTS + 10):
         sync_history.record_end(connection, account_id, number, MIDNIGHT, MIDNIGHT + number)
@@ -89,7 +76,7 @@ def test_postponed_attempts_are_no_failures(connection: Connection, account_id: 
 
 
 def test_a_tenant_has_the_sums_of_its_accounts(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
-    second_id, foreign_id = connect(connection, secret_box, "2"), connect(connection, secret_box, "1", "other")
+    second_id, foreign_id = connect(connection, secret_box, SECOND), connect(connection, secret_box, tenant="other")
     for one in (account_id, second_id, foreign_id):
         sync_history.add_figures(connection, one, 0, SyncFigures(added=5), MIDNIGHT, is_full=True)
         sync_history.record_end(connection, one, 0, MIDNIGHT, MIDNIGHT)

@@ -12,7 +12,6 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import Connection, delete, insert, select, update
 
-from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts, changes, gateways, phones, tables, transfer
 from ldapgw.store.backup import back_up, back_up_server, restore_server
@@ -22,7 +21,7 @@ from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.secrets import SecretBox
 from tests.support.postgresql import needs_postgresql, new_url, open_new
 from tests.support.stage.databases import open_file
-from tests.support.stage.sync import DESK, GRANT, NOW
+from tests.support.stage.sync import DESK, GRANT, NOW, connect
 
 pytestmark = needs_postgresql
 
@@ -33,10 +32,7 @@ PERSONS = 1_200
 def fill(connection: Connection) -> None:
     """An account, its phone and contacts, the second account disconnected; numbers that are not in a row."""
     for number, sub in enumerate(("sub-1", "sub-2", "sub-3")):
-        account_id = accounts.connect(
-            connection, BOX, "acme", replace(GRANT, sub=sub), Sharing.PRIVATE, NOW + number, shared_label=""
-        )
-        assert account_id is not None
+        account_id = connect(connection, BOX, replace(GRANT, sub=sub), now=NOW + number)
         row = {"account_id": account_id, "source": "contacts", "source_id": "s", "content": b"\x00\xff{}"}
         row |= {"numbers": 1, "unreadable": 0, "digest": b"\x00" * 16, "missed_at": NOW + 1 / 3}
         if number != 1:
@@ -110,16 +106,14 @@ def test_from_sqlite_to_postgresql_and_back(file: Database, server: Database, tm
     assert rows == sum(digest.rows for digest in before.values())
     # What is added from now on gets a number that nothing has had before, in whichever of the databases.
     grant = replace(GRANT, sub="sub-4")
-    assert server.run(accounts.connect, BOX, "acme", grant, Sharing.PRIVATE, NOW, shared_label="") == 4
+    assert server.run(connect, BOX, grant) == 4
     server.run(accounts.remove, 4, with_phones=True)
     back = unfinished(open_file(tmp_path / "back.db"))
     with server.begin_read() as source:
         transfer.resume_copy(source, back, lambda *_: None)
         back.run(lambda connection: transfer.mark_complete(source, connection))
     assert held(back) == held(server)
-    assert (
-        back.run(accounts.connect, BOX, "acme", replace(grant, sub="sub-5"), Sharing.PRIVATE, NOW, shared_label="") == 5
-    )
+    assert back.run(connect, BOX, replace(grant, sub="sub-5")) == 5
     back.close()
     target.close()
 

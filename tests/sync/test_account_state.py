@@ -22,7 +22,7 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.special_entries import Features
 from ldapgw.store import accounts, contacts, phones, sync_state
-from ldapgw.store.accounts import Account, NewGrant, SourceState
+from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.changes import Changes
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.database import Database
@@ -36,7 +36,7 @@ from tests.support.phonebook.trees import ADA
 from tests.support.results import result_of
 from tests.support.stage.databases import open_in_memory
 from tests.support.stage.publishing import AT_ONCE, make_publisher
-from tests.support.stage.sync import CONTEXT, GRANT, NOW
+from tests.support.stage.sync import CONTEXT, GRANT, NOW, connect
 
 TENANTS = ("acme", "other")
 SECRET_BOX = SecretBox([Fernet.generate_key()])
@@ -45,16 +45,8 @@ NAMES = st.sampled_from(["one", "two", "three"])
 Write = Callable[[Connection], object]
 
 
-def grant(sub: str, address: str) -> NewGrant:
-    return replace(GRANT, sub=sub, address=address)
-
-
-def connect(connection: Connection, tenant: str, sub: str, address: str) -> int:
-    account_id = accounts.connect(
-        connection, SECRET_BOX, tenant, grant(sub, address), Sharing.PRIVATE, NOW, shared_label=""
-    )
-    assert account_id is not None
-    return account_id
+def add_account(connection: Connection, tenant: str, sub: str, address: str) -> int:
+    return connect(connection, SECRET_BOX, replace(GRANT, sub=sub, address=address), tenant)
 
 
 def set_directory(connection: Connection, account_id: int, state: SourceState, *, has_colleagues: bool) -> None:
@@ -85,7 +77,7 @@ def writes(draw: st.DrawFn) -> Write:
         of_any(connection, number, add) if number % 2 else add(None)
 
     choices: list[Write] = [
-        lambda connection: connect(connection, tenant, name, address),
+        lambda connection: add_account(connection, tenant, name, address),
         lambda connection: of_any(connection, number, lambda each: accounts.disconnect(connection, each)),
         lambda connection: of_any(connection, number, lambda each: accounts.set_sharing(connection, each, sharing, "")),
         lambda connection: of_any(
@@ -265,7 +257,7 @@ def test_a_look_takes_as_many_steps_with_ten_times_as_many_accounts() -> None:
         made, catalog = publisher(database, count // 10)
         with database.begin() as connection:
             for number in range(count):
-                account_id = connect(connection, f"t{number // 10}", f"sub{number}", f"a{number}@x.example")
+                account_id = add_account(connection, f"t{number // 10}", f"sub{number}", f"a{number}@x.example")
                 login = PhoneLogin(f"p{number}", f"t{number // 10}", account_id, NumberMode.VALUES, "sha256$1$1", NOW)
                 phones.add(connection, login)
         result_of(made.refresh())

@@ -22,7 +22,7 @@ from ldapgw.store.secrets import SecretBox
 from ldapgw.sync.book_builder import BookId, BuildTask, build_books, build_cached_books
 from ldapgw.sync.book_cache import BookCache, cache_name
 from tests.support.stage.databases import open_file
-from tests.support.stage.sync import CONTEXT, GRANT, NOW
+from tests.support.stage.sync import CONTEXT, GRANT, NOW, connect
 
 
 class Site:
@@ -34,8 +34,7 @@ class Site:
         self.url = self.database.url.render_as_string(hide_password=False)
         with self.database.begin() as connection:
             secret_box = SecretBox([Fernet.generate_key()])
-            account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW, shared_label="")
-            assert account_id is not None
+            account_id = connect(connection, secret_box)
             for source, names in ((Source.CONTACTS, ("Ada", "Bo")), (Source.DIRECTORY, ("Dora",))):
                 people = [Contact(name, source, name=name, labels=("contactGroups/1",)) for name in names]
                 contacts.apply_changes(

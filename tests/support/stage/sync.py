@@ -14,7 +14,7 @@ from typing import Any
 from weakref import finalize
 
 from cryptography.fernet import Fernet
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
@@ -276,11 +276,7 @@ class Stage:
             client_id=client.client_id,
             hd=hd,
         )
-        with self.database.begin() as connection:
-            account_id = accounts.connect(
-                connection, self.secret_box, tenant, grant, sharing, self.clock.seconds(), shared_label=""
-            )
-        assert account_id is not None
+        self.database.run(connect, self.secret_box, grant, tenant, sharing, self.clock.seconds())
         return self.account(address)
 
     def account(self, address: str = ALICE) -> Account:
@@ -427,6 +423,35 @@ GRANT = NewGrant(
     refresh_token="refresh-1",
     refresh_expires_at=None,
 )
+
+
+def connect(
+    connection: Connection,
+    secret_box: SecretBox,
+    grant: NewGrant = GRANT,
+    tenant: str = "acme",
+    sharing: Sharing = Sharing.PRIVATE,
+    now: float = NOW,
+    owner: str | None = None,
+) -> int:
+    """Store a consent as the page does; returns the id of the account."""
+    account_id = accounts.connect(connection, secret_box, tenant, grant, sharing, now, owner, shared_label="")
+    assert account_id is not None
+    return account_id
+
+
+def read_account(connection: Connection, account_id: int) -> Account:
+    """Read an account that is there."""
+    account = accounts.read(connection, account_id)
+    assert account is not None
+    return account
+
+
+def begin_sync(connection: Connection, account_id: int) -> Account:
+    """Begin a sync of an account that is connected."""
+    account = sync_state.begin(connection, account_id)
+    assert account is not None
+    return account
 
 
 DESK = PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "sha256$00$00", NOW)
