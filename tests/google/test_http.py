@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.endpoints import SSL4ServerEndpoint
 from twisted.internet.error import DNSLookupError, NoRouteError, UserError
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
@@ -263,102 +262,88 @@ def test_in_time():
     assert clock.getDelayedCalls() == []
 
 
+def get(http, url, clock=None):
+    return GoogleHttpClient(http, clock or clock_at(NOW)).get(url, [], "t")
+
+
 @pytest_twisted.ensureDeferred
-async def test_deadline_in_body(reactor, agent):
+async def test_deadline_in_body(serve, agent):
     """A body that stops coming ends at the same deadline, and its connection with it."""
     clock = clock_at(NOW)
     server = RudeServer(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
-    port = await server.listen(reactor)
-    call = Deferred.fromCoroutine(
-        GoogleHttpClient(HTTPClient(agent), clock).get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")
-    )
+    call = Deferred.fromCoroutine(get(HTTPClient(agent), await serve(server), clock))
     await server.asked
     clock.advance(http.TIMEOUT)
     with pytest.raises(NetworkFailure, match="no whole answer"):
         await call
     await server.lost
-    await port.stopListening()
 
 
 @pytest_twisted.ensureDeferred
-async def test_cancelled(reactor, agent):
+async def test_cancelled(serve, agent):
     """A call that is cancelled from outside says so, and does not blame the network."""
     server = RudeServer()
-    port = await server.listen(reactor)
-    call = Deferred.fromCoroutine(
-        GoogleHttpClient(HTTPClient(agent), clock_at(NOW)).get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")
-    )
+    call = Deferred.fromCoroutine(get(HTTPClient(agent), await serve(server)))
     await server.asked
     call.cancel()
     with pytest.raises(CancelledError):
         await call
     await server.lost
-    await port.stopListening()
 
 
 @pytest.mark.parametrize(
-    ("answer", "hang_up", "error"),
+    ("answer", "is_whole"),
     [
-        (HEAD + b"Content-Length: 100\r\n\r\n{}", True, NetworkFailure),
-        (b"", True, NetworkFailure),
-        (b"SSH-2.0-OpenSSH\r\n", True, NetworkFailure),
-        (HEAD + b"\r\n{}", True, None),
+        (HEAD + b"Content-Length: 100\r\n\r\n{}", False),
+        (b"", False),
+        (b"SSH-2.0-OpenSSH\r\n", False),
+        (HEAD + b"\r\n{}", True),
     ],
     ids=["cut-off", "nothing", "not-http", "without-length"],
 )
 @pytest_twisted.ensureDeferred
-async def test_hang_up(reactor, agent, answer, hang_up, error):
+async def test_hang_up(serve, agent, answer, is_whole):
     """A connection that ends too early is network trouble; one that ends a body of unknown length is its end."""
-    server = RudeServer(answer, hang_up=hang_up)
-    port = await server.listen(reactor)
-    call = GoogleHttpClient(HTTPClient(agent), clock_at(NOW)).get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")
-    if error is None:
+    server = RudeServer(answer, hang_up=True)
+    call = get(HTTPClient(agent), await serve(server))
+    if is_whole:
         assert (await call).body == b"{}"
     else:
-        with pytest.raises(error):
+        with pytest.raises(NetworkFailure):
             await call
     await server.lost
-    await port.stopListening()
 
 
+# Header lines without end, however short each line is.
+HEADERS = (b"X-Filler: " + b"x" * 100 + b"\r\n") * 100
+
+
+@pytest.mark.parametrize(
+    ("head", "endless", "detail"),
+    [(HEAD + b"\r\n", b"x" * 65536, "body too large"), (HEAD, HEADERS, "headers too large")],
+    ids=["body", "headers"],
+)
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "TLS"])
 @pytest_twisted.ensureDeferred
-async def test_endless_body(reactor, agent):
-    """A body without end is left as soon as it is too large."""
-    server = RudeServer(HEAD + b"\r\n", endless=b"x" * 65536)
-    port = await server.listen(reactor)
-    with pytest.raises(BadResponse, match="too large"):
-        await GoogleHttpClient(HTTPClient(agent), clock_at(NOW)).get(
-            f"http://127.0.0.1:{port.getHost().port}/", [], "t"
-        )
+async def test_endless_answer(reactor, serve, head, endless, detail, is_tls):
+    """It is left as soon as it is too large: a server that does not agree to end TLS cannot hold the connection."""
+    tls = Tls() if is_tls else None
+    server = RudeServer(head, endless=endless)
+    policy = BrowserLikePolicyForHTTPS(tls.trust) if tls else None
+    with pytest.raises(BadResponse, match=detail):
+        await get(http_client(reactor, policy), await serve(server, tls))
     await server.lost
-    await port.stopListening()
-
-
-@pytest_twisted.ensureDeferred
-async def test_endless_headers(reactor):
-    """Header lines without end are left as soon as they are too large together, however short each line is."""
-    server = RudeServer(HEAD, endless=(b"X-Filler: " + b"x" * 100 + b"\r\n") * 100)
-    port = await server.listen(reactor)
-    with pytest.raises(BadResponse, match="headers too large"):
-        await GoogleHttpClient(http_client(reactor), clock_at(NOW)).get(
-            f"http://127.0.0.1:{port.getHost().port}/", [], "t"
-        )
-    await server.lost
-    await port.stopListening()
 
 
 @pytest.mark.parametrize("size", [0, 60_000, 200_000])
 @pytest_twisted.ensureDeferred
-async def test_large_body_behind_headers(reactor, size):
+async def test_large_body_behind_headers(reactor, serve, size):
     """Only the headers count, up to their empty line, whatever arrives together with them."""
     filler = b"X-Filler: " + b"x" * 8000 + b"\r\n"
     head = HEAD + filler * 7 + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % size
-    server = RudeServer(head + b"x" * size)
-    port = await server.listen(reactor)
-    caller = GoogleHttpClient(http_client(reactor), clock_at(NOW))
+    client, url = http_client(reactor), await serve(RudeServer(head + b"x" * size))
     for _ in range(2):
-        assert (await caller.get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")).body == b"x" * size
-    await port.stopListening()
+        assert (await get(client, url)).body == b"x" * size
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -392,39 +377,20 @@ class Tls:
 
 
 @pytest_twisted.ensureDeferred
-async def test_endless_body_on_tls(reactor):
-    """On TLS, too, it is left at once: a server that does not agree to end TLS cannot hold the connection."""
-    tls = Tls()
-    server = RudeServer(HEAD + b"\r\n", endless=b"x" * 65536)
-    port = await server.listen(reactor, SSL4ServerEndpoint, sslContextFactory=tls)
-    client = http_client(reactor, BrowserLikePolicyForHTTPS(tls.trust))
-    with pytest.raises(BadResponse, match="too large"):
-        await GoogleHttpClient(client, clock_at(NOW)).get(f"https://127.0.0.1:{port.getHost().port}/", [], "t")
-    await server.lost
-    await port.stopListening()
-
-
-@pytest_twisted.ensureDeferred
-async def test_untrusted_certificate(reactor):
+async def test_untrusted_certificate(reactor, serve):
     """The gateway's own client checks certificates, and sends nothing to a server whose it does not trust."""
     server = RudeServer(HEAD + b"Content-Length: 2\r\n\r\n{}")
-    port = await server.listen(reactor, SSL4ServerEndpoint, sslContextFactory=Tls())
     with pytest.raises(NetworkFailure, match="certificate verify failed"):
-        await GoogleHttpClient(http_client(reactor), clock_at(NOW)).get(
-            f"https://127.0.0.1:{port.getHost().port}/", [], "t"
-        )
+        await get(http_client(reactor), await serve(server, Tls()))
     assert server.received == b""
-    await port.stopListening()
 
 
 @pytest_twisted.ensureDeferred
-async def test_no_cookies(reactor):
+async def test_no_cookies(reactor, serve):
     """The gateway's own client never sends a cookie that an earlier call was given."""
     server = RudeServer(HEAD + b"Set-Cookie: NID=1; Path=/\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
-    port = await server.listen(reactor)
-    caller = GoogleHttpClient(http_client(reactor), clock_at(NOW))
+    client, url = http_client(reactor), await serve(server)
     for _ in range(2):
-        assert (await caller.get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")).body == b"{}"
+        assert (await get(client, url)).body == b"{}"
     assert server.received.count(b"GET / ") == 2
     assert b"cookie" not in server.received.lower()
-    await port.stopListening()

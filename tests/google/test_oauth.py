@@ -53,6 +53,10 @@ def refresh(google: Google) -> Grant:
     return result_of(OAuth(google.http, ENDPOINTS, clock_at(NOW)).refresh(CLIENT, "1//03ExampleRefresh-L9Ir"))
 
 
+def try_client(google: Google) -> None:
+    result_of(OAuth(google.http, ENDPOINTS, clock_at(NOW)).try_client(CLIENT, REDIRECT_URI))
+
+
 def revoke(google: Google) -> None:
     result_of(OAuth(google.http, ENDPOINTS, clock_at(NOW)).revoke("1//03Example&Refresh"))
 
@@ -224,52 +228,41 @@ def test_grant_hides_tokens():
     assert "dora" not in repr(GRANT)
 
 
-@pytest.mark.parametrize(
-    ("name", "error", "detail"),
-    [
-        ("token_error_invalid_grant_revoked", ConsentRevoked, "invalid_grant"),
-        ("token_error_invalid_grant_plain", ConsentRevoked, "invalid_grant"),
-        ("token_error_invalid_grant_reauth", ConsentRevoked, "invalid_grant invalid_rapt"),
-        ("token_error_admin_policy", ConsentRevoked, "admin_policy_enforced"),
-        ("token_error_invalid_client_secret", ClientRejected, "invalid_client"),
-        ("token_error_invalid_client_unknown", ClientRejected, "invalid_client"),
-        ("token_error_deleted_client", ClientRejected, "deleted_client"),
-        ("token_error_redirect_uri_mismatch", ClientRejected, "redirect_uri_mismatch"),
-        ("delegation_token_error_unauthorized", ClientRejected, "unauthorized_client"),
-        ("token_error_missing_refresh_token", UnknownRefusal, "invalid_request"),
-        ("token_error_503_html", GoogleUnavailable, "HTTP 503"),
-    ],
-)
-def test_refresh_refused(name, error, detail):
-    """Only these errors mean that consent is gone; none of the rest may cost an account its grant."""
-    with pytest.raises(GoogleError) as caught:
-        refresh(Google(answer(name)))
-    assert type(caught.value) is error
-    assert caught.value.detail.startswith(detail)
+# What Google answers a refresh, the exchange of a code, and the trial of a client with; None: this is no refusal there.
+REFUSALS = {
+    "token_error_invalid_grant_revoked": ("invalid_grant", ConsentRevoked, BadResponse, None),
+    "token_error_invalid_grant_plain": ("invalid_grant", ConsentRevoked, BadResponse, None),
+    "token_error_invalid_grant_reauth": ("invalid_grant invalid_rapt", ConsentRevoked, BadResponse, None),
+    "token_error_invalid_grant_code": ("invalid_grant", ConsentRevoked, BadResponse, None),
+    "token_error_admin_policy": ("admin_policy_enforced", ConsentRevoked, ConsentRevoked, ConsentRevoked),
+    "token_error_invalid_client_secret": ("invalid_client", ClientRejected, ClientRejected, ClientRejected),
+    "token_error_invalid_client_unknown": ("invalid_client", ClientRejected, ClientRejected, ClientRejected),
+    "token_error_deleted_client": ("deleted_client", ClientRejected, ClientRejected, ClientRejected),
+    "token_error_redirect_uri_mismatch": ("redirect_uri_mismatch", ClientRejected, ClientRejected, ClientRejected),
+    "delegation_token_error_unauthorized": ("unauthorized_client", ClientRejected, ClientRejected, ClientRejected),
+    "token_error_missing_refresh_token": ("invalid_request", UnknownRefusal, UnknownRefusal, UnknownRefusal),
+    "token_error_503_html": ("HTTP 503", GoogleUnavailable, GoogleUnavailable, GoogleUnavailable),
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "error", "detail"),
-    [
-        ("token_error_invalid_grant_code", BadResponse, "code refused: invalid_grant"),
-        ("token_error_admin_policy", ConsentRevoked, "admin_policy_enforced"),
-        ("token_error_invalid_client_secret", ClientRejected, "invalid_client"),
-        ("token_error_redirect_uri_mismatch", ClientRejected, "redirect_uri_mismatch"),
-        ("token_error_503_html", GoogleUnavailable, "HTTP 503"),
-    ],
-)
-def test_exchange_refused(name, error, detail):
-    """A code that is not taken is the flow's trouble, not an account's."""
-    with pytest.raises(GoogleError) as caught:
-        exchange(Google(answer(name)))
-    assert type(caught.value) is error
-    assert caught.value.detail.startswith(detail)
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusals(name):
+    """Only some mean that consent is gone; a code that is not taken is the flow's trouble, not an account's."""
+    detail, *errors = REFUSALS[name]
+    for call, error in zip((refresh, exchange, try_client), errors, strict=True):
+        if error is None:
+            call(Google(answer(name)))
+            continue
+        with pytest.raises(GoogleError) as caught:
+            call(Google(answer(name)))
+        assert type(caught.value) is error
+        assert caught.value.detail.startswith(f"code refused: {detail}" if error is BadResponse else detail)
 
 
 def test_a_client_is_tried_with_a_code_that_nobody_was_given():
     """Google takes the client when the code is all that it refuses; it is asked as for any exchange."""
     google = Google(answer("token_error_invalid_grant_code"))
-    result_of(OAuth(google.http, ENDPOINTS, clock_at(NOW)).try_client(CLIENT, REDIRECT_URI))
+    try_client(google)
     (request,) = google.requests
     assert (request.method, request.url) == ("POST", ENDPOINTS.token_endpoint)
     assert request.args.pop("code") != ["4/0AExampleCode"]
@@ -279,25 +272,6 @@ def test_a_client_is_tried_with_a_code_that_nobody_was_given():
         "client_secret": [CLIENT.client_secret],
         "redirect_uri": [REDIRECT_URI],
     }
-
-
-@pytest.mark.parametrize(
-    ("name", "error", "detail"),
-    [
-        ("token_error_invalid_client_secret", ClientRejected, "invalid_client"),
-        ("token_error_invalid_client_unknown", ClientRejected, "invalid_client"),
-        ("token_error_deleted_client", ClientRejected, "deleted_client"),
-        ("token_error_redirect_uri_mismatch", ClientRejected, "redirect_uri_mismatch"),
-        ("token_error_admin_policy", ConsentRevoked, "admin_policy_enforced"),
-        ("token_error_503_html", GoogleUnavailable, "HTTP 503"),
-    ],
-)
-def test_a_client_that_is_tried_and_refused(name, error, detail):
-    """Whatever else Google says goes on to whoever asks."""
-    with pytest.raises(GoogleError) as caught:
-        result_of(OAuth(Google(answer(name)).http, ENDPOINTS, clock_at(NOW)).try_client(CLIENT, REDIRECT_URI))
-    assert type(caught.value) is error
-    assert caught.value.detail.startswith(detail)
 
 
 @pytest.mark.parametrize(

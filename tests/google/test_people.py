@@ -252,23 +252,17 @@ def test_refused(name, source, sync_token, error, retry_after):
     assert caught.value.retry_after == retry_after
 
 
-def test_refused_on_second_page():
-    """A failure behind the first page raises, too: the first one must not be kept."""
-    google = Google(answer("connections_full_first_page"), answer("error_unavailable_503"))
-    with pytest.raises(GoogleUnavailable):
-        listing(google)
-
-
 PAGED = [
     ("error_invalid_argument_400", "OLD", BadResponse),
     ("error_expired_sync_token_400", "OLD", SyncTokenExpired),
     ("error_resource_exhausted_429", None, QuotaExceeded),
+    ("error_unavailable_503", None, GoogleUnavailable),
 ]
 
 
 @pytest.mark.parametrize(("name", "sync_token", "error"), PAGED)
 def test_refused_behind_the_first_page(name, sync_token, error):
-    """A page token may be to blame then: that is no reason to fetch everything, nor is the quota that of full syncs."""
+    """The first page must not be kept; a page token may be to blame, and the quota is not that of full syncs."""
     with pytest.raises(error) as caught:
         listing(Google(answer("connections_full_first_page"), answer(name)), Source.CONTACTS, sync_token)
     assert type(caught.value) is error

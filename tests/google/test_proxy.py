@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
-from twisted.internet.endpoints import SSL4ServerEndpoint
 from twisted.web.client import BrowserLikePolicyForHTTPS
 
 from ldapgw.errors import GoogleError, NetworkFailure
@@ -35,19 +34,17 @@ async def get(reactor, url, proxy, trust=None):
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_real_proxy_carries_tls(reactor, tinyproxy, tmp_path):
+async def test_a_real_proxy_carries_tls(reactor, serve, tinyproxy, tmp_path):
     """It sees where to, and not what; the certificate is Google's own, and is checked."""
     tls = Tls()
     server = RudeServer(HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}")
-    port = await server.listen(reactor, SSL4ServerEndpoint, sslContextFactory=tls)
-    url = f"https://127.0.0.1:{port.getHost().port}/"
+    url = await serve(server, tls)
     proxy = Proxy.parse(f"http://max:secret@127.0.0.1:{tinyproxy}")
     assert await get(reactor, url, proxy, tls.trust) == b"{}"
     assert b"Authorization: Bearer ya29.EXAMPLE" in server.received
     assert "ya29" not in (tmp_path / "log").read_text()
     with pytest.raises(NetworkFailure, match="certificate verify failed"):
         await get(reactor, url, proxy)
-    await port.stopListening()
 
 
 @pytest.mark.parametrize("user", ["", "max:wrong@"])
@@ -70,16 +67,15 @@ async def test_a_real_proxy_that_wants_a_password(reactor, tinyproxy, user):
     ],
 )
 @pytest_twisted.ensureDeferred
-async def test_a_proxy_that_behaves_badly(reactor, answer, hang_up, detail):
+async def test_a_proxy_that_behaves_badly(reactor, serve, answer, hang_up, detail):
     """A network failure that says which; the token was not sent."""
     server = RudeServer(answer, hang_up=hang_up)
-    port = await server.listen(reactor)
+    proxy = Proxy.parse(await serve(server))
     with pytest.raises(GoogleError) as failed:
-        await get(reactor, "https://people.example/", Proxy("127.0.0.1", port.getHost().port))
+        await get(reactor, "https://people.example/", proxy)
     assert (type(failed.value), failed.value.detail) == (NetworkFailure, detail)
     assert server.received.startswith(b"CONNECT people.example:443 HTTP/1.1\r\nHost: people.example:443\r\n\r\n")
     assert b"ya29" not in server.received
-    await port.stopListening()
 
 
 @pytest.mark.parametrize(
@@ -133,13 +129,11 @@ def test_the_environments_proxy(
 
 
 @pytest_twisted.ensureDeferred
-async def test_the_environments_proxy_carries_tls_alone(reactor, monkeypatch):
+async def test_the_environments_proxy_carries_tls_alone(reactor, serve, monkeypatch):
     """What goes to a sandbox on this machine does not; a wrong address of a proxy is told."""
     server = RudeServer(HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}")
-    port = await server.listen(reactor)
     monkeypatch.setenv("HTTPS_PROXY", "socks5://max:secret@proxy")
     monkeypatch.delenv("NO_PROXY", raising=False)
-    assert await get(reactor, f"http://127.0.0.1:{port.getHost().port}/", None) == b"{}"
+    assert await get(reactor, await serve(server), None) == b"{}"
     with pytest.raises(NetworkFailure, match=r"^HTTPS_PROXY: expected http://proxy:3128$"):
         await get(reactor, "https://people.example/", None)
-    await port.stopListening()
