@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -96,9 +96,19 @@ class Cluster:
         """Whether all gateways serve the book as it is now."""
         return all(self.found(site) == self.office.now for site in self.sites)
 
-    def end(self) -> None:
-        self.office.end()
+    def close(self) -> None:
+        self.office.close()
         self.server.delete()
 
 
-__all__ = ["ALICE", "Cluster"]
+World = tuple[Cluster, list[Process]]
+
+
+@contextmanager
+def running_cluster(folder: Path, count: int) -> Iterator[World]:
+    """A cluster, all of whose gateways run."""
+    with closing(Cluster(folder, count)) as cluster, cluster.running() as gateways:
+        yield cluster, gateways
+
+
+__all__ = ["ALICE", "Cluster", "World", "running_cluster"]

@@ -173,7 +173,7 @@ class Companies:
             self.start_gateway(at)
         wait_until(self.all_know, "all gateways serve all contacts")
 
-    def end(self) -> None:
+    def close(self) -> None:
         for caller in self.callers:
             caller.end()
         for at in list(self.gateways):

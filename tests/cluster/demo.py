@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 
@@ -97,16 +98,15 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
     ldap, web = free_ports(2)
-    with tempfile.TemporaryDirectory(prefix="ldapgw-demo-") as made:
-        cluster = Cluster(Path(made), 2, "1m")
-        try:
-            put_behind(cluster, web)
-            with haproxy(Path(made), front(cluster.sites, ldap, web)), cluster.running() as gateways:
-                sys.stdout.write(told(cluster, gateways, ldap))
-                sys.stdout.flush()
-                over.wait()
-        finally:
-            cluster.end()
+    with (
+        tempfile.TemporaryDirectory(prefix="ldapgw-demo-") as made,
+        closing(Cluster(Path(made), 2, "1m")) as cluster,
+    ):
+        put_behind(cluster, web)
+        with haproxy(Path(made), front(cluster.sites, ldap, web)), cluster.running() as gateways:
+            sys.stdout.write(told(cluster, gateways, ldap))
+            sys.stdout.flush()
+            over.wait()
     return 0
 
 

@@ -47,13 +47,10 @@ pytestmark = [needs_postgresql, pytest.mark.soak]
 
 @pytest.fixture(scope="module", name="companies")
 def _companies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Companies]:
-    companies = Companies(tmp_path_factory.mktemp("companies"))
-    try:
+    with closing(Companies(tmp_path_factory.mktemp("companies"))) as companies:
         companies.start()
         companies.start_callers()
         yield companies
-    finally:
-        companies.end()
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,16 +63,13 @@ def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Two gateways, with Alice connected through a HAProxy that has ended since."""
     folder = tmp_path_factory.mktemp("behind")
     ldap, web = free_ports(2)
-    cluster = Cluster(folder, 2)
-    try:
+    with ExitStack() as stack:
+        cluster = stack.enter_context(closing(Cluster(folder, 2)))
         put_behind(cluster, web)
-        with ExitStack() as stack:
-            with haproxy(folder, front(cluster.sites, ldap, web)):
-                gateways = stack.enter_context(cluster.running())
-            wait_until(lambda: len(cluster.known()) == len(gateways), "both gateways live")
-            yield World(cluster, gateways, ldap, web)
-    finally:
-        cluster.end()
+        with haproxy(folder, front(cluster.sites, ldap, web)):
+            gateways = stack.enter_context(cluster.running())
+        wait_until(lambda: len(cluster.known()) == len(gateways), "both gateways live")
+        yield World(cluster, gateways, ldap, web)
 
 
 @dataclass(frozen=True)

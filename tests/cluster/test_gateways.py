@@ -6,11 +6,12 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import ALICE, Cluster
+from tests.cluster.cluster import ALICE, Cluster, World, running_cluster
 from tests.faults.office import BOOK
 from tests.support.postgresql import needs_postgresql
 from tests.support.site.running import Process, wait_until
@@ -20,17 +21,11 @@ pytestmark = [needs_postgresql, pytest.mark.long]
 # What a gateway logs that has become the leader, or is the leader no more.
 TAKEN, ENDED = "this gateway syncs from now on", "this gateway does not sync any more"
 
-World = tuple[Cluster, list[Process]]
-
 
 @pytest.fixture(scope="module", name="world")
 def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"), 3)
-    try:
-        with cluster.running() as gateways:
-            yield cluster, gateways
-    finally:
-        cluster.end()
+    with running_cluster(tmp_path_factory.mktemp("cluster"), 3) as world:
+        yield world
 
 
 def test_a_change_is_found_at_every_gateway(world: World) -> None:
@@ -50,13 +45,12 @@ def test_a_change_is_found_at_every_gateway(world: World) -> None:
 
 def test_a_port_that_gateways_share(tmp_path: Path) -> None:
     """Phones find the same at both; when one of the two gateways ends, the other one answers them all."""
-    cluster = Cluster(tmp_path, 2)
-    first, second = cluster.sites
-    shared = f"tcp:{first.ldap_port}:"
-    for site in cluster.sites:
-        text = site.file.read_text().replace(f"tcp:{site.ldap_port}:", shared)
-        site.file.write_text(text.replace("[ldap]", "[ldap]\nreuse_port = true", 1))
-    try:
+    with closing(Cluster(tmp_path, 2)) as cluster:
+        first, second = cluster.sites
+        shared = f"tcp:{first.ldap_port}:"
+        for site in cluster.sites:
+            text = site.file.read_text().replace(f"tcp:{site.ldap_port}:", shared)
+            site.file.write_text(text.replace("[ldap]", "[ldap]\nreuse_port = true", 1))
         with cluster.office.running() as gateway:
             second.ldap_port = first.ldap_port
             with cluster.start(second) as other:
@@ -69,8 +63,6 @@ def test_a_port_that_gateways_share(tmp_path: Path) -> None:
                     phone.close()
                 assert other.end() == 0
             assert all(cluster.found(first) == cluster.office.now for _ in range(20))
-    finally:
-        cluster.end()
 
 
 def accepted_by(pid: int, port: int) -> int:

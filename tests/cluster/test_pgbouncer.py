@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -26,18 +26,13 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(name="cluster")
-def _cluster(tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path, 2)
-    yield cluster
-    cluster.end()
-
-
-def test_gateways_behind_session_pooling(cluster: Cluster, tmp_path: Path) -> None:
+def test_gateways_behind_session_pooling(tmp_path: Path) -> None:
     """Every change is found, each read is of one snapshot, and the role's settings count in place of the gateway's."""
-    for name, value in SETTINGS.items():
-        cluster.server.execute(f"ALTER ROLE ldapgw SET {name} = '{value}'")
-    with pgbouncer(tmp_path / "pgbouncer", cluster.server, "session", "options") as url:
+    with ExitStack() as stack:
+        cluster = stack.enter_context(closing(Cluster(tmp_path, 2)))
+        for name, value in SETTINGS.items():
+            cluster.server.execute(f"ALTER ROLE ldapgw SET {name} = '{value}'")
+        url = stack.enter_context(pgbouncer(tmp_path / "pgbouncer", cluster.server, "session", "options"))
         cluster.reach_through(url)
         with cluster.running() as gateways:
             for _ in range(5):

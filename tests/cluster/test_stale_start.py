@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ldapgw.store.secrets import KeySource, SecretBox
 from tests.cluster.cluster import ALICE, DATABASE, Cluster
 from tests.faults.phone import Phone
 from tests.support.postgresql import needs_postgresql
-from tests.support.site.running import Process, Site, fetch, wait_until
+from tests.support.site.running import Site, fetch, wait_until
 
 pytestmark = [needs_postgresql, pytest.mark.long]
 
@@ -27,11 +28,8 @@ DAY = 86400.0
 @pytest.fixture(name="own")
 def _own(tmp_path: Path) -> Iterator[Cluster]:
     """A cluster of one test, which stops parts of it."""
-    cluster = Cluster(tmp_path, 2)
-    try:
+    with closing(Cluster(tmp_path, 2)) as cluster:
         yield cluster
-    finally:
-        cluster.end()
 
 
 def sealed(site: Site) -> Path:
@@ -109,7 +107,7 @@ def test_a_start_without_the_database(own: Cluster) -> None:
             own.office.edit()
             wait_until(lambda: other.ldapgw("sync", ALICE, "--wait").returncode == 0, "a sync")
             wait_until(own.all_find, "every gateway finds the change")
-            lines = own_lines(gateway)
+            lines = gateway.said.splitlines()
             assert len([line for line in lines if "the directory is stale" in line]) == 1
             assert len([line for line in lines if "can be used again" in line]) == 1
             assert not [line for line in lines if "served from memory" in line]
@@ -127,10 +125,6 @@ def test_a_start_without_the_database(own: Cluster) -> None:
 
 
 SAID = '{"error": "the database cannot be used; the gateway\'s log says more", "stale": true}'
-
-
-def own_lines(gateway: Process) -> list[str]:
-    return gateway.said.splitlines()
 
 
 @pytest.mark.soak

@@ -10,14 +10,14 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 import ldapgw
 from ldapgw.store.database import readable_from, revisions
-from tests.cluster.cluster import ALICE, DATABASE, Cluster
+from tests.cluster.cluster import ALICE, DATABASE, Cluster, running_cluster
 from tests.cluster.companies import Companies
 from tests.cluster.promises import begin_anew, check_changes, check_steady
 from tests.faults.phone import Phone
@@ -107,12 +107,8 @@ class Upgrades:
 
 @contextmanager
 def upgrades(folder: Path, count: int) -> Iterator[Upgrades]:
-    cluster = Cluster(folder, count)
-    try:
-        with cluster.running() as gateways, ExitStack() as stack:
-            yield Upgrades(cluster, gateways, stack)
-    finally:
-        cluster.end()
+    with running_cluster(folder, count) as (cluster, gateways), ExitStack() as stack:
+        yield Upgrades(cluster, gateways, stack)
 
 
 class Caller:
@@ -221,7 +217,6 @@ def test_promises_hold_while_versions_are_mixed(tmp_path: Path) -> None:
     following = newer(tmp_path / "next", "9.1", EXPANDS)
     later = newer(tmp_path / "later", "9.2", CONTRACTS)
     (tmp_path / "companies").mkdir()
-    companies = Companies(tmp_path / "companies")
 
     def versions() -> list[str]:
         done = companies.sites[1].ldapgw("gateways", "--json")
@@ -232,7 +227,7 @@ def test_promises_hold_while_versions_are_mixed(tmp_path: Path) -> None:
         refused = run(companies.sites[3], later, "accounts")
         return refused.status == 1 and "nothing was changed" in refused.said
 
-    try:
+    with closing(Companies(tmp_path / "companies")) as companies:
         companies.start()
         companies.start_callers()
         companies.stop_gateway(3)
@@ -249,8 +244,6 @@ def test_promises_hold_while_versions_are_mixed(tmp_path: Path) -> None:
         assert companies.execute("SELECT revision FROM schema_version") == [(NEXT,)]
         for gateway in companies.gateways.values():
             assert "Traceback" not in gateway.said
-    finally:
-        companies.end()
 
 
 @pytest.mark.soak  # tests/store/test_gateways.py has the rules

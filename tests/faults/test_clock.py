@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.machine import ALICE, BOB, DAY, NOW, PHONES, Books, BooksOnPostgresql
+from tests.faults.machine import DAY, NOW, PHONES, Books, BooksOnPostgresql
 from tests.support.postgresql import needs_postgresql
 
 pytestmark = pytest.mark.long  # starts gateways
@@ -74,15 +74,3 @@ def test_tokens(books: Books, jump: float) -> None:
     books.sync_everybody()
     assert renewed <= len(PHONES)
     assert calls(books)["/token"] == 0
-
-
-def test_an_access_token_that_dies_early(books: Books) -> None:
-    """One call that is refused, one new token, and the call again; nobody hears of it."""
-    books.sync_everybody()
-    for address in (ALICE, BOB):
-        books.expire_access_tokens(address)
-    calls(books)
-    books.sync_everybody()
-    made = calls(books)
-    assert made["/token"] == 2
-    assert [books._account(address).error for address in PHONES] == [None, None]

@@ -7,8 +7,8 @@ import json
 import shutil
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,17 +40,6 @@ FEW = 150
 MANY = 4000
 
 ENTRIES = PhoneLogin("desk2", "acme", None, NumberMode.ENTRIES, UNKNOWN_LOGIN_HASH, 0.0)
-
-
-@contextmanager
-def office_of(people: int, folder: Path, server: Server | None) -> Iterator[Office]:
-    """A book of so many."""
-    folder.mkdir(exist_ok=True)
-    office = Office(folder / "office", Random(5), INTERVAL, people, server=server)
-    try:
-        yield office
-    finally:
-        office.end()
 
 
 @dataclass
@@ -193,7 +182,8 @@ def kill(kills: tuple[int, int], folder: Path, server: Server | None) -> Hits:
     """
     hits = Hits()
     for people, times in zip((FEW, MANY), kills, strict=True):
-        with office_of(people, folder / str(people), server) as office:
+        (folder / str(people)).mkdir()
+        with closing(Office(folder / str(people) / "office", Random(5), INTERVAL, people, server=server)) as office:
             served, hit = crash(office, times, folder / "copies")
         assert served == sorted(served)
         assert len(set(served)) > times // 4

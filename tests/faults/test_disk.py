@@ -8,22 +8,21 @@ once it is mended everything goes on, without a restart and with everything that
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shutil
 import signal
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from ldapgw.google.sandbox.tenant import ALICE
-from ldapgw.server.state_dir import OpenStateDir, StateDir
-from tests.faults.office import BOOK, Office
+from ldapgw.server.state_dir import OpenStateDir
+from tests.faults.office import BOOK, Office, need_ldapsearch
 from tests.support.disk import small_disk
 from tests.support.site.running import Process, fetch, wait_until
 
@@ -126,19 +125,20 @@ class Running:
         return done.stderr
 
 
+@contextmanager
+def running_office(office: Office) -> Iterator[Running]:
+    with closing(office), office.running() as gateway:
+        running = Running(office, gateway)
+        yield running
+        running.phone.close()
+
+
 @pytest.fixture(scope="module", name="running")
 def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One gateway for all of it: what one trouble leaves behind would be met by the next."""
-    if shutil.which("ldapsearch") is None and "CI" not in os.environ:
-        pytest.skip("needs ldapsearch: sudo apt-get install ldap-utils")
-    office = Office(tmp_path_factory.mktemp("office"), Random(7))
-    try:
-        with office.running() as gateway:
-            running = Running(office, gateway)
-            yield running
-            running.phone.close()
-    finally:
-        office.end()
+    need_ldapsearch()
+    with running_office(Office(tmp_path_factory.mktemp("office"), Random(7))) as running:
+        yield running
 
 
 def damage(path: Path, octets: Callable[[bytes], bytes]) -> None:
@@ -236,11 +236,10 @@ def test_lost_and_restored(running: Running, lose: Callable[[Path], object]) -> 
 
 def test_files_that_are_deleted_and_put_back_by_hand(tmp_path: Path) -> None:
     """A log that was deleted loses nothing; a file from before is refused until somebody accepts what is missing."""
-    office = Office(tmp_path / "office", Random(11))
-    site, file, former = office.site, office.database, tmp_path / "former.db"
-    twistd = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "ldapgw", "--config", str(site.file)]
-    try:
-        OpenStateDir(StateDir(office.state)).close()
+    with closing(Office(tmp_path / "office", Random(11))) as office:
+        site, file, former = office.site, office.database, tmp_path / "former.db"
+        twistd = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "ldapgw"]
+        OpenStateDir(office.state, "").close()
         shutil.copy(file, former)
         with office.running() as gateway:
             file.with_name("ldapgw.db-wal").unlink()
@@ -250,13 +249,11 @@ def test_files_that_are_deleted_and_put_back_by_hand(tmp_path: Path) -> None:
             assert office.found() == office.now
         shutil.copy(former, file)
         assert "1 account is missing from it, whose cached books are in " in site.ldapgw("check").stdout
-        with site.running([*twistd, "--accept"]):
+        with site.running([*twistd, "--config", str(site.file), "--accept"]):
             assert site.accounts() == []
         (office.state / "images" / "7.image").touch()
         with site.running(site.command("run", "--accept")):
             assert site.accounts() == []
-    finally:
-        office.end()
 
 
 def test_a_disk_that_is_really_full_and_then_read_only(tmp_path: Path) -> None:
@@ -264,27 +261,23 @@ def test_a_disk_that_is_really_full_and_then_read_only(tmp_path: Path) -> None:
 
     `tests.faults.test_start` has each start on such a disk, in memory.
     """
-    office = Office(tmp_path / "office", Random(9))
-    try:
-        with small_disk(office.state, 1000) as disk:
-            with office.running() as gateway:
-                running = Running(office, gateway)
-                with running.trouble("database or disk is full; make room on the disk"):
-                    disk.fill()
-                    office.site.ldapgw("sync", ALICE)
-                    running.is_told()
-                    disk.make_room()
-                running.phone.close()
-                before = office.found()
-            disk.make_read_only()
-            with office.running("read-only") as gateway:
-                assert fetch(f"http://127.0.0.1:{office.site.web_port}/readyz") == (200, "degraded\n")
-                assert office.found() == before
-                assert gateway.said.count(FROM_MEMORY) == 1
-                disk.make_writable()
-                wait_until(lambda: BACK in gateway.said, "the log says that it is back")
-                office.edit()
-                office.sync()
-                assert "Traceback" not in gateway.said
-    finally:
-        office.end()
+    with closing(Office(tmp_path / "office", Random(9))) as office, small_disk(office.state, 1000) as disk:
+        with office.running() as gateway:
+            running = Running(office, gateway)
+            with running.trouble("database or disk is full; make room on the disk"):
+                disk.fill()
+                office.site.ldapgw("sync", ALICE)
+                running.is_told()
+                disk.make_room()
+            running.phone.close()
+            before = office.found()
+        disk.make_read_only()
+        with office.running("read-only") as gateway:
+            assert fetch(f"http://127.0.0.1:{office.site.web_port}/readyz") == (200, "degraded\n")
+            assert office.found() == before
+            assert gateway.said.count(FROM_MEMORY) == 1
+            disk.make_writable()
+            wait_until(lambda: BACK in gateway.said, "the log says that it is back")
+            office.edit()
+            office.sync()
+            assert "Traceback" not in gateway.said

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import json
-import os
 import select
-import shutil
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from random import Random
 from time import monotonic
@@ -18,7 +16,7 @@ from time import monotonic
 import pytest
 
 from ldapgw.google.sandbox.tenant import ALICE
-from tests.faults.office import BOOK, Office
+from tests.faults.office import BOOK, Office, need_ldapsearch
 from tests.support import pdu
 from tests.support.postgresql import Server
 from tests.support.site.running import PATIENCE, Process, Site, fetch, wait_until
@@ -37,15 +35,11 @@ State = Callable[[Office, ExitStack], object]
 @pytest.fixture(scope="module", name="office")
 def _office(tmp_path_factory: pytest.TempPathFactory, engine_server: Server | None) -> Iterator[Office]:
     """One office, whose book stays as it is; each state is met by a gateway that was just started."""
-    if shutil.which("ldapsearch") is None and "CI" not in os.environ:
-        pytest.skip("needs ldapsearch: sudo apt-get install ldap-utils")
-    office = Office(tmp_path_factory.mktemp("office"), Random(11), people=300, server=engine_server)
-    try:
+    need_ldapsearch()
+    with closing(Office(tmp_path_factory.mktemp("office"), Random(11), people=300, server=engine_server)) as office:
         with office.running("first"):
             pass
         yield office
-    finally:
-        office.end()
 
 
 def calls(office: Office, path: str) -> int:

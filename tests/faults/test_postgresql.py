@@ -16,7 +16,7 @@ import pytest
 from ldapgw.google.sandbox.tenant import ALICE
 from ldapgw.store.database import HANG_SECONDS
 from tests.faults.office import ON_SERVER, Office
-from tests.faults.test_disk import Running
+from tests.faults.test_disk import Running, running_office
 from tests.support.postgresql import Server, needs_postgresql
 from tests.support.site.running import wait_until
 
@@ -29,15 +29,9 @@ pytestmark = [needs_postgresql, pytest.mark.long]
 @pytest.fixture(scope="module", name="running")
 def _running(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[Running]:
     """One gateway for all of it, whose database is on the server; its folder has no database."""
-    office = Office(tmp_path_factory.mktemp("office"), Random(7), server=server)
-    try:
-        with office.running() as gateway:
-            running = Running(office, gateway)
-            assert not (office.state / "ldapgw.db").exists()
-            yield running
-            running.phone.close()
-    finally:
-        office.end()
+    with running_office(Office(tmp_path_factory.mktemp("office"), Random(7), server=server)) as running:
+        assert not (running.office.state / "ldapgw.db").exists()
+        yield running
 
 
 @pytest.mark.parametrize("immediately", [True, False], ids=["crash", "end"])

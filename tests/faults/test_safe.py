@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import closing
 from random import Random
 
 import pytest
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 
-from ldapgw.google.sandbox.tenant import ALICE
-from tests.faults.office import Office
+from tests.faults.office import Office, need_ldapsearch
 from tests.support.postgresql import Server
 from tests.support.site.running import Process, wait_until
 
@@ -32,11 +29,10 @@ rounds = pytest.mark.parametrize("times", [2, pytest.param(6, marks=pytest.mark.
 
 @pytest.fixture(scope="module", name="office")
 def _office(tmp_path_factory: pytest.TempPathFactory, engine_server: Server | None) -> Iterator[Office]:
-    if shutil.which("ldapsearch") is None and "CI" not in os.environ:
-        pytest.skip("needs ldapsearch: sudo apt-get install ldap-utils")
-    office = Office(tmp_path_factory.mktemp("office"), Random(13), INTERVAL, people=100, server=engine_server)
-    yield office
-    office.end()
+    need_ldapsearch()
+    folder = tmp_path_factory.mktemp("office")
+    with closing(Office(folder, Random(13), INTERVAL, people=100, server=engine_server)) as office:
+        yield office
 
 
 def kill_on_its_way(office: Office, *command: str) -> None:
@@ -57,7 +53,9 @@ def is_well(office: Office) -> None:
     assert account["error"] is None
 
 
-def rotate(office: Office, times: int) -> None:
+@rounds
+def test_new_keys_while_tokens_are_renewed(office: Office, times: int) -> None:
+    """Some of them killed on their way."""
     with office.running("rotating") as gateway:
         keys = set()
         for _ in range(times):
@@ -78,12 +76,8 @@ def rotate(office: Office, times: int) -> None:
 
 
 @rounds
-def test_new_keys_while_tokens_are_renewed(office: Office, times: int) -> None:
-    """Some of them killed on their way."""
-    rotate(office, times)
-
-
-def back_and_forth(office: Office, times: int) -> None:
+def test_backups_and_their_way_back(office: Office, times: int) -> None:
+    """What is served is always one of the book's states, and the syncs go on from there."""
     backup = office.folder / "backup.db"
     with office.running("restoring") as gateway:
         for _ in range(times):
@@ -101,29 +95,3 @@ def back_and_forth(office: Office, times: int) -> None:
             assert done.returncode == 0, done.stderr
             is_well(office)
         assert "Traceback" not in gateway.said
-
-
-@rounds
-def test_backups_and_their_way_back(office: Office, times: int) -> None:
-    """What is served is always one of the book's states, and the syncs go on from there."""
-    back_and_forth(office, times)
-
-
-def test_a_restored_backup_is_served_within_two_seconds(office: Office, tmp_path: Path) -> None:
-    """With nobody at Google's address who could bring it otherwise."""
-    backup = tmp_path / "backup.db"
-    with office.running("slow"):
-        office.sync()
-        then = office.found()
-        assert office.site.ldapgw("backup", str(backup)).returncode == 0
-        office.edit()
-        office.sync()
-        assert office.found() != then
-        office.site.turn("inject-fault", name="broken_silence")
-        assert office.site.ldapgw("restore", str(backup), "--yes").returncode == 0
-        until = reactor.seconds() + 2
-        wait_until(lambda: office.found() == then or reactor.seconds() > until, "two seconds")
-        assert office.found() == then
-        office.site.turn("clear-faults")
-        assert office.site.ldapgw("phones", "list").stdout.splitlines()[1].split()[1] == "desk1"
-        assert office.site.ldapgw("sync", ALICE).returncode == 0

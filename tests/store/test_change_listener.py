@@ -14,9 +14,9 @@ import pytest
 
 from ldapgw.store.database import Database
 from ldapgw.store.postgresql_schema import CHANGES_CHANNEL
-from tests.support.postgresql import needs_postgresql, open_new
+from tests.support.postgresql import needs_postgresql
 
-pytestmark = needs_postgresql
+pytestmark = [needs_postgresql, pytest.mark.parametrize("database", ["postgresql"], indirect=True)]
 
 # Seconds until a test gives up.
 PATIENCE = 30.0
@@ -43,12 +43,6 @@ class Scene:
     def change(self) -> None:
         with self.database.begin() as connection:
             connection.exec_driver_sql(f"NOTIFY {CHANGES_CHANNEL}")
-
-
-@pytest.fixture
-def database() -> Iterator[Database]:
-    with open_new() as database:
-        yield database
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -13,17 +12,11 @@ from sqlalchemy import select, update
 from ldapgw.store import gateways, tables
 from ldapgw.store.database import Database, Mode, readable_from
 from ldapgw.store.gateways import ALIVE_SECONDS, FORGET_SECONDS, GatewayInfo, Peers
-from tests.support.postgresql import needs_postgresql, open_new
+from tests.support.postgresql import needs_postgresql
 
-pytestmark = needs_postgresql
+pytestmark = [needs_postgresql, pytest.mark.parametrize("database", ["postgresql"], indirect=True)]
 
 ONE, TWO, THREE = (GatewayInfo(name, f"{name}.example", "1.0") for name in ("one", "two", "three"))
-
-
-@pytest.fixture(name="database")
-def _database() -> Iterator[Database]:
-    with open_new() as database:
-        yield database
 
 
 def beat(database: Database, info: GatewayInfo) -> Peers:
