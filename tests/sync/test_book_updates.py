@@ -17,7 +17,18 @@ from ldapgw.store import accounts, changes, contacts, revocations, sync_state, t
 from ldapgw.store.phones import NumberMode
 from ldapgw.sync.book_builder import build_books, revise_books
 from tests.support.results import result_of
-from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, NOW, Stage, member, person, with_directory
+from tests.support.stage.sync import (
+    ALICE,
+    ALL_SOURCES,
+    BOB,
+    CAROL,
+    NOW,
+    Stage,
+    member,
+    person,
+    synced_stage,
+    with_directory,
+)
 
 
 def test_a_book_is_built_anew_only_when_something_of_it_changed() -> None:
@@ -309,10 +320,7 @@ def test_stored_contacts_that_cannot_be_read_come_anew(caplog_twisted: list[str]
 
 def test_a_book_is_built_while_somebody_writes() -> None:
     """To read an account's contacts keeps nobody from writing, and is kept by nobody."""
-    stage = Stage()
-    stage.world.add_person(ALICE, person("Ada Riese"))
-    stage.connect()
-    stage.sync()
+    stage = synced_stage("Ada Riese")
     with stage.database.begin():
         assert stage.names() == ["Ada Riese"]
 

@@ -21,7 +21,7 @@ from ldapgw.store import accounts, database, sync_state
 from ldapgw.store.accounts import SourceState
 from ldapgw.sync import fetch
 from tests.support.results import result_of
-from tests.support.stage.sync import ALICE, ALL_SCOPES, ALL_SOURCES, SCOPE, Stage, member, person
+from tests.support.stage.sync import ALICE, ALL_SCOPES, ALL_SOURCES, SCOPE, Stage, member, person, synced_stage
 
 CONNECTIONS = "/v1/people/me/connections"
 OTHERS = "/v1/otherContacts"
@@ -53,9 +53,7 @@ def test_a_first_sync_brings_everything() -> None:
 
 def test_a_quiet_round_costs_one_call_and_writes_nothing() -> None:
     """The generation stays, so no book is built anew."""
-    stage = connected()
-    stage.world.add_person(ALICE, person("Ada Riese"))
-    stage.sync()
+    stage = synced_stage("Ada Riese")
     before = stage.account()
     stage.calls()
     assert not stage.sync()
@@ -306,9 +304,7 @@ def test_an_account_that_is_disconnected_meanwhile_stays_so() -> None:
 
 def test_contacts_that_were_replaced_meanwhile_are_not_continued() -> None:
     """A backup that is restored while a sync runs: what was fetched belongs to other contacts."""
-    stage = connected()
-    stage.world.add_person(ALICE, person("Ada Riese"))
-    stage.sync()
+    stage = synced_stage("Ada Riese")
     account = stage.account()
     before = stage.sync_states(), stage.records()
 

@@ -14,7 +14,7 @@ from ldapgw.store import contacts, sync_state
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import SourceState
 from ldapgw.sync.fetch import SourceQuery
-from tests.support.stage.sync import ALICE, ALL_SOURCES, INTERVAL, Stage, member, person
+from tests.support.stage.sync import ALICE, ALL_SOURCES, INTERVAL, Stage, member, person, synced_stage
 
 CONNECTIONS = "/v1/people/me/connections"
 COLLEAGUES = "/v1/people:listDirectoryPeople"
@@ -189,9 +189,7 @@ def test_a_delta_without_a_sync_token_keeps_the_old_one_once() -> None:
 
 def test_a_sync_token_that_is_removed_during_a_sync_stays_removed() -> None:
     """Stored contacts are damaged, which only a full sync mends."""
-    stage = Stage()
-    stage.connect()
-    stage.sync()
+    stage = synced_stage()
     account_id = stage.account().id
 
     def remove() -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,6 +47,23 @@ def image_calls(stage: Stage) -> int:
     return sum(count for path, count in stage.calls().items() if path.startswith("/a/"))
 
 
+def fetch(stage: Stage) -> int:
+    """Fetch the photos that are due; returns how many were asked for."""
+    image_calls(stage)
+    result_of(stage.photo_fetcher.fetch_due())
+    return image_calls(stage)
+
+
+def with_photos(*names: str, **kw: Any) -> Stage:
+    """A synced account whose contacts have photos at Google."""
+    stage = connected(**kw)
+    for name in names:
+        stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person(name)), jpeg())
+    sync(stage)
+    stage.calls()
+    return stage
+
+
 def test_a_photo_reaches_the_phones() -> None:
     """Scaled, once; a person with a letter that Google has drawn has none."""
     stage = connected()
@@ -57,13 +73,11 @@ def test_a_photo_reaches_the_phones() -> None:
     sync(stage)
     assert served(stage) == {"Ada Riese": b"", "Ben Alt": b""}
     assert image_calls(stage) == 0
-    result_of(stage.photo_fetcher.fetch_due())
+    assert fetch(stage) == 1
     assert served(stage) == {"Ada Riese": scale(jpeg(1, 600)), "Ben Alt": b""}
-    assert image_calls(stage) == 1
     sync(stage)
     sync(stage, full=True)
-    result_of(stage.photo_fetcher.fetch_due())
-    assert image_calls(stage) == 0
+    assert fetch(stage) == 0
     assert served(stage)["Ada Riese"] == scale(jpeg(1, 600))
 
 
@@ -72,10 +86,10 @@ def test_a_photo_changes_and_goes() -> None:
     ada = stage.world.add_person(ALICE, person("Ada Riese"))
     stage.world.add_photo(ALICE, ada, jpeg(1))
     sync(stage)
-    result_of(stage.photo_fetcher.fetch_due())
+    fetch(stage)
     stage.world.add_photo(ALICE, ada, jpeg(2))
     sync(stage)
-    result_of(stage.photo_fetcher.fetch_due())
+    fetch(stage)
     assert served(stage) == {"Ada Riese": scale(jpeg(2))}
     stage.world.change_person(ALICE, ada, {"photos": None})
     sync(stage)
@@ -89,7 +103,7 @@ def test_every_source_has_photos() -> None:
         name = stage.world.add_person(ALICE, person(f"From {source}"), source)
         stage.world.add_photo(ALICE, name, jpeg(3))
     sync(stage)
-    result_of(stage.photo_fetcher.fetch_due())
+    fetch(stage)
     assert served(stage) == {f"From {source}": scale(jpeg(3)) for source in ("contacts", "other_contacts")}
     assert served(stage, "directory") == {"From directory": scale(jpeg(3))}
 
@@ -109,13 +123,12 @@ def test_a_tenant_without_photos_asks_for_none() -> None:
 
 def test_photos_are_turned_on_and_off() -> None:
     """Either is a full sync, and without them nothing stays stored."""
-    stage = connected()
-    stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person("Ada Riese")), jpeg())
+    stage = with_photos("Ada Riese")
 
     def turn(*, on: bool) -> tuple[dict[str, bytes], int]:
-        stage.synced["acme"] = replace(stage.synced["acme"], photos=on)
+        stage.configure(photos=on)
         sync(stage)
-        result_of(stage.photo_fetcher.fetch_due())
+        fetch(stage)
         with stage.database.begin() as connection:
             return served(stage), len(connection.execute(select(tables.photo)).all())
 
@@ -130,20 +143,14 @@ def test_photos_are_turned_on_and_off() -> None:
 )
 def test_a_photo_that_is_none(fault: str, *, comes_later: bool) -> None:
     """Others come at once; it is asked for again only where a proxy may have answered."""
-    stage = connected()
-    for name in ("Ada", "Ben"):
-        stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person(name)), jpeg())
-    sync(stage)
+    stage = with_photos("Ada", "Ben")
     stage.world.faults.inject(fault, times=1)
-    result_of(stage.photo_fetcher.fetch_due())
+    assert fetch(stage) == 2
     assert sorted(map(len, served(stage).values())) == [0, len(scale(jpeg()))]
-    assert image_calls(stage) == 2
     stage.clock.advance(3599)
-    result_of(stage.photo_fetcher.fetch_due())
-    assert image_calls(stage) == 0
+    assert fetch(stage) == 0
     stage.clock.advance(1)
-    result_of(stage.photo_fetcher.fetch_due())
-    assert image_calls(stage) == comes_later
+    assert fetch(stage) == comes_later
     assert sorted(map(len, served(stage).values())) == [len(scale(jpeg())) if comes_later else 0, len(scale(jpeg()))]
 
 
@@ -188,55 +195,33 @@ def test_the_process_is_lost(losses: int) -> None:
 )
 def test_the_image_host_cannot_answer(fault: str, seconds: float) -> None:
     """Nothing is asked of it for a while, and then another photo first."""
-    stage = connected()
-    for name in ("Ada", "Ben"):
-        stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person(name)), jpeg())
-    sync(stage)
-    stage.calls()
+    stage = with_photos("Ada", "Ben")
     stage.world.faults.inject(fault, times=1)
-    result_of(stage.photo_fetcher.fetch_due())
-    assert image_calls(stage) == 1
-    stage.clock.advance(seconds - 1)
-    result_of(stage.photo_fetcher.fetch_due())
-    assert image_calls(stage) == 0
-    stage.clock.advance(1)
-    result_of(stage.photo_fetcher.fetch_due())
-    assert image_calls(stage) == 1
-    stage.clock.advance(3600)
-    result_of(stage.photo_fetcher.fetch_due())
-    assert image_calls(stage) == 1
+    asked = [fetch(stage)]
+    for wait in (seconds - 1, 1, 3600):
+        stage.clock.advance(wait)
+        asked.append(fetch(stage))
+    assert asked == [1, 0, 1, 1]
     assert set(served(stage).values()) == {scale(jpeg())}
 
 
 def test_a_pause_grows() -> None:
-    stage = connected()
-    for number in range(5):
-        stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person(f"P{number}")), jpeg())
-    sync(stage)
-    stage.calls()
+    stage = with_photos(*(f"P{number}" for number in range(5)))
     stage.world.faults.inject("photo_unavailable_503")
     for wait in (60, 120, 240):
-        result_of(stage.photo_fetcher.fetch_due())
-        assert image_calls(stage) == 1
+        assert fetch(stage) == 1
         stage.clock.advance(wait - 1)
-        result_of(stage.photo_fetcher.fetch_due())
-        assert image_calls(stage) == 0
+        assert fetch(stage) == 0
         stage.clock.advance(1)
 
 
 def test_a_sync_that_runs_goes_first() -> None:
     """A photo is stored when the sync is over: a sync would begin anew with what it does not know."""
-    stage = connected()
-    stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person("Ada")), jpeg())
-    sync(stage)
-    stage.calls()
-    with stage.database.begin() as connection:
-        connection.execute(update(tables.account).values(syncing=True))
-    result_of(stage.photo_fetcher.fetch_due())
-    assert image_calls(stage) == 0
-    with stage.database.begin() as connection:
-        connection.execute(update(tables.account).values(syncing=False))
-    result_of(stage.photo_fetcher.fetch_due())
+    stage = with_photos("Ada")
+    for syncing in (True, False):
+        with stage.database.begin() as connection:
+            connection.execute(update(tables.account).values(syncing=syncing))
+        assert fetch(stage) == (not syncing)
     assert served(stage) == {"Ada": scale(jpeg())}
 
 
@@ -259,11 +244,7 @@ def test_many_photos_of_several_accounts() -> None:
 
 def test_the_quota_of_the_project_holds() -> None:
     """Photos wait for their turn among the calls to the People API."""
-    stage = connected(calls_per_minute=60)
-    for number in range(10):
-        stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person(f"P{number}")), jpeg())
-    sync(stage)
-    stage.calls()
+    stage = with_photos(*(f"P{number}" for number in range(10)), calls_per_minute=60)
     stage.photo_fetcher.startService()
     stage.clock.advance(INTERVAL)
     assert image_calls(stage) == 5

@@ -9,7 +9,7 @@ from ldapgw.contact import Flaw
 from ldapgw.google.sandbox import spoilt
 from ldapgw.store import contacts
 from ldapgw.store.contacts import FlawedPerson
-from tests.support.stage.sync import ALICE, Stage, person
+from tests.support.stage.sync import ALICE, Stage, person, synced_stage
 
 CONNECTIONS = "/v1/people/me/connections"
 GROUPS = "/v1/contactGroups"
@@ -117,10 +117,7 @@ def test_a_contact_that_was_corrected_is_no_longer_named() -> None:
 
 def test_a_contact_that_is_left_out_on_purpose_is_not_named() -> None:
     """Its owner has nothing to correct for the phones."""
-    stage = Stage(labels=("Kunden",))
-    stage.connect()
-    stage.world.add_person(ALICE, person("Smile \ud83d"))
-    stage.sync()
+    stage = synced_stage("Smile \ud83d", labels=("Kunden",))
     assert (flawed(stage), stage.account().skipped) == ([], {"label": 1})
 
 

@@ -463,6 +463,17 @@ def given(uid: str, **more: Any) -> dict[str, Any]:
     return {**person("Ada Riese", "030 23125 100"), **known, **more}
 
 
+def synced_stage(*names: str, **settings: Any) -> Stage:
+    """A stage with one account, which is synced and has contacts with these names; no calls are counted yet."""
+    stage = Stage(**settings)
+    for name in names:
+        stage.world.add_person(ALICE, person(name))
+    stage.connect()
+    stage.sync()
+    stage.calls()
+    return stage
+
+
 def with_directory() -> Stage:
     """Two accounts that bring one Workspace directory, synced."""
     stage = Stage(sources=ALL_SOURCES)
