@@ -98,10 +98,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
     ldap, web = free_ports(2)
-    with (
-        tempfile.TemporaryDirectory(prefix="ldapgw-demo-") as made,
-        closing(Cluster(Path(made), 2, "1m")) as cluster,
-    ):
+    with tempfile.TemporaryDirectory(prefix="ldapgw-demo-") as made, closing(Cluster(Path(made), 2, "1m")) as cluster:
         put_behind(cluster, web)
         with haproxy(Path(made), front(cluster.sites, ldap, web)), cluster.running() as gateways:
             sys.stdout.write(told(cluster, gateways, ldap))

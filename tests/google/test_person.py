@@ -434,10 +434,7 @@ def test_labels_of_the_users_own_making(kind, label):
             ],
             ("other +49302222222",),
         ),
-        (
-            [item("+49301111111"), item("+49302222222", primary=True, source="PROFILE")],
-            ("other +49301111111",),
-        ),
+        ([item("+49301111111"), item("+49302222222", primary=True, source="PROFILE")], ("other +49301111111",)),
         ([item(None, canonicalForm="+49301234567")], ("other +49301234567",)),
         ([item("+49301234567", canonicalForm=5)], ("other +49301234567",)),
     ],

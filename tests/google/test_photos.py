@@ -66,11 +66,7 @@ def test_the_sandbox_alone_is_asked_where_there_is_one() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [
-        (404, HTML, b"Not Found"),
-        (410, HTML, b"Gone"),
-        (200, JPEG, bytes((1 << 20) + 1)),
-    ],
+    [(404, HTML, b"Not Found"), (410, HTML, b"Gone"), (200, JPEG, bytes((1 << 20) + 1))],
     ids=["404", "410", "too large"],
 )
 def test_there_is_no_photo(answer: Any) -> None:

@@ -123,10 +123,7 @@ class Callers:
     """All of them, who start, rest and end together."""
 
     def __init__(
-        self,
-        ways: dict[str, tuple[Callable[[], Line], int]],
-        login: tuple[str, str],
-        questions: Sequence[Question],
+        self, ways: dict[str, tuple[Callable[[], Line], int]], login: tuple[str, str], questions: Sequence[Question]
     ) -> None:
         self._may_ask = threading.Event()
         self.all = [

@@ -54,10 +54,7 @@ CASES = {
     ),
     "it just failed through who holds it": ([candidate(1, **HOLDS, **FAILED), candidate(2)], 2),
     "it failed, and there is no other": ([candidate(1, **HOLDS, **FAILED)], None),
-    "it failed some time ago, and there is no other": (
-        [candidate(1, **HOLDS, **(FAILED | {"next_try": NOW - 1}))],
-        1,
-    ),
+    "it failed some time ago, and there is no other": ([candidate(1, **HOLDS, **(FAILED | {"next_try": NOW - 1}))], 1),
     "it failed through all, the longest ago": (
         [
             candidate(1, directory_error="quota", next_try=NOW - 1, **HOLDS),
@@ -68,10 +65,7 @@ CASES = {
     "it fails through many": ([*(candidate(n, **FAILED) for n in range(MAX_FAILING_ACCOUNTS)), candidate(9)], None),
     "it fails through some": ([*(candidate(n, **FAILED) for n in range(MAX_FAILING_ACCOUNTS - 1)), candidate(9)], 9),
     "it would shrink": (
-        [
-            candidate(1, directory_error="suspicious_shrink", next_try=NOW + 3000, **HOLDS),
-            candidate(2),
-        ],
+        [candidate(1, directory_error="suspicious_shrink", next_try=NOW + 3000, **HOLDS), candidate(2)],
         None,
     ),
     "it would shrink, an hour later": (

@@ -10,13 +10,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from ldapgw.contact import Source
-from ldapgw.errors import (
-    BadResponse,
-    ConsentRevoked,
-    GoogleUnavailable,
-    ScopeMissing,
-    StoreError,
-)
+from ldapgw.errors import BadResponse, ConsentRevoked, GoogleUnavailable, ScopeMissing, StoreError
 from ldapgw.store import accounts, database, sync_state
 from ldapgw.store.accounts import SourceState
 from ldapgw.sync import fetch
@@ -124,11 +118,7 @@ def test_no_source_at_all_is_an_error(sources: tuple[Source, ...], facts: dict[s
     assert (stage.calls(), caught.value.facts) == ({}, facts)
 
 
-EXPIRED = (
-    "error_expired_sync_token_400",
-    "error_expired_sync_token_400_precondition",
-    "error_expired_sync_token_410",
-)
+EXPIRED = ("error_expired_sync_token_400", "error_expired_sync_token_400_precondition", "error_expired_sync_token_410")
 
 
 @pytest.mark.parametrize("fault", EXPIRED)
