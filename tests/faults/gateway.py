@@ -41,6 +41,7 @@ from tests.faults.phone import taken
 from tests.support import pdu, postgresql
 from tests.support.kill import Kill
 from tests.support.postgresql import Notices
+from tests.support.stage.sync import connect, consent
 
 NOW = 1_800_000_000.0
 GOOGLE = "http://127.0.0.1:1"
@@ -90,7 +91,7 @@ class Line:
     """
 
     def __init__(self, world: World) -> None:
-        self._world = world
+        self.world = world
         self.hang_up()
         self.calls = 0
         self.before: Callable[[int], None] = lambda _: None
@@ -98,7 +99,7 @@ class Line:
 
     def hang_up(self) -> None:
         """Let go of the connections, all of which are kept in memory."""
-        self._http = StubTreq(sandbox(self._world))
+        self._http = StubTreq(sandbox(self.world))
 
     def request(self, *args: Any, **kw: Any) -> Any:
         self.calls += 1
@@ -228,6 +229,13 @@ class Machine:
             self.commands = database_at(self._server or f"sqlite:///{self._file}")
             self.commands.open()
         return self.commands.run(function, *args, **kw)
+
+    def connect(self, address: str) -> None:
+        """As the page does once a consent was given."""
+        now = self.wall.seconds()
+        grant = consent(self.line.world, address, now, "client")
+        secret_box = SecretBox.open(KeySource(self.key_file), create=False)
+        self.transact(connect, secret_box, grant, now=now)
 
     def account(self, address: str) -> Account:
         (found,) = self.transact(accounts.find_by_address, address)

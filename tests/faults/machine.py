@@ -22,28 +22,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
-from ldapgw.contact import Sharing, Source
+from ldapgw.contact import Source
 from ldapgw.errors import StoreError
 from ldapgw.google.sandbox.faults import FAULTS
-from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.google.sandbox.people import METHODS
 from ldapgw.google.sandbox.world import RegisteredClient, World
-from ldapgw.store import accounts, directory_accounts
-from ldapgw.store.accounts import Account, NewGrant, SourceState, SyncRequest
-from ldapgw.store.secrets import KeySource, SecretBox
+from ldapgw.store import directory_accounts
+from ldapgw.store.accounts import Account, SourceState, SyncRequest
 from tests.faults.company import COLLEAGUES, CONTACTS, OTHERS, Company, Entries, Person
 from tests.faults.gateway import BASE, GOOGLE, NOW, Machine
 from tests.support import postgresql
+from tests.support.stage.paths import DAY
 
 ALICE, BOB = "alice@acme.example", "bob@acme.example"
 PHONES = {ALICE: "desk1", BOB: "desk2"}
-SCOPE = "https://www.googleapis.com/auth/"
-SCOPES = (
-    "openid",
-    "email",
-    *(SCOPE + name for name in ("contacts.readonly", "contacts.other.readonly", "directory.readonly")),
-)
-DAY = 86400.0
 # As long as a sync can take that Google never answers.
 PATIENCE = 200
 # Those that end a consent.
@@ -114,7 +106,7 @@ class Books(RuleBasedStateMachine):
             self.world.add_account(address, name, "Acme", hd="acme.example")
         self.machine.start()
         for address, phone in PHONES.items():
-            self._connect(address)
+            self.machine.connect(address)
             self.machine.add_phone(phone, address)
         self._settle()
         self._take_all()
@@ -305,7 +297,7 @@ class Books(RuleBasedStateMachine):
         assert [one.remaining for one in self.world.faults.pending] == [99]
         self.world.faults.clear()
         with self._watched():
-            self._connect(address)
+            self.machine.connect(address)
             self._settle()
 
     # --- time, and what administrators do ---
@@ -486,25 +478,9 @@ class Books(RuleBasedStateMachine):
         self._settle()
         for address in PHONES:
             if self._account(address).error is not None:
-                self._connect(address)
+                self.machine.connect(address)
         self._settle()
         self._take_all()
-
-    def _connect(self, address: str) -> None:
-        """As the page does once a consent was given."""
-        grantee = Grantee(self.world.account(address).sub, "client")
-        now = self.machine.wall.seconds()
-        grant = NewGrant(
-            sub=grantee.sub,
-            address=address,
-            scopes=frozenset(SCOPES),
-            access_token=self.world.grants.issue_access(grantee, SCOPES),
-            access_expires_at=now + 3599,
-            refresh_token=self.world.grants.issue_refresh(grantee, SCOPES, None),
-            refresh_expires_at=None,
-        )
-        secret_box = SecretBox.open(KeySource(self.machine.key_file), create=False)
-        self.machine.transact(accounts.connect, secret_box, "acme", grant, Sharing.PRIVATE, now, shared_label="")
 
     @property
     def _backup(self) -> Path:

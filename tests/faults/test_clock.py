@@ -8,13 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.machine import DAY, NOW, PHONES, Books, BooksOnPostgresql
+from tests.faults.machine import NOW, PHONES, Books, BooksOnPostgresql
 from tests.support.postgresql import needs_postgresql
+from tests.support.stage.paths import CONNECTIONS, DAY, HOUR
 
 pytestmark = pytest.mark.long  # starts gateways
 
-HOUR = 3600.0
-LIST = "/v1/people/me/connections"
 JUMPS = {"a day on": DAY, "a day back": -DAY, "to 1970": -NOW, "ten years on": 3650 * DAY}
 jumps = pytest.mark.parametrize("jump", JUMPS.values(), ids=JUMPS)
 
@@ -46,7 +45,7 @@ def test_while_it_runs(books: Books, jump: float) -> None:
     for _ in range(6):
         books.machine.run(HOUR / 2)
     # An interval of an hour, a tenth more or less: two or three syncs in three hours, of two accounts.
-    assert 4 <= calls(books)[LIST] <= 8
+    assert 4 <= calls(books)[CONNECTIONS] <= 8
     books.sync_everybody()
 
 
@@ -59,7 +58,7 @@ def test_while_it_does_not_run(books: Books, jump: float) -> None:
     calls(books)
     for _ in range(5):
         books.machine.run(HOUR / 4)
-    assert 2 <= calls(books)[LIST] <= 4
+    assert 2 <= calls(books)[CONNECTIONS] <= 4
 
 
 @jumps

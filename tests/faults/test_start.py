@@ -15,14 +15,9 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
-from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.server.state_dir import OpenStateDir, StateDir, lock_holder_pid
-from ldapgw.store import accounts
-from ldapgw.store.accounts import NewGrant
-from ldapgw.store.secrets import KeySource, SecretBox
 from tests.faults.company import CONTACTS, Company, Entries, Person
 from tests.faults.gateway import BASE, GOOGLE, NOW, Machine
 from tests.support.disk import Disk, crash, small_disk
@@ -33,7 +28,6 @@ pytestmark = pytest.mark.long  # starts gateways
 ALICE, PHONE = "alice@acme.example", "desk1"
 LOOPBACK = IPv4Address("TCP", "127.0.0.1", 5)
 BACK = "the database can be used again"
-SCOPES = ("openid", "email", "https://www.googleapis.com/auth/contacts.readonly")
 
 FULL: tuple[Callable[[Disk], None], ...] = (Disk.fill, Disk.make_room)
 READ_ONLY: tuple[Callable[[Disk], None], ...] = (Disk.make_read_only, Disk.make_writable)
@@ -58,7 +52,7 @@ class Office:
         self.company = Company(self.world)
         self.machine = Machine(folder, self.world, reactor)
         self.machine.start()
-        self._connect()
+        self.machine.connect(ALICE)
         self.machine.add_phone(PHONE, ALICE)
         self.machine.run(60)
         self.company.add(ALICE, CONTACTS, Person("Ida", "Zimmer", numbers=(("work", 101),)))
@@ -88,21 +82,6 @@ class Office:
         self.machine.reactor.advance(0)
         protocol.connectionLost(Failure(ConnectionDone()))
         return transport.value().decode()
-
-    def _connect(self) -> None:
-        grantee = Grantee(self.world.account(ALICE).sub, "client")
-        now = self.machine.wall.seconds()
-        grant = NewGrant(
-            sub=grantee.sub,
-            address=ALICE,
-            scopes=frozenset(SCOPES),
-            access_token=self.world.grants.issue_access(grantee, SCOPES),
-            access_expires_at=now + 3599,
-            refresh_token=self.world.grants.issue_refresh(grantee, SCOPES, None),
-            refresh_expires_at=None,
-        )
-        secret_box = SecretBox.open(KeySource(self.disk.folder / "ldapgw.key"), create=False)
-        self.machine.transact(accounts.connect, secret_box, "acme", grant, Sharing.PRIVATE, now, shared_label="")
 
     def _let_go(self) -> None:
         """End the commands: no process but the gateway has a file open."""

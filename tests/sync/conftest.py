@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.postgresql import needs_postgresql
 from tests.support.stage.databases import on_postgresql
+from tests.support.stage.sync import Stage
 
 # What the tests tell of syncs is quick to see on SQLite; on PostgreSQL it takes longer, so only some of the tests run
 # there each time.
@@ -26,6 +27,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         marks = [needs_postgresql, *([] if module in QUICK else [pytest.mark.long])]
         marks += [pytest.mark.soak] if module in SLOW else []
         metafunc.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=marks)], indirect=True)
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """A stage whose scheduler runs; nothing is left of it when it has stopped."""
+    stage = Stage()
+    stage.scheduler.startService()
+    yield stage
+    if stage.scheduler.running:
+        stage.scheduler.stopService()
+    assert not stage.clock.getDelayedCalls()
 
 
 @pytest.fixture(autouse=True)

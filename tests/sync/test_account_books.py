@@ -309,18 +309,6 @@ def test_what_no_process_can_do_is_done_here(
     assert caplog_twisted == said
 
 
-def test_a_book_from_an_image_is_the_same(site: Site) -> None:
-    """As one that is built of what is stored."""
-    site.start()
-    [stored] = site.stage.database.run(contacts.read, [1])
-    [built] = build_books(CONTEXT, site.stage.account(ALICE), stored.contacts, stored.labels, False, False)
-    [read] = [one for one in site.stage.catalog.dit().directories[0].books if one.name == ALICE]
-    assert (read.key, read.sharing, read.container.dn) == (built.key, built.sharing, built.container.dn)
-    assert [entry.to_record() for entry in read.segments.contacts[0]] == [
-        entry.to_record() for entry in built.segments.contacts[0]
-    ]
-
-
 def test_books_are_let_go() -> None:
     """All of their entries; whoever looks at one keeps that."""
     people = [Contact(f"c{at}", name=f"Person {at}", labels=("g",)) for at in range(1200)]

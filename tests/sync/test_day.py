@@ -17,10 +17,11 @@ from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.sync.fetch import FullSyncLimits
 from ldapgw.sync.scheduler import SyncScheduler
 from tests.support.results import result_of
+from tests.support.stage.paths import HOUR
 from tests.support.stage.sync import CLIENT, NOW, Stage, person
 
 QUOTA = 120
-MINUTE, HOUR = 60.0, 3600.0
+MINUTE = 60.0
 # A client of the same Google project, so that all calls count together.
 NEW_CLIENT = Client(f"{CLIENT.project}-new.apps.googleusercontent.com", "GOCSPX-NEW")
 

@@ -20,6 +20,7 @@ from ldapgw.sync.fetch import (
     is_resting,
 )
 from tests.support.results import result_of
+from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, HOUR
 from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, SCOPE, Stage, person
 
 NOW = 1_800_000_000.0
@@ -105,11 +106,6 @@ def test_a_person_need_not_wait() -> None:
 def test_what_google_does_not_offer_rests(state: SourceState | None, ago: float | None, expected: bool) -> None:
     """For a day."""
     assert is_resting(state, None if ago is None else NOW - ago, NOW) == expected
-
-
-COLLEAGUES = "/v1/people:listDirectoryPeople"
-CONNECTIONS = "/v1/people/me/connections"
-HOUR = 3600
 
 
 @pytest.fixture

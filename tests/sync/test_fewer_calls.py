@@ -14,11 +14,9 @@ from ldapgw.store.sync_state import SyncState
 from ldapgw.sync.fetch import UNLIMITED, DueSync, FullSyncLimits, SourceQuery, due_sync, has_passed
 from ldapgw.sync.pacing import CallPacer
 from tests.support.results import result_of
+from tests.support.stage.paths import CONNECTIONS, DAY, GROUPS, HOUR
 from tests.support.stage.sync import ALICE, INTERVAL, NOW, Stage, person
 
-CONNECTIONS = "/v1/people/me/connections"
-GROUPS = "/v1/contactGroups"
-HOUR, DAY = 3600.0, 86400.0
 LIMITS = FullSyncLimits()
 
 

@@ -15,14 +15,8 @@ from ldapgw.store import accounts, database, sync_state
 from ldapgw.store.accounts import SourceState
 from ldapgw.sync import fetch
 from tests.support.results import result_of
+from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, DAY, GROUPS, OTHERS, TOKEN
 from tests.support.stage.sync import ALICE, ALL_SCOPES, ALL_SOURCES, SCOPE, Stage, member, person, synced_stage
-
-CONNECTIONS = "/v1/people/me/connections"
-OTHERS = "/v1/otherContacts"
-COLLEAGUES = "/v1/people:listDirectoryPeople"
-GROUPS = "/v1/contactGroups"
-TOKEN = "/token"
-DAY = 86400
 
 
 def connected(**kw: Any) -> Stage:

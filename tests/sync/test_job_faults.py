@@ -21,11 +21,9 @@ from ldapgw.errors import (
     SuspiciousShrink,
 )
 from ldapgw.store.accounts import ErrorStatus
+from tests.support.stage.paths import CONNECTIONS, GROUPS, OTHERS, TOKEN
 from tests.support.stage.sync import ALICE, ALL_SOURCES, INTERVAL, NOW, Stage, person
 
-CONNECTIONS = "/v1/people/me/connections"
-GROUPS = "/v1/contactGroups"
-TOKEN = "/token"
 # Two pages.
 PERSONS = 1010
 
@@ -201,7 +199,6 @@ def test_who_becomes_a_contact_is_no_other_contact_any_more() -> None:
     assert stage.names() == ["again@x.example", "stays@x.example"]
 
 
-OTHERS = "/v1/otherContacts"
 IMPOSSIBLE = [
     ("error_invalid_argument_400", "bad_response"),
     ("broken_wrong_shape", "bad_response"),

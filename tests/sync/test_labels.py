@@ -11,10 +11,8 @@ from ldapgw.store import contacts
 from ldapgw.store.tables import account
 from ldapgw.sync import fetch
 from tests.support.results import result_of
+from tests.support.stage.paths import CONNECTIONS, GROUPS
 from tests.support.stage.sync import ALICE, INTERVAL, Stage, member, person
-
-CONNECTIONS = "/v1/people/me/connections"
-GROUPS = "/v1/contactGroups"
 
 
 def rename(stage: Stage, group: str, name: str) -> None:

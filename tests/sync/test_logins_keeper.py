@@ -23,10 +23,9 @@ from ldapgw.sync.book_cache import BookCache
 from ldapgw.sync.logins_keeper import CHECK_SECONDS, RENEW_SECONDS, LoginsKeeper, StaleLimit
 from ldapgw.sync.publisher import Publisher
 from tests.support.results import result_of
+from tests.support.stage.paths import DAY
 from tests.support.stage.publishing import make_publisher
 from tests.support.stage.sync import ALICE, BOB, CONTEXT, NOW, Stage, person
-
-DAY = 86400.0
 
 
 class AwayStore(Store):

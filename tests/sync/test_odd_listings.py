@@ -14,12 +14,8 @@ from ldapgw.store import contacts, sync_state
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import SourceState
 from ldapgw.sync.fetch import SourceQuery
+from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, DAY, GROUPS, HOUR
 from tests.support.stage.sync import ALICE, ALL_SOURCES, INTERVAL, Stage, member, person, synced_stage
-
-CONNECTIONS = "/v1/people/me/connections"
-COLLEAGUES = "/v1/people:listDirectoryPeople"
-GROUPS = "/v1/contactGroups"
-HOUR = 3600.0
 
 
 def stage_with(count: int, source: str = "contacts", labels: tuple[str, ...] = ()) -> tuple[Stage, list[str]]:
@@ -151,9 +147,7 @@ def test_a_full_listing_without_a_sync_token_is_applied_and_not_repeated_at_once
     assert (warnings(stage), stage.sync_states()[Source.CONTACTS].sync_token is None) == ([], False)
 
 
-@pytest.mark.parametrize(
-    ("interval", "seconds"), [(1.0, HOUR), (INTERVAL, HOUR), (900.0, 5400.0), (DAY := 86400.0, 6 * HOUR)]
-)
+@pytest.mark.parametrize(("interval", "seconds"), [(1.0, HOUR), (INTERVAL, HOUR), (900.0, 5400.0), (DAY, 6 * HOUR)])
 def test_how_long_a_source_without_a_sync_token_waits(interval: float, seconds: float) -> None:
     """Six intervals, at least an hour and at most six."""
     stage, _ = stage_with(1)

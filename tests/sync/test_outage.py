@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from random import Random
 
 import pytest
@@ -16,20 +15,13 @@ from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.tables import account as account_table
 from ldapgw.sync.job import SyncedTenant
 from tests.support.results import result_of
+from tests.support.stage.paths import CONNECTIONS, HOUR
 from tests.support.stage.sync import ALICE, BOB, CAROL, CLIENT, INTERVAL, Stage, person
 
-CONNECTIONS = "/v1/people/me/connections"
-HOUR = 3600
 
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    stage = Stage()
+@pytest.fixture(autouse=True)
+def _random(stage: Stage) -> None:
     stage.scheduler._random = Random(1).random
-    stage.scheduler.startService()
-    yield stage
-    if stage.scheduler.running:
-        stage.scheduler.stopService()
 
 
 def pass_time(stage: Stage, seconds: float) -> None:

@@ -17,14 +17,9 @@ from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.tables import account as account_table
 from tests.support.results import result_of
+from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, HOUR, TOKEN
 from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CLIENT, INTERVAL, Stage, person
 
-CONNECTIONS = "/v1/people/me/connections"
-OTHERS = "/v1/otherContacts"
-COLLEAGUES = "/v1/people:listDirectoryPeople"
-GROUPS = "/v1/contactGroups"
-TOKEN = "/token"
-HOUR = 3600.0
 NEW_CLIENT = Client("210987654321-example.apps.googleusercontent.com", "GOCSPX-ANOTHER")
 
 

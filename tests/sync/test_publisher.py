@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from sqlalchemy import update
 from twisted.internet.defer import Deferred
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import Book
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.naming_context import number_formatter, phone_dn
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
@@ -240,13 +237,7 @@ def test_who_is_gone_is_gone_before_books_are_built() -> None:
     with stage.database.begin() as connection:
         phones.remove(connection, "Desk1")
         accounts.disconnect(connection, account.id)
-    building: Deferred[tuple[Book, ...]] = Deferred()
-    real = stage.on_books_thread
-
-    def slow(function: Any, *args: Any, **kw: Any) -> Any:
-        return building if function is revise_books else real(function, *args, **kw)
-
-    stage.on_books_thread = slow
+    building = stage.hold(revise_books)
     refreshed = Deferred.fromCoroutine(stage.publisher.refresh())
     (directory,) = stage.catalog.dit().directories
     assert ([book.name for book in directory.books], stage.catalog.snapshot.logins) == ([BOB], {})

@@ -18,19 +18,8 @@ from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import accounts, changes, sync_state, tables
 from ldapgw.store.accounts import ErrorStatus, SourceState, SyncRequest
 from tests.support.results import result_of
+from tests.support.stage.paths import CONNECTIONS
 from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, INTERVAL, NOW, HeldStore, Stage, person
-
-CONNECTIONS = "/v1/people/me/connections"
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    stage = Stage()
-    stage.scheduler.startService()
-    yield stage
-    if stage.scheduler.running:
-        stage.scheduler.stopService()
-    assert not stage.clock.getDelayedCalls()
 
 
 @pytest.fixture
@@ -282,32 +271,14 @@ def test_a_revoked_consent_stops_calls_until_the_next_one(stage: Stage) -> None:
     stage.calls()
     stage.clock.advance(INTERVAL * 100)
     refresh(stage)
-    assert stage.calls() == {}
+    # A person who asks is told what was the matter before.
+    stage.request(wish=SyncRequest.FULL)
+    after = stage.account()
+    assert (stage.calls(), after.attempts, after.error) == ({}, account.attempts + 1, account.error)
+    assert (after.requested_sync, after.syncing) == (None, False)
     stage.connect()
     refresh(stage)
     assert (stage.account().error, synced(stage)) == (None, 1)
-
-
-def test_a_wish_does_not_call_for_a_revoked_consent(stage: Stage) -> None:
-    """It ends at once, with what was the matter before."""
-    stage.connect()
-    refresh(stage)
-    stage.world.revoke(ALICE)
-    stage.clock.advance(INTERVAL)
-    trouble, attempts = stage.account().error, stage.account().attempts
-    stage.calls()
-    stage.request(wish=SyncRequest.FULL)
-    account = stage.account()
-    assert (account.error, account.attempts, account.requested_sync, account.syncing) == (
-        trouble,
-        attempts + 1,
-        None,
-        False,
-    )
-    assert stage.calls() == {}
-    stage.connect()
-    refresh(stage)
-    assert stage.account().error is None
 
 
 def test_a_fault_of_ours_is_noted_logged_and_tried_again(stage: Stage, log: list[dict[str, Any]]) -> None:

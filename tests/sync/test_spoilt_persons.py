@@ -9,10 +9,8 @@ from ldapgw.contact import Flaw
 from ldapgw.google.sandbox import spoilt
 from ldapgw.store import contacts
 from ldapgw.store.contacts import FlawedPerson
+from tests.support.stage.paths import CONNECTIONS, GROUPS
 from tests.support.stage.sync import ALICE, Stage, person, synced_stage
-
-CONNECTIONS = "/v1/people/me/connections"
-GROUPS = "/v1/contactGroups"
 
 CHARACTERS, VALUES, LENGTH, COUNT, ID = (
     (flaw,) for flaw in (Flaw.CHARACTERS, Flaw.VALUES, Flaw.LENGTH, Flaw.COUNT, Flaw.ID)

@@ -23,14 +23,6 @@ class Broken(Exception):
     """A statement that fails."""
 
 
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    stage = Stage()
-    stage.scheduler.startService()
-    yield stage
-    stage.scheduler.stopService()
-
-
 def history(stage: Stage) -> list[SyncAttempt]:
     """The attempts to sync Alice's account, the oldest first."""
     account_id = stage.account().id

@@ -53,6 +53,7 @@ from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.scheduler import SyncScheduler
 from tests.support.results import result_of
 from tests.support.stage.databases import open_in_memory
+from tests.support.stage.paths import CONNECTIONS
 from tests.support.stage.publishing import AT_ONCE, make_publisher
 
 NOW = 1_800_000_000.0
@@ -89,6 +90,29 @@ def person(name: str, *numbers: str) -> dict[str, Any]:
         "names": [{"displayName": name, "givenName": given, "familyName": family, "unstructuredName": name}],
         "phoneNumbers": [{"value": number, "type": "work"} for number in numbers],
     }
+
+
+def consent(
+    world: World,
+    address: str,
+    now: float,
+    client_id: str,
+    scopes: tuple[str, ...] = ALL_SCOPES,
+    hd: str | None = None,
+) -> NewGrant:
+    """A grant that the sandbox has given to a client."""
+    grantee = Grantee(world.account(address).sub, client_id)
+    return NewGrant(
+        sub=grantee.sub,
+        address=address,
+        scopes=frozenset(scopes),
+        access_token=world.grants.issue_access(grantee, scopes),
+        access_expires_at=now + 3599,
+        refresh_token=world.grants.issue_refresh(grantee, scopes, None),
+        refresh_expires_at=None,
+        client_id=client_id,
+        hd=hd,
+    )
 
 
 class Line:
@@ -264,19 +288,9 @@ class Stage:
         hd: str | None = None,
     ) -> Account:
         """A consent as the page would store it."""
-        grantee = Grantee(self.world.account(address).sub, client.client_id)
-        grant = NewGrant(
-            sub=grantee.sub,
-            address=address,
-            scopes=frozenset(scopes),
-            access_token=self.world.grants.issue_access(grantee, scopes),
-            access_expires_at=self.clock.seconds() + 3599,
-            refresh_token=self.world.grants.issue_refresh(grantee, scopes, None),
-            refresh_expires_at=None,
-            client_id=client.client_id,
-            hd=hd,
-        )
-        self.database.run(connect, self.secret_box, grant, tenant, sharing, self.clock.seconds())
+        now = self.clock.seconds()
+        grant = consent(self.world, address, now, client.client_id, scopes, hd)
+        self.database.run(connect, self.secret_box, grant, tenant, sharing, now)
         return self.account(address)
 
     def account(self, address: str = ALICE) -> Account:
@@ -336,7 +350,7 @@ class Stage:
         """Have Google refuse an account's contacts, and ask it to wait for two hours."""
         answer = api_error(status, code, "Busy", extra=(("Retry-After", "7200"),))
         fault = Fault("patience", "/v1/", answer)
-        self.world.faults.pending.append(Injection(fault, None, address, "/v1/people/me/connections"))
+        self.world.faults.pending.append(Injection(fault, None, address, CONNECTIONS))
 
     def sync(self, address: str = ALICE, *, full: bool = False, accept_shrink: bool = False) -> bool:
         """One sync, without the scheduler."""
