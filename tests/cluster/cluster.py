@@ -15,9 +15,11 @@ from typing import Any
 from sqlalchemy import URL
 
 from ldapgw.google.sandbox.tenant import ALICE
+from ldapgw.server.state_dir import KEY_FILE
 from tests.faults.office import Office
-from tests.support.postgresql import Server
-from tests.support.site.running import Process, Site, free_ports, wait_until
+from tests.support.postgresql import Server, listening
+from tests.support.site.replicas import Office as WrittenOffice
+from tests.support.site.running import Process, Site, wait_until
 
 DATABASE = "cluster"
 
@@ -30,9 +32,8 @@ class Cluster:
     """
 
     def __init__(self, folder: Path, count: int, interval: str = "1h") -> None:
-        [port] = free_ports(1)
-        self.server = Server.create(listens=True, port=port)
-        self.server.start()
+        self._stack = ExitStack()
+        self.server = self._stack.enter_context(listening())
         self.server.execute(f"CREATE DATABASE {DATABASE}")
         self.office = Office(folder / "1", Random(7), interval)
         self.sites = [self.office.site]
@@ -98,7 +99,40 @@ class Cluster:
 
     def close(self) -> None:
         self.office.close()
-        self.server.delete()
+        self._stack.close()
+
+
+class Pair:
+    """Two sites that share a PostgreSQL, whose accounts have the contacts that a test writes.
+
+    :ivar office: writes contacts, as syncs would.
+    """
+
+    def __init__(self, folder: Path, server: Server) -> None:
+        server.execute(f"CREATE DATABASE {DATABASE}")
+        url = server.url(DATABASE).render_as_string(hide_password=False)
+        self.server = server
+        self.sites: list[Site] = []
+        for name in ("one", "two"):
+            (folder / name).mkdir()
+            site = Site(folder / name)
+            site.file.write_text(f'database = "{url}"\n{site.file.read_text()}')
+            self.sites.append(site)
+        self.office = WrittenOffice(self.sites[0], url)
+        self.states = [site.folder / "state" for site in self.sites]
+
+    def add_login(self, name: str, *arguments: str) -> dict[str, str]:
+        """Add a phone, or a replica, by the command at the first site."""
+        added = self.sites[0].ldapgw("phones", "add", name, "--json", *arguments)
+        assert added.returncode == 0, added.stderr
+        login: dict[str, str] = json.loads(added.stdout)
+        return login
+
+    def share_key(self) -> None:
+        """Give the second site the key of the first one, which has made it."""
+        first, second = self.states
+        second.mkdir(mode=0o700)
+        shutil.copy2(first / KEY_FILE, second)
 
 
 World = tuple[Cluster, list[Process]]
@@ -111,4 +145,4 @@ def running_cluster(folder: Path, count: int) -> Iterator[World]:
         yield cluster, gateways
 
 
-__all__ = ["ALICE", "Cluster", "World", "running_cluster"]
+__all__ = ["ALICE", "Cluster", "Pair", "World", "running_cluster"]

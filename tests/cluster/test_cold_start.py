@@ -6,7 +6,6 @@ Times are those that the documentation promises; machines that are busy with som
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import time
@@ -17,46 +16,34 @@ from pathlib import Path
 import pytest
 
 from ldapgw.contact import Sharing
-from ldapgw.server.state_dir import KEY_FILE, LOGINS_FILE
+from ldapgw.server.state_dir import LOGINS_FILE
 from ldapgw.sync.book_cache import FOLDER
 from tests.cluster.caller import equal
+from tests.cluster.cluster import ALICE, Pair
 from tests.faults.phone import Phone
-from tests.support.postgresql import Server, needs_postgresql
-from tests.support.site.replicas import BASE, Office, contact
-from tests.support.site.running import Process, Site, fetch, free_ports, wait_until
+from tests.support.postgresql import Server, listening, needs_postgresql
+from tests.support.site.replicas import BASE, contact
+from tests.support.site.running import Process, Site, fetch, wait_until
 
 pytestmark = [needs_postgresql, pytest.mark.soak]
 
-ALICE = "alice@acme.example"
 COUNT = 100_000
 ANSWER_SECONDS = 5.0
 STARTS = 3
 PATIENCE = 600.0
 
 
-class World:
+class World(Pair):
     """A gateway that has built and cached a shared book of 100,000 contacts, and another one with a copy of that."""
 
-    def __init__(self, folder: Path) -> None:
-        [port] = free_ports(1)
-        self.server = Server.create(listens=True, port=port)
-        self.server.start()
-        self.server.execute("CREATE DATABASE many")
-        url = self.server.url("many").render_as_string(hide_password=False)
-        self.sites = []
-        for name in ("one", "two"):
-            (folder / name).mkdir()
-            self.sites.append(Site(folder / name))
-            self.sites[-1].file.write_text(f'database = "{url}"\n{self.sites[-1].file.read_text()}')
-        Office(self.sites[0], url).add_account(ALICE, Sharing.SHARED, map(contact, range(COUNT)))
-        added = self.sites[0].ldapgw("phones", "add", "hall", "--json")
-        assert added.returncode == 0, added.stderr
-        self.password = json.loads(added.stdout)["password"]
+    def __init__(self, folder: Path, server: Server) -> None:
+        super().__init__(folder, server)
+        self.office.add_account(ALICE, Sharing.SHARED, map(contact, range(COUNT)))
+        self.password = self.add_login("hall")["password"]
 
     def copy_books(self) -> None:
-        first, second = (site.folder / "state" for site in self.sites)
-        second.mkdir(mode=0o700)
-        shutil.copy2(first / KEY_FILE, second)
+        self.share_key()
+        first, second = self.states
         shutil.copytree(first / FOLDER, second / FOLDER)
 
     def books(self, site: Site) -> dict[str, int]:
@@ -82,11 +69,8 @@ class World:
 
 @pytest.fixture(name="world")
 def _world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    try:
-        yield world
-    finally:
-        world.server.delete()
+    with listening() as server:
+        yield World(tmp_path, server)
 
 
 def readyz(site: Site) -> tuple[int, str]:

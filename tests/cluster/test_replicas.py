@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -18,12 +17,13 @@ import pytest
 
 from ldapgw.contact import Contact, Sharing
 from tests.cluster.caller import equal
+from tests.cluster.cluster import ALICE, Pair
 from tests.faults.phone import Phone
 from tests.support import slapd
 from tests.support.haproxy import ADDRESS, haproxy
-from tests.support.postgresql import Server, needs_postgresql
-from tests.support.site.replicas import BASE, Office, Replica, contact, ended, provided, search
-from tests.support.site.running import PATIENCE, Process, Site, free_ports, wait_until
+from tests.support.postgresql import Server, listening, needs_postgresql
+from tests.support.site.replicas import BASE, Replica, contact, ended, provided, search
+from tests.support.site.running import PATIENCE, Process, free_ports, wait_until
 
 pytestmark = [
     needs_postgresql,
@@ -35,8 +35,7 @@ pytestmark = [
     pytest.mark.soak,
 ]
 
-ALICE, BOB = "alice@acme.example", "bob@acme.example"
-DATABASE = "replicas"
+BOB = "bob@acme.example"
 COUNT = 10_000
 # A first copy of all entries takes no longer.
 COPIED_SECONDS = 10.0
@@ -54,43 +53,25 @@ backend gateways
 """
 
 
-class World:
+class World(Pair):
     """Two gateways with 10,000 contacts on one PostgreSQL, and HAProxy in front of them.
 
     :ivar contacts: those that are shared, by uid.
     :ivar gateways: the processes that run; a gateway that has died is replaced in its place.
     """
 
-    def __init__(self, folder: Path) -> None:
-        postgresql, self.proxy_port = free_ports(2)
-        self.server = Server.create(listens=True, port=postgresql)
-        self.server.start()
-        self.server.execute(f"CREATE DATABASE {DATABASE}")
-        url = self.server.url(DATABASE).render_as_string(hide_password=False)
-        self.sites = []
-        for name in ("one", "two"):
-            (folder / name).mkdir()
-            site = Site(folder / name)
-            site.file.write_text(f'database = "{url}"\n{site.file.read_text()}')
-            self.sites.append(site)
-        self.office = Office(self.sites[0], url)
+    def __init__(self, folder: Path, server: Server) -> None:
+        super().__init__(folder, server)
+        [self.proxy_port] = free_ports(1)
         self.contacts = {one.uid: one for one in map(contact, range(COUNT))}
         self.office.add_account(ALICE, Sharing.SHARED, self.contacts.values())
         self.office.add_account(BOB, Sharing.PRIVATE, [contact(90_000)])
-        first, second = (site.folder / "state" for site in self.sites)
-        second.mkdir(mode=0o700)
-        shutil.copy2(first / "ldapgw.key", second / "ldapgw.key")
-        self.logins = {name: self._add_login(name, *more) for name, more in _LOGINS.items()}
+        self.share_key()
+        self.logins = {name: self.add_login(name, *more) for name, more in _LOGINS.items()}
         self.gateways: list[Process] = []
         self._stack = ExitStack()
         self._changes = 0
         self._starts = 0
-
-    def _add_login(self, name: str, *arguments: str) -> dict[str, str]:
-        added = self.sites[0].ldapgw("phones", "add", name, "--json", *arguments)
-        assert added.returncode == 0, added.stderr
-        login: dict[str, str] = json.loads(added.stdout)
-        return login
 
     @contextmanager
     def running(self, folder: Path) -> Iterator[None]:
@@ -127,9 +108,6 @@ class World:
         login = self.logins["branch1"]
         return provided(self.sites[at], login["bind_dn"], login["password"])
 
-    def delete(self) -> None:
-        self.server.delete()
-
 
 _LOGINS: dict[str, tuple[str, ...]] = {"branch1": ("--replica",), "desk1": ("--account", BOB), "hall": ()}
 
@@ -143,11 +121,8 @@ def _replicated(gateway: Process) -> list[str]:
 
 @pytest.fixture(name="world")
 def _world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    try:
-        yield world
-    finally:
-        world.delete()
+    with listening() as server:
+        yield World(tmp_path, server)
 
 
 def make_replica(world: World, folder: Path, kind: str) -> Replica:

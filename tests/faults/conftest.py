@@ -7,20 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.postgresql import Server, needs_postgresql
-from tests.support.site.running import free_ports
+from tests.support.postgresql import Server, listening, needs_postgresql
 
 
 @pytest.fixture(scope="module", name="server")
 def _server() -> Iterator[Server]:
-    """Tests of the module may stop it; it listens, so that it is found again at the same address."""
-    [port] = free_ports(1)
-    server = Server.create(port=port, listens=True, settings=("fsync=off",))
-    server.start()
-    try:
+    """Tests of the module may stop it."""
+    with listening("fsync=off") as server:
         yield server
-    finally:
-        server.delete()
 
 
 # These start gateways for each test, which CI has time for once.

@@ -20,9 +20,9 @@ from ldapgw.store.engines import database_at
 from ldapgw.store.leader_session import IDLE_SECONDS, IN_TRANSACTION_SECONDS
 from ldapgw.store.worker import Store, on_threads
 from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
-from tests.support.postgresql import Server, needs_postgresql, open_new
+from tests.support.postgresql import listening, needs_postgresql, open_new
 from tests.support.results import result_of
-from tests.support.site.running import free_ports, wait_until
+from tests.support.site.running import wait_until
 
 
 class Gateway:
@@ -301,10 +301,7 @@ def test_a_pool_in_transaction_mode_gives_nobody_the_lead(tmp_path: Path, caplog
 
     Over a network, the server also ends the session of a leader whose machine does not answer for ten seconds.
     """
-    [port] = free_ports(1)
-    server = Server.create(listens=True, port=port)
-    try:
-        server.start()
+    with listening() as server:
         with pgbouncer(tmp_path / "transaction", server, "transaction", "options") as url:
             gateway = Gateway(database_at(url))
             gateway.leadership.startService()
@@ -319,5 +316,3 @@ def test_a_pool_in_transaction_mode_gives_nobody_the_lead(tmp_path: Path, caplog
             idle, interval, count, timeout = map(int, session.run(settings, *names))
             assert (idle + interval * count, timeout) == (10, 10_000)
             session.close()
-    finally:
-        server.delete()

@@ -23,12 +23,18 @@ SALES = {"contactGroups/1": "Sales"}
 LABELLED = {"labels": ("contactGroups/1",)}
 
 
-def content(site: Site, access: ReplicaAccess) -> ReplicaContent:
+def opened(site: Site, access: ReplicaAccess = SHARED) -> ChangeLog:
+    """The log of a replica, which has caught up."""
     log = site.logs.open(access)
     assert log is not None
     site.catch_up()
-    assert log.content is not None
-    return log.content
+    return log
+
+
+def content(site: Site, access: ReplicaAccess) -> ReplicaContent:
+    found = opened(site, access).content
+    assert found is not None
+    return found
 
 
 def dns(site: Site, access: ReplicaAccess) -> list[str]:
@@ -130,9 +136,7 @@ def test_changes_are_found_wherever_they_are() -> None:
     """In a segment, beside it, in a merged one, and in a book that was built anew."""
     site = Site()
     site.set("alice", Sharing.SHARED, [contact(at) for at in range(100)])
-    log = site.logs.open(SHARED)
-    assert log is not None
-    site.catch_up()
+    log = opened(site)
     csns = [log.csn]
     for stored, deleted in (([contact(3, "New")], []), ([], ["c4"]), ([contact(200)], ["c3"])):
         site.change("alice", stored, deleted)
@@ -157,13 +161,7 @@ def test_content_that_comes_back() -> None:
     site, other = Site(), Site(now=1.0)
     for made in (site, other):
         made.set("alice", Sharing.SHARED, [contact(1)])
-    logs = [one.logs.open(SHARED) for one in (site, other)]
-    assert None not in logs
-    for one in (site, other):
-        one.catch_up()
-    log, elsewhere = logs
-    assert log is not None
-    assert elsewhere is not None
+    log, elsewhere = opened(site), opened(other)
     assert (log.csn.state, log.csn) != (0, elsewhere.csn)
     assert log.csn.state == elsewhere.csn.state
     first = log.csn
@@ -209,9 +207,7 @@ def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(change_log, "MAX_CHANGES", 4)
     site = Site()
     site.set("alice", Sharing.SHARED, [contact(at) for at in range(50)])
-    log = site.logs.open(SHARED)
-    assert log is not None
-    site.catch_up()
+    log = opened(site)
     csns = [log.csn]
     for at in (1, 3, 5):
         site.change("alice", [contact(at, "New"), contact(at + 1, "New")])
@@ -257,21 +253,12 @@ def test_logs_end_with_their_logins() -> None:
 def test_tenant_that_is_gone() -> None:
     """The content stays what it was; a new log begins only where there is a tenant."""
     site = Site()
-    before = content(site, SHARED)
+    log = opened(site)
+    before = log.content
     site.snapshot = Snapshot(Dit((), FEATURES), site.logins, loaded=True)
-    assert content_of(site) is before
-    assert site.logs.open(PRIVATE) is None
-
-
-def content_of(site: Site) -> ReplicaContent | None:
-    """The content without asking for a log anew."""
     site.catch_up()
-    [log] = site.logs._logs.values()
-    return log.content
-
-
-def test_not_loaded() -> None:
-    assert Site(loaded=False).logs.open(SHARED) is None
+    assert log.content is before
+    assert site.logs.open(PRIVATE) is None
 
 
 def test_clock_of_cookies() -> None:

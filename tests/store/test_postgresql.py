@@ -21,8 +21,8 @@ from ldapgw.store.database import Database, Mode, check_writable, mark_erased, r
 from ldapgw.store.engines import database_at
 from ldapgw.store.recordings import RecordingPart
 from ldapgw.store.secrets import SecretBox
-from tests.support.postgresql import Server, find_postgres, needs_postgresql, new_url, open_new, shared
-from tests.support.site.running import free_ports, wait_until
+from tests.support.postgresql import find_postgres, listening, needs_postgresql, new_url, open_new, shared
+from tests.support.site.running import wait_until
 from tests.support.stage.sync import DESK, GRANT, NOW, connect
 
 pytestmark = needs_postgresql
@@ -303,11 +303,8 @@ def test_an_upgrade_waits_for_another_one() -> None:
 
 def test_a_server_that_goes_and_comes_back() -> None:
     """Transactions fail with one line, quickly; once it is back all works again, and all is read anew."""
-    [port] = free_ports(1)
     # What was committed is in the system's hands when the server ends at once.
-    server = Server.create(port=port, listens=True, settings=("fsync=off",))
-    server.start()
-    try:
+    with listening("fsync=off") as server:
         database = database_at(server.url("postgres").set(password="secret"))
         database.open()
         database.run(phones.add, DESK)
@@ -316,7 +313,8 @@ def test_a_server_that_goes_and_comes_back() -> None:
         for begin in (database.begin, database.begin, database.begin_read):
             with pytest.raises(UnreachableStore) as told, begin():
                 pass
-            assert told.value.problems[0].startswith(f"postgresql://127.0.0.1:{port}/postgres: cannot be reached: ")
+            prefix = f"postgresql://127.0.0.1:{server.port}/postgres: cannot be reached: "
+            assert told.value.problems[0].startswith(prefix)
             assert "secret" not in str(told.value)
         with closing(database.change_detector()) as detector:
             assert detector.has_changed()
@@ -327,14 +325,10 @@ def test_a_server_that_goes_and_comes_back() -> None:
         assert database.run(phones.read_all) == (DESK,)
         assert look(database, cursor).is_whole
         database.close()
-    finally:
-        server.delete()
 
 
 def test_a_server_that_answers_later() -> None:
     """The first transaction that reaches it opens the database, once; a fault of that is each transaction's."""
-    [port] = free_ports(1)
-    server = Server.create(port=port, listens=True, settings=("fsync=off",))
     calls: list[int] = []
 
     def first_write(connection: Connection) -> None:
@@ -342,7 +336,8 @@ def test_a_server_that_answers_later() -> None:
         if len(calls) == 1:
             raise StoreError("the key is another one")
 
-    try:
+    with listening("fsync=off") as server:
+        server.stop()
         database = database_at(server.url("postgres"))
         database.open_later(first_write)
         with pytest.raises(UnreachableStore):
@@ -367,8 +362,6 @@ def test_a_server_that_answers_later() -> None:
             with pytest.raises(UnreachableStore, match="does not exist"):
                 refused.open()
             assert refused.answers()
-    finally:
-        server.delete()
 
 
 @pytest.mark.parametrize(

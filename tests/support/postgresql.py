@@ -29,6 +29,7 @@ from sqlalchemy.pool import NullPool
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.tables import metadata
+from tests.support.site.running import free_ports
 
 PATIENCE = 60.0
 # Names a folder with the programs of another version.
@@ -214,6 +215,18 @@ def shared() -> Server:
     database.open()
     database.close()
     return server
+
+
+@contextmanager
+def listening(*settings: str) -> Iterator[Server]:
+    """A server that listens at a port of loopback, which a test may stop and start again."""
+    [port] = free_ports(1)
+    server = Server.create(listens=True, port=port, settings=settings or _QUICK)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.delete()
 
 
 _numbers = iter(range(1, 1_000_000))
