@@ -31,9 +31,8 @@ from tests.support.stage.sync import (
 )
 
 
-def test_a_book_is_built_anew_only_when_something_of_it_changed() -> None:
+def test_a_book_is_built_anew_only_when_something_of_it_changed(stage: Stage) -> None:
     """The others are taken over as they are."""
-    stage = Stage()
     stage.connect(ALICE)
     stage.connect(BOB)
     before = stage.books()
@@ -50,9 +49,8 @@ def test_a_book_is_built_anew_only_when_something_of_it_changed() -> None:
     assert shared[BOB].sharing is Sharing.CALLERS
 
 
-def test_another_group_builds_no_book() -> None:
+def test_another_group_builds_no_book(stage: Stage) -> None:
     """Groups decide who sees a book, not what is in it."""
-    stage = Stage()
     account = stage.connect()
     stage.database.run(accounts.set_sharing, account.id, Sharing("group:sales"), "")
     before = stage.books()[ALICE]
@@ -126,9 +124,8 @@ def test_changes_are_built_into_a_book() -> None:
     assert sum(map(len, directory.shared_books[Sharing.SHARED].form(per_number=False))) == 3
 
 
-def test_a_book_is_built_anew_where_changes_are_not_known() -> None:
+def test_a_book_is_built_anew_where_changes_are_not_known(stage: Stage) -> None:
     """Or are too many."""
-    stage = Stage()
     stage.world.add_person(ALICE, person("Ada Riese"))
     account = stage.connect()
     stage.sync()
@@ -147,9 +144,8 @@ def test_a_book_is_built_anew_where_changes_are_not_known() -> None:
     assert build_books in called
 
 
-def test_one_accounts_trouble_hurts_no_other(caplog_twisted: list[str]) -> None:
+def test_one_accounts_trouble_hurts_no_other(stage: Stage, caplog_twisted: list[str]) -> None:
     """Its book stays what it was, until it can be built; the others are built, and the log says which one it is."""
-    stage = Stage()
     stage.seconds = stage.clock.seconds
     for address in (ALICE, BOB):
         stage.world.add_person(address, person("Ada Riese"))
@@ -205,9 +201,8 @@ def reads(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]
     return seen
 
 
-def test_small_accounts_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_accounts_are_read_together(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not one after the other: thousands of them would wait for as many answers of the database."""
-    stage = Stage()
     ids = outdated(stage)
     seen = reads(stage, monkeypatch)
     stage.books()
@@ -234,10 +229,9 @@ def test_an_account_is_in_one_line_only(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_after_one_accounts_trouble_the_database_goes_away(
-    caplog_twisted: list[str], monkeypatch: pytest.MonkeyPatch
+    stage: Stage, caplog_twisted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then all of them are built by the next look."""
-    stage = Stage()
     outdated(stage)
     caplog_twisted.clear()
     seen = reads(stage, monkeypatch)
@@ -257,9 +251,10 @@ def test_after_one_accounts_trouble_the_database_goes_away(
     assert (seen[-1][0], caplog_twisted) == (contacts.read, [])
 
 
-def test_a_large_book_that_is_revised_does_not_wait_for_one_that_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_book_that_is_revised_does_not_wait_for_one_that_is_built(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """That may take minutes."""
-    stage = Stage()
     alice = outdated(stage)[0]
     stage.books()
     stage.world.add_person(BOB, person("Bo Weg"))
@@ -299,9 +294,8 @@ def test_what_is_built_does_not_wait_for_all_others(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("content", [b"{", b'{"uid":"\xff"}', b"[]"])
-def test_stored_contacts_that_cannot_be_read_come_anew(caplog_twisted: list[str], content: bytes) -> None:
+def test_stored_contacts_that_cannot_be_read_come_anew(stage: Stage, caplog_twisted: list[str], content: bytes) -> None:
     """The rest is served meanwhile; the next sync is a full one."""
-    stage = Stage()
     for name in ("Ada Riese", "Bo Weg"):
         stage.world.add_person(ALICE, person(name))
     stage_id = stage.connect().id
@@ -325,9 +319,8 @@ def test_a_book_is_built_while_somebody_writes() -> None:
         assert stage.names() == ["Ada Riese"]
 
 
-def test_a_label_has_a_branch() -> None:
+def test_a_label_has_a_branch(stage: Stage) -> None:
     """The groups that Google keeps for everybody make none."""
-    stage = Stage()
     group = stage.world.add_label(ALICE, "Kunden")
     both = [
         {"contactGroupMembership": {"contactGroupResourceName": name}} for name in (group, "contactGroups/myContacts")

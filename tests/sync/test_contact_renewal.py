@@ -65,9 +65,8 @@ def versions(stage: Stage) -> list[int]:
         return list(connection.execute(select(account.c.numbers_version).order_by(account.c.id)).scalars())
 
 
-def test_contacts_are_read_anew_without_asking_google() -> None:
+def test_contacts_are_read_anew_without_asking_google(stage: Stage) -> None:
     """Once; phones find the result; what was changed is a change for the next sync too."""
-    stage = Stage()
     stage.connect()
     outdated(stage, ALICE, *(f"Person {number}" for number in range(450)))
     stage.calls()
@@ -83,9 +82,8 @@ def test_contacts_are_read_anew_without_asking_google() -> None:
     assert stage.account().generation == generation
 
 
-def test_a_new_account_has_nothing_to_read_anew() -> None:
+def test_a_new_account_has_nothing_to_read_anew(stage: Stage) -> None:
     """Its contacts are read by today's rules when they are fetched."""
-    stage = Stage()
     stage.connect()
     stage.world.add_person(ALICE, person("Ada", "491705551442"))
     stage.sync(ALICE)
@@ -106,9 +104,8 @@ def test_photos_and_other_contacts_stay() -> None:
     assert stage.records() == before
 
 
-def test_numbers_that_are_not_understood_are_named() -> None:
+def test_numbers_that_are_not_understood_are_named(stage: Stage) -> None:
     """They are flaws of contacts that otherwise stay as they are; other flaws stay too."""
-    stage = Stage()
     stage.connect()
     account_id = stage.account().id
     [number] = stored_numbers.read("+49 1", "DE")
@@ -126,9 +123,8 @@ def test_numbers_that_are_not_understood_are_named() -> None:
     assert stage.account().skipped == {"flawed": 1, "unreadable_number": 1}
 
 
-def test_a_sync_in_between_counts() -> None:
+def test_a_sync_in_between_counts(stage: Stage) -> None:
     """A contact that was written after it was read is not written over; accounts that sync are left for later."""
-    stage = Stage()
     stage.connect()
     outdated(stage, ALICE, "Ada", "Ben")
     account_id = stage.account().id
@@ -146,9 +142,8 @@ def test_a_sync_in_between_counts() -> None:
     assert found == ["Ada New", "Ben anew"]
 
 
-def test_every_account_and_no_other_tenants() -> None:
+def test_every_account_and_no_other_tenants(stage: Stage) -> None:
     """Accounts of a tenant that the configuration does not have any more are left alone."""
-    stage = Stage()
     for address in (ALICE, BOB):
         stage.connect(address)
         outdated(stage, address, "Ada")
@@ -158,9 +153,8 @@ def test_every_account_and_no_other_tenants() -> None:
     assert versions(stage) == [stored_numbers.VERSION, 0]
 
 
-def test_a_lost_process_is_tried_again() -> None:
+def test_a_lost_process_is_tried_again(stage: Stage) -> None:
     """At the next turn; the end of the gateway stops what runs."""
-    stage = Stage()
     stage.connect()
     outdated(stage, ALICE, "Ada")
     tries: list[Deferred[object]] = []

@@ -25,9 +25,13 @@ def connected(**kw: Any) -> Stage:
     return stage
 
 
-def test_a_first_sync_brings_everything() -> None:
+@pytest.fixture
+def stage() -> Stage:
+    return connected()
+
+
+def test_a_first_sync_brings_everything(stage: Stage) -> None:
     """One call a source and one for the labels; the book is there in the order of names."""
-    stage = connected()
     for name in ("Zoë Young", "Ådne Berg", "Adam Riese"):
         stage.world.add_person(ALICE, person(name, "030 23125 100", "ask at reception"))
     stage.world.add_person(ALICE, {})
@@ -49,9 +53,8 @@ def test_a_quiet_round_costs_one_call_and_writes_nothing() -> None:
     assert stage.account().generation == before.generation
 
 
-def test_a_delta_brings_what_changed() -> None:
+def test_a_delta_brings_what_changed(stage: Stage) -> None:
     """Added, changed, deleted, moved to another resource name."""
-    stage = connected()
     kept, changed, moved, deleted = (stage.world.add_person(ALICE, person(f"Person {name}")) for name in "ABCD")
     stage.sync()
     stage.world.change_person(ALICE, changed, person("Person Bee"))
@@ -116,9 +119,8 @@ EXPIRED = ("error_expired_sync_token_400", "error_expired_sync_token_400_precond
 
 
 @pytest.mark.parametrize("fault", EXPIRED)
-def test_an_expired_sync_token_is_one_full_sync(fault: str) -> None:
+def test_an_expired_sync_token_is_one_full_sync(stage: Stage, fault: str) -> None:
     """Nothing is doubled, deletions that no delta told of are honoured."""
-    stage = connected()
     stage.world.add_person(ALICE, person("Ada Riese"))
     gone = stage.world.add_person(ALICE, person("Bo Weg"))
     stage.sync()
@@ -156,9 +158,8 @@ def test_the_transaction_of_a_large_listing_tells_that_it_goes_on(engine: str, m
     assert (counts, len(stage.names())) == ([each + each, each + each], 7)
 
 
-def test_another_version_reads_persons_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_reads_persons_anew(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an older ldapgw made of persons is not kept: it may have read their numbers otherwise."""
-    stage = connected()
     stage.world.add_person(ALICE, person("Ada Riese"))
     monkeypatch.setattr(fetch, "PARSER_VERSION", fetch.PARSER_VERSION - 1)
     stage.sync()
@@ -182,9 +183,8 @@ def test_only_contacts_with_a_wanted_label() -> None:
     assert stage.names() == ["Ada Riese", "Bo Weg"]
 
 
-def test_an_access_token_is_renewed_a_minute_early() -> None:
+def test_an_access_token_is_renewed_a_minute_early(stage: Stage) -> None:
     """And the new one is stored."""
-    stage = connected()
     stage.sync()
     stage.calls()
     stage.clock.advance(3599 - 61)
@@ -197,9 +197,8 @@ def test_an_access_token_is_renewed_a_minute_early() -> None:
     assert TOKEN not in stage.calls()
 
 
-def test_an_access_token_that_died_early_is_renewed_once() -> None:
+def test_an_access_token_that_died_early_is_renewed_once(stage: Stage) -> None:
     """Google may end it at any time."""
-    stage = connected()
     stage.world.add_person(ALICE, person("Ada Riese"))
     stage.world.expire_access_tokens()
     assert stage.sync()
@@ -212,9 +211,8 @@ def test_an_access_token_that_died_early_is_renewed_once() -> None:
     assert stage.calls() == {CONNECTIONS: 2, TOKEN: 1}
 
 
-def test_a_listing_goes_on_when_its_access_token_ends() -> None:
+def test_a_listing_goes_on_when_its_access_token_ends(stage: Stage) -> None:
     """Whatever has come stays; each page may need a new token."""
-    stage = connected()
     for number in range(3500):
         stage.world.add_person(ALICE, {"organizations": [{"name": f"Company {number}"}]})
     expire = stage.world.expire_access_tokens
@@ -229,9 +227,8 @@ def test_a_listing_goes_on_when_its_access_token_ends() -> None:
     assert stage.calls() == {GROUPS: 1, CONNECTIONS: 7, TOKEN: 3}
 
 
-def test_a_new_refresh_token_is_used_at_once() -> None:
+def test_a_new_refresh_token_is_used_at_once(stage: Stage) -> None:
     """Google may end the one before it as soon as it gives another."""
-    stage = connected()
     used: list[str] = []
     refresh = stage.oauth.refresh
 
@@ -251,9 +248,8 @@ def test_a_new_refresh_token_is_used_at_once() -> None:
 
 
 @pytest.mark.parametrize("call", [2, 3], ids=["first page", "last page"])
-def test_a_failure_of_any_call_changes_nothing(call: int) -> None:
+def test_a_failure_of_any_call_changes_nothing(stage: Stage, call: int) -> None:
     """Contacts, sync tokens and labels, which come first, stay what they were; the next sync brings all of it."""
-    stage = connected()
     group = stage.world.add_label(ALICE, "Neu")
     names = [stage.world.add_person(ALICE, {"organizations": [{"name": f"N {number}"}]}) for number in range(2500)]
     stage.sync()
@@ -271,9 +267,8 @@ def test_a_failure_of_any_call_changes_nothing(call: int) -> None:
     assert stage.names() == ["Other"] * 1400
 
 
-def test_an_account_that_is_disconnected_meanwhile_stays_so() -> None:
+def test_an_account_that_is_disconnected_meanwhile_stays_so(stage: Stage) -> None:
     """A sync that was under way writes nothing."""
-    stage = connected()
     stage.world.add_person(ALICE, person("Ada Riese"))
     account = stage.account()
 
@@ -304,9 +299,8 @@ def test_contacts_that_were_replaced_meanwhile_are_not_continued() -> None:
     assert stage.names() == ["Ada Riese", "Bo Neu"]
 
 
-def test_a_disconnected_account_is_not_synced() -> None:
+def test_a_disconnected_account_is_not_synced(stage: Stage) -> None:
     """There are no tokens to do it with."""
-    stage = connected()
     account = stage.account()
     stage.database.run(accounts.disconnect, account.id)
     with pytest.raises(ConsentRevoked):
@@ -352,9 +346,8 @@ def test_a_large_account_takes_the_fewest_calls() -> None:
     assert stage.account().contacts == 2500 + 1200 + 1100 + 1500
 
 
-def test_how_far_a_full_sync_is() -> None:
+def test_how_far_a_full_sync_is(stage: Stage) -> None:
     """Page by page, with Google's own total; a delta is over before anybody asks."""
-    stage = connected()
     for number in range(1200):
         stage.world.add_person(ALICE, {"organizations": [{"name": f"Company {number}"}]})
     account = stage.account()

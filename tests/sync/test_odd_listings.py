@@ -53,9 +53,8 @@ def test_one_person_of_six_who_is_not_listed() -> None:
     assert warnings(stage) == []
 
 
-def test_a_first_listing_may_be_incomplete() -> None:
+def test_a_first_listing_may_be_incomplete(stage: Stage) -> None:
     """Half of the persons are served rather than none."""
-    stage = Stage()
     stage.connect()
     for number in range(30):
         stage.world.add_person(ALICE, person(f"Person {number:02}"))

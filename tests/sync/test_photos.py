@@ -108,14 +108,14 @@ def test_every_source_has_photos() -> None:
     assert served(stage, "directory") == {"From directory": scale(jpeg(3))}
 
 
-def test_a_tenant_without_photos_asks_for_none() -> None:
+def test_a_tenant_without_photos_asks_for_none(stage: Stage) -> None:
     """Neither for addresses nor for photos; and its books have none."""
-    stage = Stage()
     stage.connect()
     stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person("Ada Riese")), jpeg())
     sync(stage)
     stage.photo_fetcher.startService()
     stage.clock.pump([INTERVAL] * 3)
+    stage.photo_fetcher.stopService()
     with stage.database.begin() as connection:
         assert connection.execute(select(tables.photo)).all() == []
     assert image_calls(stage) == 0

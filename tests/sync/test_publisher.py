@@ -21,17 +21,15 @@ from tests.support.results import result_of
 from tests.support.stage.sync import ALICE, BOB, CAROL, CONTEXT, NOW, Stage, member, person, with_directory
 
 
-def test_nothing_is_there_before_anybody_connects() -> None:
+def test_nothing_is_there_before_anybody_connects(stage: Stage) -> None:
     """The tenant is, and it is complete."""
-    stage = Stage()
     assert not stage.catalog.snapshot.loaded
     assert stage.books() == {}
     assert stage.catalog.snapshot.loaded
 
 
-def test_a_connected_account_has_a_book_even_before_its_first_sync() -> None:
+def test_a_connected_account_has_a_book_even_before_its_first_sync(stage: Stage) -> None:
     """Empty, with its address for a name; one that is disconnected has none."""
-    stage = Stage()
     account = stage.connect(sharing=Sharing.SHARED)
     found = stage.books()
     assert found.keys() == {ALICE}
@@ -54,9 +52,8 @@ def test_one_directory_a_tenant() -> None:
     assert stage.books().keys() == {BOB}
 
 
-def test_phones_are_logins() -> None:
+def test_phones_are_logins(stage: Stage) -> None:
     """Each sees its account's book; one without an account, or whose account is gone, the shared ones."""
-    stage = Stage()
     account = stage.connect()
     stage.add_phone("Desk1", owner=ALICE)
     stage.add_phone("hall")
@@ -73,9 +70,8 @@ def test_phones_are_logins() -> None:
     assert stage.catalog.snapshot.logins["desk1"].viewer.access == (Access("acme"),)
 
 
-def test_entries_a_number_are_built_when_a_phone_wants_them() -> None:
+def test_entries_a_number_are_built_when_a_phone_wants_them(stage: Stage) -> None:
     """They cost memory, so nobody has them who does not ask."""
-    stage = Stage()
     stage.world.add_person(ALICE, person("Ada Riese", "030 23125 100", "030 23125 101"))
     stage.connect()
     stage.sync()
@@ -87,9 +83,8 @@ def test_entries_a_number_are_built_when_a_phone_wants_them() -> None:
     assert stage.catalog.snapshot.logins["desk1"].viewer.per_number
 
 
-def test_a_secret_address_is_published_at_once() -> None:
+def test_a_secret_address_is_published_at_once(stage: Stage) -> None:
     """It works from the next look on, and ends so."""
-    stage = Stage()
     stage.add_phone("Desk1")
     stage.books()
     for secret in (UNKNOWN_LOGIN_HASH, ""):
@@ -98,9 +93,8 @@ def test_a_secret_address_is_published_at_once() -> None:
         assert stage.catalog.snapshot.logins["desk1"].book_secret_hash == secret
 
 
-def test_a_number_format_is_published_at_once() -> None:
+def test_a_number_format_is_published_at_once(stage: Stage) -> None:
     """The phone's sessions end, so that its next search has the format; no book is built anew."""
-    stage = Stage()
     stage.connect()
     stage.add_phone("Desk1", owner=ALICE)
     before = stage.books()[ALICE]
@@ -111,9 +105,8 @@ def test_a_number_format_is_published_at_once() -> None:
         assert viewer.number_formatter == number_formatter(form, CONTEXT)
 
 
-def test_a_shared_label_is_published_at_once() -> None:
+def test_a_shared_label_is_published_at_once(stage: Stage) -> None:
     """It is no reason to build a book, and the same book is served until something changes."""
-    stage = Stage()
     group = stage.world.add_label(ALICE, "Kunden")
     stage.world.add_person(ALICE, person("Ada Riese", "030 23125 100") | member(group))
     stage.world.add_person(ALICE, person("Bo Weg"))
@@ -185,9 +178,8 @@ def test_many_accounts_that_are_read_again_are_compared_in_several_turns(monkeyp
     assert turns == [3, 3]
 
 
-def test_where_nothing_differs_nothing_is_published() -> None:
+def test_where_nothing_differs_nothing_is_published(stage: Stage) -> None:
     """What was worked out of the directories stays true; logins are looked at all the same."""
-    stage = Stage()
     stage.connect(sharing=Sharing.SHARED)
     stage.sync()
     stage.books()
@@ -202,9 +194,8 @@ def test_where_nothing_differs_nothing_is_published() -> None:
     assert stage.catalog.dit() is not before
 
 
-def test_an_address_that_has_changed_hands() -> None:
+def test_an_address_that_has_changed_hands(stage: Stage) -> None:
     """Google gives it to somebody else while the former owner is still connected: two books, two names."""
-    stage = Stage()
     found = {}
     for at, address in enumerate((ALICE, BOB, CAROL)):
         stage.world.add_person(address, person(f"Friend {at}"))
@@ -225,9 +216,8 @@ def test_an_address_that_has_changed_hands() -> None:
     assert stage.books().keys() == {ALICE.upper(), f"{ALICE.upper()} (2)"}
 
 
-def test_who_is_gone_is_gone_before_books_are_built() -> None:
+def test_who_is_gone_is_gone_before_books_are_built(stage: Stage) -> None:
     """A long build does not keep a removed phone or a disconnected account."""
-    stage = Stage()
     account = stage.connect(ALICE)
     stage.connect(BOB)
     stage.add_phone("Desk1", owner=ALICE)
@@ -246,9 +236,8 @@ def test_who_is_gone_is_gone_before_books_are_built() -> None:
     assert refreshed.called
 
 
-def test_many_shared_books_are_joined_after_the_start() -> None:
+def test_many_shared_books_are_joined_after_the_start(stage: Stage) -> None:
     """At first each is looked at, so that phones do not have to wait."""
-    stage = Stage()
     for at in range(12):
         address = f"user{at}@acme.example"
         stage.world.add_account(address, "User", str(at), hd="acme.example")
@@ -262,9 +251,8 @@ def test_many_shared_books_are_joined_after_the_start() -> None:
         assert sum(map(len, directory.shared_books[Sharing.SHARED].form(per_number=False))) == 12
 
 
-def test_a_second_look_does_not_end_the_start() -> None:
+def test_a_second_look_does_not_end_the_start(stage: Stage) -> None:
     """Nothing is complete before the first one has built all books."""
-    stage = Stage()
     stage.connect()
     building = stage.hold(build_books)
     looks = [Deferred.fromCoroutine(stage.publisher.refresh()) for _ in range(2)]
@@ -275,9 +263,8 @@ def test_a_second_look_does_not_end_the_start() -> None:
     assert [book.name for book in stage.catalog.dit().directories[0].books] == [ALICE]
 
 
-def test_how_long_a_change_waits_is_told() -> None:
+def test_how_long_a_change_waits_is_told(stage: Stage) -> None:
     """From when it is read until it is served; not what a start loads, nor what is gone meanwhile."""
-    stage = Stage()
     stage.seconds, lags = stage.clock.seconds, stage.lags
     alice, bob = stage.connect(), stage.connect(BOB)
     assert (len(stage.books()), stage.publisher.unserved, lags) == (2, 0, [])

@@ -100,9 +100,8 @@ def test_an_unreadable_id_is_derived_from_the_key_of_the_source() -> None:
     assert uids == {f"c{8_000_000_000_000_000_100 + at}" for at in range(3)}
 
 
-def test_a_contact_that_was_corrected_is_no_longer_named() -> None:
+def test_a_contact_that_was_corrected_is_no_longer_named(stage: Stage) -> None:
     """Nor is a contact that has gone."""
-    stage = Stage()
     stage.connect()
     corrected, gone = (stage.world.add_person(ALICE, person(f"Smile \ud83d {letter}")) for letter in "AB")
     stage.sync()
@@ -119,9 +118,8 @@ def test_a_contact_that_is_left_out_on_purpose_is_not_named() -> None:
     assert (flawed(stage), stage.account().skipped) == ([], {"label": 1})
 
 
-def test_spoilt_labels_are_left_out() -> None:
+def test_spoilt_labels_are_left_out(stage: Stage) -> None:
     """The others are kept, and no sync fails."""
-    stage = Stage()
     stage.connect()
     kept = stage.world.add_label(ALICE, "Kunden")
     stage.world.faults.inject("broken_persons", times=1, path=GROUPS)
