@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,18 @@ def opened(path: Path) -> Database:
     return database
 
 
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "ldapgw.db"
+
+
+@pytest.fixture
+def sqlite(file: Path) -> Iterator[Database]:
+    """An open database in a file."""
+    with closing(opened(file)) as database:
+        yield database
+
+
 def test_files_of_migrations_begin_with_their_revisions() -> None:
     """Which revisions there are is known without reading the migrations."""
     scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
@@ -97,17 +110,15 @@ def test_rows_are_inserted_as_they_are(database: Database) -> None:
             table.drop(connection)
 
 
-def test_the_file_is_ours_alone_and_durable(tmp_path: Path) -> None:
+def test_the_file_is_ours_alone_and_durable(sqlite: Database, file: Path) -> None:
     """Mode 0600; WAL; FULL; foreign keys."""
-    database = opened(tmp_path / "ldapgw.db")
-    assert (tmp_path / "ldapgw.db").stat().st_mode & 0o777 == 0o600
-    with database.begin() as connection:
+    assert file.stat().st_mode & 0o777 == 0o600
+    with sqlite.begin() as connection:
         found = [
             connection.execute(text(f"PRAGMA {name}")).scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys", "journal_size_limit")
         ]
     assert found == ["wal", 2, 1, LOG_LIMIT]
-    database.close()
 
 
 def fill(database: Database, number: int, mebibytes: int) -> None:
@@ -116,22 +127,21 @@ def fill(database: Database, number: int, mebibytes: int) -> None:
         connection.exec_driver_sql(f"REPLACE INTO filling VALUES ({number}, randomblob({mebibytes << 20}))")
 
 
-def test_the_log_is_bounded(tmp_path: Path, caplog_twisted: list[str]) -> None:
+def test_the_log_is_bounded(sqlite: Database, file: Path, caplog_twisted: list[str]) -> None:
     """Whatever is written; a reader of another program lets it grow, which is told once, and shrink after its end."""
-    database, log = opened(tmp_path / "ldapgw.db"), tmp_path / "ldapgw.db-wal"
+    log = file.with_name("ldapgw.db-wal")
     for number in range(3):
-        fill(database, number, 20)
+        fill(sqlite, number, 20)
         assert log.stat().st_size <= LOG_LIMIT
-    with closing(sqlite3.connect(tmp_path / "ldapgw.db", isolation_level=None)) as reader:
+    with closing(sqlite3.connect(file, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT COUNT(*) FROM phone").fetchone()
         for number in range(10, 15):
-            fill(database, number, 4)
+            fill(sqlite, number, 4)
         assert log.stat().st_size > LOG_LIMIT
     assert [line.partition(": has ")[0] for line in caplog_twisted] == [str(log)]
-    fill(database, 1, 20)
+    fill(sqlite, 1, 20)
     assert log.stat().st_size <= LOG_LIMIT
-    database.close()
 
 
 def stored(file: Path) -> list[str]:
@@ -181,32 +191,26 @@ def test_a_log_that_has_gone_is_written_into_the_file(
     ]
 
 
-def test_the_first_reader_behind_a_log_that_has_gone_finds_all(tmp_path: Path) -> None:
+def test_the_first_reader_behind_a_log_that_has_gone_finds_all(sqlite: Database, file: Path) -> None:
     """Its connection has a new log; the content of the former one is in the file by then."""
-    file = tmp_path / "ldapgw.db"
-    database = opened(file)
-    database.run(phones.add, DESK)
+    sqlite.run(phones.add, DESK)
     file.with_name("ldapgw.db-wal").unlink()
-    with database.begin_read() as connection:
+    with sqlite.begin_read() as connection:
         assert [phone.name for phone in phones.read_all(connection)] == ["desk1"]
     assert stored(file) == ["desk1"]
-    database.close()
 
 
-def test_a_log_that_has_gone_is_kept_until_nobody_reads(tmp_path: Path) -> None:
+def test_a_log_that_has_gone_is_kept_until_nobody_reads(sqlite: Database, file: Path) -> None:
     """The reader goes on with what it has read."""
-    file = tmp_path / "ldapgw.db"
-    database = opened(file)
-    database.run(phones.add, DESK)
-    with database.begin_read() as connection:
+    sqlite.run(phones.add, DESK)
+    with sqlite.begin_read() as connection:
         assert len(phones.read_all(connection)) == 1
-        database.run(phones.add, replace(DESK, name="desk2"))
+        sqlite.run(phones.add, replace(DESK, name="desk2"))
         file.with_name("ldapgw.db-wal").unlink()
-        database.run(phones.read_all)
+        sqlite.run(phones.read_all)
         assert len(phones.read_all(connection)) == 1
-    assert len(database.run(phones.read_all)) == 2
+    assert len(sqlite.run(phones.read_all)) == 2
     assert stored(file) == ["desk1", "desk2"]
-    database.close()
 
 
 @pytest.mark.parametrize(
@@ -261,20 +265,19 @@ def test_a_log_that_somebody_reads_for_long_is_tried_each_minute(tmp_path: Path)
     database.close()
 
 
-def test_a_log_that_another_program_has_made_large_shrinks(tmp_path: Path) -> None:
+def test_a_log_that_another_program_has_made_large_shrinks(sqlite: Database, file: Path) -> None:
     """Once SQLite starts it anew."""
-    database, log = opened(tmp_path / "ldapgw.db"), tmp_path / "ldapgw.db-wal"
-    with database.begin() as connection:
+    log = file.with_name("ldapgw.db-wal")
+    with sqlite.begin() as connection:
         connection.exec_driver_sql("PRAGMA user_version = 1")
-    with closing(sqlite3.connect(tmp_path / "ldapgw.db", isolation_level=None)) as other:
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("CREATE TABLE filling (octets BLOB)")
         other.execute(f"INSERT INTO filling VALUES (randomblob({20 << 20}))")
         other.execute("PRAGMA wal_checkpoint(PASSIVE)")
         assert log.stat().st_size > LOG_LIMIT
-        with database.begin() as connection:
+        with sqlite.begin() as connection:
             connection.exec_driver_sql("PRAGMA user_version = 2")
         assert log.stat().st_size <= LOG_LIMIT
-    database.close()
 
 
 def test_an_exception_takes_back_the_whole_transaction(database: Database) -> None:
@@ -371,24 +374,21 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         opened(tmp_path / "none" / "ldapgw.db")
 
 
-def test_a_database_that_goes_and_comes_back(tmp_path: Path) -> None:
+def test_a_database_that_goes_and_comes_back(sqlite: Database, file: Path, tmp_path: Path) -> None:
     """While it is gone nothing is written into the void; once it is back, all works again."""
-    path = tmp_path / "ldapgw.db"
-    database = opened(path)
-    database.run(phones.add, DESK)
-    with database.begin() as connection:
+    sqlite.run(phones.add, DESK)
+    with sqlite.begin() as connection:
         connection.execute(text("SELECT 1"))
     away = tmp_path / "away"
     away.mkdir()
-    for file in tmp_path.glob("ldapgw.db*"):
-        file.rename(away / file.name)
-    with pytest.raises(StoreError, match="No such file"), database.begin():
+    for part in tmp_path.glob("ldapgw.db*"):
+        part.rename(away / part.name)
+    with pytest.raises(StoreError, match="No such file"), sqlite.begin():
         pass
-    assert not path.exists()
-    for file in away.iterdir():
-        file.rename(tmp_path / file.name)
-    assert database.run(phones.read_all) == (DESK,)
-    database.close()
+    assert not file.exists()
+    for part in away.iterdir():
+        part.rename(tmp_path / part.name)
+    assert sqlite.run(phones.read_all) == (DESK,)
 
 
 def test_a_database_that_is_replaced_is_used(tmp_path: Path) -> None:
@@ -405,24 +405,21 @@ def test_a_database_that_is_replaced_is_used(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_locked_database_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_database_is_one_line(sqlite: Database, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the wait, which is shortened here."""
     monkeypatch.setattr("ldapgw.store.sqlite.BUSY_SECONDS", 0.01)
-    database = opened(tmp_path / "ldapgw.db")
-    with closing(sqlite3.connect(tmp_path / "ldapgw.db", isolation_level=None)) as other:
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(StoreError, match="cannot be used: database is locked"), database.begin():
+        with pytest.raises(StoreError, match="cannot be used: database is locked"), sqlite.begin():
             pass
         other.execute("ROLLBACK")
-    database.close()
 
 
-def test_a_lock_that_goes_away_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_goes_away_is_waited_for(sqlite: Database, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once no try of a whole wait has worked, the next transactions try once, until one works."""
     monkeypatch.setattr("ldapgw.store.sqlite.BUSY_SECONDS", 0.05)
     monkeypatch.setattr("ldapgw.store.sqlite.TRY_SECONDS", 0.01)
-    database = opened(tmp_path / "ldapgw.db")
-    other = sqlite3.connect(tmp_path / "ldapgw.db", isolation_level=None)
+    other = sqlite3.connect(file, isolation_level=None)
     tries: list[str] = []
     ended_at = 0
 
@@ -433,11 +430,11 @@ def test_a_lock_that_goes_away_is_waited_for(tmp_path: Path, monkeypatch: pytest
 
     def attempt() -> int:
         tries.clear()
-        with suppress(StoreError), database.begin():
+        with suppress(StoreError), sqlite.begin():
             pass
         return tries.count("BEGIN IMMEDIATE")
 
-    event.listen(database.engine, "before_cursor_execute", count)
+    event.listen(sqlite.engine, "before_cursor_execute", count)
     other.execute("BEGIN IMMEDIATE")
     assert [attempt(), attempt()] == [5, 1]
     other.execute("ROLLBACK")
@@ -446,29 +443,25 @@ def test_a_lock_that_goes_away_is_waited_for(tmp_path: Path, monkeypatch: pytest
     ended_at = 3
     assert attempt() == 3
     other.close()
-    database.close()
 
 
-def test_a_try_to_write_writes(tmp_path: Path) -> None:
+def test_a_try_to_write_writes(sqlite: Database, file: Path) -> None:
     """And changes nothing; damage is found where it is looked for."""
-    path = tmp_path / "ldapgw.db"
-    database = opened(path)
-    watch = database.change_detector()
+    watch = sqlite.change_detector()
     watch.has_changed()
-    with database.begin() as connection:
+    with sqlite.begin() as connection:
         before = connection.exec_driver_sql("SELECT * FROM sqlite_schema").all()
         check_writable(connection, thoroughly=True)
-    with database.begin() as connection:
+    with sqlite.begin() as connection:
         assert connection.exec_driver_sql("SELECT * FROM sqlite_schema").all() == before
     assert watch.has_changed()
     watch.close()
-    database.close()
-    page = path.read_bytes()[4096:8192]
-    path.write_bytes(path.read_bytes().replace(page, b"\xff" * 4096))
-    told = f"^{path}: is damaged; put a backup back: ldapgw restore FILE$"
-    with pytest.raises(DamagedStore, match=told), database.begin() as connection:
+    sqlite.close()
+    page = file.read_bytes()[4096:8192]
+    file.write_bytes(file.read_bytes().replace(page, b"\xff" * 4096))
+    told = f"^{file}: is damaged; put a backup back: ldapgw restore FILE$"
+    with pytest.raises(DamagedStore, match=told), sqlite.begin() as connection:
         check_writable(connection, thoroughly=True)
-    database.close()
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "oracle://x", "sqlite+none:///x", "postgresql+none://x/y"])
