@@ -252,9 +252,8 @@ UNREADABLE = {"people/c2300000000000000006": 1}
 
 def test_all_persons():
     """The table below has every person of the index, and no other."""
-    index = json.loads(json.dumps(sorted(PERSONS)))
-    assert index == sorted(CONTACTS)
-    assert len(index) == 25
+    assert PERSONS.keys() == CONTACTS.keys()
+    assert len(PERSONS) == 25
 
 
 @pytest.mark.parametrize("name", sorted(CONTACTS))
