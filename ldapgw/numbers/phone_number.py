@@ -310,7 +310,8 @@ def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
         return False
     as_sent, *others = readings
     if not stored.e164:
-        return stored.digits in (as_sent.digits, *(local.digits for local in others if local.typed == ""))
+        neighbours = [local.digits for local in others if local.typed == ""]
+        return stored.digits == as_sent.digits or stored.digits in neighbours
     return bool(stored.national) and any(is_same_number(stored, local) for local in others if not local.e164)
 
 
