@@ -21,7 +21,7 @@ from random import Random
 import pytest
 
 from ldapgw.google.sandbox.tenant import ALICE
-from ldapgw.server.state_dir import OpenStateDir
+from ldapgw.server.state_dir import OpenStateDir, StateDir
 from tests.faults.office import BOOK, Office, need_ldapsearch
 from tests.support.disk import small_disk
 from tests.support.site.running import Process, fetch, wait_until
@@ -239,7 +239,7 @@ def test_files_that_are_deleted_and_put_back_by_hand(tmp_path: Path) -> None:
     with closing(Office(tmp_path / "office", Random(11))) as office:
         site, file, former = office.site, office.database, tmp_path / "former.db"
         twistd = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "ldapgw"]
-        OpenStateDir(office.state, "").close()
+        OpenStateDir(StateDir(office.state)).close()
         shutil.copy(file, former)
         with office.running() as gateway:
             file.with_name("ldapgw.db-wal").unlink()
