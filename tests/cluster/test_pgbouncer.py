@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import text
 
 from ldapgw.store.engines import database_at
-from ldapgw.store.postgresql_connection import IDLE_SECONDS
 from tests.cluster.cluster import ALICE, DATABASE, Cluster
 from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.support.postgresql import needs_postgresql
@@ -29,6 +28,8 @@ SETTINGS = {
 
 def test_gateways_behind_session_pooling(tmp_path: Path) -> None:
     """Every change is found, each read is of one snapshot, and the role's settings count in place of the gateway's."""
+    from ldapgw.store.postgresql_connection import IDLE_SECONDS
+
     with ExitStack() as stack:
         cluster = stack.enter_context(closing(Cluster(tmp_path, 2)))
         for name, value in SETTINGS.items():
