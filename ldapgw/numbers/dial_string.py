@@ -63,6 +63,10 @@ _AFTERWARDS = re.compile(
     r"|;ext=|\s*[,;]{2,}|[ -]+(?=(?P<group>\d{1,6})#(?P<more>\d?))",
     re.IGNORECASE,
 )
+# Words for an extension that is dialled directly behind the company's number.
+_DIRECT = re.compile(
+    r"[ .,;:=/–-]*(?:durchwahl|durchw|dw|nebenstelle|nst|klappe|kl)[ .:-]{0,3}(\d{1,5})", re.IGNORECASE
+)
 # Fewest digits in front of what is dialled after the connection: an internal number.
 _SHORTEST_BEFORE = 3
 # A word behind a blank or in brackets that contains a lower-case letter: words to dial ("FLOWERS") are in capitals or
@@ -190,6 +194,12 @@ def _shortest_before(group: str | None, more: str | None) -> int:
     if more:
         return 10 if len(group) >= 4 else 12
     return _COMPLETE if len(group) >= 5 else 10
+
+
+def direct_extension(afterwards: str) -> str:
+    """Return the digits of an extension that German and Austrian companies let callers dial directly; empty: none."""
+    match = _DIRECT.fullmatch(afterwards)
+    return match[1] if match else ""
 
 
 def leads_afterwards(gap: str) -> bool:

@@ -486,6 +486,10 @@ def _number(typed: str, parts: TypedParts, readings: Sequence[_Reading], region:
     likeliest, rule = readings[0]
     rules += [rule] if rule else []
     forms = [form for reading in readings for form in (reading.e164, *phone_number.other_forms(reading.e164))]
+    direct = dial_string.direct_extension(parts.afterwards)
+    if direct and numbering_plan.has_direct_dialling(likeliest):
+        # The extension calls with its own number, which has no "0" of the switchboard.
+        forms.append(likeliest.removesuffix("0" if parts.core.endswith("-0") else "") + direct)
     others = tuple(form for form in dict.fromkeys(forms) if form != likeliest)
     if rule is Rule.SHORT:
         country = numbering_plan.dialling(region).country

@@ -232,12 +232,14 @@ class RefusedLogins(PeriodicService):
             else:
                 known.append((login, refused))
             await self._end_turn(number)
-        added = [self._unknown.add(refused) for _, refused in unknown[:-MAX_UNKNOWN]]
-        for number, (name, refused) in enumerate(unknown[-MAX_UNKNOWN:], 1):
-            added.append(self._unknown.add(refused, name, self._house_words()))
+        added: list[UnknownLogin] = []
+        for number, (name, refused) in enumerate(unknown, 1):
+            is_judged = number > len(unknown) - MAX_UNKNOWN
+            added.append(
+                self._unknown.add(refused, name, self._house_words()) if is_judged else self._unknown.add(refused)
+            )
+            self._log_unknown(added[-1])
             await self._end_turn(number)
-        for one in added:
-            self._log_unknown(one)
         if added and self._tells_others:
             self._news = replace(self._news, unknown=(*self._news.unknown, *added)[-MAX_TOLD:])
         if known:

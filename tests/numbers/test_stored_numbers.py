@@ -702,6 +702,22 @@ def test_addresses_stand_beside_numbers(text: str, uris: list[str], numbers: str
 
 
 @pytest.mark.parametrize(
+    ("text", "region", "caller"),
+    [
+        ("01/534 36 DW 45", "AT", "015343645"),
+        ("01/534 36-0 DW 45", "AT", "+4315343645"),
+        ("+49 7736 5559-0, Durchwahl 123", "DE", "+4977365559123"),
+        ("07736 5559 Nebenstelle 123", "DE", "077365559123"),
+    ],
+)
+def test_an_extension_that_is_dialled_directly_is_recognized(text: str, region: str, caller: str) -> None:
+    """It calls with a number of its own; in North America, nobody calls with an extension."""
+    [number] = read(text, region)
+    assert phone_number.matches_any_reading(number, phone_number.readings(caller, region))
+    assert all(form[-2:] != "12" for american in read("212-555-0145 DW 12", "US") for form in american.others)
+
+
+@pytest.mark.parametrize(
     ("text", "rules"),
     [
         ("030 5550171", ""),
