@@ -601,10 +601,12 @@ def _at_home(core: str, digits: str, region: str) -> list[_Reading]:
         return [*with_plus, *home]
     subscriber = f"+{plan.country}{plan.strip_trunk_prefix(digits)}"
     present = _present(typed) or (_present(subscriber) if subscriber != typed else [])
+    # A number of the region would begin with a zero, so that callers from abroad are recognized too.
+    abroad = with_plus or (_foreign(digits) if plan.has_zero_trunk and not has_trunk_prefix else [])
     if home and quality is Quality.VALID:
-        return [*present, *home, *with_plus]
+        return [*present, *home, *abroad]
     candidates = [*_behind_prefix(digits), *_mended(plan.country, plan, digits), *present]
-    return [*_better(candidates, quality if home else Quality.IMPOSSIBLE), *home, *with_plus]
+    return [*_better(candidates, quality if home else Quality.IMPOSSIBLE), *home, *abroad]
 
 
 def _with_plus(core: str, digits: str, plan: numbering_plan.Dialling, *, is_possible: bool) -> list[_Reading]:
@@ -625,6 +627,12 @@ def _with_plus(core: str, digits: str, plan: numbering_plan.Dialling, *, is_poss
         is_grouped = len(groups) > 2 and len(groups[0]) < _AREA_CODE and country is not None and groups[0] == country[0]
         is_meant = quality is Quality.VALID and len(digits) >= (_SHORTEST_GROUPED if is_grouped else _SHORTEST_ABROAD)
     return [_Reading(numbering_plan.e164(parsed), Rule.PLUS)] if is_meant else []
+
+
+def _foreign(digits: str) -> list[_Reading]:
+    """Return the number in an assigned range abroad that ten digits are behind a "+"."""
+    is_valid = len(digits) == _SHORTEST_GROUPED and numbering_plan.quality_of("+" + digits) is Quality.VALID
+    return [_Reading("+" + digits, Rule.PLUS)] if is_valid else []
 
 
 def _is_likelier(with_plus: str, core: str, plan: numbering_plan.Dialling) -> bool:

@@ -702,6 +702,23 @@ def test_addresses_stand_beside_numbers(text: str, uris: list[str], numbers: str
 
 
 @pytest.mark.parametrize(
+    ("text", "region", "dialled_first", "caller"),
+    [
+        ("4533923392", "DE", "+494533923392", "+4533923392"),
+        ("4722249090", "DE", "+494722249090", "+4722249090"),
+        ("3612345678", "AT", "+433612345678", "+3612345678"),
+        ("436641234567", "DE", "+436641234567", "+49436641234567"),
+    ],
+)
+def test_both_readings_find_the_contact(text: str, region: str, dialled_first: str, caller: str) -> None:
+    """The likelier one is dialled; in a country where numbers begin with a zero, a short one may be abroad too."""
+    [number] = read(text, region)
+    assert number.e164 == dialled_first
+    assert phone_number.matches_any_reading(number, phone_number.readings(caller, region))
+    assert all(form[:3] != "+41" for american in read("4155550123", "US") for form in american.others)
+
+
+@pytest.mark.parametrize(
     ("text", "region", "caller"),
     [
         ("01/534 36 DW 45", "AT", "015343645"),
