@@ -12,62 +12,77 @@ from typing import Final
 
 from ldapgw.numbers import dial_string
 
-_TIME = r"\d{1,2}(?:[:.h]\d{2})?"
+# Hours of a day, and a word for them behind hours; an "h" behind a blank stands for a telephone at home.
+_TIME = r"(?:[01]?\d|2[0-4])(?:[:.h]\d{2})?"
+_OCLOCK = r"(?:h|\s?(?:uhr|uur|hrs|std|óra|saat)|am|pm)(?![^\W_])"
 _TO = r"\s?(?:-|\u2013|\u2014|bis|to|until|à|al?)\s?"
-# An "h" behind a blank stands for a telephone at home.
-_OCLOCK = r"(?:h|\s?(?:uhr|uur|hrs|std|am|pm))(?![^\W_])"
+_RANGE = rf"{_TIME}\s?[-\u2013]\s?{_TIME}"
+# Two digits behind a short group of digits are the end of a number.
+_NO_END = r"(?:(?<=\d{4}\s)|(?<=\d\s)(?=\d(?!\d))|(?<!\d\s)(?<![\d.,:/-]))"
+_DAY = r"(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun|lun|mar|mer|jeu|gio|ven|sam|sab|dim|dom|ma|wo|vr)"
 _YEAR = r"(?:19|20)\d{2}"
-# What follows a short figure: neither a digit nor another group of digits.
-_ALONE = r"(?![\d-]|\s*[\d(+])"
+_MONEY = r"(?:€|\$|£|(?:euro?|ct|cent)(?![^\W_]))"
+# What follows a short figure: no digit, and no group of digits but a number with its trunk prefix or its "+".
+_ALONE = r"(?![\d./-])(?!\s*[1-9(])"
 
-# Words in front of digits that are no telephone number; of some words, only with "number" behind the word.
-_NUMBERED = (
-    "kunden|kd|vertrags?|rechnungs?|auftrags?|konto|mitglieds?|personal|"
-    "customer|account|acct|contract|member|invoice|case|ticket"
-)
-_COUNTED = "vertrag|konto|iban|blz|digicode|code porte"
+# Words in front of digits that are no telephone number.
+_NUMBERED = "kunden|kd|vertrags?|rechnungs?|auftrags?|mitglieds?|account|acct|contract|invoice|case|ticket"
+_COUNTED = "vertrag|iban|blz|digicode|code porte"
 _FIGURE = r"[\d./-]*(?:[a-z]\d*)?(?![^\W_])"
-_PLACES = "raum|zimmer|room|suite|apt|plz|etage|stock"
+_PLACES = "raum|zimmer|room|suite|apt|plz|etage|stock|haus"
 _STREETS = "str\\.|straße|strasse|weg|platz|allee|gasse|street|road|avenue|rue"
-# Words behind "2." that are no beginning of a sentence.
+# Words behind "2." that are no beginning of a sentence, and behind five digits that are no town.
 _ORDINAL = "stock|etage|og|ug|handy|nummer|nr|telefon|tel|mobil|anschluss|leitung|apparat|floor|line|num|núm|tür"
+_NO_TOWN = "fax|tel|mob|handy|priv|büro|ext|home|work|zentr|durchw|office"
 
 _REMARK: Final = re.compile(
     "|".join(
         (
-            # Hours: "8:00-17:30", "9-17 Uhr", "ab 18h", "9h-12h", "24 h".
-            rf"(?<![\d.,:/-]){_TIME}(?:{_OCLOCK})?{_TO}{_TIME}{_OCLOCK}",
+            # Hours: "8:00-17:30", "9-17 Uhr", "9 am to 5 pm", "bis 18 Uhr", "18h", "24h/24", "7/24".
+            rf"{_NO_END}{_TIME}(?:{_OCLOCK})?{_TO}{_TIME}{_OCLOCK}",
+            rf"{_NO_END}{_TIME}\s(?:am|pm){_TO}{_TIME}\s(?:am|pm)(?![^\W_])",
+            rf"(?<=\s)(?:-|\u2013|bis|to|until|à|al?|ab|from|de)\s?(?:{_TIME}{_OCLOCK}|\d{{1,2}}h\d{{2}})(?:/24|{_TO}{_TIME}{_OCLOCK})?",
             rf"(?<!\d)\d{{1,2}}:\d{{2}}(?:{_TO}\d{{1,2}}(?::\d{{2}})?)?(?:{_OCLOCK})?(?!\d)",
-            rf"(?<![\d.,:/-]){_TIME}{_OCLOCK}",
-            r"(?<![\d.,:/-])24\s?h(?![^\W_])",
+            rf"{_NO_END}{_TIME}{_OCLOCK}",
+            r"(?<![\d.,:/-])24\s?(?:h(?:rs?|ours|oras)?|stunden)(?:/24|\s?/\s?7)?(?![^\W_])|(?<!\d)7\s?j(?:ours)?\s?/\s?7(?!\d)",
+            r"(?<![\d/])(?:24\s?/\s?7|7\s?/\s?24)(?![\d/])",
+            # Hours without a word: "(9-17)", "(Mo-Fr 8-12, 14-17)", "Mo-Fr 8-12", "9.00-17.00".
+            rf"(?<=\d)\s?\((?!0)(?:[^()\d]*{_RANGE})+[^()\d]*\)(?!\s*\d)",
+            rf"(?<![^\W_])kl\.?\s{_RANGE}(?!\d)",
+            rf"(?<![^\W_]){_DAY}\.?(?:\s?[-\u2013/]\s?{_DAY}\.?)?\s{_RANGE}(?:\s?[,/;&]\s?{_RANGE})*(?!\d)",
             r"(?<![\d.])[0-2]?\d\.\d{2}\s?[-\u2013]\s?[0-2]?\d\.\d{2}(?![\d.])",
-            # Hours without a word: "(9-17)", "24/7".
-            r"(?<=[^\s(])\s*\(\s?(?!0)\d{1,2}\s?[-\u2013]\s?\d{1,2}\s?\)",
-            r"(?<![\d/])24\s?/\s?7(?![\d/])",
-            # Dates: "31.12.2024", "2024-03-01", "01/02/2024", "(01/2024)".
+            # Dates: "31.12.2024", "2024-03-01", "01/02/2024", "(01/2024)", "until 12/31/19".
             rf"(?<![\d.])\d{{1,2}}\.\s?\d{{1,2}}\.\s?{_YEAR}(?![\d.])",
             rf"(?<![\d-]){_YEAR}-\d{{2}}-\d{{2}}(?![\d-])",
             rf"(?<![\d/])\d{{1,2}}/\d{{1,2}}/{_YEAR}(?![\d/])",
             rf"(?<=[(a-z])\s?\d{{1,2}}/{_YEAR}(?=\s?(?:[),;]|$))",
-            # A price: "0,14 €/min", "14 ct/min".
-            r"(?<!\d)\d{1,3}(?:[.,]\d{1,2}\s?(?:€|\$|£|eur|ct)|\s?(?:€|\$|£|eur|ct|cent)\s?/\s?min)(?:\s?/\s?min|[^\W\d_])*",
-            # Counts: "2. Stock", "3x klingeln".
-            rf"(?<=\s)[1-9]\.\s?(?={_ORDINAL})",
-            r"(?<=\s)[1-9]x(?![^\W_])(?!\s?\d)",
-            # Other figures: "seit 2020", "Kundennr. 4711", "Raum 204", "Hauptstr. 5", ", 10117 Berlin".
+            r"(?<![^\W_])(?:bis|until|till?|seit|since)\s\d{1,2}[./]\d{1,2}(?:[./]\d{2,4})?(?![\d./])",
             rf"(?<![^\W\d_])(?:seit|since|depuis|desde|stand|as of)\s{_YEAR}(?!\d)",
+            # A price: "0,14 €/min", "14 ct/min".
+            rf"(?<![\d.,])\d{{1,3}}(?:[.,]\d{{1,2}}\s?{_MONEY}|\s?{_MONEY}\s?/\s?min)(?:\s?/\s?[^\W\d_]+)?",
+            # Counts: "2. Stock", "3x klingeln", "2nd".
+            rf"(?<=\s)[1-9]\.\s?(?={_ORDINAL})|(?<=\s)[1-9]x(?![^\W_])(?!\s?\d)|(?<![^\W_])[1-9](?:st|nd|rd|th)(?![^\W_]):?",
+            # Other figures: "Kundennr. 4711", "Raum 204", "Hauptstr. 5", ", 10117 Berlin", ", NY 10001".
             rf"(?<![^\W\d_])(?:{_NUMBERED})[ .-]{{0,2}}(?:nr|nummer|no|number|id|(?=#))[.:#\s]*[a-z]{{0,2}}\d{_FIGURE}",
             rf"(?<![^\W\d_])(?:{_COUNTED})[.:#\s]*[1-9]{_FIGURE}",
             rf"(?<![^\W\d_])(?:{_PLACES})[.:#\s]*[1-9]\d{{0,4}}{_ALONE}",
             rf"[^\W\d_-]*(?:{_STREETS})\s?[1-9]\d{{0,2}}[a-z]?(?![^\W_]){_ALONE}",
-            r"(?<=,)\s*(?:[a-z]{1,2}-)?\d{5}\s(?=[^\W\d_]{3})",
+            rf"(?<=,)\s*(?:(?:[a-z]{{1,2}}-)?\d{{4,5}}|\d{{3}}\s\d{{2}}|\d{{2}}-\d{{3}}|\d{{5}}-\d{{3}}|\d{{4}}\s[a-z]{{2}})\s(?=[^\W\d_]{{3}})(?!{_NO_TOWN})",
+            r"(?<=,)\s*[a-z]{2}\s\d{5}(?![\d-])",
         )
     ),
     re.IGNORECASE,
 )
-# A label with a number in front of a telephone number: "Handy2: 0171 …", "Tel. 2: …", "Tel1 030 …".
+# A label with a number in front of a telephone number: "Handy2: 0171 …", "Tel. 2 030 …", "O2: 0176 …".
+_LABELLED = (
+    "tel|tél|telefon|telephone|téléphone|telefono|teléfono|fon|phone|ph|mob|mobil|mobile|handy|natel|cell?|celular|"
+    "cellulare|móvil|movil|gsm|fax|line|ligne|linea|línea|sim|nummer|number|numéro|nr|n°|büro|office|home|work|privat|tlf"
+)
 _LABEL: Final = re.compile(
-    r"(?<![^\W_])([^\W\d_]{2,})(?:\.?\s?\d{1,2}\s?(?=[:=](?!\d))|\d{1,2}(?=\s+[+(\d]))", re.IGNORECASE
+    r"(?<![^\W_])([^\W\d_]{2,})(?:\.?\s?\d{1,2}\s?(?=[:=](?!\d))|\.?\s?[1-9]\s?(?=:\+?\(?\d{3})|[1-9](?=\s+[+(\d]))"
+    rf"|(?<![^\W_])({_LABELLED})\.?[\s-]?[#(]?[1-9]\)?\s?(?:[:.)-]\s?|\s)(?=\+?\(?\d)"
+    r"|(?<![^\W_])(?:o2|d1|d2|a1|1&1)[:\s]+(?=\+?\(?\d)|^[1-9]:\s?(?=\+?\(?\d{2})",
+    re.IGNORECASE,
 )
 # What a remark leaves around itself.
 _EMPTY: Final = re.compile(r"\(\W*\)")
@@ -83,10 +98,11 @@ def without_remarks(text: str) -> str:
     fraction = _FRACTION.fullmatch(text)
     if fraction:
         return fraction[1]
-    found = _LABEL.sub(_label, _REMARK.sub(" ", text))
+    found = _REMARK.sub(" ", _LABEL.sub(_label, text))
     return text if found == text else " ".join(_EMPTY.sub("", found).split()).strip(_SEPARATORS)
 
 
 def _label(found: re.Match[str]) -> str:
     """Return a label without its number; an extension as it is."""
-    return found[0] if dial_string.leads_afterwards(f" {found[1]} ") else found[1]
+    label = found[1] or found[2] or ""
+    return found[0] if label and dial_string.leads_afterwards(f" {label} ") else f"{label} "

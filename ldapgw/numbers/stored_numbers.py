@@ -61,8 +61,8 @@ _LISTING: Final = re.compile(r"\s?(?:[,;]\s|&|und|u\.|and|et|y|e)\s?", re.IGNORE
 # An ending of a number behind a hyphen, with digits that another ending may repeat.
 _ENDING: Final = re.compile(r"-\s?([0-9]+)")
 # "1." or "1)" in front of the first number, and the digits in front of the others.
-_FIRST_OF_LIST: Final = re.compile(r"1[.)]\s.*\s2[.)]\s", re.DOTALL)
-_OF_LIST: Final = re.compile(r"(?:^|\s)[1-9][.)]\s")
+_FIRST_OF_LIST: Final = re.compile(r"(?:1[.):]|\(1\)|#1)\s.*\s(?:2[.):]|\(2\)|#2)\s", re.DOTALL)
+_OF_LIST: Final = re.compile(r"(?:^|\s)(?:[1-9][.):]|\([1-9]\)|#[1-9])\s")
 # A list of internal numbers, which is no number as a whole; behind an area code, the sign belongs to the number.
 _LISTED: Final = re.compile(r"[1-9][^,;|&\n]*[,;|&\n]")
 # A code that forwards calls to a number (3GPP TS 22.030).
@@ -115,9 +115,38 @@ def read(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
     text = split_field(text).numbers
     witness = _Witness.of(canonical, text, region)
     values = text.split(_IMPORT_SEPARATOR)[:_MOST_NUMBERS]
-    found = [number for value in values for number in _Field(value, region, witness).numbers()]
+    found = [number for value in values for number in _read_value(value, region, witness)]
     numbers = [number for number in found if number.e164 or _is_short_enough(number)]
     return tuple([_with_rule(number, Rule.SEVERAL) for number in numbers] if len(numbers) > 1 else numbers)
+
+
+def _read_value(text: str, region: str, witness: _Witness) -> list[Number]:
+    """Read the numbers of a value with and without what may be remarks, and return the likelier numbers."""
+    text = "\n".join(filter(None, map(dial_string.clean, text.splitlines())))
+    text = _OF_LIST.sub("\n", text).strip() if _FIRST_OF_LIST.match(text) else text
+    as_stored = _Field(text, region, witness)
+    rest = "\n".join(map(without_remarks, text.split("\n")))
+    if rest == text:
+        return as_stored.numbers()
+    found = _Field(rest, region, witness).numbers()
+    if _has_lost_digits(found, as_stored.numbers()):
+        return as_stored.numbers()
+    return [_with_rule(number, Rule.REMARK) for number in found]
+
+
+def _has_lost_digits(found: Sequence[Number], as_stored: Sequence[Number]) -> bool:
+    """Return True if digits of a number, and not of a remark, were taken from a text.
+
+    :param found: the numbers of the text without remarks.
+    :param as_stored: the numbers of the whole text.
+    """
+    if not any(map(_is_valid, found)):
+        return not found or any(map(_is_valid, as_stored))
+    if len(as_stored) != 1 or as_stored[0].extension or not _is_valid(as_stored[0]) or _is_guessed(as_stored[0]):
+        return False
+    # Where numbers have several lengths, a remark may look like the end of a number.
+    e164 = as_stored[0].e164
+    return not numbering_plan.has_direct_dialling(e164) and e164 not in [number.e164 for number in found]
 
 
 def is_understood(number: Number) -> bool:
@@ -170,21 +199,13 @@ class _Field:
     """
 
     def __init__(self, text: str, region: str, witness: _Witness) -> None:
-        text = "\n".join(filter(None, map(dial_string.clean, text.splitlines())))
-        text = _OF_LIST.sub("\n", text).strip() if _FIRST_OF_LIST.match(text) else text
-        self._text = "\n".join(map(without_remarks, text.split("\n")))
-        self._has_remark = self._text != text
+        self._text = text
         self._region = region
         self._witness = witness
         self._read: dict[tuple[int, int], Number | None] = {}
 
     def numbers(self) -> list[Number]:
-        """Return the numbers that can be dialled."""
-        numbers = self._numbers()
-        return [_with_rule(number, Rule.REMARK) for number in numbers] if self._has_remark else numbers
-
-    def _numbers(self) -> list[Number]:
-        """Return the numbers of the text without remarks.
+        """Return the numbers that can be dialled.
 
         A split into complete numbers counts most; then the text as one number; then a split into assigned numbers,
         between which there may be nothing but a blank; then a split into numbers of which some are local or internal.

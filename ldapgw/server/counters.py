@@ -2,7 +2,8 @@
 """Counters and histograms of what the gateway does, for ``/metrics``.
 
 Mutable: all of them.  Every label value that is known beforehand is counted from zero, so that the first event is a
-rise.  Another thread renders copies of the counters, which go on counting meanwhile.
+rise; a page is counted once somebody has asked for the page.  Another thread renders copies of the counters, which go
+on counting meanwhile.
 """
 
 from __future__ import annotations
