@@ -15,6 +15,7 @@ from ldapgw.directory.passwords import (
     generate_password,
     hash_password,
     ldap_password,
+    make_password,
     verify_password,
 )
 
@@ -34,6 +35,8 @@ def test_a_password_is_known_by_its_hash_alone() -> None:
     assert "hush" not in first
     assert [verify_password(b"hush", stored) for stored in (first, second)] == [True, True]
     assert not verify_password(b"hush ", first)
+    password, stored = make_password(os.urandom)
+    assert verify_password(password.encode(), stored)
     assert not verify_password(b"", first)
 
 

@@ -294,6 +294,20 @@ def test_a_turn_that_is_under_way_at_the_end_takes_no_lead(database: Database) -
 
 
 @needs_postgresql
+def test_a_gateway_that_ends_writes_nothing_more(database: Database) -> None:
+    """The session is closed behind what waits for its thread."""
+    gateway = Gateway(database)
+    gateway.leadership.startService()
+    waiting: Deferred[None] = Deferred()
+    gateway.leadership._in_thread = lambda function, *args: waiting.addCallback(lambda _: function(*args))
+    ended = gateway.leadership.stopService()
+    with pytest.raises(LeadLost):
+        gateway.write()
+    waiting.callback(None)
+    assert (ended.called, written(database)) == (True, set())
+
+
+@needs_postgresql
 @needs_pgbouncer
 @pytest.mark.long  # only a real pool gives sessions to several connections, and needs a server with a port
 def test_a_pool_in_transaction_mode_gives_nobody_the_lead(tmp_path: Path, caplog_twisted: list[str]) -> None:
