@@ -334,11 +334,6 @@ def _record_removed(connection: Connection, account_id: int, of: Source, uids: S
     connection.execute(
         delete(removed_contact).where(columns.account_id == account_id, columns.generation <= kept_since)
     )
-    connection.execute(
-        update(account)
-        .where(account.c.id == account_id, account.c.known_since < kept_since)
-        .values(known_since=kept_since)
-    )
 
 
 def _forget_changes(connection: Connection, account_id: int, generation: int) -> None:

@@ -95,6 +95,7 @@ def test_a_photo_that_goes(connection: Connection, account_id: int) -> None:
     fetch(connection, account_id)
     write(connection, account_id, (ADA, ""), deleted=("c2",))
     assert served(connection, account_id) == {"c1": b""}
+    assert not photos.has_any(connection, account_id)
     write(connection, account_id, (BEN, ""))
     assert served(connection, account_id) == {"c1": b"", "c2": b""}
     assert not photos.has_any(connection, account_id)
