@@ -118,7 +118,8 @@ def _is_public(core: str, region: str) -> bool:
     if digits.startswith(f"00{numbering_plan.dialling(region).country}"):
         # Where a carrier is chosen behind "00", a number of the region itself has been stored without one.
         core = "+" + digits[2:]
-    parsed = numbering_plan.parse(core, region)
+    # In "01:00000", which people may have meant as a slash, libphonenumber finds no number.
+    parsed = numbering_plan.parse(core.replace(":", " "), region)
     return parsed is not None and is_complete(core, digits, parsed, region)
 
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from ldapgw.numbers import phone_number, stored_numbers
 from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.phone_number import NumberFormat, format_number
+from ldapgw.numbers.single_number import MOST_DIGITS
 from ldapgw.numbers.sip_addresses import SplitField, split_field
-from ldapgw.numbers.stored_numbers import MOST_DIGITS, is_understood, read
+from ldapgw.numbers.stored_numbers import is_understood, read
 from tests.support import work
 from tests.support.examples import examples
 
@@ -873,6 +874,7 @@ def test_two_numbers_are_read_as_two(pair: tuple[str, str, str], between: str) -
     st.sampled_from(["DE", "US", "IT", "AR", "BR", "PL", "GB", "MX", "RU", "FR", "JP", "AU", "CN"]),
 )
 @example("010000d*", "DE")
+@example("01:00000*", "DE")
 @example("0171 55501710172", "DE")
 def test_all_that_is_dialled_is_found(text: str, region: str) -> None:
     """Nothing raises; what is dialled has 15 digits at most, and each number is found in all its forms."""
