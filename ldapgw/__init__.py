@@ -21,6 +21,6 @@ __version__ = "0.1.0"
 
 
 def is_compiled() -> bool:
-    """Whether the modules that every search runs through are compiled by mypyc (``setup.py``), or interpreted."""
+    """Return whether the modules that every search runs through are compiled by mypyc (``setup.py``)."""
     spec = find_spec("ldapgw.ber")
     return spec is not None and not str(spec.origin).endswith(".py")

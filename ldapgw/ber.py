@@ -70,7 +70,7 @@ class BerReader:
         return cls(data, 0, len(data))
 
     def __bool__(self) -> bool:
-        """Whether any octets are left to read."""
+        """Return whether any octets are left to read."""
         return self._position < self._end
 
     def peek(self) -> int:

@@ -29,7 +29,7 @@ def settings_json(sheet: Sheet) -> dict[str, Any] | None:
 
 
 def no_protection(vendor: Vendor) -> str:
-    """Why the phones of a vendor can't connect, and which settings to change."""
+    """Return why the phones of a vendor can't connect, and which settings to change."""
     return f"{vendor.title} and the gateway share no kind of connection; see ldap.listen and [tls]"
 
 

@@ -211,7 +211,7 @@ def _certificate_file(site: Site) -> str:
 
 
 def _certificate_end(site: Site) -> float | None:
-    """When the certificate expires, in seconds since the epoch; None: there is none, or it cannot be read."""
+    """Return when the certificate expires, in seconds since the epoch; None: there is none, or it cannot be read."""
     try:
         chain = read_certificates(Path(_certificate_file(site)).read_bytes()) if site.config.tls else ()
         return ValidityPeriod.of(chain).not_after.timestamp() if chain else None
@@ -220,7 +220,7 @@ def _certificate_end(site: Site) -> float | None:
 
 
 def _begun_at(site: Site) -> float | None:
-    """When the running gateway has written its process id; None: unknown."""
+    """Return when the running gateway has written its process id; None: unknown."""
     try:
         return (site.state_dir / LOCK_FILE).stat().st_mtime
     except OSError:
@@ -228,7 +228,7 @@ def _begun_at(site: Site) -> float | None:
 
 
 def _stale_since(site: Site) -> float | None:
-    """When the snapshot was written that the running gateway has started from; None: it has read the database since.
+    """Return when the snapshot was written that the gateway has started from; None: the database was read since.
 
     A gateway writes a snapshot as soon as it has read the database.
     """

@@ -183,7 +183,7 @@ def _wait(site: Site, database: Database, requested: Mapping[int, Account]) -> t
 
 
 def _is_done(before: Account, now: Account | None) -> bool:
-    """Whether the requested sync has ended; a sync that was running before the request leaves the request pending."""
+    """Return whether the requested sync has ended; a sync that ran before the request leaves the request pending."""
     if now is None or not now.is_connected:
         return True
     return now.attempts > before.attempts and now.requested_sync is None and not now.syncing

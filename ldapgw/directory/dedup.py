@@ -55,7 +55,7 @@ def _in_several_books(documents: Sequence[int], entries: Sequence[Entry]) -> boo
 
 
 def is_same_person(one: Entry, other: Entry) -> bool:
-    """Whether two entries with the same sort name, of different books, are the same person."""
+    """Return whether two entries with the same sort name, of different books, are the same person."""
     return not _contact_points(one).isdisjoint(_contact_points(other))
 
 

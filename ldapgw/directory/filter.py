@@ -277,5 +277,5 @@ def _value_cost(family: Family, value: bytes) -> int:
 
 
 def _word_count(value: bytes) -> int:
-    """How many words of a value are looked for one by one, at least 1."""
+    """Return how many words of a value are looked for one by one, at least 1."""
     return max(1, sum(1 for _ in islice(_WORD.finditer(value), name_folding.MAX_WORDS)))

@@ -154,7 +154,7 @@ def collation_key(text: str) -> str:
 
 
 def has_chinese(text: str) -> bool:
-    """Whether a text has Chinese characters, which are read in several ways."""
+    """Return whether a text has Chinese characters, which are read in several ways."""
     return not text.isascii() and _HAN.search(text) is not None
 
 

@@ -207,12 +207,12 @@ def lines_of(search_text: str) -> list[str]:
 
 
 def is_switchboard(line: str) -> bool:
-    """Whether a line is one of a switchboard's number in lenient matching."""
+    """Return whether a line is one of a switchboard's number in lenient matching."""
     return line.endswith(f"{SWITCHBOARD_MARK}\t")
 
 
 def is_number_line(line: str) -> bool:
-    """Whether a line is one of a telephone number in lenient matching, as `number_of` reads it."""
+    """Return whether a line is one of a telephone number in lenient matching, as `number_of` reads it."""
     return line.startswith("\t")
 
 

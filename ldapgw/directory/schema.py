@@ -62,7 +62,7 @@ class MatchingRule:
     family: Family
 
     def applies(self, kind: AttributeType, *, lenient: bool) -> bool:
-        """Whether the rule compares an attribute's values (RFC 4512 4.1.4)."""
+        """Return whether the rule compares an attribute's values (RFC 4512 4.1.4)."""
         if self.name in (kind.comparison.equality, kind.comparison.ordering, kind.comparison.substrings):
             return True
         syntaxes = _TEXTS if lenient else _DIRECTORY_STRINGS
@@ -102,7 +102,7 @@ class AttributeType:
 
     @property
     def operational(self) -> bool:
-        """Whether it is returned only on request (RFC 4512 3.4)."""
+        """Return whether it is returned only on request (RFC 4512 3.4)."""
         return bool(self.usage)
 
 
@@ -309,7 +309,7 @@ def attribute_type(description: str) -> AttributeType | None:
 
 
 def can_be_alias(alias: str, name: str) -> bool:
-    """Whether a name, in any case, can be configured for an attribute: no other attribute has it in the standards."""
+    """Return whether a name can be configured for an attribute: the standards give the name to no other attribute."""
     owner = _STANDARD_TYPES.get(alias.lower())
     return owner is None or owner.name == name or alias.lower() in {one.lower() for one in owner.aliases}
 
@@ -379,7 +379,7 @@ _POSTAL_ADDRESS = re.compile(r"(?:[^\\]|\\24|\\5[Cc])*")
 
 
 def conforms(syntax: str, text: str) -> bool:
-    """Whether a text is a value of a syntax (RFC 4517 3.3).
+    """Return whether a text is a value of a syntax (RFC 4517 3.3).
 
     An assertion value that does not conform makes the filter's term Undefined (RFC 4511 4.5.1.7).
 

@@ -41,7 +41,7 @@ class Endpoints:
     issuer: str
 
     def has_photo(self, url: str) -> bool:
-        """Whether a photo may be fetched from an address: one of Google's image hosts, or the sandbox."""
+        """Return whether a photo may be fetched from an address: one of Google's image hosts, or the sandbox."""
         if self.people_api.startswith("http://"):
             return url.startswith(f"{self.people_api}/")
         return _PHOTO_URL.fullmatch(url) is not None
@@ -60,7 +60,7 @@ class Client:
         return self.client_id.partition("-")[0]
 
     def shares_grants_with(self, other: Client) -> bool:
-        """Whether a grant to one client holds for the other too: both belong to one project."""
+        """Return whether a grant to one client holds for the other too: both belong to one project."""
         return self.project == other.project
 
 
@@ -145,7 +145,7 @@ def contact_page(uid: str, account: str) -> str:
 
 
 def is_redirect_uri_refused(redirect_uri: str) -> bool:
-    """Whether Google refuses to register a redirect URI because of its host.
+    """Return whether Google refuses to register a redirect URI because of its host.
 
     Google allows loopback addresses, ``localhost``, and names that end in a public suffix
     (https://developers.google.com/identity/protocols/oauth2/web-server, "URI validation").

@@ -68,7 +68,7 @@ def decode(octets: bytes) -> Message:
 
 
 def is_unbind(octets: bytes) -> bool:
-    """Whether the octets are one UnbindRequest in the usual encoding; most phones end a session with it."""
+    """Return whether the octets are one UnbindRequest in the usual encoding; most phones end a session with it."""
     return (
         len(octets) == _UNBIND_LENGTH
         and octets.startswith(_UNBIND_START)

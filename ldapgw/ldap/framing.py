@@ -16,7 +16,7 @@ _MAX_LENGTH_OCTETS = 4
 
 
 def message_ends(octets: bytes) -> list[int]:
-    """Where each LDAPMessage of output of our own ends."""
+    """Return where each LDAPMessage of output of our own ends."""
     ends = []
     end, size = 0, len(octets)
     while end < size:

@@ -197,7 +197,7 @@ class LdapFactory(ServerFactory):
         self._caller_id_limits.add_left_out(guesses.left_out)
 
     def budget(self, viewer: Viewer, address: str) -> ClientBudget:
-        """How many numbers a client may still ask caller-ID books for that nobody has, over LDAP and over HTTP."""
+        """Return how many numbers that nobody has a client may still ask caller-ID books for, over LDAP and HTTP."""
         return self._caller_id_limits.budget(viewer, address)
 
     # --- called by connections (`ConnectionServer`) ------------------------------------------------------------------

@@ -534,7 +534,7 @@ class Session:
         return FastAnswer(encode(Reply(message_id, Operation.BIND, SUCCESS)))
 
     def _is_safe_for(self, viewer: Viewer) -> bool:
-        """Whether a login may be used on this connection: a replica gets all contacts and the hashes of passwords."""
+        """Return whether a login may be used on this connection: a replica gets all contacts and password hashes."""
         return viewer.replica is None or self.secure or is_loopback(self._address)
 
     def _search(self, message: Message, requested: RequestedControls) -> Step:

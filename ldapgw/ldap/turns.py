@@ -119,7 +119,7 @@ class Lane(Generic[_W]):
         return waiting
 
     def is_full(self, asker: str) -> bool:
-        """Whether so many workers of an asker wait that no other one should begin."""
+        """Return whether so many workers of an asker wait that no other one should begin."""
         waiting = self._waiting.get(asker)
         return waiting is not None and len(waiting) >= _MOST_BEGUN
 

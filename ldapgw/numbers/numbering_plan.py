@@ -110,7 +110,7 @@ class Dialling:
         return tuple(dict.fromkeys(number for number in numbers if not number.startswith("0")))
 
     def is_public(self, digits: str) -> bool:
-        """Whether there are enough digits for a public number; six are enough behind a trunk prefix "0"."""
+        """Return whether there are enough digits for a public number; six are enough behind a trunk prefix "0"."""
         least = self.shortest - 1 if self.has_zero_trunk and digits.startswith("0") else self.shortest
         return len(digits) >= least
 
@@ -132,11 +132,11 @@ class Dialling:
         return self.national_prefix + area_code + digits
 
     def begins_with_trunk_prefix(self, digits: str) -> bool:
-        """Whether digits begin with the trunk prefix, such as 8 in Russia."""
+        """Return whether digits begin with the trunk prefix, such as 8 in Russia."""
         return bool(self.national_prefix) and digits.startswith(self.national_prefix)
 
     def is_whole(self, digits: str) -> bool:
-        """Whether a number has no trunk prefix, or at least seven digits behind the prefix."""
+        """Return whether a number has no trunk prefix, or at least seven digits behind the prefix."""
         rest = self.strip_trunk_prefix(digits)
         return rest == digits or len(rest) >= SHORTEST_PUBLIC
 
@@ -187,17 +187,17 @@ def _longest_match(pattern: str) -> int:
 
 
 def known_region(region: str) -> bool:
-    """Whether `phonenumbers` has a numbering plan for a region (ISO 3166-1)."""
+    """Return whether `phonenumbers` has a numbering plan for a region (ISO 3166-1)."""
     return region in phonenumbers.SUPPORTED_REGIONS
 
 
 def is_e164(text: str) -> bool:
-    """Whether a text is "+" and as many digits as E.164 allows."""
+    """Return whether a text is "+" and as many digits as E.164 allows."""
     return _E164.fullmatch(text) is not None
 
 
 def is_whole(digits: str) -> bool:
-    """Whether there are at least seven digits behind a "+", without the trunk prefix that may be among them."""
+    """Return whether there are at least seven digits behind a "+", without the trunk prefix that may be among them."""
     country = _country_of(digits[:3])
     return len(digits) >= SHORTEST_PUBLIC and (country is None or country[1].is_whole(digits[len(country[0]) :]))
 
@@ -256,13 +256,13 @@ def e164(parsed: Parsed) -> str:
 
 
 def is_possible(parsed: Parsed) -> bool:
-    """Whether a number has a possible length for a full number of its country, now or in a former numbering plan."""
+    """Return whether a number has a possible length in its country's present or former numbering plan."""
     possible = phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.IS_POSSIBLE
     return (possible and _is_unambiguous(parsed)) or (not possible and bool(renumbering.other_forms(e164(parsed))))
 
 
 def is_valid(parsed: Parsed) -> bool:
-    """Whether a number lies in a range that its country has assigned; the same as ``is_valid_number``, but faster."""
+    """Return whether a number lies in a range that its country has assigned; faster than ``is_valid_number``."""
     return _assigned(parsed.country_code or 0).fullmatch(phonenumbers.national_significant_number(parsed)) is not None
 
 
@@ -315,13 +315,13 @@ def quality_of(number: str) -> Quality:
 
 
 def is_mobile(number: str) -> bool:
-    """Whether a number in E.164 lies in a range of mobiles alone."""
+    """Return whether a number in E.164 lies in a range of mobiles alone."""
     is_fiction = re.fullmatch(rf"\+{_FICTION_COUNTRY}{_FICTION}", number, re.ASCII) is not None
     return is_fiction or _type_of(number) == PhoneNumberType.MOBILE
 
 
 def is_toll_free(number: str) -> bool:
-    """Whether a number in E.164 lies in a range of free or shared-cost numbers, as most conference numbers do."""
+    """Return whether a number in E.164 is free of charge or has shared costs, as most conference numbers are."""
     return _type_of(number) in (PhoneNumberType.TOLL_FREE, PhoneNumberType.SHARED_COST)
 
 
@@ -331,7 +331,7 @@ def _type_of(number: str) -> int:
 
 
 def has_direct_dialling(number: str) -> bool:
-    """Whether extensions can be dialled behind a company's number in the country of a number in E.164."""
+    """Return whether extensions can be dialled behind a company's number in the country of a number in E.164."""
     country = country_of(number[1:])
     return country is not None and country[1].has_direct_dialling
 
@@ -374,7 +374,7 @@ def dialled_code(text: str, region: str) -> str:
 
 
 def is_short(digits: str, region: str) -> bool:
-    """Whether digits are a short number that the networks of a region connect, such as 112 or 116117."""
+    """Return whether digits are a short number that the networks of a region connect, such as 112 or 116117."""
     if not digits.isdigit() or len(digits) >= SHORTEST_PUBLIC:
         return False
     number = _from_parts(dialling(region).country or "0", digits)
@@ -385,7 +385,7 @@ def is_short(digits: str, region: str) -> bool:
 
 
 def is_in_full(parsed: Parsed, digits: str, region: str) -> bool:
-    """Whether a number parsed of digits without a "+" is a full number, neither internal nor local."""
+    """Return whether a number parsed of digits without a "+" is a full number, neither internal nor local."""
     plan = dialling(region)
     if not plan.is_public(digits) or not is_possible(parsed):
         return False
@@ -457,7 +457,7 @@ def _country_of(beginning: str) -> tuple[str, Dialling] | None:
 
 
 def _is_unambiguous(parsed: Parsed) -> bool:
-    """Whether the E.164 form of a number parses as the same number, without another trunk prefix in it.
+    """Return whether the E.164 form of a number parses as the same number, without another trunk prefix in it.
 
     A number typed with its trunk prefix twice still has one after parsing.
     """

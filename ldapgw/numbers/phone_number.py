@@ -317,7 +317,7 @@ def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
 
 
 def has_assumed_region(number: Number, region: str) -> bool:
-    """Whether nothing but the region says a number's country: it was typed with neither a country nor a trunk prefix.
+    """Return whether the region alone says a number's country: there is neither a country code nor a trunk prefix.
 
     :param region: the region that the number was parsed in.
     """

@@ -363,7 +363,7 @@ def read_revision(connection: Connection, name: str) -> str | None:
 
 
 def unusable_revision(found: str) -> str:
-    """Why a database of a revision that this version does not know cannot be used, and what to do, for messages."""
+    """Return why a database of an unknown revision cannot be used, and what to do, for messages."""
     if found.isdecimal() and found < revisions()[-1]:
         return "was made before the first release of ldapgw; move the database away, and connect the accounts again"
     return "was made by a newer version of ldapgw; install that version, or restore a backup from before its upgrade"

@@ -87,7 +87,7 @@ def hand_over_directory(connection: Connection, account_id: int) -> None:
 
 
 def failing_since(connection: Connection, account_id: int, of: Source) -> float | None:
-    """When a source of an account began to fail, in seconds since the epoch; None when it does not fail."""
+    """Return when a source of an account began to fail, in seconds since the epoch; None when it does not fail."""
     where = source.c.account_id == account_id, source.c.source == of
     since: float | None = connection.execute(select(source.c.error_since).where(*where)).scalar()
     return since

@@ -119,7 +119,7 @@ def fetch(
 
 
 def read_next_end(connection: Connection) -> float | None:
-    """When the next address ends or has ended, in seconds since the epoch; None: there is no address."""
+    """Return when the next address ends or has ended, in seconds since the epoch; None: there is no address."""
     end: float | None = connection.execute(select(func.min(provisioning.c.until))).scalar_one()
     return end
 

@@ -38,7 +38,7 @@ class Revocation:
     tries: int = 0
 
     def is_expired(self, now: float) -> bool:
-        """Whether to give up; at least one attempt is made, however wrong the clock may be."""
+        """Return whether to give up; at least one attempt is made, however wrong the clock may be."""
         return self.tries > 0 and now - self.since >= MAX_AGE_SECONDS
 
 
@@ -95,7 +95,7 @@ def remove(connection: Connection, revocation_id: int) -> None:
 
 
 def is_shared(connection: Connection, sharers: Iterable[str], sub: str) -> bool:
-    """Whether another account uses a user's grant: a revocation ends all grants of the user to a Google project.
+    """Return whether another account uses a user's grant: a revocation ends all grants of the user to a Google project.
 
     :param sharers: the tenants whose OAuth clients belong to the project.
     """

@@ -125,7 +125,7 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether accounts have to wait for a trial."""
+        """Return whether accounts have to wait for a trial."""
         return self.until is not None
 
     def wait(self, now: float) -> float:
@@ -176,7 +176,7 @@ class CircuitBreaker:
         return max(seconds, error.retry_after or 0.0)
 
     def _is_refuted(self, error: Exception | None) -> bool:
-        """Whether an outcome shows that the cause of the open circuit is over; an error in ldapgw shows nothing."""
+        """Return whether an outcome shows that the cause of the open circuit is over; our own error shows nothing."""
         if error is None:
             return True
         if self.code == ClientRejected.code:

@@ -104,7 +104,7 @@ class SourceQuery:
         return self._parts(self.fingerprint)[0] == self._parts(state.fingerprint)[0]
 
     def is_changed_for_all(self, state: SyncState) -> bool:
-        """Whether a parameter has changed that all accounts share; labels may have changed for one account alone."""
+        """Return whether a parameter has changed that all accounts share; labels may change for one account alone."""
         return self._parts(self.fingerprint) != self._parts(state.fingerprint)
 
     @staticmethod
@@ -213,7 +213,7 @@ def has_passed(phase: int, period: float, since: float | None, now: float) -> bo
 
 
 def is_resting(state: SourceState | None, asked_at: float | None, now: float) -> bool:
-    """Whether a refused source is not requested for now; an `asked_at` in the future, by a wrong clock, is ignored.
+    """Return whether a refused source is not requested for now; an `asked_at` in the future is ignored.
 
     :param asked_at: when the source was last requested, in seconds since the epoch.
     """

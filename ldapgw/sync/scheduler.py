@@ -374,7 +374,7 @@ class SyncScheduler(Service):
         return not self._circuits[account.tenant].wait(self._clock.seconds())
 
     def _is_revoked(self, account: Account) -> bool:
-        """Whether an account needs a new consent; not if only a change of the OAuth client had ended it, now undone."""
+        """Return whether an account needs a new consent; not if the OAuth client that ended the consent is back."""
         by_client = account.error is not None and account.error.facts.get("by") == "client"
         return account.revoked and not (by_client and account.client_id == self._job.client(account).client_id)
 
@@ -423,7 +423,7 @@ class SyncScheduler(Service):
         return _Synced(account, error, changed, now)
 
     def _is_client_refused_to_all(self, account: Account, error: Exception | None) -> bool:
-        """Whether Google refuses the tenant's OAuth client to all accounts, though their grants were given to it."""
+        """Return whether Google refuses the tenant's OAuth client to all accounts that gave their grants to the client."""
         is_refused = isinstance(error, GoogleRefused) and error.by == "client" and account.client_id is not None
         if account.id in self._loops:
             self._loops[account.id].is_client_refused = is_refused

@@ -308,7 +308,7 @@ def read_people(connection: Connection, tenant: WebTenant, now: float) -> Sequen
 
 
 def reminder(account: Account, now: float) -> Translatable:
-    """Why an account's owner must be reminded, in a few words; empty if no reminder is needed."""
+    """Return why an account's owner must be reminded, in a few words; empty if no reminder is needed."""
     if not account.is_connected:
         return ""
     if account.error is not None and account.error.code in TEXTS.reminders:

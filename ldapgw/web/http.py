@@ -111,7 +111,7 @@ def request_address(request: IRequest, is_trusted_proxy: Callable[[str], bool]) 
 
 
 def _is_private(request: IRequest, is_trusted_proxy: Callable[[str], bool]) -> bool:
-    """Whether a request came by TLS or from this machine; of its own hop a trusted proxy says so.
+    """Return whether a request came by TLS or from this machine; of its own hop a trusted proxy says so.
 
     A proxy that sets no ``X-Forwarded-Proto`` is taken to be one that ends TLS, as `trusted_proxies` are documented.
     """
@@ -182,7 +182,7 @@ class PublicUrl:
 
     @property
     def is_refused_by_google(self) -> bool:
-        """Whether Google refuses to register the redirect URI."""
+        """Return whether Google refuses to register the redirect URI."""
         return is_redirect_uri_refused(self.redirect_uri)
 
     def tenant_url(self, tenant: str) -> str:
@@ -271,7 +271,7 @@ def new_secret(random: Callable[[int], bytes]) -> str:
 
 
 def is_secret(value: str) -> bool:
-    """Whether a value has the form of a secret made by `new_secret`."""
+    """Return whether a value has the form of a secret made by `new_secret`."""
     return _SECRET.fullmatch(value) is not None
 
 
@@ -337,7 +337,7 @@ class HttpResponse:
 
 
 def is_page_path(path: str) -> bool:
-    """Whether a path below a tenant's page is that of a page, to which a sign-in may lead back."""
+    """Return whether a path below a tenant's page is that of a page, to which a sign-in may lead back."""
     return _PAGE_PATH.fullmatch(path) is not None
 
 

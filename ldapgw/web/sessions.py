@@ -33,7 +33,7 @@ def form_token(session: str) -> str:
 
 
 def is_valid_form(request: HttpRequest, session: str, origin: str) -> bool:
-    """Whether a form comes from our own page and contains the session's token.
+    """Return whether a form comes from our own page and contains the session's token.
 
     :param origin: the origin of ``public_url``.
     """
@@ -43,7 +43,7 @@ def is_valid_form(request: HttpRequest, session: str, origin: str) -> bool:
 
 
 def is_same_site(request: HttpRequest, origin: str) -> bool:
-    """Whether no header of the request names another site.
+    """Return whether no header of the request names another site.
 
     With ``Referrer-Policy: no-referrer`` browsers send ``Origin: null`` from our own page (Fetch, 3.2), so ``null``
     proves nothing; ``Sec-Fetch-Site`` decides then.
@@ -68,7 +68,7 @@ class Visitor:
     accounts: tuple[Account, ...] = ()
 
     def administers(self, tenant: WebTenant) -> bool:
-        """Whether the visitor is an administrator of the tenant, by address or by a link from ``admin-link``."""
+        """Return whether the visitor is an administrator of the tenant, by address or by a link from ``admin-link``."""
         person = self.person
         return person.tenant == tenant.name and (person.is_by_link or tenant.is_admin(_identity(person)))
 

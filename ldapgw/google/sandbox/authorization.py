@@ -78,7 +78,7 @@ class ConsentPage:
 
     @property
     def boxes(self) -> bool:
-        """Whether each scope has a tick box; the boxes are empty at first."""
+        """Return whether each scope has a tick box; the boxes are empty at first."""
         return len(self.request.choices) > 1
 
 

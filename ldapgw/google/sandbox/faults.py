@@ -78,7 +78,7 @@ class Injection:
     after: int = 0
 
     def applies_to(self, path: str, account: str) -> bool:
-        """Whether the fault affects a call."""
+        """Return whether the fault affects a call."""
         is_path_affected = path == self.path if self.path else path.startswith(self.fault.prefix)
         return is_path_affected and self.account in ("", account)
 

@@ -60,7 +60,7 @@ class RefreshToken:
     used_at: float
 
     def is_alive(self, now: float) -> bool:
-        """Whether the token is still valid."""
+        """Return whether the token is still valid."""
         return now < self.used_at + UNUSED_LIFE and (self.expires_at is None or now < self.expires_at)
 
 

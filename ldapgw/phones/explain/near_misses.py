@@ -190,7 +190,7 @@ def _long_number_difference(shorter: str, longer: str) -> NumberDifference | Non
 
 
 def is_one_edit_apart(first: str, second: str) -> bool:
-    """Whether two texts differ by one character: replaced, inserted, deleted, or swapped with the next character."""
+    """Return whether two texts differ by one character, replaced, added, deleted or swapped with the next one."""
     shorter, longer = sorted((first, second), key=len)
     if len(longer) - len(shorter) > 1:
         return False

@@ -164,7 +164,7 @@ def octets(text: str) -> bytes:
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is a telephone number as people type it, or as telephone systems and letterheads write numbers.
+    """Return whether a text is a telephone number as people, telephone systems and letterheads write numbers.
 
     A text with letters has to be long to be a number: "204 Empfang" may be a name, "030 1234567 x204" is a number.
     """
@@ -172,7 +172,7 @@ def is_number(text: str) -> bool:
 
 
 def _is_signalled(text: str) -> bool:
-    """Whether a text is a number as systems signal numbers, or has letters for keys, an extension or a remark."""
+    """Return whether a text is a number as systems signal numbers, or has key letters, an extension or a remark."""
     readings = phone_number.readings(text, "")
     if not readings:
         return False

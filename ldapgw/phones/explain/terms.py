@@ -204,7 +204,7 @@ def is_keypad_term(term: FilterTerm, context: NamingContext) -> bool:
 
 
 def has_number_assertion(search_filter: Filter) -> bool:
-    """Whether a filter asks for a whole telephone number, which is the only search that caller-ID books answer."""
+    """Return whether a filter asks for a whole number, which is the only search that caller-ID books answer."""
     return any(term.is_number for term in filter_terms(search_filter))
 
 

@@ -63,7 +63,7 @@ class Setting:
 
     @property
     def is_secret(self) -> bool:
-        """Whether nobody else may read the value."""
+        """Return whether nobody else may read the value."""
         table = _TABLES.get(self.path[:1] if len(self.path) > 1 else ())
         hint = get_type_hints(table).get(self.path[-1]) if table else None
         return isinstance(hint, type) and issubclass(hint, Secret)

@@ -101,7 +101,7 @@ class Networks(tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]):
         return cls(ipaddress.ip_network(item) for item in _texts(value))
 
     def contains(self, address: str) -> bool:
-        """Whether an address lies in one of the networks; an IPv4-mapped IPv6 address counts as the IPv4 address."""
+        """Return whether an address lies in one of the networks; an IPv4-mapped address counts as the IPv4 address."""
         if not self:
             return False
         try:

@@ -151,7 +151,7 @@ class Google(Table, frozen=True, kw_only=True):
 
     @property
     def is_on_loopback(self) -> bool:
-        """Whether the endpoints are a sandbox's."""
+        """Return whether the endpoints are a sandbox's."""
         return all(map(is_loopback_url, self.endpoints.values()))
 
     @property
