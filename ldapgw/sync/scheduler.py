@@ -423,7 +423,7 @@ class SyncScheduler(Service):
         return _Synced(account, error, changed, now)
 
     def _is_client_refused_to_all(self, account: Account, error: Exception | None) -> bool:
-        """Return whether Google refuses the tenant's OAuth client to all accounts that gave their grants to the client."""
+        """Return whether Google refuses the tenant's OAuth client to all accounts that gave the client their grants."""
         is_refused = isinstance(error, GoogleRefused) and error.by == "client" and account.client_id is not None
         if account.id in self._loops:
             self._loops[account.id].is_client_refused = is_refused
