@@ -382,7 +382,7 @@ def _family(attribute: str) -> Family:
 
 
 def _opens(found: re.Match[str], opens_left: bool, opens_right: bool) -> tuple[bool, bool]:  # noqa: FBT001 - a pair
-    """Whether more may stand in front of a word, and behind it: in the part of a value, only signs stand there."""
+    """Return whether letters may stand in front of a word and behind the word: in a part of a value, only signs may."""
     before, after = found.string[: found.start()], found.string[found.end() :]
     return opens_left and _SIGNS.fullmatch(before) is not None, opens_right and _SIGNS.fullmatch(after) is not None
 
