@@ -289,7 +289,7 @@ class TurnScheduler:
         :returns: whether there may be more.
         """
         new, seconds = self._new, self.seconds
-        answered: list[tuple[TurnMember, FastAnswer]] = []
+        answered: list[tuple[TurnMember, str, FastAnswer]] = []
         began = now = seconds()
         for member in members:
             asker = member.asker
@@ -304,19 +304,19 @@ class TurnScheduler:
                 slow.append(member)
                 continue
             member.is_queued = False
-            answered.append((member, answer))
+            answered.append((member, asker, answer))
             if len(answered) == _MAX_UNSENT:
                 break
         if not answered:
             return False
-        for member, fast_answer in answered:
+        for member, _, fast_answer in answered:
             member.send(fast_answer.octets)
         sent = seconds()
-        for member, fast_answer in answered:
+        for member, _, fast_answer in answered:
             member.record(fast_answer, sent, sent - began)
         each = (seconds() - now) / len(answered)
-        for member, _ in answered:
-            new.charge(member.asker, each)
+        for _, asker, _ in answered:
+            new.charge(asker, each)
         return len(answered) == _MAX_UNSENT
 
     def _work(self, worker: Worker, lane: Lane[Any]) -> bool:
