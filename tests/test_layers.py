@@ -26,14 +26,20 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "directory": (VALUES, {"anyascii", "msgspec"}),
     "ldap": (VALUES | {"directory", "__init__"}, {"ldaptor", "twisted", "pyparsing", "OpenSSL", "zope"}),
     "replication": (VALUES | {"directory", "ldap"}, PURE),
-    "google": (VALUES | {"__init__"}, {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec", "zope", "jwt", "PIL"}),
+    "google": (
+        VALUES | {"__init__"},
+        {"OpenSSL", "cryptography", "treq", "oauthlib", "twisted", "msgspec", "zope", "jwt", "PIL"},
+    ),
     "google.sandbox": ({"errors"}, {"klein", "jinja2", "markupsafe", "twisted", "treq", "msgspec", "cryptography"}),
     "store": (VALUES, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted", "psycopg"}),
     "peers": (VALUES | {"store"}, {"twisted", "sqlalchemy", "msgspec"}),
     "sync": (VALUES | {"directory", "google", "peers", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
     "phones": (
         VALUES | {"directory", "ldap", "store"},
-        {"twisted", "msgspec", "sqlalchemy", "ldaptor", "OpenSSL", "service_identity", "zope", "PIL", "jinja2"},
+        {
+            *("twisted", "msgspec", "sqlalchemy", "ldaptor", "OpenSSL", "cryptography", "service_identity", "zope"),
+            *("PIL", "jinja2"),
+        },
     ),
     "web": (
         VALUES | {"directory", "google", "store", "phones", "__init__"},
@@ -61,7 +67,10 @@ DOORS = {
     "segno": {"web.phone_pages"},
     "prometheus_client": {"server.metrics"},
     "alembic": {"store.database", "store.migrations.env"},
-    "cryptography": {"store.secrets", "server.tls", "cli.files", "google.sandbox.oauth"},
+    "cryptography": {
+        *("store.secrets", "server.tls", "server.google", "cli.files", "google.connections", "google.sandbox.oauth"),
+        "phones.reachability",
+    },
     "jwt": {"google.identity"},
     "psycopg": {"store.change_listener", "store.postgresql", "store.postgresql_connection"},
     "PIL": {"google.photos", "phones.photos"},
