@@ -8,10 +8,13 @@ shows here as it shows on a phone (``docs/decisions/0002-fence-ldaptor.rst``).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from OpenSSL import SSL, crypto
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificates
+from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as NoAnswer
@@ -65,8 +68,6 @@ class _ResultTexts(Texts, frozen=True):
 
 _TEXTS = read_texts("phones/texts/reachability", _ResultTexts)
 
-_PEM_END = "-----END CERTIFICATE-----"
-
 
 class _StepFailed(Exception):
     """A step failed, and no later one can be tried; the message is for people."""
@@ -80,16 +81,30 @@ class _StepFailed(Exception):
 class _Client(ldapclient.LDAPClient):  # type: ignore[misc]  # ldaptor has no types
     """A connection that tells when the TLS handshake is over, or why it failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, reactor: Any) -> None:
         super().__init__()
+        self._reactor = reactor
         self._handshake: Deferred[None] | None = None
 
-    async def handshake(self, start: Callable[[], Any], reactor: Any) -> None:
+    def within(self, answer: Deferred[Any]) -> Deferred[Any]:
+        """Limit the time of an answer."""
+        return answer.addTimeout(PATIENCE, self._reactor)
+
+    async def handshake(self, options: Any) -> None:
         """Start TLS and wait for the end of the handshake."""
         handshake: Deferred[None] = Deferred()
         self._handshake = handshake
-        start()
-        await handshake.addTimeout(PATIENCE, reactor)
+        self.transport.startTLS(options)
+        await self.within(handshake)
+
+    async def found(self, base_dn: str, sought: Any) -> Sequence[Any]:
+        """Search for one entry."""
+        entry = ldapsyntax.LDAPEntry(self, base_dn)
+        attributes = ["cn", "telephoneNumber"]
+        found: Sequence[Any] = await self.within(
+            entry.search(None, sought, attributes, sizeLimit=1, sizeLimitIsNonFatal=True)
+        )
+        return found
 
     def handshakeCompleted(self) -> None:
         self._end_handshake(None)
@@ -110,12 +125,10 @@ def read_ca(pem: str) -> list[Certificate]:
     :raises UserError: when the text has no certificate, or one that cannot be read.
     """
     try:
-        roots = [Certificate.loadPEM((part + _PEM_END).encode()) for part in pem.split(_PEM_END)[:-1]]
-    except crypto.Error:
-        roots = []
-    if not roots:
-        raise UserError("the file with the authority's certificates: expected certificates in PEM")
-    return roots
+        roots = load_pem_x509_certificates(pem.encode())
+    except ValueError:
+        raise UserError("the file with the authority's certificates: expected certificates in PEM") from None
+    return [Certificate.loadPEM(root.public_bytes(Encoding.PEM)) for root in roots]
 
 
 async def try_phone(
@@ -127,74 +140,93 @@ async def try_phone(
     :returns: the steps in order; the last one may be the one that failed.
     """
     results: list[StepResult] = []
-    client: _Client | None = None
+    client = _Client(reactor)
     try:
-        client = await _connect(access, results, reactor)
-        on_connect(client.transport.getHost().host)
-        await _secure(client, access, results, reactor)
-        await _use(client, access, results, reactor)
+        async for result in _steps(client, access, reactor, on_connect):
+            results.append(result)  # noqa: PERF401 - the steps before a failure count
     except _StepFailed as failed:
         results.append(failed.result)
     finally:
-        if client is not None:
+        if client.transport is not None:
             client.transport.abortConnection()
     return tuple(results)
 
 
-async def _connect(access: ConnectionSettings, results: list[StepResult], reactor: Any) -> _Client:
+async def _steps(
+    client: _Client, access: ConnectionSettings, reactor: Any, on_connect: Callable[[str], None]
+) -> AsyncIterator[StepResult]:
+    """Yield the result of each step that does not fail.
+
+    :raises _StepFailed: when a step fails.
+    """
     endpoint = access.endpoint
     try:
-        client: _Client = await connectProtocol(
-            HostnameEndpoint(reactor, endpoint.host, endpoint.port, timeout=PATIENCE), _Client()
-        )
+        await connectProtocol(HostnameEndpoint(reactor, endpoint.host, endpoint.port, timeout=PATIENCE), client)
     except DNSLookupError:
         raise _StepFailed(Step.NAME, Phrase(_TEXTS.no_address, {"host": endpoint.host})) from None
     except (ConnectError, NoAnswer):
-        results.append(StepResult(Step.NAME, StepStatus.OK, Phrase(_TEXTS.has_address, {"host": endpoint.host})))
+        yield StepResult(Step.NAME, StepStatus.OK, Phrase(_TEXTS.has_address, {"host": endpoint.host}))
         raise _StepFailed(Step.PORT, Phrase(_TEXTS.no_answer, {"port": endpoint.port})) from None
-    address = client.transport.getPeer().host
-    results.append(
-        StepResult(Step.NAME, StepStatus.OK, Phrase(_TEXTS.is_address, {"host": endpoint.host, "address": address}))
-    )
-    results.append(StepResult(Step.PORT, StepStatus.OK, Phrase(_TEXTS.accepts, {"port": endpoint.port})))
-    return client
-
-
-async def _secure(client: _Client, access: ConnectionSettings, results: list[StepResult], reactor: Any) -> None:
-    security = access.endpoint.security
-    if security is Security.PLAIN:
-        results.append(StepResult(Step.TLS, StepStatus.WARNING, _TEXTS.not_encrypted))
+    address = {"host": endpoint.host, "address": client.transport.getPeer().host}
+    yield StepResult(Step.NAME, StepStatus.OK, Phrase(_TEXTS.is_address, address))
+    yield StepResult(Step.PORT, StepStatus.OK, Phrase(_TEXTS.accepts, {"port": endpoint.port}))
+    on_connect(client.transport.getHost().host)
+    if endpoint.security is Security.PLAIN:
+        yield StepResult(Step.TLS, StepStatus.WARNING, _TEXTS.not_encrypted)
+    else:
+        await _secure(client, access)
+        yield StepResult(Step.TLS, StepStatus.OK, Phrase(_TEXTS.trusted, {"security": endpoint.security.value}))
+    if not access.password:
+        for step in (Step.LOGIN, Step.NAME_SEARCH, Step.NUMBER_SEARCH):
+            yield StepResult(step, StepStatus.SKIPPED, _TEXTS.no_password)
         return
-    options = optionsForClientTLS(
-        access.endpoint.host, trustRoot=trustRootFromCertificates(read_ca(access.ca)) if access.ca else platformTrust()
+    with _failing(Step.LOGIN):
+        await client.within(client.bind(access.bind_dn, access.password))
+    yield StepResult(Step.LOGIN, StepStatus.OK, _TEXTS.password_right)
+    # Take any contact with a number, then find somebody by the beginning of that name and by that number.
+    with _failing(Step.NAME_SEARCH):
+        some = await client.found(access.base_dn, _person_with([pureldap.LDAPFilter_present("telephoneNumber")]))
+    if not some:
+        for step in (Step.NAME_SEARCH, Step.NUMBER_SEARCH):
+            yield StepResult(step, StepStatus.SKIPPED, _TEXTS.no_contact)
+        return
+    name, number = (bytes(next(iter(some[0][attribute]))) for attribute in ("cn", "telephoneNumber"))
+    typed = name.decode()[:_TYPED_LETTERS].encode()
+    for step, terms in (
+        (Step.NAME_SEARCH, [_beginning(attribute, typed) for attribute in NAME_ATTRIBUTES]),
+        (Step.NUMBER_SEARCH, [_equality(attribute, number) for attribute in NUMBER_ATTRIBUTES]),
+    ):
+        with _failing(step):
+            found = await client.found(access.base_dn, _person_with(terms))
+        if not found:
+            raise _StepFailed(step, _TEXTS.finds_nobody)
+        yield StepResult(step, StepStatus.OK, _TEXTS.contact_found)
+
+
+async def _secure(client: _Client, access: ConnectionSettings) -> None:
+    host, trusted = (
+        access.endpoint.host,
+        trustRootFromCertificates(read_ca(access.ca)) if access.ca else platformTrust(),
     )
     try:
-        if security is Security.STARTTLS:
-            answer = await client.send(pureldap.LDAPStartTLSRequest()).addTimeout(PATIENCE, reactor)
+        if access.endpoint.security is Security.STARTTLS:
+            answer = await client.within(client.send(pureldap.LDAPStartTLSRequest()))
             if answer.resultCode != ldaperrors.Success.resultCode:
                 raise _StepFailed(Step.TLS, _TEXTS.starttls_refused)
-        await client.handshake(lambda: client.transport.startTLS(options), reactor)
+        await client.handshake(optionsForClientTLS(host, trustRoot=trusted))
     except VerificationError:
-        raise _StepFailed(Step.TLS, Phrase(_TEXTS.other_host, {"host": access.endpoint.host})) from None
+        raise _StepFailed(Step.TLS, Phrase(_TEXTS.other_host, {"host": host})) from None
     except SSL.Error:
         raise _StepFailed(Step.TLS, _TEXTS.untrusted) from None
     except (ConnectionClosed, NoAnswer, ldapclient.LDAPClientConnectionLostException):
         raise _StepFailed(Step.TLS, _TEXTS.no_handshake) from None
-    results.append(StepResult(Step.TLS, StepStatus.OK, Phrase(_TEXTS.trusted, {"security": security.value})))
 
 
-async def _use(client: _Client, access: ConnectionSettings, results: list[StepResult], reactor: Any) -> None:
-    """Log in and search, as far as the password is known."""
-    if not access.password:
-        skipped = (Step.LOGIN, Step.NAME_SEARCH, Step.NUMBER_SEARCH)
-        results.extend(StepResult(step, StepStatus.SKIPPED, _TEXTS.no_password) for step in skipped)
-        return
-    step = Step.LOGIN
+@contextmanager
+def _failing(step: Step) -> Iterator[None]:
+    """Raise `_StepFailed` for what the gateway answers to a login or a search, or if there is no answer."""
     try:
-        await client.bind(access.bind_dn, access.password).addTimeout(PATIENCE, reactor)
-        results.append(StepResult(step, StepStatus.OK, _TEXTS.password_right))
-        step = Step.NAME_SEARCH
-        await _search(client, access.base_dn, results, reactor)
+        yield
     except ldaperrors.LDAPInvalidCredentials:
         raise _StepFailed(step, _TEXTS.password_wrong) from None
     except (ldaperrors.LDAPException, ConnectionClosed, NoAnswer) as error:
@@ -202,48 +234,15 @@ async def _use(client: _Client, access: ConnectionSettings, results: list[StepRe
         raise _StepFailed(step, Phrase(_TEXTS.look_at_log, {"kind": kind})) from None
 
 
-async def _search(client: _Client, base_dn: str, results: list[StepResult], reactor: Any) -> None:
-    """Take any contact with a number, then find somebody by the beginning of that name and by that number."""
-    some = await _found(client, base_dn, _filter(("telephoneNumber",), None), reactor)
-    if not some:
-        results.extend(
-            StepResult(step, StepStatus.SKIPPED, _TEXTS.no_contact) for step in (Step.NAME_SEARCH, Step.NUMBER_SEARCH)
-        )
-        return
-    name, number = (bytes(next(iter(some[0][attribute]))) for attribute in ("cn", "telephoneNumber"))
-    typed = name.decode()[:_TYPED_LETTERS].encode()
-    for step, attributes, value in (
-        (Step.NAME_SEARCH, NAME_ATTRIBUTES, typed),
-        (Step.NUMBER_SEARCH, NUMBER_ATTRIBUTES, number),
-    ):
-        by = _filter(attributes, value, is_prefix=step is Step.NAME_SEARCH)
-        if not await _found(client, base_dn, by, reactor):
-            raise _StepFailed(step, _TEXTS.finds_nobody)
-        results.append(StepResult(step, StepStatus.OK, _TEXTS.contact_found))
+def _person_with(terms: Iterable[Any]) -> Any:
+    return pureldap.LDAPFilter_and([_equality("objectClass", b"person"), pureldap.LDAPFilter_or(terms)])
 
 
-async def _found(client: _Client, base_dn: str, by: Any, reactor: Any) -> Sequence[Any]:
-    found: Sequence[Any] = (
-        await ldapsyntax.LDAPEntry(client, base_dn)
-        .search(filterObject=by, attributes=["cn", "telephoneNumber"], sizeLimit=1, sizeLimitIsNonFatal=True)
-        .addTimeout(PATIENCE, reactor)
+def _equality(attribute: str, value: bytes) -> Any:
+    return pureldap.LDAPFilter_equalityMatch(
+        pureldap.LDAPAttributeDescription(attribute), pureldap.LDAPAssertionValue(value)
     )
-    return found
 
 
-def _filter(attributes: Sequence[str], value: bytes | None, *, is_prefix: bool = False) -> Any:
-    """Any of some attributes has a value, or begins with it; None: has any value."""
-
-    def term(attribute: str) -> Any:
-        if value is None:
-            return pureldap.LDAPFilter_present(attribute)
-        if is_prefix:
-            return pureldap.LDAPFilter_substrings(attribute, [pureldap.LDAPFilter_substrings_initial(value)])
-        return pureldap.LDAPFilter_equalityMatch(
-            pureldap.LDAPAttributeDescription(attribute), pureldap.LDAPAssertionValue(value)
-        )
-
-    person = pureldap.LDAPFilter_equalityMatch(
-        pureldap.LDAPAttributeDescription("objectClass"), pureldap.LDAPAssertionValue("person")
-    )
-    return pureldap.LDAPFilter_and([person, pureldap.LDAPFilter_or([term(one) for one in attributes])])
+def _beginning(attribute: str, value: bytes) -> Any:
+    return pureldap.LDAPFilter_substrings(attribute, [pureldap.LDAPFilter_substrings_initial(value)])

@@ -12,11 +12,9 @@ from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Sub
 from ldapgw.directory.schema import Family, attribute_type
 from ldapgw.numbers import dial_string, phone_number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
+from ldapgw.phones.provisioning.settings import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES
 
-# The attributes of the filters that ``phones add`` prints.
 PERSON = Equality("objectClass", b"person")
-_NAMES = ("cn", "sn", "o")
-_NUMBERS = ("telephoneNumber", "mobile", "homePhone")
 
 # Digits with the characters that people write between digits; no letters, so that "extension 204" is a text.
 _DIGITS = re.compile(r"[0-9\s()./+*#–-]*[0-9][0-9\s()./+*#–-]*")
@@ -146,8 +144,8 @@ def parse_query(text: str, read_filter: Callable[[str], Filter], strip: Sequence
 def typeahead_filter(text: str) -> Filter:
     """Return the filter that phones send for the beginning of a name or number; digits may be letters on the keys."""
     if not is_number(text):
-        return And((PERSON, Or(_prefix_terms(_NAMES, text))))
-    return And((PERSON, Or((*_prefix_terms((*_NUMBERS, *_NAMES), text), *_whole_number(text)))))
+        return And((PERSON, Or(_prefix_terms(NAME_ATTRIBUTES, text))))
+    return And((PERSON, Or((*_prefix_terms((*NUMBER_ATTRIBUTES, *NAME_ATTRIBUTES), text), *_whole_number(text)))))
 
 
 def _prefix_terms(attributes: Iterable[str], text: str) -> tuple[Filter, ...]:
@@ -155,7 +153,7 @@ def _prefix_terms(attributes: Iterable[str], text: str) -> tuple[Filter, ...]:
 
 
 def _whole_number(text: str) -> tuple[Filter, ...]:
-    return tuple(Equality(attribute, octets(text)) for attribute in _NUMBERS)
+    return tuple(Equality(attribute, octets(text)) for attribute in NUMBER_ATTRIBUTES)
 
 
 def octets(text: str) -> bytes:
