@@ -19,13 +19,12 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Filter
 from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.errors import DirectoryError, UserError
-from ldapgw.phones.contact_browser import texts_of
 from ldapgw.phones.explain.explain import explain as explained
 from ldapgw.phones.explain.model import OPERATOR, Explanation
 from ldapgw.phones.explain.query import PhoneQuery, parse_query
 from ldapgw.phones.explain.report import explanation_json, report_lines
 from ldapgw.phones.explain.terms import has_number_assertion
-from ldapgw.phones.explain.view import PhoneSearchResult, PhoneView, book_of, name_of
+from ldapgw.phones.explain.view import PhoneSearchResult, PhoneView, book_of, name_of, text_of, texts_of
 from ldapgw.phones.explainer import book_sync_states, read_number_notes
 from ldapgw.store import accounts
 from ldapgw.store.accounts import Account
@@ -106,7 +105,7 @@ def _json_object(view: PhoneView, entry: Entry) -> dict[str, Any]:
         "dn": entry.dn,
         "book": book_of(entry, view.context),
         "name": name_of(entry),
-        "organization": next(iter(texts_of(entry, "o")), ""),
+        "organization": text_of(entry, "o"),
         "numbers": [
             {"attribute": kind, "number": text}
             for kind in _NUMBERS

@@ -15,7 +15,6 @@ from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY
 from ldapgw.directory.caller_id import CallerIdBudget, matching_numbers
 from ldapgw.directory.dit import ContactFlags, Directory, Dit, search_scopes
-from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import (
     And,
@@ -37,8 +36,9 @@ from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.request_encoder import encode_search
 from ldapgw.ldap.session import Observer
 from ldapgw.ldap.turns import TurnOf
-from ldapgw.phones.contact_browser import texts_of
 from ldapgw.phones.explain.query import PERSON, typeahead_filter
+from ldapgw.phones.explain.view import book_of, text_of, texts_of
+from ldapgw.phones.provisioning.settings import NUMBER_ATTRIBUTES
 
 # The longest number that is looked up, in characters: an address of SIP with a number has fewer.
 MAX_NUMBER = 256
@@ -144,10 +144,7 @@ class Caller:
 
     def text(self, attribute: str) -> str:
         """The first value of an attribute; empty if there is none, or none that the login may see."""
-        return next(iter(self._texts(attribute)), "")
-
-    def _texts(self, attribute: str) -> tuple[str, ...]:
-        return tuple(texts_of(self.entry, attribute, self.formatter))
+        return text_of(self.entry, attribute, self.formatter)
 
     @property
     def photo(self) -> bytes:
@@ -162,15 +159,13 @@ class Caller:
         """
         numbers = matching_numbers(self.entry, self.numbers, self.formatter)
         if not numbers:
-            numbers = {attribute: values for attribute in _KINDS if (values := self._texts(attribute))}
+            return next((number, kind) for attribute, kind in _KINDS.items() if (number := self.text(attribute)))
         return next((numbers[attribute][0], kind) for attribute, kind in _KINDS.items() if attribute in numbers)
 
     @property
     def book(self) -> str:
         """The name of the contact's book; empty for a contact of a caller-ID book, of which only the name shows."""
-        rdns = Dn.parse(self.entry.dn).rdns
-        kind, name = rdns[-len(self.directory.context.base.rdns) - 1][0]
-        return name if kind == "ou" else ""
+        return book_of(self.entry, self.directory.context)
 
     @property
     def flags(self) -> ContactFlags:
@@ -325,9 +320,7 @@ def _list_filter(query: ListQuery, context: NamingContext) -> Filter:
 def _listed(entry: Entry, directory: Directory, access: Access, formatter: NumberFormatter | None) -> ListedContact:
     numbers: dict[str, str] = {}
     # telephoneNumber repeats the best number; the other attribute tells the number's kind.
-    for attribute in ("telephoneNumber", "mobile", "homePhone"):
+    for attribute in NUMBER_ATTRIBUTES:
         numbers |= dict.fromkeys(texts_of(entry, attribute, formatter), _KINDS[attribute])
-    name, given_name, family_name, company = (
-        next(iter(texts_of(entry, attribute)), "") for attribute in ("cn", "givenName", "sn", "o")
-    )
+    name, given_name, family_name, company = (text_of(entry, attribute) for attribute in ("cn", "givenName", "sn", "o"))
     return ListedContact(name, given_name, family_name, company, tuple(numbers.items()), directory.flags(entry, access))

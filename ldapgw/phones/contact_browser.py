@@ -21,11 +21,12 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import And, Filter, Or, Present, Scope, SearchRequest
 from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.naming_context import NamingContext, number_formatter
-from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.directory.search import SearchCursor, search
 from ldapgw.ldap.turns import TurnOf
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.explain.query import PERSON, typeahead_filter
+from ldapgw.phones.explain.view import book_of, text_of, texts_of
+from ldapgw.phones.provisioning.settings import NUMBER_ATTRIBUTES
 
 # Contacts of a page of the list.
 PAGE_SIZE = 50
@@ -41,8 +42,7 @@ _SLICE = 250
 
 # A person looks through this many contacts of a search before they type one more letter.
 MAX_CONTACTS = 20
-_NUMBERS = ("telephoneNumber", "mobile", "homePhone")
-_SHOWN_NUMBERS = (*_NUMBERS, "facsimileTelephoneNumber", "pager")
+_SHOWN_NUMBERS = (*NUMBER_ATTRIBUTES, "facsimileTelephoneNumber", "pager")
 
 # Where the keys of a search's second scope begin (`ldapgw.directory.search`).
 _SECOND_SCOPE = "0001"
@@ -239,7 +239,9 @@ class ContactBrowser:
 
         :param book: the book's key.
         """
-        example_filter = And((PERSON, Present("givenName"), Or(tuple(Present(attribute) for attribute in _NUMBERS))))
+        example_filter = And(
+            (PERSON, Present("givenName"), Or(tuple(Present(attribute) for attribute in NUMBER_ATTRIBUTES)))
+        )
         directory = self._dit().directory(tenant)
         own_book = directory.own_book(Access(tenant, book)) if directory is not None else None
         if directory is None or own_book is None:  # the book is not built yet
@@ -306,16 +308,14 @@ def _browsed(entry: Entry, directory: Directory, books: Sequence[str], section: 
 
 
 def _contact_summary(entry: Entry, context: NamingContext, own_book: str) -> ContactSummary:
-    numbers = numbers_of(entry, context)
-    rdns_below_base = Dn.parse(entry.dn).rdns[: -len(context.base.rdns)]
-    attribute_name, book = rdns_below_base[-1][0]
+    book = book_of(entry, context)
     return ContactSummary(
-        name=next(iter(texts_of(entry, "cn")), ""),
-        organization=next(iter(texts_of(entry, "o")), ""),
-        numbers=tuple(numbers.items()),
+        name=text_of(entry, "cn"),
+        organization=text_of(entry, "o"),
+        numbers=tuple(numbers_of(entry, context).items()),
         mails=tuple(texts_of(entry, "mail")),
-        book=book if attribute_name == "ou" else "",
-        id=contact_id(entry, context, own_book) if attribute_name == "ou" else "",
+        book=book,
+        id=contact_id(entry, context, own_book) if book else "",
     )
 
 
@@ -329,11 +329,3 @@ def numbers_of(entry: Entry, context: NamingContext) -> dict[str, str]:
             if numbers.get(number, "telephoneNumber") == "telephoneNumber":
                 numbers[number] = attribute
     return numbers
-
-
-def texts_of(entry: Entry, attribute: str, formatter: NumberFormatter | None = None) -> list[str]:
-    """The values of an attribute.
-
-    :param formatter: gives numbers another format than the tenant's.
-    """
-    return [value.decode("utf-8", "replace") for value in entry.attribute(attribute, formatter)]

@@ -14,8 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from ldapgw.directory.access import TenantViewer
-from ldapgw.directory.catalog import PhoneAccess, Snapshot
-from ldapgw.directory.dit import Dit
+from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dn import Dn
 from ldapgw.ldap.filter_text import read_filter
 from ldapgw.phones.explain.explain import explain
@@ -82,32 +81,27 @@ class PhoneExplainer:
         login = snapshot.logins.get(phone.name.lower())
         if login is None:
             return None
+        view = PhoneView(snapshot.dit, login.viewer, phone.tenant)
         states = book_sync_states(
             request.accounts,
-            PhoneView(snapshot.dit, login.viewer, phone.tenant).tenant_viewer,
+            view.tenant_viewer,
             self._now(),
             lambda _: request.page_name,
             commands=request.reader.is_admin,
         )
-        explanation: Explanation = await self._run_off_thread(
-            _explain, snapshot.dit, login, phone.tenant, request, tuple(states), self._size_limit
-        )
+        explanation: Explanation = await self._run_off_thread(self._explain, view, request, tuple(states))
         return explanation
 
-
-def _explain(
-    dit: Dit, login: PhoneAccess, tenant: str, request: ExplainRequest, states: Iterable[BookSyncState], size_limit: int
-) -> Explanation:
-    view = PhoneView(dit, login.viewer, tenant)
-    return explain(
-        parse_query(request.text, read_filter, view.context.strip),
-        view,
-        private=view.hidden_books(),
-        states=states,
-        size_limit=size_limit,
-        base=request.base,
-        reader=request.reader,
-    )
+    def _explain(self, view: PhoneView, request: ExplainRequest, states: Iterable[BookSyncState]) -> Explanation:
+        return explain(
+            parse_query(request.text, read_filter, view.context.strip),
+            view,
+            private=view.hidden_books(),
+            states=states,
+            size_limit=self._size_limit,
+            base=request.base,
+            reader=request.reader,
+        )
 
 
 def read_number_notes(

@@ -118,7 +118,6 @@ class RefusedLogins(PeriodicService):
     :param logins: the logins that the directory serves, by name in lower case.
     :param bases: the search base of each tenant, by the tenant's name.
     :param on_refusal: called with the login's DN when its state may have changed.
-    :param tells_others: whether somebody calls `take_news`.
     """
 
     def __init__(
@@ -131,9 +130,7 @@ class RefusedLogins(PeriodicService):
         logins: Callable[[], Mapping[str, PhoneAccess]],
         bases: Mapping[str, str],
         on_refusal: Callable[[str], None],
-        tells_others: bool = False,
     ) -> None:
-        self._tells_others = tells_others
         self._news = RefusalNews()
         self._clock = clock
         self._store = store
@@ -240,7 +237,7 @@ class RefusedLogins(PeriodicService):
             )
             self._log_unknown(added[-1])
             await self._end_turn(number)
-        if added and self._tells_others:
+        if added:
             self._news = replace(self._news, unknown=(*self._news.unknown, *added)[-MAX_TOLD:])
         if known:
             stored = await self._read({login.name for login, _ in known})
@@ -284,14 +281,12 @@ class RefusedLogins(PeriodicService):
         if home and not is_same_site(home, refused.address):
             refusal = ElsewhereRefusal(login.name, tenant, refused)
             self._add_elsewhere(refusal)
-            if self._tells_others:
-                self._news = replace(self._news, elsewhere=(*self._news.elsewhere, refusal)[-MAX_TOLD:])
+            self._news = replace(self._news, elsewhere=(*self._news.elsewhere, refusal)[-MAX_TOLD:])
         else:
             earlier = wrong_password(phone, now) if phone is not None else None
             count = refused.count + (earlier.count if earlier is not None else 0)
             self._unstored[login.name] = _Own(replace(refused, count=count), login.password_hash)
-        if self._tells_others:
-            self._news = replace(self._news, logins=(*self._news.logins, login.viewer.login)[-MAX_TOLD:])
+        self._news = replace(self._news, logins=(*self._news.logins, login.viewer.login)[-MAX_TOLD:])
         self._on_refusal(login.viewer.login)
 
     def _add_elsewhere(self, refusal: ElsewhereRefusal) -> None:

@@ -30,8 +30,8 @@ from ldapgw.phones.contact_browser import (
     BrowsedContact,
     ContactPage,
     numbers_of,
-    texts_of,
 )
+from ldapgw.phones.explain.view import text_of, texts_of
 from ldapgw.phones.number_texts import note_on, number_text
 from ldapgw.phones.photos import initials
 from ldapgw.phrase import Texts, Translatable, read_texts
@@ -199,14 +199,14 @@ class ContactPages:
         per_number = [phone.name for phone in own_phones if phone.numbers is NumberMode.ENTRIES]
         context = found.context
         numbers, shown = _numbers(found, stored), _shown_numbers(stored, context)
-        name = next(iter(texts_of(found.entry, "cn")), "")
+        name = text_of(found.entry, "cn")
         return visit.page(
             "contact.html",
             contact=found,
             row=_row(visit.tenant, found, {found.id: stored} if stored else {}),
             numbers=numbers if owner is not None else [replace(number, note="") for number in numbers],
             mails=texts_of(found.entry, "mail"),
-            title=next(iter(texts_of(found.entry, "title")), ""),
+            title=text_of(found.entry, "title"),
             contact_name=name,
             shown=shown,
             per_number=per_number,
@@ -292,7 +292,7 @@ def _groups(
 
 def _row(tenant: WebTenant, found: BrowsedContact, stored: Mapping[str, Contact]) -> ContactRow:
     entry = found.entry
-    name, company = (next(iter(texts_of(entry, attribute)), "") for attribute in ("cn", "o"))
+    name, company = (text_of(entry, attribute) for attribute in ("cn", "o"))
     numbers = _numbers(found, stored.get(found.id))
     # A contact without a name is shown by the best number.
     is_number = name in texts_of(entry, "telephoneNumber")
@@ -301,7 +301,7 @@ def _row(tenant: WebTenant, found: BrowsedContact, stored: Mapping[str, Contact]
         name=readable(next(iter(numbers_of(entry, found.context)))) if is_number else name,
         company="" if company == name else company,
         numbers=numbers,
-        mail=next(iter(texts_of(entry, "mail")), ""),
+        mail=text_of(entry, "mail"),
         book="" if found.is_own else found.book_name,
         initials=initials(name),
         colour=crc32(name.encode()) % _COLOURS,

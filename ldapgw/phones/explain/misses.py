@@ -21,7 +21,6 @@ from ldapgw.phones.explain.near_misses import (
     NAME_ATTRIBUTES,
     NUMBER_ATTRIBUTES,
     TEXT_ATTRIBUTES,
-    DifferenceKind,
     NumberDifference,
     SearchTexts,
     WordDifference,
@@ -38,17 +37,8 @@ from ldapgw.phones.explain.terms import (
     search_text,
     term_predicate,
 )
-from ldapgw.phones.explain.view import BookSearch, PhoneSearchResult, PhoneView, book_of, name_of, uid_of
+from ldapgw.phones.explain.view import BookSearch, PhoneSearchResult, PhoneView, book_of, name_of, text_of
 from ldapgw.phrase import Phrase, joined
-
-_NUMBER_REASONS: Final = {
-    DifferenceKind.SAME: MissReason.OTHER_ATTRIBUTE,
-    DifferenceKind.COUNTRY: MissReason.OTHER_COUNTRY,
-    DifferenceKind.LAST_DIGITS: MissReason.LAST_DIGITS,
-    DifferenceKind.ONE_DIGIT: MissReason.ONE_DIGIT,
-    DifferenceKind.BEGINNING: MissReason.OTHER_BEGINNING,
-    DifferenceKind.SHORT: MissReason.SHORT_NUMBER,
-}
 
 # Ranks of the reasons, the nearest first; reasons of the same rank are equally near.
 REASON_RANKS: Final[Mapping[MissReason, int]] = {
@@ -162,7 +152,7 @@ class MissClassifier:
             lenient_text = search_text(entry, kind, self._context)
             if lenient_text is not None and test(lenient_text):
                 return MissCause(
-                    MissReason.STRICT_MATCHING, {"attribute": kind.name, "value": _first_value(entry, kind.name)}
+                    MissReason.STRICT_MATCHING, {"attribute": kind.name, "value": text_of(entry, kind.name)}
                 )
         return None
 
@@ -171,23 +161,20 @@ class MissClassifier:
         for index, kind in enumerate(map(attribute_type, NUMBER_ATTRIBUTES)) if self.numbers else ():
             for value, stored in numbers_of(entry, kind, self._context) if kind else ():
                 difference = number_difference(stored, self.numbers)
-                if (
-                    kind
-                    and difference
-                    and (difference.kind is not DifferenceKind.SAME or kind.name not in self._asserted_attributes)
-                ):
+                is_asked = kind is not None and kind.name in self._asserted_attributes
+                if difference and not (is_asked and difference.reason is MissReason.OTHER_ATTRIBUTE):
                     differences.append((difference, index, value))
         if not differences:
             return None
-        difference, index, value = min(differences)
+        difference, index, value = min(differences, key=lambda found: (found[0].distance, *found[1:]))
         digits = Phrase(
             TEXTS.last_digit if difference.digits == 1 else TEXTS.last_digits,
             {"count": str(difference.digits)},
         )
         # A number is nearer with more equal digits at the end, and farther with more different digits.
-        distance = -difference.digits if difference.kind is DifferenceKind.BEGINNING else difference.digits
+        distance = -difference.digits if difference.reason is MissReason.OTHER_BEGINNING else difference.digits
         values = {"attribute": NUMBER_ATTRIBUTES[index], "value": value, "digits": digits}
-        return MissCause(_NUMBER_REASONS[difference.kind], values, distance)
+        return MissCause(difference.reason, values, distance)
 
     def _text_cause(self, entry: Entry) -> MissCause | None:
         kinds = ((name, attribute_type(name)) for name in TEXT_ATTRIBUTES)
@@ -208,7 +195,7 @@ class MissClassifier:
         self, words: WordDifference, entry: Entry, search_texts: SearchTexts
     ) -> Iterator[MissCause]:
         for name in search_texts:
-            values = {"attribute": name, "value": _first_value(entry, name)}
+            values = {"attribute": name, "value": text_of(entry, name)}
             if not words.has_prefix(name, search_texts):
                 if words.has_substring(name, search_texts):
                     yield MissCause(MissReason.INSIDE_WORD, values)
@@ -235,10 +222,6 @@ def _spelling_causes(words: WordDifference, entry: Entry) -> Iterator[MissCause]
         for value in entry.attribute(name):
             if words.is_misspelt(value.decode()):
                 yield MissCause(MissReason.SPELLING, {"attribute": name, "value": value.decode()})
-
-
-def _first_value(entry: Entry, name: str) -> str:
-    return next((value.decode() for value in entry.attribute(name)), "")
 
 
 class RankedMiss(NamedTuple):
@@ -318,7 +301,7 @@ class MissFinder:
         return (
             self._result.has_caller(entry)
             if access is BookAccess.CALLERS
-            else self._result.has_contact(book, uid_of(entry))
+            else self._result.has_contact(book, text_of(entry, "uid"))
         )
 
     def _matching_cause(self, entry: Entry, access: BookAccess, book_search: BookSearch) -> MissCause | None:
@@ -326,7 +309,7 @@ class MissFinder:
         if self._is_found(entry, access, book_search.name):
             return None
         per_number = self._view.viewer.per_number
-        entries = book_search.number_entries(uid_of(entry)) if per_number else (entry,)
+        entries = book_search.number_entries(text_of(entry, "uid")) if per_number else (entry,)
         duplicate = next((other for shown in entries if (other := self._result.find_duplicate(shown))), None)
         if access in _ACCESS_REASONS:
             return None if duplicate else MissCause(_ACCESS_REASONS[access], {})

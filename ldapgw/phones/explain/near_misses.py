@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from itertools import islice
 
 from ldapgw.directory import name_folding
@@ -22,6 +21,7 @@ from ldapgw.directory.schema import Family, attribute_type
 from ldapgw.numbers import numbering_plan, phone_number
 from ldapgw.numbers.number import Number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
+from ldapgw.phones.explain.model import MissReason
 from ldapgw.phones.explain.query import octets
 from ldapgw.phones.explain.terms import FilterTerm, number_readings, substring_predicate, word_prefix_predicate
 
@@ -120,33 +120,30 @@ def _phonetic_key(word: str) -> str:
     return _DOUBLED.sub(r"\1", word)
 
 
-class DifferenceKind(IntEnum):
-    """How two numbers differ, the nearest first."""
-
-    SAME = 0
-    COUNTRY = 1
-    LAST_DIGITS = 2
-    ONE_DIGIT = 3
-    BEGINNING = 4
-    SHORT = 5
-
-
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class NumberDifference:
     """The difference of two telephone numbers.
 
-    :ivar digits: how many digits differ; for BEGINNING and SHORT, how many digits are equal.
+    :ivar reason: OTHER_ATTRIBUTE if the numbers are the same.
+    :ivar digits: how many digits differ; for OTHER_BEGINNING and SHORT_NUMBER, how many digits are equal.
     """
 
-    kind: DifferenceKind
+    reason: MissReason
     digits: int = 0
+
+    @property
+    def distance(self) -> tuple[int, int]:
+        """The sort key: of the reasons that differences have, `MissReason` names the nearest first."""
+        return _REASONS.index(self.reason), self.digits
+
+
+_REASONS = tuple(MissReason)
 
 
 def number_difference(stored: Number, readings: Iterable[Number]) -> NumberDifference | None:
     """Return the least difference between a stored number and the readings of a number; None if no reading is near."""
-    candidates = (_difference_between(stored, reading) for reading in readings)
-    differences = [difference for difference in candidates if difference]
-    return min(differences, default=None)
+    differences = filter(None, (_difference_between(stored, reading) for reading in readings))
+    return min(differences, key=lambda difference: difference.distance, default=None)
 
 
 def significant_digits(number: Number) -> str:
@@ -156,14 +153,14 @@ def significant_digits(number: Number) -> str:
 
 def _difference_between(stored: Number, reading: Number) -> NumberDifference | None:
     if phone_number.is_same_number(stored, reading):
-        return NumberDifference(DifferenceKind.SAME)
+        return NumberDifference(MissReason.OTHER_ATTRIBUTE)
     national_digits = _national_digits(stored)
     if national_digits and national_digits == _national_digits(reading):
-        return NumberDifference(DifferenceKind.COUNTRY)
+        return NumberDifference(MissReason.OTHER_COUNTRY)
     shorter, longer = sorted((significant_digits(stored), significant_digits(reading)), key=len)
     if len(shorter) < SHORTEST_PUBLIC:
         is_near = len(shorter) >= MIN_INTERNAL_DIGITS and len(longer) >= SHORTEST_PUBLIC and longer.endswith(shorter)
-        return NumberDifference(DifferenceKind.SHORT, len(shorter)) if is_near else None
+        return NumberDifference(MissReason.SHORT_NUMBER, len(shorter)) if is_near else None
     return _long_number_difference(shorter, longer)
 
 
@@ -182,11 +179,13 @@ def _long_number_difference(shorter: str, longer: str) -> NumberDifference | Non
         if len(shorter) == len(longer)
         else shorter_rest <= EXTENSION_DIGITS // 2 and longer_rest <= EXTENSION_DIGITS
     ):
-        return NumberDifference(DifferenceKind.LAST_DIGITS, longer_rest)
+        return NumberDifference(MissReason.LAST_DIGITS, longer_rest)
     if is_one_edit_apart(shorter, longer):
-        return NumberDifference(DifferenceKind.ONE_DIGIT, 1)
+        return NumberDifference(MissReason.ONE_DIGIT, 1)
     suffix_length = _common_prefix_length(shorter[::-1], longer[::-1])
-    return NumberDifference(DifferenceKind.BEGINNING, suffix_length) if suffix_length >= COMMON_SUFFIX_DIGITS else None
+    return (
+        NumberDifference(MissReason.OTHER_BEGINNING, suffix_length) if suffix_length >= COMMON_SUFFIX_DIGITS else None
+    )
 
 
 def is_one_edit_apart(first: str, second: str) -> bool:

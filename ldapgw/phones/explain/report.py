@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import Any
 
 from ldapgw.directory.access import BookAccess
 from ldapgw.phones.explain.model import (
     TEXTS,
     Explanation,
+    ExplanationNote,
     MatchedEntry,
     MatchedTerm,
     MatchKind,
     MissedContact,
     NumberReading,
+    NumberVariant,
     SearchedBook,
 )
 from ldapgw.phones.explain.query import QueryKind
@@ -50,15 +53,15 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
         "matching": "lenient" if explanation.lenient else "strict",
         "forms": list(explanation.name_variants),
         "keypad": explanation.keypad,
-        "numbers": [{"number": variant.number, "reading": variant.reading.value} for variant in explanation.numbers],
+        "numbers": [*map(_texts_json, explanation.numbers)],
         "books": [{"name": book.name, "seen": book.access.value} for book in explanation.books],
         "plan": explanation.plan,
         "found": explanation.entry_count,
         "complete": explanation.complete,
         "matches": [_match_json(match) for match in explanation.matches],
-        "misses": [_miss_json(miss) for miss in explanation.misses],
+        "misses": [*map(_texts_json, explanation.misses)],
         "more_misses": explanation.more_misses,
-        "notes": [{"code": note.code, "message": str(note.message)} for note in explanation.notes],
+        "notes": [*map(_texts_json, explanation.notes)],
     }
 
 
@@ -178,12 +181,6 @@ def _match_json(match: MatchedEntry) -> dict[str, Any]:
     }
 
 
-def _miss_json(miss: MissedContact) -> dict[str, Any]:
-    return {
-        "reason": miss.reason.value,
-        "name": miss.name,
-        "dn": miss.dn,
-        "book": miss.book,
-        "message": str(miss.message),
-        "advice": str(miss.advice),
-    }
+def _texts_json(value: NumberVariant | MissedContact | ExplanationNote) -> dict[str, str]:
+    """Return all fields of a value as texts."""
+    return {field.name: str(getattr(value, field.name)) for field in fields(value)}

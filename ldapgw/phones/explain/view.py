@@ -16,6 +16,7 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Filter, Scope, SearchRequest, Substrings
 from ldapgw.directory.naming_context import NamingContext, at_site
+from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.directory.search import search
 from ldapgw.directory.segment import Segment
 from ldapgw.directory.special_entries import Features
@@ -35,7 +36,7 @@ class PhoneSearchResult:
     def __init__(self, entries: tuple[Entry, ...], context: NamingContext, *, complete: bool, per_number: bool) -> None:
         self.entries = entries
         self.complete = complete
-        identities = [(book_of(entry, context), uid_of(entry)) for entry in entries]
+        identities = [(book_of(entry, context), text_of(entry, "uid")) for entry in entries]
         self._contacts = frozenset((book, uid.rpartition("-")[0] if per_number else uid) for book, uid in identities)
         self._callers = _by_name(entry for entry, (_, uid) in zip(entries, identities, strict=True) if not uid)
         self._entries_by_name = _by_name(entries)
@@ -163,17 +164,25 @@ class BookSearch:
         """Return the entries of a contact for phones that get one entry per number."""
         prefix = f"{uid}-".encode()
         entries = self.candidates(Substrings("uid", prefix, (), None), per_number=True)
-        return tuple(entry for entry in entries if uid_of(entry).rpartition("-")[0] == uid)
+        return tuple(entry for entry in entries if text_of(entry, "uid").rpartition("-")[0] == uid)
 
 
-def uid_of(entry: Entry) -> str:
-    """Return the uid of an entry; empty for an entry from a caller-ID book."""
-    return next((value.decode() for value in entry.attribute("uid")), "")
+def texts_of(entry: Entry, attribute: str, formatter: NumberFormatter | None = None) -> list[str]:
+    """Return the values of an attribute.
+
+    :param formatter: gives numbers another format than the tenant's.
+    """
+    return [value.decode("utf-8", "replace") for value in entry.attribute(attribute, formatter)]
+
+
+def text_of(entry: Entry, attribute: str, formatter: NumberFormatter | None = None) -> str:
+    """Return the first of `texts_of`; empty if there is none: an entry from a caller-ID book has no uid."""
+    return next(iter(texts_of(entry, attribute, formatter)), "")
 
 
 def name_of(entry: Entry) -> str:
     """Return the name of an entry; for a container the value of its RDN."""
-    return next((value.decode() for value in entry.attribute("cn")), "") or Dn.parse(entry.dn).rdns[0][0][1]
+    return text_of(entry, "cn") or Dn.parse(entry.dn).rdns[0][0][1]
 
 
 def book_of(entry: Entry, context: NamingContext) -> str:

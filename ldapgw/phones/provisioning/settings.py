@@ -54,17 +54,15 @@ class ServerAddress:
     is_loopback: bool = False
     is_port_guessed: bool = False
 
-    @property
-    def security_options(self) -> tuple[Security, ...]:
-        """The kinds of protection under which a phone can log in."""
-        options = []
-        if self.tls_port:
-            options.append(Security.LDAPS)
-        if self.port and self.start_tls:
-            options.append(Security.STARTTLS)
-        if self.port and not self.require_tls:
-            options.append(Security.PLAIN)
-        return tuple(options)
+    def port_for(self, security: Security) -> int:
+        """Return the port on which a phone can log in with a kind of protection; 0 if there is none."""
+        match security:
+            case Security.LDAPS:
+                return self.tls_port
+            case Security.STARTTLS:
+                return self.port if self.start_tls else 0
+            case Security.PLAIN:
+                return 0 if self.require_tls else self.port
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +132,8 @@ def choose_endpoint(server: ServerAddress, supported: tuple[Security, ...]) -> L
 
     :param supported: the kinds of protection that the phone supports, the best one for the phone first.
     """
-    for security in supported:
-        if security in server.security_options:
-            return LdapEndpoint(security, server.host, server.tls_port if security is Security.LDAPS else server.port)
-    return None
+    endpoints = (LdapEndpoint(security, server.host, server.port_for(security)) for security in supported)
+    return next((endpoint for endpoint in endpoints if endpoint.port), None)
 
 
 def name_filter(placeholder: str) -> str:

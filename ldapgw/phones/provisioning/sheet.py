@@ -71,18 +71,6 @@ class Advice(StrEnum):
     SEARCH_ON_DEMAND = "search_on_demand"  # the softphone can fetch the whole book or search on demand
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A value to enter by hand, with its label on the phone's web page, or our label.
-
-    :ivar is_choice: whether the value is something to choose on the phone, in our words, which the page translates.
-    """
-
-    label: str
-    value: str
-    is_choice: bool = False
-
-
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A document of a vendor about these settings, which we have read.
 
@@ -98,11 +86,11 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: tuple[int, ...] = ()
 
 
-class FieldTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A field to enter by hand, for any phone of a vendor.
+class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A value to enter by hand, with its label on the phone's web page, or our label.
 
-    :ivar value: a template with the values that the template of a file has.
-    :ivar is_choice: as for `Field`.
+    :ivar value: for any phone of a vendor, a template with the values that the template of a file has.
+    :ivar is_choice: whether the value is something to choose on the phone, in our words, which the page translates.
     :ivar unless_per_number: whether a phone that gets one entry per number has no such field.
     """
 
@@ -150,7 +138,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file: str = ""
     format: Format = Format.TEXT
     mac_file: str = ""
-    fields: tuple[FieldTemplate, ...] = ()
+    fields: tuple[Field, ...] = ()
     has_our_labels: bool = False
     unverified: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()

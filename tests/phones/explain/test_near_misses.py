@@ -8,25 +8,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.numbers import phone_number
-from ldapgw.phones.explain.near_misses import DifferenceKind, NumberDifference, is_one_edit_apart, number_difference
+from ldapgw.phones.explain.model import MissReason
+from ldapgw.phones.explain.near_misses import NumberDifference, is_one_edit_apart, number_difference
 
 
 @pytest.mark.parametrize(
     ("stored", "asked", "expected"),
     [
-        ("+49 30 1234567", "0301234567", NumberDifference(DifferenceKind.SAME)),
-        ("+49 30 1234567", "1234567", NumberDifference(DifferenceKind.SAME)),
-        ("+43 30 1234567", "030 1234567", NumberDifference(DifferenceKind.COUNTRY)),
-        ("+49 30 1234567", "030 1234560", NumberDifference(DifferenceKind.LAST_DIGITS, 1)),
-        ("+49 30 1234567", "030 1234321", NumberDifference(DifferenceKind.LAST_DIGITS, 3)),
-        ("+49 30 1234567", "030 1239567", NumberDifference(DifferenceKind.ONE_DIGIT, 1)),
-        ("+49 30 1234567", "030 1324567", NumberDifference(DifferenceKind.ONE_DIGIT, 1)),
-        ("+49 30 1234567", "030 123567", NumberDifference(DifferenceKind.ONE_DIGIT, 1)),
-        ("+49 30 123456-0", "030 123456-789", NumberDifference(DifferenceKind.LAST_DIGITS, 3)),
-        ("+49 30 1234567", "089 1234567", NumberDifference(DifferenceKind.BEGINNING, 7)),
-        ("+49 30 1234567", "040 9234567", NumberDifference(DifferenceKind.BEGINNING, 6)),
-        ("+49 30 1234567", "567", NumberDifference(DifferenceKind.SHORT, 3)),
-        ("567", "+49 30 1234567", NumberDifference(DifferenceKind.SHORT, 3)),
+        ("+49 30 1234567", "0301234567", NumberDifference(MissReason.OTHER_ATTRIBUTE)),
+        ("+49 30 1234567", "1234567", NumberDifference(MissReason.OTHER_ATTRIBUTE)),
+        ("+43 30 1234567", "030 1234567", NumberDifference(MissReason.OTHER_COUNTRY)),
+        ("+49 30 1234567", "030 1234560", NumberDifference(MissReason.LAST_DIGITS, 1)),
+        ("+49 30 1234567", "030 1234321", NumberDifference(MissReason.LAST_DIGITS, 3)),
+        ("+49 30 1234567", "030 1239567", NumberDifference(MissReason.ONE_DIGIT, 1)),
+        ("+49 30 1234567", "030 1324567", NumberDifference(MissReason.ONE_DIGIT, 1)),
+        ("+49 30 1234567", "030 123567", NumberDifference(MissReason.ONE_DIGIT, 1)),
+        ("+49 30 123456-0", "030 123456-789", NumberDifference(MissReason.LAST_DIGITS, 3)),
+        ("+49 30 1234567", "089 1234567", NumberDifference(MissReason.OTHER_BEGINNING, 7)),
+        ("+49 30 1234567", "040 9234567", NumberDifference(MissReason.OTHER_BEGINNING, 6)),
+        ("+49 30 1234567", "567", NumberDifference(MissReason.SHORT_NUMBER, 3)),
+        ("567", "+49 30 1234567", NumberDifference(MissReason.SHORT_NUMBER, 3)),
         ("+49 30 1234567", "67", None),
         ("204", "205", None),
         ("204", "1204", None),
@@ -45,7 +46,7 @@ def test_the_nearest_reading_counts() -> None:
     stored = phone_number.parse("+49 30 1234560", "DE")
     assert stored is not None
     assert number_difference(stored, phone_number.readings("00301234567", "DE", "0")) == NumberDifference(
-        DifferenceKind.LAST_DIGITS, 1
+        MissReason.LAST_DIGITS, 1
     )
 
 
