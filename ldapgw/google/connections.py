@@ -122,7 +122,6 @@ class _Creator:
 class GoogleEndpointFactory:
     """Makes the endpoints that an `Agent` connects to.
 
-    :param policy: decides which certificates are trusted.
     :param proxy: carries all connections; None: the one that the environment names carries those with TLS.
     """
 

@@ -149,8 +149,6 @@ class GoogleResponse:
 def http_client(reactor: Any, policy: IPolicyForHTTPS | None = None, proxy: Proxy | None = None) -> HTTPClient:
     """Return the HTTP client of a gateway: checks certificates, keeps a few connections open, stores no cookies.
 
-    :param reactor: a reactor with the interfaces that `twisted.web.client.Agent` needs.
-    :param policy: decides which certificates are trusted; None: the system's.
     :param proxy: carries all connections; None: the one that the environment names, if any.
     """
     pool = HTTPConnectionPool(reactor)
@@ -165,8 +163,6 @@ class GoogleHttpClient:
     """Makes calls with a time limit and a size limit.
 
     :param http: sends the requests: a client of treq, or `treq.testing.StubTreq`.
-    :param clock: the clock for deadlines and ``Retry-After`` dates.
-    :param observe: called for each call.
     """
 
     def __init__(self, http: HTTPClient, clock: IReactorTime, observe: CallObserver = ignore_call) -> None:

@@ -122,8 +122,6 @@ class PublishedKeys:
     """Google's published keys (RFC 7517).
 
     :param http: its connections must not be inspected (`ldapgw.google.connections.uninspected`).
-    :param jwks_uri: where they are published.
-    :param observe: called for each call.
     """
 
     def __init__(

@@ -173,7 +173,6 @@ class OAuth:
     `BadResponse` and the errors that their docstrings add.
 
     :param keys: Google's published keys; None: connections are not inspected, so signatures need not be checked.
-    :param observe: called for each call.
     """
 
     def __init__(

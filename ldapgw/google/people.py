@@ -123,7 +123,6 @@ _GROUPS = Listing("/v1/contactGroups", "contactGroups", "totalItems", (("groupFi
 class CallEstimate:
     """The calls to the People API that accounts make while nothing changes, and what their Google project may make.
 
-    :ivar accounts: accounts that are connected.
     :ivar sources: sources of an account: each is one call a sync.
     :ivar interval: seconds between syncs of an account.
     :ivar limit: the most calls a minute; None: without a limit.
@@ -191,7 +190,6 @@ class People:
 
     :param offload: ``offload(function, *args)`` runs a function outside of the reactor's thread and returns its result,
         because a page has megabytes and decoding it must not delay phones.  The first of `args` is the page.
-    :param observe: called for each call.
     """
 
     def __init__(
@@ -220,7 +218,6 @@ class People:
 
         Callers must not store anything before the last page has arrived.
 
-        :param authorized: makes each call with an access token.
         :param reader: converts the persons of a page; runs in `offload`.
         :param photos: whether the addresses of photos are asked for.
         :raises GoogleError: `SyncTokenExpired`, `AccessTokenRejected`, `ScopeMissing`, `SourceUnavailable`,
@@ -234,7 +231,6 @@ class People:
     async def labels(self, authorized: Authorized, sync_token: str | None) -> Labels:
         """List the user's own contact groups, without Google's system groups.
 
-        :param authorized: makes each call with an access token.
         :param sync_token: of an earlier call, to list the changes since; None lists all groups.
         :raises GoogleError: as `pages`.
         """

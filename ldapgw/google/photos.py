@@ -33,7 +33,6 @@ class PhotoClient:
     """Fetches photos.
 
     :param http: sends the requests, through the proxy if there is one.
-    :param observe: called for each call.
     """
 
     def __init__(

@@ -126,7 +126,6 @@ class Caller:
 
     Most PBXs ask for the name alone, so the rest is read on request.
 
-    :param entry: the contact's entry.
     :param numbers: the number that was looked up, as `PreparedFilter.numbers` has it.
     :param access: of the login that has looked it up.
     :param formatter: gives numbers the login's format; None: they are in the tenant's format.
@@ -175,10 +174,8 @@ class Caller:
 class BookReader:
     """Reads the served directory for logins of phones.
 
-    :param dit: returns the directory tree that phones are served now.
     :param budget: the budget of a login at a client address (`ldapgw.ldap.admission.CallerIdLimits`).
     :param observers: called for each search, as for searches over LDAP.
-    :param seconds: a clock that measures searches.
     :param first_turn_of: waits until a request of a login may begin (`ldapgw.ldap.turns.TurnScheduler`).
     :param turn_of: waits for the next turn of a login.
     """
@@ -204,8 +201,6 @@ class BookReader:
     ) -> Caller | None:
         """The first contact with a number, as a phone's search for the whole number finds it; None: nobody has it.
 
-        :param viewer: the login of a phone.
-        :param address: the client's.
         :param may_be_for_callers: whether a contact of a caller-ID book is returned too.
         """
         started, access = self._seconds(), viewer.access[0]
@@ -236,8 +231,6 @@ class BookReader:
     ) -> AsyncIterator[ListedContact]:
         """The contacts of a list in the phones' order, read a few in each turn of the reactor.
 
-        :param viewer: the login of a phone.
-        :param address: the client's.
         :param length: is set when the last contact is read.
         """
         started, access = self._seconds(), viewer.access[0]

@@ -152,7 +152,6 @@ def section_of(entry: Entry) -> str:
 class ContactBrowser:
     """Browses the served directory.
 
-    :param dit: returns the directory tree that phones are served now.
     :param turn_of: waits for the turn of who asks (`ldapgw.ldap.turns.TurnScheduler`).
     """
 

@@ -38,7 +38,6 @@ class ExplainRequest:
 
     :ivar text: a name, a number or a filter.
     :ivar base: the phone's search base; empty for the tenant's base.
-    :ivar reader: the person who reads the explanation.
     :ivar accounts: the accounts whose sync state the reader may see.
     :ivar page_name: the name of the page that shows those accounts.
     """
@@ -54,8 +53,6 @@ class PhoneExplainer:
     """Explains searches in the served snapshot.
 
     :param served: returns the snapshot that phones are served now.
-    :param size_limit: most entries in one search result.
-    :param run_off_thread: calls a function with its arguments on another thread than the reactor's.
     :param now: returns the seconds since the epoch.
     """
 

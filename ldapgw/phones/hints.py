@@ -94,7 +94,6 @@ class Hint(StrEnum):
 class PhoneProfile:
     """Facts about a phone that its searches do not tell.
 
-    :ivar base: the search base in the phone's settings.
     :ivar name_filter: the recommended name filter for the phone's model.
     :ivar number_filter: the recommended number filter for the phone's model.
     :ivar wants_all_numbers: whether the phone should ask for all numbers of a contact; false if the phone gets an entry
@@ -123,7 +122,6 @@ class PhoneProfile:
         """Return the profile of a model.
 
         :param model: a key of `ldapgw.phones.models.MODELS`; empty if unknown.
-        :param per_number: whether the phone gets one entry per number.
         :param placeholder: as in `ldapgw.store.phones.PhoneLogin`; only a phone of no known model has one.
         """
         vendors = vendors_of(model)

@@ -70,7 +70,6 @@ _TEXTS = read_texts("phones/texts/import", _ImportTexts)
 class ImportLine:
     """A line of the file.
 
-    :ivar number: the line's number in the file.
     :ivar account: the address of the owner, as written; empty: the phone belongs to nobody.
     :ivar account_id: the owner's account; None: nobody's, or unknown.
     :ivar model: a key of `MODELS`; empty: another phone.  As written when it is unknown.
@@ -90,10 +89,7 @@ class ImportLine:
 
 
 class UnfitImportFile(Exception):
-    """Raised when a file cannot be read as a list of phones.
-
-    :param reason: what is wrong, for people.
-    """
+    """Raised when a file cannot be read as a list of phones."""
 
     def __init__(self, reason: Translatable) -> None:
         super().__init__(str(reason))

@@ -20,10 +20,7 @@ class LoggedSearch:
     """A search of a phone.
 
     :ivar login: the DN that the phone is bound as; empty for an anonymous search.
-    :ivar address: the address of the phone.
     :ivar message: the octets of the LDAPMessage; empty if longer than `ldapgw.phones.search_log.MAX_MESSAGE_BYTES`.
-    :ivar entries: number of entries returned.
-    :ivar code: the result code.
     :ivar seconds: duration of the search.
     :ivar when: end of the search, in seconds since the epoch.
     """
@@ -45,7 +42,6 @@ class LoggedSearch:
 class SearchUpdate:
     """The news of a phone since the previous update.
 
-    :ivar last: the last search.
     :ivar last_found: the last search that returned entries; None if no search did.
     """
 

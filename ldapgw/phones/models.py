@@ -18,7 +18,6 @@ from ldapgw.store.phones import NumberMode
 class Model:
     """The needs of a make of phones.
 
-    :ivar title: the name that people read.
     :ivar per_number: one entry per number suits the model better than one entry per contact.
     :ivar reason: why the model needs `per_number`, in words for people; otherwise empty.
     :ivar xml_entries: the most contacts that the model takes in one XML phone book (`ldapgw.phones.xml_books`); 0: it

@@ -86,12 +86,9 @@ class PhoneRecorder(MultiService):
     """Records phones, stores the recordings, and deletes them after a week.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
-    :param gateway_id: of this gateway.
     :param snapshot: returns what is served now.
     :param contexts: the naming context of each tenant by its name.
-    :param attribute_aliases: the further names of attributes that tenants have configured.
     :param tap: passes the function that makes a tap of a connection to the LDAP server; None: nothing is recorded.
-    :param run_off_thread: calls a function with its arguments on another thread than the reactor's.
     :param version: of ldapgw, for the files.
     :param on_change: called with the DN of a login whose recording has changed.
     :ivar captures: the phones that are recorded now, by their DNs.

@@ -331,10 +331,7 @@ class RefusedLogins(PeriodicService):
 
 
 class UnknownNames:
-    """The names of the last refused logins that no phone has.
-
-    :param bases: the search base of each tenant.
-    """
+    """The names of the last refused logins that no phone has."""
 
     def __init__(self, bases: Mapping[str, Dn]) -> None:
         self._bases = {tenant: base.key for tenant, base in bases.items()}

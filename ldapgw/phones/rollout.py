@@ -73,7 +73,6 @@ Render = Callable[[Sequence[PrintSheet]], str]
 def new_phone(line: ImportLine, tenant: str, hashed: str, now: float) -> PhoneLogin:
     """The phone of a line without an error.
 
-    :param hashed: the hash of its password.
     :param now: seconds since the epoch.
     """
     return PhoneLogin(

@@ -82,10 +82,7 @@ def explain(
     """Explain which contacts a phone finds and which contacts the phone misses.
 
     :param private: the tenant's books that the phone does not see; iterated over once.
-    :param states: the sync states of the books that the phone sees.
-    :param size_limit: most entries in one search result.
     :param base: the search base; empty for the tenant's base.
-    :param reader: the person who reads the explanation.
     :raises DirectoryError: if the base is no DN, or the phone sees no such entry.
     """
     context = view.context
@@ -223,10 +220,7 @@ def _book_notes(book: BookSyncState) -> Iterator[ExplanationNote]:
 
 
 def describe_plan(plan: Query, segments: Sequence[Segment]) -> str:
-    """Return in words which index terms lead to the candidates of a search, and to how many.
-
-    :param segments: the segments that the search covers.
-    """
+    """Return in words which index terms lead to the candidates of a search, and to how many."""
     if not isinstance(plan, AndQuery):
         return f"{_describe(plan)} ({_count(plan, segments)})"
     counted = sorted((_count(query, segments), _describe(query)) for query in plan.queries)

@@ -98,8 +98,6 @@ class MissCause:
 class MissClassifier:
     """Finds out why entries do not match a filter.
 
-    :param context: the tenant's naming context.
-    :param matches_filter: whether an entry fulfils a filter in the directory.
     :ivar texts: the texts that the filter asserts of text attributes.
     :ivar numbers: the readings of the numbers that the filter asserts.
     """
@@ -237,12 +235,7 @@ class RankedMiss(NamedTuple):
 
 
 class MissFinder:
-    """Finds the contacts that a phone's search misses.
-
-    :param search_filter: the phone's filter.
-    :param base: the phone's search base.
-    :param reader: the person who reads the explanation.
-    """
+    """Finds the contacts that a phone's search misses."""
 
     def __init__(
         self, search_filter: Filter, view: PhoneView, result: PhoneSearchResult, base: str, reader: ExplanationReader

@@ -171,7 +171,6 @@ class MatchedEntry:
     :ivar book: empty for an entry from a caller-ID book, and for the tenant's own entry.
     :ivar number_notes: how numbers of the contact are dialled that are not dialled as they are stored, for readers who
         may know what is stored.
-    :ivar is_tenant: whether the entry is the tenant's own entry.
     """
 
     name: str
@@ -213,8 +212,6 @@ class Explanation:
     """The explanation of a search.
 
     :ivar filter: the filter that the phone sends (RFC 4515).
-    :ivar lenient: whether the tenant's matching is lenient, not strict.
-    :ivar name_variants: the variants of a name that the search tried.
     :ivar keypad: whether the search also read digits as the letters on their keys.
     :ivar entry_count: number of entries that the phone gets; `matches` holds the first entries.
     :ivar complete: false if a limit has cut the result.

@@ -36,8 +36,6 @@ class QueryKind(StrEnum):
 class PhoneQuery:
     """A parsed query.
 
-    :ivar text: the query as typed.
-    :ivar filter: the filter that phones send for the query.
     :ivar caller_filter: the filter that phones send when the number calls; None if phones send the same filter.
     """
 

@@ -29,7 +29,6 @@ MAX_CANDIDATES = 2000
 class PhoneSearchResult:
     """The result of a phone's search.
 
-    :ivar entries: the entries in the order of the result.
     :ivar complete: false if a limit has cut the result.
     """
 

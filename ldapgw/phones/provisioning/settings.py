@@ -37,7 +37,6 @@ class Security(StrEnum):
 class ServerAddress:
     """The gateway's address for phones.
 
-    :ivar host: a host name or an IP address.
     :ivar port: the port for LDAP; 0 if there is none.
     :ivar tls_port: the port for LDAPS, on which TLS begins at once; 0 if there is none.
     :ivar start_tls: whether the LDAP port offers StartTLS.
