@@ -122,6 +122,7 @@ def info(reason: object) -> dict[str, object]:
         (404, b"not found", Source.CONTACTS, True, BadResponse),
         (301, b"", Source.CONTACTS, True, BadResponse),
         (204, b"", Source.CONTACTS, False, BadResponse),
+        (400, b"[" * 100_000, Source.CONTACTS, False, BadResponse),
         (500, {"errors": [{"reason": "backendError"}]}, Source.CONTACTS, False, GoogleUnavailable),
         (429, b"", Source.CONTACTS, True, QuotaExceeded),
         (400, info("RATE_LIMIT_EXCEEDED") | {"errors": [{"reason": "authError"}]}, None, False, QuotaExceeded),
@@ -135,7 +136,7 @@ def info(reason: object) -> dict[str, object]:
         (403, b"<html>Sorry, your network may be sending automated queries", Source.DIRECTORY, False, BadResponse),
         (403, b"<html>", None, True, BadResponse),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_decision(status, body, source, incremental, error):
     """First the new reason, then the old one, then the code; a status name decides nothing."""
@@ -148,40 +149,25 @@ def test_retry_after(status):
     assert read(status, {"errors": [{"reason": "rateLimitExceeded"}]}).retry_after == 30.0
 
 
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        (CONSOLE, True),
-        ("https://console.cloud.google.com/x", True),
-        ("https://x.googleapis.com/", True),
-        ("http://console.developers.google.com/", False),
-        ("https://google.com.evil.example/", False),
-        ("https://evilgoogle.com/", False),
-        ("https://google.com/", False),
-        ("https://evil.example/.google.com", False),
-        ("https://evil.example#.google.com", False),
-        ("https://evil.example\\.google.com/", False),
-        ("https://console.google.com@evil.example/", False),
-        ("https://a@console.google.com/", False),
-        ("https://console.google.com:8443/", False),
-        ("https://[::1.google.com/", False),
-        ("https://console.google.com/ x", False),
-        ('https://console.google.com/"onclick=', False),
-        ("https://console.google.com/é", False),
-        ("https://console.google.com/" + "x" * 500, False),
-        ("javascript:alert(1)", False),
-        (None, False),
-        ({"url": CONSOLE}, False),
-    ],
-    ids=str,
+SHOWN = (CONSOLE, "https://console.cloud.google.com/x", "https://x.googleapis.com/")
+NOT_SHOWN = (
+    *("http://console.developers.google.com/", "https://google.com.evil.example/", "https://evilgoogle.com/"),
+    *("https://google.com/", "https://evil.example/.google.com", "https://evil.example#.google.com"),
+    *("https://evil.example\\.google.com/", "https://console.google.com@evil.example/", "https://[::1.google.com/"),
+    *("https://a@console.google.com/", "https://console.google.com:8443/", "https://console.google.com/ x"),
+    *('https://console.google.com/"onclick=', "https://console.google.com/é", "javascript:alert(1)"),
+    *("https://console.google.com/" + "x" * 500, None, {"url": CONSOLE}),
 )
-def test_activation_url(url, shown):
+
+
+@pytest.mark.parametrize("url", [*SHOWN, *NOT_SHOWN], ids=str)
+def test_activation_url(url):
     """Only a page that is surely Google's is offered to an administrator."""
     error = info("SERVICE_DISABLED")
     error["details"][0]["metadata"] = {"activationUrl": url}
     found = read(403, error)
     assert isinstance(found, ApiDisabled)
-    assert found.activation_url == (url if shown else "")
+    assert found.activation_url == (url if url in SHOWN else "")
 
 
 def test_detail_holds_words_alone():
@@ -208,11 +194,6 @@ JSON = st.recursive(
 def test_any_body(body, status, incremental):
     """No JSON value is more than an error of ours."""
     assert isinstance(read(status, json.dumps(body).encode(), Source.DIRECTORY, incremental=incremental), GoogleError)
-
-
-def test_deep_body():
-    """A body nested without end is read as none."""
-    assert type(read(400, b"[" * 1_000_000)) is BadResponse
 
 
 @pytest.mark.parametrize(

@@ -105,23 +105,10 @@ def test_refused(claims, detail):
 
 @pytest.mark.parametrize(
     "token",
-    [
-        "",
-        "..",
-        "a.b",
-        "a.b.c.d",
-        "eyJhbGciOiJSUzI1NiJ9.EXAMPLE.EXAMPLE",
-        "a.!!!!.c",
-        "a.é.c",
-        "a." + "A" * 5 + ".c",
-        encode([]),
-        encode("text"),
-        encode(None),
-        "a." + "W1tb" * 3000 + ".c",
-        "x" * LARGEST + id_token(),
-    ],
+    ["", "..", "a.b", "a.b.c.d", "eyJhbGciOiJSUzI1NiJ9.EXAMPLE.EXAMPLE", "a.!!!!.c", "a.é.c", "a." + "A" * 5 + ".c",
+     encode([]), encode("text"), encode(None), "a." + "W1tb" * 3000 + ".c", "x" * LARGEST + id_token()],
     ids=lambda token: token[:20] or "empty",
-)
+)  # fmt: skip
 def test_hostile(token):
     """A text that is no JWT, or a huge one."""
     with pytest.raises(BadResponse):
