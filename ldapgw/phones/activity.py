@@ -36,8 +36,6 @@ POLL_SECONDS = 5.0
 # A phone searches at every keystroke; one write per phone and minute is enough, and spares the disk.
 WRITE_SECONDS = 60.0
 
-Summarize = Callable[[PhoneLogin, SearchUpdate], LastSearch]
-
 log = Logger()
 
 
@@ -91,9 +89,7 @@ class SearchRecorder(PeriodicService):
     """Service that takes new searches every `POLL_SECONDS` and stores a summary per phone.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
-    :param take_updates: returns the searches since the previous call, by the DN of the login.
     :param logins: returns the logins that the directory serves, by name in lower case.
-    :param summarize: makes the summary of a search; called on the store's thread.
     """
 
     def __init__(
@@ -101,15 +97,13 @@ class SearchRecorder(PeriodicService):
         *,
         clock: IReactorTime,
         store: Store,
-        take_updates: Callable[[], Mapping[str, SearchUpdate]],
+        activity: PhoneActivity,
         logins: Callable[[], Mapping[str, PhoneAccess]],
-        summarize: Summarize,
     ) -> None:
         self._clock = clock
         self._store = store
-        self._take_updates = take_updates
+        self._activity = activity
         self._logins = logins
-        self._summarize = summarize
         self._pending: dict[str, SearchUpdate] = {}
         self._written_at: dict[str, float] = {}
         self._working_logins: set[str] = set()
@@ -142,7 +136,7 @@ class SearchRecorder(PeriodicService):
         self._working_logins.discard(login)
 
     def _collect(self) -> None:
-        for login, update in self._take_updates().items():
+        for login, update in self._activity.search_log.take_updates().items():
             previous = self._pending.get(login)
             last_found = update.last_found or (previous.last_found if previous else None)
             self._pending[login] = SearchUpdate(update.last, last_found)
@@ -151,7 +145,7 @@ class SearchRecorder(PeriodicService):
         """Store updates; after a failure the updates stay pending for the next run."""
         if not due:
             return
-        await self._store.run(_write_summaries, due, self._logins(), self._summarize)
+        await self._store.run(_write_summaries, due, self._logins(), self._activity)
         for login, update in due.items():
             if login not in self._pending:  # forgotten during the write
                 continue
@@ -164,7 +158,7 @@ class SearchRecorder(PeriodicService):
 
 
 def _write_summaries(
-    connection: Connection, due: Mapping[str, SearchUpdate], logins: Mapping[str, PhoneAccess], summarize: Summarize
+    connection: Connection, due: Mapping[str, SearchUpdate], logins: Mapping[str, PhoneAccess], activity: PhoneActivity
 ) -> None:
     """Store summaries of phones whose served password is the stored one: a new password may not be served yet."""
     updates = {phone_name(login).lower(): update for login, update in due.items()}
@@ -172,7 +166,7 @@ def _write_summaries(
     phones.store_last_searches(
         connection,
         {
-            login.name: summarize(login, updates[login.name.lower()])
+            login.name: activity.summarize(login, updates[login.name.lower()])
             for login in phones.read_by_names(connection, served.keys())
             if served[login.name].password_hash == login.password
         },

@@ -20,8 +20,6 @@ from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.errors import ResultCode, StoreError
 from ldapgw.phones.activity import POLL_SECONDS, WRITE_SECONDS, PhoneActivity, SearchRecorder
 from ldapgw.phones.hints import DecodedSearch
-from ldapgw.phones.logged_search import SearchUpdate
-from ldapgw.phones.search_log import SearchLog
 from ldapgw.store import phones
 from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin
 from ldapgw.store.worker import Store, on_threads
@@ -78,6 +76,7 @@ def test_a_phone_whose_tenant_is_gone() -> None:
 
 
 NOW = 1790000000.0
+DN = f"cn=desk1,ou=phones,{BASE}"
 DESK1, HALL = (PhoneLogin(name, "acme", None, NumberMode.VALUES, "sha256$00$00", NOW) for name in ("desk1", "hall"))
 
 
@@ -93,25 +92,22 @@ class Stage:
             phones.add(connection, HALL)
         self.logins = {one.name: PhoneAccess(one.name, Dn(), one.password, NOBODY) for one in (DESK1, HALL)}
         self.store: Any = Store(on_threads(self.database, maybeDeferred, maybeDeferred))
-        self.searches = SearchLog(self.clock.seconds)
-        self.judged = 0
+        self.activity = PhoneActivity({"acme": BASE}, self.clock.seconds)
+        self.writes = 0
         self.notes = SearchRecorder(
             clock=self.clock,
             store=self,  # type: ignore[arg-type]
-            take_updates=self.searches.take_updates,
+            activity=self.activity,
             logins=lambda: self.logins,
-            summarize=self.judge,
         )
 
-    def run(self, *args: Any, **kw: Any) -> Any:
-        return self.store.run(*args, **kw)
-
-    def judge(self, login: PhoneLogin, fresh: SearchUpdate) -> LastSearch:
-        self.judged += 1
-        return LastSearch(fresh.last.when, f"of {login.name}", fresh.last_found.when if fresh.last_found else None)
+    def run(self, *args: Any) -> Any:
+        self.writes += 1
+        return self.store.run(*args)
 
     def search(self, name: str = "desk1", entries: int = 0) -> None:
-        self.searches.observe(f"cn={name}", "192.0.2.1", b"m", entries, ResultCode.SUCCESS, 0.001)
+        login = DN.replace("desk1", name)
+        self.activity.search_log.observe(login, "192.0.2.1", *message(entries), ResultCode.SUCCESS, 0.001)
 
     def note(self, name: str = "desk1", entries: int = 0) -> None:
         """A search that has been taken down."""
@@ -141,13 +137,13 @@ def stage() -> Iterator[Stage]:
 def test_a_phone_is_noted_once_a_minute(stage: Stage) -> None:
     """At once when it was silent before; what comes meanwhile waits, and the last counts."""
     stage.note()
-    assert stage.stored() == (NOW, "of desk1", None)
+    assert stage.stored() == (NOW, "number_alone", None)
     stage.note()
-    assert (stage.stored()[0], stage.judged) == (NOW, 1)
+    assert (stage.stored()[0], stage.writes) == (NOW, 1)
     stage.wait(WRITE_SECONDS)
-    assert (stage.stored()[0], stage.judged) == (NOW + POLL_SECONDS, 2)
+    assert (stage.stored()[0], stage.writes) == (NOW + POLL_SECONDS, 2)
     stage.wait(WRITE_SECONDS * 3)
-    assert stage.judged == 2
+    assert stage.writes == 2
     assert stage.stored("hall") == (None, "", None)
 
 
@@ -157,11 +153,11 @@ def test_that_it_works_is_noted_at_once_and_stays(stage: Stage) -> None:
     stage.note(entries=1)
     assert stage.stored()[2] == NOW + POLL_SECONDS
     stage.note(entries=1)
-    assert stage.judged == 2
+    assert stage.writes == 2
     stage.wait(WRITE_SECONDS * 2)
     stage.note()
     assert stage.stored()[2] == NOW + POLL_SECONDS
-    assert stage.judged == 4
+    assert stage.writes == 4
 
 
 def test_the_end_notes_everything(stage: Stage) -> None:
@@ -180,14 +176,14 @@ def test_a_database_that_is_away(stage: Stage, caplog_twisted: list[str]) -> Non
     stage.note()
     stage.store = store
     stage.wait()
-    assert stage.stored() == (NOW + POLL_SECONDS, "of desk1", NOW)
+    assert stage.stored() == (NOW + POLL_SECONDS, "number_alone", NOW)
     assert caplog_twisted == []
 
 
 def test_a_phone_that_is_gone(stage: Stage) -> None:
     """Is noted nowhere."""
     stage.note("desk9")
-    assert stage.judged == 0
+    assert [stage.stored(name) for name in ("desk1", "hall")] == [(None, "", None)] * 2
 
 
 def test_what_was_found_with_an_older_password(stage: Stage) -> None:
@@ -199,8 +195,8 @@ def test_what_was_found_with_an_older_password(stage: Stage) -> None:
     assert stage.stored() == (None, "", None)
     stage.search(entries=1)
     stage.notes._collect()
-    stage.searches.forget("cn=desk1")
-    stage.notes.forget("cn=desk1")
+    stage.activity.search_log.forget(DN)
+    stage.notes.forget(DN)
     stage.logins["desk1"] = PhoneAccess("desk1", Dn(), "sha256$11$11", NOBODY)
     stage.wait(WRITE_SECONDS * 2)
     assert stage.stored() == (None, "", None)
@@ -213,7 +209,7 @@ def test_a_password_that_changes_while_it_is_written(stage: Stage) -> None:
     store, late = stage.store, Deferred[None]()
     stage.store = type("Late", (), {"run": lambda *_: late})()
     stage.note(entries=1)
-    stage.notes.forget("cn=desk1")
+    stage.notes.forget(DN)
     stage.store = store
     late.callback(None)
     stage.note(entries=1)

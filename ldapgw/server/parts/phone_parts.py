@@ -50,9 +50,8 @@ class PhoneParts:
         self.recorder = SearchRecorder(
             clock=base.wall_clock,
             store=store,
-            take_updates=self.activity.search_log.take_updates,
+            activity=self.activity,
             logins=lambda: catalog.snapshot.logins,
-            summarize=self.activity.summarize,
         )
         self.refused_logins = RefusedLogins(
             clock=base.wall_clock,
