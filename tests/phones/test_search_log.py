@@ -17,6 +17,11 @@ DESK1, DESK2 = "cn=desk1,ou=phones,dc=acme,dc=example", "cn=desk2,ou=phones,dc=a
 OK = ResultCode.SUCCESS
 
 
+@pytest.fixture
+def kept() -> SearchLog:
+    return SearchLog(Clock().seconds)
+
+
 def observe(
     kept: SearchLog, login: str = DESK1, message: bytes = b"m", entries: int = 1, code: ResultCode = OK
 ) -> None:
@@ -41,18 +46,16 @@ def test_the_newest_come_first_and_the_oldest_go() -> None:
     assert kept._count == SEARCHES_PER_PHONE + 1
 
 
-def test_a_long_message_is_not_kept() -> None:
+def test_a_long_message_is_not_kept(kept: SearchLog) -> None:
     """That it came is."""
-    kept = SearchLog(Clock().seconds)
     observe(kept, message=b"x" * (MAX_MESSAGE_BYTES + 1))
     observe(kept, message=b"x" * MAX_MESSAGE_BYTES)
     assert messages(kept) == [b"x" * MAX_MESSAGE_BYTES, b""]
 
 
-def test_all_phones_together_are_bounded(monkeypatch) -> None:
+def test_all_phones_together_are_bounded(kept: SearchLog, monkeypatch) -> None:
     """Those that have not searched for longest are forgotten, whole."""
     monkeypatch.setattr(search_log, "MAX_SEARCHES", 10)
-    kept = SearchLog(Clock().seconds)
     for _ in range(4):
         observe(kept, "a")
     for login in ("b", "c", "a", "b", "c"):
@@ -90,17 +93,15 @@ def test_searches_follow_a_login_that_ends(successor: str, found: dict[str, int]
     assert {login: count for login, count in counts.items() if count} == found
 
 
-def test_what_is_forgotten_is_gone() -> None:
+def test_what_is_forgotten_is_gone(kept: SearchLog) -> None:
     """Also for those who have not taken it yet."""
-    kept = SearchLog(Clock().seconds)
     observe(kept)
     kept.forget(DESK1)
     assert (kept.searches_of(DESK1), kept.take_updates()) == ((), {})
 
 
-def test_what_is_fresh_is_taken_once() -> None:
+def test_what_is_fresh_is_taken_once(kept: SearchLog) -> None:
     """The last search of a phone, and whether one has found something since."""
-    kept = SearchLog(Clock().seconds)
     observe(kept, message=b"found", entries=3)
     observe(kept, message=b"nothing", entries=0)
     observe(kept, DESK2, b"failed", 0, ResultCode.NO_SUCH_OBJECT)
@@ -174,9 +175,8 @@ def test_what_is_told_to_another_gateway_is_told_once() -> None:
     assert other.last_refusal("192.0.2.9") == 0.0
 
 
-def test_more_than_is_kept_is_not_told() -> None:
+def test_more_than_is_kept_is_not_told(kept: SearchLog) -> None:
     """A phone that is forgotten begins anew."""
-    kept = SearchLog(Clock().seconds)
     observe(kept, message=b"first")
     kept.take_news()
     for number in range(SEARCHES_PER_PHONE + 5):
@@ -187,9 +187,8 @@ def test_more_than_is_kept_is_not_told() -> None:
     assert [one.message for one in kept.take_news().searches] == [b"anew"]
 
 
-def test_of_too_many_the_searches_of_the_last_phones_are_told() -> None:
+def test_of_too_many_the_searches_of_the_last_phones_are_told(kept: SearchLog) -> None:
     """The rest is not told later."""
-    kept = SearchLog(Clock().seconds)
     for number, login in enumerate((DESK1, DESK2, DESK1, "cn=desk3", "cn=desk3")):
         observe(kept, login, b"%d" % number)
     assert [one.message for one in kept.take_news(3).searches] == [b"1", b"3", b"4"]
@@ -221,10 +220,9 @@ def test_searches_of_another_gateway_come_late() -> None:
     assert here.take_news() == SearchNews()
 
 
-def test_refusals_that_are_told_are_bounded(monkeypatch) -> None:
+def test_refusals_that_are_told_are_bounded(kept: SearchLog, monkeypatch) -> None:
     """Anybody can be refused."""
     monkeypatch.setattr(search_log, "MAX_REFUSED_ADDRESSES", 3)
-    kept = SearchLog(Clock().seconds)
     for number in range(5):
         kept.observe("", f"192.0.2.{number}", b"", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.0)
     assert kept.take_news().refusals.keys() == {"192.0.2.0", "192.0.2.1", "192.0.2.2"}

@@ -130,6 +130,9 @@ Good to know:
         ("(cn>=zo)", "    cn “Zoë Adler” matches (cn>=zo)."),
         ("(facsimileTelephoneNumber=*)",
          "    The contact matches, because it has a value in this field: facsimileTelephoneNumber."),
+        ("0171 7654390",
+         "    The contact has mobile +491717654399. The difference: the last digit. "
+         f"In addition, the contact is in the private address book of {DAVE}, which this phone can’t see."),
         ("(|(cn=x)(shoe=1))", "  (shoe=1) never matches: no entry has that attribute."),
     ],
 )  # fmt: skip
