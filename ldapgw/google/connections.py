@@ -18,8 +18,10 @@ from operator import attrgetter
 from typing import Any, NoReturn, cast
 from urllib.request import getproxies, proxy_bypass
 
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
-from OpenSSL.crypto import X509
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol, wrapClientTLS
 from twisted.internet.error import ConnectError, DNSLookupError
@@ -31,6 +33,7 @@ from twisted.internet.interfaces import (
     ITCPTransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import Certificate
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import URI, BrowserLikePolicyForHTTPS
@@ -63,26 +66,27 @@ class InspectedConnection(Exception):
     """The certificate of a connection is of an authority that inspects connections."""
 
 
-def trusting(authorities: Collection[X509]) -> IPolicyForHTTPS:
+def trusting(authorities: Collection[x509.Certificate]) -> IPolicyForHTTPS:
     """Trust the system's roots and further authorities."""
+    added = [Certificate.loadPEM(authority.public_bytes(Encoding.PEM)).original for authority in authorities]
 
     def prepare(connection: SSL.Connection, _: Any) -> None:
         store: Any = connection.get_context().get_cert_store()
-        for authority in authorities:
+        for authority in added:
             store.add_cert(authority)
 
     return _Policy(prepare)
 
 
-def uninspected(authorities: Collection[X509]) -> IPolicyForHTTPS:
+def uninspected(authorities: Collection[x509.Certificate]) -> IPolicyForHTTPS:
     """Trust the system's roots, but no certificate of these authorities, even where the system trusts them too."""
-    fingerprints = {authority.digest("sha256") for authority in authorities}
+    fingerprints = {authority.fingerprint(SHA256()) for authority in authorities}
 
     def prepare(connection: SSL.Connection, protocol: Any) -> None:
         def look(connection: SSL.Connection, where: int, _: int) -> None:
             if where & SSL.SSL_CB_HANDSHAKE_DONE:
-                chain = connection.get_verified_chain() or ()
-                if any(certificate.digest("sha256") in fingerprints for certificate in chain):
+                chain = connection.get_verified_chain(as_cryptography=True) or ()
+                if any(certificate.fingerprint(SHA256()) in fingerprints for certificate in chain):
                     protocol.failVerification(Failure(InspectedConnection()))
 
         connection.set_info_callback(look)

@@ -211,14 +211,12 @@ def encode_bind(message_id: int, request: BindRequest, password: bytes = b"") ->
 class Response:
     """A message of the gateway.
 
-    :ivar tag: of the response.
     :ivar dn: of an entry.
     :ivar attributes: of an entry: names as they were asked for, with their values, without photos.
     :ivar code: of a result; None: the response is an entry.
     """
 
     message_id: int
-    tag: int
     dn: str = ""
     attributes: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
     code: int | None = None
@@ -233,8 +231,8 @@ class Response:
         message_id = message.integer("messageID")
         tag, content = message.inside("protocolOp")
         if tag == SEARCH_RESULT_ENTRY:
-            return cls(message_id, tag, content.text("objectName"), tuple(_attributes(content)))
-        return cls(message_id, tag, code=content.integer("resultCode", ENUMERATED))
+            return cls(message_id, content.text("objectName"), tuple(_attributes(content)))
+        return cls(message_id, code=content.integer("resultCode", ENUMERATED))
 
 
 def _attributes(content: BerReader) -> Iterator[tuple[str, tuple[bytes, ...]]]:

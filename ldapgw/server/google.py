@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from OpenSSL.crypto import X509
+from cryptography.x509 import Certificate
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 
@@ -43,13 +43,13 @@ class GoogleClients:
         self.oauth = OAuth(self.http, self.endpoints, clock, self.keys, observe)
 
 
-def read_authorities(file: str) -> tuple[X509, ...]:
+def read_authorities(file: str) -> tuple[Certificate, ...]:
     """Read the certificates of ``ca_file``; blocks on the disk.
 
     :raises UserError: when the file cannot be used.
     """
     try:
-        return tuple(map(X509.from_cryptography, read_certificates(Path(file).read_bytes())))
+        return read_certificates(Path(file).read_bytes())
     except OSError as error:
         raise UserError(f"google.ca_file = {file}: cannot be read: {error.strerror}", is_setting=True) from None
     except ValueError:

@@ -199,7 +199,7 @@ def test_a_damaged_file_is_refused_with_its_line(change, line) -> None:
 def test_no_repr_holds_a_name() -> None:
     """Whatever ends up in a traceback."""
     recording = record(phonebook(), requests(EVERYBODY))
-    parts = (recording, recording.entries[0], recording.binds[0], recording.searches[0], Response(1, 0x64, "uid=a"))
+    parts = (recording, recording.entries[0], recording.binds[0], recording.searches[0], Response(1, "uid=a"))
     texts = [repr(one) for one in (*parts, RecordedMessage(0.0, 1, True, b"cn=a"))]
     assert [text for text in texts if "uid=" in text or "cn=" in text] == []
 
