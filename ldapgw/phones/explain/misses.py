@@ -15,12 +15,12 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import And, Equality, Filter, Or, to_string
 from ldapgw.directory.naming_context import NamingContext
-from ldapgw.directory.schema import AttributeType, Family, attribute_type
+from ldapgw.directory.schema import AttributeType, Family
 from ldapgw.phones.explain.model import TEXTS, ExplanationReader, MissedContact, MissReason
 from ldapgw.phones.explain.near_misses import (
+    DIALLED_TYPES,
     NAME_ATTRIBUTES,
-    NUMBER_ATTRIBUTES,
-    TEXT_ATTRIBUTES,
+    TEXT_TYPES,
     NumberDifference,
     SearchTexts,
     WordDifference,
@@ -130,7 +130,7 @@ class MissClassifier:
     def _term_predicates(self, context: NamingContext) -> tuple[tuple[AttributeType, TextPredicate], ...]:
         """Return the tests of the terms by attribute; a presence term has no test of values."""
         predicates = (
-            (kind, term_predicate(term, kind, context))
+            (kind, term_predicate(term.item, kind, context))
             for term in self._terms
             if term.text
             for kind in term.tested_types(context)
@@ -156,10 +156,10 @@ class MissClassifier:
 
     def _number_cause(self, entry: Entry) -> MissCause | None:
         differences: list[tuple[NumberDifference, int, str]] = []
-        for index, kind in enumerate(map(attribute_type, NUMBER_ATTRIBUTES)) if self.numbers else ():
-            for value, stored in numbers_of(entry, kind, self._context) if kind else ():
+        for index, kind in enumerate(DIALLED_TYPES if self.numbers else ()):
+            is_asked = kind.name in self._asserted_attributes
+            for value, stored in numbers_of(entry, kind, self._context):
                 difference = number_difference(stored, self.numbers)
-                is_asked = kind is not None and kind.name in self._asserted_attributes
                 if difference and not (is_asked and difference.reason is MissReason.OTHER_ATTRIBUTE):
                     differences.append((difference, index, value))
         if not differences:
@@ -171,12 +171,11 @@ class MissClassifier:
         )
         # A number is nearer with more equal digits at the end, and farther with more different digits.
         distance = -difference.digits if difference.reason is MissReason.OTHER_BEGINNING else difference.digits
-        values = {"attribute": NUMBER_ATTRIBUTES[index], "value": value, "digits": digits}
+        values = {"attribute": DIALLED_TYPES[index].name, "value": value, "digits": digits}
         return MissCause(difference.reason, values, distance)
 
     def _text_cause(self, entry: Entry) -> MissCause | None:
-        kinds = ((name, attribute_type(name)) for name in TEXT_ATTRIBUTES)
-        texts = ((name, search_text(entry, kind, self._context)) for name, kind in kinds if kind)
+        texts = ((kind.name, search_text(entry, kind, self._context)) for kind in TEXT_TYPES)
         search_texts = {name: text for name, text in texts if text is not None}
         causes = [
             cause

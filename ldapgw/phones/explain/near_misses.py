@@ -23,7 +23,7 @@ from ldapgw.numbers.number import Number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 from ldapgw.phones.explain.model import MissReason
 from ldapgw.phones.explain.query import octets
-from ldapgw.phones.explain.terms import FilterTerm, number_readings, substring_predicate, word_prefix_predicate
+from ldapgw.phones.explain.terms import FilterTerm, number_readings, term_predicate
 
 # The lenient search text of each attribute of an entry, by the attribute's name.
 SearchTexts = Mapping[str, str]
@@ -34,9 +34,10 @@ _DOUBLED = re.compile(r"(.)\1+")
 
 NAME_ATTRIBUTES = ("cn", "givenName", "sn", "o")
 TEXT_ATTRIBUTES = (*NAME_ATTRIBUTES, "ou", "title", "mail", "street", "l", "postalAddress", "labeledURI")
-_TEXT_TYPES = tuple(kind for kind in map(attribute_type, TEXT_ATTRIBUTES) if kind)
 # telephoneNumber may repeat the best number, so mobile and homePhone, which tell the number's type, come first.
 NUMBER_ATTRIBUTES = ("mobile", "homePhone", "telephoneNumber", "facsimileTelephoneNumber", "pager")
+TEXT_TYPES = tuple(filter(None, map(attribute_type, TEXT_ATTRIBUTES)))
+DIALLED_TYPES = tuple(filter(None, map(attribute_type, NUMBER_ATTRIBUTES)))
 
 # So many equal digits at the end are hardly chance, even in a book of 10,000 numbers.
 COMMON_SUFFIX_DIGITS = 6
@@ -63,14 +64,9 @@ class WordDifference:
     def __init__(self, text: str, context: NamingContext) -> None:
         self.text = text
         self.words = normalized_words(text)
-        self._substring_predicates = _or_never(
-            {kind.name: substring_predicate(text, kind, context) for kind in _TEXT_TYPES}
-        )
+        self._substring_predicates = _predicates(Substrings("", None, (octets(text),), None), context)
         parts = (text, *self.words) if len(self.words) > 1 else (text,)
-        self._prefix_predicates = {
-            part: _or_never({kind.name: word_prefix_predicate(part, kind, context) for kind in _TEXT_TYPES})
-            for part in parts
-        }
+        self._prefix_predicates = {part: _predicates(Substrings("", octets(part), (), None), context) for part in parts}
 
     def has_prefix(self, name: str, search_texts: SearchTexts) -> bool:
         """Return whether an attribute has a word that begins with the text."""
@@ -95,8 +91,9 @@ class WordDifference:
         return bool(missing) and all(any(_is_near_miss(word, other) for other in stored) for word in missing)
 
 
-def _or_never(tests: Mapping[str, TextPredicate | None]) -> dict[str, TextPredicate]:
-    return {name: test or _never for name, test in tests.items()}
+def _predicates(item: Substrings, context: NamingContext) -> dict[str, TextPredicate]:
+    """Return the tests of a term on all text attributes."""
+    return {kind.name: term_predicate(item, kind, context) or _never for kind in TEXT_TYPES}
 
 
 def _never(_text: str) -> bool:

@@ -32,7 +32,7 @@ from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family, attribu
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.number import Number
 from ldapgw.phones.explain.model import MatchedTerm, MatchKind
-from ldapgw.phones.explain.query import asserted_parts, octets
+from ldapgw.phones.explain.query import asserted_parts
 
 FilterItem = Equality | Approximate | Substrings | GreaterOrEqual | LessOrEqual | Present | Extensible
 
@@ -89,9 +89,8 @@ def _filter_term(item: FilterItem) -> FilterTerm:
     return FilterTerm(item, kind, " ".join(text for text in texts if text))
 
 
-def term_predicate(term: FilterTerm, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
+def term_predicate(item: Filter, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
     """Return a term's test on an attribute's search text; None if the term is Undefined or tests more than values."""
-    item = term.item
     match item:
         case Substrings(initial=initial, any=middle, final=final):
             return _predicate(assertion.substrings(kind, initial, middle, final, context))
@@ -107,16 +106,6 @@ def term_predicate(term: FilterTerm, kind: AttributeType, context: NamingContext
 
 def _predicate(prepared: Assertion | None) -> TextPredicate | None:
     return None if prepared is None else prepared.test
-
-
-def word_prefix_predicate(text: str, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
-    """Return the test whether a value has the text at the beginning of a word; None if Undefined."""
-    return _predicate(assertion.substrings(kind, octets(text), (), None, context))
-
-
-def substring_predicate(text: str, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
-    """Return the test whether a value has the text anywhere; None if Undefined."""
-    return _predicate(assertion.substrings(kind, None, (octets(text),), None, context))
 
 
 def as_lenient(context: NamingContext) -> NamingContext:
@@ -248,7 +237,7 @@ def _matched_term(entry: Entry, term: FilterTerm, kind: AttributeType, context: 
     term_text = to_string(term.item)
     if isinstance(term.item, Present):
         return MatchedTerm(kind.name, "", term_text, MatchKind.PRESENT) if entry.search_text(kind) is not None else None
-    test = term_predicate(term, kind, context)
+    test = term_predicate(term.item, kind, context)
     if test is None:
         return None
     for value, search_text in values_with_search_text(entry, kind, context):
