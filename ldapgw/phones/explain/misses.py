@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Final, NamedTuple
 
 from ldapgw.directory.access import BookAccess
@@ -40,37 +40,17 @@ from ldapgw.phones.explain.terms import (
 from ldapgw.phones.explain.view import BookSearch, PhoneSearchResult, PhoneView, book_of, name_of, text_of
 from ldapgw.phrase import Phrase, joined
 
-# Ranks of the reasons, the nearest first; reasons of the same rank are equally near.
-REASON_RANKS: Final[Mapping[MissReason, int]] = {
-    reason: rank
-    for rank, reasons in enumerate(
-        (
-            (
-                MissReason.OUTSIDE_BASE,
-                MissReason.NO_NUMBER,
-                MissReason.NUMBER_ENTRIES,
-                MissReason.PRIVATE_BOOK,
-                MissReason.GROUP_BOOK,
-                MissReason.CALLERS_BOOK,
-            ),
-            (MissReason.STRICT_MATCHING, MissReason.FILTER_TERM, MissReason.SIZE_LIMIT),
-            (MissReason.OTHER_ATTRIBUTE, MissReason.WHOLE_VALUE, MissReason.WORDS_APART, MissReason.DUPLICATE),
-            (
-                MissReason.OTHER_COUNTRY,
-                MissReason.LAST_DIGITS,
-                MissReason.ONE_DIGIT,
-                MissReason.INSIDE_WORD,
-                MissReason.SPELLING,
-            ),
-            (MissReason.OTHER_BEGINNING, MissReason.SOME_WORDS),
-            (MissReason.SHORT_NUMBER,),
-        )
-    )
-    for reason in reasons
-}
+# The reasons of a rank are equally near; each of these reasons is the first one of a rank.
+_FIRST_OF_RANK = (
+    *(MissReason.SIZE_LIMIT, MissReason.DUPLICATE, MissReason.INSIDE_WORD, MissReason.SOME_WORDS),
+    MissReason.SHORT_NUMBER,
+)
+REASON_RANKS: Final = dict(
+    zip(MissReason, accumulate(int(reason in _FIRST_OF_RANK) for reason in MissReason), strict=True)
+)
 
 # From this rank on, a contact has something similar to the query, but not the query itself.
-_FIRST_SIMILAR_RANK = 3
+_FIRST_SIMILAR_RANK = REASON_RANKS[MissReason.INSIDE_WORD]
 
 _ACCESS_REASONS = {
     BookAccess.PRIVATE: MissReason.PRIVATE_BOOK,

@@ -30,27 +30,27 @@ class MatchKind(StrEnum):
 
 
 class MissReason(StrEnum):
-    """Why a phone does not find a contact; reasons that the phone's owner can change least come first."""
+    """Why a phone does not find a contact, the nearest reasons first (`misses.REASON_RANKS`)."""
 
     PRIVATE_BOOK = "private_book"
     GROUP_BOOK = "group_book"
     CALLERS_BOOK = "callers_book"
     OUTSIDE_BASE = "outside_base"
-    SIZE_LIMIT = "size_limit"
-    DUPLICATE = "duplicate"
     NO_NUMBER = "no_number"
     NUMBER_ENTRIES = "number_entries"
+    SIZE_LIMIT = "size_limit"
     STRICT_MATCHING = "strict_matching"
     FILTER_TERM = "filter_term"
+    DUPLICATE = "duplicate"
     OTHER_ATTRIBUTE = "other_attribute"
     WHOLE_VALUE = "whole_value"
-    INSIDE_WORD = "inside_word"
     WORDS_APART = "words_apart"
-    SOME_WORDS = "some_words"
+    INSIDE_WORD = "inside_word"
     SPELLING = "spelling"
     OTHER_COUNTRY = "other_country"
     LAST_DIGITS = "last_digits"
     ONE_DIGIT = "one_digit"
+    SOME_WORDS = "some_words"
     OTHER_BEGINNING = "other_beginning"
     SHORT_NUMBER = "short_number"
 

@@ -224,20 +224,13 @@ def _template_values(vendor: Vendor, settings: PhoneSettings, endpoint: LdapEndp
     by_name, by_number = vendor.name_filter, vendor.number_filter
     if vendor.key == OTHER_MODEL:
         by_name, by_number = filters_for(settings.placeholder)
+    of_endpoint = ("host", "port", "authority", "address", "url")
+    of_settings = ("base_dn", "login", "bind_dn", "password", "title", "per_number")
     return {
-        "host": endpoint.host,
-        "port": endpoint.port,
-        "authority": endpoint.authority,
-        "address": endpoint.address,
-        "url": endpoint.url,
+        **{name: getattr(endpoint, name) for name in of_endpoint},
+        **{name: getattr(settings, name) for name in of_settings},
         "security": endpoint.security.value,
         "security_name": _SECURITY_NAMES[endpoint.security],
-        "base_dn": settings.base_dn,
-        "login": settings.login,
-        "bind_dn": settings.bind_dn,
-        "password": settings.password,
-        "title": settings.title,
-        "per_number": settings.per_number,
         "name_filter": by_name,
         "number_filter": by_number,
         "name_attributes": NAME_ATTRIBUTES,
