@@ -10,20 +10,18 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.contact import Contact, Kind, Phone
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.naming_context import number_formatter
-from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.numbers.phone_number import NumberFormat, parse
 from ldapgw.phones.book_reader import MAX_NUMBER, BookReader, ListedContact, ListLength, ListQuery
 from tests.support.phonebook import naming_context
 from tests.support.phonebook.turns import Turns
+from tests.support.phonebook.wire import dit_of
 
-DESK1 = Viewer("cn=desk1,ou=phones,dc=acme,dc=example", (Access("acme", "a"),))
+DESK1 = Viewer("cn=desk1,ou=phones,dc=acme,dc=example", (Access("acme", "alice"),))
 COUNT = 100
 
 
@@ -41,8 +39,7 @@ class Reading:
         self.turns = Turns(self.clock)
         context = replace(naming_context(), lenient=lenient)
         contacts = [*map(numbered, range(COUNT)), Contact("x", name="Nobody", emails=("x@a.example",))]
-        book = build_book(context, "a", "alice", Sharing.PRIVATE, contacts, {}, per_number=False)
-        dit = Dit((Directory(context, (book,)),), Features("1"))
+        dit = dit_of(contacts, context)
         self.logged: list[tuple[int, ResultCode]] = []
         limits = CallerIdLimits(self.clock.seconds, lambda _login, _address: None)
         self.reader = BookReader(

@@ -19,6 +19,7 @@ from ldapgw.numbers.phone_number import parse
 from ldapgw.phones.contact_browser import MAX_CONTACTS, PAGE_SIZE, ContactBrowser, ContactPage, LookupResult
 from tests.support.phonebook import contacts, naming_context
 from tests.support.phonebook.turns import Turns
+from tests.support.phonebook.wire import dit_of
 from tests.support.results import result_of
 
 NAMES = ("***", "3M", "Ärmel", "Zoë", "zora", "Ива", "1")
@@ -30,14 +31,14 @@ def browse(
     """A page, and the turns that it took."""
     context = replace(naming_context(), favourites=first, favourites_first=first)
     labels = {STAR: FAVOURITES} if first else {}
-    book = build_book(context, "a", "alice", Sharing.PRIVATE, people, labels, per_number=False)
+    dit = dit_of(people, context, labels)
     clock = Clock()
     turns = Turns(clock)
     done: list[ContactPage] = []
-    browser = ContactBrowser(lambda: Dit((Directory(context, (book,)),), Features("1")), turns.turn_of)
-    Deferred.fromCoroutine(browser.page("acme", ["a"], "a", section, number)).addCallback(done.append)
+    browser = ContactBrowser(lambda: dit, turns.turn_of)
+    Deferred.fromCoroutine(browser.page("acme", ["alice"], "alice", section, number)).addCallback(done.append)
     clock.advance(0)
-    assert set(turns.asked) <= {"page of a"}
+    assert set(turns.asked) <= {"page of alice"}
     return done[0], len(turns.asked)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from random import Random
@@ -14,9 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldapgw.contact import Contact, Kind, Sharing
-from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit
+from ldapgw.contact import Contact, Kind
 from ldapgw.directory.filter import (
     Equality,
     Filter,
@@ -28,15 +26,15 @@ from ldapgw.directory.filter import (
     Substrings,
     to_string,
 )
-from ldapgw.directory.special_entries import Features
 from ldapgw.phones.pseudonyms import Pseudonyms, with_pseudonyms
 from ldapgw.phones.recording import RecordedEntry, RecordedSearch, Recording, dump
 from tests.support import asks, pdu
 from tests.support.attack import AREA_CODES, GIVEN_NAMES, MOBILE_CODES, SURNAMES, TRADES, Person, guesses, plain
 from tests.support.filter_text import read_filter
-from tests.support.phonebook import BASE, BOOK, naming_context, phonebook
+from tests.support.phonebook import BASE, BOOK, contacts, naming_context, phonebook
 from tests.support.phonebook.entries import FULL, phone
 from tests.support.phonebook.recorded import record, requests
+from tests.support.phonebook.wire import dit_of
 
 SEEDS = st.integers(0, 10_000).map(Random)
 PEOPLE = 70
@@ -79,8 +77,6 @@ def attacked() -> Recording:
         )
         for given, surname in sorted(names)[:: len(names) // PEOPLE][:PEOPLE]
     ]
-    context = naming_context()
-    book = build_book(context, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
     callers = [
         Or(tuple(Equality(name, one.number.national.encode()) for name in ("telephoneNumber", "mobile")))
         for person in people
@@ -89,7 +85,7 @@ def attacked() -> Recording:
     typed = [Substrings("sn", one.family_name[:end].encode(), (), None) for one in people[::6] for end in range(1, 5)]
     attributes = ("cn", "sn", "givenName", "o", "mail", "telephoneNumber", "mobile")
     searches = [asked(term, *attributes) for term in (Present("cn"), *typed, *callers)]
-    recording = record(Dit((Directory(context, (book,)),), Features("1")), requests(*searches))
+    recording = record(dit_of(people, naming_context()), requests(*searches))
     assert len(recording.entries) == PEOPLE
     return recording
 
@@ -295,15 +291,8 @@ def test_ends_stay_common_where_a_filter_asks_for_them(random: Random) -> None:
 # --- a whole recording ------------------------------------------------------------------------------------------------
 
 
-def of_full() -> Dit:
-    """A directory with one contact, who has all that a contact can have."""
-    context = naming_context()
-    book = build_book(context, "alice", "alice@acme.example", Sharing.PRIVATE, [FULL], {}, per_number=False)
-    return Dit((Directory(context, (book,)),), Features("1"))
-
-
-@pytest.mark.parametrize("directory", [phonebook, of_full])
-def test_nothing_real_is_left(directory: Callable[[], Dit]) -> None:
+@pytest.mark.parametrize("people", [contacts(), [FULL]], ids=["awkward", "with all values"])
+def test_nothing_real_is_left(people: list[Contact]) -> None:
     """No name, number, address, base or login, wherever the phone had sent it or got it."""
     by_name = SearchRequest(BOOK, Scope.WHOLE_SUBTREE, Substrings("cn", "Müller".encode(), (), None))
     messages = [
@@ -311,7 +300,7 @@ def test_nothing_real_is_left(directory: Callable[[], Dit]) -> None:
         pdu.message(7, pdu.search("cn=desk1", 0)),
         pdu.message(8, pdu.search(BASE, 2), pdu.controls(asks.view(0, 1, b"Anna"), asks.sort("cn"))),
     ]
-    recording = record(directory(), messages)
+    recording = record(dit_of(people, naming_context()), messages)
     changed = with_pseudonyms(recording, Random(2))
     octets = "".join(repr(search.request.filter) for search in changed.searches)
     text = (dump(changed) + octets).casefold()

@@ -110,6 +110,12 @@ class Desk:
             assert recordings.begin(connection, phone, now, now + seconds, is_plain=is_plain) is None
         self.refresh()
 
+    def record(self, *, is_plain: bool = True) -> None:
+        """Record one search, to the end of the recording."""
+        self.begin(is_plain=is_plain)
+        self.client().ask(SEARCH, 2)
+        self.end()
+
     def refresh(self) -> None:
         Deferred.fromCoroutine(self.recorder.refresh()).addErrback(lambda failure: failure.raiseException())
 
@@ -301,9 +307,7 @@ def test_names_are_replaced_before_anything_is_stored(desk: Desk) -> None:
         return done
 
     desk.off_thread = off_thread
-    desk.begin(is_plain=False)
-    desk.client().ask(SEARCH, 2)
-    desk.end()
+    desk.record(is_plain=False)
     desk.pass_time(60)
     [(function, *arguments)] = calls
     assert desk.file(is_plain=False) is None
@@ -316,17 +320,13 @@ def test_names_are_replaced_before_anything_is_stored(desk: Desk) -> None:
 
 def test_a_plain_recording_is_not_for_the_page(desk: Desk) -> None:
     """Whose file is the other one."""
-    desk.begin()
-    desk.client().ask(SEARCH, 2)
-    desk.end()
+    desk.record()
     assert "Müller" in str(desk.file())
     assert (desk.recording().is_plain, desk.file(is_plain=False)) == (True, None)
 
 
 def test_recordings_go_after_a_week(desk: Desk) -> None:
-    desk.begin()
-    desk.client().ask(SEARCH, 2)
-    desk.end()
+    desk.record()
     for _ in range(7 * 24 - 1):
         desk.clock.advance(3600)
     assert desk.file() is not None
@@ -358,14 +358,10 @@ def test_what_is_removed_leaves_no_file(desk: Desk, what: ModuleType, is_late: b
 def test_a_failure_ends_the_recording(desk: Desk) -> None:
     """The next recording begins as usual."""
     desk.off_thread = lambda *_: fail(ValueError("nothing can be made of it"))
-    desk.begin()
-    desk.client()
-    desk.end()
+    desk.record()
     assert (desk.calls, desk.tapped, desk.file()) == (1, False, None)
     desk.off_thread = maybeDeferred
-    desk.begin()
-    desk.client()
-    desk.end()
+    desk.record()
     assert desk.file() is not None
 
 

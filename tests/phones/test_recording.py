@@ -10,11 +10,7 @@ from dataclasses import replace
 import pytest
 
 from ldapgw.ber import integer, octets, tlv
-from ldapgw.contact import Sharing
-from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import Present, Scope, SearchRequest
-from ldapgw.directory.special_entries import Features
 from ldapgw.errors import UserError
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.messages import BindRequest, Sasl, Simple
@@ -36,6 +32,7 @@ from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook import BASE, PHONE, naming_context, phonebook
 from tests.support.phonebook.entries import FULL
 from tests.support.phonebook.recorded import record, requests
+from tests.support.phonebook.wire import dit_of
 from tests.support.photo import jpeg
 
 SECRET = b"a very secret word"
@@ -209,10 +206,8 @@ def test_photos_are_in_no_recording() -> None:
     context = replace(naming_context(), photos=True)
     photo = jpeg()
     person = replace(FULL, photo=photo)
-    book = build_book(context, "alice", "alice@acme.example", Sharing.SHARED, [person], {}, per_number=False)
-    dit = Dit((Directory(context, (book,)),), Features("1"))
     asked = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Present("cn"), attributes=("cn", "jpegPhoto"))
-    recording = record(dit, requests(asked))
+    recording = record(dit_of([person], context), requests(asked))
     [entry] = recording.entries
     assert entry.attributes.keys() == {"uid", "cn"}
     assert b64encode(photo)[:40].decode() not in dump(recording)

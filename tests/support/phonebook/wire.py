@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from time import process_time
+from types import MappingProxyType
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -73,9 +74,15 @@ def make_dit(count: int = 50, *, tls: bool = False, lenient: bool = True) -> Dit
     return dit_of(contacts(count), replace(CONTEXT, lenient=lenient), tls=tls)
 
 
-def dit_of(people: Iterable[Contact], context: NamingContext = CONTEXT, *, tls: bool = False) -> Dit:
+def dit_of(
+    people: Iterable[Contact],
+    context: NamingContext = CONTEXT,
+    labels: Mapping[str, str] = MappingProxyType({}),
+    *,
+    tls: bool = False,
+) -> Dit:
     """Return a tree with one book, which is Alice's own."""
-    book = build_book(context, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
+    book = build_book(context, "alice", "alice@acme.example", Sharing.PRIVATE, people, labels, per_number=False)
     return Dit((Directory(context, (book,)),), features(tls=tls))
 
 
