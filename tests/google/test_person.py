@@ -62,6 +62,10 @@ def summary(found: Contact | None) -> Summary | None:
     return Summary(replace(found, phones=()), tuple(phones))
 
 
+def named(given: str, family: str) -> dict[str, str]:
+    return {"name": f"{given} {family}", "given_name": given, "family_name": family}
+
+
 def mine(number: int, *phones: str, **fields: Any) -> Summary:
     """One of the user's own contacts."""
     uid = f"c{2300000000000000000 + number}"
@@ -120,9 +124,7 @@ CONTACTS: dict[str, Summary | None] = {
     ),
     "people/c2300000000000000002": mine(2, "main +498912340000", organization="ACME Sanitär OHG"),
     "people/c2300000000000000003": mine(3, "other +41446681800"),
-    "people/c2300000000000000004": mine(
-        4, name="Norbert Nummernlos", given_name="Norbert", family_name="Nummernlos", emails=("norbert@example.net",)
-    ),
+    "people/c2300000000000000004": mine(4, **named("Norbert", "Nummernlos"), emails=("norbert@example.net",)),
     "people/c2300000000000000005": mine(5, *RUF, name="Sechs Ruf", given_name="Sechs", family_name="Ruf"),
     "people/c2300000000000000006": mine(
         6,
@@ -131,9 +133,7 @@ CONTACTS: dict[str, Summary | None] = {
         "home 234567",
         "work +498003569377",
         "mobile +49301234567",
-        name="Ohne Kanon",
-        given_name="Ohne",
-        family_name="Kanon",
+        **named("Ohne", "Kanon"),
         left_out=(LeftOutNumber("ask at reception", LeftOutReason.NOT_DIALABLE),),
     ),
     "people/c2300000000000000007": mine(
@@ -141,9 +141,7 @@ CONTACTS: dict[str, Summary | None] = {
         "work +12025550123;45",
         "work +12025550124;9",
         "other +442079460000;123",
-        name="Extension Person",
-        given_name="Extension",
-        family_name="Person",
+        **named("Extension", "Person"),
     ),
     "people/c2300000000000000008": mine(
         8,
@@ -161,17 +159,13 @@ CONTACTS: dict[str, Summary | None] = {
         9,
         "mobile +972500000001",
         "home +49500000002",
-        name="دانا الكاتبة",
-        given_name="دانا",
-        family_name="الكاتبة",
+        **named("دانا", "الكاتبة"),
         also=("דנה",),
     ),
     "people/c2300000000000000010": mine(
         10,
         "mobile +447700900010",
-        name="Patricia Muster",
-        given_name="Patricia",
-        family_name="Muster",
+        **named("Patricia", "Muster"),
         also=("Patty M.",),
         emails=("patty@example.com",),
     ),
@@ -208,9 +202,7 @@ CONTACTS: dict[str, Summary | None] = {
     "people/c2300000000000000016": mine(
         16,
         "mobile +903120000016",
-        name="Zoë Strauß-İsık",
-        given_name="Zoë",
-        family_name="Strauß-İsık",
+        **named("Zoë", "Strauß-İsık"),
         organization="Erste AG",
         also=("Zweite AG",),
         labels=STARRED,
@@ -222,26 +214,20 @@ CONTACTS: dict[str, Summary | None] = {
         rest=replace(mine(5, name="Sechs Ruf", given_name="Sechs", family_name="Ruf").rest, uid="c2300000000000000905"),
     ),
     "otherContacts/c4500000000000000001": other(1, emails=("newsletter@example.com",)),
-    "otherContacts/c4500000000000000002": other(
-        2, name="Olga Oft", given_name="Olga", family_name="Oft", emails=("olga.oft@example.org",)
-    ),
+    "otherContacts/c4500000000000000002": other(2, **named("Olga", "Oft"), emails=("olga.oft@example.org",)),
     "otherContacts/c4500000000000000003": other(3, "other +4917100033"),
     "otherContacts/c4500000000000000004": other(4, name="info@example.net", emails=("info@example.net",)),
     "people/110000000000000001001": colleague(
         1,
         "work +4930901822001",
         "other 2001",
-        name="Dora Dienst",
-        given_name="Dora",
-        family_name="Dienst",
+        **named("Dora", "Dienst"),
         organization="Example AG",
         department="Einkauf",
         title="Leiterin Einkauf",
         emails=("dora.dienst@example.com", "dd@example.com"),
     ),
-    "people/110000000000000001002": colleague(
-        2, name="Emil Neu", given_name="Emil", family_name="Neu", emails=("emil.neu@example.com",)
-    ),
+    "people/110000000000000001002": colleague(2, **named("Emil", "Neu"), emails=("emil.neu@example.com",)),
     "people/110000000000000001003": colleague(
         3, "work +498900004711", name="Hausmeisterdienst Süd", emails=("hausmeister@example.org",)
     ),

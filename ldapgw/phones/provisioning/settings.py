@@ -55,13 +55,11 @@ class ServerAddress:
 
     def port_for(self, security: Security) -> int:
         """Return the port on which a phone can log in with a kind of protection; 0 if there is none."""
-        match security:
-            case Security.LDAPS:
-                return self.tls_port
-            case Security.STARTTLS:
-                return self.port if self.start_tls else 0
-            case Security.PLAIN:
-                return 0 if self.require_tls else self.port
+        if security is Security.LDAPS:
+            return self.tls_port
+        if security is Security.STARTTLS:
+            return self.port if self.start_tls else 0
+        return 0 if self.require_tls else self.port
 
 
 @dataclass(frozen=True, slots=True)
