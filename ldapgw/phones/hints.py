@@ -16,7 +16,7 @@ from typing import Self
 
 from ldapgw.directory.entry import Selection
 from ldapgw.directory.filter import And, Equality, Filter, Present, Scope, SearchRequest, Substrings, to_string
-from ldapgw.directory.schema import Family, attribute_type, class_chain
+from ldapgw.directory.schema import NUMBER_TYPES, attribute_type, class_chain
 from ldapgw.errors import ResultCode
 from ldapgw.numbers import dial_string
 from ldapgw.phones.explain.query import WITHHELD, asserted_parts, filter_items, subject_of
@@ -41,6 +41,7 @@ _PAGING_CONTROLS = frozenset(("1.2.840.113556.1.4.319", "2.16.840.1.113730.3.4.9
 _PLACEHOLDER = re.compile(r"%[a-z0-9]{0,2}|%[A-Z]+%|\$[A-Z]+|\{\w*\}|#+|%v1.*")
 _NAMES = frozenset((*NAME_ATTRIBUTES, "givenName", "displayName"))
 _NUMBERS = frozenset((*NUMBER_ATTRIBUTES, "pager", "facsimileTelephoneNumber"))
+_NUMBER_NAMES = frozenset(kind.name for kind in NUMBER_TYPES)
 _CLASSES = frozenset(kind.name.lower() for kind in class_chain("inetOrgPerson"))
 # A number with fewer digits counts as the typed beginning of a number.
 _WHOLE_NUMBER_DIGITS = 7
@@ -57,9 +58,7 @@ _TERM = re.compile(r"\((\w+)=(\*?)[^*()]")
 
 def _filter_shape(template: str) -> FilterShape:
     """Return the shape of a filter as it is entered in a phone."""
-    terms = ((attribute_type(name), star) for name, star in _TERM.findall(template))
-    numbers = ((kind, star) for kind, star in terms if kind and kind.comparison.family is Family.NUMBER)
-    return frozenset((kind.name, bool(star)) for kind, star in numbers)
+    return frozenset((name, bool(star)) for name, star in _TERM.findall(template) if name in _NUMBER_NAMES)
 
 
 _USUAL_SHAPES = frozenset((_filter_shape(number_filter("%")),))
@@ -204,7 +203,7 @@ def _settings_of(decoded: DecodedSearch) -> tuple[object, object]:
     subject = subject_of(request.filter)
     is_whole = sum(map(str.isdigit, subject.text)) >= _WHOLE_NUMBER_DIGITS
     terms = tuple(
-        (type(item).__name__, _attribute(item), isinstance(item, Substrings) and item.initial is None)
+        (type(item).__name__, getattr(item, "attribute", None), isinstance(item, Substrings) and item.initial is None)
         for item in filter_items(request.filter)
     )
     settings = (request.base, request.scope, request.size_limit, request.attributes, terms)
@@ -233,19 +232,14 @@ class _SearchFacts:
     @cached_property
     def numbers(self) -> tuple[Filter, ...]:
         """The terms that compare telephone numbers."""
-        terms = ((term, attribute_type(_attribute(term))) for term in self.terms if not isinstance(term, Present))
-        return tuple(term for term, kind in terms if kind is not None and kind.comparison.family is Family.NUMBER)
+        return tuple(term for term in self.terms if _attribute(term) in _NUMBER_NAMES and not isinstance(term, Present))
 
     @property
     def has_model_filter(self) -> bool:
         """Return whether the filter compares numbers as the model's filters do, which cannot be improved."""
         if self.profile.builds_filters:
             return True
-        shape = (
-            (kind.name, isinstance(term, Substrings) and not term.initial)
-            for term in self.numbers
-            if (kind := attribute_type(_attribute(term)))
-        )
+        shape = ((_attribute(term), isinstance(term, Substrings) and not term.initial) for term in self.numbers)
         return frozenset(shape) in self.profile.number_filter_shapes
 
     @cached_property
@@ -273,22 +267,22 @@ def _digits(term: Filter) -> int:
 
 
 def _attribute(term: Filter) -> str:
-    return getattr(term, "attribute", None) or ""
+    """Return the name of a term's attribute; empty for an unknown one."""
+    kind = attribute_type(getattr(term, "attribute", None) or "")
+    return kind.name if kind else ""
 
 
 # Rules
 
 
 def _has_unknown_attributes(facts: _SearchFacts) -> bool:
-    terms = [term for term in facts.terms if _attribute(term).lower() != "objectclass"]
-    return bool(terms) and all(attribute_type(_attribute(term)) is None for term in terms)
+    attributes = {*map(_attribute, facts.terms)} - {"objectClass"}
+    return attributes == {""}
 
 
 def _has_unknown_class(facts: _SearchFacts) -> bool:
-    class_terms = [
-        term for term in facts.terms if isinstance(term, Equality) and term.attribute.lower() == "objectclass"
-    ]
-    return facts.is_empty_result and any(text.lower() not in _CLASSES for term in class_terms for text in _texts(term))
+    terms = [term for term in facts.terms if isinstance(term, Equality) and _attribute(term) == "objectClass"]
+    return facts.is_empty_result and any(text.lower() not in _CLASSES for term in terms for text in _texts(term))
 
 
 def _has_no_class(facts: _SearchFacts) -> bool:
@@ -297,18 +291,13 @@ def _has_no_class(facts: _SearchFacts) -> bool:
 
 
 def _is_any_class(term: Filter) -> bool:
-    match term:
-        case Present(attribute):
-            return attribute.lower() == "objectclass"
-        case Equality(attribute, value):
-            return (attribute.lower(), value.lower()) == ("objectclass", b"top")
-        case _:
-            return False
+    is_any = isinstance(term, Present) or (isinstance(term, Equality) and term.value.lower() == b"top")
+    return is_any and _attribute(term) == "objectClass"
 
 
 def _searches_one_number(facts: _SearchFacts) -> bool:
     """Return whether a number's beginning is asked of one attribute; a whole number is sought in all attributes."""
-    names = {kind.name for term in facts.numbers if (kind := attribute_type(_attribute(term)))}
+    names = {*map(_attribute, facts.numbers)}
     is_typed = any(isinstance(term, Substrings) and _digits(term) >= _TYPED_DIGITS for term in facts.numbers)
     return names == {"telephoneNumber"} and is_typed and facts.profile.wants_all_numbers and not facts.has_model_filter
 
