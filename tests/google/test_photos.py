@@ -34,25 +34,13 @@ def test_a_photo_is_fetched_without_a_token() -> None:
     assert request.headers["accept"] == "image/jpeg, image/png, image/webp"
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://googleusercontent.com.evil.example/x",
-        "https://evilgoogleusercontent.com/x",
-        "https://user@lh3.googleusercontent.com/x",
-        "https://lh3.googleusercontent.com:8443/x",
-        "https://lh3.googleusercontent.com@evil.example/x",
-        "http://lh3.googleusercontent.com/x",
-        "https://127.0.0.1/x",
-        "file:///etc/passwd",
-        "https://[/x",
-        "",
-    ],
-)
-def test_no_other_host_is_asked(url: str) -> None:
+def test_no_other_host_is_asked() -> None:
     google = Google((200, {}, jpeg()))
-    assert result_of(client(google).fetch(url)) == b""
-    assert google.requests == []
+    urls = ["https://googleusercontent.com.evil.example/x", "https://evilgoogleusercontent.com/x", "https://[/x", ""]
+    urls += [f"https://{host}/x" for host in ("user@lh3.googleusercontent.com", "lh3.googleusercontent.com:8443")]
+    urls += ["https://lh3.googleusercontent.com@evil.example/x", "http://lh3.googleusercontent.com/x"]
+    urls += ["https://127.0.0.1/x", "file:///etc/passwd"]
+    assert [url for url in urls if result_of(client(google).fetch(url)) or google.requests] == []
 
 
 def test_the_sandbox_alone_is_asked_where_there_is_one() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from io import BytesIO
 
-import pytest
 from PIL import Image, ImageChops
 
 from ldapgw.phones.photos import SIZE, initials, initials_png, photo_png
@@ -34,20 +33,15 @@ def test_initials_are_white_on_a_colour_of_the_name() -> None:
     assert (background, letters) == (anna.getpixel((0, 0)), (255, 255, 255))
 
 
-@pytest.mark.parametrize(
-    ("name", "letters"),
-    [
-        ("Anna Berg", "AB"),
-        ("Dr. Anna Maria von Berg", "DB"),
-        ("anna", "A"),
-        ("Öz Çelik", "OC"),
-        ("Юрий Жуков", "YZ"),
-        ("田中 太郎", "TT"),
-        ("Müller & Söhne (work)", "MW"),
-        ("+49 30 1234567", "#"),
-        ("***", "#"),
-        ("", "#"),
-    ],
-)
-def test_initials(name: str, letters: str) -> None:
-    assert initials(name) == letters
+def test_initials() -> None:
+    names = {
+        "Anna Berg": "AB",
+        "Dr. Anna Maria von Berg": "DB",
+        "anna": "A",
+        "Öz Çelik": "OC",
+        "Юрий Жуков": "YZ",
+        "田中 太郎": "TT",
+        "Müller & Söhne (work)": "MW",
+        **dict.fromkeys(("+49 30 1234567", "***", ""), "#"),
+    }
+    assert {name: initials(name) for name in names} == names

@@ -52,35 +52,17 @@ def test_a_text_in_parentheses_is_a_filter() -> None:
         parse_query("(cn=*", read_filter)
 
 
-@pytest.mark.parametrize(
-    ("wanted", "expected"),
-    [
-        ("030 123-45 67", True),
-        ("+49 (30) 1234567", True),
-        ("204", True),
-        ("*31#030123", True),
-        ("0800 FLOWERS", True),
-        ("1-800-FLOWERS", True),
-        ("+49 30 1234567 x204", True),
-        ("030 1234567 Durchwahl 12", True),
-        ("sip:0301234567@pbx", True),
-        ("sip:204@pbx.example", True),
-        ("tel:+49301234567", True),
-        ('"Müller" <sip:0301234567@pbx.example>', True),
-        ("٠٣٠١٢٣٤٥٦٧", True),
-        ("sip:alice@pbx.example", False),
-        ("360Grad GmbH", False),
-        ("123abc@acme.example", False),
-        ("08/15 GmbH", False),
-        ("007 James Bond", False),
-        ("204 Empfang", False),
-        ("Hans 030 1234567", False),
-        ("Müller", False),
-        ("+", False),
-        ("", False),
-        ("3M", False),
-    ],
+NUMBERS = (
+    *("030 123-45 67", "+49 (30) 1234567", "204", "*31#030123", "0800 FLOWERS", "1-800-FLOWERS", "٠٣٠١٢٣٤٥٦٧"),
+    *("+49 30 1234567 x204", "030 1234567 Durchwahl 12", "sip:0301234567@pbx", "sip:204@pbx.example"),
+    *("tel:+49301234567", '"Müller" <sip:0301234567@pbx.example>'),
 )
-def test_is_number(wanted: str, expected: bool) -> None:
+NAMES = (
+    *("sip:alice@pbx.example", "360Grad GmbH", "123abc@acme.example", "08/15 GmbH", "007 James Bond", "204 Empfang"),
+    *("Hans 030 1234567", "Müller", "+", "", "3M"),
+)
+
+
+def test_is_number() -> None:
     """Digits, what people write between them, and what telephone systems write around them; others are names."""
-    assert is_number(wanted) is expected
+    assert tuple(filter(is_number, (*NUMBERS, *NAMES))) == NUMBERS
