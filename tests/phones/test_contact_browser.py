@@ -130,7 +130,8 @@ def test_the_books_of_several_accounts() -> None:
 def test_a_hit() -> None:
     """Each number once, with the attribute that says what it is for; company, mail and book."""
     [hit] = find("xaver", "bob").contacts
-    assert (hit.name, hit.numbers, hit.book) == ("Xaver Quitt", (("+4930999000", "telephoneNumber"),), BOB)
+    numbers = (("+4930999000", "telephoneNumber"),)
+    assert (hit.name, hit.numbers, hit.book, hit.id) == ("Xaver Quitt", numbers, BOB, "z")
     mobile = [number for one in find("hans mul", "alice").contacts for number in one.numbers]
     assert len({number for number, _ in mobile}) == len(mobile)
     assert "mobile" in {attribute for _, attribute in mobile}

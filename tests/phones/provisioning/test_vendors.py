@@ -163,6 +163,7 @@ def test_an_address_of_version_6() -> None:
         ("vtech", "remoteDir.ldap_mobile_number_attributes", "mobile", ""),
         ("cisco-spa", "LDAP_Display_Attrs", "a=cn,n=Name;a=telephoneNumber,n=Work,t=p;a=mobile,n=Mobile",
          "a=cn,n=Name;a=telephoneNumber,n=Number,t=p"),
+        ("ale", "LDAP Phone Number 2", "mobile", ""),
         ("other", "number_attributes", "telephoneNumber mobile homePhone", "telephoneNumber"),
     ],
     ids=lambda value: value if value in all_vendors() else "",
@@ -171,7 +172,7 @@ def test_an_entry_for_each_number(key: str, named: str, values: str, entries: st
     """Has its number in one place, and that alone is asked for."""
     server = replace(SETTINGS, server=ServerAddress("h", 389))
     assert read(make_sheet(all_vendors()[key], server))[named] == values
-    assert read(make_sheet(all_vendors()[key], replace(server, per_number=True)))[named] == entries
+    assert read(make_sheet(all_vendors()[key], replace(server, per_number=True))).get(named, "") == entries
 
 
 @pytest.mark.parametrize(
