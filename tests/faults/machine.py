@@ -24,7 +24,7 @@ from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from ldapgw.contact import Source
 from ldapgw.errors import StoreError
-from ldapgw.google.sandbox.faults import FAULTS
+from ldapgw.google.sandbox.faults import Faults
 from ldapgw.google.sandbox.people import METHODS
 from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.store import directory_accounts
@@ -32,6 +32,7 @@ from ldapgw.store.accounts import Account, SourceState, SyncRequest
 from tests.faults.company import COLLEAGUES, CONTACTS, OTHERS, Company, Entries, Person
 from tests.faults.gateway import BASE, GOOGLE, NOW, Machine
 from tests.support import postgresql
+from tests.support.damaged_replies import ALL_FAULTS
 from tests.support.stage.paths import DAY
 
 ALICE, BOB = "alice@acme.example", "bob@acme.example"
@@ -44,9 +45,11 @@ _TURNS_OFF = ("revoked", "plain", "reauth", "admin")
 # ends well, without having brought all.
 _TAKEN = ("few_missing", "short_list", "no_list")
 FAULTS_AT_SYNC = sorted(
-    name for name in FAULTS if "code" not in name and not any(word in name for word in (*_TURNS_OFF, *_TAKEN))
+    name for name in ALL_FAULTS if "code" not in name and not any(word in name for word in (*_TURNS_OFF, *_TAKEN))
 )
-ENDS_CONSENT = [name for name in FAULTS if name.startswith("token_error_") and any(word in name for word in _TURNS_OFF)]
+ENDS_CONSENT = [
+    name for name in ALL_FAULTS if name.startswith("token_error_") and any(word in name for word in _TURNS_OFF)
+]
 PATHS = ("", *METHODS)
 DISK = ("database or disk is full", "disk I/O error", "database is locked", "attempt to write a readonly database")
 
@@ -80,6 +83,7 @@ class Books(RuleBasedStateMachine):
         reactor = MemoryReactorClock()
         self.drawn = 0
         self.world = World(now=lambda: NOW + reactor.seconds(), random=self._random, issuer=GOOGLE)
+        self.world.faults = Faults(ALL_FAULTS)
         self.world.register(RegisteredClient("client", "GOCSPX-EXAMPLE", ("https://x.example/cb",)))
         self.company = Company(self.world)
         self.machine = Machine(Path(self._folder.name), self.world, reactor, self.server())

@@ -13,8 +13,8 @@ from ldapgw.contact import Source
 from ldapgw.errors import BadResponse, GoogleUnavailable, QuotaExceeded, SourceUnavailable, SyncTokenExpired
 from ldapgw.google import people
 from ldapgw.google.people import LISTINGS, People, PersonPage, Persons, fingerprint
-from ldapgw.google.sandbox.spoilt import PERSONS
 from tests.support.results import result_of
+from tests.support.spoilt_persons import PERSONS
 
 from .double import ENDPOINTS, NOW, Google, at_once, clock_at, ok
 from .samples import SAMPLES, answer

@@ -18,9 +18,11 @@ from twisted.web.server import Site
 from zope.interface import implementer
 
 from ldapgw.google.sandbox.app import sandbox
+from ldapgw.google.sandbox.faults import Faults
 from ldapgw.google.sandbox.tenant import ALICE, demo_world
 from ldapgw.google.sandbox.world import World
 from tests.support.certificates import Issued, issue
+from tests.support.damaged_replies import ALL_FAULTS
 
 CERTS = "/oauth2/v3/certs"
 
@@ -55,6 +57,7 @@ async def inspected(folder: Path) -> AsyncIterator[Inspected]:
     authority.write(folder, "ca-")
     issue("Another", authority=True, which=2).write(folder, "other-")
     world = demo_world(now=reactor.seconds, random=os.urandom, people={ALICE: []})
+    world.faults = Faults(ALL_FAULTS)
     site: Any = Site(sandbox(world))
     connections: Any = WrappingFactory(site)
     tls = SSL4ServerEndpoint(reactor, 0, Tls(issue(by=authority, which=1)), interface="127.0.0.1")

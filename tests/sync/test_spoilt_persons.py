@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ldapgw.contact import Flaw
-from ldapgw.google.sandbox import spoilt
 from ldapgw.store import contacts
 from ldapgw.store.contacts import FlawedPerson
+from tests.support import spoilt_persons
 from tests.support.stage.paths import CONNECTIONS, GROUPS
 from tests.support.stage.sync import ALICE, Stage, person, synced_stage
 
@@ -79,7 +79,7 @@ def flawed(stage: Stage) -> list[FlawedPerson]:
 def test_all_that_can_be_served_is_served() -> None:
     """The good contacts as they are, the spoilt ones without what is spoilt; the account has no error."""
     stage = synced()
-    assert {*SERVED, *EMPTY, *UNIDENTIFIED} == {*spoilt.PERSONS}
+    assert {*SERVED, *EMPTY, *UNIDENTIFIED} == {*spoilt_persons.PERSONS}
     assert sorted(stage.names()) == sorted(["Ada Riese", "Zoë Young", *(name for name, _ in SERVED.values())])
     account = stage.account()
     assert (account.error, account.warnings) == (None, {})

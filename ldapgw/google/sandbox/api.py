@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import gzip
-from dataclasses import replace
+from functools import partial
 
 from ldapgw.google.sandbox import oauth, people
-from ldapgw.google.sandbox.breakage import apply_breakage
 from ldapgw.google.sandbox.faults import PROJECT_QUOTA, Breakage
-from ldapgw.google.sandbox.reply import ApiRefusal, ApiReply, ApiRequest, Parameters
+from ldapgw.google.sandbox.reply import ApiRefusal, ApiReply, ApiRequest
 from ldapgw.google.sandbox.world import PHOTOS, World
 
 KEYS = "/oauth2/v3/certs"
@@ -28,17 +27,12 @@ def answer(world: World, call: ApiRequest) -> tuple[ApiReply, Breakage | None]:
         effect = PROJECT_QUOTA
     if isinstance(effect, ApiReply):
         return effect, None
-    # In a loop every page is the first one.
-    effective_call = replace(call, query=_without_page(call)) if effect is Breakage.LOOP else call
+    breakage = effect if isinstance(effect, Breakage) else None
+    respond = partial(_respond, world, empty=breakage is Breakage.EMPTY_PAGE)
     try:
-        reply = _respond(world, effective_call, empty=effect is Breakage.EMPTY_PAGE)
-        return (apply_breakage(call, reply, effect) if effect else reply), effect
+        return respond(call) if isinstance(effect, Breakage | None) else effect(call, respond), breakage
     except ApiRefusal as refusal:
-        return refusal.reply, effect
-
-
-def _without_page(call: ApiRequest) -> Parameters:
-    return {name: values for name, values in call.query.items() if name != "pageToken"}
+        return refusal.reply, breakage
 
 
 def compressed(reply: ApiReply, accept_encoding: str, user_agent: str) -> ApiReply:

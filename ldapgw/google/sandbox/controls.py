@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ldapgw.errors import UserError
-from ldapgw.google.sandbox.faults import FAULTS
 from ldapgw.google.sandbox.loading import check_person
 from ldapgw.google.sandbox.resource_store import Resource
 from ldapgw.google.sandbox.world import SOURCES, World
@@ -59,7 +58,7 @@ def state(world: World) -> dict[str, Any]:
             }
             for injection in world.faults.pending
         ],
-        "known_faults": list(FAULTS),
+        "known_faults": list(world.faults.known),
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ldapgw.errors import UserError
 from ldapgw.google.sandbox import fields
-from ldapgw.google.sandbox.faults import Faults
+from ldapgw.google.sandbox.faults import FAULTS, Faults
 from ldapgw.google.sandbox.fields import PersonKind
 from ldapgw.google.sandbox.grants import Grants, Now, RandomBytes
 from ldapgw.google.sandbox.resource_store import Resource, ResourceStore
@@ -111,7 +111,7 @@ class World:
         self.directories: dict[str, ResourceStore] = {}
         self.clients: dict[str, RegisteredClient] = {}
         self.grants = Grants(self.time, random)
-        self.faults = Faults()
+        self.faults = Faults(FAULTS)
         self.photos: dict[str, Photo] = {}
         self.calls: Counter[str] = Counter()
         self.calls_per_minute: int | None = None

@@ -8,9 +8,11 @@ from functools import cache
 
 import pytest
 
+from ldapgw.google.sandbox.faults import Faults
 from ldapgw.google.sandbox.tenant import demo_world
 from ldapgw.google.sandbox.world import World
 from tests.google.sandbox.lists import ALL
+from tests.support.damaged_replies import ALL_FAULTS
 from tests.support.sandbox_client import Clock, Google, Randomness
 
 
@@ -34,7 +36,9 @@ def clock(_world_and_clock: tuple[World, Clock]) -> Clock:
 
 @pytest.fixture
 def world(_world_and_clock: tuple[World, Clock]) -> World:
-    return _world_and_clock[0]
+    world = _world_and_clock[0]
+    world.faults = Faults(ALL_FAULTS)
+    return world
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from ldapgw.google.oauth import OAuth
 from ldapgw.google.people import People
 from ldapgw.google.photos import PhotoClient
 from ldapgw.google.sandbox.app import sandbox
-from ldapgw.google.sandbox.faults import Fault, Injection, api_error
+from ldapgw.google.sandbox.faults import Fault, Faults, Injection, api_error
 from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.numbers.phone_number import NumberFormat
@@ -51,6 +51,7 @@ from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.scheduler import SyncScheduler
+from tests.support.damaged_replies import ALL_FAULTS
 from tests.support.results import result_of
 from tests.support.stage.databases import open_in_memory
 from tests.support.stage.paths import CONNECTIONS
@@ -188,6 +189,7 @@ class Stage:
     def __post_init__(self) -> None:
         self.clock.advance(NOW)
         self.world = World(now=self.clock.seconds, random=self.random, issuer=GOOGLE)
+        self.world.faults = Faults(ALL_FAULTS)
         self.world.register(RegisteredClient(CLIENT.client_id, CLIENT.client_secret, ("https://x.example/cb",)))
         self.world.add_account(ALICE, "Alice", "A", hd="acme.example")
         self.world.add_account(BOB, "Bob", "B", hd="acme.example")

@@ -37,6 +37,7 @@ from ldapgw.google.identity import PublishedKeys
 from ldapgw.google.oauth import OAuth
 from ldapgw.google.sandbox import browser as person
 from ldapgw.google.sandbox.app import sandbox
+from ldapgw.google.sandbox.faults import Faults
 from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.ldap.admission import BindBackoff, CallerIdLimits
 from ldapgw.ldap.turns import TurnOf
@@ -74,6 +75,7 @@ from ldapgw.web.one_time_passwords import OneTimeSecrets
 from ldapgw.web.sessions import Visitor
 from ldapgw.web.site import Admission, WebSite
 from tests.support import pdu
+from tests.support.damaged_replies import ALL_FAULTS
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook.turns import Turns
 from tests.support.results import result_of
@@ -215,6 +217,7 @@ class Stage:
         self.store: Any = Store(on_threads(self.database, maybeDeferred, maybeDeferred))
         self.secret_box = SecretBox([Fernet.generate_key()])
         self.world = World(now=self.clock.seconds, random=Bytes("google"))
+        self.world.faults = Faults(ALL_FAULTS)
         for address, hd in (
             (ALICE, "acme.example"),
             (BOB, "acme.example"),

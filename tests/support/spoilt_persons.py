@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Spoilt persons and contact groups, as JSON that Google does not document.
+"""Spoilt persons and contact groups, as JSON that Google does not document: the fault ``broken_persons`` adds them.
 
-The fault ``broken_persons`` adds them to a list.  They are octets, because no encoder writes most of them.
+They are octets, because no encoder writes most of them.
 """
 
 from __future__ import annotations
