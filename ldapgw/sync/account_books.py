@@ -29,8 +29,8 @@ from ldapgw.store.accounts import Account
 from ldapgw.store.changes import Changes, Delta
 from ldapgw.store.worker import Store
 from ldapgw.sync.account_state import AccountState, StateUpdate
-from ldapgw.sync.book_builder import BookId, BuildTask, BuiltBook, build_books, free_slowly, revise_books
-from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
+from ldapgw.sync.book_builder import BookId, BuildTask, build_books, free_slowly, revise_books
+from ldapgw.sync.book_cache import BookCache, BuiltBook, cache_name
 
 log = Logger()
 
@@ -340,7 +340,7 @@ class AccountBooks:
         for task in tasks:
             stored, account = found.pop(), task.account
             books: tuple[Book, ...] = await self._run_off_thread(
-                build_books, task.context, account, stored.contacts, stored.labels, task.per_number, task.with_directory
+                build_books, task.context, account, stored.contacts, stored.labels, *task.forms
             )
             if stored.damaged:
                 await self._store.run(contacts.fetch_anew, account.id, list(stored.damaged))
@@ -351,8 +351,7 @@ class AccountBooks:
                     count=stored.damaged.total(),
                     account=account.id,
                 )
-            built = [BuiltBook(task.history, account.generation, task.build_key, book, None) for book in books]
-            done.append(replace(task, books=built))
+            done.append(replace(task, books=[task.built(book) for book in books]))
         return done
 
     # --- the books in memory ------------------------------------------------------------------------------------------
@@ -450,8 +449,8 @@ class AccountBooks:
             built, account = self._built.get(key), self._account(key)
             if built is None or account is None or built.is_cache_current:
                 continue
-            name, cached = _cache_name(key, account.id), CachedBook(built.history, built.generation, built.book)
-            await self._run_off_thread(self._cache.save, name, built.build_key, cached, account.tenant)
+            name = _cache_name(key, account.id)
+            await self._run_off_thread(self._cache.save, name, built)
             if self._built.get(key) is built:
                 self._built[key] = replace(built, cached_generation=built.generation, uncached_changes=0)
             await self._delete_if_orphaned(key, name)
@@ -485,12 +484,10 @@ class AccountBooks:
             return None
         account = task.account
         name, sharing = _cache_name(key, account.id), Sharing.SHARED if key[1] == DIRECTORY else account.sharing
-        cached: CachedBook | None = await self._run_off_thread(
+        cached: BuiltBook | None = await self._run_off_thread(
             self._cache.load, name, task.build_key, task.context, sharing, task.history
         )
-        if cached is None:
-            return None
-        return BuiltBook(cached.history, cached.generation, task.build_key, cached.book, cached.generation)
+        return cached
 
     def _account(self, key: BookId) -> Account | None:
         """The account that a book is stored with; None: it is no account's any more."""

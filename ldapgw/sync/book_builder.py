@@ -18,57 +18,14 @@ from ldapgw.errors import StoreError
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account
 from ldapgw.store.changes import Delta, History
-from ldapgw.store.contacts import KEPT_GENERATIONS
 from ldapgw.store.engines import database_at
-from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
+from ldapgw.sync.book_cache import BookCache, BuildKey, BuiltBook, cache_name
 
 # Key of a book: the account's id and "", or the tenant's name and DIRECTORY.
 BookId = tuple[int | str, str]
 
-# The inputs of a book besides contacts: context, account id, sub, address, whether each number has an entry.
-BuildKey = tuple[NamingContext, int, str, str, bool]
-
-# How many generations a cached book may lag behind; the store keeps the changes of twice as many.
-_MAX_CACHE_LAG = KEPT_GENERATIONS // 2
-
 # How many entries `free_slowly` frees at a time.
 _FREED_AT_ONCE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltBook:
-    """A book, and its inputs.
-
-    :ivar history: the history of the database that the generation is counted in; the book counts in no other one.
-    :ivar generation: generation of the account's contacts; the book has at least the changes up to this generation.
-    :ivar build_key: the other inputs; the book is built anew when they change.
-    :ivar cached_generation: the generation of the book in the cache; None: the book is not in the cache.
-    :ivar uncached_changes: how many contacts have changed since the cached generation.
-    """
-
-    history: History
-    generation: int
-    build_key: BuildKey
-    book: Book
-    cached_generation: int | None
-    uncached_changes: int = 0
-
-    @property
-    def is_cache_current(self) -> bool:
-        """Return whether the next start can revise the cached book, even after many more syncs."""
-        if self.cached_generation is None or self.uncached_changes > max_changes(self.book) // 2:
-            return False
-        return self.generation - self.cached_generation <= _MAX_CACHE_LAG
-
-    def is_of(self, account: Account) -> bool:
-        """Return whether the book is of this account, and not of a former account with the same id."""
-        context, _, sub, *_ = self.build_key
-        return (context.name, sub) == account.identity
-
-    def shares_entries(self, after: BuiltBook | None) -> bool:
-        """Return whether the book's successor shares a segment with it, and so most of its entries."""
-        kept = {id(segment.entries) for segment in after.book.segments.contacts} if after is not None else set()
-        return any(id(segment.entries) in kept for segment in self.book.segments.contacts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +45,14 @@ class BuildTask:
     books: Sequence[BuiltBook] = ()
 
     @property
-    def per_number(self) -> bool:
-        return self.build_key[-1]
+    def forms(self) -> tuple[bool, bool]:
+        """Return whether each number has an entry, and whether one of the books is the Workspace directory's."""
+        *_, per_number = self.build_key
+        return per_number, len(self.book_ids) > 1
 
-    @property
-    def with_directory(self) -> bool:
-        """Return whether one of the books is that of the Workspace directory."""
-        return len(self.book_ids) > 1
+    def built(self, book: Book) -> BuiltBook:
+        """A book that was built for this task."""
+        return BuiltBook(self.history, self.account.generation, self.build_key, book)
 
     @property
     def is_complete(self) -> bool:
@@ -186,7 +144,7 @@ def build_cached_books(url: URL, folder: Path, task: BuildTask) -> None:
     try:
         with database.begin_read() as connection:
             stored, labels = _StoredContacts(connection, account.id), contacts.read_labels(connection, account.id)
-            books = build_books(task.context, account, stored, labels, task.per_number, task.with_directory)
+            books = build_books(task.context, account, stored, labels, *task.forms)
         book_cache = BookCache(folder)
         for book in books:
             with database.begin_read() as connection:
@@ -194,8 +152,7 @@ def build_cached_books(url: URL, folder: Path, task: BuildTask) -> None:
             # After the gateway's end nobody would delete the file when the account goes.
             if os.getppid() == gateway and present is not None and present.is_connected:
                 name = cache_name(account.id, directory=book.key == DIRECTORY)
-                cached = CachedBook(task.history, account.generation, book)
-                book_cache.save(name, task.build_key, cached, account.tenant)
+                book_cache.save(name, task.built(book))
     except StoreError:
         return
     finally:

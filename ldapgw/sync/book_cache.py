@@ -25,10 +25,12 @@ from twisted.logger import Logger
 
 from ldapgw.contact import Sharing
 from ldapgw.directory import book_file
-from ldapgw.directory.book import Book
+from ldapgw.directory.book import Book, max_changes
 from ldapgw.directory.index import DamagedFile, RecordReader, RecordWriter, verified_records
 from ldapgw.directory.naming_context import NamingContext
+from ldapgw.store.accounts import Account
 from ldapgw.store.changes import NO_HISTORY, History
+from ldapgw.store.contacts import KEPT_GENERATIONS
 
 log = Logger()
 
@@ -37,20 +39,50 @@ _ENDING = ".image"
 # A file with this ending is being written, and is renamed when it is complete.
 _UNFINISHED = ".new"
 
+# The inputs of a book besides contacts: context, account id, sub, address, whether each number has an entry.
+BuildKey = tuple[NamingContext, int, str, str, bool]
+
+# How many generations a cached book may lag behind; the store keeps the changes of twice as many.
+_MAX_CACHE_LAG = KEPT_GENERATIONS // 2
+
 # Libraries whose version decides the content of a built book.
 LIBRARIES = ("anyascii", "msgspec", "phonenumbers")
 
 
 @dataclass(frozen=True, slots=True)
-class CachedBook:
-    """A book, and the generation of the account's contacts that the book was built from.
+class BuiltBook:
+    """A book, and its inputs.
 
-    :ivar history: the history of the database that the generation is counted in.
+    :ivar history: the history of the database that the generation is counted in; the book counts in no other one.
+    :ivar generation: generation of the account's contacts; the book has at least the changes up to this generation.
+    :ivar build_key: the other inputs; the book is built anew when they change.
+    :ivar cached_generation: the generation of the book in the cache; None: the book is not in the cache.
+    :ivar uncached_changes: how many contacts have changed since the cached generation.
     """
 
     history: History
     generation: int
+    build_key: BuildKey
     book: Book
+    cached_generation: int | None = None
+    uncached_changes: int = 0
+
+    @property
+    def is_cache_current(self) -> bool:
+        """Return whether the next start can revise the cached book, even after many more syncs."""
+        if self.cached_generation is None or self.uncached_changes > max_changes(self.book) // 2:
+            return False
+        return self.generation - self.cached_generation <= _MAX_CACHE_LAG
+
+    def is_of(self, account: Account) -> bool:
+        """Return whether the book is of this account, and not of a former account with the same id."""
+        context, _, sub, *_ = self.build_key
+        return (context.name, sub) == account.identity
+
+    def shares_entries(self, after: BuiltBook | None) -> bool:
+        """Return whether the book's successor shares a segment with it, and so most of its entries."""
+        kept = {id(segment.entries) for segment in after.book.segments.contacts} if after is not None else set()
+        return any(id(segment.entries) in kept for segment in self.book.segments.contacts)
 
 
 class BookCache:
@@ -63,11 +95,10 @@ class BookCache:
         self._folder = folder
 
     def load(
-        self, name: str, build_key: object, context: NamingContext, sharing: Sharing, history: History = NO_HISTORY
-    ) -> CachedBook | None:
+        self, name: str, build_key: BuildKey, context: NamingContext, sharing: Sharing, history: History = NO_HISTORY
+    ) -> BuiltBook | None:
         """Read a cached book; None when there is none of this name, build key and history.
 
-        :param build_key: all inputs of the book besides contacts, compared by ``repr``.
         :param history: the history that the book has to be of; `NO_HISTORY`: the book may be of any history.
         """
         try:
@@ -76,7 +107,8 @@ class BookCache:
                 found_fingerprint, found_history, generation = _read_header(source)
                 if found_fingerprint != _fingerprint(build_key) or history not in (NO_HISTORY, found_history):
                     return None
-                return CachedBook(found_history, generation, book_file.read(source, context, sharing))
+                book = book_file.read(source, context, sharing)
+                return BuiltBook(found_history, generation, build_key, book, generation)
         except FileNotFoundError:
             return None
         except (OSError, DamagedFile) as error:
@@ -90,11 +122,8 @@ class BookCache:
             )
             return None
 
-    def save(self, name: str, build_key: object, cached: CachedBook, tenant: str) -> None:
-        """Write a book to the cache, in place of the cached book of this name.
-
-        :param tenant: the tenant's name, for the log.
-        """
+    def save(self, name: str, built: BuiltBook) -> None:
+        """Write a book to the cache, in place of the cached book of this name."""
         file = self._file(name)
         new = file.with_suffix(_UNFINISHED)
         try:
@@ -103,8 +132,8 @@ class BookCache:
             new.touch(mode=0o600, exist_ok=False)
             with new.open("wb") as opened:
                 writer = RecordWriter(opened)
-                writer.value((_fingerprint(build_key), cached.history, cached.generation))
-                book_file.write(cached.book, writer)
+                writer.value((_fingerprint(built.build_key), built.history, built.generation))
+                book_file.write(built.book, writer)
                 writer.end()
                 # Without a flush a power cut could leave a truncated file, and a large book takes long to build.
                 opened.flush()
@@ -115,7 +144,7 @@ class BookCache:
             log.warn(
                 "the cached book {name} cannot be written: {kind}; nothing is lost: the next start rebuilds it",
                 event="cached_book_unwritable",
-                tenant=tenant,
+                tenant=built.build_key[0].name,
                 account=_account_id(name),
                 name=name,
                 kind=_kind(error),
@@ -225,7 +254,7 @@ def _account_id(name: str) -> int:
     return int(name.partition("-")[0])
 
 
-def _fingerprint(build_key: object) -> str:
+def _fingerprint(build_key: BuildKey) -> str:
     """Fingerprint of the inputs of a book besides contacts, and of the code."""
     return blake2b(repr((_code(), build_key)).encode(), digest_size=16).hexdigest()
 

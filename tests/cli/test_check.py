@@ -25,7 +25,7 @@ from ldapgw.store import accounts, changes, contacts, tenants
 from ldapgw.store.changes import History
 from ldapgw.store.database import revisions
 from ldapgw.store.tenants import EnteredClient
-from ldapgw.sync.book_cache import FOLDER, BookCache, CachedBook
+from ldapgw.sync.book_cache import FOLDER, BookCache, BuiltBook
 from tests.support.certificates import issue
 from tests.support.disk import small_disk
 from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
@@ -130,11 +130,11 @@ def test_numbers_that_have_gone_back(gateway: Gateway) -> None:
     assert generation is not None
     epoch, number = generation
     book = build_book(CONTEXT, "0", "alice@acme.example", Sharing.PRIVATE, [], {}, per_number=False)
-    item = "cached books in state"
+    key, item = (CONTEXT, account_id, "0", "alice@acme.example", False), "cached books in state"
     for history, cached in ((History(epoch, "1"), number), (History("another", "1"), number + 1)):
-        BookCache(gateway.state_dir / FOLDER).save("1", (), CachedBook(history, cached, book), "acme")
+        BookCache(gateway.state_dir / FOLDER).save("1", BuiltBook(history, cached, key, book))
         assert item not in found(gateway)
-    BookCache(gateway.state_dir / FOLDER).save("1", (), CachedBook(History(epoch, "1"), number + 1, book), "acme")
+    BookCache(gateway.state_dir / FOLDER).save("1", BuiltBook(History(epoch, "1"), number + 1, key, book))
     assert found(gateway)[item] == (
         "warning",
         "1 is newer than the database, whose numbers have gone back; stop all gateways, delete the folder images in "

@@ -22,14 +22,14 @@ from ldapgw.store import accounts, contacts, revocations, sync_state
 from ldapgw.store.changes import NO_HISTORY
 from ldapgw.store.contacts import KEPT_GENERATIONS
 from ldapgw.sync.book_builder import BuildTask, build_books, free_slowly, revise_books
-from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
+from ldapgw.sync.book_cache import BookCache, BuiltBook, cache_name
 from tests.support.results import result_of
 from tests.support.stage.publishing import make_publisher
 from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person
 
-MADE_OF = ("acme", 1)
 PEOPLE = [Contact("c0", name="Ada")]
-CACHED = CachedBook(NO_HISTORY, 7, build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, PEOPLE, {}, per_number=False))
+BOOK = build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, PEOPLE, {}, per_number=False)
+BUILT = BuiltBook(NO_HISTORY, 7, (CONTEXT, 1, "0", ALICE, False), BOOK)
 
 
 class Site:
@@ -253,12 +253,9 @@ def test_large_books_are_built_by_another_process(large: Site, monkeypatch: pyte
 
     def built(task: BuildTask) -> None:
         account = task.account
-        for book in build_books(
-            task.context, account, stored.contacts, stored.labels, task.per_number, task.with_directory
-        ):
+        for book in build_books(task.context, account, stored.contacts, stored.labels, *task.forms):
             name = cache_name(account.id, directory=book.key == DIRECTORY)
-            cached = CachedBook(task.history, account.generation, book)
-            BookCache(large.folder).save(name, task.build_key, cached, "acme")
+            BookCache(large.folder).save(name, task.built(book))
 
     monkeypatch.setattr(large, "build_apart", built)
     assert large.start() == ["prune", "load", "load", "built", "load", "load", "Directory"]
@@ -279,7 +276,7 @@ def test_an_account_that_goes_while_its_book_is_built(
     def built(*_: Any) -> None:
         large.stage.database.run(revocations.disconnect_account, account.id, NOW)
         result_of(large.stage.publisher.publish_accounts())
-        BookCache(large.folder).save("1", MADE_OF, CACHED, "acme")
+        BookCache(large.folder).save("1", BUILT)
         ends()
 
     monkeypatch.setattr(large, "build_apart", built)

@@ -18,17 +18,16 @@ from ldapgw.directory.index import RecordWriter
 from ldapgw.numbers.phone_number import parse
 from ldapgw.store.changes import History
 from ldapgw.sync import book_cache
-from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
+from ldapgw.sync.book_cache import BookCache, BuildKey, BuiltBook, cache_name
 from tests.support.stage.sync import ALICE, CONTEXT
 
-MADE_OF = ("acme", 1)
+MADE_OF: BuildKey = (CONTEXT, 1, "0", ALICE, False)
 
 
-def book(*names: str) -> CachedBook:
+def book(*names: str) -> BuiltBook:
     people = [Contact(f"c{at}", name=name) for at, name in enumerate(names)]
-    return CachedBook(
-        History("1", "2"), 7, build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, people, {}, per_number=False)
-    )
+    made = build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, people, {}, per_number=False)
+    return BuiltBook(History("1", "2"), 7, MADE_OF, made)
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def names(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
-def load(folder: BookCache, made_of: object = MADE_OF) -> tuple[int, list[str]] | None:
+def load(folder: BookCache, made_of: BuildKey = MADE_OF) -> tuple[int, list[str]] | None:
     found = folder.load("1", made_of, CONTEXT, Sharing.PRIVATE)
     if found is None:
         return None
@@ -51,8 +50,8 @@ def load(folder: BookCache, made_of: object = MADE_OF) -> tuple[int, list[str]] 
 
 def test_an_image_is_a_private_file(folder: BookCache, tmp_path: Path) -> None:
     """It replaces the one before; nothing else is left there."""
-    folder.save("1", MADE_OF, book("Ada"), "acme")
-    folder.save("1", MADE_OF, book("Ada", "Bo"), "acme")
+    folder.save("1", book("Ada"))
+    folder.save("1", book("Ada", "Bo"))
     assert load(folder) == (7, ["Ada", "Bo"])
     [file] = (tmp_path / "images").iterdir()
     assert (file.name, file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == ("1.image", 0o600, 0o700)
@@ -63,8 +62,8 @@ def test_an_image_of_other_things_does_not_count(
 ) -> None:
     """Of another account, by other settings, or by other code; there is nothing to say about that."""
     assert load(folder) is None
-    folder.save("1", MADE_OF, book("Ada"), "acme")
-    assert load(folder, ("acme", 2)) is None
+    folder.save("1", book("Ada"))
+    assert load(folder, (CONTEXT, 2, "0", ALICE, False)) is None
     monkeypatch.setattr(book_file, "FORMAT", book_file.FORMAT + 1)
     book_cache._code.cache_clear()
     assert load(folder) is None
@@ -95,7 +94,7 @@ def test_an_image_is_on_the_disk_before_it_counts(folder: BookCache, monkeypatch
     monkeypatch.setattr(os, "fsync", lambda file: (order.append("fsync"), real(file)))
     replace = Path.replace
     monkeypatch.setattr(Path, "replace", lambda self, to: (order.append("replace"), replace(self, to)))
-    folder.save("1", MADE_OF, book("Ada"), "acme")
+    folder.save("1", book("Ada"))
     assert order == ["fsync", "replace"]
     assert load(folder) == (7, ["Ada"])
 
@@ -116,7 +115,7 @@ def test_a_damaged_image_does_not_count(
     folder: BookCache, tmp_path: Path, json_log: list[dict[str, object]], spoil: Callable[[bytes], bytes]
 ) -> None:
     """One line says so."""
-    folder.save("1", MADE_OF, book("Ada"), "acme")
+    folder.save("1", book("Ada"))
     file = tmp_path / "images" / "1.image"
     file.write_bytes(spoil(file.read_bytes()))
     assert load(folder) is None
@@ -131,7 +130,7 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path, caplog_twisted: list[str])
     """Books are served without it."""
     (tmp_path / "images").write_text("a file")
     folder = BookCache(tmp_path / "images")
-    folder.save("1", MADE_OF, book("Ada"), "acme")
+    folder.save("1", book("Ada"))
     assert load(folder) is None
     folder.delete_account(1)
     folder.prune()
@@ -147,7 +146,7 @@ def test_images_of_nobody_are_deleted(folder: BookCache, tmp_path: Path) -> None
     """With what an interrupted writer has left."""
     folder.prune()
     for name in ("1", "2", cache_name(2, directory=True), "12"):
-        folder.save(name, MADE_OF, book("Ada"), "acme")
+        folder.save(name, book("Ada"))
     (tmp_path / "images" / "3.new").touch()
     folder.delete_account(2)
     assert names(tmp_path / "images") == ["1.image", "12.image", "3.new"]
@@ -160,7 +159,7 @@ def test_images_of_nobody_are_deleted(folder: BookCache, tmp_path: Path) -> None
 
 def test_an_image_of_another_database_does_not_count(folder: BookCache, tmp_path: Path) -> None:
     """Its generation stands for other contacts there; what is no image at all has neither history nor generation."""
-    folder.save("1", MADE_OF, book("Ada"), "acme")
+    folder.save("1", book("Ada"))
     for history, is_there in ((History("1", "2"), True), (History("2", "2"), False), (History("1", "3"), False)):
         found = folder.load("1", MADE_OF, CONTEXT, Sharing.PRIVATE, history)
         assert (found is not None) is is_there
