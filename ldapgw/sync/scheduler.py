@@ -58,6 +58,7 @@ class _Loop:
     :ivar identity: see `Account.identity`.
     :ivar next: begins the next sync; None: a sync runs, or a person has to act before.
     :ivar queued: the Deferred of what the sync waits for before it begins, if its timer has started the sync.
+    :ivar is_requested_again: whether a sync was requested during `run`; the account is read again once `run` has ended.
     :ivar is_tenant_wide: sync early when another account of the tenant succeeds.
     :ivar outage: the Google project whose next good answer to any account ends the wait; empty: none does.
     :ivar called_at: when a sync has last called Google, in seconds since the epoch.
@@ -68,6 +69,7 @@ class _Loop:
     next: IDelayedCall | None = None
     run: Deferred[Any] | None = None
     queued: Deferred[Any] | None = None
+    is_requested_again: bool = False
     is_tenant_wide: bool = False
     outage: str = ""
     called_at: float = 0.0
@@ -141,8 +143,6 @@ class SyncScheduler(Service):
         self._busy: set[int] = set()  # the accounts whose syncs run or wait in a queue
         # Accounts to read again: their syncs were requested meanwhile, or have ended, maybe without a record of it.
         self._unserved: set[int] = set()
-        # Accounts whose syncs were requested during a sync; they are read again once it has ended.
-        self._requested_meanwhile: set[int] = set()
         self.is_outdated = False
         self._circuits: dict[str, CircuitBreaker] = {}
         # Ids of the accounts whose wait a good answer ends, by Google project.
@@ -248,7 +248,7 @@ class SyncScheduler(Service):
         if loop.run is not None:
             if account.requested_sync is not None:
                 self._unserved.add(account.id)
-                self._requested_meanwhile.add(account.id)
+                loop.is_requested_again = True
             return
         if account.requested_sync is not None or interrupted or (account.revoked and not self._is_revoked(account)):
             self._start(account.id, loop, 0.0)
@@ -298,9 +298,9 @@ class SyncScheduler(Service):
     def _ended(self, wait: float | None, account_id: int, loop: _Loop) -> None:
         loop.run = None
         self._unserved.add(account_id)
-        if account_id in self._requested_meanwhile:
+        if loop.is_requested_again:
             # A sync whose grant was replaced records nothing, so no change of the database tells of its end.
-            self._requested_meanwhile.discard(account_id)
+            loop.is_requested_again = False
             self.is_outdated = True
         if self._loops.get(account_id) in (loop, None):
             self._busy.discard(account_id)
@@ -346,9 +346,11 @@ class SyncScheduler(Service):
         await _queue(loop, project_slots.acquire())
         try:
             await _queue(loop, self._job.pacer.of(client).wait_for_quota())
-            return await self._sync_with(self._slots, account_id, loop)
+            if self._job.client(queued_account).project == client.project:
+                return await self._sync_with(self._slots, account_id, loop)
         finally:
             project_slots.release()
+        return await self._sync_in_slot(account_id, loop)  # the tenant has an OAuth client of another project now
 
     async def _sync_with(
         self, slots: DeferredSemaphore, account_id: int, loop: _Loop, *, is_requested: bool = False

@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from twisted.internet.defer import DeferredSemaphore
 
 from ldapgw.contact import Source
+from ldapgw.google.endpoints import Client
 from ldapgw.store.sync_state import SyncState
 from ldapgw.sync.fetch import UNLIMITED, DueSync, FullSyncLimits, SourceQuery, due_sync, has_passed
 from ldapgw.sync.pacing import CallPacer
@@ -217,3 +219,19 @@ def test_a_project_whose_calls_wait_holds_no_slot() -> None:
     stage.world.faults.inject("error_resource_exhausted_429_project", times=1)
     stage.clock.advance(1.2 * INTERVAL)
     assert stage.scheduler._slots.tokens == 1
+
+
+def test_a_client_of_another_project_counts_for_syncs_that_wait_already() -> None:
+    """They queue for the new project, which has calls of its own."""
+    stage, addresses = started(2)
+    stage.world.faults.inject("error_resource_exhausted_429_project", times=1)
+    stage.clock.advance(1.2 * INTERVAL)
+    [waiting] = [address for address in addresses if not stage.account(address).error]
+    client = Client("999999999999-other.apps.googleusercontent.com", "GOCSPX-OTHER")
+    slots = stage.scheduler._project_slots[client.project] = DeferredSemaphore(1)
+    result_of(slots.acquire())
+    stage.configure(client=client)
+    stage.clock.advance(60.0)
+    assert stage.account(waiting).attempts == 1
+    slots.release()
+    assert stage.account(waiting).attempts == 2
