@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, fail
@@ -52,30 +52,8 @@ T = TypeVar("T")
 log = Logger()
 
 
-class Leader(Protocol):
-    """Says whether this gateway syncs, and has the store that its syncs write through.
-
-    :ivar is_leader: whether this gateway may sync now.
-    :ivar store: the store of all syncs; its writes fail with `LeadLost` while another gateway may sync.
-    """
-
-    @property
-    def is_leader(self) -> bool: ...
-
-    @property
-    def store(self) -> Store: ...
-
-    async def check_lead(self) -> None:
-        """Make sure that no other gateway syncs, before a call to Google.
-
-        While another gateway may become the leader any moment, this waits until the session has answered or has ended.
-
-        :raises LeadLost: when this gateway is not the leader.
-        """
-
-
 class OnlyGateway:
-    """The leader of a database that has one gateway.
+    """The leader of a database that has one gateway; has what syncs need of `Leadership`.
 
     :param store: for syncs.
     """
@@ -93,6 +71,8 @@ class OnlyGateway:
 class Leadership(PeriodicService):
     """The lead of one of several gateways.
 
+    :ivar is_leader: whether this gateway may sync now.
+    :ivar store: the store of all syncs; its writes fail with `LeadLost` while another gateway may sync.
     :param seconds: returns the seconds of a clock that goes on while the machine sleeps.
     :param session: the connection that holds the lock.
     :param in_thread: calls a function with its arguments on the thread of the session.
@@ -142,7 +122,13 @@ class Leadership(PeriodicService):
         return self._write_in_thread(self._session.run, function, *args, **kw).addCallbacks(self._done, self._failed)
 
     async def check_lead(self) -> None:
-        """See `Leader.check_lead`; the session answers late when the transaction of another account's sync is long."""
+        """Make sure that no other gateway syncs, before a call to Google.
+
+        While another gateway may become the leader any moment, this waits until the session has answered or has ended.
+        The session answers late when the transaction of another account's sync is long.
+
+        :raises LeadLost: when this gateway is not the leader.
+        """
         while self.is_leader and self._seconds() - self._answered_at > SILENT_SECONDS:
             self._silent.append(Deferred())
             await self._silent[-1]
@@ -210,6 +196,10 @@ class Leadership(PeriodicService):
             log.info("this gateway does not sync any more", event="lead_ended")
         self._changed()
         self._wake()
+
+
+# Says whether this gateway syncs, and has the store that its syncs write through.
+Leader = OnlyGateway | Leadership
 
 
 class Heartbeat(PeriodicService):

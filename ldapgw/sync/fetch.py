@@ -14,7 +14,7 @@ Mutable: `PageBuffer` and `ProgressWriter`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -363,12 +363,6 @@ class Fetcher:
                 raise BadResponse("an empty listing without a sync token")
             undo.pop_all()
         return FetchedSource(query, buffer, next_sync_token or None, is_full, person_count, total, frozenset(labels))
-
-
-def close_all(listings: Collection[FetchedSource]) -> None:
-    """Close the page buffers of listings."""
-    for fetched in listings:
-        fetched.pages.close()
 
 
 class ProgressWriter:

@@ -8,8 +8,8 @@ the contacts.  The tenant's Workspace directory is a separate sync after that; n
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -43,13 +43,13 @@ from ldapgw.store.sync_state import LabelState, SyncProgress, SyncState
 from ldapgw.sync.apply import SyncResult, apply_sync_result
 from ldapgw.sync.fetch import (
     DAY,
+    UNLIMITED,
     DueSync,
     FetchedSource,
     Fetcher,
     FullSyncLimits,
     SourceQuery,
     choose_directory_account,
-    close_all,
     due_sync,
     has_passed,
     is_resting,
@@ -181,8 +181,7 @@ class SyncJob:
             and due_sync_of(_query(source, tenant, stored.labels, stored.states)) is not DueSync.NONE
         ]
         failed: dict[Source, GoogleError] = {}
-        fetched: list[FetchedSource] = []
-        try:
+        with self._listings(account) as fetched:
             labels = await self._labels(account, stored, failed, due_sync_of) if Source.CONTACTS in due else None
             for step, source in enumerate(due, start=1):
                 query = _query(source, tenant, labels or stored.labels, stored.states)
@@ -226,9 +225,6 @@ class SyncJob:
                 hands_over_directory=Source.DIRECTORY in not_granted and Source.DIRECTORY in tenant.sources,
             )
             return await self._apply(account, result)
-        finally:
-            self._on_progress(account.id, None)
-            close_all(fetched)
 
     async def sync_directory(self, account: Account, *, full: bool, max_loss: float = 0, own_error: str = "") -> bool:
         """Sync the tenant's Workspace directory through an account, if it is the directory account now.
@@ -250,22 +246,28 @@ class SyncJob:
         due = self._due_sync(account, stored, query, full=full)
         if due is DueSync.NONE:
             return False
-        fetched: list[FetchedSource] = []
-        try:
+        with self._listings(account) as fetched:
             fetched.append(await self._fetch(account, query, stored.token(Source.DIRECTORY, due)))
-            states = {Source.DIRECTORY: SourceState.ON}
             result = SyncResult(
                 stored.generation,
                 fetched,
-                states,
+                {Source.DIRECTORY: SourceState.ON},
                 (Source.DIRECTORY,),
                 changed_queries=_changed_queries(tenant, stored),
                 max_loss=max_loss,
             )
             return await self._apply(account, result)
+
+    @contextmanager
+    def _listings(self, account: Account) -> Iterator[list[FetchedSource]]:
+        """Collect the listings of a sync, whose page buffers are closed at its end."""
+        fetched: list[FetchedSource] = []
+        try:
+            yield fetched
         finally:
             self._on_progress(account.id, None)
-            close_all(fetched)
+            for listing in fetched:
+                listing.pages.close()
 
     async def _apply(self, account: Account, result: SyncResult) -> bool:
         """Write the result of a sync, and return whether contacts have changed."""
@@ -308,16 +310,14 @@ class SyncJob:
         """Return what is due for a source; when a person has requested the sync, full syncs are not limited."""
         if full:
             return DueSync.FULL
-        state = stored.states.get(query.source)
-        if account.pending_sync is not None:
-            return due_sync(query, state, account.sub, self._now())
+        is_requested = account.pending_sync is not None
         return due_sync(
             query,
-            state,
+            stored.states.get(query.source),
             account.sub,
             self._now(),
-            interval=self._interval,
-            limits=self._full_syncs,
+            interval=0.0 if is_requested else self._interval,
+            limits=UNLIMITED if is_requested else self._full_syncs,
             account_count=account_count,
         )
 
