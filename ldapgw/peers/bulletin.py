@@ -53,9 +53,7 @@ class Topic:
 class Bulletin(PeriodicService):
     """The service that tells other gateways what is new here, and takes over what they tell.
 
-    :param call_from_thread: has the reactor call a function with its arguments.
     :param store: for transactions that run beside those of pages and syncs, and wait for none of them.
-    :param gateway_id: of this gateway.
     :param topics: the most important topic first; if not everything fits, the last topic loses news first.
     """
 
@@ -82,8 +80,6 @@ class Bulletin(PeriodicService):
 
         A message that this gateway cannot read was encrypted with another key, or another version sent the message: the
         gateway ignores such a message.
-
-        :param payload: of a notification.
         """
         sender, _, sealed = payload.partition(" ")
         if sender == self._gateway_id:

@@ -57,7 +57,6 @@ class Syncs(Protocol):
 class ChangeFeed(MultiService):
     """Looks for changes of the database, and stores the last binds of phones.
 
-    :param call_from_thread: has the reactor call a function with its arguments.
     :param take_binds: returns the phones that have bound since the last call: IP address, hash of the password and
         time by name of the phone.
     :param read: read what else is in memory, after each change and before syncs begin.
@@ -190,10 +189,7 @@ class ChangeFeed(MultiService):
             raise
 
     async def _is_recovered(self) -> bool:
-        """Return whether the database can be used again, for writing too, and phones are served from the database.
-
-        :raises StoreError: when the database cannot be used.
-        """
+        """Return whether the database can be used again, for writing too, and phones are served from the database."""
         if self._store.is_damaged and not self._is_outdated:
             return False
         await self._store.run(check_writable, thoroughly=self._store.is_damaged)

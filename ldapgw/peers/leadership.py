@@ -74,7 +74,6 @@ class Leadership(PeriodicService):
     :ivar is_leader: whether this gateway may sync now.
     :ivar store: the store of all syncs; its writes fail with `LeadLost` while another gateway may sync.
     :param seconds: returns the seconds of a clock that goes on while the machine sleeps.
-    :param session: the connection that holds the lock.
     :param in_thread: calls a function with its arguments on the thread of the session.
     :param write_in_thread: the same for what syncs write, and notes failures of the database.
     :param store: reads for syncs.
@@ -206,7 +205,6 @@ class Heartbeat(PeriodicService):
     """The service that writes the row of this gateway.
 
     :param store: for transactions that run beside those of pages and syncs, and wait for none of them.
-    :param gateway_id: of this gateway.
     :param describe: returns what the gateway tells of itself; called once for each heartbeat.
     :param on_beat: called after each heartbeat with what is known of the other gateways.
     """

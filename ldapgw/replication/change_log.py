@@ -56,7 +56,6 @@ class ReplicaContent(NamedTuple):
 
     :ivar others: the entries that are no contacts, by UUID, parents first.
     :ivar logins: those of them that are logins of phones, by the phone's name in lower case.
-    :ivar segments: the contacts.
     """
 
     encoding: ReplicaEncoding
@@ -97,9 +96,7 @@ _Difference = tuple[bytes, ReplicaEntry | None, ReplicaEntry | None]
 class ChangeLog:
     """The content of one kind of replica of a tenant, and its last changes.
 
-    :ivar base: the DN of the tenant.
     :ivar content: None: not read yet.
-    :ivar csn: of the content.
     """
 
     __slots__ = ("_access", "_changes", "_csns", "_digest", "_floor", "_latest", "_snapshot", "base", "content", "csn")
@@ -155,10 +152,7 @@ class ChangeLog:
         return found
 
     def renew(self, now: float, above: Csn) -> Csn:
-        """Give the content another CSN, which is later than every one that a replica may have, and return it.
-
-        :param above: of the replica.
-        """
+        """Give the content another CSN, which is later than every one that a replica may have, and return it."""
         self.csn = self._next(now, above)
         return self.csn
 
@@ -213,11 +207,7 @@ class ChangeLog:
 
 
 class ChangeLogs:
-    """The change logs of the replicas that have asked since the start.
-
-    :param snapshot: returns the current snapshot.
-    :param now: returns the seconds since the epoch.
-    """
+    """The change logs of the replicas that have asked since the start."""
 
     __slots__ = ("_logs", "_now", "_snapshot")
 

@@ -26,8 +26,6 @@ class Provider:
 
     Mutable: whether the change logs are behind.
 
-    :param ldap: gets the control.
-    :param logs: what replicas hold.
     :param note_use: called for each synchronization with the viewer, the client's address, what is sent in a few words,
         and the connection's number.
     """

@@ -140,10 +140,7 @@ class ReplicaEntry:
         return digest_of(self._place(), values)
 
     def encode(self, encoding: ReplicaEncoding, csn: Csn) -> bytes:
-        """The encoding of a SearchResultEntry.
-
-        :param csn: the entryCSN.
-        """
+        """The encoding of a SearchResultEntry."""
         sets = self.entry.sets()
         if encoding.access.extra_values:
             sets |= _more_numbers(self.entry, sets, encoding.context)

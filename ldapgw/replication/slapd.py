@@ -38,11 +38,9 @@ number that "slapcat -b cn=config | grep ^olcDatabase" shows for the new one aft
 class Replica:
     """What the configuration of a replica is made of.
 
-    :ivar base: the tenant's DN.
     :ivar provider: the gateway's LDAP URL.
     :ivar start_tls: whether TLS begins on a connection that is made without TLS.
     :ivar ca_file: the replica's file with the certificates that it trusts.
-    :ivar bind_dn: the replica's login.
     :ivar private: whether the replica holds all books.
     :ivar pass_through: whether the gateway checks the passwords of phones.
     :ivar open_to: networks whose clients need no login.

@@ -44,7 +44,6 @@ _NOTHING: Final = Csn(0, 0)
 def check_whole(request: SearchRequest, base: Dn) -> None:
     """Check that a request asks for all entries of a tenant: changes of a part of them are not known.
 
-    :param base: the tenant's.
     :raises DirectoryError: unwillingToPerform, or invalidDNSyntax.
     """
     try:

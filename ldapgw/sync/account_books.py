@@ -51,13 +51,11 @@ class AccountBooks:
     Mutable: the account state last read, the books last built, which accounts' books are being built, and what is left
     to build, publish, save and free.
 
-    :ivar contexts: the naming contexts by tenant.
     :ivar state: the accounts and phones as they were last read from the store.
     :ivar outdated: the ids of the accounts whose books are to be built.
     :ivar unpublished: the tenants that have other books than those last published.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     :param delete_off_thread: the same on another thread, so that deleting a removed account's books waits for no build.
-    :param cache: the cache of built books for the next start; None: no cache.
     :param build_in_process: builds an account's books into the cache in another process
         (`ldapgw.sync.book_builder.build_cached_books`); None: no other process is used.
     :param seconds: a monotonic clock, in seconds.
@@ -104,10 +102,7 @@ class AccountBooks:
     # --- what the store says ------------------------------------------------------------------------------------------
 
     def apply(self, news: Changes, with_directory: Collection[int]) -> StateUpdate:
-        """Take what has changed in the store: note which books are outdated, and drop those of removed accounts.
-
-        :param with_directory: see `AccountState.apply`.
-        """
+        """Take what has changed in the store: note which books are outdated, and drop those of removed accounts."""
         holders, history = dict(self.state.directory_accounts), self.state.history
         update = self.state.apply(news, with_directory)
         present = self.state.accounts.keys()
@@ -159,7 +154,6 @@ class AccountBooks:
         :param account_id: None: all outdated accounts, except those that another call has begun with and that have not
             changed since.
         :param publish: publishes what is built; called before each part that takes longer.
-        :raises StoreError: when the database cannot be used.
         """
         is_whole = account_id is None
         ids = self.outdated.copy() if account_id is None else {account_id}

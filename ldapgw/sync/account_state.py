@@ -45,7 +45,6 @@ class AccountState:
 
     :ivar cursor: up to where changes were applied; None: nothing was read yet.
     :ivar accounts: the connected accounts by id, with addresses that are unique within a tenant.
-    :ivar phones: the logins of all phones by name.
     :ivar directory_accounts: the account that the Workspace directory is stored with, by tenant.
     """
 
@@ -228,10 +227,7 @@ class AccountState:
 def read_changes(
     connection: Connection, cursor: Cursor | None, tenants: Collection[str] | None = None
 ) -> tuple[Changes, frozenset[int]]:
-    """Read the changes since a cursor, and which of the changed accounts have contacts of the Workspace directory.
-
-    :param tenants: see `ldapgw.store.changes.read_since`.
-    """
+    """Read the changes since a cursor, and which of the changed accounts have contacts of the Workspace directory."""
     news = changes.read_since(connection, cursor, tenants)
     asked = [
         account.id

@@ -36,9 +36,6 @@ class SyncResult:
     """The result of one sync, to be written in one transaction.
 
     :ivar generation: the epoch and the account's generation when the sync began.
-    :ivar fetched: the listings of the sources that were fetched.
-    :ivar states: the states of the sources in this sync.
-    :ivar requested: the sources that were requested from Google.
     :ivar failed: errors of sources that failed while others did not; for `Source.CONTACTS`, the error of the labels.
     :ivar removed_sources: sources whose stored contacts are deleted.
     :ivar labels: all labels of the account; None: the labels are unchanged.
@@ -113,8 +110,6 @@ def _write(
     """Write the fetched persons, source states, failures and tokens; whether contacts have changed.
 
     Most syncs bring nothing: they must not write what is stored already.
-
-    :param before: the stored sync states.
     """
     sync_state.write_source_states(connection, account.id, result.states)
     for plan, fetched in zip(plans, result.fetched, strict=True):
@@ -145,10 +140,7 @@ def _failing(states: Mapping[Source, SyncState]) -> set[Source]:
 def _record_failures(
     connection: Connection, account: Account, result: SyncResult, failing: Collection[Source], now: float
 ) -> None:
-    """Record the failures of the account's own sources; clear those of sources that were fetched or are not on.
-
-    :param failing: the sources of which a failure is recorded.
-    """
+    """Record the failures of the account's own sources; clear those of sources that were fetched or are not on."""
     for source in set(result.states) - {Source.DIRECTORY}:
         error = result.failed.get(source)
         if error is not None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Back-off after failed syncs: the wait until an account's next sync, and a circuit breaker for each tenant.
 
-The functions and classes are pure.  The first wait is the interval between syncs, so that an account that fails never
-calls Google more often than a healthy one.  Waits double from failure to failure up to a cap; half of a wait is random
-("equal jitter"), so that accounts that failed together do not retry together.  A wait that Google asks for is a
+The functions and classes are pure: an interval is the seconds between successful syncs, a jitter is a random number
+from 0 to 1, and times are seconds since the epoch.  The first wait is the interval, so that an account that fails
+never calls Google more often than a healthy one.  Waits double from failure to failure up to a cap; half of a wait is
+random ("equal jitter"), so that accounts that failed together do not retry together.  A wait that Google asks for is a
 minimum.
 
 When Google is down, or a tenant's OAuth client is rejected, all accounts of the tenant would fail alike.  Then the
@@ -53,10 +54,7 @@ OUTAGE_ERRORS = (GoogleUnavailable, NetworkFailure)
 
 
 def after_success(interval: float, jitter: float) -> float:
-    """Seconds until the next sync: the interval plus or minus a tenth, so that accounts do not sync in step.
-
-    :param jitter: a random number from 0 to 1.
-    """
+    """Seconds until the next sync: the interval plus or minus a tenth, so that accounts do not sync in step."""
     return interval * (0.9 + 0.2 * jitter)
 
 
@@ -64,8 +62,6 @@ def after_failure(error: Exception, failures: int, interval: float, jitter: floa
     """Seconds until the next attempt; None: no attempt until a person acts.
 
     :param failures: the number of failed syncs in a row, this failure included.
-    :param interval: seconds between successful syncs.
-    :param jitter: a random number from 0 to 1.
     """
     if isinstance(error, ConsentRevoked | ScopeMissing):
         return None
@@ -112,9 +108,9 @@ class CircuitBreaker:
 
     :ivar failed: ids of the accounts that could not reach Google, with no other outcome in between.
     :ivar trips: how often the circuit has opened since it was last closed.
-    :ivar until: until when no account syncs, in seconds since the epoch; None: the circuit is closed.
+    :ivar until: until when no account syncs; None: the circuit is closed.
     :ivar code: the error code that opened the circuit.
-    :ivar since: when the circuit has opened, in seconds since the epoch.
+    :ivar since: when the circuit has opened.
     """
 
     failed: frozenset[int] = frozenset()
@@ -142,9 +138,6 @@ class CircuitBreaker:
         """The circuit breaker after an account's sync.
 
         :param error: the error of the sync; None: the sync succeeded.
-        :param now: seconds since the epoch.
-        :param interval: seconds between successful syncs.
-        :param jitter: a random number from 0 to 1.
         """
         if isinstance(error, TENANT_ERRORS):
             since = self.since if self.since is not None and self.code == error.code else now

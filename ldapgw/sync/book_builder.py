@@ -102,7 +102,6 @@ def build_books(
     :param all_contacts: the account's contacts of all sources; iterated twice with a directory.
     :param labels: names of the account's labels by resource name.
     :param per_number: whether to build an entry per number too, for phones that need them.
-    :param with_directory: whether to build the directory's book.
     """
     personal = (contact for contact in all_contacts if contact.source is not Source.DIRECTORY)
     labels = _with_favourites(context, labels)

@@ -20,7 +20,6 @@ from ldapgw.store import accounts, sync_state
 from ldapgw.store.contacts import ContactRecord, apply_changes, decode_contact
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.tables import account, contact, photo
-from ldapgw.store.worker import Store
 from ldapgw.sync.job import SyncedTenant
 
 log = Logger()
@@ -80,13 +79,11 @@ class ContactRenewal(PeriodicService):
         self,
         *,
         clock: IReactorTime,
-        store: Store,
         leader: Leader,
         tenants: Mapping[str, SyncedTenant],
         read_in_process: Callable[[ReadAnew, Sequence[Contact], str], Awaitable[Sequence[tuple[Contact, int]]]],
         publish: Callable[[int], Awaitable[None]],
     ) -> None:
-        self._store = store
         self._leader = leader
         self._tenants = tenants
         self._read = read_in_process
@@ -94,18 +91,15 @@ class ContactRenewal(PeriodicService):
         super().__init__(clock, INTERVAL, self.renew_all, _report)
 
     async def renew_all(self) -> None:
-        """Renew the contacts of all accounts that this gateway syncs.
-
-        :raises StoreError: when the database cannot be used.
-        """
-        for account_id, tenant in await self._store.read(outdated_accounts):
+        """Renew the contacts of all accounts that this gateway syncs."""
+        for account_id, tenant in await self._leader.store.read(outdated_accounts):
             if tenant in self._tenants and self._leader.is_leader:
                 await self._renew(account_id, tenant)
 
     async def _renew(self, account_id: int, tenant: str) -> None:
         store, region = self._leader.store, self._tenants[tenant].region
         changed, after = False, BEFORE_ALL
-        while stored := await self._store.read(read_outdated, account_id, after, _BATCH):
+        while stored := await store.read(read_outdated, account_id, after, _BATCH):
             read = await self._read(read_all_anew, [outdated.contact for outdated in stored], region)
             renewed = [(outdated, *anew) for outdated, anew in zip(stored, read, strict=True)]
             changed = await store.run(renew, account_id, renewed) or changed

@@ -76,7 +76,6 @@ class SourceQuery:
     :ivar region: the region for telephone numbers without a country code.
     :ivar labels: resource names of labels; a contact is served only if it has one of them; None: all are served.
     :ivar excluded_labels: resource names of labels; a contact with one of them is not served.
-    :ivar page_size: persons in a page.
     :ivar photos: whether the addresses of photos are asked for.
     """
 
@@ -146,7 +145,6 @@ class FetchedSource:
 
     :ivar sync_token: None when Google sent none.
     :ivar is_full: whether the listing is a full listing, not the changes since a sync token.
-    :ivar person_count: the number of persons in the listing.
     :ivar total: all persons of the source, as counted by Google; 0 when Google does not say.
     :ivar labels: resource names of the user's labels that persons of the listing have.
     """
@@ -178,7 +176,6 @@ def due_sync(
     Google accepts it.
 
     :param sub: Google's key of the user (id_token claim ``sub``).
-    :param now: seconds since the epoch.
     :param interval: seconds between syncs; a source without a sync token is fetched less often.
     :param account_count: accounts whose parameters change together.
     """
@@ -226,7 +223,6 @@ def choose_directory_account(
 ) -> int | None:
     """The id of the account to fetch the directory through; None when no account is to be tried now.
 
-    :param now: seconds since the epoch.
     :param requested_account_id: an account whose sync a person has requested, which need not wait after a failure.
     """
     eligible = [candidate for candidate in candidates if _is_eligible(candidate, now)]
@@ -333,7 +329,6 @@ class Fetcher:
 
         :param sync_token: token of the last sync; None: a full listing.
         :param authorized: makes each call to Google.
-        :param on_progress: called with the progress after each page.
         :raises GoogleError: as `People.pages`; `BadResponse` also for a full listing that has nothing at all.
         """
         reader = partial(

@@ -109,13 +109,11 @@ class _StoredState:
 class SyncJob:
     """Syncs accounts; the caller runs at most one sync of an account at a time.
 
-    :param leader: whether this gateway syncs, and what syncs write through.
     :param interval: seconds between syncs of an account.
     :ivar tenants: by name; accounts of other tenants are not synced.
     :ivar pacer: lets the calls to the People API through.
     :ivar access_tokens: gets the access tokens for these calls.
     :param full_syncs: how often full syncs may come.
-    :param run_off_thread: calls a function with its arguments off the reactor's thread.
     :param folder: folder for the files of large listings.
     :param now: returns seconds since the epoch.
     :param on_progress: called with the account's id and its sync's progress; None: the sync has ended.
@@ -155,12 +153,10 @@ class SyncJob:
     async def sync(self, account: Account, *, full: bool, max_loss: float = 0, account_count: int = 1) -> bool:
         """Sync an account's own sources, without the directory; see `sync_directory`.
 
-        :param full: whether to fetch full listings.
         :param max_loss: how many contacts may vanish even when the loss is suspicious.
         :param account_count: accounts that are synced; full syncs for changed parameters are spread over more time.
         :returns: whether the account's contacts have changed.
         :raises GoogleError: Google's error, `SuspiciousShrink`, or `ScopeMissing` when no source is granted.
-        :raises StoreError: when the database cannot be used.
         """
         tenant = self.tenants[account.tenant]
         granted = sources_of(account.scopes).intersection(tenant.sources)
@@ -231,12 +227,9 @@ class SyncJob:
 
         The caller has to record a failure (`record_directory_failure`); then another account is chosen next.
 
-        :param full: see `sync`.
-        :param max_loss: see `sync`.
         :param own_error: the error code of the sync of the account's own sources just before; empty: none.
         :returns: whether the directory has changed.
         :raises GoogleError: as `sync`.
-        :raises StoreError: when the database cannot be used.
         """
         tenant = self.tenants[account.tenant]
         if Source.DIRECTORY not in tenant.sources or not await self._is_directory_account(account, own_error):

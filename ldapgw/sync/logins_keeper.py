@@ -32,7 +32,6 @@ class LoginsKeeper(PeriodicService):
 
     :param clock: the time of day.
     :param max_age: seconds.
-    :param run_off_thread: calls a function with its arguments off the reactor's thread.
     """
 
     def __init__(

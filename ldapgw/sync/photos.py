@@ -19,7 +19,6 @@ from ldapgw.peers.leadership import Leader
 from ldapgw.store import photos
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.photos import DuePhoto
-from ldapgw.store.worker import Store
 from ldapgw.sync.job import SyncedTenant
 from ldapgw.sync.pacing import CallPacer
 
@@ -52,7 +51,6 @@ class PhotoFetcher(PeriodicService):
         self,
         *,
         clock: IReactorTime,
-        store: Store,
         leader: Leader,
         client: PhotoClient,
         tenants: Mapping[str, SyncedTenant],
@@ -61,7 +59,6 @@ class PhotoFetcher(PeriodicService):
         publish: Callable[[int], Awaitable[None]],
     ) -> None:
         self._clock = clock
-        self._store = store
         self._leader = leader
         self._client = client
         self._tenants = tenants
@@ -74,15 +71,12 @@ class PhotoFetcher(PeriodicService):
         super().__init__(clock, INTERVAL, self.fetch_due, failed, now=False)
 
     async def fetch_due(self) -> None:
-        """Fetch the photos that are due, until there is none or Google's image hosts cannot answer.
-
-        :raises StoreError: when the database cannot be used.
-        """
+        """Fetch the photos that are due, until there is none or Google's image hosts cannot answer."""
         while self._clock.seconds() >= self._paused_until:
             tenants = [name for name, tenant in self._tenants.items() if tenant.photos]
             if not tenants or not self._leader.is_leader:
                 return
-            due = await self._store.read(photos.read_due, tenants, self._clock.seconds(), _BATCH)
+            due = await self._leader.store.read(photos.read_due, tenants, self._clock.seconds(), _BATCH)
             if not due or not await self._fetch(due):
                 return
 

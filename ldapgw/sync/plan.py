@@ -30,7 +30,6 @@ class SyncPlan:
     """The changes of one source.
 
     :ivar stored_uids: the uids to store new and changed persons under, by index in the listing.
-    :ivar deleted_uids: uids to delete.
     :ivar missing_uids: uids that an incomplete listing lacks for the first time.
     :ivar served_count: of a full sync: the number of served contacts before the sync.
     :ivar lost_count: of a full sync: how many of these contacts the plan removes.
@@ -83,7 +82,6 @@ def make_plan(
 
     :param stored: summaries by uid; for an incremental sync, at least of the persons in the listing.
     :param persons: the listing, in Google's order; of a person listed twice, the last occurrence counts.
-    :param full: whether the listing is a full listing.
     :param total: of a full listing: all persons, as counted by Google; 0 when Google does not say.
     :param is_query_changed: whether another configuration was used for the last sync; then nobody who is listed is
         lost, because persons are excluded on purpose.

@@ -43,13 +43,11 @@ _CHANGES_AT_ONCE = 500
 
 
 class Publisher:
-    """Keeps the catalog up to date.
+    """Keeps the catalog up to date.  A `StoreError` of a method leaves the catalog as it was.
 
     Mutable: the phones and the changes that are left to publish.
 
     :ivar version: a number that grows with each change of `saved_logins`.
-    :param books: the accounts' books.
-    :param run_off_thread: calls a function with its arguments off the reactor's thread.
     :param on_publish: called after each new snapshot with the logins that are gone or changed.
     :param next_turn: waits for the reactor's next turn, so that phones are served meanwhile.
     :param seconds: a monotonic clock, in seconds.
@@ -107,8 +105,6 @@ class Publisher:
         """Serve the present content of the store: `publish_accounts`, then `build`.
 
         From then on, with all accounts, the snapshot is current.
-
-        :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
         await self.publish_accounts()
         await self.build(account_id)
@@ -118,8 +114,6 @@ class Publisher:
 
         A removed or private book must not be visible while another book is built.  If the changes cannot be applied,
         everything is read from the database once; a tenant for which that fails too is not served, until it succeeds.
-
-        :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
         async with self._reading:
             if self._is_sound:
@@ -217,7 +211,6 @@ class Publisher:
         When the book of an account cannot be built, its former book stays, and other books are not affected.
 
         :param account_id: the account whose books to build; None: all accounts.
-        :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
         # Phones wait for the start: its books are saved to the cache by the next refresh, a moment later.
         is_start = not self._catalog.snapshot.loaded

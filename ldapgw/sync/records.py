@@ -23,7 +23,6 @@ class FetchedPerson(msgspec.Struct, frozen=True, array_like=True, gc=False):
     :ivar uid: the id in the resourceName.
     :ivar source_id: Google's stable key of the person.
     :ivar record: the record to store; None when the person was deleted.
-    :ivar previous_uids: former uids of the person.
     """
 
     uid: str

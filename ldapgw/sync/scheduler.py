@@ -55,7 +55,6 @@ log = Logger()
 class _Loop:
     """The next sync of one account, and its running sync.
 
-    :ivar identity: see `Account.identity`.
     :ivar next: begins the next sync; None: a sync runs, or a person has to act before.
     :ivar queued: the Deferred of what the sync waits for before it begins, if its timer has started the sync.
     :ivar is_requested_again: whether a sync was requested during `run`; the account is read again once `run` has ended.
@@ -107,7 +106,6 @@ class _Synced:
 class SyncScheduler(Service):
     """Keeps every connected account in sync.
 
-    :param leader: whether this gateway syncs, and what syncs write through.
     :param publish: called with an account's id after its contacts have changed; publishes them to phones.
     :param interval: seconds between syncs of an account.
     :param concurrency: how many accounts sync at once by their timers, and how many more at the request of a person.

@@ -39,7 +39,6 @@ log = Logger()
 class AccessTokenProvider:
     """Makes calls to Google with the access tokens of accounts.
 
-    :param leader: whether this gateway syncs, and what syncs write through.
     :param now: returns seconds since the epoch.
     """
 
@@ -52,9 +51,7 @@ class AccessTokenProvider:
     async def call(self, account: Account, client: Client, call: Callable[[str], Awaitable[T]]) -> T:
         """Make a call with a valid access token, and once more with a new token when Google rejects the first.
 
-        :param call: makes the call with an access token.
         :raises GoogleError: the error of the call or of the token endpoint.
-        :raises StoreError: when the database cannot be used.
         """
         tokens = await self._tokens(account, client)
         access_token = tokens.access_token

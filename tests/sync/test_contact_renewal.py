@@ -30,7 +30,6 @@ FORMER = Number("491705551442", "+49491705551442", "0491705551442", "49170555144
 def renewal(stage: Stage, read_in_process: object = AT_ONCE) -> ContactRenewal:
     return ContactRenewal(
         clock=stage.clock,
-        store=stage.sync_store,
         leader=OnlyGateway(stage.sync_store),
         tenants=stage.synced,
         read_in_process=read_in_process,  # type: ignore[arg-type]

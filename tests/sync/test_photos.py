@@ -172,7 +172,6 @@ def test_the_process_is_lost(losses: int) -> None:
 
     fetcher = PhotoFetcher(
         clock=stage.clock,
-        store=stage.store,
         leader=OnlyGateway(stage.store),
         client=PhotoClient(stage.line, ENDPOINTS, stage.clock),  # type: ignore[arg-type]  # as the stage does
         tenants=stage.synced,

@@ -82,7 +82,6 @@ class SyncParts:
         self.change_feed = self._change_feed()
         self.photo_fetcher = PhotoFetcher(
             clock=base.wall_clock,
-            store=base.sync_store,
             leader=self._leader,
             client=PhotoClient(self.google.http, self.google.endpoints, base.wall_clock, self._observe_call),
             tenants=self._tenants,
@@ -92,7 +91,6 @@ class SyncParts:
         )
         self.contact_renewal = ContactRenewal(
             clock=base.wall_clock,
-            store=base.sync_store,
             leader=self._leader,
             tenants=self._tenants,
             read_in_process=base.workers.work_process,

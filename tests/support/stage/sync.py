@@ -239,7 +239,6 @@ class Stage:
         self.scheduler = self.new_scheduler()
         self.photo_fetcher = PhotoFetcher(
             clock=self.clock,
-            store=sync_store,
             leader=self.leader,
             client=PhotoClient(http, ENDPOINTS, self.clock),
             tenants=self.synced,
