@@ -317,15 +317,3 @@ def test_a_book_is_built_while_somebody_writes() -> None:
     stage = synced_stage("Ada Riese")
     with stage.database.begin():
         assert stage.names() == ["Ada Riese"]
-
-
-def test_a_label_has_a_branch(stage: Stage) -> None:
-    """The groups that Google keeps for everybody make none."""
-    group = stage.world.add_label(ALICE, "Kunden")
-    both = [
-        {"contactGroupMembership": {"contactGroupResourceName": name}} for name in (group, "contactGroups/myContacts")
-    ]
-    stage.world.add_person(ALICE, person("Ada Riese") | {"memberships": both})
-    stage.connect()
-    stage.sync()
-    assert [label.name for label in stage.books()[ALICE].labels] == ["Kunden"]

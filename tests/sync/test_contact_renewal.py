@@ -22,7 +22,7 @@ from ldapgw.sync.contact_renewal import INTERVAL, ContactRenewal
 from tests.support.photo import jpeg
 from tests.support.results import result_of
 from tests.support.stage.publishing import AT_ONCE
-from tests.support.stage.sync import ALICE, BOB, Stage, person
+from tests.support.stage.sync import ALICE, BOB, Stage, connected_stage, person
 
 FORMER = Number("491705551442", "+49491705551442", "0491705551442", "491705551442")
 
@@ -52,10 +52,10 @@ def outdated(stage: Stage, address: str = ALICE, *names: str) -> None:
 
 def served(stage: Stage, book: str = ALICE) -> dict[str, list[str]]:
     """The mobile numbers that phones find, by name."""
+    stage.books()
     return {
         entry.attribute("cn")[0].decode(): [value.decode() for value in entry.attribute("mobile")]
-        for segment in stage.books()[book].segments.contacts
-        for entry in segment
+        for entry in stage.entries(book)
     }
 
 
@@ -91,8 +91,7 @@ def test_a_new_account_has_nothing_to_read_anew(stage: Stage) -> None:
 
 def test_photos_and_other_contacts_stay() -> None:
     """Only contacts that differ are written, with the addresses of their photos."""
-    stage = Stage(photos=True)
-    stage.connect()
+    stage = connected_stage(photos=True)
     ada = stage.world.add_person(ALICE, person("Ada", "030 1234567"))
     stage.world.add_photo(ALICE, ada, jpeg())
     stage.sync(ALICE)

@@ -154,10 +154,6 @@ def test_it_is_fetched_once_for_all(stage: Stage) -> None:
     assert stage.names("directory") == ["Dora Dienst", "Emil Erst"]
     for address in (ALICE, BOB):
         assert stage.account(address).sources[Source.DIRECTORY] is SourceState.ON
-
-
-def test_changes_come_by_its_own_token(stage: Stage) -> None:
-    """Added, changed, deleted."""
     first = next(iter(stage.world.persons_of(ALICE, "directory")))["resourceName"]
     stage.world.delete_person(ALICE, first)
     stage.world.add_person(BOB, person("Fred Fort"), "directory")
@@ -171,8 +167,7 @@ def test_the_next_account_takes_over(stage: Stage) -> None:
     stage.world.add_person(ALICE, person("Fred Fort"), "directory")
     round_of(stage, ALICE)
     assert stage.names("directory") == ["Dora Dienst", "Emil Erst"]
-    trouble = stage.account(ALICE).error
-    assert trouble is not None
+    trouble = stage.trouble(ALICE)
     assert (trouble.code, trouble.facts) == ("google_unavailable", {"source": "directory"})
     round_of(stage, BOB)
     assert (holder(stage), stage.names("directory")) == (BOB, ["Dora Dienst", "Emil Erst", "Fred Fort"])
@@ -296,8 +291,7 @@ def test_a_directory_that_shrinks_waits_for_a_person() -> None:
         stage.world.delete_person(ALICE, name)
     stage.world.expire_sync_tokens()
     round_of(stage)
-    trouble = stage.account(ALICE).error
-    assert trouble is not None
+    trouble = stage.trouble(ALICE)
     assert (trouble.code, trouble.facts) == ("suspicious_shrink", {"before": 30, "lost": 20, "source": "directory"})
     assert (holder(stage), len(stage.names("directory"))) == (ALICE, 30)
     wish(stage, BOB, SyncRequest.ACCEPT)

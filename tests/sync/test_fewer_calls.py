@@ -29,8 +29,7 @@ def started(count: int, **more: Any) -> tuple[Stage, list[str]]:
     for address in addresses:
         stage.connect(address)
         stage.world.add_person(address, person("Ada"))
-    stage.scheduler.startService()
-    result_of(stage.scheduler.refresh())
+    stage.start()
     return stage, addresses
 
 
@@ -44,8 +43,7 @@ def test_labels_are_listed_once_a_day() -> None:
         stage = Stage(labels=labels)
         stage.world.add_label(ALICE, "Kunden")
         stage.connect()
-        stage.scheduler.startService()
-        result_of(stage.scheduler.refresh())
+        stage.start()
         assert stage.calls()[GROUPS] == 1
         for _ in range(int(3 * DAY // INTERVAL)):
             stage.clock.advance(INTERVAL)
@@ -58,8 +56,7 @@ def test_labels_are_listed_when_a_person_asks() -> None:
     stage = Stage()
     group = stage.world.add_label(ALICE, "Kunden")
     stage.connect()
-    stage.scheduler.startService()
-    result_of(stage.scheduler.refresh())
+    stage.start()
     groups = stage.world.account(ALICE).groups
     groups.put({**(groups.get(group) or {}), "name": "Freunde", "formattedName": "Freunde"})
     stage.clock.advance(INTERVAL)
@@ -74,8 +71,7 @@ def test_labels_that_failed_are_listed_again_in_the_next_round() -> None:
     group = stage.world.add_label(ALICE, "Kunden")
     stage.connect()
     stage.world.faults.inject("error_internal_500", times=1, path=GROUPS)
-    stage.scheduler.startService()
-    result_of(stage.scheduler.refresh())
+    stage.start()
     assert stage.labels_of() == {}
     stage.clock.advance(INTERVAL)
     assert stage.labels_of() == {group: "Kunden"}
@@ -108,19 +104,17 @@ def stored(full_sync_at: float, *, token: str | None = "T", asked_at: float = NO
         (OTHER_REGION, 60.0, UNLIMITED, DueSync.FULL),
         # The clock was ahead.
         (OTHER_LABELS, -DAY, LIMITS, DueSync.FULL),
+        # Stored contacts are damaged: their token was removed, which asks for a full sync.
+        (None, HOUR - 1, LIMITS, DueSync.NONE),
+        (None, HOUR, LIMITS, DueSync.FULL),
     ],
 )
 def test_no_second_full_sync_within_an_hour(
-    query: SourceQuery, age: float, limits: FullSyncLimits, due: DueSync
+    query: SourceQuery | None, age: float, limits: FullSyncLimits, due: DueSync
 ) -> None:
     """Not because of other parameters either; the old token serves meanwhile, if Google accepts it."""
-    assert due_sync(query, stored(NOW - age), "sub-1", NOW, limits=limits) is due
-
-
-def test_stored_contacts_that_are_damaged_do_not_make_a_full_sync_each_round() -> None:
-    """Their token was removed, which asks for one."""
-    for age, due in ((HOUR - 1, DueSync.NONE), (HOUR, DueSync.FULL)):
-        assert due_sync(QUERY, stored(NOW - age, token=None), "sub-1", NOW, limits=LIMITS) is due
+    state = stored(NOW - age, token="T" if query else None)
+    assert due_sync(query or QUERY, state, "sub-1", NOW, limits=limits) is due
 
 
 def test_changed_parameters_of_a_thousand_accounts_are_spread_over_hours() -> None:

@@ -16,18 +16,22 @@ from ldapgw.store.accounts import SourceState
 from ldapgw.sync import fetch
 from tests.support.results import result_of
 from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, DAY, GROUPS, OTHERS, TOKEN
-from tests.support.stage.sync import ALICE, ALL_SCOPES, ALL_SOURCES, SCOPE, Stage, member, person, synced_stage
-
-
-def connected(**kw: Any) -> Stage:
-    stage = Stage(**kw)
-    stage.connect()
-    return stage
+from tests.support.stage.sync import (
+    ALICE,
+    ALL_SCOPES,
+    ALL_SOURCES,
+    SCOPE,
+    Stage,
+    connected_stage,
+    member,
+    person,
+    synced_stage,
+)
 
 
 @pytest.fixture
 def stage() -> Stage:
-    return connected()
+    return connected_stage()
 
 
 def test_a_first_sync_brings_everything(stage: Stage) -> None:
@@ -41,16 +45,6 @@ def test_a_first_sync_brings_everything(stage: Stage) -> None:
     assert (account.contacts, account.numbers, account.sources) == (3, 3, {Source.CONTACTS: SourceState.ON})
     assert account.skipped == {"empty": 1, "flawed": 3, "unreadable_number": 3}
     assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1}
-
-
-def test_a_quiet_round_costs_one_call_and_writes_nothing() -> None:
-    """The generation stays, so no book is built anew."""
-    stage = synced_stage("Ada Riese")
-    before = stage.account()
-    stage.calls()
-    assert not stage.sync()
-    assert stage.calls() == {CONNECTIONS: 1}
-    assert stage.account().generation == before.generation
 
 
 def test_a_delta_brings_what_changed(stage: Stage) -> None:
@@ -70,7 +64,7 @@ def test_a_delta_brings_what_changed(stage: Stage) -> None:
 
 def test_every_source_has_its_place() -> None:
     """Other contacts are in the account's book, colleagues in the directory's."""
-    stage = connected(sources=ALL_SOURCES)
+    stage = connected_stage(sources=ALL_SOURCES)
     stage.world.add_person(ALICE, person("Ada Riese"))
     stage.world.add_person(ALICE, {"emailAddresses": [{"value": "x@y.example"}]}, "other_contacts")
     stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
@@ -85,7 +79,7 @@ def test_every_source_has_its_place() -> None:
 
 def test_a_source_that_was_not_granted_is_not_asked_for() -> None:
     """And what it brought before is forgotten."""
-    stage = connected(sources=ALL_SOURCES)
+    stage = connected_stage(sources=ALL_SOURCES)
     stage.world.add_person(ALICE, person("Ada Riese"))
     stage.world.add_person(ALICE, {"emailAddresses": [{"value": "x@y.example"}]}, "other_contacts")
     stage.sync()
@@ -141,7 +135,7 @@ def test_the_transaction_of_a_large_listing_tells_that_it_goes_on(engine: str, m
         if statement == "SELECT 1":
             signs.append(statement)
 
-    stage = connected()
+    stage = connected_stage()
     for number in range(7):
         stage.world.add_person(ALICE, person(f"Ada {number}"))
     counts: list[int] = []
@@ -167,20 +161,6 @@ def test_another_version_reads_persons_anew(stage: Stage, monkeypatch: pytest.Mo
     stage.clock.advance(100)
     stage.sync()
     assert stage.sync_states()[Source.CONTACTS].full_sync_at == stage.clock.seconds()
-
-
-def test_only_contacts_with_a_wanted_label() -> None:
-    """The rest is counted, and comes when its label does."""
-    stage = connected(labels=("Kunden",))
-    group = stage.world.add_label(ALICE, "KUNDEN")
-    stage.world.add_person(ALICE, person("Ada Riese") | member(group))
-    other = stage.world.add_person(ALICE, person("Bo Weg"))
-    stage.sync()
-    assert stage.names() == ["Ada Riese"]
-    assert stage.account().skipped == {"label": 1}
-    stage.world.change_person(ALICE, other, person("Bo Weg") | member(group))
-    stage.sync()
-    assert stage.names() == ["Ada Riese", "Bo Weg"]
 
 
 def test_an_access_token_is_renewed_a_minute_early(stage: Stage) -> None:
@@ -309,7 +289,7 @@ def test_a_disconnected_account_is_not_synced(stage: Stage) -> None:
 
 def test_sources_that_google_does_not_offer_now_stop_nothing() -> None:
     """A directory that is closed is no box that was not ticked: the state says so, and it is asked for again daily."""
-    stage = connected(sources=(Source.DIRECTORY,))
+    stage = connected_stage(sources=(Source.DIRECTORY,))
     stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
     stage.sync()
     stage.world.faults.inject("error_permission_denied_directory_403")
@@ -329,7 +309,7 @@ def test_sources_that_google_does_not_offer_now_stop_nothing() -> None:
 @pytest.mark.long  # thousands of persons; two pages of one source are quick (test_how_far_a_full_sync_is)
 def test_a_large_account_takes_the_fewest_calls() -> None:
     """2,500 contacts, 1,200 others, 1,100 colleagues: three pages, two and two; then one a source; deltas too."""
-    stage = connected(sources=ALL_SOURCES)
+    stage = connected_stage(sources=ALL_SOURCES)
     stage.world.add_label(ALICE, "Kunden")
     for source, count in (("contacts", 2500), ("other_contacts", 1200), ("directory", 1100)):
         for number in range(count):
@@ -365,7 +345,7 @@ def test_how_far_a_full_sync_is(stage: Stage) -> None:
 
 def test_which_of_the_sources_is_fetched() -> None:
     """Each says its place, so that nobody takes the first one's end for all."""
-    stage = connected(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
+    stage = connected_stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
     stage.sync()
     told = {(note.source, note.step, note.step_count) for _, note in stage.progress if note}
     assert told == {(Source.CONTACTS, 1, 2), (Source.OTHER_CONTACTS, 2, 2)}
@@ -387,7 +367,7 @@ def test_an_address_that_changes_renames_the_account() -> None:
 
 def test_what_google_does_not_offer_is_asked_for_once_a_day() -> None:
     """Or when a person asks."""
-    stage = connected(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
+    stage = connected_stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
     stage.world.faults.inject("error_scope_insufficient_403", path=OTHERS)
     for _ in range(3):
         stage.sync()
@@ -404,7 +384,7 @@ def test_what_google_does_not_offer_is_asked_for_once_a_day() -> None:
 
 def test_a_full_sync_is_done_before_google_asks_for_one() -> None:
     """Once within the sixth day, at a time of the account's own, and of the source's."""
-    stage = connected(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
+    stage = connected_stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
     stage.sync()
     hours: list[int] = []
     for hour in range(1, 7 * 24 + 1):

@@ -22,7 +22,7 @@ from ldapgw.errors import (
 )
 from ldapgw.store.accounts import ErrorStatus
 from tests.support.stage.paths import CONNECTIONS, GROUPS, OTHERS, TOKEN
-from tests.support.stage.sync import ALICE, ALL_SOURCES, INTERVAL, NOW, Stage, person
+from tests.support.stage.sync import ALICE, ALL_SOURCES, INTERVAL, NOW, Stage, connected_stage, person
 
 # Two pages.
 PERSONS = 1010
@@ -113,8 +113,7 @@ def name(case: Case) -> str:
 @pytest.fixture(scope="module")
 def book() -> Stage:
     """A synced account with two pages of persons and a label; each case leaves it as it should be, and goes on."""
-    stage = Stage()
-    stage.connect()
+    stage = connected_stage()
     stage.world.add_label(ALICE, "Kunden")
     for number in range(PERSONS):
         stage.world.add_person(ALICE, {"organizations": [{"name": f"Company {number:04}"}]})
@@ -176,8 +175,7 @@ def test_a_last_page_that_is_cut_takes_nobody_away(book: Stage, fault: str) -> N
 
 def test_who_becomes_a_contact_is_no_other_contact_any_more() -> None:
     """Google does not always tell that; and it does tell when somebody is one again."""
-    stage = Stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
-    stage.connect()
+    stage = connected_stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
     _, moves = (
         stage.world.add_person(ALICE, {"emailAddresses": [{"value": f"{who}@x.example"}]}, "other_contacts")
         for who in ("stays", "moves")
@@ -217,8 +215,7 @@ LIMIT = {
 @pytest.mark.parametrize(("fault", "code"), IMPOSSIBLE, ids=[fault for fault, _ in IMPOSSIBLE])
 def test_other_contacts_that_cannot_be_had_keep_no_contact_away(fault: str, code: str) -> None:
     """It is said so, and since when; they are asked for less and less often, and at once when a person asks."""
-    stage = Stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
-    stage.connect()
+    stage = connected_stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
     other = stage.world.add_person(ALICE, {"emailAddresses": [{"value": "other@x.example"}]}, "other_contacts")
     stage.world.add_person(ALICE, person("Ada Riese"))
     stage.sync()
@@ -246,8 +243,7 @@ def test_other_contacts_that_cannot_be_had_keep_no_contact_away(fault: str, code
 
 def test_other_contacts_alone_that_cannot_be_had_fail_the_sync() -> None:
     """Nothing else came, so nothing went well."""
-    stage = Stage(sources=(Source.OTHER_CONTACTS,))
-    stage.connect()
+    stage = connected_stage(sources=(Source.OTHER_CONTACTS,))
     stage.world.faults.inject("error_internal_500", path=OTHERS)
     with pytest.raises(GoogleUnavailable):
         stage.sync()
@@ -255,8 +251,7 @@ def test_other_contacts_alone_that_cannot_be_had_fail_the_sync() -> None:
 
 def test_other_contacts_that_are_wanted_no_more_are_no_trouble() -> None:
     """Neither without the scope nor without the source."""
-    stage = Stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
-    stage.connect()
+    stage = connected_stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
     stage.world.faults.inject("error_internal_500", path=OTHERS)
     stage.sync()
     assert stage.account().error is not None
@@ -267,8 +262,7 @@ def test_other_contacts_that_are_wanted_no_more_are_no_trouble() -> None:
 
 def test_a_source_is_guarded_as_a_part_of_its_book() -> None:
     """Full syncs are spread, so that mostly one source alone is listed in full; the directory is another book."""
-    stage = Stage(sources=ALL_SOURCES)
-    stage.connect()
+    stage = connected_stage(sources=ALL_SOURCES)
     mail = "{}@x.example".format
     names = [stage.world.add_person(ALICE, {"emailAddresses": [{"value": mail(number)}]}) for number in range(19)]
     for number in range(11):
@@ -286,8 +280,7 @@ def test_a_source_is_guarded_as_a_part_of_its_book() -> None:
 
 def test_a_book_of_two_sources_is_guarded_as_one() -> None:
     """Each of them may be too small to be doubted alone."""
-    stage = Stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
-    stage.connect()
+    stage = connected_stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
     kept: list[tuple[str, str]] = []
     for source in ("contacts", "other_contacts"):
         mail = "{}@x.example".format

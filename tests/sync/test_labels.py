@@ -10,9 +10,8 @@ from ldapgw.google.sandbox.world import SYSTEM_GROUPS
 from ldapgw.store import contacts
 from ldapgw.store.tables import account
 from ldapgw.sync import fetch
-from tests.support.results import result_of
 from tests.support.stage.paths import CONNECTIONS, GROUPS
-from tests.support.stage.sync import ALICE, INTERVAL, Stage, member, person
+from tests.support.stage.sync import ALICE, INTERVAL, Stage, connected_stage, member, person
 
 
 def rename(stage: Stage, group: str, name: str) -> None:
@@ -26,8 +25,7 @@ def rename(stage: Stage, group: str, name: str) -> None:
 @pytest.fixture
 def stage() -> Stage:
     """An account with one label, synced."""
-    stage = Stage()
-    stage.connect()
+    stage = connected_stage()
     group = stage.world.add_label(ALICE, "Kunden")
     stage.world.add_person(ALICE, person("Ada Riese") | member(group))
     stage.sync()
@@ -60,8 +58,7 @@ def test_labels_that_come_and_go(stage: Stage) -> None:
 
 def test_without_labels_nobody_asks() -> None:
     """There is nothing to be renamed; a new one is heard of when a contact has it."""
-    stage = Stage()
-    stage.connect()
+    stage = connected_stage()
     name = stage.world.add_person(ALICE, person("Ada Riese"))
     stage.sync()
     stage.calls()
@@ -96,8 +93,7 @@ def test_labels_that_google_does_not_give_keep_no_contact_away(stage: Stage, fau
     stage.world.faults.inject(fault, path=GROUPS)
     assert stage.sync(full=True)
     assert (stage.labels_of(), stage.names()) == ({known: "Kunden"}, ["Ada Riese", "Bo Neu"])
-    trouble = stage.account().error
-    assert trouble is not None
+    trouble = stage.trouble()
     assert trouble.facts == {"source": "labels"}
     assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1}
     stage.world.faults.clear()
@@ -141,8 +137,7 @@ def test_a_new_consent_asks_for_all(stage: Stage) -> None:
 
 def test_a_wanted_label_that_is_renamed_reads_contacts_anew() -> None:
     """Who had it is served no more, who has the one of that name now is."""
-    stage = Stage(labels=("Kunden",))
-    stage.connect()
+    stage = connected_stage(labels=("Kunden",))
     kunden, andere = (stage.world.add_label(ALICE, name) for name in ("Kunden", "Andere"))
     stage.world.add_person(ALICE, person("Ada Riese") | member(kunden))
     stage.world.add_person(ALICE, person("Bo Weg") | member(andere))
@@ -166,9 +161,7 @@ def test_googles_own_groups_are_no_labels(stage: Stage) -> None:
 
 def excluding(*labels: str) -> Stage:
     """A connected account whose tenant excludes the label "Private"."""
-    stage = Stage(labels=labels, excluded_labels=("Private",))
-    stage.connect()
-    return stage
+    return connected_stage(labels=labels, excluded_labels=("Private",))
 
 
 def test_an_excluded_label_keeps_a_contact_away() -> None:
@@ -197,8 +190,7 @@ def test_an_excluded_label_beats_an_included_one() -> None:
 
 def test_a_starred_contact_can_be_excluded() -> None:
     """The groups that every account has are labels too."""
-    stage = Stage(excluded_labels=("starred",))
-    stage.connect()
+    stage = connected_stage(excluded_labels=("starred",))
     stage.world.add_person(ALICE, person("Ada Riese") | member("contactGroups/starred"))
     stage.world.add_person(ALICE, person("Bo Weg"))
     stage.sync()
@@ -209,8 +201,7 @@ def test_an_excluded_label_that_is_new_at_google_counts_at_once() -> None:
     """Contacts that get it never wait for the next full sync; without the label a sync costs no more calls."""
     stage = excluding()
     shown = stage.world.add_person(ALICE, person("Ada Riese"))
-    stage.scheduler.startService()
-    result_of(stage.scheduler.refresh())
+    stage.start()
     stage.calls()
     stage.clock.advance(INTERVAL)
     assert stage.calls() == {CONNECTIONS: 1}
@@ -245,14 +236,12 @@ def test_nobody_is_served_before_the_labels_have_come_once(
     labels: tuple[str, ...], excluded: tuple[str, ...], fault: str
 ) -> None:
     """Anybody may have the excluded label; once labels have come, those known before decide, be there none."""
-    stage = Stage(labels=labels, excluded_labels=excluded)
-    stage.connect()
+    stage = connected_stage(labels=labels, excluded_labels=excluded)
     groups = [stage.world.add_label(ALICE, label) for label in labels]
     stage.world.add_person(ALICE, person("Bo Weg") | member(*groups))
     stage.world.faults.inject(fault, path=GROUPS)
     stage.sync()
-    error = stage.account().error
-    assert error is not None
+    error = stage.trouble()
     assert (stage.names(), error.facts["source"], stage.account().skipped) == ([], "labels", {"label": 1})
     stage.world.faults.clear()
     stage.sync()

@@ -15,13 +15,12 @@ from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import SourceState
 from ldapgw.sync.fetch import SourceQuery
 from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, DAY, GROUPS, HOUR
-from tests.support.stage.sync import ALICE, ALL_SOURCES, INTERVAL, Stage, member, person, synced_stage
+from tests.support.stage.sync import ALICE, ALL_SOURCES, INTERVAL, Stage, connected_stage, member, person, synced_stage
 
 
 def stage_with(count: int, source: str = "contacts", labels: tuple[str, ...] = ()) -> tuple[Stage, list[str]]:
     """A synced account with some persons in a source, and their resource names."""
-    stage = Stage(sources=ALL_SOURCES, labels=labels)
-    stage.connect()
+    stage = connected_stage(sources=ALL_SOURCES, labels=labels)
     names = [stage.world.add_person(ALICE, person(f"Person {number:02}"), source) for number in range(count)]
     stage.sync()
     stage.calls()
@@ -90,22 +89,6 @@ def test_who_is_missing_in_two_full_listings_in_a_row_is_removed() -> None:
     stage.sync(full=True)
     assert stage.names() == [name for number, name in enumerate(everybody) if number % 20]
     assert stage.account().warnings[Source.CONTACTS]["incomplete"] == {"listed": 38, "total": 40}
-
-
-@pytest.mark.parametrize(("count", "refused"), [(19, False), (20, True)])
-def test_an_empty_listing_with_a_total(count: int, refused: bool) -> None:
-    """It removes nobody of a small book, however often; of a large book a person may accept the loss."""
-    stage, _ = stage_with(count)
-    stage.world.faults.inject("broken_no_list", path=CONNECTIONS)
-    for _ in range(3):
-        if refused:
-            with pytest.raises(SuspiciousShrink):
-                stage.sync(full=True)
-        else:
-            assert not stage.sync(full=True)
-    assert len(stage.names()) == count
-    incomplete = {Source.CONTACTS: {"incomplete": {"listed": 0, "total": count}}}
-    assert stage.account().warnings == ({} if refused else incomplete)
 
 
 @pytest.mark.parametrize(("left", "told"), [(2, False), (3, True)])
@@ -231,8 +214,7 @@ def test_labels_that_do_not_come_are_kept(fault: str) -> None:
 )
 def test_a_change_of_the_configuration_is_no_loss(change: dict[str, Any], left: int) -> None:
     """Of a hundred contacts 25 have the label that is wanted now: that is applied without a question."""
-    stage = Stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
-    stage.connect()
+    stage = connected_stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
     kunden, private = (stage.world.add_label(ALICE, name) for name in ("Kunden", "Private"))
     for number in range(100):
         stage.world.add_person(ALICE, person(f"Person {number:02}") | member(kunden if number < 25 else private))
@@ -246,8 +228,7 @@ def test_a_change_of_the_configuration_is_no_loss(change: dict[str, Any], left: 
 
 def test_a_label_that_is_gone_at_google_is_guarded() -> None:
     """Nobody asked for an empty book: the configuration still names the label."""
-    stage = Stage(labels=("Kunden",))
-    stage.connect()
+    stage = connected_stage(labels=("Kunden",))
     group = stage.world.add_label(ALICE, "Kunden")
     for number in range(20):
         stage.world.add_person(ALICE, person(f"Person {number:02}") | member(group))

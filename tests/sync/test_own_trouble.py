@@ -29,8 +29,7 @@ def started(*addresses: str, **more: Any) -> Stage:
     for address in addresses:
         stage.connect(address)
         stage.world.add_person(address, person("Ada Riese"))
-    stage.scheduler.startService()
-    result_of(stage.scheduler.refresh())
+    stage.start()
     return stage
 
 
@@ -170,8 +169,7 @@ def test_permanent_refusals_have_names(fault: str, path: str, code: str, by: str
     pass_time(stage, 2 * HOUR)
     stage.calls()
     pass_time(stage, 10 * HOUR)
-    error = stage.account().error
-    assert error is not None
+    error = stage.trouble()
     assert (error.code, error.facts.get("by")) == (code, by)
     calls = stage.calls()
     assert bool(calls) == again

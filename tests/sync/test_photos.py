@@ -16,25 +16,12 @@ from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import INTERVAL, PhotoFetcher
 from tests.support.photo import jpeg
 from tests.support.results import result_of
-from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, ENDPOINTS, Stage, person
-
-
-def connected(**kw: Any) -> Stage:
-    stage = Stage(photos=True, **kw)
-    stage.connect()
-    return stage
+from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, ENDPOINTS, Stage, connected_stage, person
 
 
 def served(stage: Stage, book: str = ALICE) -> dict[str, bytes]:
     """The photos that phones are served, by name."""
-    return {
-        entry.attribute("cn")[0].decode(): b"".join(entry.attribute("jpegPhoto"))
-        for directory in stage.catalog.dit().directories
-        for found in directory.books
-        if found.name == book
-        for segment in found.segments.contacts
-        for entry in segment
-    }
+    return {one.attribute("cn")[0].decode(): b"".join(one.attribute("jpegPhoto")) for one in stage.entries(book)}
 
 
 def sync(stage: Stage, address: str = ALICE, **kw: bool) -> None:
@@ -56,7 +43,7 @@ def fetch(stage: Stage) -> int:
 
 def with_photos(*names: str, **kw: Any) -> Stage:
     """A synced account whose contacts have photos at Google."""
-    stage = connected(**kw)
+    stage = connected_stage(photos=True, **kw)
     for name in names:
         stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person(name)), jpeg())
     sync(stage)
@@ -66,7 +53,7 @@ def with_photos(*names: str, **kw: Any) -> Stage:
 
 def test_a_photo_reaches_the_phones() -> None:
     """Scaled, once; a person with a letter that Google has drawn has none."""
-    stage = connected()
+    stage = connected_stage(photos=True)
     ada = stage.world.add_person(ALICE, person("Ada Riese"))
     stage.world.add_person(ALICE, person("Ben Alt"))
     stage.world.add_photo(ALICE, ada, jpeg(1, 600))
@@ -82,7 +69,7 @@ def test_a_photo_reaches_the_phones() -> None:
 
 
 def test_a_photo_changes_and_goes() -> None:
-    stage = connected()
+    stage = connected_stage(photos=True)
     ada = stage.world.add_person(ALICE, person("Ada Riese"))
     stage.world.add_photo(ALICE, ada, jpeg(1))
     sync(stage)
@@ -98,7 +85,7 @@ def test_a_photo_changes_and_goes() -> None:
 
 def test_every_source_has_photos() -> None:
     """As far as Google allows to ask for them."""
-    stage = connected(sources=ALL_SOURCES)
+    stage = connected_stage(photos=True, sources=ALL_SOURCES)
     for source in ("contacts", "other_contacts", "directory"):
         name = stage.world.add_person(ALICE, person(f"From {source}"), source)
         stage.world.add_photo(ALICE, name, jpeg(3))
@@ -157,7 +144,7 @@ def test_a_photo_that_is_none(fault: str, *, comes_later: bool) -> None:
 @pytest.mark.parametrize("losses", [1, 4])
 def test_the_process_is_lost(losses: int) -> None:
     """Another call may have ended it, so the photo gets more attempts, and is given up in the end; others come."""
-    stage = connected()
+    stage = connected_stage(photos=True)
     for name in ("Ada", "Ben"):
         stage.world.add_photo(ALICE, stage.world.add_person(ALICE, person(name)), jpeg(len(name), ord(name[0])))
     sync(stage)
@@ -226,7 +213,7 @@ def test_a_sync_that_runs_goes_first() -> None:
 
 def test_many_photos_of_several_accounts() -> None:
     """By the timer, some at a time."""
-    stage = connected()
+    stage = connected_stage(photos=True)
     stage.connect(BOB)
     for address in (ALICE, BOB):
         for number in range(60):

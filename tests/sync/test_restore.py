@@ -174,8 +174,7 @@ def test_an_id_that_is_somebody_elses_since_the_last_look(companies: Companies, 
 def test_a_sync_of_an_account_whose_id_is_another_ones_ends(companies: Companies) -> None:
     """Its timer too; the other account begins as a new one, with the client of its own tenant."""
     account_id = companies.join(CAROL, "other")
-    companies.scheduler.startService()
-    result_of(companies.scheduler.refresh())
+    companies.start()
     assert companies.scheduler._loops[account_id].identity == ("other", companies.account(CAROL).sub)
     with companies.database.begin() as connection:
         new = companies.world.account(BOB).sub

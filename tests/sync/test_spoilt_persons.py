@@ -10,7 +10,7 @@ from ldapgw.store import contacts
 from ldapgw.store.contacts import FlawedPerson
 from tests.support import spoilt_persons
 from tests.support.stage.paths import CONNECTIONS, GROUPS
-from tests.support.stage.sync import ALICE, Stage, person, synced_stage
+from tests.support.stage.sync import ALICE, Stage, connected_stage, person, synced_stage
 
 CHARACTERS, VALUES, LENGTH, COUNT, ID = (
     (flaw,) for flaw in (Flaw.CHARACTERS, Flaw.VALUES, Flaw.LENGTH, Flaw.COUNT, Flaw.ID)
@@ -62,8 +62,7 @@ FLAWED = sum(bool(flaws) for _, flaws in SERVED.values()) + len(EMPTY)
 
 def synced() -> Stage:
     """An account with two good contacts, and all spoilt ones, in two pages."""
-    stage = Stage()
-    stage.connect()
+    stage = connected_stage()
     for name in ("Ada Riese", "Zoë Young"):
         stage.world.add_person(ALICE, person(name, "030 23125 100"))
     stage.world.faults.inject("broken_persons", times=1, path=CONNECTIONS)

@@ -24,6 +24,7 @@ from ldapgw.directory.book import Book
 from ldapgw.directory.catalog import Catalog, EndedLogin, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.entry import Entry
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.directory.special_entries import Features
@@ -39,7 +40,7 @@ from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.peers.leadership import Leader, OnlyGateway
 from ldapgw.store import accounts, contacts, phones, sync_state
-from ldapgw.store.accounts import Account, NewGrant, SyncRequest
+from ldapgw.store.accounts import Account, ErrorStatus, NewGrant, SyncRequest
 from ldapgw.store.database import Database, Mode
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
@@ -267,6 +268,11 @@ class Stage:
             random=lambda: 0.5,
         )
 
+    def start(self) -> None:
+        """Start the scheduler, and have it look at the database."""
+        self.scheduler.startService()
+        result_of(self.scheduler.refresh())
+
     def random(self, count: int) -> bytes:
         self.drawn += 1
         return hashlib.shake_256(b"%d" % self.drawn).digest(count)
@@ -297,6 +303,12 @@ class Stage:
     def account(self, address: str = ALICE) -> Account:
         (found,) = self.database.run(accounts.find_by_address, address)
         return found
+
+    def trouble(self, address: str = ALICE) -> ErrorStatus:
+        """The error of an account, which has one."""
+        error = self.account(address).error
+        assert error is not None
+        return error
 
     def sync_states(self, address: str = ALICE) -> dict[Source, SyncState]:
         """The sync tokens and what they are bound to."""
@@ -404,7 +416,11 @@ class Stage:
 
     def served(self, book: str = ALICE) -> list[str]:
         """The same, without looking at the database again."""
-        entries = [
+        return [entry.attribute("cn")[0].decode() for entry in sorted(self.entries(book), key=attrgetter("sort_key"))]
+
+    def entries(self, book: str = ALICE) -> list[Entry]:
+        """The entries of contacts that phones are served of a book."""
+        return [
             entry
             for directory in self.catalog.dit().directories
             for found in directory.books
@@ -412,7 +428,6 @@ class Stage:
             for segment in found.segments.contacts
             for entry in segment
         ]
-        return [entry.attribute("cn")[0].decode() for entry in sorted(entries, key=attrgetter("sort_key"))]
 
     def calls(self) -> dict[str, int]:
         """The calls to Google since the last time."""
@@ -478,12 +493,18 @@ def given(uid: str, **more: Any) -> dict[str, Any]:
     return {**person("Ada Riese", "030 23125 100"), **known, **more}
 
 
+def connected_stage(**settings: Any) -> Stage:
+    """A stage with one account, which is not synced yet."""
+    stage = Stage(**settings)
+    stage.connect()
+    return stage
+
+
 def synced_stage(*names: str, **settings: Any) -> Stage:
     """A stage with one account, which is synced and has contacts with these names; no calls are counted yet."""
-    stage = Stage(**settings)
+    stage = connected_stage(**settings)
     for name in names:
         stage.world.add_person(ALICE, person(name))
-    stage.connect()
     stage.sync()
     stage.calls()
     return stage
