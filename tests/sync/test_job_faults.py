@@ -260,22 +260,23 @@ def test_other_contacts_that_are_wanted_no_more_are_no_trouble() -> None:
     assert stage.account().error is None
 
 
-def test_a_source_is_guarded_as_a_part_of_its_book() -> None:
+@pytest.mark.parametrize(("count", "others", "lost"), [(19, 11, 19), (20, 60, 15)], ids=["too small alone", "alone"])
+def test_a_source_is_guarded_alone_and_as_a_part_of_its_book(count: int, others: int, lost: int) -> None:
     """Full syncs are spread, so that mostly one source alone is listed in full; the directory is another book."""
     stage = connected_stage(sources=ALL_SOURCES)
     mail = "{}@x.example".format
-    names = [stage.world.add_person(ALICE, {"emailAddresses": [{"value": mail(number)}]}) for number in range(19)]
-    for number in range(11):
+    names = [stage.world.add_person(ALICE, {"emailAddresses": [{"value": mail(number)}]}) for number in range(count)]
+    for number in range(others):
         stage.world.add_person(ALICE, {"emailAddresses": [{"value": mail(f"o{number}")}]}, "other_contacts")
         stage.world.add_person(ALICE, {"emailAddresses": [{"value": mail(f"d{number}")}]}, "directory")
     stage.sync()
-    for name in names:
+    for name in names[:lost]:
         stage.world.delete_person(ALICE, name)
     stage.world.faults.inject("error_expired_sync_token_400", path=CONNECTIONS, times=1)
     with pytest.raises(SuspiciousShrink) as caught:
         stage.sync()
-    assert dict(caught.value.facts) == {"before": 30, "lost": 19}
-    assert stage.account().contacts == 41
+    assert dict(caught.value.facts) == {"before": count + others, "lost": lost}
+    assert stage.account().contacts == count + 2 * others
 
 
 def test_a_book_of_two_sources_is_guarded_as_one() -> None:
