@@ -20,7 +20,7 @@ from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.book import DIRECTORY, Book, with_sharing
+from ldapgw.directory.book import Book, with_sharing
 from ldapgw.directory.dn import folded
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.errors import ProcessLost, StoreError
@@ -111,12 +111,12 @@ class AccountBooks:
         self.outdated = (self.outdated | update.accounts) & present
         self.unpublished |= update.tenants
         for account_id in update.accounts - present:
-            self._replace((account_id, ""), None)
+            self._replace(account_id, None)
             self._orphans.add(cache_name(account_id, directory=False))
         for tenant in update.tenants:
             before, holder = holders.get(tenant), self.state.directory_accounts.get(tenant)
             if holder is None:
-                self._replace((tenant, DIRECTORY), None)
+                self._replace(tenant, None)
             if before is not None and (holder is None or holder.id != before.id):
                 self._orphans.add(cache_name(before.id, directory=True))
         return update
@@ -164,7 +164,7 @@ class AccountBooks:
         for one in busy:
             await self._build_locked([one])
         # To revise a large book takes milliseconds, to build one takes many seconds.
-        served = [one for one in large if (one, "") in self._built]
+        served = [one for one in large if one in self._built]
         await self._build_idle(served, publish, is_whole=is_whole, is_anew=False)
         await publish()
         for one in await self._build_idle(large, publish, is_whole=is_whole):
@@ -354,14 +354,14 @@ class AccountBooks:
         """The books of a tenant that are built, shared as their accounts are now."""
         books = []
         for account in self.state.accounts_of(tenant):
-            built = self._built.get((account.id, ""))
+            built = self._built.get(account.id)
             if built is not None and built.is_of(account):
                 sharing, shared_label = account.sharing, account.shared_label
                 if (built.book.sharing, built.book.shared_label) != (sharing, folded(shared_label)):
                     built = replace(built, book=with_sharing(built.book, sharing, shared_label))
-                    self._built[account.id, ""] = built
+                    self._built[account.id] = built
                 books.append(built.book)
-        directory = self._built.get((tenant, DIRECTORY))
+        directory = self._built.get(tenant)
         return (*books, directory.book) if directory is not None else tuple(books)
 
     async def _begin(self, account: Account) -> BuildTask:
@@ -374,7 +374,7 @@ class AccountBooks:
         present = self.state.account(task.account.id)
         for key, built in zip(task.book_ids, task.books, strict=True):
             # The account may be gone, or the directory may have been built from another account meanwhile.
-            if present is not None and (key[1] != DIRECTORY or self.state.has_directory(present)):
+            if present is not None and (isinstance(key, int) or self.state.has_directory(present)):
                 self._replace(key, built)
 
     async def free_replaced(self) -> None:
@@ -388,9 +388,9 @@ class AccountBooks:
         # Neither groups nor blocked contacts change what is in a book.
         built_from = replace(context, groups={}, block_label="")
         per_number = self.state.needs_numbers(account.tenant)
-        book_ids: list[BookId] = [(account.id, "")]
+        book_ids: list[BookId] = [account.id]
         if self.state.has_directory(account):
-            book_ids.append((account.tenant, DIRECTORY))
+            book_ids.append(account.tenant)
         build_key = (built_from, account.id, account.sub, account.address, per_number)
         return BuildTask(account, context, build_key, self.state.history, book_ids)
 
@@ -477,7 +477,7 @@ class AccountBooks:
         if self._cache is None:
             return None
         account = task.account
-        name, sharing = _cache_name(key, account.id), Sharing.SHARED if key[1] == DIRECTORY else account.sharing
+        name, sharing = _cache_name(key, account.id), account.sharing if isinstance(key, int) else Sharing.SHARED
         cached: BuiltBook | None = await self._run_off_thread(
             self._cache.load, name, task.build_key, task.context, sharing, task.history
         )
@@ -485,10 +485,9 @@ class AccountBooks:
 
     def _account(self, key: BookId) -> Account | None:
         """The account that a book is stored with; None: it is no account's any more."""
-        of = key[0]
-        return self.state.account(of) if isinstance(of, int) else self.state.directory_accounts.get(of)
+        return self.state.account(key) if isinstance(key, int) else self.state.directory_accounts.get(key)
 
 
 def _cache_name(key: BookId, account_id: int) -> str:
     """The name in the cache of a book that is stored with an account."""
-    return cache_name(account_id, directory=key[1] == DIRECTORY)
+    return cache_name(account_id, directory=isinstance(key, str))

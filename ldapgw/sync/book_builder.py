@@ -21,8 +21,8 @@ from ldapgw.store.changes import Delta, History
 from ldapgw.store.engines import database_at
 from ldapgw.sync.book_cache import BookCache, BuildKey, BuiltBook, cache_name
 
-# Key of a book: the account's id and "", or the tenant's name and DIRECTORY.
-BookId = tuple[int | str, str]
+# Key of a book: an account's id, or a tenant's name for the book of its Workspace directory.
+BookId = int | str
 
 # How many entries `free_slowly` frees at a time.
 _FREED_AT_ONCE = 500

@@ -78,8 +78,9 @@ class Publisher:
         self._seconds = seconds
         self._observe_lag = observe_lag
         self._freshness = catalog.snapshot.freshness
-        self._unserved = catalog.snapshot.unserved
-        self._is_sound = not self._unserved  # False: a change was not applied, and everything has to be read again
+        self._is_sound = (
+            not catalog.snapshot.unserved
+        )  # False: a change was not applied, and everything has to be read again
         self.version = 0
         self._outdated_phones: set[str] = set()
         self._unserved_since: dict[int, float] = {}  # when the first change was read that phones miss
@@ -188,22 +189,22 @@ class Publisher:
             dit=Dit(tuple(directories), self._features),
             logins=logins,
             freshness=self._freshness,
-            unserved=self._unserved,
+            unserved=frozenset(unserved),
         )
         self._on_publish(self._catalog.publish(published, before.logins.keys() | logins.keys()))
 
     def _note_unserved(self, unserved: Mapping[str, Failure]) -> None:
         """Note and log which tenants are not served from now on, and which are served again."""
-        for tenant in sorted(unserved.keys() - self._unserved):
+        before = self._catalog.snapshot.unserved
+        for tenant in sorted(unserved.keys() - before):
             log.failure(
                 "the accounts and phones of tenant {tenant} cannot be read: its phones are not served",
                 unserved[tenant],
                 event="tenant_unserved",
                 tenant=tenant,
             )
-        for tenant in sorted(self._unserved - unserved.keys()):
+        for tenant in sorted(before - unserved.keys()):
             log.info("tenant {tenant} is served again", event="tenant_served", tenant=tenant)
-        self._unserved = frozenset(unserved)
 
     async def build(self, account_id: int | None = None) -> None:
         """Build the books that have changed, and publish them; a slow build does not delay other books.
@@ -345,7 +346,7 @@ class Publisher:
         """
         snapshot = self._catalog.snapshot
         served = {directory.context.name: directory for directory in snapshot.dit.directories}
-        served |= {tenant: directory for tenant, directory in replaced.items() if tenant not in self._unserved}
+        served |= {tenant: directory for tenant, directory in replaced.items() if tenant not in snapshot.unserved}
         dit, directories = snapshot.dit, [served[tenant] for tenant in self._books.contexts]
         if not (len(dit.directories) == len(directories) and all(map(is_, dit.directories, directories))):
             dit = Dit(tuple(directories), self._features)
@@ -357,7 +358,7 @@ class Publisher:
             logins = {key: login for key, login in logins.items() if key not in keys} | present
             names = keys
         is_loaded = snapshot.loaded if loaded is None else loaded
-        published = Snapshot(dit, logins, loaded=is_loaded, freshness=self._freshness, unserved=self._unserved)
+        published = replace(snapshot, dit=dit, logins=logins, loaded=is_loaded, freshness=self._freshness)
         self._on_publish(self._catalog.publish(published, names))
 
     def _make_login(self, name: str) -> PhoneAccess | None:

@@ -48,7 +48,7 @@ class Site:
 
     def build(self, *, feeds: bool = True, per_number: bool = False) -> dict[str, tuple[int, list[str], list[str]]]:
         """Generation, contacts and labels of each image."""
-        book_ids: list[BookId] = [(self.account.id, ""), *([("acme", DIRECTORY)] if feeds else [])]
+        book_ids: list[BookId] = [self.account.id, *(["acme"] if feeds else [])]
         account = self.account
         build_key = (CONTEXT, account.id, account.sub, account.address, per_number)
         build_cached_books(self.url, self.folder, BuildTask(account, CONTEXT, build_key, NO_HISTORY, book_ids))
