@@ -199,11 +199,10 @@ class ChangeLog:
             else:
                 added_at = csn if before is None else Csn(0, 0) if former is None else former.added_at
                 self._changes[entry_uuid] = Change(csn, after, is_deleted=False, added_at=added_at)
-        while len(self._changes) > MAX_CHANGES or (self._changes and self._first_csn() == self._floor):
+        while len(self._changes) > MAX_CHANGES or (
+            self._changes and next(iter(self._changes.values())).csn == self._floor
+        ):
             self._floor = self._changes.pop(next(iter(self._changes))).csn
-
-    def _first_csn(self) -> Csn:
-        return next(iter(self._changes.values())).csn
 
 
 class ChangeLogs:
@@ -318,7 +317,7 @@ class _Containers:
 
     def ordered(self) -> dict[bytes, ReplicaEntry]:
         """The entries by UUID, parents first."""
-        return dict(sorted(self._entries.items(), key=_depth))
+        return dict(sorted(self._entries.items(), key=lambda item: item[1].depth))
 
 
 def _own_books(directory: Directory, viewed: Access) -> tuple[bytes, ...]:
@@ -326,10 +325,6 @@ def _own_books(directory: Directory, viewed: Access) -> tuple[bytes, ...]:
     own, groups = directory.own_book(viewed), directory.viewer(viewed).group_branches(directory.books)
     containers = [branch.container for branch in ((own, *groups) if own is not None else groups)]
     return tuple(dict.fromkeys(octets_of(container.dn) for container in containers))
-
-
-def _depth(item: tuple[bytes, ReplicaEntry]) -> int:
-    return item[1].depth
 
 
 # --- what has changed -------------------------------------------------------------------------------------------------

@@ -82,13 +82,11 @@ class SyncRequestValue:
 
     :ivar persist: send changes until the search is abandoned.
     :ivar cookie: None: the replica has no cookie.
-    :ivar reload_hint: whether the replica prefers the whole content to a refusal; it gets that anyway.
     """
 
     persist: bool
     critical: bool
     cookie: bytes | None = field(default=None, repr=False)
-    reload_hint: bool = False
 
 
 def read_sync(control: Control) -> SyncRequestValue:
@@ -103,9 +101,11 @@ def read_sync(control: Control) -> SyncRequestValue:
     if mode not in (REFRESH_ONLY, REFRESH_AND_PERSIST):
         raise ProtocolViolation("mode: unknown")
     cookie = content.octets("cookie") if content.peek() == OCTET_STRING else None
-    reload_hint = content.boolean("reloadHint") if content.peek() == BOOLEAN else False
+    if content.peek() == BOOLEAN:
+        # A replica gets the whole content rather than a refusal, whatever it prefers.
+        content.boolean("reloadHint")
     content.finish("syncRequestValue")
-    return SyncRequestValue(mode == REFRESH_AND_PERSIST, control.critical, cookie, reload_hint)
+    return SyncRequestValue(mode == REFRESH_AND_PERSIST, control.critical, cookie)
 
 
 def sync_entry(message_id: int, entry: bytes, state: SyncState, entry_uuid: bytes, cookie: bytes | None) -> bytes:

@@ -105,6 +105,29 @@ class _StoredState:
         """The sync token of a source if an incremental sync is due."""
         return self.states[source].sync_token if due is DueSync.INCREMENTAL else None
 
+    def query(self, tenant: SyncedTenant, source: Source, labels: LabelState | None = None) -> SourceQuery:
+        """The parameters of a fetch.
+
+        :param labels: the account's labels; None: those that are stored.
+        """
+        labels = labels or self.labels
+        page_size = (self.states[source].page_size if source in self.states else None) or PAGE_SIZE
+        if source is not Source.CONTACTS:
+            return SourceQuery(source, tenant.region, page_size=page_size, photos=tenant.photos)
+        included = resolve_label_filter(tenant.labels, labels.names)
+        excluded = resolve_label_filter(tenant.excluded_labels, labels.names)
+        if excluded is not None and not labels.is_known:
+            included = frozenset()  # any contact may have an excluded label
+        return SourceQuery(source, tenant.region, included, page_size, excluded or frozenset(), tenant.photos)
+
+    def changed_queries(self, tenant: SyncedTenant) -> list[Source]:
+        """The sources that another configuration or version of ldapgw was used for at their last sync.
+
+        Labels that were renamed at Google since then do not count.
+        """
+        fingerprints = {source: state.fingerprint for source, state in self.states.items()}
+        return [one for one, text in fingerprints.items() if text not in ("", self.query(tenant, one).fingerprint)]
+
 
 class SyncJob:
     """Syncs accounts; the caller runs at most one sync of an account at a time.
@@ -174,13 +197,13 @@ class SyncJob:
             for source in Source
             if source in granted - {Source.DIRECTORY}
             and (is_requested or not self._is_resting(states[source], stored.states.get(source)))
-            and due_sync_of(_query(source, tenant, stored.labels, stored.states)) is not DueSync.NONE
+            and due_sync_of(stored.query(tenant, source)) is not DueSync.NONE
         ]
         failed: dict[Source, GoogleError] = {}
         with self._listings(account) as fetched:
             labels = await self._labels(account, stored, failed, due_sync_of) if Source.CONTACTS in due else None
             for step, source in enumerate(due, start=1):
-                query = _query(source, tenant, labels or stored.labels, stored.states)
+                query = stored.query(tenant, source, labels)
                 token = stored.token(source, due_sync_of(query))
                 try:
                     fetched.append(await self._fetch(account, query, token, (step, len(due))))
@@ -216,7 +239,7 @@ class SyncJob:
                 failed,
                 not_granted,
                 labels,
-                changed_queries=_changed_queries(tenant, stored),
+                changed_queries=stored.changed_queries(tenant),
                 max_loss=max_loss,
                 hands_over_directory=Source.DIRECTORY in not_granted and Source.DIRECTORY in tenant.sources,
             )
@@ -235,7 +258,7 @@ class SyncJob:
         if Source.DIRECTORY not in tenant.sources or not await self._is_directory_account(account, own_error):
             return False
         stored = await self._leader.store.run(_read, account.id)
-        query = _query(Source.DIRECTORY, tenant, stored.labels, stored.states)
+        query = stored.query(tenant, Source.DIRECTORY)
         due = self._due_sync(account, stored, query, full=full)
         if due is DueSync.NONE:
             return False
@@ -246,7 +269,7 @@ class SyncJob:
                 fetched,
                 {Source.DIRECTORY: SourceState.ON},
                 (Source.DIRECTORY,),
-                changed_queries=_changed_queries(tenant, stored),
+                changed_queries=stored.changed_queries(tenant),
                 max_loss=max_loss,
             )
             return await self._apply(account, result)
@@ -358,7 +381,7 @@ class SyncJob:
         An account without labels has none to be renamed; a new label is noticed when a contact has it.
         """
         tenant = self.tenants[account.tenant]
-        query = _query(Source.CONTACTS, tenant, stored.labels, stored.states)
+        query = stored.query(tenant, Source.CONTACTS)
         is_full = due_sync_of(query) is DueSync.FULL
         # A full sync fetches all labels too, so that a label goes whose deletion Google has not reported.
         before = stored.labels.outdated() if is_full else stored.labels
@@ -410,7 +433,7 @@ class SyncJob:
         """
         for number, listing in enumerate(fetched):
             source = listing.query.source
-            query = _query(source, self.tenants[account.tenant], labels, stored.states)
+            query = stored.query(self.tenants[account.tenant], source, labels)
             if query.excluded_labels != listing.query.excluded_labels:
                 token = None if listing.is_full else stored.states[source].sync_token
                 query = replace(query, page_size=listing.query.page_size)
@@ -472,29 +495,6 @@ def _read(connection: Connection, account_id: int) -> _StoredState:
 def _state(account: Account, source: Source) -> SourceState:
     """The stored state of a granted source; a source without a state is assumed to be on."""
     return account.sources.get(source, SourceState.ON)
-
-
-def _query(source: Source, tenant: SyncedTenant, labels: LabelState, states: Mapping[Source, SyncState]) -> SourceQuery:
-    page_size = (states[source].page_size if source in states else None) or PAGE_SIZE
-    if source is not Source.CONTACTS:
-        return SourceQuery(source, tenant.region, page_size=page_size, photos=tenant.photos)
-    included = resolve_label_filter(tenant.labels, labels.names)
-    excluded = resolve_label_filter(tenant.excluded_labels, labels.names)
-    if excluded is not None and not labels.is_known:
-        included = frozenset()  # any contact may have an excluded label
-    return SourceQuery(source, tenant.region, included, page_size, excluded or frozenset(), tenant.photos)
-
-
-def _changed_queries(tenant: SyncedTenant, stored: _StoredState) -> list[Source]:
-    """The sources that another configuration or version of ldapgw was used for at their last sync.
-
-    Labels that were renamed at Google since then do not count.
-    """
-    return [
-        source
-        for source, state in stored.states.items()
-        if state.fingerprint not in ("", _query(source, tenant, stored.labels, stored.states).fingerprint)
-    ]
 
 
 def _record_directory_failure(

@@ -45,7 +45,7 @@ def value(mode: int, rest: bytes = b"") -> bytes:
         (value(3), SyncRequestValue(persist=True, critical=True)),
         (value(3, octets(b"rid=001")), SyncRequestValue(persist=True, critical=True, cookie=b"rid=001")),
         (value(1, octets(b"")), SyncRequestValue(persist=False, critical=True, cookie=b"")),
-        (value(1, boolean(True)), SyncRequestValue(persist=False, critical=True, reload_hint=True)),
+        (value(1, boolean(True)), SyncRequestValue(persist=False, critical=True)),
         (value(1, octets(b"x") + boolean(False)), SyncRequestValue(persist=False, critical=True, cookie=b"x")),
     ],
 )
@@ -90,7 +90,7 @@ def test_hostile_request(octets_of_value: bytes) -> None:
 @given(st.sampled_from([1, 3]), st.none() | st.binary(max_size=200), st.booleans())
 def test_any_request(mode: int, cookie: bytes | None, hint: bool) -> None:
     rest = (b"" if cookie is None else octets(cookie)) + (boolean(hint) if hint else b"")
-    expected = SyncRequestValue(mode == 3, critical=False, cookie=cookie, reload_hint=hint)
+    expected = SyncRequestValue(mode == 3, critical=False, cookie=cookie)
     assert read_sync(control(value(mode, rest), critical=False)) == expected
 
 
