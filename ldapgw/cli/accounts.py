@@ -12,7 +12,6 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from ldapgw.cli.files import expiry_if_near
 from ldapgw.cli.google import google_clients, run_in_reactor
 from ldapgw.cli.output import confirm, hint, local_time, print_json, print_line, print_table, yes_option
 from ldapgw.cli.root import examples
@@ -27,7 +26,6 @@ from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, rej
 from ldapgw.store.accounts import Account
 from ldapgw.store.activity import Act
 from ldapgw.store.contacts import read_labels
-from ldapgw.store.copies import clean_copies
 from ldapgw.store.database import Database, check_writable
 from ldapgw.store.phones import Refusal
 from ldapgw.store.secrets import SecretBox
@@ -81,7 +79,8 @@ def account_objects(
 
     :param rejected: the phones with a wrong password, by their account's id (`rejected_phones`).
     """
-    certificate_ends, objects = expiry_if_near(site.config.tls, now()), []
+    validity, objects = site.certificate_validity, []
+    certificate_ends = validity.expiry_if_near(now()) if validity else None
     for account in known:
         tenant, page = site.find_tenant(account.tenant), site.page(account.tenant)
         sources, refused = tenant.sources if tenant else (), rejected.get(account.id, ())
@@ -307,6 +306,8 @@ def _disconnect(site: Site, database: Database, account: Account) -> str:
 
     :returns: what could not be done at Google, and what happens next; empty: all was done.
     """
+    from ldapgw.store.copies import clean_copies  # loads Twisted
+
     error = _revoke(site, database, account)
     with database.begin() as connection:
         entry = act(account.tenant, Act.DISCONNECTED, account.address)

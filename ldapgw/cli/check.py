@@ -27,8 +27,7 @@ from ldapgw.server import preflight
 from ldapgw.server.check_result import Check, CheckResult, CheckStatus, Moment, Subject
 from ldapgw.server.config import Tenant
 from ldapgw.server.config.forms import is_loopback_url
-from ldapgw.server.listener import ListenAddress
-from ldapgw.server.oauth_clients import configured_clients
+from ldapgw.server.endpoints import ListenAddress
 from ldapgw.server.state_dir import lock_holder_pid
 
 REFUSED_REDIRECT_URI = (
@@ -119,7 +118,7 @@ def _online(subject: Subject) -> Iterable[CheckResult]:
         google = google_clients(config)
     except UserError as error:
         return [CheckResult(CheckStatus.FAILED, "online", f"not tried: {error.problems[0]}")]
-    known = {**preflight.entered_clients(subject), **configured_clients(config)}
+    known = {**preflight.entered_clients(subject), **config.clients}
     clients: dict[str, Client] = {tenant.name: known[tenant.name] for tenant in config.tenant if tenant.name in known}
     return run_in_reactor(lambda reactor: check_online(config, google, clients, reactor, now))
 

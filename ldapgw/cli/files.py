@@ -15,7 +15,7 @@ from cryptography import x509
 from sqlalchemy import make_url
 
 from ldapgw.server.check_result import CheckResult, CheckStatus, Subject
-from ldapgw.server.config import Config, Tls, read_settings
+from ldapgw.server.config import Config, read_settings
 from ldapgw.server.tls import WARN_DAYS, ValidityPeriod, read_certificates
 
 
@@ -38,22 +38,6 @@ def check_validity(subject: Subject) -> Iterator[CheckResult]:
             if key == "tls.certificate":
                 for result in _names(item, chain[0], urlsplit(config.web.public_url).hostname or ""):
                     yield replace(result, is_setting=True)
-
-
-def expiry_if_near(tls: Tls | None, now: float) -> float | None:
-    """Return the time at which the certificate expires, in seconds since the epoch, if the time is near.
-
-    :param now: seconds since the epoch.
-    :returns: None also for a certificate that cannot be read, which ``ldapgw check`` reports.
-    """
-    try:
-        return (
-            ValidityPeriod.of(read_certificates(Path(tls.certificate).read_bytes())).expiry_if_near(now)
-            if tls
-            else None
-        )
-    except (OSError, ValueError):
-        return None
 
 
 def _lifetime(item: str, chain: Sequence[x509.Certificate], now: float) -> CheckResult:

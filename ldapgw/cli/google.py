@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
-
 from ldapgw.server.config import Config
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
     from ldapgw.server.google import GoogleClients
 
 T = TypeVar("T")
@@ -41,6 +40,9 @@ def run_in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     :param work: makes the coroutine from the reactor.
     :raises KeyboardInterrupt: after Ctrl-C; the coroutine's exceptions are raised too.
     """
+    from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
+
     reactor = get_reactor()
     outcome: list[T | Failure] = []
 

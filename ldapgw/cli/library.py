@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from ldapgw.contact import Contact, Source
+from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory.access import Access, BookAccess, TenantViewer, Viewer
-from ldapgw.directory.book import DIRECTORY, Book
+from ldapgw.directory.book import DIRECTORY, Book, build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Present, Scope, SearchRequest
@@ -54,11 +54,8 @@ class Library:
         :param callers: include the books that are shared for caller-ID only; a search without a number finds nothing in
             them.
         """
-        books = [
-            *self._books(account for account in self._accounts if self._access(account).is_searched(for_number=callers))
-        ]
-        if self._directory_source is not None:
-            books.append(self._build_books(self._directory_source, feeds=True)[-1])
+        searched = (account for account in self._accounts if self._access(account).is_searched(for_number=callers))
+        books = [*self._books(searched), *self._directory_books()]
         return Dit((Directory(self.context, tuple(books)),), _NO_FEATURES)
 
     def hidden_books(self) -> Iterator[Book]:
@@ -69,8 +66,8 @@ class Library:
     def books(self, owner: int | None) -> Iterator[Book]:
         """The book of one account; without an owner, all books and the Workspace directory."""
         yield from self._books(self._accounts_of(owner))
-        if owner is None and self._directory_source is not None:
-            yield self._build_books(self._directory_source, feeds=True)[-1]
+        if owner is None:
+            yield from self._directory_books()
 
     def entries(self, book: Book) -> Iterator[Entry]:
         """The entries of a book's contacts in directory order."""
@@ -86,8 +83,7 @@ class Library:
             own = [contact for contact in stored.contacts if contact.source is not Source.DIRECTORY]
             yield account.address, own, stored.labels
         if owner is None and self._directory_source is not None:
-            everybody = self._read(self._directory_source).contacts
-            yield DIRECTORY, [contact for contact in everybody if contact.source is Source.DIRECTORY], {}
+            yield DIRECTORY, self._colleagues(self._directory_source), {}
 
     def _access(self, account: Account) -> BookAccess:
         return self.tenant_viewer.access_to(account.sub, account.sharing)
@@ -96,11 +92,22 @@ class Library:
         return (account for account in self._accounts if owner in (None, account.id))
 
     def _books(self, accounts: Iterable[Account]) -> Iterator[Book]:
-        return (self._build_books(account, feeds=False)[0] for account in accounts)
+        per_number = self.viewer.per_number
+        for account in accounts:
+            stored = self._read(account)
+            yield build_books(self.context, account, stored.contacts, stored.labels, per_number, with_directory=False)[
+                0
+            ]
 
-    def _build_books(self, account: Account, *, feeds: bool) -> tuple[Book, ...]:
-        stored = self._read(account)
-        return build_books(self.context, account, stored.contacts, stored.labels, self.viewer.per_number, feeds)
+    def _directory_books(self) -> Iterator[Book]:
+        """The book of the Workspace directory, if an account reads the directory."""
+        if self._directory_source is not None:
+            colleagues = self._colleagues(self._directory_source)
+            per_number = self.viewer.per_number
+            yield build_book(self.context, DIRECTORY, DIRECTORY, Sharing.SHARED, colleagues, {}, per_number=per_number)
+
+    def _colleagues(self, account: Account) -> list[Contact]:
+        return [contact for contact in self._read(account).contacts if contact.source is Source.DIRECTORY]
 
     def _read(self, account: Account) -> StoredContacts:
         with self._database.begin_read() as connection:

@@ -13,16 +13,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ldapgw.errors import UserError
 from ldapgw.google.person_text import REPLACEMENT, without_controls
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # Wider than any row, so that a table that a program reads is neither wrapped nor cut.
 _UNBOUNDED = 10_000
@@ -49,6 +48,11 @@ def print_table(
         for them; the most important ones first.
     :param wide: whether lines may be longer than the terminal is wide.
     """
+    # Commands that print no table are quicker without Rich.
+    from rich.cells import cell_len
+    from rich.table import Table
+    from rich.text import Text
+
     screen = console(wide=wide)
     cells = [[clean(cell, keep="\n") for cell in row] for row in rows]
     # Rich cuts values that it may not break where there is no room for all of them.
@@ -95,6 +99,8 @@ def console(*, stderr: bool = False, wide: bool = False) -> Console:
 
     :param wide: whether lines may be longer than the terminal is wide.
     """
+    from rich.console import Console
+
     stream = sys.stderr if stderr else sys.stdout
     width = _UNBOUNDED if wide or not stream.isatty() else None
     return Console(file=stream, width=width, markup=False, highlight=False, emoji=False, soft_wrap=wide)

@@ -16,7 +16,7 @@ from ldapgw.phones.hints import Hint, PhoneCondition, PhoneProfile, hint_text, p
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.sheet import Sheet, Vendor
 from ldapgw.server.config import Tenant
-from ldapgw.server.listener import ldap_url, phone_server
+from ldapgw.server.endpoints import ldap_url, phone_server
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal, wrong_password
 

@@ -43,7 +43,7 @@ from ldapgw.phones.provisioning.settings import PLACEHOLDERS, choose_endpoint
 from ldapgw.phones.provisioning.settings import Site as PhoneSite
 from ldapgw.phones.provisioning.sheet import Sheet, Vendor, all_vendors, make_sheet, settings_of, vendors_of
 from ldapgw.server.config.forms import AreaCode
-from ldapgw.server.listener import phone_server
+from ldapgw.server.endpoints import phone_server
 from ldapgw.store import accounts, activity
 from ldapgw.store import phones as stored
 from ldapgw.store.activity import Act

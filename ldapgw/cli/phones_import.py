@@ -22,7 +22,7 @@ from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, d
 from ldapgw.phones.provisioning.settings import Site as PhoneSite
 from ldapgw.phones.rollout import NewPhone, make_files, make_zip, new_phone
 from ldapgw.server.config import Tenant
-from ldapgw.server.listener import phone_server
+from ldapgw.server.endpoints import phone_server
 from ldapgw.store import accounts, activity
 from ldapgw.store import phones as stored
 from ldapgw.store.activity import Act

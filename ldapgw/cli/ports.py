@@ -22,7 +22,7 @@ from ldapgw.ldap.request_encoder import encode_search
 from ldapgw.server.check_result import CheckResult, CheckStatus, Subject
 from ldapgw.server.config import Config
 from ldapgw.server.config.forms import Networks
-from ldapgw.server.listener import ListenAddress
+from ldapgw.server.endpoints import ListenAddress
 from ldapgw.server.preflight import role_endpoints
 
 # Seconds for each step; the gateway answers its own machine within milliseconds.

@@ -20,7 +20,7 @@ from ldapgw.directory.passwords import make_password
 from ldapgw.errors import UserError
 from ldapgw.phones.provisioning.settings import LdapEndpoint, Security, choose_endpoint
 from ldapgw.server.config import Tenant
-from ldapgw.server.listener import phone_server
+from ldapgw.server.endpoints import phone_server
 from ldapgw.store import activity
 from ldapgw.store import phones as stored
 from ldapgw.store.account_status import timestamp

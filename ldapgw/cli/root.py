@@ -104,7 +104,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            problems = error.lines(ctx.obj.loaded_file)
+            problems = error.lines(ctx.obj.loaded_file if ctx.obj else "")
         except GoogleError as error:
             problems = (f"Google: {error.code}: {error.detail}",)
         except KeyboardInterrupt:
@@ -139,15 +139,11 @@ class Commands(click.Group):
     prog_name="ldapgw",
     message=f"%(prog)s %(version)s ({'compiled' if is_compiled() else 'not compiled'})",
 )
-@click.pass_context
-def main(ctx: click.Context, file: str) -> None:
+def main(file: str) -> None:
     """Google contacts on desk phones, over LDAP.
 
     Run ldapgw COMMAND --help for the options and examples of a command.
     """
-    from ldapgw.cli.site import Site
-
-    ctx.obj = Site(file)
 
 
 def _never_fail_to_print() -> None:

@@ -8,12 +8,12 @@ At the end are the options and arguments that several commands share.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import click
 from sqlalchemy import Connection, make_url
@@ -22,7 +22,6 @@ from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client
 from ldapgw.server.config import Config, Tenant, load
-from ldapgw.server.oauth_clients import configured_clients
 from ldapgw.server.state_dir import StateDir
 from ldapgw.store import accounts, activity, phones, tenants
 from ldapgw.store.accounts import Account
@@ -35,7 +34,11 @@ from ldapgw.store.secrets import KeySource, SecretBox
 from ldapgw.store.tenants import EnteredClient
 
 if TYPE_CHECKING:
+    from ldapgw.server.tls import ValidityPeriod
     from ldapgw.sync.book_cache import BookCache
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _IN_MEMORY = "sqlite://"
 
@@ -83,6 +86,18 @@ class Site:
     def database_file(self) -> Path | None:
         """The file of an SQLite database; None: another kind of database is configured."""
         return self.named.database_file
+
+    @property
+    def certificate_validity(self) -> ValidityPeriod | None:
+        """When the gateway's certificate is valid; None: there is none, or it cannot be read."""
+        if self.config.tls is None:
+            return None
+        from ldapgw.server.tls import ValidityPeriod, read_certificates
+
+        try:
+            return ValidityPeriod.of(read_certificates(Path(self.config.tls.certificate).read_bytes()))
+        except (OSError, ValueError):
+            return None
 
     @property
     def book_cache(self) -> BookCache:
@@ -159,7 +174,7 @@ class Site:
             if tenants.has_any_client(connection):
                 entered, _ = tenants.read_clients(connection, SecretBox.open(self.key_source, create=False))
         clients = {client.tenant: Client(client.client_id, client.client_secret) for client in entered}
-        return clients | configured_clients(self.config)
+        return clients | self.config.clients
 
     def page(self, tenant: str) -> str:
         """The URL of a tenant's page."""
@@ -219,7 +234,17 @@ def _owner(path: Path) -> int:
     return path.stat().st_uid
 
 
-pass_site = click.make_pass_decorator(Site)
+def pass_site(command: Callable[Concatenate[Site, P], T]) -> Callable[P, T]:
+    """Call a command with the site of the option ``--config``."""
+
+    @wraps(command)
+    def with_site(*args: P.args, **options: P.kwargs) -> T:
+        root = click.get_current_context().find_root()
+        root.obj = root.obj or Site(root.params["file"])
+        return command(root.obj, *args, **options)
+
+    return with_site
+
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

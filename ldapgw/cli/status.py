@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -18,9 +17,8 @@ from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.errors import StoreError, UserError
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.server.config import Tenant
-from ldapgw.server.listener import ldap_url
+from ldapgw.server.endpoints import ldap_url
 from ldapgw.server.state_dir import LOCK_FILE, lock_holder_pid
-from ldapgw.server.tls import WARN_DAYS, ValidityPeriod, read_certificates
 from ldapgw.store import accounts, phones
 from ldapgw.store.account_status import rejected_phones, timestamp
 from ldapgw.store.accounts import Account
@@ -83,7 +81,7 @@ def _read(site: Site) -> _Stored:
 
 def _status(site: Site, held: _Stored, objects: Collection[dict[str, Any]], actions: Collection[str]) -> dict[str, Any]:
     pid = lock_holder_pid(site.state_dir)
-    ends = _certificate_end(site)
+    validity = site.certificate_validity
     return {
         "running": pid is not None,
         "process": pid,
@@ -97,7 +95,7 @@ def _status(site: Site, held: _Stored, objects: Collection[dict[str, Any]], acti
             "size": _size(site),
             "error": held.error or None,
         },
-        "certificate_expires": timestamp(ends),
+        "certificate_expires": timestamp(validity.not_after.timestamp()) if validity else None,
         "tenants": [
             _tenant(tenant, held, [one for one in objects if one["tenant"] == tenant.name])
             for tenant in site.config.tenant
@@ -130,10 +128,10 @@ def _actions(site: Site, held: _Stored, objects: Collection[dict[str, Any]]) -> 
                 f"{tenant.name}: no Google client yet, so nobody can connect. Enter one on the page that "
                 f"ldapgw admin-link --tenant {tenant.name} opens."
             )
-    ends = _certificate_end(site)
-    if ends is not None and ends - now() < WARN_DAYS[0] * 86400:
-        state = "has expired" if ends < now() else "expires soon"
-        yield f"The certificate {_certificate_file(site)} {state}. Renew it."
+    validity = site.certificate_validity
+    if site.config.tls and validity and validity.urgency(now()):
+        state = "has expired" if validity.days_left(now()) < 0 else "expires soon"
+        yield f"The certificate {site.config.tls.certificate} {state}. Renew it."
     concerned = [
         (account, item) for account, item in zip(held.accounts, objects, strict=True) if item["state"] == "attention"
     ]
@@ -167,7 +165,7 @@ def _lines(site: Site, told: Mapping[str, Any], held: _Stored) -> Iterator[str]:
         size = told["database"]["size"]
         place = told["database"]["file"] or told["database"]["server"]
         yield f"✓ Database     {place}" + (f", {size / 2**20:.1f} MiB" if size else "")
-    yield from _certificate_line(site)
+    yield _certificate_line(site)
     yield f"  Page         {told['page']}"
     yield f"  LDAP         {told['ldap_url']}"
     for tenant in told["tenants"]:
@@ -193,30 +191,15 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(shown) if shown else "none yet"
 
 
-def _certificate_line(site: Site) -> Iterator[str]:
+def _certificate_line(site: Site) -> str:
     if site.config.tls is None:
-        yield f"  Certificate  {NEVER} (no [tls]: phones connect without encryption)"
-        return
-    ends = _certificate_end(site)
-    if ends is None:
-        yield f"✗ Certificate  {_certificate_file(site)} can't be read; see: ldapgw check"
-        return
-    days = int((ends - now()) // 86400)
-    sign = "✗" if days < 0 else "!" if days < WARN_DAYS[0] else "✓"
-    yield f"{sign} Certificate  " + (f"valid for {days} days" if days >= 0 else "expired")
-
-
-def _certificate_file(site: Site) -> str:
-    return str(site.config.tls.certificate) if site.config.tls else ""
-
-
-def _certificate_end(site: Site) -> float | None:
-    """Return when the certificate expires, in seconds since the epoch; None: there is none, or it cannot be read."""
-    try:
-        chain = read_certificates(Path(_certificate_file(site)).read_bytes()) if site.config.tls else ()
-        return ValidityPeriod.of(chain).not_after.timestamp() if chain else None
-    except (OSError, ValueError):
-        return None
+        return f"  Certificate  {NEVER} (no [tls]: phones connect without encryption)"
+    validity = site.certificate_validity
+    if validity is None:
+        return f"✗ Certificate  {site.config.tls.certificate} can't be read; see: ldapgw check"
+    days = validity.days_left(now())
+    sign = "✗" if days < 0 else "!" if validity.urgency(now()) else "✓"
+    return f"{sign} Certificate  " + (f"valid for {days} days" if days >= 0 else "expired")
 
 
 def _begun_at(site: Site) -> float | None:

@@ -28,15 +28,8 @@ from ldapgw.server.certificate_renewal import CertificateReloader
 from ldapgw.server.check_result import Moment, Subject
 from ldapgw.server.config import Config
 from ldapgw.server.counters import ReloadStatus
-from ldapgw.server.listener import (
-    Listener,
-    SessionCloser,
-    configured_endpoints,
-    ipv6_only_endpoints,
-    ldap_urls,
-    raise_descriptor_limit,
-    reuses_port,
-)
+from ldapgw.server.endpoints import configured_endpoints, ipv6_only_endpoints, ldap_urls, reuses_port
+from ldapgw.server.listener import Listener, SessionCloser, raise_descriptor_limit
 from ldapgw.server.logging import LogMeter, MisuseLog
 from ldapgw.server.parts.base import Base
 from ldapgw.server.parts.phone_parts import PhoneParts

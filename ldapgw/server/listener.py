@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Listens on the configured endpoints, keeps file descriptors in reserve, and derives the LDAP address for phones.
+"""Listens on the configured endpoints, and keeps file descriptors in reserve.
 
 A port that is not available ends the start with a plain message.
 
@@ -14,14 +14,11 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import resource
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
@@ -42,9 +39,7 @@ from zope.interface import implementer
 
 from ldapgw.errors import UserError
 from ldapgw.ldap.admission import LogThrottle
-from ldapgw.phones.provisioning.settings import LdapEndpoint, Security, ServerAddress
-from ldapgw.server.config import Config
-from ldapgw.server.config.forms import is_loopback_url
+from ldapgw.server.endpoints import ListenAddress
 
 log = Logger()
 
@@ -105,7 +100,6 @@ ACCEPTED_AT_ONCE: Final = 4
 # apply to each of 10,000 slow readers.
 UNSENT_LIMIT: Final = 64 << 10
 _NOT_SENT_LOW_WATER: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-_TCP_SCHEMES: Final = frozenset(("tcp", "tcp4", "tcp6", "ssl", "tls"))
 
 
 @implementer(IProtocolFactory, ILoggingContext)
@@ -316,76 +310,6 @@ class SessionCloser(Service):
         return self._disconnect_all()
 
 
-@dataclass(frozen=True, slots=True)
-class ListenAddress:
-    """The TCP address on which a server endpoint listens.
-
-    :ivar interface: an IP address; empty: all addresses.
-    :ivar port: 0: any free port.
-    """
-
-    interface: str
-    port: int
-    ipv6: bool
-
-    @classmethod
-    def parse(cls, endpoint: str) -> ListenAddress | None:
-        """Parse an endpoint string; None: the endpoint is not a TCP port (a Unix socket, a socket of systemd)."""
-        kind, *arguments = re.split(r"(?<!\\):", endpoint)
-        if kind not in _TCP_SCHEMES:
-            return None
-        named = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
-        positional = [argument for argument in arguments if "=" not in argument]
-        port = named.get("port") or "".join(positional[:1])
-        interface = re.sub(r"\\(.)", r"\1", named.get("interface") or "".join(positional[1:2]))
-        if not port.isdecimal():
-            return None
-        return cls(interface, int(port), ipv6=kind == "tcp6" or ":" in interface)
-
-    @property
-    def reachable_host(self) -> str:
-        """The address of this machine at which a client reaches the port."""
-        any_address = {"": "::1" if self.ipv6 else "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-        return any_address.get(self.interface, self.interface)
-
-    @property
-    def is_any_ipv6(self) -> bool:
-        """Return whether all IPv6 addresses are listened on; Linux takes the port of all IPv4 addresses too."""
-        return self.ipv6 and self.interface in ("", "::")
-
-    def __str__(self) -> str:
-        return f"port {self.port}" + (f" of {self.interface}" if self.interface else "")
-
-
-def configured_endpoints(config: Config) -> tuple[tuple[str, str], ...]:
-    """All endpoints, each after the key of its setting."""
-    listeners = (
-        ("ldap.listen", config.ldap.listen),
-        ("ldap.listen_tls", config.ldap.listen_tls),
-        ("web.listen", config.web.listen),
-    )
-    return tuple((setting, endpoint) for setting, endpoints in listeners for endpoint in endpoints)
-
-
-def ipv6_only_endpoints(config: Config) -> frozenset[str]:
-    """The endpoints of all IPv6 addresses whose port another endpoint has with IPv4."""
-    addresses = {endpoint: ListenAddress.parse(endpoint) for _, endpoint in configured_endpoints(config)}
-    ipv4_ports = {address.port for address in addresses.values() if address is not None and not address.ipv6}
-    return frozenset(
-        endpoint
-        for endpoint, address in addresses.items()
-        if address is not None
-        and address.is_any_ipv6
-        and address.port in ipv4_ports - {0}
-        and endpoint.startswith(("tcp:", "tcp6:"))
-    )
-
-
-def reuses_port(config: Config, setting: str) -> bool:
-    """Return whether gateways share the ports of a setting, such as ``ldap.listen``."""
-    return config.ldap.reuse_port and setting.startswith("ldap.")
-
-
 def listening_socket(
     listening: ListenAddress, *, ipv6_only: bool, reuse_port: bool = False, listens: bool = True
 ) -> socket.socket:
@@ -413,61 +337,3 @@ def listening_socket(
         listener.close()
         raise
     return listener
-
-
-def phone_server(config: Config) -> ServerAddress:
-    """The address of the LDAP server for phones: the host name of the page, and the first known ports.
-
-    Where no port is known because systemd or a proxy holds the socket, the standard port is assumed.
-    """
-    (port, guessed), (tls_port, tls_guessed) = (
-        _advertised_port(config.ldap.listen, 389),
-        _advertised_port(config.ldap.listen_tls, 636),
-    )
-    return ServerAddress(
-        host=urlsplit(config.web.public_url).hostname or "",
-        port=port,
-        tls_port=tls_port,
-        start_tls=config.tls is not None,
-        require_tls=config.ldap.require_tls,
-        is_loopback=is_loopback_url(config.web.public_url),
-        is_port_guessed=guessed or tls_guessed,
-    )
-
-
-def ldap_url(config: Config) -> str:
-    """The LDAP URL for phones, with TLS where a port for LDAP over TLS is configured."""
-    server = phone_server(config)
-    if server.tls_port:
-        return LdapEndpoint(Security.LDAPS, server.host, server.tls_port).url
-    link = LdapEndpoint(Security.PLAIN, server.host, server.port)
-    return link.url if server.port else link.address
-
-
-def ldap_urls(config: Config) -> tuple[str, ...]:
-    """The LDAP URLs of all kinds of ports that are configured, without TLS first."""
-    server = phone_server(config)
-    plain = LdapEndpoint(Security.PLAIN, server.host, server.port)
-    tls = LdapEndpoint(Security.LDAPS, server.host, server.tls_port)
-    return tuple(link.url for link in (plain, tls) if link.port) or (plain.address,)
-
-
-def gateway_name(config: Config, machine: str) -> str:
-    """The name of a gateway: the machine's name and the first known port, because a machine may have several gateways.
-
-    :param machine: the machine's name.
-    """
-    phones = (*config.ldap.listen, *config.ldap.listen_tls) if "serve" in config.roles else ()
-    port, _ = _advertised_port((*phones, *(config.web.listen if "web" in config.roles else ())), 0)
-    return f"{machine}:{port}" if port else machine
-
-
-def _advertised_port(endpoints: tuple[str, ...], standard: int) -> tuple[int, bool]:
-    """The first known port, else the standard port, and whether the port is a guess.
-
-    Port 0 means that there is no endpoint, or that the endpoint takes any free port.
-    """
-    addresses = [ListenAddress.parse(endpoint) for endpoint in endpoints]
-    known = next((address.port for address in addresses if address is not None and address.port), 0)
-    guessed = not known and None in addresses
-    return (standard if guessed else known), guessed

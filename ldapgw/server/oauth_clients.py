@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 from twisted.logger import Logger
 
 from ldapgw.google.endpoints import Client
-from ldapgw.server.config import Config
 from ldapgw.store import tenants
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
@@ -25,11 +24,6 @@ log = Logger()
 
 # Stands for a client that nobody has entered; Google has no client with an empty id.
 MISSING_CLIENT = Client("", "")
-
-
-def configured_clients(config: Config) -> dict[str, Client]:
-    """The OAuth clients of the configuration file by tenant name."""
-    return {tenant.name: Client(tenant.client_id, tenant.client_secret) for tenant in config.tenant if tenant.client_id}
 
 
 class TenantClients(Mapping[str, Client]):

@@ -26,14 +26,9 @@ from ldapgw.google.endpoints import Client
 from ldapgw.peers.leadership import POOLED
 from ldapgw.server.check_result import Check, CheckResult, CheckStatus, Moment, PreflightFailed, Subject
 from ldapgw.server.config import Config
+from ldapgw.server.endpoints import ListenAddress, configured_endpoints, ipv6_only_endpoints, reuses_port
 from ldapgw.server.google import read_authorities
-from ldapgw.server.listener import (
-    ListenAddress,
-    configured_endpoints,
-    ipv6_only_endpoints,
-    listening_socket,
-    reuses_port,
-)
+from ldapgw.server.listener import listening_socket
 from ldapgw.server.state_dir import check_same_key, in_use, lock_holder_pid
 from ldapgw.server.tls import load_certificate
 from ldapgw.store.database import Database, is_current, read_revision, revisions

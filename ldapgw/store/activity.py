@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The activity log: who did what to accounts, phones and settings, when and from where.
 
-`RecordPruner` deletes old entries, and old days of the history of syncs, daily.
-
 An entry names accounts by their addresses and phones by their names.  No entry has a name or a number of a contact, a
 search, a password or a token.
 """
@@ -12,27 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select
-from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
-from ldapgw.store import sync_history
 from ldapgw.store.database import ascii_lower
-from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.tables import activity, columns_of, value_of
-from ldapgw.store.worker import Store
-
-log = Logger()
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _PERSONS = (activity.c.actor, activity.c.subject, activity.c.detail)
-
-_DAY_SECONDS = 86400.0
 
 # The entries on a page.
 PAGE_SIZE = 50
@@ -229,22 +217,3 @@ def _columns(one: Entry) -> dict[str, object]:
 
 def _entry(row: Row[Any]) -> Entry:
     return value_of(Entry, row, when=row.at)
-
-
-class RecordPruner(PeriodicService):
-    """Deletes old records at the start, and daily.
-
-    :param clock: its seconds are those since the epoch.
-    :param keep: how many seconds entries of the activity log are kept, by tenant.
-    """
-
-    def __init__(self, *, clock: IReactorTime, store: Store, keep: Mapping[str, float]) -> None:
-        self._clock = clock
-        self._store = store
-        self._keep = keep
-        failed = partial(log.failure, "deleting old records failed", event="pruning_failed")
-        super().__init__(clock, _DAY_SECONDS, self._prune, failed)
-
-    async def _prune(self) -> None:
-        await self._store.run(prune, self._keep, self._clock.seconds())
-        await self._store.run(sync_history.prune_days, self._clock.seconds())

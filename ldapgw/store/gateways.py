@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Float, Row, cast, delete, extract, func, select, update
-from sqlalchemy.dialects.postgresql import insert
 
 from ldapgw.store import sync_state
 from ldapgw.store.tables import change, columns_of, gateway, schema_version, value_of
@@ -152,6 +151,8 @@ def _known(row: Row[*tuple[Any, ...]]) -> KnownGateway:
 
 
 def _write_info(connection: Connection, info: GatewayInfo) -> None:
+    from sqlalchemy.dialects.postgresql import insert  # commands import this module, and most need no PostgreSQL
+
     columns = columns_of(info, roles=" ".join(info.roles), keys=" ".join(info.keys), seen_at=_NOW)
     new = insert(gateway).values(**columns, started_at=_NOW)
     connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=columns))

@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
-
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from twisted.logger import Logger
+from typing import TYPE_CHECKING, Self
 
 from ldapgw.errors import StoreError, UnfitKey
 from ldapgw.store.files import replace_file, status_of
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
 _Stamp = tuple[int, int, int]
 _SETTING = "encryption_key"
@@ -31,8 +31,6 @@ _SETTING = "encryption_key"
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 # The most names in the message about secrets that fit no key.
 _MAX_NAMED = 5
-
-log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,22 +128,14 @@ class SecretBox:
 
         :raises UnfitKey: when none of the keys fits.
         """
-        self._reload_keys()
-        try:
-            return self._fernet.decrypt(sealed)
-        except InvalidToken:
-            raise self._unfit() from None
+        return self._apply_keys(lambda: self._fernet.decrypt(sealed))
 
     def reseal(self, sealed: bytes) -> bytes:
         """Encrypt a sealed secret anew with the first key.
 
         :raises UnfitKey: when none of the keys fits.
         """
-        self._reload_keys()
-        try:
-            return self._fernet.rotate(sealed)
-        except InvalidToken:
-            raise self._unfit() from None
+        return self._apply_keys(lambda: self._fernet.rotate(sealed))
 
     def fingerprints(self) -> tuple[str, ...]:
         """Return what tells the keys in the file apart without showing them; the one that seals is first."""
@@ -166,6 +156,15 @@ class SecretBox:
         self._reload_keys()
         return hmac.digest(self._keys[0], purpose.encode(), "sha256")
 
+    def _apply_keys(self, cipher: Callable[[], bytes]) -> bytes:
+        from cryptography.fernet import InvalidToken
+
+        self._reload_keys()
+        try:
+            return cipher()
+        except InvalidToken:
+            raise UnfitKey(f"a stored secret does not fit {self.source}; put back the key that belongs to it") from None
+
     def _reload_keys(self) -> None:
         """Read the key file again after a change.
 
@@ -179,9 +178,14 @@ class SecretBox:
             self._take_keys(self._path)
         except StoreError as error:
             [problem] = error.problems
-        if problem and problem != self.problem:
+        if problem == self.problem:
+            return
+        from twisted.logger import Logger  # commands, which log nothing, import this module
+
+        log = Logger()
+        if problem:
             log.error("{problem}; the gateway goes on with the former keys", event="key_file_refused", problem=problem)
-        elif self.problem and not problem:
+        else:
             log.info("{file}: the key file is used again", event="key_file_used", file=str(self._path))
         self.problem = problem
 
@@ -206,6 +210,8 @@ class SecretBox:
         :param secrets: the name of the owner, for the message, and the owner's secret; None: the owner has no secret.
         :returns: the error, which names the owners and says what to do; None: the keys fit all secrets.
         """
+        from cryptography.fernet import InvalidToken
+
         unfit: dict[str, None] = {}
         fitting = 0
         for name, sealed in secrets:
@@ -224,15 +230,12 @@ class SecretBox:
         )
         return UnfitKey(f"stored secrets do not fit {self.source} ({names}{more}){advice}")
 
-    def _unfit(self) -> UnfitKey:
-        return UnfitKey(f"a stored secret does not fit {self.source}; put back the key that belongs to it")
-
     def _use(self, keys: Sequence[bytes]) -> None:
         common = self._common or ()
         first = next((key for key in keys if fingerprint(key) in common), keys[0])
         self._file_keys = tuple(keys)
         self._keys = (first, *(key for key in keys if key != first))
-        self._fernet = MultiFernet([Fernet(key) for key in (*self._keys, *self._former)])
+        self._fernet = _fernet((*self._keys, *self._former))
 
 
 def fingerprint(key: bytes) -> str:
@@ -241,7 +244,17 @@ def fingerprint(key: bytes) -> str:
 
 
 def new_key() -> bytes:
+    from cryptography.fernet import Fernet
+
     return Fernet.generate_key()
+
+
+def _fernet(keys: Sequence[bytes]) -> MultiFernet:
+    """:raises ValueError: when there is no key, or a text is no key."""
+    # Commands that read no secret are quicker without the library.
+    from cryptography.fernet import Fernet, MultiFernet
+
+    return MultiFernet([Fernet(key) for key in keys])
 
 
 def kept_key_files(key_file: Path) -> list[Path]:
@@ -269,7 +282,7 @@ def read_keys(path: Path) -> list[bytes]:
     if mode & 0o077:
         raise StoreError(f"{path}: other users can read the key file; run: chmod 600 {path}")
     try:
-        MultiFernet([Fernet(key) for key in keys])
+        _fernet(keys)
     except ValueError:
         raise StoreError(f"{path}: is not a key file; put it back from a backup") from None
     return keys

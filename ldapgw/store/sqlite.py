@@ -30,7 +30,6 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, StaticPool
-from twisted.logger import Logger
 
 from ldapgw.errors import DamagedStore, StoreError, UnreachableStore, UnwritableStore
 from ldapgw.store.database import (
@@ -86,8 +85,6 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 # With these a database may be readable that cannot be written.
 _UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 _UNWRITABLE_FILES = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS)
-
-log = Logger()
 
 
 class SqliteDatabase(Database):
@@ -226,6 +223,9 @@ class SqliteDatabase(Database):
         if self._checkpoint():
             self.close()
             self.reopened += 1
+            from twisted.logger import Logger  # commands, which log nothing, import this module
+
+            log = Logger()
             log.error(
                 "{file}: has been deleted while the gateway runs; what it had is in the database again, and nothing is "
                 "lost; leave this file alone",
@@ -257,6 +257,9 @@ class SqliteDatabase(Database):
         after = status_of(file)
         if (left := after.st_size if after else 0) >= self._log_bound:
             self._log_bound = 2 * left
+            from twisted.logger import Logger  # commands, which log nothing, import this module
+
+            log = Logger()
             log.warn(
                 "{file}: has grown to {size} MiB, because another program has been reading from the database; "
                 "end that program",

@@ -16,7 +16,7 @@ import pytest
 from ldapgw.ber import SEQUENCE, integer, octets, tlv
 from ldapgw.cli import ports
 from ldapgw.server.check_result import Moment
-from ldapgw.server.listener import ListenAddress
+from ldapgw.server.endpoints import ListenAddress
 from ldapgw.server.preflight import _unavailable
 from tests.support.certificates import issue
 from tests.support.site.command_line import ACME, HEAD, Gateway

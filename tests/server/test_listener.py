@@ -28,19 +28,15 @@ from twisted.internet.testing import MemoryReactorClock
 from ldapgw.errors import UserError
 from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.server.config import Config, decode
+from ldapgw.server.endpoints import ListenAddress, gateway_name, ipv6_only_endpoints, ldap_url, phone_server
 from ldapgw.server.listener import (
     ACCEPTED_AT_ONCE,
     OTHER_DESCRIPTORS,
     UNSENT_LIMIT,
     DescriptorLimitedFactory,
-    ListenAddress,
     Listener,
-    gateway_name,
-    ipv6_only_endpoints,
-    ldap_url,
     limit_accepts,
     listening_socket,
-    phone_server,
     raise_descriptor_limit,
     set_socket_options,
 )

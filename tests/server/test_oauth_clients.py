@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 
 from ldapgw.google.endpoints import Client
 from ldapgw.server.config import decode
-from ldapgw.server.oauth_clients import TenantClients, TenantsWithClients, configured_clients
+from ldapgw.server.oauth_clients import TenantClients, TenantsWithClients
 from ldapgw.store import tenants as stored
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tenants import EnteredClient
@@ -77,7 +77,7 @@ def test_the_clients_of_the_configuration(tmp_path: Path) -> None:
         {"name": "globex", "base_dn": "dc=globex"},
     ]
     document = {"state_dir": "state", "web": {"public_url": "https://phonebook.example.com"}, "tenant": tenants}
-    assert configured_clients(decode(document, str(tmp_path / "ldapgw.toml"))) == {"acme": CONFIGURED}
+    assert decode(document, str(tmp_path / "ldapgw.toml")).clients == {"acme": CONFIGURED}
 
 
 @pytest.fixture

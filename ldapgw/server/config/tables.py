@@ -11,7 +11,7 @@ import msgspec
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.dn import Dn, folded
 from ldapgw.directory.naming_context import NamingContext
-from ldapgw.google.endpoints import Proxy
+from ldapgw.google.endpoints import Client, Proxy
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.server.config.forms import (
@@ -245,6 +245,12 @@ class Config(Table, frozen=True, kw_only=True):
     sync: Sync = Sync()
     serve: Serve = Serve()
     google: Google = Google()
+
+    @property
+    def clients(self) -> dict[str, Client]:
+        """The OAuth clients that the file has, by tenant."""
+        tenants = (tenant for tenant in self.tenant if tenant.client_id)
+        return {tenant.name: Client(tenant.client_id, tenant.client_secret) for tenant in tenants}
 
     @property
     def attribute_aliases(self) -> dict[str, str]:

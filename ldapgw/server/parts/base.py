@@ -5,25 +5,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from socket import socket
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from ldapgw.server.config import Config
 from ldapgw.server.counters import Counters, ReloadStatus
-from ldapgw.server.oauth_clients import TenantClients, configured_clients
+from ldapgw.server.oauth_clients import TenantClients
 from ldapgw.server.processes import OneShotProcess, WorkerProcess
 from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir
 from ldapgw.server.threads import WorkerThread
 from ldapgw.server.tls import TlsContextFactory
-from ldapgw.store import accounts
-from ldapgw.store.activity import RecordPruner
+from ldapgw.store import accounts, activity, sync_history
 from ldapgw.store.copies import CopyCleaner
 from ldapgw.store.database import Mode
+from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.provisioning import ProvisioningCleaner
 from ldapgw.store.worker import CallWatch, MonitoredStore, Store, on_threads
+
+log = Logger()
+
+_DAY_SECONDS = 86400.0
 
 
 class Workers:
@@ -97,7 +103,7 @@ class Base:
         threads = map(self.watch.on, (workers.store, workers.read, workers.sync))
         self.store = MonitoredStore(on_threads(database, *threads), reactor.seconds, self.now, self.watch)
         self.sync_store = Store(self.store.call, Mode.BESIDE)
-        self.clients = TenantClients(self.store, state.secret_box, configured_clients(config))
+        self.clients = TenantClients(self.store, state.secret_box, config.clients)
         self.copy_cleaner = self._copy_cleaner()
         self.record_pruner = RecordPruner(
             clock=wall_clock,
@@ -122,3 +128,22 @@ class Base:
             run_off_thread=copies,
             read_disconnected=lambda: self.store.read(accounts.read_disconnected),
         )
+
+
+class RecordPruner(PeriodicService):
+    """Deletes old records at the start, and daily.
+
+    :param clock: its seconds are those since the epoch.
+    :param keep: how many seconds entries of the activity log are kept, by tenant.
+    """
+
+    def __init__(self, *, clock: IReactorTime, store: Store, keep: Mapping[str, float]) -> None:
+        self._clock = clock
+        self._store = store
+        self._keep = keep
+        failed = partial(log.failure, "deleting old records failed", event="pruning_failed")
+        super().__init__(clock, _DAY_SECONDS, self._prune, failed)
+
+    async def _prune(self) -> None:
+        await self._store.run(activity.prune, self._keep, self._clock.seconds())
+        await self._store.run(sync_history.prune_days, self._clock.seconds())

@@ -15,7 +15,7 @@ from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.server.certificate_renewal import PhoneTrustAnchor
 from ldapgw.server.config import Tenant
-from ldapgw.server.listener import phone_server
+from ldapgw.server.endpoints import phone_server
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.metrics import Gauges, Metrics
 from ldapgw.server.oauth_clients import TenantsWithClients
