@@ -68,7 +68,7 @@ DOORS = {
     "prometheus_client": {"server.metrics"},
     "alembic": {"store.database", "store.migrations.env"},
     "cryptography": {
-        *("store.secrets", "server.tls", "server.google", "cli.files", "google.connections", "google.sandbox.oauth"),
+        *("store.secrets", "server.tls", "server.google", "cli.check", "google.connections", "google.sandbox.oauth"),
         "phones.reachability",
     },
     "jwt": {"google.identity"},

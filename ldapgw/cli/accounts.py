@@ -13,7 +13,7 @@ import click
 from sqlalchemy import Connection
 
 from ldapgw.cli.google import google_clients, run_in_reactor
-from ldapgw.cli.output import confirm, hint, local_time, print_json, print_line, print_table, yes_option
+from ldapgw.cli.output import confirm, counted, hint, local_time, print_json, print_line, print_table, yes_option
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, account_tenant, act, as_json, find_account, now, pass_site
 from ldapgw.contact import Sharing
@@ -279,7 +279,7 @@ def remove_account(site: Site, account: str, tenant: str | None, *, with_phones:
     if error:
         raise UserError(f"Removed {chosen.address}, but {error}")
     left = f" The phones {', '.join(owned)} belong to nobody now." if owned and not with_phones else ""
-    gone = f" and {len(owned)} phone{'' if len(owned) == 1 else 's'}" if owned and with_phones else ""
+    gone = f" and {counted(len(owned), 'phone')}" if owned and with_phones else ""
     print_line(f"Removed {chosen.address}{gone}.{left}")
     if left:
         hint("! Give these phones new passwords (ldapgw phones reset NAME): the former owner may know the old ones.")

@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import grp
+import os
+import pwd
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
+from cryptography import x509
+from sqlalchemy import make_url
 
 from ldapgw import is_compiled
-from ldapgw.cli.files import check_secret_files, check_validity
 from ldapgw.cli.google import google_clients, run_in_reactor
-from ldapgw.cli.output import print_json, print_line
+from ldapgw.cli.output import counted, print_json, print_line
 from ldapgw.cli.ports import check_answers
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, now, pass_site
@@ -25,10 +30,11 @@ from ldapgw.google.endpoints import Client, is_redirect_uri_refused
 from ldapgw.google.people import CallEstimate
 from ldapgw.server import preflight
 from ldapgw.server.check_result import Check, CheckResult, CheckStatus, Moment, Subject
-from ldapgw.server.config import Tenant
+from ldapgw.server.config import Config, Tenant, read_settings
 from ldapgw.server.config.forms import is_loopback_url
 from ldapgw.server.endpoints import ListenAddress
 from ldapgw.server.state_dir import lock_holder_pid
+from ldapgw.server.tls import WARN_DAYS, ValidityPeriod, read_certificates
 
 REFUSED_REDIRECT_URI = (
     "Google refuses redirect URIs with private names or addresses; use a public name that resolves to the private "
@@ -77,7 +83,7 @@ def check(site: Site, *, online: bool, file_only: bool, as_json: bool) -> None:
         print_line(f"  Authorized JavaScript origin  {origin}")
     failed = sum(result.status is CheckStatus.FAILED for result in results)
     if failed:
-        raise UserError(f"check found {failed} problem{'' if failed == 1 else 's'}", is_setting=True)
+        raise UserError(f"check found {counted(failed, 'problem')}", is_setting=True)
 
 
 def _line(result: CheckResult, file: str) -> str:
@@ -91,8 +97,8 @@ def _checks(file: str) -> tuple[Check, ...]:
     """
     finders: tuple[Callable[[Subject], Iterable[CheckResult]], ...] = (
         check_answers,
-        check_validity,
-        lambda subject: check_secret_files(subject, Path(file)),
+        _validity,
+        lambda subject: _secret_files(subject, Path(file)),
         _installation,
         _inspection,
         _redirect_uri,
@@ -157,8 +163,7 @@ def _left_tenants(subject: Subject) -> Iterator[CheckResult]:
     known = {tenant.name for tenant in subject.config.tenant}
     for tenant, connected in preflight.connected_accounts(subject).items():
         if tenant not in known:
-            count = len(connected)
-            accounts = "1 account" if count == 1 else f"{count} accounts"
+            accounts = counted(len(connected), "account")
             message = (
                 f"is not in the configuration, but has {accounts}, which stay stored and are neither synced nor served"
             )
@@ -182,9 +187,8 @@ def _calls(subject: Subject) -> Iterator[CheckResult]:
         if not count or estimate.limit is None:
             continue
         message = (
-            f"Google project {project}: {count} account{'' if count == 1 else 's'} × {estimate.sources} "
-            f"call{'' if estimate.sources == 1 else 's'} every {config.sync.interval} make "
-            f"{estimate.calls_per_minute:.1f} calls a minute, of {estimate.limit}"
+            f"Google project {project}: {counted(count, 'account')} × {counted(estimate.sources, 'call')} every "
+            f"{config.sync.interval} make {estimate.calls_per_minute:.1f} calls a minute, of {estimate.limit}"
         )
         if estimate.fitting_interval is None:
             yield CheckResult(CheckStatus.OK, "google.calls_per_minute", message, is_setting=True)
@@ -279,3 +283,139 @@ def _left_groups(tenant: Tenant, connected: Iterable[tuple[str, str]]) -> Iterat
                 f"the contacts of {address} are shared with the group {group}, which is not in [[tenant.group]]: only "
                 "the account's own phones find them; add the group, or choose another sharing with ldapgw share"
             )
+
+
+def _validity(subject: Subject) -> Iterator[CheckResult]:
+    """Check when the certificates expire, and for which host the gateway's certificate is."""
+    config, tls = subject.config, subject.config.tls
+    files = {
+        "tls.certificate": tls.certificate if tls else None,
+        "tls.client_ca": tls.client_ca if tls else None,
+        "google.ca_file": config.google.ca_file,
+    }
+    for key, file in files.items():
+        try:
+            chain = read_certificates(Path(file).read_bytes()) if file else ()
+        except (OSError, ValueError):
+            continue  # the preflight reports the file
+        if chain:
+            item = f"{key} = {file}"
+            yield replace(_lifetime(item, chain, subject.now), is_setting=True)
+            if key == "tls.certificate":
+                for result in _hosts(item, chain[0], urlsplit(config.web.public_url).hostname or ""):
+                    yield replace(result, is_setting=True)
+
+
+def _lifetime(item: str, chain: Sequence[x509.Certificate], now: float) -> CheckResult:
+    """A chain is valid until its first certificate expires."""
+    validity = ValidityPeriod.of(chain)
+    days = validity.days_left(now)
+    if days < 0:
+        return CheckResult(CheckStatus.FAILED, item, f"has expired on {validity.not_after:%Y-%m-%d}; renew it")
+    if now < validity.not_before.timestamp():
+        return CheckResult(
+            CheckStatus.FAILED, item, f"is valid from {validity.not_before:%Y-%m-%d} on; check the machine's clock"
+        )
+    if days < WARN_DAYS[0]:
+        return CheckResult(
+            CheckStatus.WARNING, item, f"expires on {validity.not_after:%Y-%m-%d}, in {days} days; renew it"
+        )
+    return CheckResult(CheckStatus.OK, item, f"valid until {validity.not_after:%Y-%m-%d}")
+
+
+def _hosts(item: str, certificate: x509.Certificate, host: str) -> Iterator[CheckResult]:
+    """Warn about names that phones will refuse if they compare names (RFC 6125 6.4: a star is one whole label)."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        yield CheckResult(
+            CheckStatus.WARNING, item, "names no host (subjectAltName); phones that compare names will refuse it"
+        )
+        return
+    known = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
+    known += [str(address) for address in names.get_values_for_type(x509.IPAddress)]
+    if host.lower() not in known and "*." + host.lower().partition(".")[2] not in known:
+        message = f"is for {', '.join(known)}, not for {host}; phones that compare names will refuse it"
+        yield CheckResult(CheckStatus.WARNING, item, message)
+
+
+def _secret_files(subject: Subject, file: Path) -> Iterator[CheckResult]:
+    """Check the configuration file, the environment, and the files with secrets that either of them names.
+
+    The key files of the state directory are checked where their content is.
+
+    :param file: the configuration file.
+    """
+    config, settings = subject.config, read_settings(os.environ)
+    if file.exists():
+        item = f"configuration {file}"
+        secrets = _secrets_in_file(config, {setting.path for setting in settings})
+        problem = _readable_for_others(file, subject.state_dir.path) if secrets else ""
+        if problem:
+            yield CheckResult(CheckStatus.WARNING, item, f"has a {' and a '.join(secrets)}, and {problem}")
+        else:
+            yield CheckResult(CheckStatus.OK, item)
+    if settings:
+        names = ", ".join(setting.name for setting in settings)
+        yield CheckResult(CheckStatus.OK, "environment", f"sets {names}")
+    named = (config.database_password_file, *(tenant.client_secret_file for tenant in config.tenant))
+    by_variables = (setting.file for setting in settings if setting.is_secret and setting.file)
+    for secret in (*(Path(name) for name in named if name), *by_variables):
+        if problem := _readable_for_others(secret, subject.state_dir.path):
+            yield CheckResult(CheckStatus.WARNING, f"secret {secret}", problem)
+    if config.tls and (problem := _readable_for_others(Path(config.tls.private_key), subject.state_dir.path)):
+        item = f"tls.private_key = {config.tls.private_key}"
+        yield CheckResult(CheckStatus.WARNING, item, problem, is_setting=True)
+
+
+def _readable_for_others(file: Path, state_dir: Path) -> str:
+    """Return who can use a file besides its owner and the gateway, and what to do; empty if nobody can.
+
+    The gateway's user is the owner of its state directory.  A group of that user may read a file, and so may root's.
+    """
+    try:
+        status = file.stat()
+    except OSError:
+        return ""
+    if status.st_mode & 0o007:
+        return f"everybody can read it; run: chmod o= {file}"
+    if status.st_mode & 0o070 and status.st_gid not in _groups_of_owner(state_dir if state_dir.exists() else file):
+        return f"the group {_group_name(status.st_gid)} can read it; run: chmod g= {file}"
+    return ""
+
+
+def _secrets_in_file(config: Config, elsewhere: Collection[tuple[str, ...]]) -> list[str]:
+    """The kinds of secrets that the configuration file itself has.
+
+    :param elsewhere: the paths of the settings that are from the environment.
+    """
+    has_client_secret = any(
+        ("tenant", tenant.name.replace("-", "_"), "client_secret") not in elsewhere
+        for tenant in config.tenant
+        if tenant.client_secret and not tenant.client_secret_file
+    )
+    has_password = ("database",) not in elsewhere and not config.database_password_file
+    proxy = config.google.configured_proxy if ("google", "proxy") not in elsewhere else None
+    found = {
+        "client_secret": has_client_secret,
+        "password of the database": has_password and bool(make_url(config.database or "sqlite://").password),
+        "password of a proxy": proxy is not None and bool(proxy.authorization),
+        "key": bool(config.encryption_key) and ("encryption_key",) not in elsewhere,
+    }
+    return [kind for kind, is_there in found.items() if is_there]
+
+
+def _groups_of_owner(path: Path) -> Collection[int]:
+    status = path.stat()
+    try:
+        user = pwd.getpwuid(status.st_uid)
+    except KeyError:  # a container's user may have no name
+        return {0, status.st_gid}
+    return {0, *os.getgrouplist(user.pw_name, user.pw_gid)}
+
+
+def _group_name(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)

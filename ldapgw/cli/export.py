@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""``export``: writes contacts as LDIF (RFC 2849), vCard (RFC 6350) or CSV (RFC 4180).
+"""``export`` writes contacts as LDIF (RFC 2849), vCard (RFC 6350) or CSV (RFC 4180).
 
-Each function turns one contact after another into a piece of the file, so that memory use stays constant.
+``activity export`` writes the activity log.  Each function for a format turns one contact after another into a piece of
+the file, so that memory use stays constant.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Final, NamedTuple
 import click
 
 from ldapgw.cli.library import Library
+from ldapgw.cli.output import print_json
 from ldapgw.cli.root import examples
-from ldapgw.cli.site import Site, find_account, only_tenant, pass_site
+from ldapgw.cli.site import Site, as_json, find_account, only_of_tenant, only_tenant, pass_site
 from ldapgw.contact import Address, Contact, Kind, Phone
 from ldapgw.directory import name_folding
 from ldapgw.directory.entry import Entry, has_letters
@@ -28,6 +30,8 @@ from ldapgw.directory.schema import ATTRIBUTE_TYPES
 from ldapgw.directory.special_entries import tenant_entry
 from ldapgw.errors import UserError
 from ldapgw.numbers.number import Number
+from ldapgw.store import activity as activity_log
+from ldapgw.store.account_status import timestamp
 
 
 class ExportedContact(NamedTuple):
@@ -301,3 +305,48 @@ def _csv_line(cells: Iterable[str]) -> bytes:
     line = io.StringIO(newline="")
     csv.writer(line).writerow(cells)
     return line.getvalue().encode("utf-8", "replace")
+
+
+_ACTIVITY_COLUMNS: Final = ("time", "tenant", "actor", "act", "subject", "detail", "address")
+
+
+@click.group(epilog=examples("ldapgw activity export --since 2026-01-01 > activity.csv"))
+def activity() -> None:
+    """Export the log of who did what."""
+
+
+@activity.command(
+    name="export",
+    epilog=examples("ldapgw activity export --since 2026-01-01 > activity.csv", "ldapgw activity export --json"),
+)
+@only_of_tenant
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    metavar="DATE",
+    help="Only from this date on (UTC).",
+)
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True, help="The format."
+)
+@as_json
+@pass_site
+def export_activity(site: Site, tenant: str | None, since: datetime | None, form: str, *, as_json: bool) -> None:
+    """Write the activity log to stdout, oldest first.
+
+    The log has addresses of people and names of phones, and no names or numbers of contacts.
+    """
+    if tenant is not None:
+        site.tenant(tenant)
+    begin = since.replace(tzinfo=UTC).timestamp() if since else 0.0
+    with site.open_store() as database, database.begin() as connection:
+        entries = activity_log.read_since(connection, tenant, begin)
+    if as_json or form == "json":
+        print_json([dict(zip(_ACTIVITY_COLUMNS, _values(one), strict=True)) for one in entries])
+        return
+    rows = (_ACTIVITY_COLUMNS, *map(_values, entries))
+    click.echo(b"".join(_csv_line(map(_as_text, row)) for row in rows), nl=False)
+
+
+def _values(one: activity_log.Entry) -> tuple[str, ...]:
+    return timestamp(one.when) or "", one.tenant, one.actor, one.act, one.subject, one.detail, one.address

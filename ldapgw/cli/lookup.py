@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from shlex import quote
 from typing import Any
 
@@ -66,7 +67,8 @@ def lookup(site: Site, wanted: str, tenant: str | None, *, phone: str | None, as
         query = parse_query(wanted, read_filter, chosen.naming_context().strip)
         library = Library(database, chosen, login)
         view = PhoneView(library.dit(callers=has_number_assertion(query.filter)), library.viewer, chosen.name)
-        result = run_search(view, query, chosen.base_dn, site.config.ldap.size_limit)
+        with _refusals():
+            result = view.search(query.filter, chosen.base_dn, site.config.ldap.size_limit)
         if as_json:
             print_json([_json_object(view, entry) for entry in result.entries])
         elif result.entries:
@@ -89,13 +91,11 @@ def read_filter(text: str) -> Filter:
     return read(text)
 
 
-def run_search(view: PhoneView, query: PhoneQuery, base: str, size_limit: int) -> PhoneSearchResult:
-    """Search as a phone would.
-
-    :raises UserError: when the search is refused.
-    """
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Raise UserError when a search is refused."""
     try:
-        return view.search(query.filter, base, size_limit)
+        yield
     except DirectoryError as error:
         raise UserError(f"the search is refused: {error.diagnostic}") from None
 
@@ -196,7 +196,7 @@ def _explain(
     tenant = site.tenant(login.tenant)
     query = parse_query(text, read_filter, tenant.naming_context().strip)
     library = Library(database, tenant, login)
-    try:
+    with _refusals():
         return explained(
             query,
             PhoneView(library.dit(callers=True), library.viewer, tenant.name),
@@ -206,5 +206,3 @@ def _explain(
             base=base,
             reader=OPERATOR,
         )
-    except DirectoryError as error:
-        raise UserError(f"the search is refused: {error.diagnostic}") from None

@@ -11,7 +11,7 @@ import click
 
 from ldapgw.cli.output import hint, print_json, print_line, print_table
 from ldapgw.cli.root import examples
-from ldapgw.cli.site import Site, as_json, pass_site
+from ldapgw.cli.site import Site, as_json, only_of_tenant, pass_site
 from ldapgw.contact import Contact, LeftOutReason
 from ldapgw.google.endpoints import contact_page
 from ldapgw.google.person_numbers import read_anew
@@ -59,7 +59,7 @@ def numbers() -> None:
 @numbers.command(
     epilog=examples("ldapgw numbers check", "ldapgw numbers check --kind plus", "ldapgw numbers check --json")
 )
-@click.option("--tenant", metavar="T", help="Only this tenant.")
+@only_of_tenant
 @click.option(
     "--kind",
     type=click.Choice(_KINDS),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -139,6 +139,43 @@ def new_file(path: Path) -> Iterator[int]:
         raise
     finally:
         os.close(file)
+
+
+@contextmanager
+def new_files(contents: Mapping[Path, bytes]) -> Iterator[None]:
+    """New files that nobody else may read; removed when the block fails.
+
+    :raises UserError: when a file exists, or cannot be created.
+    """
+    written: list[Path] = []
+    try:
+        for path, content in contents.items():
+            with new_file(path) as file:
+                os.write(file, content)
+            written.append(path)
+        yield
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def write_target(target: str, content: bytes) -> None:
+    """Write to a new file that nobody else may read, or for ``-`` to standard output.
+
+    :raises UserError: when the file exists, or cannot be created.
+    """
+    if target == "-":
+        click.echo(content, nl=False)
+        return
+    with new_file(Path(target)) as file:
+        os.write(file, content)
+
+
+def counted(count: int, word: str) -> str:
+    """Return a number with a noun, such as ``1 search`` or ``2 searches``."""
+    ending = "" if count == 1 else "es" if word.endswith("ch") else "s"
+    return f"{count} {word}{ending}"
 
 
 yes_option = click.option("--yes", is_flag=True, help="Don't ask for confirmation.")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -19,7 +19,7 @@ from click.shell_completion import CompletionItem
 from sqlalchemy import Connection
 
 from ldapgw.cli.google import run_in_reactor
-from ldapgw.cli.output import confirm, hint, new_file, print_json, print_line, print_table, yes_option
+from ldapgw.cli.output import confirm, hint, new_file, print_json, print_line, print_table, write_target, yes_option
 from ldapgw.cli.phone_output import (
     bind_dn,
     no_protection,
@@ -29,9 +29,22 @@ from ldapgw.cli.phone_output import (
     settings_json,
 )
 from ldapgw.cli.phones_import import import_phones
-from ldapgw.cli.replicas import add_replica, find_replica, print_replica, print_replicas, replica_json
+from ldapgw.cli.replicas import add_replica, print_replica, print_replicas, replica_json
 from ldapgw.cli.root import examples
-from ldapgw.cli.site import Site, act, as_json, find_account, find_phone, now, only_tenant, pass_site, phone_name
+from ldapgw.cli.site import (
+    TEXT_FILE,
+    Site,
+    act,
+    as_json,
+    find_account,
+    find_login,
+    find_phone,
+    now,
+    only_tenant,
+    pass_site,
+    password_option,
+    phone_name,
+)
 from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.directory.passwords import make_password
 from ldapgw.errors import UserError
@@ -48,9 +61,6 @@ from ldapgw.store import accounts, activity
 from ldapgw.store import phones as stored
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import NumberMode, PhoneLogin
-
-# What is no text is no password and no certificate, and is said to be none.
-_TEXT_FILE = click.File(encoding="utf-8", errors="replace")
 
 
 def _phone_format(_context: click.Context, _parameter: click.Parameter, value: str | None) -> NumberFormat | None:
@@ -188,7 +198,7 @@ def add(
     _check_placeholder(model, placeholder)
     password, hashed = make_password(os.urandom)
     _check_target(target, as_json=as_json)
-    with _target_file(target) as file:
+    with nullcontext() if target in (None, "-") else new_file(Path(str(target))) as file:
         with site.create_store() as database, database.begin() as connection:
             owner = find_account(connection, account, chosen.name) if account is not None else None
             login = PhoneLogin(
@@ -260,7 +270,7 @@ def list_phones(site: Site, tenant: str | None, *, wide: bool, as_json: bool) ->
 )
 @_placeholder
 @click.option("--output", "-o", "target", metavar="FILE", default="-", help="Write to FILE; -: to standard output.")
-@click.option("--password-file", type=_TEXT_FILE, help="A file with the phone's password on its first line.")
+@password_option
 @as_json
 @pass_site
 def settings(
@@ -270,7 +280,7 @@ def settings(
     model: str | None,
     placeholder: str | None,
     target: str,
-    password_file: TextIO | None,
+    password: str | None,
     as_json: bool,
 ) -> None:
     """Print the settings of a phone for its model.
@@ -284,17 +294,13 @@ def settings(
     vendor = vendors_of(login.model)[0] if model is None else all_vendors().get(model) or vendors_of(model)[0]
     _check_placeholder("" if vendor.key == OTHER_MODEL else vendor.key, placeholder)
     login = login if placeholder is None else replace(login, placeholder=placeholder)
-    sheet = _sheet(site, login, vendor, password_file.readline().strip() if password_file else "")
+    sheet = _sheet(site, login, vendor, password or "")
     if sheet.link is None:
         raise UserError(f"{login.name} can't connect: {no_protection(vendor)}")
     if as_json:
         print_json(settings_json(sheet))
         return
-    with _target_file(target) as file:
-        if file is None:
-            click.echo(sheet.printed.encode(), nl=False)
-        else:
-            os.write(file, sheet.printed.encode())
+    write_target(target, sheet.printed.encode())
 
 
 @phones.command(epilog=examples("ldapgw phones rename desk1 reception"))
@@ -372,17 +378,14 @@ def remove(site: Site, name: str, *, yes: bool) -> None:
     """Remove a phone, or the login of a replica. It stops finding contacts immediately."""
     with site.open_store() as database:
         with database.begin() as connection:
-            replica = find_replica(connection, name)
-            login = replica or find_phone(connection, name)
-        if replica is not None:
-            question = (
-                f"This removes the login of the replica {login.name}; the replica keeps its copy until you delete it."
-            )
+            login = find_login(connection, name)
+        if login.replica:
+            question = f"removes the login of the replica {login.name}; the replica keeps its copy until you delete it."
         else:
-            question = f"This removes the phone {login.name}: it stops finding contacts immediately."
-        confirm(question, yes=yes)
+            question = f"removes the phone {login.name}: it stops finding contacts immediately."
+        confirm(f"This {question}", yes=yes)
         with database.begin() as connection:
-            entry = act(login.tenant, Act.REPLICA_REMOVED if replica else Act.PHONE_REMOVED, login.name)
+            entry = act(login.tenant, Act.REPLICA_REMOVED if login.replica else Act.PHONE_REMOVED, login.name)
             activity.recorded(connection, entry, stored.remove, login.name)
     print_line(f"Removed {login.name}.")
 
@@ -397,22 +400,20 @@ def reset(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
     password, hashed = make_password(os.urandom)
     with site.open_store() as database:
         with database.begin() as connection:
-            replica = find_replica(connection, name)
-            login = replica or find_phone(connection, name)
+            login = find_login(connection, name)
             address = _addresses(connection).get(login.account_id)
         site.tenant(login.tenant)
-        confirm(
-            f"This gives {login.name} a new password: it gets no changes until its configuration has the new password."
-            if replica
-            else f"This gives {login.name} a new password: it finds no contacts until you enter the new password in "
-            "the phone.",
-            yes=yes,
+        until = (
+            "gets no changes until its configuration has the new password."
+            if login.replica
+            else "finds no contacts until you enter the new password in the phone."
         )
+        confirm(f"This gives {login.name} a new password: it {until}", yes=yes)
         with database.begin() as connection:
-            entry = act(login.tenant, Act.REPLICA_PASSWORD if replica else Act.PHONE_PASSWORD, login.name)
+            entry = act(login.tenant, Act.REPLICA_PASSWORD if login.replica else Act.PHONE_PASSWORD, login.name)
             activity.recorded(connection, entry, stored.set_password, login.name, hashed, now())
-    if replica is not None:
-        print_replica(site, replica, password, as_json=as_json)
+    if login.replica:
+        print_replica(site, login, password, as_json=as_json)
         return
     sheet = _sheet(site, login, vendors_of(login.model)[0], password)
     print_login(site, login, address, password, sheet, as_json=as_json)
@@ -423,11 +424,11 @@ def reset(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
     epilog=examples("ldapgw phones test desk1", "ldapgw phones test desk1 --password-file desk1.password --json"),
 )
 @click.argument("name")
-@click.option("--password-file", type=_TEXT_FILE, help="A file with the phone's password on its first line.")
-@click.option("--ca-file", type=_TEXT_FILE, help="Certificates of a private CA, as installed on the phones.")
+@password_option
+@click.option("--ca-file", type=TEXT_FILE, help="Certificates of a private CA, as installed on the phones.")
 @as_json
 @pass_site
-def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: TextIO | None, as_json: bool) -> None:
+def try_login(site: Site, name: str, *, password: str | None, ca_file: TextIO | None, as_json: bool) -> None:
     """Test the connection that a phone will make.
 
     Resolves the host, connects, starts TLS, logs in, and searches by name and by number. On a terminal, it asks for
@@ -445,7 +446,9 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     endpoint = choose_endpoint(phone_server(site.config), vendor.supported_security)
     if endpoint is None:
         raise UserError(f"{login.name} can't connect: {no_protection(vendor)}")
-    access = ConnectionSettings(endpoint, bind_dn(tenant, login), tenant.base_dn, _password(password_file), ca)
+    access = ConnectionSettings(
+        endpoint, bind_dn(tenant, login), tenant.base_dn, _ask_for_password() if password is None else password, ca
+    )
     results = run_in_reactor(lambda reactor: try_phone(access, reactor))
     if as_json:
         steps = [{"step": one.step.value, "state": one.status.value, "message": str(one.message)} for one in results]
@@ -458,10 +461,8 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
         raise UserError(f"{login.name} does not work at {endpoint.url}: {results[-1].step.value}")
 
 
-def _password(file: TextIO | None) -> str:
-    """The phone's password; empty where there is no file and nobody to ask."""
-    if file is not None:
-        return file.readline().strip()
+def _ask_for_password() -> str:
+    """The phone's password; empty where there is nobody to ask."""
     if not sys.stdin.isatty():
         return ""
     question = "The phone's password (leave empty to skip the login)"
@@ -478,19 +479,6 @@ def _check_target(target: str | None, *, as_json: bool) -> None:
     """Refuse two things at once on standard output."""
     if target is not None and as_json:
         raise click.UsageError("--json has the settings already: leave out the file.")
-
-
-@contextmanager
-def _target_file(target: str | None) -> Iterator[int | None]:
-    """The file for settings; None: there is none, or it is standard output.
-
-    :raises UserError: when the file exists, or cannot be created.
-    """
-    if target in (None, "-"):
-        yield None
-        return
-    with new_file(Path(str(target))) as file:
-        yield file
 
 
 def _sheet(site: Site, login: PhoneLogin, vendor: Vendor, password: str) -> Sheet:

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from ldapgw.cli.output import hint, print_json, print_line, print_table
+from ldapgw.cli.output import confirm, hint, new_files, print_json, print_line, print_table, yes_option
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
 from ldapgw.directory.passwords import make_password
@@ -35,7 +34,7 @@ from ldapgw.store.activity import Act
 @only_tenant
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Write the files into this directory.")
 @click.option("--zip", "zip_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the files as a zip.")
-@click.option("--yes", is_flag=True, help="Don't ask before adding the phones.")
+@yes_option
 @as_json
 @pass_site
 def import_phones(
@@ -70,18 +69,15 @@ def import_phones(
         if not (out or zip_file):
             hint(f"No phone was added yet. To add these {len(lines)} phones, use --zip FILE or --out DIR.")
             return
-        _ask(len(lines), chosen, yes=yes)
+        confirm(f"This adds {len(lines)} phones to {chosen.name}.", yes=yes)
         phones = _new_phones(lines, chosen.name)
         rollout = PhoneSite(phone_server(site.config), chosen.base_dn, chosen.title or chosen.name)
-        written = _write(phones, rollout, out, zip_file)
-        with database.begin() as connection:
-            added = stored.add_all(connection, [phone.login for phone in phones])
-            if added:
-                activity.record(connection, *(act(chosen.name, Act.PHONE_ADDED, phone.login.name) for phone in phones))
-    if not added:
-        for path in written:
-            path.unlink()
-        raise UserError("another phone got one of these names meanwhile, so no phone is added; try again")
+        if out is not None:
+            _make_folder(out)
+        with new_files(_contents(phones, rollout, out, zip_file or Path())), database.begin() as connection:
+            if not stored.add_all(connection, [phone.login for phone in phones]):
+                raise UserError("another phone got one of these names meanwhile, so no phone is added; try again")
+            activity.record(connection, *(act(chosen.name, Act.PHONE_ADDED, phone.login.name) for phone in phones))
     if as_json:
         print_json([_json_object(line, chosen) for line in lines])
     else:
@@ -101,12 +97,11 @@ def _checked(connection: Connection, octets: bytes, tenant: str) -> tuple[Import
     return check_rows(rows, owners, stored.read_taken(connection, [row.get("name", "") for _, row in rows]))
 
 
-def _ask(count: int, tenant: Tenant, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UserError(f"adding {count} phones has to be confirmed; use --yes")
-    click.confirm(f"Add {count} phones to {tenant.name}?", abort=True, err=True)
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be created: {error.strerror}") from None
 
 
 def _new_phones(lines: Sequence[ImportLine], tenant: str) -> list[NewPhone]:
@@ -117,31 +112,14 @@ def _new_phones(lines: Sequence[ImportLine], tenant: str) -> list[NewPhone]:
     ]
 
 
-def _write(phones: Sequence[NewPhone], site: PhoneSite, out: Path | None, zip_file: Path | None) -> list[Path]:
-    """Write the files, which nobody else may read; returns their paths.
-
-    :raises UserError: when a file is there already or cannot be written.
-    """
+def _contents(phones: Sequence[NewPhone], site: PhoneSite, out: Path | None, zip_file: Path) -> Mapping[Path, bytes]:
+    """Return what to write, by path."""
     from ldapgw.web.rendering import Renderer  # loads the page's libraries
 
     render = partial(Renderer("").print_sheets, "en", site.title)
-    if out is not None:
-        contents = {out / name: content for name, content in make_files(phones, site, render).items()}
-    else:
-        contents = {zip_file or Path(): make_zip(phones, site, render)}
-    written: list[Path] = []
-    try:
-        if out is not None:
-            out.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path, content in contents.items():
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-                written.append(path)
-                stream.write(content)
-    except OSError as error:
-        for path in written:
-            path.unlink(missing_ok=True)
-        raise UserError(f"{error.filename}: {error.strerror}; no phone is added") from None
-    return written
+    if out is None:
+        return {zip_file: make_zip(phones, site, render)}
+    return {out / name: content for name, content in make_files(phones, site, render).items()}
 
 
 def _show(lines: Sequence[ImportLine], tenant: Tenant, *, as_json: bool) -> None:

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 import click
 
 from ldapgw.ber import SEQUENCE, integer, octets, tlv
-from ldapgw.cli.output import console, hint, new_file, print_json, print_line
+from ldapgw.cli.output import console, counted, hint, new_file, print_json, print_line
 from ldapgw.cli.root import examples
-from ldapgw.cli.site import Site, act, as_json, find_phone, now, pass_site
+from ldapgw.cli.site import Site, act, as_json, find_phone, now, pass_site, password_option
 from ldapgw.directory.filter import SearchRequest, to_string
 from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import ProtocolViolation, ResultCode, UserError
@@ -101,8 +101,7 @@ def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool
                 if plain:  # nobody else could get the file
                     with database.begin() as connection:
                         recordings.remove(connection, phone, begun_at)
-    searches = "1 search" if stored.searches == 1 else f"{stored.searches} searches"
-    print_line(f"{target}: {searches} of {phone}")
+    print_line(f"{target}: {counted(stored.searches or 0, 'search')} of {phone}")
     hint("The file has real names and numbers." if plain else "The file has pseudonyms; treat it as personal data.")
 
 
@@ -136,9 +135,7 @@ def _wait(database: Database, phone: str, begun_at: float) -> StoredRecording:
 @click.option("--start-tls", is_flag=True, help="Use StartTLS on a connection to ldap://.")
 @click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="Certificates of a private CA.")
 @click.option("--bind-dn", metavar="DN", help="The login at the gateway. Default: the one in the recording.")
-@click.option(
-    "--password-file", type=click.File(encoding="utf-8"), help="A file with the login's password on its first line."
-)
+@password_option
 @as_json
 def replay(
     file: TextIO,
@@ -147,7 +144,7 @@ def replay(
     start_tls: bool,
     ca_file: str | None,
     bind_dn: str | None,
-    password_file: TextIO | None,
+    password: str | None,
     as_json: bool,
 ) -> None:
     """Repeat the searches of a recording.
@@ -162,9 +159,8 @@ def replay(
     with ExitStack() as stack:
         gateway = None
         if url is not None:
-            question = "Password at the gateway"
-            entered = password_file.readline() if password_file else click.prompt(question, hide_input=True, err=True)
-            password = str(entered).strip()
+            if password is None:
+                password = str(click.prompt("Password at the gateway", hide_input=True, err=True)).strip()
             gateway = _Gateway(url, stack, ca_file, start_tls=start_tls)
             gateway.bind(bind_dn or parts[0].login, password)
         for recording in parts:

@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
-from sqlalchemy import Connection
 
-from ldapgw.cli.output import NEVER, hint, local_time, new_file, print_json, print_line, print_table
+from ldapgw.cli.output import NEVER, hint, local_time, print_json, print_line, print_table, write_target
 from ldapgw.cli.root import examples
-from ldapgw.cli.site import Site, act, now, only_tenant, pass_site
+from ldapgw.cli.site import Site, act, find_replica, now, only_tenant, pass_site, password_option
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import replica_dn
 from ldapgw.directory.passwords import make_password
@@ -29,7 +27,6 @@ from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
 
 # Debian's and Ubuntu's.
 _SYSTEM_CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
-_TEXT_FILE = click.File(encoding="utf-8", errors="replace")
 # The kinds of connection that a replica can make, the best first; without TLS only on this machine.
 _SECURE = (Security.LDAPS, Security.STARTTLS)
 
@@ -106,12 +103,6 @@ def print_replicas(logins: Sequence[PhoneLogin]) -> None:
     print_table(("Replica", "tenant", "books", "from", "last seen"), rows, keep=("Replica",))
 
 
-def find_replica(connection: Connection, name: str) -> PhoneLogin | None:
-    """Find a replica by its name, ignoring case; None: there is none."""
-    found = (login for login in stored.read_logins(connection) if login.replica is not None)
-    return next((login for login in found if login.name.lower() == name.lower()), None)
-
-
 @click.command(
     epilog=examples(
         "ldapgw replica-config branch1 --password-file branch1.password --output slapd.conf",
@@ -121,7 +112,7 @@ def find_replica(connection: Connection, name: str) -> PhoneLogin | None:
 )
 @click.argument("name")
 @only_tenant
-@click.option("--password-file", type=_TEXT_FILE, help="A file with the replica's password on its first line.")
+@password_option
 @click.option("--output", "-o", "target", metavar="FILE", default="-", help="Write to FILE; -: to standard output.")
 @click.option("--ldif", is_flag=True, help="Print entries for cn=config instead of slapd.conf.")
 @click.option(
@@ -140,7 +131,7 @@ def replica_config(
     name: str,
     tenant: str | None,
     *,
-    password_file: TextIO | None,
+    password: str | None,
     target: str,
     ldif: bool,
     pass_through: bool,
@@ -153,8 +144,7 @@ def replica_config(
     # The commands of phones use this module too, and need nothing of that package.
     from ldapgw.replication.slapd import Replica, config_ldif, slapd_conf
 
-    password = password_file.readline().strip() if password_file else "PASSWORD"
-    if not password:
+    if password == "":
         raise UserError("--password-file: the first line is empty; it must be the replica's password")
     with site.open_store() as database, database.begin() as connection:
         login = find_replica(connection, name)
@@ -169,18 +159,13 @@ def replica_config(
         start_tls=endpoint.security is Security.STARTTLS,
         ca_file=ca_file,
         bind_dn=str(replica_dn(login.name, Dn.parse(served.base_dn))),
-        password=password,
+        password="PASSWORD" if password is None else password,
         private=is_private(login),
         pass_through=pass_through,
         size_limit=site.config.ldap.size_limit,
         open_to=served.anonymous_networks,
     )
-    printed = (config_ldif if ldif else slapd_conf)(replica)
-    if target == "-":
-        click.echo(printed, nl=False)
-        return
-    with new_file(Path(target)) as file:
-        os.write(file, printed.encode())
+    write_target(target, (config_ldif if ldif else slapd_conf)(replica).encode())
 
 
 def _endpoint(site: Site) -> LdapEndpoint:

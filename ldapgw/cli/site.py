@@ -220,6 +220,20 @@ def find_phone(connection: Connection, name: str) -> PhoneLogin:
     return login
 
 
+def find_login(connection: Connection, name: str) -> PhoneLogin:
+    """Find a replica or a phone by its name, ignoring case.
+
+    :raises UserError: when there is none of that name.
+    """
+    return find_replica(connection, name) or find_phone(connection, name)
+
+
+def find_replica(connection: Connection, name: str) -> PhoneLogin | None:
+    """Find a replica by its name, ignoring case; None: there is none."""
+    found = (login for login in phones.read_logins(connection) if login.replica is not None)
+    return next((login for login in found if login.name.lower() == name.lower()), None)
+
+
 def act(tenant: str, act: Act, subject: str = "", detail: str = "") -> Entry:
     """An entry of the activity log for what a command does now."""
     return activity.entry(now(), tenant, activity.COMMAND_LINE, act, subject, detail)
@@ -248,9 +262,23 @@ def pass_site(command: Callable[Concatenate[Site, P], T]) -> Callable[P, T]:
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
+only_of_tenant = click.option("--tenant", metavar="T", help="Only this tenant.")
+
 account_tenant = click.option("--tenant", metavar="T", help="The tenant, if the address is an account in several.")
 
 only_tenant = click.option("--tenant", metavar="T", help="The tenant. You can leave it out if there is only one.")
+
+
+# What is no text is no password and no certificate, and is said to be none.
+TEXT_FILE = click.File(encoding="utf-8", errors="replace")
+
+password_option = click.option(
+    "--password-file",
+    "password",
+    type=TEXT_FILE,
+    callback=lambda _context, _parameter, file: file.readline().strip() if file else None,
+    help="A file with the password on its first line.",
+)
 
 
 def phone_name(ctx: click.Context, param: click.Parameter, value: str) -> str:

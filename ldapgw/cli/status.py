@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""``status``: shows the state of the gateway on one screen, from its database and files, whether it runs or not."""
+"""``status`` shows the state of the gateway on one screen; ``gateways`` lists those that share a PostgreSQL database.
+
+Both read the database and files, whether the gateway runs or not.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 import click
 
 from ldapgw.cli.accounts import SIGNS, account_objects, problem_lines
-from ldapgw.cli.output import NEVER, local_time, print_json, print_line
+from ldapgw.cli.output import NEVER, hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.errors import StoreError, UserError
@@ -20,8 +23,11 @@ from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import ldap_url
 from ldapgw.server.state_dir import LOCK_FILE, lock_holder_pid
 from ldapgw.store import accounts, phones
+from ldapgw.store import gateways as store
 from ldapgw.store.account_status import rejected_phones, timestamp
 from ldapgw.store.accounts import Account
+from ldapgw.store.files import status_of
+from ldapgw.store.gateways import KnownGateway
 from ldapgw.store.logins_file import LOGINS_FILE
 from ldapgw.store.phones import PhoneLogin
 
@@ -204,10 +210,8 @@ def _certificate_line(site: Site) -> str:
 
 def _begun_at(site: Site) -> float | None:
     """Return when the running gateway has written its process id; None: unknown."""
-    try:
-        return (site.state_dir / LOCK_FILE).stat().st_mtime
-    except OSError:
-        return None
+    lock_file = status_of(site.state_dir / LOCK_FILE)
+    return lock_file.st_mtime if lock_file else None
 
 
 def _stale_since(site: Site) -> float | None:
@@ -215,17 +219,66 @@ def _stale_since(site: Site) -> float | None:
 
     A gateway writes a snapshot as soon as it has read the database.
     """
-    try:
-        written_at = (site.state_dir / LOGINS_FILE).stat().st_mtime
-    except OSError:
+    snapshot, begun_at = status_of(site.state_dir / LOGINS_FILE), _begun_at(site)
+    if snapshot is None or begun_at is None or site.database_file is not None:
         return None
-    begun_at = _begun_at(site)
-    return written_at if site.database_file is None and begun_at is not None and written_at < begun_at else None
+    return snapshot.st_mtime if snapshot.st_mtime < begun_at else None
 
 
 def _size(site: Site) -> int | None:
     """The size of the database file in octets; None: there is no such file."""
-    try:
-        return site.database_file.stat().st_size if site.database_file else None
-    except OSError:
-        return None
+    file = status_of(site.database_file) if site.database_file else None
+    return file.st_size if file else None
+
+
+@click.command(epilog=examples("ldapgw gateways", "ldapgw gateways --json"))
+@as_json
+@pass_site
+def gateways(site: Site, *, as_json: bool) -> None:
+    """Show the gateways that share a PostgreSQL database.
+
+    Shows which of them run, which one syncs, and how far each one is behind the database.
+    """
+    with site.open_store() as database:
+        if not database.runs_beside:
+            if as_json:
+                print_json([])
+            hint("Only one gateway can use a SQLite database; ldapgw status shows it.")
+            return
+        with database.begin_read() as connection:
+            known = store.read_all(connection)
+    if as_json:
+        print_json([_object(one) for one in known])
+    elif not known:
+        hint("No gateway has run on this database within a day.")
+    else:
+        rows = [
+            (
+                "✓" if one.is_alive else "✗",
+                one.info.name,
+                " ".join(one.info.roles),
+                local_time(one.started_at, now()),
+                f"{one.silent:.0f} s ago",
+                f"{one.behind:.0f} s" if one.behind else "–",
+                f"{one.info.contacts:,}",
+                "✓" if one.info.is_leader and one.is_alive else "–",
+            )
+            for one in known
+        ]
+        print_table(("", "name", "roles", "started", "heartbeat", "behind#", "contacts#", "syncs"), rows)
+
+
+def _object(one: KnownGateway) -> dict[str, Any]:
+    return {
+        "id": one.info.id,
+        "name": one.info.name,
+        "version": one.info.version,
+        "alive": one.is_alive,
+        "roles": one.info.roles,
+        "started": timestamp(one.started_at),
+        "silent_seconds": round(one.silent, 1),
+        "behind_seconds": round(one.behind, 1),
+        "accounts": one.info.accounts,
+        "contacts": one.info.contacts,
+        "syncs": one.info.is_leader and one.is_alive,
+    }

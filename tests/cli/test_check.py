@@ -36,6 +36,7 @@ from tests.support.stage.sync import CONTEXT
 
 HOST = "phonebook.example.com"
 CERTIFICATE, PRIVATE_KEY = "tls.certificate = cert.pem", "tls.private_key = key.pem"
+IN_90_DAYS = f"{datetime.now(UTC) + timedelta(days=90):%Y-%m-%d}"
 # What is said of the installation.
 INSTALLATION = [] if is_compiled() else [check.NOT_COMPILED]
 TLS = """
@@ -62,7 +63,7 @@ def write_pair(gateway: Gateway, **given: Any) -> None:
 
 
 def test_before_the_first_start(gateway: Gateway, tree) -> None:
-    """What the gateway will create is told, and nothing of it is created; the Google lines are there to copy."""
+    """What the gateway will create is told, also to programs, and not created; Google's lines are there to copy."""
     before = tree()
     result = gateway.run("check")
     assert (result.exit_code, result.stderr) == (0, "")
@@ -81,17 +82,13 @@ def test_before_the_first_start(gateway: Gateway, tree) -> None:
         "  Authorized redirect URI       https://phonebook.example.com/oauth/callback",
         "  Authorized JavaScript origin  https://phonebook.example.com",
     ]
-    assert tree() == before
-
-
-def test_json(gateway: Gateway) -> None:
-    """The same for programs."""
     told = gateway.json("check")
     assert told["redirect_uri"] == "https://phonebook.example.com/oauth/callback"
     assert told["origin"] == "https://phonebook.example.com"
     assert [(item["item"], item["message"]) for item in told["items"] if item["state"] != "ok"] == [
         ("installation", message) for message in INSTALLATION
     ]
+    assert tree() == before
 
 
 def test_a_database_in_use_is_looked_at_and_not_touched(gateway: Gateway, tree) -> None:
@@ -162,14 +159,6 @@ def test_a_database_that_is_open_elsewhere(gateway: Gateway) -> None:
             assert found(gateway, code=told[0] == "failed")["database state/ldapgw.db"] == told
 
 
-def test_an_empty_database(gateway: Gateway) -> None:
-    """Without its key, it is one that was never used."""
-    gateway.connect("alice@acme.example")
-    (gateway.state_dir / "ldapgw.db").write_bytes(b"")
-    (gateway.state_dir / "ldapgw.key").unlink()
-    assert found(gateway)["database state/ldapgw.db"] == ("ok", "is empty; will be set up")
-
-
 def test_a_database_file_that_everybody_may_read(gateway: Gateway) -> None:
     """One outside the state directory, whose folder lets others in."""
     folder = gateway.folder / "data"
@@ -218,24 +207,17 @@ def test_the_file_alone(gateway: Gateway) -> None:
     assert gateway.run("check", "--file-only", "--online").exit_code == 2
 
 
-def test_an_older_database_will_be_brought_up_to_date(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That is a warning: the version before cannot use it any more then."""
+def test_databases_before_the_next_start(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older one is a warning: the version before cannot use it any more then.  One in memory forgets."""
     gateway.connect("alice@acme.example")
-    known = revisions()
+    item, known = "database state/ldapgw.db", revisions()
     monkeypatch.setattr("ldapgw.store.database.revisions", lambda: ("9999", *known))
-    told = found(gateway)["database state/ldapgw.db"]
-    assert told == ("warning", "is from an older version; the next start upgrades it and keeps a copy")
-
-
-def test_a_good_certificate(gateway: Gateway) -> None:
-    """Its end is told, and that its private key is there."""
-    write_pair(gateway)
-    items = found(gateway)
-    assert items[CERTIFICATE] == (
-        "ok",
-        f"valid until {datetime.now(UTC) + timedelta(days=90):%Y-%m-%d}",
-    )
-    assert items[PRIVATE_KEY] == ("ok", "fits the certificate")
+    assert found(gateway)[item] == ("warning", "is from an older version; the next start upgrades it and keeps a copy")
+    (gateway.state_dir / "ldapgw.db").write_bytes(b"")
+    (gateway.state_dir / "ldapgw.key").unlink()
+    assert found(gateway)[item] == ("ok", "is empty; will be set up")
+    gateway.write('database = "sqlite://"\n' + HEAD + ACME)
+    assert found(gateway)["database"][0] == "warning"
 
 
 @pytest.mark.parametrize(
@@ -251,9 +233,15 @@ def test_a_good_certificate(gateway: Gateway) -> None:
             "is for *.example.net, not for phonebook.example.com",
         ),
         ({"host": None}, CERTIFICATE, "warning", "names no host"),
-        ({"host": "*.example.com"}, CERTIFICATE, "ok", "valid until"),
+        (
+            {"host": "*.example.com"},
+            CERTIFICATE,
+            "ok",
+            f"valid until {datetime.now(UTC) + timedelta(days=90):%Y-%m-%d}",
+        ),
+        ({}, PRIVATE_KEY, "ok", "fits the certificate"),
     ],
-    ids=["soon", "expired", "future", "other host", "no host", "wildcard"],
+    ids=["soon", "expired", "future", "other host", "no host", "wildcard", "key"],
 )
 def test_a_certificate(gateway: Gateway, pair, item: str, state: str, message: str) -> None:
     """What is wrong with it, or soon will be."""
@@ -325,12 +313,6 @@ def test_a_pool_in_transaction_mode(gateway: Gateway) -> None:
                 assert [items[item] for item in items if item.startswith("database ")] == [told]
     finally:
         server.delete()
-
-
-def test_a_database_in_memory(gateway: Gateway) -> None:
-    """A warning: it forgets."""
-    gateway.write('database = "sqlite://"\n' + HEAD + ACME)
-    assert found(gateway)["database"][0] == "warning"
 
 
 def test_a_line_about_a_setting_names_the_file(gateway: Gateway) -> None:

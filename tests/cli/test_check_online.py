@@ -117,16 +117,17 @@ async def test_the_clock(
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_wrong_secret(gateway: Gateway, tmp_path: Path) -> None:
-    """Google is reached; the client is what fails. The secret is not told."""
+async def test_a_client_that_fails(gateway: Gateway, tmp_path: Path) -> None:
+    """Google is reached, and refuses the secret, which is not told; or answers with an error of its own."""
     async with inspected(tmp_path) as google:
         configure(gateway, google.plain, secret="GOCSPX-wrong")
+        refused = "compare its id and secret with the Google console (invalid_client: Unauthorized)"
         code, found = await online(gateway)
-    assert code == 1
-    assert found[CLIENT] == (
-        "failed",
-        "compare its id and secret with the Google console (invalid_client: Unauthorized)",
-    )
+        assert (code, found[CLIENT]) == (1, ("failed", refused))
+        google.world.faults.inject("token_error_503_html")
+        in_trouble = "Google could not say whether it knows the client; try again later (HTTP 503)"
+        code, found = await online(gateway)
+        assert (code, found[CLIENT]) == (1, ("failed", in_trouble))
 
 
 @pytest.mark.soak  # starts the command; a quick one does too
@@ -148,26 +149,23 @@ async def test_a_redirect_uri_that_is_not_registered(
 
 
 @pytest.mark.soak  # starts the command; a quick one does too
+@pytest.mark.parametrize("host", ["nobody.invalid", "127.0.0.1:{port}"], ids=["name", "port"])
 @pytest_twisted.ensureDeferred
-async def test_a_name_that_is_not_known(gateway: Gateway) -> None:
-    """The name fails."""
-    configure(gateway, "https://nobody.invalid")
+async def test_a_host_that_is_not_reached(gateway: Gateway, host: str) -> None:
+    """The name is not known, or the port is closed; with a ca_file that cannot be used nothing is tried."""
+    host = host.format(port=free_ports(1)[0])
+    configure(gateway, f"https://{host}")
     code, found = await online(gateway)
     assert code == 1
-    assert problem(found, "nobody.invalid").startswith("its name cannot be resolved: check this machine's DNS")
-
-
-@pytest.mark.soak  # starts the command; a quick one does too
-@pytest_twisted.ensureDeferred
-async def test_a_port_that_is_closed(gateway: Gateway) -> None:
-    """The connection fails."""
-    (port,) = free_ports(1)
-    configure(gateway, f"https://127.0.0.1:{port}")
-    code, found = await online(gateway)
-    assert code == 1
-    message = problem(found, f"127.0.0.1:{port}")
-    assert message.startswith("no connection: check the firewall")
-    assert message.endswith("(ConnectionRefusedError)")
+    if host == "nobody.invalid":
+        assert problem(found, host).startswith("its name cannot be resolved: check this machine's DNS")
+        configure(gateway, f"https://{host}", 'ca_file = "none.pem"')
+        code, found = await online(gateway)
+        assert (code, set(found)) == (1, {"online"})
+        assert found["online"][1].endswith("none.pem: cannot be read: No such file or directory")
+    else:
+        assert problem(found, host).startswith("no connection: check the firewall")
+        assert problem(found, host).endswith("(ConnectionRefusedError)")
 
 
 @pytest.mark.soak  # starts the command; a quick one does too
@@ -197,16 +195,6 @@ async def _with_ca_file(gateway: Gateway, google: Inspected, keys: str) -> tuple
     ((state, message),) = (found.pop(item) for item in list(found) if item.endswith("(keys)"))
     assert {state for state, _ in found.values()} == {"ok"}
     return code, state, message
-
-
-@pytest.mark.soak  # starts the command; a quick one does too
-@pytest_twisted.ensureDeferred
-async def test_a_ca_file_that_cannot_be_used(gateway: Gateway) -> None:
-    """Then nothing is tried."""
-    configure(gateway, "https://nobody.invalid", 'ca_file = "none.pem"')
-    code, found = await online(gateway)
-    assert (code, set(found)) == (1, {"online"})
-    assert found["online"][1].endswith("none.pem: cannot be read: No such file or directory")
 
 
 @pytest.mark.long  # a proxy of its own
@@ -243,21 +231,6 @@ async def test_a_proxy_of_the_environment(gateway: Gateway) -> None:
     ):
         _, found = await online(gateway, HTTPS_PROXY=proxy, NO_PROXY="", no_proxy="")
         assert problem(found, "google.example").endswith(f"({detail})")
-
-
-@pytest.mark.soak  # starts the command; a quick one does too
-@pytest_twisted.ensureDeferred
-async def test_a_google_in_trouble(gateway: Gateway, tmp_path: Path) -> None:
-    """Google is reached, and answers with an error of its own, or with something else."""
-    async with inspected(tmp_path) as google:
-        configure(gateway, google.plain)
-        google.world.faults.inject("token_error_503_html")
-        code, found = await online(gateway)
-    assert code == 1
-    assert found[CLIENT] == (
-        "failed",
-        "Google could not say whether it knows the client; try again later (HTTP 503)",
-    )
 
 
 @pytest.mark.soak  # starts the command; a quick one does too

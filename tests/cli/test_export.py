@@ -1,19 +1,32 @@
 # SPDX-License-Identifier: MIT
-"""``export``."""
+"""``export``: CSV is read by Python's own reader, LDIF by python-ldap, vCards by vobject."""
 
 from __future__ import annotations
 
 import csv
 import io
+from base64 import b64encode
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import vobject
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ldapgw.contact import Sharing, Source
+from ldapgw.cli.export import CSV_COLUMNS, csv_header, csv_row, ldif, vcard
+from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
+from ldapgw.directory.entry import special_entry
+from ldapgw.numbers import stored_numbers
+from ldapgw.numbers.number import Number
 from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import ContactRecord
+from tests.support import phonebook
+from tests.support.phonebook import awkward
+from tests.support.phonebook.entries import FULL, LABELS
+from tests.support.phonebook.listening import library
+from tests.support.photo import jpeg
 from tests.support.site.command_line import ACME, BETA, HEAD, Gateway, person
 
 
@@ -77,25 +90,21 @@ def test_csv_of_a_tenant(books: Gateway) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--tenant", "gamma", "--format", "csv"], '{file}: there is no tenant "gamma"; there are: acme, beta'),
-        (["--tenant", "acme", "--account", "x@acme.example", "--format", "csv"],
-         'there is no account x@acme.example in tenant "acme"'),
+        ("--tenant gamma --format csv", '{file}: there is no tenant "gamma"; there are: acme, beta'),
+        ("--tenant acme --account x@acme.example --format csv", 'there is no account x@acme.example in tenant "acme"'),
+        (
+            "--tenant acme --account bob@acme.example --format csv",
+            "bob@acme.example is not connected, so none of its contacts are here",
+        ),
     ],
-    ids=["tenant", "account"],
-)  # fmt: skip
-def test_refused(books: Gateway, arguments: list[str], line: str) -> None:
-    """One line that says what is wrong."""
-    assert books.refused("export", *arguments) == line.format(file=books.file) + "\n"
-
-
-def test_who_is_disconnected_has_nothing_here(books: Gateway) -> None:
-    """An empty file would say that there never was anything."""
+    ids=["tenant", "account", "disconnected"],
+)
+def test_refused(books: Gateway, arguments: str, line: str) -> None:
+    """One line says what is wrong: an empty file would say that there never was anything."""
     with books.begin() as connection:
         (bob,) = accounts.find_by_address(connection, "bob@acme.example")
         accounts.disconnect(connection, bob.id)
-    assert books.refused("export", "--tenant", "acme", "--account", "bob@acme.example", "--format", "csv") == (
-        "bob@acme.example is not connected, so none of its contacts are here\n"
-    )
+    assert books.refused("export", *arguments.split()) == line.format(file=books.file) + "\n"
 
 
 def test_usage(books: Gateway) -> None:
@@ -120,3 +129,208 @@ def test_names_without_letters_come_last(gateway: Gateway) -> None:
     )
     rows = csv.DictReader(io.StringIO(written(gateway, "--format", "csv"), newline=""))
     assert [row["name"] for row in rows] == ["Ann Adler", "Zoë Brontë", "112"]
+
+
+def csv_rows(*found: Contact, verbatim: bool = False) -> list[dict[str, str]]:
+    """What a program reads."""
+
+    def write(number: Number) -> str:
+        return number.e164 or number.digits
+
+    data = csv_header() + b"".join(
+        csv_row(one, one.name, "alice@acme.example", LABELS, write, verbatim=verbatim) for one in found
+    )
+    assert data.endswith(b"\r\n")
+    return list(csv.DictReader(io.StringIO(data.decode(), newline=""), strict=True))
+
+
+def test_a_contact_is_a_row() -> None:
+    """A column for each kind of number; several values of one on lines of their own."""
+    assert csv_rows(FULL) == [
+        {
+            "book": "alice@acme.example",
+            "uid": "c1",
+            "name": "Jörg Müller",
+            "given_name": "Jörg",
+            "family_name": "Müller; Lüdenscheidt",
+            "organization": "Müller, Sons & Co",
+            "department": "R&D",
+            "title": "Chef",
+            "also": "Jockel\na,b",
+            "work": "+49301234567",
+            "main": "",
+            "other": "204",
+            "mobile": "+491712345678",
+            "home": "",
+            "fax": "+49301234599",
+            "pager": "",
+            "mail": "joerg@mail.example",
+            "address": 'Weg 1, 12345 "Berlin"',
+            "url": "https://adler.example/a?b,c",
+            "label": "Customers, old",
+        }
+    ]
+
+
+def test_an_empty_contact_has_all_columns() -> None:
+    """None is missing."""
+    [row] = csv_rows(Contact(uid="c2", name="X"))
+    assert tuple(row) == CSV_COLUMNS
+    assert {name for name, value in row.items() if value} == {"book", "uid", "name"}
+
+
+FORMULAS = {
+    "=1+1": "'=1+1",
+    "+cmd|' /C calc'!A0": "'+cmd|' /C calc'!A0",
+    "-2+3": "'-2+3",
+    "@SUM(A1)": "'@SUM(A1)",
+    "＝1+1": "'＝1+1",
+    "Ada = Bo": "Ada = Bo",
+    "3M": "3M",
+    "": "",
+}
+
+
+@pytest.mark.parametrize(("name", "cell"), FORMULAS.items(), ids=list(FORMULAS))
+def test_no_cell_is_a_formula(name: str, cell: str) -> None:
+    """A spreadsheet would evaluate it; a program may want it as it is."""
+    contact = Contact("c1", name=name, organization=name)
+    for verbatim, expected in ((False, cell), (True, name)):
+        [found] = csv_rows(contact, verbatim=verbatim)
+        assert (found["name"], found["organization"]) == (expected, expected)
+
+
+def test_numbers_stay_as_they_are() -> None:
+    """They begin with a plus, several in a cell; a spreadsheet makes no formula of them."""
+    numbers = stored_numbers.read("+4930123456 / +4930123457", "DE")
+    phones = tuple(Phone(Kind.WORK, number) for number in numbers)
+    [found] = csv_rows(Contact("c1", phones=phones))
+    assert found["work"] == "+4930123456\n+4930123457"
+
+
+def records(data: bytes) -> list[tuple[str, dict[str, list[bytes]]]]:
+    """The records of a file."""
+    reader = library("ldif", "needs python-ldap: scripts/setup")
+    parser = reader.LDIFRecordList(io.BytesIO(data))
+    parser.parse()
+    assert parser.version == 1
+    return parser.all_records
+
+
+def test_every_entry_is_read_as_it_is() -> None:
+    """Awkward names, many scripts, all attributes; no line is longer than 76 octets."""
+    entries = awkward.entries(awkward.make_dit(lenient=True))
+    data = b"".join(ldif(entries))
+    kinds = ("objectClass", "cn", "sn", "givenName", "o", "ou", "mail", "uid", "telephoneNumber", "postalAddress",
+             "labeledURI")  # fmt: skip
+    found = [(dn, {name: values for name, values in held.items() if name in kinds}) for dn, held in records(data)]
+    expected = [
+        (entry.dn, {name: list(values) for name in kinds if (values := entry.attribute(name))}) for entry in entries
+    ]
+    assert found == expected
+    assert max(map(len, data.split(b"\n"))) <= 76
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=200))
+def test_any_value_comes_through(value: str) -> None:
+    """Line breaks, blanks at either end, colons, whatever the length."""
+    entry = special_entry("dc=example", {"o": (value,)}, {}, lenient=False)
+    assert records(b"".join(ldif([entry]))) == [("dc=example", {"o": [value.encode()]})]
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("plain", b"o: plain"),
+        ("ü", b"o:: w7w="),
+        (" x", b"o:: IHg="),
+        ("x ", b"o:: eCA="),
+        (":x", b"o:: Ong="),
+        ("<x", b"o:: PHg="),
+        ("a:b<c", b"o: a:b<c"),
+        ("a\nb", b"o:: YQpi"),
+    ],
+)
+def test_what_a_line_cannot_hold_is_written_in_base64(value: str, line: bytes) -> None:
+    """RFC 2849's SAFE-STRING, and no blank at the end that an editor would lose."""
+    entry = special_entry("dc=example", {"o": (value,)}, {}, lenient=False)
+    assert b"".join(ldif([entry])).split(b"\n")[3] == line
+
+
+def vcard_lines(contact: Contact) -> list[str]:
+    """The lines of a vCard, unfolded."""
+    data = vcard(contact, contact.name or contact.organization, "alice@acme.example", LABELS)
+    assert data.endswith(b"\r\n")
+    assert max(map(len, data.split(b"\r\n"))) <= 75
+    return data.decode().replace("\r\n ", "").split("\r\n")[:-1]
+
+
+def read_vcard(contact: Contact) -> Any:
+    return vobject.readOne("\r\n".join(vcard_lines(contact)) + "\r\n")
+
+
+def test_all_of_a_contact() -> None:
+    """Every property, with what RFC 6350 wants escaped."""
+    assert vcard_lines(FULL) == [
+        "BEGIN:VCARD",
+        "VERSION:4.0",
+        "UID;VALUE=text:c1/alice@acme.example",
+        "FN:Jörg Müller",
+        "N:Müller\\; Lüdenscheidt;Jörg;;;",
+        "NICKNAME:Jockel,a\\,b",
+        "ORG:Müller\\, Sons & Co;R&D",
+        "TITLE:Chef",
+        'TEL;VALUE=uri;TYPE="work,voice":tel:+49301234567;ext=204',
+        "TEL;VALUE=uri;TYPE=cell:tel:+491712345678",
+        "TEL;VALUE=uri;TYPE=fax:tel:+49301234599",
+        "TEL;VALUE=text;TYPE=voice:204",
+        "EMAIL:joerg@mail.example",
+        "ADR;LABEL=\"Weg 1^n12345 ^'Berlin^'\":;;Weg 1;Berlin;;12345;DE",
+        "URL:https://adler.example/a?b\\,c",
+        "CATEGORIES:Customers\\, old",
+        "REV:20231114T221320Z",
+        "END:VCARD",
+    ]
+
+
+def test_another_program_reads_it() -> None:
+    """Name, company, numbers, address."""
+    card = read_vcard(FULL)
+    assert (card.version.value, card.fn.value) == ("4.0", "Jörg Müller")
+    assert (card.n.value.family, card.n.value.given) == ("Müller; Lüdenscheidt", "Jörg")
+    assert card.org.value == ["Müller, Sons & Co", "R&D"]
+    assert [tel.value for tel in card.tel_list] == ["tel:+49301234567;ext=204", "tel:+491712345678",
+                                                    "tel:+49301234599", "204"]  # fmt: skip
+    assert (card.adr.value.street, card.adr.value.city, card.adr.value.code) == ("Weg 1", "Berlin", "12345")
+    assert card.uid.value == "c1/alice@acme.example"
+
+
+def test_a_company_has_no_name_of_a_person() -> None:
+    """But it is called something."""
+    shop = Contact(uid="c2", organization="Taxi 3000")
+    assert vcard_lines(shop)[3:] == ["FN:Taxi 3000", "ORG:Taxi 3000", "END:VCARD"]
+
+
+@pytest.mark.parametrize(
+    "contact", [*phonebook.contacts(), *awkward.awkward_contacts()], ids=lambda contact: contact.uid
+)
+def test_awkward_ones_are_read_as_they_are(contact: Contact) -> None:
+    """Many scripts, and every sign that has a meaning."""
+    card = read_vcard(contact)
+    assert card.fn.value == (contact.name or contact.organization)
+    assert len(getattr(card, "tel_list", ())) == len(contact.phones)
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp")), min_size=1, max_size=120))
+def test_any_name_comes_through(name: str) -> None:
+    """Whatever it is made of, folded where it is long."""
+    [shown] = [line for line in vcard_lines(replace(FULL, name=name)) if line.startswith("FN:")]
+    plain = shown.removeprefix("FN:").replace("\\,", ",").replace("\\;", ";").replace("\\\\", "\\")
+    assert plain == name
+
+
+def test_a_photo() -> None:
+    """As a data URI (RFC 6350 6.2.4), which comes through the folding."""
+    assert f"PHOTO:data:image/jpeg;base64,{b64encode(jpeg()).decode()}" in vcard_lines(replace(FULL, photo=jpeg()))

@@ -66,7 +66,7 @@ def test_a_directory_and_json(gateway: Gateway, desks: Path, tmp_path: Path) -> 
     }
     assert sorted(path.name for path in out.iterdir()) == ["001565aabbcc.cfg", "hall.xml", "sheets.html"]
     desks.write_text("name,model\ndesk9,snom\n")
-    assert "File exists; no phone is added" in run(gateway, desks, "--out", out, "--yes", status=1)
+    assert "cannot be created: File exists" in run(gateway, desks, "--out", out, "--yes", status=1)
     assert len(stored(gateway)) == 2
     assert not (out / "desk9.xml").exists()
 
@@ -75,7 +75,7 @@ def test_a_directory_and_json(gateway: Gateway, desks: Path, tmp_path: Path) -> 
     ("arguments", "said"),
     [
         ([], "No phone was added yet. To add these 2 phones, use --zip FILE or --out DIR."),
-        (["--zip", "new.zip"], "adding 2 phones has to be confirmed; use --yes"),
+        (["--zip", "new.zip"], "This adds 2 phones to acme. To go ahead without a terminal, add --yes."),
         (["--zip", "new.zip", "--out", "new"], "--out and --zip can't be used together; choose one"),
     ],
     ids=["preview", "not confirmed", "both"],

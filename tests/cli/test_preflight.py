@@ -72,6 +72,17 @@ def at_reload(site: Gateway, former: str) -> list[str]:
     return []
 
 
+def at_each_moment(site: Gateway, former: str = "") -> list[str]:
+    """Return the problems, which are the same at `check`, a start and a reload.
+
+    :param former: the configuration that is served; empty: the present one.
+    """
+    found = at_check(site)
+    assert at_start(site) == found
+    assert at_reload(site, former or site.file.read_text()) == found
+    return found
+
+
 def setting(old: str, new: str) -> Callable[[Gateway], None]:
     """A change of the configuration file."""
 
@@ -239,9 +250,7 @@ def test_a_problem_is_the_same_line_at_each_moment(
     former = site.file.read_text()
     assert (at_check(site), at_reload(site, former)) == ([], [])
     trouble(site)
-    found = at_check(site)
-    assert found == at_start(site)
-    assert found == at_reload(site, former)
+    found = at_each_moment(site, former)
     expected = [line.replace("FILE", str(site.file)).replace("FOLDER", str(site.folder)) for line in lines]
     assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
 
@@ -257,9 +266,7 @@ def test_a_port_in_use_is_the_same_line_at_each_moment(site: Gateway) -> None:
             f'{site.file}: ldap.listen "{endpoint}": port {port} of 127.0.0.1 is in use by another program; end that '
             "program, or set another port"
         ]
-        assert at_check(site) == expected
-        assert at_start(site) == expected
-        assert at_reload(site, former) == expected
+        assert at_each_moment(site, former) == expected
         require_start(load(str(site.file)), [endpoint])
         assert at_reload(site, site.file.read_text()) == []
 
@@ -268,9 +275,7 @@ def test_a_server_that_is_away_is_the_same_line_at_each_moment(site: Gateway) ->
     """The line has no password."""
     site.write('database = "postgresql://someone:secret@127.0.0.1:1/ldapgw"\n' + HEAD + ACME)
     expected = ["database postgresql://127.0.0.1:1/ldapgw: cannot be reached: Connection refused"]
-    assert at_check(site) == expected
-    assert at_start(site) == expected
-    assert at_reload(site, site.file.read_text()) == expected
+    assert at_each_moment(site) == expected
 
 
 def on_server(site: Gateway, template: str, settings: str = "") -> str:
@@ -292,10 +297,8 @@ def test_an_empty_server_is_the_same_line_at_each_moment(site: Gateway, *, has_f
     if not has_former:
         (site.state_dir / "ldapgw.db").unlink()
     former = f"there is {site.state_dir}/ldapgw.db; copy that with ldapgw database copy, or move it away to start with"
-    [line] = at_check(site)
+    [line] = at_each_moment(site)
     assert line.startswith(f"database {name}: is empty, and {former if has_former else 'new_store is false; restore'} ")
-    assert at_start(site) == [line]
-    assert at_reload(site, site.file.read_text()) == [line]
 
 
 @needs_postgresql
@@ -310,9 +313,7 @@ def test_another_key_than_that_of_other_gateways_is_the_same_line_at_each_moment
     expected = [
         f"key file {key}: is another key than that of the gateway on south.example; copy its ldapgw.key here",
     ]
-    assert at_check(site) == expected
-    assert at_start(site) == expected
-    assert at_reload(site, site.file.read_text()) == expected
+    assert at_each_moment(site) == expected
 
 
 def test_a_folder_that_cannot_be_created_is_the_same_line_at_each_moment(gateway: Gateway) -> None:

@@ -77,17 +77,11 @@ def test_sandbox_prints_the_lines_of_a_configuration(tmp_path: Path, number: sig
     assert state["accounts"][0]["persons"]["contacts"] == 1
 
 
-def test_a_port_of_the_sandbox_in_use(gateway: Gateway) -> None:
-    """One line."""
+def test_a_sandbox_that_is_refused(gateway: Gateway) -> None:
+    """One line names the port that is in use, or the file that is none."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert gateway.refused("sandbox", "--port", str(port)) == (
-            f"--port {port}: cannot listen: Address already in use\n"
-        )
-
-
-def test_people_that_are_none(gateway: Gateway) -> None:
-    """One line that names the file."""
+        port = str(server.getsockname()[1])
+        assert gateway.refused("sandbox", "--port", port) == (f"--port {port}: cannot listen: Address already in use\n")
     assert gateway.refused("sandbox", "--people", "/no/such/file") == (
         "/no/such/file: cannot be read: No such file or directory\n"
     )

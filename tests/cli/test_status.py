@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""``status``."""
+"""``status``, ``gateways`` and ``admin-link``."""
 
 from __future__ import annotations
 
 import os
+import re
 
-from ldapgw.store import accounts, phones, sync_state
+from ldapgw.cli.site import now
+from ldapgw.store import accounts, gateways, phones, sign_ins, sync_state
+from ldapgw.store.database import Mode
+from ldapgw.store.engines import database_at
+from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.phones import LastSearch
-from tests.support.site.command_line import ACME, HEAD, THEN, Gateway, person
+from tests.support.postgresql import needs_postgresql, new_url
+from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, person
 
 
 def test_a_gateway_that_runs(gateway: Gateway) -> None:
@@ -70,3 +76,74 @@ def test_a_database_that_cannot_be_used(gateway: Gateway) -> None:
     assert result.exit_code == 1
     assert "✗ Database " in result.stdout
     assert result.stderr.count("\n") == 1
+
+
+def test_sqlite_has_one_gateway(gateway: Gateway) -> None:
+    """Which `status` shows."""
+    gateway.connect("alice@acme.example")
+    done = gateway.run("gateways")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr == "Only one gateway can use a SQLite database; ldapgw status shows it.\n"
+    assert gateway.json("gateways") == []
+
+
+@needs_postgresql
+def test_several_on_one_database(gateway: Gateway) -> None:
+    """Those that live come first."""
+    url = new_url()
+    gateway.write(f'database = "{url.render_as_string(hide_password=False)}"\n{HEAD}{ACME}')
+    assert gateway.run("gateways").stderr == "No gateway has run on this database within a day.\n"
+    database = database_at(url)
+    for info in (
+        GatewayInfo("1", "north.example", "1.0", contacts=1234, accounts=2, is_leader=True),
+        GatewayInfo("2", "south.example", "1.1", roles=("serve",)),
+    ):
+        database.call(Mode.BESIDE, gateways.beat, info)
+    database.close()
+    north, south = gateway.json("gateways")
+    assert (north["name"], north["alive"], north["roles"]) == ("north.example", True, ["serve", "sync", "web"])
+    assert (north["syncs"], north["contacts"], north["accounts"], north["version"]) == (True, 1234, 2, "1.0")
+    assert (south["name"], south["roles"], south["syncs"]) == ("south.example", ["serve"], False)
+    lines = gateway.run("gateways").stdout.splitlines()
+    cells = [line.split() for line in lines[1:]]
+    assert [(row[:2], row[-1]) for row in cells] == [(["✓", "north.example"], "✓"), (["✓", "south.example"], "–")]
+    assert all(len(line) <= 80 for line in lines)
+
+
+LINK = re.compile(r"https://phonebook\.example\.com/acme/link\?key=([A-Za-z0-9_-]{43})\n")
+
+
+def taken(gateway: Gateway, key: str, tenant: str = "acme") -> bool:
+    with gateway.begin() as connection:
+        return sign_ins.take_admin_link(connection, key, tenant, now())
+
+
+def test_the_link_is_all_that_it_prints(gateway: Gateway) -> None:
+    """Before the first start too; each time it is another one, and all of them are good."""
+    links = []
+    for _ in range(2):
+        result = gateway.run("admin-link", "--tenant", "acme")
+        assert result.exit_code == 0, result.output
+        assert result.stderr == "Open it in a browser. It works once, within an hour.\n"
+        links.append(LINK.fullmatch(result.stdout))
+    keys = [link[1] for link in links if link]
+    assert len(set(keys)) == 2
+    assert [taken(gateway, key) for key in (*keys, *keys)] == [True, True, False, False]
+
+
+def test_a_link_as_json(gateway: Gateway) -> None:
+    """With when it ends."""
+    told = gateway.json("admin-link")
+    assert LINK.fullmatch(told["link"] + "\n")
+    assert told["tenant"] == "acme"
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", told["expires"])
+
+
+def test_the_tenant_of_a_link(gateway: Gateway) -> None:
+    """It has to be one, and to be said where there are several; a link is for that one alone."""
+    assert 'there is no tenant "beta"' in gateway.refused("admin-link", "--tenant", "beta")
+    gateway.write(HEAD + ACME + BETA)
+    assert gateway.run("admin-link").exit_code == 2
+    key = gateway.json("admin-link", "--tenant", "beta")["link"].partition("key=")[2]
+    assert not taken(gateway, key)
+    assert taken(gateway, key, "beta")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
@@ -72,7 +73,8 @@ def test_losing_contacts_is_agreed_to(gateway: Gateway) -> None:
 
 
 def test_without_a_gateway_the_wish_is_noted_and_refused(gateway: Gateway) -> None:
-    """Nobody syncs now; that is a failure, but the gateway's next start does it."""
+    """Nobody syncs now; that is a failure, but the gateway's next start does it.  Without an account, nothing would."""
+    assert gateway.refused("sync") == "no account is connected; connect one on https://phonebook.example.com/\n"
     idle(gateway, "alice@acme.example")
     assert gateway.refused("sync", "--wait") == (
         f"no gateway is running on {gateway.state_dir}; it will sync when it starts\n"
@@ -94,11 +96,6 @@ def test_accounts_that_cannot_be_synced_are_named_and_nothing_is_asked(gateway: 
         f'carol@old.example: its tenant "old" is not in {gateway.file} any more',
     ]
     assert set(wishes(gateway).values()) == {None}
-
-
-def test_nobody_is_connected(gateway: Gateway) -> None:
-    """There is nothing to do, which is said."""
-    assert gateway.refused("sync") == "no account is connected; connect one on https://phonebook.example.com/\n"
 
 
 def test_all_of_one_tenant(gateway: Gateway) -> None:
@@ -168,38 +165,33 @@ def test_a_sync_that_was_running_already_is_not_the_one(gateway: Gateway, monkey
     assert (result.exit_code, result.stderr) == (0, "")
 
 
-def test_a_disconnected_account_ends_the_waiting(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody disconnected it on the page meanwhile."""
+@pytest.mark.parametrize(
+    ("trouble", "line"),
+    [
+        ("disconnected", "was disconnected in the meantime"),
+        ("stuck", "the sync hasn't finished after 1 minutes; it continues in the background"),
+        ("stopped", "the gateway has stopped; it will sync when it starts"),
+    ],
+)
+def test_waiting_has_an_end(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, trouble: str, line: str) -> None:
+    """The account is disconnected on the page, the sync takes too long, or the gateway stops."""
     account_id = idle(gateway, "alice@acme.example")
-
-    def disconnected(gateway: Gateway) -> None:
-        with gateway.begin() as connection:
-            accounts.disconnect(connection, account_id)
-
-    stand_in(monkeypatch, gateway, [disconnected])
-    with gateway.running():
-        assert gateway.refused("sync", "--wait") == "alice@acme.example: was disconnected in the meantime\n"
-
-
-def test_waiting_has_an_end(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After ten minutes the command gives up; the sync does not."""
-    idle(gateway, "alice@acme.example")
     monkeypatch.setattr(module, "WAIT_TIMEOUT_SECONDS", 60)
-    stand_in(monkeypatch, gateway, [begun("alice@acme.example")])
-    with gateway.running():
-        lines = gateway.refused("sync", "--wait")
-    assert lines == "alice@acme.example: the sync hasn't finished after 1 minutes; it continues in the background\n"
+    running = ExitStack()
 
+    def step(gateway: Gateway) -> None:
+        if trouble == "stopped":
+            running.close()
+        elif trouble == "stuck":
+            begun("alice@acme.example")(gateway)
+        else:
+            with gateway.begin() as connection:
+                accounts.disconnect(connection, account_id)
 
-def test_a_gateway_that_stops_ends_the_waiting(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wish is noted, and done at its start."""
-    idle(gateway, "alice@acme.example")
-    running = gateway.running()
-    running.__enter__()
-    stand_in(monkeypatch, gateway, [lambda _: running.__exit__(None, None, None)])
-    assert gateway.refused("sync", "--wait") == (
-        "alice@acme.example: the gateway has stopped; it will sync when it starts\n"
-    )
+    stand_in(monkeypatch, gateway, [step])
+    with running:
+        running.enter_context(gateway.running())
+        assert gateway.refused("sync", "--wait") == f"alice@acme.example: {line}\n"
 
 
 def test_the_outcome_as_json(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
