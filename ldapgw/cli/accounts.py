@@ -314,7 +314,7 @@ def _disconnect(site: Site, database: Database, account: Account) -> str:
         activity.recorded(connection, entry, revocations.disconnect_account, account.id, now(), revoked=not error)
     site.book_cache.delete_account(account.id)
     disconnected = None if database.file else database.run(stored.read_disconnected)
-    for line in clean_copies(database.file or site.state_dir / DATABASE_FILE, now(), disconnected):
+    for line in clean_copies(database.file or site.state.path / DATABASE_FILE, now(), disconnected):
         hint(f"! {line}")
     return error and (
         f"its access is not revoked at Google yet ({error}). The gateway keeps trying for a day; the owner can do it "
@@ -328,7 +328,7 @@ def _revoke(site: Site, database: Database, account: Account) -> str:
     :returns: the error in a few words; empty: no error.
     """
     try:
-        secret_box, clients = SecretBox.open(site.key_source, create=False), site.clients(database)
+        secret_box, clients = SecretBox.open(site.state.key_source, create=False), site.clients(database)
         with database.begin() as connection:
             tokens = stored.read_tokens(connection, secret_box, account.id)
             client = clients.pop(account.tenant, None)

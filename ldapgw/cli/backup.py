@@ -57,7 +57,7 @@ def backup(site: Site, file: Path, keep: int | None, *, yes: bool) -> None:
     The command asks before it replaces an existing FILE; with --keep, it never asks. FILE does not contain the key. It
     keeps the contacts of people who disconnect later, so delete it when you no longer need it.
     """
-    database, folder = site.database_file, file
+    database, folder = site.state.database_file, file
     if keep is not None:
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -76,12 +76,12 @@ def backup(site: Site, file: Path, keep: int | None, *, yes: bool) -> None:
     else:
         back_up(database, file)
     try:
-        note_backup(site.state_dir / BACKUP_NOTE, now())
+        note_backup(site.state.path / BACKUP_NOTE, now())
     except OSError as error:
-        hint(f"{site.state_dir}: cannot be written to, so the metrics do not have this backup: {error.strerror}")
+        hint(f"{site.state.path}: cannot be written to, so the metrics do not have this backup: {error.strerror}")
     size = file.stat().st_size / (1 << 20)
     print_line(
-        f"Saved the database to {file} ({size:.1f} MiB), without its key: keep a copy of {site.key_source.name} "
+        f"Saved the database to {file} ({size:.1f} MiB), without its key: keep a copy of {site.state.key_source.name} "
         "elsewhere."
     )
     if keep is None:
@@ -120,20 +120,20 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
     database is kept for 30 days, beside it or, if it is on a server, in state_dir.
     """
     confirm(f"This replaces all accounts, contacts and phones with those in {file}.", yes=yes)
-    database = site.database_file
-    prepare_state_dir(site.state_dir)
+    database = site.state.database_file
+    prepare_state_dir(site.state.path)
     # No cached book counts any more, and a book of an account that the backup lacks would keep a gateway from starting.
     site.book_cache.prune()
-    secret_box = open_with_kept_keys(site.key_source)
+    secret_box = open_with_kept_keys(site.state.key_source)
     if database is None:
-        with closing(site.named.database()) as on_server:
+        with closing(site.state.database()) as on_server:
             on_server.open()
-            restore_server(file, on_server, secret_box, site.state_dir / DATABASE_FILE)
+            restore_server(file, on_server, secret_box, site.state.path / DATABASE_FILE)
     else:
         put_back(file, database, secret_box)
     with site.open_store() as opened, opened.begin() as connection:
         activity.record(connection, *(act(tenant.name, Act.BACKUP_RESTORED) for tenant in site.config.tenant))
-    running = lock_holder_pid(site.state_dir) is not None
+    running = lock_holder_pid(site.state.path) is not None
     ending = (
         "The gateway uses it within 2 seconds, and builds all books again." if running else "Now start the gateway."
     )
@@ -158,10 +158,10 @@ def rotate_key(site: Site) -> None:
     If the setting encryption_key has the key, first put a new key in front of it, and restart the gateway.
     """
     moment = now()
-    if site.key_source.configured:
+    if site.state.key_source.configured:
         _rotate_configured(site)
         return
-    key_file = site.key_source.file
+    key_file = site.state.key_source.file
     with site.open_store() as database:
         key = _key_of_all_gateways(database, key_file) if database.runs_beside else new_key()
         count, kept = rotate(database, key_file, key, datetime.fromtimestamp(moment, UTC).date())
@@ -183,7 +183,7 @@ def _rotate_configured(site: Site) -> None:
 
     :raises UserError: when it has only one key, or a gateway does not have the key.
     """
-    source = site.key_source
+    source = site.state.key_source
     keys = source.read()
     if len(keys) == 1:
         raise UserError(
@@ -266,10 +266,10 @@ def copy(site: Site, url: str, password_file: Path | None) -> None:
     continues where it was. The gateway refuses a database that is only partly copied.
     """
     target_url = _url(url, password_file)
-    file = site.database_file
+    file = site.state.database_file
     if file is not None and is_missing(file):
         raise UserError(f"{file}: there is no database yet")
-    lock = StateDirLock(site.state_dir)  # no gateway starts meanwhile
+    lock = StateDirLock(site.state.path)  # no gateway starts meanwhile
     try:
         with site.open_store() as source, closing(database_at(target_url)) as target:
             if source.url == target.url:

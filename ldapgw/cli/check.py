@@ -68,7 +68,7 @@ def check(site: Site, *, online: bool, file_only: bool, as_json: bool) -> None:
         else:
             print_line(_line(CheckResult(CheckStatus.OK, site.file, ""), site.file))
         return
-    subject = Subject(Moment.CHECK, site.config, gateway=lock_holder_pid(site.state_dir), now=now())
+    subject = Subject(Moment.CHECK, site.config, gateway=lock_holder_pid(site.state.path), now=now())
     results = [*preflight.run(subject, _checks(site.file)), *(_online(subject) if online else ())]
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(site.config.web.public_url))
     if as_json:
@@ -88,6 +88,10 @@ def check(site: Site, *, online: bool, file_only: bool, as_json: bool) -> None:
 
 def _line(result: CheckResult, file: str) -> str:
     return f"{_SIGNS[result.status]} {result.line(file)}"
+
+
+def _warning(setting: str, message: str) -> CheckResult:
+    return CheckResult(CheckStatus.WARNING, setting, message, is_setting=True)
 
 
 def _checks(file: str) -> tuple[Check, ...]:
@@ -137,13 +141,13 @@ def _inspection(subject: Subject) -> Iterator[CheckResult]:
             f"whoever holds the key of this authority can read Google's tokens and contacts; people can connect only "
             f"if the proxy does not inspect {urlsplit(config.google.jwks_uri).hostname} (check --online tries it)"
         )
-        yield CheckResult(CheckStatus.WARNING, "google.ca_file", message, is_setting=True)
+        yield _warning("google.ca_file", message)
 
 
 def _redirect_uri(subject: Subject) -> Iterator[CheckResult]:
     """Warn of a redirect URI that Google refuses; ``ldapgw connect`` works nevertheless."""
     if is_redirect_uri_refused(subject.config.redirect_uri):
-        yield CheckResult(CheckStatus.WARNING, "web.public_url", REFUSED_REDIRECT_URI, is_setting=True)
+        yield _warning("web.public_url", REFUSED_REDIRECT_URI)
 
 
 def _metrics(subject: Subject) -> Iterator[CheckResult]:
@@ -155,7 +159,7 @@ def _metrics(subject: Subject) -> Iterator[CheckResult]:
             is_local = readers.is_loopback and proxies.is_loopback
             if proxies.version == readers.version and proxies.overlaps(readers) and not is_local:
                 message = f"{readers} overlaps trusted_proxies {proxies}: the proxy can read the metrics for anybody"
-                yield CheckResult(CheckStatus.WARNING, "web.metrics_networks", message, is_setting=True)
+                yield _warning("web.metrics_networks", message)
 
 
 def _left_tenants(subject: Subject) -> Iterator[CheckResult]:
@@ -167,7 +171,7 @@ def _left_tenants(subject: Subject) -> Iterator[CheckResult]:
             message = (
                 f"is not in the configuration, but has {accounts}, which stay stored and are neither synced nor served"
             )
-            yield CheckResult(CheckStatus.WARNING, f"tenant {tenant}", message, is_setting=True)
+            yield _warning(f"tenant {tenant}", message)
 
 
 def _calls(subject: Subject) -> Iterator[CheckResult]:
@@ -194,7 +198,7 @@ def _calls(subject: Subject) -> Iterator[CheckResult]:
             yield CheckResult(CheckStatus.OK, "google.calls_per_minute", message, is_setting=True)
         else:
             fitting = f'{message}; set sync.interval = "{estimate.fitting_interval}m" or longer'
-            yield CheckResult(CheckStatus.WARNING, "google.calls_per_minute", fitting, is_setting=True)
+            yield _warning("google.calls_per_minute", fitting)
 
 
 def _encryption(subject: Subject) -> Iterator[CheckResult]:
@@ -207,13 +211,13 @@ def _encryption(subject: Subject) -> Iterator[CheckResult]:
     ]
     if open_to_network and not config.tls:
         message = "phones' passwords and people's numbers cross the network unencrypted; set [tls]"
-        yield CheckResult(CheckStatus.WARNING, "ldap.listen", message, is_setting=True)
+        yield _warning("ldap.listen", message)
     elif open_to_network and not config.ldap.require_tls:
         message = "false, so phones that do not ask for TLS send their passwords unencrypted"
-        yield CheckResult(CheckStatus.WARNING, "ldap.require_tls", message, is_setting=True)
+        yield _warning("ldap.require_tls", message)
     if config.tls and config.tls.client_ca and config.ldap.listen and not config.ldap.require_tls:
         message = "phones that do not use TLS need no certificate; set ldap.require_tls, or no ldap.listen"
-        yield CheckResult(CheckStatus.WARNING, "tls.client_ca", message, is_setting=True)
+        yield _warning("tls.client_ca", message)
 
 
 def _is_local(interface: str) -> bool:
@@ -238,7 +242,7 @@ def _tenant(subject: Subject, tenant: Tenant) -> Iterator[CheckResult]:
             "and the Workspace directory"
         )
     warnings += _unknown_names(subject, tenant)
-    yield from (CheckResult(CheckStatus.WARNING, item, warning, is_setting=True) for warning in warnings)
+    yield from (_warning(item, warning) for warning in warnings)
     if not warnings:
         page = f"{subject.config.web.public_url}/{tenant.name}/"
         yield CheckResult(CheckStatus.OK, item, f"{tenant.base_dn}, page {page}", is_setting=True)
@@ -365,7 +369,7 @@ def _secret_files(subject: Subject, file: Path) -> Iterator[CheckResult]:
             yield CheckResult(CheckStatus.WARNING, f"secret {secret}", problem)
     if config.tls and (problem := _readable_for_others(Path(config.tls.private_key), subject.state_dir.path)):
         item = f"tls.private_key = {config.tls.private_key}"
-        yield CheckResult(CheckStatus.WARNING, item, problem, is_setting=True)
+        yield _warning(item, problem)
 
 
 def _readable_for_others(file: Path, state_dir: Path) -> str:

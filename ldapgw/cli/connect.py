@@ -75,7 +75,7 @@ def _consent_dependencies(site: Site, database: Database, port: int | None) -> C
     is_local = port is None and is_loopback_url(public_url) and urlsplit(public_url).scheme == "http"
     url = str(public_url) if is_local else f"http://localhost:{port or _PORT}"
     with database.begin() as connection:
-        secret_box = open_secret_box(connection, site.key_source)
+        secret_box = open_secret_box(connection, site.state.key_source)
     clients = site.clients(database)
     google = google_clients(site.config)
     return ConsentDependencies(

@@ -20,7 +20,7 @@ import click
 from ldapgw.cli.check import REFUSED_REDIRECT_URI
 from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.root import examples
-from ldapgw.cli.site import Site, pass_site
+from ldapgw.cli.site import Site, pass_site, setting_type
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import is_redirect_uri_refused
 from ldapgw.server.config import decode, merge, read_settings
@@ -48,45 +48,20 @@ _NEW_HEAD = """\
 _CONSUMERS = frozenset({"gmail.com", "googlemail.com"})
 
 
-class SettingParam(click.ParamType[str]):
-    """A command line value of a type of `ldapgw.server.config.forms`.
-
-    :param setting_type: the class of the configuration value.
-    """
-
-    def __init__(self, setting_type: Any) -> None:
-        self._setting_type = setting_type
-        self.name = setting_type.__name__.lower()
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            return str(self._setting_type.read(value.strip()))
-        except ValueError:
-            return self.fail(f"expected {self._setting_type.expected}", param, ctx)
+def _read_allowed(text: str) -> list[str]:
+    """Read the accounts that may connect: several values of `Allowed`, separated by commas or blanks."""
+    try:
+        return [str(Allowed.read(item)) for item in re.split(r"[,\s]+", text.strip())]
+    except ValueError:
+        raise click.BadParameter(f"expected each to be {Allowed.expected}") from None
 
 
-class AllowedUsersParam(click.ParamType[list[str]]):
-    """The accounts that may connect: several values of `Allowed`, separated by commas or blanks."""
-
-    name = "who"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
-        try:
-            return [str(Allowed.read(item)) for item in re.split(r"[,\s]+", value.strip())]
-        except ValueError:
-            return self.fail(f"expected each to be {Allowed.expected}", param, ctx)
-
-
-class ClientFileParam(click.ParamType[str]):
-    """The path of an OAuth client's JSON file; empty: no client yet."""
-
-    name = "path"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        path = Path(value.strip()).expanduser().absolute() if value.strip() else None
-        if path is not None and not path.is_file():
-            return self.fail("there is no such file; leave it empty to enter the client on the page later", param, ctx)
-        return str(path) if path else ""
+def _read_client_file(text: str) -> str:
+    """Read the path of an OAuth client's JSON file; empty: no client yet."""
+    path = Path(text.strip()).expanduser().absolute() if text.strip() else None
+    if path is not None and not path.is_file():
+        raise click.BadParameter("there is no such file; leave it empty to enter the client on the page later")
+    return str(path) if path else ""
 
 
 @click.command(
@@ -95,17 +70,22 @@ class ClientFileParam(click.ParamType[str]):
         "ldapgw --config ldapgw.toml init --admin root@acme.example --state-dir state",
     )
 )
-@click.option("--admin", type=SettingParam(Mail), help="The administrator's Google address.")
-@click.option("--tenant", type=SettingParam(Slug), help="A short name for the company, part of the page's address.")
+@click.option("--admin", type=setting_type(Mail), help="The administrator's Google address.")
+@click.option("--tenant", type=setting_type(Slug), help="A short name for the company, part of the page's address.")
 @click.option("--title", help="The company's full name.")
-@click.option("--base-dn", type=SettingParam(BaseDn), help="The LDAP base DN that phones search.")
-@click.option("--allow", type=AllowedUsersParam(), help="Who may connect: addresses, @domain or *, with commas.")
-@click.option("--region", type=SettingParam(Region), help="The country of numbers without a country code.")
-@click.option("--public-url", type=SettingParam(Url), help="The address of the web page.")
+@click.option("--base-dn", type=setting_type(BaseDn), help="The LDAP base DN that phones search.")
+@click.option(
+    "--allow", type=_read_allowed, metavar="WHO", help="Who may connect: addresses, @domain or *, with commas."
+)
+@click.option("--region", type=setting_type(Region), help="The country of numbers without a country code.")
+@click.option("--public-url", type=setting_type(Url), help="The address of the web page.")
 @click.option("--web-port", type=_PORT, help="The port that the web page listens on.")
 @click.option("--ldap-port", type=_PORT, help="The port that LDAP listens on.")
 @click.option(
-    "--client-secret-file", type=ClientFileParam(), help="The OAuth client's JSON file; empty: enter it on the page."
+    "--client-secret-file",
+    type=_read_client_file,
+    metavar="PATH",
+    help="The OAuth client's JSON file; empty: enter it on the page.",
 )
 @click.option("--state-dir", help="The folder for the database and its key.")
 @pass_site
@@ -139,7 +119,7 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
             given[name] = click.prompt(question, type=kind, default=default, err=True)
         return given[name]
 
-    mail, slug_type, url_type = SettingParam(Mail), SettingParam(Slug), SettingParam(Url)
+    mail, slug_type, url_type = setting_type(Mail), setting_type(Slug), setting_type(Url)
     admin = ask("admin", "What is the administrator's Google address? For example anna@acme.example", mail)
     local, _, domain = admin.partition("@")
     company = local if domain.lower() in _CONSUMERS else domain.partition(".")[0]
@@ -155,17 +135,17 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
         "base_dn": ask(
             "base_dn",
             "Which LDAP base DN should the phones search? For example dc=acme,dc=example",
-            SettingParam(BaseDn),
+            setting_type(BaseDn),
             base,
         ),
         "allowed_users": ask(
             "allow",
             "Who may connect? Addresses, a domain or everybody, for example @acme.example",
-            AllowedUsersParam(),
+            _read_allowed,
             allowed,
         ),
         "region": ask(
-            "region", "Which country are numbers without a country code in? For example DE", SettingParam(Region), "DE"
+            "region", "Which country are numbers without a country code in? For example DE", setting_type(Region), "DE"
         ),
         "public_url": ask(
             "public_url",
@@ -180,7 +160,7 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
         ),
     }
     question = "Where is the JSON file of your Google OAuth client? Leave empty to enter the client on the page later"
-    client = ask("client_secret_file", question, ClientFileParam(), "")
+    client = ask("client_secret_file", question, _read_client_file, "")
     return {**values, "client_secret_file": client or None, "new_store": False}
 
 

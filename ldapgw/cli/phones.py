@@ -39,11 +39,13 @@ from ldapgw.cli.site import (
     find_account,
     find_login,
     find_phone,
+    first_line,
     now,
     only_tenant,
     pass_site,
     password_option,
     phone_name,
+    setting_type,
 )
 from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.directory.passwords import make_password
@@ -149,6 +151,7 @@ phones.add_command(import_phones)
 )
 @click.option(
     "--area-code",
+    type=setting_type(AreaCode),
     metavar="DIGITS",
     help="The area code of the phone's site: calls within the area are signaled without it. Default: the tenant's "
     "area_code.",
@@ -211,7 +214,7 @@ def add(
                 created_at=now(),
                 number_format=number_format,
                 placeholder=placeholder or "",
-                area_code=dialling(chosen.region).area_code(_area_code(area_code or "")),
+                area_code=dialling(chosen.region).area_code(area_code or ""),
             )
             if not activity.recorded(connection, act(chosen.name, Act.PHONE_ADDED, name), stored.add, login):
                 raise UserError(f"a phone named {name} already exists; names are unique on a gateway, in any case")
@@ -219,12 +222,6 @@ def add(
         if file is not None:
             os.write(file, sheet.printed.encode())
     print_login(site, login, owner.address if owner else None, password, sheet, target=target, as_json=as_json)
-
-
-def _area_code(text: str) -> str:
-    if not AreaCode.pattern.fullmatch(text):
-        raise click.UsageError(f"--area-code {text}: expected {AreaCode.expected}")
-    return text
 
 
 @phones.command(name="list", epilog=examples("ldapgw phones list", "ldapgw phones list --wide"))
@@ -280,7 +277,7 @@ def settings(
     model: str | None,
     placeholder: str | None,
     target: str,
-    password: str | None,
+    password_file: TextIO | None,
     as_json: bool,
 ) -> None:
     """Print the settings of a phone for its model.
@@ -294,7 +291,7 @@ def settings(
     vendor = vendors_of(login.model)[0] if model is None else all_vendors().get(model) or vendors_of(model)[0]
     _check_placeholder("" if vendor.key == OTHER_MODEL else vendor.key, placeholder)
     login = login if placeholder is None else replace(login, placeholder=placeholder)
-    sheet = _sheet(site, login, vendor, password or "")
+    sheet = _sheet(site, login, vendor, first_line(password_file) or "")
     if sheet.link is None:
         raise UserError(f"{login.name} can't connect: {no_protection(vendor)}")
     if as_json:
@@ -428,7 +425,7 @@ def reset(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
 @click.option("--ca-file", type=TEXT_FILE, help="Certificates of a private CA, as installed on the phones.")
 @as_json
 @pass_site
-def try_login(site: Site, name: str, *, password: str | None, ca_file: TextIO | None, as_json: bool) -> None:
+def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: TextIO | None, as_json: bool) -> None:
     """Test the connection that a phone will make.
 
     Resolves the host, connects, starts TLS, logs in, and searches by name and by number. On a terminal, it asks for
@@ -446,9 +443,8 @@ def try_login(site: Site, name: str, *, password: str | None, ca_file: TextIO | 
     endpoint = choose_endpoint(phone_server(site.config), vendor.supported_security)
     if endpoint is None:
         raise UserError(f"{login.name} can't connect: {no_protection(vendor)}")
-    access = ConnectionSettings(
-        endpoint, bind_dn(tenant, login), tenant.base_dn, _ask_for_password() if password is None else password, ca
-    )
+    password = _ask_for_password() if password_file is None else first_line(password_file) or ""
+    access = ConnectionSettings(endpoint, bind_dn(tenant, login), tenant.base_dn, password, ca)
     results = run_in_reactor(lambda reactor: try_phone(access, reactor))
     if as_json:
         steps = [{"step": one.step.value, "state": one.status.value, "message": str(one.message)} for one in results]

@@ -15,9 +15,11 @@ from dataclasses import replace
 from http.client import HTTPException, HTTPResponse
 from urllib.parse import urlsplit
 
-from ldapgw.ber import SEQUENCE, BerReader, integer, octets, tlv
+from ldapgw.ber import SEQUENCE, BerReader
+from ldapgw.cli.record import START_TLS
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.errors import ProtocolViolation
+from ldapgw.ldap.framing import Framer
 from ldapgw.ldap.request_encoder import encode_search
 from ldapgw.server.check_result import CheckResult, CheckStatus, Subject
 from ldapgw.server.config import Config
@@ -31,8 +33,6 @@ _MAX_OCTETS = 64 << 10
 _VENDOR = b"ldapgw"
 _ROOT_DSE = encode_search(SearchRequest("", Scope.BASE_OBJECT, Present("objectClass"), attributes=("vendorName",)))
 _SEARCH_RESULT_ENTRY, _EXTENDED_RESPONSE = 0x64, 0x78
-# RFC 4511 4.14.1
-_START_TLS = tlv(SEQUENCE, integer(1) + tlv(0x77, octets(b"1.3.6.1.4.1.1466.20037", 0x80)))
 # The source is the connection's own (PROXY protocol, 2.1).
 _PROXY_HEADER = b"PROXY UNKNOWN\r\n"
 
@@ -104,7 +104,7 @@ def _use_ldap(
             return _ask_root_dse(connection, item, listening, way)
         if not over_tls:
             way = "with StartTLS"
-            connection.sendall(_START_TLS)
+            connection.sendall(START_TLS)
             if _read_message(connection) != _EXTENDED_RESPONSE:
                 raise _WrongAnswer("StartTLS is refused")
         try:
@@ -146,21 +146,28 @@ def _use_page(
         except HTTPException:
             raise _WrongAnswer("not HTTP") from None
         status, text = response.status, response.read(_MAX_OCTETS).strip()
-    if (status, text) == (200, b"ready"):
-        return CheckResult(CheckStatus.OK, item, f"{listening} answers, and the gateway is ready")
-    if (status, text) == (200, b"degraded"):
-        message = f"{listening} answers, but the gateway cannot use its database; its log says why"
-        return CheckResult(CheckStatus.FAILED, item, message)
-    if (status, text) == (200, b"stale"):
-        message = (
-            f"{listening} answers, but the gateway serves the contacts that it cached, because it has not reached its "
-            "database since it started; its log says why"
-        )
-        return CheckResult(CheckStatus.FAILED, item, message)
-    if (status, text) == (503, b"not ready"):
-        message = f"{listening} answers, but the gateway is not ready: it loads contacts, or its log says what is wrong"
-        return CheckResult(CheckStatus.WARNING, item, message)
-    raise _WrongAnswer(f"HTTP {status}")
+    if (status, text) not in _READINESS:
+        raise _WrongAnswer(f"HTTP {status}")
+    state, message = _READINESS[status, text]
+    return CheckResult(state, item, f"{listening} answers, {message}")
+
+
+# What the page may answer, by status and text.
+_READINESS = {
+    (200, b"ready"): (CheckStatus.OK, "and the gateway is ready"),
+    (200, b"degraded"): (CheckStatus.FAILED, "but the gateway cannot use its database; its log says why"),
+    (200, b"stale"): (
+        CheckStatus.FAILED,
+        (
+            "but the gateway serves the contacts that it cached, because it has not reached its database since it "
+            "started; its log says why"
+        ),
+    ),
+    (503, b"not ready"): (
+        CheckStatus.WARNING,
+        "but the gateway is not ready: it loads contacts, or its log says what is wrong",
+    ),
+}
 
 
 def _connect(listening: ListenAddress, proxies: Networks) -> socket.socket:
@@ -184,20 +191,17 @@ def _read_message(connection: socket.socket, text: bytes = b"") -> int:
 
     :raises _WrongAnswer: when the message is none of LDAP, or a text is not in it.
     """
-    received = b""
-    while len(received) < _MAX_OCTETS:
-        more = connection.recv(_MAX_OCTETS)
-        if not more:
-            raise _WrongAnswer("the connection is closed")
-        received += more
-        if received[0] != SEQUENCE:
-            raise _WrongAnswer("not LDAP")
-        try:
-            message = BerReader.over(received).enter(SEQUENCE, "message")
-        except ProtocolViolation:
-            continue  # the rest is still to come
-        message.integer("message id")
-        if text not in received:
+    framer = Framer(_MAX_OCTETS)
+    try:
+        while (message := framer.take()) is None:
+            more = connection.recv(_MAX_OCTETS)
+            if not more:
+                raise _WrongAnswer("the connection is closed")
+            framer.feed(more)
+        if text not in message:
             raise _WrongAnswer("another LDAP server")
-        return message.peek()
-    raise _WrongAnswer("not LDAP")
+        reader = BerReader.over(message).enter(SEQUENCE, "message")
+        reader.integer("messageID")
+        return reader.peek()
+    except ProtocolViolation:
+        raise _WrongAnswer("not LDAP") from None

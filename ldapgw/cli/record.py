@@ -18,7 +18,7 @@ import click
 from ldapgw.ber import SEQUENCE, integer, octets, tlv
 from ldapgw.cli.output import console, counted, hint, new_file, print_json, print_line
 from ldapgw.cli.root import examples
-from ldapgw.cli.site import Site, act, as_json, find_phone, now, pass_site, password_option
+from ldapgw.cli.site import Site, act, as_json, find_phone, first_line, now, pass_site, password_option
 from ldapgw.directory.filter import SearchRequest, to_string
 from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import ProtocolViolation, ResultCode, UserError
@@ -41,7 +41,8 @@ MAX_MINUTES = 60
 # Seconds for each answer.
 NETWORK_TIMEOUT = 30.0
 _PORTS = {"ldap": 389, "ldaps": 636}
-_START_TLS = tlv(SEQUENCE, integer(1) + tlv(0x77, octets(b"1.3.6.1.4.1.1466.20037", 0x80)))
+# RFC 4511 4.14.1
+START_TLS = tlv(SEQUENCE, integer(1) + tlv(0x77, octets(b"1.3.6.1.4.1.1466.20037", 0x80)))
 
 
 @click.command(
@@ -68,14 +69,14 @@ def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool
     Send the file to somebody who helps you find a problem. In place of names, numbers, addresses, the base DN and the
     login, the file has pseudonyms; treat the file as personal data. The password is left out.
     """
-    if lock_holder_pid(site.state_dir) is None:
+    if lock_holder_pid(site.state.path) is None:
         raise UserError("the gateway isn't running, so there is nothing to record; start it with: ldapgw run")
     with site.open_store() as database:
         with database.begin() as connection:
             login = find_phone(connection, name)
         phone = login.name
         target = out or Path(f"{phone}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl")
-        secret_box = SecretBox.open(site.key_source, create=False)
+        secret_box = SecretBox.open(site.state.key_source, create=False)
         with new_file(target) as file:
             begun_at = now()
             try:
@@ -144,7 +145,7 @@ def replay(
     start_tls: bool,
     ca_file: str | None,
     bind_dn: str | None,
-    password: str | None,
+    password_file: TextIO | None,
     as_json: bool,
 ) -> None:
     """Repeat the searches of a recording.
@@ -159,6 +160,7 @@ def replay(
     with ExitStack() as stack:
         gateway = None
         if url is not None:
+            password = first_line(password_file)
             if password is None:
                 password = str(click.prompt("Password at the gateway", hide_input=True, err=True)).strip()
             gateway = _Gateway(url, stack, ca_file, start_tls=start_tls)
@@ -241,7 +243,7 @@ class _Gateway:
         try:
             self._socket = stack.enter_context(socket.create_connection((host, port), NETWORK_TIMEOUT))
             if start_tls and not is_tls:
-                [answer] = self._ask(_START_TLS)
+                [answer] = self._ask(START_TLS)
                 if answer.code != ResultCode.SUCCESS:
                     raise UserError(f"{url}: the gateway has no TLS")
             if start_tls or is_tls:

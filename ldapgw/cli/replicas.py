@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from ldapgw.cli.output import NEVER, hint, local_time, print_json, print_line, print_table, write_target
 from ldapgw.cli.root import examples
-from ldapgw.cli.site import Site, act, find_replica, now, only_tenant, pass_site, password_option
+from ldapgw.cli.site import Site, act, find_replica, first_line, now, only_tenant, pass_site, password_option
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import replica_dn
 from ldapgw.directory.passwords import make_password
@@ -131,7 +131,7 @@ def replica_config(
     name: str,
     tenant: str | None,
     *,
-    password: str | None,
+    password_file: TextIO | None,
     target: str,
     ldif: bool,
     pass_through: bool,
@@ -144,6 +144,7 @@ def replica_config(
     # The commands of phones use this module too, and need nothing of that package.
     from ldapgw.replication.slapd import Replica, config_ldif, slapd_conf
 
+    password = first_line(password_file)
     if password == "":
         raise UserError("--password-file: the first line is empty; it must be the replica's password")
     with site.open_store() as database, database.begin() as connection:

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TextIO, TypeVar
 
 import click
 from sqlalchemy import Connection, make_url
@@ -30,7 +30,7 @@ from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import is_missing, prepare_state_dir
 from ldapgw.store.phones import PhoneLogin, is_valid_name
-from ldapgw.store.secrets import KeySource, SecretBox
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tenants import EnteredClient
 
 if TYPE_CHECKING:
@@ -68,24 +68,9 @@ class Site:
         return self.file if "config" in vars(self) else ""
 
     @property
-    def named(self) -> StateDir:
+    def state(self) -> StateDir:
         """The state directory, the database and the key that the configuration names."""
         return StateDir.of(self.config)
-
-    @property
-    def state_dir(self) -> Path:
-        """The folder of the key file and, by default, of the database."""
-        return self.named.path
-
-    @property
-    def key_source(self) -> KeySource:
-        """Return the place of the key that encrypts secrets."""
-        return self.named.key_source
-
-    @property
-    def database_file(self) -> Path | None:
-        """The file of an SQLite database; None: another kind of database is configured."""
-        return self.named.database_file
 
     @property
     def certificate_validity(self) -> ValidityPeriod | None:
@@ -104,12 +89,12 @@ class Site:
         """The books that the gateway has built and saved for its next start."""
         from ldapgw.sync.book_cache import FOLDER, BookCache
 
-        return BookCache(self.state_dir / FOLDER)
+        return BookCache(self.state.path / FOLDER)
 
     @property
     def server_name(self) -> str:
         """The address of a database on a server, without user and password."""
-        url = make_url(self.named.database_url)
+        url = make_url(self.state.database_url)
         return f"{url.get_backend_name()}://{url.host or ''}/{url.database or ''}"
 
     @contextmanager
@@ -118,10 +103,10 @@ class Site:
 
         :raises StoreError: when the database cannot be used.
         """
-        file = self.database_file
+        file = self.state.database_file
         missing = file is not None and is_missing(file)
-        self.named.check_database_not_lost(file)
-        with closing(database_at(_IN_MEMORY) if missing else self.named.database()) as database:
+        self.state.check_database_not_lost(file)
+        with closing(database_at(_IN_MEMORY) if missing else self.state.database()) as database:
             if not database.is_empty():
                 database.open()
                 yield database
@@ -136,13 +121,13 @@ class Site:
 
         :raises StoreError: when the database cannot be created or used.
         """
-        file = self.database_file
-        self.named.check_database_not_lost(file)
+        file = self.state.database_file
+        self.state.check_database_not_lost(file)
         if file is not None and is_missing(file):
             self._refuse_files_of_root()
-        prepare_state_dir(self.state_dir, create=self.named.may_be_created)
-        with closing(self.named.database()) as database:
-            self.named.check_server_not_empty(database)
+        prepare_state_dir(self.state.path, create=self.state.may_be_created)
+        with closing(self.state.database()) as database:
+            self.state.check_server_not_empty(database)
             database.open()
             yield database
 
@@ -172,7 +157,7 @@ class Site:
         entered: Iterable[EnteredClient] = ()
         with database.begin() as connection:
             if tenants.has_any_client(connection):
-                entered, _ = tenants.read_clients(connection, SecretBox.open(self.key_source, create=False))
+                entered, _ = tenants.read_clients(connection, SecretBox.open(self.state.key_source, create=False))
         clients = {client.tenant: Client(client.client_id, client.client_secret) for client in entered}
         return clients | self.config.clients
 
@@ -182,9 +167,9 @@ class Site:
 
     def _refuse_files_of_root(self) -> None:
         """Refuse to create files as root in the folder of another user: the gateway could not open them."""
-        if os.geteuid() == 0 and not is_missing(self.state_dir) and _owner(self.state_dir) != 0:
+        if os.geteuid() == 0 and not is_missing(self.state.path) and _owner(self.state.path) != 0:
             raise UserError(
-                f"state_dir = {self.state_dir}: belongs to another user, and the database has to be created; "
+                f"state_dir = {self.state.path}: belongs to another user, and the database has to be created; "
                 "run this command as that user, or start the gateway first",
                 is_setting=True,
             )
@@ -272,13 +257,28 @@ only_tenant = click.option("--tenant", metavar="T", help="The tenant. You can le
 # What is no text is no password and no certificate, and is said to be none.
 TEXT_FILE = click.File(encoding="utf-8", errors="replace")
 
-password_option = click.option(
-    "--password-file",
-    "password",
-    type=TEXT_FILE,
-    callback=lambda _context, _parameter, file: file.readline().strip() if file else None,
-    help="A file with the password on its first line.",
-)
+password_option = click.option("--password-file", type=TEXT_FILE, help="A file with the password on its first line.")
+
+
+def first_line(file: TextIO | None) -> str | None:
+    """Return the first line of a file; None: there is no file."""
+    return file.readline().strip() if file else None
+
+
+def setting_type(kind: Any) -> Callable[[str], str]:
+    """Return the type of an option for a setting.
+
+    :param kind: a class of `ldapgw.server.config.forms`.
+    """
+
+    def read(text: str) -> str:
+        try:
+            return str(kind.read(text.strip()))
+        except ValueError:
+            raise click.BadParameter(f"expected {kind.expected}") from None
+
+    read.__name__ = kind.__name__.lower()
+    return read
 
 
 def phone_name(ctx: click.Context, param: click.Parameter, value: str) -> str:

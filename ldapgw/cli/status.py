@@ -86,7 +86,7 @@ def _read(site: Site) -> _Stored:
 
 
 def _status(site: Site, held: _Stored, objects: Collection[dict[str, Any]], actions: Collection[str]) -> dict[str, Any]:
-    pid = lock_holder_pid(site.state_dir)
+    pid = lock_holder_pid(site.state.path)
     validity = site.certificate_validity
     return {
         "running": pid is not None,
@@ -96,8 +96,8 @@ def _status(site: Site, held: _Stored, objects: Collection[dict[str, Any]], acti
         "page": f"{site.config.web.public_url}/",
         "ldap_url": ldap_url(site.config),
         "database": {
-            "file": str(site.database_file or "") or None,
-            "server": None if site.database_file else site.server_name,
+            "file": str(site.state.database_file or "") or None,
+            "server": None if site.state.database_file else site.server_name,
             "size": _size(site),
             "error": held.error or None,
         },
@@ -126,7 +126,7 @@ def _tenant(tenant: Tenant, held: _Stored, objects: Collection[dict[str, Any]]) 
 
 def _actions(site: Site, held: _Stored, objects: Collection[dict[str, Any]]) -> Iterator[str]:
     """What a person has to do, each in a sentence."""
-    if lock_holder_pid(site.state_dir) is None:
+    if lock_holder_pid(site.state.path) is None:
         yield "The gateway isn't running. Start it with: ldapgw run, or systemctl start ldapgw"
     for tenant in site.config.tenant:
         if not held.error and tenant.name not in held.clients:
@@ -210,7 +210,7 @@ def _certificate_line(site: Site) -> str:
 
 def _begun_at(site: Site) -> float | None:
     """Return when the running gateway has written its process id; None: unknown."""
-    lock_file = status_of(site.state_dir / LOCK_FILE)
+    lock_file = status_of(site.state.path / LOCK_FILE)
     return lock_file.st_mtime if lock_file else None
 
 
@@ -219,15 +219,15 @@ def _stale_since(site: Site) -> float | None:
 
     A gateway writes a snapshot as soon as it has read the database.
     """
-    snapshot, begun_at = status_of(site.state_dir / LOGINS_FILE), _begun_at(site)
-    if snapshot is None or begun_at is None or site.database_file is not None:
+    snapshot, begun_at = status_of(site.state.path / LOGINS_FILE), _begun_at(site)
+    if snapshot is None or begun_at is None or site.state.database_file is not None:
         return None
     return snapshot.st_mtime if snapshot.st_mtime < begun_at else None
 
 
 def _size(site: Site) -> int | None:
     """The size of the database file in octets; None: there is no such file."""
-    file = status_of(site.database_file) if site.database_file else None
+    file = status_of(site.state.database_file) if site.state.database_file else None
     return file.st_size if file else None
 
 

@@ -8,7 +8,7 @@ syncs went in the last two weeks.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,12 +75,12 @@ def sync(
                 of = Act.SHRINK_ACCEPTED if accept_shrink else Act.SYNC_REQUESTED
                 entry = act(account.tenant, of, account.address)
                 activity.recorded(connection, entry, sync_state.request_sync, account.id, request)
-        if lock_holder_pid(site.state_dir) is None:
-            raise UserError(f"no gateway is running on {site.state_dir}; it will sync when it starts")
+        if lock_holder_pid(site.state.path) is None:
+            raise UserError(f"no gateway is running on {site.state.path}; it will sync when it starts")
         if not wait:
             print_line(f"Syncing {_names(requested)}.")
             return
-        outcomes = _outcomes(site, database, requested, *_wait(site, database, requested))
+        outcomes = _outcomes(site, database, requested)
     if as_json:
         print_json([outcome.json for outcome in outcomes])
     else:
@@ -156,61 +156,40 @@ def _obstacle(site: Site, account: Account) -> str:
     )
 
 
-def _wait(site: Site, database: Database, requested: Mapping[int, Account]) -> tuple[dict[int, Account | None], str]:
-    """Wait for the requested syncs.
-
-    :returns: the accounts whose syncs have ended, as they are then; and why the syncs of the others have not.
-    """
-    ended: dict[int, Account | None] = {}
+def _outcomes(site: Site, database: Database, requested: Mapping[int, Account]) -> list[_Outcome]:
+    """Wait for the requested syncs; return the outcome of each."""
+    ended: dict[int, _Outcome] = {}
+    unended = f"the sync hasn't finished after {WAIT_TIMEOUT_SECONDS // 60} minutes; it continues in the background"
     with console(stderr=True).status("") as status:
         for _ in range(int(WAIT_TIMEOUT_SECONDS / POLL_SECONDS)):
+            pending = {account_id: before for account_id, before in requested.items() if account_id not in ended}
             with database.begin() as connection:
-                pending = requested.keys() - ended.keys()
-                current = {account_id: accounts.read(connection, account_id) for account_id in pending}
-            ended |= {
-                account_id: account
-                for account_id, account in current.items()
-                if _is_done(requested[account_id], account)
-            }
+                found = {account_id: _outcome(site, connection, before) for account_id, before in pending.items()}
+            ended |= {account_id: outcome for account_id, outcome in found.items() if outcome is not None}
             if len(ended) == len(requested):
-                return ended, ""
-            if lock_holder_pid(site.state_dir) is None:
-                return ended, "the gateway has stopped; it will sync when it starts"
-            pending = requested.keys() - ended.keys()
-            status.update(f"Syncing {_names({account_id: requested[account_id] for account_id in pending})}")
+                break
+            if lock_holder_pid(site.state.path) is None:
+                unended = "the gateway has stopped; it will sync when it starts"
+                break
+            status.update(f"Syncing {_names({key: pending[key] for key in pending.keys() - ended.keys()})}")
             time.sleep(POLL_SECONDS)
-    return ended, f"the sync hasn't finished after {WAIT_TIMEOUT_SECONDS // 60} minutes; it continues in the background"
+    return [ended.get(account_id) or _Outcome(before, problem=unended) for account_id, before in requested.items()]
 
 
-def _is_done(before: Account, now: Account | None) -> bool:
-    """Return whether the requested sync has ended; a sync that ran before the request leaves the request pending."""
-    if now is None or not now.is_connected:
-        return True
-    return now.attempts > before.attempts and now.requested_sync is None and not now.syncing
+def _outcome(site: Site, connection: Connection, before: Account) -> _Outcome | None:
+    """Return the end of a requested sync; None: it has not ended.
 
-
-def _outcomes(
-    site: Site, database: Database, requested: Mapping[int, Account], ended: Mapping[int, Account | None], unended: str
-) -> Sequence[_Outcome]:
-    """Return the end of each requested sync.
-
-    :param unended: why the syncs of accounts that are not in `ended` have not ended.
+    A sync that ran before the request leaves the request pending.
     """
-    outcomes = []
-    for account_id, before in requested.items():
-        account = ended.get(account_id)
-        if account_id not in ended:
-            outcomes.append(_Outcome(before, problem=unended))
-            continue
-        if account is None or not account.is_connected:
-            outcomes.append(_Outcome(before, problem="was disconnected in the meantime"))
-            continue
-        with database.begin() as connection:
-            last = next(iter(sync_history.read_attempts(connection, account.id, 1)), None)
-        error = account.error
-        problem = str(error_message(error, account, site.page(account.tenant))) if error else ""
-        outcomes.append(_Outcome(account, last, problem, error.code if error else ""))
-    return outcomes
+    account = accounts.read(connection, before.id)
+    if account is None or not account.is_connected:
+        return _Outcome(before, problem="was disconnected in the meantime")
+    if account.attempts <= before.attempts or account.requested_sync is not None or account.syncing:
+        return None
+    last = next(iter(sync_history.read_attempts(connection, account.id, 1)), None)
+    error = account.error
+    problem = str(error_message(error, account, site.page(account.tenant))) if error else ""
+    return _Outcome(account, last, problem, error.code if error else "")
 
 
 def _names(requested: Mapping[int, Account]) -> str:
