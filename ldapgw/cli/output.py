@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,17 +123,25 @@ def local_time(seconds: float | None, now: float) -> str:
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[int]:
-    """A new file that nobody else may read; removed when it is not written.
+def new_file(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """A new file that nobody else may read, as a function that writes the content; removed when the block fails.
 
-    :raises UserError: when the file exists, or cannot be created.
+    :raises UserError: when the file exists, or cannot be created or written.
     """
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise UserError(f"{path}: cannot be created: {error.strerror}") from None
+
+    def write(content: bytes) -> None:
+        try:
+            with os.fdopen(file, "wb", closefd=False) as stream:
+                stream.write(content)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+
     try:
-        yield file
+        yield write
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -145,13 +153,13 @@ def new_file(path: Path) -> Iterator[int]:
 def new_files(contents: Mapping[Path, bytes]) -> Iterator[None]:
     """New files that nobody else may read; removed when the block fails.
 
-    :raises UserError: when a file exists, or cannot be created.
+    :raises UserError: when a file exists, or cannot be created or written.
     """
     written: list[Path] = []
     try:
         for path, content in contents.items():
-            with new_file(path) as file:
-                os.write(file, content)
+            with new_file(path) as write:
+                write(content)
             written.append(path)
         yield
     except BaseException:
@@ -163,13 +171,13 @@ def new_files(contents: Mapping[Path, bytes]) -> Iterator[None]:
 def write_target(target: str, content: bytes) -> None:
     """Write to a new file that nobody else may read, or for ``-`` to standard output.
 
-    :raises UserError: when the file exists, or cannot be created.
+    :raises UserError: when the file exists, or cannot be created or written.
     """
     if target == "-":
         click.echo(content, nl=False)
         return
-    with new_file(Path(target)) as file:
-        os.write(file, content)
+    with new_file(Path(target)) as write:
+        write(content)
 
 
 def counted(count: int, word: str) -> str:

@@ -14,7 +14,8 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import phone_dn
 from ldapgw.phones.hints import Hint, PhoneCondition, PhoneProfile, hint_text, phone_condition
 from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.sheet import Sheet, Vendor
+from ldapgw.phones.provisioning.settings import Site as PhoneSite
+from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet, settings_of, vendors_of
 from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import ldap_url, phone_server
 from ldapgw.store.account_status import timestamp
@@ -35,6 +36,20 @@ def no_protection(vendor: Vendor) -> str:
 
 def bind_dn(tenant: Tenant, login: PhoneLogin) -> str:
     return str(phone_dn(login.name, Dn.parse(tenant.base_dn)))
+
+
+def phone_site(site: Site, tenant: Tenant) -> PhoneSite:
+    """What the settings of all phones of a tenant share."""
+    return PhoneSite(phone_server(site.config), tenant.base_dn, tenant.title or tenant.name)
+
+
+def login_sheet(site: Site, login: PhoneLogin, password: str, vendor: Vendor | None = None) -> Sheet:
+    """The settings of a phone, as its page has them.
+
+    :param vendor: whose settings; None: those of the phone's model.
+    """
+    settings = settings_of(login, phone_site(site, site.tenant(login.tenant)), password)
+    return make_sheet(vendor or vendors_of(login.model)[0], settings)
 
 
 def print_login(

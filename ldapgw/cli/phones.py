@@ -22,6 +22,7 @@ from ldapgw.cli.google import run_in_reactor
 from ldapgw.cli.output import confirm, hint, new_file, print_json, print_line, print_table, write_target, yes_option
 from ldapgw.cli.phone_output import (
     bind_dn,
+    login_sheet,
     no_protection,
     phone_json,
     print_login,
@@ -55,8 +56,7 @@ from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, StepStatus
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS, choose_endpoint
-from ldapgw.phones.provisioning.settings import Site as PhoneSite
-from ldapgw.phones.provisioning.sheet import Sheet, Vendor, all_vendors, make_sheet, settings_of, vendors_of
+from ldapgw.phones.provisioning.sheet import all_vendors, vendors_of
 from ldapgw.server.config.forms import AreaCode
 from ldapgw.server.endpoints import phone_server
 from ldapgw.store import accounts, activity
@@ -201,7 +201,7 @@ def add(
     _check_placeholder(model, placeholder)
     password, hashed = make_password(os.urandom)
     _check_target(target, as_json=as_json)
-    with nullcontext() if target in (None, "-") else new_file(Path(str(target))) as file:
+    with nullcontext() if target in (None, "-") else new_file(Path(str(target))) as write:
         with site.create_store() as database, database.begin() as connection:
             owner = find_account(connection, account, chosen.name) if account is not None else None
             login = PhoneLogin(
@@ -218,9 +218,9 @@ def add(
             )
             if not activity.recorded(connection, act(chosen.name, Act.PHONE_ADDED, name), stored.add, login):
                 raise UserError(f"a phone named {name} already exists; names are unique on a gateway, in any case")
-        sheet = _sheet(site, login, vendors_of(model)[0], password)
-        if file is not None:
-            os.write(file, sheet.printed.encode())
+        sheet = login_sheet(site, login, password)
+        if write is not None:
+            write(sheet.printed.encode())
     print_login(site, login, owner.address if owner else None, password, sheet, target=target, as_json=as_json)
 
 
@@ -291,7 +291,7 @@ def settings(
     vendor = vendors_of(login.model)[0] if model is None else all_vendors().get(model) or vendors_of(model)[0]
     _check_placeholder("" if vendor.key == OTHER_MODEL else vendor.key, placeholder)
     login = login if placeholder is None else replace(login, placeholder=placeholder)
-    sheet = _sheet(site, login, vendor, first_line(password_file) or "")
+    sheet = login_sheet(site, login, first_line(password_file) or "", vendor)
     if sheet.link is None:
         raise UserError(f"{login.name} can't connect: {no_protection(vendor)}")
     if as_json:
@@ -363,8 +363,7 @@ def move(site: Site, name: str, *, account: str | None, nobody: bool, keep_passw
     if not as_json:
         print_line(f"{login.name} now belongs to {found}.")
     if password:
-        sheet = _sheet(site, login, vendors_of(login.model)[0], password)
-        print_login(site, login, address, password, sheet, as_json=as_json)
+        print_login(site, login, address, password, login_sheet(site, login, password), as_json=as_json)
 
 
 @phones.command(epilog=examples("ldapgw phones remove desk1", "ldapgw phones remove desk1 --yes"))
@@ -412,8 +411,7 @@ def reset(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
     if login.replica:
         print_replica(site, login, password, as_json=as_json)
         return
-    sheet = _sheet(site, login, vendors_of(login.model)[0], password)
-    print_login(site, login, address, password, sheet, as_json=as_json)
+    print_login(site, login, address, password, login_sheet(site, login, password), as_json=as_json)
 
 
 @phones.command(
@@ -475,13 +473,6 @@ def _check_target(target: str | None, *, as_json: bool) -> None:
     """Refuse two things at once on standard output."""
     if target is not None and as_json:
         raise click.UsageError("--json has the settings already: leave out the file.")
-
-
-def _sheet(site: Site, login: PhoneLogin, vendor: Vendor, password: str) -> Sheet:
-    """The settings of a phone, as its page has them."""
-    tenant = site.tenant(login.tenant)
-    shared = PhoneSite(phone_server(site.config), tenant.base_dn, tenant.title or tenant.name)
-    return make_sheet(vendor, settings_of(login, shared, password))
 
 
 def _addresses(connection: Connection) -> Mapping[int | None, str]:

@@ -13,6 +13,7 @@ import click
 from sqlalchemy import Connection
 
 from ldapgw.cli.output import confirm, hint, new_files, print_json, print_line, print_table, yes_option
+from ldapgw.cli.phone_output import phone_site
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
 from ldapgw.directory.passwords import make_password
@@ -21,7 +22,6 @@ from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, d
 from ldapgw.phones.provisioning.settings import Site as PhoneSite
 from ldapgw.phones.rollout import NewPhone, make_files, make_zip, new_phone
 from ldapgw.server.config import Tenant
-from ldapgw.server.endpoints import phone_server
 from ldapgw.store import accounts, activity
 from ldapgw.store import phones as stored
 from ldapgw.store.activity import Act
@@ -71,10 +71,12 @@ def import_phones(
             return
         confirm(f"This adds {len(lines)} phones to {chosen.name}.", yes=yes)
         phones = _new_phones(lines, chosen.name)
-        rollout = PhoneSite(phone_server(site.config), chosen.base_dn, chosen.title or chosen.name)
         if out is not None:
             _make_folder(out)
-        with new_files(_contents(phones, rollout, out, zip_file or Path())), database.begin() as connection:
+        with (
+            new_files(_contents(phones, phone_site(site, chosen), out, zip_file or Path())),
+            database.begin() as connection,
+        ):
             if not stored.add_all(connection, [phone.login for phone in phones]):
                 raise UserError("another phone got one of these names meanwhile, so no phone is added; try again")
             activity.record(connection, *(act(chosen.name, Act.PHONE_ADDED, phone.login.name) for phone in phones))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 import time
@@ -77,7 +76,7 @@ def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool
         phone = login.name
         target = out or Path(f"{phone}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl")
         secret_box = SecretBox.open(site.state.key_source, create=False)
-        with new_file(target) as file:
+        with new_file(target) as write:
             begun_at = now()
             try:
                 with database.begin() as connection:
@@ -93,11 +92,7 @@ def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool
                     content = recordings.read_file(connection, secret_box, phone, is_plain=plain)
                 if content is None:
                     raise UserError(f"{phone} sent nothing while it was recorded; if it did, see the gateway's log")
-                try:
-                    with os.fdopen(file, "w", encoding="utf-8", closefd=False) as text:
-                        text.write(content)
-                except OSError as error:
-                    raise UserError(f"{target}: cannot be written: {error.strerror}") from None
+                write(content.encode())
             finally:
                 if plain:  # nobody else could get the file
                     with database.begin() as connection:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import socket
 import stat
 from collections.abc import Iterator
@@ -88,7 +89,7 @@ class Waiting:
         def fdopen(*_: object, **__: object) -> NoReturn:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        self.monkeypatch.setattr(record_module.os, "fdopen", fdopen)
+        self.monkeypatch.setattr(os, "fdopen", fdopen)
 
     def remove(self) -> None:
         with self.gateway.begin() as connection:
