@@ -24,29 +24,11 @@ def test_the_syncs_of_an_account(gateway: Gateway) -> None:
         sync_history.record_end(connection, account_id, 0, NOW - 2, NOW)
         sync_history.record_end(connection, account_id, 1, NOW + 600, NOW + 601, "google_unavailable")
         sync_history.record_end(connection, account_id, 2, NOW + 700, NOW + 701)
+    failed = {"ended": "2026-01-31T09:40:01Z", "seconds": 1.0, "kind": "incremental", "error": "google_unavailable"}
+    whole = {"ended": "2026-01-31T09:30:00Z", "seconds": 2.0, "kind": "full", "error": None}
     assert gateway.json("history", ALICE)[1:] == [
-        {
-            "ended": "2026-01-31T09:40:01Z",
-            "seconds": 1.0,
-            "kind": "incremental",
-            "added": 0,
-            "changed": 0,
-            "removed": 0,
-            "skipped": 0,
-            "error": "google_unavailable",
-            "postponed": False,
-        },
-        {
-            "ended": "2026-01-31T09:30:00Z",
-            "seconds": 2.0,
-            "kind": "full",
-            "added": 120,
-            "changed": 30,
-            "removed": 20,
-            "skipped": 10,
-            "error": None,
-            "postponed": False,
-        },
+        {**failed, "added": 0, "changed": 0, "removed": 0, "skipped": 0, "postponed": False},
+        {**whole, "added": 120, "changed": 30, "removed": 20, "skipped": 10, "postponed": False},
     ]
     lines = gateway.run("history", ALICE).stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["✓", "✗", "✓"]

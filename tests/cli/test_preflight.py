@@ -132,117 +132,105 @@ def without_database(site: Gateway) -> None:
     setting("\nstate_dir", "\nnew_store = false\nstate_dir")(site)
 
 
-@pytest.mark.parametrize(
-    ("trouble", "lines"),
-    [
-        (setting("[ldap]", "[ldap"), ["FILE: is not TOML: Expected ']' at the end of a table declaration"]),
-        (setting("[ldap]", "[ldap]\nsize = 5"), ["FILE: ldap.size: is not a key of this table"]),
-        (
-            setting('client_id = "client"\nclient_secret = "secret"', 'client_secret_file = "none.json"'),
-            ['FILE: tenant "acme": client_secret_file = '],
-        ),
-        (setting('private_key = "key.pem"\n', ""), ["FILE: tls.private_key: is missing"]),
-        (
-            content("cert.pem", None),
-            ["FILE: tls.certificate = FOLDER/cert.pem: cannot be read: No such file or directory"],
-        ),
-        (
-            content("cert.pem", b"x"),
-            ["FILE: tls.certificate = FOLDER/cert.pem: expected certificates in PEM, the server's own first"],
-        ),
-        (content("key.pem", b"x"), ["FILE: tls.private_key = FOLDER/key.pem: expected a private key in PEM"]),
-        (
-            setting('"key.pem"', '"other.pem"'),
-            [
-                "FILE: tls.private_key = FOLDER/other.pem: does not belong to the first certificate of FOLDER/cert.pem "
-                "(key values mismatch)"
-            ],
-        ),
-        (
-            setting('"key.pem"', '"secret.pem"'),
-            ["FILE: tls.private_key = FOLDER/secret.pem: is protected by a passphrase, for which nobody can be asked"],
-        ),
-        (
-            setting('"cert.pem"\nprivate_key = "key.pem"', '"none.pem"\nprivate_key = "none.key"'),
-            [
-                "FILE: tls.certificate = FOLDER/none.pem: cannot be",
-                "FILE: tls.private_key = FOLDER/none.key: cannot be",
-            ],
-        ),
-        (
-            setting("[tls]", '[tls]\nclient_ca = "none.pem"'),
-            ["FILE: tls.client_ca = FOLDER/none.pem: cannot be read: No such file or directory"],
-        ),
-        (
-            setting("[tls]", '[google]\nca_file = "none.pem"\n[tls]'),
-            ["FILE: google.ca_file = FOLDER/none.pem: cannot be read: No such file or directory"],
-        ),
-        (
-            setting(LISTEN, '["tcp:0:interface=192.0.2.1"]'),
-            ['FILE: ldap.listen "tcp:0:interface=192.0.2.1": 192.0.2.1 is not an address of this machine'],
-        ),
-        (
-            lambda site: site.state_dir.chmod(0o755),
-            ["FILE: state_dir = FOLDER/state: everybody can read it; run"],
-        ),
-        (
-            newer_version,
-            ["database FOLDER/state/ldapgw.db: was made by a newer version of ldapgw; install"],
-        ),
-        (unfinished_copy, ["database FOLDER/state/ldapgw.db: a copy into it was not finished; run the same ldapgw"]),
-        (
-            content("state/ldapgw.db", b"this is no database, " * 500),
-            ["database FOLDER/state/ldapgw.db: cannot be used: file is not a database; put a backup back"],
-        ),
-        (content("state/ldapgw.db", None), ["database FOLDER/state/ldapgw.db: the database is gone, and its key"]),
-        (content("state/ldapgw.db", b""), ["database FOLDER/state/ldapgw.db: the database is empty, and its key"]),
-        (lost_account, ["database FOLDER/state/ldapgw.db: 1 account is missing from it, whose cached books are in"]),
-        (
-            lambda site: (site.state_dir / "ldapgw.key").chmod(0o644),
-            ["key file FOLDER/state/ldapgw.key: other users can read the key file; run: chmod 600"],
-        ),
-        (
-            content("state/ldapgw.key", None),
-            ["key file FOLDER/state/ldapgw.key: the key file is missing, so the stored consents cannot be read"],
-        ),
-        (
-            other_key,
-            ["key file FOLDER/state/ldapgw.key: stored secrets do not fit the key file (account 1 of acme); put back"],
-        ),
-        (
-            setting("\nstate_dir", f'\nencryption_key = "{new_key().decode()}"\nstate_dir'),
-            ["key file FOLDER/state/ldapgw.key: has another key than encryption_key; to use encryption_key, add this"],
-        ),
-        (without_database, ["database FOLDER/state/ldapgw.db: there is no database, and new_store is false; mount"]),
-    ],
-    ids=[
-        "no TOML",
-        "unknown key",
-        "secret file missing",
-        "setting missing",
-        "certificate missing",
-        "no certificate",
-        "no key",
-        "key of another certificate",
-        "passphrase",
-        "both files missing",
-        "authority missing",
-        "authority of Google missing",
-        "address of another machine",
-        "folder open",
-        "newer database",
-        "unfinished copy",
-        "damaged database",
-        "database gone",
-        "database empty",
-        "account lost",
-        "key file open",
-        "key file missing",
-        "other key",
-        "other key configured",
-        "no database",
-    ],
-)
+TROUBLES: dict[str, tuple[Callable[[Gateway], object], list[str]]] = {
+    "no TOML": (setting("[ldap]", "[ldap"), ["FILE: is not TOML: Expected ']' at the end of a table declaration"]),
+    "unknown key": (setting("[ldap]", "[ldap]\nsize = 5"), ["FILE: ldap.size: is not a key of this table"]),
+    "secret file missing": (
+        setting('client_id = "client"\nclient_secret = "secret"', 'client_secret_file = "none.json"'),
+        ['FILE: tenant "acme": client_secret_file = '],
+    ),
+    "setting missing": (setting('private_key = "key.pem"\n', ""), ["FILE: tls.private_key: is missing"]),
+    "certificate missing": (
+        content("cert.pem", None),
+        ["FILE: tls.certificate = FOLDER/cert.pem: cannot be read: No such file or directory"],
+    ),
+    "no certificate": (
+        content("cert.pem", b"x"),
+        ["FILE: tls.certificate = FOLDER/cert.pem: expected certificates in PEM, the server's own first"],
+    ),
+    "no key": (content("key.pem", b"x"), ["FILE: tls.private_key = FOLDER/key.pem: expected a private key in PEM"]),
+    "key of another certificate": (
+        setting('"key.pem"', '"other.pem"'),
+        [
+            "FILE: tls.private_key = FOLDER/other.pem: does not belong to the first certificate of FOLDER/cert.pem "
+            "(key values mismatch)"
+        ],
+    ),
+    "passphrase": (
+        setting('"key.pem"', '"secret.pem"'),
+        ["FILE: tls.private_key = FOLDER/secret.pem: is protected by a passphrase, for which nobody can be asked"],
+    ),
+    "both files missing": (
+        setting('"cert.pem"\nprivate_key = "key.pem"', '"none.pem"\nprivate_key = "none.key"'),
+        [
+            "FILE: tls.certificate = FOLDER/none.pem: cannot be",
+            "FILE: tls.private_key = FOLDER/none.key: cannot be",
+        ],
+    ),
+    "authority missing": (
+        setting("[tls]", '[tls]\nclient_ca = "none.pem"'),
+        ["FILE: tls.client_ca = FOLDER/none.pem: cannot be read: No such file or directory"],
+    ),
+    "authority of Google missing": (
+        setting("[tls]", '[google]\nca_file = "none.pem"\n[tls]'),
+        ["FILE: google.ca_file = FOLDER/none.pem: cannot be read: No such file or directory"],
+    ),
+    "address of another machine": (
+        setting(LISTEN, '["tcp:0:interface=192.0.2.1"]'),
+        ['FILE: ldap.listen "tcp:0:interface=192.0.2.1": 192.0.2.1 is not an address of this machine'],
+    ),
+    "folder open": (
+        lambda site: site.state_dir.chmod(0o755),
+        ["FILE: state_dir = FOLDER/state: everybody can read it; run"],
+    ),
+    "newer database": (
+        newer_version,
+        ["database FOLDER/state/ldapgw.db: was made by a newer version of ldapgw; install"],
+    ),
+    "unfinished copy": (
+        unfinished_copy,
+        ["database FOLDER/state/ldapgw.db: a copy into it was not finished; run the same ldapgw"],
+    ),
+    "damaged database": (
+        content("state/ldapgw.db", b"this is no database, " * 500),
+        ["database FOLDER/state/ldapgw.db: cannot be used: file is not a database; put a backup back"],
+    ),
+    "database gone": (
+        content("state/ldapgw.db", None),
+        ["database FOLDER/state/ldapgw.db: the database is gone, and its key"],
+    ),
+    "database empty": (
+        content("state/ldapgw.db", b""),
+        ["database FOLDER/state/ldapgw.db: the database is empty, and its key"],
+    ),
+    "account lost": (
+        lost_account,
+        ["database FOLDER/state/ldapgw.db: 1 account is missing from it, whose cached books are in"],
+    ),
+    "key file open": (
+        lambda site: (site.state_dir / "ldapgw.key").chmod(0o644),
+        ["key file FOLDER/state/ldapgw.key: other users can read the key file; run: chmod 600"],
+    ),
+    "key file missing": (
+        content("state/ldapgw.key", None),
+        ["key file FOLDER/state/ldapgw.key: the key file is missing, so the stored consents cannot be read"],
+    ),
+    "other key": (
+        other_key,
+        ["key file FOLDER/state/ldapgw.key: stored secrets do not fit the key file (account 1 of acme); put back"],
+    ),
+    "other key configured": (
+        setting("\nstate_dir", f'\nencryption_key = "{new_key().decode()}"\nstate_dir'),
+        ["key file FOLDER/state/ldapgw.key: has another key than encryption_key; to use encryption_key, add this"],
+    ),
+    "no database": (
+        without_database,
+        ["database FOLDER/state/ldapgw.db: there is no database, and new_store is false; mount"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("trouble", "lines"), TROUBLES.values(), ids=list(TROUBLES))
 def test_a_problem_is_the_same_line_at_each_moment(
     site: Gateway, trouble: Callable[[Gateway], None], lines: list[str]
 ) -> None:
