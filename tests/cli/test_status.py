@@ -6,12 +6,15 @@ from __future__ import annotations
 import os
 import re
 
+import pytest
+
 from ldapgw.cli.site import now
 from ldapgw.store import accounts, gateways, phones, sign_ins, sync_state
 from ldapgw.store.database import Mode
 from ldapgw.store.engines import database_at
 from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.phones import LastSearch
+from tests.support.certificates import issue
 from tests.support.postgresql import needs_postgresql, new_url
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, person
 
@@ -47,6 +50,29 @@ def test_a_gateway_that_runs(gateway: Gateway) -> None:
     assert (told["running"], told["process"], told["since"]) == (True, os.getpid(), "2026-01-31T09:30:00Z")
     assert told["tenants"][0]["phones"] == {"working": 1, "problems": 1, "refused": 0, "waiting": 1}
     assert told["tenants"][0]["last_sync"] == "2026-01-31T09:30:00Z"
+
+
+@pytest.mark.parametrize(
+    ("days", "line", "action"),
+    [
+        (90, "✓ Certificate  valid for 89 days", ""),
+        (20, "! Certificate  valid for 19 days", "expires soon"),
+        (-1, "✗ Certificate  expired", "has expired"),
+        (None, "✗ Certificate  FILE can't be read; see: ldapgw check", ""),
+    ],
+)
+def test_certificates(gateway: Gateway, days: int | None, line: str, action: str) -> None:
+    """A certificate that ends within a month needs action."""
+    gateway.write(HEAD + '[tls]\ncertificate = "cert.pem"\nprivate_key = "key.pem"\n' + ACME)
+    file = gateway.folder / "cert.pem"
+    if days is not None:
+        issue(days=days).write(gateway.folder)
+    lines = gateway.run("status").stdout.splitlines()
+    assert line.replace("FILE", str(file)) in lines
+    assert [one for one in lines if one.startswith("! The certificate")] == (
+        [f"! The certificate {file} {action}. Renew it."] if action else []
+    )
+    assert (gateway.json("status")["certificate_expires"] is None) is (days is None)
 
 
 def test_a_gateway_that_is_stopped(gateway: Gateway) -> None:
