@@ -7,7 +7,6 @@ import grp
 import os
 import pwd
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -304,43 +303,36 @@ def _validity(subject: Subject) -> Iterator[CheckResult]:
             continue  # the preflight reports the file
         if chain:
             item = f"{key} = {file}"
-            yield replace(_lifetime(item, chain, subject.now), is_setting=True)
-            if key == "tls.certificate":
-                for result in _hosts(item, chain[0], urlsplit(config.web.public_url).hostname or ""):
-                    yield replace(result, is_setting=True)
+            yield CheckResult(*_lifetime(chain, subject.now, item), is_setting=True)
+            if key == "tls.certificate" and (problem := _host_problem(chain[0], config.web.public_url)):
+                yield _warning(item, problem)
 
 
-def _lifetime(item: str, chain: Sequence[x509.Certificate], now: float) -> CheckResult:
+def _lifetime(chain: Sequence[x509.Certificate], now: float, item: str) -> tuple[CheckStatus, str, str]:
     """A chain is valid until its first certificate expires."""
     validity = ValidityPeriod.of(chain)
-    days = validity.days_left(now)
+    days, end = validity.days_left(now), f"{validity.not_after:%Y-%m-%d}"
     if days < 0:
-        return CheckResult(CheckStatus.FAILED, item, f"has expired on {validity.not_after:%Y-%m-%d}; renew it")
+        return CheckStatus.FAILED, item, f"has expired on {end}; renew it"
     if now < validity.not_before.timestamp():
-        return CheckResult(
-            CheckStatus.FAILED, item, f"is valid from {validity.not_before:%Y-%m-%d} on; check the machine's clock"
-        )
+        return CheckStatus.FAILED, item, f"is valid from {validity.not_before:%Y-%m-%d} on; check the machine's clock"
     if days < WARN_DAYS[0]:
-        return CheckResult(
-            CheckStatus.WARNING, item, f"expires on {validity.not_after:%Y-%m-%d}, in {days} days; renew it"
-        )
-    return CheckResult(CheckStatus.OK, item, f"valid until {validity.not_after:%Y-%m-%d}")
+        return CheckStatus.WARNING, item, f"expires on {end}, in {days} days; renew it"
+    return CheckStatus.OK, item, f"valid until {end}"
 
 
-def _hosts(item: str, certificate: x509.Certificate, host: str) -> Iterator[CheckResult]:
-    """Warn about names that phones will refuse if they compare names (RFC 6125 6.4: a star is one whole label)."""
+def _host_problem(certificate: x509.Certificate, public_url: str) -> str:
+    """Return why phones that compare names will refuse a certificate (RFC 6125 6.4: a star is one whole label)."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
-        yield CheckResult(
-            CheckStatus.WARNING, item, "names no host (subjectAltName); phones that compare names will refuse it"
-        )
-        return
+        return "names no host (subjectAltName); phones that compare names will refuse it"
     known = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
     known += [str(address) for address in names.get_values_for_type(x509.IPAddress)]
-    if host.lower() not in known and "*." + host.lower().partition(".")[2] not in known:
-        message = f"is for {', '.join(known)}, not for {host}; phones that compare names will refuse it"
-        yield CheckResult(CheckStatus.WARNING, item, message)
+    host = urlsplit(public_url).hostname or ""
+    if host.lower() in known or "*." + host.lower().partition(".")[2] in known:
+        return ""
+    return f"is for {', '.join(known)}, not for {host}; phones that compare names will refuse it"
 
 
 def _secret_files(subject: Subject, file: Path) -> Iterator[CheckResult]:

@@ -77,7 +77,7 @@ def export(site: Site, tenant: str | None, account: str | None, form: str, *, ve
         if form == "ldif":
             pieces: Iterable[bytes] = ldif(_entries(library, owner))
         elif form == "vcard":
-            pieces = (vcard(*exported) for exported in _contacts(library, owner))
+            pieces = map(vcard, _contacts(library, owner))
         else:
             pieces = _csv(library, owner, verbatim=verbatim)
         for piece in pieces:
@@ -88,7 +88,7 @@ def _csv(library: Library, owner: int | None, *, verbatim: bool) -> Iterator[byt
     context = library.context
     yield csv_header()
     for exported in _contacts(library, owner):
-        yield csv_row(*exported, lambda number: write_number(number, context), verbatim=verbatim)
+        yield csv_row(exported, lambda number: write_number(number, context), verbatim=verbatim)
 
 
 def _entries(library: Library, owner: int | None) -> Iterator[Entry]:
@@ -157,19 +157,15 @@ _VCARD_ESCAPED = str.maketrans({"\\": "\\\\", ",": "\\,", ";": "\\;", "\n": "\\n
 _VCARD_QUOTED = str.maketrans({"^": "^^", '"': "^'", "\n": "^n"})
 
 
-def vcard(contact: Contact, name: str, book: str, labels: Mapping[str, str]) -> bytes:
-    """Return the vCard (RFC 6350, version 4.0) of one contact.
-
-    :param name: the shown name, which RFC 6350 6.2.1 requires.
-    :param book: the name of the book, which makes the UID unique among all books.
-    :param labels: the names of labels by resource name.
-    """
-    return b"".join(map(_folded, _vcard_lines(contact, name, book, labels)))
+def vcard(exported: ExportedContact) -> bytes:
+    """Return the vCard (RFC 6350, version 4.0) of one contact."""
+    return b"".join(map(_folded, _vcard_lines(*exported)))
 
 
 def _vcard_lines(contact: Contact, name: str, book: str, labels: Mapping[str, str]) -> Iterator[str]:
     yield "BEGIN:VCARD"
     yield "VERSION:4.0"
+    # Several books may have a contact of the same uid.
     yield f"UID;VALUE=text:{_text(f'{contact.uid}/{book}')}"
     yield f"FN:{_text(name)}"
     if contact.family_name or contact.given_name:
@@ -260,25 +256,15 @@ def csv_header() -> bytes:
     return _csv_line(CSV_COLUMNS)
 
 
-def csv_row(
-    contact: Contact,
-    name: str,
-    book: str,
-    labels: Mapping[str, str],
-    write: Callable[[Number], str],
-    *,
-    verbatim: bool = False,
-) -> bytes:
+def csv_row(exported: ExportedContact, write: Callable[[Number], str], *, verbatim: bool = False) -> bytes:
     """Return the CSV row (RFC 4180) of one contact, with a column for each kind of number.
 
     Line breaks within a cell separate several values of one column; no value contains a line break.
 
-    :param name: the shown name.
-    :param book: the name of the contact's book.
-    :param labels: the names of labels by resource name.
     :param write: formats a telephone number.
     :param verbatim: write cells as they are, even if a spreadsheet would evaluate them.
     """
+    contact, name, book, labels = exported
     numbers = {kind: [write(phone.number) for phone in contact.phones if phone.kind is kind] for kind in _CSV_KINDS}
     cells = (
         *(book, contact.uid, name),

@@ -14,7 +14,7 @@ import vobject
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.cli.export import CSV_COLUMNS, csv_header, csv_row, ldif, vcard
+from ldapgw.cli.export import CSV_COLUMNS, ExportedContact, csv_header, csv_row, ldif, vcard
 from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
 from ldapgw.directory.entry import special_entry
 from ldapgw.numbers import stored_numbers
@@ -138,7 +138,7 @@ def csv_rows(*found: Contact, verbatim: bool = False) -> list[dict[str, str]]:
         return number.e164 or number.digits
 
     data = csv_header() + b"".join(
-        csv_row(one, one.name, "alice@acme.example", LABELS, write, verbatim=verbatim) for one in found
+        csv_row(ExportedContact(one, one.name, "alice@acme.example", LABELS), write, verbatim=verbatim) for one in found
     )
     assert data.endswith(b"\r\n")
     return list(csv.DictReader(io.StringIO(data.decode(), newline=""), strict=True))
@@ -260,7 +260,7 @@ def test_what_a_line_cannot_hold_is_written_in_base64(value: str, line: bytes) -
 
 def vcard_lines(contact: Contact) -> list[str]:
     """The lines of a vCard, unfolded."""
-    data = vcard(contact, contact.name or contact.organization, "alice@acme.example", LABELS)
+    data = vcard(ExportedContact(contact, contact.name or contact.organization, "alice@acme.example", LABELS))
     assert data.endswith(b"\r\n")
     assert max(map(len, data.split(b"\r\n"))) <= 75
     return data.decode().replace("\r\n ", "").split("\r\n")[:-1]
