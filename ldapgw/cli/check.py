@@ -298,19 +298,19 @@ def _validity(subject: Subject) -> Iterator[CheckResult]:
     }
     for key, file in files.items():
         try:
-            chain = read_certificates(Path(file).read_bytes()) if file else ()
+            certificates = read_certificates(Path(file).read_bytes()) if file else ()
         except (OSError, ValueError):
             continue  # the preflight reports the file
-        if chain:
+        if certificates:
             item = f"{key} = {file}"
-            yield CheckResult(*_lifetime(chain, subject.now, item), is_setting=True)
-            if key == "tls.certificate" and (problem := _host_problem(chain[0], config.web.public_url)):
+            yield CheckResult(*_lifetime(certificates, subject.now, item), is_setting=True)
+            if key == "tls.certificate" and (problem := _host_problem(certificates[0], config.web.public_url)):
                 yield _warning(item, problem)
 
 
-def _lifetime(chain: Sequence[x509.Certificate], now: float, item: str) -> tuple[CheckStatus, str, str]:
-    """A chain is valid until its first certificate expires."""
-    validity = ValidityPeriod.of(chain)
+def _lifetime(certificates: Sequence[x509.Certificate], now: float, item: str) -> tuple[CheckStatus, str, str]:
+    """Return how long a chain is valid: until its first certificate expires."""
+    validity = ValidityPeriod.of(certificates)
     days, end = validity.days_left(now), f"{validity.not_after:%Y-%m-%d}"
     if days < 0:
         return CheckStatus.FAILED, item, f"has expired on {end}; renew it"
