@@ -21,8 +21,6 @@ from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
-    InfoMetricFamily,
-    SummaryMetricFamily,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from sqlalchemy import Connection
@@ -124,7 +122,7 @@ class MetricsSnapshot:
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metric families; see `prometheus_client.registry.Collector`."""
-        yield InfoMetricFamily("ldapgw", "The gateway.", {"version": self.version})
+        yield _gauge("ldapgw_build_info", "The version of the gateway.", ("version",), {self.version: 1})
         for name, help_text, value in _single_gauges(self):
             if value is not None:
                 yield GaugeMetricFamily(name, help_text, value)
@@ -300,9 +298,6 @@ def _phones(counters: Counters) -> Iterator[Metric]:
     searches = counters.searches
     results = {code.name.lower(): count for code, count in searches.searches.items()}
     yield _counter("ldapgw_ldap_searches", "Searches that are done.", ("result",), results)
-    durations = searches.durations.values()
-    count, seconds = sum(sum(one.counts) for one in durations), sum(one.total for one in durations)
-    yield SummaryMetricFamily("ldapgw_ldap_search_seconds", "How long searches took.", count, seconds)
     by_kind = {kind.name.lower(): histogram for kind, histogram in searches.durations.items()}
     help_text = "How long searches took, by what they asked for."
     yield _histogram("ldapgw_search_duration_seconds", help_text, "kind", by_kind)

@@ -95,10 +95,10 @@ def test_an_answer_has_a_value_for_each_moment() -> None:
 
 
 def test_an_instant_query_asks_for_the_last_moment() -> None:
-    ask = Answering([{"metric": {"__name__": "ldapgw_info", "version": "1"}, "value": [SPAN.end, "1"]}])
-    [series] = board.answers(panel("table", Query("ldapgw_info", "", is_instant=True)), {}, SPAN, ask)
+    ask = Answering([{"metric": {"__name__": "ldapgw_build_info", "version": "1"}, "value": [SPAN.end, "1"]}])
+    [series] = board.answers(panel("table", Query("ldapgw_build_info", "", is_instant=True)), {}, SPAN, ask)
     assert (series.name, series.values) == ("version=1", [1.0])
-    assert ask.asked == [("query", {"query": "ldapgw_info", "time": "1800000060"})]
+    assert ask.asked == [("query", {"query": "ldapgw_build_info", "time": "1800000060"})]
 
 
 def test_a_panel_without_data_says_so() -> None:
