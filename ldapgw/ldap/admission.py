@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Limits for clients: connections, deadlines, wrong passwords, searches for unknown numbers, and log lines.
 
-Clients are counted by network: an IPv4 address, or an IPv6 /64, because one IPv6 host has a whole /64 to itself.
-`ConnectionLimits` counts connections, in all and by network.  `BindBackoff` delays the answers to wrong passwords, by
-network and by login.  Only the answer to a wrong password is delayed, so neither a colleague behind the same address
-nor the phone whose login is being guessed is slowed down.  `CallerIdLimits` counts the numbers that a login asks
-caller-ID books for and that nobody has, because who may try all numbers has read the book.  `LogThrottle` keeps a
-client from filling the log: it allows one line a minute of each kind and origin, with a count.  `Deadlines` has no
-timers: one sweep a second compares `Deadlines.earliest` of all connections with the clock, so 10,000 idle connections
-cost a loop over floats.
+Clients are counted by network (`ldapgw.directory.clients`).  `ConnectionLimits` counts connections, in all and by
+network.  `BindBackoff` delays the answers to wrong passwords, by network and by login.  Only the answer to a wrong
+password is delayed, so neither a colleague behind the same address nor the phone whose login is being guessed is slowed
+down.  `CallerIdLimits` counts the numbers that a login asks caller-ID books for and that nobody has, because who may
+try all numbers has read the book.  `LogThrottle` keeps a client from filling the log: it allows one line a minute of
+each kind and origin, with a count.  `Deadlines` has no timers: one sweep a second compares `Deadlines.earliest` of all
+connections with the clock, so 10,000 idle connections cost a loop over floats.
 
 Every table is bounded.  There is no clock here: the time is passed in, or the function that tells it.
 """
@@ -19,11 +18,11 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from math import inf
 from typing import Final, Generic, TypeVar
 
 from ldapgw.directory.access import LeftOut, Viewer
+from ldapgw.directory.clients import TokenBuckets, network_of
 from ldapgw.directory.dn import Dn, InvalidDn
 
 _C = TypeVar("_C")
@@ -170,13 +169,13 @@ class CallerIdLimits:
     :param on_left_out: called with the viewer and the address for each search without caller-ID books.
     """
 
-    __slots__ = ("_left_out", "_new_left_out", "_news", "_on_left_out", "_seconds", "_used")
+    __slots__ = ("_buckets", "_left_out", "_new_left_out", "_news", "_on_left_out", "_seconds")
 
     def __init__(self, seconds: Callable[[], float], on_left_out: Callable[[Viewer, str], None]) -> None:
         self._seconds = seconds
         self._on_left_out = on_left_out
-        # By login: the numbers that count, and when they were counted.
-        self._used: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        # By login or network.
+        self._buckets = TokenBuckets(UNKNOWN_NUMBERS, 1 / UNKNOWN_NUMBERS_PER_SECOND, seconds)
         self._left_out: dict[str, LeftOut] = {}
         # Numbers that were counted since `take_news`, and clients that were left out since `take_left_out`.
         self._news: Counter[str] = Counter()
@@ -210,42 +209,27 @@ class CallerIdLimits:
 
     def add(self, news: Mapping[str, int]) -> None:
         """Count the numbers that clients have asked other gateways on the same database for."""
-        now = self._seconds()
         for key, count in news.items():
-            self._keep(key, self._used_of(key, now) + count, now)
+            self._buckets.add(key, -count)
 
     def take(self, viewer: Viewer, address: str, count: int) -> bool:
         """Count numbers; whether caller-ID books may be asked for them."""
-        key, now = viewer.login or network_of(address), self._seconds()
-        used = self._used_of(key, now)
-        if used + count > UNKNOWN_NUMBERS:
-            self._note(key, viewer, address, now)
+        key = viewer.login or network_of(address)
+        if self._buckets.take(key, count):
+            self._note(key, viewer, address, self._seconds())
             return False
-        self._keep(key, used + count, now)
         self._tell(key, count)
         return True
 
     def give_back(self, viewer: Viewer, address: str, count: int) -> None:
         """Count numbers no longer."""
-        key, now = viewer.login or network_of(address), self._seconds()
-        self._keep(key, self._used_of(key, now) - count, now)
+        key = viewer.login or network_of(address)
+        self._buckets.add(key, count)
         self._tell(key, -count)
 
     def _tell(self, key: str, count: int) -> None:
         if key in self._news or len(self._news) < MAX_TRACKED_LOGINS:
             self._news[key] += count
-
-    def _used_of(self, key: str, now: float) -> float:
-        used, when = self._used.get(key, (0.0, now))
-        return max(0.0, used - max(0.0, now - when) * UNKNOWN_NUMBERS_PER_SECOND)
-
-    def _keep(self, key: str, used: float, now: float) -> None:
-        self._used.pop(key, None)
-        if used <= 0:
-            return
-        self._used[key] = (used, now)
-        if len(self._used) > MAX_TRACKED_LOGINS:
-            self._used.popitem(last=False)
 
     def _note(self, key: str, viewer: Viewer, address: str, now: float) -> None:
         tenants = tuple(access.tenant for access in viewer.access)
@@ -334,28 +318,6 @@ class Deadlines:
         if now >= abort:
             return ExpiryAction.ABORT
         return ExpiryAction.CLOSE if now >= close else None
-
-
-# The address of clients on a UNIX socket: they are on this machine.
-LOCAL = "127.0.0.1"
-
-
-def normalize_address(host: str) -> str:
-    """An IP address without its zone; ``::ffff:192.0.2.1``, as an IPv6 socket has IPv4 clients, becomes 192.0.2.1."""
-    if ":" not in host:
-        return host
-    address = IPv6Address(host.partition("%")[0])
-    return str(address.ipv4_mapped or address)
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether a normalized address is that of a client on this machine."""
-    return ip_address(address).is_loopback
-
-
-def network_of(address: str) -> str:
-    """The network that a normalized address is counted under: the address itself if it is IPv4, else its /64."""
-    return str(IPv6Network((address, 64), strict=False)) if ":" in address else address
 
 
 # Seconds between two log lines of the same kind and origin.

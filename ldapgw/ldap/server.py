@@ -25,9 +25,9 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
 from ldapgw.directory.access import LeftOut, Viewer
+from ldapgw.directory.clients import LOCAL, network_of, normalize_address
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import (
-    LOCAL,
     LOG_INTERVAL,
     BindBackoff,
     CallerIdLimits,
@@ -35,8 +35,6 @@ from ldapgw.ldap.admission import (
     ConnectionLimits,
     LogLine,
     LogThrottle,
-    network_of,
-    normalize_address,
 )
 from ldapgw.ldap.connection import LdapProtocol
 from ldapgw.ldap.connection_core import Tap

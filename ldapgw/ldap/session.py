@@ -28,6 +28,7 @@ from itertools import chain
 from typing import Final, cast
 
 from ldapgw.directory.access import Viewer
+from ldapgw.directory.clients import is_loopback, network_of
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.entry import Selection, select
@@ -36,7 +37,7 @@ from ldapgw.directory.search import compare, result_batches
 from ldapgw.directory.segment import ResultBatch
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
-from ldapgw.ldap.admission import CallerIdLimits, is_loopback, network_of
+from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.ldap.controls import SUPPORTED_CONTROLS, SupportedControl
 from ldapgw.ldap.decoder import cancel_id, simple_bind
 from ldapgw.ldap.encoder import encode

@@ -34,8 +34,9 @@ from twisted.logger import (
 from zope.interface import implementer
 
 from ldapgw.directory.access import Viewer
+from ldapgw.directory.clients import LOCAL, network_of, normalize_address
 from ldapgw.google.person_text import REPLACEMENT, without_controls
-from ldapgw.ldap.admission import LOCAL, LOG_INTERVAL, LogLine, LogThrottle, network_of, normalize_address
+from ldapgw.ldap.admission import LOG_INTERVAL, LogLine, LogThrottle
 from ldapgw.server.config.forms import LogLevels
 from ldapgw.store.periodic import PeriodicService
 

@@ -25,7 +25,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ldapgw.ldap.admission import normalize_address
+from ldapgw.directory.clients import normalize_address
 
 # 2.1: the longest line, with its end.
 MAX_V1_OCTETS: Final = 107

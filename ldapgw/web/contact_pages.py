@@ -17,6 +17,7 @@ from zlib import crc32
 
 from ldapgw.contact import Contact, Kind, LeftOutReason
 from ldapgw.directory.book import DIRECTORY
+from ldapgw.directory.clients import TokenBuckets
 from ldapgw.directory.inet_org_person import write_number
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.google.endpoints import contact_page
@@ -41,7 +42,7 @@ from ldapgw.store.phones import NumberMode
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpResponse, RateLimiter, read_number, redirect
+from ldapgw.web.http import HttpResponse, read_number, redirect
 from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, get, post
 from ldapgw.web.sessions import Visitor
 
@@ -131,7 +132,7 @@ class ContactPages:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._rate_limiter = RateLimiter(SEARCH_BURST, SEARCH_INTERVAL_SECONDS, layout.dependencies.seconds)
+        self._rate_limiter = TokenBuckets(SEARCH_BURST, SEARCH_INTERVAL_SECONDS, layout.dependencies.seconds)
         self._browser = layout.dependencies.contacts
         self._store = layout.dependencies.store
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import BookAccess
+from ldapgw.directory.clients import TokenBuckets
 from ldapgw.directory.dn import Dn
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.google.endpoints import contact_page
@@ -36,7 +37,7 @@ from ldapgw.store import accounts
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpResponse, RateLimiter
+from ldapgw.web.http import HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.phone_pages import visible_phones
 
@@ -196,7 +197,7 @@ class ExplainPages:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._rate_limiter = RateLimiter(EXPLAIN_BURST, EXPLAIN_INTERVAL_SECONDS, layout.dependencies.seconds)
+        self._rate_limiter = TokenBuckets(EXPLAIN_BURST, EXPLAIN_INTERVAL_SECONDS, layout.dependencies.seconds)
         self._running: Counter[str] = Counter()
 
     def routes(self) -> tuple[Route, ...]:

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""HTTP requests and responses as values, with cookies, security headers, the public URL and rate limits.
+"""HTTP requests and responses as values, with cookies, security headers and the public URL.
 
 Handlers work on `HttpRequest` and `HttpResponse` and need no Twisted.  All addresses of pages come from ``public_url``,
 never from a request's own headers.  The cookies are valid for this host alone, and no script can read them (RFC 6265).
 Each tenant has its own session cookie, so that a person can be signed in to two tenants.  The session cookies differ by
 name, because the prefix ``__Host-`` allows no path but ``/``.
-
-Mutable: the token buckets of `RateLimiter`.
 """
 
 from __future__ import annotations
@@ -19,7 +17,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
 from io import BytesIO
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -30,6 +27,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_accept_header, parse_options_header
 
+from ldapgw.directory.clients import is_loopback, normalize_address
 from ldapgw.google.endpoints import is_redirect_uri_refused
 from ldapgw.web.dependencies import WebDependencies
 from ldapgw.web.i18n import LANGUAGES, best_language
@@ -40,8 +38,6 @@ MAX_FORM_SIZE = 8 * 1024
 # Any request: the administration sends a list of hundreds of phones (`Route.max_body_size`).
 MAX_BODY_SIZE = 64 * 1024
 MAX_FORM_FIELDS = 80
-# The rate limiter forgets the least recently used bucket above this number, as if that bucket were full.
-MAX_BUCKETS = 10_000
 
 # No inline scripts, no frames, nothing from other origins.  Consent begins with a link, so no form is sent to Google.
 CONTENT_SECURITY_POLICY = (
@@ -118,16 +114,7 @@ def _is_private(request: IRequest, is_trusted_proxy: Callable[[str], bool]) -> b
     peer = getattr(request.getClientAddress(), "host", "")
     if peer and is_trusted_proxy(peer) and request.requestHeaders.hasHeader(b"X-Forwarded-For"):
         return _header(request, "X-Forwarded-Proto").strip().lower() in ("", "https")
-    return request.isSecure() or not peer or _is_loopback(peer)
-
-
-@lru_cache(maxsize=1024)
-def _is_loopback(address: str) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
+    return request.isSecure() or not peer or is_loopback(normalize_address(peer))
 
 
 def _read_hop(hop: str) -> str:
@@ -465,47 +452,3 @@ def _header(request: IRequest, name: str) -> str:
 
 def _text(octets: bytes) -> str:
     return octets.decode("latin-1")
-
-
-class RateLimiter:
-    """A token bucket for each key, filled at a steady rate.
-
-    At most `MAX_BUCKETS` buckets are kept.
-
-    :param burst: the number of actions allowed at once.
-    :param interval: seconds until one more action is allowed.
-    :param seconds: a monotonic clock, in seconds.
-    """
-
-    def __init__(self, burst: int, interval: float, seconds: Callable[[], float]) -> None:
-        self._burst = burst
-        self._interval = interval
-        self._seconds = seconds
-        # The tokens of each bucket, and when the tokens were counted.
-        self._buckets: dict[str, tuple[float, float]] = {}
-
-    def take(self, key: str) -> float:
-        """Take a token.
-
-        :returns: 0, or the seconds to wait until a token is available; then no token was taken.
-        """
-        now = self._seconds()
-        left, counted_at = self._buckets.pop(key, (self._burst, now))
-        tokens = min(self._burst, left + (now - counted_at) / self._interval)
-        allowed = tokens >= 1
-        # Inserted last: the first bucket is always the least recently used.
-        self._buckets[key] = (tokens - 1 if allowed else tokens), now
-        if len(self._buckets) > MAX_BUCKETS:
-            del self._buckets[next(iter(self._buckets))]
-        return 0.0 if allowed else (1 - tokens) * self._interval
-
-
-def client_network(address: str) -> str:
-    """The rate limit's key for a client address: the address for IPv4, the /64 network of one customer for IPv6."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 4 or parsed.ipv4_mapped is not None:
-        return str(getattr(parsed, "ipv4_mapped", None) or parsed)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))

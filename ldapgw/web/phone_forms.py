@@ -15,6 +15,7 @@ from math import ceil
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
+from ldapgw.directory.clients import TokenBuckets
 from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.directory.passwords import make_password
 from ldapgw.numbers.numbering_plan import dialling
@@ -29,7 +30,7 @@ from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpResponse, RateLimiter
+from ldapgw.web.http import HttpResponse
 from ldapgw.web.layout import CONFIRMATIONS, Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.phone_pages import PhonePages, attachment, form_placeholder, form_values
 
@@ -68,7 +69,7 @@ class PhoneForms:
         self._layout = layout
         self._dependencies = layout.dependencies.phones
         self._pages = pages
-        self._test_limiter = RateLimiter(TEST_BURST, TEST_INTERVAL_SECONDS, layout.dependencies.seconds)
+        self._test_limiter = TokenBuckets(TEST_BURST, TEST_INTERVAL_SECONDS, layout.dependencies.seconds)
         self._tests_running = 0
 
     def routes(self) -> tuple[Route, ...]:

@@ -14,6 +14,7 @@ from importlib.resources import files
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
+from ldapgw.directory.clients import TokenBuckets, network_of
 from ldapgw.store import sign_ins
 from ldapgw.store.activity import Act
 from ldapgw.store.sign_ins import FLOW_SECONDS, SignIn
@@ -25,8 +26,6 @@ from ldapgw.web.http import (
     Cookie,
     HttpRequest,
     HttpResponse,
-    RateLimiter,
-    client_network,
     html_response,
     is_page_path,
     is_secret,
@@ -68,7 +67,7 @@ class SignInPages:
         self._layout = layout
         self._consent = AuthorizationCodeFlow(layout.dependencies)
         self._static = _read_static()
-        self._rate_limiter = RateLimiter(SIGN_IN_BURST, SIGN_IN_INTERVAL_SECONDS, layout.dependencies.seconds)
+        self._rate_limiter = TokenBuckets(SIGN_IN_BURST, SIGN_IN_INTERVAL_SECONDS, layout.dependencies.seconds)
 
     def routes(self) -> tuple[Route, ...]:
         return (
@@ -239,7 +238,7 @@ class SignInPages:
 
         :raises PageError: when there were too many requests from the client's network.
         """
-        wait = self._rate_limiter.take(client_network(request.address))
+        wait = self._rate_limiter.take(network_of(request.address))
         if wait:
             self._layout.dependencies.count_misuse("too many sign-ins", request.address)
             raise PageError(error_pages.PAGES.too_many, tenant, headers=(("Retry-After", str(math.ceil(wait))),))

@@ -25,7 +25,8 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
-from ldapgw.web.http import MAX_BODY_SIZE, client_network, request_address
+from ldapgw.directory.clients import network_of
+from ldapgw.web.http import MAX_BODY_SIZE, request_address
 
 Release = Callable[[], None]
 
@@ -73,7 +74,7 @@ class Admission:
         :param address: the peer's; empty for a Unix socket, whose clients are on this machine.
         """
         exempt = not address or self.is_trusted_proxy(address)
-        network = "" if exempt else client_network(address)
+        network = "" if exempt else network_of(address)
         if self._connections >= self._max_connections or (network and self._is_full(network)):
             self.count_misuse("too many connections", address)
             return None
@@ -89,7 +90,7 @@ class Admission:
         """
         if not self.is_trusted_proxy(peer) or self.is_trusted_proxy(client):
             return _release_nothing
-        network = client_network(client)
+        network = network_of(client)
         if self._is_full(network):
             self.count_misuse("too many requests at once", client)
             return None

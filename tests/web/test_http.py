@@ -17,19 +17,15 @@ import os
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
 
 from ldapgw.web.http import (
     MAX_BODY_SIZE,
-    MAX_BUCKETS,
     MAX_FORM_FIELDS,
     Cookie,
     HttpCookies,
     PublicUrl,
-    RateLimiter,
     _parse_form,
     client_address,
-    client_network,
     is_secret,
     new_secret,
 )
@@ -206,54 +202,3 @@ def test_addresses() -> None:
     assert place.redirect_uri == "https://X.example:443/book/oauth/callback"
     assert place.tenant_url("acme") == "https://X.example:443/book/acme/"
     assert place.tenant_path("acme") == "/book/acme/"
-
-
-def test_a_burst_and_then_a_steady_rate() -> None:
-    """What was waited for is what is had; more than the burst is never saved up."""
-    clock = Clock()
-    rates = RateLimiter(3, 2.0, clock.seconds)
-
-    def taken_at(*times: float) -> list[float]:
-        waits = []
-        for time in times:
-            clock.advance(time - clock.seconds())
-            waits.append(rates.take("a"))
-        return waits
-
-    assert taken_at(0.0, 0.0, 0.0, 0.0, 0.0) == [0, 0, 0, 2.0, 2.0]
-    assert taken_at(1.0, 2.0, 3.0, 4.0) == [1.0, 0, 1.0, 0]
-    assert taken_at(1000.0, 1000.0, 1000.0, 1000.0) == [0, 0, 0, 2.0]
-
-
-def test_each_has_its_own() -> None:
-    """One who asks too often holds up nobody else."""
-    rates = RateLimiter(1, 60.0, Clock().seconds)
-    assert [rates.take(key) for key in ("a", "a", "b")] == [0, 60.0, 0]
-
-
-def test_only_so_many_are_kept() -> None:
-    """The one that asked longest ago is forgotten."""
-    rates = RateLimiter(1, 60.0, Clock().seconds)
-    for number in range(MAX_BUCKETS):
-        rates.take(str(number))
-    rates.take("0")
-    rates.take("new")
-    assert len(rates._buckets) == MAX_BUCKETS
-    assert rates.take("0") > 0
-    assert rates.take("1") == 0
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("", ""),
-        ("nonsense", "nonsense"),
-    ],
-)
-def test_whom_an_address_stands_for(address: str, network: str) -> None:
-    """IPv4: itself; IPv6: the network that a customer gets."""
-    assert client_network(address) == network

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from ldapgw.contact import Sharing
+from ldapgw.directory.clients import normalize_address
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.schema import attribute_type, can_be_alias
 from ldapgw.google.endpoints import Proxy
@@ -105,13 +106,13 @@ class Networks(tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]):
             parsed = _ip_address(address)
         except ValueError:
             return False
-        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
-            parsed = parsed.ipv4_mapped
         return any(parsed in network for network in self)
 
 
 # The pages ask several times for each request.
-_ip_address = lru_cache(maxsize=1024)(ipaddress.ip_address)
+@lru_cache(maxsize=1024)
+def _ip_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(normalize_address(address))
 
 
 class ServerEndpoints(tuple[str, ...]):

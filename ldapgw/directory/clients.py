@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""Whom a client's address stands for, and how often each client may do something: networks and token buckets.
+
+Clients are counted by network: an IPv4 address, or an IPv6 /64, because one IPv6 host has a whole /64 to itself.
+
+Mutable: `TokenBuckets`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+# The address of clients on a UNIX socket: they are on this machine.
+LOCAL = "127.0.0.1"
+
+# The bucket that was used longest ago is forgotten above this number, as if the bucket were full.
+MAX_BUCKETS: Final = 20_000
+
+
+def normalize_address(host: str) -> str:
+    """An IP address without its zone; ``::ffff:192.0.2.1``, as an IPv6 socket has IPv4 clients, becomes 192.0.2.1."""
+    if ":" not in host:
+        return host
+    address = IPv6Address(host.partition("%")[0])
+    return str(address.ipv4_mapped or address)
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether a normalized address is that of a client on this machine."""
+    return ip_address(address).is_loopback
+
+
+def network_of(host: str) -> str:
+    """The network that an address is counted under: the normalized address itself if it is IPv4, else its /64."""
+    address = normalize_address(host)
+    return str(IPv6Network((address, 64), strict=False)) if ":" in address else address
+
+
+class TokenBuckets:
+    """A token bucket for each key, filled at a steady rate; at most `MAX_BUCKETS` are kept.
+
+    :param capacity: the tokens of a full bucket, with which each bucket begins.
+    :param interval: seconds until a bucket has one token more.
+    :param seconds: the clock.
+    """
+
+    __slots__ = ("_buckets", "_capacity", "_interval", "_seconds")
+
+    def __init__(self, capacity: float, interval: float, seconds: Callable[[], float]) -> None:
+        self._capacity = capacity
+        self._interval = interval
+        self._seconds = seconds
+        # By key: the tokens, and when they were counted.
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, key: str, count: float = 1.0) -> float:
+        """Take tokens.
+
+        :returns: 0, or the seconds to wait until the bucket has so many tokens; then no token was taken.
+        """
+        tokens = self._tokens(key)
+        if tokens >= count:
+            self._put(key, tokens - count)
+            return 0.0
+        self._put(key, tokens)
+        return (count - tokens) * self._interval
+
+    def add(self, key: str, count: float) -> None:
+        """Add tokens to a bucket, or take them away even if the bucket does not have so many."""
+        self._put(key, self._tokens(key) + count)
+
+    def _tokens(self, key: str) -> float:
+        now = self._seconds()
+        tokens, counted_at = self._buckets.get(key, (self._capacity, now))
+        return min(self._capacity, tokens + max(0.0, now - counted_at) / self._interval)
+
+    def _put(self, key: str, tokens: float) -> None:
+        self._buckets.pop(key, None)
+        if tokens < self._capacity:
+            self._buckets[key] = tokens, self._seconds()
+        if len(self._buckets) > MAX_BUCKETS:
+            self._buckets.popitem(last=False)
