@@ -5,7 +5,8 @@ Two underscores separate a table and its key.  A tenant is found by its name, wi
 (``LDAPGW__TENANT__ACME__REGION``); what is between ``TENANT__`` and the last two underscores is the name, so that each
 name has its variables.  A tenant that the file does not have is added if its variables set all that a tenant needs.
 
-A name that ends in ``__FROM_FILE`` gives the name of a file that has the value.  A file in ``$CREDENTIALS_DIRECTORY``
+A name that ends in ``__FROM_FILE`` gives the name of a file that has the value, and so does a name that ends in
+``_FILE`` unless that is the name of a setting.  A file in ``$CREDENTIALS_DIRECTORY``
 (systemd's ``LoadCredential=``) whose name is that of a setting has its value.
 """
 
@@ -27,6 +28,7 @@ from ldapgw.server.config.tables import Config, Table, Tenant
 
 PREFIX = "LDAPGW__"
 _FROM_FILE = "__FROM_FILE"
+_FILE = "_FILE"
 _FORMS = f"{PREFIX}KEY, {PREFIX}TABLE__KEY or {PREFIX}TENANT__NAME__KEY"
 # Variables that are not settings of the file.
 _OTHER_NAMES = frozenset({"LDAPGW_CONFIG", "LDAPGW_COMPILE"})
@@ -64,8 +66,7 @@ class Setting:
     @property
     def is_secret(self) -> bool:
         """Return whether nobody else may read the value."""
-        table = _TABLES.get(self.path[:1] if len(self.path) > 1 else ())
-        hint = get_type_hints(table).get(self.path[-1]) if table else None
+        hint = _hint(self.path)
         return isinstance(hint, type) and issubclass(hint, Secret)
 
 
@@ -76,8 +77,7 @@ def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
     """
     problems: list[str] = []
     settings: dict[tuple[str, ...], Setting] = {}
-    for name, read in sorted(_named_values(environment), key=lambda named: named[0]):
-        path = _path(name.removeprefix(PREFIX).removesuffix(_FROM_FILE).lower())
+    for name, path, read in sorted(_named_values(environment), key=lambda named: named[0]):
         if not name.startswith(PREFIX) or "" in path or len(path) > (3 if path[0] == "tenant" else 2):
             closest = closest_name(name)
             advice = f"did you mean {closest}?" if closest else f"expected {_FORMS}"
@@ -103,23 +103,23 @@ def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
 
 def closest_name(name: str) -> str | None:
     """The variable that was perhaps meant by a name that is none of a setting."""
-    words, *from_file = re.split("_FROM_FILE$", re.sub("_+", "_", name).removeprefix("LDAPGW_").strip("_"))
-    suffix = _FROM_FILE if from_file else ""
-    keys = "|".join(key for key in get_type_hints(Tenant) if key != "name").upper()
-    if tenant := re.fullmatch(rf"TENANT_(.+?)_({keys})", words):
+    words = _words(name)
+    keys = "|".join(sorted(get_type_hints(Tenant).keys() - {"name"}, key=len, reverse=True)).upper()
+    if tenant := re.fullmatch(rf"TENANT_(.+?)_({keys})(?:(_FROM)?_FILE)?", words):
+        suffix = _FROM_FILE if tenant[3] else _FILE if words.endswith(f"{tenant[2]}{_FILE}") else ""
         return f"{PREFIX}TENANT__{tenant[1]}__{tenant[2]}{suffix}"
-    known = {re.sub("_+", "_", one).removeprefix("LDAPGW_"): one for one in _known_names()}
-    for close in get_close_matches(words, known, 1, cutoff=0.7):
-        return known[close] if known[close] in _OTHER_NAMES else known[close] + suffix
-    return None
-
-
-def _known_names() -> Iterator[str]:
-    """The names of all variables, except those of tenants."""
-    yield from sorted(_OTHER_NAMES)
+    known = {_words(other + suffix): other for other in _OTHER_NAMES for suffix in ("", _FROM_FILE, _FILE)}
     for path, table in _TABLES.items():
-        keys = [key for key in get_type_hints(table) if (key,) not in _TABLES and path != ("tenant",)]
-        yield from (PREFIX + "__".join((*path, key)).upper() for key in keys)
+        for key in get_type_hints(table):
+            if (key,) not in _TABLES and path != ("tenant",):
+                variable = PREFIX + "__".join((*path, key)).upper()
+                known |= {_words(one): one for one in (variable + _FROM_FILE, variable + _FILE)}
+                known[_words(variable)] = variable
+    return next((known[close] for close in get_close_matches(words, known, 1, cutoff=0.7)), None)
+
+
+def _words(name: str) -> str:
+    return re.sub("_+", "_", name).removeprefix("LDAPGW_").strip("_")
 
 
 def _path(name: str) -> tuple[str, ...]:
@@ -131,14 +131,31 @@ def _path(name: str) -> tuple[str, ...]:
     return tuple(name.split("__"))
 
 
-def _named_values(environment: Mapping[str, str]) -> Iterator[tuple[str, str | Path]]:
-    """All names that look like settings, each with its value or the file that has it."""
+def _hint(path: Sequence[str]) -> Any:
+    """The type of a setting's value; None: there is no such setting."""
+    *parents, key = path
+    table = _TABLES.get(tuple(parents[:1]))
+    return get_type_hints(table, include_extras=True).get(key) if table else None
+
+
+def _split_suffix(name: str) -> tuple[tuple[str, ...], bool]:
+    """The path of the setting that a name is of, and whether the name's suffix says that a file has the value."""
+    plain = name.removeprefix(PREFIX).lower()
+    if plain.endswith(_FROM_FILE.lower()):
+        return _path(plain.removesuffix(_FROM_FILE.lower())), True
+    whole, path = _path(plain), _path(plain.removesuffix(_FILE.lower()))
+    return (whole, False) if _hint(whole) or not _hint(path) else (path, True)
+
+
+def _named_values(environment: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, ...], str | Path]]:
+    """All names that look like settings, each with its path, and with its value or the file that has the value."""
     for name, text in environment.items():
         if name.startswith("LDAPGW_") and name not in _OTHER_NAMES and not _OF_A_SERVICE.match(f"{name}={text}"):
-            yield name, Path(text) if name.endswith(_FROM_FILE) else text
+            path, is_in_file = _split_suffix(name)
+            yield name, path, Path(text) if is_in_file else text
     if folder := environment.get("CREDENTIALS_DIRECTORY"):
         for file in Path(folder).glob(f"{PREFIX}*"):
-            yield file.name, file
+            yield file.name, _path(file.name.removeprefix(PREFIX).lower()), file
 
 
 def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -151,17 +168,13 @@ def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dic
     names: dict[str, str] = {}
     for setting in settings:
         *parents, key = setting.path
-        if parents[:1] == ["tenant"]:
-            kind: type[Table] | None = Tenant
-            table, where = _tenant(merged, parents[1])
-        else:
-            kind = _TABLES.get(tuple(parents))
-            table, where = _table(merged, parents)
+        is_of_tenant = parents[:1] == ["tenant"]
+        table, where = _tenant(merged, parents[1]) if is_of_tenant else _table(merged, parents)
         if table is not None:
-            hint = get_type_hints(kind, include_extras=True).get(key) if kind else None
+            hint = _hint(setting.path)
             table[key] = setting.text if hint is None else _value(hint, setting.text)
-            names[where + key if kind else parents[0]] = setting.name
-            if parents[:1] == ["tenant"]:
+            names[where + key if tuple(parents[:1]) in _TABLES else parents[0]] = setting.name
+            if is_of_tenant:
                 # A name that is not in the file is in the names of its variables alone.
                 names.setdefault(where + "name", setting.name)
     if problems := list(_unknown_tenants(document, merged, settings)):

@@ -177,19 +177,34 @@ def test_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_secret_from_a_file(file: Path, tmp_path: Path) -> None:
     """Without the end of its line; named by the variable, or a credential of systemd's."""
+    (tmp_path / "id").write_text("1.apps.googleusercontent.com")
     (tmp_path / "secret").write_text("GOCSPX-one\n")
+    (tmp_path / "limit").write_text("7\n")
     credentials = tmp_path / "credentials"
     credentials.mkdir()
     (credentials / "LDAPGW__TENANT__BIG_CORP__CLIENT_SECRET").write_text("GOCSPX-two")
     (credentials / "unrelated").write_text("no setting")
     environment = {
         "CREDENTIALS_DIRECTORY": str(credentials),
-        "LDAPGW__TENANT__ACME__CLIENT_ID": "1.apps.googleusercontent.com",
+        "LDAPGW__LDAP__SIZE_LIMIT_FILE": str(tmp_path / "limit"),
+        "LDAPGW__TENANT__ACME__CLIENT_ID_FILE": str(tmp_path / "id"),
         "LDAPGW__TENANT__ACME__CLIENT_SECRET__FROM_FILE": str(tmp_path / "secret"),
         "LDAPGW__TENANT__BIG_CORP__CLIENT_ID": "2.apps.googleusercontent.com",
     }
-    assert [tenant.client_secret for tenant in config(file, environment).tenant] == ["GOCSPX-one", "GOCSPX-two"]
+    loaded = config(file, environment)
+    assert [tenant.client_secret for tenant in loaded.tenant] == ["GOCSPX-one", "GOCSPX-two"]
+    assert (loaded.tenant[0].client_id, loaded.ldap.size_limit) == ("1.apps.googleusercontent.com", 7)
     assert "GOCSPX" not in repr(read_settings(environment))
+
+
+def test_settings_whose_names_end_as_those_of_files() -> None:
+    """The name of a setting comes before the suffix."""
+    names = ("LDAPGW__DATABASE_PASSWORD_FILE", "LDAPGW__GOOGLE__CA_FILE", "LDAPGW__TENANT__ACME__CLIENT_SECRET_FILE")
+    assert [(one.path[-1], one.text, one.file) for one in read_settings(dict.fromkeys(names, "/x"))] == [
+        ("database_password_file", "/x", None),
+        ("ca_file", "/x", None),
+        ("client_secret_file", "/x", None),
+    ]
 
 
 def test_names_that_are_no_settings(file: Path, tmp_path: Path) -> None:
@@ -240,9 +255,13 @@ def test_names_that_are_no_settings(file: Path, tmp_path: Path) -> None:
         ("LDAPGW_CONFG", "LDAPGW_CONFIG"),
         ("LDAPGW_CONFIG__FROM_FILE", "LDAPGW_CONFIG"),
         ("LDAPGW_ENCRYPTION_KEY_FROM_FILE", "LDAPGW__ENCRYPTION_KEY__FROM_FILE"),
+        ("LDAPGW_ENCRYPTION_KEY_FILE", "LDAPGW__ENCRYPTION_KEY_FILE"),
+        ("LDAPGW_DATABASE_PASWORD_FILE", "LDAPGW__DATABASE_PASSWORD_FILE"),
         ("LDAPGW_TENANT_BIG_CORP_EXCLUDE_LABELS", "LDAPGW__TENANT__BIG_CORP__EXCLUDE_LABELS"),
         ("LDAPGW__LDAPS__SIZE_LIMIT", "LDAPGW__LDAP__SIZE_LIMIT"),
         ("LDAPGW__TENANT_ACME_CLIENT_SECRET_FROM_FILE", "LDAPGW__TENANT__ACME__CLIENT_SECRET__FROM_FILE"),
+        ("LDAPGW__TENANT_ACME_CLIENT_SECRET_FILE", "LDAPGW__TENANT__ACME__CLIENT_SECRET_FILE"),
+        ("LDAPGW__TENANT_ACME_CLIENT_ID_FILE", "LDAPGW__TENANT__ACME__CLIENT_ID_FILE"),
     ],
 )
 def test_a_slip_in_a_name(file: Path, name: str, meant: str) -> None:
