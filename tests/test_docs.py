@@ -38,16 +38,27 @@ from ldapgw.phones.hints import Hint
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.sheet import all_vendors
 from ldapgw.server.config import Config, load
-from ldapgw.server.config.tables import Google, Ldap, Serve, Sync, Table, Tenant, Tls, Web
+from ldapgw.server.config.forms import read_form
+from ldapgw.server.config.tables import Google, Ldap, Sync, Table, Web
 from ldapgw.server.listener import OTHER_DESCRIPTORS
 from ldapgw.store.account_status import _TEXTS, STALE_SECONDS, account_to_json
 from ldapgw.store.accounts import Account
 from ldapgw.store.sync_state import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
 from tests.support import architecture, rst, vendor_pages
 from tests.support.checkout import ROOT, project_files
+from tests.support.settings import (
+    MARKED,
+    REFERENCE,
+    SAMPLE,
+    TABLES,
+    rows,
+    settings,
+    toml,
+    written_reference,
+    written_sample,
+)
 
 DOCS = (ROOT / "docs").resolve()  # the tests of the compiled modules reach it through a link
-SAMPLE = ROOT / "etc" / "ldapgw.toml"
 UNIT = ROOT / "etc" / "ldapgw.service"
 DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.rst"))
 
@@ -169,34 +180,6 @@ def test_the_list_of_modules_is_up_to_date() -> None:
 
 # --- settings ---------------------------------------------------------------------------------------------------------
 
-TABLES: dict[str, type[Table]] = {
-    "Top level": Config,
-    "[ldap]": Ldap,
-    "[tls]": Tls,
-    "[web]": Web,
-    "[sync]": Sync,
-    "[serve]": Serve,
-    "[google]": Google,
-    "[[tenant]]": Tenant,
-}
-CONFIGURATION = DOCS / "reference" / "configuration.rst"
-
-
-def is_table(hint: Any) -> bool:
-    """Whether a field is a table, or some, and documented as a section of its own."""
-    return any(isinstance(part, type) and issubclass(part, Table) for part in (hint, *get_args(hint)))
-
-
-def settings(table: type[Table]) -> dict[str, msgspec.structs.FieldInfo]:
-    hints = get_type_hints(table)
-    return {field.name: field for field in msgspec.structs.fields(table) if not is_table(hints[field.name])}
-
-
-def decoded(table: type[Table], key: str, text: str) -> Any:
-    """A value as the file has it, read as the program reads it."""
-    hint = get_type_hints(table, include_extras=True)[key]
-    return msgspec.convert(tomllib.loads(f"key = {text}")["key"], hint, dec_hook=lambda kind, raw: kind.read(raw))
-
 
 def test_every_table_has_a_section() -> None:
     """The sections of the reference are the tables of the file."""
@@ -205,31 +188,25 @@ def test_every_table_has_a_section() -> None:
     tables = {part for found in parts.values() for part in found if issubclass(part, Table)}
     assert tables | {Config} == set(TABLES.values())
     others = {"Environment variables", "How keys depend on each other"}
-    assert [title for title in rst.titles(CONFIGURATION) if title not in others] == list(TABLES)
+    assert [title for title in rst.titles(REFERENCE) if title not in others] == [title.strip("`") for title in TABLES]
 
 
-@pytest.mark.parametrize("title", TABLES)
-def test_settings_are_documented_with_their_defaults(title: str) -> None:
-    """A table of the reference has the keys of its table in the file, and their defaults, no more and no less."""
-    table = TABLES[title]
-    fields = settings(table)
-    told = {row[0].literals[0]: row[1] for row in rst.rows(rst.section(CONFIGURATION, title))}
-    assert list(told) == list(dict.fromkeys(told))
-    assert told.keys() == fields.keys()
-    for key, cell in told.items():
-        field = fields[key]
-        if field.required:
-            assert cell.text == "required", key
-        elif cell.text == "none":
-            assert field.default in (None, ""), key
-        else:
-            assert decoded(table, key, cell.literals[0]) == field.default, key
+def test_the_reference_and_the_sample_are_up_to_date() -> None:
+    """The reference has each setting once, and its default; the sample has its meaning too."""
+    document = REFERENCE.read_text()
+    for title, table in TABLES.items():
+        assert sorted(row.key for row in rows(document, title)) == sorted(settings(table)), title
+    advice = "run scripts/settings"
+    assert (document, SAMPLE.read_text()) == (written_reference(document), written_sample(document)), advice
 
 
-# --- the sample -------------------------------------------------------------------------------------------------------
-
-MARKED = "# set this"
-EXAMPLE = "# example"
+@pytest.mark.parametrize("table", TABLES.values())
+def test_defaults_are_written_as_the_file_has_them(table: type[Table]) -> None:
+    hints = get_type_hints(table, include_extras=True)
+    for key, field in settings(table).items():
+        if not field.required and field.default is not None:
+            raw = tomllib.loads(f"key = {toml(field.default)}")["key"]
+            assert raw == "" or msgspec.convert(raw, hints[key], dec_hook=read_form) == field.default, key
 
 
 def sample(tmp_path: Path, text: str) -> Config:
@@ -264,26 +241,6 @@ def test_the_sample_loads_uncommented(tmp_path: Path) -> None:
     config = sample(tmp_path, "\n".join(line for line in lines if not re.match(r"\w+_(secret|password)_file", line)))
     assert config.tls is not None
     assert config.tenant[0].client_id
-
-
-def test_the_sample_has_every_key() -> None:
-    """Table by table, each key stands in the sample, commented out or not."""
-    document = tomllib.loads(uncommented(SAMPLE.read_text()))
-    for title, table in TABLES.items():
-        name = title.strip("[]")
-        found = document if table is Config else document[name]
-        keys = found[0].keys() if isinstance(found, list) else found.keys()
-        assert keys - {one.strip("[]") for one in TABLES} == settings(table).keys(), title
-
-
-def test_the_sample_shows_defaults() -> None:
-    """What is commented out and not marked as an example is what counts without it."""
-    table: type[Table] = Config
-    for line in SAMPLE.read_text().splitlines():
-        if header := re.match(r"#?(\[+\w+\]+)", line):
-            table = TABLES[header[1]]
-        elif (found := re.match(r"#([a-z_]+) = (.*)", line)) and not line.endswith(EXAMPLE):
-            assert decoded(table, found[1], found[2]) == settings(table)[found[1]].default, line
 
 
 def test_the_unit_fits() -> None:
@@ -330,7 +287,7 @@ def test_the_man_pages(tmp_path: Path) -> None:
             options = [option for option in one.params if isinstance(option, click.Option)]
             assert all(spelling in pages[f"ldapgw-{name}.1"] for option in options for spelling in option.opts)
             assert one.help.splitlines()[0] in pages[f"ldapgw-{name}.1"]
-    for table in (Config, Ldap, Tls, Web, Sync, Google, Tenant):
+    for table in TABLES.values():
         assert all(f"\n.B \\fB{key}\\fP\n" in pages["ldapgw.toml.5"] for key in settings(table)), table
     assert pages["ldapgw-phones.1"].count("ldapgw phones add desk1 --account alice@acme.example --model yealink") == 2
 

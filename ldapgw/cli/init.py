@@ -39,7 +39,7 @@ _HEAD = re.compile(r"\A# The configuration of ldapgw.*?(?=# Relative paths)", re
 _NEW_HEAD = """\
 # The configuration of ldapgw, as written by ldapgw init.
 #
-# A key behind a "#" has the default that it shows; where it shows an example instead, its comment says so.
+# A key behind a "#" has the default that it shows; a key that is marked "example" has no default.
 # docs/reference/configuration.rst explains every key.
 #
 """

@@ -52,7 +52,7 @@ def test_the_address_alone_is_enough(file: Path) -> None:
     text = file.read_text()
     assert "set this" not in text
     assert text.startswith("# The configuration of ldapgw, as written by ldapgw init.\n")
-    assert "# How names and numbers are compared" in text
+    assert "# How the gateway compares names and numbers" in text
     assert file.stat().st_mode & 0o777 == 0o640
 
 
