@@ -53,11 +53,10 @@ class StoredMetrics:
     :ivar oldest_sync: by tenant, the earliest last sync of a connected account that needs no other consent, in
         seconds since the epoch.
     :ivar latest_sync: by tenant, the latest last sync of a connected account.
-    :ivar phones: the number of phone logins by tenant.
-    :ivar alarms: the code of a tenant's alarm by tenant.
-    :ivar clock_difference: the time of the database's server minus that of this machine, in seconds; None: there is no
-        server.
-    :ivar last_backup: when a backup was last made, in seconds since the epoch; None: there is none.
+    :ivar phones: by tenant.
+    :ivar alarms: the code of the alarm by tenant.
+    :ivar clock_difference: in seconds; None: the database has no server.
+    :ivar last_backup: in seconds since the epoch; None: there is none.
     """
 
     accounts: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -74,19 +73,7 @@ class StoredMetrics:
 class Gauges:
     """The figures of the gateway that are neither counted nor stored.
 
-    :ivar ready: whether the directory is loaded and LDAP listens.
-    :ivar database_fails: whether the last use of the database failed.
-    :ivar connections: open LDAP connections.
-    :ivar contacts: the number of served contacts by tenant.
-    :ivar unserved: accounts with changes that phones do not find yet.
-    :ivar waits: for how long calls have waited for a thread, by the thread's name.
-    :ivar waiting: how many calls wait for a thread now.
-    :ivar certificate_ends: the expiry of the LDAP ports' certificate in seconds since the epoch; None: no certificate.
-    :ivar reload_is_good: whether the last reload of the configuration was good.
-    :ivar reload_succeeded_at: when the configuration that is served was read, in seconds since the epoch.
-    :ivar stale: whether phones are served from an earlier run's snapshot of logins.
-    :ivar is_leader: whether this gateway syncs.
-    :ivar uses_key_file: whether the keys in use are those that the key file has now.
+    The help of each metric says what its figure is.  Contacts are by tenant, and what waits is by the thread's name.
     """
 
     ready: bool
@@ -169,10 +156,8 @@ class Metrics:
 
     :param clock: goes on whatever is done to the time of day.
     :param now: returns seconds since the epoch.
-    :param tenant_names: of the configured tenants.
-    :param sync_interval: seconds between syncs of an account.
     :param gauges: returns the present figures of the gateway.
-    :param backup_note: the file whose time is that of the last backup (`ldapgw.store.files.note_backup`).
+    :param backup_note: see `read_stored_metrics`.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     """
 

@@ -7,7 +7,8 @@ Mutable: `TenantClients`, which keeps the entered clients as they were last read
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import UserDict
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -26,17 +27,17 @@ log = Logger()
 MISSING_CLIENT = Client("", "")
 
 
-class TenantClients(Mapping[str, Client]):
+class TenantClients(UserDict[str, Client]):
     """The OAuth clients by tenant name; tenants without a client are not in the mapping.
 
     :param configured: the clients of the configuration file, which take precedence over entered ones.
     """
 
     def __init__(self, store: Store, secret_box: SecretBox, configured: Mapping[str, Client]) -> None:
+        super().__init__(configured)
         self._store = store
         self._secret_box = secret_box
         self.configured = configured
-        self._all = dict(configured)
         self._undecryptable: frozenset[str] = frozenset()
 
     async def refresh(self) -> None:
@@ -55,38 +56,20 @@ class TenantClients(Mapping[str, Client]):
             )
         self._undecryptable = undecryptable
         found = {client.tenant: Client(client.client_id, client.client_secret) for client in entered}
-        self._all = found | dict(self.configured)
-
-    def __getitem__(self, tenant: str) -> Client:
-        return self._all[tenant]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all)
-
-    def __len__(self) -> int:
-        return len(self._all)
+        self.data = found | dict(self.configured)
 
 
-class TenantsWithClients(Mapping[str, T]):
+class TenantsWithClients(UserDict[str, T]):
     """Tenants by name, each with its present OAuth client, which is looked up at each access.
 
     :param tenants: dataclasses with a field ``client``, which holds for a tenant that has no client.
     """
 
     def __init__(self, tenants: Mapping[str, T], clients: Mapping[str, Client]) -> None:
-        self._tenants: Mapping[str, Any] = tenants
+        super().__init__(tenants)
         self._clients = clients
 
     def __getitem__(self, name: str) -> T:
-        tenant = self._tenants[name]
+        tenant: Any = self.data[name]
         found: T = replace(tenant, client=self._clients.get(name, tenant.client))
         return found
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._tenants
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tenants)
-
-    def __len__(self) -> int:
-        return len(self._tenants)

@@ -113,14 +113,6 @@ def check_key(subject: Subject) -> Iterator[CheckResult]:
     yield CheckResult(CheckStatus.OK, item, message, is_setting=bool(source.configured))
 
 
-def check_surroundings(subject: Subject) -> Iterator[CheckResult]:
-    """Check the cached books, the old keys, the disks and the clock."""
-    yield from _newer_books(subject)
-    yield from map(_kept_key, kept_key_files(subject.state_dir.key_source.file))
-    yield from _disks(subject)
-    yield from _clock(subject)
-
-
 def _newer_books(subject: Subject) -> Iterator[CheckResult]:
     """Name cached books that are newer than the database, because other tools have put former data back."""
     # The books are listed first: a running gateway never caches what is not stored yet.
@@ -139,15 +131,16 @@ def _newer_books(subject: Subject) -> Iterator[CheckResult]:
         )
 
 
-def _kept_key(file: Path) -> CheckResult:
-    item = f"old key {file}"
-    try:
-        read_keys(file)
-    except StoreError as error:
-        return CheckResult(CheckStatus.FAILED, item, error.problems[0].removeprefix(f"{file}: "))
-    day = file.suffix.removeprefix(".")
-    message = f"is for backups from before the rotation on {day}; delete the file when you no longer have any"
-    return CheckResult(CheckStatus.OK, item, message)
+def _kept_keys(subject: Subject) -> Iterator[CheckResult]:
+    """Name the files of keys from before a rotation."""
+    for file in kept_key_files(subject.state_dir.key_source.file):
+        status, day = CheckStatus.OK, file.suffix.removeprefix(".")
+        message = f"is for backups from before the rotation on {day}; delete the file when you no longer have any"
+        try:
+            read_keys(file)
+        except StoreError as error:
+            status, message = CheckStatus.FAILED, error.problems[0].removeprefix(f"{file}: ")
+        yield CheckResult(status, f"old key {file}", message)
 
 
 def _disks(subject: Subject) -> Iterator[CheckResult]:
@@ -461,7 +454,10 @@ CHECKS: Final = (
     Check(frozenset({Moment.CHECK, Moment.RELOAD}), check_folder),
     Check(frozenset({Moment.CHECK, Moment.RELOAD}), check_database),
     Check(frozenset({Moment.CHECK, Moment.RELOAD}), check_key),
-    Check(frozenset({Moment.CHECK}), check_surroundings),
+    Check(frozenset({Moment.CHECK}), _newer_books),
+    Check(frozenset({Moment.CHECK}), _kept_keys),
+    Check(frozenset({Moment.CHECK}), _disks),
+    Check(frozenset({Moment.CHECK}), _clock),
     Check(_ALWAYS, _check_certificate),
     Check(_ALWAYS, _check_authorities),
     Check(_ALWAYS, _check_ports),
