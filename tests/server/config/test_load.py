@@ -226,94 +226,142 @@ def test_names_that_no_tenant_can_have(tmp_path: Path, name: str) -> None:
     assert "expected a name of a-z, 0-9 and -" in found[0]
 
 
-CONTRADICTIONS = {
-    "tls listener without a certificate": (
+# A setting, what its line expects, and values of another form.
+OF_ANOTHER_FORM = {
+    "[ldap]\nlisten": (
+        "ldap.listen = ",
+        "a list of Twisted server endpoints",
+        [f'["{one}"]' for one in ("tcp:70000", "tcp:port=70000", "tcp6:65536", "tpc:389", "tcp", "tcp:x")],
+    ),
+    "[serve]\nstale_start": (
+        "serve.stale_start = ",
+        'a duration of at most a day, such as "24h" or "30m", or "0s": never',
+        ['"25h"', '"2d"', '"0m"', '"never"'],
+    ),
+    "group": (
+        "tenant[1].group = ",
+        "tables [[tenant.group]], each with a name of a-z, 0-9 and -",
+        [
+            *("5", '["a@x.example"]', '[{ name = "sales" }]', '[{ name = "sales", accounts = "a@x.example" }]'),
+            *('[{ name = "sales", accounts = ["a"] }]', '[{ name = "sales", accounts = [1] }]'),
+            '[{ name = "sales", accounts = [] }, { name = "sales", accounts = [] }]',
+        ],
+    ),
+    # No contact has a label without a name: as the only one of labels, it would hide all contacts.
+    "labels": ("tenant[1].labels = ", 'each item the name of a label, such as "Work"', ['["Work", ""]', '[" "]']),
+    "exclude_labels": ("tenant[1].exclude_labels = ", 'the name of a label, such as "Work"', ['["Work", ""]', '[" "]']),
+    "attribute_aliases": (
+        "tenant[1].attribute_aliases = ",
+        'a table such as { "DirName" = "cn" }',
+        [
+            *('"cn"', "{ DirName = 1 }", '{ DirName = "nothing" }', '{ DirName = "entryUUID" }', '{ mail = "cn" }'),
+            *('{ "2.5.4.3" = "sn" }', '{ "a b" = "cn" }', '{ Ext = "cn", ext = "sn" }', f'{{ {"x" * 65} = "cn" }}'),
+        ],
+    ),
+    # Nothing that a link could run.
+    "help": (
+        "tenant[1].help = ",
+        "an e-mail address or an https:// address",
+        ['"javascript:alert(1)"', '"ask Bob"', '"http://help.acme.example"'],
+    ),
+}
+
+
+@pytest.mark.parametrize("setting", OF_ANOTHER_FORM)
+def test_values_of_another_form(tmp_path: Path, setting: str) -> None:
+    """One line each, which says what is expected."""
+    place, expected, values = OF_ANOTHER_FORM[setting]
+    for value in values:
+        [told] = problems(tmp_path, f"{SMALLEST}{setting} = {value}")
+        assert told.startswith(place), value
+        assert f"expected {expected}" in told or expected in told.partition(": expected a list, ")[2], value
+
+
+@pytest.mark.parametrize("text", ["", "it@acme.example", "https://help.acme.example/phones"])
+def test_where_people_find_help(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, f'{SMALLEST}help = "{text}"').tenant[0].help == text
+
+
+CONTRADICTIONS = [
+    (
         '[ldap]\nlisten_tls = ["tcp:636"]',
         'ldap.listen_tls = ["tcp:636"]: needs the table [tls] with certificate and private_key',
     ),
-    "tls required without a certificate": (
+    (
         "[ldap]\nrequire_tls = true",
         "ldap.require_tls = true: needs the table [tls]; without it, no phone can log in",
     ),
-    "a Unix socket that gateways share": (
+    (
         '[ldap]\nreuse_port = true\nlisten = ["tcp:389", "unix:/run/s"]',
         'ldap.reuse_port = true: "unix:/run/s" cannot be shared; expected TCP ports alone, such as "tcp:389"',
     ),
-    "too often for Google": ('[sync]\ninterval = "59s"', 'sync.interval = "59s": expected at least 1m'),
-    "two listeners on one endpoint": (
-        '[ldap]\nlisten = ["tcp:8080"]',
-        'web.listen = "tcp:8080": is listened on by ldap.listen already',
-    ),
-    "a wrapper that believes everybody": (
+    ('[sync]\ninterval = "59s"', 'sync.interval = "59s": expected at least 1m'),
+    ('[ldap]\nlisten = ["tcp:8080"]', 'web.listen = "tcp:8080": is listened on by ldap.listen already'),
+    (
         '[ldap]\nlisten = ["haproxy:tcp:389"]',
         'ldap.listen = "haproxy:tcp:389": expected tcp:389, and the proxies in ldap.proxy_protocol; haproxy: would '
         "believe everybody",
     ),
-    "same tenant twice": (
-        '[[tenant]]\nname = "acme"\nbase_dn = "dc=other"',
-        'tenant "acme": name is used twice',
+]
+# What else the table of a second tenant, b, has.
+CONTRADICTIONS_OF_TENANTS = [
+    ('client_id = "x"', "expected both client_id and client_secret"),
+    ("sources = []", "sources = []: expected at least one source, and each only once"),
+    (
+        'sources = ["contacts", "contacts"]',
+        'sources = ["contacts", "contacts"]: expected at least one source, and each only once',
     ),
-    "base within another": (
-        '[[tenant]]\nname = "b"\nbase_dn = "OU=x,DC=Acme, dc=example"',
+    (
+        'book_order = ["own", "A@x.example", "a@x.example"]',
+        'book_order = ["own", "A@x.example", "a@x.example"]: expected each book once',
+    ),
+    (f"book_order = {[f'a{at}@x.example' for at in range(257)]}", "book_order: expected 256 books at most"),
+    (
+        'sharing = "group:staff"\n[[tenant.group]]\nname = "sales"\naccounts = ["a@x.example"]',
+        'sharing = "group:staff": there is no such [[tenant.group]]',
+    ),
+    (
+        'block_label = "Spam"\nexclude_labels = ["spam"]',
+        'block_label = "Spam": expected a label that is not in exclude_labels',
+    ),
+    (
+        'shared_label = "Private"\nexclude_labels = ["private"]',
+        'shared_label = "Private": expected a label that is not in exclude_labels',
+    ),
+    (
+        'labels = ["private", "a"]\nexclude_labels = ["Private"]',
+        'exclude_labels = ["Private"]: expected labels that are not in labels',
+    ),
+]
+
+
+@pytest.mark.parametrize(("extra", "expected"), CONTRADICTIONS)
+def test_values_that_are_impossible_together(tmp_path: Path, extra: str, expected: str) -> None:
+    """Each value is fine alone."""
+    assert problems(tmp_path, SMALLEST + extra) == [expected]
+
+
+@pytest.mark.parametrize(("extra", "expected"), CONTRADICTIONS_OF_TENANTS)
+def test_values_of_a_tenant_that_are_impossible_together(tmp_path: Path, extra: str, expected: str) -> None:
+    """The line names the tenant."""
+    assert problems(tmp_path, f"{SMALLEST}{second('b', 'dc=b')}{extra}") == [f'tenant "b": {expected}']
+
+
+def test_tenants_that_are_impossible_together(tmp_path: Path) -> None:
+    """Names, bases, and further names of attributes are for one tenant, or mean the same for all."""
+    aliases = 'attribute_aliases = { "Ext" = "mobile" }\n', 'attribute_aliases = { "ext" = "pager" }\n'
+    tenants = second("b", "OU=x,DC=Acme, dc=example") + aliases[0], second("c", "dc=c") + aliases[1]
+    assert problems(tmp_path, SMALLEST + "".join(tenants) + second("acme", "dc=other")) == [
         'tenant "b": base_dn = "OU=x,DC=Acme, dc=example": expected one that is not within, and does not hold, '
         '"dc=acme,dc=example" of tenant "acme"',
-    ),
-    "id without secret": (
-        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nclient_id = "x"',
-        'tenant "b": expected both client_id and client_secret',
-    ),
-    "no source": (
-        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nsources = []',
-        'tenant "b": sources = []: expected at least one source, and each only once',
-    ),
-    "a source twice": (
-        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nsources = ["contacts", "contacts"]',
-        'tenant "b": sources = ["contacts", "contacts"]: expected at least one source, and each only once',
-    ),
-    "a book twice in the order": (
-        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nbook_order = ["own", "A@x.example", "a@x.example"]',
-        'tenant "b": book_order = ["own", "A@x.example", "a@x.example"]: expected each book once',
-    ),
-    "one name for two attributes": (
-        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nattribute_aliases = { "Ext" = "mobile" }\n'
-        '[[tenant]]\nname = "c"\nbase_dn = "dc=c"\nattribute_aliases = { "ext" = "pager" }',
         'tenant "c": attribute_aliases: ext = "pager": expected what it is in tenant "b", because a name is one for '
         "all tenants",
-    ),
-    "too many books in the order": (
-        f'[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nbook_order = {[f"a{at}@x.example" for at in range(257)]}',
-        'tenant "b": book_order: expected 256 books at most',
-    ),
-    "shared with a group that is none": (
-        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nsharing = "group:staff"\n'
-        '[[tenant.group]]\nname = "sales"\naccounts = ["a@x.example"]',
-        'tenant "b": sharing = "group:staff": there is no such [[tenant.group]]',
-    ),
-    "a blocked label that is excluded": (
-        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nblock_label = "Spam"\nexclude_labels = ["spam"]',
-        'tenant "b": block_label = "Spam": expected a label that is not in exclude_labels',
-    ),
-    "a shared label that is excluded": (
-        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nshared_label = "Private"\nexclude_labels = ["private"]',
-        'tenant "b": shared_label = "Private": expected a label that is not in exclude_labels',
-    ),
-    "a label included and excluded": (
-        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nlabels = ["private", "a"]\nexclude_labels = ["Private"]',
-        'tenant "b": exclude_labels = ["Private"]: expected labels that are not in labels',
-    ),
-    "no tenant table": ("tenant_ = 1", None),
-}
+        'tenant "acme": name is used twice',
+    ]
 
 
-@pytest.mark.parametrize(("extra", "expected"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
-def test_values_that_are_impossible_together(tmp_path: Path, extra: str, expected: str | None) -> None:
-    """Each value is fine alone."""
-    found = problems(tmp_path, SMALLEST + extra)
-    if expected is None:
-        assert len(found) == 1
-        assert found[0].startswith("tenant[1].tenant_: is not a key of this table")
-    else:
-        assert found == [expected]
+def second(name: str, base_dn: str) -> str:
+    return f'[[tenant]]\nname = "{name}"\nbase_dn = "{base_dn}"\n'
 
 
 def test_ports_are_shared_on_linux_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,13 +412,6 @@ def test_contradictions_are_told_with_everything_else(tmp_path: Path) -> None:
         'tenant "acme": name is used twice',
         f'tenant "c": client_secret_file = {tmp_path / "none.json"}: cannot be read: No such file or directory',
     ]
-
-
-@pytest.mark.parametrize("endpoint", ["tcp:70000", "tcp:port=70000", "tcp6:65536", "tpc:389", "tcp", "tcp:x"])
-def test_endpoints_that_are_none(tmp_path: Path, endpoint: str) -> None:
-    """They are told before anybody tries to listen."""
-    (told,) = problems(tmp_path, SMALLEST + f'[ldap]\nlisten = ["{endpoint}"]')
-    assert told.startswith(f'ldap.listen = ["{endpoint}"]: expected a list of Twisted server endpoints')
 
 
 @pytest.mark.parametrize(
@@ -499,32 +540,6 @@ def test_each_line_names_the_file_whatever_it_holds(tmp_path: Path, text: str, p
     assert any(line.removeprefix(f"{file}: ").startswith(problem) for line in lines)
 
 
-@pytest.mark.parametrize(
-    "groups",
-    [
-        "5",
-        '["a@x.example"]',
-        '[{ name = "sales", accounts = "a@x.example" }]',
-        '[{ name = "sales", accounts = ["a"] }]',
-        '[{ name = "sales", accounts = [1] }]',
-        '[{ name = "sales" }]',
-        '[{ name = "sales", accounts = [] }, { name = "sales", accounts = [] }]',
-    ],
-)
-def test_groups_that_are_none(tmp_path: Path, groups: str) -> None:
-    (told,) = problems(tmp_path, SMALLEST + f"group = {groups}")
-    assert told.startswith("tenant[1].group = ")
-
-
-@pytest.mark.parametrize("key", ["labels", "exclude_labels"])
-@pytest.mark.parametrize("label", ["", " "])
-def test_a_label_without_a_name(tmp_path: Path, key: str, label: str) -> None:
-    """No contact has it: as the only one of labels, it would hide all contacts."""
-    (told,) = problems(tmp_path, SMALLEST + f'{key} = ["Work", "{label}"]')
-    expected = f'["Work", "{label}"]: expected a list, each item the name of a label, such as "Work"'
-    assert told == f"tenant[1].{key} = {expected}"
-
-
 def test_groups_of_accounts(tmp_path: Path) -> None:
     """A table each; a new book can be shared with one of them."""
     sales = '[[tenant.group]]\nname = "sales"\naccounts = ["A@x.example"]\n'
@@ -535,42 +550,11 @@ def test_groups_of_accounts(tmp_path: Path) -> None:
     assert tenant.naming_context().groups == {"sales": frozenset({"a@x.example"}), "staff": frozenset()}
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        '"cn"',
-        "{ DirName = 1 }",
-        '{ DirName = "nothing" }',
-        '{ DirName = "entryUUID" }',
-        '{ mail = "cn" }',
-        '{ "2.5.4.3" = "sn" }',
-        '{ "a b" = "cn" }',
-        '{ Ext = "cn", ext = "sn" }',
-        f'{{ {"x" * 65} = "cn" }}',
-    ],
-)
-def test_names_of_attributes_that_cannot_be(tmp_path: Path, value: str) -> None:
-    """The line says what is expected."""
-    [problem] = problems(tmp_path, SMALLEST + f"attribute_aliases = {value}\n")
-    assert "attribute_aliases = " in problem
-    assert 'expected a table such as { "DirName" = "cn" }' in problem
-
-
 def test_names_of_attributes(tmp_path: Path) -> None:
     """As they are in the schema, whatever alias is used; CallerIDName is known anyway."""
     text = 'attribute_aliases = { "CallerIDName" = "cn", "Ext" = "phone" }\n'
     (tenant,) = read(tmp_path, SMALLEST + text).tenant
     assert tenant.attribute_aliases == (("CallerIDName", "cn"), ("Ext", "telephoneNumber"))
-
-
-def test_where_people_find_help(tmp_path: Path) -> None:
-    """An e-mail address or a URL; nothing that a link could run."""
-    for text in ("", "it@acme.example", "https://help.acme.example/phones"):
-        assert read(tmp_path, f'{SMALLEST}help = "{text}"').tenant[0].help == text
-    for text in ("javascript:alert(1)", "ask Bob", "http://help.acme.example"):
-        assert problems(tmp_path, f'{SMALLEST}help = "{text}"') == [
-            f'tenant[1].help = "{text}": expected an e-mail address or an https:// address'
-        ]
 
 
 SERVER = 'database = "postgresql+psycopg://gateway@db.example/ldapgw"\ndatabase_password_file = "password"\n'
@@ -632,10 +616,3 @@ def test_roles_that_cannot_be(tmp_path: Path, roles: str, database: str, problem
 def test_a_stale_start(tmp_path: Path, value: str, seconds: float) -> None:
     """At most a day, or never."""
     assert read(tmp_path, SMALLEST + f'[serve]\nstale_start = "{value}"').serve.stale_start == seconds
-
-
-@pytest.mark.parametrize("value", ["25h", "2d", "0m", "never"])
-def test_no_stale_start(tmp_path: Path, value: str) -> None:
-    assert problems(tmp_path, SMALLEST + f'[serve]\nstale_start = "{value}"') == [
-        f'serve.stale_start = "{value}": expected a duration of at most a day, such as "24h" or "30m", or "0s": never'
-    ]
