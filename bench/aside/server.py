@@ -66,7 +66,7 @@ async def in_process(body: bytes, pages: int) -> None:
     process.startService()
     for _ in range(pages):
         await process(decode_and_read, body)
-    process.stopService()
+    await process.stopService()
 
 
 WAYS: Mapping[str, Callable[[bytes, int], Any]] = {

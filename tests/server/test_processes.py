@@ -25,7 +25,14 @@ from twisted.internet.threads import deferToThread
 
 from ldapgw.errors import BadResponse, ProcessLost, StoreError
 from ldapgw.server import processes
-from ldapgw.server.processes import THREAD_MAX_OCTETS, OneShotProcess, SizeBasedOffload, WorkerProcess, serve_calls
+from ldapgw.server.processes import (
+    BUILD_TIMEOUT_SECONDS,
+    THREAD_MAX_OCTETS,
+    ChildProcess,
+    SizeBasedOffload,
+    WorkerProcess,
+    serve_calls,
+)
 from tests.support.results import result_of
 
 
@@ -37,7 +44,7 @@ async def started() -> AsyncIterator[WorkerProcess]:
         yield process
     finally:
         pid = await process(os.getpid)
-        process.stopService()
+        await process.stopService()
         await gone(pid)
 
 
@@ -101,14 +108,24 @@ async def test_a_process_that_dies_is_replaced() -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_call_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_died_between_two_calls_is_replaced() -> None:
+    """Nobody is told."""
+    async with started() as process:
+        pid = await process(os.getpid)
+        os.kill(pid, signal.SIGKILL)
+        await deferToThread(os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert await process(len, "abc") == 3
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_call_without_end_is_ended() -> None:
     """After a while that is shortened here."""
     async with started() as process:
         await process(len, "")
-        monkeypatch.setattr(processes, "CALL_TIMEOUT_SECONDS", 0.05)
+        process._child._timeout, usual = 0.05, process._child._timeout
         with pytest.raises(ProcessLost):
             await process(os.read, 0, 1)
-        monkeypatch.undo()
+        process._child._timeout = usual
         assert await process(len, "abc") == 3
 
 
@@ -118,10 +135,12 @@ async def test_stopping_abandons_what_is_under_way() -> None:
     process = WorkerProcess(reactor)
     process.startService()
     pid = await process(os.getpid)
-    waiting = process(os.read, 0, 1)
-    process.stopService()
-    with pytest.raises(ProcessLost):
-        await waiting
+    waiting, queued = process(os.read, 0, 1), process(os.getpid)
+    stopped = process.stopService()
+    for abandoned in (waiting, queued):
+        with pytest.raises(StoreError):
+            await abandoned
+    await stopped
     await gone(pid)
 
 
@@ -172,7 +191,7 @@ def test_small_bodies_need_no_process() -> None:
 
 def test_a_process_for_one_call() -> None:
     """Whoever calls waits for its result, or its error."""
-    apart = OneShotProcess()
+    apart = ChildProcess(BUILD_TIMEOUT_SECONDS)
     assert apart(os.getppid) == os.getpid()
     with pytest.raises(ZeroDivisionError):
         apart(divmod, 1, 0)
@@ -181,22 +200,21 @@ def test_a_process_for_one_call() -> None:
 def test_a_process_for_one_call_dies() -> None:
     """Whoever calls is told."""
     with pytest.raises(ProcessLost):
-        OneShotProcess()(os._exit, 3)
+        ChildProcess(BUILD_TIMEOUT_SECONDS)(os._exit, 3)
     with pytest.raises(ProcessLost):
-        OneShotProcess()(os._exit, 0)
+        ChildProcess(BUILD_TIMEOUT_SECONDS)(os._exit, 0)
 
 
-def test_a_process_for_one_call_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_for_one_call_that_does_not_end() -> None:
     """Is ended, after a time that is shortened here."""
-    monkeypatch.setattr(processes, "ONE_SHOT_TIMEOUT_SECONDS", 0.05)
     with pytest.raises(ProcessLost):
-        OneShotProcess()(signal.pause)
+        ChildProcess(0.05)(signal.pause)
 
 
 @pytest_twisted.ensureDeferred
 async def test_stopping_ends_the_process_for_one_call() -> None:
     """What it was to do is not done by anybody else; nor is another one begun."""
-    apart = OneShotProcess()
+    apart = ChildProcess(BUILD_TIMEOUT_SECONDS)
     waiting = deferToThread(apart, signal.pause)
     while apart._process is None:
         await deferLater(reactor, 0.01)
@@ -207,7 +225,7 @@ async def test_stopping_ends_the_process_for_one_call() -> None:
         apart(signal.pause)
 
 
-@pytest.mark.parametrize("kind", ["OneShotProcess()", "WorkerProcess(reactor)"])
+@pytest.mark.parametrize("kind", ["ChildProcess(60.0)", "WorkerProcess(reactor)"])
 def test_a_killed_caller_ends_the_process(kind: str, tmp_path: Path) -> None:
     """Whatever it does: a book of a million would be built for minutes, in memory that the next gateway needs."""
     fifo = tmp_path / "fifo"
@@ -228,7 +246,7 @@ def test_a_killed_caller_ends_the_process(kind: str, tmp_path: Path) -> None:
 CALLER = """
 import sys
 from twisted.internet import reactor
-from ldapgw.server.processes import OneShotProcess, WorkerProcess
+from ldapgw.server.processes import ChildProcess, WorkerProcess
 from tests.server.test_processes import hold
 process = {kind}
 process.startService()
@@ -253,7 +271,7 @@ def test_an_interrupted_caller_ends_the_process(monkeypatch: pytest.MonkeyPatch)
         seen.append(process)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Popen, "communicate", interrupted)
+    monkeypatch.setattr(processes, "_exchange", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        OneShotProcess()(signal.pause)
+        ChildProcess(BUILD_TIMEOUT_SECONDS)(signal.pause)
     assert seen[0].wait() == -signal.SIGKILL

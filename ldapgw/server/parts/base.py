@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from ldapgw.server.config import Config
 from ldapgw.server.counters import Counters, ReloadStatus
 from ldapgw.server.oauth_clients import TenantClients
-from ldapgw.server.processes import OneShotProcess, WorkerProcess
+from ldapgw.server.processes import BUILD_TIMEOUT_SECONDS, ChildProcess, WorkerProcess
 from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir
 from ldapgw.server.threads import WorkerThread
 from ldapgw.server.tls import TlsContextFactory
@@ -47,7 +47,7 @@ class Workers:
         self.explain = WorkerThread(reactor, "explain")
         self.copies = WorkerThread(reactor, "copies")
         self.work_process = WorkerProcess(reactor)
-        self.build_process = OneShotProcess()
+        self.build_process = ChildProcess(BUILD_TIMEOUT_SECONDS)
 
     @property
     def threads(self) -> tuple[WorkerThread, ...]:
