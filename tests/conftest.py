@@ -17,7 +17,6 @@ from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 from ldapgw.directory import segment
 from ldapgw.server.logging import as_json
 from ldapgw.server.reactor import use_monotonic_clock
-from tests.support import routes
 
 TESTS = Path(__file__).parent
 # One makes a release, the others use it.
@@ -32,8 +31,6 @@ segment.INDEXED_FROM = 1
 
 # A machine's clock that is set must stop no test that waits.
 use_monotonic_clock(reactor)
-
-routes.compile_once()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -30,7 +30,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         VALUES | {"__init__"},
         {"OpenSSL", "cryptography", "treq", "oauthlib", "twisted", "msgspec", "zope", "jwt", "PIL"},
     ),
-    "google.sandbox": ({"errors"}, {"klein", "jinja2", "markupsafe", "twisted", "treq", "msgspec", "cryptography"}),
+    "google.sandbox": ({"errors"}, {"werkzeug", "jinja2", "markupsafe", "twisted", "treq", "msgspec", "cryptography"}),
     "store": (VALUES, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted", "psycopg"}),
     "peers": (VALUES | {"store"}, {"twisted", "sqlalchemy", "msgspec"}),
     "sync": (VALUES | {"directory", "google", "peers", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
@@ -44,7 +44,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "web": (
         VALUES | {"directory", "google", "store", "phones", "__init__"},
         {
-            *("babel", "klein", "segno", "jinja2", "markupsafe", "msgspec", "twisted", "treq", "zope", "sqlalchemy"),
+            *("babel", "segno", "jinja2", "markupsafe", "msgspec", "twisted", "treq", "zope", "sqlalchemy"),
             "werkzeug",
         },
     ),
@@ -61,7 +61,7 @@ DOORS = {
     "ldaptor": {"ldap.filter_text", "phones.reachability"},
     "anyascii": {"directory.transliteration"},
     "phonenumbers": {"numbers.numbering_plan"},
-    "klein": {"web.app", "google.sandbox.app"},
+    "werkzeug": {"web.app", "web.book_clients", "web.http", "google.sandbox.app"},
     "oauthlib": {"google.oauth", "google.api_errors"},
     "babel": {"web.i18n"},
     "segno": {"web.phone_pages"},

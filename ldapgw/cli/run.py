@@ -80,7 +80,7 @@ def run(ctx: click.Context, site: Site, log_levels: LogLevels, *, accept: bool) 
     elif accept:  # not again when the program is executed anew to read its configuration
         accept_lost_accounts(site.state.path)
     config = msgspec.structs.replace(site.config, log_level=site.config.log_level.followed_by(log_levels))
-    # The first import of `twisted.internet.reactor`, such as klein's, installs the default reactor.
+    # The first import of `twisted.internet.reactor` installs the default reactor.
     if sys.platform == "linux" and "twisted.internet.reactor" not in sys.modules:
         from ldapgw.server.reactor import install
 

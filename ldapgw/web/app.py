@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any, cast
 
-from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -14,6 +15,7 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.routing import Map, Rule
 
 from ldapgw.directory.access import Viewer
 from ldapgw.errors import StoreError
@@ -84,26 +86,86 @@ def routes(layout: Layout) -> tuple[Route, ...]:
 
 def web_resource(dependencies: WebDependencies) -> IResource:
     """The resource that serves all pages of the gateway."""
-    layout = Layout.of(dependencies)
-    return cast("IResource", _RootResource(layout, _App(layout)))
+    return cast("IResource", _WebResource(Layout.of(dependencies)))
 
 
-class _App:
-    """Routes requests to handlers, and turns exceptions into error pages."""
+@cache
+def _url_map(rules: Sequence[tuple[str, str]]) -> Map:
+    """The routes of these methods and paths by their numbers, compiled once for all resources of a process."""
+    return Map([Rule(path, methods=[method], endpoint=number) for number, (method, path) in enumerate(rules)])
+
+
+class _WebResource(Resource):
+    """Sets the security headers, checks sizes, routes requests to handlers, and turns exceptions into error pages."""
 
     def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self.isLeaf = True
         self._layout = layout
         self._requests, self._seconds = layout.dependencies.requests, layout.dependencies.seconds
-        self.klein = Klein()
-        self._direct_routes: dict[tuple[bytes, bytes], Route] = {}
-        for route in routes(layout):
-            self._route(route)
-            if route.is_direct:
-                page = route.path.removeprefix("/<tenant>/")
-                self._direct_routes[route.method.encode(), page.encode()] = route
-        self.klein.handle_errors(HTTPException)(self._unrouted)
+        self._path = layout.public_url.path.encode().split(b"/")[1:]
+        self._headers = security_headers(secure=layout.public_url.secure)
+        self._routes = routes(layout)
+        # No address that the router makes is ever used, so that no host is needed.
+        self._router = _url_map(tuple((route.method, route.path) for route in self._routes)).bind("")
 
-    def error_response(self, request: HttpRequest, error: PageError, visitor: Visitor | None = None) -> HttpResponse:
+    def render(self, request: Any) -> int:
+        request.responseHeaders.removeHeader(b"Server")
+        for name, value in self._headers:
+            request.setHeader(name.encode(), value.encode())
+        try:
+            route, path_values = self._find_route(request)
+        except PageError as error:
+            response = self._error_response(self._read_request(request), error)
+            self._requests.observe(_UNKNOWN, _UNKNOWN, _UNKNOWN, response.status, 0.0)
+            write_response(request, response)
+            request.finish()
+            return NOT_DONE_YET
+        answering = Deferred.fromCoroutine(self._answer(route, request, path_values))
+        if not route.runs_to_end:
+            request.notifyFinish().addErrback(lambda _: answering.cancel())
+        answering.addErrback(partial(_report, request))
+        return NOT_DONE_YET
+
+    def _find_route(self, request: Any) -> tuple[Route, dict[str, str]]:
+        """The route of a request, and the variables of its path.
+
+        :raises PageError: when there are too many requests at once, the body is too large, or no route fits.
+        """
+        if getattr(request, "is_refused", False):
+            raise PageError(error_pages.PAGES.too_many, headers=(("Retry-After", "30"),))
+        if _body_size(request) > MAX_BODY_SIZE:
+            raise PageError(error_pages.PAGES.too_large)
+        segments = request.postpath
+        # Many proxies take the path of the public URL off, and others do not.
+        if segments[: len(self._path)] == self._path:
+            segments = segments[len(self._path) :]
+        try:
+            path = "/" + b"/".join(segments).decode()
+            number, path_values = self._router.match(path, request.method.decode())
+        except MethodNotAllowed as error:
+            allowed = ", ".join(sorted(error.valid_methods or ()))
+            raise PageError(error_pages.PAGES.wrong_method, headers=(("Allow", allowed),)) from None
+        except (UnicodeDecodeError, HTTPException):  # a redirect of the router to a tidier path too
+            raise PageError(error_pages.PAGES.not_found) from None
+        return self._routes[number], dict(path_values)
+
+    async def _answer(self, route: Route, request: Any, path_values: dict[str, str]) -> None:
+        http_request = self._read_request(request)
+        response = await self._respond(route, http_request, path_values, _body_size(request))
+        if http_request.query.get("language") in LANGUAGES:
+            cookie = self._layout.cookies.set(Cookie.LANGUAGE, http_request.language, seconds=_LANGUAGE_SECONDS)
+            response = replace(response, headers=(*response.headers, cookie))
+        write_response(request, response)
+        if response.stream is not None and request.method != b"HEAD":
+            await response.stream(request.write)
+        if request.channel is not None:  # the client has not gone
+            request.finish()
+
+    def _read_request(self, request: IRequest) -> HttpRequest:
+        return read_request(request, self._layout.dependencies, self._layout.cookies)
+
+    def _error_response(self, request: HttpRequest, error: PageError, visitor: Visitor | None = None) -> HttpResponse:
         """The page that explains an error.
 
         :param visitor: the signed-in visitor, whose navigation the page shows.
@@ -121,45 +183,6 @@ class _App:
             error_page=error_page,
             popup=error.popup,
         )
-
-    def read_request(self, request: IRequest) -> HttpRequest:
-        return read_request(request, self._layout.dependencies, self._layout.cookies)
-
-    def answer_directly(self, request: Any) -> bool:
-        """Answer a request whose path needs no router; whether it is one.
-
-        A PBX asks for each call, and the router takes a quarter of the time of an answer.
-        """
-        tenant, _, page = request.path[1:].partition(b"/")
-        route = self._direct_routes.get((request.method, page))
-        if route is None or not tenant.isascii():
-            return False
-        answering = Deferred.fromCoroutine(self._answer(route, request, tenant.decode()))
-        if not answering.called:
-            request.notifyFinish().addErrback(lambda _: answering.cancel())
-            answering.addErrback(lambda failure: failure.trap(CancelledError))
-        return True
-
-    async def _answer(self, route: Route, request: Any, tenant: str) -> None:
-        response = await self._respond(route, self.read_request(request), {"tenant": tenant}, _body_size(request))
-        request.write(write_response(request, response))
-        request.finish()
-
-    def _route(self, route: Route) -> None:
-        async def handle(request: IRequest, **path_values: str) -> bytes:
-            http_request = self.read_request(request)
-            work = self._respond(route, http_request, path_values, _body_size(request))
-            # klein cancels the handler of a client that has gone.
-            response = await (_uncancelled(work) if route.runs_to_end else work)
-            if http_request.query.get("language") in LANGUAGES:
-                cookie = self._layout.cookies.set(Cookie.LANGUAGE, http_request.language, seconds=_LANGUAGE_SECONDS)
-                response = replace(response, headers=(*response.headers, cookie))
-            body = write_response(request, response)
-            if response.stream is not None and request.method != b"HEAD":
-                await response.stream(request.write)
-            return body
-
-        self.klein.route(route.path, methods=[route.method], endpoint=route.endpoint)(handle)
 
     async def _respond(
         self, route: Route, request: HttpRequest, path_values: dict[str, str], body_size: int
@@ -180,17 +203,17 @@ class _App:
         except LoginRefused as refused:
             return refused.response
         except PageError as error:
-            return self.error_response(request, error, await self._visitor_of_error(request, error))
+            return self._error_response(request, error, await self._visitor_of_error(request, error))
         except StoreError as error:
             # The store itself logs the failure once, for all pages.
             tenant = self._configured(tenant)
             log.debug("web: {problem}", event="page_unavailable", tenant=tenant, problem=error.problems[0])
-            return self.error_response(request, PageError(error_pages.PAGES.database_unavailable))
+            return self._error_response(request, PageError(error_pages.PAGES.database_unavailable))
         except CancelledError:
             raise  # the client has gone
         except Exception:  # noqa: BLE001  a bug is shown as an error page, and logged
             log.failure("web: a page failed", event="page_failed", tenant=self._configured(tenant))
-            return self.error_response(request, PageError(error_pages.PAGES.internal))
+            return self._error_response(request, PageError(error_pages.PAGES.internal))
         return response
 
     def _configured(self, tenant: str) -> str:
@@ -254,70 +277,6 @@ class _App:
         visit = Visit(self._layout, request, tenant, visitor)
         return (visit, await visit.find_phone(path_values.pop("name"))) if route.is_of_phone else (visit,)
 
-    def _unrouted(self, request: IRequest, failure: Failure) -> bytes:
-        """The page for an unknown path or a wrong method.
-
-        The router's redirects become "not found" as well, because the router trusts the header ``Host``.
-        """
-        error = PageError(error_pages.PAGES.not_found)
-        if isinstance(failure.value, MethodNotAllowed):
-            allowed = ", ".join(sorted(failure.value.valid_methods or ()))
-            error = PageError(error_pages.PAGES.wrong_method, headers=(("Allow", allowed),))
-        return self.refuse(request, error)
-
-    def refuse(self, request: IRequest, error: PageError) -> bytes:
-        """Answer a request that no route answers."""
-        response = self.error_response(self.read_request(request), error)
-        self._requests.observe(_UNKNOWN, _UNKNOWN, _UNKNOWN, response.status, 0.0)
-        return write_response(request, response)
-
-
-class _RootResource(Resource):
-    """Sets the security headers and checks the size of every request before the router handles the request."""
-
-    def __init__(self, layout: Layout, app: _App) -> None:
-        super().__init__()
-        self.isLeaf = True
-        self._host = layout.public_url.host.encode()
-        self._path = layout.public_url.path.encode().split(b"/")[1:]
-        self._headers = security_headers(secure=layout.public_url.secure)
-        self._app = app
-        self._router = app.klein.resource()
-
-    def render(self, request: Any) -> Any:
-        request.responseHeaders.removeHeader(b"Server")
-        for name, value in self._headers:
-            request.setHeader(name.encode(), value.encode())
-        # The router would use the client's Host; the public URL is authoritative.
-        request.requestHeaders.setRawHeaders(b"Host", [self._host])
-        self._strip_path(request)
-        error = _routing_error(request)
-        if error is not None:
-            request.write(self._app.refuse(request, error))
-            request.finish()
-            return NOT_DONE_YET
-        return NOT_DONE_YET if self._app.answer_directly(request) else self._router.render(request)
-
-    def _strip_path(self, request: Any) -> None:
-        """Take the path of the public URL off, as many proxies do, and others do not."""
-        count = len(self._path)
-        if count and request.postpath[:count] == self._path:
-            request.postpath = request.postpath[count:] or [b""]
-            request.path = b"/" + b"/".join(request.path.split(b"/")[1 + count :])
-
-
-def _routing_error(request: Any) -> PageError | None:
-    """The error of a request that must not reach the router: too many at once, a large body, a path not in UTF-8."""
-    if getattr(request, "is_refused", False):
-        return PageError(error_pages.PAGES.too_many, headers=(("Retry-After", "30"),))
-    if _body_size(request) > MAX_BODY_SIZE:
-        return PageError(error_pages.PAGES.too_large)
-    try:
-        b"/".join(request.postpath).decode()
-    except UnicodeDecodeError:
-        return PageError(error_pages.PAGES.not_found)
-    return None
-
 
 def _body_size(request: Any) -> int:
     """The octets of a request's body; the next read begins at the body's beginning."""
@@ -327,8 +286,7 @@ def _body_size(request: Any) -> int:
     return size
 
 
-def _uncancelled(work: Any) -> Deferred[HttpResponse]:
-    """Run a handler to its end even when the returned Deferred is cancelled."""
-    response: Deferred[HttpResponse] = Deferred()
-    Deferred.fromCoroutine(work).addBoth(response.callback)
-    return response
+def _report(request: Any, failure: Failure) -> None:
+    """Report a failure outside of all handlers, unless the answer was cancelled because the client has gone."""
+    if not failure.check(CancelledError):
+        request.processingFailed(failure)

@@ -251,7 +251,7 @@ class BookClients:
         books = ("/<tenant>/book/<vendor>.xml", "/<tenant>/book/<secret>/<vendor>.xml")
         return (
             *(Route("GET", path, self.photo, phone) for path in photos),
-            *(Route(method, "/<tenant>/caller", self.caller, phone, is_direct=True) for method in ("GET", "POST")),
+            *(Route(method, "/<tenant>/caller", self.caller, phone) for method in ("GET", "POST")),
             *(Route(method, path, self.book, phone) for method in ("GET", "POST") for path in books),
         )
 

@@ -142,13 +142,11 @@ class PublicUrl:
 
     :ivar url: the URL without a trailing slash.
     :ivar origin: scheme, host and port as browsers write them in ``Origin`` (RFC 6454 6.1).
-    :ivar host: the value of the header ``Host``.
     :ivar path: prefix of every path of ours; empty unless a proxy serves the gateway below a path.
     """
 
     url: str
     origin: str
-    host: str
     path: str
     secure: bool
 
@@ -160,7 +158,7 @@ class PublicUrl:
         host = f"[{host}]" if ":" in host else host
         if parts.port is not None and parts.port != _DEFAULT_PORTS.get(parts.scheme):
             host += f":{parts.port}"
-        return cls(parts.geturl(), f"{parts.scheme}://{host}", host, parts.path, parts.scheme == "https")
+        return cls(parts.geturl(), f"{parts.scheme}://{host}", parts.path, parts.scheme == "https")
 
     @property
     def redirect_uri(self) -> str:
@@ -390,8 +388,8 @@ def read_request(request: IRequest, dependencies: WebDependencies, cookies: Http
     )
 
 
-def write_response(request: Any, response: HttpResponse) -> bytes:
-    """Set a response's status and headers on the Twisted request; the body is returned for klein to write."""
+def write_response(request: Any, response: HttpResponse) -> None:
+    """Write a response's status, headers and body; a streamed body follows."""
     request.setResponseCode(response.status)
     headers = request.responseHeaders
     headers.setRawHeaders(b"Content-Type", [response.content_type.encode()])
@@ -400,7 +398,7 @@ def write_response(request: Any, response: HttpResponse) -> bytes:
     for name in {name for name, _ in response.headers}:
         values = [value.encode() for other, value in response.headers if other == name]
         headers.setRawHeaders(name.encode(), values)
-    return response.body
+    request.write(response.body)
 
 
 def _parse_form(content_type: str, body: bytes) -> tuple[Mapping[str, str], Mapping[str, bytes]]:

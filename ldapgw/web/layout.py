@@ -119,7 +119,6 @@ class Route:
 
     :ivar path: in Werkzeug's notation: ``/<tenant>/phones/<name>``; all routes but PUBLIC ones contain ``<tenant>``.
     :ivar max_body_size: the most octets of a request's body.
-    :ivar is_direct: whether requests are answered without the router; the path's only variable is ``<tenant>`` then.
     :ivar runs_to_end: whether a request is handled to its end even when the client has gone, because the handler
         changes something; all other requests are cancelled then.
     """
@@ -128,14 +127,8 @@ class Route:
     path: str
     handler: Handler
     required_role: RequiredRole
-    is_direct: bool = False
     max_body_size: int = MAX_FORM_SIZE
     runs_to_end: bool = False
-
-    @property
-    def endpoint(self) -> str:
-        """The route's name in the router."""
-        return f"{self.method} {self.path}"
 
     @property
     def is_of_phone(self) -> bool:

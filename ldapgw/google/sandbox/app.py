@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, quote
 
-from klein import Klein
-from twisted.internet.defer import Deferred
-from twisted.web.http import Request
 from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, Rule
 
 from ldapgw.errors import UserError
 from ldapgw.google.sandbox import api, authorization, controls, pages
@@ -32,82 +32,81 @@ _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestor
 
 def sandbox(world: World) -> Resource:
     """Return the root resource that serves a world, for a site or for `treq.testing.StubTreq`."""
-    app = Klein()
-    _add_google(app, world)
-    _add_pages(app, world)
-    _add_controls(app, world)
-    return app.resource()
+    return _Sandbox(world)
 
 
-def _add_google(app: Klein, world: World) -> None:
-    def call(request: Request) -> Deferred[bytes] | bytes:
-        return _answer(world, request)
+class _Sandbox(Resource):
+    """The root resource, which finds the handler of each request in `_ROUTES`."""
 
-    for path, method in api.ENDPOINTS.items():
-        app.route(path, methods=[method], endpoint=path)(call)
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.isLeaf = True
+        self._world = world
 
-    @app.route(f"{PHOTOS}<string:name>", methods=["GET"])
-    def photo(request: Request, name: str) -> Deferred[bytes] | bytes:  # noqa: ARG001
-        return call(request)
-
-    @app.route(AUTHORIZATION, methods=["GET"])
-    def authorize(request: Request) -> bytes:
-        return _authorize(world, request, None)
-
-    @app.route(AUTHORIZATION, methods=["POST"])
-    def decide(request: Request) -> bytes:
-        return _authorize(world, request, _form(request))
-
-
-def _add_pages(app: Klein, world: World) -> None:
-    @app.route("/", methods=["GET"])
-    def front(request: Request) -> bytes:
-        return _page(request, 200, pages.front(world, _base(request)))
-
-    @app.route("/sandbox/style.css", methods=["GET"])
-    def style(request: Request) -> bytes:
-        request.setHeader(b"Content-Type", b"text/css; charset=utf-8")
-        return pages.style()
-
-    @app.route("/sandbox/", methods=["GET"])
-    def control(request: Request) -> bytes:
-        return _page(request, 200, pages.control(world))
-
-    @app.route("/sandbox/persons", methods=["GET"])
-    def persons(request: Request) -> bytes:
-        query = _query(request)
-        account, source = _first(query, "account"), _first(query, "source") or "contacts"
+    def render(self, request: Request) -> int:
+        """Write the reply; a handler that returns None has written as much as the client gets."""
+        body: bytes | None
         try:
-            if _wants_json(request):
-                return _json(request, 200, {"persons": controls.persons(world, account, source)})
-            return _page(request, 200, pages.persons(world, account, source))
-        except UserError as error:
-            return _refused(world, request, error)
+            path = "/" + b"/".join(request.postpath or ()).decode("utf-8", "replace")
+            handler, names = _ROUTES.bind(_header(request, "host")).match(path, request.method.decode())
+            body = handler(self._world, request, **names)
+        except HTTPException as error:
+            refusal = error.get_response()
+            request.setResponseCode(refusal.status_code)
+            for name, value in refusal.headers:
+                request.setHeader(name, value)
+            body = refusal.get_data()
+        if body is not None:
+            request.write(body)
+            request.finish()
+        return NOT_DONE_YET
 
-    @app.route("/sandbox/person", methods=["GET"])
-    def person(request: Request) -> bytes:
-        query = _query(request)
-        try:
-            return _page(request, 200, pages.person(world, _first(query, "account"), _first(query, "resourceName")))
-        except UserError as error:
-            return _refused(world, request, error)
+
+def _front(world: World, request: Request) -> bytes:
+    return _page(request, 200, pages.front(world, _base(request)))
 
 
-def _add_controls(app: Klein, world: World) -> None:
-    @app.route("/sandbox/state", methods=["GET"])
-    def state(request: Request) -> bytes:
-        return _json(request, 200, controls.state(world))
+def _style(_world: World, request: Request) -> bytes:
+    request.setHeader(b"Content-Type", b"text/css; charset=utf-8")
+    return pages.style()
 
-    @app.route("/sandbox/<string:name>", methods=["POST"])
-    def run_control(request: Request, name: str) -> bytes:
-        try:
-            arguments = _arguments(request)
-            outcome = controls.run_control(world, name, arguments)
-        except UserError as error:
-            return _refused(world, request, error)
+
+def _control(world: World, request: Request) -> bytes:
+    return _page(request, 200, pages.control(world))
+
+
+def _persons(world: World, request: Request) -> bytes:
+    query = _query(request)
+    account, source = _first(query, "account"), _first(query, "source") or "contacts"
+    try:
         if _wants_json(request):
-            return _json(request, 200, outcome)
-        return _redirect(request, 303, _page_after(name, arguments))
+            return _json(request, 200, {"persons": controls.persons(world, account, source)})
+        return _page(request, 200, pages.persons(world, account, source))
+    except UserError as error:
+        return _refused(world, request, error)
+
+
+def _person(world: World, request: Request) -> bytes:
+    query = _query(request)
+    try:
+        return _page(request, 200, pages.person(world, _first(query, "account"), _first(query, "resourceName")))
+    except UserError as error:
+        return _refused(world, request, error)
+
+
+def _state(world: World, request: Request) -> bytes:
+    return _json(request, 200, controls.state(world))
+
+
+def _run_control(world: World, request: Request, name: str) -> bytes:
+    try:
+        arguments = _arguments(request)
+        outcome = controls.run_control(world, name, arguments)
+    except UserError as error:
+        return _refused(world, request, error)
+    if _wants_json(request):
+        return _json(request, 200, outcome)
+    return _redirect(request, 303, _page_after(name, arguments))
 
 
 def _page_after(name: str, arguments: Mapping[str, Any]) -> str:
@@ -118,29 +117,29 @@ def _page_after(name: str, arguments: Mapping[str, Any]) -> str:
     return "/sandbox/"
 
 
-def _answer(world: World, request: Request) -> Deferred[bytes] | bytes:
+def _answer(world: World, request: Request, **_names: str) -> bytes | None:
     """Answer a call to one of the API endpoints."""
     call = ApiRequest(request.path.decode(), _query(request), _form(request), _header(request, "authorization"))
     reply, breakage = api.answer(world, call)
     reply = api.compressed(reply, _header(request, "accept-encoding"), _header(request, "user-agent"))
     if breakage in (Breakage.LOST, Breakage.SILENCE, Breakage.CUT_OFF):
-        return _broken(request, reply, breakage)
+        _break_off(request, reply, breakage)
+        return None
     _start(request, reply)
     return reply.body
 
 
-def _broken(request: Request, reply: ApiReply, breakage: Breakage) -> Deferred[bytes]:
-    """Send no reply or half of it; the Deferred never fires, and Twisted drops it when the client disconnects."""
+def _break_off(request: Request, reply: ApiReply, breakage: Breakage) -> None:
+    """Send no reply or half of the reply."""
     if breakage is Breakage.CUT_OFF:
         _start(request, reply)
         request.setHeader(b"Content-Length", b"%d" % len(reply.body))
         request.write(reply.body[: len(reply.body) // 2])
     if breakage is not Breakage.SILENCE:
         request.loseConnection()
-    return Deferred()
 
 
-def _authorize(world: World, request: Request, form: Parameters | None) -> bytes:
+def _authorize(world: World, request: Request) -> bytes:
     world.calls[AUTHORIZATION] += 1
     fault = world.faults.take(AUTHORIZATION, "")
     if fault is not None and isinstance(fault.effect, ApiReply):
@@ -149,9 +148,9 @@ def _authorize(world: World, request: Request, form: Parameters | None) -> bytes
     try:
         authorization_request = authorization.read_request(world, _query(request))
         outcome = (
-            authorization.authorize(world, authorization_request)
-            if form is None
-            else authorization.decide(world, authorization_request, form)
+            authorization.decide(world, authorization_request, _form(request))
+            if request.method == b"POST"
+            else authorization.authorize(world, authorization_request)
         )
     except AuthorizationError as problem:
         return _page(request, problem.status, pages.error(problem))
@@ -250,3 +249,19 @@ def _redirect(request: Request, status: int, url: str) -> bytes:
     request.setHeader(b"Location", url.encode("ascii"))
     request.setHeader(b"Cache-Control", b"no-store")
     return b""
+
+
+_ROUTES = Map(
+    [
+        *(Rule(path, methods=[method], endpoint=_answer) for path, method in api.ENDPOINTS.items()),
+        Rule(f"{PHOTOS}<name>", methods=["GET"], endpoint=_answer),
+        Rule(AUTHORIZATION, methods=["GET", "POST"], endpoint=_authorize),
+        Rule("/", methods=["GET"], endpoint=_front),
+        Rule("/sandbox/style.css", methods=["GET"], endpoint=_style),
+        Rule("/sandbox/", methods=["GET"], endpoint=_control),
+        Rule("/sandbox/persons", methods=["GET"], endpoint=_persons),
+        Rule("/sandbox/person", methods=["GET"], endpoint=_person),
+        Rule("/sandbox/state", methods=["GET"], endpoint=_state),
+        Rule("/sandbox/<name>", methods=["POST"], endpoint=_run_control),
+    ]
+)

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 
 import pytest
-from klein import Klein
 from treq.testing import StubTreq
+from twisted.web.resource import Resource
 
 from ldapgw.google.sandbox.app import sandbox
 from ldapgw.google.sandbox.browser import LostInBrowser, Visit, consent, open_page, read_forms, submit
@@ -19,55 +19,55 @@ from tests.support.results import result_of
 from tests.support.sandbox_client import CONTACTS, DIRECTORY, authorization_path
 
 GATEWAY = "http://localhost:8080"
+# A page with a form that leaves a choice open.
+HALF = (
+    b"<form action=/done><input name=a value=1>"
+    b"<label><input type=radio name=x value=alice@acme.example></label><button>Continue</button></form>"
+)
 TWO = f"openid email {CONTACTS} {DIRECTORY}"
 
 
-def gateway(world: World) -> Any:
+class Gateway(Resource):
     """Gateway and sandbox in one site: the gateway has /connect and the callback, the sandbox the rest."""
-    app, google = Klein(), sandbox(world)
 
-    @app.route("/connect")
-    def connect(request: Any) -> bytes:
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.isLeaf = True
+        self._google = sandbox(world)
+        self._pages = {
+            b"/connect": self._connect,
+            b"/oauth/callback": self._callback,
+            b"/done": self._done,
+            b"/round": lambda request: _redirect(request, "/round"),
+            b"/half": lambda _: HALF,
+        }
+
+    def render(self, request: Any) -> Any:
+        return self._pages.get(request.path, self._google.render)(request)
+
+    def _connect(self, request: Any) -> bytes:
         request.addCookie("flow", "the browser's own", path="/", httpOnly=True)
-        request.setResponseCode(302)
-        request.setHeader("Location", f"http://127.0.0.1:9000{authorization_path(scope=TWO)}")
-        return b""
+        return _redirect(request, f"http://127.0.0.1:9000{authorization_path(scope=TWO)}")
 
-    @app.route("/oauth/callback")
-    def callback(request: Any) -> bytes:
+    def _callback(self, request: Any) -> bytes:
         query = parse_qs(request.uri.partition(b"?")[2].decode())
         outcome = query.get("error", query.get("scope", [""]))[0]
         cookie = (request.getCookie(b"flow") or b"none").decode()
-        request.setResponseCode(303)
-        request.setHeader("Location", f"/done?outcome={quote(outcome)}&cookie={quote(cookie)}")
-        return b""
+        return _redirect(request, f"/done?outcome={quote(outcome)}&cookie={quote(cookie)}")
 
-    @app.route("/done")
-    def done(request: Any) -> bytes:
+    def _done(self, request: Any) -> bytes:
         return json.dumps({name.decode(): values[0].decode() for name, values in request.args.items()}).encode()
 
-    @app.route("/round")
-    def around(request: Any) -> bytes:
-        request.setResponseCode(302)
-        request.setHeader("Location", "/round")
-        return b""
 
-    @app.route("/half")
-    def half(request: Any) -> bytes:
-        radio = b"<label><input type=radio name=x value=alice@acme.example></label>"
-        return b"<form action=/done><input name=a value=1>" + radio + b"<button>Continue</button></form>"
-
-    @app.route("/", branch=True)
-    def rest(request: Any) -> Any:
-        request.postpath, request.prepath = request.prepath + request.postpath, []
-        return google
-
-    return app.resource()
+def _redirect(request: Any, location: str) -> bytes:
+    request.setResponseCode(303)
+    request.setHeader("Location", location)
+    return b""
 
 
 @pytest.fixture
 def http(world: World) -> StubTreq:
-    return StubTreq(gateway(world))
+    return StubTreq(Gateway(world))
 
 
 def travel(http: StubTreq, **wishes: Any) -> Visit:
