@@ -33,6 +33,7 @@ from ldapgw.web.dependencies import WebDependencies, WebTenant
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES, PageError
 from ldapgw.web.http import Cookie, HttpResponse, json_response, redirect
 from ldapgw.web.layout import CONFIRMATIONS, Layout, RequiredRole, Route, TenantVisit, Visit, get, post
+from ldapgw.web.phone_pages import PhonePages
 
 log = Logger()
 
@@ -47,9 +48,10 @@ _DATABASE_UNAVAILABLE = "the database cannot be used; the gateway's log says mor
 class AccountPages:
     """The overview, the account page, their forms, and the state of the accounts as JSON."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, phone_pages: PhonePages) -> None:
         self._layout = layout
         self._dependencies = layout.dependencies
+        self._phone_pages = phone_pages
 
     def routes(self) -> tuple[Route, ...]:
         return (
@@ -79,15 +81,12 @@ class AccountPages:
         if visit.visitor.person.is_by_link:
             return visit.redirect(path="admin")
         account = _shown_account(visit)
-        values: dict[str, Any] = {}
-        for section in self._layout.overview_sections:
-            values.update(await section(visit))
         return visit.page(
             "overview.html",
             account=account,
             view=await self._view(visit, account),
             **await sync_history_values(self._layout, account),
-            **values,
+            **await self._phone_pages.list_values(visit),
         )
 
     async def account(self, visit: Visit) -> HttpResponse:

@@ -27,7 +27,6 @@ from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.http import HttpResponse, read_number
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
-from ldapgw.web.phone_pages import PhonePages
 
 # An open page notices changes of so many accounts and phones.
 _WATCHED = 50
@@ -137,11 +136,9 @@ class ChecklistItem:
 class AdminOverview:
     """The page."""
 
-    def __init__(self, layout: Layout, phone_pages: PhonePages) -> None:
+    def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._dependencies = layout.dependencies
-        self._phone_pages = phone_pages
-        layout.topic_providers.append(self.topics)
 
     def routes(self) -> tuple[Route, ...]:
         return (get("/<tenant>/admin", self.show, RequiredRole.ADMIN),)
@@ -152,7 +149,7 @@ class AdminOverview:
             return ()
         subs, logins = await visit.store.read(_watched, visit.tenant.name)
         people = (person_topic(visit.tenant.name, sub) for sub in subs)
-        return [GATEWAYS_TOPIC, *people, *map(self._phone_pages.topic, logins)]
+        return [GATEWAYS_TOPIC, *people, *map(self._dependencies.phones.bind_dn, logins)]
 
     async def show(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/admin``: the page."""

@@ -150,7 +150,6 @@ class AdminPeople:
             choices=self._choices,
             unaccepted=self._unaccepted,
         )
-        layout.topic_providers.append(self.table.topics)
 
     def routes(self) -> tuple[Route, ...]:
         person = get("/<tenant>/admin/people/<account_id>", self.person, RequiredRole.ADMIN)

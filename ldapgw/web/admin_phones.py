@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
-from ldapgw.directory.passwords import make_password
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, decode, read_rows
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode, title_of
@@ -30,7 +29,7 @@ from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import MAX_BODY_SIZE, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
-from ldapgw.web.phone_pages import PhonePages, form_placeholder
+from ldapgw.web.phone_pages import PhonePages, form_model, new_login
 
 log = Logger()
 
@@ -144,7 +143,6 @@ class AdminPhones:
             choices=self._choices,
             unaccepted=self._unaccepted,
         )
-        layout.topic_providers.append(self.table.topics)
 
     def routes(self) -> tuple[Route, ...]:
         return (
@@ -160,7 +158,6 @@ class AdminPhones:
     async def add(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/phones/new``: add a phone; its page then shows the password."""
         name, model = visit.form.get("name", "").strip(), visit.form.get("model", "")
-        placeholder = form_placeholder(visit, "" if model == OTHER_MODEL else model)
         owner = visit.form.get("owner", "")
         owner_id = await self._owner(visit.tenant, owner) if owner else None
         error: Translatable = ""
@@ -170,22 +167,12 @@ class AdminPhones:
             error = TEXTS.no_owner
         elif model not in {OTHER_MODEL, *MODELS}:
             error = TEXTS.no_model
-        password, hashed = make_password(self._dependencies.random)
-        login = PhoneLogin(
-            name=name,
-            tenant=visit.tenant.name,
-            account_id=owner_id,
-            numbers=number_mode(model),
-            password=hashed,
-            created_at=self._layout.now(),
-            model="" if model == OTHER_MODEL else model,
-            placeholder=placeholder,
-        )
+        login, password = new_login(visit, name, owner_id)
         entry = visit.entry(Act.PHONE_ADDED, name)
         if not error and not await visit.store.run(activity.recorded, entry, phones.add, login):
             error = TEXTS.taken
         if error:
-            values = {"name": name, "model": model, "placeholder": placeholder, "owner": owner, "error": error}
+            values = {"name": name, "model": model, "placeholder": login.placeholder, "owner": owner, "error": error}
             return await self._form(visit, values, status=400)
         self._phone_pages.show_password(visit.visitor, name, password)
         return await visit.done("phone-added", f"phones/{name}")
@@ -246,9 +233,8 @@ class AdminPhones:
         if model not in {OTHER_MODEL, *MODELS}:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         entries = self._entries(visit, Act.PHONE_MODEL, selected, model)
-        stored = "" if model == OTHER_MODEL else model
-        placeholder = form_placeholder(visit, stored)
-        await visit.store.run(_set_models, entries, stored, number_mode(model), placeholder)
+        stored, placeholder = form_model(visit)
+        await visit.store.run(_set_models, entries, stored, number_mode(stored), placeholder)
         return await visit.done("phones-model", _PAGE)
 
     async def _set_passwords(

@@ -63,22 +63,25 @@ def routes(layout: Layout) -> tuple[Route, ...]:
     """All routes of the gateway."""
     phones = PhonePages(layout)
     passwords = AdminPasswords(layout, phones)
+    overview = AdminOverview(layout)
+    admin_people, admin_phones = AdminPeople(layout, phones, passwords), AdminPhones(layout, phones, passwords)
+    topic_providers = (phones.topics, overview.topics, admin_people.table.topics, admin_phones.table.topics)
     pages = (
         SignInPages(layout),
-        AccountPages(layout),
+        AccountPages(layout, phones),
         ContactPages(layout),
         phones,
         PhoneForms(layout, phones),
         ProvisioningPages(layout, phones),
         ExplainPages(layout),
-        AdminOverview(layout, phones),
+        overview,
         passwords,
-        AdminPeople(layout, phones, passwords),
-        AdminPhones(layout, phones, passwords),
+        admin_people,
+        admin_phones,
         AdminImport(layout, passwords),
         AdminGoogle(layout),
         ActivityPage(layout),
-        EventStreams(layout),
+        EventStreams(layout, topic_providers),
         BookClients(layout),
     )
     return tuple(route for page in pages for route in page.routes())

@@ -7,7 +7,7 @@ browser or a proxy lets no events through, the page fetches itself every few sec
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 from twisted.internet.defer import Deferred
@@ -40,10 +40,13 @@ class EventStreams:
     """The event streams of all open pages.
 
     Mutable: the open streams of each person, the oldest first.
+
+    :param topic_providers: return further topics (`ldapgw.web.live`) that the visitor's open pages subscribe to.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, topic_providers: Sequence[Callable[[Visit], Awaitable[Iterable[str]]]]) -> None:
         self._layout = layout
+        self._topic_providers = topic_providers
         self._open: dict[tuple[str, str], list[_Stream]] = {}
 
     def routes(self) -> tuple[Route, ...]:
@@ -54,7 +57,7 @@ class EventStreams:
         if sum(map(len, self._open.values())) >= MAX_STREAMS:
             raise PageError(error_pages.PAGES.too_many, visit.tenant, headers=(("Retry-After", "30"),))
         topics = {person_topic(visit.tenant.name, visit.visitor.person.sub)}
-        for topic_provider in self._layout.topic_providers:
+        for topic_provider in self._topic_providers:
             topics |= set(await topic_provider(visit))
         # nginx would hold events back until they fill a buffer.
         headers = (("X-Accel-Buffering", "no"),)

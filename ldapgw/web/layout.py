@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -154,22 +154,14 @@ def post(
     return Route("POST", path, handler, required_role, max_body_size=max_body_size, runs_to_end=True)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Layout:
-    """The services that all page classes share.
-
-    Mutable while the routes are set up: `overview_sections` and `topic_providers`.
-
-    :ivar overview_sections: sections that other page classes add to the overview.
-    :ivar topic_providers: further topics for a visitor's open pages (`ldapgw.web.live`).
-    """
+    """The services that all page classes share."""
 
     dependencies: WebDependencies
     public_url: PublicUrl
     cookies: HttpCookies
     renderer: Renderer
-    overview_sections: list[OverviewSection] = field(default_factory=list)
-    topic_providers: list[TopicProvider] = field(default_factory=list)
 
     @classmethod
     def of(cls, dependencies: WebDependencies) -> Layout:
@@ -385,9 +377,3 @@ class Visit(TenantVisit):
             fields=fields,
             page_query=page_query,
         )
-
-
-# Returns template values for a section of the visitor's overview.
-OverviewSection = Callable[[Visit], Awaitable[Mapping[str, Any]]]
-# Returns topics (`ldapgw.web.live`) that the visitor's open pages subscribe to.
-TopicProvider = Callable[[Visit], Awaitable[Iterable[str]]]

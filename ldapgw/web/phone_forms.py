@@ -32,7 +32,7 @@ from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse
 from ldapgw.web.layout import CONFIRMATIONS, Layout, RequiredRole, Route, Visit, get, post
-from ldapgw.web.phone_pages import PhonePages, attachment, form_placeholder, form_values
+from ldapgw.web.phone_pages import PhonePages, attachment, form_model, form_values, new_login
 
 log = Logger()
 
@@ -104,23 +104,11 @@ class PhoneForms:
     async def add(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/phones``: add a phone; the phone's page then shows the password."""
         name, choice = visit.form.get("name", "").strip(), visit.form.get("model", "")
-        model = "" if choice == OTHER_MODEL else choice
-        placeholder = form_placeholder(visit, model)
         numbers, owner = visit.form.get("numbers", ""), visit.form.get("owner", "1")
         account = visit.visitor.account_by_number(owner)
-        if model not in {"", *MODELS} or numbers not in {"", *NumberMode} or account is None:
+        if choice not in {"", OTHER_MODEL, *MODELS} or numbers not in {"", *NumberMode} or account is None:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
-        password, hashed = make_password(self._layout.dependencies.random)
-        login = PhoneLogin(
-            name=name,
-            tenant=visit.tenant.name,
-            account_id=account.id,
-            numbers=NumberMode(numbers) if numbers else number_mode(model),
-            password=hashed,
-            created_at=self._layout.now(),
-            model=model,
-            placeholder=placeholder,
-        )
+        login, password = new_login(visit, name, account.id, numbers)
         error: Translatable = _INVALID_NAME
         if not choice:
             error = ""
@@ -132,7 +120,7 @@ class PhoneForms:
                 visit.visitor,
                 name=name,
                 model=choice,
-                placeholder=placeholder,
+                placeholder=login.placeholder,
                 model_error="" if choice else _NO_MODEL,
                 numbers=numbers,
                 owner=owner,
@@ -215,8 +203,7 @@ class PhoneForms:
         owner_id, is_owner = await self._new_owner(visit, visit.form["owner"].strip())
         if not is_owner:
             return visit.redirect("phone-owner-unknown", f"phones/{login.name}")
-        model = "" if choice == OTHER_MODEL else choice
-        placeholder = form_placeholder(visit, model)
+        model, placeholder = form_model(visit)
         numbers = login.numbers if model == login.model else number_mode(model)
         new = replace(login, name=new_name, model=model, numbers=numbers, account_id=owner_id, placeholder=placeholder)
         is_moved, password = new.account_id != login.account_id, ""

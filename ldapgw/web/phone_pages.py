@@ -18,17 +18,17 @@ from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.directory.number_formatter import PHONE_FORMATS
-from ldapgw.directory.passwords import verify_password
+from ldapgw.directory.passwords import make_password, verify_password
 from ldapgw.phones.connection_test import StepResult
 from ldapgw.phones.hints import PhoneProfile
-from ldapgw.phones.models import MODELS, title_of
+from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode, title_of
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phones.provisioning.sheet import Advice, Vendor, all_vendors, make_sheet, settings_of, vendors_of
 from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import gettext_noop
 from ldapgw.store import accounts, phones, provisioning, recordings
-from ldapgw.store.phones import PhoneLogin, Refusal
+from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
@@ -91,8 +91,6 @@ class PhonePages:
         self._layout = layout
         self._dependencies = layout.dependencies.phones
         self.one_time = self._dependencies.one_time
-        layout.overview_sections.append(self.overview_section)
-        layout.topic_providers.append(self.topics)
 
     def routes(self) -> tuple[Route, ...]:
         return (
@@ -103,7 +101,7 @@ class PhonePages:
             get("/<tenant>/phones/<name>/settings/<vendor>", self.settings, RequiredRole.SIGNED_IN),
         )
 
-    async def overview_section(self, visit: Visit) -> Mapping[str, Any]:
+    async def list_values(self, visit: Visit) -> Mapping[str, Any]:
         """The template values of the visitor's phones (``phone_list.html``, ``phones.html``)."""
         logins, free_name = await visit.store.read(_phones_and_free_name, visit.visitor)
         return {
@@ -142,8 +140,7 @@ class PhonePages:
 
     async def list_phones(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/phones``: the visitor's phones, and the form that adds one."""
-        values = await self.overview_section(visit)
-        return visit.page("phones.html", **values)
+        return visit.page("phones.html", **await self.list_values(visit))
 
     async def show(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``/{tenant}/phones/{name}``: the phone's state, settings for ``vendor``, and last searches."""
@@ -322,16 +319,36 @@ def _phones_and_free_name(connection: Connection, visitor: Visitor) -> tuple[tup
     return logins, next(name for number in range(1, len(taken) + 2) if (name := f"{prefix}-{number}") not in taken)
 
 
-def form_placeholder(visit: Visit, model: str) -> str:
-    """The placeholder that a form names, which only a phone of no known model has.
+def form_model(visit: Visit) -> tuple[str, str]:
+    """The model that a form names, empty if no model is known, and the placeholder of a phone of no known model.
 
-    :param model: empty: not known.
     :raises PageError: when no phone has such a placeholder.
     """
-    placeholder = visit.form.get("placeholder", "")
+    choice, placeholder = visit.form.get("model", ""), visit.form.get("placeholder", "")
     if placeholder not in {"", *PLACEHOLDERS}:
         raise PageError(error_pages.PAGES.bad_form, visit.tenant)
-    return "" if model else placeholder
+    return ("", placeholder) if choice in ("", OTHER_MODEL) else (choice, "")
+
+
+def new_login(visit: Visit, name: str, account_id: int | None, numbers: str = "") -> tuple[PhoneLogin, str]:
+    """A new phone of the model that a form names, and the phone's password.
+
+    :param numbers: a `NumberMode`; empty: the mode that suits the model.
+    :raises PageError: see `form_model`.
+    """
+    model, placeholder = form_model(visit)
+    password, hashed = make_password(visit.layout.dependencies.random)
+    login = PhoneLogin(
+        name=name,
+        tenant=visit.tenant.name,
+        account_id=account_id,
+        numbers=NumberMode(numbers) if numbers else number_mode(model),
+        password=hashed,
+        created_at=visit.layout.now(),
+        model=model,
+        placeholder=placeholder,
+    )
+    return login, password
 
 
 def form_values(visitor: Visitor, **values: Any) -> Mapping[str, Any]:

@@ -574,7 +574,7 @@ def test_what_the_open_page_listens_to(stage: Stage) -> None:
 
     def topics(address: str, **query: str) -> list[str]:
         visit = visit_by(stage, address, **query)
-        return list(result_of(AdminOverview(visit.layout, PhonePages(visit.layout)).topics(visit)))
+        return list(result_of(AdminOverview(visit.layout).topics(visit)))
 
     shown = {"admin": "1", "phones": "1"}
     assert topics(ROOT, **shown) == [GATEWAYS_TOPIC, person_topic("acme", ALICE), DESK1]
