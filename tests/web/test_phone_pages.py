@@ -64,42 +64,28 @@ def test_a_code_is_drawn_without_script_and_style() -> None:
 
 
 def test_it_is_there_for_its_session_and_for_some_minutes() -> None:
-    """By the phone's name in whichever case."""
+    """By the phone's name in whichever case; a newer one counts, and lasts as long as if it were the first."""
     kept = OneTimePasswords()
-    kept.add("session", "Desk1", "secret", 100.0)
-    assert kept.get("session", "desk1", 100.0 + PASSWORD_SECONDS - 1) == "secret"
-    assert kept.get("other", "desk1", 100.0) == ""
-    assert kept.get("session", "desk1", 100.0 + PASSWORD_SECONDS) == ""
+    kept.add("session", "Desk1", "old", 100.0)
+    kept.add("session", "desk2", "other", 101.0)
+    kept.add("session", "desk1", "new", 102.0)
+    assert kept.get("other", "desk1", 102.0) == ""
+    assert [kept.get("session", name, 101.5 + PASSWORD_SECONDS) for name in ("DESK1", "desk2")] == ["new", ""]
+    assert kept.get("session", "desk1", 102.0 + PASSWORD_SECONDS) == ""
     assert not kept._passwords
 
 
-def test_the_newer_counts() -> None:
-    """And lasts as long as if it were the first."""
-    kept = OneTimePasswords()
-    kept.add("session", "desk1", "old", 0.0)
-    kept.add("session", "desk2", "other", 1.0)
-    kept.add("session", "desk1", "new", 2.0)
-    assert kept.get("session", "desk1", PASSWORD_SECONDS + 1.5) == "new"
-    assert kept.get("session", "desk2", PASSWORD_SECONDS + 1.5) == ""
-
-
-def test_it_can_be_forgotten() -> None:
-    """In all sessions."""
+def test_it_can_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In all sessions; of more than are kept the oldest goes."""
     kept = OneTimePasswords()
     for session in ("a", "b"):
         kept.add(session, "desk1", "secret", 0.0)
         kept.add(session, "desk2", "other", 0.0)
     kept.forget("DESK1")
     assert [kept.get(session, name, 0.0) for session in "ab" for name in ("desk1", "desk2")] == ["", "other"] * 2
-
-
-def test_there_are_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest goes."""
     monkeypatch.setattr(one_time_passwords, "MAX_PASSWORDS", 2)
-    kept = OneTimePasswords()
-    for number in range(3):
-        kept.add("session", f"desk{number}", "secret", 0.0)
-    assert [kept.get("session", f"desk{number}", 0.0) for number in range(3)] == ["", "secret", "secret"]
+    kept.add("c", "desk3", "newest", 1.0)
+    assert [kept.get(*key, 1.0) for key in (("a", "desk2"), ("b", "desk2"), ("c", "desk3"))] == ["", "other", "newest"]
 
 
 def test_its_code_is_drawn_once_for_each_language() -> None:
@@ -753,27 +739,24 @@ def test_withheld_callers_get_no_advice(stage: Stage) -> None:
 
 
 def test_somebody_at_its_address_does_not_log_in(stage: Stage) -> None:
-    """Likely the phone, whose user name is missing; it is said for a quarter of an hour, or until it has worked."""
+    """Likely the phone, whose user name is missing; it is said for a quarter of an hour, or until it has worked.
+
+    A read of the root DSE is a proxy's health check.
+    """
     browser = owner(stage)
     bind(stage, NOW - 60)
+    search(stage, "(objectClass=*)", login="", entries=1)
+    assert "Doesn’t sign in" not in words_on(browser.get(PHONE))
     search(stage, login="", entries=0, code=ResultCode.INSUFFICIENT_ACCESS_RIGHTS)
     assert "Doesn’t sign in" in words_on(browser.get(PHONE))
     assert "mue" not in browser.get(PHONE).body
     stage.clock.advance(901)
-    assert "Searches without" not in words_on(browser.get(PHONE))
+    assert "Doesn’t sign in" not in words_on(browser.get(PHONE))
     search(stage)
     assert "Works" in words_on(browser.get(PHONE))
     stage.clock.advance(1)
     search(stage, login="", entries=0, code=ResultCode.INSUFFICIENT_ACCESS_RIGHTS)
     assert "Works" in words_on(browser.get(PHONE))
-
-
-def test_somebody_at_its_address_reads_the_root_dse(stage: Stage) -> None:
-    """A proxy's health check is no phone without a login."""
-    browser = owner(stage)
-    bind(stage, NOW - 60)
-    search(stage, "(objectClass=*)", login="", entries=1)
-    assert "Searches without" not in words_on(browser.get(PHONE))
 
 
 def test_the_last_searches(stage: Stage) -> None:
