@@ -23,6 +23,15 @@ def browser(stage: Stage) -> Browser:
 
 
 @pytest.fixture
+def alice(browser: Browser) -> Browser:
+    """A browser in which Alice has connected, and has read that she has."""
+    browser.consent()
+    browser.get("/acme/")
+    browser.stage.changes = 0
+    return browser
+
+
+@pytest.fixture
 def logged() -> Iterator[list[LogEvent]]:
     """What is logged while the test runs."""
     events: list[LogEvent] = []

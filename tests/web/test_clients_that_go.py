@@ -224,10 +224,11 @@ def test_a_consent_is_done_to_its_end() -> None:
 
 
 def test_a_form_is_done_to_its_end() -> None:
-    """An account that is disconnected loses its contacts and its grant, although the browser has gone."""
+    """An account that is disconnected loses its contacts and its grant, and the rest of the gateway is told."""
     stage = Stage()
     browser = owner(stage)
     [account] = stage.accounts()
+    stage.changes = 0
     refresh_token = stage.do(accounts.read_tokens, stage.secret_box, account.id).refresh_token
     fields = {"token": browser.get("/acme/").token}
     later = slow(stage)
@@ -235,5 +236,5 @@ def test_a_form_is_done_to_its_end() -> None:
     assert len(later.waiting) == 1
     client.close()
     later.run()
-    assert [one.is_connected for one in stage.accounts()] == [False]
+    assert ([one.is_connected for one in stage.accounts()], stage.changes) == ([False], 1)
     assert stage.world.grants.use_refresh_token(refresh_token) is None

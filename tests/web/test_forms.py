@@ -27,15 +27,6 @@ from ldapgw.web.dependencies import WebTenant
 from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
 
 
-@pytest.fixture
-def alice(browser: Browser) -> Browser:
-    """A browser in which Alice has connected."""
-    browser.consent()
-    browser.get("/acme/")
-    browser.stage.changes = 0
-    return browser
-
-
 def fulfil_wish(connection: Connection, account_id: int) -> None:
     begun = sync_state.begin(connection, account_id)
     assert begun is not None

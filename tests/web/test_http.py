@@ -1,14 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whose request it is.
-
-Cookies as they are written and read.
-
-Forms as browsers send them, and as nobody should.
-
-Where browsers find us.
-
-How often somebody may do something.
-"""
+"""Requests as values: the client's address, cookies, forms, the public URL, and how often a client may ask."""
 
 from __future__ import annotations
 

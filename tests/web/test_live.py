@@ -150,12 +150,6 @@ class Stream(Connection):
         return pieces
 
 
-@pytest.fixture
-def alice(stage: Stage, browser: Browser) -> Browser:
-    browser.consent()
-    return browser
-
-
 def topic(stage: Stage) -> str:
     return person_topic("acme", stage.world.account(ALICE).sub)
 

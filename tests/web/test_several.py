@@ -16,14 +16,6 @@ from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stag
 CAROL = "root@acme.example"
 
 
-@pytest.fixture
-def alice(browser: Browser) -> Browser:
-    """A browser in which Alice has connected, and looked at it."""
-    browser.consent()
-    browser.get("/acme/")
-    return browser
-
-
 def of(stage: Stage, address: str) -> Account:
     return next(one for one in stage.accounts() if one.address == address)
 

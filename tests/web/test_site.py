@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, formatEvent
 
 from ldapgw.web.app import web_resource
 from ldapgw.web.http import MAX_BODY_SIZE
 from ldapgw.web.site import IDLE_SECONDS, MAX_READ_SIZE, REFUSED_SECONDS, REQUEST_SECONDS, WebSite
-from tests.support.stage.web import Browser, Connection, Stage
+from tests.support.stage.web import Connection, Stage
 
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -73,13 +72,6 @@ def test_a_second_request_that_trickles(connection: Connection, clock: Clock) ->
     assert connection.ended
 
 
-def test_an_idle_connection(connection: Connection, clock: Clock) -> None:
-    """It is closed."""
-    connection.send(GET)
-    clock.advance(IDLE_SECONDS)
-    assert connection.ended
-
-
 @pytest.mark.parametrize(
     "head",
     [b"Content-Length: 80000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n13880\r\n"],
@@ -94,16 +86,6 @@ def test_a_large_body_is_refused_and_not_kept(connection: Connection, head: byte
     answer = connection.send(b"x\r\n0\r\n\r\n" if b"chunked" in head else b"x")
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"Content-Security-Policy" in answer
-    assert b"The request is too large" in answer
-
-
-def test_a_photo_is_refused_with_a_page(connection: Connection) -> None:
-    """Five megabytes, as a browser sends them; nothing of it is kept."""
-    connection.send(b"POST /acme/sync HTTP/1.1\r\n" + FORM + b"Content-Length: 5000000\r\n\r\n")
-    for _ in range(99):
-        assert connection.send(b"x" * 50_000) == b""
-    answer = connection.send(b"x" * 50_000)
-    assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"The request is too large" in answer
 
 
@@ -122,13 +104,6 @@ def test_no_file_is_opened_for_a_long_body(connection: Connection) -> None:
     """Twisted would, for what is announced to be long."""
     connection.send(b"POST /acme/sync HTTP/1.1\r\n" + FORM + b"Content-Length: 99999999\r\n\r\n")
     assert type(connection.channel.requests[0].content).__name__ == "BytesIO"
-
-
-def test_multipart_that_is_cut_off(connection: Connection) -> None:
-    """It is no form, and no trouble."""
-    body = b"--x\r\nContent-Disposition: form-data; name=a; filename=b\r\n\r\nc\r\n--x-"
-    head = b"POST /acme/sync HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: %d\r\n\r\n"
-    assert connection.send(head % len(body) + body).startswith(b"HTTP/1.1 403 ")
 
 
 @pytest.mark.parametrize(
@@ -164,24 +139,6 @@ def test_nothing_is_logged_of_an_address(stage: Stage, clock: Clock, tmp_path: A
     connection.close()
     site.stopFactory()
     assert written == []
-
-
-def test_what_was_begun_ends_although_the_browser_is_gone(stage: Stage, browser: Browser, clock: Clock) -> None:
-    """Nobody is disconnected by halves: forgotten here, told to the rest, revoked at Google."""
-    browser.consent()
-    stage.changes = 0
-    form = b"token=" + browser.get("/acme/").token.encode()
-    direct, stage.store = stage.store, SlowStore()
-    connection = Connection(WebSite(web_resource(stage.gate), clock, stage.admission()))
-    cookie = f"Cookie: __Host-ldapgw.acme={browser.cookies()['__Host-ldapgw.acme']}\r\n".encode()
-    head = b"POST /acme/disconnect HTTP/1.1\r\n" + FORM + cookie + b"Content-Length: %d\r\n\r\n" % len(form)
-    assert connection.send(head + form) == b""
-    stage.store.answer(direct)  # who it is; the next is to forget
-    connection.close()
-    while stage.store.waiting:
-        stage.store.answer(direct)
-    assert [account.is_connected for account in stage.accounts()] == [False]
-    assert (stage.changes, stage.world.calls["/revoke"]) == (1, 1)
 
 
 # --- too many ---------------------------------------------------------------------------------------------------------
@@ -291,22 +248,3 @@ def test_what_is_too_much_is_logged_by_count(stage: Stage, logged: list[LogEvent
 def lines_of(logged: list[LogEvent]) -> list[str]:
     """The lines of the log."""
     return [formatEvent(event) for event in logged if event["log_level"] >= LogLevel.info]
-
-
-class SlowStore:
-    """A store that answers when it is told to."""
-
-    def __init__(self) -> None:
-        self.waiting: list[tuple[Deferred[Any], Any, Any, Any]] = []
-
-    def run(self, function: Any, *args: Any, **kw: Any) -> Deferred[Any]:
-        later: Deferred[Any] = Deferred()
-        self.waiting.append((later, function, args, kw))
-        return later
-
-    read = run
-
-    def answer(self, store: Any) -> None:
-        """Let another store answer what has waited longest."""
-        later, function, args, kw = self.waiting.pop(0)
-        store.run(function, *args, **kw).chainDeferred(later)
