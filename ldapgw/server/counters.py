@@ -193,7 +193,7 @@ class SyncCounters:
 
 
 class PageCounters:
-    """Counts requests for pages; see `ldapgw.web.dependencies.RequestObserver`.
+    """Counts requests for pages.
 
     :ivar requests: by method, route and class of the status.
     :ivar durations: by the role that routes require.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from sqlalchemy import Connection
 from twisted.logger import Logger
@@ -50,22 +49,6 @@ class _GoogleTexts(Texts, frozen=True):
 
 
 _TEXTS = read_texts("web/texts/admin_google", _GoogleTexts)
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """The stored facts about the client.
-
-    :ivar entered_at: when the client was entered; None: it was not.
-    :ivar has_synced: whether any account was synced with it.
-    :ivar is_testing: whether the client is in "Testing", as far as consents tell.
-    :ivar alarm: code of the tenant's alarm; empty: none.
-    """
-
-    entered_at: float | None
-    has_synced: bool
-    is_testing: bool
-    alarm: str
 
 
 class _InvalidClient(Exception):
@@ -157,9 +140,9 @@ class AdminGoogle:
         :param client_error: why the entered client was not stored.
         :param client_id: the entered client id.
         """
-        facts = await visit.store.read(_facts, visit.tenant.name)
-        works = visit.tenant.client is not None and facts.has_synced and not facts.alarm
+        entered_at, has_synced, is_testing, alarm = await visit.store.read(_facts, visit.tenant.name)
         has_client = visit.tenant.client is not None
+        works = has_client and has_synced and not alarm
         return visit.page(
             "admin_google.html",
             status=status,
@@ -171,12 +154,12 @@ class AdminGoogle:
                 3: has_client,
                 4: works,
                 5: works,
-                6: works and not facts.is_testing,
+                6: works and not is_testing,
                 7: has_client,
                 8: has_client,
             },
             is_configured=visit.tenant.name in self._dependencies.admin.tenants_with_configured_client,
-            entered_at=facts.entered_at,
+            entered_at=entered_at,
             public_url=self._layout.public_url,
             scopes=[*_IDENTITY_SCOPES, *(SCOPE_OF[source] for source in visit.tenant.sources)],
             client_error=client_error,
@@ -221,13 +204,14 @@ def _is_another(before: Client | None, client: Client | EnteredClient) -> bool:
     return before is not None and before.client_id != client.client_id
 
 
-def _facts(connection: Connection, tenant: str) -> _Facts:
+def _facts(connection: Connection, tenant: str) -> tuple[float | None, bool, bool, str]:
+    """When the client was entered, whether an account was synced, whether it is in "Testing", and the alarm's code."""
     known = accounts.read_all(connection, tenant)
-    return _Facts(
-        entered_at=tenants.client_entered_at(connection, tenant),
-        has_synced=any(account.last_sync is not None for account in known),
-        is_testing=any(is_of_testing(account) for account in known),
-        alarm=tenants.read_alarm_code(connection, tenant),
+    return (
+        tenants.client_entered_at(connection, tenant),
+        any(account.last_sync is not None for account in known),
+        any(map(is_of_testing, known)),
+        tenants.read_alarm_code(connection, tenant),
     )
 
 

@@ -105,7 +105,7 @@ class _WebResource(Resource):
         super().__init__()
         self.isLeaf = True
         self._layout = layout
-        self._requests, self._seconds = layout.dependencies.requests, layout.dependencies.seconds
+        self._observe, self._seconds = layout.dependencies.observe_request, layout.dependencies.seconds
         self._path = layout.public_url.path.encode().split(b"/")[1:]
         self._headers = security_headers(secure=layout.public_url.secure)
         self._routes = routes(layout)
@@ -120,7 +120,7 @@ class _WebResource(Resource):
             route, path_values = self._find_route(request)
         except PageError as error:
             response = self._error_response(self._read_request(request), error)
-            self._requests.observe(_UNKNOWN, _UNKNOWN, _UNKNOWN, response.status, 0.0)
+            self._observe(_UNKNOWN, _UNKNOWN, _UNKNOWN, response.status, 0.0)
             write_response(request, response)
             request.finish()
             return NOT_DONE_YET
@@ -193,7 +193,7 @@ class _WebResource(Resource):
         began = self._seconds()
         response = await self._handle(route, request, path_values, body_size)
         role, seconds = route.required_role.name.lower(), self._seconds() - began
-        self._requests.observe(route.method, route.template, role, response.status, seconds)
+        self._observe(route.method, route.template, role, response.status, seconds)
         return response
 
     async def _handle(

@@ -150,9 +150,8 @@ def _authenticate(
 
 def _unauthorized(tenant: WebTenant, message: str) -> HttpResponse:
     """RFC 9110 15.5.2."""
-    refused = text_response(message, 401)
     challenge = f'Basic realm="{tenant.name}", charset="UTF-8"'
-    return HttpResponse(refused.status, refused.body, refused.content_type, (("WWW-Authenticate", challenge),))
+    return text_response(message, 401, (("WWW-Authenticate", challenge),))
 
 
 class TooManyReads(Exception):
@@ -322,8 +321,7 @@ class BookClients:
 
     def _too_many(self, request: HttpRequest) -> HttpResponse:
         self._layout.dependencies.count_misuse("too many requests at once", request.address)
-        refused = text_response(_TOO_MANY, 429)
-        return HttpResponse(429, refused.body, refused.content_type, (("Retry-After", str(_RETRY_AFTER)),))
+        return text_response(_TOO_MANY, 429, (("Retry-After", str(_RETRY_AFTER)),))
 
 
 def caller_number(value: str) -> str:

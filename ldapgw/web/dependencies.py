@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -116,17 +116,6 @@ def _folded(text: str) -> bytes:
     return text.encode().lower()
 
 
-class RequestObserver(Protocol):
-    """Counts requests, for metrics."""
-
-    def observe(self, method: str, route: str, role: str, status: int, seconds: float) -> None:
-        """Count a request that was answered after some seconds.
-
-        :param route: the path with its variables in braces.
-        :param role: the role that the route requires.
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class ConsentDependencies:
     """The parts that a consent uses; `ldapgw connect` has them without a running gateway.
@@ -175,7 +164,8 @@ class WebDependencies(ConsentDependencies):
     :ivar notifier: notifies open pages of changes.
     :ivar contacts: browses and searches the contacts that phones find.
     :ivar explainer: explains why a phone finds a contact or not.
-    :ivar requests: counts requests.
+    :ivar observe_request: counts a request for metrics, by its method, the route's path with variables in braces, the
+        role that the route requires, the status, and the seconds that the answer took.
     """
 
     seconds: Callable[[], float]
@@ -192,7 +182,7 @@ class WebDependencies(ConsentDependencies):
     notifier: ChangeNotifier
     contacts: ContactBrowser
     explainer: PhoneExplainer
-    requests: RequestObserver
+    observe_request: Callable[[str, str, str, int, float], None]
 
 
 @dataclass(frozen=True, slots=True)

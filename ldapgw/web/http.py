@@ -338,9 +338,9 @@ def html_response(html: str, status: int = 200, headers: Headers = ()) -> HttpRe
     return HttpResponse(status, html.encode(), headers=headers)
 
 
-def text_response(message: str, status: int = 200) -> HttpResponse:
+def text_response(message: str, status: int = 200, headers: Headers = ()) -> HttpResponse:
     """A response with one line of plain text."""
-    return HttpResponse(status, f"{message}\n".encode(), "text/plain; charset=utf-8")
+    return HttpResponse(status, f"{message}\n".encode(), "text/plain; charset=utf-8", headers)
 
 
 def json_response(value: object, status: int = 200, headers: Headers = ()) -> HttpResponse:

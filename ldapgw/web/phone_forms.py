@@ -146,7 +146,7 @@ class PhoneForms:
             raise PageError(error_pages.PAGES.too_many, visit.tenant, headers=(("Retry-After", str(ceil(wait) or 10)),))
         endpoint = choose_endpoint(self._dependencies.server, vendors_of(login.model)[0].supported_security)
         if endpoint is None:
-            return await self._pages.show_phone(visit, login, (NO_COMMON_PROTECTION,))
+            return await self._pages.show(visit, login, (NO_COMMON_PROTECTION,))
         password = visit.form.get("password", "").strip()
         password = password or self._pages.new_password(visit.visitor, login)
         access = ConnectionSettings(
@@ -161,7 +161,7 @@ class PhoneForms:
             steps = await self._dependencies.try_connection(access)
         finally:
             self._tests_running -= 1
-        return await self._pages.show_phone(visit, login, steps)
+        return await self._pages.show(visit, login, steps)
 
     async def make_book_address(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/book-address``: make a secret address; a former one ends."""

@@ -142,17 +142,11 @@ class PhonePages:
         """``/{tenant}/phones``: the visitor's phones, and the form that adds one."""
         return visit.page("phones.html", **await self.list_values(visit))
 
-    async def show(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``/{tenant}/phones/{name}``: the phone's state, settings for ``vendor``, and last searches."""
-        return await self.show_phone(visit, login)
+    async def show(self, visit: Visit, login: PhoneLogin, steps: Sequence[StepResult] = ()) -> HttpResponse:
+        """``/{tenant}/phones/{name}``: the phone's state, settings for ``vendor``, and last searches.
 
-    async def show_phone(
-        self,
-        visit: Visit,
-        login: PhoneLogin,
-        steps: Sequence[StepResult] = (),
-    ) -> HttpResponse:
-        """The page of a phone, with the steps of a connection test if one was made."""
+        :param steps: of a connection test, if one was made.
+        """
         model_vendors = vendors_of(login.model)
         vendor = all_vendors().get(visit.query.get("vendor", ""), model_vendors[0])
         password = self.new_password(visit.visitor, login)

@@ -69,7 +69,7 @@ def make_web_dependencies(
         explainer=PhoneExplainer(
             lambda: phones.catalog.snapshot, config.ldap.size_limit, base.workers.explain, base.now
         ),
-        requests=base.counters.pages,
+        observe_request=base.counters.pages.observe,
     )
 
 

@@ -333,7 +333,7 @@ class Stage:
             notifier=self.live,
             contacts=self.finder,
             explainer=PhoneExplainer(lambda: self.served, 1000, at_once, self.clock.seconds),
-            requests=self.requests,
+            observe_request=self.requests.observe,
         )
 
     async def _metrics(self) -> tuple[bytes, str]:
