@@ -300,7 +300,6 @@ async def sync_history_values(layout: Layout, account: Account | None) -> Mappin
 async def disconnect_account(dependencies: WebDependencies, account_id: int, entry: Entry) -> bool:
     """Delete an account's tokens and contacts, and revoke the grant at Google.
 
-    :param entry: for the activity log.
     :returns: whether the grant is revoked or need not be revoked; otherwise the revocation is retried later.  The data
         here is deleted in either case.
     """

@@ -138,7 +138,6 @@ class AdminGoogle:
         """``/{tenant}/admin/google``: the client, and the guide.
 
         :param client_error: why the entered client was not stored.
-        :param client_id: the entered client id.
         """
         entered_at, has_synced, is_testing, alarm = await visit.store.read(_facts, visit.tenant.name)
         has_client = visit.tenant.client is not None

@@ -104,10 +104,8 @@ class Alert:
 class _Overview:
     """The data of the page.
 
-    :ivar needing_action: how many people need action.
     :ivar reminded: address of each person to remind, and the reason.
     :ivar is_unused: whether no account of any tenant has ever connected.
-    :ivar days: the syncs of the last days.
     :ivar gateways: all gateways that share the database; empty: this one is the only one.
     """
 

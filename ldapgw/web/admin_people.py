@@ -52,8 +52,6 @@ class _PeopleTexts(Texts, frozen=True):
     :ivar reminders: by an error that the account's owner must resolve on the account page; ``consent_ends`` is for a
         consent that ends soon.
     :ivar outcomes: how the end of an account went.
-    :ivar filters: the titles of the table's filters.
-    :ivar questions: by act.
     """
 
     not_admitted: str
@@ -73,7 +71,6 @@ class PersonRow:
 
     :ivar state: the code of the account's state.
     :ivar action: what has to be done about the account; empty: nothing.
-    :ivar phones: how many phones the account has.
     """
 
     account: Account

@@ -46,7 +46,6 @@ class _PhoneTexts(Texts, frozen=True):
 
     :ivar same_file: the title of the filter for the phones whose passwords are in one ZIP file.
     :ivar filters: the titles of the table's other filters.
-    :ivar questions: by act.
     """
 
     bad_name: str

@@ -73,10 +73,7 @@ class HttpCredentials(NamedTuple):
 
 
 class LoginRefused(Exception):
-    """A phone did not log in.
-
-    :ivar response: the answer.
-    """
+    """A phone did not log in."""
 
     def __init__(self, response: HttpResponse) -> None:
         super().__init__()
@@ -165,8 +162,6 @@ class ReadQueue:
     place until then.
 
     Mutable: which reads run and wait.
-
-    :param run_off_thread: calls a function on another thread.
     """
 
     def __init__(self, run_off_thread: Callable[[Callable[[], Any]], Deferred[Any]]) -> None:

@@ -49,8 +49,6 @@ class AuthorizationRedirect:
 class ConsentResult:
     """A successful consent: the person is signed in and, unless the purpose is `SIGN_IN`, the account is connected.
 
-    :ivar session: the new session cookie.
-    :ivar popup: whether the consent ran in a pop-up.
     :ivar sub: the Google user of the account.
     """
 

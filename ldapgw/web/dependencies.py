@@ -44,7 +44,6 @@ class WebTenant:
     :ivar labels: only contacts with one of these labels are synced; empty: all contacts.
     :ivar excluded_labels: contacts with one of these labels are not synced.
     :ivar number_format: the format of numbers for phones that have none of their own.
-    :ivar photos: whether phones get contacts' photos.
     :ivar activity_keep: how long the activity log is kept, in seconds.
     :ivar region: the country of numbers without a country code (ISO 3166-1); empty: unknown.
     :ivar help: the e-mail address or the URL of the administrator; empty: not configured.
@@ -157,13 +156,8 @@ class WebDependencies(ConsentDependencies):
     :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch; None: not soon, or no
         certificate.
     :ivar disconnected: called after an account was disconnected; what copies of the database have of it is deleted.
-    :ivar admin: dependencies of the administration pages.
-    :ivar phones: dependencies of the phone pages.
-    :ivar book_clients: dependencies of what phones and PBXs read over HTTP.
     :ivar is_shared: whether several gateways can use the database, so that a browser may have been led to another one.
-    :ivar notifier: notifies open pages of changes.
     :ivar contacts: browses and searches the contacts that phones find.
-    :ivar explainer: explains why a phone finds a contact or not.
     :ivar observe_request: counts a request for metrics, by its method, the route's path with variables in braces, the
         role that the route requires, the status, and the seconds that the answer took.
     """
@@ -226,7 +220,6 @@ class BookClientDependencies:
     :ivar login_delay: counts a wrong login, by the client's address and the login's name; returns the seconds to delay
         the answer; None: another answer is delayed.
     :ivar login_refused: notes a wrong name or password, by the login's name and the client's address.
-    :ivar reader: reads the served directory.
     :ivar run_off_thread: calls a function with its arguments off the reactor's thread.
     """
 
@@ -247,7 +240,6 @@ class AdminDependencies:
     :ivar sync_interval: seconds between syncs of an account.
     :ivar calls_per_minute: the most calls to the People API for each Google project; None: without a limit.
     :ivar metrics: the body and the content type of ``/metrics``.
-    :ivar may_read_metrics: whether a client address may read ``/metrics``.
     :ivar left_out: the clients of a tenant that asked caller-ID books for too many unknown numbers.
     :ivar unknown_logins: the names of refused logins that no phone has, as a tenant's administrators may see them.
     :ivar refused_elsewhere: the phones of a tenant whose logins were refused in other networks than their own.

@@ -55,7 +55,6 @@ class ErrorPageLink(Texts, frozen=True):
 class ErrorPage(Texts, frozen=True):
     """The content of an error page.
 
-    :ivar status: the HTTP status.
     :ivar advice: sentences that tell the reader what to do next.
     :ivar links: the links, the most likely one first.
     :ivar names_administrator: whether a text sends the reader to the administrator, so that the page says how to reach

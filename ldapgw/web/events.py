@@ -91,10 +91,6 @@ class _Stream:
     """An event stream.
 
     Mutable: the time of the last event, and the scheduled next event.
-
-    :param clock: schedules the events.
-    :param seconds: a monotonic clock, in seconds.
-    :param is_over: whether the stream must end.
     """
 
     def __init__(

@@ -85,7 +85,6 @@ def client_address(peer: str, forwarded_for: Iterable[str], is_trusted_proxy: Ca
 
     :param peer: the address at the other end of the connection; empty for a Unix socket.
     :param forwarded_for: the ``X-Forwarded-For`` headers, each a comma-separated list.
-    :param is_trusted_proxy: whether an address belongs to a trusted proxy.
     """
     address = peer
     hops = [hop.strip() for header in forwarded_for for hop in header.split(",")]
@@ -272,12 +271,9 @@ class HttpRequest:
     :ivar sessions: the session cookies, by tenant name.
     :ivar address: the client's IP address (`client_address`).
     :ivar is_private: whether nobody on the way can read the request: it came by TLS or from this machine.
-    :ivar authorization: the header ``Authorization``; empty if not sent; secret.
-    :ivar accept: the header ``Accept``; empty if not sent.
+    :ivar authorization: the header ``Authorization``; secret.  Headers that were not sent are empty.
     :ivar takes_gzip: whether the body may be compressed with gzip.
-    :ivar origin: the header ``Origin``; empty if not sent.
-    :ivar fetch_site: the header ``Sec-Fetch-Site``; empty if not sent.
-    :ivar if_none_match: the header ``If-None-Match``; empty if not sent.
+    :ivar fetch_site: the header ``Sec-Fetch-Site``.
     :ivar language: the tag of the response's language.
     :ivar is_live: whether page.js, rather than the browser, fetches the page.
     :ivar is_background: whether page.js sent the request to keep a page up to date, rather than a person.

@@ -68,7 +68,6 @@ class Confirmation(Texts, frozen=True):
     """The texts of the page that asks before something that cannot be undone.
 
     :ivar title: the question, which names what is lost: "Remove desk1?"
-    :ivar consequence: what the act does.
     :ivar button: verb and object: "Remove phone".
     """
 
@@ -118,7 +117,6 @@ class Route:
     """A route: method and path, the required role and the handler.
 
     :ivar path: in Werkzeug's notation: ``/<tenant>/phones/<name>``; all routes but PUBLIC ones contain ``<tenant>``.
-    :ivar max_body_size: the most octets of a request's body.
     :ivar runs_to_end: whether a request is handled to its end even when the client has gone, because the handler
         changes something; all other requests are cancelled then.
     """
@@ -361,10 +359,8 @@ class Visit(TenantVisit):
     ) -> HttpResponse:
         """The page that asks before something that cannot be undone: for the GET of a form's address.
 
-        :param values: the values of the title.
         :param action: where the form is posted to, as a path below the tenant's page.
         :param cancel: where "Cancel" leads, as a path below the tenant's page; empty: the tenant's page.
-        :param fields: hidden fields of the form.
         :param page_query: the query of this page, for the links to other languages; never any part of the request.
         """
         return self.page(

@@ -110,7 +110,6 @@ class SearchLogLine:
 
     :ivar subject: what was searched for, in plain words.
     :ivar outcome: why there is no name to show, or what went wrong; empty: the number of entries says it.
-    :ivar milliseconds: the duration of the search.
     :ivar found_nobody: whether the search was for people and found none, so that the page offers an explanation.
     """
 

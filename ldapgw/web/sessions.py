@@ -33,10 +33,7 @@ def form_token(session: str) -> str:
 
 
 def is_valid_form(request: HttpRequest, session: str, origin: str) -> bool:
-    """Return whether a form comes from our own page and contains the session's token.
-
-    :param origin: the origin of ``public_url``.
-    """
+    """Return whether a form comes from our own page and contains the session's token."""
     return is_same_site(request, origin) and hmac.compare_digest(
         request.form.get(CSRF_FIELD, "").encode(), form_token(session).encode()
     )

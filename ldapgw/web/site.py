@@ -50,8 +50,6 @@ class Admission:
 
     :param max_connections: in all.
     :param max_per_network: connections of one network, or requests of one network through trusted proxies.
-    :param is_trusted_proxy: whether an address belongs to a trusted proxy.
-    :param count_misuse: see `ldapgw.web.dependencies.WebDependencies`.
     """
 
     def __init__(
