@@ -158,7 +158,7 @@ class AdminPhones:
         """``POST /{tenant}/admin/phones/new``: add a phone; its page then shows the password."""
         name, model = visit.form.get("name", "").strip(), visit.form.get("model", "")
         owner = visit.form.get("owner", "")
-        owner_id = await self._owner(visit.tenant, owner) if owner else None
+        owner_id, _ = await self._owner(visit.tenant, owner) if owner else (None, "")
         error: Translatable = ""
         if not phones.is_valid_name(name):
             error = TEXTS.bad_name
@@ -186,15 +186,17 @@ class AdminPhones:
             owners=await visit.store.read(_owners, visit.tenant.name),
         )
 
-    async def _owner(self, tenant: WebTenant, value: str) -> int | None:
-        """The account that a form chooses as an owner; None: nobody.
+    async def _owner(self, tenant: WebTenant, value: str) -> tuple[int | None, str]:
+        """The account that a form chooses as an owner, and its address; None: nobody.
 
         :raises PageError: when there is no such account.
         """
-        owners = await self._dependencies.store.read(_owners, tenant.name)
-        if value != NOBODY and value not in {key for key, _ in owners}:
+        if value == NOBODY:
+            return None, ""
+        owners = dict(await self._dependencies.store.read(_owners, tenant.name))
+        if value not in owners:
             raise PageError(error_pages.PAGES.bad_form, tenant)
-        return None if value == NOBODY else int(value)
+        return int(value), owners[value]
 
     async def _choices(self, visit: Visit, act: str, _rows: Sequence[PhoneRow]) -> Mapping[str, Any]:
         """The values of the page that asks before an act."""
@@ -215,8 +217,7 @@ class AdminPhones:
         return await visit.done("phones-removed", _PAGE)
 
     async def _move(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse | None:
-        owner_id = await self._owner(visit.tenant, visit.form.get("owner", ""))
-        address = dict(await visit.store.read(_owners, visit.tenant.name)).get(str(owner_id), "")
+        owner_id, address = await self._owner(visit.tenant, visit.form.get("owner", ""))
         entries = self._entries(visit, Act.PHONE_MOVED, selected, address)
 
         def move(connection: Connection) -> None:

@@ -50,6 +50,8 @@ class _Sandbox(Resource):
             path = "/" + b"/".join(request.postpath or ()).decode("utf-8", "replace")
             handler, names = _ROUTES.bind(_header(request, "host")).match(path, request.method.decode())
             body = handler(self._world, request, **names)
+        except UserError as error:
+            body = _refused(self._world, request, error)
         except HTTPException as error:
             refusal = error.get_response()
             request.setResponseCode(refusal.status_code)
@@ -78,20 +80,14 @@ def _control(world: World, request: Request) -> bytes:
 def _persons(world: World, request: Request) -> bytes:
     query = _query(request)
     account, source = _first(query, "account"), _first(query, "source") or "contacts"
-    try:
-        if _wants_json(request):
-            return _json(request, 200, {"persons": controls.persons(world, account, source)})
-        return _page(request, 200, pages.persons(world, account, source))
-    except UserError as error:
-        return _refused(world, request, error)
+    if _wants_json(request):
+        return _json(request, 200, {"persons": controls.persons(world, account, source)})
+    return _page(request, 200, pages.persons(world, account, source))
 
 
 def _person(world: World, request: Request) -> bytes:
     query = _query(request)
-    try:
-        return _page(request, 200, pages.person(world, _first(query, "account"), _first(query, "resourceName")))
-    except UserError as error:
-        return _refused(world, request, error)
+    return _page(request, 200, pages.person(world, _first(query, "account"), _first(query, "resourceName")))
 
 
 def _state(world: World, request: Request) -> bytes:
@@ -99,11 +95,8 @@ def _state(world: World, request: Request) -> bytes:
 
 
 def _run_control(world: World, request: Request, name: str) -> bytes:
-    try:
-        arguments = _arguments(request)
-        outcome = controls.run_control(world, name, arguments)
-    except UserError as error:
-        return _refused(world, request, error)
+    arguments = _arguments(request)
+    outcome = controls.run_control(world, name, arguments)
     if _wants_json(request):
         return _json(request, 200, outcome)
     return _redirect(request, 303, _page_after(name, arguments))
