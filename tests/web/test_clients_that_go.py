@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import LogEvent
 
 from ldapgw.store import accounts
 from ldapgw.store.worker import Store, on_threads
@@ -210,8 +211,11 @@ def test_a_page_that_nobody_waits_for(hangs_up: bool) -> None:
     assert (later.made == 1, status(client)) == ((True, 0) if hangs_up else (False, 200))
 
 
-def test_a_consent_is_done_to_its_end() -> None:
-    """Google has given the code, and gives it once: the account is connected although the browser has gone."""
+def test_a_consent_is_done_to_its_end(logged: list[LogEvent]) -> None:
+    """Google has given the code, and gives it once: the account is connected although the browser has gone.
+
+    Nothing is written to the browser, and nothing fails.
+    """
     stage = Stage()
     browser = stage.browser()
     path = browser.code()
@@ -221,6 +225,7 @@ def test_a_consent_is_done_to_its_end() -> None:
     client.close()
     later.run()
     assert [(account.address, account.is_connected) for account in stage.accounts()] == [(ALICE, True)]
+    assert [event for event in logged if "log_failure" in event] == []
 
 
 def test_a_form_is_done_to_its_end() -> None:
