@@ -7,7 +7,7 @@ Transactions that only read have a thread of their own, so that a page does not 
 fail.  Everything in the gateway that uses the database, or another file on its disk, goes through one `MonitoredStore`.
 
 A database can hang without closing a connection: a server that is stopped, a pooler that is paused, a disk that stalls.
-Whoever hangs enforces no limit, so a `CallWatch` does it here.  While the database hangs, calls fail at once.
+Whoever hangs enforces no limit, so `MonitoredStore` does it.  While the database hangs, calls fail at once.
 
 Mutable: the problems of the present outage, when each began, and when each was logged last; the calls that run.
 """
@@ -110,73 +110,15 @@ class _Call:
     error: StoreError | None = None
 
 
-class CallWatch:
-    """Watches the calls of a database on other threads, and gives up all of them when one of them hangs.
+class MonitoredStore(Store):
+    """A `Store` that remembers and logs failures, and gives up all calls when one of them hangs.
 
     A call that is given up fails at once.  What it has begun may be committed all the same, as after a connection that
     was lost; what has not begun is not called any more.
 
     :param seconds: a monotonic clock, in seconds.
-    """
-
-    def __init__(self, database: Database, seconds: Callable[[], float]) -> None:
-        self._database = database
-        self._seconds = seconds
-        self._calls: set[_Call] = set()
-
-    def on(self, in_thread: InThread) -> InThread:
-        """Wrap a caller of functions on a thread, so that their calls are watched."""
-
-        def watched(function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
-            call = _Call()
-            self._calls.add(call)
-            call.done = in_thread(self._run, call, partial(function, *args, **kw))
-            return call.done.addErrback(self._given_up, call)
-
-        return watched
-
-    def give_up_hanging(self) -> StoreError | None:
-        """Give up all calls if one of them hangs.
-
-        :returns: the error that they fail with; None: none hangs.
-        """
-        calls = [call for call in tuple(self._calls) if call.error is None]
-        began = self._seconds() - HANG_SECONDS
-        if not any(call.answered_at is not None and call.answered_at <= began for call in calls):
-            return None
-        error = self._database.end_hanging()
-        for call in calls:
-            call.error = error
-            if call.done is not None:
-                call.done.cancel()
-        return error
-
-    def _run(self, call: _Call, function: Callable[[], Any]) -> Any:
-
-        def answered() -> None:
-            call.answered_at = self._seconds()
-
-        try:
-            if call.error is not None:
-                raise call.error
-            answered()
-            with noting_answers(answered):
-                return function()
-        finally:
-            self._calls.discard(call)
-
-    def _given_up(self, failure: Failure, call: _Call) -> Failure:
-        """The failure of a call, which is the watch's error if the watch has cancelled it."""
-        return Failure(call.error) if call.error is not None and failure.check(CancelledError) else failure
-
-
-class MonitoredStore(Store):
-    """A `Store` that remembers and logs failures.
-
-    :param transact: see `Store`.
-    :param seconds: a monotonic clock, in seconds.
     :param now: the time of day, in seconds since the epoch.
-    :param call_watch: watches the calls of the database; None: nothing does.
+    :param run, read, sync: see `on_threads`.
     :ivar failing_since: when the first failure since `mark_recovered` occurred, by `now`; None: no failure.
     :ivar is_damaged: whether one of these failures was a damaged database file.
     :ivar recoveries: how often `mark_recovered` was called.
@@ -184,15 +126,19 @@ class MonitoredStore(Store):
 
     def __init__(
         self,
-        transact: Transact,
+        database: Database,
         seconds: Callable[[], float],
         now: Callable[[], float],
-        call_watch: CallWatch | None = None,
+        *,
+        run: InThread,
+        read: InThread,
+        sync: InThread | None = None,
     ) -> None:
-        super().__init__(transact)
+        super().__init__(on_threads(database, *map(self.watched, (run, read, sync or run))))
+        self._database = database
         self._seconds = seconds
         self._now = now
-        self._call_watch = call_watch
+        self._calls: set[_Call] = set()
         self._hanging: StoreError | None = None
         self._logged_at: dict[str, float] = {}
         self._logged: set[str] = set()
@@ -215,12 +161,43 @@ class MonitoredStore(Store):
         done = fail(self._hanging) if self._hanging is not None else super().call(mode, function, *args, **kw)
         return done.addErrback(self._failed)
 
+    def watched(self, in_thread: InThread) -> InThread:
+        """Wrap a caller of functions on a thread, so that a database that hangs is noticed (`watch`)."""
+
+        def watched_call(function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
+            call = _Call()
+            self._calls.add(call)
+            call.done = in_thread(self._run, call, partial(function, *args, **kw))
+            return call.done.addErrback(_given_up, call)
+
+        return watched_call
+
+    def _run(self, call: _Call, function: Callable[[], Any]) -> Any:
+
+        def answered() -> None:
+            call.answered_at = self._seconds()
+
+        try:
+            if call.error is not None:
+                raise call.error
+            answered()
+            with noting_answers(answered):
+                return function()
+        finally:
+            self._calls.discard(call)
+
     def watch(self) -> None:
         """Notice a database that hangs: all calls fail, and later calls fail at once until a probe gets an answer."""
-        error = self._call_watch.give_up_hanging() if self._call_watch is not None else None
-        if error is not None:
-            self._hanging = error
-            self._failed(Failure(error))
+        calls = [call for call in tuple(self._calls) if call.error is None]
+        began = self._seconds() - HANG_SECONDS
+        if not any(call.answered_at is not None and call.answered_at <= began for call in calls):
+            return
+        self._hanging = self._database.end_hanging()
+        for call in calls:
+            call.error = self._hanging
+            if call.done is not None:
+                call.done.cancel()
+        self._failed(Failure(self._hanging))
 
     def _answered(self, result: T) -> T:
         self._hanging = None
@@ -284,3 +261,8 @@ class MonitoredStore(Store):
         self._logged.add(problem)
         self._logged_at[problem] = now
         log.error("{problem}; phones are served from memory", event="database_unusable", problem=line)
+
+
+def _given_up(failure: Failure, call: _Call) -> Failure:
+    """The failure of a call, which is the store's error if `MonitoredStore.watch` has cancelled the call."""
+    return Failure(call.error) if call.error is not None and failure.check(CancelledError) else failure

@@ -19,7 +19,7 @@ from ldapgw.errors import DamagedStore, StoreError, UnfitKey, UnreachableStore, 
 from ldapgw.store import phones
 from ldapgw.store.database import HANG_SECONDS, Database, Mode
 from ldapgw.store.engines import database_at
-from ldapgw.store.worker import LOG_AFTER_SECONDS, LOG_PAUSE_SECONDS, CallWatch, MonitoredStore, Store, on_threads
+from ldapgw.store.worker import LOG_AFTER_SECONDS, LOG_PAUSE_SECONDS, MonitoredStore, Store, on_threads
 from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.results import result_of
 from tests.support.stage.databases import open_file, open_in_memory
@@ -47,7 +47,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(database: Database, clock: Clock) -> MonitoredStore:
-    return MonitoredStore(on_threads(database, execute, execute), clock.seconds, lambda: NOW + clock.seconds())
+    return MonitoredStore(database, clock.seconds, lambda: NOW + clock.seconds(), run=execute, read=execute)
 
 
 def fail(store: MonitoredStore, error: Exception) -> None:
@@ -200,9 +200,9 @@ class Hanging:
     def __init__(self, path: Path, clock: Clock) -> None:
         self.clock, self.threads = clock, Threads()
         self.database = open_file(path)
-        watch = CallWatch(self.database, clock.seconds)
-        transact = on_threads(self.database, watch.on(self.threads), watch.on(self.threads))
-        self.store = MonitoredStore(transact, clock.seconds, lambda: NOW + clock.seconds(), watch)
+        self.store = MonitoredStore(
+            self.database, clock.seconds, lambda: NOW + clock.seconds(), run=self.threads, read=self.threads
+        )
         self.goes_on, self.begun = Event(), Event()
 
     def stall(self, _connection: Connection) -> None:
@@ -281,7 +281,6 @@ def test_a_long_call_that_gets_answers_does_not_hang(hanging: Hanging, clock: Cl
 def test_a_call_that_waits_for_the_thread_is_not_made_once_it_was_given_up(tmp_path: Path, clock: Clock) -> None:
     """Whoever has read that nothing was done must not find later that it was."""
     database = open_file(tmp_path / "ldapgw.db")
-    watch = CallWatch(database, clock.seconds)
     goes_on, begun = Event(), Event()
 
     def stall(_connection: Connection) -> None:
@@ -295,8 +294,7 @@ def test_a_call_that_waits_for_the_thread_is_not_made_once_it_was_given_up(tmp_p
             futures.append(pool.submit(function, *args))
             return Deferred()
 
-        transact = on_threads(database, watch.on(in_thread), watch.on(in_thread))
-        store = MonitoredStore(transact, clock.seconds, clock.seconds, watch)
+        store = MonitoredStore(database, clock.seconds, clock.seconds, run=in_thread, read=in_thread)
         calls = [store.run(stall), store.run(phones.add, DESK)]
         assert begun.wait(PATIENCE)
         clock.advance(HANG_SECONDS)

@@ -89,7 +89,7 @@ class Scene(Stage):
         return len(self.logged) > before
 
     def new_store(self, at_once: WorkerThread) -> MonitoredStore:
-        return MonitoredStore(super().new_store(at_once).call, self.clock.seconds, self.clock.seconds)
+        return MonitoredStore(self.database, self.clock.seconds, self.clock.seconds, run=at_once, read=at_once)
 
     def take_seen(self) -> dict[str, tuple[str, str, float]]:
         seen, self.seen = self.seen, {}

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.web.resource import Resource
 
@@ -54,7 +54,9 @@ def test_one_who_ends_while_told() -> None:
 @pytest.fixture
 def monitored(stage: Stage) -> MonitoredStore:
     """The store as the gateway has it, which knows of its failures."""
-    return MonitoredStore(stage.store.call, stage.clock.seconds, stage.clock.seconds)
+    return MonitoredStore(
+        stage.database, stage.clock.seconds, stage.clock.seconds, run=maybeDeferred, read=maybeDeferred
+    )
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from ldapgw.store.copies import CopyCleaner
 from ldapgw.store.database import Mode
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.provisioning import ProvisioningCleaner
-from ldapgw.store.worker import CallWatch, MonitoredStore, Store, on_threads
+from ldapgw.store.worker import MonitoredStore, Store
 
 log = Logger()
 
@@ -99,9 +99,9 @@ class Base:
         self.tls = TlsContextFactory(config.tls) if config.tls else None
         self.gateway_id = os.urandom(8).hex()
         self.workers = workers = Workers(reactor, syncs_beside=database.runs_beside)
-        self.watch = CallWatch(database, reactor.seconds)
-        threads = map(self.watch.on, (workers.store, workers.read, workers.sync))
-        self.store = MonitoredStore(on_threads(database, *threads), reactor.seconds, self.now, self.watch)
+        self.store = MonitoredStore(
+            database, reactor.seconds, self.now, run=workers.store, read=workers.read, sync=workers.sync
+        )
         self.sync_store = Store(self.store.call, Mode.BESIDE)
         self.clients = TenantClients(self.store, state.secret_box, config.clients)
         self.copy_cleaner = self._copy_cleaner()

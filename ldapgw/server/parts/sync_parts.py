@@ -222,7 +222,7 @@ class SyncParts:
         session = base.state.database.leader_session()
         if session is None:
             return None
-        in_thread = base.watch.on(base.workers.sync)
+        in_thread = base.store.watched(base.workers.sync)
         return Leadership(
             clock=base.wall_clock,
             seconds=partial(time.clock_gettime, BOOT_CLOCK),
