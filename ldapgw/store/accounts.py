@@ -54,7 +54,7 @@ ListingWarnings = Mapping[str, Mapping[str, int]]
 
 
 # Columns of the account that are null once a sync has succeeded.
-ERROR_COLUMNS = ("error_code", "error_since", "error_link", "error_facts")
+ERROR_COLUMNS = ("error_code", "error_since", "error_facts")
 
 
 class SourceState(StrEnum):
@@ -534,12 +534,12 @@ def read_some(
     for row in connection.execute(queries.sources, parameters):
         states.setdefault(row.account_id, {})[row.source] = row.state
         if row.error_code:
-            errors[row.account_id] = _error_status(row, "")
+            errors[row.account_id] = _error_status(row)
         if row.warnings:
             warnings.setdefault(row.account_id, {})[row.source] = json.loads(row.warnings)
     for row in rows:
         if row.error_code:
-            errors[row.id] = _error_status(row, row.error_link)
+            errors[row.id] = _error_status(row)
         if row.tenant in alarms and row.connected_at is not None:
             errors[row.id] = alarms[row.tenant]
     return tuple(
@@ -560,5 +560,5 @@ def read_some(
     )
 
 
-def _error_status(row: Row[Any], link: str | None) -> ErrorStatus:
-    return ErrorStatus(row.error_code, row.error_since, link or "", json.loads(row.error_facts or "{}"))
+def _error_status(row: Row[Any]) -> ErrorStatus:
+    return ErrorStatus(row.error_code, row.error_since, facts=json.loads(row.error_facts or "{}"))

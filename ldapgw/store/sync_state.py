@@ -215,7 +215,6 @@ def fail(
     code: str,
     now: float,
     next_sync: float | None,
-    link: str = "",
     facts: Mapping[str, Any] | None = None,
     *,
     begun_at: float | None = None,
@@ -240,7 +239,6 @@ def fail(
             error_since=func.coalesce(since.scalar_subquery(), now),
             error_code=code,
             due=_STILL_PENDING,
-            error_link=link or None,
             error_facts=json.dumps(facts) if facts else None,
         )
     )

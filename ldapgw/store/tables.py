@@ -79,7 +79,6 @@ account = Table(
     Column("next_sync", Float, comment="when the next sync is planned; null: no sync is planned"),
     Column("error_code", String, comment="error code of status.json; null: no error"),
     Column("error_since", Float, comment="when this error first occurred"),
-    Column("error_link", String, comment="address at Google where the error can be fixed, if Google named the address"),
     Column("error_facts", String, comment="details of the error, as JSON"),
     _not_null("failures", Integer, server_default="0", comment="failed syncs in a row"),
     Column("wish", String, comment="sync that a person has requested: incremental, full or accept; null: no request"),

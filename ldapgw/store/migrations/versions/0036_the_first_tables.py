@@ -59,7 +59,6 @@ def upgrade() -> None:
         sa.Column("next_sync", sa.Float()),
         sa.Column("error_code", sa.String()),
         sa.Column("error_since", sa.Float()),
-        sa.Column("error_link", sa.String()),
         sa.Column("error_facts", sa.String()),
         sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
         sa.Column("wish", sa.String()),
