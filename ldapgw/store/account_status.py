@@ -6,7 +6,7 @@ The functions are pure: they turn an `Account` into messages and into the accoun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -124,11 +124,7 @@ def account_to_json(
         },
         "warnings": [
             {"code": code, "message": translate(message)}
-            for code, message in (
-                *_warnings(account, page, now),
-                *_expiry(certificate_ends, now),
-                *(("rejected_login", _rejected(phone, refused)) for phone, refused in rejected),
-            )
+            for code, message in _warnings(account, page, now, certificate_ends, rejected)
         ],
         "skipped": dict(account.skipped),
         "sources": {name.value: _source_state(account, name, wanted).value for name in Source},
@@ -218,30 +214,34 @@ def timestamp(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds is not None else None
 
 
-def _warnings(account: Account, page: Translatable, now: float) -> list[tuple[str, Phrase]]:
+def _warnings(
+    account: Account,
+    page: Translatable,
+    now: float,
+    certificate_ends: float | None,
+    rejected: Iterable[tuple[str, Refusal]],
+) -> Iterator[tuple[str, Phrase]]:
     texts = _TEXTS.warnings
-    warnings = []
     ends = account.refresh_expires_at
     if account.is_connected and ends is not None:
         values = {"when": Timestamp(ends), "page": page}
         if not is_of_testing(account):
-            warnings.append(("consent_ends", Phrase(texts.consent_ends, values)))
+            yield "consent_ends", Phrase(texts.consent_ends, values)
         else:
             text = texts.testing_client if now < ends else texts.testing_client_ended
-            warnings.append(("testing_client", Phrase(text, values)))
+            yield "testing_client", Phrase(text, values)
     if account.is_connected and _is_stale(account, now):
         text = texts.stale if account.last_sync is not None else texts.never_synced
-        warnings.append(("stale", Phrase(text, {"when": Timestamp(_last_success(account))})))
+        yield "stale", Phrase(text, {"when": Timestamp(_last_success(account))})
     for source, listing_warnings in account.warnings.items():
         for code, figures in listing_warnings.items():
-            message = Phrase(_TEXTS.listings[code][source], {"address": account.address, **figures})
-            warnings.append((code, message))
-    return warnings
-
-
-def _rejected(phone: str, refused: Refusal) -> Phrase:
-    values = {"phone": phone, "when": Timestamp(refused.when), "address": refused.address}
-    return Phrase(_TEXTS.warnings.rejected_login, values)
+            yield code, Phrase(_TEXTS.listings[code][source], {"address": account.address, **figures})
+    if certificate_ends is not None:
+        text = texts.certificate_expired if certificate_ends <= now else texts.certificate_expires
+        yield "certificate_expiry", Phrase(text, {"when": Timestamp(certificate_ends)})
+    for phone, refused in rejected:
+        values = {"phone": phone, "when": Timestamp(refused.when), "address": refused.address}
+        yield "rejected_login", Phrase(texts.rejected_login, values)
 
 
 def rejected_phones(logins: Iterable[PhoneLogin], now: float) -> Mapping[int | None, Sequence[tuple[str, Refusal]]]:
@@ -252,13 +252,6 @@ def rejected_phones(logins: Iterable[PhoneLogin], now: float) -> Mapping[int | N
         if refused is not None:
             found.setdefault(login.account_id, []).append((login.name, refused))
     return found
-
-
-def _expiry(ends: float | None, now: float) -> list[tuple[str, Phrase]]:
-    if ends is None:
-        return []
-    text = _TEXTS.warnings.certificate_expired if ends <= now else _TEXTS.warnings.certificate_expires
-    return [("certificate_expiry", Phrase(text, {"when": Timestamp(ends)}))]
 
 
 def is_of_testing(account: Account) -> bool:

@@ -107,9 +107,9 @@ def read_since(connection: Connection, cursor: Cursor | None, tenants: Collectio
     marks = connection.execute(select(change.c.kind, change.c.key).where(change.c.number >= cursor.next)).all()
     changed_accounts: dict[int, Account | None] = {int(key): None for kind, key in marks if kind == "account"}
     changed_phones: dict[str, PhoneLogin | None] = {key: None for kind, key in marks if kind == "phone"}
-    for ids in chunks(list(changed_accounts)):
+    for ids in chunks(tuple(changed_accounts)):
         changed_accounts |= {one.id: one for one in accounts.read_some(connection, account.c.id.in_(ids))}
-    for names in chunks(list(changed_phones)):
+    for names in chunks(tuple(changed_phones)):
         changed_phones |= {one.name: one for one in phones.read_some(connection, phone.c.name.in_(names))}
     return Changes(now, is_whole=False, accounts=changed_accounts, phones=changed_phones)
 

@@ -15,7 +15,6 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any, Self
 
 import msgspec
@@ -248,7 +247,7 @@ def accounts_with_source(connection: Connection, of: Source, among: Collection[i
     :param among: the ids of the accounts to look at; None: all.
     """
     query = select(account.c.id).where(_has_source(of))
-    queries = [query] if among is None else [query.where(account.c.id.in_(ids)) for ids in chunks(list(among))]
+    queries = [query] if among is None else [query.where(account.c.id.in_(ids)) for ids in chunks(among)]
     return frozenset(found for each in queries for found in connection.execute(each).scalars())
 
 
@@ -301,8 +300,7 @@ def apply_changes(
         photos.delete_persons(connection, account_id, of, uids)
     may_be_stored = bool(connection.execute(_HAS_ANY, {"account_id": account_id, "source": of}).scalar())
     database = database_of(connection)
-    records = iter(stored)
-    while chunk := list(islice(records, WRITTEN_AT_ONCE)):
+    for chunk in chunks(stored, WRITTEN_AT_ONCE):
         if may_be_stored:
             before += _delete(connection, account_id, of, [record.uid for record in chunk])
         rows = [_row(account_id, of, record, generation) for record in chunk]

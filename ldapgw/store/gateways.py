@@ -84,7 +84,13 @@ class Peers:
 
 
 def beat(connection: Connection, info: GatewayInfo) -> Peers:
-    _write_info(connection, info)
+    """Write what a gateway tells of itself, and read which others live."""
+    from sqlalchemy.dialects.postgresql import insert  # commands import this module, and most need no PostgreSQL
+
+    columns = columns_of(info, roles=" ".join(info.roles), keys=" ".join(info.keys), seen_at=_NOW)
+    new = insert(gateway).values(**columns, started_at=_NOW)
+    connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=columns))
+    connection.execute(delete(gateway).where(gateway.c.seen_at < _NOW - FORGET_SECONDS))
     living = connection.execute(select(gateway.c.id).where(_IS_ALIVE, gateway.c.id != info.id)).scalars()
     return Peers(frozenset(living), read_common_keys(connection))
 
@@ -148,12 +154,3 @@ def without_replaced(known: Sequence[KnownGateway]) -> tuple[KnownGateway, ...]:
 def _known(row: Row[*tuple[Any, ...]]) -> KnownGateway:
     info = value_of(GatewayInfo, row, roles=row.roles.split(), keys=row.keys.split())
     return value_of(KnownGateway, row, info=info, silent=max(row.silent, 0.0), behind=max(row.behind, 0.0))
-
-
-def _write_info(connection: Connection, info: GatewayInfo) -> None:
-    from sqlalchemy.dialects.postgresql import insert  # commands import this module, and most need no PostgreSQL
-
-    columns = columns_of(info, roles=" ".join(info.roles), keys=" ".join(info.keys), seen_at=_NOW)
-    new = insert(gateway).values(**columns, started_at=_NOW)
-    connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=columns))
-    connection.execute(delete(gateway).where(gateway.c.seen_at < _NOW - FORGET_SECONDS))

@@ -16,12 +16,13 @@ secrets anew, and then the old key is removed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Column, Connection, LargeBinary, select, update
+from sqlalchemy import Column, Connection, LargeBinary, Row, select, update
 
 from ldapgw.store import gateways
 from ldapgw.store.database import Database
@@ -127,7 +128,6 @@ def rotate_configured(database: Database, keys: Sequence[bytes]) -> int:
     """
     secret_box = SecretBox(keys, "encryption_key")
     with database.begin() as connection:
-        unseal_all(connection, secret_box)
         count = reseal_all(connection, secret_box)
         connection.execute(update(schema_version).values(key=fingerprint(keys[0])))
     return count
@@ -138,9 +138,8 @@ def unseal_all(connection: Connection, secret_box: SecretBox) -> None:
 
     :raises UnfitKey: when a secret was sealed under another key.
     """
-    for column in SEALED_COLUMNS:
-        for (sealed,) in connection.execute(select(column).where(column.is_not(None))):
-            secret_box.unseal(sealed)
+    for _, row in _sealed(connection):
+        secret_box.unseal(row[0])
 
 
 def reseal_all(connection: Connection, secret_box: SecretBox) -> int:
@@ -150,10 +149,15 @@ def reseal_all(connection: Connection, secret_box: SecretBox) -> int:
     :raises UnfitKey: when a secret was sealed under another key.
     """
     count = 0
-    for column in SEALED_COLUMNS:
-        keys = list(column.table.primary_key)
-        for sealed, *values in connection.execute(select(column, *keys).where(column.is_not(None))).all():
-            is_row = [key == value for key, value in zip(keys, values, strict=True)]
-            connection.execute(update(column.table).where(*is_row).values({column.name: secret_box.reseal(sealed)}))
-            count += 1
+    for column, (sealed, *key) in _sealed(connection):
+        is_row = [part == value for part, value in zip(column.table.primary_key, key, strict=True)]
+        connection.execute(update(column.table).where(*is_row).values({column.name: secret_box.reseal(sealed)}))
+        count += 1
     return count
+
+
+def _sealed(connection: Connection) -> Iterator[tuple[Column[bytes], Row[*tuple[Any, ...]]]]:
+    """Iterate over the stored secrets: the column, and the secret with the key of its row."""
+    for column in SEALED_COLUMNS:
+        query = select(column, *column.table.primary_key).where(column.is_not(None))
+        yield from ((column, row) for row in connection.execute(query).all())

@@ -12,8 +12,8 @@ Mutable: `LeaderSession`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -81,15 +81,11 @@ class LeaderSession:
         """
         if self.is_held:
             return True
-        try:
-            with self._errors():
-                if self._connection is None:
-                    self._connection = self._engine.connect()
-                    self._execute(_SET)
-                self.is_held = self._execute(f"SELECT pg_try_advisory_lock({self._lock})")
-        except StoreError:
-            self._forget()
-            raise
+        with self._ending():
+            if self._connection is None:
+                self._connection = self._engine.connect()
+                self._execute(_SET)
+            self.is_held = self._execute(f"SELECT pg_try_advisory_lock({self._lock})")
         return self.is_held
 
     def is_pooled(self) -> bool:
@@ -105,12 +101,8 @@ class LeaderSession:
 
         :raises StoreError: when the session has ended.
         """
-        try:
-            with self._errors():
-                self._execute("SELECT 1")
-        except StoreError:
-            self._forget()
-            raise
+        with self._ending():
+            self._execute("SELECT 1")
         return True
 
     def run(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kw: P.kwargs) -> T:
@@ -130,14 +122,10 @@ class LeaderSession:
                 except DBAPIError as error:
                     tries_left -= 1
                     if error.connection_invalidated:
-                        self._forget()
+                        self.close()
                         raise LeadLost from None
                     if not tries_left or not self._is_conflict(error):
                         raise
-
-    def close(self) -> None:
-        """End the session, which frees the lock."""
-        self._forget()
 
     def _execute(self, statement: str) -> Any:
         if self._connection is None:
@@ -145,7 +133,18 @@ class LeaderSession:
         with self._connection.begin():
             return self._connection.exec_driver_sql(statement).scalar()
 
-    def _forget(self) -> None:
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """End the session when the database cannot be used."""
+        try:
+            with self._errors():
+                yield
+        except StoreError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the session, which frees the lock."""
         connection, self._connection = self._connection, None
         self.is_held = False
         if connection is not None:

@@ -2,7 +2,8 @@
 """Phone logins: the names and password hashes that desk phones bind with, and each phone's last bind and search.
 
 The logins of replicas are stored beside them, because names are unique among both.  Functions that read phones leave
-replicas out, but for `read_logins` and `read_some`.
+replicas out, but for `read_logins` and `read_some`.  Functions that set something return False when there is no phone
+of the name.
 """
 
 from __future__ import annotations
@@ -328,16 +329,12 @@ def set_model(connection: Connection, name: str, model: str, numbers: NumberMode
     """Store a phone's model, and how a phone of this model gets several numbers.
 
     :param model: a model of `ldapgw.phones.models`; empty: unknown.
-    :returns: False when there is no phone of this name.
     """
     return _set(connection, name, model=model, numbers=numbers)
 
 
 def set_placeholder(connection: Connection, name: str, placeholder: str) -> bool:
-    """Store what a phone of no known model replaces by the input; empty: not known.
-
-    :returns: False when there is no phone of this name.
-    """
+    """Store what a phone of no known model replaces by the input; empty: not known."""
     return _set(connection, name, placeholder=placeholder or None)
 
 
@@ -347,7 +344,6 @@ def set_password(connection: Connection, name: str, password: str, now: float) -
     What is known of the phone's searches stays, because a phone gets a new password while somebody repairs it.
 
     :param now: seconds since the epoch.
-    :returns: False when there is no phone of this name.
     """
     cleared = dict.fromkeys(("last_seen", "last_address", "book_secret"))
     connection.execute(delete(provisioning).where(provisioning.c.phone == name))
@@ -355,10 +351,7 @@ def set_password(connection: Connection, name: str, password: str, now: float) -
 
 
 def set_book_secret(connection: Connection, name: str, book_secret: str) -> bool:
-    """Store the hash of the secret in the address of a phone's XML phone book; empty: the address ends.
-
-    :returns: False when there is no phone of this name.
-    """
+    """Store the hash of the secret in the address of a phone's XML phone book; empty: the address ends."""
     return _set(connection, name, book_secret=book_secret or None)
 
 
@@ -367,13 +360,11 @@ def set_dialling(connection: Connection, name: str, number_format: NumberFormat 
 
     :param number_format: the format in which the phone gets numbers; None: the tenant's format.
     :param area_code: of the phone's site, without the trunk prefix; empty: the tenant's.
-    :returns: False when there is no phone of this name.
     """
     return _set(connection, name, number_format=number_format, area_code=area_code)
 
 
 def _set(connection: Connection, name: str, **columns: object) -> bool:
-    """Change columns of a phone; False when there is no phone of this name."""
     return connection.execute(update(phone).where(phone.c.name == name).values(columns)).rowcount > 0
 
 

@@ -7,16 +7,15 @@ Marks of changes are not copied: the target's triggers make their own, and every
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Table, and_, delete, select, update
 
 from ldapgw.errors import StoreError
 from ldapgw.store import changes
-from ldapgw.store.database import CHUNK, Database, database_of
+from ldapgw.store.database import CHUNK, Database, chunks, database_of
 from ldapgw.store.tables import change, gateway, metadata, schema_version, sync_progress
 
 # What is true of the gateways that run on a database, and of no copy.
@@ -43,7 +42,7 @@ def copy_all(source: Connection, target: Connection) -> None:
     for table in reversed(TABLES):
         target.execute(delete(table))
     for table in TABLES:
-        for rows in _chunks(_read(source, table)):
+        for rows in chunks(_read(source, table)):
             _insert(target, table, rows)
     _finish(source, target)
 
@@ -62,14 +61,14 @@ def resume_copy(source: Connection, target: Database, report: Callable[[str, int
     for table in reversed(TABLES):
         with target.begin_read() as present:
             gone = [theirs for ours, theirs in _differences(source, present, table) if ours is None]
-        for rows in _chunks(gone):
+        for rows in chunks(gone):
             with target.begin() as connection:
                 for row in rows:
                     connection.execute(delete(table).where(_is(table, row)))
     total = 0
     for table in TABLES:
         with target.begin_read() as present:
-            for changed in _chunks(_differences(source, present, table)):
+            for changed in chunks(_differences(source, present, table)):
                 with target.begin() as connection:
                     if new := [ours for ours, theirs in changed if theirs is None]:
                         _insert(connection, table, new)
@@ -161,9 +160,3 @@ def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
 def _update(connection: Connection, table: Table, row: Row) -> None:
     values = {column.name: value for column, value in zip(table.columns, row, strict=True) if not column.primary_key}
     connection.execute(update(table).where(_is(table, row)).values(values))
-
-
-def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, CHUNK)):
-        yield chunk
