@@ -527,7 +527,7 @@ def read_some(
     """
     queries = where if isinstance(where, _Queries) else _Queries.where(where)
     rows = connection.execute(queries.rows, parameters).all()
-    alarms = {row.tenant: ErrorStatus(row.code, row.since, row.link) for row in connection.execute(_ALARMS)}
+    alarms = {row.tenant: value_of(ErrorStatus, row) for row in connection.execute(_ALARMS)}
     states: dict[int, dict[str, str]] = {}
     errors: dict[int, ErrorStatus] = {}
     warnings: dict[int, dict[str, ListingWarnings]] = {}

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from ldapgw.errors import StoreError
 from ldapgw.store import phones
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.tables import provisioning
+from ldapgw.store.tables import provisioning, value_of
 from ldapgw.store.worker import Store
 
 SECONDS = 86400.0
@@ -91,12 +91,10 @@ def remove_expired(connection: Connection, now: float) -> None:
 def read(connection: Connection, name: str, now: float) -> ProvisioningAddress | None:
     """Read a phone's address; None when it has none, or it has ended."""
     current = (provisioning.c.phone == name) & (provisioning.c.until > now)
-    columns = (provisioning.c.phone, provisioning.c.secret, provisioning.c.until, provisioning.c.fetches)
-    row = connection.execute(select(*columns).where(current)).first()
+    row = connection.execute(select(provisioning).where(current)).first()
     if row is None:
         return None
-    fetches = tuple(Fetch(*fetch) for fetch in json.loads(row.fetches))
-    return ProvisioningAddress(row.phone, row.secret, row.until, fetches)
+    return value_of(ProvisioningAddress, row, fetches=tuple(Fetch(*fetch) for fetch in json.loads(row.fetches)))
 
 
 def fetch(

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts, directory_accounts
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.tables import account, revocation
+from ldapgw.store.tables import account, revocation, value_of
 
 # After a day the gateway gives up: the user was told on disconnecting how to revoke the grant at Google by hand.
 MAX_AGE_SECONDS = 86400.0
@@ -68,7 +68,7 @@ def read(connection: Connection, secret_box: SecretBox, revocation_id: int) -> R
     if row is None:
         return None
     try:
-        return Revocation(row.id, row.tenant, row.sub, secret_box.unseal(row.token), row.since, row.tries)
+        return value_of(Revocation, row, token=secret_box.unseal(row.token))
     except StoreError:
         return None
 

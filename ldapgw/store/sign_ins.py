@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, case, delete, insert, not_, select, update
 
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.tables import admin_link, columns_of, consent_flow, sign_in
+from ldapgw.store.tables import admin_link, columns_of, consent_flow, sign_in, value_of
 
 # A consent takes a minute; ten minutes are enough for a person who has to look up a password.
 FLOW_SECONDS = 600
@@ -102,13 +102,13 @@ def take_flow(
     row = connection.execute(take.returning(*consent_flow.c)).first()
     if row is None:
         return None
-    return ConsentFlow(
-        row.tenant,
-        row.purpose.removesuffix(_POPUP),
-        secret_box.unseal(row.nonce),
-        secret_box.unseal(row.verifier),
+    return value_of(
+        ConsentFlow,
+        row,
+        purpose=row.purpose.removesuffix(_POPUP),
         popup=row.purpose.endswith(_POPUP),
-        expected=row.expected,
+        nonce=secret_box.unseal(row.nonce),
+        verifier=secret_box.unseal(row.verifier),
     )
 
 
@@ -150,7 +150,7 @@ def read_sign_in(connection: Connection, token: str, tenant: str, now: float) ->
     ).first()
     if row is None or (not row.sub and row.created_at < now - BY_LINK_SECONDS):
         return None
-    return SignIn(row.tenant, row.sub, row.address, row.hd)
+    return value_of(SignIn, row)
 
 
 def extend_sign_in(connection: Connection, token: str, now: float) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, text
 
-from ldapgw.store.tables import account, columns_of, sync_attempt, sync_day
+from ldapgw.store.tables import account, columns_of, sync_attempt, sync_day, value_of
 
 # The attempts that are kept of an account.
 KEPT_ATTEMPTS = 50
@@ -210,8 +210,6 @@ def _count(
 
 
 def _attempt(row: Row[Any]) -> SyncAttempt:
-    figures = SyncFigures(row.added, row.changed, row.removed, row.skipped)
-    error, is_postponed = row.error or "", (row.error or "").startswith(_POSTPONED)
-    return SyncAttempt(
-        row.number, row.ended_at, row.seconds, row.is_full, figures, error.removeprefix(_POSTPONED), is_postponed
-    )
+    error = row.error or ""
+    outcome = {"error": error.removeprefix(_POSTPONED), "is_postponed": error.startswith(_POSTPONED)}
+    return value_of(SyncAttempt, row, figures=value_of(SyncFigures, row), **outcome)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, insert, select
 from ldapgw.errors import UnfitKey
 from ldapgw.store.accounts import ErrorStatus
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.tables import alarm, columns_of, oauth_client
+from ldapgw.store.tables import alarm, columns_of, oauth_client, value_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def read_clients(connection: Connection, secret_box: SecretBox) -> tuple[tuple[E
         except UnfitKey:
             unfit.add(row.tenant)
         else:
-            clients.append(EnteredClient(row.tenant, row.client_id, secret, row.entered_at))
+            clients.append(value_of(EnteredClient, row, client_secret=secret))
     return tuple(clients), frozenset(unfit)
 
 
@@ -82,7 +82,7 @@ def clear_alarm(connection: Connection, tenant: str) -> bool:
 def read_alarm(connection: Connection, tenant: str) -> ErrorStatus | None:
     """A tenant's alarm; None when there is none."""
     row = connection.execute(select(alarm).where(alarm.c.tenant == tenant)).first()
-    return ErrorStatus(row.code, row.since, row.link) if row is not None else None
+    return value_of(ErrorStatus, row) if row is not None else None
 
 
 def read_alarm_codes(connection: Connection) -> dict[str, str]:
