@@ -98,7 +98,6 @@ def account_to_json(
 
     :param wanted: the sources that the tenant's configuration names.
     :param page: the address of the tenant's page.
-    :param now: seconds since the epoch.
     :param certificate_ends: when the LDAP server's certificate expires, if that is soon; seconds since the epoch.
     :param translate: renders a message in a language; the default is English.
     :param commands: whether messages may name commands.

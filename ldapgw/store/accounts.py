@@ -15,8 +15,10 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    Table,
     and_,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -101,19 +103,15 @@ class ErrorStatus:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One Google user's grant in a tenant, with the state of its sync.  Times are seconds since the epoch.
+    """One Google user's grant in a tenant, with the state of its sync: a row of the table ``account``.
 
-    :ivar sub: Google's key of the user (id_token claim ``sub``).
     :ivar error: the tenant's alarm, else the account's error, else the error of one of its sources.
     :ivar requested_sync: a sync that a person has requested and that has not begun.
     :ivar pending_sync: the sync to make for requests that no successful sync has fulfilled yet.
-    :ivar client_id: the OAuth client that the grant was given to; None: not known yet.
-    :ivar hd: the Workspace domain (id_token claim ``hd``); empty: a consumer account; None: not known.
     :ivar warnings: what was odd about the last listings of each source, which were applied all the same.
     :ivar skipped: skipped and flawed persons and unreadable numbers, by reason.
     :ivar shared_label: the name of the label whose contacts alone are shared, or would be if the book were not private;
         empty: all contacts are.
-    :ivar owner: the sub of another Google user who has added the account to their page.
     :ivar revoked: Google no longer accepts the grant; no call is made with it.
     :ivar accepted_loss: how many contacts may vanish in the pending sync, of the book (``book``) and of the directory
         (``directory``); None when a person has accepted any number.
@@ -195,11 +193,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NewGrant:
-    """The result of a consent; `refresh_token` None keeps the stored refresh token.
-
-    :ivar client_id: the OAuth client that the grant was given to.
-    :ivar hd: the Workspace domain of the id_token; empty: none.
-    """
+    """The result of a consent; `refresh_token` None keeps the stored refresh token."""
 
     sub: str
     address: str
@@ -284,10 +278,7 @@ def read_for_person(connection: Connection, tenant: str, sub: str) -> tuple[Acco
 
 
 def read_status_keys(connection: Connection, subs: Collection[str]) -> dict[tuple[str, str], tuple[object, ...]]:
-    """Read values that change whenever a person's page has to change, by tenant and sub.
-
-    :param subs: the persons to read the values for.
-    """
+    """Read values that change whenever a person's page has to change, by tenant and sub."""
     status_keys: dict[tuple[str, str], tuple[object, ...]] = {}
     columns = [*(account.c[name] for name in _STATUS_COLUMNS), *sync_progress.c]
     query = select(account.c.tenant, account.c.sub, *columns).outerjoin(sync_progress).order_by(account.c.id)
@@ -483,6 +474,11 @@ def holds_grant(grant: Account) -> ColumnElement[bool]:
     return and_(account.c.id == grant.id, account.c.connected_at == grant.connected_at)
 
 
+def error_since(table: Table, code: str, now: float) -> ColumnElement[float]:
+    """SQL value for a row that fails: the time since when it has failed with the same error code."""
+    return func.coalesce(case((table.c.error_code == code, table.c.error_since)), now)
+
+
 def set_address(connection: Connection, grant: Account, address: str) -> None:
     """Store a new e-mail address of the account, after which its book is named."""
     connection.execute(update(account).where(holds_grant(grant)).values(address=address))
@@ -521,10 +517,7 @@ _ALARMS = select(alarm)
 def read_some(
     connection: Connection, where: ColumnElement[bool] | _Queries, parameters: Mapping[str, object] | None = None
 ) -> tuple[Account, ...]:
-    """Read the accounts that meet a condition.
-
-    :param parameters: the values of the condition's parameters.
-    """
+    """Read the accounts that meet a condition."""
     queries = where if isinstance(where, _Queries) else _Queries.where(where)
     rows = connection.execute(queries.rows, parameters).all()
     alarms = {row.tenant: value_of(ErrorStatus, row) for row in connection.execute(_ALARMS)}

@@ -87,14 +87,9 @@ GATEWAY = Actor("gateway")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry of the activity log.
+    """An entry of the activity log, a row of the table ``activity``.
 
-    :ivar when: in seconds since the epoch.
-    :ivar actor: the name of an `Actor`.
     :ivar act: an `Act`, or the code of an act that another version of ldapgw knows.
-    :ivar subject: address of an account, or name of a phone; empty: the tenant.
-    :ivar detail: the new value where the act has one, such as a sharing, a model or a phone's new name.
-    :ivar address: the actor's IP address; empty: none.
     """
 
     when: float
@@ -111,10 +106,7 @@ class Entry:
 
 
 def entry(now: float, tenant: str, actor: Actor, act: Act, subject: str = "", detail: str = "") -> Entry:
-    """Make an entry for what an actor does now.
-
-    :param now: seconds since the epoch.
-    """
+    """Make an entry for what an actor does now."""
     return Entry(now, tenant, actor.name, act.value, subject, detail, actor.address)
 
 

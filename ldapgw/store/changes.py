@@ -54,8 +54,7 @@ class Cursor:
 
     :ivar history: the line of commits that the numbers are counted in.
     :ivar next: the number from which changes were not read yet.
-    :ivar at: the time of the look, in seconds since the epoch, where marks are kept for a limited time; else 0.
-    :ivar started: when the server has started, in seconds since the epoch; 0: the engine has no server.
+    :ivar at, started: see `ldapgw.store.database.Position`.
     """
 
     history: History

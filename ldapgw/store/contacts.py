@@ -61,19 +61,12 @@ _decoder = msgspec.json.Decoder(Contact)
 
 
 class ContactRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A person as stored: a contact, or the reason why the person is skipped.
+    """A person as stored, a row of the table ``contact``: a contact, or the reason why the person is skipped.
 
     There may be 50,000 records.  They contain no reference cycles, so the garbage collector, which stops all threads,
     need not track them (``gc=False``).
 
-    :ivar uid: the id in the resourceName.
-    :ivar source_id: Google's stable key of the person.
-    :ivar content: the contact as JSON; None when the person is skipped.
-    :ivar skipped: why the person is skipped; empty when there is a contact.
-    :ivar numbers: how many telephone numbers the contact has.
-    :ivar unreadable: how many of the person's number texts contain nothing to dial.
     :ivar digest: digest of all but Google's time of change, which changes also for details that phones never see.
-    :ivar photo_url: the address of the contact's photo; empty: there is none.
     :ivar flaws: the values of `Flaw` that the person has, separated by blanks.
     """
 

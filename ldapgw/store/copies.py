@@ -85,7 +85,6 @@ def clean_copies(database: Path, now: float, disconnected: Collection[tuple[str,
 
     :param database: the file of the database; of one on a server, the file beside which its copies are.
     :param disconnected: tenant and sub of the disconnected accounts; None: they are read from the file.
-    :param now: seconds since the epoch.
     :returns: a line for each copy that was deleted, or should have been.
     """
     lines = []

@@ -109,7 +109,7 @@ class Position:
 
 
 class Database(ABC):
-    """The database and its transactions.
+    """The database and its transactions.  All methods raise `StoreError` when the database cannot be used.
 
     :ivar runs_beside: whether transactions that are not exclusive run side by side, and lock rows.
     :ivar unfinished_copy_of: the name of the database that a copy into this one comes from, until that has ended;
@@ -117,8 +117,6 @@ class Database(ABC):
     :ivar name: how messages call the database; without a password.
     :ivar url: with its password, if it has one.
     :ivar file: the file of the database; None: the database is in memory, or on a server.
-    :ivar engine: for `begin`.
-    :ivar reading_engine: for `begin_read`; its connections refuse to write.
     """
 
     runs_beside = False
@@ -176,7 +174,6 @@ class Database(ABC):
 
         :param exclusively: whether no other such transaction runs meanwhile.  Without it, the functions called have to
             lock the rows that they read before they write them (`ldapgw.store.accounts.lock`).
-        :raises StoreError: when the database cannot be used.
         """
 
     @abstractmethod
@@ -184,15 +181,10 @@ class Database(ABC):
         """Open a read transaction on a snapshot of the database; a reader and a writer never wait for each other.
 
         It may be on another thread than `begin`.  What it would write is refused.
-
-        :raises StoreError: when the database cannot be used.
         """
 
     def look(self) -> AbstractContextManager[Connection]:
-        """Open a read transaction on a database that need not be open, and create no files beside it.
-
-        :raises StoreError: when the database cannot be read.
-        """
+        """Open a read transaction on a database that need not be open, and create no files beside it."""
         return self.begin_read()
 
     def call(
@@ -201,8 +193,6 @@ class Database(ABC):
         """Call ``function(connection, …)`` in a transaction.
 
         The function may be called again where another transaction has come between, so it changes nothing else.
-
-        :raises StoreError: when the database cannot be used.
         """
         if mode is Mode.READ:
             with self.begin_read() as connection:

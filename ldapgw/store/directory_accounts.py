@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from ldapgw.contact import Source
 from ldapgw.errors import GoogleError
@@ -21,14 +21,11 @@ from ldapgw.store.tables import account, source, value_of
 
 @dataclass(frozen=True, slots=True)
 class DirectoryCandidate:
-    """An account that the directory may be fetched through.  Times are seconds since the epoch.
+    """An account that the directory may be fetched through.
 
     :ivar state: state of the account's directory source; None before the first request.
-    :ivar asked_at: when the directory was last requested through this account.
     :ivar account_error: error code of the account's own contacts; empty: no error.
     :ivar directory_error: error code of the last request for the directory through this account; empty: no error.
-    :ivar next_try: when to try again after a directory error.
-    :ivar hd: the account's Workspace domain; empty: none; None: not known.
     :ivar is_directory_account: whether the contacts of the directory are stored with this account.
     """
 
@@ -110,14 +107,13 @@ def record_failure(
     """
     where = and_(source.c.account_id == account_id, source.c.source == of)
     code, facts = error.code, {**error.facts, "source": failed_part or of.value}
-    since = select(func.coalesce(source.c.error_since, now)).where(where, source.c.error_code == code)
     connection.execute(
         update(source)
         .where(where)
         .values(
             asked_at=now,
             next_try=next_try,
-            error_since=func.coalesce(since.scalar_subquery(), now),
+            error_since=accounts.error_since(source, code, now),
             error_code=code,
             error_facts=json.dumps(facts),
         )

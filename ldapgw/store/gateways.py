@@ -27,15 +27,9 @@ _IS_ALIVE = gateway.c.seen_at > _NOW - ALIVE_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class GatewayInfo:
-    """What a gateway tells of itself with each heartbeat.
+    """What a gateway tells of itself with each heartbeat, a row of the table ``gateway``.
 
-    :ivar id: another one for each start.
-    :ivar name: of its machine, with a port.
     :ivar roles: what it does, in alphabetical order: ``serve`` phones, ``sync`` tenants, serve the page (``web``).
-    :ivar keys: fingerprints of the keys in its key file; the first one seals.
-    :ivar position: up to which change of the database it serves.
-    :ivar revision: of the database, the newest one that its version knows.
-    :ivar is_leader: whether it syncs.
     """
 
     id: str
@@ -54,8 +48,6 @@ class GatewayInfo:
 class KnownGateway:
     """A gateway that has had a heartbeat within a day.
 
-    :ivar started_at: in seconds since the epoch, by the clock of the database server.
-    :ivar seen_at: its last heartbeat, by the same clock.
     :ivar silent: seconds since its last heartbeat.
     :ivar behind: seconds since the oldest change that it does not serve yet; 0: it serves all.
     """

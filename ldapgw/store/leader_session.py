@@ -51,6 +51,8 @@ _SET = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name,
 class LeaderSession:
     """The session of one gateway; all methods are called on one thread.
 
+    The methods raise `StoreError` when the database cannot be used.
+
     :param engine: connects; its pool keeps no connections.
     :param lock: the advisory lock, as arguments of ``pg_try_advisory_lock``.
     :param is_conflict: whether an error of the driver says that another transaction has come between.
@@ -77,7 +79,6 @@ class LeaderSession:
         """Try to get the lock.
 
         :returns: whether this session holds the lock.
-        :raises StoreError: when the database cannot be used.
         """
         if self.is_held:
             return True
@@ -89,10 +90,7 @@ class LeaderSession:
         return self.is_held
 
     def is_pooled(self) -> bool:
-        """Find out whether two connections share a session of the server, as with a pool in transaction mode.
-
-        :raises StoreError: when the database cannot be used.
-        """
+        """Find out whether two connections share a session of the server, as with a pool in transaction mode."""
         with self._errors(), self._engine.connect() as one, self._engine.connect() as other:
             return any(_process(one) == _process(other) for _ in range(_LOOKS))
 
@@ -109,7 +107,6 @@ class LeaderSession:
         """Call ``function(connection, …)`` in a transaction, and again when another transaction has come between.
 
         :raises LeadLost: when the session does not hold the lock, or has ended in the transaction.
-        :raises StoreError: when the transaction failed.
         """
         tries_left = _TRIES
         with self._errors():

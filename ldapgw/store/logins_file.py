@@ -118,8 +118,6 @@ class LoginsSnapshot(msgspec.Struct, frozen=True, array_like=True):
 class LoginsFile:
     """The file of the snapshot.  Its methods wait for the disk.
 
-    :param path: the file.
-    :param secret_box: seals and unseals it.
     :param database: how messages call the gateway's database.
     """
 
@@ -144,8 +142,6 @@ class LoginsFile:
     def read(self, now: float, max_age: float) -> LoginsSnapshot | None:
         """Read the snapshot; a file that is too old, or of another database, is deleted.
 
-        :param now: seconds since the epoch.
-        :param max_age: seconds.
         :returns: None: there is no file.
         :raises StoreError: when the file cannot be used; the message says why.
         """

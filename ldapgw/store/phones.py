@@ -81,25 +81,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class PhoneLogin:
-    """The login of a phone.  Times are seconds since the epoch.
+    """The login of a phone, a row of the table ``phone``.
 
     :ivar account_id: the account that the phone belongs to; None: a phone for everybody, which sees only the
         shared books and the Workspace directory.
     :ivar password: the hash of the password, which is shown only once.
-    :ivar model: a model of `ldapgw.phones.models`; empty: unknown.
-    :ivar last_seen: when the phone last signed in with its present password; None: not yet.
-    :ivar last_address: the IP address of that sign-in.
-    :ivar searched_at: when the phone last searched, to the minute.
-    :ivar search_hint: problem of that search (`ldapgw.phones.hints.Hint`); empty: no problem.
-    :ivar worked_at: when the phone first found a contact.
-    :ivar book_secret: the hash of the secret in the address of its XML phone book; empty: it has no such address.
-    :ivar placeholder: what a phone of no known model replaces by the input (`ldapgw.phones.provisioning.settings`);
-        empty: not known.
-    :ivar number_format: the format in which the phone gets numbers; None: the tenant's format.
-    :ivar area_code: the area code of the phone's site, without the trunk prefix; empty: the tenant's.
     :ivar refused: the last refused logins; `wrong_password` says whether they still count.
     :ivar replica: what a replica holds; None: the login is a phone's.
-    :ivar password_at: when the phone got its present password; None: when it was added.
     """
 
     name: str
@@ -153,8 +141,6 @@ class LastSearch:
 class LastBind:
     """A phone's last successful bind.
 
-    :ivar when: seconds since the epoch.
-    :ivar address: IP address of the phone.
     :ivar password: the hash of the password at that time.
     """
 
@@ -342,8 +328,6 @@ def set_password(connection: Connection, name: str, password: str, now: float) -
     """Store the hash of a new password, end the phone's secret addresses, and clear its last bind and refusal.
 
     What is known of the phone's searches stays, because a phone gets a new password while somebody repairs it.
-
-    :param now: seconds since the epoch.
     """
     cleared = dict.fromkeys(("last_seen", "last_address", "book_secret"))
     connection.execute(delete(provisioning).where(provisioning.c.phone == name))

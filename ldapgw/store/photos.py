@@ -21,10 +21,7 @@ MOST_PHOTOS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class DuePhoto:
-    """A photo that is to be fetched.
-
-    :ivar failures: failed attempts.
-    """
+    """A photo that is to be fetched, a row of the table ``photo``."""
 
     account_id: int
     tenant: str
@@ -105,8 +102,6 @@ def read_due(connection: Connection, tenants: Collection[str], now: float, limit
     """Read photos that are to be fetched, of connected accounts of some tenants, the longest due first.
 
     Accounts whose sync is running are left out: no photo can be stored meanwhile.
-
-    :param now: seconds since the epoch.
     """
     query = (
         select(photo.c.account_id, account.c.tenant, photo.c.source, photo.c.uid, photo.c.url, photo.c.failures)

@@ -41,10 +41,8 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class ProvisioningAddress:
-    """A phone's provisioning address.
+    """A phone's provisioning address, a row of the table ``provisioning``.
 
-    :ivar secret: the hash of the secret in the address.
-    :ivar until: when the address ends, in seconds since the epoch.
     :ivar fetches: the last fetches, newest first.
     """
 

@@ -33,9 +33,8 @@ class NotBegun(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredRecording:
-    """The recording of a phone.  Times are seconds since the epoch.
+    """The recording of a phone, a row of the table ``recording``.
 
-    :ivar phone: the phone's name.
     :ivar is_plain: whether names and numbers are kept, without pseudonyms.
     :ivar searches: how many searches the parts have; None: there is no part yet.
     """
@@ -54,7 +53,6 @@ class StoredRecording:
 class RecordingPart:
     """The part of a recording that one gateway has recorded.
 
-    :ivar searches: how many searches it has.
     :ivar content: the text for the file.
     """
 

@@ -24,11 +24,7 @@ FIRST_WAIT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """A grant that has to be revoked at Google.
-
-    :ivar since: when the account was disconnected, in seconds since the epoch.
-    :ivar tries: the number of failed attempts.
-    """
+    """A grant that has to be revoked at Google, a row of the table ``revocation``."""
 
     id: int
     tenant: str

@@ -37,7 +37,6 @@ _MAX_NAMED = 5
 class KeySource:
     """Where the keys come from: from the setting ``encryption_key`` or, without it, from the key file.
 
-    :ivar file: the key file.
     :ivar configured: the keys of the setting, with white space between them; empty: the file has the keys.
     """
 
@@ -71,7 +70,7 @@ class KeySource:
 
 
 class SecretBox:
-    """Seals and unseals texts.
+    """Seals and unseals texts.  What was sealed under none of the keys raises `UnfitKey`.
 
     :param keys: Fernet keys; the first one seals.
     :param source: what has the keys, for messages.
@@ -92,8 +91,7 @@ class SecretBox:
         """Read the keys.
 
         :param create: whether to create a missing file with a new key; false once secrets are stored.
-        :raises StoreError: when the file is missing, readable for others, or has no key, or when it has a key that the
-            setting does not have.
+        :raises StoreError: as `KeySource.read`.
         """
         if source.configured:
             return cls(source.read(), source.name)
@@ -117,24 +115,15 @@ class SecretBox:
         return self._fernet.encrypt(octets)
 
     def unseal(self, sealed: bytes) -> str:
-        """Decrypt a sealed secret.
-
-        :raises UnfitKey: when none of the keys fits.
-        """
+        """Decrypt a sealed secret."""
         return self.unseal_octets(sealed).decode()
 
     def unseal_octets(self, sealed: bytes) -> bytes:
-        """Decrypt octets that `seal_octets` has encrypted.
-
-        :raises UnfitKey: when none of the keys fits.
-        """
+        """Decrypt octets that `seal_octets` has encrypted."""
         return self._apply_keys(lambda: self._fernet.decrypt(sealed))
 
     def reseal(self, sealed: bytes) -> bytes:
-        """Encrypt a sealed secret anew with the first key.
-
-        :raises UnfitKey: when none of the keys fits.
-        """
+        """Encrypt a sealed secret anew with the first key."""
         return self._apply_keys(lambda: self._fernet.rotate(sealed))
 
     def fingerprints(self) -> tuple[str, ...]:

@@ -33,11 +33,7 @@ _POPUP = " popup"
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """A person who is signed in to a tenant's page.
-
-    :ivar sub: Google's key of the user; empty for a sign-in by a link from the command line.
-    :ivar hd: the Workspace domain (id_token claim ``hd``); empty for a consumer account.
-    """
+    """A person who is signed in to a tenant's page, a row of the table ``sign_in``."""
 
     tenant: str
     sub: str
@@ -56,13 +52,9 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ConsentFlow:
-    """A pending consent (OAuth 2.0 authorization request).
+    """A pending consent (OAuth 2.0 authorization request), a row of the table ``consent_flow``.
 
-    :ivar purpose: connect, add or signin.
-    :ivar nonce: the nonce that the id_token has to repeat.
-    :ivar verifier: the PKCE code verifier.
     :ivar popup: whether the consent continues in a separate window.
-    :ivar expected: the sub of the Google user who has to consent; empty: any user.
     """
 
     tenant: str

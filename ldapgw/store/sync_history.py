@@ -57,13 +57,8 @@ NO_FIGURES = SyncFigures()
 
 @dataclass(frozen=True, slots=True)
 class SyncAttempt:
-    """An attempt to sync an account.
+    """An attempt to sync an account, a row of the table ``sync_attempt``.
 
-    :ivar number: counts the account's attempts.
-    :ivar ended_at: in seconds since the epoch.
-    :ivar seconds: how long the attempt took.
-    :ivar is_full: whether a full listing was applied, not only changes.
-    :ivar error: error code of ``status.json``; empty: the sync succeeded.
     :ivar is_postponed: whether nothing was tried, because Google could not be reached for other accounts (`error`).
     """
 
@@ -78,12 +73,8 @@ class SyncAttempt:
 
 @dataclass(frozen=True, slots=True)
 class SyncDay:
-    """The attempts of a day, of one account or of all accounts of a tenant.
+    """The attempts of a day, of one account or of all accounts of a tenant (table ``sync_day``).
 
-    :ivar day: days since the epoch, UTC.
-    :ivar ok: attempts that succeeded.
-    :ivar failed: attempts that failed.
-    :ivar changes: contacts that were added, changed or removed.
     :ivar is_postponed: whether all attempts of the day were postponed.
     """
 
@@ -130,10 +121,7 @@ _COUNT = text("""
 def add_figures(
     connection: Connection, account_id: int, number: int, figures: SyncFigures, now: float, *, is_full: bool
 ) -> None:
-    """Add to an attempt what it has changed, in the transaction that changes it.
-
-    :param number: the account's `attempts` when the sync began.
-    """
+    """Add to an attempt what it has changed, in the transaction that changes it."""
     values = {"account_id": account_id, "number": number, "now": now, "is_full": is_full}
     connection.execute(_ADD_FIGURES, columns_of(figures, **values))
     if figures.changes:
@@ -150,12 +138,7 @@ def record_end(
     *,
     is_postponed: bool = False,
 ) -> None:
-    """Record the end of an attempt, in the transaction that records it with the account.
-
-    :param number: the account's `attempts` when the sync began.
-    :param error: error code of ``status.json``; empty: the sync succeeded.
-    :param is_postponed: see `SyncAttempt`.
-    """
+    """Record the end of an attempt, in the transaction that records it with the account."""
     seconds = max(now - begun_at, 0.0)  # the clock may have been set back
     values = {"account_id": account_id, "number": number, "now": now, "seconds": seconds, "is_full": False}
     connection.execute(_END, values | {"error": f"{_POSTPONED}{error}" if is_postponed else error or None})

@@ -22,6 +22,7 @@ from ldapgw.store.accounts import (
     ListingWarnings,
     SourceState,
     SyncRequest,
+    error_since,
     holds_grant,
     lock,
     read,
@@ -41,16 +42,7 @@ _OUTDATED = "outdated"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SyncState:
-    """The state from which the next incremental sync of a source continues.  Times are seconds since the epoch.
-
-    :ivar fingerprint: fingerprint of the requests that the sync token is valid for.
-    :ivar full_sync_at: when the last full sync ended.
-    :ivar asked_at: when the source was last requested from Google, successfully or not.
-    :ivar next_try: earliest time of the next attempt, after the source alone has failed.
-    :ivar page_size: persons in a page, for which the sync token is valid; None: as many as Google allows.
-    :ivar warnings: what was odd about the last listings, which were applied all the same.
-    :ivar total: persons of the source, as counted by Google at the last full sync; None if Google did not say.
-    """
+    """The state from which the next incremental sync of a source continues, a row of the table ``source``."""
 
     sync_token: str | None
     fingerprint: str
@@ -87,13 +79,7 @@ class LabelState:
 
 @dataclass(frozen=True, slots=True)
 class SyncProgress:
-    """How far a sync is.
-
-    :ivar source: the source that is being fetched.
-    :ivar fetched: persons fetched so far.
-    :ivar total: all persons of the source, as counted by Google; None when Google does not say.
-    :ivar step: position of the source, counted from 1, among the `step_count` sources fetched in turn.
-    """
+    """How far a sync is, a row of the table ``sync_progress``."""
 
     source: Source
     fetched: int
@@ -225,9 +211,6 @@ def fail(
     :param next_sync: when to try again; None: not until a person acts.
     :param facts: see `ldapgw.store.accounts.ErrorStatus`.
     """
-    since = select(func.coalesce(account.c.error_since, now)).where(
-        account.c.id == grant.id, account.c.error_code == code
-    )
     failed = connection.execute(
         update(account)
         .where(holds_grant(grant))
@@ -236,7 +219,7 @@ def fail(
             next_sync=next_sync,
             attempts=account.c.attempts + 1,
             failures=account.c.failures + 1,
-            error_since=func.coalesce(since.scalar_subquery(), now),
+            error_since=error_since(account, code, now),
             error_code=code,
             due=_STILL_PENDING,
             error_facts=json.dumps(facts) if facts else None,

@@ -286,7 +286,7 @@ sign_in = Table(
     _not_null("address", String, comment="e-mail address for display"),
     _not_null("created_at", Float, comment="when the person signed in; a sign-in lasts a week at most"),
     _not_null("seen_at", Float, comment="time of the last request; a sign-in expires when idle"),
-    _not_null("hd", String, server_default="", comment="Workspace domain (id_token claim hd)"),
+    _not_null("hd", String, server_default="", comment="Workspace domain (id_token claim hd); empty: none"),
 )
 
 consent_flow = Table(
@@ -403,7 +403,7 @@ gateway = Table(
     "gateway",
     metadata,
     Column("id", String, primary_key=True, comment="random, another one for each start"),
-    _not_null("name", String, comment="the name of its machine"),
+    _not_null("name", String, comment="the name of its machine, with a port"),
     _not_null("version", String, comment="of ldapgw"),
     _not_null("roles", String, comment="some of serve, sync and web, with spaces between"),
     _not_null("keys", String, comment="fingerprints of its keys, with spaces between; the first one seals"),

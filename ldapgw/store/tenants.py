@@ -18,10 +18,7 @@ from ldapgw.store.tables import alarm, columns_of, oauth_client, value_of
 
 @dataclass(frozen=True, slots=True)
 class EnteredClient:
-    """The OAuth client of a tenant, as entered by an administrator.
-
-    :ivar entered_at: in seconds since the epoch.
-    """
+    """The OAuth client of a tenant, as entered by an administrator."""
 
     tenant: str
     client_id: str

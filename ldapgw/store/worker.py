@@ -100,7 +100,6 @@ def on_threads(database: Database, run: InThread, read: InThread, sync: InThread
 class _Call:
     """A call on a thread.
 
-    :ivar done: the result.
     :ivar answered_at: when the database has last answered, or the call has begun; None: it waits for the thread.
     :ivar error: the error that the call was given up with; None: it goes on.
     """
@@ -204,10 +203,7 @@ class MonitoredStore(Store):
         return result
 
     def monitor(self, call: InThread) -> InThread:
-        """Wrap a caller of functions that write files beside the database, so that their failures are logged too.
-
-        :param call: calls a function with its arguments.
-        """
+        """Wrap a caller of functions that write files beside the database, so that their failures are logged too."""
 
         def monitored_call(function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
             return call(function, *args, **kw).addErrback(self._failed)
