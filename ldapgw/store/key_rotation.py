@@ -149,9 +149,9 @@ def reseal_all(connection: Connection, secret_box: SecretBox) -> int:
     :raises UnfitKey: when a secret was sealed under another key.
     """
     count = 0
-    for column, (sealed, *key) in _sealed(connection):
-        is_row = [part == value for part, value in zip(column.table.primary_key, key, strict=True)]
-        connection.execute(update(column.table).where(*is_row).values({column.name: secret_box.reseal(sealed)}))
+    for column, row in _sealed(connection):
+        is_row = [key == value for key, value in zip(column.table.primary_key, row[1:], strict=True)]
+        connection.execute(update(column.table).where(*is_row).values({column.name: secret_box.reseal(row[0])}))
         count += 1
     return count
 

@@ -65,6 +65,7 @@ def test_a_consent_makes_an_account(connection: Connection, account: Account) ->
         skipped={},
     )
     assert account.is_connected
+    assert repr(account) == f"<Account {account.id} of acme>"  # a log may have an account, and no address
 
 
 def test_tokens_come_back_and_are_not_stored_in_clear(
@@ -299,11 +300,6 @@ def test_a_run_that_outlives_its_grant_writes_nothing(connection: Connection, se
     held = read_tokens(connection, secret_box, new.id)
     assert (held.refresh_token, held.access_token) == ("refresh-2", "access-1")
     assert accounts.read(connection, new.id) == new
-
-
-def test_no_address_is_in_a_repr(connection: Connection, secret_box: SecretBox) -> None:
-    """A log may hold an account."""
-    assert repr(add(connection, secret_box)) == "<Account 1 of acme>"
 
 
 def test_an_account_that_is_not_there(connection: Connection, secret_box: SecretBox) -> None:

@@ -42,22 +42,12 @@ ADA = Contact(
     updated=NOW,
 )
 
+LEFT_OUT = {"c2": "empty", "c3": "empty", "c4": "label"}
+
 
 def test_a_contact_comes_back_as_it_was(connection: Connection, account_id: int) -> None:
-    """Every field, numbers and their forms included: nothing is worked out again at a start."""
-    contacts.apply_changes(
-        connection, account_id, Source.CONTACTS, [ContactRecord.from_contact("c1", "s1", ADA, unreadable=1)], []
-    )
-    assert contacts.read(connection, [account_id]) == [StoredContacts([ADA])]
-
-
-def test_what_is_left_out_is_counted_with_its_reason(connection: Connection, account_id: int) -> None:
-    """And is not served."""
-    left_out = [
-        ContactRecord.from_contact("c2", "s2", None, "empty"),
-        ContactRecord.from_contact("c3", "s3", None, "empty"),
-        ContactRecord.from_contact("c4", "s4", None, "label"),
-    ]
+    """Every field, numbers and their forms included; what is left out is counted with its reason."""
+    left_out = [ContactRecord.from_contact(uid, "s", None, why) for uid, why in LEFT_OUT.items()]
     stored = [ContactRecord.from_contact("c1", "s1", ADA, unreadable=2), *left_out]
     contacts.apply_changes(connection, account_id, Source.CONTACTS, stored, [])
     account = read_account(connection, account_id)

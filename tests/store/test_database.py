@@ -213,16 +213,25 @@ def test_a_log_that_has_gone_is_kept_until_nobody_reads(sqlite: Database, file: 
     assert stored(file) == ["desk1", "desk2"]
 
 
+OnAClock = tuple[SqliteDatabase, Path, Clock]
+
+
+@pytest.fixture
+def on_a_clock(file: Path) -> Iterator[OnAClock]:
+    clock = Clock()
+    with closing(SqliteDatabase(make_url(f"sqlite:///{file}"), seconds=clock.seconds)) as database:
+        database.open()
+        yield database, file, clock
+
+
 @pytest.mark.parametrize(
     ("between", "until"),
     [(600.0, 3600.0 + 600.0), (3599.0, 86400.0)],
     ids=["idle for an hour", "at the latest each day"],
 )
-def test_the_log_is_written_into_the_file_from_time_to_time(tmp_path: Path, between: float, until: float) -> None:
+def test_the_log_is_written_into_the_file_from_time_to_time(on_a_clock: OnAClock, between: float, until: float) -> None:
     """A small database would be in the log for ever: then the file alone, as somebody may copy it, is an old one."""
-    clock, file = Clock(), tmp_path / "ldapgw.db"
-    database = SqliteDatabase(make_url(f"sqlite:///{file}"), seconds=clock.seconds)
-    database.open()
+    database, file, clock = on_a_clock
     writes = [0.0, between] if between == 600.0 else [at * between for at in range(int(86400 / between) + 1)]
     for number, at in enumerate(writes):
         clock.advance(at - clock.seconds())
@@ -234,14 +243,11 @@ def test_the_log_is_written_into_the_file_from_time_to_time(tmp_path: Path, betw
     database.run(phones.read_all)
     assert len(stored(file)) == len(writes)
     assert file.with_name("ldapgw.db-wal").stat().st_size == 0
-    database.close()
 
 
-def test_a_log_that_somebody_reads_for_long_is_tried_each_minute(tmp_path: Path) -> None:
+def test_a_log_that_somebody_reads_for_long_is_tried_each_minute(on_a_clock: OnAClock) -> None:
     """Each attempt keeps the thread of the store waiting for a moment."""
-    clock, file = Clock(), tmp_path / "ldapgw.db"
-    database = SqliteDatabase(make_url(f"sqlite:///{file}"), seconds=clock.seconds)
-    database.open()
+    database, file, clock = on_a_clock
     tries: list[str] = []
     event.listen(
         database.engine,
@@ -262,7 +268,6 @@ def test_a_log_that_somebody_reads_for_long_is_tried_each_minute(tmp_path: Path)
     clock.advance(60.0)
     database.run(phones.read_all)
     assert stored(file) == ["desk1"]
-    database.close()
 
 
 def test_a_log_that_another_program_has_made_large_shrinks(sqlite: Database, file: Path) -> None:

@@ -39,6 +39,7 @@ def test_what_is_written_is_read(file: LoginsFile, saved: SavedLogins) -> None:
     """Accounts, with what their books are made from, and logins, with what phones are told apart by."""
     assert file.read(NOW, DAY) is None
     file.write(saved, NOW)
+    assert file.read(NOW - CLOCK_SECONDS, DAY) is not None
     snapshot = file.read(NOW + DAY - 1, DAY)
     assert snapshot is not None
     assert (snapshot.taken_at, snapshot.saved) == (NOW, saved)
@@ -69,29 +70,23 @@ def test_a_changed_file_is_not_used(file: LoginsFile, saved: SavedLogins) -> Non
             (other if content == octets else file).read(NOW, DAY)
 
 
-def test_an_old_file_is_deleted(file: LoginsFile, saved: SavedLogins) -> None:
-    """As soon as somebody would use it."""
-    file.write(saved, NOW)
-    with pytest.raises(StoreError, match="is too old: the database was read 24 hours ago"):
-        file.read(NOW + DAY, DAY)
-    assert not file.path.exists()
-
-
-def test_a_file_of_another_database_is_deleted(file: LoginsFile, saved: SavedLogins, secret_box: SecretBox) -> None:
-    """The setting was changed."""
-    LoginsFile(file.path, secret_box, "postgresql://db/other").write(saved, NOW)
-    with pytest.raises(StoreError, match="is of another database"):
-        file.read(NOW, DAY)
-    assert not file.path.exists()
-
-
-def test_a_clock_that_is_late(file: LoginsFile, saved: SavedLogins) -> None:
-    """By minutes it may be; by more, nobody knows how old the file is."""
-    file.write(saved, NOW)
-    assert file.read(NOW - CLOCK_SECONDS, DAY) is not None
-    with pytest.raises(StoreError, match="was written later than now; set the clock"):
-        file.read(NOW - CLOCK_SECONDS - 1, DAY)
-    assert file.path.exists()
+@pytest.mark.parametrize(
+    ("named", "later", "problem", "stays"),
+    [
+        (DATABASE, DAY, "is too old: the database was read 24 hours ago", False),
+        (DATABASE, -CLOCK_SECONDS - 1, "was written later than now; set the clock", True),
+        ("postgresql://db/other", 0.0, "is of another database", False),
+    ],
+    ids=["old", "late clock", "another database"],
+)
+def test_a_file_that_does_not_count(
+    file: LoginsFile, saved: SavedLogins, secret_box: SecretBox, named: str, later: float, problem: str, stays: bool
+) -> None:
+    """It is deleted, but for a clock that is late: by minutes it may be; by more, nobody knows how old the file is."""
+    LoginsFile(file.path, secret_box, named).write(saved, NOW)
+    with pytest.raises(StoreError, match=problem):
+        file.read(NOW + later, DAY)
+    assert file.path.exists() is stays
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path, secret_box: SecretBox) -> None:

@@ -60,18 +60,13 @@ def test_a_photo_comes_to_its_contact(connection: Connection, account_id: int) -
     assert accounts.read_generation(connection, account_id) == (epoch, before + 1)
 
 
-def test_a_contact_that_changes_keeps_its_photo(connection: Connection, account_id: int) -> None:
+def test_a_photo_that_changes(connection: Connection, account_id: int) -> None:
+    """It is due, and the former one stays until then; a contact that changes keeps its photo."""
     write(connection, account_id, (ADA, URL))
     fetch(connection, account_id)
     write(connection, account_id, (replace(ADA, name="Ada B"), URL))
     assert due(connection) == []
     assert served(connection, account_id) == {"c1": PICTURE}
-
-
-def test_a_photo_that_changes(connection: Connection, account_id: int) -> None:
-    """It is due, and the former one stays until then."""
-    write(connection, account_id, (ADA, URL))
-    fetch(connection, account_id)
     write(connection, account_id, (ADA, OTHER_URL))
     assert due(connection) == [("c1", OTHER_URL)]
     assert served(connection, account_id) == {"c1": PICTURE}
@@ -90,7 +85,7 @@ def test_a_photo_that_changes_while_it_is_fetched(connection: Connection, accoun
 
 
 def test_a_photo_that_goes(connection: Connection, account_id: int) -> None:
-    """With its address, or with its contact; who comes back has none."""
+    """With its address, with its contact, or when the person is skipped; who comes back has none."""
     write(connection, account_id, (ADA, URL), (BEN, OTHER_URL))
     fetch(connection, account_id)
     write(connection, account_id, (ADA, ""), deleted=("c2",))
@@ -99,9 +94,6 @@ def test_a_photo_that_goes(connection: Connection, account_id: int) -> None:
     write(connection, account_id, (BEN, ""))
     assert served(connection, account_id) == {"c1": b"", "c2": b""}
     assert not photos.has_any(connection, account_id)
-
-
-def test_a_person_who_is_skipped_has_none(connection: Connection, account_id: int) -> None:
     write(connection, account_id, (ADA, URL))
     skipped = ContactRecord.from_contact("c1", "s1", None, "label")
     contacts.apply_changes(connection, account_id, Source.CONTACTS, [skipped], [])

@@ -115,18 +115,10 @@ def test_whose_secrets_fit_no_key(tmp_path: Path) -> None:
 
 
 def test_a_key_file_that_cannot_be_used(tmp_path: Path) -> None:
-    """Missing, open to others, or no key: each says what to do."""
+    """A missing one is not made unless it may be; each problem is said as for a file that changes (`LOSSES`)."""
     path = tmp_path / "key"
     with pytest.raises(StoreError, match=r"key file is missing.*from a backup"):
         SecretBox.open(KeySource(path), create=False)
-    path.write_text("not a key")
-    path.chmod(0o600)
-    with pytest.raises(StoreError, match="is not a key file"):
-        SecretBox.open(KeySource(path), create=True)
-    path.chmod(0o640)
-    with pytest.raises(StoreError, match="chmod 600"):
-        SecretBox.open(KeySource(path), create=True)
-    path.unlink()
     path.mkdir(mode=0o700)
     with pytest.raises(StoreError, match="cannot be read: Is a directory"):
         SecretBox.open(KeySource(path), create=True)
