@@ -205,7 +205,7 @@ class Hanging:
         )
         self.goes_on, self.begun = Event(), Event()
 
-    def stall(self, _connection: Connection) -> None:
+    def stall(self, _connection: Connection | None) -> None:
         """A call that gets no answer until the disk goes on."""
         self.begun.set()
         assert self.goes_on.wait(PATIENCE)
@@ -255,6 +255,15 @@ def test_a_database_that_hangs_fails_all_calls_after_15_seconds(
     hanging.threads.deliver()
     assert result_of(again) is True
     assert caplog_twisted == [told + FROM_MEMORY, BACK]
+
+
+def test_a_call_of_others_on_a_watched_thread_that_hangs_is_trouble_too(hanging: Hanging, clock: Clock) -> None:
+    """As a turn of the leadership, which is no transaction of the store."""
+    stalled = hanging.store.watched(hanging.threads)(hanging.stall, None)
+    assert hanging.begun.wait(PATIENCE)
+    clock.advance(HANG_SECONDS)
+    hanging.store.watch()
+    assert (len(errors_of(stalled)), hanging.store.failing_since) == (1, NOW + HANG_SECONDS)
 
 
 def test_a_long_call_that_gets_answers_does_not_hang(hanging: Hanging, clock: Clock) -> None:
