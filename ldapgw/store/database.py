@@ -194,19 +194,12 @@ class Database(ABC):
 
         The function may be called again where another transaction has come between, so it changes nothing else.
         """
-        if mode is Mode.READ:
-            with self.begin_read() as connection:
-                return function(connection, *args, **kw)
-        return self._write(lambda connection: function(connection, *args, **kw), exclusively=mode is Mode.WRITE)
+        with self.begin_read() if mode is Mode.READ else self.begin(exclusively=mode is Mode.WRITE) as connection:
+            return function(connection, *args, **kw)
 
     def run(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kw: P.kwargs) -> T:
         """See `call`, with `Mode.WRITE`."""
         return self.call(Mode.WRITE, function, *args, **kw)
-
-    def _write(self, function: Callable[[Connection], T], *, exclusively: bool) -> T:
-        """Call a function in a transaction that can write."""
-        with self.begin(exclusively=exclusively) as connection:
-            return function(connection)
 
     @abstractmethod
     def close(self) -> None:

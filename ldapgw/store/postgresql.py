@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Lock, Thread
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakSet
 
 import psycopg
@@ -37,6 +37,7 @@ from ldapgw.store.database import (
     HANG_SECONDS,
     NUMBERED,
     Database,
+    Mode,
     Position,
     is_current,
     read_revision,
@@ -60,6 +61,7 @@ from ldapgw.store.postgresql_connection import (
 )
 from ldapgw.store.postgresql_schema import finishing_statements
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 DRIVER = "postgresql+psycopg"
@@ -248,13 +250,17 @@ class PostgresqlDatabase(Database):
         with self._errors(reads=True), self.reading_engine.begin() as connection:
             yield connection
 
-    def _write(self, function: Callable[[Connection], T], *, exclusively: bool) -> T:
+    def call(
+        self, mode: Mode, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kw: P.kwargs
+    ) -> T:
         """Call a function in a transaction, and again when another transaction came between, or the connection ended.
 
         What was lost while it was committed may be stored, so that is not tried again.  A transaction that excludes
         others waits for a sync's row without keeping them waiting, for half of `LOCK_SECONDS`, and then with the lock.
         """
-        until, tries_left = time.monotonic() + LOCK_SECONDS, TRIES
+        if mode is Mode.READ:
+            return super().call(mode, function, *args, **kw)
+        exclusively, until, tries_left = mode is Mode.WRITE, time.monotonic() + LOCK_SECONDS, TRIES
         with self._errors():
             while True:
                 is_complete = False
@@ -263,7 +269,7 @@ class PostgresqlDatabase(Database):
                 row_seconds = ROW_SECONDS if left > LOCK_SECONDS / 2 else max(left, ROW_SECONDS)
                 try:
                     with self._transaction(exclusively=exclusively, row_seconds=row_seconds) as connection:
-                        result = function(connection)
+                        result = function(connection, *args, **kw)
                         erased = take_erased(connection)
                         is_complete = True
                     break
