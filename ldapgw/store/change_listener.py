@@ -62,16 +62,16 @@ class ChangeListener:
         self._waker: socket.socket | None = None
 
     def has_changed(self) -> bool:
-        # Not before: twistd may fork until the gateway runs.
-        if not self._stopped.is_set() and (self._thread is None or not self._thread.is_alive()):
-            self._start()
         now = self._seconds()
         is_due = self._looked_at is None or now - self._looked_at >= LOOK_SECONDS
-        if self._rung.is_set() or is_due:
+        has_changed = self._rung.is_set() or is_due
+        if has_changed:
             self._rung.clear()
             self._looked_at = now
-            return True
-        return False
+        # Not before: twistd may fork until the gateway runs.  The thread may ring at once, which the next call tells.
+        if not self._stopped.is_set() and (self._thread is None or not self._thread.is_alive()):
+            self._start()
+        return has_changed
 
     def listen(self, on_change: Callable[[], object], on_bulletin: Callable[[str], object]) -> None:
         self._on_change = on_change
