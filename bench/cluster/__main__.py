@@ -22,7 +22,7 @@ from bench.directory.report import machine
 from bench.output import Figure, say, simple_table
 from tests.support.checkout import ROOT
 
-SCRIPT = "scripts/bench-cluster"
+SCRIPT = "scripts/bench cluster"
 PICTURE = ROOT / "docs" / "images" / "bench-cluster.svg"
 
 PARTS = ("gateways", "transactions", "engines", "starts")

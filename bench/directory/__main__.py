@@ -63,7 +63,7 @@ checkout, and below each of the other's rounds; that counts as a missed goal.
 
 def options() -> argparse.ArgumentParser:
     """What can be asked of it."""
-    parser = command_line("bench-directory", purpose, EXPLANATION)
+    parser = command_line("scripts/bench directory", purpose, EXPLANATION)
     add = parser.add_argument
     add("--contacts", type=int, action="append", metavar="N", help="a size of the book (default: 10000 and 100000)")
     add("--only", type=_parts, metavar="LIST", help=f"of {','.join((*WORKLOADS, *PARTS))} (default: all)")

@@ -21,7 +21,7 @@ from bench.output import Figure, figure_table, put, simple_table
 from tests.support.checkout import ROOT
 from tests.support.slapd import PROGRAM
 
-SCRIPT = "scripts/bench-directory"
+SCRIPT = "scripts/bench directory"
 PICTURE = ROOT / "docs" / "images" / "bench-directory.svg"
 
 

@@ -17,7 +17,7 @@ from ldapgw.google.sandbox.browser import read_forms
 from ldapgw.google.sandbox.tenant import ALICE
 from tests.support.site.running import Site, wait_until
 
-SCRIPT = "scripts/bench-pages"
+SCRIPT = "scripts/bench pages"
 TIMES = 20
 
 # The pages by their paths below the tenant's; those of `OUTSIDE` for somebody who is not signed in, with their status.
@@ -116,7 +116,7 @@ def _add_phones(site: Site, folder: Path) -> None:
 
 def main() -> int:
     """The exit status."""
-    parser = command_line("bench-pages", purpose, EXPLANATION)
+    parser = command_line("scripts/bench pages", purpose, EXPLANATION)
     parser.add_argument("--docs", action="store_true", help="write the table into docs/explanation/performance.rst")
     given = parser.parse_args()
     end_on_sigterm()

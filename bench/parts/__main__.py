@@ -43,7 +43,7 @@ def bought(name: str, home: Path, load: Load, given: argparse.Namespace) -> tupl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="bench.parts", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/bench parts", description=__doc__)
     parser.add_argument("--only", metavar="LIST", help=f"of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--contacts", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=9)

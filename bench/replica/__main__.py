@@ -63,7 +63,7 @@ class Copy:
 
 def main() -> int:
     end_on_sigterm()
-    parser = command_line("scripts/bench-replica", purpose, EXPLANATION)
+    parser = command_line("scripts/bench replica", purpose, EXPLANATION)
     parser.add_argument("--contacts", type=int, default=COPY_CONTACTS, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--changes", type=int, default=100, metavar="N", help="(default: %(default)s)")
     options = parser.parse_args()

@@ -40,7 +40,7 @@ on loopback.  Machines differ and have other work: the ratio counts more than th
 
 def options() -> argparse.ArgumentParser:
     """What can be asked of it."""
-    parser = command_line("bench-sync", purpose, EXPLANATION)
+    parser = command_line("scripts/bench sync", purpose, EXPLANATION)
     add = parser.add_argument
     add("--contacts", type=int, default=FULL.contacts, metavar="N", help="that Google has (default: 50000)")
     add("--stored", type=int, default=FULL.stored, metavar="N", help="at the start (default: 100000)")

@@ -146,7 +146,7 @@ class PreparedFilter:
 
         Of an AND the condition with the fewest candidates is looked up, if it has far fewer than all others; what all
         entries of the segment fulfil is left out.  That makes searches by a number's presence and a name nine times as
-        many (``python -m bench.parts``).
+        many (``scripts/bench parts``).
 
         :param index: of the segment; None: it has none, and all entries are looked at.
         """
@@ -499,7 +499,7 @@ _TemplatePart = PreparedFilter | _AlikeTerms | _CombinedTemplate
 class FilterTemplate:
     """A filter without its value, as phones have it in their settings: ``(&(objectClass=person)(|(cn=%*)(sn=%*)))``.
 
-    It buys 200 % of the reverse look-ups (``python -m bench.parts``).
+    It buys 200 % of the reverse look-ups (``scripts/bench parts``).
 
     :ivar context: the tenant that it is prepared for.
     :ivar prepare: the filter with a value.

@@ -145,7 +145,7 @@ class TaggedTextPredicate(Predicate):
 class SufficientTextPredicate(TaggedTextPredicate):
     """Decides the same as its base class, sooner: most candidates have a sufficient string in one of the attributes.
 
-    This class buys 30 % of the searches by a part of a name (``python -m bench.parts``).
+    This class buys 30 % of the searches by a part of a name (``scripts/bench parts``).
 
     :param tag_letters: of the attributes.
     """

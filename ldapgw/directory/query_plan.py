@@ -76,7 +76,7 @@ class ExactKey:
 class PrefixQuery(NamedTuple):
     """Documents with a prefix in one of some attributes (`Index.prefix_postings`).
 
-    It buys 78 % of the searches by name (``python -m bench.parts``).
+    It buys 78 % of the searches by name (``scripts/bench parts``).
     """
 
     prefix: str
@@ -197,7 +197,7 @@ def find_documents(query: Query, index: Index, entries: Sequence[_Sorted]) -> Se
 def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most: int) -> tuple[Sequence[int], bool]:
     """The first documents that a query finds, ascending, each once; whether there may be others after them.
 
-    To stop there buys 12 % of the searches by a part of a name (``python -m bench.parts``).
+    To stop there buys 12 % of the searches by a part of a name (``scripts/bench parts``).
 
     :param entries: the entries of the index.
     :param most: documents that are enough; there may be fewer of them although there are others.

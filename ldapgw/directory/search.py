@@ -262,7 +262,7 @@ def needs_cursor(scope: SearchScope, prepared: PreparedFilter) -> bool:
 def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilter, wanted: int) -> Sequence[int] | None:
     """The first matches of a segment without a cursor, if they are found at once, as nearly always.
 
-    This buys 22 % of the reverse look-ups (``python -m bench.parts``).
+    This buys 22 % of the reverse look-ups (``scripts/bench parts``).
 
     :param index: the segment's; None: it has few entries, and all are looked at.
     :returns: the documents of the wanted number of matches, or of all there are; None: a cursor finds more.

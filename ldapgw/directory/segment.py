@@ -292,7 +292,7 @@ class Segment:
     def messages(self, documents: Sequence[int], selection: Selection) -> tuple[list[bytes], bool]:
         """The LDAPMessage of each document's SearchResultEntry, with `PLACEHOLDER_ID`.
 
-        To keep them makes searches by name nine times as many (``python -m bench.parts``).
+        To keep them makes searches by name nine times as many (``scripts/bench parts``).
 
         :returns: the messages, and whether they are plain (`set_message_id`).
         """
@@ -323,7 +323,7 @@ class Segment:
     def page(self, first: int, selection: Selection) -> Page | None:
         """The messages of all entries of a page; `NO_PAGE` where they are too many octets; None: it is not kept.
 
-        Pages make whole books seven times as many (``python -m bench.parts``).
+        Pages make whole books seven times as many (``scripts/bench parts``).
 
         :param first: the page's first document.
         """

@@ -105,7 +105,7 @@ class FastAnswer:
 class FastPath:
     """Answers searches at once.
 
-    It buys 385 % of the searches by name, and filters that were asked before buy 30 % (``python -m bench.parts``).
+    It buys 385 % of the searches by name, and filters that were asked before buy 30 % (``scripts/bench parts``).
 
     Mutable: the templates of former requests.
 

@@ -2,7 +2,7 @@
 """Reads from and writes to the transport of a connection, without Twisted's buffers if possible.
 
 `SocketReader` reads from a plain socket.  It does the same as `twisted.internet.tcp.Connection.doRead` with three calls
-less, and it is compiled.  It buys 3 to 4 % of the reverse look-ups, `SocketWriter` 20 % (``python -m bench.parts``).
+less, and it is compiled.  It buys 3 to 4 % of the reverse look-ups, `SocketWriter` 20 % (``scripts/bench parts``).
 
 `SocketWriter` writes an answer at once where the socket takes it, and never writes more than the client takes.  Twisted
 writes in a later step of the reactor, which costs four more system calls for each answer.  Octets for a plain socket

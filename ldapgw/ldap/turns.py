@@ -156,7 +156,7 @@ class Lane(Generic[_W]):
 class TurnScheduler:
     """Decides who is served in which turn.
 
-    It buys 21 % of the reverse look-ups (``python -m bench.parts``).
+    It buys 21 % of the reverse look-ups (``scripts/bench parts``).
 
     Mutable: who waits, and the output that waits to be sent.
 

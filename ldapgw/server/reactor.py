@@ -127,7 +127,7 @@ class LagMeter(Service):
 class PhoneReactor(EPollReactor):
     """An epoll reactor that is fair to connections and has calls at the end of each tick.
 
-    It buys 14 % of the reverse look-ups (``python -m bench.parts``).
+    It buys 14 % of the reverse look-ups (``scripts/bench parts``).
     Connections that were not served in the previous tick are served first.  At the end of a tick the reactor makes the
     calls that were passed to `at_end`, before any delayed call.
     """

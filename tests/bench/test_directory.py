@@ -47,9 +47,9 @@ def test_help_says_what_is_measured(capsys):
         main(["--help"])
     lines = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()}
     assert [name for name in (*WORKLOADS, *PARTS) if name not in lines] == []
-    script = ROOT / "scripts" / "bench-directory"
+    script = ROOT / "scripts" / "bench"
     assert os.access(script, os.X_OK)
-    assert script.read_text().endswith('exec .venv/bin/python -m bench.directory "$@"\n')
+    assert script.read_text().endswith('exec .venv/bin/python -m "bench.$name" "$@"\n')
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def table(ours: list[Figure], theirs: list[Figure]) -> list[str]:
 
 def main() -> int:
     """The exit status: 1 when a goal was missed, unless the numbers are too small to tell."""
-    parser = argparse.ArgumentParser(prog="bench-hostile", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/bench hostile", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny numbers: shows that all of it runs, and no more")
     parser.add_argument("--ours", action="store_true", help="without slapd")
     given = parser.parse_args()
