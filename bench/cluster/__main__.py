@@ -6,28 +6,25 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
 from bench import output
 from bench.cluster import __doc__ as purpose
-from bench.cluster import engines, gateways, locks
-from bench.cluster.plot import ByLoad, plot
+from bench.cluster import engines, gateways
 from bench.cluster.starts import starts
 from bench.directory.asking import WORKLOADS
 from bench.directory.load import Round
 from bench.directory.people import person
 from bench.directory.report import machine
 from bench.output import Figure, say, simple_table
-from tests.support.checkout import ROOT
 
 SCRIPT = "scripts/bench cluster"
-PICTURE = ROOT / "docs" / "images" / "bench-cluster.svg"
 
-PARTS = ("gateways", "transactions", "engines", "starts")
-# Only if it is asked for: its figures are in a decision, not in the page.
-LOCKS = "locks"
+PARTS = ("gateways", "transactions", "starts")
+# Searches a second by number of gateways, by the load's name; for a whole book, entries.
+ByLoad = Mapping[str, Mapping[int, float]]
 # Connections that have one search outstanding each.
 CONNECTIONS = 16
 NAMES = ("prefix", "reverse", "substring", "list", "bind")
@@ -39,10 +36,7 @@ gateways      on one PostgreSQL, with a state directory each; the load is spread
               slowest; then changes, from the end of the transaction until all gateways find them; then the gateway that
               syncs is killed, until another one syncs
 transactions  what a sync does to the database, on both engines in turn, each round; no gateway runs
-engines       how long a full sync takes with each engine, and how long a gateway takes to start
 starts        of a gateway on PostgreSQL, until the first right answer: the median of three
-locks         only with --only locks, and not written by --docs: what the lock costs that pages and commands take on
-              PostgreSQL (docs/decisions/0086)
 A rate is the median of the rounds, and a ratio is that of the medians; each round visits all gateways.  The load runs
 on the same processors, and takes one of them for itself where searches are cheap: ratios for these say little on a
 machine with two processors.  PostgreSQL has its default settings, and waits for the disk as SQLite does.
@@ -53,62 +47,43 @@ def main() -> int:
     output.end_on_sigterm()
     parser = output.command_line(SCRIPT, purpose, EXPLANATION)
     parser.add_argument("--contacts", type=int, default=100_000, metavar="N", help="in the book (default: 100000)")
-    parser.add_argument("--only", choices=(*PARTS, LOCKS), action="append", help="one of the parts; may be given again")
+    parser.add_argument("--only", choices=PARTS, action="append", help="one of the parts; may be given again")
     parser.add_argument("--changes", type=int, default=100, metavar="N", help="seen at all gateways (default: 100)")
     parser.add_argument("--kills", type=int, default=5, metavar="N", help="of the gateway that syncs (default: 5)")
-    parser.add_argument("--docs", action="store_true", help=f"also write tables and a picture into {output.PAGE.name}")
+    parser.add_argument("--docs", action="store_true", help=f"also write the tables into {output.PAGE.name}")
     parser.add_argument("--gateways", default="1,2,3", metavar="LIST", help="how many together (default: 1,2,3)")
     parser.add_argument("--rounds", type=int, default=4, metavar="N", help="(default: 4)")
     parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of a round (default: 2)")
     options = parser.parse_args()
     counts = [int(count) for count in options.gateways.split(",")]
     tables, are_met = [], True
-    measured: ByLoad = {}
     with tempfile.TemporaryDirectory(prefix="ldapgw-bench-") as made:
         for part in options.only or PARTS:
             folder = Path(made) / part
             folder.mkdir()
             if part == "gateways":
-                table, is_met, measured = _gateways(folder, counts, options)
+                table, is_met = _gateways(folder, counts, options)
             elif part == "starts":
                 figures = list(starts(folder, options.contacts))
                 lines = _told(("Gateway on PostgreSQL", "", "Until the first right answer", "Goal", ""), figures)
                 table, is_met = "\n".join(["", *lines, ""]), all(one.met for one in figures)
-            elif part == LOCKS:
-                for rows in locks.tables(folder, options.contacts, options.rounds, options.seconds):
-                    sys.stdout.write("\n".join(["", *simple_table(rows), ""]))
-                continue
             else:
-                table, is_met = _engines(folder, part, options)
+                table, is_met = _transactions(folder, options)
             sys.stdout.write(table)
             tables.append(table)
             are_met = are_met and is_met
     sys.stdout.write(f"\n{options.contacts:,} contacts. {machine()}\n")
     if options.docs:
-        write_page(options.contacts, tables, measured)
+        output.put(SCRIPT, page_text(options.contacts, tables))
     return 0 if are_met else 1
 
 
-def write_page(contacts: int, tables: Sequence[str], measured: ByLoad) -> None:
-    """Put the results into the documents; a picture that they have no rates for goes."""
-    output.put(SCRIPT, page_text(contacts, tables, measured))
-    if measured:
-        PICTURE.write_text(plot(measured), encoding="utf-8")
-    else:
-        PICTURE.unlink(missing_ok=True)
-
-
-def page_text(contacts: int, tables: Sequence[str], measured: ByLoad) -> str:
+def page_text(contacts: int, tables: Sequence[str]) -> str:
     """What stands between the comments."""
-    picture = [
-        f"\n.. image:: ../images/{PICTURE.name}\n",
-        "   :alt: Search rates of two and three gateways, relative to one, by load\n",
-    ]
-    head = f"\nMeasured with {machine()}; {contacts:,} contacts.\n"
-    return "".join([*(picture if measured else ()), head, *tables, "\n"])
+    return "".join([f"\nMeasured with {machine()}; {contacts:,} contacts.\n", *tables, "\n"])
 
 
-def _gateways(folder: Path, counts: list[int], options: argparse.Namespace) -> tuple[str, bool, ByLoad]:
+def _gateways(folder: Path, counts: list[int], options: argparse.Namespace) -> tuple[str, bool]:
     """Rates of one, two and three gateways together, then what all of them do with a change and without one of them."""
     found: dict[str, dict[int, list[Round]]] = {name: {count: [] for count in counts} for name in NAMES}
     people = [person(number) for number in range(min(options.contacts, _SAMPLE))]
@@ -122,23 +97,19 @@ def _gateways(folder: Path, counts: list[int], options: argparse.Namespace) -> t
                 for count in [*counts[number % len(counts) :], *counts[: number % len(counts)]]:
                     found[name][count].append(loads.round(servers[:count], asked, options.seconds, CONNECTIONS))
         figures = [*gateways.changes(ours, options.changes), *gateways.failovers(ours, options.kills)]
-    rates = _medians(found)
-    rows, errors = _rates(found, rates)
+    rows, errors = _rates(found, _medians(found))
     head = ("Gateways on one PostgreSQL", "What", "", "Goal", "")
     lines = [*simple_table(rows), "", *_told(head, figures)]
-    return "\n".join(["", *lines, *errors, ""]), not errors and all(one.met for one in figures), rates
+    return "\n".join(["", *lines, *errors, ""]), not errors and all(one.met for one in figures)
 
 
 def _told(head: tuple[str, ...], figures: Sequence[Figure]) -> Sequence[str]:
     return simple_table([head, *((one.load, one.what, one.text, one.goal, one.verdict) for one in figures)])
 
 
-def _engines(folder: Path, part: str, options: argparse.Namespace) -> tuple[str, bool]:
-    if part == "transactions":
-        found = engines.transactions(folder, options.contacts, options.rounds)
-    else:
-        found = engines.gateways(folder, options.contacts)
-    is_met = all(goal is None or server <= goal * sqlite for *_, sqlite, server, goal in found)
+def _transactions(folder: Path, options: argparse.Namespace) -> tuple[str, bool]:
+    found = engines.transactions(folder, options.contacts, options.rounds)
+    is_met = all(goal is None or server <= goal * sqlite for _, sqlite, server, goal in found)
     return "\n".join(["", *simple_table([*engines.lines(found)]), ""]), is_met
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from xml.etree import ElementTree as Tree
 
-from bench.bars import add
 from bench.dashboard.board import Panel, Row, Series, Span
 
 _COLORS = ("#3f8f37", "#c79a00", "#3274d9", "#e0752d", "#d62839", "#8f3bb8", "#0a9396", "#8a6d3b")
@@ -239,9 +238,7 @@ def _size(value: float, unit: str) -> tuple[float, str]:
     """The unit that a value is written in: its size in the panel's unit, and its name."""
     if unit == "s":
         return next((one for one in _DURATIONS if abs(value) >= one[0]), _DURATIONS[-1])
-    return {"bytes": (1 << 20, "MiB"), "percentunit": (0.01, "%"), "ops": (1, "/s"), "reqps": (1, "req/s")}.get(
-        unit, (1, "")
-    )
+    return _UNITS.get(unit, (1, ""))
 
 
 def number(value: float, unit: str) -> str:
@@ -251,3 +248,9 @@ def number(value: float, unit: str) -> str:
     size, name = _size(value, unit)
     value /= size
     return f"{value:,.0f} {name}".rstrip() if abs(value) >= 100 else f"{value:.3g} {name}".rstrip()
+
+
+def add(parent: Tree.Element, name: str, text: str = "", /, **given: object) -> None:
+    """Add an element; Python's names of attributes become SVG's."""
+    attributes = {key.rstrip("_").replace("_", "-"): str(value) for key, value in given.items()}
+    Tree.SubElement(parent, name, attributes).text = text or None

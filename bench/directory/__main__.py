@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -12,20 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.directory import __doc__ as purpose
-from bench.directory import peers, runs
+from bench.directory import runs
 from bench.directory.asking import WORKLOADS, Workload
 from bench.directory.before import Checkout
 from bench.directory.checking import Differs
 from bench.directory.load import Load
-from bench.directory.report import Results, as_object, lines, write
+from bench.directory.report import SCRIPT, Results, lines, shown
 from bench.directory.rounds import Plan
 from bench.directory.runs import MILLION, Setting
 from bench.directory.stock import Stock
-from bench.output import command_line, end_on_sigterm, say
+from bench.output import command_line, end_on_sigterm, put, say
 from tests.support.slapd import PROGRAM
 
 # What is measured besides the loads.
-PARTS = ("memory", "change", "books", "http", "peers")
+PARTS = ("memory", "books", "http", "peers")
 
 EXPLANATION = """\
 loads, each by 8 connections that have one search outstanding, answers of up to 50 entries:
@@ -45,11 +44,10 @@ loads that are not asked of slapd, whose goal is a part of our own rate for pref
   strict-reverse  reverse, with strict matching
 and besides
   memory     of the process with the contacts, above that of one without; and the time of its start
-  change     100 contacts of the largest book change: how long no phone is served, and when it is in effect
   books      prefix in one book, and in many shared ones with the same contacts
   http       callers' names and XML phone books, by 8 connections that stay open; each request has its login
   peers      the loads on ldaptor's own server with 1,000 contacts: with more, ldaptor takes minutes to load, for that
-             takes time by their square; and on ldapjs, where Node is there and ldapjs was installed (--ldapjs)
+             takes time by their square
 The gateway is what "ldapgw run" starts: plain LDAP, a phone's login with its account's book beside another that it
 must not see, and limits that let a whole book through.  slapd has the same people, an index (eq,sub) for all six
 attributes asked, and no log.  Each round visits all servers; a ratio is made in each, and medians count.  Machines
@@ -71,12 +69,10 @@ def options() -> argparse.ArgumentParser:
     add("--seconds", type=float, default=0.5, metavar="S", help="of each round (default: 0.5); of a million twice that")
     add("--books", type=int, default=1000, metavar="N", help='shared books in "books" (default: 1000)')
     add("--million", action="store_true", help="also a million contacts, without slapd; takes long")
-    add("--ldapjs", action="store_true", help="have npm fetch ldapjs into bench/ldapjs, if it is missing")
     add("--ours", action="store_true", help="without slapd: no ratios")
     add("--before", type=_checkout, metavar="DIR", help="also another checkout of this project; not of a million")
     add("--keep", type=Path, metavar="DIR", help="keep filled stores there, for the next time")
-    add("--docs", action="store_true", help="write tables and picture into docs/explanation/performance.rst")
-    add("--json", action="store_true", help="print an object of JSON in place of the tables")
+    add("--docs", action="store_true", help="write the tables into docs/explanation/performance.rst")
     add("--quick", action="store_true", help="tiny numbers: shows that all of it runs, and no more")
     return parser
 
@@ -114,18 +110,18 @@ def measure(given: argparse.Namespace, folder: Path) -> Results:
     if "peers" in parts:
         of_all = tuple(one for one in workloads or WORKLOADS.values() if not one.beside)
         shorter = replace(setting, plan=replace(plan, rounds=min(3, rounds), workloads=of_all))
-        results.peers.extend(runs.small(shorter, min(1000, *sizes), with_ldapjs=peers.has_ldapjs()))
-    if workloads or "memory" in parts or "change" in parts:
+        results.peers.extend(runs.small(shorter, min(1000, *sizes)))
+    if workloads or "memory" in parts:
         above = runs.empty(setting) if "memory" in parts else None
         for count in sizes:
-            for found in runs.sized(setting, count, above, changing="change" in parts and count == max(sizes)):
+            for found in runs.sized(setting, count, above):
                 results.add(found)
         if given.million:
             # One gateway: several would not go into the memory of most machines.
             lenient = tuple(one for one in workloads if not one.strict)
             longer = replace(plan, workloads=lenient, rounds=1, seconds=2 * seconds)
             alone = replace(setting, beside=False, before=None, plan=longer)
-            for found in runs.sized(alone, MILLION, above, changing=False):
+            for found in runs.sized(alone, MILLION, above):
                 results.add(found)
     if "books" in parts:
         for found in runs.many_books(setting, min(sizes), 20 if given.quick else given.books):
@@ -145,8 +141,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.docs and given.before:
         parser.error("--docs and --before: the page shows this checkout alone")
     end_on_sigterm()
-    if given.ldapjs:
-        peers.install_ldapjs()
     try:
         with tempfile.TemporaryDirectory(prefix="bench-directory-") as name:
             results = measure(given, Path(name))
@@ -157,9 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("ended; the servers too")
         return 130
     if given.docs:
-        write(results)
-    text = json.dumps(as_object(results), indent=2) if given.json else "\n".join(lines(results))
-    sys.stdout.write(text + "\n")
+        put(SCRIPT, shown(results))
+    sys.stdout.write("\n".join(lines(results)) + "\n")
     return int(not given.quick and not results.are_good)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What was measured: tables for people, an object of JSON for programs, and tables and a picture in the documents."""
+"""What was measured, as tables for a terminal and for the documents."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ import platform
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from math import floor, isfinite, log10
 from os import cpu_count
-from typing import Any
 
 from bench.directory.asking import WORKLOADS
-from bench.directory.plot import plot
-from bench.directory.rounds import P99_GOAL, Change, Comparison
+from bench.directory.rounds import P99_GOAL, Comparison
 from bench.directory.servers import COMPILED, OURS, PURE, THEIRS
-from bench.output import Figure, figure_table, put, simple_table
-from tests.support.checkout import ROOT
+from bench.output import Figure, figure_table, simple_table
 from tests.support.slapd import PROGRAM
 
 SCRIPT = "scripts/bench directory"
-PICTURE = ROOT / "docs" / "images" / "bench-directory.svg"
 
 
 @dataclass(frozen=True)
@@ -51,19 +47,9 @@ class Results:
         return all(goals) and not lower
 
 
-def write(results: Results) -> None:
-    """Put the results into the documents."""
-    put(SCRIPT, shown(results))
-    PICTURE.write_text(plot(results.compared), encoding="utf-8")
-
-
 def shown(results: Results) -> str:
     """What stands between the comments."""
-    picture = [
-        f".. image:: ../images/{PICTURE.name}",
-        "   :alt: How many times as fast as slapd ldapgw is, by load and number of contacts",
-    ]
-    return "\n".join(("", *picture, "", f"Measured with {machine()}.", "", *lines(results), "", ""))
+    return "\n".join(("", f"Measured with {machine()}.", "", *lines(results), "", ""))
 
 
 def machine() -> str:
@@ -202,43 +188,3 @@ def _ratio(value: float | None) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None or not isfinite(value) else f"{value:,.{digits}f}"
-
-
-def as_object(results: Results) -> dict[str, Any]:
-    """The same for programs."""
-    return {
-        "machine": machine(),
-        "before": results.before,
-        "compared": [_object(one) for one in results.compared],
-        "peers": [_object(one) for one in results.peers],
-        "figures": [asdict(one) for one in results.figures],
-        "good": results.are_good,
-    }
-
-
-def _object(one: Comparison) -> dict[str, Any]:
-    return {
-        "contacts": one.contacts,
-        "load": one.workload.name,
-        "times": one.times(),
-        "beside": one.workload.beside,
-        "part": one.part(),
-        "goal": one.goal,
-        "times_pure": one.times(PURE),
-        "pure_goal": one.pure_goal,
-        "p99": one.p99,
-        "p99_goal": P99_GOAL,
-        "good": one.is_good,
-        "changes": [_change(each) for each in one.changes()],
-        "servers": {name: [_finite(asdict(found)) for found in rounds] for name, rounds in one.servers.items()},
-    }
-
-
-def _change(one: Change) -> dict[str, Any]:
-    rates = {"before": one.before, "least": one.least, "most": one.most, "now": one.now, "times": one.times}
-    return {"how": one.how, "lower": one.is_lower, **_finite(rates)}
-
-
-def _finite(figures: dict[str, float]) -> dict[str, float | None]:
-    """JSON has no "not a number"."""
-    return {name: value if isfinite(value) else None for name, value in figures.items()}

@@ -4,27 +4,28 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from math import inf, nan
 from pathlib import Path
 
-from bench.directory import checking, http, peers
+from bench.directory import checking, http
 from bench.directory.asking import WORKLOADS
 from bench.directory.before import Checkout
-from bench.directory.change import under_change
-from bench.directory.people import Person, person
+from bench.directory.people import Person, ldif, person
 from bench.directory.rounds import Comparison, Plan, compare
-from bench.directory.seed import Account, alone, seed, shared
-from bench.directory.servers import COMPILED, Variant, gateway, knows, lets_in, load_slapd, slapd
+from bench.directory.seed import OWNER, PHONE, SECRET, Account, alone, seed, shared
+from bench.directory.servers import BASE, COMPILED, LOGIN, Variant, gateway, knows, lets_in, load_slapd, slapd
 from bench.directory.stock import Stock
 from bench.output import Figure, say
-from bench.phone import measure
-from bench.process import Server
+from bench.phone import Target, measure
+from bench.process import Server, running
+from tests.support.site.running import free_ports
 
 # MiB for each 100,000 contacts, above the empty process.
 MEMORY_GOAL = 220
@@ -64,11 +65,10 @@ def empty(setting: Setting) -> float:
         return ours.resident
 
 
-def sized(setting: Setting, count: int, above: float | None, *, changing: bool) -> Iterator[Comparison | Figure]:
+def sized(setting: Setting, count: int, above: float | None) -> Iterator[Comparison | Figure]:
     """A book of so many contacts.
 
     :param above: MiB of the empty process; None: memory is not asked for.
-    :param changing: also what a sync of some contacts does to phones.
     """
     load = f"{count:,} contacts"
     say(f"{load}: filling the stores")
@@ -97,9 +97,6 @@ def sized(setting: Setting, count: int, above: float | None, *, changing: bool) 
         yield Figure(load, "first start, which builds the book", f"{ours.started:.1f} s")
         if above is not None:
             yield from _memory(load, count, ours, above)
-    if changing:
-        say(f"{load}: changing some")
-        yield from under_change(home, count)
 
 
 def _variants(setting: Setting) -> list[Variant]:
@@ -153,21 +150,32 @@ def _memory(load: str, count: int, ours: Server, above: float) -> Iterator[Figur
             yield Figure(load, f"memory of {name}", f"{most:,.0f} MiB", asked, met=most <= limit)
 
 
-def small(setting: Setting, count: int, *, with_ldapjs: bool) -> Iterator[Comparison]:
-    """A small book beside other servers that hold it in memory; and whether strict matching finds what slapd finds."""
+def small(setting: Setting, count: int) -> Iterator[Comparison]:
+    """A small book beside ldaptor, which holds it in memory too; and whether strict matching finds what slapd finds."""
     say(f"{count:,} contacts: beside other servers")
     home = _home(setting, f"alone-{count}", alone(count))
-    people = peers.write_ldif(home, count)
     with ExitStack() as stack:
         theirs = stack.enter_context(_slapd(setting, count)) if setting.beside else None
         if theirs:
             with gateway(home, knows(count - 1), Variant(matching="strict")) as strict:
                 _check(strict, theirs, count, lenient=False)
         servers = [*([theirs] if theirs else []), stack.enter_context(gateway(home, knows(count - 1)))]
-        servers.append(stack.enter_context(peers.ldaptor(home, people, knows(count - 1))))
-        if with_ldapjs:
-            servers.append(stack.enter_context(peers.ldapjs(home, people, knows(count - 1))))
+        servers.append(stack.enter_context(_ldaptor(home, count)))
         yield from compare(setting.plan, count, servers, _sample(count))
+
+
+@contextmanager
+def _ldaptor(home: Path, count: int) -> Iterator[Server]:
+    """Run ldaptor's own server with the same people."""
+    folder = home / "ldaptor"
+    folder.mkdir()
+    people = folder / "people.ldif"
+    with people.open("w", encoding="utf-8") as file:
+        file.writelines(ldif(map(person, range(count)), BASE, OWNER, PHONE, SECRET))
+    [port] = free_ports(1)
+    command = [sys.executable, "-m", "bench.directory.ldaptor_server", str(port), people]
+    with running("ldaptor", command, folder, Target(port, 0, BASE, LOGIN, SECRET), knows(count - 1)) as server:
+        yield server
 
 
 def many_books(setting: Setting, count: int, books: int) -> Iterator[Figure]:

@@ -16,14 +16,13 @@ from statistics import median
 
 from sqlalchemy import update
 
-from bench.directory.metered import longest
 from bench.directory.people import person, resource
 from bench.directory.seed import PHONE, REGION, SECRET, SYNC_TOKEN, TENANT
 from bench.directory.servers import BASE, LOGIN, knows
 from bench.output import Figure, say
 from bench.phone import Target
 from bench.process import Server, postgresql, running
-from bench.sync.runs import P99_GOAL, Scale, google
+from bench.sync.runs import P99_GOAL, Scale, google, turn_figure
 from bench.sync.watching import Watch, Watcher
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.passwords import hash_password
@@ -184,7 +183,7 @@ def _changes(home: Home, size: Many, ours: Server, turns: Path) -> Iterator[Figu
     reads = _reads(home, size, looks)
     text = f"{median(reads):.1f} ms, {max(reads):.1f} at most"
     yield Figure(load, "reading it from the database", text, f"≤ {LOOK_GOAL:g} ms", met=median(reads) <= LOOK_GOAL)
-    yield _turn(load, turns, Watch(begun, time.monotonic()))
+    yield turn_figure(load, turns, Watch(begun, time.monotonic()), TURN_GOAL)
     say("nothing happens")
     quiet = watcher.quiet(size.seconds / 6)
     load = f"{size.changes} changes"
@@ -194,7 +193,7 @@ def _changes(home: Home, size: Many, ours: Server, turns: Path) -> Iterator[Figu
     yield Figure("no change", "search, p99", f"{quiet.milliseconds(99):.1f} ms")
     text = f"{watch.milliseconds(99):.1f} ms, {times:.1f} × idle"
     yield Figure(load, "search, p99", text, f"< {P99_GOAL:g} × idle", met=times < P99_GOAL)
-    yield _turn(load, turns, watch)
+    yield turn_figure(load, turns, watch, TURN_GOAL)
 
 
 def _steady(load: str, size: Many, ours: Server, turns: Path) -> Iterator[Figure]:
@@ -208,20 +207,13 @@ def _steady(load: str, size: Many, ours: Server, turns: Path) -> Iterator[Figure
     yield Figure(
         load, "processor time, part of a core", f"{part:.1f} %", f"≤ {STEADY_GOAL:g} %", met=part <= STEADY_GOAL
     )
-    yield _turn(load, turns, Watch(begun, ended))
+    yield turn_figure(load, turns, Watch(begun, ended), TURN_GOAL)
 
 
 def worked(pid: int) -> float:
     """Seconds of processor time that all threads of a process have had; those that have ended do not count."""
     tasks = Path(f"/proc/{pid}/task")
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()) / 1e9
-
-
-def _turn(load: str, turns: Path, watch: Watch) -> Figure:
-    turn = longest(turns, watch.begun, watch.ended)
-    taken, queued = turn.taken * 1000, turn.queued * 1000
-    text = f"{taken:.1f} ms" + (f", {queued:.1f} of it waiting for a processor" if queued >= 1 else "")
-    return Figure(load, "longest reactor turn", text, f"≤ {TURN_GOAL:g} ms", met=taken - queued <= TURN_GOAL)
 
 
 @contextmanager

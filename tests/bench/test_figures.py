@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MIT
+"""Ratios are made round by round, goals are judged, and tables say so in the documents."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from math import isnan, nan
+
+import pytest
+
+from bench import hostile, output
+from bench.directory.asking import WORKLOADS
+from bench.directory.load import Round, percentile
+from bench.directory.report import Results, lines
+from bench.directory.rounds import Change, Comparison
+from bench.output import Figure, between, comments, figure_table
+
+PREFIX, LIST, YEALINK = (WORKLOADS[name] for name in ("prefix", "list", "and-yealink"))
+NONE = Round(0.0, 0.0, nan, nan, nan, nan, nan, nan, 0, 0, 0)
+
+
+def one(searches_s: float, p99: float = 1.0, errors: int = 0, entries_s: float = 0.0) -> Round:
+    return Round(searches_s, entries_s, p99 / 2, p99, 2 * p99, 10.0, 5.0, 5.0, 100, errors, 0)
+
+
+def test_a_round_is_compared_with_itself() -> None:
+    """What slows both in one round moves no ratio; whole books are counted by entries."""
+    ours, theirs = (one(600), one(60), one(500)), (one(100), one(10), one(250))
+    comparison = Comparison(1000, PREFIX, {"ldapgw": ours, "slapd": theirs}, {"ldapgw": (one(1200), one(120), one(9))})
+    assert (comparison.times(), comparison.rate("ldapgw"), comparison.part()) == (6.0, 500, 0.5)
+    books = Comparison(1000, LIST, {"ldapgw": (one(0, entries_s=900),), "slapd": (one(1, entries_s=30),)})
+    assert (books.times(), books.is_fast) == (30.0, True)
+
+
+@pytest.mark.parametrize(
+    ("ours", "fast", "even"),
+    [
+        (one(500, p99=0.5), True, True),
+        (one(499, p99=0.5), False, True),
+        (one(500, p99=0.51), True, False),
+        (one(500, p99=0.5, errors=1), False, True),
+    ],
+    ids=["good", "slow", "uneven", "wrong"],
+)
+def test_goals_are_judged(ours: Round, fast: bool, even: bool) -> None:
+    """Five times slapd's rate with half of its p99, and no error; without slapd nothing is judged."""
+    comparison = Comparison(1000, PREFIX, {"ldapgw": (ours,), "slapd": (one(100),)})
+    assert (comparison.is_fast, comparison.is_even) == (fast, even)
+    alone = Comparison(1000, PREFIX, {"ldapgw": (replace(ours, errors=0),)})
+    assert (alone.times(), alone.p99, alone.is_fast, alone.is_even) == (None, None, True, True)
+
+
+@pytest.mark.parametrize(
+    ("contacts", "ours", "pure", "fast", "pure_fast"),
+    [
+        (10_000, 800, 500, True, True),
+        (10_000, 799, 499, False, False),
+        (10_001, 500, 1, True, True),
+        (10_001, 499, 1, False, True),
+    ],
+)
+def test_ten_thousand_contacts_have_goals_of_their_own(
+    contacts: int, ours: float, pure: float, fast: bool, pure_fast: bool
+) -> None:
+    """Higher ones, and others where the gateway is not compiled, which count too."""
+    servers = {"ldapgw": (one(ours, p99=0.5),), "not compiled": (one(pure),), "slapd": (one(100),)}
+    comparison = Comparison(contacts, PREFIX, servers)
+    assert (comparison.is_fast, comparison.is_pure_fast) == (fast, pure_fast)
+    assert Results([comparison]).are_good is (fast and pure_fast)
+
+
+@pytest.mark.parametrize(("rate", "met"), [(85, True), (84, False)])
+def test_a_row_beside_another_is_judged_by_it(rate: float, met: bool) -> None:
+    """By its own part of that row's rate; slapd has no say."""
+    comparison = Comparison(1000, YEALINK, {"ldapgw": (one(rate),)}, {"ldapgw": (one(100),)})
+    assert (comparison.part(), comparison.times(), comparison.is_fast) == (rate / 100, None, met)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "lower"),
+    [
+        ([100, 100, 100], 95, False),
+        ([100, 100, 100], 94, True),
+        ([100, 94, 120], 94, False),
+        ([100, 94, 120], 93, True),
+    ],
+    ids=["within 5 %", "lower", "as low as its lowest round", "lower than that"],
+)
+def test_lower_is_below_the_median_and_every_round(before: list[float], now: float, lower: bool) -> None:
+    """What the other checkout had in one of its rounds is not lower than it; like is compared with like."""
+    rounds = {"ldapgw": (one(now),) * 3, "before, not compiled": tuple(one(rate) for rate in before)}
+    [change] = Comparison(1000, PREFIX, rounds).changes()
+    assert change == Change("not compiled", 100, min(before), max(before), now)
+    assert (change.is_lower, Results([Comparison(1000, PREFIX, rounds)]).are_good) == (lower, not lower)
+
+
+FAST = Round(50_000.0, 1_000_000.0, 0.12, 0.3, 0.6, 20.0, 10.0, 6.0, 50_000, 0, 0)
+SLOW = Round(10_000.0, 200_000.0, 0.8, 4.0, 8.0, 20.0, 90.0, 190.0, 10_000, 0, 0)
+RESULTS = Results(
+    [
+        Comparison(20_000, PREFIX, {"ldapgw": (FAST,), "slapd": (SLOW,), "before": (SLOW,)}),
+        Comparison(20_000, WORKLOADS["reverse"], {"ldapgw": (SLOW,), "slapd": (FAST,)}),
+        Comparison(20_000, YEALINK, {"ldapgw": (SLOW,)}, {"ldapgw": (FAST,)}),
+    ],
+    [Comparison(1000, PREFIX, {"slapd": (SLOW,), "ldapgw": (FAST,), "ldaptor": (NONE,)})],
+    [Figure("20,000 contacts", "memory", "40 MiB"), Figure("100 change", "turn", "21 ms", "≤ 20 ms", met=False)],
+    before="/elsewhere (abc1234)",
+)
+TABLES = """
+20,000 contacts:
+
+Load ÷ slapd Goal p99 ÷ slapd Goal a second slapd p50, ms slapd p99 slapd
+name, two letters 5.00 ≥ 5 ok 0.0750 ≤ 0.5 ok 50,000 10,000 0.12 0.80 0.30 4.00
+reverse look-up 0.200 ≥ 1.2 MISSED 13.3 ≤ 0.5 MISSED 10,000 50,000 0.80 0.12 4.00 0.30
+
+20,000 contacts, loads compared with other loads of the gateway in the same rounds:
+
+Load Compared with ÷ that Goal a second that p50, ms p99
+person and a name name, two letters 0.200 ≥ 0.85 MISSED 10,000 50,000 0.80 4.00
+
+20,000 contacts, beside /elsewhere (abc1234); a second:
+
+Load Run before least most now ÷ before
+name, two letters compiled 10,000 10,000 10,000 50,000 5.00 ok
+
+1,000 contacts, beside other servers; searches a second (times slapd):
+
+Load slapd ldapgw ldaptor
+name, two letters 10,000 (1.00) 50,000 (5.00) 0 (-)
+
+With Figure Goal ldapgw
+20,000 contacts memory 40 MiB
+100 change turn ≤ 20 ms 21 ms MISSED
+"""
+
+
+def test_the_tables() -> None:
+    """Ratios with their goals, then the figures that they are made of; one missed goal is enough for the status."""
+    told = [re.sub(" +", " ", line) for line in lines(RESULTS) if not line.startswith("=")]
+    assert "\n".join(told) == TABLES.strip()
+    assert not RESULTS.are_good
+
+
+def test_a_table_is_one_of_restructured_text() -> None:
+    """The goal stands beside the figure; the other server is shown and not judged."""
+    ours = [Figure("none", "p99", "3 ms", "< 50 ms"), Figure("none", "memory", "400 MiB", "< 300 MiB", met=False)]
+    assert hostile.table(ours, [Figure("none", "memory", "9 MiB")]) == [
+        "====  ======  =========  =======  ======  =======",
+        "Load  Figure  Goal       ldapgw           slapd",
+        "====  ======  =========  =======  ======  =======",
+        "none  p99     < 50 ms    3 ms     ok      not run",
+        "none  memory  < 300 MiB  400 MiB  MISSED  9 MiB",
+        "====  ======  =========  =======  ======  =======",
+    ]
+    assert figure_table("Load", "Figure", ours)[1] == "Load  Figure  Goal       ldapgw"
+
+
+@pytest.mark.parametrize("name", ["directory", "cluster", "pages"])
+def test_results_go_between_the_comments(name: str) -> None:
+    """What stood there goes; the rest of the page stays; nobody guesses where results of a page without them belong."""
+    script = f"scripts/bench {name}"
+    begin, end = comments(script)
+    assert between(f"before\n\n{begin}\nold\n\n{end}\nafter\n", script, "\nnew\n\n") == (
+        f"before\n\n{begin}\nnew\n\n{end}\nafter\n"
+    )
+    assert between(output.PAGE.read_text(), script, "") != ""
+    for part in ("", begin, end):
+        with pytest.raises(ValueError, match="comments are missing"):
+            between(f"a page\n{part}", script, "new")
+
+
+@pytest.mark.parametrize(
+    ("values", "part", "expected"),
+    [((7,), 50, 7), ((1, 2), 50, 1), (range(1, 101), 99, 99), (range(1, 102), 99, 100), (range(1, 101), 100, 100)],
+)
+def test_percentiles_are_values(values: tuple[float, ...], part: float, expected: float) -> None:
+    """The nearest rank: never a value that was not measured; and of no values none, where zero would be the best."""
+    assert percentile(values, part) == expected
+    assert isnan(percentile((), part))

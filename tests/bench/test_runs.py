@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""Every bench still runs, with tiny numbers, has a row for each load, and leaves nothing behind.
+
+Only a run of the programs shows that a bench still fits the gateway and the servers that it starts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from bench.crowd import KINDS
+from bench.directory.__main__ import PARTS, chosen, main
+from bench.directory.asking import WORKLOADS
+from bench.directory.servers import COMPILED, PROGRAM
+from bench.parts.without import PARTS as PARTS_FOR_SPEED
+from bench.process import Peak, resident
+from tests.support.checkout import ROOT
+from tests.support.postgresql import needs_postgresql
+
+needs_slapd = pytest.mark.skipif(PROGRAM is None and "CI" not in os.environ, reason="needs slapd (Debian's slapd)")
+DIRECTORY = (sys.executable, "-m", "bench.directory")
+
+LOADS = (
+    *("none", "100 idle", "50 slow-loris", "20 half handshakes", "3 read nothing", "bombs", "4 guess passwords"),
+    *("10 ask for *abc*", *(f"20 ask for {name}" for name in KINDS)),
+)
+FIGURES = (
+    *("first start, which builds the book", "memory above the empty process", "memory of the gateway, maximum"),
+    *("from start to first answer", "time of a search for two letters", "a caller's name", "the same as JSON"),
+    *("XML phone book (Cisco), a page", "XML phone book (Snom), two letters"),
+    *("XML phone book (Yealink), its first 5,000", "search over LDAP meanwhile, p99"),
+)
+SYNC = (
+    *("nothing", "full sync, 2,500", "100 changes", "no news", "start, 500", "60 accounts", "one change", "no change"),
+    *("5 changes", "60 accounts every 10 minutes"),
+)
+REPLICA = ("first copy of 304 entries", "processor time of the gateway", "3 changes: at the gateway, p50", "p99")
+FEW = "--contacts 50 --rounds 1 --seconds 0.1 --changes 2 --kills 1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rows"),
+    [
+        pytest.param("directory --quick", [*(one.title for one in WORKLOADS.values()), *FIGURES], marks=needs_slapd),
+        ("hostile --quick", LOADS),
+        ("sync --quick", SYNC),
+        ("parts --contacts 100 --rounds 1 --seconds 0.05", list(PARTS_FOR_SPEED)),
+        pytest.param("replica --contacts 300 --changes 3", REPLICA, marks=needs_slapd),
+        pytest.param(f"cluster --only gateways {FEW}", ["found everywhere, p99"], marks=needs_postgresql),
+        pytest.param(f"cluster --only transactions {FEW}", ["transaction of 50, rewritten"], marks=needs_postgresql),
+        pytest.param(f"cluster --only starts {FEW}", ["start without PostgreSQL"], marks=needs_postgresql),
+    ],
+)
+@pytest.mark.soak  # minutes of processor time
+def test_a_bench_has_a_row_for_each_load(arguments: str, rows: Sequence[str]) -> None:
+    """Such numbers say nothing of goals, but a search that fails is an error at any size."""
+    name, *options = arguments.split()
+    command = [sys.executable, "-m", f"bench.{name}", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode in {0, 1}, done.stderr
+    assert [row for row in rows if row not in done.stdout] == [], done.stderr
+    assert "errors" not in done.stdout
+
+
+@pytest.mark.long  # a whole run
+@needs_slapd
+def test_another_checkout_runs_beside(tmp_path: Path) -> None:
+    """Here this one itself, with stores of its own; and no process or file is left."""
+    command = (*DIRECTORY, "--quick", "--only", "prefix", "--ours", "--before", str(ROOT))
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"beside {ROOT}" in done.stdout
+    ways = ["compiled", "not compiled"] if COMPILED.exists() else ["not compiled"]
+    assert re.findall(r"^name, two letters +((?:not )?compiled) .* (?:ok|lower)$", done.stdout, re.MULTILINE) == ways
+    assert (list(tmp_path.iterdir()), processes_in(tmp_path)) == ([], [])
+
+
+@pytest.mark.long  # a whole run that is ended
+@needs_slapd
+def test_who_ends_it_ends_all_of_it(tmp_path: Path) -> None:
+    """No server goes on, and no file stays."""
+    command = (*DIRECTORY, "--contacts", "300", "--only", "prefix", "--seconds", "60")
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) as bench:
+        assert bench.stderr is not None
+        # It is about to measure for a minute then, with both servers up.
+        while b"ldapsearch finds" not in (line := bench.stderr.readline()):
+            assert line, "the bench has ended by itself"
+        bench.send_signal(signal.SIGINT)
+        bench.stderr.read()
+    assert (bench.returncode, list(tmp_path.iterdir()), processes_in(tmp_path)) == (130, [], [])
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Return the command lines that name a folder."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = file.read_bytes().decode(errors="replace").replace("\0", " ")
+        except OSError:
+            continue  # the process has ended
+        if str(folder) in line:
+            found.append(line)
+    return found
+
+
+def test_help_says_what_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every load and every other part has its line."""
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["--help"])
+    lines = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert [name for name in (*WORKLOADS, *PARTS) if name not in lines] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--only", "prefix,sufix"], "sufix: expected of prefix,"),
+        (["--docs", "--ours"], "--docs needs slapd"),
+        (["--before", str(ROOT / "tests")], "expected a checkout of this project"),
+        pytest.param(["--docs", "--before", str(ROOT)], "--docs and --before", marks=needs_slapd),
+    ],
+)
+def test_options_that_cannot_be(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is started."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert (ended.value.code, told in capsys.readouterr().err) == (2, True)
+
+
+def test_rows_bring_those_that_they_are_compared_with() -> None:
+    """In the order of the table, whatever was asked for first."""
+    names = [one.name for one in chosen(("strict-reverse", "and-snom", "memory"))]
+    assert names == ["prefix", "and-snom", "reverse", "strict-reverse"]
+
+
+def test_memory_is_that_of_all_processes() -> None:
+    """What a process holds that was started counts, while it is there; only a process of its own has such memory."""
+    hold = f"held = bytearray({64 << 20}); held[::4096] = bytes({64 << 8}); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with Peak(os.getpid()) as peak:
+            own = resident(os.getpid())
+    assert peak.most > own + 60
