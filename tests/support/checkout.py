@@ -12,6 +12,7 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 
 # What tools leave behind; git knows it by .gitignore.
 _LEFT_BEHIND = (".", "__pycache__", "build", "dist", "ldapgw.egg-info", "dropin.cache", "node_modules")
+_KEPT = (".ci", ".editorconfig", ".github", ".gitignore", ".pre-commit-config.yaml")
 
 
 def project_files() -> list[Path]:
@@ -25,4 +26,4 @@ def project_files() -> list[Path]:
 
 
 def _is_left_behind(name: str) -> bool:
-    return name.startswith(_LEFT_BEHIND) and name not in (".ci", ".editorconfig", ".gitignore")
+    return name.startswith(_LEFT_BEHIND) and name not in _KEPT

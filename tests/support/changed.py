@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""Checks what has changed since the last commit: ``scripts/test --changed``.
+
+The checks are style, the types of the changed modules, and the quick tests of the changed modules.  If nothing has
+changed since the last commit, the last commit is checked.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.support.checkout import ROOT
+
+
+def find_tests(paths: Iterable[Path], root: Path) -> list[Path]:
+    """Return the test modules of changed files, all relative to the checkout.
+
+    The tests of a module are in the folder of its package's tests, and have the module's name or import the module;
+    documents have ``tests/test_docs.py``.
+    """
+    found: set[Path] = set()
+    for path in paths:
+        if path.suffix in {".rst", ".toml"}:
+            found.add(Path("tests/test_docs.py"))
+        if path.suffix != ".py" or not (root / path).exists():
+            continue
+        if path.parts[0] == "tests" and path.name.startswith("test_"):
+            found.add(path)
+        elif path.parts[0] in {"ldapgw", "bench"}:
+            package = path.parent.relative_to("ldapgw") if path.parts[0] == "ldapgw" else path.parts[0]
+            imported = (f"{'.'.join(path.parent.parts)} import {path.stem}\n", f"{'.'.join(path.parts)[:-3]} import ")
+            for test in sorted((root / "tests" / package).glob("test_*.py")):
+                if path.stem in test.stem or any(text in test.read_text(encoding="utf-8") for text in imported):
+                    found.add(test.relative_to(root))
+    return sorted(found)
+
+
+def changed() -> list[Path]:
+    """Return the files that differ from the last commit, or else from the commit before."""
+    new = _git("ls-files", "--others", "--exclude-standard")
+    return sorted(_git("diff", "--name-only", "HEAD") + new or _git("diff", "--name-only", "HEAD~1"))
+
+
+def _git(*arguments: str) -> list[Path]:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [Path(line) for line in done.stdout.splitlines()]
+
+
+def main() -> int:
+    paths = changed()
+    modules = [
+        str(path) for path in paths if path.parts[0] == "ldapgw" and path.suffix == ".py" and (ROOT / path).exists()
+    ]
+    tests = [str(path) for path in find_tests(paths, ROOT)]
+    commands = [["ruff", "check", "--quiet", "."], ["ruff", "format", "--check", "--quiet", "."]]
+    if modules:
+        commands.append(["mypy", "--no-error-summary", *modules])
+    if tests:
+        commands.append(["pytest", "--no-cov", "--quiet", "-m", "not long and not soak", *tests])
+    for command in commands:
+        sys.stdout.write(f"test: {' '.join(command)}\n")
+        sys.stdout.flush()
+        status = subprocess.run([Path(sys.executable).with_name(command[0]), *command[1:]], cwd=ROOT, check=False)
+        # Pytest's status 5: all tests of the modules are long ones.
+        if status.returncode and (command[0], status.returncode) != ("pytest", 5):
+            return status.returncode
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""``scripts/test --changed`` runs the tests of what has changed; a hook checks the first line of a commit's message."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.changed import find_tests
+from tests.support.checkout import ROOT
+
+
+@pytest.mark.parametrize(
+    ("changed", "tests"),
+    [
+        ("ldapgw/server/counters.py", {"tests/server/test_counters.py", "tests/server/test_metrics.py"}),
+        ("ldapgw/directory/access.py", {"tests/directory/test_access.py"}),
+        ("ldapgw/ber.py", {"tests/test_ber.py"}),
+        ("tests/ldap/test_turns.py", {"tests/ldap/test_turns.py"}),
+        ("docs/explanation/architecture.rst", {"tests/test_docs.py"}),
+        ("bench/output.py", {"tests/bench/test_figures.py"}),
+    ],
+)
+def test_a_module_has_the_tests_that_name_or_import_it(changed: str, tests: set[str]) -> None:
+    found = {str(path) for path in find_tests([Path(changed)], ROOT)}
+    assert tests <= found
+    assert len({Path(path).parent for path in found}) == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "is_accepted"),
+    [
+        ("Say what is wrong\n", True),
+        ("Say what is wrong\n\nBecause nobody knew.\n", True),
+        ("say what is wrong\n", False),
+        ("Say what is wrong.\n", False),
+        (f"Say {'x' * 68}\n", True),
+        (f"Say {'x' * 69}\n", False),
+    ],
+)
+def test_the_first_line_of_a_message(message: str, is_accepted: bool) -> None:
+    """A capital letter, at most 72 characters, and no full stop."""
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    [pattern] = [hook["entry"] for hook in hooks if hook["id"] == "first-line"]
+    assert bool(re.search(pattern, message, re.MULTILINE)) is is_accepted
