@@ -13,7 +13,7 @@ from typing import Self
 
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
-from tests.support.slapd import whole_messages
+from tests.support.pdu import whole_messages
 
 # Seconds after which a phone gives up.
 PATIENCE = 5.0

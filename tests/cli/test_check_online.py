@@ -23,9 +23,9 @@ from ldapgw.store import tenants
 from ldapgw.store.tenants import EnteredClient
 from tests.google.double import RudeServer
 from tests.support.inspection import CERTS, Inspected, inspected
+from tests.support.proxies import proxy_with_password
 from tests.support.site.command_line import ACME, HEAD, THEN, Gateway
 from tests.support.site.running import free_ports
-from tests.support.tinyproxy import proxy_with_password
 
 CLIENT = "online client of tenant acme"
 CLOCK, AGREES = "online clock", ("ok", "agrees with Google's")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from threading import Event, Lock, Thread
 
 from ldapgw.ber import octets, tlv
-from tests.faults.phone import Phone
 from tests.support import pdu
+from tests.support.site.line import Phone
 from tests.support.site.running import PATIENCE
 
 PERIOD = 0.01  # seconds between two searches

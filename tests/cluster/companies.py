@@ -21,7 +21,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 from ldapgw.ber import tlv
 from ldapgw.directory.passwords import hash_password
@@ -32,9 +32,9 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 from tests.cluster.caller import Attempt, Caller, Login, begins, equal, first_answers
 from tests.cluster.google import Call, Watch
 from tests.cluster.proxy import Proxy
-from tests.faults.phone import Phone
 from tests.support.checkout import ROOT
 from tests.support.postgresql import Server
+from tests.support.site.line import Phone
 from tests.support.site.running import PATIENCE, Process, Site, fetch, free_ports, wait_until
 from tests.support.site.visitor import connect
 
@@ -196,15 +196,15 @@ class Companies:
     def _site(self, at: int, api: int, database: int) -> Site:
         folder = self.folder / str(at)
         folder.mkdir()
-        site = Site(folder, self._interval, size_limit=100_000)
-        head = site.file.read_text().replace(site.google, self.google).partition("[[tenant]]")[0]
-        head = head.replace(f'people_api = "{self.google}"', f'people_api = "http://127.0.0.1:{api}"')
         url = self.server.url(DATABASE).set(port=database).update_query_dict({"application_name": f"gateway{at}"})
-        database_line = f'database = "{url.render_as_string(hide_password=False)}"\n'
+        shown = url.render_as_string(hide_password=False)
+        site = Site(folder, self._interval, size_limit=100_000, google=self.google, database=shown)
+        head = site.file.read_text().partition("[[tenant]]")[0]
+        head = head.replace(f'people_api = "{self.google}"', f'people_api = "http://127.0.0.1:{api}"')
         tenants = "".join(
             _TENANT.format(name=name, client_id=CLIENT_ID, client_secret=CLIENT_SECRET) for name in TENANTS
         )
-        site.file.write_text(database_line + head + tenants)
+        site.file.write_text(head + tenants)
         return site
 
     def start_gateway(self, at: int, place: Path | None = None) -> Process:
@@ -226,7 +226,7 @@ class Companies:
         gateway.log.rename(gateway.log.with_suffix(f".{now():.0f}.log"))
 
     def _connect(self) -> None:
-        self.turn("add-redirect-uri", {"uri": f"http://127.0.0.1:{self.sites[1].web_port}/oauth/callback"})
+        self.sites[1].turn("add-redirect-uri", uri=f"http://127.0.0.1:{self.sites[1].web_port}/oauth/callback")
         for tenant in TENANTS:
             addresses = [address for address in self.addresses if address.endswith(f"@{tenant}.example")]
             page = f"http://127.0.0.1:{self.sites[1].web_port}/{tenant}/"
@@ -426,10 +426,7 @@ class Companies:
     # --- Google ---
 
     def _persons(self, account: int) -> list[dict[str, Any]]:
-        url = f"{self.google}/sandbox/persons?account={self.addresses[account]}&source=contacts"
-        with urlopen(Request(url, headers={"Accept": "application/json"}), timeout=30) as answer:
-            persons: list[dict[str, Any]] = json.load(answer)["persons"]
-        return persons
+        return self.sites[1].persons("contacts", self.addresses[account])
 
     def change(self, account: int, contact: int = 1) -> Change:
         """Change a contact at Google."""
@@ -437,18 +434,13 @@ class Companies:
             self._names[account] = [one["resourceName"] for one in sorted(self._persons(account), key=_number)]
         self._changes[account, contact] += 1
         change = self._changes[account, contact]
-        body = {
-            "account": self.addresses[account],
-            "resourceName": self._names[account][contact],
-            "person": person(account, contact, change),
-        }
-        self.turn("change-person", body)
+        self.sites[1].turn(
+            "change-person",
+            account=self.addresses[account],
+            resourceName=self._names[account][contact],
+            person=person(account, contact, change),
+        )
         return Change(account, number(account, contact, change), now())
-
-    def turn(self, control: str, arguments: dict[str, Any]) -> None:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        request = Request(f"{self.google}/sandbox/{control}", json.dumps(arguments).encode(), headers)
-        urlopen(request, timeout=30).close()
 
     def calls(self, since: float = 0.0) -> list[Call]:
         """The calls of the People API that came since a time."""

@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from threading import Event
 
-from tests.cluster.cluster import Cluster
-from tests.support.haproxy import ADDRESS, haproxy
+from tests.support.proxies import ADDRESS, haproxy
+from tests.support.site.cluster import Cluster
 from tests.support.site.running import Process, Site, free_ports
 
 # A browser stays at one gateway: new passwords are only at the gateway that made them.

@@ -3,6 +3,7 @@
 
 The gateway that syncs is killed, cut off and stopped, and all of them are left without a database.  Times are those
 that the documentation promises; machines that are busy with something else may miss them.
+Only processes can be killed and stopped, and only PostgreSQL ends the sessions of those that are.
 """
 
 from __future__ import annotations
@@ -355,7 +356,7 @@ def test_a_backup_is_restored(companies: Companies) -> None:
         database.call(Mode.BESIDE, phones.remove, "before")
     companies.wait_until_accepted("after", "after")
     companies.wait_until_refused("before", "before")
-    companies.turn("inject-fault", {"name": "error_unavailable_503"})
+    companies.sites[1].turn("inject-fault", name="error_unavailable_503")
     seen: list[tuple[float, int, str, Versions]] = []
     over = Event()
 
@@ -375,7 +376,7 @@ def test_a_backup_is_restored(companies: Companies) -> None:
     finally:
         over.set()
         looking.join()
-        companies.turn("clear-faults", {})
+        companies.sites[1].turn("clear-faults")
     tell("logins restored after", [each - restored for each in known])
     assert max(known) <= restored + VISIBLE_SECONDS
     last = max(when for when, _, tenant, versions in seen if versions == new[tenant])

@@ -2,6 +2,7 @@
 """How long a gateway with 100,000 contacts takes from its start to its first right answer, with cached books.
 
 Times are those that the documentation promises; machines that are busy with something else may miss them.
+Only a process shows the time of a whole start.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from ldapgw.contact import Sharing
 from ldapgw.server.state_dir import LOGINS_FILE
 from ldapgw.sync.book_cache import FOLDER
 from tests.cluster.caller import equal
-from tests.cluster.cluster import ALICE, Pair
-from tests.faults.phone import Phone
 from tests.support.postgresql import Server, listening, needs_postgresql
+from tests.support.site.cluster import ALICE, Pair
+from tests.support.site.line import Phone
 from tests.support.site.replicas import BASE, contact
 from tests.support.site.running import Process, Site, fetch, wait_until
 

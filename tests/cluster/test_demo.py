@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Two gateways behind HAProxy: what ``scripts/demo-cluster`` prints works, and a browser stays at one gateway."""
+"""Two gateways behind HAProxy: what ``scripts/demo-cluster`` prints works, and a browser stays at one gateway.
+
+Only the demo itself shows that its commands work, and only HAProxy that a browser stays.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,11 @@ from twisted.web.client import Agent
 
 from ldapgw.google.sandbox import browser
 from ldapgw.google.sandbox.browser import Visit
-from tests.cluster.cluster import ALICE, Cluster
 from tests.cluster.demo import COOKIE, front, put_behind
 from tests.support.checkout import ROOT
-from tests.support.haproxy import haproxy
 from tests.support.postgresql import needs_postgresql
+from tests.support.proxies import haproxy
+from tests.support.site.cluster import ALICE, Cluster
 from tests.support.site.running import PATIENCE, Process, fetch, free_ports, wait_until
 
 pytestmark = [needs_postgresql, pytest.mark.long]

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Three gateways on one PostgreSQL: one directory, one that syncs, and what is left when one of them is gone."""
+"""Three gateways on one PostgreSQL: one directory, one that syncs, and what is left when one of them is gone.
+
+Gateways in one process would share their memory, and none of them could be killed.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import ALICE, Cluster, World, running_cluster
-from tests.faults.office import BOOK
 from tests.support.postgresql import needs_postgresql
+from tests.support.site.cluster import ALICE, Cluster, World, running_cluster
+from tests.support.site.office import BOOK
 from tests.support.site.running import Process, wait_until
 
 pytestmark = [needs_postgresql, pytest.mark.long]

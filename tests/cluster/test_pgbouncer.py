@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Two gateways that reach PostgreSQL through PgBouncer with session pooling, as the documentation says."""
+"""Two gateways that reach PostgreSQL through PgBouncer with session pooling, as the documentation says.
+
+Only PgBouncer itself shows which settings it drops and what a session keeps.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ import pytest
 from sqlalchemy import text
 
 from ldapgw.store.engines import database_at
-from tests.cluster.cluster import ALICE, DATABASE, Cluster
 from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.support.postgresql import needs_postgresql
+from tests.support.site.cluster import ALICE, DATABASE, Cluster
 from tests.support.site.running import wait_until
 
 pytestmark = [needs_postgresql, needs_pgbouncer, pytest.mark.soak]

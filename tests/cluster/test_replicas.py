@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A replica of two gateways behind HAProxy: whatever dies, it holds what they provide in the end."""
+"""A replica of two gateways behind HAProxy: whatever dies, it holds what they provide in the end.
+
+Only slapd itself shows how it goes on after its provider is gone.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,11 @@ import pytest
 
 from ldapgw.contact import Contact, Sharing
 from tests.cluster.caller import equal
-from tests.cluster.cluster import ALICE, Pair
-from tests.faults.phone import Phone
 from tests.support import slapd
-from tests.support.haproxy import ADDRESS, haproxy
 from tests.support.postgresql import Server, listening, needs_postgresql
+from tests.support.proxies import ADDRESS, haproxy
+from tests.support.site.cluster import ALICE, Pair
+from tests.support.site.line import Phone
 from tests.support.site.replicas import BASE, Replica, contact, ended, provided, search
 from tests.support.site.running import PATIENCE, Process, free_ports, wait_until
 

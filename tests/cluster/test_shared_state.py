@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Two gateways on one PostgreSQL: what one of them has in memory, the other shows and counts too; and their keys."""
+"""Two gateways on one PostgreSQL: what one of them has in memory, the other shows and counts too; and their keys.
+
+Gateways in one process would share the memory of which they have to tell each other.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ import pytest
 
 from ldapgw.phones.recording import load
 from ldapgw.store.secrets import read_keys
-from tests.cluster.cluster import ALICE, Cluster, World, running_cluster
 from tests.cluster.test_gateways import syncing
 from tests.support import pdu
 from tests.support.postgresql import needs_postgresql
+from tests.support.site.cluster import ALICE, Cluster, World, running_cluster
 from tests.support.site.running import Process, Site, fetch, wait_until
 
 pytestmark = [needs_postgresql, pytest.mark.long]

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A gateway that starts while PostgreSQL is away: from its cached books and a sealed snapshot of logins."""
+"""A gateway that starts while PostgreSQL is away: from its cached books and a sealed snapshot of logins.
+
+Only a process begins without anything in its memory, and only a server can be away.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ import pytest
 
 from ldapgw.store.logins_file import LOGINS_FILE, LoginsFile
 from ldapgw.store.secrets import KeySource, SecretBox
-from tests.cluster.cluster import ALICE, DATABASE, Cluster
-from tests.faults.phone import Phone
 from tests.support.postgresql import needs_postgresql
+from tests.support.site.cluster import ALICE, DATABASE, Cluster
+from tests.support.site.line import Phone
 from tests.support.site.running import Site, fetch, wait_until
 
 pytestmark = [needs_postgresql, pytest.mark.long]

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Gateways that write to one PostgreSQL side by side: the database alone."""
+"""Gateways that write to one PostgreSQL side by side: the database alone.
+
+Only processes write at the same time and wait for each other's locks.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Gateways of several versions on one PostgreSQL: an upgrade of one after the other, and what a newer version may do.
 
-A newer version is a copy of this one with one more migration.
+A newer version is a copy of this one with one more migration.  One process cannot import two versions of the package.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import pytest
 
 import ldapgw
 from ldapgw.store.database import readable_from, revisions
-from tests.cluster.cluster import ALICE, DATABASE, Cluster, running_cluster
 from tests.cluster.companies import Companies
 from tests.cluster.promises import begin_anew, check_changes, check_steady
-from tests.faults.phone import Phone
 from tests.support.postgresql import needs_postgresql
+from tests.support.site.cluster import ALICE, DATABASE, Cluster, running_cluster
+from tests.support.site.line import Phone
 from tests.support.site.running import PATIENCE, Process, Site, wait_until
 
 pytestmark = [needs_postgresql, pytest.mark.long]

@@ -36,11 +36,11 @@ from ldapgw.store.engines import database_at
 from ldapgw.store.key_rotation import find_unready, prepare, rotate
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import KeySource, SecretBox
-from tests.faults.company import ATTRIBUTES, Entries
-from tests.faults.phone import taken
 from tests.support import pdu, postgresql
 from tests.support.kill import Kill
 from tests.support.postgresql import Notices
+from tests.support.site.company import ATTRIBUTES, Entries
+from tests.support.site.line import taken
 from tests.support.stage.sync import connect, consent
 
 NOW = 1_800_000_000.0

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""SIGKILL at any moment of syncs: after each start the whole of one committed state, and no consent is asked for."""
+"""SIGKILL at any moment of syncs: after each start the whole of one committed state, and no consent is asked for.
+
+Only SIGKILL shows what a process leaves behind.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ from ldapgw.store import phones, sync_state
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.engines import database_at
 from ldapgw.store.phones import NumberMode, PhoneLogin
-from tests.faults.office import ON_SERVER, Office
 from tests.support.postgresql import Server, needs_postgresql
+from tests.support.site.office import ON_SERVER, Office
 from tests.support.site.running import Process, fetch, wait_until
 
 # Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.

@@ -3,6 +3,7 @@
 
 Each is one line in the log.  Phones find what they found before, through all of it and on connections that they had;
 once it is mended everything goes on, without a restart and with everything that was there.
+Only a process shows what the kernel and SQLite say of a disk, on all of its threads.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ import pytest
 
 from ldapgw.google.sandbox.tenant import ALICE
 from ldapgw.server.state_dir import OpenStateDir, StateDir
-from tests.faults.office import BOOK, Office, need_ldapsearch
 from tests.support.disk import small_disk
-from tests.support.site.running import Process, fetch, wait_until
+from tests.support.site.office import BOOK, Office
+from tests.support.site.running import Process, fetch, find_program, wait_until
 
 # Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
 pytestmark = pytest.mark.long
@@ -136,7 +137,7 @@ def running_office(office: Office) -> Iterator[Running]:
 @pytest.fixture(scope="module", name="running")
 def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One gateway for all of it: what one trouble leaves behind would be met by the next."""
-    need_ldapsearch()
+    find_program("ldapsearch", "ldap-utils")
     with running_office(Office(tmp_path_factory.mktemp("office"), Random(7))) as running:
         yield running
 

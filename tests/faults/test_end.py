@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""SIGTERM in every state that a gateway can be in: it ends within five seconds, and loses nothing."""
+"""SIGTERM in every state that a gateway can be in: it ends within five seconds, and loses nothing.
+
+Only a process gets SIGTERM and has an exit status.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ from time import monotonic
 import pytest
 
 from ldapgw.google.sandbox.tenant import ALICE
-from tests.faults.office import BOOK, Office, need_ldapsearch
 from tests.support import pdu
 from tests.support.postgresql import Server
-from tests.support.site.running import PATIENCE, Process, Site, fetch, wait_until
+from tests.support.site.office import BOOK, Office
+from tests.support.site.running import PATIENCE, Process, Site, fetch, find_program, wait_until
 from tests.support.site.visitor import connect
 
 # Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
@@ -35,7 +38,7 @@ State = Callable[[Office, ExitStack], object]
 @pytest.fixture(scope="module", name="office")
 def _office(tmp_path_factory: pytest.TempPathFactory, engine_server: Server | None) -> Iterator[Office]:
     """One office, whose book stays as it is; each state is met by a gateway that was just started."""
-    need_ldapsearch()
+    find_program("ldapsearch", "ldap-utils")
     with closing(Office(tmp_path_factory.mktemp("office"), Random(11), people=300, server=engine_server)) as office:
         with office.running("first"):
             pass

@@ -2,7 +2,7 @@
 """A database server that ends, breaks off or is silent under a running gateway.
 
 As with a disk (`tests.faults.test_disk`): one line in the log, phones find what they found before, and once the server
-is back everything goes on.
+is back everything goes on.  Only a server ends connections, hangs, and comes back.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import pytest
 
 from ldapgw.google.sandbox.tenant import ALICE
 from ldapgw.store.database import HANG_SECONDS
-from tests.faults.office import ON_SERVER, Office
 from tests.faults.test_disk import Running, running_office
 from tests.support.postgresql import Server, needs_postgresql
+from tests.support.site.office import ON_SERVER, Office
 from tests.support.site.running import wait_until
 
 # Seconds, on a machine that has other work.

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Backups, their way back and new keys, beside a gateway that syncs all the time, and killed on their way."""
+"""Backups, their way back and new keys, beside a gateway that syncs all the time, and killed on their way.
+
+Only processes work beside each other and can be killed on their way.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from random import Random
 import pytest
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 
-from tests.faults.office import Office, need_ldapsearch
 from tests.support.postgresql import Server
-from tests.support.site.running import Process, wait_until
+from tests.support.site.office import Office
+from tests.support.site.running import Process, find_program, wait_until
 
 # Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
 pytestmark = pytest.mark.long
@@ -29,7 +32,7 @@ rounds = pytest.mark.parametrize("times", [2, pytest.param(6, marks=pytest.mark.
 
 @pytest.fixture(scope="module", name="office")
 def _office(tmp_path_factory: pytest.TempPathFactory, engine_server: Server | None) -> Iterator[Office]:
-    need_ldapsearch()
+    find_program("ldapsearch", "ldap-utils")
     folder = tmp_path_factory.mktemp("office")
     with closing(Office(folder, Random(13), INTERVAL, people=100, server=engine_server)) as office:
         yield office

@@ -14,7 +14,7 @@ from ldapgw.errors import GoogleError, NetworkFailure
 from ldapgw.google.connections import environment_proxy
 from ldapgw.google.endpoints import Proxy
 from ldapgw.google.http import GoogleHttpClient, http_client
-from tests.support.tinyproxy import proxy_with_password
+from tests.support.proxies import proxy_with_password
 
 from .double import NOW, RudeServer, clock_at
 from .test_http import HEAD, Tls

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The page below a path of a host, behind real proxies that leave the path and that take it off."""
+"""The page below a path of a host, behind real proxies that leave the path and that take it off.
+
+Only the proxies themselves show how they change paths and headers.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,10 @@ from twisted.web.client import Agent
 
 from ldapgw.google.sandbox import browser
 from ldapgw.google.sandbox.tenant import ALICE
-from tests.support.reverse_proxies import caddy, nginx, plain_haproxy, stripping_caddy, stripping_nginx
+from tests.support.proxies import REVERSE_PROXIES, reverse_proxy
 from tests.support.site.running import PATIENCE, Site, free_ports, new_site
 
 PATH = "/phonebook"
-PROXIES = {
-    "nginx": nginx,
-    "stripping nginx": stripping_nginx,
-    "caddy": caddy,
-    "stripping caddy": stripping_caddy,
-    "haproxy": plain_haproxy,
-}
 _LINK = re.compile(r'(href|src|action|formaction|data-events|data-gone)="([^"#]*)')
 
 
@@ -86,13 +82,13 @@ def _site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, int]
 
 
 @pytest.mark.long  # real proxies; tests/web has the addresses below a path
-@pytest.mark.parametrize("proxy", PROXIES)
+@pytest.mark.parametrize("proxy", REVERSE_PROXIES)
 @pytest_twisted.ensureDeferred
 async def test_the_page_works_below_a_path(site: tuple[Site, int], tmp_path: Path, proxy: str) -> None:
     """Consent, every page with its files, forms, events, the address of a phone's settings, and an XML book."""
     gateway, port = site
     url = f"http://127.0.0.1:{port}{PATH}"
-    with PROXIES[proxy](tmp_path, port, PATH, gateway.web_port):
+    with reverse_proxy(proxy, tmp_path, port, PATH, gateway.web_port):
         visitor = Visitor(url)
         visit = await browser.consent(visitor.http, f"{url}/acme/connect", account=ALICE)
         assert (visit.status, visit.url) == (200, f"{url}/acme/")

@@ -2,6 +2,7 @@
 """The whole program, and clients of many makes as the phones: Google's persons, by StartTLS, in pages and in order.
 
 The tests of ``tests/ldap`` have python-ldap, bonsai, ldap3, ldapts and curl without the whole program.
+Only the clients' own programs show whether they understand what the gateway sends.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""``ldapgw connect``: an account without the page, by a browser that Google sends back to localhost."""
+"""``ldapgw connect``: an account without the page, by a browser that Google sends back to localhost.
+
+The command runs a reactor of its own until the browser comes back, so that it needs a process.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Phones and browsers behind a real HAProxy that says who they are with the PROXY protocol."""
+"""Phones and browsers behind a real HAProxy that says who they are with the PROXY protocol.
+
+Only HAProxy itself shows what it sends, and how its health checks judge the answers.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.support import pdu
-from tests.support.haproxy import ADDRESS, Haproxy, haproxy
 from tests.support.phonebook.listening import contexts_in
+from tests.support.proxies import ADDRESS, Haproxy, haproxy
 from tests.support.site.running import PATIENCE, Process, Site, free_ports, wait_until
 
 pytestmark = pytest.mark.long  # a real HAProxy; tests/server/test_proxy_protocol has the headers

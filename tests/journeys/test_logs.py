@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The log of a running gateway: ours alone, from the configured levels on, by both doors."""
+"""The log of a running gateway: ours alone, from the configured levels on, by both doors.
+
+Only a process has a standard error of its own and gets signals.
+"""
 
 from __future__ import annotations
 

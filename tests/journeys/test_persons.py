@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""All 25 persons of the samples, from Google's answer to the octets that ldapsearch prints."""
+"""All 25 persons of the samples, from Google's answer to the octets that ldapsearch prints.
+
+Only the whole program shows that its halves, which have tests of their own, fit each other.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""All 110 requests of ``phones.json``: from Google's persons over the sync and the store to a phone's socket."""
+"""All 110 requests of ``phones.json``: from Google's persons over the sync and the store to a phone's socket.
+
+Only the whole program shows that its halves, which have tests of their own, fit each other.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A photo on its way from Google to a phone: the whole program, ldapsearch, and a picture by the caller's number."""
+"""A photo on its way from Google to a phone: the whole program, ldapsearch, and a picture by the caller's number.
+
+Only the whole program shows that its halves, which have tests of their own, fit each other.
+"""
 
 from __future__ import annotations
 

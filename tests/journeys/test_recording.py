@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A phone is recorded while it searches; the file names nobody, and each search finds in it what it found."""
+"""A phone is recorded while it searches; the file names nobody, and each search finds in it what it found.
+
+The command and the gateway are two processes that meet in the database.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A running gateway reads its configuration again at SIGHUP, and nobody finds its ports closed."""
+"""A running gateway reads its configuration again at SIGHUP, and nobody finds its ports closed.
+
+Only a process replaces itself by exec and keeps the sockets that it listens on.
+"""
 
 from __future__ import annotations
 

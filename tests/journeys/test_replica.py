@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Debian's slapd as a replica, set up by what ``ldapgw replica-config`` prints: it holds what the gateway publishes."""
+"""Debian's slapd as a replica, set up by what ``ldapgw replica-config`` prints: it holds what the gateway publishes.
+
+Only slapd itself shows that it accepts the configuration and understands what the gateway sends.
+"""
 
 from __future__ import annotations
 

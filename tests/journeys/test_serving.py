@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Serving through everything that happens: both front doors, kills, a Google that is gone, a database that is gone."""
+"""Serving through everything that happens: both front doors, kills, a Google that is gone, a database that is gone.
+
+Only a process can be killed, and only a new one shows what was left behind.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""All 19 sessions of ``phones.json``, on sockets, with the gateway that has the contacts."""
+"""All 19 sessions of ``phones.json``, on sockets, with the gateway that has the contacts.
+
+Only sockets have TLS handshakes, and octets that arrive in pieces.
+"""
 
 from __future__ import annotations
 

@@ -17,9 +17,9 @@ import pytest
 
 from tests.ldap.corpus import CASES, Case, tokens
 from tests.support import pdu
+from tests.support.pdu import whole_messages
 from tests.support.phonebook.served import Served, serving
 from tests.support.phonebook.wire import LOCAL_NET, Client, LiveClock, make_factory, turn
-from tests.support.slapd import whole_messages
 
 PING = pdu.message(1, pdu.search("", 0))
 # Seconds of the server's work until somebody else is answered.

@@ -160,3 +160,19 @@ def _result(message_id: int, kind: int, operation: BerReader) -> Response:
 
 def uids(entries: list[Response]) -> list[str]:
     return [one.dn.split(",")[0].removeprefix("uid=") for one in entries]
+
+
+def whole_messages(data: bytes | bytearray) -> int:
+    """How many octets at the start are whole messages."""
+    position = 0
+    while position + 2 <= len(data):
+        length, head = data[position + 1], 2
+        if length & 0x80:
+            head += length & 0x7F
+            if position + head > len(data):
+                break
+            length = int.from_bytes(data[position + 2 : position + head], "big")
+        if position + head + length > len(data):
+            break
+        position += head + length
+    return position

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from tests.support.postgresql import Server, as_ordinary_user
-from tests.support.site.running import PATIENCE, free_ports, wait_until
+from tests.support.site.running import free_ports, running_program
 
 PROGRAM = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
 
@@ -43,22 +42,17 @@ def pgbouncer(folder: Path, server: Server, mode: str, ignored: str) -> Iterator
     :param mode: session or transaction.
     :param ignored: the startup parameters that it does not pass on.
     """
-    assert PROGRAM is not None
-    user = as_ordinary_user()
     [port] = free_ports(1)
     folder.mkdir(mode=0o755)
     file = folder / "pgbouncer.ini"
     file.write_text(CONFIGURATION.format(server=server.port, port=port, mode=mode, ignored=ignored))
-    with (folder / "log").open("wb") as log, file.open("rb") as stdin:
-        # Its file by its descriptor: another user may not look into the folder.
-        process = subprocess.Popen([PROGRAM, "/dev/stdin"], stdin=stdin, stdout=log, stderr=log, **user)
     url = server.url("postgres").set(port=port)
-    try:
-        wait_until(lambda: _answers(url), "PgBouncer answers")
+    # Its file by its descriptor: another user may not look into the folder.
+    with (
+        file.open("rb") as stdin,
+        running_program("pgbouncer", ["/dev/stdin"], folder, lambda: _answers(url), stdin=stdin, **as_ordinary_user()),
+    ):
         yield url
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
 
 
 def _answers(url: URL) -> bool:

@@ -4,11 +4,8 @@
 from __future__ import annotations
 
 import os
-import select
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,9 +16,9 @@ from twisted.internet.task import Clock
 from tests.support import pdu
 from tests.support.phonebook.awkward import VIEWER, make_dit
 from tests.support.phonebook.wire import Client, make_factory, make_gate
-from tests.support.site.running import free_ports
+from tests.support.site.line import Line
+from tests.support.site.running import PATIENCE, Process, free_ports, listens, wait_until
 
-PATIENCE = 60.0
 PROGRAM = shutil.which("slapd", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin")))
 # Debian's, like the schema below.
 MODULES = "/usr/lib/ldap"
@@ -51,48 +48,6 @@ overlay sssvlv
 """
 
 
-class Connection:
-    """One connection, asked one thing after the other."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
-        self._message_id = 0
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def ask(self, request: bytes, controls: bytes = b"") -> list[pdu.Response]:
-        """Send a request; all answers to it, the last one its result."""
-        self._message_id += 1
-        self._socket.sendall(pdu.message(self._message_id, request, controls))
-        data = bytearray()
-        answers: list[pdu.Response] = []
-        while not answers or answers[-1].code is None:
-            received = self._socket.recv(1 << 18)
-            assert received, "slapd closed the connection"
-            data += received
-            whole = whole_messages(data)
-            answers += pdu.responses(bytes(data[:whole]))
-            del data[:whole]
-        return answers
-
-
-def whole_messages(data: bytes | bytearray) -> int:
-    """How many octets at the start are whole messages."""
-    position = 0
-    while position + 2 <= len(data):
-        length, head = data[position + 1], 2
-        if length & 0x80:
-            head += length & 0x7F
-            if position + head > len(data):
-                break
-            length = int.from_bytes(data[position + 2 : position + head], "big")
-        if position + head + length > len(data):
-            break
-        position += head + length
-    return position
-
-
 @dataclass(frozen=True)
 class Slapd:
     """A server that runs.
@@ -104,15 +59,12 @@ class Slapd:
     base: str
 
     @contextmanager
-    def connection(self) -> Iterator[Connection]:
+    def connection(self) -> Iterator[Line]:
         """A connection of somebody who may see everything."""
-        connection = Connection(self.port)
-        try:
+        with Line(self.port) as connection:
             [bound] = connection.ask(pdu.bind(f"cn=root,{self.base}", SECRET))
             assert bound.code == 0
             yield connection
-        finally:
-            connection.close()
 
 
 @contextmanager
@@ -131,36 +83,19 @@ def running(folder: Path, base: str, ldif: str) -> Iterator[Slapd]:
     # -s: a contact's country is not in RFC 2798's inetOrgPerson.  -q: values as they are.
     _load([str(program), "-Tadd", "-q", "-s", "-f", str(configuration), "-l", str(folder / "contacts.ldif")])
     [port] = free_ports(1)
-    with (folder / "slapd.log").open("wb") as log:
-        process = subprocess.Popen(
-            [str(program), "-d", "0", "-h", f"ldap://127.0.0.1:{port}", "-f", str(configuration)],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+    command = [str(program), "-d", "0", "-h", f"ldap://127.0.0.1:{port}", "-f", str(configuration)]
+    process = Process(command, folder / "slapd.log", folder)
     try:
-        _wait(process, port, folder / "slapd.log")
+        wait_until(lambda: listens(port) or process.status is not None, "slapd listens")
+        assert process.status is None, process.said
         yield Slapd(port, base)
     finally:
-        process.terminate()
-        process.wait(PATIENCE)
+        process.end()
 
 
 def _load(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        assert process.poll() is None, log.read_text()
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except ConnectionRefusedError:
-            select.select([], [], [], 0.02)
-        else:
-            return
-    raise AssertionError("slapd does not listen: " + log.read_text())
 
 
 DIT = make_dit(lenient=False)

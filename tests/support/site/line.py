@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""A phone's line to a gateway: one TCP connection, its octets written and read here."""
+"""A phone's line to a gateway: one TCP connection, its octets written and read here; and a phone that has a login."""
 
 from __future__ import annotations
 
 import select
 import socket
 import ssl
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
 from tests.support import pdu
+from tests.support.pdu import whole_messages
+from tests.support.site.company import ATTRIBUTES, Entries
 from tests.support.site.running import PATIENCE
-from tests.support.slapd import whole_messages
 
 
 class Line:
@@ -86,3 +88,36 @@ class Line:
             self._data += received
         answers, self._data = pdu.responses(self._data), b""
         return answers
+
+
+class Phone(Line):
+    """A login on a connection of its own, kept open as a phone does."""
+
+    def __init__(self, port: int, name: str, password: str, address: str = "127.0.0.1") -> None:
+        super().__init__(port, address)
+        try:
+            [bound] = self.ask(pdu.bind(name, password.encode()))
+            assert bound.code == 0, bound
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self, base: str) -> Entries:
+        """All entries with a uid below a base; none where it does not exist."""
+        *entries, done = self.ask(pdu.search(base, 2, attributes=ATTRIBUTES))
+        assert done.code in (0, 32), done
+        return dict(taken(entries))
+
+    def find(self, base: str, filter_: bytes, attributes: tuple[str, ...] = ("cn",)) -> list[pdu.Response]:
+        """The entries below a base that a filter finds."""
+        *entries, done = self.ask(pdu.search(base, 2, filter_, attributes))
+        assert done.code == 0, done
+        return entries
+
+
+def taken(answers: list[pdu.Response]) -> Iterator[tuple[str, dict[str, tuple[str, ...]]]]:
+    """Entries by uid, as `tests.support.site.company` has them."""
+    for answer in answers:
+        found = {name: tuple(value.decode() for value in values) for name, values in answer.attributes}
+        if "uid" in found:
+            yield found["uid"][0], found

@@ -34,7 +34,7 @@ from ldapgw.google.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET
 PATIENCE = 120.0
 
 CONFIG = """
-state_dir = "state"
+{database}state_dir = "state"
 [ldap]
 listen = ["tcp:{ldap}:interface=127.0.0.1"]
 size_limit = {size_limit}
@@ -105,10 +105,10 @@ def fetch(url: str, cookie: str = "") -> tuple[int, str]:
 class Process:
     """A process that we started, and what it says."""
 
-    def __init__(self, command: Sequence[str], log: Path, cwd: Path) -> None:
+    def __init__(self, command: Sequence[str], log: Path, cwd: Path, **more: Any) -> None:
         self.log = log
         with log.open("wb") as file:
-            self._popen = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=cwd)
+            self._popen = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=cwd, **more)
 
     @property
     def said(self) -> str:
@@ -137,9 +137,45 @@ class Process:
         return self._popen.wait(PATIENCE)
 
 
+def find_program(name: str, package: str = "") -> str:
+    """Return the path of a program of the system; a test without it is skipped, but fails in CI."""
+    path = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin")))
+    if path is None and "CI" not in os.environ:
+        pytest.skip(f"needs {name}: sudo apt-get install {package or name}")
+    assert path, f"{name} is missing"
+    return path
+
+
+@contextmanager
+def running_program(
+    name: str, arguments: Sequence[str], folder: Path, is_ready: Callable[[], object], **more: Any
+) -> Iterator[Process]:
+    """Run a program of the system until the block ends; its log is in the folder.
+
+    :param more: for `subprocess.Popen`.
+    """
+    process = Process([find_program(name), *arguments], folder / f"{name}.log", folder, **more)
+    try:
+        wait_until(lambda: is_ready() or process.status is not None, f"{name} is ready")
+        assert process.status is None, process.said
+        yield process
+    finally:
+        process.end()
+
+
+def listens(port: int) -> bool:
+    """Return whether a port of loopback accepts connections."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 @dataclass
 class Site:
-    """A folder with a configuration, and the sandbox that it points to."""
+    """A folder with a configuration, and the sandbox that it points to.
+
+    :ivar google: the URL of the sandbox; if it is not given, the sandbox is the site's own.
+    :ivar database: the URL of a database on a server; empty: the database is a file in the folder.
+    """
 
     folder: Path
     interval: str = "1h"
@@ -147,16 +183,19 @@ class Site:
     people: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=lambda: {ALICE: ()})
     allowed: Sequence[str] = ("@acme.example",)
     size_limit: int = 1000
+    google: str = ""
+    database: str = ""
     sandbox: Process | None = None
     phones: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ldap_port, self.web_port, self.sandbox_port = free_ports(3)
-        self.google = f"http://127.0.0.1:{self.sandbox_port}"
+        self.google = self.google or f"http://127.0.0.1:{self.sandbox_port}"
         self.page = f"http://127.0.0.1:{self.web_port}/acme/"
         self.file = self.folder / "ldapgw.toml"
         self.file.write_text(
             CONFIG.format(
+                database=f'database = "{self.database}"\n' if self.database else "",
                 ldap=self.ldap_port,
                 web=self.web_port,
                 google=self.google,
@@ -189,9 +228,9 @@ class Site:
         with urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
-    def persons(self, source: str) -> list[dict[str, Any]]:
-        """What the sandbox has of Alice's."""
-        url = f"{self.google}/sandbox/persons?account={ALICE}&source={source}"
+    def persons(self, source: str, account: str = ALICE) -> list[dict[str, Any]]:
+        """What the sandbox has of an account's."""
+        url = f"{self.google}/sandbox/persons?account={account}&source={source}"
         with urlopen(Request(url, headers={"Accept": "application/json"}), timeout=PATIENCE) as answer:
             persons: list[dict[str, Any]] = json.load(answer)["persons"]
         return persons
@@ -299,8 +338,7 @@ def new_site(folder: Path, **given: Any) -> Iterator[Site]:
 
     :param given: as `Site` takes it.
     """
-    if shutil.which("ldapsearch") is None and "CI" not in os.environ:
-        pytest.skip("needs ldapsearch: sudo apt-get install ldap-utils")
+    find_program("ldapsearch", "ldap-utils")
     site = Site(folder, **given)
     try:
         site.start_sandbox()

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -14,14 +12,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from ldapgw.google.sandbox.tenant import ALICE
-from tests.faults.company import CONTACTS, Company, Entries, Person, present
-from tests.faults.phone import Phone
 from tests.support.postgresql import Server
+from tests.support.site.company import CONTACTS, Company, Entries, Person, present
+from tests.support.site.line import Phone
 from tests.support.site.running import PATIENCE, Process, Site, fetch, wait_until
 from tests.support.site.visitor import connect
 
@@ -74,11 +71,16 @@ class Office:
         self.folder.mkdir(exist_ok=True)
         everybody = {person.family: person for person in map(self._person, range(self.people))}
         typed = [present(person.typed(CONTACTS)) for person in everybody.values()]
-        self.site = Site(self.folder, self.interval, people={ALICE: typed}, size_limit=2 * self.people + 1000)
         if self.server is not None:
             self.server.execute(f"DROP DATABASE IF EXISTS {ON_SERVER} WITH (FORCE)")
             self.server.execute(f"CREATE DATABASE {ON_SERVER}")
-            self.site.file.write_text(f'database = "{self.url}"\n{self.site.file.read_text()}')
+        self.site = Site(
+            self.folder,
+            self.interval,
+            people={ALICE: typed},
+            size_limit=2 * self.people + 1000,
+            database=self.url if self.server else "",
+        )
         self.site.start_sandbox()
         self.site.empty_sandbox()
         self.company = Company(RemoteWorld(self.site))  # type: ignore[arg-type]
@@ -181,12 +183,6 @@ class Office:
         lasts = self.random.sample(range(100, 1000), self.random.randrange(1, 4))
         numbers = tuple(zip(TYPES, lasts, strict=False))
         return Person(self.random.choice(["Jörg", "Ida", "Zoë"]), f"Person {at}", numbers=numbers)
-
-
-def need_ldapsearch() -> None:
-    """Skip the tests of an office where its phone cannot search; CI has to have the program."""
-    if shutil.which("ldapsearch") is None and "CI" not in os.environ:
-        pytest.skip("needs ldapsearch: sudo apt-get install ldap-utils")
 
 
 def _digest(entries: Entries) -> int:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -16,12 +15,11 @@ from sqlalchemy import URL
 
 from ldapgw.google.sandbox.tenant import ALICE
 from ldapgw.server.state_dir import KEY_FILE
-from tests.faults.office import Office
 from tests.support.postgresql import Server, listening
+from tests.support.site.office import ON_SERVER as DATABASE
+from tests.support.site.office import Office
 from tests.support.site.replicas import Office as WrittenOffice
 from tests.support.site.running import Process, Site, wait_until
-
-DATABASE = "cluster"
 
 
 class Cluster:
@@ -34,26 +32,19 @@ class Cluster:
     def __init__(self, folder: Path, count: int, interval: str = "1h") -> None:
         self._stack = ExitStack()
         self.server = self._stack.enter_context(listening())
-        self.server.execute(f"CREATE DATABASE {DATABASE}")
-        self.office = Office(folder / "1", Random(7), interval)
-        self.sites = [self.office.site]
+        self.office = Office(folder / "1", Random(7), interval, server=self.server)
+        first = self.office.site
+        self.sites = [first]
         for number in range(2, count + 1):
             (folder / str(number)).mkdir()
-            self.sites.append(Site(folder / str(number), interval))
-        for site in self.sites:
-            self._share(site)
-        self.reach_through(self.server.url(DATABASE))
+            others = {"google": first.google, "database": first.database, "phones": first.phones}
+            self.sites.append(Site(folder / str(number), interval, **others))
 
     def reach_through(self, url: URL) -> None:
         """Have the gateways reach the database at another address."""
         shown = url.set(database=DATABASE).render_as_string(hide_password=False)
         for site in self.sites:
-            text = re.sub(r'^database = ".*"\n', "", site.file.read_text())
-            site.file.write_text(f'database = "{shown}"\n{text}')
-
-    def _share(self, site: Site) -> None:
-        site.file.write_text(site.file.read_text().replace(site.google, self.office.site.google))
-        site.phones = self.office.site.phones
+            site.file.write_text(site.file.read_text().replace(site.database, shown))
 
     @contextmanager
     def running(self) -> Iterator[list[Process]]:
@@ -115,9 +106,7 @@ class Pair:
         self.sites: list[Site] = []
         for name in ("one", "two"):
             (folder / name).mkdir()
-            site = Site(folder / name)
-            site.file.write_text(f'database = "{url}"\n{site.file.read_text()}')
-            self.sites.append(site)
+            self.sites.append(Site(folder / name, database=url))
         self.office = WrittenOffice(self.sites[0], url)
         self.states = [site.folder / "state" for site in self.sites]
 
@@ -145,4 +134,4 @@ def running_cluster(folder: Path, count: int) -> Iterator[World]:
         yield cluster, gateways
 
 
-__all__ = ["ALICE", "Cluster", "Pair", "World", "running_cluster"]
+__all__ = ["ALICE", "DATABASE", "Cluster", "Pair", "World", "running_cluster"]
