@@ -114,7 +114,7 @@ class Office:
     def _connect(self) -> None:
         for account in PEOPLE:
             visitor = Visitor()
-            visitor.consent(self._site.page + "connect", account)
+            visitor.connect(self._site.page, account)
             self._visitors.append(visitor)
         self._site.wait_for_sync(len(PEOPLE))
 

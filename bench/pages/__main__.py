@@ -67,7 +67,7 @@ def measure(folder: Path) -> dict[str, Weight]:
         with site.running():
             say("connecting")
             person = Visitor()
-            html = person.consent(site.page + "connect", ALICE)
+            html = person.connect(site.page, ALICE)
             site.synced()
             [token] = {one.value for form in read_forms(html) for one in form.controls if one.name == "token"}
             person.open(site.page + "phones", [("token", token), ("name", "desk1"), ("model", "yealink")])
@@ -83,7 +83,7 @@ def _lists(site: Site) -> dict[str, Weight]:
     """The list of a large book, and the page of a contact in it."""
     say("connecting a large book")
     person = Visitor()
-    person.consent(site.page + "connect", CROWDED)
+    person.connect(site.page, CROWDED)
     # With the company's directory there are some more.
     listed = f"{CONTACTS // 1000},[0-9]{{3}} contacts"
     wait_until(lambda: re.search(listed, person.open(site.page + "contacts")[1]), "all contacts are listed", 120)

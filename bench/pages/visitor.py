@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from http.client import HTTPConnection, HTTPResponse
@@ -16,7 +15,7 @@ from statistics import median
 from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import HTTPCookieProcessor, Request, build_opener
 
-from ldapgw.google.sandbox.browser import HtmlForm, read_forms
+from tests.support.site.visitor import connect_one
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,9 @@ class Visitor:
         with self._opener.open(Request(url, data), timeout=30) as answer:
             return answer.url, answer.read().decode()
 
-    def consent(self, url: str, account: str) -> str:
-        """Go through the consent with every box ticked; the page where it ends."""
-        at, html = self.open(url)
-        [form] = [one for one in read_forms(html) if any(control.kind == "radio" for control in one.controls)]
-        return self.open(urljoin(at, form.action), list(_chosen(form, account)))[1]
+    def connect(self, page: str, account: str) -> str:
+        """Connect an account on a tenant's page; the HTML of the page afterwards."""
+        return connect_one(self._cookies.cookiejar, page, account).body
 
     def weigh(self, url: str, times: int, status: int = 200) -> Weight:
         """Ask for a page so many times on one connection, and once for each thing that it needs.
@@ -97,17 +94,6 @@ def _read(answer: HTTPResponse, status: int) -> bytes:
     body = answer.read()
     assert answer.status == status, (answer.status, answer.getheaders())
     return body
-
-
-def _chosen(form: HtmlForm, account: str) -> Iterator[tuple[str, str]]:
-    for control in form.controls:
-        texts = (control.value, *control.text.split())
-        if control.kind == "submit":
-            wanted = control.text.strip() == "Continue"
-        else:
-            wanted = control.kind != "radio" or account in texts
-        if wanted and control.name:
-            yield control.name, control.value
 
 
 def _needed(html: str) -> list[str]:

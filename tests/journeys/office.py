@@ -13,18 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest_twisted
-from treq.client import HTTPClient
-from twisted.internet import reactor  # noqa: TID251  tests are an entry point
-from twisted.internet.defer import Deferred
-from twisted.web.client import Agent
-
-from ldapgw.google.sandbox import browser
 from ldapgw.google.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET
 from tests.support import pdu, phonebook
 from tests.support.certificates import issue
 from tests.support.site.line import Line
 from tests.support.site.running import Process, Site, free_ports, wait_until
+from tests.support.site.visitor import connect
 
 # Whose phones need no login.
 LOBBY = "127.0.0.2"
@@ -111,7 +105,7 @@ def opened(folder: Path) -> Iterator[Office]:
         with site.running() as gateway:
             office = Office(site, gateway, tls_port)
             for tenant in TENANTS:
-                pytest_twisted.blockon(Deferred.fromCoroutine(_consent(site, tenant)))
+                connect(f"http://127.0.0.1:{site.web_port}/{tenant}/", ALICE)
                 site.wait_for_sync(tenant=tenant)
                 assert site.figure("ldapgw_contacts", tenant=tenant) == len(phonebook.CONTACTS)
                 office.add_phone(tenant)
@@ -121,9 +115,3 @@ def opened(folder: Path) -> Iterator[Office]:
     assert "Traceback" not in gateway.said
     assert "#error" not in gateway.said
     assert "#critical" not in gateway.said
-
-
-async def _consent(site: Site, tenant: str) -> None:
-    page = f"http://127.0.0.1:{site.web_port}/{tenant}/"
-    visit = await browser.consent(HTTPClient(Agent(reactor)), page + "connect", account=ALICE)
-    assert (visit.status, visit.url) == (200, page)

@@ -61,15 +61,21 @@ def _read(answer: Any) -> _Answer:
     return _Answer(answer.status, headers, answer.read().decode())
 
 
+def connect_one(jar: CookieJar, page: str, account: str) -> Visit:
+    """Connect an account on a tenant's page, with a browser that has the cookies of the jar; the page at the end."""
+    coroutine = consent(_Http(jar), page + "connect", account=account)  # type: ignore[arg-type]
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        visit: Visit = end.value
+    assert (visit.status, visit.url) == (200, page), visit
+    return visit
+
+
 def connect(page: str, *accounts: str) -> str:
     """Connect accounts on a tenant's page, one after the other; the cookie that the last one is signed in with."""
     jar = CookieJar()
     for account in accounts:
         jar.clear()
-        coroutine = consent(_Http(jar), page + "connect", account=account)  # type: ignore[arg-type]
-        try:
-            coroutine.send(None)
-        except StopIteration as end:
-            visit: Visit = end.value
-        assert (visit.status, visit.url) == (200, page), visit
+        connect_one(jar, page, account)
     return "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar)
