@@ -37,6 +37,7 @@ from ldapgw.store.key_rotation import find_unready, prepare, rotate
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import KeySource, SecretBox
 from tests.support import pdu, postgresql
+from tests.support.disk import crash
 from tests.support.kill import Kill
 from tests.support.postgresql import Notices
 from tests.support.site.company import ATTRIBUTES, Entries
@@ -172,13 +173,7 @@ class Machine:
                 gateway._state.close()
                 self._let_server_forget()
                 return
-            # A dead process does not tidy up its database when it goes: the files are as they are now.
-            files = {file: file.read_bytes() for file in (self.folder / "state").glob("ldapgw.db*")}
-            gateway._state.close()
-            for file in (self.folder / "state").glob("ldapgw.db*"):
-                file.unlink()
-            for file, octets in files.items():
-                file.write_bytes(octets)
+            crash(self.folder / "state", gateway._state.close)
 
     def _let_server_forget(self) -> None:
         """Have the server notice that the gateway is no more, and end its sessions, as it does when a process ends."""
