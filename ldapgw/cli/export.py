@@ -24,8 +24,9 @@ from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, find_account, only_of_tenant, only_tenant, pass_site
 from ldapgw.contact import Address, Contact, Kind, Phone
 from ldapgw.directory import name_folding
-from ldapgw.directory.entry import Entry, has_letters
+from ldapgw.directory.entry import Entry
 from ldapgw.directory.inet_org_person import numbers_of, shown_name, write_number
+from ldapgw.directory.name_folding import has_letters
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 from ldapgw.directory.special_entries import tenant_entry
 from ldapgw.errors import UserError

@@ -16,9 +16,8 @@ from ldapgw.cli.phone_output import refusal_json, refusal_line
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, find_phone, now, only_tenant, pass_site
 from ldapgw.directory.access import TenantViewer
-from ldapgw.directory.entry import Entry
+from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.directory.filter import Filter
-from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.phones.explain.explain import explain as explained
 from ldapgw.phones.explain.model import OPERATOR, Explanation

@@ -48,7 +48,7 @@ from ldapgw.cli.site import (
     phone_name,
     setting_type,
 )
-from ldapgw.directory.number_formatter import PHONE_FORMATS
+from ldapgw.directory.entry import PHONE_FORMATS
 from ldapgw.directory.passwords import make_password
 from ldapgw.errors import UserError
 from ldapgw.numbers.numbering_plan import dialling

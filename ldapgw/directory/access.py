@@ -22,8 +22,8 @@ from typing import Final, NamedTuple
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import DIRECTORY, Book, Label
 from ldapgw.directory.dn import folded
+from ldapgw.directory.entry import NumberFormatter
 from ldapgw.directory.naming_context import NamingContext
-from ldapgw.directory.number_formatter import NumberFormatter
 
 
 class BookAccess(StrEnum):

@@ -17,11 +17,11 @@ from ldapgw.directory.entry import (
     NO_ATTRIBUTES,
     Entry,
     FixedAttributes,
-    container_sort_key,
     special_entry,
     structural_attributes,
 )
 from ldapgw.directory.inet_org_person import ContactEntries, EntryFactory, ParentEntry
+from ldapgw.directory.name_folding import container_sort_key
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.segment import Segment, Segments, empty_segments
 

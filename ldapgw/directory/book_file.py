@@ -15,9 +15,10 @@ import msgspec
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import Book, Label, assemble_book, assemble_label, book_parent, label_parent
-from ldapgw.directory.entry import NO_ATTRIBUTES, Entry, EntryRecord, PackedAttributes, container_sort_key
+from ldapgw.directory.entry import NO_ATTRIBUTES, Entry, EntryRecord, PackedAttributes
 from ldapgw.directory.index import Index, RecordReader, RecordWriter
 from ldapgw.directory.inet_org_person import ParentEntry
+from ldapgw.directory.name_folding import container_sort_key
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.segment import Segment, Segments
 

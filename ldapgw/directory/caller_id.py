@@ -1,27 +1,42 @@
 # SPDX-License-Identifier: MIT
-"""Caller ID: makes the entries that a search for a complete number gets from books that are shared for caller ID only.
+"""Caller ID: makes the entries of callers that a search for a complete number gets besides the viewer's contacts.
 
-The filter is then evaluated on these reduced entries, so that no filter can probe hidden attributes.  Numbers can be
-tried, so a client has a `CallerIdBudget` of unknown numbers.
+A book that is shared for caller ID only gives reduced entries (`find_callers`), on which the filter is then evaluated,
+so that no filter can probe hidden attributes.  Numbers can be tried, so a client has a `CallerIdBudget` of unknown
+numbers.
+
+Companies in countries with direct dialing store the number of their *switchboard*, such as "+49 7736 5559-0", and call
+from their extensions, such as +497736 5559 123.  If nobody has the number of a caller, the contact whose switchboard
+has the longest common beginning is the answer (`find_switchboards`), with " ?" behind the company's name: anybody may
+call from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from itertools import starmap
 from operator import attrgetter
-from typing import Protocol
+from typing import Final, Protocol
 
 from ldapgw.directory import normalization, query_plan
 from ldapgw.directory.assertion import Alternatives, Assertion
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.entry import Entry, FixedAttributes, PackedAttributes, encoded_texts, octets_of
+from ldapgw.directory.entry import (
+    Entry,
+    FixedAttributes,
+    NumberFormatter,
+    PackedAttributes,
+    encoded_texts,
+    octets_of,
+)
 from ldapgw.directory.filter_matcher import NamedNumber
 from ldapgw.directory.inet_org_person import OBJECT_CLASSES
 from ldapgw.directory.naming_context import NamingContext
-from ldapgw.directory.number_formatter import NumberFormatter
-from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family
+from ldapgw.directory.normalization import SWITCHBOARD_MARK
+from ldapgw.directory.query_plan import ExactKey
+from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family, attribute_type
 from ldapgw.directory.segment import Segment
+from ldapgw.numbers import phone_number
 
 _SORT_KEY = attrgetter("sort_key")
 # What tells a number that is asked for from others, however both are written: what an index looks for.
@@ -154,3 +169,72 @@ def _matching_values(
 
 def _number_of(assertion: Assertion) -> _Number:
     return assertion.required, assertion.sufficient
+
+
+# --- switchboards ---
+
+# Behind the company's name.
+_PERHAPS: Final = " ?"
+# Digits of an extension, and of the number in front of them, country code included.
+_LONGEST_EXTENSION: Final = 6
+_SHORTEST_BEGINNING: Final = 7
+
+# Attributes that show the company's name, and those that stay; all others may be about the person of the contact.
+_SHOWN: Final = ("cn", "displayName", "sn")
+_KEPT: Final = ("objectClass", "uid", "o")
+
+
+def find_switchboards(segments: Iterable[Segment], callers: Iterable[str], context: NamingContext) -> Segment | None:
+    """Return the entries of the companies that callers may belong to; None if there is no such company.
+
+    :param segments: the contacts that the viewer may browse.
+    :param callers: the numbers that a caller look-up names.
+    """
+    segments = tuple(segments)
+    found: dict[str, Entry] = {}
+    for caller in callers:
+        readings = phone_number.readings(caller, context.region, context.outside_line, context.area_code)
+        for beginning in _beginnings(reading.e164 for reading in readings):
+            companies = [entry for segment in segments for entry in _companies(segment, beginning)]
+            if companies:
+                found |= {entry.dn: _named_perhaps(entry, lenient=context.lenient) for entry in companies}
+                break
+    return Segment(tuple(sorted(found.values(), key=_SORT_KEY))) if found else None
+
+
+def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
+    """The beginnings that extensions may have, the longest first; networks also signal the beginning alone."""
+    beginnings = {
+        number[: len(number) - digits]
+        for number in numbers
+        for digits in range(_LONGEST_EXTENSION + 1)
+        if len(number) - digits > _SHORTEST_BEGINNING
+    }
+    return sorted(beginnings, key=len, reverse=True)
+
+
+def _companies(segment: Segment, beginning: str) -> Iterable[Entry]:
+    """The entries of a segment that have a switchboard with a beginning."""
+    form, deleted = f"\t{beginning}{SWITCHBOARD_MARK}\t", segment.deleted
+    for document in segment.find_documents(ExactKey(beginning + SWITCHBOARD_MARK)):
+        entry = segment.entries[document]
+        if not (deleted and deleted[document]) and form in entry.text:
+            yield entry
+
+
+def _named_perhaps(entry: Entry, *, lenient: bool) -> Entry:
+    """A copy of an entry under the company's name and `_PERHAPS`, with the numbers beside the switchboard's.
+
+    The contact may be a person, and the caller somebody else.
+    """
+    company = next(value.decode() for name in ("o", "cn") for value in entry.attribute(name)) + _PERHAPS
+    texts = normalization.text_search_text([company]) if lenient else ""
+    packed = {
+        name: (values, text)
+        for name, values in entry.sets().items()
+        if (kind := attribute_type(name)) is not None and name not in entry.parent.shared.unpack()
+        for text in [entry.search_text(kind) or ""]
+        if name in _KEPT or f"{SWITCHBOARD_MARK}\t" in text
+    }
+    packed |= {name: (encoded_texts([company]), texts) for name in _SHOWN}
+    return Entry(PackedAttributes.pack(packed), entry.parent, sort_key=entry.sort_key)

@@ -15,7 +15,8 @@ from itertools import groupby
 from typing import Final
 
 from ldapgw.directory import name_folding, normalization
-from ldapgw.directory.entry import ATTRIBUTE_TAGS, MAX_SORT_NAME, TAG_START, Entry, attribute_tag, sort_name
+from ldapgw.directory.entry import ATTRIBUTE_TAGS, TAG_START, Entry, attribute_tag
+from ldapgw.directory.name_folding import MAX_SORT_NAME, sort_name
 from ldapgw.directory.schema import NUMBER_TYPES
 
 _NUMBER_LETTERS: Final = frozenset([attribute_tag(kind)[1] for kind in NUMBER_TYPES])

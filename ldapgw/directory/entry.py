@@ -7,12 +7,6 @@ are one string: for each attribute a tag and the search text of its values (`lda
 Attributes that all contacts share (their object classes) are packed once.  The DN and the operational attributes (RFC
 4512 3.4) are made from the entry's `Parent` on request.
 
-A *sort key* is a text that sorts entries as people sort names, the same at each search.  It holds the collation key of
-the name or of its reading, behind `NO_LETTERS` if the name has no letters, the name as it is written, and a
-*tiebreaker* that belongs to the entry for as long as the entry exists; so no two sort keys are equal, and an entry is
-found again after a sync.  A sort key is bounded, because a paged search sends it to the client: names that agree in
-their first `MAX_SORT_NAME` characters are sorted by their tiebreakers.
-
 A `Selection` is the parsed list of attributes that a search returns (RFC 4511 4.5.1.8), with the format of numbers.
 """
 
@@ -22,13 +16,12 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import blake2b
-from typing import Final, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 from ldapgw import ber
 from ldapgw.ber import octets
-from ldapgw.directory import name_folding, normalization
-from ldapgw.directory.number_formatter import NumberFormatter
+from ldapgw.directory import normalization
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import (
     ATTRIBUTE_TYPES,
     NUMBER_TYPES,
@@ -38,78 +31,12 @@ from ldapgw.directory.schema import (
     attributes_of,
     subtypes,
 )
-
-# Begins the sort key of a contact whose name has no letters, as a bare number: such contacts come last.
-NO_LETTERS: Final = "\U0010ffff"
-
-# Ends the name in a sort key.
-NAME_END: Final = "\0"
-
-MAX_SORT_NAME: Final = 96
-# A character may take four octets, and nobody sorts by the case of the 25th character.
-_MAX_WRITTEN_NAME: Final = 24
-# A container's name is cut shorter: the sort key of a label follows the sort key of its book.
-_MAX_CONTAINER_NAME: Final = 40
-_MAX_WRITTEN_CONTAINER_NAME: Final = 10
+from ldapgw.numbers import phone_number
+from ldapgw.numbers.number import Number
+from ldapgw.numbers.phone_number import NumberFormat
 
 # The precedence of entries that are in no book, as those for caller ID.
 _LAST_PRECEDENCE: Final = 1 << 16
-
-# How many books can go before all others; a tiebreaker has two hexadecimal digits for them.
-MAX_ORDERED_BOOKS: Final = 256
-
-# Hexadecimal digits: two entries of one name in one tenant share a tiebreaker once in 2.8 * 10**14.
-TIEBREAKER_LENGTH: Final = 12
-
-
-def has_letters(text: str) -> bool:
-    """Return whether a name has letters, or characters that are read as such."""
-    return any(map(str.isalpha, text)) or any(map(str.isalpha, name_folding.collation_key(text)))
-
-
-def contact_sort_key(
-    name: str, identity: str, reading: str = "", book_position: int | None = None, *, is_bare: bool = False
-) -> str:
-    """The sort key of a contact.
-
-    :param name: the name that is shown.
-    :param identity: a text that no other entry has, and that stays the same for as long as the contact exists.
-    :param reading: how the name is read aloud, if it is sorted by that; empty: it is sorted as it is written.
-    :param book_position: the position of the contact's book among those that go before all others; None: its book is
-        none of them.
-    :param is_bare: the contact's name has no letters, though the name that is shown may have those of a kind.
-    """
-    sort_key = _sort_key(name, identity, MAX_SORT_NAME, _MAX_WRITTEN_NAME, reading or name, is_bare=is_bare)
-    if book_position is None:
-        return sort_key
-    # "!" sorts before all hexadecimal digits.
-    at, first = len(sort_key) - TIEBREAKER_LENGTH, f"!{book_position:02x}"
-    return sort_key[:at] + first + sort_key[at + len(first) :]
-
-
-def container_sort_key(name: str, identity: str, parent_key: str = "") -> str:
-    """The sort key of a book or a label.
-
-    :param parent_key: the sort key of the book above a label: a label sorts after its book.
-    """
-    return parent_key + _sort_key(name, identity, _MAX_CONTAINER_NAME, _MAX_WRITTEN_CONTAINER_NAME, name)
-
-
-def sort_name(sort_key: str) -> str:
-    """The name in a contact's sort key: the collation key of the name or its reading, cut at `MAX_SORT_NAME`.
-
-    Of a name without letters, `NO_LETTERS` comes first.
-    """
-    return sort_key.partition(NAME_END)[0]
-
-
-def _sort_key(
-    name: str, identity: str, max_name: int, max_written_name: int, reading: str, *, is_bare: bool = False
-) -> str:
-    tiebreaker = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=TIEBREAKER_LENGTH // 2).hexdigest()
-    sorted_name = (NO_LETTERS if is_bare else "") + name_folding.collation_key(reading)
-    return f"{sorted_name[:max_name]}\0{name[:max_written_name]}\0{tiebreaker}"
-
 
 SUBSCHEMA_DN = "cn=subschema"
 
@@ -179,6 +106,78 @@ def structural_attributes(dn: str, structural: str, path: str, *, subordinates: 
         "entryUUID": (str(uuid.uuid5(uuid.NAMESPACE_OID, f"ldapgw/{path}")).encode(),),
         "entryDN": (dn.encode(),),
     }
+
+
+# The formats of single phones.  Entries do not have what a person typed, so "typed" is a format of whole tenants.
+PHONE_FORMATS: Final = tuple(form for form in NumberFormat if form is not NumberFormat.TYPED)
+
+
+def parse_written(text: str, form: NumberFormat, region: str, outside_line: str) -> Number | None:
+    """Parse a number that was written in a format; None: it cannot be read.
+
+    :param form: in the format ``dial``, only numbers with a country can be told from their outside line.
+    """
+    if form is not NumberFormat.DIAL:
+        return phone_number.parse(text, region)
+    number = phone_number.parse(text.removeprefix(outside_line), region)
+    return number if number is not None and number.e164 else None
+
+
+class NumberFormatter(NamedTuple):
+    """Turns numbers from a tenant's format into a phone's; a named tuple, because it is a part of a viewer.
+
+    :ivar target: the phone's format.
+    :ivar source: the tenant's format.
+    :ivar region: the country of numbers without a country code (ISO 3166-1).
+    :ivar outside_line: digits dialled for an outside line.
+    """
+
+    target: NumberFormat
+    source: NumberFormat
+    region: str
+    outside_line: str
+
+    def value(self, text: str, line: str) -> str:
+        """A number in the phone's format.
+
+        :param text: the number in the tenant's format.
+        :param line: the number's line in the search text of its attribute (`ldapgw.directory.normalization`).
+        """
+        if normalization.is_number_line(line):
+            number: Number | None = normalization.number_of(line)
+        else:
+            number = parse_written(text, self.source, self.region, self.outside_line)
+        if number is None:
+            return text
+        return phone_number.format_number(number, self.target, self.region, self.outside_line)
+
+    def original(self, text: str) -> str:
+        """A number in the tenant's format again, as far as the phone's format tells; ``typed`` cannot be restored.
+
+        :param text: the number in the phone's format.
+        """
+        number = parse_written(text, self.target, self.region, self.outside_line)
+        return phone_number.format_number(number, self.source, self.region, self.outside_line) if number else text
+
+    def values(self, values: Iterable[bytes], search_text: str) -> tuple[bytes, ...]:
+        """The values of an attribute in the phone's format; of equal ones only the first.
+
+        :param values: the values in the tenant's format.
+        :param search_text: of the attribute.
+        """
+        lines = normalization.lines_of(search_text)
+        formatted = [self.value(value.decode(), line).encode() for value, line in zip(values, lines, strict=True)]
+        return tuple(dict.fromkeys(formatted))
+
+
+def number_formatter(form: NumberFormat | None, context: NamingContext) -> NumberFormatter | None:
+    """Return what gives numbers of a tenant's entries another format; None: they have the format.
+
+    :param form: None: the tenant's own format.
+    """
+    if form is None or form is context.number_format:
+        return None
+    return NumberFormatter(form, context.number_format, context.region, context.outside_line)
 
 
 # A requested attribute: the encoding of its name in the request's spelling, and its name in the schema.
@@ -263,6 +262,11 @@ def _named(name: str) -> tuple[AttributeType, ...]:
 
 # RFC 4511 4.5.2: SearchResultEntry ::= [APPLICATION 4] SEQUENCE { objectName, attributes }
 SEARCH_RESULT_ENTRY = 0x64
+
+# What stands for the messageID and around it in a kept message: an INTEGER of one octet, as nearly all are, and the tag
+# of a SearchResultEntry.  No text in UTF-8 has the octet.
+PLACEHOLDER: Final = b"\xff"
+PLACEHOLDER_ID: Final = b"\x02\x01" + PLACEHOLDER + bytes((SEARCH_RESULT_ENTRY,))
 
 _ENCODED_NAMES = {kind.name: ber.octets(kind.name.encode()) for kind in ATTRIBUTE_TYPES}
 _NO_VALUES = ber.tlv(ber.SET, b"")

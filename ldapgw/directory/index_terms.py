@@ -32,8 +32,9 @@ from typing import Final
 from ldapgw.directory import name_folding, query_plan
 from ldapgw.directory.assertion import NUMBER_END, ON_KEYS, Alternatives, Assertion
 from ldapgw.directory.dn import folded
-from ldapgw.directory.entry import ALIAS_LETTER, MAX_SORT_NAME, SAME_AS_CN, Entry, attribute_tag
+from ldapgw.directory.entry import ALIAS_LETTER, SAME_AS_CN, Entry, attribute_tag
 from ldapgw.directory.index import HIGHEST, EntryTerms, Index
+from ldapgw.directory.name_folding import MAX_SORT_NAME
 from ldapgw.directory.normalization import SWITCHBOARD_MARK, is_switchboard, lines_of, number_of
 from ldapgw.directory.query_plan import (
     CommonPrefixQuery,

@@ -6,6 +6,7 @@ An `EntryFactory` makes the entries of one book, and packs values that many cont
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,22 +16,21 @@ from ldapgw.contact import Address, Contact, Kind, Phone
 from ldapgw.directory import name_folding, normalization
 from ldapgw.directory.dn import escape
 from ldapgw.directory.entry import (
+    PLACEHOLDER_ID,
     Attributes,
     Entry,
     PackedAttribute,
     PackedAttributes,
-    contact_sort_key,
     encoded_set,
     encoded_texts,
-    has_letters,
     octets_of,
     structural_attributes,
 )
+from ldapgw.directory.name_folding import contact_sort_key, has_letters
 from ldapgw.directory.naming_context import NamingContext
+from ldapgw.directory.normalization import SWITCHBOARD_MARK
 from ldapgw.directory.schema import Family, attribute_type, class_chain
-from ldapgw.directory.segment import PLACEHOLDER_ID
-from ldapgw.directory.switchboard import MARK, beginning_of_extensions
-from ldapgw.numbers import phone_number
+from ldapgw.numbers import dial_string, numbering_plan, phone_number
 from ldapgw.numbers.number import Number
 
 OBJECT_CLASSES = tuple(part.name for part in class_chain("inetOrgPerson"))
@@ -44,6 +44,9 @@ NUMBER_ATTRIBUTES: Mapping[Kind, str] = {
     Kind.FAX: "facsimileTelephoneNumber",
     Kind.PAGER: "pager",
 }
+
+# "-0" at the end of a number is its switchboard; phones and mail programs write several hyphens.
+_SWITCHBOARD = re.compile("[-\u2010-\u2015\u2212] ?0$")
 
 # Nobody answers these numbers: they are used as telephoneNumber only if there is no other, a fax last of all.
 _LEAST_ANSWERED = {Kind.PAGER: 1, Kind.FAX: 2}
@@ -137,8 +140,25 @@ def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Num
     number = phone.number
     if context.area_code:
         number = phone_number.in_area(number, context.region, context.area_code)
-    beginning = beginning_of_extensions(phone, contact) if context.switchboard else ""
-    return replace(number, others=(*number.others, beginning + MARK)) if beginning else number
+    beginning = _beginning_of_extensions(phone, contact) if context.switchboard else ""
+    return replace(number, others=(*number.others, beginning + SWITCHBOARD_MARK)) if beginning else number
+
+
+def _beginning_of_extensions(phone: Phone, contact: Contact) -> str:
+    """Return how the numbers of a company's extensions begin in E.164; empty if the number is no switchboard.
+
+    A switchboard is a number that ends in "-0", or the main number of a company without a person's name.
+    """
+    number = phone.number
+    if not (number.e164 and contact.organization and numbering_plan.has_direct_dialling(number.e164)):
+        return ""
+    if numbering_plan.is_mobile(number.e164) or numbering_plan.is_toll_free(number.e164):
+        return ""
+    typed = dial_string.without_remark(dial_string.clean(number.typed))
+    if _SWITCHBOARD.search(typed) and number.e164.endswith("0"):
+        return number.e164[:-1]
+    is_main = phone.kind is Kind.MAIN and contact.name in ("", contact.organization)
+    return number.e164 if is_main else ""
 
 
 def write_number(number: Number, context: NamingContext) -> str:

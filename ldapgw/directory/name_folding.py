@@ -6,6 +6,12 @@ collation key by which names are sorted, and further variants as a person may ty
 ``obrien``, "Müller" is ``muller`` and ``mueller``, "Иванов" is ``ivanov`` and ``иванов``.  A stored text matches a
 query if they have a variant in common, so neither side has to guess the other's spelling.
 
+A *sort key* is a text that sorts entries as people sort names, the same at each search.  It holds the collation key of
+the name or of its reading, behind `NO_LETTERS` if the name has no letters, the name as it is written, and a
+*tiebreaker* that belongs to the entry for as long as the entry exists; so no two sort keys are equal, and an entry is
+found again after a sync.  A sort key is bounded, because a paged search sends it to the client: names that agree in
+their first `MAX_SORT_NAME` characters are sorted by their tiebreakers.
+
 All work is linear in the text, of which the first `MAX_TEXT` characters are read.
 """
 
@@ -14,6 +20,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from hashlib import blake2b
 from itertools import islice, product
 from typing import Final, NamedTuple
 
@@ -303,3 +310,74 @@ _SIMPLE = CharacterMap(_simple)
 _ON_KEYS = CharacterMap(lambda char: _KEY_OF.get(char, char))
 _ASCII_ON_KEYS = bytes(ord(_KEY_OF.get(chr(octet), chr(octet))) for octet in range(256))
 _SIMPLE_SPELT = CharacterMap(lambda char: _SPELLINGS.get(char.lower()) or _simple(char))
+
+
+# --- sort keys ---
+
+# Begins the sort key of a contact whose name has no letters, as a bare number: such contacts come last.
+NO_LETTERS: Final = "\U0010ffff"
+
+# Ends the name in a sort key.
+NAME_END: Final = "\0"
+
+MAX_SORT_NAME: Final = 96
+# A character may take four octets, and nobody sorts by the case of the 25th character.
+_MAX_WRITTEN_NAME: Final = 24
+# A container's name is cut shorter: the sort key of a label follows the sort key of its book.
+_MAX_CONTAINER_NAME: Final = 40
+_MAX_WRITTEN_CONTAINER_NAME: Final = 10
+
+# How many books can go before all others; a tiebreaker has two hexadecimal digits for them.
+MAX_ORDERED_BOOKS: Final = 256
+
+# Hexadecimal digits: two entries of one name in one tenant share a tiebreaker once in 2.8 * 10**14.
+TIEBREAKER_LENGTH: Final = 12
+
+
+def has_letters(text: str) -> bool:
+    """Return whether a name has letters, or characters that are read as such."""
+    return any(map(str.isalpha, text)) or any(map(str.isalpha, collation_key(text)))
+
+
+def contact_sort_key(
+    name: str, identity: str, reading: str = "", book_position: int | None = None, *, is_bare: bool = False
+) -> str:
+    """The sort key of a contact.
+
+    :param name: the name that is shown.
+    :param identity: a text that no other entry has, and that stays the same for as long as the contact exists.
+    :param reading: how the name is read aloud, if it is sorted by that; empty: it is sorted as it is written.
+    :param book_position: the position of the contact's book among those that go before all others; None: its book is
+        none of them.
+    :param is_bare: the contact's name has no letters, though the name that is shown may have those of a kind.
+    """
+    sort_key = _sort_key(name, identity, MAX_SORT_NAME, _MAX_WRITTEN_NAME, reading or name, is_bare=is_bare)
+    if book_position is None:
+        return sort_key
+    # "!" sorts before all hexadecimal digits.
+    at, first = len(sort_key) - TIEBREAKER_LENGTH, f"!{book_position:02x}"
+    return sort_key[:at] + first + sort_key[at + len(first) :]
+
+
+def container_sort_key(name: str, identity: str, parent_key: str = "") -> str:
+    """The sort key of a book or a label.
+
+    :param parent_key: the sort key of the book above a label: a label sorts after its book.
+    """
+    return parent_key + _sort_key(name, identity, _MAX_CONTAINER_NAME, _MAX_WRITTEN_CONTAINER_NAME, name)
+
+
+def sort_name(sort_key: str) -> str:
+    """The name in a contact's sort key: the collation key of the name or its reading, cut at `MAX_SORT_NAME`.
+
+    Of a name without letters, `NO_LETTERS` comes first.
+    """
+    return sort_key.partition(NAME_END)[0]
+
+
+def _sort_key(
+    name: str, identity: str, max_name: int, max_written_name: int, reading: str, *, is_bare: bool = False
+) -> str:
+    tiebreaker = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=TIEBREAKER_LENGTH // 2).hexdigest()
+    sorted_name = (NO_LETTERS if is_bare else "") + collation_key(reading)
+    return f"{sorted_name[:max_name]}\0{name[:max_written_name]}\0{tiebreaker}"

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.numbers.phone_number import NumberFormat
 
 
@@ -61,16 +60,6 @@ ROOT = NamingContext("", "", Dn(), "", "", NumberFormat.E164, lenient=False)
 def at_site(context: NamingContext, area_code: str) -> NamingContext:
     """The settings for searches of a phone at a site with an area code of its own; the same object each time."""
     return replace(context, area_code=area_code)
-
-
-def number_formatter(form: NumberFormat | None, context: NamingContext) -> NumberFormatter | None:
-    """Return what gives numbers of a tenant's entries another format; None: they have the format.
-
-    :param form: None: the tenant's own format.
-    """
-    if form is None or form is context.number_format:
-        return None
-    return NumberFormatter(form, context.number_format, context.region, context.outside_line)
 
 
 def phone_dn(name: str, base: Dn) -> Dn:

@@ -45,7 +45,7 @@ _BLANK_CONTROLS = frozenset("\t\n\v\f\r\x85")
 _INVISIBLE = frozenset("\u034f\u180b\u180c\u180d\ufffc") | frozenset(map(chr, range(0xFE00, 0xFE10)))
 
 # Ends a form of a number that is no number, but the beginning of a company's extensions
-# (`ldapgw.directory.switchboard`).
+# (`ldapgw.directory.caller_id`).
 SWITCHBOARD_MARK: Final = "?"
 
 # Separates the lines of one postal address.

@@ -17,8 +17,8 @@ from itertools import chain
 from operator import attrgetter
 from typing import Final, NamedTuple, Protocol
 
-from ldapgw.directory.entry import MAX_SORT_NAME, NO_LETTERS
 from ldapgw.directory.index import HIGHEST, Index, PostingsRanges
+from ldapgw.directory.name_folding import MAX_SORT_NAME, NO_LETTERS
 
 _SORT_KEY = attrgetter("sort_key")
 

@@ -21,17 +21,12 @@ from typing import Final, NamedTuple
 from ldapgw.ber import SEQUENCE, head
 from ldapgw.directory import index_terms, query_plan
 from ldapgw.directory.dn import folded
-from ldapgw.directory.entry import Entry, Parent, Selection, octets_of
+from ldapgw.directory.entry import PLACEHOLDER, PLACEHOLDER_ID, Entry, Parent, Selection, octets_of
 from ldapgw.directory.index import Index
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.normalization import SWITCHBOARD_MARK, lines_of
 from ldapgw.directory.query_plan import Query
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
-
-# Stands for a messageID of one octet, as nearly all are; no text in UTF-8 has this octet.
-_PLACEHOLDER: Final = b"\xff"
-# The same with what stands around it: an INTEGER's head, and the tag of a SearchResultEntry.
-PLACEHOLDER_ID: Final = b"\x02\x01" + _PLACEHOLDER + b"\x64"
 
 # Attribute selections whose messages are kept: one is some 25 MiB where a segment has 100,000 entries.
 _MAX_SELECTIONS: Final = 4
@@ -61,7 +56,7 @@ def set_message_id(messages: bytes, message_id: bytes, *, is_plain: bool) -> byt
     :param is_plain: whether the placeholder's octet stands in no length; that buys 9 % of the searches by name.
     """
     if is_plain:
-        return messages.replace(_PLACEHOLDER, message_id)
+        return messages.replace(PLACEHOLDER, message_id)
     return messages.replace(PLACEHOLDER_ID, b"\x02\x01" + message_id + b"\x64")
 
 
@@ -278,7 +273,7 @@ class Segment:
 
     @property
     def has_switchboards(self) -> bool:
-        """Return whether an entry has a switchboard (`ldapgw.directory.switchboard`)."""
+        """Return whether an entry has a switchboard (`ldapgw.directory.caller_id`)."""
         if self._has_switchboards is None:
             self._has_switchboards = (
                 index_terms.has_switchboards(self.index)
@@ -306,7 +301,7 @@ class Segment:
             for document in documents:
                 if not messages[document]:
                     message = messages[document] = _message(entries[document].encode(selection))
-                    if message.count(_PLACEHOLDER) > 1:
+                    if message.count(PLACEHOLDER) > 1:
                         odd.add(document)
             found = [messages[document] for document in documents]
         return found, not odd or odd.isdisjoint(documents)
@@ -350,7 +345,7 @@ def _page(messages: list[bytes]) -> Page:
         unused = next((octet for octet in range(0xFF, -1, -1) if octet not in joined), None)
         if unused is not None:
             placeholder = bytes((unused,))
-            return joined.replace(PLACEHOLDER_ID, PLACEHOLDER_ID.replace(_PLACEHOLDER, placeholder)), placeholder
+            return joined.replace(PLACEHOLDER_ID, PLACEHOLDER_ID.replace(PLACEHOLDER, placeholder)), placeholder
     return NO_PAGE
 
 

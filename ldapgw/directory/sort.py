@@ -19,7 +19,8 @@ from heapq import merge
 from typing import Final, NamedTuple
 
 from ldapgw.directory import assertion, name_folding, normalization
-from ldapgw.directory.entry import NO_LETTERS, TIEBREAKER_LENGTH, Entry, has_letters
+from ldapgw.directory.entry import Entry
+from ldapgw.directory.name_folding import NO_LETTERS, TIEBREAKER_LENGTH, has_letters
 from ldapgw.directory.naming_context import ROOT, NamingContext
 from ldapgw.directory.normalization import lines_of
 from ldapgw.directory.schema import AttributeType, Family, MatchingRule, Use, attribute_type, matching_rule, subtypes

@@ -5,36 +5,29 @@ Countries renumber, and address books keep the former numbers; telephone systems
 table `_RENUMBERED` says how the former and the present form of a number begin in E.164, and which digits both forms
 have behind that.
 
-`FORMERLY` belongs to rows in which the former form no longer connects: such a number is dialled in its present form.
-`EITHER` belongs to rows in which both forms are in use: such a number is dialled as it is written.
+In most rows the former form no longer connects: such a number is dialled in its present form.  In the other rows both
+forms connect: such a number is dialled as it is written.
 """
 
 from __future__ import annotations
 
 import re
-from enum import Enum
 from typing import Final, NamedTuple
-
-
-class Use(Enum):
-    """Which of the two forms networks connect."""
-
-    FORMERLY = "the present form alone"
-    EITHER = "both forms"
 
 
 class _Row(NamedTuple):
     """A rule of renumbering.
 
-    :ivar former: how the former form begins in E.164; for `Use.EITHER`, how the form without the added digits begins.
+    :ivar former: how the former form begins in E.164, or the form without the added digits.
     :ivar present: how the present form begins.
     :ivar rest: a pattern of the digits that follow in both forms.
+    :ivar both_connect: whether networks connect both forms, and not the present one alone.
     """
 
-    use: Use
     former: str
     present: str
     rest: str
+    both_connect: bool = False
 
 
 # Vietnam, 2018: the codes of mobile networks, the former and the present one.
@@ -64,54 +57,51 @@ _BRITISH_CODES = (
 
 _RENUMBERED: Final = (
     # Mexico, 2019 (IFT): calls from abroad to a mobile need no 1 any more.
-    _Row(Use.FORMERLY, "+521", "+52", r"[2-9]\d{9}"),
+    _Row("+521", "+52", r"[2-9]\d{9}"),
     # Argentina: calls from abroad to a mobile need a 9, but the subscriber's number is unique without the 9.
-    _Row(Use.EITHER, "+54", "+549", r"(?:11|[23]\d)\d{8}"),
+    _Row("+54", "+549", r"(?:11|[23]\d)\d{8}", both_connect=True),
     # Brazil, 2012 to 2016 (Anatel, resolution 553): mobile numbers have got a 9 behind the area code; some of trunked
     # radio, which begin with 7, have not.
     *(
-        _Row(use, f"+55{area}", f"+55{area}9", rest)
+        _Row(f"+55{area}", f"+55{area}9", rest, both_connect)
         for area in range(11, 100)
         if area % 10
-        for use, rest in ((Use.FORMERLY, r"[689]\d{7}"), (Use.EITHER, r"7\d{7}"))
+        for rest, both_connect in ((r"[689]\d{7}", False), (r"7\d{7}", True))
     ),
     # Benin, 30 November 2024 (ARCEP): all numbers have got 01.
-    _Row(Use.FORMERLY, "+229", "+22901", r"[2-9]\d{7}"),
+    _Row("+229", "+22901", r"[2-9]\d{7}"),
     # Vietnam, 2018 (circular 22/2014): codes of mobile networks; 2017: the area code of Hanoi.
-    *(_Row(Use.FORMERLY, f"+84{former}", f"+84{present}", r"\d{7}") for former, present in _VIETNAMESE_CODES),
-    _Row(Use.FORMERLY, "+844", "+8424", r"\d{8}"),
+    *(_Row(f"+84{former}", f"+84{present}", r"\d{7}") for former, present in _VIETNAMESE_CODES),
+    _Row("+844", "+8424", r"\d{8}"),
     # Colombia, 1 September 2021 (CRC, resolution 5826): 60 in front of the area codes of fixed lines.
-    _Row(Use.FORMERLY, "+57", "+5760", r"[1245678]\d{7}"),
+    _Row("+57", "+5760", r"[1245678]\d{7}"),
     # Cameroon, 21 November 2014 (ART): 2 in front of fixed lines, 6 in front of mobiles.
-    _Row(Use.FORMERLY, "+237", "+2372", r"[23]\d{7}"),
-    _Row(Use.FORMERLY, "+237", "+2376", r"[5-79]\d{7}"),
+    _Row("+237", "+2372", r"[23]\d{7}"),
+    _Row("+237", "+2376", r"[5-79]\d{7}"),
     # Chile, 2012 to 2014 (Subtel): fixed lines have got a 2 behind the area code.
-    _Row(Use.FORMERLY, "+562", "+5622", r"\d{7}"),
-    *(_Row(Use.FORMERLY, f"+56{area}", f"+56{area}2", r"\d{6}") for area in range(32, 76)),
+    _Row("+562", "+5622", r"\d{7}"),
+    *(_Row(f"+56{area}", f"+56{area}2", r"\d{6}") for area in range(32, 76)),
     # Côte d'Ivoire, 31 January 2021.
     *(
-        _Row(Use.FORMERLY, f"+225{beginning}", f"+225{operator}{beginning}", rf"\d{{{8 - len(beginning)}}}")
+        _Row(f"+225{beginning}", f"+225{operator}{beginning}", rf"\d{{{8 - len(beginning)}}}")
         for operator, beginnings in _IVORIAN_BEGINNINGS.items()
         for beginning in beginnings.split()
     ),
     # Gabon, 2019 (ARCEP): the operator's digit; the 0 is no longer dialled from abroad.
     *(
-        _Row(Use.FORMERLY, f"+241{zero}{digit}", f"+241{operator}{digit}", r"\d{6}")
+        _Row(f"+241{zero}{digit}", f"+241{operator}{digit}", r"\d{6}")
         for operator, digits in (("1", "1"), ("6", "256"), ("7", "47"))
         for digit in digits
         for zero in ("0", "")
     ),
     # Nigeria, 1 January 2024 (NCC): 20 in front of the area codes of fixed lines.
-    _Row(Use.FORMERLY, "+234", "+23420", r"[1-9]\d{7}"),
+    _Row("+234", "+23420", r"[1-9]\d{7}"),
     # United Kingdom, 22 April 2000 (Oftel, the Big Number Change): London, Cardiff, Coventry, Portsmouth, Southampton,
     # Belfast.
-    *(
-        _Row(Use.FORMERLY, f"+44{former}", f"+44{present}", rf"\d{{{12 - len(present) - 2}}}")
-        for former, present in _BRITISH_CODES
-    ),
+    *(_Row(f"+44{former}", f"+44{present}", rf"\d{{{12 - len(present) - 2}}}") for former, present in _BRITISH_CODES),
     # Morocco, 7 March 2009 (ANRT): 5 in front of fixed lines, 6 in front of mobiles.
-    _Row(Use.FORMERLY, "+212", "+2125", r"[23]\d{7}"),
-    _Row(Use.FORMERLY, "+212", "+2126", r"[14-7]\d{7}"),
+    _Row("+212", "+2125", r"[23]\d{7}"),
+    _Row("+212", "+2126", r"[14-7]\d{7}"),
 )
 
 
@@ -120,13 +110,13 @@ class _OtherForm(NamedTuple):
 
     :ivar rest: a pattern of the digits that follow in both forms.
     :ivar beginning: of the other form.
-    :ivar use: which of the two forms networks connect.
+    :ivar both_connect: whether networks connect both forms.
     :ivar is_present: whether the other form is the present one.
     """
 
     rest: re.Pattern[str]
     beginning: str
-    use: Use
+    both_connect: bool
     is_present: bool
 
 
@@ -134,8 +124,8 @@ def _other_forms_by_beginning() -> dict[str, list[_OtherForm]]:
     found: dict[str, list[_OtherForm]] = {}
     for row in _RENUMBERED:
         rest = re.compile(row.rest, re.ASCII)
-        found.setdefault(row.former, []).append(_OtherForm(rest, row.present, row.use, is_present=True))
-        found.setdefault(row.present, []).append(_OtherForm(rest, row.former, row.use, is_present=False))
+        found.setdefault(row.former, []).append(_OtherForm(rest, row.present, row.both_connect, is_present=True))
+        found.setdefault(row.present, []).append(_OtherForm(rest, row.former, row.both_connect, is_present=False))
     return found
 
 
@@ -153,12 +143,12 @@ def other_forms(number: str) -> tuple[str, ...]:
 
 def present_forms(number: str) -> tuple[str, ...]:
     """Return the numbers that a number in a form that no longer connects may be today; empty if its form connects."""
-    return tuple(other for other, form in _others(number) if form.is_present and form.use is Use.FORMERLY)
+    return tuple(other for other, form in _others(number) if form.is_present and not form.both_connect)
 
 
 def key(number: str) -> str:
     """Return a text that both forms of a number have in common, if both are in use; other numbers are unchanged."""
-    return min((number, *(other for other, form in _others(number) if form.use is Use.EITHER)))
+    return min((number, *(other for other, form in _others(number) if form.both_connect)))
 
 
 def _others(number: str) -> list[tuple[str, _OtherForm]]:

@@ -15,7 +15,7 @@ from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY
 from ldapgw.directory.caller_id import CallerIdBudget, matching_numbers
 from ldapgw.directory.dit import ContactFlags, Directory, Dit, search_scopes
-from ldapgw.directory.entry import Entry
+from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.directory.filter import (
     And,
     Equality,
@@ -30,7 +30,6 @@ from ldapgw.directory.filter import (
 )
 from ldapgw.directory.filter_matcher import NamedNumber, PreparedFilter, prepare
 from ldapgw.directory.naming_context import NamingContext
-from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.directory.search import SearchCursor
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.request_encoder import encode_search

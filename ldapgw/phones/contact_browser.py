@@ -17,10 +17,10 @@ from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import Book, with_sharing
 from ldapgw.directory.dit import ContactFlags, Directory, Dit, search_scopes
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.entry import Entry
+from ldapgw.directory.entry import Entry, number_formatter
 from ldapgw.directory.filter import And, Filter, Or, Present, Scope, SearchRequest
 from ldapgw.directory.filter_matcher import prepare
-from ldapgw.directory.naming_context import NamingContext, number_formatter
+from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.search import SearchCursor, search
 from ldapgw.ldap.turns import TurnOf
 from ldapgw.numbers.phone_number import NumberFormat

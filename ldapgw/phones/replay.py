@@ -16,9 +16,10 @@ from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, Book, assemble_book, assemble_label, book_parent, label_parent
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn, InvalidDn, folded
-from ldapgw.directory.entry import Entry, container_sort_key
+from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import SearchRequest
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
+from ldapgw.directory.name_folding import container_sort_key
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import NUMBER_TYPES
 from ldapgw.directory.search import search

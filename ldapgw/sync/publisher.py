@@ -21,7 +21,8 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.access import Access, ReplicaAccess, Viewer
 from ldapgw.directory.catalog import Catalog, EndedLogin, Freshness, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.naming_context import NamingContext, number_formatter, phone_dn, replica_dn
+from ldapgw.directory.entry import number_formatter
+from ldapgw.directory.naming_context import NamingContext, phone_dn, replica_dn
 from ldapgw.directory.shared_books import SharedBooks
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import StoreError

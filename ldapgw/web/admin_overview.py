@@ -237,7 +237,7 @@ class AdminOverview:
         return Phrase(_TEXTS.too_many_calls if estimate.fitting_interval else _TEXTS.calls, values)
 
 
-class ActivityPage:
+class AdminActivity:
     """The page of the activity log."""
 
     def __init__(self, layout: Layout) -> None:

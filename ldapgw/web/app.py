@@ -23,7 +23,7 @@ from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.account_pages import AccountPages
 from ldapgw.web.admin_google import AdminGoogle
-from ldapgw.web.admin_overview import ActivityPage, AdminOverview
+from ldapgw.web.admin_overview import AdminActivity, AdminOverview
 from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.admin_people import AdminPeople
 from ldapgw.web.admin_phones import AdminImport, AdminPhones
@@ -80,7 +80,7 @@ def routes(layout: Layout) -> tuple[Route, ...]:
         admin_phones,
         AdminImport(layout, passwords),
         AdminGoogle(layout),
-        ActivityPage(layout),
+        AdminActivity(layout),
         EventStreams(layout, topic_providers),
         BookClients(layout),
     )

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.directory.clients import TokenBuckets
-from ldapgw.directory.number_formatter import PHONE_FORMATS
+from ldapgw.directory.entry import PHONE_FORMATS
 from ldapgw.directory.passwords import make_password
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
-from ldapgw.directory.number_formatter import PHONE_FORMATS
+from ldapgw.directory.entry import PHONE_FORMATS
 from ldapgw.directory.passwords import make_password, verify_password
 from ldapgw.phones.connection_test import StepResult
 from ldapgw.phones.hints import PhoneProfile

@@ -14,9 +14,9 @@ from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import update_book
 from ldapgw.directory.dit import Dit
-from ldapgw.directory.entry import MAX_SORT_NAME, contact_sort_key, container_sort_key
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.name_folding import MAX_SORT_NAME, contact_sort_key, container_sort_key
 from ldapgw.directory.search import first_matches, matches, search
 from ldapgw.directory.segment import Match
 from ldapgw.errors import DirectoryError

@@ -16,9 +16,10 @@ from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, Book, build_book
 from ldapgw.directory.dedup import is_same_person
 from ldapgw.directory.dit import Dit
-from ldapgw.directory.entry import MAX_SORT_NAME, Entry
+from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Filter, Scope, SearchRequest
 from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.name_folding import MAX_SORT_NAME
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.search import matches
 from tests.support import work

@@ -12,11 +12,17 @@ from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Phone
 from ldapgw.directory.caller_id import matching_numbers
-from ldapgw.directory.entry import Entry, Selection, select
+from ldapgw.directory.entry import (
+    PHONE_FORMATS,
+    Entry,
+    NumberFormatter,
+    Selection,
+    number_formatter,
+    parse_written,
+    select,
+)
 from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
-from ldapgw.directory.naming_context import number_formatter
-from ldapgw.directory.number_formatter import PHONE_FORMATS, NumberFormatter, parse_written
 from ldapgw.directory.schema import NUMBER_TYPES
 from ldapgw.numbers.number import Number
 from ldapgw.numbers.phone_number import NumberFormat, format_number, parse

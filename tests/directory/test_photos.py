@@ -10,9 +10,8 @@ import pytest
 from ldapgw.directory.access import Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Dit
-from ldapgw.directory.entry import Selection
+from ldapgw.directory.entry import PLACEHOLDER_ID, Selection
 from ldapgw.directory.search import compare
-from ldapgw.directory.segment import PLACEHOLDER_ID
 from ldapgw.errors import ResultCode
 from tests.support.phonebook import BASE
 from tests.support.phonebook.entries import answer

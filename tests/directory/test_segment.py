@@ -16,6 +16,7 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.book import build_book
 from ldapgw.directory.entry import (
     NO_ATTRIBUTES,
+    PLACEHOLDER_ID,
     Entry,
     FixedAttributes,
     PackedAttributes,
@@ -28,7 +29,6 @@ from ldapgw.directory.segment import (
     MAX_PAGE_OCTETS,
     NO_PAGE,
     PAGE_SIZE,
-    PLACEHOLDER_ID,
     Page,
     ResultBatch,
     Segment,

@@ -12,10 +12,9 @@ from ldapgw.directory import segment
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Dit
-from ldapgw.directory.entry import Entry
+from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.naming_context import NamingContext
-from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.ldap.filter_text import read_filter
 from ldapgw.numbers import stored_numbers
 from ldapgw.numbers.phone_number import NumberFormat

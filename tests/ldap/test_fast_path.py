@@ -16,9 +16,8 @@ from ldapgw.contact import Contact, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.entry import select
+from ldapgw.directory.entry import number_formatter, select
 from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Substrings
-from ldapgw.directory.naming_context import number_formatter
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.fast_path import FastPath

@@ -7,9 +7,8 @@ import pytest
 
 from ldapgw.directory.access import Viewer
 from ldapgw.directory.dit import Dit
+from ldapgw.directory.entry import PHONE_FORMATS, number_formatter
 from ldapgw.directory.filter import Scope
-from ldapgw.directory.naming_context import number_formatter
-from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.ldap.fast_path import FastPath
 from ldapgw.ldap.session import DirectoryPort
 from ldapgw.numbers.phone_number import NumberFormat

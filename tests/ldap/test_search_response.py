@@ -8,9 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from ldapgw.directory.entry import Selection
+from ldapgw.directory.entry import Selection, number_formatter
 from ldapgw.directory.filter import Present, Scope, SearchRequest
-from ldapgw.directory.naming_context import number_formatter
 from ldapgw.directory.search import result_batches
 from ldapgw.directory.segment import MAX_PAGE_OCTETS, PAGE_SIZE
 from ldapgw.errors import ResultCode

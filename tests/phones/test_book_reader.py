@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from ldapgw.contact import Contact, Kind, Phone
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.naming_context import number_formatter
+from ldapgw.directory.entry import number_formatter
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.numbers.phone_number import NumberFormat, parse

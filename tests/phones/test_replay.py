@@ -16,9 +16,8 @@ import pytest
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.dit import Dit
+from ldapgw.directory.entry import PHONE_FORMATS, number_formatter
 from ldapgw.directory.filter import Equality, Present, Scope, SearchRequest, Substrings, to_string
-from ldapgw.directory.naming_context import number_formatter
-from ldapgw.directory.number_formatter import PHONE_FORMATS
 from ldapgw.directory.schema import configure_aliases
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.pseudonyms import with_pseudonyms

@@ -9,8 +9,9 @@ from twisted.internet.defer import Deferred
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.entry import number_formatter
 from ldapgw.directory.filter import Present, Scope, SearchRequest
-from ldapgw.directory.naming_context import number_formatter, phone_dn
+from ldapgw.directory.naming_context import phone_dn
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.directory.search import search
 from ldapgw.numbers.phone_number import NumberFormat

@@ -13,10 +13,9 @@ from ldapgw.directory.book import Book
 from ldapgw.directory.dedup import is_same_person
 from ldapgw.directory.dit import ContactFlags, Directory, Dit
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.entry import Entry
+from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.directory.filter import Filter, Scope, SearchRequest, Substrings
 from ldapgw.directory.naming_context import NamingContext, at_site
-from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.directory.search import search
 from ldapgw.directory.segment import Segment
 from ldapgw.directory.special_entries import Features

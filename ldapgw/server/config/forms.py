@@ -334,7 +334,7 @@ class Mail(Text):
     pattern: ClassVar[re.Pattern[str]] = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
-class Label(Text):
+class LabelName(Text):
     """The name of a label in Google Contacts."""
 
     expected: ClassVar[str] = 'the name of a label, such as "Work"'

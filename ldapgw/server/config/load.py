@@ -28,7 +28,7 @@ from sqlalchemy.exc import ArgumentError
 from ldapgw import __version__
 from ldapgw.contact import Sharing
 from ldapgw.directory.dn import Dn, folded
-from ldapgw.directory.entry import MAX_ORDERED_BOOKS
+from ldapgw.directory.name_folding import MAX_ORDERED_BOOKS
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import UnfitClientFile, read_client_file
 from ldapgw.server.config.environment import PREFIX, closest_name, merge, read_settings

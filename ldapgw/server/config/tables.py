@@ -28,7 +28,7 @@ from ldapgw.server.config.forms import (
     File,
     Groups,
     Help,
-    Label,
+    LabelName,
     LogLevels,
     Mail,
     Networks,
@@ -178,8 +178,8 @@ class Tenant(Table, frozen=True, kw_only=True):
     # A PBX with more trunks than that names them by a pattern, and each rule costs each number a comparison.
     strip: Annotated[tuple[Affix, ...], msgspec.Meta(max_length=16)] = ()
     sources: tuple[Source, ...] = (Source.CONTACTS,)
-    labels: tuple[Label, ...] = ()
-    exclude_labels: tuple[Label, ...] = ()
+    labels: tuple[LabelName, ...] = ()
+    exclude_labels: tuple[LabelName, ...] = ()
     book_order: tuple[BookName, ...] = ()
     favourites: bool = False
     favourites_first: bool = False

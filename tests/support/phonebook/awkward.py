@@ -14,8 +14,9 @@ from ldapgw.directory import name_folding
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.entry import NO_LETTERS, Entry
+from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Present, Scope, SearchRequest
+from ldapgw.directory.name_folding import NO_LETTERS
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 from ldapgw.directory.search import search
 from ldapgw.google.person import read_person

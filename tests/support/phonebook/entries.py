@@ -7,9 +7,8 @@ from ldaptor.protocols import pureldap
 from ldaptor.protocols.pureber import BERDecoderContext, berDecodeObject
 
 from ldapgw.contact import Address, Contact, Kind, Phone
-from ldapgw.directory.entry import Entry, Selection
+from ldapgw.directory.entry import Entry, NumberFormatter, Selection
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
-from ldapgw.directory.number_formatter import NumberFormatter
 from ldapgw.numbers.phone_number import parse
 from tests.support.phonebook import BOOK, naming_context
 
