@@ -149,7 +149,6 @@ class Access(NamedTuple):
 
     The own book also says to which groups of accounts the viewer belongs (`ldapgw.directory.dit.Directory.viewer`).
 
-    :ivar tenant: the tenant's name.
     :ivar book: the key of the viewer's own book; empty: none.
     """
 
@@ -173,7 +172,6 @@ class ReplicatedBranch(NamedTuple):
 class ReplicaAccess(NamedTuple):
     """The part of a tenant's tree that a replica holds.
 
-    :ivar tenant: the tenant's name.
     :ivar private: whether it holds all books; otherwise those that are shared with everybody, and the directory.
     :ivar extra_values: whether entries have further values for servers that match literally: numbers in other formats,
         and folded names.

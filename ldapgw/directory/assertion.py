@@ -38,7 +38,6 @@ ON_KEYS: Final = "\x0e"
 class Assertion:
     """A prepared assertion; never changed once it is made (a frozen dataclass takes longer to make).
 
-    :ivar test: whether a search text passes.
     :ivar required: sets of strings; a search text that passes contains at least one string of each set.
     :ivar value_range: the least and the greatest line; a search text that passes has a line between them.  None: any.
     :ivar sufficient: strings; a search text that contains one of them passes.

@@ -109,7 +109,6 @@ def build_book(
 ) -> Book:
     """Build a book of contacts.
 
-    :param name: the value of its ou, which people see.
     :param labels: the labels' names by the resource names of their groups.
     :param per_number: also build one entry for each number, for phones that show only one number of an entry.
     """
@@ -132,9 +131,7 @@ def assemble_book(
 ) -> Book:
     """Put a book together of segments that were built before.
 
-    :param parent: the parent of its contacts.
     :param labels: in the order of their entries.
-    :param shared_label: see `with_sharing`.
     """
     ordered = tuple(labels)
     sort_key = container_sort_key(name, parent.uuid_namespace)
@@ -166,11 +163,7 @@ def assemble_label(
     group_names: frozenset[str],
     segments: Segments,
 ) -> Label:
-    """Put a label together of segments that were built before.
-
-    :param parent: the parent of its contacts.
-    :param book_sort_key: the sort key of its book's entry.
-    """
+    """Put a label together of segments that were built before."""
     sort_key = container_sort_key(name, parent.uuid_namespace, book_sort_key)
     container = _organizational_unit(context, parent, name, sort_key, subordinates=bool(len(segments)))
     return Label(name, container, segments, group_names)
@@ -188,10 +181,7 @@ def book_parent(context: NamingContext, key: str, name: str) -> ParentEntry:
 
 
 def label_parent(book: ParentEntry, label: str) -> ParentEntry:
-    """The parent of a label's contacts.
-
-    :param book: the parent of the book's contacts.
-    """
+    """The parent of a label's contacts."""
     dn, uuid_namespace = f"ou={escape(label)},{book.dn}", f"{book.uuid_namespace}/{folded(label)}"
     # Where the label is shared, its entries are others' view of the book, and go where the book goes.
     return ParentEntry(dn, uuid_namespace, book.precedence, book.precedence, book.book_position)
@@ -208,7 +198,6 @@ def update_book(
 
     :param stored: contacts that are new or different.
     :param deleted_uids: uids of contacts that were deleted; the book may never have had them.
-    :param labels: all labels, as in `build_book`.
     :returns: None: too much is different, so the book is to be built anew.
     """
     if len(stored) + len(deleted_uids) > max_changes(book):

@@ -63,9 +63,7 @@ def find_callers(
 ) -> Generator[None, None, Segment | None]:
     """The caller-ID entries for the numbers that a filter names; yields None where a slice of work is done.
 
-    :param segments: the contacts of caller-ID books.
     :param own_namespace: the UUID namespace of the viewer's own book, whose contacts are left out.
-    :param slice_size: candidates that are looked at in one slice.
     :param budget: the client's; nobody is found where the filter names more numbers.  None: there is no limit.
     """
     if budget is not None and not budget.take(len({_number_of(assertion) for _, assertion, _ in numbers})):
@@ -96,7 +94,6 @@ def matching_numbers(
 ) -> dict[str, tuple[str, ...]]:
     """The values of an entry that are a number which a filter names, by their attributes, in the schema's order.
 
-    :param numbers: as `PreparedFilter.numbers` has them.
     :param formatter: gives the values another format than the tenant's.
     """
     found = {
@@ -188,7 +185,6 @@ def find_switchboards(segments: Iterable[Segment], callers: Iterable[str], conte
     """Return the entries of the companies that callers may belong to; None if there is no such company.
 
     :param segments: the contacts that the viewer may browse.
-    :param callers: the numbers that a caller look-up names.
     """
     segments = tuple(segments)
     found: dict[str, Entry] = {}

@@ -25,7 +25,6 @@ class PhoneAccess:
     """A phone that may bind.
 
     :ivar book_secret_hash: of the secret in the address of its XML phone book; empty: it has no such address.
-    :ivar key: the comparable form of its DN.
     """
 
     name: str
@@ -71,7 +70,6 @@ class Snapshot:
 class EndedLogin(NamedTuple):
     """A login whose sessions have to end, because the login is gone or changed.
 
-    :ivar dn: the bind DN.
     :ivar successor: the bind DN of the same phone from now on: another one if the phone was renamed; empty if the phone
         was removed or sees another owner's book.
     """
@@ -83,8 +81,6 @@ class EndedLogin(NamedTuple):
 class Catalog:
     """Holds the current snapshot.
 
-    :ivar snapshot: the current snapshot.
-    :param snapshot: the first snapshot.
     :param open_to: for each tenant, whether a client address may search without a login.
     :param now: returns the seconds since the epoch.
     :param is_own_test: whether a login, by its bind DN, from an address is a test that the gateway makes; such a phone

@@ -53,7 +53,6 @@ class Directory:
     :param before: the shared books of the directory until now, whose merged segments are used again where possible.
     :param defer_merge: build no segment; a later directory has to merge what is left.
     :ivar shared_books: the merged segments of books that are shared, by their sharing.
-    :ivar contact_count: how many contacts all books have.
 
     Mutable: the starred contacts of those who have searched.
     """
@@ -124,10 +123,7 @@ class Directory:
         )
 
     def favourites(self, access: Access, *, per_number: bool) -> Segment | None:
-        """The entries of a viewer's starred contacts in the viewer's own book, at most `MAX_FAVOURITES`; None: none.
-
-        :param per_number: one entry for each number.
-        """
+        """The entries of a viewer's starred contacts in the viewer's own book, at most `MAX_FAVOURITES`; None: none."""
         key = access.book, per_number
         if key not in self._favourites:
             self._favourites[key] = self._find_favourites(access, per_number=per_number)

@@ -96,7 +96,6 @@ class FixedAttributes:
 def structural_attributes(dn: str, structural: str, path: str, *, subordinates: bool) -> dict[str, tuple[bytes, ...]]:
     """The operational attributes of every entry of a tenant's tree (RFC 4512 3.4, RFC 4530, RFC 5020).
 
-    :param structural: the structural object class.
     :param path: the UUID is made of this text.
     """
     return {
@@ -128,8 +127,6 @@ class NumberFormatter(NamedTuple):
 
     :ivar target: the phone's format.
     :ivar source: the tenant's format.
-    :ivar region: the country of numbers without a country code (ISO 3166-1).
-    :ivar outside_line: digits dialled for an outside line.
     """
 
     target: NumberFormat
@@ -163,7 +160,6 @@ class NumberFormatter(NamedTuple):
         """The values of an attribute in the phone's format; of equal ones only the first.
 
         :param values: the values in the tenant's format.
-        :param search_text: of the attribute.
         """
         lines = normalization.lines_of(search_text)
         formatted = [self.value(value.decode(), line).encode() for value, line in zip(values, lines, strict=True)]
@@ -237,10 +233,7 @@ class Selection:
 
 
 def select(attributes: tuple[str, ...], formatter: NumberFormatter | None = None) -> Selection:
-    """The parsed selection; equal requests get the same object for as long as it is cached.
-
-    :param formatter: gives numbers the format of the phone that searches; None: they are in the tenant's format.
-    """
+    """The parsed selection; equal requests get the same object for as long as it is cached."""
     if sum(map(len, attributes)) <= _LONGEST_CACHED:
         return _select(attributes, formatter)
     return Selection.parse(attributes, formatter)
@@ -316,9 +309,7 @@ class PackedAttributes:
     def pack(cls, attributes: Mapping[str, PackedAttribute], aliases: str = "", *, updated: float = 0.0) -> Self:
         """Pack attributes.
 
-        :param attributes: attributes by name.
         :param aliases: the search text of names that find the entry without being shown.
-        :param updated: seconds since the epoch of the last change; 0 where unknown.
         """
         values = max(0, int(updated)).to_bytes(_TIME, "big") + b"".join(
             [bytes((_ATTRIBUTE_NUMBERS[name],)) + octets for name, (octets, _) in attributes.items() if octets]
@@ -381,7 +372,6 @@ class Entry:
     """An entry of the directory; never changed once it is made.
 
     :ivar text: the tagged search texts of its own attributes.
-    :ivar parent: its DN, the attributes that it shares with other entries, and its operational attributes.
     :ivar sort_key: sorts entries as people sort names; empty for a single entry.
     """
 
@@ -407,10 +397,7 @@ class Entry:
         return self.parent.entry_dn(self.uid).decode()
 
     def attribute(self, name: str, formatter: NumberFormatter | None = None) -> tuple[bytes, ...]:
-        """The values of an attribute by any of its names; none if it is absent or unknown.
-
-        :param formatter: gives numbers another format than the tenant's.
-        """
+        """The values of an attribute by any of its names; none if it is absent or unknown."""
         kind = attribute_type(name)
         if kind is None:
             return ()

@@ -87,7 +87,6 @@ NamedNumber = tuple[tuple[AttributeType, ...], Assertion, Query]
 class PreparedFilter:
     """A filter prepared for a search; never changed once it is made (a frozen dataclass takes longer to make).
 
-    :ivar predicate: what it says of an entry.
     :ivar exact: whether the query finds no entry that does not match.
     :ivar cost: about how many looks at a search text the predicate takes for an entry.
     :ivar numbers: the telephone numbers that it names.

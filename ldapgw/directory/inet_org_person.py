@@ -206,7 +206,6 @@ CLASSES = PackedAttributes.pack(
 class ParentEntry:
     """The parent entry of contacts: a book or a label.
 
-    :ivar dn: its DN.
     :ivar book_position: the position of the book among those that go before all others; None: it is none of them.
     """
 
@@ -256,7 +255,6 @@ class ContactEntries(NamedTuple):
 class EntryFactory:
     """Makes the entries of one book.
 
-    :param parent: the parent of the entries.
     :param per_number: also make one entry for each number.
     """
 
@@ -305,8 +303,6 @@ class EntryFactory:
 
         :param name: the contact's name, without a number's kind behind it.
         :param texts: with a uid and a cn.
-        :param aliases: names that find the entry without being shown.
-        :param readings: as `readings_of` returns them.
         """
         packed = {kind: self._text(kind, values, readings.get(kind, "")) for kind, values in texts.items()}
         packed |= {kind: self._numbers(values) for kind, values in numbers.items()}

@@ -118,8 +118,6 @@ def typed_words(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:
     """The variants of each word of a query; a word of punctuation alone does not count.
 
     Words are what blanks separate: "O'Brien" and "王小明" are one word each, whose variants may have blanks.
-
-    :param open_ended: more letters may follow each word.
     """
     words = [letter_variants(word, open_ended) for word in text[:MAX_TEXT].split()]
     return [variants for variants in words if variants]
@@ -128,7 +126,6 @@ def typed_words(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:
 def typed_parts(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:
     """The variants of each part of the words of a query, between hyphens, apostrophes, commas and the like.
 
-    :param open_ended: more letters may follow each part.
     :returns: empty if no word has several parts, or if there are more than `MAX_WORDS` parts.
     """
     if _plain_words(text) is not None:
@@ -344,7 +341,6 @@ def contact_sort_key(
 ) -> str:
     """The sort key of a contact.
 
-    :param name: the name that is shown.
     :param identity: a text that no other entry has, and that stays the same for as long as the contact exists.
     :param reading: how the name is read aloud, if it is sorted by that; empty: it is sorted as it is written.
     :param book_position: the position of the contact's book among those that go before all others; None: its book is

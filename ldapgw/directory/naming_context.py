@@ -29,7 +29,6 @@ class NamingContext:
     :ivar favourites: whether each account's book has a branch `ldapgw.directory.book.FAVOURITES` of starred contacts.
     :ivar favourites_first: whether a viewer's own starred contacts come before all others.
     :ivar block_label: the name of the label whose contacts are blocked, in the same form; empty: none is.
-    :ivar photos: whether entries have the contacts' photos.
     :ivar groups: the groups of accounts that a book can be shared with: the names of the accounts' books, in the same
         form, by the group's name.
     """

@@ -146,8 +146,6 @@ class SufficientTextPredicate(TaggedTextPredicate):
     """Decides the same as its base class, sooner: most candidates have a sufficient string in one of the attributes.
 
     This class buys 30 % of the searches by a part of a name (``scripts/bench parts``).
-
-    :param tag_letters: of the attributes.
     """
 
     __slots__ = ("_is_necessary", "_sufficient", "_tag_letters")
@@ -190,10 +188,7 @@ class SufficientTextPredicate(TaggedTextPredicate):
 
 
 class SeveralWordsPredicate(TaggedTextPredicate):
-    """Decides the same as its base class, sooner: most candidates have all words in the first of the attributes.
-
-    :param tag_letters: of the attributes.
-    """
+    """Decides the same as its base class, sooner: most candidates have all words in the first of the attributes."""
 
     __slots__ = ("_first", "_others", "_tag_letters")
 

@@ -171,10 +171,7 @@ def any_of(queries: Sequence[Query]) -> Query:
 
 
 def find_documents(query: Query, index: Index, entries: Sequence[_Sorted]) -> Sequence[int] | None:
-    """The documents that a query finds, ascending, each once; None: look at all documents.
-
-    :param entries: the entries of the index.
-    """
+    """The documents that a query finds, ascending, each once; None: look at all documents."""
     if query is None:
         return None
     if isinstance(query, PrefixQuery):
@@ -199,7 +196,6 @@ def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most
 
     To stop there buys 12 % of the searches by a part of a name (``scripts/bench parts``).
 
-    :param entries: the entries of the index.
     :param most: documents that are enough; there may be fewer of them although there are others.
     """
     if query is None:
@@ -272,7 +268,6 @@ def _first(conditions: Sequence[Sequence[PostingsRanges]], count: int, most: int
     raised.
 
     :param conditions: the postings of each condition, the fewest first.
-    :param count: the number of all documents.
     :returns: None: this would take too long.
     """
     if not _count(conditions[0]):

@@ -87,7 +87,6 @@ class AttributeType:
     :ivar name: the spelling under which values are kept.
     :ivar other_names: its other names in the standards, which are published too.
     :ivar aliases: further names that phones use; understood, but not published.
-    :ivar supertype: the name of its supertype.
     :ivar usage: "" for user attributes.
     """
 

@@ -52,11 +52,9 @@ class SearchCursor:
 
     Mutable: how far the search is.
 
-    :param scopes: what the search covers.
     :param prepared: its filter, prepared for each of them.
     :param after: the key behind which the matches begin (`ResultBatch.key_prefix`), of an entry that may be gone.
     :param budget: the client's, for caller-ID books; None: there is no limit.
-    :ivar finished: whether all matches were given.
     """
 
     __slots__ = ("_batches", "_demand", "_rest", "finished")
@@ -214,7 +212,6 @@ def _merge(
 ) -> Iterator[ResultBatch | None]:
     """The matches of segments in one order.
 
-    :param after_key: the sort key behind which they begin; None: with the first.
     :param own_namespace: the UUID namespace of the viewer's own book, where each person is to be given once; None: the
         contacts are different persons anyway.
     """
@@ -327,10 +324,8 @@ class _SegmentMatches:
 
     Mutable: how far that is.
 
-    :param start: the document to begin with.
     :param wanted: matches that are likely to be enough.
     :ivar found: matches that were read and not given yet.
-    :ivar exhausted: whether all matches were read.
     :ivar looked: candidates that the last `read` tested; 1 where none has to be tested.
     """
 
@@ -490,7 +485,6 @@ def matches(
     """The matches of a search in order; limits are not looked at.
 
     :param after: the key behind which they begin.
-    :param budget: the client's, for caller-ID books; None: there is no limit.
     :returns: matches, and None where a slice of work is done: the caller may serve others before it goes on.
     :raises DirectoryError: at the first step, when the base is no DN, does not exist, or is not for this viewer.
     """
@@ -520,7 +514,6 @@ def result_batches(
     """The entries that a search finds, in batches, none of them empty.
 
     :param size_limit: the one to keep; more than 0.
-    :param budget: the client's, for caller-ID books; None: there is no limit.
     """
     cursor = yield from _cursor(dit, viewer, request, "", budget)
     left = size_limit

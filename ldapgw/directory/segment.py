@@ -94,8 +94,6 @@ class _KeptMessages:
     than are kept, all in use, the first ones stay.
 
     Mutable: what is kept, and what was asked for.
-
-    :param count: of the entries.
     """
 
     __slots__ = ("_count", "_kept", "_last", "_requested")
@@ -408,10 +406,7 @@ class Segments:
 
 
 def empty_segments(*, per_number: bool) -> Segments:
-    """The segments of a book without contacts.
-
-    :param per_number: whether the form with one entry per number is wanted.
-    """
+    """The segments of a book without contacts."""
     return Segments((Segment.build(()),), (Segment.build(()),) if per_number else ())
 
 

@@ -28,10 +28,7 @@ _LARGE_PART = 16
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MergedSegment:
-    """A segment to search, and the segments that its entries come from: one, or several merged segments.
-
-    :ivar sources: the segments that its entries come from.
-    """
+    """A segment to search, and the segments that its entries come from: one, or several merged segments."""
 
     segment: Segment
     sources: tuple[Segment, ...]
@@ -41,9 +38,7 @@ class MergedSegment:
 class SharedBooks:
     """The merged segments of a tenant's books with one value of sharing, which all have the same viewers.
 
-    :ivar count: how many books are shared.
     :ivar containers: the entries of the books and of their labels.
-    :ivar contacts: the books' contacts.
     :ivar numbers: the books' contacts, one entry per number.
     """
 
@@ -111,11 +106,7 @@ def segments_of(merged: Iterable[MergedSegment]) -> tuple[Segment, ...]:
 def merge_segments(
     segments: Iterable[Segment], before: Sequence[MergedSegment], *, defer_merge: bool = False
 ) -> tuple[MergedSegment, ...]:
-    """The segments to search in place of many.
-
-    :param before: the merged segments until now, which are used again where possible.
-    :param defer_merge: build nothing; there may be more segments then than a search should look through.
-    """
+    """The segments to search in place of many."""
     # A segment keeps its tuple of entries when more of them are deleted.
     wanted = {id(segment.entries): segment for segment in segments if len(segment)}
     kept = []

@@ -21,10 +21,7 @@ _MAX_CACHED = 1 << 14
 
 
 class CharacterMap(dict[int, str]):
-    """A table for `str.translate` that is filled when a character is first met.
-
-    :param replacement: returns the replacement of a character.
-    """
+    """A table for `str.translate` that is filled when a character is first met."""
 
     def __init__(self, replacement: Callable[[str], str]) -> None:
         super().__init__()

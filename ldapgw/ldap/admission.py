@@ -32,9 +32,6 @@ class ConnectionLimits(Generic[_C]):
     """The open connections, counted in all and by network.
 
     Iteration goes over a copy, so connections may be removed meanwhile.
-
-    :param max_connections: in all.
-    :param max_per_network: from one network.
     """
 
     __slots__ = ("_counts", "_max_connections", "_max_per_network", "_networks")
@@ -331,7 +328,6 @@ OTHERS: Final = "others"
 class LogLine:
     """A line to log now.
 
-    :ivar kind: the kind of misuse or failure.
     :ivar origin: the client's network, or a position in our code.
     :ivar count: events since the last line.
     :ivar detail: a phrase about the last event, never anything that a client sent and that may be secret; may be empty.

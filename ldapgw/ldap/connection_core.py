@@ -58,7 +58,6 @@ class ConnectionCore:
 
     :param framer: collects the octets for the slow path.
     :param idle_timeout: seconds.
-    :param number: tells the connection from the others of this process.
     :ivar received: the octets that the fast path may answer: received in this tick, while nothing else was under way.
     :ivar is_queued: whether the connection waits for its turn.
     :ivar closing: whether the connection ends; received octets are ignored then.

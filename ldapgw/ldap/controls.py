@@ -200,7 +200,6 @@ def vlv_response(code: ResultCode, position: int = 0, count: int = 0) -> Control
     """The result of a list view.
 
     :param position: the target's position, from 1.
-    :param count: entries in the list.
     """
     content = integer(position) + integer(count) + integer(code, ENUMERATED)
     return Control(VLV_RESPONSE, value=tlv(SEQUENCE, content))
@@ -218,7 +217,6 @@ class ManageDsaIt:
 class SupportedControl:
     """A control that this server supports.
 
-    :ivar operations: the operations for which the control is appropriate.
     :ivar read: decodes the value of the control; raises `ProtocolViolation` if the value is malformed.  The value of a
         control that answers a search itself is a `ldapgw.ldap.search_controls.AnsweringControl`.
     """
@@ -296,7 +294,6 @@ def check_controls(
     RFC 4511 4.1.11: a control that is not supported or not appropriate fails the operation if it is critical, and is
     ignored otherwise; a control with a malformed value likewise.
 
-    :param registry: the supported controls by their OIDs.
     :raises DirectoryError: unavailableCriticalExtension; protocolError for a malformed value of a critical control, and
         for a control that occurs twice, because its meaning is unclear; adminLimitExceeded for too many controls.
     """

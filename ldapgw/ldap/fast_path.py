@@ -77,11 +77,7 @@ class _RequestTemplate:
 class FastAnswer:
     """An answer; never changed once it is made (compiled, a named tuple takes longer to make).
 
-    :ivar octets: all of the answer.
     :ivar search: the message that is answered, if it is a search.
-    :ivar entries: how many entries are in the answer.
-    :ivar code: its resultCode.
-    :ivar kind: what the search asked for.
     """
 
     __slots__ = ("code", "entries", "kind", "octets", "search")

@@ -159,7 +159,6 @@ class Reply:
     :ivar name: responseName of an extended response.
     :ivar value: responseValue of an extended response, serverSaslCreds of a bind response.
     :ivar search: the LDAPMessage that is answered, if it is a search; else empty.
-    :ivar kind: what the search asked for.
     """
 
     message_id: int

@@ -51,10 +51,7 @@ class ControlResponse(RunningResponse, Protocol):
     """The answer of a control to a search while it is written."""
 
     def response_controls(self, result: Result) -> tuple[Control, ...]:
-        """The controls of the SearchResultDone.
-
-        :param result: how the search ended.
-        """
+        """The controls of the SearchResultDone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +114,6 @@ class ControlledSearch:
 
     :param request: its size limit is the client's.
     :param size_limit: the limit that applies; more than 0.
-    :param key: seals cookies.
-    :param budget: the client's, for caller-ID books.
     :raises DirectoryError: protocolError, if the controls cannot be combined.
     """
 
@@ -165,10 +160,7 @@ class ControlledSearch:
                 yield ResultBatch(Segment((entry,)), (0,), "", ROOT)
 
     def response_controls(self, result: Result) -> tuple[Control, ...]:
-        """The controls of the SearchResultDone.
-
-        :param result: how the search ended.
-        """
+        """The controls of the SearchResultDone."""
         if result.code not in _SENT_CODES | _FAILED_CODES:
             return ()
         controls = self._sort_responses(result)

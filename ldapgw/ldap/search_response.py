@@ -31,7 +31,6 @@ class OutputBuffer:
     """Collects octets until they are written.
 
     :ivar max_octets: octets that pages of entries may make together.
-    :ivar pieces: what there is, in its order.
     :ivar size: octets of all pieces.
     :ivar full: whether to write before more is added.
     """
@@ -104,7 +103,6 @@ class SearchResponse:
 
     :param batches: the matches (`ldapgw.directory.search.result_batches`); None: a slice of work is done.
     :param time_limit: seconds, from the first `write_next` on.
-    :ivar sent: entries that were added to a buffer.
     :ivar is_waiting: never true: a search waits for nothing but its client.
     """
 

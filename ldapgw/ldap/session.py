@@ -307,8 +307,6 @@ class Session:
     :param connection: the connection's number, for the log; 0: there is none.
     :param tls: whether StartTLS is available.
     :param secure: whether TLS is in use from the start.
-    :param require_tls: whether a password needs TLS.
-    :param registry: the supported controls by their OIDs.
     :ivar viewer: the viewer that the client is bound as.
     :ivar asker: whose slices the session uses: the login's DN, or the network of a client that is not bound.
     """

@@ -40,10 +40,7 @@ from ldapgw.ldap.limits import GATHERED
 
 
 class SocketReader:
-    """Reads for one transport, until `end`.
-
-    :param receive: is called with the octets.
-    """
+    """Reads for one transport, until `end`."""
 
     __slots__ = ("_buffer_size", "_receive", "_recv", "_transport")
 

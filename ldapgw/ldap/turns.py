@@ -160,7 +160,6 @@ class TurnScheduler:
 
     Mutable: who waits, and the output that waits to be sent.
 
-    :param seconds: the reactor's time.
     :param call_at_tick_end: calls a function at the end of the reactor's turn, when all that is there was received.
     :param call_soon: calls a function in the next turn.
     """

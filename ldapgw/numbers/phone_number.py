@@ -73,10 +73,7 @@ class TypedParts(NamedTuple):
 
 
 def take_apart(text: str, region: str) -> TypedParts:
-    """Split a cleaned text into a service code, a number, and what is dialled after the connection.
-
-    :param region: ISO 3166-1 code of the country for numbers without one.
-    """
+    """Split a cleaned text into a service code, a number, and what is dialled after the connection."""
     is_plain = dial_string.plain(text) is not None and not text.endswith(")")
     if is_plain and not numbering_plan.dialled_code(text, region):
         return TypedParts("", text, "", dial_string.dialled(text))

@@ -108,9 +108,7 @@ _RENUMBERED: Final = (
 class _OtherForm(NamedTuple):
     """How the other form of a number begins.
 
-    :ivar rest: a pattern of the digits that follow in both forms.
     :ivar beginning: of the other form.
-    :ivar both_connect: whether networks connect both forms.
     :ivar is_present: whether the other form is the present one.
     """
 

@@ -71,7 +71,6 @@ class Witness(NamedTuple):
     def of(cls, canonical: str, text: str, region: str) -> Witness:
         """Read a ``canonicalForm``.
 
-        :param text: the field.
         :param region: the tenant's region.
         """
         if not numbering_plan.is_e164(canonical):
@@ -295,7 +294,6 @@ def _is_likelier(with_plus: str, core: str, plan: numbering_plan.Dialling) -> bo
     meant.
 
     :param with_plus: the number with a "+".
-    :param core: the number as it is written.
     :returns: True if the number with a "+" is likelier.
     """
     if numbering_plan.is_mobile(with_plus):
@@ -324,11 +322,7 @@ def _behind_prefix(digits: str) -> Iterator[Reading]:
 
 
 def _mended(code: str, plan: numbering_plan.Dialling, subscriber: str) -> Iterator[Reading]:
-    """Return the numbers that may be meant by digits that are no number of a country.
-
-    :param code: the country code.
-    :param subscriber: the digits behind the country code.
-    """
+    """Return the numbers that may be meant by digits that are no number of a country."""
     if subscriber.startswith("0") and not plan.has_zero_trunk:
         yield Reading(f"+{code}{subscriber.lstrip('0')}", Rule.TRUNK_ZERO)
     elif subscriber.startswith("0") and plan.rewrites_trunk:
