@@ -18,7 +18,6 @@ GLOSSARY = ROOT / "docs" / "reference" / "glossary.rst"
 STANDARD = {
     "RFC 2696": {"PagedResults"},
     "RFC 2891": {"ServerSideSort", "SortKey"},
-    "RFC 3296": {"ManageDsaIt"},
     "RFC 4511 4.1 to 4.14": {
         *("Control", "Message", "Operation", "Result", "StartTls"),
         *("AbandonRequest", "BindRequest", "CompareRequest", "ExtendedRequest", "SearchRequest"),

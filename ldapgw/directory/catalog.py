@@ -131,19 +131,11 @@ class Catalog:
         :raises DirectoryError: unavailable, when there may be such a login that could not be read from the store.
         """
         login = self.find_login(name)
-        self._check_known(login)
-        right = verify_password(password, login.password_hash if login else UNKNOWN_LOGIN_HASH)
-        if not right or login is None:
+        if not self._is_right(password, login, login.password_hash if login else "") or login is None:
             return None
         if not self._is_own_test(login.viewer.login, address):
-            self._seen[login.name] = (address, login.password_hash, self._now())
+            self._see(login, address)
         return login.viewer
-
-    def _check_known(self, login: PhoneAccess | None) -> None:
-        """:raises DirectoryError: unavailable, when there may be such a login that could not be read."""
-        snapshot = self.snapshot
-        if login is None and (snapshot.unserved or snapshot.freshness is Freshness.EXPIRED):
-            raise DirectoryError(ResultCode.UNAVAILABLE, "the gateway cannot read its database")
 
     def authenticate_secret(self, secret: str, address: str) -> Viewer | None:
         """The viewer whose XML phone book has a secret in its address; None when there is none.
@@ -153,13 +145,20 @@ class Catalog:
         """
         name, _, secret = secret.rpartition(".")
         login = self.snapshot.logins.get(name.lower())
-        self._check_known(login)
-        stored = login.book_secret_hash if login else ""
-        right = verify_password(secret.encode(), stored or UNKNOWN_LOGIN_HASH)
-        if not right or login is None:
+        if not self._is_right(secret.encode(), login, login.book_secret_hash if login else "") or login is None:
             return None
-        self._seen[login.name] = (address, login.password_hash, self._now())
+        self._see(login, address)
         return login.viewer
+
+    def _is_right(self, password: bytes, login: PhoneAccess | None, stored: str) -> bool:
+        """Return whether a password has the stored hash of a login; an unknown login costs a hash too."""
+        snapshot = self.snapshot
+        if login is None and (snapshot.unserved or snapshot.freshness is Freshness.EXPIRED):
+            raise DirectoryError(ResultCode.UNAVAILABLE, "the gateway cannot read its database")
+        return verify_password(password, stored or UNKNOWN_LOGIN_HASH)
+
+    def _see(self, login: PhoneAccess, address: str) -> None:
+        self._seen[login.name] = (address, login.password_hash, self._now())
 
     def anonymous(self, address: str) -> Viewer:
         """The viewer of a connection that has not bound; sees the tenants that are open to its address."""

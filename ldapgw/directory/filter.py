@@ -98,7 +98,8 @@ class Extensible:
     dn_attributes: bool = False
 
 
-Filter = And | Or | Not | Equality | Substrings | GreaterOrEqual | LessOrEqual | Present | Approximate | Extensible
+_Term = Equality | Substrings | GreaterOrEqual | LessOrEqual | Present | Approximate | Extensible
+Filter = And | Or | Not | _Term
 
 
 class Scope(IntEnum):
@@ -145,26 +146,38 @@ def search_kind(request: SearchRequest) -> SearchKind:
 
 def filter_kind(filter_: Filter) -> SearchKind:
     """The kind of a search below a base; what a NOT or an order excludes is a part of a list, as is an object class."""
-    kinds = {
-        SearchKind.NUMBER if kind is not None and kind.comparison.family is Family.NUMBER else SearchKind.NAME
-        for term, kind in _positive_terms(filter_)
-        if kind is None or kind.name != "objectClass"
-    }
+    kinds = set()
+    for term, is_negated in _terms(filter_):
+        if is_negated or isinstance(term, GreaterOrEqual | LessOrEqual) or not _values(term):
+            continue
+        kind = attribute_type(term.attribute) if term.attribute is not None else None
+        if kind is None or kind.name != "objectClass":
+            is_number = kind is not None and kind.comparison.family is Family.NUMBER
+            kinds.add(SearchKind.NUMBER if is_number else SearchKind.NAME)
     return min(kinds, default=SearchKind.LIST)
 
 
-def _positive_terms(filter_: Filter) -> Iterator[tuple[Filter, AttributeType | None]]:
-    """The terms that assert a value, and their attributes."""
+def _terms(filter_: Filter, *, is_negated: bool = False) -> Iterator[tuple[_Term, bool]]:
+    """The terms that are about an attribute, and whether a NOT stands in front of them."""
     match filter_:
         case And(terms) | Or(terms):
             for term in terms:
-                yield from _positive_terms(term)
-        case Equality(attribute) | Approximate(attribute):
-            yield filter_, attribute_type(attribute)
-        case Substrings(attribute, initial, between, final) if initial or final or any(between):
-            yield filter_, attribute_type(attribute)
-        case Extensible(_, attribute):
-            yield filter_, attribute_type(attribute) if attribute is not None else None
+                yield from _terms(term, is_negated=is_negated)
+        case Not(term):
+            yield from _terms(term, is_negated=True)
+        case _:
+            yield filter_, is_negated
+
+
+def _values(term: _Term) -> tuple[bytes, ...]:
+    """The assertion values of a term: none of a presence, or the parts of substrings that are not empty."""
+    match term:
+        case Present():
+            return ()
+        case Substrings(_, initial, between, final):
+            return tuple(part for part in (initial, *between, final) if part)
+        case _:
+            return (term.value,)
 
 
 _OPERATORS = {Equality: "=", GreaterOrEqual: ">=", LessOrEqual: "<=", Approximate: "~="}
@@ -232,23 +245,7 @@ def estimated_cost(filter_: Filter) -> int:
     callers bound it by this estimate.  A value that is asserted of several attributes is parsed and counted once.
     """
     seen: set[tuple[Family, bytes]] = set()
-    return sum(_term_cost(attribute, values, seen) for attribute, values in _assertions(filter_))
-
-
-def _assertions(filter_: Filter) -> Iterator[tuple[str | None, tuple[bytes, ...]]]:
-    """The attribute of each term (None: all attributes) and its assertion values."""
-    match filter_:
-        case And(terms) | Or(terms):
-            for term in terms:
-                yield from _assertions(term)
-        case Not(term):
-            yield from _assertions(term)
-        case Present(attribute):
-            yield attribute, ()
-        case Substrings(attribute, initial, between, final):
-            yield attribute, tuple(part for part in (initial, *between, final) if part)
-        case _:
-            yield filter_.attribute, (filter_.value,)
+    return sum(_term_cost(term.attribute, _values(term), seen) for term, _ in _terms(filter_))
 
 
 def _term_cost(attribute: str | None, values: tuple[bytes, ...], seen: set[tuple[Family, bytes]]) -> int:

@@ -26,6 +26,8 @@ from ldapgw.directory.clients import TokenBuckets, network_of
 from ldapgw.directory.dn import Dn, InvalidDn
 
 _C = TypeVar("_C")
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 class ConnectionLimits(Generic[_C]):
@@ -78,6 +80,14 @@ FORGET_SECONDS: Final = 600.0
 MAX_TRACKED_LOGINS = 20_000
 
 
+def _put_last(table: OrderedDict[_K, _V], key: _K, value: _V) -> None:
+    """Put a value behind all others in a table, whose first key is forgotten if there are too many."""
+    table.pop(key, None)
+    table[key] = value
+    if len(table) > MAX_TRACKED_LOGINS:
+        table.popitem(last=False)
+
+
 class BindBackoff:
     """Counts wrong passwords by network and by login; forgets first the key that was quiet longest.
 
@@ -113,10 +123,7 @@ class BindBackoff:
         if self._held.get(key, now) > now:
             return None
         seconds = min(FIRST_DELAY * 2.0 ** min(count - 1, 10), MAX_DELAY)
-        self._held.pop(key, None)
-        self._held[key] = now + seconds
-        if len(self._held) > MAX_TRACKED_LOGINS:
-            self._held.popitem(last=False)
+        _put_last(self._held, key, now + seconds)
         return seconds
 
     def take_news(self) -> Mapping[str | int, int]:
@@ -130,11 +137,9 @@ class BindBackoff:
             self._count(key, now, more)
 
     def _count(self, key: str | int, now: float, more: int = 1) -> int:
-        count, last = self._counts.pop(key, (0, now))
+        count, last = self._counts.get(key, (0, now))
         count = count + more if now - last < FORGET_SECONDS else more
-        self._counts[key] = (count, now)
-        if len(self._counts) > MAX_TRACKED_LOGINS:
-            self._counts.popitem(last=False)
+        _put_last(self._counts, key, (count, now))
         return count
 
 

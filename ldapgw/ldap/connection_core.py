@@ -97,7 +97,7 @@ class ConnectionCore:
         self.closing = False
         self.tap: Tap | None = None
         self.writer = writer
-        self._owner = owner
+        self._owner: CoreOwner | None = owner
         self._turns = server.turns
         self._framer = framer
         self._observers = server.observers
@@ -122,7 +122,7 @@ class ConnectionCore:
             self.received = octets
         if not self.is_queued:
             self._turns.add(self)
-        elif self._framer.size > AHEAD:
+        elif self._framer.size > AHEAD and self._owner is not None:
             self._owner.stop_reading()
 
     @property
@@ -154,7 +154,8 @@ class ConnectionCore:
             self.write(octets)
         except Exception as error:  # noqa: BLE001 - an error of one connection ends that connection only
             self._count_failure(error, self._number, self._session.viewer.tenant)
-            self._owner.abort()
+            if self._owner is not None:
+                self._owner.abort()
 
     def write(self, octets: bytes) -> None:
         """Write octets."""
@@ -209,25 +210,9 @@ class ConnectionCore:
 
     def work(self, seconds: float) -> bool:
         """Answer on the slow path for so long; whether there is more that can be done now."""
-        return self._owner.work(seconds)
+        owner = self._owner
+        return owner is not None and owner.work(seconds)
 
     def end(self) -> None:
         """Release the owner of a closed connection, so that the garbage collector finds no cycle."""
-        self._owner = _CLOSED_OWNER
-
-
-class _ClosedOwner:
-    """The owner of the core of a closed connection."""
-
-    def work(self, _seconds: float) -> bool:
-        """Do nothing."""
-        return False
-
-    def stop_reading(self) -> None:
-        """Do nothing."""
-
-    def abort(self) -> None:
-        """Do nothing."""
-
-
-_CLOSED_OWNER: Final[CoreOwner] = _ClosedOwner()
+        self._owner = None

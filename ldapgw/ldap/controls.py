@@ -45,6 +45,14 @@ _ORDERING_RULE, _REVERSE_ORDER, _ATTRIBUTE_TYPE = 0x80, 0x81, 0x80
 _BY_OFFSET, _GREATER_THAN_OR_EQUAL = 0xA0, 0x81
 
 
+def _sequence(control: Control, name: str) -> BerReader:
+    """The content of the sequence that is the value of a control."""
+    value = BerReader.over(control.value or b"")
+    content = value.enter(SEQUENCE, name)
+    value.finish(name)
+    return content
+
+
 # --- paged results (RFC 2696) ---------------------------------------------------------------------------------------
 
 
@@ -65,9 +73,7 @@ def read_page(control: Control) -> PagedResults:
 
     :raises ProtocolViolation: if the value is malformed.
     """
-    value = BerReader.over(control.value or b"")
-    content = value.enter(SEQUENCE, "pagedResults")
-    value.finish("pagedResults")
+    content = _sequence(control, "pagedResults")
     page = PagedResults(content.integer("size"), content.octets("cookie"))
     content.finish("pagedResults")
     if page.size < 0:
@@ -130,9 +136,7 @@ def read_sort(control: Control) -> ServerSideSort:
 
     :raises ProtocolViolation: if the value is malformed.
     """
-    value = BerReader.over(control.value or b"")
-    sequence = value.enter(SEQUENCE, "sortKeyList")
-    value.finish("sortKeyList")
+    sequence = _sequence(control, "sortKeyList")
     keys: list[SortKey] = []
     while sequence and len(keys) <= MOST_KEYS:  # one key beyond the limit is enough to refuse all
         key = sequence.enter(SEQUENCE, "sortKey")
@@ -175,9 +179,7 @@ def read_vlv(control: Control) -> VirtualListView:
 
     :raises ProtocolViolation: if the value is malformed.
     """
-    value = BerReader.over(control.value or b"")
-    request = value.enter(SEQUENCE, "virtualListViewRequest")
-    value.finish("virtualListViewRequest")
+    request = _sequence(control, "virtualListViewRequest")
     before, after = request.integer("beforeCount"), request.integer("afterCount")
     if before < 0 or after < 0:
         raise ProtocolViolation("beforeCount or afterCount: negative")
@@ -209,11 +211,6 @@ def vlv_response(code: ResultCode, position: int = 0, count: int = 0) -> Control
 
 
 @dataclass(frozen=True, slots=True)
-class ManageDsaIt:
-    """A request to treat referrals as entries (RFC 3296 3).  There are no referrals, so there is nothing to do."""
-
-
-@dataclass(frozen=True, slots=True)
 class SupportedControl:
     """A control that this server supports.
 
@@ -225,28 +222,16 @@ class SupportedControl:
     read: Callable[[Control], object]
 
 
-def _manage_dsa_it(_control: Control) -> ManageDsaIt:
-    return ManageDsaIt()
-
-
 _SEARCH = frozenset((Operation.SEARCH,))
 
 SUPPORTED_CONTROLS: Mapping[str, SupportedControl] = {
     PAGED_RESULTS: SupportedControl(_SEARCH, read_page),
     SORT_REQUEST: SupportedControl(_SEARCH, read_sort),
     VLV_REQUEST: SupportedControl(_SEARCH, read_vlv),
+    # A request to treat referrals as entries (RFC 3296 3).  There are no referrals, so there is nothing to do.
     MANAGE_DSA_IT: SupportedControl(
-        frozenset(
-            {
-                Operation.SEARCH,
-                Operation.COMPARE,
-                Operation.ADD,
-                Operation.DELETE,
-                Operation.MODIFY,
-                Operation.MODIFY_DN,
-            }
-        ),
-        _manage_dsa_it,
+        _SEARCH | {Operation.COMPARE, Operation.ADD, Operation.DELETE, Operation.MODIFY, Operation.MODIFY_DN},
+        lambda _control: None,
     ),
 }
 

@@ -14,6 +14,7 @@ from ldapgw.ber import ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, BerReader
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls, filter_decoder
+from ldapgw.ldap.filter_decoder import protocol_error
 from ldapgw.ldap.limits import ATTRIBUTES, FILTER_OCTETS
 from ldapgw.ldap.messages import (
     AbandonRequest,
@@ -104,11 +105,11 @@ def _search(content: BerReader) -> SearchRequest:
     time_limit = content.integer("timeLimit")
     types_only = content.boolean("typesOnly")
     if scope is None:
-        raise _protocol_error("scope: unknown value")
+        raise protocol_error("scope: unknown value")
     if not 0 <= deref <= _LAST_DEREF:
-        raise _protocol_error("derefAliases: unknown value")
+        raise protocol_error("derefAliases: unknown value")
     if size_limit < 0 or time_limit < 0:
-        raise _protocol_error("sizeLimit or timeLimit: negative")
+        raise protocol_error("sizeLimit or timeLimit: negative")
     filter_ = filter_decoder.read(content)
     attributes = _attributes(content.enter(SEQUENCE, "attributes"))
     content.finish("searchRequest")
@@ -160,7 +161,10 @@ def _extended(content: BerReader) -> ExtendedRequest:
 
 
 def _abandon(content: BerReader) -> AbandonRequest:
-    return AbandonRequest(_message_id(content.rest()))
+    octets = content.rest()
+    if not 1 <= len(octets) <= 4:
+        raise ProtocolViolation("abandonRequest: integer of a wrong length")
+    return AbandonRequest(int.from_bytes(octets, "big", signed=True))
 
 
 def _unbind(content: BerReader) -> Empty:
@@ -186,18 +190,8 @@ def cancel_id(value: bytes | None) -> int:
         message_id = sequence.integer("cancelID")
         sequence.finish("cancelRequestValue")
     except ProtocolViolation as violation:
-        raise _protocol_error(violation.diagnostic) from None
+        raise protocol_error(violation.diagnostic) from None
     return message_id
-
-
-def _message_id(octets: bytes) -> int:
-    if not 1 <= len(octets) <= 4:
-        raise ProtocolViolation("abandonRequest: integer of a wrong length")
-    return int.from_bytes(octets, "big", signed=True)
-
-
-def _protocol_error(diagnostic: str) -> DirectoryError:
-    return DirectoryError(ResultCode.PROTOCOL_ERROR, diagnostic)
 
 
 _OPERATIONS: Mapping[int, tuple[Operation, Callable[[BerReader], Request]]] = {

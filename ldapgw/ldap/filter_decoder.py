@@ -66,26 +66,23 @@ def _filter(parent: BerReader, depth: int, budget: _Budget) -> Filter:
     tag, content = parent.inside("filter")
     decoder = _DECODERS.get(tag)
     if decoder is None:
-        raise _protocol_error("filter: unknown kind")
+        raise protocol_error("filter: unknown kind")
     decoded = decoder(content, depth + 1, budget)
     content.finish("filter")
     return decoded
 
 
-def _set(content: BerReader, depth: int, budget: _Budget) -> tuple[Filter, ...]:
-    _check_depth(depth)
-    terms = []
-    while content:
-        terms.append(_filter(content, depth, budget))
-    return tuple(terms)
+def _set(filter_class: Callable[[tuple[Filter, ...]], Filter]) -> Callable[[BerReader, int, _Budget], Filter]:
+    """A decoder of a set of filters into an AND or OR."""
 
+    def read_set(content: BerReader, depth: int, budget: _Budget) -> Filter:
+        _check_depth(depth)
+        terms = []
+        while content:
+            terms.append(_filter(content, depth, budget))
+        return filter_class(tuple(terms))
 
-def _and(content: BerReader, depth: int, budget: _Budget) -> Filter:
-    return And(_set(content, depth, budget))
-
-
-def _or(content: BerReader, depth: int, budget: _Budget) -> Filter:
-    return Or(_set(content, depth, budget))
+    return read_set
 
 
 def _not(content: BerReader, depth: int, budget: _Budget) -> Filter:
@@ -109,13 +106,13 @@ def _substrings(content: BerReader, _depth: int, budget: _Budget) -> Filter:
     final: bytes | None = None
     any_parts: list[bytes] = []
     if not parts:
-        raise _protocol_error("substrings: none")
+        raise protocol_error("substrings: none")
     first = True
     while parts:
         budget.spend()
         tag, part = parts.inside("substring")
         if final is not None or (tag == _INITIAL and not first):
-            raise _protocol_error("substrings: out of order")
+            raise protocol_error("substrings: out of order")
         if tag == _INITIAL:
             initial = part.rest()
         elif tag == _ANY:
@@ -123,7 +120,7 @@ def _substrings(content: BerReader, _depth: int, budget: _Budget) -> Filter:
         elif tag == _FINAL:
             final = part.rest()
         else:
-            raise _protocol_error("substrings: unknown part")
+            raise protocol_error("substrings: unknown part")
         first = False
     return Substrings(attribute, initial, tuple(any_parts), final)
 
@@ -138,22 +135,22 @@ def _extensible(content: BerReader, _depth: int, _budget: _Budget) -> Filter:
     value = content.octets("matchValue", _VALUE)
     dn_attributes = content.boolean("dnAttributes", _DN_ATTRIBUTES) if content else False
     if rule is None and attribute is None:
-        raise _protocol_error("extensibleMatch: neither rule nor type")
+        raise protocol_error("extensibleMatch: neither rule nor type")
     return Extensible(rule, attribute, value, dn_attributes)
 
 
 def _check_depth(depth: int) -> None:
     if depth > FILTER_DEPTH:
-        raise _protocol_error("filter: nested too deep")
+        raise protocol_error("filter: nested too deep")
 
 
-def _protocol_error(diagnostic: str) -> DirectoryError:
+def protocol_error(diagnostic: str) -> DirectoryError:
     return DirectoryError(ResultCode.PROTOCOL_ERROR, diagnostic)
 
 
 _DECODERS: dict[int, Callable[[BerReader, int, _Budget], Filter]] = {
-    0xA0: _and,
-    0xA1: _or,
+    0xA0: _set(And),
+    0xA1: _set(Or),
     0xA2: _not,
     0xA3: _assertion(Equality),
     0xA4: _substrings,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from ldapgw.directory.access import Viewer
 from ldapgw.directory.caller_id import CallerIdBudget
@@ -94,15 +94,8 @@ class RequestedControls:
     @classmethod
     def from_values(cls, values: Iterable[object]) -> Self:
         """The controls among the values that `ldapgw.ldap.controls.check_controls` returns."""
-        by_type = {type(value): value for value in values}
-        sort, page, view = by_type.get(ServerSideSort), by_type.get(PagedResults), by_type.get(VirtualListView)
-        answering = by_type.get(AnsweringControl)
-        return cls(
-            sort if isinstance(sort, ServerSideSort) else None,
-            page if isinstance(page, PagedResults) else None,
-            view if isinstance(view, VirtualListView) else None,
-            answering if isinstance(answering, AnsweringControl) else None,
-        )
+        by_type: dict[type, Any] = {type(value): value for value in values}
+        return cls(*map(by_type.get, (ServerSideSort, PagedResults, VirtualListView, AnsweringControl)))
 
     def __bool__(self) -> bool:
         """Return whether there are controls that change which entries are sent, or their order."""

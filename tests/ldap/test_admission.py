@@ -181,6 +181,15 @@ def test_the_tables_of_wrong_passwords_are_bounded():
     assert penalties.delay("first", "new2", 2.0) == 0.25
 
 
+def test_who_was_quiet_longest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "MAX_TRACKED_LOGINS", 4)
+    penalties = BindBackoff()
+    for now, (network, login) in enumerate(("ax", "by", "ax", "cz")):
+        penalties.delay(network, login, float(now))
+    assert penalties.delay("a", "new", 4.0) == FIRST_DELAY * 4
+    assert penalties.delay("b", "other", 4.0) == FIRST_DELAY
+
+
 def test_wrong_passwords_at_other_gateways_count() -> None:
     """What they tell counts as if it had been tried here, and is not told back."""
     here, there = BindBackoff(), BindBackoff()

@@ -144,6 +144,17 @@ def test_the_ends_of_answers_leave_before_a_search_that_may_last() -> None:
     assert [reply.code for reply in one.received()] == [0]
 
 
+def test_an_error_of_output_for_a_closed_connection_ends_nothing_more(clock: Clock) -> None:
+    """Output of the slow path may be sent with that of others when its connection is closed already."""
+    client = Client(make_factory(clock=clock))
+    client.transport.write = lambda _: 1 // 0
+    client.protocol.connectionLost()
+    with capturedLogs() as logged:
+        client.protocol._core.send(b"late")
+    assert [event["kind"] for event in logged] == ["ZeroDivisionError"]
+    assert not client.transport.aborted
+
+
 def test_a_connection_that_breaks_harms_nobody_else_in_the_turn(clock: Clock) -> None:
     """Neither while it is sent to nor while it is worked on: it is cut off, and the others are answered."""
     factory = make_factory(make_gate(make_dit(1000)), clock, size_limit=100_000)
