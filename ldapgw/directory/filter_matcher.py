@@ -40,13 +40,11 @@ from ldapgw.directory.filter import (
 from ldapgw.directory.index import Index
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.predicate import (
-    AndPredicate,
+    CombinedPredicate,
     ConstantPredicate,
-    DnValues,
     ExtensiblePredicate,
-    MadeText,
+    MadeTexts,
     NotPredicate,
-    OrPredicate,
     Predicate,
     PresentPredicate,
     SearchTextPredicate,
@@ -170,7 +168,7 @@ _FAR_MORE: Final = 8
 
 
 def _all(predicates: Sequence[Predicate]) -> Predicate:
-    return predicates[0] if len(predicates) == 1 else AndPredicate(predicates)
+    return predicates[0] if len(predicates) == 1 else CombinedPredicate(predicates, decisive=False)
 
 
 def all_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
@@ -179,7 +177,7 @@ def all_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
     if len(conditions) < 2:
         return conditions[0] if conditions else MATCH_ALL
     return PreparedFilter(
-        AndPredicate([one.predicate for one in conditions]),
+        CombinedPredicate([one.predicate for one in conditions], decisive=False),
         cost=1 + sum([one.cost for one in conditions]),
         numbers=tuple(chain.from_iterable([one.numbers for one in conditions])),
         tag_letters=tuple(chain.from_iterable([one.tag_letters for one in conditions])),
@@ -203,7 +201,7 @@ def any_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
         else:
             tag_letters |= one.tag_letters[0]
     return PreparedFilter(
-        OrPredicate([one.predicate for one in filters]),
+        CombinedPredicate([one.predicate for one in filters], decisive=True),
         query_plan.any_of([one.query for one in filters]),
         alternatives=tuple(filters),
         cost=1 + sum([one.cost for one in filters]),
@@ -315,7 +313,9 @@ class _Preparation:
         self._assertions: dict[object, Assertion | None] = {}
         self._queries: dict[tuple[int, str], Query] = {}
         self._numbers: dict[int, PreparedFilter] = {}
-        self._made_texts = _MadeTexts(context)
+        self._made_texts = MadeTexts()
+        # The numbers of made texts, by the attribute, the family of the rule, and whether values in the DN count.
+        self._made_numbers: dict[tuple[str, Family | None, bool], int] = {}
         self._terms = 0
 
     def of(self, search_filter: Filter) -> PreparedFilter:
@@ -331,7 +331,7 @@ class _Preparation:
             case Substrings(attribute) if self._context.lenient and _has_no_text(search_filter):
                 return _present(attribute, self._context)
             case Extensible():
-                return _extensible(search_filter, self._context, self._made_texts)
+                return self._extensible(search_filter)
         kind = attribute_type(search_filter.attribute)
         if kind is None:
             return UNDEFINED
@@ -387,6 +387,44 @@ class _Preparation:
         if key not in self._queries:
             self._queries[key] = index_terms.assertion_query(kind, found, lenient=self._context.lenient)
         return self._queries[key]
+
+    def _extensible(self, term: Extensible) -> PreparedFilter:
+        """RFC 4511 4.5.1.7.7: one attribute or all, by one's own rule or the attribute's, in the DN too if asked."""
+        context = self._context
+        rule = matching_rule(term.rule) if term.rule is not None else None
+        kind = attribute_type(term.attribute) if term.attribute is not None else None
+        if (term.rule is not None and rule is None) or (term.attribute is not None and kind is None):
+            return UNDEFINED
+        kinds = [kind] if kind else [each for each in ATTRIBUTE_TYPES if not each.supertype]
+        ruled = _ruled(rule, term.value) if rule else None  # once: the value may be long, and the attributes are many
+        assertions: dict[int, Assertion | None] = {}
+        prepared: list[PreparedFilter] = []
+        for one in [one for kind in kinds for one in subtypes(kind)]:
+            key = assertion.comparison_key(one)
+            if rule is None and key not in assertions:
+                assertions[key] = assertion.equality(one, term.value, context)
+            found = ruled if rule else assertions[key]
+            # The rule may not compare the attribute's values, or make nothing of the asserted value.
+            if found is None or (rule is not None and not rule.applies(one, lenient=context.lenient)):
+                continue
+            if rule or term.dn_attributes:
+                prepared.append(self._made(one, rule, found, with_dn=term.dn_attributes))
+            else:
+                query = index_terms.assertion_query(one, found, lenient=context.lenient)
+                prepared.append(_SINGLE_ATTRIBUTES[one.name].prepared(found, term, query, exact=False))
+        return any_of(prepared) if prepared else UNDEFINED
+
+    def _made(
+        self, kind: AttributeType, rule: MatchingRule | None, found: Assertion, *, with_dn: bool
+    ) -> PreparedFilter:
+        """An assertion about a made text; the first term that tests the text has the cost of making the text."""
+        key = kind.name, rule.family if rule else None, with_dn
+        number, cost = self._made_numbers.get(key), 1
+        if number is None:
+            search = _ruled_search_text(rule.family) if rule else _own_search_text(kind, self._context)
+            number, cost = self._made_texts.add(kind, search, with_dn=with_dn), SLOW
+            self._made_numbers[key] = number
+        return PreparedFilter(ExtensiblePredicate(self._made_texts, number, found.test), cost=cost)
 
 
 _SINGLE_ATTRIBUTES = {kind.name: _AttributeSet((kind,)) for kind in ATTRIBUTE_TYPES}
@@ -624,70 +662,6 @@ def _present_attribute(kind: AttributeType) -> PreparedFilter:
     return PreparedFilter(
         PresentPredicate(kind), query, exact=query is not None, cost=_cost(kind), tag_letters=tag_letters, callers=()
     )
-
-
-class _MadeTexts:
-    """The texts that the extensible terms of one filter test, each made once for an entry.
-
-    Mutable: collects them.
-    """
-
-    def __init__(self, context: NamingContext) -> None:
-        self._context = context
-        self._dn_values = DnValues()
-        self._texts: dict[tuple[str, Family | None, bool], MadeText] = {}
-
-    def get(self, kind: AttributeType, rule: MatchingRule | None, *, with_dn: bool) -> tuple[MadeText, int]:
-        """The text of an attribute's values, and the cost of a term that tests it: the first one has it made."""
-        key = kind.name, rule.family if rule else None, with_dn
-        text = self._texts.get(key)
-        if text is not None:
-            return text, 1
-        search = _ruled_search_text(rule.family) if rule else _own_search_text(kind, self._context)
-        text = self._texts[key] = MadeText(kind, search, self._dn_values if with_dn else None)
-        return text, SLOW
-
-
-def _extensible(term: Extensible, context: NamingContext, texts: _MadeTexts) -> PreparedFilter:
-    """RFC 4511 4.5.1.7.7: one attribute or all, by one's own rule or the attribute's, in the DN too if asked."""
-    rule = matching_rule(term.rule) if term.rule is not None else None
-    kind = attribute_type(term.attribute) if term.attribute is not None else None
-    if (term.rule is not None and rule is None) or (term.attribute is not None and kind is None):
-        return UNDEFINED
-    kinds = [kind] if kind else [each for each in ATTRIBUTE_TYPES if not each.supertype]
-    ruled = _ruled(rule, term.value) if rule else None  # once: the value may be long, and the attributes are many
-    assertions: dict[int, Assertion | None] = {}
-    each = [one for kind in kinds for one in subtypes(kind)]
-    for one in [] if rule else each:
-        if assertion.comparison_key(one) not in assertions:
-            assertions[assertion.comparison_key(one)] = assertion.equality(one, term.value, context)
-    prepared = [
-        _extended(one, rule, ruled if rule else assertions[assertion.comparison_key(one)], term, context, texts)
-        for one in each
-    ]
-    known = [one for one in prepared if one is not None]
-    return any_of(known) if known else UNDEFINED
-
-
-def _extended(
-    kind: AttributeType,
-    rule: MatchingRule | None,
-    found: Assertion | None,
-    term: Extensible,
-    context: NamingContext,
-    texts: _MadeTexts,
-) -> PreparedFilter | None:
-    """The term of one attribute; None where the rule does not compare its values, or makes nothing of the asked one.
-
-    :param found: by the rule, or without one by the attribute's own.
-    """
-    if found is None or (rule is not None and not rule.applies(kind, lenient=context.lenient)):
-        return None
-    if not (rule or term.dn_attributes):
-        query = index_terms.assertion_query(kind, found, lenient=context.lenient)
-        return _SINGLE_ATTRIBUTES[kind.name].prepared(found, term, query, exact=False)
-    text, cost = texts.get(kind, rule, with_dn=term.dn_attributes)
-    return PreparedFilter(ExtensiblePredicate(text, found.test), cost=cost)
 
 
 def _own_search_text(kind: AttributeType, context: NamingContext) -> Callable[[Iterable[str]], str]:

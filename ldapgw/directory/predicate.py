@@ -37,41 +37,29 @@ class Predicate(ABC):
         return [document for document in documents if self.matches(entries[document])]
 
 
-class AndPredicate(Predicate):
-    """False if one of the predicates is, otherwise Undefined if one is (RFC 4511 4.5.1.7.1)."""
+class CombinedPredicate(Predicate):
+    """An AND or OR: the decisive result if one of the predicates has it, otherwise Undefined if one is.
 
-    __slots__ = ("_predicates",)
+    RFC 4511 4.5.1.7.1 has the three values of both.
 
-    def __init__(self, predicates: Sequence[Predicate]) -> None:
+    :param decisive: False for an AND, True for an OR.
+    """
+
+    __slots__ = ("_decisive", "_predicates")
+
+    def __init__(self, predicates: Sequence[Predicate], *, decisive: bool) -> None:
         self._predicates = predicates
+        self._decisive = decisive
 
     def matches(self, entry: Entry) -> bool | None:
-        result: bool | None = True
+        decisive = self._decisive
+        result: bool | None = not decisive
         for predicate in self._predicates:
             found = predicate.matches(entry)
-            if found is False:
-                return False
             if found is None:
                 result = None
-        return result
-
-
-class OrPredicate(Predicate):
-    """True if one of the predicates is, otherwise Undefined if one is (RFC 4511 4.5.1.7.1)."""
-
-    __slots__ = ("_predicates",)
-
-    def __init__(self, predicates: Sequence[Predicate]) -> None:
-        self._predicates = predicates
-
-    def matches(self, entry: Entry) -> bool | None:
-        result: bool | None = False
-        for predicate in self._predicates:
-            found = predicate.matches(entry)
-            if found:
-                return True
-            if found is None:
-                result = None
+            elif found == decisive:
+                return decisive
         return result
 
 
@@ -240,66 +228,63 @@ class PresentPredicate(Predicate):
         return self._tag in entry.text if self._tag else entry.search_text(self._kind) is not None
 
 
-class DnValues:
-    """The values in the DNs of entries, read once for all terms of a filter that ask for them.
+class MadeTexts:
+    """The search texts that entries do not have, each made once for all terms of a filter that test it.
 
-    Mutable: the values of the entry that was looked at last.
+    Such a text has values in a DN, or is by another rule than the attribute's (RFC 4511 4.5.1.7.7).
+
+    Mutable: the texts that terms ask for, by their numbers, and those of the entry that was looked at last.
     """
 
-    __slots__ = ("_entry", "_values")
+    __slots__ = ("_dn_values", "_entry", "_made", "_sources")
 
     def __init__(self) -> None:
+        self._sources: list[tuple[AttributeType, Callable[[Iterable[str]], str], bool]] = []
         self._entry: Entry | None = None
-        self._values: list[tuple[AttributeType | None, str]] = []
+        self._made: dict[int, str | None] = {}
+        self._dn_values: list[tuple[AttributeType | None, str]] | None = None
 
-    def of(self, entry: Entry, kind: AttributeType) -> list[str]:
-        """The values of an attribute in an entry's DN."""
+    def add(self, kind: AttributeType, search: Callable[[Iterable[str]], str], *, with_dn: bool) -> int:
+        """Add a text that is made of an attribute's values, and with these of the values in the DN; its number."""
+        self._sources.append((kind, search, with_dn))
+        return len(self._sources) - 1
+
+    def of(self, entry: Entry, number: int) -> str | None:
+        """A text of an entry; None: the entry has no values."""
         if entry is not self._entry:
             self._entry = entry
-            self._values = [(attribute_type(name), value) for rdn in Dn.parse(entry.dn).rdns for name, value in rdn]
-        return [value for found, value in self._values if found is kind]
+            self._made = {}
+            self._dn_values = None
+        if number not in self._made:
+            self._made[number] = self._make(entry, *self._sources[number])
+        return self._made[number]
 
-
-class MadeText:
-    """A search text that entries do not have, made once for all terms of a filter that test it.
-
-    It has values in a DN, or is by another rule than the attribute's (RFC 4511 4.5.1.7.7).
-
-    Mutable: the text of the entry that was looked at last.
-
-    :param search: makes the text of values.
-    :param dn_values: None: those in the DN do not count.
-    """
-
-    __slots__ = ("_dn_values", "_entry", "_kind", "_search", "_text")
-
-    def __init__(self, kind: AttributeType, search: Callable[[Iterable[str]], str], dn_values: DnValues | None) -> None:
-        self._kind = kind
-        self._search = search
-        self._dn_values = dn_values
-        self._entry: Entry | None = None
-        self._text: str | None = None
-
-    def of(self, entry: Entry) -> str | None:
-        """The text of an entry; None: it has no values."""
-        if entry is not self._entry:
-            self._entry = entry
-            values = [value.decode() for value in entry.attribute(self._kind.name)]
-            if self._dn_values is not None:
-                values += self._dn_values.of(entry, self._kind)
-            self._text = self._search(values) if values else None
-        return self._text
+    def _make(
+        self,
+        entry: Entry,
+        kind: AttributeType,
+        search: Callable[[Iterable[str]], str],
+        with_dn: bool,  # noqa: FBT001
+    ) -> str | None:
+        values = [value.decode() for value in entry.attribute(kind.name)]
+        if with_dn:
+            if self._dn_values is None:
+                rdns = Dn.parse(entry.dn).rdns
+                self._dn_values = [(attribute_type(name), value) for rdn in rdns for name, value in rdn]
+            values += [value for found, value in self._dn_values if found is kind]
+        return search(values) if values else None
 
 
 class ExtensiblePredicate(Predicate):
     """An assertion about values that no search text has, as those in a DN (RFC 4511 4.5.1.7.7)."""
 
-    __slots__ = ("_test", "_text")
+    __slots__ = ("_number", "_test", "_texts")
 
-    def __init__(self, text: MadeText, test: TextPredicate) -> None:
-        self._text = text
+    def __init__(self, texts: MadeTexts, number: int, test: TextPredicate) -> None:
+        self._texts = texts
+        self._number = number
         self._test = test
 
     def matches(self, entry: Entry) -> bool | None:
-        text = self._text.of(entry)
+        text = self._texts.of(entry, self._number)
         return text is not None and self._test(text)

@@ -31,7 +31,7 @@ from zope.interface import implementer
 
 from ldapgw.errors import ProtocolViolation, ResultCode
 from ldapgw.ldap.admission import Deadlines, ExpiryAction, Timeout
-from ldapgw.ldap.connection_core import AHEAD, ConnectionCore, Tap
+from ldapgw.ldap.connection_core import AHEAD, ConnectionCore, CoreServer, Tap
 from ldapgw.ldap.decoder import decode, is_unbind
 from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.framing import Framer
@@ -47,7 +47,6 @@ from ldapgw.ldap.messages import Reply, Result, notice_of_disconnection
 from ldapgw.ldap.search_response import OutputBuffer, RunningResponse, SearchResponse
 from ldapgw.ldap.session import (
     DelayResult,
-    Observer,
     SendReply,
     Session,
     StartControlResponse,
@@ -57,17 +56,14 @@ from ldapgw.ldap.session import (
     StopSearch,
 )
 from ldapgw.ldap.socket_io import SocketReader, SocketWriter
-from ldapgw.ldap.turns import TurnScheduler
 
 
-class ConnectionServer(typing.Protocol):
+class ConnectionServer(CoreServer, typing.Protocol):
     """The server, as a connection uses it."""
 
     limits: Limits
     clock: IReactorTime
     tls: IOpenSSLContextFactory | None
-    turns: TurnScheduler
-    observers: tuple[Observer, ...]
 
     def session(self, address: str, connection: int, *, secure: bool) -> Session:
         """The session of a new connection."""
@@ -80,9 +76,6 @@ class ConnectionServer(typing.Protocol):
 
     def count_misuse(self, kind: str, address: str, detail: str = "", connection: int = 0, tenant: str = "") -> None:
         """Count misuse by a client, for the log."""
-
-    def count_failure(self, error: Exception, connection: int = 0, tenant: str = "") -> None:
-        """Count an error of our own, for the log."""
 
     def add(self, connection: LdapProtocol) -> None:
         """Register an open connection."""
@@ -228,9 +221,7 @@ class LdapProtocol(Protocol):
             self.deadlines.idle = now + self._server.limits.idle_timeout
         action = self.deadlines.expiry_action(now)
         if action is ExpiryAction.ABORT:
-            self._core.closing = True
-            self._stop_work()
-            self.transport.abortConnection()
+            self.abort()
         elif action is ExpiryAction.CLOSE:
             self.close()
 
@@ -270,7 +261,7 @@ class LdapProtocol(Protocol):
         self._server.count_failure(error, self.number, self.tenant)
 
     def abort(self) -> None:
-        """End the connection after an error of our own that nothing else has caught."""
+        """End the connection at once."""
         self._core.closing = True
         self._stop_work()
         self.transport.abortConnection()
