@@ -187,7 +187,7 @@ def substrings(
     texts = [part for part in parts if part is not None]
     if len(texts) < len(parts):
         return None
-    if not context.lenient and (b"" in values or not _can_contain(kind, texts)):
+    if not context.lenient and (b"" in values or not all(_can_equal(kind, text) for text in texts if text)):
         return None
     if not any(texts):
         return ANY_VALUE
@@ -256,11 +256,6 @@ def _can_equal(kind: AttributeType, text: str) -> bool:
     """Return whether a text conforms to the syntax of the attribute's equality rule."""
     rule = matching_rule(kind.comparison.equality)
     return rule is None or conforms(rule.syntax, text)
-
-
-def _can_contain(kind: AttributeType, parts: Iterable[str]) -> bool:
-    """Return whether all parts conform to the syntax of the attribute's substrings rule; "" for absent parts."""
-    return all(_can_equal(kind, part) for part in parts if part)
 
 
 def _same_text(kind: AttributeType, text: str) -> Assertion:

@@ -134,13 +134,11 @@ def _caller_id_entry(
     texts = {name: [value.decode() for value in entry.attribute(name)] for name in _CALLER_ATTRIBUTES}
     number = next(value for values in numbers.values() for value in values)
     dn = Dn(((("cn", texts["cn"][0]), ("telephoneNumber", number)), *context.base.rdns))
-    of_texts = (
-        normalization.text_search_text
-        if context.lenient
-        else lambda values: normalization.value_search_text(Family.TEXT, values)
-    )
     packed = {"objectClass": (b"", normalization.value_search_text(Family.OID, OBJECT_CLASSES))}
-    packed |= {name: (encoded_texts(values), of_texts(values)) for name, values in texts.items()}
+    packed |= {
+        name: (encoded_texts(values), normalization.search_text(Family.TEXT, values, lenient=context.lenient))
+        for name, values in texts.items()
+    }
     packed |= {
         name: (encoded_texts(values), "".join(f"\n{line}" for line in values.values()) + "\n")
         for name, values in numbers.items()

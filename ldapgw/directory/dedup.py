@@ -37,7 +37,7 @@ def duplicate_flags(entries: Sequence[Entry]) -> bytes:
     flags = bytearray(len(entries))
     for _, group in groupby(range(len(entries)), key=lambda document: sort_name(entries[document].sort_key)):
         documents = [*group]
-        if not _in_several_books(documents, entries):
+        if len(documents) < 2 or len({entries[document].parent.uuid_namespace for document in documents}) < 2:
             continue
         points_of = [_contact_points(entries[document]) for document in documents]
         first_book: dict[str, str] = {}
@@ -49,10 +49,6 @@ def duplicate_flags(entries: Sequence[Entry]) -> bytes:
             if not shared.isdisjoint(points):
                 flags[document] = 1
     return bytes(flags) if any(flags) else b""
-
-
-def _in_several_books(documents: Sequence[int], entries: Sequence[Entry]) -> bool:
-    return len(documents) > 1 and len({entries[document].parent.uuid_namespace for document in documents}) > 1
 
 
 def is_same_person(one: Entry, other: Entry) -> bool:

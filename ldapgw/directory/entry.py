@@ -490,11 +490,7 @@ def special_entry(
     for name, texts in attributes.items():
         kind = attribute_type(name)
         if kind is not None:
-            family = kind.comparison.family
-            leniently = lenient and family is Family.TEXT
-            search_text = (
-                normalization.text_search_text(texts) if leniently else normalization.value_search_text(family, texts)
-            )
+            search_text = normalization.search_text(kind.comparison.family, texts, lenient=lenient)
             packed[kind.name] = encoded_texts(texts), search_text
     return Entry(PackedAttributes.pack(packed), FixedAttributes(octets_of(dn), operational), sort_key=sort_key)
 

@@ -201,6 +201,11 @@ def value_search_text(family: Family, values: Iterable[str]) -> str:
     return "".join(f"\n{normalized(family, value) or ''}" for value in values) + "\n"
 
 
+def search_text(family: Family, values: Iterable[str], *, lenient: bool) -> str:
+    """The search text of any values but telephone numbers in lenient matching."""
+    return text_search_text(values) if lenient and family is Family.TEXT else value_search_text(family, values)
+
+
 def lines_of(search_text: str) -> list[str]:
     """The lines of the values, without further variants and aliases."""
     return search_text.partition("\f")[0].split("\n")[1:-1]

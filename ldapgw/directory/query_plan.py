@@ -316,7 +316,8 @@ def _postings(query: Narrowing, index: Index, entries: Sequence[_Sorted]) -> lis
         _, smallest = min([(count(each, index, entries), number) for number, each in enumerate(query.queries)])
         return _postings(query.queries[smallest], index, entries)
     if isinstance(query, OrQuery):
-        return _or_postings(query, index, entries)
+        found = [postings for each in query.queries for postings in _postings(each, index, entries)]
+        return [postings for postings in found if postings[1][0] < postings[1][-1]]
     return [_postings_of(query, index, entries)]
 
 
@@ -355,14 +356,6 @@ def _name_range(query: NameRange, entries: Sequence[_Sorted]) -> tuple[int, int]
         if bare_start < bare_end:
             return (start if start < end else bare_start), bare_end
     return start, max(start, end)
-
-
-def _or_postings(query: OrQuery, index: Index, entries: Sequence[_Sorted]) -> list[PostingsRanges]:
-    """The postings of all queries of an OR."""
-    found: list[PostingsRanges] = []
-    for each in query.queries:
-        found += [index.postings(each)] if isinstance(each, str) else _postings(each, index, entries)
-    return [postings for postings in found if postings[1][0] < postings[1][-1]]
 
 
 def _count(postings: Sequence[PostingsRanges]) -> int:

@@ -9,7 +9,7 @@ number rules added where we evaluate them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -367,14 +367,20 @@ def attributes_of(name: str) -> tuple[AttributeType, ...]:
     return tuple(_TYPES[attribute.lower()] for attribute in dict.fromkeys(names))
 
 
-# RFC 4517 3.2
-_PRINTABLE = re.compile(r"[A-Za-z0-9'()+,\-./:=? ]+", re.ASCII)
-# RFC 4512 1.4: a name, or numbers with dots between them; neither has a blank.
-_OID_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9-]*|[0-9.]+", re.ASCII)
-# RFC 4517 3.3.16
-_INTEGER_TEXT = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
-# RFC 4517 3.3.28: a backslash begins only the escape of a dollar or of a backslash.  Empty lines are accepted.
-_POSTAL_ADDRESS = re.compile(r"(?:[^\\]|\\24|\\5[Cc])*")
+_SYNTAX_PATTERNS = {
+    # RFC 4517 3.3.6
+    _SYNTAX + "15": re.compile(".+", re.DOTALL),
+    # RFC 4517 3.3.15
+    _SYNTAX + "26": re.compile("[\\x00-\\x7f]*"),
+    # RFC 4517 3.3.16
+    _SYNTAX + "27": re.compile("0|-?[1-9][0-9]*"),
+    # RFC 4512 1.4: a name, or numbers with dots between them; neither has a blank.
+    _SYNTAX + "38": re.compile("[A-Za-z][A-Za-z0-9-]*|[0-9.]+"),
+    # RFC 4517 3.3.28: a backslash begins only the escape of a dollar or of a backslash.  Empty lines are accepted.
+    _SYNTAX + "41": re.compile(r"(?:[^\\]|\\24|\\5[Cc])*"),
+    # RFC 4517 3.2 and 3.3.31
+    _SYNTAX + "50": re.compile(r"[A-Za-z0-9'()+,\-./:=? ]+"),
+}
 
 
 def conforms(syntax: str, text: str) -> bool:
@@ -382,33 +388,7 @@ def conforms(syntax: str, text: str) -> bool:
 
     An assertion value that does not conform makes the filter's term Undefined (RFC 4511 4.5.1.7).
 
-    :param syntax: its OID; any text conforms to a syntax without a check here, as its matching rule checks values.
+    :param syntax: its OID; any text conforms to a syntax without a pattern here, as its matching rule checks values.
     """
-    check = _CHECKS.get(syntax)
-    return check is None or check(text)
-
-
-def _is_postal_address(text: str) -> bool:
-    return _POSTAL_ADDRESS.fullmatch(text) is not None
-
-
-def _is_oid(text: str) -> bool:
-    return _OID_TEXT.fullmatch(text) is not None
-
-
-def _is_printable(text: str) -> bool:
-    return _PRINTABLE.fullmatch(text) is not None
-
-
-def _is_integer(text: str) -> bool:
-    return _INTEGER_TEXT.fullmatch(text) is not None
-
-
-_CHECKS: dict[str, Callable[[str], bool]] = {
-    "1.3.6.1.4.1.1466.115.121.1.15": bool,
-    "1.3.6.1.4.1.1466.115.121.1.26": str.isascii,
-    "1.3.6.1.4.1.1466.115.121.1.27": _is_integer,
-    "1.3.6.1.4.1.1466.115.121.1.38": _is_oid,
-    "1.3.6.1.4.1.1466.115.121.1.41": _is_postal_address,
-    "1.3.6.1.4.1.1466.115.121.1.50": _is_printable,
-}
+    pattern = _SYNTAX_PATTERNS.get(syntax)
+    return pattern is None or pattern.fullmatch(text) is not None

@@ -7,7 +7,6 @@ only what an operator would be warned of, and tracebacks.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,8 +35,6 @@ from tests.support.phonebook import awkward
 from tests.support.phonebook.listening import certificate_and_key
 from tests.support.phonebook.wire import LOCAL_NET, make_dit, make_factory, make_gate
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-
 
 @dataclass
 class Served:
@@ -57,11 +54,6 @@ class Served:
     def worked(self) -> float:
         """Seconds that its main thread has worked so far."""
         return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[0]) / 1e9
-
-    @property
-    def resident(self) -> int:
-        """Octets of memory that it holds."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE
 
     @property
     def said(self) -> str:
