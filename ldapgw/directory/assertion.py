@@ -399,7 +399,6 @@ def contains_all(text: str, words: Sequence[Alternatives]) -> bool:
 
 
 def _count(text: str, strings: Iterable[str]) -> int:
-    """Count how often strings stand in a text."""
     return sum([text.count(string) for string in strings])
 
 

@@ -170,7 +170,6 @@ def assemble_label(
 
 
 def book_parent(context: NamingContext, key: str, name: str) -> ParentEntry:
-    """The parent of a book's contacts."""
     order = context.book_order
     position = order.index(folded(name)) if folded(name) in order else None
     # Not named, after those that are: the viewer's own book, then shared books, then the directory.
@@ -181,7 +180,6 @@ def book_parent(context: NamingContext, key: str, name: str) -> ParentEntry:
 
 
 def label_parent(book: ParentEntry, label: str) -> ParentEntry:
-    """The parent of a label's contacts."""
     dn, uuid_namespace = f"ou={escape(label)},{book.dn}", f"{book.uuid_namespace}/{folded(label)}"
     # Where the label is shared, its entries are others' view of the book, and go where the book goes.
     return ParentEntry(dn, uuid_namespace, book.precedence, book.precedence, book.book_position)
@@ -230,7 +228,6 @@ def _with_changes(
     deleted_uids: Iterable[str],
     labels: Mapping[str, str],
 ) -> Book:
-    """The book with some contacts stored and others deleted."""
     factory = EntryFactory(context, parent, per_number=book.segments.per_number)
     is_new, label_groups = book.container is _BLANK, frozenset(labels)
     old_uids, groups = (

@@ -56,7 +56,6 @@ class _Columns(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def write(book: Book, to: RecordWriter) -> None:
-    """Write a book to a file."""
     to.value((book.key, len(book.labels)))
     to.value(_container(book.name, book.unlabelled_groups, book.segments))
     for segment in (*book.segments.contacts, *book.segments.numbers):
@@ -74,7 +73,6 @@ def write(book: Book, to: RecordWriter) -> None:
 
 
 def read(source: RecordReader, context: NamingContext, sharing: Sharing) -> Book:
-    """Read a book that `write` wrote."""
     key, count = source.value(tuple[str, int])
     container = source.value(_Container)
     parent = book_parent(context, key, container.name)

@@ -119,7 +119,6 @@ class Catalog:
         )
 
     def dit(self) -> Dit:
-        """The current directories."""
         return self.snapshot.dit
 
     def authenticate(self, name: str, password: bytes, address: str) -> Viewer | None:

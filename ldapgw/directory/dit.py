@@ -86,7 +86,6 @@ class Directory:
         return any(shared.needs_merge for shared in self.shared_books.values())
 
     def own_book(self, access: Access) -> Book | None:
-        """The viewer's own book."""
         return self._by_key.get(access.book)
 
     def viewer(self, access: Access) -> TenantViewer:
@@ -162,7 +161,6 @@ class Dit:
         object.__setattr__(self, "in_clear", in_clear)
 
     def directory(self, tenant: str) -> Directory | None:
-        """The directory of a tenant by its name."""
         return next((directory for directory in self.directories if directory.context.name == tenant), None)
 
     def root_dse(self, viewer: Viewer) -> Entry:

@@ -74,7 +74,6 @@ class Dn:
         return Dn(self.rdns[levels:])
 
     def child(self, kind: str, value: str) -> Dn:
-        """The DN of an entry below this one."""
         return Dn((((kind, value),), *self.rdns))
 
     def __reduce__(self) -> tuple[type[Dn], tuple[Rdns]]:
@@ -101,7 +100,6 @@ def _parse_literal(text: str) -> Rdns | None:
 
 
 def _parse(text: str) -> Rdns:
-    """Parse any DN."""
     rdns: list[tuple[AttributeValue, ...]] = []
     rdn: list[AttributeValue] = []
     position = 0

@@ -409,7 +409,6 @@ class Entry:
         return formatter.values(values, self.search_text(kind) or "")
 
     def operational(self) -> Attributes:
-        """The operational attributes by name."""
         return self.parent.operational(self.uid, PackedAttributes(self._values).updated)
 
     def search_text(self, kind: AttributeType) -> str | None:

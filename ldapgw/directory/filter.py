@@ -140,7 +140,6 @@ class SearchKind(IntEnum):
 
 
 def search_kind(request: SearchRequest) -> SearchKind:
-    """The kind of a search."""
     return SearchKind.ENTRY if request.scope is Scope.BASE_OBJECT else filter_kind(request.filter)
 
 

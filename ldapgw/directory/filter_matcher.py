@@ -221,7 +221,6 @@ def _callers(filters: Sequence[PreparedFilter]) -> tuple[str, ...] | None:
 
 
 def negated(one: PreparedFilter) -> PreparedFilter:
-    """A NOT."""
     return PreparedFilter(NotPredicate(one.predicate), cost=1 + one.cost)
 
 

@@ -52,7 +52,6 @@ class RecordWriter:
         self._record(_encode(value))
 
     def numbers(self, numbers: array[int]) -> None:
-        """Write an array."""
         self._record(memoryview(numbers).cast("B") if numbers else b"")
 
     def end(self) -> None:
@@ -223,7 +222,6 @@ class Index:
         return cls(count, everywhere, terms, offsets, postings, attributes, checksums, key_documents, starts, below)
 
     def write(self, to: RecordWriter) -> None:
-        """Write the index as records."""
         to.value((self.count, sorted(self.everywhere), len(self._terms), self._below))
         for start in range(0, len(self._terms), _CHUNK):
             to.value(self._terms[start : start + _CHUNK])
@@ -233,7 +231,6 @@ class Index:
 
     @classmethod
     def read(cls, source: RecordReader) -> Index:
-        """The index that was written."""
         count, everywhere, length, below = source.value(tuple[int, frozenset[str], int, int])
         terms: list[str] = []
         while len(terms) < length:
@@ -242,7 +239,6 @@ class Index:
         return cls(count, everywhere, terms, offsets, postings, attributes, checksums, key_documents, starts, below)
 
     def postings(self, term: str) -> PostingsRanges:
-        """The postings of a term or a prefix."""
         terms = self._terms
         at = bisect_left(terms, term)
         if at == len(terms) or terms[at] != term:

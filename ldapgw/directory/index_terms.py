@@ -278,7 +278,6 @@ def present_attributes(index: Index) -> Iterable[str]:
 
 
 def has_switchboards(index: Index) -> bool:
-    """Return whether an entry has a switchboard."""
     _, ranges, _ = index.postings(_SWITCHBOARD)
     return ranges[0] < ranges[-1]
 

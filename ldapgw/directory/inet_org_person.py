@@ -248,7 +248,6 @@ class ContactEntries(NamedTuple):
     numbers: tuple[Entry, ...] = ()
 
     def with_parent(self, parent: ParentEntry) -> ContactEntries:
-        """A copy below another entry."""
         return ContactEntries(*(tuple(entry.with_parent(parent) for entry in form) for form in self))
 
 

@@ -120,7 +120,6 @@ class _KeptMessages:
         return kept
 
     def has(self, documents: Sequence[int], selection: Selection) -> bool:
-        """Return whether the messages of all these documents are kept."""
         kept = self._kept.get(selection)
         return kept is not None and all([kept.messages[document] for document in documents])  # noqa: C419  compiled
 
@@ -468,12 +467,10 @@ class ResultBatch:
         return len(self.documents)
 
     def entries(self) -> list[Entry]:
-        """The entries of the matches."""
         entries = self.segment.entries
         return [entries[document] for document in self.documents]
 
     def part(self, start: int, end: int) -> ResultBatch:
-        """Some of the matches."""
         return ResultBatch(self.segment, self.documents[start:end], self.key_prefix, self.context)
 
 

@@ -99,7 +99,6 @@ def _merge(books: Sequence[Book], before: SharedBooks, sharing: Sharing, *, defe
 
 
 def segments_of(merged: Iterable[MergedSegment]) -> tuple[Segment, ...]:
-    """The segments to search."""
     return tuple(each.segment for each in merged)
 
 

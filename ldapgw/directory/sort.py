@@ -204,7 +204,6 @@ class Ranking:
         return (Ranked(rank, self._entries[rank]) for rank in merge(*self._runs))
 
     def add(self, rank: bytes, entry: Entry) -> None:
-        """Add an entry."""
         self._entries[rank] = entry
         self._unsorted.append(rank)
         if len(self._unsorted) == _RUN:

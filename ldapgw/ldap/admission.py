@@ -263,11 +263,9 @@ class ClientBudget:
         self._address = address
 
     def take(self, count: int) -> bool:
-        """Count numbers; whether caller-ID books may be asked for them."""
         return self._limits.take(self._viewer, self._address, count)
 
     def give_back(self, count: int) -> None:
-        """Count numbers no longer, because somebody has them."""
         self._limits.give_back(self._viewer, self._address, count)
 
 

@@ -252,12 +252,10 @@ class LdapProtocol(Protocol):
             return False
 
     def stop_reading(self) -> None:
-        """Read no more until the connection has had its turn."""
         self._set_reading(reading=False)
         self.deadlines.message = inf
 
     def count_failure(self, error: Exception) -> None:
-        """Count an error of our own, for the log."""
         self._server.count_failure(error, self.number, self.tenant)
 
     def abort(self) -> None:

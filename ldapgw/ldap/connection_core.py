@@ -158,7 +158,6 @@ class ConnectionCore:
                 self._owner.abort()
 
     def write(self, octets: bytes) -> None:
-        """Write octets."""
         tap = self.tap
         if tap is not None:
             self._report(tap, octets, is_sent=True)
@@ -201,7 +200,6 @@ class ConnectionCore:
                 self._count_failure(error, self._number, self._session.viewer.tenant)
 
     def _report(self, tap: Tap, octets: bytes, *, is_sent: bool) -> None:
-        """Report octets to the tap."""
         try:
             tap(self._session.viewer.login, is_sent, octets)
         except Exception as error:  # noqa: BLE001 - a recording never harms the client

@@ -51,7 +51,6 @@ class Framer:
         return len(self._buffer) - self._taken
 
     def feed(self, data: bytes) -> None:
-        """Add received octets."""
         if self._taken:
             del self._buffer[: self._taken]
             self._taken = 0

@@ -44,7 +44,6 @@ class OutputBuffer:
         self.full = False
 
     def add(self, octets: bytes) -> None:
-        """Add octets at the end."""
         self.pieces.append(octets)
         self.size += len(octets)
         self.full = self.size >= JOINED

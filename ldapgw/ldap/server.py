@@ -174,7 +174,6 @@ class LdapFactory(ServerFactory):
             connection.tap(make_tap() if make_tap is not None else None)
 
     def connected(self) -> int:
-        """The number of open connections."""
         return len(self._connections)
 
     def left_out(self, tenant: str) -> tuple[LeftOut, ...]:

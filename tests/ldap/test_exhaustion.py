@@ -182,20 +182,6 @@ def test_thirty_phones_search_at_once(many):
 
 
 @best_of_three
-def test_who_reads_nothing_costs_nothing(many):
-    """Of 20 full searches no more is made than the transport takes; others do not notice."""
-    server = Server(many, size_limit=100_000)
-    talk, other = server.talk(bound=True), server.talk()
-    talk.client.transport.full_at = 1 << 16
-    talk.begin(b"".join(pdu.message(number, pdu.search(BASE, 2)) for number in range(2, 22)))
-    for _ in range(200):
-        talk.turn()
-    assert sum(map(len, talk.client.transport.writes)) <= 256 << 10
-    assert is_answered(other)
-    in_a_moment(talk.longest, other.longest)
-
-
-@best_of_three
 def test_twenty_thousand_small_messages_at_once(gate):
     """8 octets each, as many as a segment holds; none of them costs more because of the others."""
     server = Server(gate)

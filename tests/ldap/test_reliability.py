@@ -15,7 +15,7 @@ Nobody stops the server:
     everything in 10,000 contacts                        test_exhaustion.test_a_costly_search_lets_others_in_between
     … and no more than the limit of it                   test_search.test_size_limit
     30 phones that search at once                        test_exhaustion.test_thirty_phones_search_at_once
-    20 full searches, and nothing of them read           test_exhaustion.test_who_reads_nothing_costs_nothing
+    20 full searches, and nothing of them read           test_socket_io.test_a_client_that_reads_nothing_has_at_most_256_kib_waiting
     a search whose client has left                       test_server.test_a_long_search_stops_when_nobody_wants_it
     half a message                                       test_server.test_half_a_message_has_thirty_seconds
     half a TLS handshake                                 test_server.test_a_handshake_has_ten_seconds

@@ -9,8 +9,6 @@ import weakref
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -25,7 +23,6 @@ from ldapgw.ldap.connection_core import AHEAD
 from ldapgw.ldap.limits import MESSAGE_TIMEOUT
 from ldapgw.ldap.server import LdapFactory
 from tests.support import asks, pdu
-from tests.support.examples import examples
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook.entries import phone
 from tests.support.phonebook.wire import (
@@ -104,30 +101,6 @@ def test_a_thousand_pipelined_searches(client):
     """More than may wait: none has to wait."""
     found = client.send(*(pdu.message(at, pdu.search("", 0)) for at in range(1, 1001)))
     assert [one.message_id for one in found if one.kind == DONE] == list(range(1, 1001))
-
-
-CONVERSATION = [
-    pdu.message(1, pdu.bind(DESK1, SECRET)),
-    pdu.message(2, pdu.search("", 0)),
-    pdu.message(3, pdu.abandon(2)),
-    pdu.message(4, pdu.search(BASE, 2, size=2), pdu.controls(pdu.control("1.2.3"))),
-    pdu.message(5, pdu.extended("1.2.3", b"x" * 200)),
-    pdu.message(6, pdu.search(scope=7)),
-]
-
-
-@given(st.lists(st.integers(0, sum(map(len, CONVERSATION))), max_size=10))
-@settings(max_examples=examples(50), deadline=None)
-def test_every_way_of_splitting_the_stream_gives_the_same_answers(cuts):
-    """What the network does to a conversation does not show."""
-    stream = b"".join(CONVERSATION)
-    client, whole = Client(make_factory()), Client(make_factory())
-    cuts = sorted(cuts)
-    found = []
-    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
-        found += client.send(stream[start:end])
-    assert found == whole.send(stream)
-    assert [one.message_id for one in found if one.kind != ENTRY] == [1, 2, 4, 5, 6]
 
 
 @pytest.mark.parametrize(("secure", "mechanisms"), [(False, None), (True, (b"PLAIN",))], ids=["clear", "TLS"])
@@ -334,34 +307,6 @@ def _busy(big):
     return clock, factory, client
 
 
-def test_a_long_search_takes_many_turns_and_others_come_in_between(busy):
-    """A slice is a millisecond; then it is somebody else's turn."""
-    clock, factory, client = busy
-    first = client.ask(EVERYTHING, 2)
-    assert 0 < len(first) < 9000
-    other = Client(factory)
-    assert summary(other.ask(pdu.search("", 0))) == [(1, ENTRY, None), (1, DONE, 0)]
-    let_run(clock)
-    rest = client.received()
-    assert len(first) + len(rest) == 9001
-    assert rest[-1] == pdu.Response(2, DONE, 0)
-
-
-def test_long_searches_take_turns(busy):
-    """Two that began together end together."""
-    clock, factory, client = busy
-    other = Client(factory)
-    other.bind()
-    client.ask(EVERYTHING, 2)
-    other.ask(EVERYTHING, 2)
-    seen = [0, 0]
-    for _ in range(20):
-        turn(clock)
-        for at, one in enumerate((client, other)):
-            seen[at] += len(one.received())
-    assert min(seen) > 0.5 * max(seen) > 0
-
-
 @pytest.mark.parametrize("how", ["abandon", "unbind", "lost", "violation"])
 def test_a_long_search_stops_when_nobody_wants_it(busy, how):
     """And nothing is left to do."""
@@ -458,18 +403,6 @@ def test_a_slow_reader_gets_no_more_than_it_takes(clock, big):
     assert len(found) == 9003 + 2
     assert summary(found[-2:]) == [(3, ENTRY, None), (3, DONE, 0)]
     assert client.transport.producerState == "producing"
-
-
-def test_a_client_that_takes_nothing_is_cut_off(clock, big):
-    """After 30 seconds."""
-    client = Client(make_factory(big, clock, size_limit=100_000))
-    client.bind()
-    client.transport.full_at = 1
-    client.deliver(pdu.message(2, EVERYTHING))
-    clock.pump([1] * 29)
-    assert not client.closed
-    clock.pump([1] * 2)
-    assert client.transport.aborted
 
 
 def test_a_half_closed_connection_is_answered_and_then_closed(busy):
