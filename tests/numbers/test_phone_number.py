@@ -12,15 +12,11 @@ from ldapgw.numbers.phone_number import NumberFormat
 from tests.support import work
 from tests.support.examples import examples
 
-SEPARATORS = st.sampled_from(["", " ", "-", "/", ".", "\u00a0", "\u202f", "\u2011", " - "])
 # What people and telephone systems really type, and a little of everything else.
 TYPED = st.one_of(
     st.text(alphabet="0123456789+*#()-/ .x;,ext=tel:sip@A\u0663\u202a", max_size=80),
     st.text(max_size=40),
     st.from_regex(r"\+?[0-9]{1,16}", fullmatch=True),
-)
-SUBSCRIBERS = st.tuples(
-    st.sampled_from(["30", "40", "89", "221", "711", "171", "160"]), st.from_regex(r"[2-9][0-9]{6}", fullmatch=True)
 )
 
 
@@ -147,35 +143,6 @@ def test_texts_without_a_number_are_none(typed: str) -> None:
 def test_readings_undo_what_a_pbx_adds(asked: str, outside_line: str, e164s: list[str]) -> None:
     """The outside line in front, or a "+" that was lost; a word in front of the digits is no number at all."""
     assert [reading.e164 for reading in phone_number.readings(asked, "DE", outside_line)] == e164s
-
-
-@settings(max_examples=examples(150), deadline=None)
-@given(SUBSCRIBERS, SEPARATORS, st.integers(0, 7))
-def test_all_writings_are_the_same_number(subscriber: tuple[str, str], separator: str, seed: int) -> None:
-    """However a number is written, stored or signalled, it is found by every other writing."""
-    area, line = subscriber
-    line = separator.join((line[:3], line[3:5], line[5:]))
-    writings = [
-        f"+49{separator}{area}{separator}{line}",
-        f"+49 (0){area} {line}",
-        f"+49 (0{area}) {line}",
-        f"0049{separator}{area}{separator}{line}",
-        f"0{area}{separator}{line}",
-        f"(0{area}) {line}",
-        f"tel:+49-{area}-{line}",
-        f"0{area} {line} ext. 12",
-    ]
-    stored = phone_number.parse(writings[seed], "DE")
-    assert stored is not None
-    asked = [*writings, f"00{area}{line}", f"00049{area}{line}", f"49{area}{line}"]
-
-    missed = [
-        text
-        for text in asked
-        if not any(phone_number.is_same_number(stored, one) for one in phone_number.readings(text, "DE", "0"))
-    ]
-
-    assert missed == []
 
 
 @settings(max_examples=examples(200), deadline=None)
