@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 
-from ldapgw.ber import SEQUENCE, boolean, octets, tlv
 from ldapgw.directory.filter import (
     And,
     Approximate,
@@ -19,6 +18,9 @@ from ldapgw.directory.filter import (
     Present,
     Substrings,
 )
+from ldapgw.ldap.request_encoder import encode_filter as encode
+
+__all__ = ["encode", "read_filter"]
 
 _ITEM = re.compile(r"([^=()]*?)(:=|>=|<=|~=|=)([^()]*)\)")
 _ESCAPE = re.compile(rb"\\([0-9a-fA-F]{2})")
@@ -64,32 +66,3 @@ def _item(name: str, operator: str, value: str) -> Filter:
 
 def _octets(text: str) -> bytes:
     return _ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()), text.encode())
-
-
-def encode(term: Filter) -> bytes:
-    """The BER of a filter (RFC 4511 4.5.1), written apart from the code under test."""
-    match term:
-        case And(terms):
-            return tlv(0xA0, b"".join(map(encode, terms)))
-        case Or(terms):
-            return tlv(0xA1, b"".join(map(encode, terms)))
-        case Not(inner):
-            return tlv(0xA2, encode(inner))
-        case Present(attribute):
-            return tlv(0x87, attribute.encode())
-        case Substrings(attribute, initial, between, final):
-            parts = b"" if initial is None else octets(initial, 0x80)
-            parts += b"".join(octets(part, 0x81) for part in between)
-            parts += b"" if final is None else octets(final, 0x82)
-            return tlv(0xA4, octets(attribute.encode()) + tlv(SEQUENCE, parts))
-        case Extensible(rule, attribute, value, dn_attributes):
-            return tlv(
-                0xA9,
-                (octets(rule.encode(), 0x81) if rule is not None else b"")
-                + (octets(attribute.encode(), 0x82) if attribute is not None else b"")
-                + octets(value, 0x83)
-                + (boolean(dn_attributes, 0x84) if dn_attributes else b""),
-            )
-        case _:
-            tag = {Equality: 0xA3, GreaterOrEqual: 0xA5, LessOrEqual: 0xA6, Approximate: 0xA8}[type(term)]
-            return tlv(tag, octets(term.attribute.encode()) + octets(term.value))
