@@ -238,48 +238,6 @@ def test_every_way_of_splitting_a_mutant_gives_the_same_answers(small, number, c
     assert ending_of(cut) == ending_of(whole)
 
 
-# --- BER --------------------------------------------------------------------------------------------------------------
-
-TAGS = st.integers(1, 255).filter(lambda tag: tag & 0x1F != 0x1F)
-TREES = st.recursive(
-    st.tuples(TAGS.filter(lambda tag: not tag & 0x20), st.binary(max_size=300)),
-    lambda inner: st.tuples(
-        TAGS.map(lambda tag: tag | 0x20).filter(lambda tag: tag != 0x3F), st.lists(inner, max_size=4)
-    ),
-    max_leaves=20,
-)
-
-
-def encode(tree: Any) -> bytes:
-    tag, content = tree
-    return ber.tlv(tag, content if isinstance(content, bytes) else b"".join(map(encode, content)))
-
-
-def read(reader: ber.BerReader) -> list[Any]:
-    found = []
-    while reader:
-        tag, content = reader.inside("element")
-        found.append((tag, read(content) if tag & 0x20 else content.rest()))
-    reader.finish("parent")
-    return found
-
-
-@given(TREES)
-@settings(max_examples=examples(200), deadline=None)
-def test_any_tree_round_trips(tree):
-    """However elements lie within each other, and however long they are."""
-    assert read(ber.BerReader.over(encode(tree))) == [tree]
-
-
-@given(TREES, st.data())
-@settings(max_examples=examples(100), deadline=None)
-def test_no_cut_tree_is_read(tree, data):
-    """What lost its end is an error, wherever it was cut; it is never taken for something shorter."""
-    octets = encode(tree)
-    with pytest.raises(ProtocolViolation):
-        ber.BerReader.over(octets[: data.draw(st.integers(0, len(octets) - 1))]).element("element")
-
-
 @given(st.one_of(st.binary(max_size=200), st.binary(max_size=200).map(lambda inner: ber.tlv(ber.SEQUENCE, inner))))
 @settings(max_examples=examples(300), deadline=None)
 def test_any_octets_are_a_message_or_a_violation(octets):
