@@ -193,7 +193,6 @@ def test_an_entry_for_each_number(key: str, named: str, values: str, entries: st
         ("avaya-j100", {}, {"certificate", "trust_list", "no_caller_lookup"}),
         ("avaya-j100", {"login": "desk-1"}, {"certificate", "trust_list", "no_caller_lookup", "name_characters"}),
     ],
-    ids=str,
 )
 def test_advice(key: str, changed: dict[str, Any], advice: set[str]) -> None:
     """What somebody has to know follows from the phone and from the gateway."""
