@@ -37,7 +37,7 @@ def trouble(stage: Stage, code: str, **facts: object) -> None:
     """The account's last sync failed."""
     (account,) = stage.accounts()
     stage.do(sync_state.begin, account.id)
-    stage.do(sync_state.fail, account, code, stage.clock.seconds(), None, "", facts)
+    stage.do(sync_state.fail, account, code, stage.clock.seconds(), None, facts)
 
 
 def told(alice: Browser) -> str:
