@@ -42,7 +42,7 @@ from ldapgw.store.database import (
     take_erased,
     upgrade,
 )
-from ldapgw.store.files import replace_file, status_of
+from ldapgw.store.files import status_of
 from ldapgw.store.tables import change
 
 # A command and the gateway may write at the same time; each writes for milliseconds.
@@ -399,12 +399,14 @@ class SqliteDatabase(Database):
         if revision is None or not self.file or not self._keeps_copies:
             return
         copy_path = self.file.with_name(f"{self.file.name}.before-upgrade-from-{revision}")
-        with (
-            replace_file(copy_path, like=self.file) as new,
-            closing(sqlite3.connect(self.file)) as current,
-            closing(sqlite3.connect(new)) as copy,
-        ):
-            current.backup(copy)
+        # SQLite's locks order two processes that open the database at the same time after an upgrade of ldapgw.
+        copy_path.touch(mode=0o600)
+        try:
+            with closing(sqlite3.connect(self.file)) as current, closing(sqlite3.connect(copy_path)) as copy:
+                current.backup(copy)
+        except sqlite3.Error:
+            copy_path.unlink(missing_ok=True)
+            raise
 
     def _begin(self, connection: Connection) -> None:
         """Take the write lock at once: a transaction that reads first and writes later could not wait for the lock."""
