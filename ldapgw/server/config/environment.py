@@ -155,7 +155,8 @@ def _named_values(environment: Mapping[str, str]) -> Iterator[tuple[str, tuple[s
             yield name, path, Path(text) if is_in_file else text
     if folder := environment.get("CREDENTIALS_DIRECTORY"):
         for file in Path(folder).glob(f"{PREFIX}*"):
-            yield file.name, _path(file.name.removeprefix(PREFIX).lower()), file
+            name = file.name.removesuffix(_FROM_FILE)  # a name as a variable has it, though the file is the value
+            yield file.name, _path(name.removeprefix(PREFIX).lower()), file
 
 
 def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dict[str, Any], dict[str, str]]:
