@@ -92,19 +92,21 @@ class Library:
         return (account for account in self._accounts if owner in (None, account.id))
 
     def _books(self, accounts: Iterable[Account]) -> Iterator[Book]:
-        per_number = self.viewer.per_number
-        for account in accounts:
-            stored = self._read(account)
-            yield build_books(self.context, account, stored.contacts, stored.labels, per_number, with_directory=False)[
-                0
-            ]
+        return map(self._book, accounts)
+
+    def _book(self, account: Account) -> Book:
+        stored, per_number = self._read(account), self.viewer.per_number
+        books = build_books(self.context, account, stored.contacts, stored.labels, per_number, with_directory=False)
+        return books[0]
 
     def _directory_books(self) -> Iterator[Book]:
         """The book of the Workspace directory, if an account reads the directory."""
         if self._directory_source is not None:
-            colleagues = self._colleagues(self._directory_source)
-            per_number = self.viewer.per_number
-            yield build_book(self.context, DIRECTORY, DIRECTORY, Sharing.SHARED, colleagues, {}, per_number=per_number)
+            yield self._directory_book(self._directory_source)
+
+    def _directory_book(self, source: Account) -> Book:
+        colleagues, per_number = self._colleagues(source), self.viewer.per_number
+        return build_book(self.context, DIRECTORY, DIRECTORY, Sharing.SHARED, colleagues, {}, per_number=per_number)
 
     def _colleagues(self, account: Account) -> list[Contact]:
         return [contact for contact in self._read(account).contacts if contact.source is Source.DIRECTORY]
