@@ -19,7 +19,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -118,6 +118,7 @@ class RefusedLogins(PeriodicService):
     :param logins: the logins that the directory serves, by name in lower case.
     :param bases: the search base of each tenant, by the tenant's name.
     :param on_refusal: called with the login's DN when its state may have changed.
+    :param tells_others: whether somebody calls `take_news`.
     """
 
     def __init__(
@@ -130,8 +131,10 @@ class RefusedLogins(PeriodicService):
         logins: Callable[[], Mapping[str, PhoneAccess]],
         bases: Mapping[str, str],
         on_refusal: Callable[[str], None],
+        tells_others: bool,
     ) -> None:
         self._news = RefusalNews()
+        self._tells_others = tells_others
         self._clock = clock
         self._store = store
         self._find_login = find_login
@@ -235,8 +238,7 @@ class RefusedLogins(PeriodicService):
             added.append(self._unknown.add(refused, name if is_judged else MASK, self._house_words()))
             self._log_unknown(added[-1])
             await self._end_turn(number)
-        if added:
-            self._news = replace(self._news, unknown=(*self._news.unknown, *added)[-MAX_TOLD:])
+        self._tell(unknown=(*self._news.unknown, *added))
         if known:
             stored = await self._read({login.name for login, _ in known})
             for login, refused in sorted(known, key=lambda pair: pair[1].when):
@@ -279,13 +281,18 @@ class RefusedLogins(PeriodicService):
         if home and not is_same_site(home, refused.address):
             refusal = ElsewhereRefusal(login.name, tenant, refused)
             self._add_elsewhere(refusal)
-            self._news = replace(self._news, elsewhere=(*self._news.elsewhere, refusal)[-MAX_TOLD:])
+            self._tell(elsewhere=(*self._news.elsewhere, refusal))
         else:
             earlier = wrong_password(phone, now) if phone is not None else None
             count = refused.count + (earlier.count if earlier is not None else 0)
             self._unstored[login.name] = _Own(replace(refused, count=count), login.password_hash)
-        self._news = replace(self._news, logins=(*self._news.logins, login.viewer.login)[-MAX_TOLD:])
+        self._tell(logins=(*self._news.logins, login.viewer.login))
         self._on_refusal(login.viewer.login)
+
+    def _tell(self, **news: tuple[Any, ...]) -> None:
+        """Keep the newest items of some fields of `RefusalNews` for other gateways."""
+        if self._tells_others:
+            self._news = replace(self._news, **{name: items[-MAX_TOLD:] for name, items in news.items()})
 
     def _add_elsewhere(self, refusal: ElsewhereRefusal) -> None:
         before = self._elsewhere.pop(refusal.phone, None)

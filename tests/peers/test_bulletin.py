@@ -64,6 +64,7 @@ class Gateway:
             logins=lambda: catalog.snapshot.logins,
             bases=BASES,
             on_refusal=self.notified.append,
+            tells_others=True,
         )
         self.bulletin = Bulletin(
             clock=self.clock,

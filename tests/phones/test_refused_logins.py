@@ -83,6 +83,7 @@ class Scene:
             logins=lambda: self.catalog.snapshot.logins,
             bases=bases,
             on_refusal=self.told.append,
+            tells_others=True,
         )
 
     def run(self, *args: Any) -> Deferred[Any]:

@@ -61,6 +61,7 @@ class PhoneParts:
             logins=lambda: catalog.snapshot.logins,
             bases=base_dns,
             on_refusal=self.notifier.notify,
+            tells_others=base.state.database.runs_beside,
         )
         is_own_test, log_search = self.own_tests.include, self.activity.search_log.observe
 

@@ -246,6 +246,7 @@ class Stage:
             logins=lambda: self.catalog.snapshot.logins,
             bases=bases,
             on_refusal=self.live.notify,
+            tells_others=False,
         )
         self.backoff = BindBackoff()
         self.turns = Turns(self.clock, at_once=True)
