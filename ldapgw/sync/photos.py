@@ -98,7 +98,7 @@ class PhotoFetcher(PeriodicService):
             try:
                 fetched.append((one, await self._scale(scale, photo) if photo else b""))
             except ProcessLost as error:
-                # A page that was parsed beside it, or the end of the gateway, may be the reason.
+                # The photo need not be the reason: the system may have ended the process, for want of memory.
                 if one.failures < _FAILURES_BEFORE_LOSS:
                     await self._postpone(one, error)
                 else:
