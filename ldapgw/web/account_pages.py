@@ -37,7 +37,7 @@ from ldapgw.web.phone_pages import PhonePages
 
 log = Logger()
 
-# The syncs in the table of the account page, and the contacts in the list of those to correct.
+# The syncs in the table of the account page, and the contacts in its list of contacts to correct.
 _SHOWN_ATTEMPTS = 20
 _SHOWN_FLAWED = 50
 
@@ -68,9 +68,9 @@ class AccountPages:
         )
 
     async def overview(self, anybody: TenantVisit) -> HttpResponse:
-        """``/{tenant}/``: the state of account number ``account``, counted from 1; the welcome page if signed out.
+        """``/{tenant}/``: show the state of account number ``account``, counted from 1, or else the welcome page.
 
-        An administrator by link, who has no account, gets to the administration.
+        An administrator who signed in by a link has no account, and is redirected to the administration.
         """
         visit = await anybody.sign_in()
         if visit is None and anybody.request.is_live:
@@ -90,7 +90,7 @@ class AccountPages:
         )
 
     async def account(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/account``: sharing, sources, access and syncs of account number ``account``, counted from 1."""
+        """``/{tenant}/account``: show sharing, sources and syncs of account number ``account``, counted from 1."""
         account = _shown_account(visit)
         view = await self._view(visit, account)
         replicas = await visit.store.read(phones.read_replicas, visit.tenant.name)
@@ -104,12 +104,12 @@ class AccountPages:
         )
 
     async def status(self, anybody: TenantVisit) -> HttpResponse:
-        """``/{tenant}/status.json``: the visitor's accounts; all accounts of the tenant for an administrator."""
+        """``/{tenant}/status.json``: answer the visitor's accounts, or all of the tenant's for an administrator."""
         tenant = anybody.tenant
         try:
             visit = await anybody.sign_in()
             if visit is None and self._dependencies.database_fails_since() is not None:
-                # A damaged database may have lost the session, and nobody could sign in now.
+                # The session may be lost in a damaged database, and nobody can sign in while the database fails.
                 return self._unavailable()
             if visit is None:
                 challenge = ("WWW-Authenticate", f'Cookie realm="{tenant.name}"')
@@ -144,7 +144,7 @@ class AccountPages:
         entry = visit.entry(Act.SYNC_REQUESTED, account.address)
         await visit.change(entry, sync_state.request_sync, account.id, SyncRequest.INCREMENTAL)
         await self._dependencies.changed()
-        # No message: the page says what becomes of the sync, as long as that is true.
+        # There is no flash message, because the page itself shows the state of the sync.
         return self._redirect_to_account(visit, account)
 
     async def ask_to_accept_shrink(self, visit: Visit) -> HttpResponse:
@@ -176,7 +176,7 @@ class AccountPages:
         return self._redirect_to_account(visit, account)
 
     async def share(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/share``: set who sees the account's book, or the contacts with a ``label`` of it."""
+        """``POST /{tenant}/share``: set who sees the account's book, or only its contacts with a ``label``."""
         value = visit.form.get("sharing")
         account = _selected_account(visit)
         options = sharing_options(visit.tenant, account.sharing) if account is not None else ()
@@ -237,7 +237,7 @@ class AccountPages:
             return account_view(visit.tenant, None, None)
         translate = self._layout.renderer.translator(visit.request.language)
         expiry = self._dependencies.certificate_expiry()
-        # The page has a button to the console, for administrators; nobody else can open that address.
+        # The error's link leads to the Google console, which only administrators can open: their page has a button.
         explained = replace(account, error=account.error and replace(account.error, link=""))
         status = account_to_json(
             explained, visit.tenant.sources, _PAGE_NAME, self._layout.now(), expiry, translate, commands=False
@@ -248,7 +248,7 @@ class AccountPages:
         return account_view(visit.tenant, account, status, progress)
 
     async def _details(self, tenant: WebTenant, account: Account | None, view: AccountView) -> AccountDetails | None:
-        """Return what the account page shows of a connected account; None: it is not connected."""
+        """Return the values that the account page shows of an account, or None if the account is not connected."""
         if account is None or view.status is None or not view.connected:
             return None
         return account_details(
@@ -281,7 +281,7 @@ class AccountPages:
 
 
 async def sync_history_values(layout: Layout, account: Account | None) -> Mapping[str, Any]:
-    """The template values of an account's history of syncs (``sync_history.html``)."""
+    """Return the template values of an account's history of syncs (``sync_history.html``)."""
     if account is None or not account.is_connected:
         return {"sync_rows": (), "sync_bars": (), "sync_outcome": ""}
     store = layout.dependencies.store
@@ -291,7 +291,7 @@ async def sync_history_values(layout: Layout, account: Account | None) -> Mappin
     if account.requested_sync is not None or (account.syncing and account.pending_sync is not None):
         outcome = gettext_noop("Sync started.")
     return {
-        "sync_rows": [(one, record_texts.outcome(one)) for one in attempts],
+        "sync_rows": [(attempt, record_texts.outcome(attempt)) for attempt in attempts],
         "sync_bars": record_texts.strip(days),
         "sync_outcome": outcome,
     }
@@ -339,12 +339,12 @@ async def _revoke(dependencies: WebDependencies, revocation_id: int, account_id:
 
 
 def _shown_account(visit: Visit) -> Account | None:
-    """The account that an address names; the visitor's first one if the address names none."""
+    """Return the account that the page's address names, or the visitor's first account if the address names none."""
     return visit.visitor.account_by_number(visit.query.get("account", "1")) or visit.visitor.account_by_number("1")
 
 
 def _selected_account(visit: Visit) -> Account | None:
-    """The account that a form names; the person's own account if the form names none.
+    """Return the account that a form names, or the person's own account if the form names none.
 
     :raises PageError: when the named account is not on the visitor's page.
     """

@@ -57,8 +57,8 @@ class _SharingText(Texts, frozen=True):
 class _SharingTexts(Texts, frozen=True):
     """The ways to share a book.
 
-    :ivar group: for a group of the configuration.
-    :ivar former_group: for a group that has left the configuration.
+    :ivar group: the text for a group of the configuration.
+    :ivar former_group: the text for a group that is no longer in the configuration.
     """
 
     private: _SharingText
@@ -72,8 +72,8 @@ class _AccountTexts(Texts, frozen=True):
     """The texts of accounts.
 
     :ivar only_label: the title of a sharing that shares the contacts of a label only.
-    :ivar source_states: by `SourceState`; ``ended`` is for a source that was on while Google accepted the consent.
-    :ivar states: by the state of the account object; ``new`` is for a person who never connected.
+    :ivar source_states: the texts by `SourceState`; ``ended`` is for a source that was on until the consent ended.
+    :ivar states: the texts by the state of the account object; ``new`` is for a person who never connected.
     """
 
     only_label: str
@@ -139,7 +139,7 @@ class FlawedRow:
 class AccountView:
     """The state of an account, for the overview and the account page.
 
-    :ivar status: the account object (`account_status`) in the reader's language; None for a person who never connected.
+    :ivar status: the account object (`account_status`) in the reader's language, or None if the person never connected.
     :ivar reconnect: ``must`` or ``may`` if connecting again is necessary or useful; empty otherwise.
     :ivar sync_is_next: whether a sync is the next useful step, because an administrator may have fixed what failed.
     :ivar needs_administrator: whether a message on the page sends the person to an administrator.
@@ -162,12 +162,12 @@ class AccountView:
 class AccountDetails:
     """The values of a connected account that only the account page shows.
 
-    :ivar ended_at: when Google no longer accepted the consent, in seconds since the epoch; None: it lasts.
+    :ivar ended_at: when the consent ended, in seconds since the epoch, or None if Google still accepts the consent.
     :ivar is_testing: whether the consent ends because the Google client is in "Testing".
     :ivar labels: name, CSS class and state text of each label, and of configured labels that are missing at Google.
     :ivar shared_labels: names of labels whose contacts alone can be shared.
-    :ivar shared_label: the one of them that is shared, or offered first; empty: all contacts are.
-    :ivar example: a contact of the book, for the sharing examples; None: the page uses an invented contact.
+    :ivar shared_label: the label that is shared, or else the label to offer first; empty if all contacts are shared.
+    :ivar example: a contact of the book for the sharing examples, or None if the page has to invent a contact.
     :ivar flawed: the first contacts that should be corrected at Google.
     """
 
@@ -186,7 +186,7 @@ class AccountDetails:
 _CONSENT_ERRORS = frozenset({"consent_revoked", "scope_missing"})
 # Errors that an administrator fixes; a sync then shows that they are gone.
 _FIXED_ELSEWHERE = frozenset({"client_rejected", "api_disabled", "google_refused", "internal"})
-# Warnings, and what ended a consent, whose messages send a person to an administrator.
+# Warnings, and reasons for the end of a consent, whose messages send a person to an administrator.
 _ADMINISTRATOR_WARNINGS = frozenset({"testing_client", "certificate_expiry", DIRECTORY_SHRUNK})
 _ADMINISTRATOR_ENDS = frozenset({"admin", "testing", "disabled", "session"})
 # Warnings about a consent that ends at a known time.
@@ -199,7 +199,7 @@ def account_view(
     status: Mapping[str, Any] | None,
     progress: SyncProgress | None = None,
 ) -> AccountView:
-    """The state of an account.
+    """Return the state of an account.
 
     :param status: the account object; None for a person who never connected.
     """
@@ -232,7 +232,7 @@ def account_details(
     example: ContactSummary | None = None,
     flawed: Iterable[FlawedPerson] = (),
 ) -> AccountDetails:
-    """Return what only the account page shows of a connected account.
+    """Return the values that only the account page shows of a connected account.
 
     :param status: the account object.
     :param labels: the names of the account's labels at Google.
@@ -257,7 +257,7 @@ def account_details(
 
 
 def _sentences(person: FlawedPerson) -> Iterator[Translatable]:
-    """Return what is wrong with a contact."""
+    """Yield a sentence for each fault of a contact."""
     for flaw in person.flaws:
         if flaw is not Flaw.NUMBERS:
             yield Phrase(_TEXTS.flaws[flaw], {"count": MOST_VALUES})
@@ -276,7 +276,7 @@ def _sync_is_next(status: Mapping[str, Any]) -> bool:
 
 
 def _needs_administrator(account: Account, status: Mapping[str, Any]) -> bool:
-    if _sync_is_next(status) or any(one["code"] in _ADMINISTRATOR_WARNINGS for one in status["warnings"]):
+    if _sync_is_next(status) or any(warning["code"] in _ADMINISTRATOR_WARNINGS for warning in status["warnings"]):
         return True
     error = account.error
     if error is not None and error.code == "consent_revoked":
@@ -285,7 +285,7 @@ def _needs_administrator(account: Account, status: Mapping[str, Any]) -> bool:
 
 
 def source_rows(status: Mapping[str, Any], sync_states: Mapping[Source, SyncState]) -> tuple[SourceRow, ...]:
-    """The sources of an account; no source state is known before the first sync."""
+    """Return the sources of an account; no source state is known before the first sync."""
     is_over = status["error"] is not None and status["error"]["code"] == "consent_revoked"
     rows = []
     for name, state in status["sources"].items():
@@ -315,9 +315,9 @@ def _label_state(folded: str, included: Collection[str], excluded: Collection[st
 
 
 def sharing_title(sharing: Sharing, shared_label: str) -> Translatable:
-    """The title of a sharing on the pages.
+    """Return the title of a sharing on the pages.
 
-    :param shared_label: the label whose contacts alone are shared; empty: all contacts are.  A private book has none.
+    :param shared_label: the label whose contacts alone are shared; empty if all contacts are shared, or none.
     """
     title = Phrase(_sharing_text(sharing, 0).title, {"group": sharing.group})
     if shared_label and sharing is not Sharing.PRIVATE:
@@ -326,9 +326,9 @@ def sharing_title(sharing: Sharing, shared_label: str) -> Translatable:
 
 
 def _sharing_text(sharing: Sharing, size: int | None) -> _SharingText:
-    """The text of a way to share.
+    """Return the text of a way to share.
 
-    :param size: how many accounts the sharing's group has; None: the configuration does not have the group.
+    :param size: how many accounts the sharing's group has, or None if the group is not in the configuration.
     """
     texts = _TEXTS.sharing
     of_all = {Sharing.PRIVATE: texts.private, Sharing.CALLERS: texts.callers, Sharing.SHARED: texts.shared}
@@ -336,10 +336,10 @@ def _sharing_text(sharing: Sharing, size: int | None) -> _SharingText:
 
 
 def shareable_labels(labels: Iterable[str], current: str) -> tuple[str, ...]:
-    """The labels whose contacts alone can be shared, each once.
+    """Return the labels whose contacts alone can be shared, each once.
 
     :param labels: the names of the account's labels at Google.
-    :param current: the shared label, which is one of them although Google may not have it any more; empty: none.
+    :param current: the shared label, which is included even if Google no longer has the label; empty if there is none.
     """
     named: dict[str, str] = {}
     for name in (*sorted(labels, key=str.casefold), current):
@@ -348,9 +348,9 @@ def shareable_labels(labels: Iterable[str], current: str) -> tuple[str, ...]:
 
 
 def sharing_options(tenant: WebTenant, current: Sharing | None = None) -> tuple[SharingOption, ...]:
-    """The ways to share a book.
+    """Return the ways to share a book.
 
-    :param current: the present sharing, which is an option although its group has left the configuration.
+    :param current: the present sharing, which is included even if its group is no longer in the configuration.
     """
     groups = [*tenant.groups]
     if current is not None and current.group and current.group not in groups:

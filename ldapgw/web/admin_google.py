@@ -31,7 +31,7 @@ from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 
 log = Logger()
 
-# As listed in the Google console.
+# The names of the scopes as in the Google console.
 _IDENTITY_SCOPES = ("openid", "https://www.googleapis.com/auth/userinfo.email")
 # The characters of a client id and a secret (RFC 6749 appendix A.1 and A.2).
 _CREDENTIAL = re.compile(r"[\x21-\x7e]{1,256}")
@@ -81,7 +81,7 @@ class AdminGoogle:
     async def enter(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/client``: try and store an OAuth client, given as a file or as id and secret.
 
-        A client with another id than the present one needs ``replace``, the consent to what that means.
+        A client with another id than the present client's needs ``replace``: everyone then has to reconnect.
         """
         if visit.tenant.name in self._dependencies.admin.tenants_with_configured_client:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
@@ -135,7 +135,7 @@ class AdminGoogle:
     async def show(
         self, visit: Visit, *, status: int = 200, client_error: Translatable = "", client_id: str = ""
     ) -> HttpResponse:
-        """``/{tenant}/admin/google``: the client, and the guide.
+        """``/{tenant}/admin/google``: show the client, and the guide.
 
         :param client_error: why the entered client was not stored.
         """
@@ -146,7 +146,7 @@ class AdminGoogle:
             "admin_google.html",
             status=status,
             works=works,
-            # What a step of the guide leaves behind; the branding cannot be seen from here.
+            # A step of the guide counts as done if its effect is there; the gateway cannot see the branding.
             done={
                 1: has_client,
                 2: works,
@@ -177,7 +177,7 @@ class AdminGoogle:
 
 
 def _client_of(form: Mapping[str, str], before: Client | None) -> tuple[Client, tuple[str, ...]]:
-    """The client in a form, and the redirect URIs in the form's client file.
+    """Return the client in a form, and the redirect URIs in the form's client file.
 
     :raises _InvalidClient: when the form contains no valid client, or lacks the tick with which an administrator
         accepts that everyone has to reconnect.
@@ -192,7 +192,7 @@ def _client_of(form: Mapping[str, str], before: Client | None) -> tuple[Client, 
         client, uris = Client(form.get("client_id", "").strip(), form.get("client_secret", "").strip()), ()
     if not (_CREDENTIAL.fullmatch(client.client_id) and _CREDENTIAL.fullmatch(client.client_secret)):
         raise _InvalidClient(_TEXTS.incomplete if not text else _TEXTS.no_client_file)
-    # The form itself asks for the tick, because a page in between would have to keep the secret.
+    # The form itself has the checkbox, because a page of confirmation would have to keep the secret.
     if _is_another(before, client) and "replace" not in form:
         raise _InvalidClient(_TEXTS.unconfirmed)
     return client, uris
@@ -204,7 +204,7 @@ def _is_another(before: Client | None, client: Client | EnteredClient) -> bool:
 
 
 def _facts(connection: Connection, tenant: str) -> tuple[float | None, bool, bool, str]:
-    """When the client was entered, whether an account was synced, whether it is in "Testing", and the alarm's code."""
+    """Return when the client was entered, whether an account has synced, whether "Testing" is on, and the alarm."""
     known = accounts.read_all(connection, tenant)
     return (
         tenants.client_entered_at(connection, tenant),
@@ -215,7 +215,7 @@ def _facts(connection: Connection, tenant: str) -> tuple[float | None, bool, boo
 
 
 def _enter(connection: Connection, secret_box: SecretBox, new: EnteredClient, before: Client | None) -> None:
-    """Store a client, and continue syncing the accounts with the new client."""
+    """Store a client, and sync with the new client if the grants are still valid, or else ask everyone to reconnect."""
     tenants.enter_client(connection, secret_box, new)
     connected = [
         account for account in accounts.read_all(connection, new.tenant) if account.is_connected and not account.revoked
@@ -225,5 +225,5 @@ def _enter(connection: Connection, secret_box: SecretBox, new: EnteredClient, be
             sync_state.fail(connection, account, "consent_revoked", new.entered_at, None, facts={"by": "client"})
         tenants.clear_alarm(connection, new.tenant)
     elif connected:
-        # One successful sync ends the alarm, and then the syncs of all other accounts continue.
+        # A successful sync of one account ends the alarm, and then the syncs of all other accounts continue.
         sync_state.request_sync(connection, connected[0].id, SyncRequest.INCREMENTAL)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The administration's first page: what is wrong, what is left to set up and people to remind; and the activity log."""
+"""The administration's first page, with problems, steps left to set up and people to remind; and the activity log."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from ldapgw.web.http import HttpResponse, read_number
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
 
-# An open page notices changes of so many accounts and phones.
+# An open page is updated after changes of the tenant's first accounts and phones, at most so many of each.
 _WATCHED = 50
 
-# No address is longer (RFC 5321 4.5.3.1).
+# The greatest length of an e-mail address (RFC 5321 4.5.3.1).
 _MAX_PERSON = 254
-# Links to pages on either side of the present one.
+# The number of links to pages on either side of the present page.
 _NEAR_PAGES = 4
 
-# Where the Google client is taken out of "Testing".
+# The page of the Google console that takes a client out of "Testing".
 _AUDIENCE = "https://console.cloud.google.com/auth/audience"
 
 
 class _AlertText(Texts, frozen=True):
-    """A problem, and what to do."""
+    """A problem, and its remedy."""
 
     title: str
     sentence: str
@@ -86,11 +86,11 @@ _TEXTS = read_texts("web/texts/admin_overview", _OverviewTexts)
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A problem that concerns the whole tenant, said once.
+    """A problem that concerns the whole tenant.
 
     :ivar kind: the CSS class of the colour; only ``bad`` and ``warn`` are problems.
-    :ivar link: address at Google where the problem can be fixed; empty: none.
-    :ivar since: in seconds since the epoch; None: not known.
+    :ivar link: the address at Google where the problem can be fixed; empty if there is none.
+    :ivar since: the beginning of the problem, in seconds since the epoch, or None if unknown.
     """
 
     kind: str
@@ -104,9 +104,9 @@ class Alert:
 class _Overview:
     """The data of the page.
 
-    :ivar reminded: address of each person to remind, and the reason.
+    :ivar reminded: the address of each person to remind, and the reason.
     :ivar is_unused: whether no account of any tenant has ever connected.
-    :ivar gateways: all gateways that share the database; empty: this one is the only one.
+    :ivar gateways: all gateways that share the database; empty if there is only this gateway.
     """
 
     accounts: tuple[Account, ...]
@@ -123,7 +123,7 @@ class _Overview:
 class ChecklistItem:
     """A step of the first set-up.
 
-    :ivar path: where to do it, as a path below the tenant's page; empty: outside of the pages.
+    :ivar path: the path below the tenant's page where the step is done; empty if the step is done outside of the pages.
     """
 
     is_done: bool
@@ -132,7 +132,7 @@ class ChecklistItem:
 
 
 class AdminOverview:
-    """The page."""
+    """The administration's first page."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -142,7 +142,7 @@ class AdminOverview:
         return (get("/<tenant>/admin", self.show, RequiredRole.ADMIN),)
 
     async def topics(self, visit: Visit) -> Iterable[str]:
-        """The topics of an open page: the first accounts and phones."""
+        """Return the topics of an open page: the first accounts and phones."""
         if "admin" not in visit.query or not visit.is_by_admin:
             return ()
         subs, logins = await visit.store.read(_watched, visit.tenant.name)
@@ -150,7 +150,7 @@ class AdminOverview:
         return [GATEWAYS_TOPIC, *people, *map(self._dependencies.phones.bind_dn, logins)]
 
     async def show(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/admin``: the page."""
+        """``/{tenant}/admin``: show the page."""
         now = self._layout.now()
         overview = await visit.store.read(_overview, visit.tenant, now)
         certificate = _certificate(
@@ -161,7 +161,7 @@ class AdminOverview:
         conditions = Counter(phone_condition(login, now) for login in overview.phones)
         refused, wrong = conditions[PhoneCondition.REFUSED], conditions[PhoneCondition.PROBLEMS]
         left_out = self._dependencies.admin.left_out(visit.tenant.name)
-        all_live = all(one.is_alive for one in overview.gateways)
+        all_live = all(gateway.is_alive for gateway in overview.gateways)
         return visit.page(
             "admin_overview.html",
             alerts=alerts,
@@ -202,7 +202,7 @@ class AdminOverview:
             yield certificate
 
     def _checklist(self, tenant: WebTenant, overview: _Overview, now: float) -> Sequence[ChecklistItem]:
-        """Return what is left to set up; empty once everything is done."""
+        """Return the steps of the first set-up, or none once everything is done."""
         expiry = self._dependencies.admin.certificate_expiry()
         items = (
             ChecklistItem(tenant.client is not None, _TEXTS.client_step, "admin/google"),
@@ -220,7 +220,7 @@ class AdminOverview:
         return () if all(item.is_done for item in items) else items
 
     def _calls(self, tenant: WebTenant, connected: int) -> Translatable:
-        """Return how many calls the tenant's accounts make; empty where they are not limited."""
+        """Return a text on the calls that the tenant's accounts make; empty if calls are not limited."""
         admin = self._dependencies.admin
         sources = len([source for source in tenant.sources if source is not Source.DIRECTORY]) or 1
         estimate = CallEstimate(connected, sources, admin.sync_interval, admin.calls_per_minute)
@@ -250,9 +250,9 @@ class AdminActivity:
         )
 
     async def show(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/admin/activity``, filtered by ``act`` and ``person``, from the page ``page`` on.
+        """``/{tenant}/admin/activity``: show page ``page`` of the log, filtered by ``act`` and ``person``.
 
-        A person comes in a form, and stands in no address of a page.
+        The person is sent in a form (POST), so that no address of a person gets into the page's address.
         """
         query = visit.form or visit.query
         act, person = query.get("act", ""), visit.form.get("person", "").strip()[:_MAX_PERSON]
@@ -293,10 +293,10 @@ def _overview(connection: Connection, tenant: WebTenant, now: float) -> _Overvie
 
 
 def _certificate(expires_at: float | None, near_expiry: float | None, now: float) -> Alert:
-    """The validity of the LDAP certificate; an alert only if the certificate must be renewed.
+    """Return a text on the validity of the LDAP certificate, as a problem only if the certificate must be renewed.
 
-    :param expires_at: expiry in seconds since the epoch; None: no certificate.
-    :param near_expiry: the same, but None if the expiry is not near.
+    :param expires_at: expiry in seconds since the epoch, or None without a certificate.
+    :param near_expiry: the same time if the expiry is near, or else None.
     """
     if expires_at is None:
         return Alert("quiet", "", _TEXTS.no_certificate)
@@ -309,7 +309,7 @@ def _certificate(expires_at: float | None, near_expiry: float | None, now: float
 
 
 def _testing(known: Iterable[Account], now: float) -> Iterable[Alert]:
-    """Yield the alert that the Google client is in "Testing", if consents say so."""
+    """Yield the alert that the Google client is in "Testing", if the consent of an account shows this."""
     ends = [account.refresh_expires_at for account in known if is_of_testing(account)]
     coming = [when for when in ends if when is not None and when > now]
     text, values = _TEXTS.testing.sentence, dict[str, object](people=len(ends))
@@ -320,7 +320,7 @@ def _testing(known: Iterable[Account], now: float) -> Iterable[Alert]:
 
 
 def _gateways(connection: Connection) -> tuple[KnownGateway, ...]:
-    """The gateways that share the database; none where only one is known."""
+    """Return the gateways that share the database, or none if only one is known."""
     if not database_of(connection).runs_beside:
         return ()
     known = gateways.without_replaced(gateways.read_all(connection))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Hands out the passwords that many phones got at once: a page that says what was done, and a ZIP file to download.
+"""Hands out the passwords that many phones got at once: a page with the outcome, and a ZIP file to download.
 
-The passwords are those that the phones' own pages show: for ten minutes, in the session that made them
-(`ldapgw.web.one_time_passwords`).  Phones that got their passwords with the same form are known by the time of these.
+The passwords are available as on the phones' own pages: for ten minutes, in the session that made them
+(`ldapgw.web.one_time_passwords`).  Phones that got their passwords with the same form have the same time of the
+password, from which the `batch_key` is made.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ldapgw.web.sessions import Visitor
 
 
 def batch_key(made_at: float) -> str:
-    """The key, for addresses, of the phones that got their passwords at a time, in seconds since the epoch."""
+    """Return the key, in addresses, of the phones that got their passwords at a time (seconds since the epoch)."""
     return str(round(made_at * 1000))
 
 
@@ -56,10 +57,10 @@ class AdminPasswords:
     ) -> str:
         """Give phones new passwords, and keep the passwords for the page that hands them out.
 
-        :param logins: as they were read when it was decided that they get new passwords.
-        :param entries: what the activity log says about the passwords.
+        :param logins: the phones as they were when the administrator chose them.
+        :param entries: the entries of the activity log about the passwords.
         :param first: called in the same transaction before the passwords are stored.
-        :returns: the `batch_key`; empty, and nothing is changed, when a phone has got another password meanwhile.
+        :returns: the `batch_key`; empty if a phone has got another password meanwhile, and then nothing is changed.
         """
         passwords, hashes = self.generate([login.name for login in logins])
         now = self._layout.now()
@@ -82,11 +83,11 @@ class AdminPasswords:
         made_at: float,
         macs: Mapping[str, str] = MappingProxyType({}),
     ) -> str:
-        """Keep passwords that were stored for the page that hands them out; returns the `batch_key`.
+        """Keep passwords, whose hashes are stored, for the page that hands them out; return the `batch_key`.
 
-        :param passwords: by the phone's name.
+        :param passwords: the passwords by the phone's name.
         :param made_at: the time that is stored with the passwords, in seconds since the epoch.
-        :param macs: the MAC addresses that are known, by the phone's name.
+        :param macs: the known MAC addresses by the phone's name.
         """
         for name, password in passwords.items():
             self._phone_pages.show_password(visitor, name, password)
@@ -99,11 +100,9 @@ class AdminPasswords:
         return visit.redirect("passwords-made", _path(batch))
 
     async def find_handed_out(self, visit: Visit, names: Collection[str]) -> HttpResponse | None:
-        """The redirect to the page for phones that all got their passwords at once, in this session.
+        """Return a redirect to the page that hands passwords out, for a form that was sent twice.
 
-        A form that is sent twice leads there again.
-
-        :returns: None if there is no such page for these phones.
+        :returns: None unless all these phones got their passwords at once, in this session.
         """
         logins = await visit.store.read(phones.read_by_names, names)
         batches = {batch_key(login.password_made_at) for login in logins if login.tenant == visit.tenant.name}
@@ -113,7 +112,7 @@ class AdminPasswords:
         return visit.redirect(path=_path(*batches))
 
     async def show(self, visit: Visit, batch: str) -> HttpResponse:
-        """``/{tenant}/admin/phones/passwords/{batch}``: what was done, the download, and what is next."""
+        """``/{tenant}/admin/phones/passwords/{batch}``: show the outcome, the download, and the next steps."""
         logins, handed_out = await self._read(visit, batch)
         site = self._dependencies.phones.site(visit.tenant)
         files = sum(bool(print_sheet(phone, site).sheet.text) for phone in handed_out)
@@ -130,7 +129,7 @@ class AdminPasswords:
         )
 
     async def download(self, visit: Visit, batch: str) -> HttpResponse:
-        """``/{tenant}/admin/phones/passwords/{batch}/zip``: the phones' settings with their passwords."""
+        """``/{tenant}/admin/phones/passwords/{batch}/zip``: answer the phones' settings with their passwords."""
         logins, handed_out = await self._read(visit, batch)
         if not handed_out:
             return visit.redirect(path=_path(batch))
@@ -142,9 +141,9 @@ class AdminPasswords:
         return HttpResponse(200, octets, "application/zip", attachment(name))
 
     async def _read(self, visit: Visit, batch: str) -> tuple[Sequence[PhoneLogin], Sequence[NewPhone]]:
-        """The phones that got their passwords at once, and those whose passwords this session may still see.
+        """Return all phones of a batch, and the phones whose passwords this session may still see.
 
-        :raises PageError: no phone has got its password then.
+        :raises PageError: when there is no phone of this batch.
         """
         read = await visit.store.read(_read_phones, visit.tenant.name)
         found = [(login, owner) for login, owner in read if batch_key(login.password_made_at) == batch]
@@ -183,6 +182,6 @@ def _path(batch: str) -> str:
 
 
 def _read_phones(connection: Connection, tenant: str) -> list[tuple[PhoneLogin, str]]:
-    """The phones of a tenant by name, with the addresses of their owners; empty: nobody's phone."""
+    """Return the phones of a tenant by name, each with the owner's address, which is empty for nobody's phone."""
     owners: Mapping[int | None, str] = dict(accounts.read_addresses(connection, tenant))
     return [(login, owners.get(login.account_id, "")) for login in phones.read_by_tenant(connection, tenant)]

@@ -34,24 +34,24 @@ from ldapgw.web.phone_pages import PhonePages
 
 log = Logger()
 
-# Grants that are revoked at Google at a time, when many accounts are ended.
+# So many grants are revoked at Google at a time, if many accounts are disconnected.
 MAX_REVOCATIONS = 4
 
-# The reminder of an expiring consent appears this long before the end.
+# The reminder of an expiring consent appears so many seconds before the end.
 EXPIRY_REMINDER_SECONDS = 3 * 86400.0
 
 _PAGE = "admin/people"
-# No id of an account has more.
+# An account's id has at most so many digits.
 _ID_DIGITS = 11
 
 
 class _PeopleTexts(Texts, frozen=True):
     """The texts of the pages about people.
 
-    :ivar owner_page: stands for the address of a page that only its owner sees.
-    :ivar reminders: by an error that the account's owner must resolve on the account page; ``consent_ends`` is for a
-        consent that ends soon.
-    :ivar outcomes: how the end of an account went.
+    :ivar owner_page: the text in place of the address of a page that only the account's owner sees.
+    :ivar reminders: the texts by an error that the account's owner must resolve on the account page; ``consent_ends``
+        is for a consent that ends soon.
+    :ivar outcomes: the texts on the outcome of disconnecting or removing an account.
     """
 
     not_admitted: str
@@ -70,7 +70,7 @@ class PersonRow:
     """A row of the table.
 
     :ivar state: the code of the account's state.
-    :ivar action: what has to be done about the account; empty: nothing.
+    :ivar action: a text on the action that the account needs; empty if the account needs none.
     """
 
     account: Account
@@ -80,12 +80,12 @@ class PersonRow:
 
     @property
     def state_text(self) -> AccountStateText:
-        """The state in words."""
+        """Return the text of the account's state."""
         return ACCOUNT_STATE_TEXTS[self.state]
 
     @property
     def sharing(self) -> Translatable:
-        """Return who sees the account's book."""
+        """Return a text that says who sees the account's book."""
         return sharing_title(self.account.sharing, self.account.shared_label)
 
 
@@ -106,11 +106,11 @@ _COLUMNS: Mapping[str, Callable[[PersonRow], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class SharedContacts:
-    """The contacts of an account that others will see, as the page says before the account's sharing is changed.
+    """The contacts of an account that others will see; the page that asks before a change of sharing shows them.
 
     :ivar sharing: the present sharing.
-    :ivar label: the name of the label whose contacts alone are shared; empty: all contacts are.
-    :ivar count: how many contacts these are; None: not known.
+    :ivar label: the name of the label whose contacts alone are shared; empty if all contacts are shared.
+    :ivar count: the number of shared contacts, or None if unknown.
     """
 
     address: str
@@ -120,7 +120,7 @@ class SharedContacts:
 
 
 class AdminPeople:
-    """The table of people, a person's page, and the acts."""
+    """The table of people, a person's page, and the acts on people."""
 
     def __init__(self, layout: Layout, phone_pages: PhonePages, passwords: AdminPasswords) -> None:
         self._layout = layout
@@ -153,7 +153,7 @@ class AdminPeople:
         return (*self.table.routes(), person)
 
     async def person(self, visit: Visit, account_id: str) -> HttpResponse:
-        """``/{tenant}/admin/people/{id}``: a person's account and phones."""
+        """``/{tenant}/admin/people/{id}``: show a person's account and phones."""
         number = read_number(account_id, 0, digits=_ID_DIGITS)
         found = await visit.store.read(_read_person, visit.tenant.name, number) if number else None
         if found is None:
@@ -183,7 +183,7 @@ class AdminPeople:
         return visit.page("admin_remind.html", people=[row.account for row in rows], url=visit.url)
 
     async def _choices(self, visit: Visit, act: str, rows: Sequence[PersonRow]) -> Mapping[str, Any]:
-        """The values of the page that asks before an act."""
+        """Return the template values of the page that asks before an act."""
         return {
             "shared": [self._shared(visit.tenant, row.account) for row in rows] if act == "share" else (),
             "sharings": [(option.value.value, option.title) for option in sharing_options(visit.tenant)],
@@ -229,13 +229,13 @@ class AdminPeople:
     async def _end_all(
         self, visit: Visit, people: Sequence[Account], act: Act, *, with_phones: bool = False
     ) -> Sequence[str]:
-        """End accounts, `MAX_REVOCATIONS` at a time; returns a key of ``outcomes`` for each account."""
+        """Disconnect or remove accounts, `MAX_REVOCATIONS` at a time; return a key of ``outcomes`` for each account."""
         turns = DeferredSemaphore(MAX_REVOCATIONS)
 
         async def end(account: Account) -> str:
             try:
                 revoked = await self._end(visit, account, act, with_phones=with_phones)
-            except StoreError:  # the store logs it; the other accounts are ended all the same
+            except StoreError:  # the store logs the error, and the other accounts are still disconnected
                 return "failed"
             return "revoked" if revoked else "not_revoked"
 
@@ -248,9 +248,9 @@ class AdminPeople:
     def _ended(
         self, visit: Visit, message: str, people: Sequence[Account], outcomes: Sequence[str], batch: str = ""
     ) -> HttpResponse:
-        """Say how it ended: in a sentence if all went well, else for each account.
+        """Show the outcome: a sentence if every account was disconnected and revoked, or else a line for each account.
 
-        :param batch: the key of passwords that phones have got; empty: no phone has.
+        :param batch: the `batch_key` of new passwords of phones; empty if no phone got a new password.
         """
         if set(outcomes) <= {"revoked"}:
             if batch:
@@ -265,7 +265,7 @@ class AdminPeople:
     async def _end(self, visit: Visit, account: Account, act: Act, *, with_phones: bool = False) -> bool:
         """Disconnect an account, and remove it if the act says so.
 
-        :returns: whether the grant is revoked at Google, as far as there was one.
+        :returns: False if there is a grant that could not be revoked at Google.
         """
         store, entry = visit.store, visit.entry(act, account.address)
         revoked = True
@@ -292,7 +292,7 @@ class AdminPeople:
 
 
 def _state(tenant: WebTenant, row: PersonRow) -> tuple[object, ...]:
-    """Return what the page of confirmation says of a person: the contacts that others see, too."""
+    """Return the values that the page of confirmation shows about a person, including the contacts that others see."""
     account = row.account
     return account.id, account.sharing.value, account.label_to_share(tenant.shared_label)
 
@@ -304,7 +304,7 @@ def read_people(connection: Connection, tenant: WebTenant, now: float) -> Sequen
 
 
 def reminder(account: Account, now: float) -> Translatable:
-    """Return why an account's owner must be reminded, in a few words; empty if no reminder is needed."""
+    """Return a short text on why an account's owner must be reminded; empty if no reminder is needed."""
     if not account.is_connected:
         return ""
     if account.error is not None and account.error.code in TEXTS.reminders:
@@ -355,6 +355,6 @@ def _share(
 
 
 def _remove_account(connection: Connection, account_id: int, entry: Entry, *, with_phones: bool) -> None:
-    """Delete a disconnected account; an entry like `entry` is recorded for each phone that goes with it."""
+    """Delete a disconnected account, and record an entry like `entry` for each phone removed with the account."""
     names = accounts.remove(connection, account_id, with_phones=with_phones)
     activity.record(connection, *(replace(entry, act=Act.PHONE_REMOVED, subject=name) for name in names))

@@ -37,7 +37,7 @@ _PAGE = "admin/phones"
 # The form's value of a phone that belongs to nobody.
 NOBODY = "nobody"
 _NO_FILE = gettext_noop("Choose a CSV file first.")
-# Begins the filter for the phones whose passwords are in one ZIP file, before their `batch_key`.
+# The name of the filter for the phones whose passwords are in one ZIP file: this word, followed by their `batch_key`.
 _BATCH = "zip-"
 
 
@@ -64,8 +64,8 @@ TEXTS = read_texts("web/texts/admin_phones", _PhoneTexts)
 class PhoneRow:
     """A row of the table.
 
-    :ivar owner: the owner's address; empty: nobody's phone.
-    :ivar condition: how the phone does, by what is stored.
+    :ivar owner: the owner's address; empty for nobody's phone.
+    :ivar condition: the phone's condition, from the stored data.
     """
 
     login: PhoneLogin
@@ -74,7 +74,7 @@ class PhoneRow:
 
     @property
     def model(self) -> str:
-        """The model's name for people; empty: not known."""
+        """Return the model's name for people; empty if the model is unknown."""
         return title_of(self.login.model)
 
     @property
@@ -84,7 +84,7 @@ class PhoneRow:
 
     @property
     def is_unused(self) -> bool:
-        """True if the phone has not signed in with its present password, and was not refused for a wrong password."""
+        """Return whether the phone never used its present password, and was not refused for a wrong password."""
         is_new = self.login.last_seen is None and self.login.searched_at is None
         return self.condition is PhoneCondition.WAITING and (is_new or self.login.has_unused_password)
 
@@ -108,7 +108,7 @@ _COLUMNS: Mapping[str, Callable[[PhoneRow], Any]] = {
 
 
 class AdminPhones:
-    """The table of phones, the form for a new one, and the acts."""
+    """The table of phones, the form for a new phone, and the acts on phones."""
 
     def __init__(self, layout: Layout, phone_pages: PhonePages, passwords: AdminPasswords) -> None:
         self._layout = layout
@@ -151,11 +151,11 @@ class AdminPhones:
         )
 
     async def new(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/admin/phones/new``: the form for a new phone, for the account ``account`` if it is given."""
+        """``/{tenant}/admin/phones/new``: show the form for a new phone; ``account`` preselects the owner."""
         return await self._form(visit, {"owner": visit.query.get("account", "")})
 
     async def add(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/admin/phones/new``: add a phone; its page then shows the password."""
+        """``POST /{tenant}/admin/phones/new``: add a phone; the phone's page then shows the password."""
         name, model = visit.form.get("name", "").strip(), visit.form.get("model", "")
         owner = visit.form.get("owner", "")
         owner_id, _ = await self._owner(visit.tenant, owner) if owner else (None, "")
@@ -187,7 +187,7 @@ class AdminPhones:
         )
 
     async def _owner(self, tenant: WebTenant, value: str) -> tuple[int | None, str]:
-        """The account that a form chooses as an owner, and its address; None: nobody.
+        """Return the id and the address of the account that a form chooses as an owner; the id is None for nobody.
 
         :raises PageError: when there is no such account.
         """
@@ -199,12 +199,12 @@ class AdminPhones:
         return int(value), owners[value]
 
     async def _choices(self, visit: Visit, act: str, _rows: Sequence[PhoneRow]) -> Mapping[str, Any]:
-        """The values of the page that asks before an act."""
+        """Return the template values of the page that asks before an act."""
         owners = await visit.store.read(_owners, visit.tenant.name) if act == "move" else ()
         return {"models": MODELS, "placeholders": PLACEHOLDERS, "owners": owners}
 
     async def _unaccepted(self, visit: Visit) -> HttpResponse:
-        """Lead to the passwords that the phones have got if the form is sent twice."""
+        """Redirect to the page with the new passwords if the form was sent twice, or else ask to try again."""
         handed_out = await self._passwords.find_handed_out(visit, selected_rows(visit.form))
         await self._dependencies.changed()
         return handed_out or visit.redirect("not-accepted", _PAGE)
@@ -240,7 +240,7 @@ class AdminPhones:
     async def _set_passwords(
         self, visit: Visit, selected: Sequence[PhoneRow], move: Callable[[Connection], None] | None = None
     ) -> HttpResponse | None:
-        """Give phones new passwords, after `move` has given the phones to another owner."""
+        """Give phones new passwords; in the same transaction, `move` first gives the phones to another owner."""
         entries = self._entries(visit, Act.PHONE_PASSWORD, selected)
         batch = await self._passwords.give(visit.visitor, [row.login for row in selected], entries, move)
         if not batch:
@@ -261,10 +261,10 @@ class AdminPhones:
 
 
 class AdminImport:
-    """The page that adds many phones at once: shows a CSV file with the errors of its lines, and adds all its phones.
+    """The page that adds many phones at once: it shows the lines of a CSV file with their errors, and adds all phones.
 
-    Between the preview and the confirmation the file is in the form, so that nothing of it is stored here.  The page
-    that hands out the passwords follows (`ldapgw.web.admin_passwords`).
+    Between the preview and the confirmation, the file is in the page's form, so that the gateway stores nothing of the
+    file.  The page that hands out the passwords follows (`ldapgw.web.admin_passwords`).
     """
 
     def __init__(self, layout: Layout, passwords: AdminPasswords) -> None:
@@ -281,7 +281,7 @@ class AdminImport:
         )
 
     async def show(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/admin/phones/import``: the form for the file."""
+        """``/{tenant}/admin/phones/import``: show the form for the file."""
         return self._page(visit)
 
     async def preview(self, visit: Visit) -> HttpResponse:
@@ -332,7 +332,7 @@ class AdminImport:
             "admin_import.html",
             status=400 if error or errors else 200,
             text=text,
-            # What has to be fixed stands first.
+            # Lines with an error come first.
             lines=sorted(lines, key=lambda line: not line.error),
             error=error,
             errors=errors,
@@ -343,9 +343,9 @@ class AdminImport:
 
 
 def _checked(connection: Connection, tenant: str, text: str) -> tuple[ImportLine, ...]:
-    """The phones of a file, checked against the accounts and phones that there are.
+    """Return the lines of a file, checked against the existing accounts and phones.
 
-    :raises UnfitImportFile: when it is no such file.
+    :raises UnfitImportFile: when the file is not a list of phones.
     """
     rows = read_rows(text)
     owners = {address.lower(): key for key, address in accounts.read_addresses(connection, tenant)}
@@ -353,7 +353,7 @@ def _checked(connection: Connection, tenant: str, text: str) -> tuple[ImportLine
 
 
 def _add_all(connection: Connection, logins: Sequence[PhoneLogin], entry: Entry) -> bool:
-    """Store the phones, all or none, and the entry about them."""
+    """Store the phones, all or none, and an entry of the activity log."""
     if not phones.add_all(connection, logins):
         return False
     activity.record(connection, entry)
@@ -361,7 +361,7 @@ def _add_all(connection: Connection, logins: Sequence[PhoneLogin], entry: Entry)
 
 
 def _filters(show: str) -> Mapping[str, Callable[[PhoneRow], bool]]:
-    """The filters of the table; one of them is for the phones of a ZIP file if `show` names it."""
+    """Return the filters of the table, and the filter for the phones of a ZIP file if `show` names this filter."""
     batch = show.removeprefix(_BATCH)
     if batch == show or not (batch.isascii() and batch.isdecimal()):
         return _FILTERS
@@ -369,7 +369,7 @@ def _filters(show: str) -> Mapping[str, Callable[[PhoneRow], bool]]:
 
 
 def _filter_titles(query: TableQuery) -> Sequence[tuple[str, str]]:
-    """The choices of filters; the filter for the phones of a ZIP file is one of them while the table has it."""
+    """Return the filters to choose from, and the filter for the phones of a ZIP file if the query has this filter."""
     of_batch = ((query.show, TEXTS.same_file),) if query.show.startswith(_BATCH) else ()
     return (*TEXTS.filters.items(), *of_batch)
 
@@ -383,12 +383,12 @@ def _read(connection: Connection, tenant: WebTenant, now: float) -> Sequence[Pho
 
 
 def _owners(connection: Connection, tenant: str) -> tuple[tuple[str, str], ...]:
-    """The id and the address of each account of a tenant, ordered by address."""
+    """Return the id and the address of each account of a tenant, ordered by address."""
     return tuple((str(key), address) for key, address in accounts.read_addresses(connection, tenant))
 
 
 def _for_each(connection: Connection, entries: Sequence[Entry], function: Callable[..., bool], *args: Any) -> None:
-    """Call ``function(connection, name, …)`` for the phone of each entry, and record what was done."""
+    """Call ``function(connection, name, …)`` for the phone of each entry, and record the entry if that succeeded."""
     activity.record(connection, *(entry for entry in entries if function(connection, entry.subject, *args)))
 
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The tables of the administration: search, filters, sorting and pages, and acts on the selected rows.
 
-What is sought may be somebody's address, so it comes in a form and stands in no address of a page.
+The text of a search may be somebody's address, so the text is sent in a form (POST) and gets into no address of a page.
 
-A form acts on the rows that are selected in it.  What cannot be undone, and what needs a choice, is asked on a page of
-its own that names everything concerned; its form has the same rows, and ``confirmed``.
+A form acts on the rows that are selected in the form.  An act that cannot be undone or needs a choice is first shown on
+a page of confirmation, which names everything concerned; the form of this page has the same rows, and ``confirmed``.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 
 T = TypeVar("T")
 
-# Rows of a table on one page.
+# The number of a table's rows on one page.
 ROWS_PER_PAGE = 50
-# No address and no phone's name is longer.
+# A search is cut to this length.
 _MAX_SOUGHT = 100
-# Checkboxes of a table's rows begin with this word.
+# The names of the checkboxes of a table's rows begin with this word.
 _SELECTED = "row-"
 _FINGERPRINT_FIELD = "about"
 
 
 class Question(Texts, frozen=True):
-    """The question before an act on the selected rows."""
+    """The texts of the page of confirmation for an act on the selected rows."""
 
     title: str
     sentence: str
@@ -46,11 +46,11 @@ class Question(Texts, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class TableQuery:
-    """What a table shows.
+    """The part of a table that a page shows.
 
-    :ivar find: the text that rows contain.
-    :ivar show: the chosen filter; empty: all rows.
-    :ivar sort: the column to sort by, after ``-`` in descending order; empty: the table's own order.
+    :ivar find: the text that the rows contain; empty for all rows.
+    :ivar show: the chosen filter; empty for all rows.
+    :ivar sort: the column to sort by, with ``-`` in front for descending order; empty for the table's own order.
     :ivar page: the page's number, counted from 1.
     """
 
@@ -63,7 +63,7 @@ class TableQuery:
     def of(
         cls, query: Mapping[str, str], form: Mapping[str, str], columns: Collection[str], filters: Collection[str]
     ) -> TableQuery:
-        """Read the query of an address, or the form of a search; what is not known counts as not given."""
+        """Read the query of an address, or the form of a search; unknown values count as not given."""
         query = form or query
         show, sort = query.get("show", ""), query.get("sort", "")
         return cls(
@@ -74,24 +74,24 @@ class TableQuery:
         )
 
     def to_page(self, number: int) -> str:
-        """The query of another page of the same table."""
+        """Return the query of another page of the same table."""
         return replace(self, page=number).encoded
 
     def turned(self, column: str) -> str:
-        """`sort` for a column; the other way if the table is sorted by this column already."""
+        """Return the `sort` for a click on a column: descending if the table is sorted by the column already."""
         return f"-{column}" if self.sort == column else column
 
     def sorted_by(self, column: str) -> str:
-        """The query of the table sorted by a column."""
+        """Return the query of the table sorted by a column."""
         return replace(self, sort=self.turned(column), page=1).encoded
 
     def direction(self, column: str) -> str:
-        """How the table is sorted by a column, as ``aria-sort`` has it; empty: by another one."""
+        """Return the value of ``aria-sort`` for a column; empty if the table is sorted by another column."""
         return {column: "ascending", f"-{column}": "descending"}.get(self.sort, "")
 
     @property
     def encoded(self) -> str:
-        """The query of an address, without what is not given, and without what is sought."""
+        """Return the query of an address, without empty values and without the text of a search."""
         given = {"show": self.show, "sort": self.sort, "page": self.page if self.page > 1 else ""}
         return urlencode({name: value for name, value in given.items() if value})
 
@@ -100,10 +100,10 @@ class TableQuery:
 class Table(Generic[T]):
     """A page of a table.
 
-    :ivar query: what the table shows; its page is the one that is shown.
+    :ivar query: the query for the table, with the number of the page that is shown.
     :ivar pages: the number of pages, at least 1.
-    :ivar found: how many rows all pages have.
-    :ivar total: how many rows there are without search and filter.
+    :ivar found: the number of rows on all pages.
+    :ivar total: the number of rows without search and filter.
     """
 
     rows: tuple[T, ...]
@@ -121,11 +121,11 @@ def select_rows(
     filters: Mapping[str, Callable[[T], bool]],
     columns: Mapping[str, Callable[[T], Any]],
 ) -> Table[T]:
-    """The page of a table that a query asks for; the last page if there are fewer.
+    """Return the page of a table that a query asks for, or the last page if there are fewer pages.
 
-    :param rows: all rows, in the table's own order, which rows of equal values keep.
-    :param text: what a search looks into.
-    :param columns: the values to sort by; None comes last, whichever way.
+    :param rows: all rows, in the table's own order; sorting keeps this order for rows of equal values.
+    :param text: returns the text of a row that is searched.
+    :param columns: the values to sort by; None comes last in both directions.
     """
     sought = query.find.casefold()
     found = [row for row in rows if sought in text(row).casefold()] if sought else list(rows)
@@ -143,11 +143,11 @@ def select_rows(
 
 
 def selected_rows(form: Iterable[str]) -> list[str]:
-    """The keys of the rows whose checkboxes are in a form."""
+    """Return the keys of the rows whose checkboxes are in a form."""
     return [name.removeprefix(_SELECTED) for name in form if name.startswith(_SELECTED)]
 
 
-# Does something to rows; returns None, and does nothing, if the rows have changed since the page asked about them.
+# An act on rows, which does nothing and returns None if the rows have changed since the page of confirmation was shown.
 RowsAct = Callable[[Visit, Sequence[T]], Awaitable[HttpResponse | None]]
 
 
@@ -156,21 +156,21 @@ class TablePage(Generic[T]):
     """A page with a table, and the acts on its selected rows.
 
     :ivar name: the page's path below ``admin/``; its template is ``admin_{name}.html``.
-    :ivar read: reads all rows of a tenant at a time.
-    :ivar order: the table's own order; None: the order in which the rows are read.
-    :ivar text: what a search looks into.
+    :ivar read: reads all rows of a tenant; its last argument is the time in seconds since the epoch.
+    :ivar order: the key of the table's own order, or None for the order in which the rows are read.
+    :ivar text: the text of a row that is searched.
     :ivar filters: the filters for the value of ``show`` in an address or form.
     :ivar columns: the values to sort by.
     :ivar topic: the topic of a row (`ldapgw.web.live`).
     :ivar values: further values for the template.
     :ivar key: a row's name in forms.
     :ivar title: a row's name for people.
-    :ivar state: what an act depends on, and the page that asks has shown; another state is asked about again.
-    :ivar questions: by act, for the acts that are asked before.
-    :ivar asked: the acts that are asked before, by name.
+    :ivar state: the values of a row that the page of confirmation has shown; if they change, the act is refused.
+    :ivar questions: the texts of the pages of confirmation, by the act's name.
+    :ivar asked: the acts that need a confirmation, by name.
     :ivar unasked: all other acts, by name.
-    :ivar choices: further values for the page that asks, by the act's name.
-    :ivar unaccepted: the response to an answer that does not fit the rows, or was sent before.
+    :ivar choices: further values for the page of confirmation, by the act's name.
+    :ivar unaccepted: the response to a confirmation that does not fit the rows any more, or was sent twice.
     """
 
     layout: Layout
@@ -201,21 +201,21 @@ class TablePage(Generic[T]):
         )
 
     async def topics(self, visit: Visit) -> Iterable[str]:
-        """The topics of an open table: its rows."""
+        """Return the topics of an open table: its rows."""
         if visit.query.get("table") != self.name or not visit.is_by_admin:
             return ()
         table = await self._read(visit, {})
         return [self.topic(visit, row) for row in table.rows]
 
     async def show(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/admin/{name}``: the table."""
+        """``/{tenant}/admin/{name}``: show the table."""
         table = await self._read(visit, visit.form)
-        # The address of what a form found gives another table.
+        # The page's address does not contain the form's search, so reloading the address would show another table.
         is_live = not visit.form
         return visit.page(f"admin_{self.name}.html", table=table, is_live=is_live, **self.values(visit, table))
 
     async def act(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/admin/{name}/act``: do ``act`` to the selected rows, asked and ``confirmed`` if needed."""
+        """``POST /{tenant}/admin/{name}/act``: do ``act`` to the selected rows, or ask for a confirmation first."""
         act, keys = visit.form.get("act", ""), set(selected_rows(visit.form))
         store, now = self.layout.dependencies.store, self.layout.now()
         rows = await store.read(self._read_selected, visit.tenant, now, keys)
@@ -254,9 +254,9 @@ class TablePage(Generic[T]):
 
 
 def _fingerprint(*values: object) -> str:
-    """A digest of what a page of confirmation is about; its form has the digest in the field `_FINGERPRINT_FIELD`.
+    """Return a digest of the values that a page of confirmation shows, for the field `_FINGERPRINT_FIELD` of its form.
 
-    If the digest is another one when the form is sent, something has changed since the page was shown, or the form was
+    If the values have another digest when the form is sent, they have changed since the page was shown, or the form was
     sent before.
     """
     return hashlib.sha256(repr(values).encode()).hexdigest()

@@ -52,7 +52,7 @@ from ldapgw.web.sign_in_pages import SignInPages
 
 log = Logger()
 
-# What requests are counted as that no route answers.
+# Stands for the method, path and role of a request that no route answers, in the metrics.
 _UNKNOWN = "unknown"
 
 # Lifetime of the cookie with the chosen language.
@@ -60,7 +60,7 @@ _LANGUAGE_SECONDS = 365 * 86400
 
 
 def routes(layout: Layout) -> tuple[Route, ...]:
-    """All routes of the gateway."""
+    """Return all routes of the gateway."""
     phones = PhonePages(layout)
     passwords = AdminPasswords(layout, phones)
     overview = AdminOverview(layout)
@@ -88,18 +88,18 @@ def routes(layout: Layout) -> tuple[Route, ...]:
 
 
 def web_resource(dependencies: WebDependencies) -> IResource:
-    """The resource that serves all pages of the gateway."""
+    """Return the resource that serves all pages of the gateway."""
     return cast("IResource", _WebResource(Layout.of(dependencies)))
 
 
 @cache
 def _url_map(rules: Sequence[tuple[str, str]]) -> Map:
-    """The routes of these methods and paths by their numbers, compiled once for all resources of a process."""
+    """Return a router that finds the index of a method and path in `rules`; compiled once for a process."""
     return Map([Rule(path, methods=[method], endpoint=number) for number, (method, path) in enumerate(rules)])
 
 
 class _WebResource(Resource):
-    """Sets the security headers, checks sizes, routes requests to handlers, and turns exceptions into error pages."""
+    """The resource that sets the security headers, checks sizes, calls the handlers and makes the error pages."""
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class _WebResource(Resource):
         self._path = layout.public_url.path.encode().split(b"/")[1:]
         self._headers = security_headers(secure=layout.public_url.secure)
         self._routes = routes(layout)
-        # No address that the router makes is ever used, so that no host is needed.
+        # The router only matches paths and makes no addresses, so it needs no host.
         self._router = _url_map(tuple((route.method, route.path) for route in self._routes)).bind("")
 
     def render(self, request: Any) -> int:
@@ -131,7 +131,7 @@ class _WebResource(Resource):
         return NOT_DONE_YET
 
     def _find_route(self, request: Any) -> tuple[Route, dict[str, str]]:
-        """The route of a request, and the variables of its path.
+        """Return the route of a request, and the variables of its path.
 
         :raises PageError: when there are too many requests at once, the body is too large, or no route fits.
         """
@@ -140,7 +140,7 @@ class _WebResource(Resource):
         if _body_size(request) > MAX_BODY_SIZE:
             raise PageError(error_pages.PAGES.too_large)
         segments = request.postpath
-        # Many proxies take the path of the public URL off, and others do not.
+        # Some proxies remove the path of the public URL from the request's path, and others leave it there.
         if segments[: len(self._path)] == self._path:
             segments = segments[len(self._path) :]
         try:
@@ -149,7 +149,7 @@ class _WebResource(Resource):
         except MethodNotAllowed as error:
             allowed = ", ".join(sorted(error.valid_methods or ()))
             raise PageError(error_pages.PAGES.wrong_method, headers=(("Allow", allowed),)) from None
-        except (UnicodeDecodeError, HTTPException):  # a redirect of the router to a tidier path too
+        except (UnicodeDecodeError, HTTPException):  # includes a redirect to the normalized path
             raise PageError(error_pages.PAGES.not_found) from None
         return self._routes[number], dict(path_values)
 
@@ -169,7 +169,7 @@ class _WebResource(Resource):
         return read_request(request, self._layout.dependencies, self._layout.cookies)
 
     def _error_response(self, request: HttpRequest, error: PageError, visitor: Visitor | None = None) -> HttpResponse:
-        """The page that explains an error.
+        """Return the page that explains an error.
 
         :param visitor: the signed-in visitor, whose navigation the page shows.
         """
@@ -220,13 +220,14 @@ class _WebResource(Resource):
         return response
 
     def _configured(self, tenant: str) -> str:
-        """A tenant's name from the path of a request, for the log; empty: there is no such tenant."""
+        """Return a tenant's name for the log, or an empty text if there is no such tenant."""
         return tenant if tenant in self._layout.dependencies.tenants else ""
 
     async def _visitor_of_error(self, request: HttpRequest, error: PageError) -> Visitor | None:
-        """The reader of an error page.
+        """Return the visitor for whom an error page shows the navigation, or None if the page shows no navigation.
 
-        None over a rate limit, which must cost nothing, and in a pop-up, which has no navigation.
+        An error page over a rate limit reads no session, because the page must cost nothing; a pop-up has no
+        navigation.
         """
         if error.tenant is None or error.popup or error.error_page is error_pages.PAGES.too_many:
             return None
@@ -240,7 +241,7 @@ class _WebResource(Resource):
     ) -> tuple[HttpRequest | WebTenant | Viewer | TenantVisit | PhoneLogin, ...]:
         """Check the form's size and the role that the route requires; returns the handler's arguments (`RequiredRole`).
 
-        :param path_values: the variables of the path; those that the handler does not get by name are taken out.
+        :param path_values: the variables of the path; variables that the handler does not get by name are removed.
         :raises PageError: when the visitor lacks the role or may not see the phone, or the form is too large or forged.
         :raises LoginRefused: when a phone did not log in.
         """
@@ -282,7 +283,7 @@ class _WebResource(Resource):
 
 
 def _body_size(request: Any) -> int:
-    """The octets of a request's body; the next read begins at the body's beginning."""
+    """Return the size of a request's body in octets, and rewind the body."""
     request.content.seek(0, 2)
     size: int = request.content.tell()
     request.content.seek(0)

@@ -4,14 +4,14 @@
 A caller's name is plain text, or a JSON object where the client accepts ``application/json``; where nobody has the
 number, the answer is 404 without a body.
 
-A phone reads its book by GET or POST, again and again: an answer has an entity tag, and an unchanged one is not sent
+A phone reads its book by GET or POST, again and again: each book has an entity tag, and an unchanged book is not sent
 again (RFC 9110 13.1.2).
 
-They log in with Basic (RFC 7617), Bearer with ``NAME.PASSWORD`` (RFC 6750), or a secret address.  There is no Digest
-(RFC 7616): it needs a stored equivalent of the password.  A login that came in clear over the network is refused.  The
-answer to a wrong login is delayed, and wrong logins count together with those over LDAP.
+Phones and PBXs log in with Basic (RFC 7617), Bearer with ``NAME.PASSWORD`` (RFC 6750), or a secret address.  Digest
+(RFC 7616) is not supported, because Digest needs a stored equivalent of the password.  A login that came unencrypted
+over the network is refused.  The answer to a wrong login is delayed; wrong logins over HTTP and LDAP count together.
 
-`ReadQueue` limits how many books and photos are read at a time, so that they take neither much memory nor the time of
+`ReadQueue` limits how many books and photos are read at a time, so that reads take neither much memory nor the time of
 other logins.
 """
 
@@ -47,14 +47,14 @@ from ldapgw.web.layout import Layout, RequiredRole, Route
 T = TypeVar("T")
 
 _TEXT, _JSON, _XML, _PNG = "text/plain", "application/json", "text/xml; charset=utf-8", "image/png"
-# Reads that run at a time: few, because a read holds all contacts of its book.
+# So few reads run at a time, because each read has all contacts of its book in memory.
 _MAX_READS = 4
-# Reads of a login that wait; a phone sends one request, and the next one when it gets no answer.
+# So many reads of one login may wait.  A phone sends one request at a time, but asks again if no answer comes.
 _MAX_WAITING = 8
 _TOO_MANY = "Too many requests at once from this login."
-# Seconds after which a client may ask again that was refused.
+# Seconds after which a refused client may ask again.
 _RETRY_AFTER = 2
-# Grandstream's phones ask for a file of this name below the address that they are given.
+# Phones of Grandstream add this file name to the address that they are given.
 _GRANDSTREAM_FILE = "phonebook"
 
 _NEEDS_TLS = "A login needs HTTPS; a proxy that ends TLS has to be in [web] trusted_proxies."
@@ -73,7 +73,7 @@ class HttpCredentials(NamedTuple):
 
 
 class LoginRefused(Exception):
-    """A phone did not log in."""
+    """Raised when a phone did not log in."""
 
     def __init__(self, response: HttpResponse) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class LoginRefused(Exception):
 
 
 def read_credentials(authorization: str) -> HttpCredentials | None:
-    """The credentials in the header ``Authorization``; None: there are none, or they cannot be read."""
+    """Return the credentials in the header ``Authorization``, or None if there are none, or they cannot be read."""
     scheme, _, value = authorization.strip().partition(" ")
     value = value.strip()
     if scheme.lower() == "bearer":
@@ -104,11 +104,11 @@ async def log_in(
     dependencies: BookClientDependencies,
     clock: IReactorTime,
 ) -> Viewer:
-    """The login of the phone that sent a request.
+    """Return the login of the phone that sent a request.
 
-    :param secret: stands for a login in the request's path; None: the path has none.
+    :param secret: the secret in the request's path, which takes the place of a login, or None if the path has none.
     :param clock: delays the answer to a wrong login.
-    :raises LoginRefused: there is no login, it is wrong or another tenant's, or it came in clear over the network.
+    :raises LoginRefused: when the login is missing, wrong or another tenant's, or came unencrypted over the network.
     """
     if not request.is_private:
         raise LoginRefused(text_response(_NEEDS_TLS, 403))
@@ -126,10 +126,10 @@ async def log_in(
 def _authenticate(
     request: HttpRequest, tenant: WebTenant, secret: str | None, dependencies: BookClientDependencies
 ) -> tuple[Viewer | None, str, HttpResponse]:
-    """The viewer, the login's name, and the answer if the login is wrong.
+    """Return the viewer, or None if the login is wrong; the login's name; and the answer to a wrong login.
 
-    :raises LoginRefused: there is no login.
-    :raises DirectoryError: nobody knows which logins there are.
+    :raises LoginRefused: when there is no login.
+    :raises DirectoryError: when the gateway has not loaded the logins.
     """
     if secret is not None:
         viewer = dependencies.authenticate_secret(secret, request.address)
@@ -146,33 +146,33 @@ def _authenticate(
 
 
 def _unauthorized(tenant: WebTenant, message: str) -> HttpResponse:
-    """RFC 9110 15.5.2."""
+    """Return the answer that asks for a login (RFC 9110 15.5.2)."""
     challenge = f'Basic realm="{tenant.name}", charset="UTF-8"'
     return text_response(message, 401, (("WWW-Authenticate", challenge),))
 
 
 class TooManyReads(Exception):
-    """So many reads of a login wait already that another one is refused."""
+    """Raised when so many reads of a login wait that another read is refused."""
 
 
 class ReadQueue:
-    """Decides which reads run: one of each login, and a few in all; the others wait, in rotation by login.
+    """The queue of reads: one read of each login runs, and a few in all; other reads wait, in rotation by login.
 
-    A cancelled read waits no more.  A thread finishes the work that it has for a cancelled read, and the read keeps its
-    place until then.
+    A cancelled read leaves the queue.  If a thread works for a cancelled read, the read counts as running until the
+    thread has finished.
 
-    Mutable: which reads run and wait.
+    Mutable: the running and the waiting reads.
     """
 
     def __init__(self, run_off_thread: Callable[[Callable[[], Any]], Deferred[Any]]) -> None:
         self._run_off_thread = run_off_thread
         self._running: set[str] = set()
-        # In the order of rotation.
+        # The logins are in the order of rotation.
         self._waiting: dict[str, deque[Deferred[None]]] = {}
 
     @asynccontextmanager
     async def place(self, login: str) -> AsyncIterator[Callable[[Callable[[], T]], Deferred[T]]]:
-        """A place for one read.
+        """Wait until a read may run, and let the next read run at the end.
 
         :returns: a function that calls functions on another thread.
         :raises TooManyReads: when too many reads of the login wait already.
@@ -206,7 +206,7 @@ class ReadQueue:
         self._begin()
 
     def _begin(self) -> None:
-        """Begin the reads that there is room for."""
+        """Begin as many waiting reads as may run now."""
         for login in tuple(islice(self._waiting, 2 * _MAX_READS)):
             waiting = self._waiting.get(login)
             if len(self._running) == _MAX_READS or login in self._running or waiting is None:
@@ -228,7 +228,7 @@ class ReadQueue:
 class BookClients:
     """The look-up of callers, their photos, and the phone books of all vendors.
 
-    Mutable: which books and photos are read.
+    Mutable: the queue of reads.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -239,7 +239,7 @@ class BookClients:
         self._photos = ReadQueue(run_off_thread)
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of the look-up, of the photos and of the phone books."""
+        """Return the routes of the look-up, of the photos and of the phone books."""
         phone = RequiredRole.PHONE
         photos = ("/<tenant>/photo/<number>.png", "/<tenant>/photo/<secret>/<number>.png")
         books = ("/<tenant>/book/<vendor>.xml", "/<tenant>/book/<secret>/<vendor>.xml")
@@ -250,9 +250,9 @@ class BookClients:
         )
 
     async def caller(self, request: HttpRequest, _tenant: WebTenant, viewer: Viewer) -> HttpResponse:
-        """``/{tenant}/caller``: the first contact with a number, as a phone's search for the number finds it.
+        """``/{tenant}/caller``: answer the first contact that a phone's search for a number finds.
 
-        Some PBXs can only post the number.
+        The number also comes by POST, because some PBXs can only post.
         """
         parameters = {**request.query, **request.form}
         if "number" not in parameters:
@@ -273,11 +273,11 @@ class BookClients:
         number: str,
         secret: str = "",  # noqa: ARG002  the viewer is known by it
     ) -> HttpResponse:
-        """``/{tenant}/photo/{number}.png``, with a secret before the number too: the photo of a caller, or initials."""
+        """``/{tenant}/photo/[{secret}/]{number}.png``: answer a caller's photo, or a picture with the initials."""
         found = await self._dependencies.reader.find_caller(viewer, request.address, number, may_be_for_callers=False)
         if found is None or not found.directory.context.photos:
             return HttpResponse(404, b"", _PNG)
-        # Pixels take longer than phones should wait for the reactor.
+        # Drawing takes longer than phones should wait for the reactor.
         make = partial(photo_png, found.photo) if found.photo else partial(initials_png, found.name)
         try:
             async with self._photos.place(viewer.login) as run:
@@ -288,9 +288,9 @@ class BookClients:
     async def book(
         self, request: HttpRequest, tenant: WebTenant, viewer: Viewer, vendor: str, secret: str = ""
     ) -> HttpResponse:
-        """``/{tenant}/book/{vendor}.xml``, with a secret before the vendor too: the phone book of a phone.
+        """``/{tenant}/book/[{secret}/]{vendor}.xml``: answer the phone book of a phone.
 
-        :param secret: as the address has it; empty: the phone has sent its login.
+        :param secret: the secret in the address; empty if the phone has sent a login.
         """
         book = XML_BOOKS.get("grandstream" if vendor == _GRANDSTREAM_FILE else vendor)
         if book is None:
@@ -307,7 +307,7 @@ class BookClients:
                 length = ListLength()
                 reading = self._dependencies.reader.contacts(viewer, request.address, query, length)
                 contacts = [book.contact(contact) async for contact in reading]
-                # Half a megabyte takes longer than phones should wait for the reactor.
+                # Writing half a megabyte takes longer than phones should wait for the reactor.
                 text = partial(book.write, contacts, query, length, address)
                 written = await run(lambda: _packed(text(), takes_gzip=request.takes_gzip))
         except TooManyReads:
@@ -320,18 +320,18 @@ class BookClients:
 
 
 def caller_number(value: str) -> str:
-    """The number in a query; most PBXs send "+" as it is, which stands for a space there."""
+    """Return the number in a query; a space at its beginning counts as "+", which most PBXs do not encode."""
     return "+" + value[1:] if value[:1] == " " and value[1:2].isdigit() else value
 
 
 @lru_cache(maxsize=64)
 def prefers_json(accept: str) -> bool:
-    """Return whether a client prefers JSON to text; a client that takes all types gets text."""
+    """Return whether a client prefers JSON to text; a client that accepts all types gets text."""
     return parse_accept_header(accept).best_match([_TEXT, _JSON], default=_TEXT) == _JSON if accept else False
 
 
 def caller_object(caller: Caller) -> dict[str, object]:
-    """The JSON object of a caller; null where something is not known, or not for this login."""
+    """Return the JSON object of a caller; a value is null if it is unknown, or hidden from this login."""
     number, kind = caller.number
     flags = caller.flags
     return {
@@ -349,11 +349,11 @@ def caller_object(caller: Caller) -> dict[str, object]:
 
 
 def _packed(text: str, *, takes_gzip: bool) -> tuple[bytes, str]:
-    """The body of a phone book, and its entity tag."""
+    """Return the body of a phone book, and its entity tag."""
     body = text.encode()
-    # Weak, because it is the same for the compressed body.
+    # The entity tag is weak, because the compressed body has the same tag.
     etag = f'W/"{hashlib.sha256(body).hexdigest()[:20]}"'
-    # Without a time, so that the same phone book has the same octets.
+    # The compressed file has no time, so that the same phone book has the same octets.
     return gzip.compress(body, mtime=0) if takes_gzip else body, etag
 
 

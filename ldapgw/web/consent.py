@@ -72,7 +72,7 @@ class AuthorizationCodeFlow:
         """Begin a consent.
 
         :param purpose: `CONNECT`, `ADD` or `SIGN_IN`.
-        :param expected: the ``sub`` of the Google user whose account is to be connected; empty: any user.
+        :param expected: the ``sub`` of the Google user whose account is to be connected; empty for any user.
         :raises PageError: when the tenant has no OAuth client.
         """
         client = _client(tenant)
@@ -148,7 +148,8 @@ class AuthorizationCodeFlow:
                 )
             else:
                 self._dependencies.count_misuse("a callback without its consent", request.address)
-            # A person who reloads the callback is signed in: the session names the tenant, unless there are two.
+            # A person who reloads the callback is signed in already: the session names the tenant of the error page,
+            # unless the person is signed in to several tenants.
             read = self._dependencies.store.read
             names = [
                 name
@@ -163,7 +164,7 @@ class AuthorizationCodeFlow:
     async def _complete(
         self, flow: ConsentFlow, tenant: WebTenant, visitor: Visitor | None, request: HttpRequest
     ) -> ConsentResult:
-        if request.has_repeated_parameters:  # RFC 6749 3.1: whose answer it is may depend on which of two is read
+        if request.has_repeated_parameters:  # RFC 6749 3.1: programs may differ in which of two values they read
             raise PageError(error_pages.PAGES.not_accepted)
         code = _code(request.query, self._dependencies.endpoints.issuer)
         client = _client(tenant)
@@ -239,8 +240,8 @@ class AuthorizationCodeFlow:
         """Connect the account and sign the person in, both or neither.
 
         :param address: the client's IP address, for the activity log.
-        :param person: the person at the browser; not the account's Google user when another account is added.
-        :returns: the account's id; None when there is no refresh token to store, and for a person who signs in and has
+        :param person: the person at the browser, who is not the account's Google user if another account is added.
+        :returns: the account's id, or None if there is no refresh token to store, or if a person signs in who has
             never connected.
         """
         now = self._dependencies.clock.seconds()
@@ -273,8 +274,8 @@ class AuthorizationCodeFlow:
     async def _revoke_unused(self, tenant: WebTenant, client: Client, grant: Grant, identity: Identity) -> None:
         """Revoke a grant that is not stored.
 
-        Google revokes everything that the user has ever granted to the client, so the grant is kept where another
-        account of this gateway depends on it.
+        Google revokes everything that the user has ever granted to the client.  Nothing is revoked if another account
+        of this gateway depends on the user's grants.
         """
         if await self._dependencies.store.read(revocations.is_shared, self._dependencies.sharers(client), identity.sub):
             return
@@ -297,7 +298,7 @@ def _client(tenant: WebTenant) -> Client:
 
 
 def _code(query: Mapping[str, str], issuer: str) -> str:
-    """The authorization code of Google's redirect, after checking the issuer (RFC 9207 2.4).
+    """Return the authorization code of Google's redirect, after checking the issuer (RFC 9207 2.4).
 
     :raises PageError: when the redirect is from another issuer, is an error or has no code.
     """
@@ -337,7 +338,7 @@ def _new_grant(grant: Grant, identity: Identity, client: Client | None) -> NewGr
 
 
 def _is_expected_account(flow: ConsentFlow, visitor: Visitor | None, sub: str) -> bool:
-    """Return whether the consent's account is the expected account and the visitor's own; `ADD` accepts any account."""
+    """Return whether a consent is for the expected account, and for one of the visitor's; `ADD` accepts any account."""
     if flow.purpose == ADD:
         return True
     if flow.expected not in ("", sub):
@@ -351,7 +352,7 @@ def _is_expected_account(flow: ConsentFlow, visitor: Visitor | None, sub: str) -
 
 
 def _retry_target(flow: ConsentFlow, visitor: Visitor | None) -> str:
-    """The target of a link that begins the same consent again (`ldapgw.web.sign_in_pages`)."""
+    """Return the target of a link that begins the same consent again (`ldapgw.web.sign_in_pages`)."""
     if flow.purpose == ADD:
         return "connect?add"
     numbered = enumerate(visitor.accounts if visitor else (), start=1)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The list of the contacts that a person's phones find, the search over them, the page of a contact, and photos.
 
-Rights, order and duplicates are those of the phones (`ldapgw.phones.contact_browser`).  Addresses have ids of contacts,
-letters and numbers of pages; the search is a form (POST), so that no name and no telephone number gets into an address
-and thereby into browser histories and proxy logs.  What Google has and phones do not get is shown only to the person
-whose contact it is.
+Access rights, order and the treatment of duplicates are the same as for phones (`ldapgw.phones.contact_browser`).
+Addresses have ids of contacts, letters and numbers of pages; the search is a form (POST), so that no name and no
+telephone number gets into an address and thereby into browser histories and proxy logs.  Only the owner of a contact
+sees the numbers that Google has and phones do not get.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ from ldapgw.web.http import HttpResponse, read_number, redirect
 from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, get, post
 from ldapgw.web.sessions import Visitor
 
-# No name and no number is longer.
+# Names and numbers are shorter than this.
 MAX_QUERY_LENGTH = 100
-# Enough for fast typing.
+# A fast typist causes fewer searches than this.
 SEARCH_BURST = 30
 SEARCH_INTERVAL_SECONDS = 0.2
 
-# Colours of pictures with initials (style.css).
+# The number of colours for pictures with initials (style.css).
 _COLOURS = 6
 # Seconds for which a browser keeps a photo.
 _PHOTO_SECONDS = 3600
@@ -61,8 +61,8 @@ _PHOTO_SECONDS = 3600
 class _ContactTexts(Texts, frozen=True):
     """The texts on a contact's numbers.
 
-    :ivar same_written: why a number is left out that differs from another one by its extension only.
-    :ivar kinds: by purpose; a number without a known purpose has no text.
+    :ivar same_written: why a number is left out that differs from another number by its extension only.
+    :ivar kinds: the texts by purpose; a number without a known purpose has no text.
     """
 
     same_written: str
@@ -72,7 +72,7 @@ class _ContactTexts(Texts, frozen=True):
 
 _TEXTS = read_texts("web/texts/contacts", _ContactTexts)
 
-# Where the stored contact is not known: the kind by the LDAP attribute.
+# If the stored contact is unknown, the LDAP attribute shows the kind of a number.
 _KINDS_BY_ATTRIBUTE = {
     "telephoneNumber": "",
     "mobile": _TEXTS.kinds[Kind.MOBILE],
@@ -81,7 +81,7 @@ _KINDS_BY_ATTRIBUTE = {
     "pager": _TEXTS.kinds[Kind.PAGER],
 }
 _SECTION_TITLES = {STARRED: "★", DIGITS: "0–9", OTHER: "#", **{letter: letter.upper() for letter in LETTERS}}
-# Sections that stand in the bar of letters without contacts too.
+# These sections are in the bar of letters even without contacts.
 _STANDING_SECTIONS = frozenset(LETTERS)
 
 
@@ -89,11 +89,11 @@ _STANDING_SECTIONS = frozenset(LETTERS)
 class NumberText:
     """A telephone number on a page.
 
-    :ivar text: as people read the number.
-    :ivar dialled: in E.164 where the country is known, for links and to copy.
-    :ivar kind: a text to translate, empty where there is none.
+    :ivar text: the number as people read it.
+    :ivar dialled: the number for links and to copy, in E.164 if its country is known.
+    :ivar kind: a text to translate; empty if the number has no kind.
     :ivar label: the person's own word in place of the kind.
-    :ivar note: what is stored and why it is not dialled so; empty where there is nothing to say, or to hide.
+    :ivar note: the stored number, and why another number is dialled; empty if there is nothing to explain.
     """
 
     text: str
@@ -107,8 +107,8 @@ class NumberText:
 class ContactRow:
     """A contact in the list.
 
-    :ivar book: the name of the contact's book; empty: one of the reader's own.
-    :ivar colour: of the picture with initials.
+    :ivar book: the name of the contact's book; empty for a book of the reader's own.
+    :ivar colour: the number of the colour of the picture with initials.
     """
 
     id: str
@@ -147,7 +147,7 @@ class ContactPages:
         )
 
     async def list(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/contacts``: a ``page`` of what the phones of ``account`` find, of one ``letter`` or all."""
+        """``/{tenant}/contacts``: show a ``page`` of the contacts that phones of ``account`` find, by ``letter``."""
         accounts = [account for account in visit.visitor.accounts if account.is_connected]
         chosen = visit.visitor.account_by_number(visit.query.get("account", ""))
         account = chosen if chosen in accounts else next(iter(accounts), None)
@@ -161,7 +161,7 @@ class ContactPages:
         if number > found.page_count:
             return redirect(address.page(found.page_count))
         stored = await self._stored(visit.tenant, found.contacts)
-        # Fifty contacts take several milliseconds, which phones should not wait for.
+        # Fifty contacts take several milliseconds, and phones should not wait so long for the reactor.
         run_off_thread = self._layout.dependencies.book_clients.run_off_thread
         groups = await run_off_thread(_groups, visit.tenant, found.contacts, stored)
         return visit.page(
@@ -178,11 +178,11 @@ class ContactPages:
         )
 
     async def redirect_to_contacts(self, visit: TenantVisit) -> HttpResponse:
-        """``/{tenant}/search``: the contacts, for a GET of the form's address."""
+        """``/{tenant}/search``: redirect a GET of the search's address to the list of contacts."""
         return visit.redirect(path="contacts")
 
     async def search(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/search``: the contacts that the visitor's phones find for ``sought``."""
+        """``POST /{tenant}/search``: show the contacts that the visitor's phones find for ``sought``."""
         if self._rate_limiter.take(visit.visitor.token):
             raise PageError(error_pages.PAGES.too_many, visit.tenant, headers=(("Retry-After", "1"),))
         query = visit.form.get("sought", "")[:MAX_QUERY_LENGTH]
@@ -191,7 +191,7 @@ class ContactPages:
         return visit.page("search.html", query=query, result=result)
 
     async def contact(self, visit: Visit, contact: str) -> HttpResponse:
-        """``/{tenant}/contacts/{contact}``: what phones show of a contact, and where the contact comes from."""
+        """``/{tenant}/contacts/{contact}``: show a contact as phones get it, and the origin of the contact."""
         found = self._find(visit, contact)
         stored = (await self._stored(visit.tenant, [found])).get(found.id)
         owner = visit.visitor.account_by_sub(found.book)
@@ -219,7 +219,7 @@ class ContactPages:
         )
 
     async def photo(self, visit: Visit, contact: str) -> HttpResponse:
-        """``/{tenant}/contacts/{contact}/photo``: a contact's photo, which the reader's browser may keep."""
+        """``/{tenant}/contacts/{contact}/photo``: answer a contact's photo, which the reader's browser may cache."""
         jpeg = _photo(visit.tenant, self._find(visit, contact))
         if not jpeg:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
@@ -237,8 +237,11 @@ class ContactPages:
         return found
 
     async def _stored(self, tenant: WebTenant, found: Collection[BrowsedContact]) -> Mapping[str, Contact]:
-        """The stored contacts by their ids on the pages; one may be missing just after a sync."""
-        keys = {one.id: ("" if one.book == DIRECTORY else one.book, one.entry.uid.decode()) for one in found}
+        """Return the stored contacts by their ids on the pages; contacts may be missing just after a sync."""
+        keys = {
+            contact.id: ("" if contact.book == DIRECTORY else contact.book, contact.entry.uid.decode())
+            for contact in found
+        }
         own = {key for key in keys.values() if key[0]}
         in_directory = {uid for sub, uid in keys.values() if not sub}
         read = await self._store.read(contacts.read_persons, tenant.name, own, in_directory)
@@ -247,10 +250,10 @@ class ContactPages:
 
 @dataclass(frozen=True, slots=True)
 class _Address:
-    """Addresses of the list.
+    """The addresses of the list's pages.
 
     :ivar home: the path of the tenant's page.
-    :ivar account: whose phones are asked; None: the first one's.
+    :ivar account: the account whose phones' contacts are listed, or None for the first account.
     """
 
     home: str
@@ -259,7 +262,7 @@ class _Address:
     section: str
 
     def page(self, number: int = 1, section: str | None = None) -> str:
-        """The address of a page of the list; of another section where one is given."""
+        """Return the address of a page of the list, in another section if `section` is given."""
         section = self.section if section is None else section
         index = self.visitor.accounts.index(self.account) if self.account is not None else 0
         values = {"account": index and index + 1, "letter": section, "page": number > 1 and number}
@@ -268,12 +271,12 @@ class _Address:
 
     @property
     def query(self) -> str:
-        """The query of the first page, for links to the page in another language."""
+        """Return the query of the first page, for links to the page in another language."""
         return self.page().partition("?")[2]
 
 
 def _letters(found: ContactPage) -> list[tuple[str, str, bool]]:
-    """The bar of letters: section, title, and whether the section has contacts."""
+    """Return the bar of letters: section, title, and whether the section has contacts."""
     return [
         (section, _SECTION_TITLES[section], section in found.sections)
         for section in SECTIONS
@@ -284,10 +287,10 @@ def _letters(found: ContactPage) -> list[tuple[str, str, bool]]:
 def _groups(
     tenant: WebTenant, found: Collection[BrowsedContact], stored: Mapping[str, Contact]
 ) -> Sequence[tuple[str, str, Sequence[ContactRow]]]:
-    """The contacts of a page by sections, each with its name and its title."""
+    """Return the sections of a page: name, title and contacts of each section."""
     return [
-        (name, _SECTION_TITLES[name], [_row(tenant, one, stored) for one in run])
-        for name, run in groupby(found, lambda one: one.section)
+        (name, _SECTION_TITLES[name], [_row(tenant, contact, stored) for contact in run])
+        for name, run in groupby(found, lambda contact: contact.section)
     ]
 
 
@@ -295,7 +298,7 @@ def _row(tenant: WebTenant, found: BrowsedContact, stored: Mapping[str, Contact]
     entry = found.entry
     name, company = (text_of(entry, attribute) for attribute in ("cn", "o"))
     numbers = _numbers(found, stored.get(found.id))
-    # A contact without a name is shown by the best number.
+    # A contact without a name has its best number as a name.
     is_number = name in texts_of(entry, "telephoneNumber")
     return ContactRow(
         id=found.id,
@@ -315,7 +318,7 @@ def _photo(tenant: WebTenant, found: BrowsedContact) -> bytes:
 
 
 def _numbers(found: BrowsedContact, stored: Contact | None) -> tuple[NumberText, ...]:
-    """A contact's numbers, each once."""
+    """Return a contact's numbers, each once."""
     if stored is None:
         known = numbers_of(found.entry, found.context)
         return tuple(
@@ -331,7 +334,7 @@ def _numbers(found: BrowsedContact, stored: Contact | None) -> tuple[NumberText,
 
 
 def _shown_numbers(stored: Contact | None, context: NamingContext) -> list[tuple[str, str]]:
-    """The numbers as phones get them, each with what follows the name where an entry has one number alone."""
+    """Return the numbers as phones get them, each with the word that an entry for one number adds to the name."""
     if stored is None:
         return []
     shown: dict[str, str] = {}
@@ -341,7 +344,7 @@ def _shown_numbers(stored: Contact | None, context: NamingContext) -> list[tuple
 
 
 def _left_out(stored: Contact, context: NamingContext) -> Iterator[tuple[str, str]]:
-    """Numbers that Google has and phones do not get, with the reason."""
+    """Yield each number that Google has and phones do not get, with the reason."""
     seen: set[str] = set()
     for phone in stored.phones:
         written = write_number(phone.number, context)

@@ -39,14 +39,15 @@ class WebTenant:
     :ivar admins: addresses; administrators may connect as well.
     :ivar sources: the sources that a consent asks for.
     :ivar sharing: the sharing of a new book.
-    :ivar shared_label: the label whose contacts alone a book shares unless a person decides otherwise; empty: all.
+    :ivar shared_label: a book shares only the contacts with this label, unless a person decides otherwise; empty if a
+        book shares all contacts.
     :ivar groups: how many addresses each group of accounts has, by the group's name.
-    :ivar labels: only contacts with one of these labels are synced; empty: all contacts.
+    :ivar labels: only contacts with one of these labels are synced; if empty, all contacts are synced.
     :ivar excluded_labels: contacts with one of these labels are not synced.
     :ivar number_format: the format of numbers for phones that have none of their own.
     :ivar activity_keep: how long the activity log is kept, in seconds.
-    :ivar region: the country of numbers without a country code (ISO 3166-1); empty: unknown.
-    :ivar help: the e-mail address or the URL of the administrator; empty: not configured.
+    :ivar region: the country of numbers without a country code (ISO 3166-1); empty if unknown.
+    :ivar help: the e-mail address or the URL of the administrator; empty if not configured.
     """
 
     name: str
@@ -68,12 +69,12 @@ class WebTenant:
 
     @property
     def help_url(self) -> str:
-        """The address of a link to the administrator; empty: not configured."""
+        """Return the address of a link to the administrator, or an empty text if none is configured."""
         return self.help if self.help.startswith(("https://", "http://")) or not self.help else f"mailto:{self.help}"
 
     @property
     def heading(self) -> str:
-        """The tenant's name on the pages."""
+        """Return the tenant's name on the pages."""
         return self.title or self.name
 
     def admits(self, identity: Identity) -> bool:
@@ -85,7 +86,7 @@ class WebTenant:
     def still_admits(self, address: str, hd: str | None) -> bool:
         """Return whether the user of a connected account may still connect.
 
-        :param hd: the Workspace domain; None: not known, so the domain of the address has to do.
+        :param hd: the Workspace domain, or None if unknown; the domain of the address then takes its place.
         """
         domain = address.rpartition("@")[2] if hd is None else hd
         return self.admits(Identity("", address, email_verified=True, hd=domain))
@@ -93,8 +94,8 @@ class WebTenant:
     def is_admin(self, identity: Identity) -> bool:
         """Return whether a user with a verified address is an administrator.
 
-        Where a rule admits the domain of the address, the account has to be of that Workspace: a consumer account keeps
-        the address of somebody who has left the company.
+        If the tenant admits the domain of the address, the account must belong to the Workspace of this domain: a
+        consumer account can keep the company's address of somebody who has left.
         """
         address = _folded(identity.email)
         if address not in map(_folded, self.admins):
@@ -111,19 +112,19 @@ def _matches_rule(rule: str, identity: Identity) -> bool:
 
 
 def _folded(text: str) -> bytes:
-    """An address or domain for comparison: case matters in no ASCII letter; other letters are not folded to ASCII."""
+    """Return an address or domain for a comparison that ignores the case of ASCII letters, and of no others."""
     return text.encode().lower()
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentDependencies:
-    """The parts that a consent uses; `ldapgw connect` has them without a running gateway.
+    """The parts that a consent uses; `ldapgw connect` makes these parts without a running gateway.
 
     :ivar public_url: the gateway's address for browsers; https, or http on a loopback address.
     :ivar tenants: by name, in the order of the configuration.
     :ivar clock: `seconds` counts from the epoch.
     :ivar random: returns the given number of random bytes, as `os.urandom` does.
-    :ivar changed: called after an account was changed; sync and directory read the accounts again at once.
+    :ivar changed: called after an account was changed, so that sync and directory read the accounts again at once.
     :ivar count_misuse: counts misuse for the log, by its kind and the client's address (`ldapgw.server.logging`).
     """
 
@@ -139,7 +140,7 @@ class ConsentDependencies:
     count_misuse: Callable[[str, str], None]
 
     def sharers(self, client: Client) -> list[str]:
-        """The names of the tenants whose OAuth client shares its grants with `client`."""
+        """Return the names of the tenants whose OAuth client shares its grants with `client`."""
         tenants = self.tenants.values()
         return [tenant.name for tenant in tenants if tenant.client and tenant.client.shares_grants_with(client)]
 
@@ -152,11 +153,12 @@ class WebDependencies(ConsentDependencies):
     :ivar is_trusted_proxy: whether an address belongs to a trusted proxy.
     :ivar is_ready: whether the directory is loaded and LDAP listens.
     :ivar is_stale: whether phones are served from an earlier run's snapshot, because the database was not read yet.
-    :ivar database_fails_since: start of the database failure, in seconds since the epoch; None: the database works.
-    :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch; None: not soon, or no
-        certificate.
-    :ivar disconnected: called after an account was disconnected; what copies of the database have of it is deleted.
-    :ivar is_shared: whether several gateways can use the database, so that a browser may have been led to another one.
+    :ivar database_fails_since: start of the database failure, in seconds since the epoch, or None without a failure.
+    :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch, or None if the expiry is not
+        near or there is no certificate.
+    :ivar disconnected: called after an account was disconnected, to delete the account's data from copies of the
+        database.
+    :ivar is_shared: whether several gateways can use the database, so that a proxy may lead a browser to any of them.
     :ivar contacts: browses and searches the contacts that phones find.
     :ivar observe_request: counts a request for metrics, by its method, the route's path with variables in braces, the
         role that the route requires, the status, and the seconds that the answer took.
@@ -187,12 +189,12 @@ class PhoneDependencies:
     :ivar base_dn: a tenant's search base, by the tenant's name.
     :ivar bind_dn: the DN of a login; also the topic of the phone's searches (`ldapgw.web.live`).
     :ivar searches: the phone's last searches, newest first.
-    :ivar latest: a stored phone, with the logins that are not stored yet.
+    :ivar latest: adds to a stored phone the facts about its last logins that are not stored yet.
     :ivar anonymous_refused_at: time of the last search from an address that was refused for lack of a bind, in seconds
-        since the epoch; None: no such search is known.
-    :ivar try_connection: tries what a phone will meet on the network.
-    :ivar certificate: the certificate that phones must be given as trusted, in PEM; empty: phones trust ours already.
-    :ivar one_time: passwords and secrets that pages show for minutes.
+        since the epoch, or None if no such search is known.
+    :ivar try_connection: tests the connection that a phone will make.
+    :ivar certificate: the certificate that phones must be told to trust, in PEM; empty if phones trust ours already.
+    :ivar one_time: the passwords and secrets that pages show for minutes.
     """
 
     server: ServerAddress
@@ -214,12 +216,13 @@ class PhoneDependencies:
 class BookClientDependencies:
     """The parts of the gateway that serve phones and PBXs over HTTP.
 
-    :ivar authenticate: name, password, client address → the viewer; None: name or password is wrong.
-    :ivar authenticate_secret: secret in the address of a phone's XML phone book, client address → the viewer; None:
-        there is no such address.
+    :ivar authenticate: takes a name, a password and the client's address; returns the viewer, or None if the name or
+        the password is wrong.
+    :ivar authenticate_secret: takes the secret of an XML phone book's address, and the client's address; returns the
+        viewer, or None if there is no such secret.
     :ivar login_delay: counts a wrong login, by the client's address and the login's name; returns the seconds to delay
-        the answer; None: another answer is delayed.
-    :ivar login_refused: notes a wrong name or password, by the login's name and the client's address.
+        the answer, or None if another answer is being delayed.
+    :ivar login_refused: records a wrong name or password, by the login's name and the client's address.
     :ivar run_off_thread: calls a function with its arguments off the reactor's thread.
     """
 
@@ -236,13 +239,13 @@ class AdminDependencies:
     """The parts of the gateway that only the administration and ``/metrics`` use.
 
     :ivar tenants_with_configured_client: names of the tenants whose OAuth client is in the configuration file.
-    :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch; None: no certificate.
+    :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch, or None without a certificate.
     :ivar sync_interval: seconds between syncs of an account.
-    :ivar calls_per_minute: the most calls to the People API for each Google project; None: without a limit.
+    :ivar calls_per_minute: the most calls to the People API for each Google project, or None without a limit.
     :ivar metrics: the body and the content type of ``/metrics``.
     :ivar left_out: the clients of a tenant that asked caller-ID books for too many unknown numbers.
-    :ivar unknown_logins: the names of refused logins that no phone has, as a tenant's administrators may see them.
-    :ivar refused_elsewhere: the phones of a tenant whose logins were refused in other networks than their own.
+    :ivar unknown_logins: the names of refused logins that no phone has and a tenant's administrators may see.
+    :ivar refused_elsewhere: the phones of a tenant whose logins were refused from other networks than the phones' own.
     :ivar may_be_new_store: whether the gateway may have begun with a new database by accident.
     """
 

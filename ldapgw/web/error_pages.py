@@ -32,15 +32,15 @@ GOOGLE_PERMISSIONS_URL = "https://myaccount.google.com/permissions"
 class ErrorPageLink(Texts, frozen=True):
     """A link of an error page.
 
-    :ivar target: a path below the tenant's page, ``connect`` or ``signin``, with an optional query; empty for the
-        tenant's page; or an https URL.
+    :ivar target: an https URL; or a path below the tenant's page (``connect``, ``signin``) with an optional query; or
+        empty for the tenant's page.
     """
 
     label: str
     target: str
 
     def address(self, home: str, *, popup: bool) -> str:
-        """The link's address.
+        """Return the link's address.
 
         :param home: the path of the tenant's page.
         :param popup: whether the page is in a pop-up; the link back then closes the pop-up.
@@ -72,7 +72,7 @@ class ErrorPage(Texts, frozen=True):
 class PageError(LdapgwError):
     """Raised when a request ends in an error page.
 
-    :param tenant: the tenant of the page; None when unknown.
+    :param tenant: the tenant of the page, or None if unknown.
     :param popup: whether the page is shown in a pop-up.
     """
 
@@ -87,9 +87,9 @@ class PageError(LdapgwError):
 
 
 class ErrorPages(Texts, frozen=True):
-    """The error pages: first those of a consent, then all others.
+    """The error pages: first the pages of a consent, then all others.
 
-    :ivar unticked_box: the page for a consent without one checkbox, which `unticked_boxes` names in the explanation.
+    :ivar unticked_box: the page for a consent in which one checkbox is empty; `unticked_boxes` names the checkbox.
     """
 
     refused: ErrorPage
@@ -158,10 +158,10 @@ REDIRECT_ERRORS: Mapping[str, ErrorPage] = {
 
 
 def sign_in_first(path: str, *, had_session: bool) -> ErrorPage:
-    """The error page of a page for people who are signed in; its link leads back to the page.
+    """Return the error page of a page for people who are signed in; its link leads back to the page.
 
     :param path: the page's path below the tenant's page.
-    :param had_session: whether the browser sent a session, which is over then.
+    :param had_session: whether the browser sent a session; the session has ended then.
     """
     error_page = PAGES.session_ended if had_session else PAGES.sign_in_first
     if not is_page_path(path):
@@ -171,7 +171,7 @@ def sign_in_first(path: str, *, had_session: bool) -> ErrorPage:
 
 
 def unticked_boxes(missing: Iterable[Source]) -> ErrorPage:
-    """The error page for a consent without the checkboxes of these sources."""
+    """Return the error page for a consent without the checkboxes of these sources."""
     boxes = [CONSENT_CHECKBOXES[source] for source in missing]
     page = PAGES.unticked_box
     text = str(page.explanation) if len(boxes) == 1 else _TEXTS.no_box_ticked
@@ -179,7 +179,7 @@ def unticked_boxes(missing: Iterable[Source]) -> ErrorPage:
 
 
 def for_google_error(error: GoogleError) -> ErrorPage:
-    """The error page for an authorization code that could not be exchanged."""
+    """Return the error page for an authorization code that could not be exchanged."""
     kinds: tuple[tuple[type[GoogleError], ErrorPage], ...] = (
         (ConsentRevoked, PAGES.admin_policy),
         (GoogleRefused, PAGES.admin_policy),

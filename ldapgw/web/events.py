@@ -29,8 +29,8 @@ KEEPALIVE_SECONDS = 25.0
 # A stream ends after this time; the browser reconnects, and the session is checked anew.
 MAX_STREAM_SECONDS = 600.0
 MIN_EVENT_INTERVAL_SECONDS = 1.0
-# Each browser window has a stream, and each stream of the gateway costs a file descriptor.  Of one more stream of a
-# person the oldest one ends, and its window asks again after a minute.
+# Each browser window has a stream, and each stream costs the gateway a file descriptor.  A further stream of a person
+# ends the person's oldest stream, whose window connects again after a minute.
 MAX_STREAMS_PER_PERSON = 10
 MAX_STREAMS = 500
 _GIVE_WAY = b"retry: 60000\n\n"
@@ -53,13 +53,13 @@ class EventStreams:
         return (get("/<tenant>/events", self.events, RequiredRole.SIGNED_IN),)
 
     async def events(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/events``: an event whenever something on the visitor's pages has changed."""
+        """``/{tenant}/events``: send an event whenever something on the visitor's pages has changed."""
         if sum(map(len, self._open.values())) >= MAX_STREAMS:
             raise PageError(error_pages.PAGES.too_many, visit.tenant, headers=(("Retry-After", "30"),))
         topics = {person_topic(visit.tenant.name, visit.visitor.person.sub)}
         for topic_provider in self._topic_providers:
             topics |= set(await topic_provider(visit))
-        # nginx would hold events back until they fill a buffer.
+        # Without this header, nginx would hold events back until they fill a buffer.
         headers = (("X-Accel-Buffering", "no"),)
         return HttpResponse(200, b"", "text/event-stream", headers, partial(self._stream, visit, topics))
 
@@ -68,7 +68,7 @@ class EventStreams:
         clock, seconds = self._layout.dependencies.clock, self._layout.dependencies.seconds
         stream = _Stream(clock, seconds, write, partial(self._is_over, visit))
         unsubscribe = self._layout.dependencies.notifier.subscribe(topics, stream.notify)
-        # Who came by a link has no sub.
+        # An administrator who signed in by a link has no sub.
         person = visit.tenant.name, visit.visitor.person.sub or visit.visitor.token
         if len(self._open.get(person, ())) >= MAX_STREAMS_PER_PERSON:
             self._open[person][0].give_way()
@@ -133,7 +133,7 @@ class _Stream:
         self._write(b"data: changed\n\n")
 
     async def _check(self) -> None:
-        """End the stream, also if the session cannot be read, or keep the connection alive with a comment line."""
+        """End the stream if the session has ended or cannot be read, else keep the connection alive with a comment."""
         over = True
         try:
             over = self._seconds() >= self._until or await self._is_over()

@@ -2,8 +2,8 @@
 """The pages that explain why a phone did not find somebody: common problems, and explanations of a search.
 
 The query is sent in a form (POST), so that no name and no number gets into an address.  A visitor learns nothing about
-other people's books that the phone does not see; an administrator learns that a complete number is in such a book, and
-the command ``ldapgw explain`` tells more.
+other people's books that the phone does not see; an administrator learns that such a book has a number, if the query is
+the complete number, and the command ``ldapgw explain`` tells more.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from ldapgw.web.http import HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.phone_pages import visible_phones
 
-# An explanation runs dozens of searches: this many explanations at once, then one per interval.
+# An explanation runs dozens of searches.  So many explanations may come at once, and then one in each interval.
 EXPLAIN_BURST = 10
 EXPLAIN_INTERVAL_SECONDS = 2.0
 # Explanations of a session that run at the same time, for example after a double click.
@@ -54,7 +54,7 @@ _NO_BASE = gettext_noop(
 _NOT_YET = gettext_noop("The gateway hasn’t loaded this phone yet. Try again in a moment.")
 _OVERVIEW_NAME = gettext_noop("the Overview page")
 
-# The page shows this many, and the number of the others.
+# The page shows so many books, matches and misses, and the number of the others.
 MAX_BOOKS = 10
 MAX_MATCHES = 10
 MAX_MISSES = 5
@@ -64,8 +64,8 @@ class _ExplanationTexts(Texts, frozen=True):
     """The texts of the explanation page.
 
     :ivar attributes: labels of attributes; any other attribute is shown by its LDAP name.
-    :ivar readings: a number that was read as it was typed needs no words.
-    :ivar visibility: the company directory needs no words.
+    :ivar readings: the texts on how a number was read; a number that was read as typed has no text.
+    :ivar visibility: the texts on why a phone sees a book; the company directory has no text.
     """
 
     form: str
@@ -110,8 +110,8 @@ _FIXED_AT_GOOGLE = frozenset(
 class ContactExplanation:
     """A found or missed contact, with sentences that explain the result.
 
-    :ivar name: the contact's name; empty: the contact has only numbers, or the name must not be shown.
-    :ivar book: the owner of the contact's book; empty: the owner must not be shown.
+    :ivar name: the contact's name; empty if the contact has only numbers, or if the name must not be shown.
+    :ivar book: the owner of the contact's book; empty if the owner must not be shown.
     :ivar fixes: links to the places where the reader can fix the cause, each with its label.
     """
 
@@ -123,18 +123,18 @@ class ContactExplanation:
 
 
 def explanation_values(explanation: Explanation, visit: Visit, phone: PhoneLogin) -> Mapping[str, Any]:
-    """The template values of an explanation, besides the explanation itself."""
+    """Return the template values of an explanation, besides the explanation itself."""
     numbers = [
         Phrase(_TEXTS.readings.get(number.reading, "%(number)s"), {"number": readable(number.number)})
         for number in explanation.numbers
     ]
     query = explanation.query
     subject = subject_of(query.filter) if query.kind is QueryKind.FILTER else None
-    # The caller withheld the number, so that there is nothing to advise.
+    # If the caller withheld the number, no advice can help.
     is_withheld = not explanation.entry_count and (
         subject.kind is SubjectKind.WITHHELD if subject else query.text.strip().lower() in WITHHELD
     )
-    # What else comes near is noise for somebody who has found the contact.
+    # Contacts that nearly match are noise for somebody who has found the contact.
     misses = () if is_withheld or explanation.entry_count else explanation.misses
     rows = [_miss(miss, visit, phone) for miss in misses[:MAX_MISSES]]
     return {
@@ -143,7 +143,7 @@ def explanation_values(explanation: Explanation, visit: Visit, phone: PhoneLogin
         "compared_forms": [*(Phrase(_TEXTS.form, {"form": form}) for form in explanation.name_variants), *numbers],
         "books": [(book.name, _TEXTS.visibility.get(book.access, "")) for book in explanation.books[:MAX_BOOKS]],
         "matches": [_match(match) for match in explanation.matches[:MAX_MATCHES]],
-        # The page shows the advice of consecutive contacts once.
+        # Consecutive contacts with the same advice are grouped, so that the page shows the advice once.
         "misses": [[*group] for _, group in groupby(rows, key=lambda row: str(row.advice))],
         "more_misses": explanation.more_misses + max(len(misses) - MAX_MISSES, 0),
         "names_administrator": any(note.code == "affix" for note in explanation.notes),
@@ -175,7 +175,7 @@ def _fixes(miss: MissedContact, visit: Visit, phone: PhoneLogin) -> Iterator[tup
 
 
 def _with_attribute_labels(phrase: Phrase) -> Phrase:
-    """The phrase with labels in place of attribute names, and with numbers as people read them."""
+    """Return the phrase with labels in place of attribute names, and with numbers as people read them."""
     values = {name: _readable_value(value) for name, value in phrase.values.items()}
     if "attribute" in values:
         names = str(values["attribute"]).split(", ")
@@ -208,11 +208,11 @@ class ExplainPages:
         )
 
     async def troubleshoot(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/troubleshoot``: the empty form, and common problems with what to check."""
+        """``/{tenant}/troubleshoot``: show the empty form, and common problems with their remedies."""
         return await self._page(visit, None, {}, template="troubleshoot.html")
 
     async def form(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/explain``: the empty form; ``phone`` preselects a phone."""
+        """``/{tenant}/explain``: show the empty form; ``phone`` preselects a phone."""
         name = visit.query.get("phone", "")
         phone = await visit.find_phone(name) if name else None
         return await self._page(visit, phone, {})
@@ -243,7 +243,7 @@ class ExplainPages:
         return await self._page(visit, phone, visit.form, explanation=noted)
 
     async def _asked_phone(self, visit: Visit) -> PhoneLogin | None:
-        """The phone that a form names; the visitor's first one if it names none; None: there is no phone."""
+        """Return the phone that a form names, else the visitor's first phone, or None if the visitor has no phone."""
         name = visit.form.get("phone", "")
         if name:
             return await visit.find_phone(name)

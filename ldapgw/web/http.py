@@ -35,7 +35,7 @@ from ldapgw.web.i18n import LANGUAGES, best_language
 # Our forms have a token, a few fields, and a field for each selected row of a table; Google's redirect has eight
 # parameters.
 MAX_FORM_SIZE = 8 * 1024
-# Any request: the administration sends a list of hundreds of phones (`Route.max_body_size`).
+# The limit for all requests.  The administration sends lists of hundreds of phones (`Route.max_body_size`).
 MAX_BODY_SIZE = 64 * 1024
 MAX_FORM_FIELDS = 80
 
@@ -57,10 +57,11 @@ _SECURITY_HEADERS = (
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
 
-# Half a year: long enough to be useful, short enough to return to plain HTTP.
+# Half a year is long enough to protect browsers, and short enough to return to plain HTTP one day.
 _HSTS = ("Strict-Transport-Security", "max-age=15768000")
 
-# Below a tenant's page: only what has no effect when a browser is sent there, and no address of anybody else.
+# The paths below a tenant's page to which a sign-in may lead back: pages that a browser can open without an effect.  No
+# address of another site matches.
 _PAGE_PATH = re.compile(
     r"(account|contacts|phones|troubleshoot|explain|admin)(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}){0,2}"
 )
@@ -72,16 +73,17 @@ Headers = tuple[tuple[str, str], ...]
 WriteBody = Callable[[bytes], None]
 
 
-# In place of a client's address that a proxy writes in an unknown form; in no network.
+# Stands for the address of a client if a trusted proxy wrote something else than an address.  No network contains it.
 UNKNOWN_ADDRESS = "unknown"
 
 
 def client_address(peer: str, forwarded_for: Iterable[str], is_trusted_proxy: Callable[[str], bool]) -> str:
-    """The client's address for logs and rate limits: the nearest address that is not a trusted proxy's.
+    """Return the client's address for logs and rate limits: the nearest address that is not a trusted proxy's.
 
     Each proxy appends the address that sent it the request, so ``X-Forwarded-For`` is read from the end, for as long as
     the last address read is a trusted proxy's.  Entries that an untrusted client may have forged are never read.  An
-    entry that is no address is `UNKNOWN_ADDRESS`, not the proxy, which may be in networks that the client is not in.
+    entry that is no address counts as `UNKNOWN_ADDRESS`, and not as the proxy's address, because the proxy may be in
+    networks that the client is not in.
 
     :param peer: the address at the other end of the connection; empty for a Unix socket.
     :param forwarded_for: the ``X-Forwarded-For`` headers, each a comma-separated list.
@@ -99,16 +101,17 @@ _HOP = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::\d{1,5})?", re.ASCII)
 
 
 def request_address(request: IRequest, is_trusted_proxy: Callable[[str], bool]) -> str:
-    """The address of the client that sent a Twisted request (`client_address`)."""
+    """Return the address of the client that sent a Twisted request (`client_address`)."""
     peer = getattr(request.getClientAddress(), "host", "")
     headers = request.requestHeaders.getRawHeaders(b"X-Forwarded-For", [])
     return client_address(peer, map(_text, headers), is_trusted_proxy)
 
 
 def _is_private(request: IRequest, is_trusted_proxy: Callable[[str], bool]) -> bool:
-    """Return whether a request came by TLS or from this machine; of its own hop a trusted proxy says so.
+    """Return whether a request came by TLS or from this machine.
 
-    A proxy that sets no ``X-Forwarded-Proto`` is taken to be one that ends TLS, as `trusted_proxies` are documented.
+    A trusted proxy says in ``X-Forwarded-Proto`` whether the client used TLS.  A proxy without this header is taken
+    for a proxy that ends TLS, as the documentation of `trusted_proxies` demands.
     """
     peer = getattr(request.getClientAddress(), "host", "")
     if peer and is_trusted_proxy(peer) and request.requestHeaders.hasHeader(b"X-Forwarded-For"):
@@ -126,7 +129,7 @@ def _read_hop(hop: str) -> str:
 
 
 def security_headers(*, secure: bool) -> tuple[tuple[str, str], ...]:
-    """The headers of every response, errors and redirects included (OWASP ASVS 5.0, chapter 3).
+    """Return the headers of every response, errors and redirects included (OWASP ASVS 5.0, chapter 3).
 
     A response may replace ``Cache-Control``.
 
@@ -161,7 +164,7 @@ class PublicUrl:
 
     @property
     def redirect_uri(self) -> str:
-        """The redirect URI, which must be registered at Google letter for letter."""
+        """Return the redirect URI, which must be registered at Google letter for letter."""
         return f"{self.url}/oauth/callback"
 
     @property
@@ -170,16 +173,16 @@ class PublicUrl:
         return is_redirect_uri_refused(self.redirect_uri)
 
     def tenant_url(self, tenant: str) -> str:
-        """The absolute URL of a tenant's page, for messages."""
+        """Return the absolute URL of a tenant's page, for messages."""
         return f"{self.url}/{tenant}/"
 
     def tenant_path(self, tenant: str) -> str:
-        """The path of a tenant's page, for links and redirects."""
+        """Return the path of a tenant's page, for links and redirects."""
         return f"{self.path}/{tenant}/"
 
 
 class Cookie(StrEnum):
-    """Our cookies; the value is the cookie's name, with a prefix on https (`HttpCookies`)."""
+    """Our cookies; the value is the cookie's name without the prefix that the name has on https (`HttpCookies`)."""
 
     SESSION = "ldapgw"  # followed by a dot and the tenant's name
     BROWSER = "ldapgw-consent"  # binds a consent to the browser that began the consent
@@ -192,9 +195,9 @@ class Cookie(StrEnum):
 class HttpCookies:
     """Reads and writes our cookies.
 
-    On https their names have the prefix ``__Host-``, so that no other host sets them.  Browsers take that only for the
-    path ``/``.  Below a path of a host that others use too, the other programs would get the cookies, so they have the
-    path and the prefix ``__Secure-`` (RFC 6265bis 4.1.3).
+    On https the cookies' names have the prefix ``__Host-``, so that no other host can set the cookies.  Browsers accept
+    the prefix only for the path ``/``.  If the gateway is served below a path, other programs on the host must not get
+    the cookies: the cookies then have this path and the prefix ``__Secure-`` (RFC 6265bis 4.1.3).
 
     :param secure: False on http, which only loopback addresses use: browsers refuse the prefixes there.
     :param path: `PublicUrl.path`.
@@ -204,10 +207,10 @@ class HttpCookies:
     path: str = ""
 
     def set(self, cookie: Cookie, value: str, *, tenant: str = "", seconds: int | None = None) -> tuple[str, str]:
-        """The header that sets a cookie.
+        """Return the header that sets a cookie.
 
-        :param tenant: the session's tenant; for `Cookie.SESSION` only.
-        :param seconds: the cookie's lifetime; None: until the browser is closed.
+        :param tenant: the session's tenant, for `Cookie.SESSION` only.
+        :param seconds: the cookie's lifetime, or None if the cookie lasts until the browser is closed.
         """
         age = "" if seconds is None else f"; Max-Age={seconds}"
         secure = "; Secure" if self.secure else ""
@@ -217,17 +220,17 @@ class HttpCookies:
         )
 
     def clear(self, cookie: Cookie, *, tenant: str = "") -> tuple[str, str]:
-        """The header that removes a cookie."""
+        """Return the header that removes a cookie."""
         return self.set(cookie, "", tenant=tenant, seconds=0)
 
     def read(self, headers: Iterable[str]) -> Mapping[Cookie, str]:
-        """Our cookies in a request, except sessions."""
+        """Return our cookies in a request, except sessions."""
         cookies = _parse_cookies(headers)
         names = {cookie: self._name(cookie) for cookie in Cookie if cookie is not Cookie.SESSION}
         return {cookie: cookies[name] for cookie, name in names.items() if name in cookies}
 
     def sessions(self, headers: Iterable[str], tenants: Iterable[str]) -> Mapping[str, str]:
-        """The session cookies in a request, by tenant name."""
+        """Return the session cookies in a request, by tenant name."""
         cookies = _parse_cookies(headers)
         names = {tenant: self._name(Cookie.SESSION, tenant) for tenant in tenants}
         return {tenant: cookies[name] for tenant, name in names.items() if name in cookies}
@@ -240,7 +243,7 @@ class HttpCookies:
 
 
 def _parse_cookies(headers: Iterable[str]) -> Mapping[str, str]:
-    """All cookies of a request, except names sent twice: an attacker may have planted the second cookie."""
+    """Return all cookies of a request, except names that were sent twice: an attacker may have planted one of them."""
     cookies: dict[str, list[str]] = {}
     for header in headers:
         for pair in header.split(";"):
@@ -250,7 +253,7 @@ def _parse_cookies(headers: Iterable[str]) -> Mapping[str, str]:
 
 
 def new_secret(random: Callable[[int], bytes]) -> str:
-    """256 random bits for a cookie, a state, a nonce or a code verifier (RFC 7636 4.1)."""
+    """Return 256 random bits for a cookie, a state, a nonce or a code verifier (RFC 7636 4.1)."""
     return base64.urlsafe_b64encode(random(32)).decode().rstrip("=")
 
 
@@ -270,8 +273,8 @@ class HttpRequest:
     :ivar cookies: our cookies, except sessions.
     :ivar sessions: the session cookies, by tenant name.
     :ivar address: the client's IP address (`client_address`).
-    :ivar is_private: whether nobody on the way can read the request: it came by TLS or from this machine.
-    :ivar authorization: the header ``Authorization``; secret.  Headers that were not sent are empty.
+    :ivar is_private: whether the request came by TLS or from this machine, so that nobody on the way could read it.
+    :ivar authorization: the header ``Authorization``, which is secret; empty if not sent, like all headers.
     :ivar takes_gzip: whether the body may be compressed with gzip.
     :ivar fetch_site: the header ``Sec-Fetch-Site``.
     :ivar language: the tag of the response's language.
@@ -298,7 +301,7 @@ class HttpRequest:
     is_background: bool = False
 
     def session(self, tenant: str) -> str:
-        """The session cookie of a tenant; empty if not sent."""
+        """Return the session cookie of a tenant; empty if not sent."""
         return self.sessions.get(tenant, "")
 
 
@@ -318,14 +321,14 @@ class HttpResponse:
 
 
 def is_page_path(path: str) -> bool:
-    """Return whether a path below a tenant's page is that of a page, to which a sign-in may lead back."""
+    """Return whether a sign-in may lead back to a path below a tenant's page."""
     return _PAGE_PATH.fullmatch(path) is not None
 
 
 def read_number(text: str, default: int, *, digits: int = 8) -> int:
     """Read a whole number from an address or a form.
 
-    :param default: for a text that is no number, or has too many digits.
+    :param default: the result for a text that is no number, or has too many digits.
     """
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= digits else default
 
@@ -335,7 +338,7 @@ def html_response(html: str, status: int = 200, headers: Headers = ()) -> HttpRe
 
 
 def text_response(message: str, status: int = 200, headers: Headers = ()) -> HttpResponse:
-    """A response with one line of plain text."""
+    """Return a response with one line of plain text."""
     return HttpResponse(status, f"{message}\n".encode(), "text/plain; charset=utf-8", headers)
 
 
@@ -344,7 +347,7 @@ def json_response(value: object, status: int = 200, headers: Headers = ()) -> Ht
 
 
 def redirect(location: str, headers: Headers = (), status: int = 303) -> HttpResponse:
-    """A redirect; with the default status the browser follows with GET.
+    """Return a redirect; with the default status the browser follows with GET.
 
     :param location: one of our paths, or Google's consent page; never any part of the request.
     """
@@ -398,7 +401,7 @@ def write_response(request: Any, response: HttpResponse) -> None:
 
 
 def _parse_form(content_type: str, body: bytes) -> tuple[Mapping[str, str], Mapping[str, bytes]]:
-    """The fields of a form and the octets of its files; the value of a file's field is the file's text."""
+    """Return the fields of a form and the octets of its files; the value of a file's field is the file's text."""
     kind, options = parse_options_header(content_type)
     if kind == "application/x-www-form-urlencoded":
         return _without_duplicates(_parse_urlencoded(body)), {}
@@ -418,12 +421,12 @@ def _parse_form(content_type: str, body: bytes) -> tuple[Mapping[str, str], Mapp
 
 
 def _in_memory(*_: object, **_options: object) -> BytesIO:
-    """A stream for an uploaded file; a whole request is small (`MAX_BODY_SIZE`), so no temporary file is needed."""
+    """Return a stream in memory for an uploaded file: a request is too small for a file on disk (`MAX_BODY_SIZE`)."""
     return BytesIO()
 
 
 def _parse_urlencoded(octets: bytes) -> list[tuple[str, str]]:
-    """The fields of an ``application/x-www-form-urlencoded`` text; empty if malformed or with too many fields."""
+    """Return the fields of an ``application/x-www-form-urlencoded`` text, or none if malformed or with too many."""
     try:
         return parse_qsl(
             octets.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS
@@ -433,13 +436,13 @@ def _parse_urlencoded(octets: bytes) -> list[tuple[str, str]]:
 
 
 def _without_duplicates(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
-    """The fields sent exactly once: parameters must not be included more than once (RFC 6749 3.1)."""
+    """Return the fields sent exactly once: parameters must not be included more than once (RFC 6749 3.1)."""
     counts = Counter(name for name, _ in pairs)
     return {name: value for name, value in pairs if counts[name] == 1}
 
 
 def _header(request: IRequest, name: str) -> str:
-    """The value of a header sent exactly once; otherwise empty."""
+    """Return the value of a header that was sent exactly once, or else an empty text."""
     values = request.requestHeaders.getRawHeaders(name.encode(), [])
     return _text(values[0]) if len(values) == 1 else ""
 

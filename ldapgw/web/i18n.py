@@ -25,7 +25,7 @@ from markupsafe import Markup, escape
 
 from ldapgw.phrase import Phrase, Timestamp, Translatable
 
-# Language tags (BCP 47) with each language's name in the language itself; the first is the fallback.
+# Language tags (BCP 47) with each language's name in the language itself; the first language is the fallback.
 LANGUAGES: Mapping[str, str] = {"en": "English", "de": "Deutsch"}
 
 # Babel's locale of a language, where the tag alone is not specific enough: British dates are the most widely readable.
@@ -64,11 +64,11 @@ class Language:
         return (escape(message) if any(isinstance(value, Markup) for value in values.values()) else message) % values
 
     def format_number(self, number: float) -> str:
-        """The number with thousands separators."""
+        """Return the number with thousands separators."""
         return str(format_decimal(number, locale=self._locale))
 
     def format_time(self, seconds: float) -> str:
-        """A time in UTC; only the browser knows the reader's zone, and page.js converts the time there."""
+        """Return a time in UTC; only the browser knows the reader's zone, and page.js converts the time there."""
         when = datetime.fromtimestamp(seconds, UTC)
         return f"{format_datetime(when, 'medium', locale=self._locale).rpartition(':')[0]} UTC"
 
@@ -78,14 +78,14 @@ class Language:
 
 @cache
 def languages() -> Mapping[str, Language]:
-    """All languages by tag; reads the catalogs."""
+    """Read the catalogs, and return all languages by tag."""
     return {tag: Language(tag) for tag in LANGUAGES}
 
 
 def best_language(accept_language: str) -> str:
-    """The tag of the best language for ``Accept-Language`` (RFC 9110 12.5.4); English where no language fits."""
+    """Return the tag of the best language for ``Accept-Language`` (RFC 9110 12.5.4); English where no language fits."""
     best, best_quality = next(iter(LANGUAGES)), 0.0
-    # No browser names more than a handful.
+    # No browser names more than a handful of languages.
     for language_range in accept_language[:500].split(","):
         match = _RANGE.fullmatch(language_range)
         tag, quality = (match[1].lower(), float(match[2] or 1)) if match else ("", 0.0)

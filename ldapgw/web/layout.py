@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The layout shared by all pages: routes with their required roles, visits, and flash messages.
 
-A handler takes a `Visit`, or a `TenantVisit` if nobody need be signed in.  A visit has the request, the tenant and the
-visitor, and makes the responses and the entries of the activity log.
+A handler takes a `Visit`, or a `TenantVisit` if the visitor need not be signed in.  A visit has the request, the tenant
+and the visitor, and makes the responses and the entries of the activity log.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class FlashMessage(Texts, frozen=True):
 
 
 class _FlashTexts(Texts, frozen=True):
-    """Flash messages by the value of the cookie; any other value is ignored."""
+    """The flash messages by the value of the cookie; any other value is ignored."""
 
     messages: Mapping[str, FlashMessage]
 
@@ -65,7 +65,7 @@ FLASH_MESSAGES = read_texts("web/texts/flash", _FlashTexts).messages
 
 
 class Confirmation(Texts, frozen=True):
-    """The texts of the page that asks before something that cannot be undone.
+    """The texts of a page that asks before an act that cannot be undone.
 
     :ivar title: the question, which names what is lost: "Remove desk1?"
     :ivar button: verb and object: "Remove phone".
@@ -77,10 +77,10 @@ class Confirmation(Texts, frozen=True):
 
 
 class _Confirmations(Texts, frozen=True):
-    """The pages that ask.
+    """The texts of all pages that ask before an act.
 
-    :ivar accounts: by the act.
-    :ivar phones: by the path of the form below the phone's page.
+    :ivar accounts: the texts by the act.
+    :ivar phones: the texts by the path of the form below the phone's page.
     """
 
     accounts: Mapping[str, Confirmation]
@@ -89,7 +89,7 @@ class _Confirmations(Texts, frozen=True):
 
 CONFIRMATIONS = read_texts("web/texts/confirmations", _Confirmations)
 
-# Takes the arguments of the route's `RequiredRole`, then the variables of the path by name.
+# A handler takes the arguments of the route's `RequiredRole`, then the variables of the path by name.
 Handler = Callable[..., Awaitable[HttpResponse]]
 
 # The routes below this path are about one phone, which the visitor must be allowed to see.
@@ -130,12 +130,12 @@ class Route:
 
     @property
     def is_of_phone(self) -> bool:
-        """True if the route is about one phone."""
+        """Return whether the route is about one phone."""
         return self.path.startswith(_PHONE_PATH)
 
     @property
     def template(self) -> str:
-        """The path with its variables in braces: ``/{tenant}/phones/{name}``."""
+        """Return the path with its variables in braces: ``/{tenant}/phones/{name}``."""
         return self.path.replace("<", "{").replace(">", "}")
 
 
@@ -163,7 +163,7 @@ class Layout:
 
     @classmethod
     def of(cls, dependencies: WebDependencies) -> Layout:
-        """The layout for these dependencies; reads the catalogs of the languages."""
+        """Read the catalogs of the languages, and return the layout."""
         public_url = PublicUrl.parse(dependencies.public_url)
         return cls(
             dependencies,
@@ -173,11 +173,11 @@ class Layout:
         )
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Return the time in seconds since the epoch."""
         return self.dependencies.clock.seconds()
 
     async def session_visitor(self, session: str, tenant: WebTenant, *, seen: bool) -> Visitor | None:
-        """The visitor that a session belongs to; None: not signed in.
+        """Return the visitor that a session belongs to, or None if the session has ended.
 
         :param seen: whether the request counts as activity of the person, which extends the session.
         """
@@ -185,20 +185,20 @@ class Layout:
         if visitor is None:
             return None
         if seen:
-            # Not awaited: the page need not wait for a sync that writes.  A database that cannot be written, which the
-            # store logs, can often still be read.
+            # The result is not awaited, because the page need not wait for a sync that writes.  An error is ignored,
+            # because the store logs errors, and a database that cannot be written can often still be read.
             extended = self.dependencies.store.run(sign_ins.extend_sign_in, session, self.now())
             extended.addErrback(lambda failure: failure.trap(StoreError) and None)
         own_account = self.with_database_error((visitor.account,))[0] if visitor.account is not None else None
         return replace(visitor, account=own_account, accounts=self.with_database_error(visitor.accounts))
 
     def with_database_error(self, accounts: Iterable[Account]) -> tuple[Account, ...]:
-        """The accounts with the database's failure, which keeps all accounts from being synced."""
+        """Return the accounts; while the database fails, each has this failure as its error."""
         since = self.dependencies.database_fails_since()
         return tuple(with_database_error(account, since) for account in accounts)
 
     async def current_visitor(self, request: HttpRequest, tenant: WebTenant) -> Visitor | None:
-        """The signed-in visitor; None: not signed in.  Background requests do not extend the session."""
+        """Return the signed-in visitor, or None if nobody is signed in; a background request extends no session."""
         return await self.session_visitor(request.session(tenant.name), tenant, seen=not request.is_background)
 
     def page(
@@ -212,12 +212,12 @@ class Layout:
         headers: Headers = (),
         **values: Any,
     ) -> HttpResponse:
-        """Render a page, with the pending flash message; 304 if the browser already shows the same content.
+        """Render a page with the pending flash message, or answer 304 if the browser already shows the same content.
 
         :param template: a file of ``templates/``; the template gets `values`, ``tenant``, ``visitor``,
             ``flash_message``, ``is_form_answer`` and the values of `Renderer.render`.
         """
-        # A look for news between a form and the page that it leads to would take the message from that page.
+        # A background request that comes between a form and the next page must leave the message to this page.
         message = "" if request.is_background else request.cookies.get(Cookie.FLASH_MESSAGE, "")
         if message:
             headers = (*headers, self.cookies.clear(Cookie.FLASH_MESSAGE))
@@ -237,7 +237,7 @@ class Layout:
         return html_response(html, status, headers)
 
     def flash_message_header(self, message: str) -> tuple[str, str]:
-        """The header that sets the flash message of the next page.
+        """Return the header that sets the flash message of the next page.
 
         :param message: a key of `FLASH_MESSAGES`.
         """
@@ -246,9 +246,9 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TenantVisit:
-    """A request for a page of a tenant, from anybody.
+    """A request for a page of a tenant; the visitor need not be signed in.
 
-    :ivar visitor: who is signed in; None: nobody, or the session was not read (`sign_in`).
+    :ivar visitor: the signed-in visitor, or None if nobody is signed in or the session was not read (`sign_in`).
     """
 
     layout: Layout
@@ -258,31 +258,31 @@ class TenantVisit:
 
     @property
     def query(self) -> Mapping[str, str]:
-        """The query of the request's address."""
+        """Return the query of the request's address."""
         return self.request.query
 
     @property
     def form(self) -> Mapping[str, str]:
-        """The fields of the request's form."""
+        """Return the fields of the request's form."""
         return self.request.form
 
     @property
     def home(self) -> str:
-        """The path of the tenant's page, for links and redirects."""
+        """Return the path of the tenant's page, for links and redirects."""
         return self.layout.public_url.tenant_path(self.tenant.name)
 
     @property
     def url(self) -> str:
-        """The absolute URL of the tenant's page, for messages."""
+        """Return the absolute URL of the tenant's page, for messages."""
         return self.layout.public_url.tenant_url(self.tenant.name)
 
     @property
     def store(self) -> Store:
-        """The gateway's database."""
+        """Return the gateway's database."""
         return self.layout.dependencies.store
 
     async def sign_in(self) -> Visit | None:
-        """Read the session; None: the visitor is not signed in."""
+        """Read the session, and return the visit of the signed-in visitor, or None if nobody is signed in."""
         visitor = await self.layout.current_visitor(self.request, self.tenant)
         return Visit(self.layout, self.request, self.tenant, visitor) if visitor is not None else None
 
@@ -295,20 +295,20 @@ class TenantVisit:
     def redirect(self, message: str = "", path: str = "") -> HttpResponse:
         """Redirect to a page of the tenant, after a form.
 
-        :param message: a key of `FLASH_MESSAGES`; empty: none.
-        :param path: path below the tenant's page, or a query; never any part of the request.
+        :param message: a key of `FLASH_MESSAGES`; empty for no message.
+        :param path: a path below the tenant's page, or a query; never any part of the request.
         """
         return redirect(self.home + path, (self.layout.flash_message_header(message),) if message else ())
 
     async def done(self, message: str = "", path: str = "") -> HttpResponse:
-        """Have sync and directory read at once what a form has changed, and redirect (`redirect`)."""
+        """Let sync and directory read at once what a form has changed, and redirect (`redirect`)."""
         await self.layout.dependencies.changed()
         return self.redirect(message, path)
 
     def entry(self, act: Act, subject: str = "", detail: str = "") -> Entry:
-        """An entry of the activity log for what the visitor does now; nobody is signed in who opens an admin link.
+        """Return an entry of the activity log for an act of the visitor, who may be opening an admin link.
 
-        :param subject: address of an account, or name of a phone; empty: the tenant.
+        :param subject: the address of an account or the name of a phone; empty for the tenant.
         :param detail: the new value, where the act has one.
         """
         name = self.visitor.person.address if self.visitor is not None else ""
@@ -330,13 +330,13 @@ class Visit(TenantVisit):
 
     @property
     def is_by_admin(self) -> bool:
-        """True if the visitor administers the tenant."""
+        """Return whether the visitor administers the tenant."""
         return self.visitor.administers(self.tenant)
 
     async def find_phone(self, name: str) -> PhoneLogin:
-        """A phone that the visitor may see.
+        """Return a phone that the visitor may see.
 
-        :raises PageError: "not found", both for an unknown name and for another person's phone.
+        :raises PageError: with the page "not found", for an unknown name and for another person's phone.
         """
         login = await self.store.read(phones.read_by_name, name)
         if login is None or login.tenant != self.tenant.name or not (self.owns(login) or self.is_by_admin):
@@ -357,10 +357,10 @@ class Visit(TenantVisit):
         fields: Mapping[str, str] = MappingProxyType({}),
         page_query: str = "",
     ) -> HttpResponse:
-        """The page that asks before something that cannot be undone: for the GET of a form's address.
+        """Return the page that asks before an act that cannot be undone; a GET of a form's address shows this page.
 
-        :param action: where the form is posted to, as a path below the tenant's page.
-        :param cancel: where "Cancel" leads, as a path below the tenant's page; empty: the tenant's page.
+        :param action: the path below the tenant's page that the form is posted to.
+        :param cancel: the path below the tenant's page that "Cancel" leads to; empty for the tenant's page.
         :param page_query: the query of this page, for the links to other languages; never any part of the request.
         """
         return self.page(

@@ -19,7 +19,7 @@ from ldapgw.store.worker import Store
 
 OnChange = Callable[[], None]
 
-# The topic of the gateways that live.
+# The topic of the list of living gateways.
 GATEWAYS_TOPIC: Final = "gateways"
 
 
@@ -32,7 +32,7 @@ class ChangeNotifier:
     def subscribe(self, topics: Iterable[str], on_change: OnChange) -> Callable[[], None]:
         """Call `on_change` at each notification of any of the topics.
 
-        :returns: a function that ends the subscription; to be called once.
+        :returns: a function that ends the subscription, and must be called once.
         """
         unique_topics = tuple(dict.fromkeys(topics))
         for topic in unique_topics:
@@ -52,12 +52,12 @@ class ChangeNotifier:
             on_change()
 
     def topics(self) -> Collection[str]:
-        """The topics that have listeners."""
+        """Return the topics that have listeners."""
         return self._listeners.keys()
 
 
 def person_topic(tenant: str, sub: str) -> str:
-    """The topic of all the person's accounts, as the overview shows them."""
+    """Return the topic of all accounts that a person's overview shows."""
     return f"person {tenant} {sub}"
 
 
@@ -66,8 +66,8 @@ class AccountWatcher:
 
     Mutable: the last known states of the watched accounts.
 
-    :param recoveries: how often the database could be used again after a failure.  Pages say while it fails that it
-        does, so that each recovery changes all of them.
+    :param recoveries: returns how often the database has recovered from a failure.  Each recovery changes all pages,
+        because pages show the failure.
     """
 
     def __init__(self, store: Store, notifier: ChangeNotifier, recoveries: Callable[[], int]) -> None:
@@ -92,7 +92,7 @@ class AccountWatcher:
 
 
 def _account_states(connection: Connection, topics: Collection[str], recoveries: int) -> dict[str, Hashable]:
-    """By topic, everything about a person's accounts that can change."""
+    """Return everything about each person's accounts that can change, by topic."""
     persons = [tuple(topic.split(" ", 2)[1:]) for topic in topics]
     status_keys = accounts.read_status_keys(connection, {sub for _, sub in persons})
     return {person_topic(tenant, sub): (recoveries, status_keys.get((tenant, sub), ())) for tenant, sub in persons}

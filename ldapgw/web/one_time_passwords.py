@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Keeps new passwords and secret addresses of phones for ten minutes; only the session that made them can show them.
 
-They are only in memory, because a stored password could be stolen for ever, together with what the settings files of
-imported phones are named after.
+The passwords are only in memory, because a stored password could still be stolen years later.  The MAC addresses of
+imported phones, after which the settings files are named, are here for the same ten minutes.
 
-Of several gateways, only the gateway that made a password can show the password: a browser stays at one gateway.
+Only the gateway that made a password can show the password, so a browser has to stay at one gateway.
 
 Mutable: `OneTimePasswords`.
 """
@@ -19,7 +19,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-# How long a page shows them.
+# Seconds for which a page shows a password.
 PASSWORD_SECONDS: Final = 600.0
 # More generated passwords than this are not kept; the oldest is dropped first.
 MAX_PASSWORDS: Final = 1000
@@ -44,13 +44,13 @@ class OneTimePasswords:
             self._passwords.popitem(last=False)
 
     def get(self, session: str, phone: str, now: float) -> str:
-        """The password; empty if another session generated the password, or more than `PASSWORD_SECONDS` ago."""
+        """Return the password; empty if the session has generated none within the last `PASSWORD_SECONDS`."""
         self._forget_old(now)
         _, password, _ = self._passwords.get((_digest(session), phone.lower()), (0.0, "", {}))
         return password
 
     def cached_qr_code(self, session: str, phone: str, language: str, draw: Callable[[], Markup]) -> Markup:
-        """The password's QR code in a language, drawn once: drawing takes milliseconds, and pages reload often.
+        """Return the password's QR code in a language, drawn once: drawing takes milliseconds, and pages reload often.
 
         :param draw: called if there is a password without a QR code.
         """
@@ -74,7 +74,7 @@ class OneTimePasswords:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class OneTimeSecrets:
-    """What the pages of phones show for minutes.
+    """The passwords, secrets and MAC addresses that the pages of phones show for `PASSWORD_SECONDS`.
 
     :ivar passwords: passwords of phones.
     :ivar book_secrets: secrets of XML phone books' addresses.
@@ -88,7 +88,7 @@ class OneTimeSecrets:
     macs: OneTimePasswords = field(default_factory=OneTimePasswords)
 
     def forget(self, phone: str) -> None:
-        """Forget what a phone's page shows, because the phone was removed, or has another name or password."""
+        """Forget everything about a phone, because the phone was removed, or has another name or password."""
         for kept in (self.passwords, self.book_secrets, self.addresses, self.macs):
             kept.forget(phone)
 

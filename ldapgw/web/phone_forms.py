@@ -36,9 +36,10 @@ from ldapgw.web.phone_pages import PhonePages, attachment, form_model, form_valu
 
 log = Logger()
 
-# A person has a handful of phones; more are a mistake or an attack.
+# A person has a handful of phones; more phones than this are a mistake or an attack.
 MAX_PHONES_PER_PERSON = 50
-# Connection tests of a session at once, seconds until one more is allowed, and tests of all sessions at a time.
+# A session may begin so many connection tests at once, and then one more after each interval; so many tests of all
+# sessions run at a time.
 TEST_BURST = 5
 TEST_INTERVAL_SECONDS = 12.0
 MAX_TESTS = 8
@@ -47,15 +48,15 @@ NO_COMMON_PROTECTION = StepResult(
     Step.TLS, StepStatus.FAILED, gettext_noop("this phone supports no kind of connection that the gateway offers")
 )
 
-# How long a phone is recorded.
+# A recording of a phone ends after these seconds.
 RECORDING_SECONDS = 600
 
 _INVALID_NAME = gettext_noop("Use 1 to 64 letters a–z, digits, dots, underscores and hyphens.")
 _NO_MODEL = gettext_noop("Choose the phone’s model, or “Other or not sure”.")
 _NAME_TAKEN = gettext_noop("There’s already a phone with this name on this gateway. Choose another name.")
-# JSON lines have no registered type; browsers do not show this one.
 _AREA_CODE = re.compile("[0-9]{0,6}")
 
+# JSON lines have no registered type; a browser saves a file of this type instead of showing the file.
 _RECORDING_MEDIA_TYPE = "application/octet-stream"
 
 
@@ -91,7 +92,7 @@ class PhoneForms:
         )
 
     async def recording(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``/{tenant}/phones/{name}/recording.jsonl``: the file of the phone's recording."""
+        """``/{tenant}/phones/{name}/recording.jsonl``: answer the file of the phone's recording."""
         dependencies = self._layout.dependencies
         content = await dependencies.store.read(recordings.read_file, dependencies.secret_box, login.name)
         if content is None:
@@ -140,7 +141,7 @@ class PhoneForms:
         return await self._done(visit, login, "got a new password", "phone-reset")
 
     async def test(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/test``: try what the phone will meet, with ``password`` if it is given."""
+        """``POST /{tenant}/phones/{name}/test``: test the phone's connection, and its login if ``password`` is sent."""
         wait = self._test_limiter.take(visit.visitor.session)
         if wait or self._tests_running >= MAX_TESTS:
             raise PageError(error_pages.PAGES.too_many, visit.tenant, headers=(("Retry-After", str(ceil(wait) or 10)),))
@@ -164,7 +165,7 @@ class PhoneForms:
         return await self._pages.show(visit, login, steps)
 
     async def make_book_address(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/book-address``: make a secret address; a former one ends."""
+        """``POST /{tenant}/phones/{name}/book-address``: make a secret address, and end the former one."""
         secret, hashed = make_password(self._layout.dependencies.random)
         if not await visit.change(
             visit.entry(Act.BOOK_ADDRESS_MADE, login.name), phones.set_book_secret, login.name, hashed
@@ -175,13 +176,13 @@ class PhoneForms:
         return await self._done(visit, login, "got a secret address", "address-made")
 
     async def end_book_address(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/book-address/end``: the secret address is refused at once."""
+        """``POST /{tenant}/phones/{name}/book-address/end``: end the secret address, which is refused at once."""
         await visit.change(visit.entry(Act.BOOK_ADDRESS_ENDED, login.name), phones.set_book_secret, login.name, "")
         self._pages.one_time.book_secrets.forget(login.name)
         return await self._done(visit, login, "lost its secret address", "address-ended")
 
     async def set_dialling(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/dialing``: set number format and area code; an empty one is the tenant's."""
+        """``POST /{tenant}/phones/{name}/dialing``: set number format and area code; if empty, the tenant's apply."""
         form, area_code = visit.form.get("number_format"), visit.form.get("area_code", "").strip()
         if form not in {"", *PHONE_FORMATS} or not _AREA_CODE.fullmatch(area_code):
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
@@ -195,7 +196,7 @@ class PhoneForms:
     async def change(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/change``: give the phone another ``name``, ``model`` or ``owner``.
 
-        With ``new_password``, another owner comes with another password.
+        With ``new_password``, a phone that gets another owner also gets a new password.
         """
         new_name, choice = visit.form.get("name", "").strip(), visit.form.get("model", "")
         if choice not in {OTHER_MODEL, *MODELS} or "owner" not in visit.form:
@@ -230,10 +231,11 @@ class PhoneForms:
         return await self._done(visit, new, "was changed", message)
 
     async def _new_owner(self, visit: Visit, owner: str) -> tuple[int | None, bool]:
-        """The account that the form names, None for nobody; and whether there is such an account.
+        """Return the id of the account that the form names, or None for nobody, and whether the form's value is valid.
 
-        :param owner: an address, for administrators, who may leave it empty; else the ``sub`` of an own account.
-        :raises PageError: when it is none of the visitor's own accounts.
+        :param owner: an account's address, or empty for nobody, if the visitor is an administrator; the ``sub`` of one
+            of the visitor's own accounts otherwise.
+        :raises PageError: when the ``sub`` is of none of the visitor's own accounts.
         """
         if visit.is_by_admin:
             found = await visit.store.read(accounts.find_by_address, owner, visit.tenant.name)
@@ -281,9 +283,9 @@ class PhoneForms:
         )
 
     async def _done(self, visit: Visit, login: PhoneLogin, what: str, message: str) -> HttpResponse:
-        """Apply and log a change of a phone; leads to the phone's page.
+        """Apply and log a change of a phone, and redirect to the phone's page.
 
-        :param what: what has happened to the phone, for the log.
+        :param what: the change, for the log.
         """
         self._log(what, visit, login)
         return await visit.done(message, f"phones/{login.name}")
@@ -309,7 +311,7 @@ def _begin_recording(connection: Connection, phone: str, now: float, entry: Entr
 
 
 def _add(connection: Connection, login: PhoneLogin, entry: Entry) -> Translatable:
-    """Store a phone; returns the reason why the phone cannot be added, or an empty text."""
+    """Store a phone, and return an empty text, or the reason why the phone cannot be added."""
     own_phones = phones.read_by_accounts(connection, [login.account_id]) if login.account_id is not None else ()
     if len(own_phones) >= MAX_PHONES_PER_PERSON:
         return gettext_noop("You’ve reached the maximum number of phones. Remove one first.")
@@ -317,9 +319,9 @@ def _add(connection: Connection, login: PhoneLogin, entry: Entry) -> Translatabl
 
 
 def _change(connection: Connection, login: PhoneLogin, new: PhoneLogin, entries: Sequence[Entry], now: float) -> bool:
-    """Store what is new about a phone: its name, model, owner and password.
+    """Store the changed name, model, owner and password of a phone.
 
-    :returns: False, and nothing is stored, when another phone has the name.
+    :returns: False if another phone has the name; nothing is stored then.
     """
     if new.name != login.name and not phones.rename(connection, login.name, new.name):
         return False

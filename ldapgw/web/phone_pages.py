@@ -2,8 +2,8 @@
 """The phone pages: a phone's settings, state and recent searches, with its new password and a QR code.
 
 A phone is visible to its owner and to the tenant's administrators; for everybody else the phone does not exist.  A new
-password is kept in memory for ten minutes, for the session that made it: the page shows the password together with the
-settings of any vendor, so one view is not enough.
+password stays in memory for ten minutes, for the session that made it.  One view would not be enough, because the page
+shows the password in the settings of the chosen vendor, and the visitor may choose another one.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ _PEM_MEDIA_TYPE = "application/x-pem-file"
 
 
 def qr_code(text: str, title: str) -> Markup:
-    """A QR code as inline SVG, which needs no file, no script and no style.
+    """Return a QR code as inline SVG, which needs no file, no script and no style.
 
     The code is black on white in every colour scheme of the page, so that cameras can read the code.
 
     :param title: description of the content, for screen readers.
     """
     code = segno.make(text, micro=False, boost_error=False)
-    # With a view box, a narrow window shrinks the code; width and height alone would cut the code off.
+    # With a view box, the code shrinks in a narrow window; with width and height alone, the code would be cut off.
     svg = code.svg_inline(omitsize=True, dark="#000", light="#fff", svgclass="qr", lineclass=None, title=title)
     width, height = code.symbol_size(scale=_SCALE)
     # segno escapes the title; everything else is numbers.
@@ -72,7 +72,7 @@ def qr_code(text: str, title: str) -> Markup:
 
 
 def visible_phones(connection: Connection, visit: Visit) -> tuple[PhoneLogin, ...]:
-    """The phones that the visitor may see by name, the visitor's own phones first."""
+    """Return the phones that the visitor may see by name, the visitor's own phones first."""
     own_phones = phones.read_by_accounts(connection, [account.id for account in visit.visitor.accounts])
     if not visit.is_by_admin:
         return own_phones
@@ -102,7 +102,7 @@ class PhonePages:
         )
 
     async def list_values(self, visit: Visit) -> Mapping[str, Any]:
-        """The template values of the visitor's phones (``phone_list.html``, ``phones.html``)."""
+        """Return the template values of the visitor's phones (``phone_list.html``, ``phones.html``)."""
         logins, free_name = await visit.store.read(_phones_and_free_name, visit.visitor)
         return {
             "phones": [(login, self.state(login)) for login in logins],
@@ -111,7 +111,7 @@ class PhonePages:
         }
 
     async def topics(self, visit: Visit) -> Iterable[str]:
-        """The topics of the visitor's own phones, and of the phone on the open page."""
+        """Return the topics of the visitor's own phones, and of the phone on the open page."""
         logins, _ = await visit.store.read(_phones_and_free_name, visit.visitor)
         name = visit.query.get("phone", "")
         shown = (await visit.find_phone(name),) if name else ()
@@ -122,30 +122,31 @@ class PhonePages:
         self.one_time.passwords.add(visitor.session, name, password, self._layout.now())
 
     def new_password(self, visitor: Visitor, login: PhoneLogin) -> str:
-        """Return a phone's password if the visitor's session has made the password in the last minutes; else "".
+        """Return a phone's password if the visitor's session made the password in the last minutes, or else "".
 
-        The kept password may be a former one, which a command has replaced, or that of a removed phone of this name.
+        The password in memory is compared with the stored hash, because a command may have replaced the password, or
+        the phone may have been removed and another phone have its name.
         """
         password = self.one_time.passwords.get(visitor.session, login.name, self._layout.now())
         return password if verify_password(password.encode(), login.password) else ""
 
     def is_shown_elsewhere(self, visitor: Visitor, login: PhoneLogin) -> bool:
-        """Return whether another gateway may show the phone's new password, to which a proxy has led the browser."""
+        """Return whether the phone has a new password that perhaps another gateway can show, and this one cannot."""
         is_new = self._layout.now() - login.password_made_at < PASSWORD_SECONDS
         return is_new and self._layout.dependencies.is_shared and not self.new_password(visitor, login)
 
     def topic(self, login: PhoneLogin) -> str:
-        """The topic of a phone's searches."""
+        """Return the topic of a phone's searches."""
         return self._dependencies.bind_dn(login)
 
     async def list_phones(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/phones``: the visitor's phones, and the form that adds one."""
+        """``/{tenant}/phones``: show the visitor's phones, and the form that adds a phone."""
         return visit.page("phones.html", **await self.list_values(visit))
 
     async def show(self, visit: Visit, login: PhoneLogin, steps: Sequence[StepResult] = ()) -> HttpResponse:
-        """``/{tenant}/phones/{name}``: the phone's state, settings for ``vendor``, and last searches.
+        """``/{tenant}/phones/{name}``: show the phone's state, settings for ``vendor``, and last searches.
 
-        :param steps: of a connection test, if one was made.
+        :param steps: the steps of a connection test, if a test was made.
         """
         model_vendors = vendors_of(login.model)
         vendor = all_vendors().get(visit.query.get("vendor", ""), model_vendors[0])
@@ -184,7 +185,7 @@ class PhonePages:
         )
 
     async def settings(self, visit: Visit, login: PhoneLogin, vendor: str) -> HttpResponse:
-        """``/{tenant}/phones/{name}/settings/{vendor}``: the provisioning file for the vendor's phones."""
+        """``/{tenant}/phones/{name}/settings/{vendor}``: answer the provisioning file for the vendor's phones."""
         file_vendor = all_vendors().get(vendor)
         if file_vendor is None or not file_vendor.file:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
@@ -195,7 +196,7 @@ class PhonePages:
         return HttpResponse(200, text.encode(), file_vendor.media_type, attachment(file_vendor.file))
 
     async def print_sheet(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``/{tenant}/phones/{name}/sheet``: a page to print with the phone's values and steps."""
+        """``/{tenant}/phones/{name}/sheet``: show a page to print, with the values to enter and the steps to take."""
         vendor = vendors_of(login.model)[0]
         password = self.new_password(visit.visitor, login)
         provisioned = await self._provisioning_values(visit, login, vendor)
@@ -212,14 +213,14 @@ class PhonePages:
         )
 
     async def certificate(self, visit: Visit, _login: PhoneLogin) -> HttpResponse:
-        """``/{tenant}/phones/{name}/certificate.pem``: the private certificate that the phone must trust."""
+        """``/{tenant}/phones/{name}/certificate.pem``: answer the private certificate that the phone must trust."""
         text = await self._dependencies.certificate()
         if not text:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
         return HttpResponse(200, text.encode(), _PEM_MEDIA_TYPE, attachment("ldapgw-certificate.pem"))
 
     def keep(self, visitor: Visitor, login: PhoneLogin, password: str, address: str = "") -> None:
-        """Keep a phone's new password for its page, and forget what the former password had.
+        """Keep a phone's new password for its page, and forget the former password and everything that belongs to it.
 
         :param address: the secret of a provisioning address that was made with the password.
         """
@@ -240,11 +241,11 @@ class PhonePages:
         return phone_state(login, searches, self._profile(login), refused_at, self._layout.now())
 
     def _refused_elsewhere(self, visit: Visit, login: PhoneLogin) -> Refusal | None:
-        """Refused logins from other networks than the phone's, for administrators."""
+        """Return refused logins from other networks than the phone's, for administrators, or None if there are none."""
         if not visit.is_by_admin:
             return None
-        told = self._layout.dependencies.admin.refused_elsewhere(visit.tenant.name)
-        return next((one.refused for one in told if one.phone == login.name), None)
+        refused = self._layout.dependencies.admin.refused_elsewhere(visit.tenant.name)
+        return next((entry.refused for entry in refused if entry.phone == login.name), None)
 
     def _sheet_values(self, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str) -> Mapping[str, Any]:
         sheet = make_sheet(vendor, settings_of(login, self._dependencies.site(tenant), password))
@@ -258,12 +259,12 @@ class PhonePages:
         }
 
     def _http_addresses(self, visit: Visit, login: PhoneLogin, vendor: Vendor) -> Mapping[str, str]:
-        """The addresses for phones and PBXs that do not speak LDAP; empty where there is none, or none to be shown."""
+        """Return the addresses for phones and PBXs without LDAP; an address that must not be shown is empty."""
         tenant_url = visit.url
         xml_vendor = vendor.key.partition("-")[0]
         secret = self.one_time.book_secrets.get(visit.visitor.session, login.name, self._layout.now())
         if not login.book_secret or not verify_password(secret.encode(), login.book_secret):
-            secret = ""  # the address has ended meanwhile
+            secret = ""  # the secret address has ended or was replaced
         book = f"{xml_vendor}.xml" if xml_vendor in XML_BOOKS else ""
         return {
             "book": book and f"{tenant_url}book/{book}",
@@ -274,9 +275,9 @@ class PhonePages:
         }
 
     async def _change_values(self, visit: Visit, login: PhoneLogin) -> Mapping[str, Any]:
-        """The values of the form that changes a phone.
+        """Return the values of the form that changes a phone.
 
-        Administrators enter the owner's address, because a list of hundreds of accounts would be no help.
+        Administrators enter the owner's address, because a list of hundreds of accounts would be too long.
         """
         if visit.is_by_admin:
             owner = None
@@ -288,7 +289,7 @@ class PhonePages:
         return {"enters_owner": False, "owners": owners, "owner": chosen}
 
     async def _provisioning_values(self, visit: Visit, login: PhoneLogin, vendor: Vendor) -> Mapping[str, Any]:
-        """The template values of the phone's provisioning address; the URL is empty if it is not to be shown."""
+        """Return the template values of the phone's provisioning address; a URL that must not be shown is empty."""
         now = self._layout.now()
         secret = self.one_time.addresses.get(visit.visitor.session, login.name, now)
         url = f"{visit.url}provision/{login.name}.{secret}/"
@@ -306,7 +307,7 @@ class PhonePages:
 
 
 def _phones_and_free_name(connection: Connection, visitor: Visitor) -> tuple[tuple[PhoneLogin, ...], str]:
-    """A visitor's phones, and an unused name for the next phone."""
+    """Return a visitor's phones, and an unused name for the next phone."""
     logins = phones.read_by_accounts(connection, [account.id for account in visitor.accounts])
     prefix = re.sub(r"[^a-z0-9]+", "-", visitor.person.address.partition("@")[0].lower()).strip("-")[:40] or "phone"
     taken = phones.read_names(connection, f"{prefix}-")
@@ -314,7 +315,7 @@ def _phones_and_free_name(connection: Connection, visitor: Visitor) -> tuple[tup
 
 
 def form_model(visit: Visit) -> tuple[str, str]:
-    """The model that a form names, empty if no model is known, and the placeholder of a phone of no known model.
+    """Return the model that a form names, or else an empty model and the placeholder that the form names.
 
     :raises PageError: when no phone has such a placeholder.
     """
@@ -325,10 +326,10 @@ def form_model(visit: Visit) -> tuple[str, str]:
 
 
 def new_login(visit: Visit, name: str, account_id: int | None, numbers: str = "") -> tuple[PhoneLogin, str]:
-    """A new phone of the model that a form names, and the phone's password.
+    """Return a new phone of the model that a form names, and the phone's password.
 
-    :param numbers: a `NumberMode`; empty: the mode that suits the model.
-    :raises PageError: see `form_model`.
+    :param numbers: a `NumberMode`; empty for the mode that suits the model.
+    :raises PageError: as in `form_model`.
     """
     model, placeholder = form_model(visit)
     password, hashed = make_password(visit.layout.dependencies.random)
@@ -346,9 +347,9 @@ def new_login(visit: Visit, name: str, account_id: int | None, numbers: str = ""
 
 
 def form_values(visitor: Visitor, **values: Any) -> Mapping[str, Any]:
-    """The template values of the form that adds a phone; a visitor without an account cannot add a phone.
+    """Return the template values of the form that adds a phone; a visitor without an account cannot add a phone.
 
-    Administrators add phones for other people, and without an owner, in the administration.
+    Administrators use the administration to add phones for other people, or phones without an owner.
     """
     defaults = {"name": "", "model": "", "placeholder": "", "model_error": "", "numbers": "", "owner": "1", "error": ""}
     owners = [(str(number), account.address) for number, account in enumerate(visitor.accounts, start=1)]

@@ -63,11 +63,11 @@ class _StateTexts(Texts, frozen=True):
 class _PhoneTexts(Texts, frozen=True):
     """The texts of phones.
 
-    :ivar refused_once: a sentence about a wrong password; ``refused_often`` is for several refused logins.
+    :ivar refused_once: a sentence about one login with a wrong password; ``refused_often`` is about several logins.
     :ivar unreadable: a subject in the log of searches, like ``one_entry``; ``nobody`` and ``no_name`` are outcomes.
-    :ivar scopes: in the order of `ldapgw.directory.filter.Scope`.
-    :ivar controls: by object identifier.
-    :ivar codes: by the name of a `ResultCode` in lower case.  Codes that no search of a phone ends in have no text.
+    :ivar scopes: the texts in the order of `ldapgw.directory.filter.Scope`.
+    :ivar controls: the texts by object identifier.
+    :ivar codes: the texts by the name of a `ResultCode` in lower case.  A code that no search returns has no text.
     """
 
     refused_once: str
@@ -95,7 +95,7 @@ NUMBER_FORMATS = _TEXTS.number_formats
 class HintText:
     """A hint about a phone's settings.
 
-    :ivar entries: the values in the text that are to be entered in the phone, in the order of the text.
+    :ivar entries: the values that the text tells people to enter in the phone, in the order of the text.
     :ivar names_administrator: whether the text sends the reader to the administrator.
     """
 
@@ -108,8 +108,8 @@ class HintText:
 class SearchLogLine:
     """A line of the log of searches.
 
-    :ivar subject: what was searched for, in plain words.
-    :ivar outcome: why there is no name to show, or what went wrong; empty: the number of entries says it.
+    :ivar subject: the name or number that was searched for, in plain words.
+    :ivar outcome: why there is no name to show, or what went wrong; empty if the number of entries is the outcome.
     :ivar found_nobody: whether the search was for people and found none, so that the page offers an explanation.
     """
 
@@ -136,11 +136,11 @@ def phone_state(
     anonymous_refused_at: float | None,
     now: float,
 ) -> PhoneState:
-    """The state of a phone, from the stored login and the phone's last searches.
+    """Return the state of a phone, from the stored login and the phone's last searches.
 
     :param searches: the last searches, newest first.
-    :param anonymous_refused_at: time of the last search from the phone's address that was refused for lack of a bind;
-        ignored once the phone has worked, because other phones may share the address.
+    :param anonymous_refused_at: time of the last search from the phone's address that was refused for lack of a bind.
+        The time is ignored once the phone has worked, because other phones may share the address.
     """
     texts = _TEXTS.states
     refused = wrong_password(login, now)
@@ -174,13 +174,16 @@ def _state(state: PhoneState, **values: object) -> PhoneState:
 
 
 def refusal_text(refused: Refusal) -> Phrase:
-    """Return when, from where and how often a phone had a wrong password, and what to do."""
+    """Return a text that says when, from where and how often a phone had a wrong password, and what to do."""
     values = {"when": Timestamp(refused.when), "address": refused.address, "count": refused.count}
     return Phrase(_TEXTS.refused_once if refused.count == 1 else _TEXTS.refused_often, values)
 
 
 def hints_to_fix(login: PhoneLogin, searches: Sequence[DecodedSearch], profile: PhoneProfile) -> tuple[HintText, ...]:
-    """Return what has to be changed in a phone's settings, gravest first; after a restart, what is stored."""
+    """Return hints on a phone's settings, the gravest hint first.
+
+    Without a search since the gateway's start, the hint of the last run, which is stored, takes their place.
+    """
     if searches:
         return tuple(_hint_text(hint, profile, decoded) for hint, decoded in open_hints(searches, profile).items())
     stored = [Hint(code) for code in (login.search_hint,) if code in {*Hint}]
@@ -188,7 +191,7 @@ def hints_to_fix(login: PhoneLogin, searches: Sequence[DecodedSearch], profile: 
 
 
 def search_log_line(decoded: DecodedSearch, region: str) -> SearchLogLine:
-    """The line of a search in the log.
+    """Return the line of a search in the log.
 
     :param region: the country of numbers without a country code.
     """
@@ -235,7 +238,7 @@ def _subject_text(subject: SearchSubject | None, region: str) -> Translatable:
 
 
 def readable_number(text: str, region: str) -> str:
-    """A number as people write it, if its country is known."""
+    """Return a number as people write it, if its country is known."""
     number = parse(text, region)
     if number is None or not number.e164:
         return text

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Provisioning addresses: created with a phone's new password, opened by a person, and fetched by the phone.
 
-The address needs no sign-in: its secret is compared with a hash in constant time, wrong ones count as wrong logins,
-and it is served only where nobody on the way can read it.  Below the secret there is a page with a button, so that a
-link preview fetches nothing.
+The address needs no sign-in, but a secret.  The secret is compared with a hash in constant time; a wrong secret counts
+as a wrong login; and a request that others on the way can read is refused.  The address itself shows a page with a
+button, so that a link preview fetches no settings.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = Logger()
 
 
 class ProvisioningPages:
-    """The forms that make and end a provisioning address, its page, and its files.
+    """The forms that make and end a provisioning address, and the page and the files of the address.
 
     `ldapgw.web.phone_forms` asks before an address is made or ended.
     """
@@ -47,7 +47,7 @@ class ProvisioningPages:
         )
 
     async def make(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/provision``: generate a new password, and an address with it."""
+        """``POST /{tenant}/phones/{name}/provision``: generate a new password and a provisioning address."""
         dependencies = self._layout.dependencies
         (password, hashed), (secret, hashed_secret) = (make_password(dependencies.random) for _ in range(2))
         made = await visit.change(
@@ -66,18 +66,18 @@ class ProvisioningPages:
         return await visit.done("provisioning-made", f"phones/{login.name}")
 
     async def end(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/provision/end``: the address is refused at once."""
+        """``POST /{tenant}/phones/{name}/provision/end``: end the address, which is refused at once."""
         await visit.change(visit.entry(Act.PROVISIONING_ENDED, login.name), provisioning.end, login.name)
         return visit.redirect("provisioning-ended", f"phones/{login.name}")
 
     async def open(self, visit: TenantVisit, secret: str) -> HttpResponse:
-        """``/{tenant}/provision/{secret}/``: a page with a button that fetches the file."""
+        """``/{tenant}/provision/{secret}/``: show a page with a button that fetches the file."""
         login, address = await self._authenticate(visit, secret)
         files = [vendor.file for vendor in vendors_of(login.model) if vendor.file] or [all_vendors()["other"].file]
         return visit.page("provision.html", phone=login, until=address.until, files=files, secret=secret)
 
     async def serve(self, visit: TenantVisit, secret: str, file: str) -> HttpResponse:
-        """``/{tenant}/provision/{secret}/{file}``: the phone's settings, in its vendor's format."""
+        """``/{tenant}/provision/{secret}/{file}``: answer the phone's settings, in the vendor's format."""
         login, address = await self._authenticate(visit, secret)
         vendor = _vendor_of(login.model, file)
         if vendor is None:
@@ -102,10 +102,10 @@ class ProvisioningPages:
         return HttpResponse(200, sheet.text.encode(), vendor.media_type) if sheet.text else _not_found()
 
     async def _authenticate(self, visit: TenantVisit, secret: str) -> tuple[PhoneLogin, ProvisioningAddress]:
-        """The phone and its address that a secret stands for.
+        """Return the phone and the provisioning address to which a secret belongs.
 
         :param secret: the phone's name, a dot and the secret proper.
-        :raises PageError: there is none, or the request came in clear over the network.
+        :raises PageError: when the secret is wrong, or the request came unencrypted over the network.
         """
         if not visit.request.is_private:
             raise PageError(error_pages.PAGES.needs_https, visit.tenant)
@@ -124,7 +124,7 @@ class ProvisioningPages:
 
 
 def _vendor_of(model: str, file: str) -> Vendor | None:
-    """The vendor whose file has this name; a phone also asks for the name that has its MAC address."""
+    """Return the vendor whose file has this name, or, of the model's vendors, this name with a MAC address."""
     named = next((vendor for vendor in all_vendors().values() if vendor.file == file), None)
     return named or next((vendor for vendor in vendors_of(model) if vendor.file and is_mac_name(vendor, file)), None)
 

@@ -14,8 +14,8 @@ from ldapgw.store.sync_history import SyncAttempt, SyncDay, SyncFigures
 class _RecordTexts(Texts, frozen=True):
     """The texts of records: the ends of a sync, what a sync changed, and the syncs of a day.
 
-    :ivar errors: short words for the error codes of ``status.json``; an account's page explains its present error at
-        length.  ``internal`` is for all other codes.
+    :ivar errors: short texts for the error codes of ``status.json``; ``internal`` is for all other codes.  An account's
+        page explains its present error at length.
     """
 
     postponed: str
@@ -38,7 +38,7 @@ _TEXTS = read_texts("web/texts/records", _RecordTexts)
 
 ACTS = _TEXTS.acts
 
-# Height of the strip's bars by their CSS class; the classes differ in height too, for who does not see the colors.
+# The height of the strip's bars by their CSS class.  Heights differ too, for readers who cannot tell the colors apart.
 _HEIGHTS = {"good": 24, "warn": 16, "bad": 9, "quiet": 3}
 
 
@@ -57,12 +57,12 @@ class Bar:
 
 
 def act_words(code: str) -> str:
-    """Return the text for what somebody did."""
+    """Return the text for an act."""
     return ACTS[Act(code)] if code in {*Act} else code
 
 
 def actor_words(name: str) -> str:
-    """Return the text for who did an act."""
+    """Return the text for the actor of an act."""
     return _TEXTS.actors.get(name, name)
 
 
@@ -76,7 +76,7 @@ def figures_words(figures: SyncFigures) -> Translatable:
     )
     words = [Phrase(text, {"count": count}) for count, text in parts if count]
     if not words:
-        return Phrase(_TEXTS.no_changes)  # inside a phrase, a plain text would stay English
+        return Phrase(_TEXTS.no_changes)  # a plain text within a phrase would not be translated
     joined, *others = words
     for other in others:
         joined = Phrase("%(first)s, %(other)s", {"first": joined, "other": other})
@@ -92,7 +92,7 @@ def outcome(attempt: SyncAttempt) -> Translatable:
 
 
 def strip(days: Iterable[SyncDay]) -> tuple[Bar, ...]:
-    """The bars of some days."""
+    """Return a bar for each day."""
     return tuple(map(_bar, days))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Renders the HTML templates (Jinja2, with autoescape) in the language of the reader."""
+"""Renders the HTML templates (Jinja2, with autoescape) in the reader's language."""
 
 from __future__ import annotations
 
@@ -51,26 +51,26 @@ class Renderer:
         return self._languages[tag]
 
     def translator(self, tag: str) -> Callable[[Translatable], str]:
-        """A function that translates for HTML, with times as elements that page.js shows in the reader's zone."""
+        """Return a function that translates to HTML; page.js converts the times in the text to the reader's zone."""
         return partial(_translate, self._languages[tag])
 
     def render(self, language: str, template: str, *, tenant: WebTenant | None, **values: Any) -> str:
         """Render a template to HTML.
 
         The template gets `values` and ``tenant``, ``path`` (prefix of every path of ours), ``home`` (the tenant's page)
-        and ``page``.
+        and ``page`` (the template's name, from which page.js sees that an address shows another page than before).
 
         :param language: a tag of `LANGUAGES`.
-        :param template: the file name; page.js recognises by ``page`` that the location now shows another page.
+        :param template: the template's file name.
         """
         home = f"{self._path}/{tenant.name}/" if tenant else f"{self._path}/"
         page_values = {"tenant": tenant, "path": self._path, "home": home, "page": template}
         return self._environments[language].get_template(template).render(values, **page_values)
 
     def print_sheets(self, language: str, title: str, sheets: Sequence[PrintSheet]) -> str:
-        """Render an HTML file with a page to print for each phone; the same sheets as on the phones' pages.
+        """Render an HTML file with a page to print for each phone; the phones' own pages have the same sheets.
 
-        May be called off the reactor's thread: hundreds of sheets take tenths of a second.
+        This may be called off the reactor's thread, because hundreds of sheets take tenths of a second.
 
         :param title: the tenant's name for people.
         """
@@ -78,7 +78,7 @@ class Renderer:
         return self.render(language, "phone_sheets.html", tenant=None, title=title, sheets=sheets, style=style)
 
 
-@cache  # it keeps the templates that it has compiled, and there is one of each language (`languages`)
+@cache  # an environment keeps its compiled templates; there is one environment for each language (`languages`)
 def _environment(language: Language) -> Environment:
     environment = Environment(
         loader=PackageLoader("ldapgw.web"),
@@ -115,7 +115,7 @@ def _environment(language: Language) -> Environment:
 
 
 def _printable(value: object) -> object:
-    """Drop the characters of a text from outside that would reorder or hide the text around them on the page."""
+    """Remove the characters of an external text that would reorder or hide the text around them on the page."""
     if not isinstance(value, str) or value.isprintable():
         return value
     text = without_controls(value, keep="\t\n\r")
@@ -123,7 +123,7 @@ def _printable(value: object) -> object:
 
 
 def _translate(language: Language, phrase: Translatable) -> str:
-    """As `Language.translate`, but a phrase that contains a time becomes HTML."""
+    """Translate a text as `Language.translate` does, but make HTML of a phrase that contains a time."""
     return language.translate(phrase, partial(_format_moment, language))
 
 

@@ -25,7 +25,7 @@ CSRF_FIELD = "token"
 
 
 def form_token(session: str) -> str:
-    """The CSRF token of a session's forms.
+    """Return the CSRF token of a session's forms.
 
     The token is derived from the session cookie, so nothing has to be stored, and does not reveal the cookie.
     """
@@ -55,7 +55,7 @@ class Visitor:
     """A person who is signed in to a tenant.
 
     :ivar session: the value of the session cookie.
-    :ivar account: the person's own account; None for a person who has signed in and never connected.
+    :ivar account: the person's own account, or None for a person who has signed in and never connected.
     :ivar accounts: all accounts on the person's page, their own account first.
     """
 
@@ -70,28 +70,29 @@ class Visitor:
         return person.tenant == tenant.name and (person.is_by_link or tenant.is_admin(_identity(person)))
 
     def account_by_number(self, number: str) -> Account | None:
-        """The account with this number on the visitor's page, counted from 1."""
+        """Return the account with this number on the visitor's page, counted from 1."""
         numbered = enumerate(self.accounts, start=1)
         return next((account for position, account in numbered if str(position) == number), None)
 
     def number_of(self, account: Account) -> int:
-        """The number of one of the visitor's accounts, counted from 1."""
+        """Return the number of one of the visitor's accounts, counted from 1."""
         return self.accounts.index(account) + 1
 
     def account_by_sub(self, sub: str) -> Account | None:
-        """The visitor's account of a Google user; None when the visitor has no such account."""
+        """Return the visitor's account of a Google user, or None if the visitor has no such account."""
         return next((account for account in self.accounts if account.sub == sub), None)
 
     @property
     def token(self) -> str:
-        """The CSRF token that the visitor's forms must contain."""
+        """Return the CSRF token that the visitor's forms must contain."""
         return form_token(self.session)
 
 
 def find_visitor(connection: Connection, session: str, tenant: WebTenant, now: float) -> Visitor | None:
-    """The visitor that a session cookie belongs to.
+    """Return the visitor that a session cookie belongs to.
 
-    None when the session is unknown, expired or of another tenant, or when the tenant no longer admits the person.
+    :returns: None if the session is unknown, expired or of another tenant, or if the tenant no longer admits the
+        person.
     """
     person = sign_ins.read_sign_in(connection, session, tenant.name, now) if is_secret(session) else None
     if person is None or not (person.is_by_link or tenant.admits(_identity(person))):
@@ -102,14 +103,14 @@ def find_visitor(connection: Connection, session: str, tenant: WebTenant, now: f
 
 
 def _identity(person: SignIn) -> Identity:
-    """The identity at sign-in; the address is verified, because nobody can sign in with an unverified address."""
+    """Return a person's identity; the address counts as verified, because otherwise the person could not sign in."""
     return Identity(person.sub, person.address, email_verified=True, hd=person.hd)
 
 
 def begin_session(connection: Connection, session: str, before: str, person: SignIn, now: float) -> None:
     """Sign a person in with a new session; the browser's previous session ends, whoever owned it (session fixation).
 
-    :param before: the browser's previous session cookie of the same tenant; empty: none.
+    :param before: the browser's previous session cookie of the same tenant; empty if there is none.
     """
     if before:
         sign_ins.sign_out(connection, before)

@@ -38,7 +38,7 @@ from ldapgw.web.sessions import begin_session, is_same_site
 
 log = Logger()
 
-# An office behind one address may connect all at once when asked to; each person makes two requests.
+# Everybody in an office behind one address may connect at the same time, and each person makes two requests.
 SIGN_IN_BURST = 600
 SIGN_IN_INTERVAL_SECONDS = 0.1
 
@@ -51,7 +51,7 @@ _CONTENT_TYPES = {
     "png": "image/png",
     "svg": "image/svg+xml",
 }
-# What browsers ask for without being told, in the root of the host.
+# The icons that browsers request in the root of the host, although no page names them.
 _ICONS = ("favicon.ico", "apple-touch-icon.png", "apple-touch-icon-precomposed.png")
 
 
@@ -91,21 +91,21 @@ class SignInPages:
         )
 
     async def front(self, request: HttpRequest) -> HttpResponse:
-        """``/``: the list of tenants; a redirect if there is only one tenant."""
+        """``/``: show the list of tenants, or redirect to the only tenant."""
         tenants = tuple(self._layout.dependencies.tenants.values())
         if len(tenants) == 1:
             return redirect(self._layout.public_url.tenant_path(tenants[0].name))
         return self._layout.page(request, "front.html", tenants=tenants)
 
     async def healthz(self, _request: HttpRequest) -> HttpResponse:
-        """``/healthz``: 200 while the process responds."""
+        """``/healthz``: answer 200 while the process responds."""
         return text_response("ok")
 
     async def readyz(self, _request: HttpRequest) -> HttpResponse:
-        """``/readyz``: 200 when the directory is loaded and LDAP listens, 503 otherwise.
+        """``/readyz``: answer 200 if the directory is loaded and LDAP listens, or else 503.
 
-        While the database fails, phones are served all the same, and the text says ``degraded``; or ``stale`` if it
-        could not be read since the start.
+        Phones are served even while the database fails: the text is then ``degraded``, or ``stale`` if the gateway has
+        not read the database since its start.
         """
         if not self._layout.dependencies.is_ready():
             return text_response("not ready", 503)
@@ -114,18 +114,18 @@ class SignInPages:
         return text_response("ready" if self._layout.dependencies.database_fails_since() is None else "degraded")
 
     async def metrics(self, request: HttpRequest) -> HttpResponse:
-        """``/metrics``: metrics for Prometheus, only for addresses in ``web.metrics_networks``."""
+        """``/metrics``: answer the metrics for Prometheus to addresses in ``web.metrics_networks``."""
         if not self._layout.dependencies.admin.may_read_metrics(request.address):
             return text_response("not from this address: see web.metrics_networks", 403)
         body, content_type = await self._layout.dependencies.admin.metrics()
         return HttpResponse(200, body, content_type)
 
     async def static(self, request: HttpRequest, name: str) -> HttpResponse:
-        """``/static/…``: the style sheet, the script and the icon."""
+        """``/static/…``: answer the style sheet, the script and the icons."""
         if name not in self._static:
             raise PageError(error_pages.PAGES.not_found)
         body, compressed = self._static[name]
-        # Weak, because it is the same for the compressed body.
+        # The entity tag is weak, because the compressed body has the same tag.
         etag = f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'
         headers = (("Cache-Control", _STATIC_AGE), ("ETag", etag), ("Vary", "Accept-Encoding"))
         content_type = _CONTENT_TYPES[name.rpartition(".")[2]]
@@ -136,7 +136,7 @@ class SignInPages:
         return HttpResponse(200, body, content_type, headers)
 
     async def callback(self, request: HttpRequest) -> HttpResponse:
-        """``/oauth/callback``: Google's redirect at the end of a consent."""
+        """``/oauth/callback``: finish a consent, at the end of which Google redirects here."""
         self._limit_rate(request, None)
         result = await self._consent.finish(request)
         tenant = result.tenant
@@ -153,18 +153,18 @@ class SignInPages:
         return redirect(path + to if leads_back else path, tuple(headers))
 
     async def done(self, visit: TenantVisit) -> HttpResponse:
-        """``/{tenant}/done``: the last page of a pop-up, which closes itself; the page that opened it reloads."""
+        """``/{tenant}/done``: show the last page of a pop-up, which closes the pop-up and reloads the page behind."""
         html = self._layout.renderer.render(
             visit.request.language, "done.html", tenant=visit.tenant, visitor=None, flash_message=None
         )
         return html_response(html)
 
     async def slash(self, visit: TenantVisit) -> HttpResponse:
-        """``/{tenant}``: a redirect to ``/{tenant}/``."""
+        """``/{tenant}``: redirect to ``/{tenant}/``."""
         return redirect(visit.home, status=308)
 
     async def connect(self, anybody: TenantVisit) -> HttpResponse:
-        """``/{tenant}/connect``: a redirect to Google's consent screen.
+        """``/{tenant}/connect``: redirect to Google's consent screen.
 
         Query parameters: ``add`` connects another account of the same person; ``account`` is the number of the
         person's account to connect again; ``popup`` says that the page is in a pop-up; ``choose`` lets the person
@@ -179,7 +179,7 @@ class SignInPages:
         return await self._redirect_to_google(anybody, CONNECT, account.sub if account else own_sub)
 
     async def signin(self, visit: TenantVisit) -> HttpResponse:
-        """``/{tenant}/signin``: a redirect to Google, for the identity only; ``to`` is the page to return to."""
+        """``/{tenant}/signin``: redirect to Google, for the identity only; ``to`` is the page to return to."""
         response = await self._redirect_to_google(visit, SIGN_IN)
         to = visit.query.get("to", "")
         if is_page_path(to):
@@ -191,13 +191,13 @@ class SignInPages:
         return replace(response, headers=(*response.headers, cookie))
 
     async def privacy(self, visit: TenantVisit) -> HttpResponse:
-        """``/{tenant}/privacy``: what is stored, who sees it, for how long, and how to end it."""
+        """``/{tenant}/privacy``: explain which data is stored, who sees the data, for how long, and how to end this."""
         return (await visit.sign_in() or visit).page("privacy.html")
 
     async def link(self, visit: TenantVisit) -> HttpResponse:
-        """``/{tenant}/link``: the link that ``ldapgw admin-link`` prints; shows a button, and uses nothing up.
+        """``/{tenant}/link``: show a button for the link that ``ldapgw admin-link`` prints; the link stays valid.
 
-        Programs that look at links before people do (previews, scanners) send GET and HEAD.
+        Previews and scanners open a link before the person does, but only with GET and HEAD.
         """
         key = visit.query.get("key", "")
         if not is_secret(key):
@@ -205,7 +205,7 @@ class SignInPages:
         return visit.page("link.html", key=key)
 
     async def open_link(self, visit: TenantVisit) -> HttpResponse:
-        """``POST /{tenant}/link``: the button of that page; signs an administrator in, once."""
+        """``POST /{tenant}/link``: sign an administrator in; a link can do this once."""
         self._limit_rate(visit.request, visit.tenant)
         if not is_same_site(visit.request, self._layout.public_url.origin):
             raise PageError(error_pages.PAGES.foreign_form, visit.tenant)
@@ -253,9 +253,9 @@ def _sign_in_by_link(connection: Connection, key: str, tenant: str, session: str
 
 
 def _read_static() -> Mapping[str, tuple[bytes, bytes]]:
-    """The static files by name, each also compressed with gzip.
+    """Return the static files by name, each with its content compressed by gzip.
 
-    Requests can reach no other file, because paths are only looked up here.
+    Requests can reach no other file, because their paths are only looked up in this mapping.
     """
     found = {file.name: file.read_bytes() for file in files("ldapgw.web").joinpath("static").iterdir()}
     return {name: (body, gzip.compress(body, mtime=0)) for name, body in found.items()}

@@ -2,8 +2,8 @@
 """The HTTP server of the web pages, with limits on connections, time and size of requests, and no access log.
 
 Connections are counted in all and by network (`Admission`), because each takes a file descriptor, and phones need
-descriptors too.  A trusted proxy connects for many clients, so that its clients' requests are counted in place of its
-connections.
+descriptors too.  A trusted proxy connects for many clients, so the requests of each client are counted in place of the
+proxy's connections.
 
 An access log would contain Google's authorization codes, which are in the callback's address.  The handlers log the
 important events.
@@ -37,19 +37,19 @@ IDLE_SECONDS = 60.0
 # A body that is too large is read and discarded up to this size, so that the browser shows our error page: a browser
 # whose connection is aborted shows an error of its own.
 MAX_READ_SIZE = 16 * 1024 * 1024
-# The rest of a request that is refused is read for this long, for the same reason.
+# The rest of a refused request is read for this long, so that the browser shows our error page.
 REFUSED_SECONDS = 2.0
 
 
 class Admission:
-    """Limits on the connections of the page, and on the requests under way of trusted proxies' clients.
+    """Limits on the number of connections, and on the number of unanswered requests that come through trusted proxies.
 
     A network is an IPv4 address or an IPv6 /64.
 
     Mutable: the number of connections, and the connections and requests of each network.
 
-    :param max_connections: in all.
-    :param max_per_network: connections of one network, or requests of one network through trusted proxies.
+    :param max_connections: the limit for all networks together.
+    :param max_per_network: the limit for the connections of one network, and for its requests through trusted proxies.
     """
 
     def __init__(
@@ -67,9 +67,10 @@ class Admission:
         self._networks: Counter[str] = Counter()
 
     def admit_connection(self, address: str) -> Release | None:
-        """Count a connection until the returned function is called; None: there are too many.
+        """Count a connection until the returned function is called.
 
-        :param address: the peer's; empty for a Unix socket, whose clients are on this machine.
+        :param address: the peer's address; empty for a Unix socket, whose clients are on this machine.
+        :returns: None if there are too many connections.
         """
         exempt = not address or self.is_trusted_proxy(address)
         network = "" if exempt else network_of(address)
@@ -81,10 +82,11 @@ class Admission:
         return partial(self._release_connection, network)
 
     def admit_request(self, peer: str, client: str) -> Release | None:
-        """Count a request until the returned function is called; None: there are too many.
+        """Count a request until the returned function is called.
 
         :param peer: the address that the connection came from.
         :param client: the client's address.
+        :returns: None if there are too many requests.
         """
         if not self.is_trusted_proxy(peer) or self.is_trusted_proxy(client):
             return _release_nothing
@@ -109,11 +111,11 @@ class Admission:
 
 
 def _release_nothing() -> None:
-    """What is not counted needs no release."""
+    """Do nothing: the request was not counted."""
 
 
 class WebRequest(Request):
-    """A request that keeps at most `MAX_BODY_SIZE` + 1 octets of the body, so that the excess can be detected.
+    """A request that keeps at most `MAX_BODY_SIZE` + 1 octets of the body, enough to see that the body is too large.
 
     :ivar is_refused: whether there are too many requests of the client's network.
     """
@@ -123,9 +125,9 @@ class WebRequest(Request):
     _received = 0
 
     def gotLength(self, length: int | None) -> None:
-        """The headers are complete.
+        """Admit or refuse the request, whose headers are complete.
 
-        The length is limited, because Twisted would open a temporary file for a long body.
+        Twisted is told a limited length, because Twisted would open a temporary file for a long body.
         """
         super().gotLength(0 if length is None else min(length, MAX_BODY_SIZE))
         release = self.channel.admit_request(self)
@@ -151,8 +153,8 @@ class WebRequest(Request):
 class WebChannel(HTTPChannel):
     """A connection that must deliver each request completely within `REQUEST_SECONDS`.
 
-    :ivar address: the peer's, which is a proxy's where one is in front; empty for a Unix socket.
-    :ivar client: the same as Twisted has it; the PROXY protocol's where the connection began with that.
+    :ivar address: the peer's address, which is a proxy's if the gateway is behind a proxy; empty for a Unix socket.
+    :ivar client: the address that the PROXY protocol names, or else the peer's address.
     :ivar release: called when the connection is closed.
     """
 
@@ -160,7 +162,7 @@ class WebChannel(HTTPChannel):
     address: str
     release: Release
     client: IAddress | None
-    # Twisted logs each client whose time is up; `abort` counts them, and an idle connection's end is no event.
+    # Twisted would log each timeout.  `abort` counts timeouts already, and the end of an idle connection is no event.
     _log = Logger(observer=cast("Any", lambda _event: None))
     _deadline: IDelayedCall | None = None
     _busy = False
@@ -175,11 +177,14 @@ class WebChannel(HTTPChannel):
         super().dataReceived(data)
 
     def getPeer(self) -> IAddress:  # noqa: N802 - Twisted's name
-        """The address that requests have as their client's."""
+        """Return the address that Twisted's requests take for the client's."""
         return self.client or cast("IAddress", super().getPeer())
 
     def admit_request(self, request: WebRequest) -> Release | None:
-        """Count a request whose headers are complete; None: there are too many, and its body has to come soon."""
+        """Count a request whose headers are complete.
+
+        :returns: None if there are too many requests; the body must then arrive within `REFUSED_SECONDS`.
+        """
         admission = self.site.admission
         release = admission.admit_request(self.address, request_address(request, admission.is_trusted_proxy))
         if release is None:
@@ -188,13 +193,13 @@ class WebChannel(HTTPChannel):
         return release
 
     def allContentReceived(self) -> None:
-        """The request is complete."""
+        """Stop the deadline, because the request is complete."""
         self._busy = True
         self._cancel_deadline()
         super().allContentReceived()
 
     def requestDone(self, request: Any) -> None:
-        """The response was written."""
+        """Let the next request begin, because the response was written."""
         self._busy = False
         super().requestDone(request)
 
@@ -204,14 +209,14 @@ class WebChannel(HTTPChannel):
         self.release()
 
     def forceAbortClient(self) -> None:  # noqa: N802 - Twisted's name
-        """The client does not close its half of the connection."""
+        """Abort a connection whose client does not close its half."""
         self._abortingCall = None
         self.abort("a connection that timed out")
 
     def abort(self, kind: str) -> None:
         """Close the connection at once.
 
-        :param kind: of misuse, for the log.
+        :param kind: the kind of misuse, for the log.
         """
         self.site.admission.count_misuse(kind, self.address)
         cast("ITCPTransport", self.transport).abortConnection()
@@ -245,7 +250,7 @@ class WebSite(Site):
         self.admission = admission
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """The protocol of a new connection; None, which closes the connection, where there are too many."""
+        """Return the protocol of a new connection, or None, which closes the connection, if there are too many."""
         address = getattr(addr, "host", "")
         release = self.admission.admit_connection(address)
         if release is None:
