@@ -75,7 +75,7 @@ def accounts(ctx: click.Context, site: Site, tenant: str | None, *, wide: bool, 
 def account_objects(
     site: Site, known: Collection[Account], rejected: Mapping[int | None, Sequence[tuple[str, Refusal]]]
 ) -> list[dict[str, Any]]:
-    """The account objects of ``status.json``.
+    """Return the account objects of ``status.json``.
 
     :param rejected: the phones with a wrong password, by their account's id (`rejected_phones`).
     """
@@ -89,7 +89,7 @@ def account_objects(
 
 
 def _write_error(database: Database) -> str:
-    """Return why the database cannot be written, although it can be read; empty: the database can be written."""
+    """Return why a readable database cannot be written; empty if the database can be written."""
     try:
         with database.begin() as connection:
             check_writable(connection, thoroughly=False)
@@ -154,7 +154,10 @@ def share(site: Site, account: str, sharing: Sharing, label: str, tenant: str | 
 
 
 def _check_label(connection: Connection, account: Account, label: str) -> None:
-    """Raise UserError when an account has no such label."""
+    """Refuse a label that an account does not have.
+
+    :raises UserError: when the account has no such label.
+    """
     labels = sorted(read_labels(connection, account.id).values(), key=str.casefold)
     if folded(label) not in map(folded, labels):
         known = f"there are: {', '.join(labels)}" if labels else "it has none"
@@ -162,7 +165,10 @@ def _check_label(connection: Connection, account: Account, label: str) -> None:
 
 
 def _check_group(sharing: Sharing, site: Site, tenant: str) -> None:
-    """Raise UserError when a book is to be shared with a group that its tenant does not have."""
+    """Refuse to share a book with a group that its tenant does not have.
+
+    :raises UserError: when the tenant has no such group.
+    """
     configured = site.find_tenant(tenant)
     groups = [name for name, _ in configured.group] if configured else []
     if sharing.group and sharing.group not in groups:
@@ -203,7 +209,7 @@ def _print(
 
 
 def problem_lines(known: Collection[Account], objects: Collection[dict[str, Any]]) -> Iterator[str]:
-    """Each account's problems with their remedies; a problem of the whole tenant is reported once."""
+    """Yield each account's problems with their remedies; a problem of the whole tenant is reported once."""
     alarms: set[str] = set()
     for account, item in zip(known, objects, strict=True):
         error = item["error"]
@@ -304,7 +310,7 @@ def _consequence(account: Account, owned: Sequence[str], *, with_phones: bool) -
 def _disconnect(site: Site, database: Database, account: Account) -> str:
     """Revoke an account's grant and delete its tokens and contacts.
 
-    :returns: what could not be done at Google, and what happens next; empty: all was done.
+    :returns: a text that says what could not be done at Google and what happens next; empty if everything was done.
     """
     from ldapgw.store.copies import clean_copies  # loads Twisted
 
@@ -325,7 +331,7 @@ def _disconnect(site: Site, database: Database, account: Account) -> str:
 def _revoke(site: Site, database: Database, account: Account) -> str:
     """Revoke the account's grant at Google, unless other tenants use the same grant.
 
-    :returns: the error in a few words; empty: no error.
+    :returns: the error in a few words; empty without an error.
     """
     try:
         secret_box, clients = SecretBox.open(site.state.key_source, create=False), site.clients(database)

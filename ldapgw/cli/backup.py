@@ -32,10 +32,10 @@ from ldapgw.store.key_rotation import open_with_kept_keys, rotate, rotate_config
 from ldapgw.store.secrets import new_key
 from ldapgw.store.transfer import holds_anything, is_unfinished, mark_complete, mark_unfinished, resume_copy
 
-# A backup in a folder, named after the time, in UTC; the last one by name is the latest.
+# The name of a backup in a folder has the time in UTC, so that the last backup by name is the latest.
 _DATED_NAME = "ldapgw-%Y%m%dT%H%M%SZ.db"
 _DATED_PATTERN = re.compile(r"ldapgw-\d{8}T\d{6}Z\.db")
-# A backup that was ended before it was complete; no backup takes so long (seconds).
+# A file with this name is a backup under way, or was left by a backup that was killed if the file is older than a day.
 _INCOMPLETE_PATTERN = re.compile(_DATED_PATTERN.pattern + r"\.new")
 _INCOMPLETE_SECONDS = 24 * 3600
 
@@ -87,7 +87,7 @@ def backup(site: Site, file: Path, keep: int | None, *, yes: bool) -> None:
     if keep is None:
         print_line("It keeps the contacts of people who disconnect later. Delete it when you no longer need it.")
         return
-    # The new one stays even if a clock was once ahead.
+    # The new backup stays, even if the clock was once ahead and older backups therefore have later names.
     dated = (path for path in folder.iterdir() if _DATED_PATTERN.fullmatch(path.name))
     former = sorted(path for path in dated if path != file)
     surplus = former[: max(len(former) - keep + 1, 0)]
@@ -122,7 +122,8 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
     confirm(f"This replaces all accounts, contacts and phones with those in {file}.", yes=yes)
     database = site.state.database_file
     prepare_state_dir(site.state.path)
-    # No cached book counts any more, and a book of an account that the backup lacks would keep a gateway from starting.
+    # The cached books are no longer valid, and a book of an account that the backup lacks would keep a gateway from
+    # starting.
     site.book_cache.prune()
     secret_box = open_with_kept_keys(site.state.key_source)
     if database is None:
@@ -140,7 +141,8 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
     print_line(f"Restored {file}. {ending}")
 
 
-# A gateway tells its keys with each heartbeat, every three seconds; after the third one, all use a key that all have.
+# A gateway publishes its keys with each heartbeat, every three seconds.  After the third heartbeat, all gateways use a
+# key that all of them have.
 _TELL_SECONDS = 8.0
 _READY_SECONDS = 20.0
 _POLL_SECONDS = 0.5
@@ -164,24 +166,28 @@ def rotate_key(site: Site) -> None:
     key_file = site.state.key_source.file
     with site.open_store() as database:
         key = _key_of_all_gateways(database, key_file) if database.runs_beside else new_key()
-        count, kept = rotate(database, key_file, key, datetime.fromtimestamp(moment, UTC).date())
+        count, former_key = rotate(database, key_file, key, datetime.fromtimestamp(moment, UTC).date())
         with database.begin() as connection:
             activity.record(connection, *(act(tenant.name, Act.KEY_ROTATED) for tenant in site.config.tenant))
-            living = [one for one in gateways.read_all(connection) if one.is_alive] if database.runs_beside else []
+            living = (
+                [gateway for gateway in gateways.read_all(connection) if gateway.is_alive]
+                if database.runs_beside
+                else []
+            )
     last = datetime.fromtimestamp(moment + MAX_AGE_SECONDS, UTC).date()
     print_line(f"Encrypted {count} secrets with a new key in {key_file}. Keep a copy of it elsewhere.")
     print_line(
-        f"The old key is in {kept}. Delete that file after {last}, when the gateway has deleted its older copies of "
-        "the database, and when you no longer have backups from before this rotation."
+        f"The old key is in {former_key}. Delete that file after {last}, when the gateway has deleted its older copies "
+        "of the database, and when you no longer have backups from before this rotation."
     )
     if len(living) > 1:
         hint(f"The key files of the other gateways still have the old key too. Copy {key_file} to them again.")
 
 
 def _rotate_configured(site: Site) -> None:
-    """Encrypt all secrets with the first key of the setting.
+    """Encrypt all secrets with the first key of the setting ``encryption_key``.
 
-    :raises UserError: when it has only one key, or a gateway does not have the key.
+    :raises UserError: when the setting has only one key, or a gateway does not have the first key.
     """
     source = site.state.key_source
     keys = source.read()
@@ -202,9 +208,9 @@ def _rotate_configured(site: Site) -> None:
 
 
 def _key_of_all_gateways(database: Database, key_file: Path) -> bytes:
-    """A new key that all living gateways have and use.
+    """Make a new key, wait until all living gateways use the key, and return it.
 
-    :raises UserError: when a gateway does not have the key; another run goes on with the same key.
+    :raises UserError: when a gateway does not have the key; the next run of the command continues with the same key.
     """
     key = key_rotation.prepare(database, key_file)
     _wait_for_gateways(database, key, f"copy {key_file} to its state_dir, readable only for its user")
@@ -214,7 +220,7 @@ def _key_of_all_gateways(database: Database, key_file: Path) -> bytes:
 def _wait_for_gateways(database: Database, key: bytes, advice: str) -> None:
     """Wait until all living gateways use a key.
 
-    :param advice: what to do for a gateway that does not have the key.
+    :param advice: the advice for a gateway that does not have the key.
     :raises UserError: when a gateway does not have the key, or does not use it yet.
     """
     began = time.monotonic()
@@ -269,7 +275,7 @@ def copy(site: Site, url: str, password_file: Path | None) -> None:
     file = site.state.database_file
     if file is not None and is_missing(file):
         raise UserError(f"{file}: there is no database yet")
-    lock = StateDirLock(site.state.path)  # no gateway starts meanwhile
+    lock = StateDirLock(site.state.path)  # keeps a gateway from starting during the copy
     try:
         with site.open_store() as source, closing(database_at(target_url)) as target:
             if source.url == target.url:

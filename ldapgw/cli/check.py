@@ -94,7 +94,7 @@ def _warning(setting: str, message: str) -> CheckResult:
 
 
 def _checks(file: str) -> tuple[Check, ...]:
-    """The checks that ``check`` alone runs, behind those of `ldapgw.server.preflight`.
+    """Return the checks that only ``check`` runs, after the checks of `ldapgw.server.preflight`.
 
     :param file: the configuration file.
     """
@@ -109,7 +109,7 @@ def _checks(file: str) -> tuple[Check, ...]:
         _metrics,
         _calls,
         _left_tenants,
-        lambda subject: chain.from_iterable(_tenant(subject, one) for one in subject.config.tenant),
+        lambda subject: chain.from_iterable(_tenant(subject, tenant) for tenant in subject.config.tenant),
     )
     return tuple(Check(frozenset({Moment.CHECK}), find) for find in finders)
 
@@ -133,7 +133,7 @@ def _online(subject: Subject) -> Iterable[CheckResult]:
 
 
 def _inspection(subject: Subject) -> Iterator[CheckResult]:
-    """Say what a proxy that inspects TLS can do."""
+    """Warn of the data that a proxy can read if the proxy inspects TLS."""
     config = subject.config
     if config.google.ca_file:
         message = (
@@ -150,11 +150,11 @@ def _redirect_uri(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _metrics(subject: Subject) -> Iterator[CheckResult]:
-    """Warn of a proxy whose own address may read ``/metrics``: a client that it does not name would look like it."""
+    """Warn if ``/metrics`` is open to a proxy's own address: a client that the proxy does not name has this address."""
     config = subject.config
     for proxies in config.web.trusted_proxies:
         for readers in config.web.metrics_networks:
-            # As in the defaults: nothing but this machine.
+            # The defaults overlap too, but allow only this machine.
             is_local = readers.is_loopback and proxies.is_loopback
             if proxies.version == readers.version and proxies.overlaps(readers) and not is_local:
                 message = f"{readers} overlaps trusted_proxies {proxies}: the proxy can read the metrics for anybody"
@@ -162,7 +162,7 @@ def _metrics(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _left_tenants(subject: Subject) -> Iterator[CheckResult]:
-    """Name tenants that have accounts and are not configured any more."""
+    """Warn of tenants that have accounts and are no longer in the configuration."""
     known = {tenant.name for tenant in subject.config.tenant}
     for tenant, connected in preflight.connected_accounts(subject).items():
         if tenant not in known:
@@ -174,13 +174,13 @@ def _left_tenants(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _calls(subject: Subject) -> Iterator[CheckResult]:
-    """Say how many calls the accounts of each Google project make; warn where these are more than are allowed."""
+    """Report the calls that the accounts of each Google project make, and warn if Google does not allow so many."""
     config = subject.config
     connected = {tenant: len(found) for tenant, found in preflight.connected_accounts(subject).items()}
     accounts: dict[str, int] = {}
     sources: dict[str, int] = {}
     for tenant in config.tenant:
-        # A client that was entered on the page is taken for one of a project of its own.
+        # A client that was entered on the page is assumed to be the only client of its project.
         project = Client(tenant.client_id, "").project or f"of tenant {tenant.name}"
         accounts[project] = accounts.get(project, 0) + connected.get(tenant.name, 0)
         own_sources = len([source for source in tenant.sources if source is not Source.DIRECTORY])
@@ -201,7 +201,7 @@ def _calls(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _encryption(subject: Subject) -> Iterator[CheckResult]:
-    """Warn when passwords of phones and names of people cross the network unencrypted."""
+    """Warn when phones' passwords and people's names and numbers cross the network unencrypted."""
     config = subject.config
     open_to_network = [
         endpoint
@@ -248,7 +248,7 @@ def _tenant(subject: Subject, tenant: Tenant) -> Iterator[CheckResult]:
 
 
 def _unknown_names(subject: Subject, tenant: Tenant) -> Iterator[str]:
-    """Name accounts, groups and labels that do not exist; none before an account is connected."""
+    """Yield a warning for each account, group and label that does not exist, once an account is connected."""
     connected = preflight.connected_accounts(subject).get(tenant.name)
     if connected is not None:
         addresses = {folded(address) for address, _ in connected}
@@ -274,9 +274,9 @@ def _unknown_names(subject: Subject, tenant: Tenant) -> Iterator[str]:
 
 
 def _left_groups(tenant: Tenant, connected: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Name accounts that are shared with a group that is not configured any more.
+    """Yield a warning for each account that is shared with a group that is no longer in the configuration.
 
-    :param connected: address and sharing of each account.
+    :param connected: the address and the sharing of each account.
     """
     groups = dict(tenant.group)
     for address, sharing in connected:
@@ -309,7 +309,7 @@ def _validity(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _lifetime(certificates: Sequence[x509.Certificate], now: float, item: str) -> tuple[CheckStatus, str, str]:
-    """Return how long a chain is valid: until its first certificate expires."""
+    """Return the validity of a chain, which ends when the first of its certificates expires."""
     validity = ValidityPeriod.of(certificates)
     days, end = validity.days_left(now), f"{validity.not_after:%Y-%m-%d}"
     if days < 0:
@@ -322,7 +322,7 @@ def _lifetime(certificates: Sequence[x509.Certificate], now: float, item: str) -
 
 
 def _host_problem(certificate: x509.Certificate, public_url: str) -> str:
-    """Return why phones that compare names will refuse a certificate (RFC 6125 6.4: a star is one whole label)."""
+    """Return why phones that compare names will refuse a certificate (RFC 6125 6.4: a star is a whole label)."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
@@ -338,7 +338,7 @@ def _host_problem(certificate: x509.Certificate, public_url: str) -> str:
 def _secret_files(subject: Subject, file: Path) -> Iterator[CheckResult]:
     """Check the configuration file, the environment, and the files with secrets that either of them names.
 
-    The key files of the state directory are checked where their content is.
+    The preflight checks the key files of the state directory together with their content.
 
     :param file: the configuration file.
     """
@@ -365,7 +365,7 @@ def _secret_files(subject: Subject, file: Path) -> Iterator[CheckResult]:
 
 
 def _readable_for_others(file: Path, state_dir: Path) -> str:
-    """Return who can use a file besides its owner and the gateway, and what to do; empty if nobody can.
+    """Return who else than its owner and the gateway can use a file, and what to do; empty if nobody else can.
 
     The gateway's user is the owner of its state directory.  A group of that user may read a file, and so may root's.
     """
@@ -381,9 +381,9 @@ def _readable_for_others(file: Path, state_dir: Path) -> str:
 
 
 def _secrets_in_file(config: Config, elsewhere: Collection[tuple[str, ...]]) -> list[str]:
-    """The kinds of secrets that the configuration file itself has.
+    """Return the kinds of secrets that are in the configuration file itself.
 
-    :param elsewhere: the paths of the settings that are from the environment.
+    :param elsewhere: the paths of the settings that come from the environment.
     """
     has_client_secret = any(
         ("tenant", tenant.name.replace("-", "_"), "client_secret") not in elsewhere
@@ -405,7 +405,7 @@ def _groups_of_owner(path: Path) -> Collection[int]:
     status = path.stat()
     try:
         user = pwd.getpwuid(status.st_uid)
-    except KeyError:  # a container's user may have no name
+    except KeyError:  # the user of a container may have no name
         return {0, status.st_gid}
     return {0, *os.getgrouplist(user.pw_name, user.pw_gid)}
 

@@ -12,7 +12,7 @@ from click.shell_completion import get_completion_class
 from ldapgw.cli.root import examples
 from ldapgw.errors import UserError
 
-# Where each shell looks for the script.
+# The file in which each shell looks for the script.
 _FILES = {
     "bash": "~/.local/share/bash-completion/completions/ldapgw",
     "zsh": "~/.zfunc/_ldapgw    # a folder in $fpath, before compinit",
@@ -36,5 +36,5 @@ def completion(ctx: click.Context, shell: str | None) -> None:
     if shell not in _FILES or completer is None:
         raise UserError(f"there is no completion for this shell; choose one of {', '.join(_FILES)}")
     click.echo(completer(ctx.find_root().command, {}, "ldapgw", "_LDAPGW_COMPLETE").source().strip())
-    # At the end, as zsh wants its own word on the first line.
+    # The hint is at the end, because zsh needs "#compdef" on the first line.
     click.echo(f"\n# To install this script:\n#   ldapgw completion {shell} > {_FILES[shell]}")

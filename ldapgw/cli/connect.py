@@ -2,7 +2,7 @@
 """``connect``: the OAuth consent for a gateway whose page no browser can reach, with the same checks as on the page.
 
 Google redirects the browser to ``localhost``.  If the browser runs on this machine, the command listens there;
-otherwise the administrator pastes the address at which the browser ends.
+otherwise the administrator pastes the address to which the browser was redirected.
 """
 
 from __future__ import annotations
@@ -95,11 +95,11 @@ def _consent_dependencies(site: Site, database: Database, port: int | None) -> C
 
 
 async def _change_nothing() -> None:
-    """A running gateway notices the change in the database."""
+    """Do nothing: a running gateway notices the change in the database."""
 
 
 def _begin(dependencies: ConsentDependencies, tenant: str) -> AuthorizationRedirect:
-    """The redirect to Google; the coroutine completes without waiting."""
+    """Return the redirect to Google; the coroutine completes without waiting."""
     outcome: list[Any] = []
     request = HttpRequest(query={"choose": ""})
     flow = AuthorizationCodeFlow(dependencies)
@@ -111,7 +111,7 @@ def _begin(dependencies: ConsentDependencies, tenant: str) -> AuthorizationRedir
 
 
 def _paste(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -> ConsentResult:
-    """Ask for the address at which the browser has ended.
+    """Ask for the address to which the browser was redirected.
 
     :raises PageError: as on the page.
     :raises UserError: when the text is not that address.
@@ -146,7 +146,7 @@ def _print_url(dependencies: ConsentDependencies, redirect: AuthorizationRedirec
 
 
 def _discard_session(database: Database, result: ConsentResult) -> str:
-    """End the session that the consent has created for a browser; return the address of the account."""
+    """End the session that the consent began, which no browser needs; return the address of the account."""
     with database.begin() as connection:
         sign_ins.sign_out(connection, result.session)
         account = accounts.read_by_sub(connection, result.tenant.name, result.sub)
@@ -159,12 +159,12 @@ _FLUSH_SECONDS = 0.1
 
 
 def callback_request(query: Mapping[str, str], redirect: AuthorizationRedirect) -> HttpRequest:
-    """The request of the redirect URI, with the cookie of the browser for which the consent was begun."""
+    """Return a request of the redirect URI, with the cookie of the browser for which the consent was begun."""
     return HttpRequest(query=query, cookies={Cookie.BROWSER: redirect.browser_secret}, address="the command line")
 
 
 def describe_page_error(error: PageError) -> str:
-    """The text of an error page in one line."""
+    """Return the text of an error page in one line."""
     page = error.error_page
     return " ".join((f"{page.title}: {page.explanation}", *map(str, page.advice)))
 
@@ -179,7 +179,7 @@ async def wait_for_browser(
     """Listen on the port of a URL until the browser comes back.
 
     :param url: an http URL of a loopback address; the command listens on loopback addresses only.
-    :param announce: called once the browser can come back.
+    :param announce: called when the command listens.
     :raises PageError: as on the page.
     :raises UserError: when the port is not free, or the browser does not come back in time.
     """
@@ -212,7 +212,7 @@ async def wait_for_browser(
 class _Callback(Resource):
     """The page at the redirect URI.
 
-    :param path: of the redirect URI.
+    :param path: the path of the redirect URI.
     :ivar result: fires once with the result of the consent, or with its error.
     """
 

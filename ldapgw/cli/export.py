@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """``export`` writes contacts as LDIF (RFC 2849), vCard (RFC 6350) or CSV (RFC 4180).
 
-``activity export`` writes the activity log.  Each function for a format turns one contact after another into a piece of
-the file, so that memory use stays constant.
+``activity export`` writes the activity log.  The function for a format converts one contact at a time, so that memory
+use stays constant.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _csv(library: Library, owner: int | None, *, verbatim: bool) -> Iterator[byt
 
 
 def _entries(library: Library, owner: int | None) -> Iterator[Entry]:
-    """The tenant's entry, then each book's entry followed by the entries of its contacts."""
+    """Yield the tenant's entry, then each book's entry followed by the entries of its contacts."""
     yield tenant_entry(library.context)
     for book in library.books(owner):
         yield book.container
@@ -103,7 +103,7 @@ def _entries(library: Library, owner: int | None) -> Iterator[Entry]:
 def _contacts(library: Library, owner: int | None) -> Iterator[ExportedContact]:
     for book, contacts, labels in library.contacts(owner):
         named = [(shown_name(contact, numbers_of(contact, library.context)), contact) for contact in contacts]
-        # As phones sort: names without letters, such as bare numbers, come last.
+        # The order is the same as on phones: names without letters, such as bare numbers, come last.
         named.sort(key=lambda pair: (not has_letters(pair[0]), name_folding.collation_key(pair[0]), pair[1].uid))
         for name, contact in named:
             yield ExportedContact(contact, name, book, labels)
@@ -114,7 +114,7 @@ _LDIF_NAMES = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operationa
 # RFC 2849 note 2: implementations should fold lines at 76 octets.
 _LDIF_LINE = 76
 
-# RFC 2849: a SAFE-STRING has none of NUL, CR and LF, and nothing beyond ASCII; readers lose other control characters.
+# RFC 2849: a SAFE-STRING has no NUL, CR or LF, and only ASCII.  Some readers would lose other control characters.
 _LDIF_UNSAFE = frozenset((*range(0x20), 0x7F))
 
 
@@ -221,7 +221,7 @@ def _text(text: str) -> str:
 
 def _folded(line: str) -> bytes:
     """Fold a line into lines of at most 75 octets without splitting a character."""
-    if line.isascii():  # quickly: a photo has some thousand characters
+    if line.isascii():  # the quick way, for photos with thousands of characters
         rest = (line[start : start + _VCARD_LINE - 1] for start in range(_VCARD_LINE, len(line), _VCARD_LINE - 1))
         return ("\r\n ".join((line[:_VCARD_LINE], *rest)) + "\r\n").encode()
     pieces = [""]
@@ -329,11 +329,11 @@ def export_activity(site: Site, tenant: str | None, since: datetime | None, form
     with site.open_store() as database, database.begin() as connection:
         entries = activity_log.read_since(connection, tenant, begin)
     if as_json or form == "json":
-        print_json([dict(zip(_ACTIVITY_COLUMNS, _values(one), strict=True)) for one in entries])
+        print_json([dict(zip(_ACTIVITY_COLUMNS, _values(entry), strict=True)) for entry in entries])
         return
     rows = (_ACTIVITY_COLUMNS, *map(_values, entries))
     click.echo(b"".join(_csv_line(map(_as_text, row)) for row in rows), nl=False)
 
 
-def _values(one: activity_log.Entry) -> tuple[str, ...]:
-    return timestamp(one.when) or "", one.tenant, one.actor, one.act, one.subject, one.detail, one.address
+def _values(entry: activity_log.Entry) -> tuple[str, ...]:
+    return timestamp(entry.when) or "", entry.tenant, entry.actor, entry.act, entry.subject, entry.detail, entry.address

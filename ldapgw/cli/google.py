@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def google_clients(config: Config) -> GoogleClients:
-    """The clients of the configured endpoints of Google or of a sandbox.
+    """Return the clients of the configured endpoints of Google or of a sandbox.
 
     :raises UserError: when ``[google] ca_file`` cannot be used.
     """
@@ -28,17 +28,17 @@ def google_clients(config: Config) -> GoogleClients:
 
 
 def get_reactor() -> Any:
-    """Twisted's reactor; imported here because the import is slow and most commands do not need the reactor."""
+    """Import and return Twisted's reactor, because the import is slow and most commands do not need the reactor."""
     from twisted.internet import reactor  # noqa: TID251  an entry point
 
     return reactor
 
 
 def run_in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
-    """Run the reactor until a coroutine is done; possible once in a process.
+    """Run the reactor until a coroutine is done; a process can do this only once.
 
     :param work: makes the coroutine from the reactor.
-    :raises KeyboardInterrupt: after Ctrl-C; the coroutine's exceptions are raised too.
+    :raises KeyboardInterrupt: after Ctrl-C; exceptions of the coroutine are raised too.
     """
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
@@ -47,7 +47,7 @@ def run_in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     outcome: list[T | Failure] = []
 
     def end(result: T | Failure) -> None:
-        # After Ctrl-C the connection is closed, and the coroutine fails for that reason only.
+        # After Ctrl-C, the coroutine fails only because its connection was closed, so its error is ignored.
         if reactor.running:
             outcome.append(result)
             reactor.stop()

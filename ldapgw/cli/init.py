@@ -30,11 +30,11 @@ from ldapgw.server.state_dir import create_state_dir
 _PORT = click.IntRange(1, 65535)
 STATE_DIR = "/var/lib/ldapgw"
 
-# A line that sets a key, or would set it without its "#".
+# A line that sets a key, or would set the key without the "#" in front.
 _SETTING = re.compile(r"#?(?P<key>[a-z_]+) = .*")
-# A line that begins a table, or would begin it without its "#".
+# A line that begins a table, or would begin the table without the "#" in front.
 _TABLE = re.compile(r"#?\[+(?P<table>[a-z_.]+)\]")
-# The part of the sample's head that describes only the sample.
+# The part of the sample's first comment that describes only the sample.
 _HEAD = re.compile(r"\A# The configuration of ldapgw.*?(?=# Relative paths)", re.DOTALL)
 _NEW_HEAD = """\
 # The configuration of ldapgw, as written by ldapgw init.
@@ -44,7 +44,7 @@ _NEW_HEAD = """\
 #
 """
 
-# Domains of consumers' addresses, which are not domains of a company.
+# Domains of consumers' addresses, which belong to no company.
 _CONSUMERS = frozenset({"gmail.com", "googlemail.com"})
 
 
@@ -57,7 +57,7 @@ def _read_allowed(text: str) -> list[str]:
 
 
 def _read_client_file(text: str) -> str:
-    """Read the path of an OAuth client's JSON file; empty: no client yet."""
+    """Check the path of an OAuth client's JSON file; an empty path means that there is no client yet."""
     path = Path(text.strip()).expanduser().absolute() if text.strip() else None
     if path is not None and not path.is_file():
         raise click.BadParameter("there is no such file; leave it empty to enter the client on the page later")
@@ -100,7 +100,7 @@ def init(site: Site, /, **given: Any) -> None:
     text = _fill_sample(_answers(given))
     document, names = merge(tomllib.loads(text), read_settings(os.environ))
     config = decode(document, str(file), names)
-    # Before the file, which says that there is a database.
+    # The directory is made first, because the file's existence means that there is a database.
     create_state_dir(Path(config.state_dir), config.encryption_key)
     _write(file, text)
     print_line(f"Wrote {file}.")
@@ -112,7 +112,7 @@ def init(site: Site, /, **given: Any) -> None:
 
 
 def _answers(given: dict[str, Any]) -> dict[str, Any]:
-    """The values for the file: those given as options, and the answers to questions for the rest."""
+    """Return the values for the file: those given as options, and the answers to questions for the rest."""
 
     def ask(name: str, question: str, kind: Any = str, default: Any = None) -> Any:
         if given[name] is None:
@@ -165,7 +165,7 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _web_port(given: Mapping[str, Any]) -> int:
-    """The port of a page on this machine, else the usual one behind a proxy."""
+    """Return the port in the page's address if the page is on this machine, or else the usual port behind a proxy."""
     parts = urlsplit(given["public_url"])
     return (parts.port or 8080) if parts.scheme == "http" else 8080
 
@@ -183,7 +183,7 @@ def _write(file: Path, text: str) -> None:
 
 
 def _service_user(state_dir: Path) -> str:
-    """The user of a gateway that root sets up as a service; empty: whoever runs this command."""
+    """Return the user of a gateway that root sets up as a service; empty if the command's own user runs the gateway."""
     uid = state_dir.stat().st_uid
     if os.geteuid() != 0 or uid == 0:
         return ""
@@ -204,10 +204,10 @@ def _next_steps(file: str, user: str, *, has_client: bool) -> list[str]:
 
 
 def _fill_sample(values: Mapping[str, object]) -> str:
-    """The sample of the configuration file with values filled in; all other keys keep their defaults.
+    """Return the sample of the configuration file with values filled in; all other keys keep their defaults.
 
-    :param values: text or lists of text by key; a key that is in several tables has its table's name in front; None
-        comments the key out.
+    :param values: texts or lists of texts by key, or None to comment a key out.  A key that is in several tables has
+        the table's name in front.
     """
     sample = files("ldapgw.server.config").joinpath("ldapgw.toml").read_text()
     lines, table = [], ""

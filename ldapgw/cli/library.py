@@ -29,7 +29,7 @@ _NO_FEATURES = Features(vendor_version="", controls=(), extensions=(), features=
 class Library:
     """The books of one tenant, as one phone sees them.
 
-    :param phone: None: a phone without an account.
+    :param phone: the phone, or None for a phone without an account.
     :ivar context: the naming context of the tenant.
     :ivar viewer: the phone as a viewer of the directory.
     :ivar tenant_viewer: the phone as a viewer within the tenant.
@@ -49,35 +49,34 @@ class Library:
         self.viewer = make_login(phone, self.context, sub).viewer if phone else Viewer(access=(Access(tenant.name),))
 
     def dit(self, *, callers: bool) -> Dit:
-        """The directory tree that the phone sees.
+        """Return the directory tree that the phone sees.
 
-        :param callers: include the books that are shared for caller-ID only; a search without a number finds nothing in
-            them.
+        :param callers: whether to include the books that are shared for caller ID only, as for a search by number.
         """
         searched = (account for account in self._accounts if self._access(account).is_searched(for_number=callers))
         books = [*self._books(searched), *self._directory_books()]
         return Dit((Directory(self.context, tuple(books)),), _NO_FEATURES)
 
     def hidden_books(self) -> Iterator[Book]:
-        """The books of other accounts that the phone does not see, or of which it sees a label's contacts alone."""
+        """Return the books of other accounts of which the phone sees nothing, or only the contacts with a label."""
         others = (account for account in self._accounts if account is not self._phone_account)
         return self._books(account for account in others if self._access(account).is_hidden or account.shared_label)
 
     def books(self, owner: int | None) -> Iterator[Book]:
-        """The book of one account; without an owner, all books and the Workspace directory."""
+        """Yield the book of the account `owner`, or all books and the Workspace directory if `owner` is None."""
         yield from self._books(self._accounts_of(owner))
         if owner is None:
             yield from self._directory_books()
 
     def entries(self, book: Book) -> Iterator[Entry]:
-        """The entries of a book's contacts in directory order."""
+        """Return the entries of a book's contacts in directory order."""
         dit = Dit((Directory(self.context, (book,)),), _NO_FEATURES)
         viewer = Viewer(access=(Access(self.context.name, book.key),))
         request = SearchRequest(str(self.context.base), Scope.WHOLE_SUBTREE, Present("uid"))
         return (entry for entry in search(dit, viewer, request) if entry is not None)
 
     def contacts(self, owner: int | None) -> Iterator[tuple[str, Sequence[Contact], Mapping[str, str]]]:
-        """The contacts of the same books as `books`: a book's name, its contacts, and its label names."""
+        """Yield the name, the contacts and the label names of each book that `books` yields."""
         for account in self._accounts_of(owner):
             stored = self._read(account)
             own = [contact for contact in stored.contacts if contact.source is not Source.DIRECTORY]
@@ -100,7 +99,7 @@ class Library:
         return books[0]
 
     def _directory_books(self) -> Iterator[Book]:
-        """The book of the Workspace directory, if an account reads the directory."""
+        """Yield the book of the Workspace directory, if an account reads the directory."""
         if self._directory_source is not None:
             yield self._directory_book(self._directory_source)
 

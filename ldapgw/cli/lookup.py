@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``lookup`` searches the directory as a phone would; ``explain`` tells why a search finds a contact or does not."""
+"""``lookup`` searches the directory as a phone does; ``explain`` explains why a search finds a contact or does not."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def read_filter(text: str) -> Filter:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Raise UserError when a search is refused."""
+    """Turn the refusal of a search into a UserError."""
     try:
         yield
     except DirectoryError as error:
@@ -131,7 +131,7 @@ def _print(view: PhoneView, result: PhoneSearchResult) -> None:
 
 
 def _numbers(entry: Entry, formatter: NumberFormatter | None) -> Iterable[str]:
-    """Each number once, with its kinds."""
+    """Return the numbers of an entry, each once and with its kinds."""
     kinds_of: dict[str, list[str]] = {}
     for attribute, kind in _NUMBERS.items():
         for number in texts_of(entry, attribute, formatter):
@@ -140,7 +140,7 @@ def _numbers(entry: Entry, formatter: NumberFormatter | None) -> Iterable[str]:
 
 
 def _nothing_found(database: Database, tenant: str, wanted: str, phone: str | None) -> str:
-    """Return why nothing was found, if that is known, or how to find out."""
+    """Return the reason why nothing was found, if it is known, or else how to find the reason."""
     with database.begin() as connection:
         known = accounts.read_all(connection, tenant)
     if not any(account.is_connected for account in known):

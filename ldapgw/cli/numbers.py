@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``numbers check``: reads the stored telephone numbers by today's rules, and says which are dialled otherwise."""
+"""``numbers check``: reads the stored numbers by the present rules, and lists numbers that are dialled otherwise."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 
-# Beside the rules, the kind of the numbers that no network may connect, and of the texts without anything to dial.
+# Beside the rules, this is the kind of numbers that perhaps no network can connect, and of texts with nothing to dial.
 _NOT_UNDERSTOOD = "not_understood"
 _KINDS = (_NOT_UNDERSTOOD, *(rule.value for rule in Rule))
 _MEANINGS = {_NOT_UNDERSTOOD: "no network may know the number"} | {rule: REASONS[rule] for rule in Rule}
@@ -32,8 +32,8 @@ _MEANINGS = {_NOT_UNDERSTOOD: "no network may know the number"} | {rule: REASONS
 class _CheckedNumber(NamedTuple):
     """A number of a contact.
 
-    :ivar kinds: empty if the number is dialled as it is stored.
-    :ivar dialled: empty if there is nothing to dial.
+    :ivar kinds: the rules that change the number; empty if the number is dialled as stored.
+    :ivar dialled: the number that is dialled; empty if there is nothing to dial.
     """
 
     account: Account
@@ -86,11 +86,11 @@ def check(site: Site, *, tenant: str | None, kind: str, as_json: bool) -> None:
             if kind in number.kinds:
                 listed.append(number)
     if as_json:
-        print_json({"numbers": total, "kinds": {one: counts[one] for one in _KINDS}, "listed": _objects(listed)})
+        print_json({"numbers": total, "kinds": {each: counts[each] for each in _KINDS}, "listed": _objects(listed)})
         return
     print_line(f"{total:,} numbers, {as_stored:,} of them dialed as they are stored.")
     if counts:
-        rows = [(one, f"{counts[one]:,}", _MEANINGS[one]) for one in _KINDS if counts[one]]
+        rows = [(each, f"{counts[each]:,}", _MEANINGS[each]) for each in _KINDS if counts[each]]
         print_table(("kind", "numbers#", "meaning"), rows)
     if listed:
         print_line("")
@@ -101,7 +101,7 @@ def check(site: Site, *, tenant: str | None, kind: str, as_json: bool) -> None:
 
 
 def _numbers(database: Database, tenant: Tenant) -> Iterator[_CheckedNumber]:
-    """The numbers of a tenant's accounts, read by today's rules."""
+    """Yield the numbers of a tenant's accounts, read by the present rules."""
     with database.begin_read() as connection:
         known = accounts.read_all(connection, tenant.name)
     for account in known:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The part of ``check --online`` that connects to Google as configured, and tries the tenants' OAuth clients.
 
-An answer of Google has the date, which shows whether this machine's clock is right.
+The header ``Date`` of Google's answers shows whether this machine's clock is right.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _KEYS_INSPECTED = (
 )
 
 
-# Seconds that this machine's clock may differ from Google's: Google's dates have whole seconds, and an answer may take
-# some more; and tokens that Google has just signed, or that have just expired, must not seem otherwise.
+# This machine's clock may differ from Google's by so many seconds before the check warns or fails.  Google's dates have
+# whole seconds, and an answer takes some seconds.  A greater difference makes valid tokens seem invalid.
 _CLOCK_WARNING, _CLOCK_FAILURE = 60, 300
 
 
@@ -56,21 +56,21 @@ async def check_online(
     differences: list[float] = []
     http = GoogleHttpClient(google.http, reactor)
     called = (config.google.token_endpoint, config.google.revocation_endpoint, config.google.people_api)
-    # One call for each host, by its first URL.
+    # Each host is called once, at the first of its URLs.
     urls = {urlsplit(url).netloc: url for url in reversed(called)}
     steps = [_reach(http, host, url, now, differences) for host, url in reversed(urls.items())]
     if google.keys is not None:
         steps.append(_fetch_keys(google.keys, urlsplit(config.google.jwks_uri).netloc))
     steps += [_try_client(google.oauth, name, client, config.redirect_uri) for name, client in clients.items()]
     results: list[CheckResult] = await gatherResults([Deferred.fromCoroutine(step) for step in steps])
-    # Whoever may have altered one of the answers, the one that agrees with this machine's clock is right.
+    # A proxy may have changed the date of an answer, but hardly so that it agrees with this machine's clock.
     return results if not differences else [*results, _compare_clocks(min(differences, key=abs))]
 
 
 async def _reach(
     http: GoogleHttpClient, host: str, url: str, now: Callable[[], float], differences: list[float]
 ) -> CheckResult:
-    """Get an answer of a host; any will do that is no error of the host's own.
+    """Get an answer from a host; any status below 500 will do.
 
     :param differences: gets the seconds by which this machine's clock is ahead of the host's.
     """
@@ -90,7 +90,7 @@ async def _reach(
 
 
 def _compare_clocks(difference: float) -> CheckResult:
-    """:param difference: seconds by which this machine's clock is ahead of Google's."""
+    """Return the result for a clock that is ahead of Google's by so many seconds."""
     seconds = abs(difference)
     if seconds <= _CLOCK_WARNING:
         return CheckResult(CheckStatus.OK, "online clock", "agrees with Google's")
@@ -124,7 +124,7 @@ async def _try_client(oauth: OAuth, tenant: str, client: Client, redirect_uri: s
     except ClientRejected as error:
         if not error.detail.startswith("redirect_uri_mismatch"):
             return _failure(item, error, "compare its id and secret with the Google console")
-        # A private name cannot be registered; `ldapgw connect` has a redirect URI of its own.
+        # Google refuses redirect URIs with private names; `ldapgw connect` then uses a redirect URI of its own.
         is_private = is_redirect_uri_refused(redirect_uri)
         message = f"Google knows it, but not the redirect URI {redirect_uri}; register it in the Google console"
         return CheckResult(CheckStatus.WARNING if is_private else CheckStatus.FAILED, item, message)

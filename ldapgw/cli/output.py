@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 # Wider than any row, so that a table that a program reads is neither wrapped nor cut.
 _UNBOUNDED = 10_000
-# Columns of a table are so many characters apart.
+# The number of blanks between the columns of a table.
 _GAP = 2
 
-# The colors of the signs at the beginning of a line or in a cell of their own, on a terminal.
+# The colors, on a terminal, of a sign at the beginning of a line or alone in a cell.
 _COLORS = {"✓": "green", "!": "yellow", "✗": "red", "…": "cyan"}
-# What stands for something that has never happened.
+# The text in place of the time of an event that has never happened.
 NEVER = "–"
 
 
@@ -48,14 +48,14 @@ def print_table(
         for them; the most important ones first.
     :param wide: whether lines may be longer than the terminal is wide.
     """
-    # Commands that print no table are quicker without Rich.
+    # Rich is imported here, because commands that print no table are quicker without Rich.
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
     screen = console(wide=wide)
     cells = [[clean(cell, keep="\n") for cell in row] for row in rows]
-    # Rich cuts values that it may not break where there is no room for all of them.
+    # Rich cuts values that must not be broken into lines if the terminal has no room for all of them.
     free, whole = screen.width - len(columns) * (1 + _GAP), set[str]()
     for name in keep:
         position = columns.index(name)
@@ -95,7 +95,7 @@ def _colored(line: str, stream: TextIO) -> str:
 
 
 def console(*, stderr: bool = False, wide: bool = False) -> Console:
-    """A Rich console on the current stdout or stderr.
+    """Return a Rich console on the current stdout or stderr.
 
     :param wide: whether lines may be longer than the terminal is wide.
     """
@@ -115,7 +115,7 @@ def clean(text: str, *, keep: str = "") -> str:
 
 
 def local_time(seconds: float | None, now: float) -> str:
-    """Seconds since the epoch in local time; a time of today without the date; None: a dash."""
+    """Return a time (seconds since the epoch) as local time, without the date if it is today; a dash for None."""
     if seconds is None:
         return NEVER
     local, today = (datetime.fromtimestamp(moment, UTC).astimezone() for moment in (seconds, now))
@@ -124,7 +124,7 @@ def local_time(seconds: float | None, now: float) -> str:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Callable[[bytes], None]]:
-    """A new file that nobody else may read, as a function that writes the content; removed when the block fails.
+    """Create a file that nobody else may read, and remove the file if the block fails; yield the function that writes.
 
     :raises UserError: when the file exists, or cannot be created or written.
     """
@@ -151,7 +151,7 @@ def new_file(path: Path) -> Iterator[Callable[[bytes], None]]:
 
 @contextmanager
 def new_files(contents: Mapping[Path, bytes]) -> Iterator[None]:
-    """New files that nobody else may read; removed when the block fails.
+    """Create files that nobody else may read, and remove them if the block fails.
 
     :raises UserError: when a file exists, or cannot be created or written.
     """

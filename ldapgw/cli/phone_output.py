@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What commands print about phones: the list of them, a login with its settings, hints and refused passwords."""
+"""The output of commands about phones: the list of phones, a login with its settings, hints and refused passwords."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal, wrong_password
 
 
 def settings_json(sheet: Sheet) -> dict[str, Any] | None:
-    """A phone's settings in JSON; None: the phone can't connect."""
+    """Return a phone's settings in JSON, or None if the phone can't connect."""
     if sheet.link is None:
         return None
     return {"vendor": sheet.vendor.key, "file": sheet.vendor.file or None, "content": sheet.printed}
@@ -39,14 +39,14 @@ def bind_dn(tenant: Tenant, login: PhoneLogin) -> str:
 
 
 def phone_site(site: Site, tenant: Tenant) -> PhoneSite:
-    """What the settings of all phones of a tenant share."""
+    """Return the values that the settings of a tenant's phones share."""
     return PhoneSite(phone_server(site.config), tenant.base_dn, tenant.title or tenant.name)
 
 
 def login_sheet(site: Site, login: PhoneLogin, password: str, vendor: Vendor | None = None) -> Sheet:
-    """The settings of a phone, as its page has them.
+    """Return the settings of a phone, as on the phone's page.
 
-    :param vendor: whose settings; None: those of the phone's model.
+    :param vendor: the vendor whose settings are returned, or None for the vendor of the phone's model.
     """
     settings = settings_of(login, phone_site(site, site.tenant(login.tenant)), password)
     return make_sheet(vendor or vendors_of(login.model)[0], settings)
@@ -64,10 +64,11 @@ def print_login(
 ) -> None:
     """Print the login and the settings of a phone as JSON, or as lines for a person who enters them in the phone.
 
-    :param target: where the settings are written, if anywhere; with ``-``, standard output has nothing else.
+    :param target: the file for the settings, or None for no file; with ``-``, the settings go to standard output, and
+        everything else to standard error.
     """
     tenant = site.tenant(login.tenant)
-    told = {
+    values = {
         "name": login.name,
         "tenant": login.tenant,
         "account": address,
@@ -81,7 +82,7 @@ def print_login(
     if sheet.link is None:
         hint(f"! {login.name} can't connect: {no_protection(sheet.vendor)}")
     if as_json:
-        print_json({**told, "settings": settings_json(sheet)})
+        print_json({**values, "settings": settings_json(sheet)})
         return
     shared = "shared books, the Workspace directory"
     rows = (
@@ -91,8 +92,8 @@ def print_login(
         *_numbers_row(login),
         *([("number format", login.number_format)] if login.number_format else []),
         *([("area code", login.area_code)] if login.area_code else []),
-        ("server", told["ldap_url"]),
-        ("user name", f"{login.name}  (as a DN: {told['bind_dn']})"),
+        ("server", values["ldap_url"]),
+        ("user name", f"{login.name}  (as a DN: {values['bind_dn']})"),
         ("password", f"{password}  (shown only once)"),
         ("base DN", tenant.base_dn),
     )
@@ -115,7 +116,7 @@ def print_login(
 
 
 def _numbers_row(login: PhoneLogin) -> Sequence[tuple[str, str]]:
-    """The row about several numbers, for a phone that gets one entry per number."""
+    """Return the row about several numbers, for a phone that gets one entry per number."""
     model = MODELS.get(login.model)
     reason = f", because {model.reason}" if model and model.per_number else ""
     return [("numbers", f"one entry each{reason}")] if login.numbers is NumberMode.ENTRIES else []
@@ -144,7 +145,7 @@ def phone_json(site: Site, login: PhoneLogin, addresses: Mapping[int | None, str
 
 
 def refusal_json(refused: Refusal | None) -> dict[str, Any] | None:
-    """A wrong password in JSON; None: the phone has none."""
+    """Return the JSON object of refused logins with a wrong password, or None if no login was refused."""
     if refused is None:
         return None
     return {
@@ -156,7 +157,7 @@ def refusal_json(refused: Refusal | None) -> dict[str, Any] | None:
 
 
 def refusal_line(refused: Refusal) -> str:
-    """When, from where and how often a phone had a wrong password, and what to do."""
+    """Return a line that says when, from where and how often a phone had a wrong password, and what to do."""
     times = "once" if refused.count == 1 else f"{refused.count} times"
     return (
         f"refused {times}, last {local_time(refused.when, now())} from {refused.address}; "
@@ -165,7 +166,11 @@ def refusal_line(refused: Refusal) -> str:
 
 
 def _problem(site: Site, login: PhoneLogin) -> str:
-    """A wrong password, else a new password that waits, else the hint about the last search; empty: no problem."""
+    """Return a text on a phone's gravest problem; empty without a problem.
+
+    A wrong password comes first, then a new password that the phone has not used yet, then the hint about the last
+    search.
+    """
     refused = wrong_password(login, now())
     if refused is not None:
         return f"wrong password: {refusal_line(refused)}"
@@ -175,7 +180,7 @@ def _problem(site: Site, login: PhoneLogin) -> str:
 
 
 def _hint(site: Site, login: PhoneLogin) -> str:
-    """The hint about the last search; empty: no hint, or the hint of another version of ldapgw."""
+    """Return the hint about the last search; empty without a hint, or if another version of ldapgw stored the hint."""
     if login.search_hint not in {*Hint}:
         return ""
     tenant = site.find_tenant(login.tenant)

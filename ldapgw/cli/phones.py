@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """``phones``: adds, lists, tests, changes and removes the logins of desk phones, and prints their settings.
 
-A new password is shown once, and so is the settings file that has it.
+A new password, and a settings file with the password, are shown only once.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ def _phone_format(_context: click.Context, _parameter: click.Parameter, value: s
 
 
 class _FamilyParam(click.ParamType[str]):
-    """A model, or a family of phones of a model; the families are read once somebody names one."""
+    """The type of an option for a model, or a family of phones of a model.
+
+    The families are read when a command line has the option, because most commands do not need the families.
+    """
 
     name = "model"
 
@@ -445,18 +448,20 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     access = ConnectionSettings(endpoint, bind_dn(tenant, login), tenant.base_dn, password, ca)
     results = run_in_reactor(lambda reactor: try_phone(access, reactor))
     if as_json:
-        steps = [{"step": one.step.value, "state": one.status.value, "message": str(one.message)} for one in results]
+        steps = [
+            {"step": step.step.value, "state": step.status.value, "message": str(step.message)} for step in results
+        ]
         print_json({"name": login.name, "url": endpoint.url, "steps": steps})
     else:
         print_table(
-            ("step", "state", "found"), [(one.step.value, one.status.value, str(one.message)) for one in results]
+            ("step", "state", "found"), [(step.step.value, step.status.value, str(step.message)) for step in results]
         )
-    if any(one.status is StepStatus.FAILED for one in results):
+    if any(step.status is StepStatus.FAILED for step in results):
         raise UserError(f"{login.name} does not work at {endpoint.url}: {results[-1].step.value}")
 
 
 def _ask_for_password() -> str:
-    """The phone's password; empty where there is nobody to ask."""
+    """Ask for the phone's password, and return it; empty without a terminal."""
     if not sys.stdin.isatty():
         return ""
     question = "The phone's password (leave empty to skip the login)"
@@ -464,13 +469,13 @@ def _ask_for_password() -> str:
 
 
 def _check_placeholder(model: str, placeholder: str | None) -> None:
-    """Refuse a placeholder for a phone of a known model, whose filters have their own."""
+    """Refuse a placeholder for a known model, because the model determines the placeholder."""
     if model and placeholder is not None:
         raise click.UsageError(f"--placeholder is only for --model {OTHER_MODEL}: {model} phones have their own.")
 
 
 def _check_target(target: str | None, *, as_json: bool) -> None:
-    """Refuse two things at once on standard output."""
+    """Refuse to write both JSON and settings to standard output."""
     if target is not None and as_json:
         raise click.UsageError("--json has the settings already: leave out the file.")
 

@@ -87,9 +87,9 @@ def import_phones(
 
 
 def _checked(connection: Connection, octets: bytes, tenant: str) -> tuple[ImportLine, ...]:
-    """The lines of the file, checked against the accounts and phones that there are.
+    """Return the lines of the file, checked against the existing accounts and phones.
 
-    :raises UserError: when it is no such file.
+    :raises UserError: when the file is not a list of phones.
     """
     try:
         rows = read_rows(decode(octets))
@@ -115,7 +115,7 @@ def _new_phones(lines: Sequence[ImportLine], tenant: str) -> list[NewPhone]:
 
 
 def _contents(phones: Sequence[NewPhone], site: PhoneSite, out: Path | None, zip_file: Path) -> Mapping[Path, bytes]:
-    """Return what to write, by path."""
+    """Return the content of each file to write, by path."""
     from ldapgw.web.rendering import Renderer  # loads the page's libraries
 
     render = partial(Renderer("").print_sheets, "en", site.title)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The part of ``check`` that uses the ports of a running gateway.
 
-The ports of a running gateway are used as a phone and a browser use them: a connection, TLS with a check of the
-certificate, a search for the root DSE, and ``GET /readyz``.
+The ports are used as by a phone and a browser: the part connects, checks the certificate over TLS, searches for the
+root DSE, and requests ``GET /readyz``.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _MAX_OCTETS = 64 << 10
 _VENDOR = b"ldapgw"
 _ROOT_DSE = encode_search(SearchRequest("", Scope.BASE_OBJECT, Present("objectClass"), attributes=("vendorName",)))
 _SEARCH_RESULT_ENTRY, _EXTENDED_RESPONSE = 0x64, 0x78
-# The source is the connection's own (PROXY protocol, 2.1).
+# UNKNOWN keeps the connection's own source address (PROXY protocol, 2.1).
 _PROXY_HEADER = b"PROXY UNKNOWN\r\n"
 
 
 class _WrongAnswer(Exception):
-    """A program that is not the gateway answers; the text says how the program answers."""
+    """Raised when another program than the gateway answers; the text describes the answer."""
 
 
 def check_answers(subject: Subject) -> Iterator[CheckResult]:
@@ -63,7 +63,7 @@ def _try_port(config: Config, setting: str, endpoint: str, listening: ListenAddr
         try:
             return use(config, item, listening, over_tls=over_tls)
         except ssl.SSLCertVerificationError as error:
-            # Whether the rest works is tried without a check; nothing secret is sent.
+            # The rest is tried without a check of the certificate, because nothing secret is sent.
             result = use(config, item, listening, over_tls=over_tls, checks_certificate=False)
             if result.status is not CheckStatus.OK:
                 return result
@@ -115,7 +115,7 @@ def _use_ldap(
         except ssl.SSLError:
             if config.tls is None or not config.tls.client_ca:
                 raise
-            # With TLS 1.3 the refusal comes behind the handshake.
+            # With TLS 1.3, the gateway refuses a connection without a client certificate only after the handshake.
             message = f"{listening} answers {way}, and asks for a phone's certificate (tls.client_ca)"
             return CheckResult(CheckStatus.OK, item, message)
 
@@ -152,7 +152,7 @@ def _use_page(
     return CheckResult(state, item, f"{listening} answers, {message}")
 
 
-# What the page may answer, by status and text.
+# The results for the answers of ``/readyz``, by status and text.
 _READINESS = {
     (200, b"ready"): (CheckStatus.OK, "and the gateway is ready"),
     (200, b"degraded"): (CheckStatus.FAILED, "but the gateway cannot use its database; its log says why"),
@@ -171,7 +171,10 @@ _READINESS = {
 
 
 def _connect(listening: ListenAddress, proxies: Networks) -> socket.socket:
-    """Connect to a port of this machine; :raises OSError: when that fails."""
+    """Connect to a port of this machine.
+
+    :raises OSError: when no connection is possible.
+    """
     connection = socket.create_connection((listening.reachable_host, listening.port), PATIENCE)
     if proxies.contains(connection.getsockname()[0].partition("%")[0]):
         connection.sendall(_PROXY_HEADER)
@@ -187,9 +190,10 @@ def _over_tls(connection: socket.socket, config: Config, *, checks_certificate: 
 
 
 def _read_message(connection: socket.socket, text: bytes = b"") -> int:
-    """The tag of the operation in the next LDAP message.
+    """Return the tag of the operation in the next LDAP message.
 
-    :raises _WrongAnswer: when the message is none of LDAP, or a text is not in it.
+    :param text: the message of a gateway contains this text.
+    :raises _WrongAnswer: when the answer is no LDAP message, or lacks the text.
     """
     framer = Framer(_MAX_OCTETS)
     try:

@@ -37,10 +37,10 @@ from ldapgw.store.secrets import SecretBox
 
 POLL_SECONDS = 1.0
 MAX_MINUTES = 60
-# Seconds for each answer.
+# Seconds within which the gateway must give each answer.
 NETWORK_TIMEOUT = 30.0
 _PORTS = {"ldap": 389, "ldaps": 636}
-# RFC 4511 4.14.1
+# The request that starts TLS (RFC 4511 4.14.1).
 START_TLS = tlv(SEQUENCE, integer(1) + tlv(0x77, octets(b"1.3.6.1.4.1.1466.20037", 0x80)))
 
 
@@ -94,7 +94,7 @@ def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool
                     raise UserError(f"{phone} sent nothing while it was recorded; if it did, see the gateway's log")
                 write(content.encode())
             finally:
-                if plain:  # nobody else could get the file
+                if plain:  # the stored recording is no longer needed, and has real names and numbers
                     with database.begin() as connection:
                         recordings.remove(connection, phone, begun_at)
     print_line(f"{target}: {counted(stored.searches or 0, 'search')} of {phone}")
@@ -166,10 +166,12 @@ def replay(
             differences += [(recording.searches[at], found) for at, found in replay_recording(recording, find)]
     searches = [search for recording in parts for search in recording.searches]
     if as_json:
-        print_json({"searches": len(searches), "differences": [_json_object(*one) for one in differences]})
+        print_json(
+            {"searches": len(searches), "differences": [_json_object(*difference) for difference in differences]}
+        )
     else:
-        for one in differences:
-            for line in _lines(*one):
+        for difference in differences:
+            for line in _lines(*difference):
                 print_line(line)
         _print_end(parts, searches)
     if differences:
@@ -221,7 +223,7 @@ class _Gateway:
     """A connection to a gateway over the network.
 
     :param stack: closes the connection.
-    :raises UserError: when the address is no address of a directory, or nobody answers there.
+    :raises UserError: when the URL is no URL of a directory, or no gateway answers there.
     """
 
     def __init__(self, url: str, stack: ExitStack, ca_file: str | None, *, start_tls: bool) -> None:

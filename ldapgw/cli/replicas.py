@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Replicas of the directory: the command ``replica-config``, and what the command ``phones`` does for replicas."""
+"""Replicas of the directory: the command ``replica-config``, and the part of ``phones`` that is about replicas."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from ldapgw.store.account_status import timestamp
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
 
-# Debian's and Ubuntu's.
+# The path on Debian and Ubuntu.
 _SYSTEM_CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
-# The kinds of connection that a replica can make, the best first; without TLS only on this machine.
+# The kinds of connection with TLS that a replica can make, the best kind first.
 _SECURE = (Security.LDAPS, Security.STARTTLS)
 
 _BOOKS = {False: "shared books, and the directory of Google Workspace", True: "all books, private ones too"}
@@ -51,14 +51,14 @@ def add_replica(site: Site, name: str, tenant: str | None, *, private: bool, ext
 def print_replica(site: Site, login: PhoneLogin, password: str, *, as_json: bool) -> None:
     """Print the login of a replica with its password."""
     tenant = site.tenant(login.tenant)
-    told = {**replica_json(tenant, login), "password": password, "base_dn": tenant.base_dn}
+    values = {**replica_json(tenant, login), "password": password, "base_dn": tenant.base_dn}
     if as_json:
-        print_json(told)
+        print_json(values)
         return
     for label, value in (
         ("replica", login.name),
         ("holds", _BOOKS[is_private(login)]),
-        ("user name", told["bind_dn"]),
+        ("user name", values["bind_dn"]),
         ("password", f"{password}  (shown only once)"),
         ("base DN", tenant.base_dn),
     ):
@@ -75,7 +75,7 @@ def is_private(login: PhoneLogin) -> bool:
 
 
 def replica_json(tenant: Tenant | None, login: PhoneLogin) -> dict[str, Any]:
-    """A replica for a program."""
+    """Return the JSON object of a replica."""
     return {
         "name": login.name,
         "tenant": login.tenant,
@@ -141,7 +141,7 @@ def replica_config(
 
     The gateway doesn't know the password: without --password-file, it is the word PASSWORD.
     """
-    # The commands of phones use this module too, and need nothing of that package.
+    # The package is imported here, because the commands for phones import this module and do not need the package.
     from ldapgw.replication.slapd import Replica, config_ldif, slapd_conf
 
     password = first_line(password_file)
@@ -170,7 +170,7 @@ def replica_config(
 
 
 def _endpoint(site: Site) -> LdapEndpoint:
-    """Return how a replica reaches the gateway.
+    """Return the endpoint at which a replica reaches the gateway.
 
     :raises UserError: without TLS, unless the replica is on this machine.
     """

@@ -18,8 +18,8 @@ from click.shell_completion import CompletionItem
 from ldapgw import __version__, is_compiled
 from ldapgw.errors import GoogleError, UserError
 
-# The commands, by the headings of the help: the module of each command, and its help in a line.  A module defines the
-# command under the command's name, with "_" for "-".
+# The commands by the headings of the help, each with its module and a line of help.  A module defines a command under
+# the command's name, with "_" in place of "-".
 COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Set up": {
         "demo": ("sandbox", "Run a demo gateway with a stand-in for Google, until Ctrl-C."),
@@ -64,14 +64,14 @@ _INTERRUPTED = 130
 
 
 def examples(*lines: str) -> str:
-    """The epilog of a command's help, with an example on each line."""
+    """Return the epilog of a command's help, with an example on each line."""
     return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
 
 
 class Commands(click.Group):
     """The group of all commands, which turns their errors into messages.
 
-    A command is imported when it is used; the list of commands is made from their lines in `COMMANDS`.
+    A command's module is imported when the command is used; the list of commands is made from `COMMANDS` alone.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
@@ -94,12 +94,12 @@ class Commands(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete the name of a command, or an option."""
-        found = {name: one for name, one in self.commands.items() if name.startswith(incomplete)}
-        items = [CompletionItem(name, help=one.get_short_help_str()) for name, one in found.items()]
+        found = {name: command for name, command in self.commands.items() if name.startswith(incomplete)}
+        items = [CompletionItem(name, help=command.get_short_help_str()) for name, command in found.items()]
         return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; each problem that an operator can solve is printed as a line without a traceback."""
+        """Run a command, and print each problem that an operator can solve as a line without a traceback."""
         _never_fail_to_print()
         try:
             return super().invoke(ctx)
@@ -147,7 +147,7 @@ def main(file: str) -> None:
 
 
 def _never_fail_to_print() -> None:
-    """Print characters that the terminal's encoding lacks as escapes, instead of failing."""
+    """Let Python print escapes for characters that the terminal's encoding lacks, instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

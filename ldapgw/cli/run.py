@@ -77,7 +77,7 @@ def run(ctx: click.Context, site: Site, log_levels: LogLevels, *, accept: bool) 
     kept = take(os.environ)
     if kept is not None:
         site.config = kept
-    elif accept:  # not again when the program is executed anew to read its configuration
+    elif accept:  # only at the start, and not after SIGHUP, which executes the program again
         accept_lost_accounts(site.state.path)
     config = msgspec.structs.replace(site.config, log_level=site.config.log_level.followed_by(log_levels))
     # The first import of `twisted.internet.reactor` installs the default reactor.
@@ -100,7 +100,7 @@ def _read_levels(levels: Sequence[str]) -> LogLevels:
 
 
 def _print_admin_links(site: Site) -> None:
-    """Print a link to the administration of each tenant without a Google client, for a person at the terminal."""
+    """Print a link to the administration of each tenant that has no Google client, if a person is at the terminal."""
     if not sys.stderr.isatty():
         return
     with site.open_store() as database:

@@ -63,7 +63,7 @@ def demo(ctx: click.Context, state: str | None, port: int, ldap_port: int, sandb
 
 
 def _announcement(url: str) -> str:
-    """The sandbox's URL and the configuration of a gateway that uses the sandbox."""
+    """Return the sandbox's URL and the configuration of a gateway that uses the sandbox."""
     return f"""\
 # The sandbox is on {url}/ until Ctrl-C. A gateway uses it with these lines in ldapgw.toml:
 

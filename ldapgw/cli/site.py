@@ -54,7 +54,7 @@ class Site:
 
     @cached_property
     def config(self) -> Config:
-        """The configuration.
+        """Return the configuration.
 
         :raises UserError: with all problems of the file.
         """
@@ -64,17 +64,17 @@ class Site:
 
     @property
     def loaded_file(self) -> str:
-        """The configuration file, for messages; empty: the command has not read it."""
+        """Return the name of the configuration file, for messages; empty if the command has not read the file."""
         return self.file if "config" in vars(self) else ""
 
     @property
     def state(self) -> StateDir:
-        """The state directory, the database and the key that the configuration names."""
+        """Return the state directory, the database and the key that the configuration names."""
         return StateDir.of(self.config)
 
     @property
     def certificate_validity(self) -> ValidityPeriod | None:
-        """When the gateway's certificate is valid; None: there is none, or it cannot be read."""
+        """Return the validity of the gateway's certificate, or None without a certificate that can be read."""
         if self.config.tls is None:
             return None
         from ldapgw.server.tls import ValidityPeriod, read_certificates
@@ -86,14 +86,14 @@ class Site:
 
     @property
     def book_cache(self) -> BookCache:
-        """The books that the gateway has built and saved for its next start."""
+        """Return the books that the gateway has built and saved for its next start."""
         from ldapgw.sync.book_cache import FOLDER, BookCache
 
         return BookCache(self.state.path / FOLDER)
 
     @property
     def server_name(self) -> str:
-        """The address of a database on a server, without user and password."""
+        """Return the address of a database on a server, without user and password."""
         url = make_url(self.state.database_url)
         return f"{url.get_backend_name()}://{url.host or ''}/{url.database or ''}"
 
@@ -132,7 +132,7 @@ class Site:
             yield database
 
     def tenant(self, name: str | None) -> Tenant:
-        """A configured tenant by its name; without a name, the only tenant.
+        """Return a configured tenant by its name; without a name, the only tenant.
 
         :raises UserError: when there is no tenant of that name.
         :raises click.UsageError: without a name, when there are several tenants.
@@ -146,11 +146,11 @@ class Site:
         raise UserError(f'there is no tenant "{name}"; there are: {", ".join(names)}', is_setting=True)
 
     def find_tenant(self, name: str) -> Tenant | None:
-        """A tenant by its name; None: the tenant is no longer in the configuration."""
+        """Return a tenant by its name, or None if the tenant is no longer in the configuration."""
         return next((tenant for tenant in self.config.tenant if tenant.name == name), None)
 
     def clients(self, database: Database) -> dict[str, Client]:
-        """The OAuth clients by tenant: the configured client, else the client that was entered on the page.
+        """Return the OAuth clients by tenant: the configured client, else the client that was entered on the page.
 
         :raises StoreError: when the database or the key cannot be used.
         """
@@ -162,7 +162,7 @@ class Site:
         return clients | self.config.clients
 
     def page(self, tenant: str) -> str:
-        """The URL of a tenant's page."""
+        """Return the URL of a tenant's page."""
         return f"{self.config.web.public_url}/{tenant}/"
 
     def _refuse_files_of_root(self) -> None:
@@ -182,7 +182,7 @@ def find_account(connection: Connection, address: str, tenant: str | None) -> Ac
     account takes precedence, then the newest.
 
     :param address: in upper or lower case.
-    :param tenant: the tenant's name; None: all tenants.
+    :param tenant: the tenant's name, or None for all tenants.
     :raises UserError: when there is no such account, or accounts of several tenants have the address.
     """
     candidates = accounts.find_by_address(connection, address, tenant)
@@ -208,24 +208,24 @@ def find_phone(connection: Connection, name: str) -> PhoneLogin:
 def find_login(connection: Connection, name: str) -> PhoneLogin:
     """Find a replica or a phone by its name, ignoring case.
 
-    :raises UserError: when there is none of that name.
+    :raises UserError: when there is no replica and no phone of that name.
     """
     return find_replica(connection, name) or find_phone(connection, name)
 
 
 def find_replica(connection: Connection, name: str) -> PhoneLogin | None:
-    """Find a replica by its name, ignoring case; None: there is none."""
+    """Find a replica by its name, ignoring case; return None if there is none."""
     found = (login for login in phones.read_logins(connection) if login.replica is not None)
     return next((login for login in found if login.name.lower() == name.lower()), None)
 
 
 def act(tenant: str, act: Act, subject: str = "", detail: str = "") -> Entry:
-    """An entry of the activity log for what a command does now."""
+    """Return an entry of the activity log for an act of a command."""
     return activity.entry(now(), tenant, activity.COMMAND_LINE, act, subject, detail)
 
 
 def now() -> float:
-    """Seconds since the epoch."""
+    """Return the time in seconds since the epoch."""
     return datetime.now(UTC).timestamp()
 
 
@@ -234,7 +234,7 @@ def _owner(path: Path) -> int:
 
 
 def pass_site(command: Callable[Concatenate[Site, P], T]) -> Callable[P, T]:
-    """Call a command with the site of the option ``--config``."""
+    """Decorate a command, so that its first argument is the site of the option ``--config``."""
 
     @wraps(command)
     def with_site(*args: P.args, **options: P.kwargs) -> T:
@@ -254,14 +254,14 @@ account_tenant = click.option("--tenant", metavar="T", help="The tenant, if the 
 only_tenant = click.option("--tenant", metavar="T", help="The tenant. You can leave it out if there is only one.")
 
 
-# What is no text is no password and no certificate, and is said to be none.
+# Octets that are not UTF-8 are replaced, so that a wrong file fails as a wrong password or certificate does.
 TEXT_FILE = click.File(encoding="utf-8", errors="replace")
 
 password_option = click.option("--password-file", type=TEXT_FILE, help="A file with the password on its first line.")
 
 
 def first_line(file: TextIO | None) -> str | None:
-    """Return the first line of a file; None: there is no file."""
+    """Return the first line of a file, or None if there is no file."""
     return file.readline().strip() if file else None
 
 

@@ -41,9 +41,9 @@ _PHONE_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """What the database holds.
+    """The stored data that the command shows.
 
-    :ivar error: why the database cannot be used; empty: it can.
+    :ivar error: why the database cannot be used; empty if the database can be used.
     :ivar clients: the tenants that have an OAuth client.
     """
 
@@ -65,11 +65,11 @@ def status(site: Site, *, as_json: bool) -> None:
     held = _read(site)
     objects = account_objects(site, held.accounts, rejected_phones(held.phones, now()))
     actions = list(_actions(site, held, objects))
-    told = _status(site, held, objects, actions)
+    values = _status(site, held, objects, actions)
     if as_json:
-        print_json(told)
+        print_json(values)
     else:
-        for line in _lines(site, told, held):
+        for line in _lines(site, values, held):
             print_line(line)
     if held.error:
         raise UserError(held.error)
@@ -103,7 +103,7 @@ def _status(site: Site, held: _Stored, objects: Collection[dict[str, Any]], acti
         },
         "certificate_expires": timestamp(validity.not_after.timestamp()) if validity else None,
         "tenants": [
-            _tenant(tenant, held, [one for one in objects if one["tenant"] == tenant.name])
+            _tenant(tenant, held, [account for account in objects if account["tenant"] == tenant.name])
             for tenant in site.config.tenant
         ],
         "actions": list(actions),
@@ -111,21 +111,21 @@ def _status(site: Site, held: _Stored, objects: Collection[dict[str, Any]], acti
 
 
 def _tenant(tenant: Tenant, held: _Stored, objects: Collection[dict[str, Any]]) -> dict[str, Any]:
-    synced = [one["last_sync"] for one in objects if one["last_sync"]]
-    states = Counter(one["state"] for one in objects)
+    synced = [account["last_sync"] for account in objects if account["last_sync"]]
+    states = Counter(account["state"] for account in objects)
     conditions = Counter(phone_condition(login, now()) for login in held.phones if login.tenant == tenant.name)
     return {
         "name": tenant.name,
         "title": tenant.title or tenant.name,
         "accounts": {state: states[state] for state in SIGNS},
         "phones": {condition.value: conditions[condition] for condition in _PHONE_WORDS},
-        "contacts": sum(one["contacts"] for one in objects),
+        "contacts": sum(account["contacts"] for account in objects),
         "last_sync": max(synced, default=None),
     }
 
 
 def _actions(site: Site, held: _Stored, objects: Collection[dict[str, Any]]) -> Iterator[str]:
-    """What a person has to do, each in a sentence."""
+    """Yield a sentence for each act that the gateway needs of a person."""
     if lock_holder_pid(site.state.path) is None:
         yield "The gateway isn't running. Start it with: ldapgw run, or systemctl start ldapgw"
     for tenant in site.config.tenant:
@@ -156,39 +156,41 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _lines(site: Site, told: Mapping[str, Any], held: _Stored) -> Iterator[str]:
-    if told["running"]:
-        yield f"✓ Gateway      running since {local_time(_begun_at(site), now())} (process {told['process']})"
+def _lines(site: Site, values: Mapping[str, Any], held: _Stored) -> Iterator[str]:
+    if values["running"]:
+        yield f"✓ Gateway      running since {local_time(_begun_at(site), now())} (process {values['process']})"
     else:
         yield "✗ Gateway      not running; this is what its database says"
-    if told["stale_since"]:
+    if values["stale_since"]:
         yield f"! Directory    stale: cached books, and the logins of {local_time(_stale_since(site), now())}"
     if held.error:
         yield f"✗ Database     {held.error}"
-    elif told["database"]["file"] and told["database"]["size"] is None:
-        yield f"… Database     {told['database']['file']}, not created yet"
+    elif values["database"]["file"] and values["database"]["size"] is None:
+        yield f"… Database     {values['database']['file']}, not created yet"
     else:
-        size = told["database"]["size"]
-        place = told["database"]["file"] or told["database"]["server"]
-        yield f"✓ Database     {place}" + (f", {size / 2**20:.1f} MiB" if size else "")
+        size = values["database"]["size"]
+        location = values["database"]["file"] or values["database"]["server"]
+        yield f"✓ Database     {location}" + (f", {size / 2**20:.1f} MiB" if size else "")
     yield _certificate_line(site)
-    yield f"  Page         {told['page']}"
-    yield f"  LDAP         {told['ldap_url']}"
-    for tenant in told["tenants"]:
+    yield f"  Page         {values['page']}"
+    yield f"  LDAP         {values['ldap_url']}"
+    for tenant in values["tenants"]:
         yield ""
         yield f"{tenant['title']} ({tenant['name']})"
         yield f"  Accounts     {_counts(tenant['accounts'])}"
         in_words = {_PHONE_WORDS[PhoneCondition(key)]: count for key, count in tenant["phones"].items()}
         yield f"  Phones       {_counts(in_words)}"
-        of_tenant = [one.last_sync for one in held.accounts if one.tenant == tenant["name"] and one.last_sync]
+        of_tenant = [
+            account.last_sync for account in held.accounts if account.tenant == tenant["name"] and account.last_sync
+        ]
         last_sync = local_time(max(of_tenant), now()) if of_tenant else "never"
         yield f"  Contacts     {tenant['contacts']}, last synced {last_sync}"
     yield ""
-    if not told["actions"]:
+    if not values["actions"]:
         yield "✓ Nothing needs action."
         return
     yield "Needs action:"
-    for action in told["actions"]:
+    for action in values["actions"]:
         yield f"! {action}"
 
 
@@ -209,13 +211,13 @@ def _certificate_line(site: Site) -> str:
 
 
 def _begun_at(site: Site) -> float | None:
-    """Return when the running gateway has written its process id; None: unknown."""
+    """Return when the running gateway wrote its process id, or None if unknown."""
     lock_file = status_of(site.state.path / LOCK_FILE)
     return lock_file.st_mtime if lock_file else None
 
 
 def _stale_since(site: Site) -> float | None:
-    """Return when the snapshot was written that the gateway has started from; None: the database was read since.
+    """Return when the snapshot was written from which the gateway started, or None if it has read the database since.
 
     A gateway writes a snapshot as soon as it has read the database.
     """
@@ -226,7 +228,7 @@ def _stale_since(site: Site) -> float | None:
 
 
 def _size(site: Site) -> int | None:
-    """The size of the database file in octets; None: there is no such file."""
+    """Return the size of the database file in octets, or None if there is no such file."""
     file = status_of(site.state.database_file) if site.state.database_file else None
     return file.st_size if file else None
 
@@ -248,37 +250,37 @@ def gateways(site: Site, *, as_json: bool) -> None:
         with database.begin_read() as connection:
             known = store.read_all(connection)
     if as_json:
-        print_json([_object(one) for one in known])
+        print_json([_object(gateway) for gateway in known])
     elif not known:
         hint("No gateway has run on this database within a day.")
     else:
         rows = [
             (
-                "✓" if one.is_alive else "✗",
-                one.info.name,
-                " ".join(one.info.roles),
-                local_time(one.started_at, now()),
-                f"{one.silent:.0f} s ago",
-                f"{one.behind:.0f} s" if one.behind else "–",
-                f"{one.info.contacts:,}",
-                "✓" if one.info.is_leader and one.is_alive else "–",
+                "✓" if gateway.is_alive else "✗",
+                gateway.info.name,
+                " ".join(gateway.info.roles),
+                local_time(gateway.started_at, now()),
+                f"{gateway.silent:.0f} s ago",
+                f"{gateway.behind:.0f} s" if gateway.behind else "–",
+                f"{gateway.info.contacts:,}",
+                "✓" if gateway.info.is_leader and gateway.is_alive else "–",
             )
-            for one in known
+            for gateway in known
         ]
         print_table(("", "name", "roles", "started", "heartbeat", "behind#", "contacts#", "syncs"), rows)
 
 
-def _object(one: KnownGateway) -> dict[str, Any]:
+def _object(gateway: KnownGateway) -> dict[str, Any]:
     return {
-        "id": one.info.id,
-        "name": one.info.name,
-        "version": one.info.version,
-        "alive": one.is_alive,
-        "roles": one.info.roles,
-        "started": timestamp(one.started_at),
-        "silent_seconds": round(one.silent, 1),
-        "behind_seconds": round(one.behind, 1),
-        "accounts": one.info.accounts,
-        "contacts": one.info.contacts,
-        "syncs": one.info.is_leader and one.is_alive,
+        "id": gateway.info.id,
+        "name": gateway.info.name,
+        "version": gateway.info.version,
+        "alive": gateway.is_alive,
+        "roles": gateway.info.roles,
+        "started": timestamp(gateway.started_at),
+        "silent_seconds": round(gateway.silent, 1),
+        "behind_seconds": round(gateway.behind, 1),
+        "accounts": gateway.info.accounts,
+        "contacts": gateway.info.contacts,
+        "syncs": gateway.info.is_leader and gateway.is_alive,
     }

@@ -97,9 +97,9 @@ class _Outcome:
     """The end of a requested sync.
 
     :ivar account: the account after the sync; before the sync, if the sync has not ended.
-    :ivar last: the sync that ended; None: it has not ended.
-    :ivar problem: why the sync failed or has not ended; empty: it succeeded.
-    :ivar code: error code of ``status.json``; empty: there is none.
+    :ivar last: the sync that ended, or None if the sync has not ended.
+    :ivar problem: why the sync failed or has not ended; empty if the sync succeeded.
+    :ivar code: an error code of ``status.json``; empty without an error.
     """
 
     account: Account
@@ -128,9 +128,9 @@ class _Outcome:
 def _requested_accounts(
     site: Site, connection: Connection, addresses: tuple[str, ...], tenant: str | None
 ) -> dict[int, Account]:
-    """The accounts to sync, by id.
+    """Return the accounts to sync, by id.
 
-    :raises UserError: when one of them cannot be synced.
+    :raises UserError: when an account cannot be synced.
     """
     if tenant is not None:
         site.tenant(tenant)
@@ -148,7 +148,7 @@ def _requested_accounts(
 
 
 def _obstacle(site: Site, account: Account) -> str:
-    """Return why an account cannot be synced; empty: the account can be synced."""
+    """Return why an account cannot be synced; empty if the account can be synced."""
     if site.find_tenant(account.tenant) is None:
         return f'{account.address}: its tenant "{account.tenant}" is not in {site.file} any more'
     return (
@@ -177,7 +177,7 @@ def _outcomes(site: Site, database: Database, requested: Mapping[int, Account]) 
 
 
 def _outcome(site: Site, connection: Connection, before: Account) -> _Outcome | None:
-    """Return the end of a requested sync; None: it has not ended.
+    """Return the end of a requested sync, or None if the sync has not ended.
 
     A sync that ran before the request leaves the request pending.
     """
@@ -193,13 +193,13 @@ def _outcome(site: Site, connection: Connection, before: Account) -> _Outcome | 
 
 
 def _names(requested: Mapping[int, Account]) -> str:
-    """The first three addresses and the number of the others."""
+    """Return the addresses of the first three accounts and the number of the others."""
     first = [account.address for account in requested.values()][:3]
     more = len(requested) - len(first)
     return ", ".join(first) + (f" and {more} more" if more else "")
 
 
-# A character for each day: all syncs good, some failed, all failed, none.
+# The meaning of the character for each day.
 _LEGEND = "✓ all good · ! some failed · ✗ all failed · ○ all postponed · – none"
 
 
@@ -217,38 +217,40 @@ def history(site: Site, account: str | None, tenant: str | None, *, as_json: boo
         site.tenant(tenant)
     with site.open_store() as database, database.begin() as connection:
         if account is None:
-            known = [one for one in accounts.read_all(connection, tenant) if one.is_connected]
-            days = [(one.address, sync_history.summarize_account(connection, one.id, now())) for one in known]
+            known = [stored for stored in accounts.read_all(connection, tenant) if stored.is_connected]
+            days = [(stored.address, sync_history.summarize_account(connection, stored.id, now())) for stored in known]
         else:
             chosen = find_account(connection, account, tenant)
             attempts = sync_history.read_attempts(connection, chosen.id)
     if account is not None:
         _print_attempts(attempts, chosen.address, as_json=as_json)
     elif as_json:
-        print_json([{"account": address, "days": [_day(one) for one in of_account]} for address, of_account in days])
+        print_json([{"account": address, "days": [_day(day) for day in of_account]} for address, of_account in days])
     elif not days:
         hint(f"No account is connected yet; connect one on {site.config.web.public_url}/")
     else:
-        rows = [(address, "".join(map(_sign, each)), str(sum(one.failed for one in each))) for address, each in days]
+        rows = [(address, "".join(map(_sign, each)), str(sum(day.failed for day in each))) for address, each in days]
         print_table(("account", "14 days", "failed#"), rows)
         print_line(_LEGEND)
 
 
 def _print_attempts(attempts: tuple[SyncAttempt, ...], address: str, *, as_json: bool) -> None:
     if as_json:
-        print_json([attempt_json(one) for one in attempts])
+        print_json([attempt_json(attempt) for attempt in attempts])
     elif not attempts:
         hint(f"{address} has not synced yet.")
     else:
         rows = [
             (
-                "○" if one.is_postponed else "✗" if one.error else "✓",
-                local_time(one.ended_at, now()),
-                "full" if one.is_full else "update",
-                f"{one.seconds:.1f}",
-                f"postponed ({one.error})" if one.is_postponed else one.error or str(figures_words(one.figures)),
+                "○" if attempt.is_postponed else "✗" if attempt.error else "✓",
+                local_time(attempt.ended_at, now()),
+                "full" if attempt.is_full else "update",
+                f"{attempt.seconds:.1f}",
+                f"postponed ({attempt.error})"
+                if attempt.is_postponed
+                else attempt.error or str(figures_words(attempt.figures)),
             )
-            for one in attempts
+            for attempt in attempts
         ]
         print_table(("", "ended", "kind", "secs#", "result"), rows)
 
@@ -264,15 +266,15 @@ def _day(day: SyncDay) -> dict[str, Any]:
     return {"date": date, "ok": day.ok, "failed": day.failed, "changes": day.changes}
 
 
-def attempt_json(one: SyncAttempt) -> dict[str, Any]:
+def attempt_json(attempt: SyncAttempt) -> dict[str, Any]:
     return {
-        "ended": timestamp(one.ended_at),
-        "seconds": round(one.seconds, 1),
-        "kind": "full" if one.is_full else "incremental",
-        "added": one.figures.added,
-        "changed": one.figures.changed,
-        "removed": one.figures.removed,
-        "skipped": one.figures.skipped,
-        "error": one.error or None,
-        "postponed": one.is_postponed,
+        "ended": timestamp(attempt.ended_at),
+        "seconds": round(attempt.seconds, 1),
+        "kind": "full" if attempt.is_full else "incremental",
+        "added": attempt.figures.added,
+        "changed": attempt.figures.changed,
+        "removed": attempt.figures.removed,
+        "skipped": attempt.figures.skipped,
+        "error": attempt.error or None,
+        "postponed": attempt.is_postponed,
     }
