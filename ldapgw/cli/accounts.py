@@ -131,8 +131,8 @@ def share(site: Site, account: str, sharing: Sharing, label: str, tenant: str | 
     private: no other phones. callers: all phones of the tenant, but only to show who is calling. group:NAME: the
     phones of the accounts in a group of the configuration. shared: all phones of the tenant.
 
-    If only the contacts with one label are shared, this stays so unless you choose --label or --all-contacts. A
-    private account without a label gets the shared_label of its tenant.
+    An account that shares only the contacts with one label keeps the label, unless you choose --label or
+    --all-contacts. A private account without a label gets the shared_label of its tenant.
     """
     if label and all_contacts:
         raise click.UsageError("Choose one of --label NAME and --all-contacts.")
@@ -270,8 +270,8 @@ def disconnect(site: Site, account: str, tenant: str | None, *, yes: bool) -> No
 def remove_account(site: Site, account: str, tenant: str | None, *, with_phones: bool, yes: bool) -> None:
     """Remove ACCOUNT and everything stored about it.
 
-    For somebody who leaves. If it's connected, its access is revoked at Google first. Its phones stay unless you
-    add --with-phones.
+    Use this command when somebody leaves. If the account is connected, its access is revoked at Google first. The
+    account's phones stay unless you add --with-phones.
     """
     with site.open_store() as database:
         with database.begin() as connection:
@@ -312,7 +312,7 @@ def _disconnect(site: Site, database: Database, account: Account) -> str:
 
     :returns: a text that says what could not be done at Google and what happens next; empty if everything was done.
     """
-    from ldapgw.store.copies import clean_copies  # loads Twisted
+    from ldapgw.store.copies import clean_copies  # imported here, because the import loads Twisted
 
     error = _revoke(site, database, account)
     with database.begin() as connection:

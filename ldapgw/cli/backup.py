@@ -54,8 +54,8 @@ _INCOMPLETE_SECONDS = 24 * 3600
 def backup(site: Site, file: Path, keep: int | None, *, yes: bool) -> None:
     """Copy the database to FILE, even while the gateway runs.
 
-    The command asks before it replaces an existing FILE; with --keep, it never asks. FILE does not contain the key. It
-    keeps the contacts of people who disconnect later, so delete it when you no longer need it.
+    The command asks before it replaces an existing FILE, except with --keep. FILE does not contain the key. FILE still
+    has the contacts of people who disconnect later, so delete FILE when you no longer need it.
     """
     database, folder = site.state.database_file, file
     if keep is not None:
@@ -153,11 +153,11 @@ _POLL_SECONDS = 0.5
 def rotate_key(site: Site) -> None:
     """Encrypt all secrets with a new key. A running gateway continues with it.
 
-    The old key is kept beside the new one, with the date in its name: older backups need it. If several gateways share
-    the database, the command first adds the new key to the key file and asks you to copy that file to the other
-    gateways; then run it again.
+    Older backups need the old key, which stays in a file beside the new one, with the date in its name. If several
+    gateways share the database, the command first adds the new key to the key file and asks you to copy that file to
+    the other gateways; then run the command again.
 
-    If the setting encryption_key has the key, first put a new key in front of it, and restart the gateway.
+    If the key is in the setting encryption_key, first put a new key in front of the old one, and restart the gateway.
     """
     moment = now()
     if site.state.key_source.configured:
@@ -193,7 +193,7 @@ def _rotate_configured(site: Site) -> None:
     keys = source.read()
     if len(keys) == 1:
         raise UserError(
-            "encryption_key: ldapgw cannot replace a key that it does not keep; put a new key in front of this one, "
+            "encryption_key: ldapgw cannot replace a key in a setting; put a new key in front of the present one, "
             "with a blank between them, restart the gateway, and run rotate-key again",
             is_setting=True,
         )
@@ -268,8 +268,8 @@ def database() -> None:
 def copy(site: Site, url: str, password_file: Path | None) -> None:
     """Copy everything from the configured database to another one.
 
-    Stop the gateway first. The configured database is not changed. If the command is interrupted, run it again: it
-    continues where it was. The gateway refuses a database that is only partly copied.
+    Stop the gateway first. The configured database is not changed. If the command is interrupted, run it again to copy
+    the rest. The gateway refuses a database that is only partly copied.
     """
     target_url = _url(url, password_file)
     file = site.state.database_file

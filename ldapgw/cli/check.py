@@ -289,7 +289,7 @@ def _left_groups(tenant: Tenant, connected: Iterable[tuple[str, str]]) -> Iterat
 
 
 def _validity(subject: Subject) -> Iterator[CheckResult]:
-    """Check when the certificates expire, and for which host the gateway's certificate is."""
+    """Check the expiry of the certificates, and the host names of the gateway's certificate."""
     config, tls = subject.config, subject.config.tls
     files = {
         "tls.certificate": tls.certificate if tls else None,
@@ -365,9 +365,10 @@ def _secret_files(subject: Subject, file: Path) -> Iterator[CheckResult]:
 
 
 def _readable_for_others(file: Path, state_dir: Path) -> str:
-    """Return who else than its owner and the gateway can use a file, and what to do; empty if nobody else can.
+    """Return a text if somebody other than the file's owner and the gateway can use the file; empty otherwise.
 
-    The gateway's user is the owner of its state directory.  A group of that user may read a file, and so may root's.
+    The text says who can use the file, and what to do.  The gateway's user is the owner of the state directory; the
+    groups of this user and the group of root may read the file.
     """
     try:
         status = file.stat()

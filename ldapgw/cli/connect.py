@@ -114,7 +114,7 @@ def _paste(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -
     """Ask for the address to which the browser was redirected.
 
     :raises PageError: as on the page.
-    :raises UserError: when the text is not that address.
+    :raises UserError: when the answer is another text.
     """
     _print_url(dependencies, redirect)
     hint("At the end, the browser shows an address on localhost, which it may not be able to open.")
@@ -122,7 +122,7 @@ def _paste(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -
     query = dict(parse_qsl(urlsplit(pasted).query))
     if "state" not in query:
         raise UserError(
-            f"that is not the address; it begins with {PublicUrl.parse(dependencies.public_url).redirect_uri}?"
+            f"that is not the address, which begins with {PublicUrl.parse(dependencies.public_url).redirect_uri}?"
         )
     return run_in_reactor(lambda _: AuthorizationCodeFlow(dependencies).finish(callback_request(query, redirect)))
 
@@ -154,7 +154,7 @@ def _discard_session(database: Database, result: ConsentResult) -> str:
 
 
 _DONE = "Connected. You may close this window and go back to the terminal."
-# Time for the last response to be sent before the port is closed.
+# The port stays open for so many seconds, so that the last response can be sent.
 _FLUSH_SECONDS = 0.1
 
 
@@ -201,7 +201,7 @@ async def wait_for_browser(
         try:
             return await page.result.addTimeout(FLOW_SECONDS, reactor)
         except defer.TimeoutError:
-            raise UserError(f"nobody came back within {FLOW_SECONDS // 60} minutes") from None
+            raise UserError(f"the browser did not come back within {FLOW_SECONDS // 60} minutes") from None
     finally:
         if page.result.called:
             await deferLater(reactor, _FLUSH_SECONDS)
@@ -246,7 +246,7 @@ class _Callback(Resource):
         if isinstance(error, PageError):
             _respond(request, error.error_page.status, describe_page_error(error))
             if error.error_page is PAGES.expired:
-                return  # the request of another or an earlier consent: the awaited one may still come
+                return  # the request belongs to another or an earlier consent, and the awaited request may still come
         else:
             _respond(request, 500, "Something went wrong; the terminal says more.")
         if not self.result.called:

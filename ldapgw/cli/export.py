@@ -139,7 +139,7 @@ def _is_safe(value: bytes) -> bool:
     return is_safe_string and value[:1] not in (b" ", b":", b"<") and value[-1:] != b" "
 
 
-# RFC 6350 6.4.1
+# The values of the parameter TYPE (RFC 6350 6.4.1).
 _VCARD_TYPES: Mapping[Kind, str] = {
     Kind.WORK: "work,voice",
     Kind.MAIN: "work,voice",
@@ -152,9 +152,9 @@ _VCARD_TYPES: Mapping[Kind, str] = {
 
 # RFC 6350 3.2: lines should be folded so that none is longer than 75 octets.
 _VCARD_LINE = 75
-# RFC 6350 3.4: characters to escape in a value; semicolons only in components of compound values.
+# RFC 6350 3.4: these characters are escaped in a value; a semicolon needs this only within a compound value.
 _VCARD_ESCAPED = str.maketrans({"\\": "\\\\", ",": "\\,", ";": "\\;", "\n": "\\n"})
-# RFC 6868: characters to encode in the value of a parameter.
+# RFC 6868: these characters are encoded in the value of a parameter.
 _VCARD_QUOTED = str.maketrans({"^": "^^", '"': "^'", "\n": "^n"})
 
 
@@ -166,7 +166,7 @@ def vcard(exported: ExportedContact) -> bytes:
 def _vcard_lines(contact: Contact, name: str, book: str, labels: Mapping[str, str]) -> Iterator[str]:
     yield "BEGIN:VCARD"
     yield "VERSION:4.0"
-    # Several books may have a contact of the same uid.
+    # The UID contains the book, because contacts of several books may have the same uid.
     yield f"UID;VALUE=text:{_text(f'{contact.uid}/{book}')}"
     yield f"FN:{_text(name)}"
     if contact.family_name or contact.given_name:
@@ -196,7 +196,7 @@ def _telephone(phone: Phone) -> str:
     types = f'"{kind}"' if "," in kind else kind
     if not number.e164:
         return f"TEL;VALUE=text;TYPE={types}:{_text(number.typed)}"
-    # RFC 3966: a global number, and its extension.
+    # A global number and its extension are written as in RFC 3966.
     extension = f";ext={number.extension}" if number.extension else ""
     return f"TEL;VALUE=uri;TYPE={types}:tel:{number.e164}{extension}"
 
@@ -263,7 +263,7 @@ def csv_row(exported: ExportedContact, write: Callable[[Number], str], *, verbat
     Line breaks within a cell separate several values of one column; no value contains a line break.
 
     :param write: formats a telephone number.
-    :param verbatim: write cells as they are, even if a spreadsheet would evaluate them.
+    :param verbatim: whether to write cells unchanged, even if a spreadsheet would evaluate them.
     """
     contact, name, book, labels = exported
     numbers = {kind: [write(phone.number) for phone in contact.phones if phone.kind is kind] for kind in _CSV_KINDS}

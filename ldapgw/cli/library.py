@@ -27,7 +27,7 @@ _NO_FEATURES = Features(vendor_version="", controls=(), extensions=(), features=
 
 
 class Library:
-    """The books of one tenant, as one phone sees them.
+    """The books of a tenant, and the directory that a phone sees.
 
     :param phone: the phone, or None for a phone without an account.
     :ivar context: the naming context of the tenant.

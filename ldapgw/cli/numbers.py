@@ -73,7 +73,7 @@ def numbers() -> None:
 def check(site: Site, *, tenant: str | None, kind: str, as_json: bool) -> None:
     """Say how the stored numbers are dialed.
 
-    Counts by kind the numbers that aren't dialed as people have stored them, and lists those that can't be
+    Counts by kind the numbers that aren't dialed as people have stored them, and lists the numbers that can't be
     understood, with the pages of their contacts in Google Contacts.
     """
     tenants = site.config.tenant if tenant is None else (site.tenant(tenant),)

@@ -84,14 +84,20 @@ def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool
                     if refused is None:
                         activity.record(connection, act(login.tenant, Act.RECORDING_BEGUN, phone))
                 if refused is NotBegun.RUNS:
-                    raise UserError(f"{phone} is already being recorded; stop that on its page, or wait until it ends")
+                    raise UserError(
+                        f"{phone} is already being recorded; end the recording on the phone's page, or wait"
+                    )
                 if refused is not None:
-                    raise UserError(f"{recordings.MAX_RUNNING} phones are already being recorded; wait until one ends")
+                    raise UserError(
+                        f"{recordings.MAX_RUNNING} phones are already being recorded; wait until a recording ends"
+                    )
                 stored = _wait(database, phone, begun_at)
                 with database.begin() as connection:
                     content = recordings.read_file(connection, secret_box, phone, is_plain=plain)
                 if content is None:
-                    raise UserError(f"{phone} sent nothing while it was recorded; if it did, see the gateway's log")
+                    raise UserError(
+                        f"{phone} sent nothing during the recording; if the phone was used, see the gateway's log"
+                    )
                 write(content.encode())
             finally:
                 if plain:  # the stored recording is no longer needed, and has real names and numbers
@@ -259,7 +265,7 @@ class _Gateway:
             raise UserError(f"{self._url}: the login {bind_dn} is refused: {_code(answer.code)}")
 
     def find(self, request: SearchRequest) -> Result:
-        """Make a search.
+        """Send a search, and return the result.
 
         :raises UserError: when there is no answer.
         """

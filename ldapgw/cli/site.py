@@ -181,7 +181,7 @@ def find_account(connection: Connection, address: str, tenant: str | None) -> Ac
     Google can give an unused address to another user, so a tenant can have several accounts of one address: a connected
     account takes precedence, then the newest.
 
-    :param address: in upper or lower case.
+    :param address: the address, in upper or lower case.
     :param tenant: the tenant's name, or None for all tenants.
     :raises UserError: when there is no such account, or accounts of several tenants have the address.
     """

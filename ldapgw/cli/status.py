@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``status`` shows the state of the gateway on one screen; ``gateways`` lists those that share a PostgreSQL database.
+"""``status`` shows the gateway's state on one screen; ``gateways`` lists the gateways that share a PostgreSQL database.
 
 Both read the database and files, whether the gateway runs or not.
 """
@@ -217,7 +217,7 @@ def _begun_at(site: Site) -> float | None:
 
 
 def _stale_since(site: Site) -> float | None:
-    """Return when the snapshot was written from which the gateway started, or None if it has read the database since.
+    """Return when the snapshot that the gateway started from was written, or None if the database was read since.
 
     A gateway writes a snapshot as soon as it has read the database.
     """

@@ -76,7 +76,7 @@ def sync(
                 entry = act(account.tenant, of, account.address)
                 activity.recorded(connection, entry, sync_state.request_sync, account.id, request)
         if lock_holder_pid(site.state.path) is None:
-            raise UserError(f"no gateway is running on {site.state.path}; it will sync when it starts")
+            raise UserError(f"no gateway is running on {site.state.path}; the sync begins when a gateway starts")
         if not wait:
             print_line(f"Syncing {_names(requested)}.")
             return
@@ -169,7 +169,7 @@ def _outcomes(site: Site, database: Database, requested: Mapping[int, Account]) 
             if len(ended) == len(requested):
                 break
             if lock_holder_pid(site.state.path) is None:
-                unended = "the gateway has stopped; it will sync when it starts"
+                unended = "the gateway has stopped; the sync begins when a gateway starts"
                 break
             status.update(f"Syncing {_names({key: pending[key] for key in pending.keys() - ended.keys()})}")
             time.sleep(POLL_SECONDS)

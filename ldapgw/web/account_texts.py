@@ -126,7 +126,7 @@ class SourceRow:
 class FlawedRow:
     """A contact that its owner should correct at Google.
 
-    :ivar name: empty if there is none.
+    :ivar name: the contact's name; empty if there is none.
     :ivar link: the contact's page at Google; empty if the contact has none.
     """
 

@@ -388,7 +388,7 @@ def _owners(connection: Connection, tenant: str) -> tuple[tuple[str, str], ...]:
 
 
 def _for_each(connection: Connection, entries: Sequence[Entry], function: Callable[..., bool], *args: Any) -> None:
-    """Call ``function(connection, name, …)`` for the phone of each entry, and record the entry if that succeeded."""
+    """Call ``function(connection, name, …)`` for the phone of each entry; record the entries whose calls succeeded."""
     activity.record(connection, *(entry for entry in entries if function(connection, entry.subject, *args)))
 
 

@@ -81,7 +81,7 @@ class LoginRefused(Exception):
 
 
 def read_credentials(authorization: str) -> HttpCredentials | None:
-    """Return the credentials in the header ``Authorization``, or None if there are none, or they cannot be read."""
+    """Return the credentials in the header ``Authorization``, or None if there are no readable credentials."""
     scheme, _, value = authorization.strip().partition(" ")
     value = value.strip()
     if scheme.lower() == "bearer":

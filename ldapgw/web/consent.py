@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The OAuth consent at Google: the authorization code flow for connecting an account and for signing in.
 
-RFC 6749 4.1, RFC 9700, OpenID Connect Core 3.1.  `AuthorizationCodeFlow.begin` stores state, nonce and code verifier
-and returns the URL at Google; `AuthorizationCodeFlow.finish` validates Google's redirect step by step and returns a
-`ConsentResult` or raises a `PageError`.  A sign-in requests only the identity and stores only the session.
+The flow follows RFC 6749 4.1, RFC 9700 and OpenID Connect Core 3.1.  `AuthorizationCodeFlow.begin` stores state, nonce
+and code verifier and returns the URL at Google; `AuthorizationCodeFlow.finish` validates Google's redirect step by step
+and returns a `ConsentResult` or raises a `PageError`.  A sign-in requests only the identity and stores only the
+session.
 """
 
 from __future__ import annotations
@@ -338,7 +339,7 @@ def _new_grant(grant: Grant, identity: Identity, client: Client | None) -> NewGr
 
 
 def _is_expected_account(flow: ConsentFlow, visitor: Visitor | None, sub: str) -> bool:
-    """Return whether a consent is for the expected account, and for one of the visitor's; `ADD` accepts any account."""
+    """Return whether a consent is for the expected account and one of the visitor's; `ADD` allows any account."""
     if flow.purpose == ADD:
         return True
     if flow.expected not in ("", sub):

@@ -48,7 +48,7 @@ from ldapgw.web.sessions import Visitor
 
 # Names and numbers are shorter than this.
 MAX_QUERY_LENGTH = 100
-# A fast typist causes fewer searches than this.
+# The searches that a session may make at once, which are enough for fast typing.
 SEARCH_BURST = 30
 SEARCH_INTERVAL_SECONDS = 0.2
 

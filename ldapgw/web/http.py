@@ -131,7 +131,7 @@ def _read_hop(hop: str) -> str:
 def security_headers(*, secure: bool) -> tuple[tuple[str, str], ...]:
     """Return the headers of every response, errors and redirects included (OWASP ASVS 5.0, chapter 3).
 
-    A response may replace ``Cache-Control``.
+    A response may replace the header ``Cache-Control``.
 
     :param secure: whether browsers use https; browsers ignore HSTS on http (RFC 6797 8.1).
     """

@@ -114,7 +114,7 @@ class RequiredRole(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route: method and path, the required role and the handler.
+    """A route, with its method and path, the required role and the handler.
 
     :ivar path: in Werkzeug's notation: ``/<tenant>/phones/<name>``; all routes but PUBLIC ones contain ``<tenant>``.
     :ivar runs_to_end: whether a request is handled to its end even when the client has gone, because the handler

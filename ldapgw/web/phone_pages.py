@@ -49,7 +49,7 @@ from ldapgw.web.sessions import Visitor
 
 log = Logger()
 
-# Pixels of a module of a QR code.
+# The pixels of a module of a QR code, in each direction.
 _SCALE = 4
 
 _QR_CODE_TITLE = gettext_noop("The provisioning address of this phone as a QR code")
@@ -118,20 +118,20 @@ class PhonePages:
         return [self.topic(login) for login in (*logins, *shown)]
 
     def show_password(self, visitor: Visitor, name: str, password: str) -> None:
-        """Show a new phone's password on its page for a while, in the visitor's session."""
+        """Let a new phone's page show the password for `PASSWORD_SECONDS`, in the visitor's session."""
         self.one_time.passwords.add(visitor.session, name, password, self._layout.now())
 
     def new_password(self, visitor: Visitor, login: PhoneLogin) -> str:
         """Return a phone's password if the visitor's session made the password in the last minutes, or else "".
 
         The password in memory is compared with the stored hash, because a command may have replaced the password, or
-        the phone may have been removed and another phone have its name.
+        another phone may have got the name of a removed phone.
         """
         password = self.one_time.passwords.get(visitor.session, login.name, self._layout.now())
         return password if verify_password(password.encode(), login.password) else ""
 
     def is_shown_elsewhere(self, visitor: Visitor, login: PhoneLogin) -> bool:
-        """Return whether the phone has a new password that perhaps another gateway can show, and this one cannot."""
+        """Return whether the phone has a new password that this gateway cannot show, and another gateway may show."""
         is_new = self._layout.now() - login.password_made_at < PASSWORD_SECONDS
         return is_new and self._layout.dependencies.is_shared and not self.new_password(visitor, login)
 

@@ -18,10 +18,10 @@ from ldapgw.phones.provisioning.sheet import Advice
 from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
 from ldapgw.store.phones import PhoneLogin, Refusal, wrong_password
 
-# An anonymous search from the phone's address is reported for this long.
+# Seconds for which the page reports an anonymous search from the phone's address.
 ANONYMOUS_SECONDS = 900
 
-# Advice that warns of a problem; all other advice is information.
+# These kinds of advice warn of a problem; all other kinds are information.
 SERIOUS_ADVICE = frozenset(
     (
         *(Advice.NO_COMMON_SECURITY, Advice.LOOPBACK, Advice.PLAIN_ONLY, Advice.PLAIN_HERE, Advice.HOST_NAME),

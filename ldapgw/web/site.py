@@ -67,7 +67,7 @@ class Admission:
         self._networks: Counter[str] = Counter()
 
     def admit_connection(self, address: str) -> Release | None:
-        """Count a connection until the returned function is called.
+        """Count a connection, and return the function that ends counting it.
 
         :param address: the peer's address; empty for a Unix socket, whose clients are on this machine.
         :returns: None if there are too many connections.
@@ -82,7 +82,7 @@ class Admission:
         return partial(self._release_connection, network)
 
     def admit_request(self, peer: str, client: str) -> Release | None:
-        """Count a request until the returned function is called.
+        """Count a request, and return the function that ends counting it.
 
         :param peer: the address that the connection came from.
         :param client: the client's address.
@@ -111,7 +111,7 @@ class Admission:
 
 
 def _release_nothing() -> None:
-    """Do nothing: the request was not counted."""
+    """Do nothing, because the request was not counted."""
 
 
 class WebRequest(Request):
@@ -177,7 +177,7 @@ class WebChannel(HTTPChannel):
         super().dataReceived(data)
 
     def getPeer(self) -> IAddress:  # noqa: N802 - Twisted's name
-        """Return the address that Twisted's requests take for the client's."""
+        """Return the address that Twisted takes as the address of the client."""
         return self.client or cast("IAddress", super().getPeer())
 
     def admit_request(self, request: WebRequest) -> Release | None:

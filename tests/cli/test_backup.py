@@ -197,8 +197,8 @@ def test_a_new_key_of_the_setting(gateway: Gateway, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("LDAPGW__ENCRYPTION_KEY", old.decode())
     key_file.unlink()
     assert gateway.refused("rotate-key") == (
-        f"{gateway.file}: encryption_key: ldapgw cannot replace a key that it does not keep; put a new key in front of "
-        "this one, with a blank between them, restart the gateway, and run rotate-key again\n"
+        f"{gateway.file}: encryption_key: ldapgw cannot replace a key in a setting; put a new key in front of "
+        "the present one, with a blank between them, restart the gateway, and run rotate-key again\n"
     )
     told = gateway.run("backup", str(gateway.folder / "b.db")).stdout
     assert "without its key: keep a copy of encryption_key elsewhere." in told

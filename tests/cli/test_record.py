@@ -104,7 +104,7 @@ class Waiting:
 SEARCHES = "{file}: 2 searches of desk1\n"
 PSEUDONYMS, REAL = "The file has pseudonyms; treat it as personal data.\n", "The file has real names and numbers.\n"
 REMOVED = "ldapgw: the recording of desk1 was removed\n"
-NOTHING = "ldapgw: desk1 sent nothing while it was recorded; if it did, see the gateway's log\n"
+NOTHING = "ldapgw: desk1 sent nothing during the recording; if the phone was used, see the gateway's log\n"
 
 # Each row has the steps while the command waits, more arguments, the exit status, stdout, stderr, and whether the
 # gateway then has the recording (None: another recording).  The command always deletes a plain recording.
@@ -188,13 +188,13 @@ def test_what_cannot_be_recorded(gateway: Gateway, tmp_path: Path) -> None:
         with gateway.begin() as connection:
             recordings.begin(connection, "desk1", 0.0, 1e12, is_plain=False)
         assert gateway.refused(*ARGUMENTS, "--out", out) == (
-            "desk1 is already being recorded; stop that on its page, or wait until it ends\n"
+            "desk1 is already being recorded; end the recording on the phone's page, or wait\n"
         )
         with gateway.begin() as connection:
             for at in range(2, MAX_RUNNING + 1):
                 recordings.begin(connection, f"desk{at}", 0.0, 1e12, is_plain=False)
         assert gateway.refused("record", "--phone", "desk0", "--out", out) == (
-            "8 phones are already being recorded; wait until one ends\n"
+            "8 phones are already being recorded; wait until a recording ends\n"
         )
         there = tmp_path / "there"
         there.touch()

@@ -77,7 +77,7 @@ def test_without_a_gateway_the_wish_is_noted_and_refused(gateway: Gateway) -> No
     assert gateway.refused("sync") == "no account is connected; connect one on https://phonebook.example.com/\n"
     idle(gateway, "alice@acme.example")
     assert gateway.refused("sync", "--wait") == (
-        f"no gateway is running on {gateway.state_dir}; it will sync when it starts\n"
+        f"no gateway is running on {gateway.state_dir}; the sync begins when a gateway starts\n"
     )
     assert wishes(gateway) == {"alice@acme.example": SyncRequest.INCREMENTAL}
 
@@ -170,7 +170,7 @@ def test_a_sync_that_was_running_already_is_not_the_one(gateway: Gateway, monkey
     [
         ("disconnected", "was disconnected in the meantime"),
         ("stuck", "the sync hasn't finished after 1 minutes; it continues in the background"),
-        ("stopped", "the gateway has stopped; it will sync when it starts"),
+        ("stopped", "the gateway has stopped; the sync begins when a gateway starts"),
     ],
 )
 def test_waiting_has_an_end(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, trouble: str, line: str) -> None:
