@@ -174,7 +174,7 @@ def _left_tenants(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _calls(subject: Subject) -> Iterator[CheckResult]:
-    """Report the calls that the accounts of each Google project make, and warn if Google does not allow so many."""
+    """Report the calls that the accounts of each Google project make, and warn if the configured limit is lower."""
     config = subject.config
     connected = {tenant: len(found) for tenant, found in preflight.connected_accounts(subject).items()}
     accounts: dict[str, int] = {}
@@ -365,10 +365,10 @@ def _secret_files(subject: Subject, file: Path) -> Iterator[CheckResult]:
 
 
 def _readable_for_others(file: Path, state_dir: Path) -> str:
-    """Return a text if somebody other than the file's owner and the gateway can use the file; empty otherwise.
+    """Return a text that says who else can use a secret file, and what to do; empty if nobody else can.
 
-    The text says who can use the file, and what to do.  The gateway's user is the owner of the state directory; the
-    groups of this user and the group of root may read the file.
+    The file's owner, the groups of the gateway's user and the group of root may read the file.  The gateway's user is
+    the owner of the state directory.
     """
     try:
         status = file.stat()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``numbers check``: reads the stored numbers by the present rules, and lists numbers that are dialled otherwise."""
+"""``numbers check``: reads the stored numbers by the present rules, and counts numbers that are dialled otherwise."""
 
 from __future__ import annotations
 

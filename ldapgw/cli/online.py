@@ -63,7 +63,7 @@ async def check_online(
         steps.append(_fetch_keys(google.keys, urlsplit(config.google.jwks_uri).netloc))
     steps += [_try_client(google.oauth, name, client, config.redirect_uri) for name, client in clients.items()]
     results: list[CheckResult] = await gatherResults([Deferred.fromCoroutine(step) for step in steps])
-    # A proxy may have changed the date of an answer, but hardly so that it agrees with this machine's clock.
+    # A proxy may have changed the date of an answer, but hardly to the time of this machine's clock.
     return results if not differences else [*results, _compare_clocks(min(differences, key=abs))]
 
 

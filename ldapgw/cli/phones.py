@@ -285,8 +285,8 @@ def settings(
 ) -> None:
     """Print the settings of a phone for its model.
 
-    It's the same file as on the phone's page. The gateway doesn't know the password: without --password-file,
-    the settings have the word PASSWORD instead.
+    The phone's page has the same file. The gateway doesn't know the password: without --password-file, the settings
+    have the word PASSWORD instead.
     """
     _check_target(target if target != "-" else None, as_json=as_json)
     with site.open_store() as database, database.begin() as connection:
@@ -429,8 +429,8 @@ def reset(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
 def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: TextIO | None, as_json: bool) -> None:
     """Test the connection that a phone will make.
 
-    Resolves the host, connects, starts TLS, logs in, and searches by name and by number. On a terminal, it asks for
-    the password. Without a password, it skips the login and the searches.
+    Resolves the host, connects, starts TLS, logs in, and searches by name and by number. On a terminal, the command
+    asks for the password. Without a password, the command skips the login and the searches.
     """
     from ldapgw.phones.reachability import read_ca, try_phone
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The part of ``check`` that uses the ports of a running gateway.
 
-The ports are used as by a phone and a browser: the part connects, checks the certificate over TLS, searches for the
-root DSE, and requests ``GET /readyz``.
+The command uses the ports as a phone and a browser do: it connects, checks the certificate over TLS, searches for the
+root DSE, and requests ``/readyz``.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def replica_config(
 ) -> None:
     """Print an OpenLDAP configuration for the replica NAME.
 
-    The gateway doesn't know the password: without --password-file, it is the word PASSWORD.
+    The gateway doesn't know the password: without --password-file, the configuration has the word PASSWORD instead.
     """
     # The package is imported here, because the commands for phones import this module and do not need the package.
     from ldapgw.replication.slapd import Replica, config_ldif, slapd_conf

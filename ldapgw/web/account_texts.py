@@ -164,7 +164,7 @@ class AccountDetails:
 
     :ivar ended_at: when the consent ended, in seconds since the epoch, or None if Google still accepts the consent.
     :ivar is_testing: whether the consent ends because the Google client is in "Testing".
-    :ivar labels: name, CSS class and state text of each label, and of configured labels that are missing at Google.
+    :ivar labels: name, CSS class and state of each label, and of each configured label that Google does not have.
     :ivar shared_labels: names of labels whose contacts alone can be shared.
     :ivar shared_label: the label that is shared, or else the label to offer first; empty if all contacts are shared.
     :ivar example: a contact of the book for the sharing examples, or None if the page has to invent a contact.

@@ -59,7 +59,7 @@ class _OverviewTexts(Texts, frozen=True):
 
     :ivar renew_certificate: the title of an alert; the other texts on the certificate are sentences.
     :ivar testing_with_next: the sentence of ``testing`` if the end of a consent is known.
-    :ivar alarms: by the code of a tenant's alarm.
+    :ivar alarms: the texts by the code of a tenant's alarm.
     """
 
     calls: str

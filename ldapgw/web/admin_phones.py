@@ -204,7 +204,7 @@ class AdminPhones:
         return {"models": MODELS, "placeholders": PLACEHOLDERS, "owners": owners}
 
     async def _unaccepted(self, visit: Visit) -> HttpResponse:
-        """Redirect to the page with the new passwords if the form was sent twice, or else ask to try again."""
+        """Redirect to the new passwords if the form was sent twice, or else to the table with a warning."""
         handed_out = await self._passwords.find_handed_out(visit, selected_rows(visit.form))
         await self._dependencies.changed()
         return handed_out or visit.redirect("not-accepted", _PAGE)

@@ -104,7 +104,7 @@ async def log_in(
     dependencies: BookClientDependencies,
     clock: IReactorTime,
 ) -> Viewer:
-    """Return the login of the phone that sent a request.
+    """Check the login of the phone that sent a request, and return the phone as a viewer.
 
     :param secret: the secret in the request's path, which takes the place of a login, or None if the path has none.
     :param clock: delays the answer to a wrong login.
@@ -129,7 +129,7 @@ def _authenticate(
     """Return the viewer, or None if the login is wrong; the login's name; and the answer to a wrong login.
 
     :raises LoginRefused: when there is no login.
-    :raises DirectoryError: when the gateway has not loaded the logins.
+    :raises DirectoryError: when the login is unknown, but the gateway could not read all logins from the database.
     """
     if secret is not None:
         viewer = dependencies.authenticate_secret(secret, request.address)

@@ -46,7 +46,7 @@ from ldapgw.web.http import HttpResponse, read_number, redirect
 from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, get, post
 from ldapgw.web.sessions import Visitor
 
-# Names and numbers are shorter than this.
+# The text of a search is cut to this length; names and numbers are shorter.
 MAX_QUERY_LENGTH = 100
 # The searches that a session may make at once, which are enough for fast typing.
 SEARCH_BURST = 30

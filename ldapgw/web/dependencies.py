@@ -41,7 +41,7 @@ class WebTenant:
     :ivar sharing: the sharing of a new book.
     :ivar shared_label: a book shares only the contacts with this label, unless a person decides otherwise; empty if a
         book shares all contacts.
-    :ivar groups: how many addresses each group of accounts has, by the group's name.
+    :ivar groups: the number of addresses in each group of accounts, by the group's name.
     :ivar labels: only contacts with one of these labels are synced; if empty, all contacts are synced.
     :ivar excluded_labels: contacts with one of these labels are not synced.
     :ivar number_format: the format of numbers for phones that have none of their own.

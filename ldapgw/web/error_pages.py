@@ -195,8 +195,7 @@ def for_google_error(error: GoogleError) -> ErrorPage:
 def with_retry_target(error_page: ErrorPage, retry_target: str) -> ErrorPage:
     """Return the error page with links that retry the original action.
 
-    :param retry_target: a target as in `ErrorPageLink`; replaces ``connect`` and, with ``choose`` added,
-        ``connect?choose``.
+    :param retry_target: the target that replaces ``connect``; with ``choose`` added, it replaces ``connect?choose``.
     """
     choose = f"{retry_target}{'&' if '?' in retry_target else '?'}choose"
     targets = {"connect": retry_target, "connect?choose": choose}

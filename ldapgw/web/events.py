@@ -151,4 +151,4 @@ class _Stream:
 
 
 def _report(failure: Failure) -> None:
-    log.failure("looking whether an event stream is over failed", failure, event="event_stream_failed")
+    log.failure("the check whether an event stream is over failed", failure, event="event_stream_failed")

@@ -154,7 +154,7 @@ class WebChannel(HTTPChannel):
     """A connection that must deliver each request completely within `REQUEST_SECONDS`.
 
     :ivar address: the peer's address, which is a proxy's if the gateway is behind a proxy; empty for a Unix socket.
-    :ivar client: the address that the PROXY protocol names, or else the peer's address.
+    :ivar client: the peer's address as an object of Twisted, or the address that the PROXY protocol names.
     :ivar release: called when the connection is closed.
     """
 
