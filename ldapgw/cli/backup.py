@@ -35,7 +35,7 @@ from ldapgw.store.transfer import holds_anything, is_unfinished, mark_complete, 
 # The name of a backup in a folder has the time in UTC, so that the last backup by name is the latest.
 _DATED_NAME = "ldapgw-%Y%m%dT%H%M%SZ.db"
 _DATED_PATTERN = re.compile(r"ldapgw-\d{8}T\d{6}Z\.db")
-# A file with this name is a backup under way, or was left by a backup that was killed if the file is older than a day.
+# The name of a backup that is not complete.  A file older than a day (in seconds) was left by a backup that was killed.
 _INCOMPLETE_PATTERN = re.compile(_DATED_PATTERN.pattern + r"\.new")
 _INCOMPLETE_SECONDS = 24 * 3600
 

@@ -140,7 +140,7 @@ def _numbers(entry: Entry, formatter: NumberFormatter | None) -> Iterable[str]:
 
 
 def _nothing_found(database: Database, tenant: str, wanted: str, phone: str | None) -> str:
-    """Return the reason why nothing was found, if it is known, or else how to find the reason."""
+    """Return the reason why nothing was found, or how to find the reason if the reason is unknown."""
     with database.begin() as connection:
         known = accounts.read_all(connection, tenant)
     if not any(account.is_connected for account in known):

@@ -76,7 +76,7 @@ def _phone_format(_context: click.Context, _parameter: click.Parameter, value: s
 
 
 class _FamilyParam(click.ParamType[str]):
-    """The type of an option for a model, or a family of phones of a model.
+    """The type of an option that names a model, or a family of phones of a model.
 
     The families are read when a command line has the option, because most commands do not need the families.
     """

@@ -92,7 +92,7 @@ def _try_port(config: Config, setting: str, endpoint: str, listening: ListenAddr
 def _use_ldap(
     config: Config, item: str, listening: ListenAddress, *, over_tls: bool, checks_certificate: bool = True
 ) -> CheckResult:
-    """Ask for the root DSE, over TLS where the gateway has a certificate.
+    """Ask for the root DSE, over TLS if the gateway has a certificate.
 
     :raises ssl.SSLCertVerificationError: when the certificate is not trusted, or is for another host.
     :raises _WrongAnswer: when something other than the gateway answers.

@@ -201,7 +201,7 @@ def account_view(
 ) -> AccountView:
     """Return the state of an account.
 
-    :param status: the account object; None for a person who never connected.
+    :param status: the account object, or None for a person who never connected.
     """
     if account is None or status is None:
         return AccountView(
@@ -317,7 +317,8 @@ def _label_state(folded: str, included: Collection[str], excluded: Collection[st
 def sharing_title(sharing: Sharing, shared_label: str) -> Translatable:
     """Return the title of a sharing on the pages.
 
-    :param shared_label: the label whose contacts alone are shared; empty if all contacts are shared, or none.
+    :param shared_label: the label whose contacts alone are shared; empty if all contacts are shared, or the book is
+        private.
     """
     title = Phrase(_sharing_text(sharing, 0).title, {"group": sharing.group})
     if shared_label and sharing is not Sharing.PRIVATE:

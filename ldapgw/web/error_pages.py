@@ -145,7 +145,8 @@ _TEXTS = read_texts("web/texts/errors", _ErrorTexts)
 CONSENT_CHECKBOXES = _TEXTS.consent_checkboxes
 PAGES = _TEXTS.pages
 
-# By ``error`` in the redirect (RFC 6749 4.1.2.1, and Google's additions); any other error is `ErrorPages.not_accepted`.
+# The pages by ``error`` in the redirect (RFC 6749 4.1.2.1, and Google's additions); `ErrorPages.not_accepted` is for
+# any other error.
 REDIRECT_ERRORS: Mapping[str, ErrorPage] = {
     "access_denied": PAGES.refused,
     "admin_policy_enforced": PAGES.admin_policy,
