@@ -16,7 +16,7 @@ ENUMERATED = 0x0A
 SEQUENCE = 0x30
 SET = 0x31
 
-# Octets.  RFC 4511 4.1.1 has no INTEGER above 2147483647; longer ones are attacks on naive decoders.
+# Octets.  RFC 4511 4.1.1 has no INTEGER above 2147483647; a longer INTEGER is an attack on naive decoders.
 LONGEST_INTEGER = 4
 
 
@@ -74,13 +74,13 @@ class BerReader:
         return self._position < self._end
 
     def peek(self) -> int:
-        """Return the next tag without reading it; 0 at the end (LDAP has no element with tag 0)."""
+        """Return the next tag without reading the element; 0 at the end (LDAP has no element with tag 0)."""
         return self._data[self._position] if self._position < self._end else 0
 
     def element(self, field: str) -> tuple[int, int, int]:
         """Read the next element, whatever its tag.
 
-        :returns: its tag, and the start and end offset of its content.
+        :returns: the tag, and the start and end offset of the content.
         :raises ProtocolViolation: if the element extends beyond its parent, or its length is not definite.
         """
         data, position, end = self._data, self._position, self._end
@@ -109,7 +109,7 @@ class BerReader:
         return end - start
 
     def inside(self, field: str) -> tuple[int, BerReader]:
-        """Read the next element, whatever its tag; return its tag and a reader over its content."""
+        """Read the next element, whatever its tag; return the tag and a reader over the content."""
         tag, start, end = self.element(field)
         return tag, BerReader(self._data, start, end)
 
@@ -136,7 +136,7 @@ class BerReader:
         return self._data[start:end]
 
     def text(self, field: str, tag: int = OCTET_STRING) -> str:
-        """Read an LDAPString (RFC 4511 4.1.2); if it is not UTF-8, decode it as ISO 8859-1, which old phones send."""
+        """Read an LDAPString (RFC 4511 4.1.2) in UTF-8, or otherwise in ISO 8859-1, which old phones send."""
         value = self.octets(field, tag)
         try:
             return value.decode()
@@ -160,7 +160,7 @@ class BerReader:
     def finish(self, field: str) -> None:
         """Check that no octets are left.
 
-        :raises ProtocolViolation: if octets follow the last element; an assertion could hide in them.
+        :raises ProtocolViolation: if octets follow the last element: no check would see these octets.
         """
         if self._position != self._end:
             raise ProtocolViolation(f"{field}: octets behind the last element")

@@ -20,11 +20,11 @@ class Source(StrEnum):
     DIRECTORY = "directory"
 
 
-# The uid of an "other contact" begins with this prefix.  The rest is its id, which Google keeps when it becomes a
-# contact.
+# The uid of an "other contact" begins with this prefix.  The rest is the id, which stays when the "other contact"
+# becomes a contact.
 OTHER_CONTACT_PREFIX = "other-"
 
-# The contact groups of every account that Google shows beside the user's own ones.
+# The contact groups that Google has in every account, and shows beside the user's own groups.
 STARRED = "contactGroups/starred"
 SYSTEM_LABELS = frozenset({"contactGroups/myContacts", STARRED})
 
@@ -33,10 +33,10 @@ _GROUP_PATTERN = re.compile(r"group:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class Sharing(StrEnum):
-    """Who sees a book besides the phones of the account that the book belongs to.
+    """The audience of a book besides the phones of the account that the book belongs to.
 
     There is also a value for each group of accounts: with ``Sharing("group:sales")`` the phones of the group's accounts
-    see the book.  Equal values are identical, as members are.
+    see the book.  Equal values are the same object, like members of any enumeration.
     """
 
     PRIVATE = "private"
@@ -45,7 +45,7 @@ class Sharing(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> Sharing | None:
-        """Make the value of a group; None: there is no such sharing."""
+        """Make the value of a group, or return None if there is no such sharing."""
         if not isinstance(value, str) or not _GROUP_PATTERN.fullmatch(value):
             return None
         made = str.__new__(cls, value)
@@ -55,11 +55,11 @@ class Sharing(StrEnum):
 
     @property
     def group(self) -> str:
-        """The name of the group that sees the book; empty: the sharing is that of no group."""
+        """Return the name of the group that sees the book; empty if the book is not shared with a group."""
         return self.value.partition(":")[2]
 
 
-# Characters of a number that phones do not get, and such numbers of a contact, that are kept.
+# Limits on numbers that phones do not get: characters stored of each number, and numbers stored of each contact.
 LONGEST_LEFT_OUT, MOST_LEFT_OUT = 64, 20
 
 
@@ -79,8 +79,8 @@ class Kind(StrEnum):
 class Phone:
     """A telephone number of a contact, with its purpose.
 
-    :ivar label: the purpose in the person's own words; empty: one of Google's types, or none.
-    :ivar stored: the text of the whole field that the number was read from; empty if it is `Number.typed`.
+    :ivar label: the purpose in the person's own words; empty if the purpose is one of Google's types, or is missing.
+    :ivar stored: the text of the whole field that the number was read from; empty if that text is `Number.typed`.
     :ivar canonical: Google's ``canonicalForm`` of the field; empty if there is none.
     """
 
@@ -92,7 +92,7 @@ class Phone:
 
 
 class LeftOutReason(StrEnum):
-    """Why phones do not get a number that Google has."""
+    """The reasons why phones do not get a number that Google has."""
 
     NOT_DIALABLE = "not_dialable"
     DUPLICATE = "duplicate"
@@ -100,7 +100,7 @@ class LeftOutReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class LeftOutNumber:
-    """A telephone number of a person that is none of the contact's.
+    """A telephone number that a person has at Google and phones do not get.
 
     :ivar text: the number as typed, cut at `LONGEST_LEFT_OUT` characters.
     """
@@ -109,12 +109,12 @@ class LeftOutNumber:
     reason: LeftOutReason
 
     def __repr__(self) -> str:
-        """Hold no number: a ``repr`` may end up in a log."""
+        """Return a text without the number: a ``repr`` may end up in a log."""
         return f"<LeftOutNumber {self.reason}>"
 
 
 class Flaw(StrEnum):
-    """A reason why phones do not get a person as Google has the person; the owner can correct the contact there."""
+    """The reasons why phones get less than Google has of a person; the owner can correct the contact at Google."""
 
     CHARACTERS = "characters"
     VALUES = "values"
@@ -138,11 +138,12 @@ class Address:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PhoneticName:
-    """How a name is read aloud, which its writing may not tell.
+    """The pronunciation of a name, which the spelling may not tell.
 
-    :ivar name: of the display name (without one, of the organization), with its parts in the order of that name.
-    :ivar given_name: of the given name; empty if unknown.
-    :ivar family_name: of the family name; empty if unknown.
+    :ivar name: pronunciation of the display name, or of the organization if there is no display name; the parts have
+        the order of the display name.
+    :ivar given_name: pronunciation of the given name; empty if unknown.
+    :ivar family_name: pronunciation of the family name; empty if unknown.
     """
 
     name: str
@@ -150,7 +151,7 @@ class PhoneticName:
     family_name: str = ""
 
     def __repr__(self) -> str:
-        """Hold no name: a ``repr`` may end up in a log."""
+        """Return a text without the name: a ``repr`` may end up in a log."""
         return "<PhoneticName>"
 
 
@@ -166,9 +167,9 @@ class Contact:
     :ivar name: the display name; empty for a company or a bare number.
     :ivar also: nicknames, former and phonetic names; searches match them, but they are not shown.
     :ivar phonetic: how the name is read aloud, by which a name in Chinese characters is sorted; None if unknown.
-    :ivar photo: a JPEG, scaled for phones; empty: none.
+    :ivar photo: a JPEG, scaled for phones; empty if there is no photo.
     :ivar labels: resource names of the contact groups that have the contact as a member.
-    :ivar left_out: numbers that the person has at Google and phones do not get; for the person's own page alone.
+    :ivar left_out: numbers that the person has at Google and phones do not get; only a web page shows them.
     :ivar updated: time of the last change at Google, in seconds since the epoch; 0 if unknown.
     """
 
@@ -194,11 +195,11 @@ class Contact:
 
     @property
     def numbers_not_understood(self) -> tuple[str, ...]:
-        """The texts in the place of numbers that no network may connect, and those without anything to dial."""
+        """Return the numbers that perhaps no network connects, and the texts in number fields that nobody can dial."""
         not_dialable = [left.text for left in self.left_out if left.reason is LeftOutReason.NOT_DIALABLE]
         unknown = [phone.number.typed for phone in self.phones if not stored_numbers.is_understood(phone.number)]
         return (*unknown, *not_dialable)
 
     def __repr__(self) -> str:
-        """Hold no name and no number: a ``repr`` may end up in a log."""
+        """Return a text without names and numbers: a ``repr`` may end up in a log."""
         return f"<Contact {self.source}/{self.uid}>"

@@ -31,9 +31,9 @@ class UserError(LdapgwError):
         super().__init__("\n".join(self.problems))
 
     def lines(self, file: str) -> tuple[str, ...]:
-        """The problems as lines to print; those of the configuration begin with its file.
+        """Return the problems as lines to print; problems of the configuration begin with the name of the file.
 
-        :param file: the configuration file; empty: none was read.
+        :param file: the configuration file; empty if no file was read.
         """
         return tuple(f"{file}: {problem}" if self.is_setting and file else problem for problem in self.problems)
 
@@ -47,11 +47,11 @@ class UnfitKey(StoreError):
 
 
 class UnwritableStore(StoreError):
-    """Raised when the disk of the database is full or read-only, or fails; what is stored can often be read."""
+    """Raised when the disk of the database is full or read-only, or fails; stored data can often be read."""
 
 
 class UnreachableStore(StoreError):
-    """Raised when the server of the database does not answer, starts or stops."""
+    """Raised when the server of the database does not answer, or is starting or stopping."""
 
 
 class DamagedStore(StoreError):
@@ -93,7 +93,7 @@ class ConsentRevoked(GoogleError):
 
     :param by: who has ended the grant: ``user``, ``admin`` (of the Workspace), ``disabled`` (the admin has disabled the
         account), ``session`` (the Workspace's session control), or ``client`` (the tenant has another OAuth client
-        now); empty: Google does not say.
+        now); empty if Google does not say.
     """
 
     code = "consent_revoked"
@@ -108,7 +108,7 @@ class ConsentRevoked(GoogleError):
 
 
 class AccessTokenRejected(GoogleError):
-    """Raised when an API answers 401.  Renew the access token once; only the token endpoint says who has ended it."""
+    """Raised when an API answers 401.  Renew the access token once: the token endpoint says if the grant has ended."""
 
     code = "consent_revoked"
 
@@ -116,7 +116,7 @@ class AccessTokenRejected(GoogleError):
 class GoogleRefused(GoogleError):
     """Raised when Google refuses one account for a reason that its Workspace's administrator can change.
 
-    :param by: what refuses: ``service`` (the Contacts service is off for the user), ``policy`` (a rule of the domain),
+    :param by: the reason: ``service`` (the Contacts service is off for the user), ``policy`` (a rule of the domain),
         ``internal`` (the client is for another Workspace), ``client`` (the grant may be another client's).
     """
 
@@ -168,8 +168,8 @@ class QuotaExceeded(GoogleError):
     """Raised when Google asks us to slow down: status 429, or 403 in the old style of errors.
 
     :param full_sync: whether the call began a full listing, for which Google has a separate small quota.
-    :param limit: Google's name for the limit that was exceeded (``quota_limit``); empty: Google named none.
-    :param metric: Google's name for what is limited (``quota_metric``); empty: Google named none.
+    :param limit: Google's name for the limit that was exceeded (``quota_limit``); empty if Google named no limit.
+    :param metric: Google's name for the limited resource (``quota_metric``); empty if Google named no metric.
     """
 
     code = "quota"
@@ -190,7 +190,7 @@ class QuotaExceeded(GoogleError):
 
     @property
     def is_of_project(self) -> bool:
-        """Return whether the limit is the whole Google project's, not a user's (``ReadsPerMinutePerProject``)."""
+        """Return whether the limit is for the whole Google project (``ReadsPerMinutePerProject``), not for a user."""
         return "PerProject" in self.limit and "PerUser" not in self.limit
 
     @property
@@ -205,7 +205,7 @@ class GoogleUnavailable(GoogleError):
 
 
 class NetworkStep(Enum):
-    """The steps to an answer of Google."""
+    """The steps of a connection to Google, any of which may fail."""
 
     NAME = "name"
     CONNECTION = "connection"
@@ -256,7 +256,7 @@ class PageTooLarge(BadResponse):
 
 
 class SyncTokenExpired(GoogleError):
-    """Raised when a sync token has expired (``EXPIRED_SYNC_TOKEN``): a full sync is due.  This is no fault."""
+    """Raised when a sync token has expired (``EXPIRED_SYNC_TOKEN``): a full sync is needed.  This is no fault."""
 
     code = "bad_response"
 
@@ -290,9 +290,10 @@ class SuspiciousShrink(GoogleError):
 
 
 class ResultCode(IntEnum):
-    """Result codes: RFC 4511 4.1.9 and appendix A; RFC 3909 (cancel); draft-ietf-ldapext-ldapv3-vlv-09 (60, 61, 76).
+    """The result codes of LDAP.
 
-    RFC 4533 has e-syncRefreshRequired.
+    Sources are RFC 4511 4.1.9 and appendix A, RFC 3909 (118 to 121), RFC 4533 (4096) and
+    draft-ietf-ldapext-ldapv3-vlv-09 (60, 61, 76).
     """
 
     SUCCESS = 0

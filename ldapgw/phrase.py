@@ -39,8 +39,8 @@ class Timestamp:
 class Phrase:
     """A marked message with placeholders ``%(name)s``.
 
-    :ivar values: by placeholder.  A `Phrase` is translated too, a `Timestamp` is formatted for the language, a text
-        stays as it is.
+    :ivar values: values by placeholder.  A `Phrase` is translated too, a `Timestamp` is formatted for the language,
+        and a text stays as it is.
     """
 
     message: str
@@ -56,7 +56,7 @@ Translatable = str | Phrase
 
 
 class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Texts that a file has, as the base of a class with a field for each key; a table becomes such a class too."""
+    """The base of classes that hold the texts of a file: each key is a field, and each table is such a class too."""
 
 
 AreaTexts = TypeVar("AreaTexts", bound=Texts)
@@ -73,6 +73,6 @@ def read_texts(area: str, kind: type[AreaTexts]) -> AreaTexts:
 
 
 def joined(phrases: Sequence[Phrase]) -> Phrase:
-    """At least one phrase as a list separated by commas."""
+    """Join phrases, at least one, into a list separated by commas."""
     first = phrases[0]
     return first if len(phrases) == 1 else Phrase("%(one)s, %(more)s", {"one": first, "more": joined(phrases[1:])})

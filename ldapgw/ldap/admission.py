@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Limits for clients: connections, deadlines, wrong passwords, searches for unknown numbers, and log lines.
 
-Clients are counted by network (`ldapgw.directory.clients`).  `ConnectionLimits` counts connections, in all and by
+Clients are counted by network (`ldapgw.directory.clients`).  `ConnectionLimits` counts connections, in total and by
 network.  `BindBackoff` delays the answers to wrong passwords, by network and by login.  Only the answer to a wrong
 password is delayed, so neither a colleague behind the same address nor the phone whose login is being guessed is slowed
-down.  `CallerIdLimits` counts the numbers that a login asks caller-ID books for and that nobody has, because who may
-try all numbers has read the book.  `LogThrottle` keeps a client from filling the log: it allows one line a minute of
+down.  `CallerIdLimits` counts the unknown numbers that a login asks caller-ID books for, because a login that could try
+all numbers would have read the book.  `LogThrottle` keeps a client from filling the log: it allows one line a minute of
 each kind and origin, with a count.  `Deadlines` has no timers: one sweep a second compares `Deadlines.earliest` of all
 connections with the clock, so 10,000 idle connections cost a loop over floats.
 
-Every table is bounded.  There is no clock here: the time is passed in, or the function that tells it.
+Every table is bounded.  There is no clock here: callers pass the time, or a function that tells the time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _V = TypeVar("_V")
 
 
 class ConnectionLimits(Generic[_C]):
-    """The open connections, counted in all and by network.
+    """The open connections, counted in total and by network.
 
     Iteration goes over a copy, so connections may be removed meanwhile.
     """
@@ -62,17 +62,18 @@ class ConnectionLimits(Generic[_C]):
         self.release(self._networks.pop(connection))
 
     def delay_close(self, network: str) -> None:
-        """Count one more connection of a network, though it is closed, until `release`."""
+        """Count one more connection of a network until `release`, although that connection is closed."""
         self._counts[network] += 1
 
     def release(self, network: str) -> None:
-        """Count one connection less of a network."""
+        """Count one connection of a network less."""
         self._counts[network] -= 1
         if not self._counts[network]:
             del self._counts[network]
 
 
-# Seconds: the first wrong password is a slip of the finger, the tenth is not.
+# Seconds of delay for the first wrong password, and for the last of many: the first is a slip of the finger, the tenth
+# is not.
 FIRST_DELAY: Final = 0.25
 MAX_DELAY: Final = 8.0
 # Seconds without a wrong password, after which the count starts again.
@@ -81,7 +82,7 @@ MAX_TRACKED_LOGINS = 20_000
 
 
 def _put_last(table: OrderedDict[_K, _V], key: _K, value: _V) -> None:
-    """Put a value behind all others in a table, whose first key is forgotten if there are too many."""
+    """Put a value last in a table, and drop the first key of the table if there are too many."""
     table.pop(key, None)
     table[key] = value
     if len(table) > MAX_TRACKED_LOGINS:
@@ -89,30 +90,31 @@ def _put_last(table: OrderedDict[_K, _V], key: _K, value: _V) -> None:
 
 
 class BindBackoff:
-    """Counts wrong passwords by network and by login; forgets first the key that was quiet longest.
+    """Counts wrong passwords by network and by login; a full table drops the key that was counted least recently.
 
-    One answer is held at a time for each network and login, so that who guesses on many connections does not fill the
-    server with connections that wait.
+    One answer at a time is delayed for each network and login, so that a client that guesses on many connections does
+    not fill the server with connections that wait.
 
-    :param hash_login: hashes a login's name, in the same way wherever wrong passwords count together.
+    :param hash_login: hashes a login's name; gateways that exchange their counts use the same hash.
     """
 
     __slots__ = ("_counts", "_hash_login", "_held", "_news")
 
     def __init__(self, hash_login: Callable[[str], int] = hash) -> None:
         self._hash_login = hash_login
-        # Logins are kept as hashes, because somebody may type a password into the field for the name.
+        # Logins are stored as hashes, because somebody may type a password into the field for the name.
         self._counts: OrderedDict[str | int, tuple[int, float]] = OrderedDict()
-        # Wrong passwords since `take_news`.
+        # The wrong passwords since the last call of `take_news`.
         self._news: Counter[str | int] = Counter()
-        # When the answer that is held last is sent, by network and login.
+        # The time at which the delayed answer is sent, by network and login.
         self._held: OrderedDict[tuple[str, int], float] = OrderedDict()
 
     def delay(self, network: str, login: str, now: float) -> float | None:
         """Count a wrong password.
 
         :param login: the name in the bind request: a DN or a bare name.
-        :returns: seconds to delay the answer; None: another one is held, and this one is sent at once.
+        :returns: seconds to delay the answer, or None if another answer is delayed already and this answer is sent at
+            once.
         """
         name = self._hash_login(_bare_name(login))
         count = max(self._count(network, now), self._count(name, now))
@@ -127,7 +129,7 @@ class BindBackoff:
         return seconds
 
     def take_news(self) -> Mapping[str | int, int]:
-        """The wrong passwords since the last call, by network and by hash of the login."""
+        """Return the wrong passwords since the last call, by network and by hash of the login."""
         news, self._news = self._news, Counter()
         return news
 
@@ -144,7 +146,7 @@ class BindBackoff:
 
 
 def _bare_name(login: str) -> str:
-    """The value of the first RDN of a DN, or the bare name, so that all spellings of a login count together."""
+    """Return the value of the first RDN of a DN, or the bare name, so that all spellings of a login count together."""
     if "=" not in login:
         return login.strip().lower()
     try:
@@ -154,21 +156,22 @@ def _bare_name(login: str) -> str:
     return rdns[0][0][1].strip().lower() if rdns else ""
 
 
-# Numbers that nobody has, of each login: so many at once, and then so many a second.
+# Unknown numbers that a login may ask for: at once, and then per second.
 UNKNOWN_NUMBERS: Final = 300.0
 UNKNOWN_NUMBERS_PER_SECOND: Final = 1.0
-# Seconds for which the administrator sees that a login asked for too many.
+# Seconds for which the administrator sees that a login asked for too many unknown numbers.
 SHOW_LEFT_OUT_SECONDS: Final = 86_400.0
 MAX_SHOWN_LEFT_OUT: Final = 100
 
 
 class CallerIdLimits:
-    """Limits how many numbers each login may ask caller-ID books for that nobody has: a token bucket each.
+    """Limits how many unknown numbers each login may ask caller-ID books for, by a token bucket for each login.
 
-    A phone that rings asks for one number.  Clients that are not bound share the bucket of their network.
+    An unknown number is a number that nobody has.  A phone that rings asks for one number.  Clients that are not bound
+    share the bucket of their network.  A client without tokens is left out: its searches get no caller-ID books.
 
-    :param seconds: the clock.
-    :param on_left_out: called with the viewer and the address for each search without caller-ID books.
+    :param seconds: tells the time.
+    :param on_left_out: called with the viewer and the address for each search of a client that is left out.
     """
 
     __slots__ = ("_buckets", "_left_out", "_new_left_out", "_news", "_on_left_out", "_seconds")
@@ -176,26 +179,26 @@ class CallerIdLimits:
     def __init__(self, seconds: Callable[[], float], on_left_out: Callable[[Viewer, str], None]) -> None:
         self._seconds = seconds
         self._on_left_out = on_left_out
-        # By login or network.
+        # Keys are logins and networks.
         self._buckets = TokenBuckets(UNKNOWN_NUMBERS, 1 / UNKNOWN_NUMBERS_PER_SECOND, seconds)
         self._left_out: dict[str, LeftOut] = {}
-        # Numbers that were counted since `take_news`, and clients that were left out since `take_left_out`.
+        # The numbers counted since the last `take_news`, and the clients left out since the last `take_left_out`.
         self._news: Counter[str] = Counter()
         self._new_left_out: dict[str, LeftOut] = {}
 
     def budget(self, viewer: Viewer, address: str) -> ClientBudget:
-        """The budget of a client (`ldapgw.directory.caller_id.CallerIdBudget`)."""
+        """Return the budget of a client (`ldapgw.directory.caller_id.CallerIdBudget`)."""
         return ClientBudget(self, viewer, address)
 
     def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
-        """The clients of a tenant that asked for too many unknown numbers within a day, the last one first."""
+        """Return the clients of a tenant that asked for too many unknown numbers within a day, the latest first."""
         since = self._seconds() - SHOW_LEFT_OUT_SECONDS
         return tuple(
             client for client in reversed(self._left_out.values()) if client.last > since and tenant in client.tenants
         )
 
     def take_left_out(self) -> tuple[LeftOut, ...]:
-        """The clients that were left out since the last call, with the count since then."""
+        """Return the clients that were left out since the last call, with their searches since then."""
         new, self._new_left_out = self._new_left_out, {}
         return tuple(new.values())
 
@@ -205,17 +208,17 @@ class CallerIdLimits:
             _count_client(self._left_out, client)
 
     def take_news(self) -> Mapping[str, int]:
-        """The numbers that were counted since the last call, by login or network."""
+        """Return how many numbers were counted since the last call, by login or network."""
         news, self._news = self._news, Counter()
         return news
 
     def add(self, news: Mapping[str, int]) -> None:
-        """Count the numbers that clients have asked other gateways on the same database for."""
+        """Count numbers that clients have asked other gateways on the same database for."""
         for key, count in news.items():
             self._buckets.add(key, -count)
 
     def take(self, viewer: Viewer, address: str, count: int) -> bool:
-        """Count numbers; whether caller-ID books may be asked for them."""
+        """Count numbers, and return whether the client may ask caller-ID books for these numbers."""
         key = viewer.login or network_of(address)
         if self._buckets.take(key, count):
             self._note(key, viewer, address, self._seconds())
@@ -224,7 +227,7 @@ class CallerIdLimits:
         return True
 
     def give_back(self, viewer: Viewer, address: str, count: int) -> None:
-        """Count numbers no longer."""
+        """Undo the count of numbers, because somebody has these numbers."""
         key = viewer.login or network_of(address)
         self._buckets.add(key, count)
         self._tell(key, -count)
@@ -243,7 +246,7 @@ class CallerIdLimits:
 
 
 def _count_client(clients: dict[str, LeftOut], client: LeftOut) -> None:
-    """Put a client last, with the searches of the same client within a day."""
+    """Put a client last in a table, and add the client's earlier searches unless the last was more than a day ago."""
     key = client.login or network_of(client.address)
     before = clients.pop(key, None)
     count = before.count if before and client.last - before.last < SHOW_LEFT_OUT_SECONDS else 0
@@ -253,7 +256,7 @@ def _count_client(clients: dict[str, LeftOut], client: LeftOut) -> None:
 
 
 class ClientBudget:
-    """What `CallerIdLimits` leaves one client."""
+    """The budget that `CallerIdLimits` leaves one client."""
 
     __slots__ = ("_address", "_limits", "_viewer")
 
@@ -270,14 +273,14 @@ class ClientBudget:
 
 
 class ExpiryAction(Enum):
-    """How to end a connection that has missed a deadline."""
+    """The ways to end a connection that has missed a deadline."""
 
     CLOSE = auto()
     ABORT = auto()
 
 
 class Timeout(Enum):
-    """The kinds of deadline, by the names of their attributes in `Deadlines`."""
+    """The kinds of deadline; each value is the name of an attribute of `Deadlines`."""
 
     IDLE = "idle"
     MESSAGE = "message"
@@ -287,15 +290,15 @@ class Timeout(Enum):
 
 
 class Deadlines:
-    """The deadlines of one connection, in the clock's seconds; infinite where there is none.
+    """The deadlines of one connection, in the clock's seconds; infinity stands for no deadline.
 
-    :ivar idle: for the next request.
-    :ivar message: for the rest of a message whose beginning was received.
-    :ivar write: for the client to read the output.
-    :ivar handshake: for the TLS handshake.
-    :ivar closing: for the connection to end after `close`.
-    :ivar earliest: no deadline is earlier.  A deadline that is put off does not change `earliest`, so it may be too
-        early, but never too late.
+    :ivar idle: deadline for the next request.
+    :ivar message: deadline for the rest of a message whose beginning was received.
+    :ivar write: deadline for the client to read the output.
+    :ivar handshake: deadline for the TLS handshake.
+    :ivar closing: deadline for the connection to end after `close`.
+    :ivar earliest: a time before which no deadline ends.  A deadline that is put off does not change `earliest`, so
+        `earliest` may be too early, but never too late.
     """
 
     __slots__ = ("closing", "earliest", "handshake", "idle", "message", "write")
@@ -308,7 +311,7 @@ class Deadlines:
         self.earliest = min(self.earliest, deadline)
 
     def expiry_action(self, now: float) -> ExpiryAction | None:
-        """Return how to end the connection if a deadline has passed, else None.
+        """Return how to end the connection if a deadline has passed, or None if no deadline has passed.
 
         A client that does not read cannot receive a goodbye, so its connection is aborted.
         """
@@ -322,7 +325,7 @@ class Deadlines:
 
 # Seconds between two log lines of the same kind and origin.
 LOG_INTERVAL: Final = 60.0
-# Origins that are counted separately.  An attacker with an IPv6 network has 65,536 of them.
+# Origins that are counted separately.  An attacker with an IPv6 /48 network has 65,536 origins.
 MAX_TRACKED_ORIGINS: Final = 200
 OTHERS: Final = "others"
 
@@ -333,11 +336,11 @@ class LogLine:
 
     :ivar origin: the client's network, or a position in our code.
     :ivar count: events since the last line.
-    :ivar detail: a phrase about the last event, never anything that a client sent and that may be secret; may be empty.
+    :ivar detail: a phrase about the last event, without secrets that a client may have sent; may be empty.
     :ivar address: the client of the last event; may be empty.
-    :ivar connection: the number of the connection of the last event; 0: none.
-    :ivar tenant: of the last event; empty: not known.
-    :ivar account: the id of the account of the last event; None: not known.
+    :ivar connection: the number of the connection of the last event, or 0 if the event had no connection.
+    :ivar tenant: the tenant of the last event; empty if unknown.
+    :ivar account: the id of the account of the last event, or None if unknown.
     """
 
     kind: str
@@ -351,17 +354,17 @@ class LogLine:
 
     @property
     def client(self) -> str:
-        """Who it was: of an IPv6 network the last address too."""
+        """Return the client for the log: for an IPv6 network, the address of the last event and the network."""
         return f"{self.address} ({self.origin})" if self.address and "/" in self.origin else self.origin
 
 
 class LogThrottle:
-    """Counts events by kind and origin; when the table is full, new origins are counted together."""
+    """Counts events by kind and origin; once the table is full, new origins are counted together."""
 
     __slots__ = ("_events",)
 
     def __init__(self) -> None:
-        # The time of the last line, and the line to log next: the number of events since, and the last event.
+        # By kind and origin: the time of the last line, and the next line, which counts the events since then.
         self._events: dict[tuple[str, str], tuple[float, LogLine]] = {}
 
     def add(
@@ -376,7 +379,10 @@ class LogThrottle:
         tenant: str = "",
         account: int | None = None,
     ) -> LogLine | None:
-        """Count events; the line to log at once, or None while the last line is less than `LOG_INTERVAL` ago."""
+        """Count events.
+
+        :returns: the line to log at once, or None while the last line is less than `LOG_INTERVAL` ago.
+        """
         if (kind, origin) not in self._events and len(self._events) >= MAX_TRACKED_ORIGINS:
             origin = OTHERS
         last_logged, before = self._events.get((kind, origin), (now - LOG_INTERVAL, None))
@@ -389,9 +395,9 @@ class LogThrottle:
         return line
 
     def due(self, now: float, interval: float = LOG_INTERVAL) -> Iterator[LogLine]:
-        """The lines for events that were counted and not logged; forgets origins without events since their last line.
+        """Yield the lines for events that were not logged yet, and forget origins without events since their last line.
 
-        :param interval: seconds since the last line; 0: all lines, because the log ends.
+        :param interval: seconds that must have passed since the last line; 0 yields all lines, at the end of the log.
         """
         for key, (last_logged, line) in list(self._events.items()):
             if 0 <= now - last_logged < interval:

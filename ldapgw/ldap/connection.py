@@ -66,10 +66,13 @@ class ConnectionServer(CoreServer, typing.Protocol):
     tls: IOpenSSLContextFactory | None
 
     def session(self, address: str, connection: int, *, secure: bool) -> Session:
-        """The session of a new connection."""
+        """Return the session of a new connection."""
 
     def bind_delay(self, address: str, login: str, connection: int = 0) -> float | None:
-        """Count a wrong password; the seconds to delay the answer, or None where another one is delayed already."""
+        """Count a wrong password.
+
+        :returns: the seconds to delay the answer, or None if another answer is delayed already.
+        """
 
     def delay_close(self, address: str, seconds: float) -> None:
         """Count a closed connection for some seconds more, because the client left before a delayed answer."""
@@ -89,7 +92,7 @@ class LdapProtocol(Protocol):
     """The protocol of one connection.
 
     :param address: the client's address, normalized.
-    :param number: tells the connection from the others of this process.
+    :param number: a number that no other connection of this process has.
     """
 
     transport: Any  # a TCP or UNIX connection, or TLS on one
@@ -115,12 +118,12 @@ class LdapProtocol(Protocol):
 
     @property
     def login(self) -> str:
-        """The DN that the client is bound as; empty: anonymous."""
+        """Return the DN that the client is bound as; empty if the client is anonymous."""
         return self._session.viewer.login
 
     @property
     def tenant(self) -> str:
-        """The tenant of the viewer that the client is bound as; empty: none, or several."""
+        """Return the tenant of the viewer that the client is bound as; empty if the viewer has none or several."""
         return self._session.viewer.tenant
 
     # --- called by Twisted -------------------------------------------------------------------------------------------
@@ -156,12 +159,12 @@ class LdapProtocol(Protocol):
         """Receive octets over TLS, or over another transport that is not a file descriptor."""
         self._core.receive(data)
         if self._session.secure:
-            self._server.turns.end()  # the end of TLS may follow in this turn, and then nothing more can be sent
+            self._server.turns.end()  # TLS may end in this turn, and then nothing more can be sent
 
     def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
         """Answer the requests that were received: the client sends no more, but may still read.
 
-        Whether it is gone shows when something is sent to it; a search that finds nothing for long ends without that.
+        A write fails if the client is gone.  A search that writes nothing for long is ended (`_watch_search`).
         """
         self._input_ended = True
         self._core.feed_framer()
@@ -169,7 +172,7 @@ class LdapProtocol(Protocol):
         self._watch_search()
 
     def writeConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
-        """Do nothing: we never close only our half."""
+        """Do nothing: we never close only our half of a connection."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if isinstance(reason.value, TlsError) and self.deadlines.handshake != inf:
@@ -183,15 +186,16 @@ class LdapProtocol(Protocol):
         self._server.remove(self)
 
     def _watch_search(self) -> None:
-        """Look later whether the running search has found anything meanwhile."""
+        """Check after `GONE_TIMEOUT` whether the running search has found anything."""
         response = self._response
         sent = response.sent if response is not None else 0
         self._search_watch = self._clock.callLater(GONE_TIMEOUT, self._end_fruitless_search, response, sent)
 
     def _end_fruitless_search(self, response: SearchResponse | None, sent: int) -> None:
-        """End the connection if the running search has found nothing meanwhile.
+        """End the connection if the running search has found nothing since `_watch_search`.
 
-        :param response: the search that was running then; `sent` of its entries had been found.
+        :param response: the search that was running at that time.
+        :param sent: the entries that `response` had found at that time.
         """
         if self._core.closing:
             return
@@ -226,19 +230,19 @@ class LdapProtocol(Protocol):
             self.close()
 
     def wake(self) -> None:
-        """Go on with an answer that waits."""
+        """Continue an answer that waits."""
         if self._response is not None and self._response.is_waiting:
             self._response.is_waiting = False
             self._resume()
 
     def tap(self, tap: Tap | None) -> None:
-        """Report what the connection receives and sends from now on; None: report it no more."""
+        """Report to a tap what the connection receives and sends from now on, or report nothing more if it is None."""
         self._core.tap = tap
 
     # --- called by the core ------------------------------------------------------------------------------------------
 
     def work(self, seconds: float) -> bool:
-        """Work on the slow path for so long; whether there is more that can be done now."""
+        """Work on the slow path for some seconds, and return whether more work can be done now."""
         try:
             if is_unbind(self._core.received):
                 self.close()
@@ -267,12 +271,12 @@ class LdapProtocol(Protocol):
     # --- a slice of work --------------------------------------------------------------------------------------------
 
     def _resume(self) -> None:
-        """Go on in later turns."""
+        """Continue in later turns."""
         if not self._core.is_queued and not self._core.closing:
             self._server.turns.resume(self._core)
 
     def _work(self, slice_seconds: float) -> bool:
-        """Work for one slice; whether there is more work that can be done now."""
+        """Work for one slice, and return whether more work can be done now."""
         seconds = self._clock.seconds
         end = self._slice_end = seconds() + slice_seconds
         more = True
@@ -292,7 +296,7 @@ class LdapProtocol(Protocol):
         return more and not self._core.writer.blocked
 
     def _guarded(self, process: Callable[[], bool]) -> bool:
-        """Process something, and answer the errors that it raises."""
+        """Call a function, and answer the errors that it raises; return whether there may be more work."""
         try:
             return process()
         except ProtocolViolation as violation:
@@ -308,7 +312,7 @@ class LdapProtocol(Protocol):
         return False
 
     def _process_next(self) -> bool:
-        """Begin a request, read a message, or send more entries; whether there was anything to do."""
+        """Begin a request, read a message, or send more entries; return whether there was anything to do."""
         if not self._session.busy:
             self._operation_began = self._clock.seconds()
             step = self._session.advance()
@@ -326,7 +330,7 @@ class LdapProtocol(Protocol):
         return self._continue_search(self._clock.seconds())
 
     def _continue_search(self, now: float) -> bool:
-        """Send more entries of the running search; whether there is one that does not wait."""
+        """Send more entries of the running search; return False if no search runs, or if the search waits."""
         if self._response is None or self._response.is_waiting:
             return False
         result = self._core.write_response(self._response, self._buffer, now, self._slice_end)
@@ -339,7 +343,7 @@ class LdapProtocol(Protocol):
             case SendReply(reply):
                 self._add_reply(reply)
             case StartSearch(message_id, batches, selection, types_only, time_limit):
-                self._server.turns.flush()  # a search may take long
+                self._server.turns.flush()  # a search may take long, and finished answers must not wait for it
                 self._response = SearchResponse(
                     message_id, batches, selection, types_only=types_only, time_limit=time_limit
                 )
@@ -360,14 +364,14 @@ class LdapProtocol(Protocol):
                 self.close()
 
     def _finish(self, result: Result) -> None:
-        """End the running operation with a result."""
+        """End the running operation with a result, and add the reply to the output."""
         sent = self._response.sent if self._response is not None else 0
         self._response = None
         self._reset_idle_timeout()
         self._add_reply(self._session.finish(result), sent)
 
     def _add_reply(self, reply: Reply, entries: int = 0) -> None:
-        """Add the reply that ends an operation to the output, and notify the observers of a search."""
+        """Add the reply that ends an operation to the output, and report a finished search to the observers."""
         self._buffer.add(encode(reply))
         if reply.search:
             seconds = self._clock.seconds() - self._operation_began
@@ -381,7 +385,7 @@ class LdapProtocol(Protocol):
 
     def _start_tls(self, reply: Reply) -> None:
         contexts = cast("IOpenSSLContextFactory", self._server.tls)
-        contexts.getContext()  # an error has to be raised before the reply says that TLS begins
+        contexts.getContext()  # raises an error, if any, before the reply says that TLS begins
         self._buffer.add(encode(reply))
         self._flush()
         # RFC 4511 4.14.1 and CVE-2011-0411: octets injected before the handshake must not be read after it.
@@ -404,7 +408,7 @@ class LdapProtocol(Protocol):
         self.deadlines.message = inf
 
     def _flush(self) -> None:
-        """Write all output at once: a small answer in two packets waits for the client's delayed acknowledgement."""
+        """Write all output at once: the second packet of a small answer waits for the client's delayed ACK."""
         if self._buffer.size:
             self._write(self._buffer.take())
 
@@ -415,7 +419,7 @@ class LdapProtocol(Protocol):
     def _pause_or_resume_reading(self, *, is_busy: bool = False) -> None:
         """Read only while the client takes the output and the session has room for another request.
 
-        :param is_busy: whether there is more to do than a slice allowed.
+        :param is_busy: whether the last slice has left work to do.
         """
         if self._core.closing or self._input_ended:
             return
@@ -438,7 +442,7 @@ class LdapProtocol(Protocol):
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def close(self, notice: Reply | None = None) -> None:
-        """End the session: write all output and the notice, then close."""
+        """End the session: write all output and the notice, then close the connection."""
         if self._core.closing:
             return
         self._core.closing = True
@@ -467,6 +471,6 @@ class LdapProtocol(Protocol):
 
 
 def _openssl_reason(error: TlsError) -> str:
-    """OpenSSL's reason for an error, a fixed phrase."""
+    """Return OpenSSL's reason for an error, a fixed phrase; empty if there is none."""
     reasons = error.args[0] if error.args else ()
     return str(reasons[-1][-1]) if reasons else ""

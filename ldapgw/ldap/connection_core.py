@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The core of a connection: the part that nearly all requests pass, which is receive, answer, send, and record.
+"""The core of a connection, which receives nearly all requests, answers them, and sends and records the answers.
 
-It is separate from `ldapgw.ldap.connection.LdapProtocol` so that it can be compiled, which a Twisted protocol cannot be
-(docs/decisions/0042).
+The core is separate from `ldapgw.ldap.connection.LdapProtocol` so that mypyc can compile the core: mypyc cannot compile
+a Twisted protocol (docs/decisions/0042).
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from ldapgw.ldap.session import Observer, Session
 from ldapgw.ldap.socket_io import SocketWriter
 from ldapgw.ldap.turns import TurnScheduler
 
-# Octets that a connection may have sent while it waits for its turn; it is not read beyond that.
+# The most octets that are read from a connection while the connection waits for its turn.
 AHEAD: Final = 64 << 10
 
 
-# Called with everything that a connection receives and sends, while somebody records it: the login (a DN; empty:
-# anonymous), whether the server sent the octets, and the octets.
+# Called with everything that a recorded connection receives and sends: the login (a DN; empty if anonymous), whether
+# the server sent the octets, and the octets.
 Tap = Callable[[str, bool, bytes], None]
 
 
 class CoreServer(Protocol):
-    """The server, as a connection core uses it."""
+    """The part of the server that a connection core uses."""
 
     turns: TurnScheduler
     observers: tuple[Observer, ...]
@@ -44,24 +44,25 @@ class CoreOwner(Protocol):
     """The connection that owns a core."""
 
     def work(self, seconds: float) -> bool:
-        """Answer on the slow path for so long; whether there is more that can be done now."""
+        """Answer on the slow path for some seconds, and return whether more work can be done now."""
 
     def stop_reading(self) -> None:
-        """Read no more until the connection has had its turn."""
+        """Stop reading until the connection has had its turn."""
 
     def abort(self) -> None:
         """End the connection, after an error of our own."""
 
 
 class ConnectionCore:
-    """A connection as a `TurnMember`.
+    """The core of a connection, which is a `TurnMember`.
 
     :param framer: collects the octets for the slow path.
     :param idle_timeout: seconds.
-    :ivar received: the octets that the fast path may answer: received in this tick, while nothing else was under way.
+    :ivar received: the octets that the fast path may answer: octets that came in this turn of the reactor, when the
+        connection had no other work.
     :ivar is_queued: whether the connection waits for its turn.
     :ivar closing: whether the connection ends; received octets are ignored then.
-    :ivar tap: None: nobody records the connection.
+    :ivar tap: records the connection; None if nobody records the connection.
     """
 
     __slots__ = (
@@ -109,7 +110,7 @@ class ConnectionCore:
         self._number = number
 
     def receive(self, octets: bytes) -> None:
-        """Keep received octets, and have them answered in the connection's turn."""
+        """Store received octets, and have them answered in the connection's turn."""
         if self.closing:
             return
         tap = self.tap
@@ -127,16 +128,16 @@ class ConnectionCore:
 
     @property
     def asker(self) -> str:
-        """Whose slices the connection uses (`ldapgw.ldap.turns`)."""
+        """Return the asker whose slices the connection uses (`ldapgw.ldap.turns`)."""
         return self._session.asker
 
     def feed_framer(self) -> None:
-        """Leave the received octets to the slow path."""
+        """Pass the received octets to the slow path."""
         self._framer.feed(self.received)
         self.received = b""
 
     def answer(self) -> FastAnswer | None:
-        """The fast path's answer to the received octets; None: only the slow path can answer them."""
+        """Return the fast path's answer to the received octets, or None if only the slow path can answer them."""
         if not self.received:
             return None
         try:
@@ -164,8 +165,9 @@ class ConnectionCore:
         self.writer.write(octets)
 
     def write_response(self, response: RunningResponse, buffer: OutputBuffer, now: float, end: float) -> Result | None:
-        """Encode more of a running search until a time, and write whenever the buffer is full.
+        """Encode more of a running search, and write whenever the buffer is full.
 
+        :param end: the time at which the slice of work ends.
         :returns: how the search ended, or None while it goes on.
         """
         seconds = self._turns.seconds
@@ -185,7 +187,7 @@ class ConnectionCore:
                 return None
 
     def record(self, answer: FastAnswer, now: float, seconds: float) -> None:
-        """Put off the idle timeout after a fast answer, and notify the observers of a search."""
+        """Put off the idle timeout after a fast answer, and report a finished search to the observers."""
         self._deadlines.idle = now + self._idle_timeout
         if answer.search:
             self.notify_observers(answer.search, answer.entries, answer.code, seconds, answer.kind)
@@ -207,7 +209,7 @@ class ConnectionCore:
             self._count_failure(error, self._number, self._session.viewer.tenant)
 
     def work(self, seconds: float) -> bool:
-        """Answer on the slow path for so long; whether there is more that can be done now."""
+        """Answer on the slow path for some seconds, and return whether more work can be done now."""
         owner = self._owner
         return owner is not None and owner.work(seconds)
 

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Converts controls of requests and replies (RFC 4511 4.1.11) between BER and values.
 
-Supported are paged results (RFC 2696), server-side sorting (RFC 2891), virtual list views
+The server supports paged results (RFC 2696), server-side sorting (RFC 2891), virtual list views
 (draft-ietf-ldapext-ldapv3-vlv-09) and ManageDsaIT (RFC 3296).  `SUPPORTED_CONTROLS` has the operations and the decoder
-of each; another package adds controls of its own to a server with `ldapgw.ldap.server.LdapFactory.add_controls`.
+of each control; another package adds controls to a server with `ldapgw.ldap.server.LdapFactory.add_controls`.
 
-The server keeps no state between two pages: the cookie contains the resume key, after which the next page begins.  The
-cookie is sealed, together with the search and the login, with a key that all gateways with the same key
-file have.  So a client can neither forge a cookie nor use it for another search, but can go on at another gateway.
+The server keeps no state between two pages: the cookie contains the resume key, after which the next page begins.  A
+seal (HMAC) over resume key, search and login protects the cookie; all gateways with the same key file have the key of
+the seal.  So a client can neither forge a cookie nor use a cookie for another search, but can continue at another
+gateway.
 
-A contextID is never sent with a virtual list view, because a window is computed anew each time and is exact.  So no
-contextID in a request can be valid.
+The server never sends a contextID with a virtual list view, because a window is computed anew each time and is exact.
+So no contextID in a request can be valid.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _BY_OFFSET, _GREATER_THAN_OR_EQUAL = 0xA0, 0x81
 
 
 def _sequence(control: Control, name: str) -> BerReader:
-    """The content of the sequence that is the value of a control."""
+    """Return a reader over the content of the sequence that is the value of a control."""
     value = BerReader.over(control.value or b"")
     content = value.enter(SEQUENCE, name)
     value.finish(name)
@@ -60,8 +61,8 @@ def _sequence(control: Control, name: str) -> BerReader:
 class PagedResults:
     """A request for one page (RFC 2696 2).
 
-    :ivar size: entries in the page; 0 with a cookie: the client wants no more pages.
-    :ivar cookie: from the previous page; empty: the first page.
+    :ivar size: entries in the page; 0 together with a cookie says that the client wants no more pages.
+    :ivar cookie: the cookie of the previous page; empty in the request for the first page.
     """
 
     size: int
@@ -82,15 +83,15 @@ def read_page(control: Control) -> PagedResults:
 
 
 def page_response(cookie: bytes) -> Control:
-    """The control of a page; its estimate of the number of entries is 0, which stands for unknown."""
+    """Return the control of a page; its estimate of the number of entries is 0, which stands for unknown."""
     return Control(PAGED_RESULTS, value=tlv(SEQUENCE, integer(0) + octets(cookie)))
 
 
 class PageCookies:
     """Makes and opens the cookies of one search of one login.
 
-    :param key: a secret of all gateways that have the same key file, so that any of them continues a search.
-    :param search: everything that has to be the same in the request for the next page.
+    :param key: a secret that all gateways with the same key file have, so that each of them can continue a search.
+    :param search: the parts of a request that have to be the same in the request for the next page.
     """
 
     __slots__ = ("_key", "_search")
@@ -100,11 +101,11 @@ class PageCookies:
         self._search = sha256(repr(search).encode("utf-8", "surrogatepass")).digest()
 
     def seal(self, resume_key: bytes) -> bytes:
-        """The cookie of a page that ends at a resume key."""
+        """Return the cookie of a page that ends at a resume key."""
         return self._seal(resume_key) + resume_key
 
     def open(self, cookie: bytes) -> bytes:
-        """The resume key in a cookie.
+        """Return the resume key in a cookie.
 
         :raises DirectoryError: unwillingToPerform, if the cookie does not belong to this search.
         """
@@ -124,7 +125,7 @@ class PageCookies:
 class ServerSideSort:
     """A request to sort the entries (RFC 2891 1.1).
 
-    :ivar keys: at least one; the most significant first.
+    :ivar keys: at least one sort key; the most significant key comes first.
     """
 
     keys: tuple[SortKey, ...]
@@ -151,9 +152,9 @@ def read_sort(control: Control) -> ServerSideSort:
 
 
 def sort_response(code: ResultCode, attribute: str = "") -> Control:
-    """The result of sorting (RFC 2891 1.2).
+    """Return the control with the result of sorting (RFC 2891 1.2).
 
-    :param attribute: the sort key that caused the error, as it was sent; empty: none.
+    :param attribute: the attribute of the sort key that caused the error, as it was sent; empty if there is none.
     """
     attribute_type = octets(attribute.encode("utf-8", "surrogatepass"), _ATTRIBUTE_TYPE) if attribute else b""
     return Control(SORT_RESPONSE, value=tlv(SEQUENCE, integer(code, ENUMERATED) + attribute_type))
@@ -166,7 +167,7 @@ def sort_response(code: ResultCode, attribute: str = "") -> Control:
 class VirtualListView:
     """A request for a window of the sorted list.
 
-    :ivar context_id: as it was sent; empty: none.
+    :ivar context_id: the contextID as it was sent; empty if there is none.
     """
 
     window: Window
@@ -199,9 +200,9 @@ def _target(request: BerReader) -> Offset | AtLeast:
 
 
 def vlv_response(code: ResultCode, position: int = 0, count: int = 0) -> Control:
-    """The result of a list view.
+    """Return the control with the result of a list view.
 
-    :param position: the target's position, from 1.
+    :param position: the position of the target; 1 is the first.
     """
     content = integer(position) + integer(count) + integer(code, ENUMERATED)
     return Control(VLV_RESPONSE, value=tlv(SEQUENCE, content))
@@ -239,10 +240,10 @@ SUPPORTED_CONTROLS: Mapping[str, SupportedControl] = {
 def read(message: BerReader) -> tuple[Control, ...]:
     """Decode the controls of a request.
 
-    More controls are decoded than are allowed, so that `check_controls` can refuse them with a result; the limit here
-    keeps the time below a few milliseconds.
+    The limit here is higher than the number of controls allowed, so that `check_controls` can refuse too many controls
+    with a result; the limit here keeps the time of decoding below a few milliseconds.
 
-    :raises ProtocolViolation: if the controls are malformed, or more than a thousand.
+    :raises ProtocolViolation: if the controls are malformed, or there are more than a thousand.
     """
     sequence = message.enter(CONTROLS_TAG, "controls")
     controls: list[Control] = []
@@ -259,7 +260,7 @@ def read(message: BerReader) -> tuple[Control, ...]:
 
 
 def write(controls: tuple[Control, ...]) -> bytes:
-    """Encode the controls of a reply; empty if there are none."""
+    """Encode the controls of a reply; return no octets if there are no controls."""
     return tlv(CONTROLS_TAG, b"".join(_encode(control) for control in controls)) if controls else b""
 
 
@@ -274,13 +275,13 @@ def check_controls(
     operation: Operation,
     registry: Mapping[str, SupportedControl] = SUPPORTED_CONTROLS,
 ) -> tuple[object, ...]:
-    """The values of the controls of a request that apply to its operation.
+    """Return the values of the controls of a request that apply to the operation.
 
-    RFC 4511 4.1.11: a control that is not supported or not appropriate fails the operation if it is critical, and is
-    ignored otherwise; a control with a malformed value likewise.
+    A control that is not supported, does not fit the operation, or has a malformed value fails the operation if the
+    control is critical, and is ignored otherwise (RFC 4511 4.1.11).
 
-    :raises DirectoryError: unavailableCriticalExtension; protocolError for a malformed value of a critical control, and
-        for a control that occurs twice, because its meaning is unclear; adminLimitExceeded for too many controls.
+    :raises DirectoryError: unavailableCriticalExtension; protocolError for a malformed value of a critical control, or
+        for a control that occurs twice and so has no clear meaning; adminLimitExceeded for too many controls.
     """
     if len(controls) > CONTROLS:
         raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "controls: too many")

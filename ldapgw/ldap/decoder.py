@@ -47,7 +47,7 @@ _BIND, _NAME_START = Operation.BIND.value, 12
 def decode(octets: bytes) -> Message:
     """Decode one whole LDAPMessage.
 
-    :raises ProtocolViolation: if the message is malformed; RFC 4511 4.1.1 demands the end of the session then.
+    :raises ProtocolViolation: if the message is malformed; the session must end then (RFC 4511 4.1.1).
     """
     message = BerReader.over(octets).enter(SEQUENCE, "message")
     message_id = message.integer("messageID")
@@ -69,7 +69,7 @@ def decode(octets: bytes) -> Message:
 
 
 def is_unbind(octets: bytes) -> bool:
-    """Return whether the octets are one UnbindRequest in the usual encoding; most phones end a session with it."""
+    """Return whether the octets are one UnbindRequest in the usual encoding, with which most phones end a session."""
     return (
         len(octets) == _UNBIND_LENGTH
         and octets.startswith(_UNBIND_START)
@@ -79,9 +79,9 @@ def is_unbind(octets: bytes) -> bool:
 
 
 def simple_bind(octets: bytes) -> tuple[int, str, bytes] | None:
-    """The messageID, the name and the password of one simple BindRequest in the usual encoding.
+    """Return the messageID, the name and the password of one simple BindRequest in the usual encoding.
 
-    None: the octets are in another encoding, have no name or no password, or are not a bind.
+    Return None if the octets are in another encoding, have no name or no password, or are not a BindRequest.
     """
     length = len(octets)
     if not _NAME_START < length < 0x82 or octets[5] != _BIND or not 0 < octets[4] < 0x80:
@@ -173,13 +173,13 @@ def _unbind(content: BerReader) -> Empty:
 
 
 def _modification(content: BerReader) -> Empty:
-    """A request that would change the directory; its content is not decoded, because the answer is always the same."""
+    """Skip the content of a request that would change the directory, because the answer is always the same."""
     content.rest()
     return Empty()
 
 
 def cancel_id(value: bytes | None) -> int:
-    """The messageID in the value of a Cancel request (RFC 3909 2.1).
+    """Return the messageID in the value of a Cancel request (RFC 3909 2.1).
 
     :raises DirectoryError: protocolError, if the value is malformed.
     """

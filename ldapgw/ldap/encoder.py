@@ -28,12 +28,16 @@ _RESPONSES: Mapping[Operation, int] = {
 }
 _SERVER_SASL_CREDS, _RESPONSE_NAME, _RESPONSE_VALUE = 0x87, 0x8A, 0x8B
 
-# The tag and length of messages up to this length: an entry of six attributes has 200 octets, a full entry 500.
+# The encoded tag and length of messages of less than 2 KiB, by length: an entry of six attributes has 200 octets, a
+# full entry has 500.
 _HEADS = tuple(head(SEQUENCE, length) for length in range(2048))
 
 
 def message_head(length: int) -> bytes:
-    """The tag and length of an LDAPMessage with so many octets of content."""
+    """Return the encoded tag and length of an LDAPMessage.
+
+    :param length: octets of the content.
+    """
     return _HEADS[length] if length < len(_HEADS) else head(SEQUENCE, length)
 
 
@@ -61,15 +65,15 @@ def encode(reply: Reply) -> bytes:
     return message_head(len(content)) + content
 
 
-# RFC 3673: "+", all operational attributes.  RFC 4529: "@inetOrgPerson".  RFC 4526: "(&)" and "(|)".
+# The features "+" for all operational attributes (RFC 3673), "@inetOrgPerson" (RFC 4529), "(&)" and "(|)" (RFC 4526).
 _FEATURES = ("1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.4.1.4203.1.5.2", "1.3.6.1.4.1.4203.1.5.3")
 
 
 def features(*, tls: bool, more_controls: tuple[str, ...] = ()) -> Features:
-    """The features that the root DSE lists.
+    """Return the features that the root DSE lists.
 
-    :param tls: whether the server has a certificate; StartTLS and PLAIN do not work without one.
-    :param more_controls: the OIDs of controls that are added to the server.
+    :param tls: whether the server has a certificate, which StartTLS and PLAIN need.
+    :param more_controls: the OIDs of controls that other packages have added to the server.
     """
     return Features(
         vendor_version=__version__,

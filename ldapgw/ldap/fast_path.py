@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The fast path: answers a phone's search in one step, if possible.
 
-Nearly all that phones send is a search without controls, on a session that does nothing else, whose answer fits into
-one write.  All of it but the name or number was in the request before.  So requests are kept as templates, by their
-octets and within bounds: what surrounds the filter (`_RequestTemplate`), and the filter without its value
-(`FilterTemplate`).  What is left is to prepare the value, to move the cursor, and to join messages.  The answer is that
-of the slow path, octet for octet; every error and whatever is unusual takes the slow path (`ldapgw.ldap.session`).
+Nearly every request of a phone is a search without controls, on a session that does nothing else, and its answer fits
+into one write.  Such a request differs from an earlier request only in the name or number.  So the fast path stores
+templates of requests in tables of limited size, by their octets: one template has the part around the filter
+(`_RequestTemplate`), another has the filter without its value (`FilterTemplate`).  The fast path then only prepares the
+value, moves the cursor, and joins messages.  The answer equals that of the slow path, octet for octet; errors and
+unusual requests take the slow path (`ldapgw.ldap.session`).
 """
 
 from __future__ import annotations
@@ -29,22 +30,22 @@ from ldapgw.ldap.filter_decoder import read
 from ldapgw.ldap.limits import JOINED
 from ldapgw.ldap.messages import Operation, Reply, Result
 
-# More entries than nearly always fit into one write (`JOINED`): the slow path sends more of them.
+# Entries of an answer: nearly always, fewer entries fill one write (`JOINED`).  The slow path sends longer answers.
 _MAX_ENTRIES: Final = 256
-# The same where an entry takes long to encode (`Selection.is_slow`): two milliseconds with two numbers in each.
+# The same limit if entries take long to encode (`Selection.is_slow`): two milliseconds with two numbers in each.
 _MAX_SLOW_ENTRIES: Final = 16
-# Entries that are encoded at once: a millisecond.
+# Entries that are encoded in one step: a millisecond.
 _MAX_ENCODED: Final = 64
-# Templates and prepared filters that are kept, each; and the octets of a message that may become one.
+# Rows of each table of templates or prepared filters, and octets of a message that may become a template.
 _MAX_KEPT: Final = 512
 _MAX_OCTETS: Final = 1024
-# Of a filter that is prepared here, in units of `estimated_cost`: more than the costliest filter of a phone has.  The
-# slow path prepares others in slices.
+# The cost of a filter that is prepared here, in units of `estimated_cost`: the costliest filter of a phone costs less.
+# The slow path prepares costlier filters in slices.
 _MAX_COST: Final = 50
 
 _INTEGER, _SEQUENCE, _SEARCH = 0x02, 0x30, 0x63
 _AND, _OR, _EQUALITY, _SUBSTRINGS, _PRESENT = 0xA0, 0xA1, 0xA3, 0xA4, 0x87
-# (objectClass=…) is a part of the template: its value is always the same.
+# The assertion (objectClass=…) is a part of the template: its value is always the same.
 _OBJECT_CLASS: Final = b"objectclass"
 
 Key = TypeVar("Key")
@@ -54,10 +55,10 @@ Value = TypeVar("Value")
 class _RequestTemplate:
     """A request of one viewer without its filter; never changed once it is made.
 
-    :ivar directory: the one that the scope is in; None where the slow path has to answer.
-    :ivar wanted: matches that tell whether there are more than the limit.
-    :ivar segment: the only one of the scope; None: it has several.
-    :ivar index: of the segment; None: it has none.
+    :ivar directory: the directory that the scope is in, or None if the slow path has to answer.
+    :ivar wanted: matches to search for: one more than the limit, which tells whether there are more than the limit.
+    :ivar segment: the only segment of the scope, or None if the scope has several.
+    :ivar index: the index of the segment, or None if there is no such index.
     """
 
     __slots__ = ("directory", "index", "limit", "scope", "segment", "selection", "wanted")
@@ -75,9 +76,11 @@ class _RequestTemplate:
 
 
 class FastAnswer:
-    """An answer; never changed once it is made (compiled, a named tuple takes longer to make).
+    """An answer; never changed once it is made.
 
-    :ivar search: the message that is answered, if it is a search.
+    This is no named tuple, because a compiled class is made faster.
+
+    :ivar search: the message that is answered, if the message is a search; else empty.
     """
 
     __slots__ = ("code", "entries", "kind", "octets", "search")
@@ -100,7 +103,8 @@ class FastAnswer:
 class FastPath:
     """Answers searches at once.
 
-    It buys 385 % of the searches by name, and filters that were asked before buy 30 % (``scripts/bench parts``).
+    With it, a gateway answers 385 % more searches by name a second; the table of prepared filters alone adds 30 %
+    (``scripts/bench parts``).
 
     Mutable: the templates of former requests.
 
@@ -123,10 +127,10 @@ class FastPath:
     def answer(
         self, dit: Dit, viewer: Viewer, octets: bytes, budget: CallerIdBudget | None = None
     ) -> FastAnswer | None:
-        """The whole answer to what was received; None: the slow path has to answer it.
+        """Return the whole answer to received octets, or None if the slow path has to answer.
 
         :param octets: perhaps one LDAPMessage, perhaps something else.
-        :param budget: the client's, for caller-ID books; None: there is no limit.
+        :param budget: the client's budget for caller-ID books, or None if there is no limit.
         """
         try:
             parts = _split(octets)
@@ -151,7 +155,7 @@ class FastPath:
         limit, wanted, segment = template.limit, template.wanted, template.segment
         if segment is not None and not needs_cursor(scope, prepared):
             documents = first_matches(segment, template.index, prepared, wanted)
-            if documents is None or len(documents) == wanted <= limit:  # several slices of work
+            if documents is None or len(documents) == wanted <= limit:  # the search takes several slices of work
                 return None
             if len(documents) > _MAX_ENCODED and not segment.is_kept(documents, template.selection):
                 return None
@@ -164,7 +168,7 @@ class FastPath:
         count = len(messages)
         del messages[limit:]
         joined = b"".join(messages)
-        if len(joined) > JOINED:  # an answer that is written in parts
+        if len(joined) > JOINED:  # the slow path writes such an answer in parts
             return None
         code, first, last = _MORE if count > limit else _DONE
         entries = len(messages)
@@ -174,7 +178,10 @@ class FastPath:
     def _prepare(
         self, encoded_filter: bytes, context: NamingContext
     ) -> tuple[NamingContext, PreparedFilter, SearchKind] | None:
-        """A filter, prepared, and its kind; None where it is wrong, which the slow path says, or heavy."""
+        """Prepare a filter for a naming context, and return both with the filter's kind.
+
+        Return None if the filter is wrong or too costly: the slow path refuses or prepares such a filter.
+        """
         kept = self._prepared.get(encoded_filter)
         if kept is not None and kept[0] is context:
             return kept
@@ -184,7 +191,7 @@ class FastPath:
         if known is not None and known[0].context is context:
             template, kind = known
             prepared = template.prepare(value)
-            if prepared.numbers:  # most numbers are asked for once, letters again and again
+            if prepared.numbers:  # not stored: most numbers are searched for once, letters again and again
                 return context, prepared, kind
         else:
             search_filter = _read_filter(encoded_filter)
@@ -193,19 +200,20 @@ class FastPath:
             prepared, kind = prepare(search_filter, context), filter_kind(search_filter)
             if value:
                 other = bytes([octet ^ 0x15 for octet in value])
-                # The value may stand in the name of an attribute too: all else has to be the same with another value.
+                # The octets of the value may also occur elsewhere, as in the name of an attribute.  So a filter becomes
+                # a template only if other octets in their place change nothing but the value.
                 if _read_filter(other.join(pieces)) == replace_value(search_filter, value, other):
                     made = FilterTemplate.of(search_filter, value, context)
                     if made is not None:
                         _keep(self._filters, pieces, (made, kind))
-        if prepared.cost >= SLOW:  # it holds the entry that it looked at last, which has to go with its directory
+        if prepared.cost >= SLOW:  # not stored: such a filter holds an entry, whose directory could not be freed
             return context, prepared, kind
         return _keep(self._prepared, encoded_filter, (context, prepared, kind))
 
     def _learn_request(
         self, key: tuple[Viewer, bytes, bytes], dit: Dit, viewer: Viewer, octets: bytes
     ) -> _RequestTemplate | None:
-        """The template of a request; None where the slow path has to answer it."""
+        """Make and store the template of a request; return None if the slow path has to answer the request."""
         request = _read(octets)
         if request is None:
             return None
@@ -225,7 +233,10 @@ def _first_slice(
     selection: Selection,
     budget: CallerIdBudget | None,
 ) -> list[ResultBatch] | None:
-    """What a cursor's first slice of work finds; None: it is neither all nor more than the limit, or takes too long."""
+    """Return the matches of a cursor's first slice of work.
+
+    Return None if these are neither all matches nor more than the limit, or if they take too long to encode.
+    """
     cursor = SearchCursor((scope,), (prepared,), "", budget)
     batches = cursor.next(wanted)
     count = sum([len(batch) for batch in batches])
@@ -237,7 +248,7 @@ def _first_slice(
 
 
 def _messages(batches: list[ResultBatch], selection: Selection) -> tuple[list[bytes], bool]:
-    """The messages of batches, and whether they are plain."""
+    """Return the messages of batches, and whether all are plain (`ldapgw.directory.segment.set_message_id`)."""
     messages: list[bytes] = []
     is_plain = True
     for batch in batches:
@@ -248,7 +259,7 @@ def _messages(batches: list[ResultBatch], selection: Selection) -> tuple[list[by
 
 
 def _keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:
-    """Keep something while there is room."""
+    """Store a value in a table, which is cleared first if it is full, and return the value."""
     if len(kept) >= _MAX_KEPT:
         kept.clear()
     kept[key] = value
@@ -256,10 +267,10 @@ def _keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:
 
 
 def _find_value(octets: bytes) -> bytes:
-    """The value of the first assertion of a filter that is about no object class; empty where there is none.
+    """Return the value of a filter's first assertion about another attribute than objectClass; empty if there is none.
 
-    :param octets: its BER (RFC 4511 4.5.1.7), or anything: what is wrong or long gives some octets or none.
-    :raises IndexError: when it is cut off.
+    :param octets: the BER of a filter (RFC 4511 4.5.1.7).  From other or long octets, any part or nothing is returned.
+    :raises IndexError: if the octets are cut off.
     """
     at, end = 0, len(octets)
     while at < end:
@@ -279,17 +290,18 @@ def _find_value(octets: bytes) -> bytes:
 
 
 def _split(octets: bytes) -> tuple[bytes, int, int, int] | None:
-    """The messageID of what may be a search, and where its base, its filter, and what follows the filter begin.
+    """Split octets that may be a search around the filter (RFC 4511 4.1.1, 4.5.1).
 
-    Nothing is checked but the lengths of these parts (RFC 4511 4.1.1, 4.5.1): a request that is new is decoded
-    strictly.
+    Only the lengths of the parts are checked, because a request without a template is decoded strictly.
 
-    :raises IndexError: when the message is cut off.
+    :returns: the messageID, and the offsets of the base, of the filter, and of the part behind the filter; None if the
+        octets are no such search.
+    :raises IndexError: if the octets are cut off.
     """
     if len(octets) > _MAX_OCTETS:
         return None
     size, start = octets[1], 2
-    if size == 0x81:  # nearly always
+    if size == 0x81:  # nearly every search has this form of length
         size, start = octets[2], 3
     elif size >= 0x80:
         size, start = _long_length(octets, 1)
@@ -316,9 +328,9 @@ def _split(octets: bytes) -> tuple[bytes, int, int, int] | None:
 
 
 def _long_length(octets: bytes, at: int) -> tuple[int, int]:
-    """A length in the long form (X.690 8.1.3.5), and where its content begins.
+    """Decode a length in the long form (X.690 8.1.3.5); return the length and the offset of the content.
 
-    :raises ProtocolViolation: where the slow path has to look at it.
+    :raises ProtocolViolation: if the length has more than two octets, which the slow path decodes.
     """
     form = octets[at]
     if form == 0x81:
@@ -329,7 +341,7 @@ def _long_length(octets: bytes, at: int) -> tuple[int, int]:
 
 
 def _read_filter(octets: bytes) -> Filter | None:
-    """A filter, decoded strictly; None where that cannot be."""
+    """Decode a filter strictly; return None if the filter is wrong."""
     try:
         return read(BerReader.over(octets))
     except (ProtocolViolation, DirectoryError):
@@ -337,7 +349,7 @@ def _read_filter(octets: bytes) -> Filter | None:
 
 
 def _read(octets: bytes) -> SearchRequest | None:
-    """The request, decoded strictly; None where the slow path has to answer it."""
+    """Decode a search request strictly; return None if the slow path has to answer the request."""
     message = decode(octets)
     request = message.request
     if message.controls or not isinstance(request, SearchRequest) or request.types_only:
@@ -346,7 +358,7 @@ def _read(octets: bytes) -> SearchRequest | None:
 
 
 def _around(result: Result) -> tuple[ResultCode, bytes, bytes]:
-    """A SearchResultDone: its code, and the octets before and behind its messageID."""
+    """Encode a SearchResultDone; return its code, and the octets before and behind its messageID."""
     whole = encode(Reply(1, Operation.SEARCH, result))
     return result.code, whole[:2], whole[5:]
 

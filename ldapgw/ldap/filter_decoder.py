@@ -73,7 +73,7 @@ def _filter(parent: BerReader, depth: int, budget: _Budget) -> Filter:
 
 
 def _set(filter_class: Callable[[tuple[Filter, ...]], Filter]) -> Callable[[BerReader, int, _Budget], Filter]:
-    """A decoder of a set of filters into an AND or OR."""
+    """Return a decoder of a set of filters into an AND or OR."""
 
     def read_set(content: BerReader, depth: int, budget: _Budget) -> Filter:
         _check_depth(depth)
@@ -91,7 +91,7 @@ def _not(content: BerReader, depth: int, budget: _Budget) -> Filter:
 
 
 def _assertion(filter_class: Callable[[str, bytes], Filter]) -> Callable[[BerReader, int, _Budget], Filter]:
-    """A decoder of an AttributeValueAssertion into a class of filters."""
+    """Return a decoder of an AttributeValueAssertion into a class of filters."""
 
     def read_assertion(content: BerReader, _depth: int, _budget: _Budget) -> Filter:
         return filter_class(content.text("attributeDesc"), content.octets("assertionValue"))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Parses filters in their string representation (RFC 4515), with ldaptor.
 
-Only commands and pages have filters as text; the filters of LDAP clients do not pass here.  ldaptor parses the text,
-and `ldapgw.ldap.filter_decoder` decodes the BER that ldaptor makes of it.  Besides this module only
-`ldapgw.phones.reachability` imports ldaptor, as a client.  A known limit of ldaptor's grammar: attributes cannot be
-named by their OID.
+Only commands and pages have filters as text; LDAP clients send filters in BER.  ldaptor parses the text and encodes the
+filter, and `ldapgw.ldap.filter_decoder` decodes the encoded filter.  Besides this module only
+`ldapgw.phones.reachability` imports ldaptor, as a client.  ldaptor's grammar does not allow an OID as the name of an
+attribute.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from ldaptor.ldapfilter import InvalidLDAPFilter, parseFilter
 
-# Stands for an empty value, which ldaptor's grammar does not allow.  It cannot occur in the text itself, because
-# ldaptor gets one character per octet, thus only characters below U+0100.
+# Stands for an empty value, which ldaptor's grammar does not allow.  This character cannot occur in the text itself,
+# because ldaptor gets one character per octet, thus only characters below U+0100.
 _EMPTY_VALUE = "\ue000"
 # Stands for the term that ldaptor's grammar demands in ``(&)`` and ``(|)``, which are true and false (RFC 4526).
 _NO_TERM = "(o=\ue001)"
@@ -38,8 +38,8 @@ def read_filter(text: str) -> Filter:
 
     :raises UserError: if the text is not a filter, or the filter exceeds our limits.
     """
-    # ldaptor decodes \\c3\\bc into two characters and encodes each of them.  So it gets a character for each octet, and
-    # `_restored` undoes that.
+    # ldaptor decodes \\c3\\bc into two characters and encodes each of them.  So ldaptor gets a character for each
+    # octet, and `_restored` turns the characters back into octets.
     octets = re.sub(r"\*+", "*", text.strip()).encode("utf-8", "surrogatepass").decode("latin-1")
     filled = _EMPTY_SET.sub(rf"(\1{_NO_TERM})", octets.replace("=)", f"={_EMPTY_VALUE})"))
     try:
@@ -57,7 +57,7 @@ def read_filter(text: str) -> Filter:
 
 
 def _restored(value: Any) -> Any:
-    """A filter, or a part of a filter, with the octets and empty values of the original text."""
+    """Return a filter, or a part of a filter, with the octets and empty values of the original text."""
     if isinstance(value, And | Or) and value.terms == _NO_TERMS:
         return replace(value, terms=())
     if isinstance(value, bytes):

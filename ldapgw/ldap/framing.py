@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Splits octets into whole LDAPMessages, regardless of how the network has divided the received octets.
+"""Splits received octets into whole LDAPMessages, however the network has divided the octets.
 
-The length of a message is checked in its header, so a claim of 2 GiB costs nothing.  Received octets are appended to
-one buffer, each message is copied once, and the octets of messages already taken are dropped once per read.  So the
-cost is linear in the number of octets.
+The length of a message is checked in its header, so a message that claims to have 2 GiB costs nothing.  Received octets
+are appended to one buffer, each message is copied once, and the octets of messages already taken are dropped once per
+read.  So the cost is linear in the number of octets.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from __future__ import annotations
 from ldapgw.ber import SEQUENCE
 from ldapgw.errors import ProtocolViolation
 
-# Octets of a length, at most: four octets can express 4 GiB.
+# The most octets of an encoded length: four octets can express 4 GiB.
 _MAX_LENGTH_OCTETS = 4
 
 
 def message_ends(octets: bytes) -> list[int]:
-    """Return where each LDAPMessage of output of our own ends."""
+    """Return the end offset of each LDAPMessage in octets that this server has encoded."""
     ends = []
     end, size = 0, len(octets)
     while end < size:
@@ -34,7 +34,7 @@ class Framer:
     """Collects octets and returns messages.
 
     :param max_message: octets of the longest message that is accepted, including its header.
-    :ivar partial: whether there are octets that were not taken: a part of a message, once `take` has returned None.
+    :ivar partial: whether octets are left that were not taken; they are a part of a message after `take` returned None.
     """
 
     __slots__ = ("_buffer", "_max_message", "_taken", "partial")
@@ -47,7 +47,7 @@ class Framer:
 
     @property
     def size(self) -> int:
-        """The number of octets that were not taken."""
+        """Return the number of octets that were not taken."""
         return len(self._buffer) - self._taken
 
     def feed(self, data: bytes) -> None:
@@ -58,7 +58,7 @@ class Framer:
         self.partial = bool(self._buffer)
 
     def take(self) -> bytes | None:
-        """The next whole message, or None while it is incomplete.
+        """Return the next whole message, or None while the message is incomplete.
 
         :raises ProtocolViolation: if the octets are not an LDAPMessage, or the message is too long.
         """

@@ -12,12 +12,12 @@ from typing import Final
 # RFC 4511 allows any nesting.  A filter written by a person has three levels, a generated filter ten.  Decoding
 # recurses this deep.
 FILTER_DEPTH: Final = 50
-# Terms and substring parts of one filter.  The longest filter seen has 40; each costs a look-up in the index.
+# Terms and substring parts of one filter.  Each of them costs a look-up in the index; the longest filter seen has 40.
 FILTER_TERMS: Final = 1000
 # Octets of one filter, and of the assertion value of a Compare.  The longest filter seen from a phone has 2 KiB.
 FILTER_OCTETS: Final = 4 << 10
-# The estimated cost of preparing a filter (`ldapgw.directory.filter`): some 6 ms.  The limit allows two hundred names
-# or fifty numbers in one filter; the costliest filter seen from a phone costs 40.
+# The estimated cost of preparing a filter (`ldapgw.directory.filter`); a filter of this cost takes some 6 ms.  The
+# limit allows two hundred names or fifty numbers in one filter; the costliest filter seen from a phone costs 40.
 FILTER_EFFORT: Final = 1000
 # Attributes in one request.  TrueNAS requests 35, which another server with a limit of 16 refused.
 ATTRIBUTES: Final = 256
@@ -27,28 +27,28 @@ CONTROLS: Final = 32
 # Requests that wait for a running search before we stop reading, as OpenLDAP's conn_max_pending.
 WAITING: Final = 100
 # Octets of messages that are joined before they are written.  Pre-encoded pages of entries are not joined but gathered:
-# up to GATHERED (three pages, most often) for a plain socket, up to 64 KiB under TLS.  No more is written before a
-# plain socket has taken these octets, or under TLS while Twisted's buffer has 64 KiB.  The kernel takes more while less
-# than 64 KiB are not sent (`ldapgw.server.listener`), and then as much again.  So a client that reads nothing costs
-# less than 256 KiB.
+# up to GATHERED (mostly three pages) for a plain socket, up to 64 KiB under TLS.  The next write waits until a plain
+# socket has taken these octets, or under TLS until Twisted's buffer has less than 64 KiB.  The kernel takes octets
+# while less than 64 KiB are not sent (`ldapgw.server.listener`), and then as much again.  So a client that reads
+# nothing costs less than 256 KiB.
 JOINED: Final = 32 << 10
 GATHERED: Final = 128 << 10
-# Seconds of work for one asker in one turn of the reactor, on its new requests and as much on its unfinished work
-# (`ldapgw.ldap.turns`): enough for some phones' searches, so that a phone is answered at once although forty others
-# list the whole directory.
+# Seconds of work for one asker in one turn of the reactor, once for new requests and once for unfinished work
+# (`ldapgw.ldap.turns`).  A slice is enough for the searches of some phones, so that a phone is answered at once
+# although forty others list the whole directory.
 SLICE: Final = 0.001
-# Seconds of work on all new requests together in one turn, and as much on all unfinished work: no client waits longer
-# than about 10 ms, and neither of the two stops the other.
+# Seconds of work for all askers together in one turn, once for new requests and once for unfinished work.  So a turn
+# takes at most about 10 ms, and neither kind of work stops the other.
 TURN: Final = 0.005
 
 # Seconds for the rest of a message.  A phone sends a request in one packet; a slower client only occupies a connection.
 MESSAGE_TIMEOUT: Final = 30.0
-# Seconds for the client to take the output, 128 KiB at most: slower than an ISDN line's pace.
+# Seconds for the client to take the output, which has at most 128 KiB: an ISDN line needs 16.
 WRITE_TIMEOUT: Final = 30.0
 # Seconds for a TLS handshake.  Old phones need 2 to 3 for RSA.
 HANDSHAKE_TIMEOUT: Final = 10.0
-# Seconds that a search may go on without an entry for a client that has closed its half of the connection: it may be
-# gone, and only output would show that.
+# Seconds that a search may run without sending an entry to a client that has closed its half of the connection.  Such a
+# client may be gone, which only a failed write would show.
 GONE_TIMEOUT: Final = 1.0
 # Seconds for the last octets to leave and for the client's TLS close notification, before the connection is aborted.  A
 # stopping server has five seconds in all.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Requests and replies as frozen values, in the terms of RFC 4511.
 
-A `Message` is a decoded LDAPMessage of a client.  A request that was decoded but is wrong is `Rejected`: it has the
-result to answer, so that it is answered in its turn like any other request.
+A `Message` is a decoded LDAPMessage of a client.  A request that was decoded but is wrong becomes a `Rejected` value,
+which has the result to answer: so the request is answered in its turn like any other request.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NOTICE_OF_DISCONNECTION = "1.3.6.1.4.1.1466.20036"
 START_TLS = "1.3.6.1.4.1.1466.20037"
 # RFC 4532
 WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
-# Extended operations that would change the directory: Password Modify (RFC 3062)
+# The extended operations that would change the directory: Password Modify (RFC 3062)
 WRITING = frozenset(("1.3.6.1.4.1.4203.1.11.1",))
 # RFC 3909
 CANCEL = "1.3.6.1.1.8"
@@ -42,7 +42,7 @@ class Operation(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """RFC 4511 4.1.11."""
+    """A control of a request or reply (RFC 4511 4.1.11)."""
 
     type: str
     critical: bool = False
@@ -51,7 +51,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """LDAPResult (RFC 4511 4.1.9).
+    """The LDAPResult of an operation (RFC 4511 4.1.9).
 
     :ivar diagnostic: a fixed phrase; never a part of the request.
     """
@@ -62,7 +62,7 @@ class Result:
 
     @classmethod
     def of(cls, error: DirectoryError) -> Result:
-        """The result of an operation that raised an error."""
+        """Return the result of an operation that raised an error."""
         return cls(error.code, error.diagnostic, error.matched_dn)
 
 
@@ -71,7 +71,7 @@ SUCCESS = Result()
 
 @dataclass(frozen=True, slots=True)
 class Simple:
-    """A simple bind's password, in clear."""
+    """The password of a simple bind, in clear."""
 
     password: bytes = field(repr=False)
 
@@ -86,10 +86,10 @@ class Sasl:
 
 @dataclass(frozen=True, slots=True)
 class BindRequest:
-    """RFC 4511 4.2.
+    """A bind request (RFC 4511 4.2).
 
     :ivar name: a DN, or any other text that a phone sends as the name.
-    :ivar authentication: None: a choice that RFC 4511 does not define.
+    :ivar authentication: the credentials, or None if the client uses a choice that RFC 4511 does not define.
     """
 
     version: int
@@ -99,7 +99,7 @@ class BindRequest:
 
 @dataclass(frozen=True, slots=True)
 class CompareRequest:
-    """RFC 4511 4.10."""
+    """A compare request (RFC 4511 4.10)."""
 
     entry: str
     attribute: str
@@ -108,14 +108,14 @@ class CompareRequest:
 
 @dataclass(frozen=True, slots=True)
 class AbandonRequest:
-    """RFC 4511 4.11."""
+    """An abandon request (RFC 4511 4.11)."""
 
     message_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class ExtendedRequest:
-    """RFC 4511 4.12."""
+    """An extended request (RFC 4511 4.12)."""
 
     name: str
     value: bytes | None = None
@@ -140,7 +140,7 @@ Request = BindRequest | SearchRequest | CompareRequest | AbandonRequest | Extend
 class Message:
     """A client's LDAPMessage (RFC 4511 4.1.1).
 
-    :ivar octets: the whole LDAPMessage as it was received, if it is a search; else empty.
+    :ivar octets: the whole LDAPMessage as it was received, if the request is a search; else empty.
     """
 
     message_id: int
@@ -158,7 +158,7 @@ class Reply:
     :ivar operation: the operation that is answered; it determines the kind of response.
     :ivar name: responseName of an extended response.
     :ivar value: responseValue of an extended response, serverSaslCreds of a bind response.
-    :ivar search: the LDAPMessage that is answered, if it is a search; else empty.
+    :ivar search: the LDAPMessage that is answered, if the operation is a search; else empty.
     """
 
     message_id: int
@@ -172,5 +172,5 @@ class Reply:
 
 
 def notice_of_disconnection(code: ResultCode, diagnostic: str) -> Reply:
-    """The notice that a server sends before it ends a session (RFC 4511 4.4.1)."""
+    """Return the notice that a server sends before it ends a session (RFC 4511 4.4.1)."""
     return Reply(0, Operation.EXTENDED, Result(code, diagnostic), name=NOTICE_OF_DISCONNECTION)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Encodes search requests that the gateway makes itself into BER (RFC 4511 4.5.1).
 
-What phones ask over HTTP is logged and explained as the search over LDAP that finds the same.
+The gateway logs and explains a phone's request over HTTP as the LDAP search that finds the same entries.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _RULE, _TYPE, _VALUE, _DN_ATTRIBUTES = 0x81, 0x82, 0x83, 0x84
 
 
 def encode_search(request: SearchRequest, message_id: int = 1) -> bytes:
-    """The LDAPMessage of a search request without controls."""
+    """Encode the LDAPMessage of a search request without controls."""
     content = b"".join(
         (
             octets(request.base.encode()),
@@ -48,7 +48,7 @@ def encode_search(request: SearchRequest, message_id: int = 1) -> bytes:
 
 
 def encode_filter(term: Filter) -> bytes:
-    """A filter (RFC 4511 4.5.1.7)."""
+    """Encode a filter (RFC 4511 4.5.1.7)."""
     match term:
         case And(terms):
             return tlv(_AND, b"".join(map(encode_filter, terms)))

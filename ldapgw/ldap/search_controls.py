@@ -2,10 +2,10 @@
 """A search with controls: sorted (RFC 2891), in pages (RFC 2696), or as a virtual list view.
 
 The rules for list views are those of draft-ietf-ldapext-ldapv3-vlv-09.  A `ControlledSearch` selects and orders the
-entries to send, and makes the response controls of the SearchResultDone.  Where the entries cannot be sorted, a
-critical control fails the search; if no control is critical, the entries are sent as if there were no controls.
+entries to send, and makes the response controls of the SearchResultDone.  If the entries cannot be sorted, a critical
+control fails the search; if no control is critical, the entries are sent as if there were no controls.
 
-A search with an `AnsweringControl` is answered by the package that has added the control to the server.
+The package that has added an `AnsweringControl` to the server answers the searches with this control.
 """
 
 from __future__ import annotations
@@ -39,28 +39,28 @@ from ldapgw.ldap.search_response import RunningResponse
 # The first octet of a resume key says whether the page was sorted.
 _UNSORTED, _SORTED = b"w", b"s"
 
-# Results of a search whose entries were sent as the controls demand.
+# The results of a search whose entries were sent as the controls demand.
 _SENT_CODES = frozenset((ResultCode.SUCCESS, ResultCode.SIZE_LIMIT_EXCEEDED, ResultCode.TIME_LIMIT_EXCEEDED))
-# Results of a search that failed because of its controls.
+# The results of a search that failed because of its controls.
 _FAILED_CODES = frozenset((ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, ResultCode.VIRTUAL_LIST_VIEW_ERROR))
-# Sort errors that are also errors of a list view (section 6.2 of the draft).
+# The sort errors that are also errors of a list view (section 6.2 of the draft).
 _VLV_CODES = frozenset((ResultCode.ADMIN_LIMIT_EXCEEDED, ResultCode.INAPPROPRIATE_MATCHING))
 
 
 class ControlResponse(RunningResponse, Protocol):
-    """The answer of a control to a search while it is written."""
+    """The answer that a control gives to a search, in place of the directory."""
 
     def response_controls(self, result: Result) -> tuple[Control, ...]:
-        """The controls of the SearchResultDone."""
+        """Return the controls of the SearchResultDone."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchToAnswer:
     """A search that a control may answer.
 
-    :ivar address: the client's, normalized.
-    :ivar connection: the number of the client's connection, for the log; 0: there is none.
-    :ivar has_other_controls: whether other controls say which entries are sent, or in which order.
+    :ivar address: the client's normalized address.
+    :ivar connection: the number of the client's connection, for the log; 0 if there is no connection.
+    :ivar has_other_controls: whether other controls decide which entries are sent, or their order.
     """
 
     message_id: int
@@ -75,8 +75,8 @@ class SearchToAnswer:
 class AnsweringControl:
     """The value of a control that answers a search itself, in place of the directory.
 
-    :ivar answer: returns the answer to a search, or None if the directory answers the search as if there were no such
-        control; raises `DirectoryError` if the search fails.
+    :ivar answer: returns the answer to a search, or None if the control is ignored and the directory answers; raises
+        `DirectoryError` if the search fails.
     """
 
     answer: Callable[[SearchToAnswer], ControlResponse | None]
@@ -84,7 +84,7 @@ class AnsweringControl:
 
 @dataclass(frozen=True, slots=True)
 class RequestedControls:
-    """The controls of a search request that apply; None where there is none."""
+    """The controls of a search request that apply; the field of a missing control is None."""
 
     sort: ServerSideSort | None = None
     page: PagedResults | None = None
@@ -93,19 +93,19 @@ class RequestedControls:
 
     @classmethod
     def from_values(cls, values: Iterable[object]) -> Self:
-        """The controls among the values that `ldapgw.ldap.controls.check_controls` returns."""
+        """Pick the controls from the values that `ldapgw.ldap.controls.check_controls` returns."""
         by_type: dict[type, Any] = {type(value): value for value in values}
         return cls(*map(by_type.get, (ServerSideSort, PagedResults, VirtualListView, AnsweringControl)))
 
     def __bool__(self) -> bool:
-        """Return whether there are controls that change which entries are sent, or their order."""
+        """Return whether a control decides which entries are sent, or their order."""
         return bool(self.sort or self.page or self.list_view)
 
 
 class ControlledSearch:
     """One search with controls.
 
-    :param request: its size limit is the client's.
+    :param request: the request, with the size limit that the client has set.
     :param size_limit: the limit that applies; more than 0.
     :raises DirectoryError: protocolError, if the controls cannot be combined.
     """
@@ -122,7 +122,7 @@ class ControlledSearch:
         budget: CallerIdBudget,
     ) -> None:
         if requested.page and requested.list_view:
-            # RFC 4511 4.1.11: a combination without a meaning; section 9 of the draft says why.
+            # Section 9 of the draft: the combination has no meaning, so it is a protocolError (RFC 4511 4.1.11).
             raise DirectoryError(ResultCode.PROTOCOL_ERROR, "pages and list views do not go together")
         self._dit = dit
         self._viewer = viewer
@@ -140,10 +140,10 @@ class ControlledSearch:
         self._next_cookie: bytes | None = None
 
     def batches(self) -> Iterator[ResultBatch | None]:
-        """The entries to send; None: a slice of work is done.
+        """Yield the entries to send, and None after each slice of work.
 
-        :raises DirectoryError: as the search does; if a critical control cannot be fulfilled; after the last entry, if
-            the size limit leaves more.
+        :raises DirectoryError: if the search fails, or if a critical control cannot be fulfilled; or after the last
+            entry, if the size limit leaves entries out.
         """
         for entry in self._entries():
             if entry is None:
@@ -153,7 +153,7 @@ class ControlledSearch:
                 yield ResultBatch(Segment((entry,)), (0,), "", ROOT)
 
     def response_controls(self, result: Result) -> tuple[Control, ...]:
-        """The controls of the SearchResultDone."""
+        """Return the controls of the SearchResultDone."""
         if result.code not in _SENT_CODES | _FAILED_CODES:
             return ()
         controls = self._sort_responses(result)
@@ -164,7 +164,7 @@ class ControlledSearch:
         return tuple(controls)
 
     def _sort_responses(self, result: Result) -> list[Control]:
-        """RFC 2891 2: there is no response control where no entries were sorted."""
+        """Return the sort control of the SearchResultDone, but none if no entries were sorted (RFC 2891 2)."""
         if self._requested.sort is None:
             return []
         if self._sort_error is not None:
@@ -186,7 +186,7 @@ class ControlledSearch:
         return limited((keyed and keyed[1] for keyed in keyed_entries), self._size_limit)
 
     def _page(self, page: PagedResults) -> Iterator[Entry | None]:
-        """The size limit applies to each page, not to all pages together."""
+        """Yield the entries of a page; the size limit applies to each page, not to all pages together."""
         self._next_cookie = b""
         if page.cookie and page.size == 0:
             return  # RFC 2696 3: the client wants no more pages; we keep no state that could be released
@@ -205,12 +205,15 @@ class ControlledSearch:
                 yield entry
 
     def _keyed_entries(self, after: bytes) -> Iterator[tuple[bytes, Entry] | None]:
-        """The entries after a resume key, each with its own resume key; sorted if that is requested and possible."""
+        """Yield the entries after a resume key, each with its own resume key.
+
+        The entries are sorted if the client has requested sorting, and sorting is possible.
+        """
         order, key = after[:1], after[1:]
         ranking = yield from self._ranking(key if order == _SORTED else b"")
         if order == (_SORTED if ranking is None else _UNSORTED):
-            # One page was sorted and this page cannot be, or the reverse: entries were added or removed meanwhile, and
-            # only a limited number can be sorted.
+            # Earlier pages were sorted and this page cannot be sorted, or the reverse: entries were added or removed
+            # since then, and only a limited number of entries can be sorted.
             raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "the pages before were in another order")
         if ranking is not None:
             for ranked in ranking:
@@ -220,7 +223,7 @@ class ControlledSearch:
                 yield match and (_UNSORTED + match.key.encode("utf-8", "surrogatepass"), match.entry)
 
     def _ranking(self, after: bytes = b"") -> Generator[None, None, Ranking | None]:
-        """The sorted entries; None: sorting is not requested, or is impossible and not critical."""
+        """Return the sorted entries, or None if sorting is not requested, or is impossible and not critical."""
         sort = self._requested.sort
         if sort is None:
             return None
@@ -262,6 +265,6 @@ class ControlledSearch:
         yield from limited((ranked and ranked.entry for ranked in window), self._size_limit)
 
     def _list_view_error(self, code: ResultCode) -> DirectoryError:
-        """The error of a search that fails because of its list view (section 6.2.1 of the draft)."""
+        """Make the error of a search that fails because of its list view (section 6.2.1 of the draft)."""
         self._vlv_response = vlv_response(code)
         return DirectoryError(ResultCode.VIRTUAL_LIST_VIEW_ERROR, "the list view cannot be given")

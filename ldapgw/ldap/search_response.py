@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The answer to a search: output that is not written yet, and the entries that are still to be encoded.
 
-`SearchResponse` encodes entries only while somebody takes them; size limit, Abandon and back-pressure follow from that:
-for a client that does not read, nothing is encoded.  No clock here: the time is passed in.
+`SearchResponse` encodes entries only when the connection asks for more, so nothing is encoded for a client that does
+not read, or has abandoned the search.  There is no clock here: callers pass the time.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from ldapgw.ldap.messages import SUCCESS, Result
 class OutputBuffer:
     """Collects octets until they are written.
 
-    :ivar max_octets: octets that pages of entries may make together.
+    :ivar max_octets: the most octets of a buffer with pages of entries.
     :ivar size: octets of all pieces.
-    :ivar full: whether to write before more is added.
+    :ivar full: whether the caller has to write before more is added.
     """
 
     __slots__ = ("full", "max_octets", "pieces", "size")
@@ -49,9 +49,10 @@ class OutputBuffer:
         self.full = self.size >= JOINED
 
     def add_page(self, page: bytes) -> bool:
-        """Add a page of entries at the end, unless that is too much; whether it was added.
+        """Add a page of entries if there is room, and return whether the page was added.
 
-        The buffer is full as soon as one more page of that size would be too much: so hardly any is encoded in vain.
+        The buffer is full as soon as there is no room for another page of that size, so that hardly any page is encoded
+        in vain.
         """
         size = len(page)
         fits = not self.size or self.size + size <= self.max_octets
@@ -62,11 +63,11 @@ class OutputBuffer:
         return fits
 
     def take(self) -> bytes:
-        """All octets, joined; the buffer is empty then."""
+        """Empty the buffer, and return its octets."""
         return b"".join(self.take_pieces())
 
     def take_pieces(self) -> list[bytes]:
-        """All pieces; the buffer is empty then."""
+        """Empty the buffer, and return its pieces."""
         pieces, self.pieces = self.pieces, []
         self.size = 0
         self.full = False
@@ -74,35 +75,35 @@ class OutputBuffer:
 
 
 class RunningResponse(Protocol):
-    """The answer to a search while it is written: a `SearchResponse`, or the `ControlResponse` of a control.
+    """The answer to a search that is being written: a `SearchResponse`, or the `ControlResponse` of a control.
 
     :ivar sent: entries that were added to a buffer.
-    :ivar is_waiting: whether there is nothing to write until somebody calls `ldapgw.ldap.server.LdapFactory.wake`.
+    :ivar is_waiting: whether there is nothing to write until `ldapgw.ldap.server.LdapFactory.wake` is called.
     """
 
     sent: int
     is_waiting: bool
 
     def write_next(self, buffer: OutputBuffer, now: float) -> Result | None:
-        """Add what comes next to a buffer; how the search ended, or None while it goes on."""
+        """Add the next messages to a buffer, and return the result of the search, or None while the search goes on."""
 
 
-# Entries that are encoded before the clock is looked at: half a millisecond.
+# Entries that are encoded before the clock is read again: half a millisecond.
 CHUNK: Final = 32
-# The same where an entry takes long to encode (`Selection.is_slow`): a millisecond with two numbers in each.
+# The same number if entries take long to encode (`Selection.is_slow`): a millisecond with two numbers in each.
 SLOW_CHUNK: Final = 8
-# The messageIDs of one octet, for which messages are kept (`ldapgw.directory.segment`).
+# The messageIDs of one octet, for which the cached messages of `ldapgw.directory.segment` can be used.
 _SHORT_IDS: Final = range(1, 128)
 
 
 class SearchResponse:
     """The SearchResultEntry messages of one search.
 
-    Mutable: how far the search is.
+    Mutable: the progress of the search.
 
-    :param batches: the matches (`ldapgw.directory.search.result_batches`); None: a slice of work is done.
-    :param time_limit: seconds, from the first `write_next` on.
-    :ivar is_waiting: never true: a search waits for nothing but its client.
+    :param batches: yields the matches, and None after each slice of work (`ldapgw.directory.search.result_batches`).
+    :param time_limit: seconds from the first call of `write_next`.
+    :ivar is_waiting: never true, because a search waits only for its client.
     """
 
     __slots__ = (
@@ -128,17 +129,17 @@ class SearchResponse:
         self._chunk = SLOW_CHUNK if selection.is_slow else CHUNK
         self._types_only = types_only
         self._has_pages = message_id in _SHORT_IDS and not types_only and not selection.is_slow
-        # Of a page that is not kept yet: its messages so far, and how many are missing.
+        # The encoded messages of a page that is not cached yet, and the number of messages that are missing.
         self._encoded: list[bytes] = []
         self._missing = 0
         self._time_limit = time_limit
         self._deadline: float | None = None
 
     def write_next(self, buffer: OutputBuffer, now: float) -> Result | None:
-        """Add the next entries to a buffer: until a slice of work is done, the buffer is full, or a chunk was added.
+        """Add the next entries to a buffer, until a slice of work is done, the buffer is full, or a chunk was added.
 
-        :param now: seconds, of any clock that goes forward.
-        :returns: how the search ended, or None while it goes on.
+        :param now: seconds of any clock that never goes back.
+        :returns: the result of the search, or None while the search goes on.
         """
         if self._deadline is None:
             self._deadline = now + self._time_limit
@@ -160,7 +161,7 @@ class SearchResponse:
         return None
 
     def _add(self, batch: ResultBatch, buffer: OutputBuffer) -> None:
-        """Add a page of a batch, or a chunk, or as much of that as is enough."""
+        """Add the next page of a batch if the page is cached, or else some messages."""
         size = self._page_size(batch) if self._has_pages and not self._missing else 0
         page: Page | None = NO_PAGE
         if size:
@@ -180,7 +181,7 @@ class SearchResponse:
             self._batch = None
 
     def _page_size(self, batch: ResultBatch) -> int:
-        """The number of entries of the page that stands next in a batch; 0 where not all of its entries do."""
+        """Return the size of the page whose entries come next in a batch, or 0 if the batch lacks some of them."""
         documents, at = batch.documents, self._at
         first = documents[at]
         last = min(first + PAGE_SIZE, len(batch.segment.entries)) - 1
@@ -188,7 +189,7 @@ class SearchResponse:
         return 0 if first % PAGE_SIZE or end >= len(documents) or documents[end] != last else last - first + 1
 
     def _keep_page(self, batch: ResultBatch, messages: list[bytes]) -> None:
-        """Collect messages of a page that is not kept yet; keep it with the last one."""
+        """Collect messages of a page that is not cached yet, and cache the page once all messages are there."""
         self._encoded += messages
         self._missing -= len(messages)
         if not self._missing:
@@ -197,7 +198,7 @@ class SearchResponse:
             self._encoded = []
 
     def _add_chunk(self, batch: ResultBatch, buffer: OutputBuffer) -> int:
-        """Add some messages, up to where a page may begin; how many."""
+        """Add some messages, at most up to the beginning of the next page, and return their number."""
         documents, at = batch.documents, self._at
         ahead = PAGE_SIZE - documents[at] % PAGE_SIZE
         count = self._chunk
@@ -232,6 +233,6 @@ class SearchResponse:
 
 
 def with_message_id(response: bytes, message_id: int) -> bytes:
-    """The LDAPMessage of a response."""
+    """Encode the LDAPMessage of an encoded response."""
     content = integer(message_id) + response
     return message_head(len(content)) + content

@@ -55,9 +55,9 @@ SWEEP = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Guesses:
-    """What clients have tried within a moment: the limits on it hold for all gateways together.
+    """The guesses of clients within a moment, which gateways exchange because the limits hold for all of them together.
 
-    :ivar passwords: wrong passwords by network and by hash of the login (`BindBackoff`).
+    :ivar passwords: wrong passwords, by network and by hash of the login (`BindBackoff`).
     :ivar numbers: unknown numbers, by login or network (`CallerIdLimits`).
     :ivar left_out: the clients that asked for too many unknown numbers.
     """
@@ -71,11 +71,11 @@ class LdapFactory(ServerFactory):
     """All connections of the LDAP listeners.
 
     :param port: the directory and the logins.
-    :param tls: gives the context for StartTLS and `over_tls`; None: no TLS.
+    :param tls: makes the context for StartTLS and `over_tls`, or None for a server without TLS.
     :param require_tls: whether a password on a connection without TLS is refused.
-    :param call_at_tick_end: see `TurnScheduler`; None: the clock makes the call as soon as it can.
-    :param logs_connections: whether the log, at level debug, says when a connection is opened and closed.
-    :ivar turns: shares the reactor's turns among those who ask, over LDAP and over HTTP.
+    :param call_at_tick_end: see `TurnScheduler`; if None, the clock makes the call as soon as it can.
+    :param logs_connections: whether the opening and closing of each connection is logged, at level debug.
+    :ivar turns: shares the reactor's turns among the clients, over LDAP and over HTTP.
     """
 
     noisy = False
@@ -115,7 +115,7 @@ class LdapFactory(ServerFactory):
         self._controls = dict(SUPPORTED_CONTROLS)
 
     def buildProtocol(self, addr: IAddress | None) -> LdapProtocol | None:
-        """The protocol of a new connection; None, which closes the connection, where there are too many."""
+        """Make the protocol of a new connection; return None if there are too many, so that Twisted closes it."""
         address = normalize_address(addr.host) if isinstance(addr, (IPv4Address, IPv6Address)) else LOCAL
         if self._connections.has_room(network_of(address)):
             return LdapProtocol(self, address, next(self._numbers))
@@ -123,7 +123,7 @@ class LdapFactory(ServerFactory):
         return None
 
     def over_tls(self) -> LdapsFactory:
-        """The factory for listeners where TLS begins at once (LDAPS); connections are counted together.
+        """Return the factory for listeners where TLS begins at once (LDAPS); the connection limits are shared.
 
         :raises ValueError: if the server has no TLS.
         """
@@ -144,17 +144,17 @@ class LdapFactory(ServerFactory):
     def add_controls(self, controls: Mapping[str, SupportedControl]) -> None:
         """Support further controls.
 
-        :param controls: by their OIDs.
+        :param controls: controls by OID.
         """
         self._controls |= controls
 
     def wake(self) -> None:
-        """Go on with all answers that wait (`ldapgw.ldap.search_response.RunningResponse`)."""
+        """Continue all answers that wait (`ldapgw.ldap.search_response.RunningResponse`)."""
         for connection in self._connections:
             connection.wake()
 
     def disconnect_all(self) -> Deferred[None]:
-        """End all sessions; fires when the last connection is closed."""
+        """End all sessions; the Deferred fires when the last connection is closed."""
         for connection in self._connections:
             connection.close(notice_of_disconnection(ResultCode.UNAVAILABLE, "the server is stopping"))
         self._log_due(0.0)
@@ -167,7 +167,7 @@ class LdapFactory(ServerFactory):
     def tap(self, make_tap: Callable[[], Tap] | None) -> None:
         """Report what all connections receive and send from now on.
 
-        :param make_tap: makes the tap of a connection; None: report nothing any more.
+        :param make_tap: makes the tap of a connection, or None to report nothing more.
         """
         self._make_tap = make_tap
         for connection in self._connections:
@@ -177,24 +177,24 @@ class LdapFactory(ServerFactory):
         return len(self._connections)
 
     def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
-        """The clients that asked caller-ID books for too many unknown numbers within a day, the last one first."""
+        """Return the clients that asked caller-ID books for too many unknown numbers within a day, the latest first."""
         return self._caller_id_limits.left_out(tenant)
 
     def take_guesses(self) -> Guesses:
-        """Return what clients have tried here since the last call, the largest counts last."""
+        """Return the guesses of clients at this gateway since the last call, the largest counts last."""
         limits = self._caller_id_limits
         passwords = sorted(self._bind_backoff.take_news().items(), key=itemgetter(1))
         numbers = sorted(limits.take_news().items(), key=itemgetter(1))
         return Guesses(dict(passwords), dict(numbers), limits.take_left_out())
 
     def add_guesses(self, guesses: Guesses) -> None:
-        """Count what clients have tried at other gateways on the same database."""
+        """Count the guesses of clients at other gateways on the same database."""
         self._bind_backoff.add(guesses.passwords, self.clock.seconds())
         self._caller_id_limits.add(guesses.numbers)
         self._caller_id_limits.add_left_out(guesses.left_out)
 
     def budget(self, viewer: Viewer, address: str) -> ClientBudget:
-        """Return how many numbers that nobody has a client may still ask caller-ID books for, over LDAP and HTTP."""
+        """Return the budget of a client for unknown numbers, which holds for LDAP and HTTP together."""
         return self._caller_id_limits.budget(viewer, address)
 
     # --- called by connections (`ConnectionServer`) ------------------------------------------------------------------
@@ -298,7 +298,7 @@ class LdapFactory(ServerFactory):
 
 
 def _keyed_hash(key: bytes, name: str) -> int:
-    """A hash that is the same in all gateways with the same key."""
+    """Return a hash that is the same in all gateways with the same key."""
     digest = blake2b(name.encode("utf-8", "surrogatepass"), key=key[:64], person=b"login", digest_size=8).digest()
     return int.from_bytes(digest)
 
@@ -329,7 +329,7 @@ def _log_failure(line: LogLine) -> None:
 
 
 def _code_position(error: BaseException) -> str:
-    """The innermost lines of code of an exception; its text is left out, because it may contain what a client sent."""
+    """Return the innermost code positions of an exception, without its text, which may quote what a client sent."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     return " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
 
@@ -339,12 +339,12 @@ def _count_text(line: LogLine) -> str:
 
 
 class LdapsFactory(TLSMemoryBIOFactory):
-    """TLS around `LdapFactory`; refuses a connection where `LdapFactory` does."""
+    """TLS around `LdapFactory`; refuses a connection if `LdapFactory` refuses it."""
 
-    # Twisted's default protocol collects small writes for a reactor tick.  Our output is joined already.
+    # Twisted's default protocol collects small writes for a turn of the reactor.  Our output is joined already.
     protocol = TLSMemoryBIOProtocol
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """The protocol of a new connection within TLS, or None."""
+        """Make the protocol of a new connection within TLS; return None if the connection is refused."""
         wrapped = self.wrappedFactory.buildProtocol(addr)
         return None if wrapped is None else self.protocol(self, wrapped)

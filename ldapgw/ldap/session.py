@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 """An LDAP session as a state machine: messages in, steps out (RFC 4511 3.1, 4.2 to 4.14).
 
-The laws:
+The rules are:
 
 * One operation runs at a time; the others wait and are answered in the order in which they were received.
-* `SESSION_TABLE` says what becomes of a request by what it meets: Abandon, Cancel, StartTLS and Unbind do not wait.
-* A bind waits: requests received before the bind are answered first, with the rights of the login before it (RFC 4511
-  4.2.1 leaves that to the server; phones send requests without waiting).
-* `Session.receive` takes a request, `advance` begins the next operation, `finish` ends the running operation.  They
-  return steps for the connection to perform, or the reply to send; the session itself has no transport and no clock.
+* `SESSION_TABLE` has the effect of each request, which depends on the operation that the request meets.  Abandon,
+  Cancel, StartTLS and Unbind do not wait.
+* A bind waits: requests received before the bind are answered first, with the rights of the login before the bind.  RFC
+  4511 4.2.1 leaves this order to the server; phones send a bind without waiting for earlier answers.
+* `Session.receive` takes a request, `advance` begins the next operation, `finish` ends the running operation.  These
+  methods return steps for the connection to perform, or the reply to send; the session has no transport and no clock.
   `fast_answer` returns the octets of an answer that needs no steps; the steps would send the same octets.
 * After Unbind or a violation nothing is answered.
 
@@ -64,13 +65,13 @@ from ldapgw.ldap.messages import (
 from ldapgw.ldap.search_controls import ControlledSearch, ControlResponse, RequestedControls, SearchToAnswer
 
 PLAIN = "PLAIN"
-# RFC 4422 3: an empty challenge asks a client for the initial response that it has to send and did not.
+# RFC 4422 3: an empty challenge asks the client for the initial response, which the client has not sent.
 CHALLENGE = Result(ResultCode.SASL_BIND_IN_PROGRESS)
 WRONG_CREDENTIALS = Result(ResultCode.INVALID_CREDENTIALS, "name or password is wrong")
 _REPLICA_NEEDS_TLS: Final = Result(ResultCode.CONFIDENTIALITY_REQUIRED, "the login of a replica needs TLS")
 
-# Called for each finished search: the login (a DN; empty: anonymous), the client's address, the LDAPMessage, the number
-# of entries in the answer, the result code, the duration in seconds, and what the search asked for.
+# Called for each finished search: the login (a DN; empty if anonymous), the client's address, the LDAPMessage, the
+# number of entries in the answer, the result code, the duration in seconds, and the kind of the search.
 Observer = Callable[[str, str, bytes, int, ResultCode, float, SearchKind], None]
 
 
@@ -79,17 +80,17 @@ class DirectoryPort:
     """The functions through which sessions reach the directory and the logins; made by the composition root.
 
     :ivar dit: returns the current directory tree.
-    :ivar authenticate: bind name (a DN or a bare name), password, client address → the viewer; None: name or password
-        is wrong.  May be called twice with the same wrong password.
-    :ivar anonymous: client address → the viewer of clients there that are not bound.
-    :ivar cookie_key: secret octets, the same in all gateways that serve one directory; they seal the
-        cookies of paged searches, and hash the names of refused logins.
+    :ivar authenticate: takes the bind name (a DN or a bare name), the password and the client's address, and returns
+        the viewer, or None if name or password is wrong.  Sessions may call it twice with the same wrong password.
+    :ivar anonymous: takes the address of a client that is not bound, and returns the viewer.
+    :ivar cookie_key: secret octets, the same in all gateways that serve one directory; the key seals the cookies of
+        paged searches, and hashes the names of refused logins.
     :ivar observers: called for each finished search.
-    :ivar login_refused: called with the bind name and the client's address once for each wrong name or password; takes
-        the same time whether there is such a login or not.
+    :ivar login_refused: called with the bind name and the client's address once for each wrong name or password; the
+        call takes the same time whether there is such a login or not.
     :ivar bind_decided: called with the result code of each bind, before the answer to a wrong password is delayed.
-    :ivar replica_refused: called when the login of a replica is refused with the viewer, the client's address, the
-        reason in a few words, and the connection's number.
+    :ivar replica_refused: called for each refused login of a replica, with the viewer, the client's address, the reason
+        in a few words, and the connection's number.
     """
 
     dit: Callable[[], Dit]
@@ -106,7 +107,7 @@ class DirectoryPort:
 class Credentials:
     """A name and a password to check.
 
-    :ivar authzid: the authorization identity, for `acts_for`; empty: the same as the name.
+    :ivar authzid: the authorization identity, for `acts_for`; empty if it is the same as the name.
     """
 
     name: str = field(repr=False)
@@ -118,7 +119,7 @@ ANONYMOUS = Credentials("", b"")
 
 
 def check_bind(request: BindRequest, *, secure: bool, require_tls: bool) -> Credentials | Result:
-    """The credentials to check, `ANONYMOUS`, or the result that refuses the bind (RFC 4513 5 and 6).
+    """Return the credentials to check, `ANONYMOUS`, or the result that refuses the bind (RFC 4513 5 and 6).
 
     :param secure: whether TLS is in use.
     :param require_tls: whether a password needs TLS.
@@ -148,7 +149,7 @@ def _simple(name: str, password: bytes) -> Credentials | Result:
 
 
 def _plain(response: bytes | None) -> Credentials | Result:
-    """RFC 4616: ``[authzid] NUL authcid NUL passwd``."""
+    """Decode the response of PLAIN, ``[authzid] NUL authcid NUL passwd`` (RFC 4616)."""
     if response is None:
         return CHALLENGE
     parts = response.split(b"\x00")
@@ -162,7 +163,7 @@ def _plain(response: bytes | None) -> Credentials | Result:
 
 
 def acts_for(authzid: str, login: str) -> bool:
-    """Return whether an authorization identity (RFC 4513 5.2.1.8) is that of a login: no login may act for another one.
+    """Return whether an authorization identity (RFC 4513 5.2.1.8) names the login itself; any other is refused.
 
     :param login: the DN that the client has authenticated as.
     """
@@ -178,14 +179,16 @@ def acts_for(authzid: str, login: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SendReply:
-    """Send this reply."""
+    """The step that sends a reply."""
 
     reply: Reply
 
 
 @dataclass(frozen=True, slots=True)
 class DelayResult:
-    """Call `Session.finish` with this result after the delay for a wrong password, or at once and end the connection.
+    """The step after a wrong password: call `Session.finish` with this result after a delay.
+
+    If another answer is delayed already, call `Session.finish` at once and end the connection.
 
     :ivar login: the name in the bind request, as it was sent.
     """
@@ -196,9 +199,9 @@ class DelayResult:
 
 @dataclass(frozen=True, slots=True)
 class StartSearch:
-    """Answer a search: send its entries, then call `Session.finish`.
+    """The step that answers a search: send its entries, then call `Session.finish`.
 
-    :ivar batches: the matches; None: a slice of work is done.
+    :ivar batches: yields the matches, and None after each slice of work.
     :ivar time_limit: seconds.
     """
 
@@ -211,35 +214,35 @@ class StartSearch:
 
 @dataclass(frozen=True, slots=True)
 class StartControlResponse:
-    """Send the messages of a control that answers a search itself, then call `Session.finish`."""
+    """The step that answers a search by a control: send the messages of the response, then call `Session.finish`."""
 
     response: ControlResponse
 
 
 @dataclass(frozen=True, slots=True)
 class StopSearch:
-    """Send no more entries; the search is abandoned."""
+    """The step that stops the running search: send no more entries."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartTls:
-    """Send this reply in clear, drop all other octets received in clear, and begin TLS."""
+    """The step that begins TLS: send this reply in clear, drop all other octets received in clear, and begin TLS."""
 
     reply: Reply
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the connection without a notice."""
+    """The step that closes the connection without a notice."""
 
 
 Step = SendReply | DelayResult | StartSearch | StartControlResponse | StopSearch | StartTls | Close
 
 
 class RequestKind(IntEnum):
-    """What a request asks of the session.
+    """The kinds of requests that a session treats differently.
 
-    An `OPERATION` is a bind, a search, a comparison, an update, or an extended operation other than the two here.
+    `OPERATION` is a bind, a search, a comparison, an update, or an extended operation other than Cancel and StartTLS.
     """
 
     OPERATION = auto()
@@ -250,11 +253,11 @@ class RequestKind(IntEnum):
 
 
 class Outstanding(IntEnum):
-    """What a request meets in the session: an operation that waits or runs, or nothing.
+    """The outstanding operation that a request meets: an operation that waits or runs, or nothing.
 
     Abandon and Cancel meet the operation that they name.  Any other request meets the running operation, or else the
-    operation that waits longest.  A bind runs while its refusal is held back; any other operation that is seen running
-    is a search.
+    operation that waits longest.  A request can only meet a running search, or a bind whose refusal is delayed: other
+    operations end at once.
     """
 
     NOTHING = auto()
@@ -265,7 +268,7 @@ class Outstanding(IntEnum):
 
 
 class Effect(Enum):
-    """What becomes of a request."""
+    """The effects that a request can have."""
 
     WAIT = "the request waits for `Session.advance`"
     IGNORE = "nothing happens, and nothing is answered"
@@ -279,8 +282,9 @@ _NOT_THERE: Final = Result(ResultCode.NO_SUCH_OPERATION, "no such operation is o
 _NOT_A_BIND: Final = Result(ResultCode.CANNOT_CANCEL, "a bind cannot be canceled")
 _NOT_NOW: Final = Result(ResultCode.OPERATIONS_ERROR, "operations are outstanding")
 
-# What becomes of each kind of request, by what it meets: in the order of `Outstanding`.  A `Result` refuses the request
-# with this result.  RFC 4511 4.3 (Unbind), 4.11 (Abandon: never answered) and 4.14.1 (StartTLS), RFC 3909 2.1 (Cancel).
+# The effect of each kind of request by the operation that the request meets, in the order of `Outstanding`.  A `Result`
+# in place of an effect refuses the request.  Sources are RFC 4511 4.3 (Unbind), 4.11 (Abandon, which is never answered)
+# and 4.14.1 (StartTLS), and RFC 3909 2.1 (Cancel).
 _ROWS: Final[dict[RequestKind, tuple[Effect | Result, ...]]] = {
     #                       NOTHING           WAITING        WAITING_BIND   SEARCH         BIND
     RequestKind.OPERATION: (Effect.WAIT,      Effect.WAIT,   Effect.WAIT,   Effect.WAIT,   Effect.WAIT),
@@ -290,7 +294,8 @@ _ROWS: Final[dict[RequestKind, tuple[Effect | Result, ...]]] = {
     RequestKind.UNBIND:    (Effect.CLOSE,     Effect.CLOSE,  Effect.CLOSE,  Effect.CLOSE,  Effect.CLOSE),
 }  # fmt: skip
 _EXTENDED: Final = {START_TLS: RequestKind.START_TLS, CANCEL: RequestKind.CANCEL}
-# Requests whose controls are checked on receipt, because they do not wait for others.  Those of Unbind do not matter.
+# The requests whose controls are checked on receipt, because the requests do not wait.  Controls of an Unbind do not
+# matter.
 _IMMEDIATE: Final = (RequestKind.ABANDON, RequestKind.CANCEL, RequestKind.START_TLS)
 SESSION_TABLE: Final = {
     (kind, outstanding): outcome
@@ -302,13 +307,14 @@ SESSION_TABLE: Final = {
 class Session:
     """The state of one session: the viewer, the running operation, and the requests that wait.
 
-    :param fast_path: shared by all sessions, as the limits are.
-    :param address: the client's, normalized.
-    :param connection: the connection's number, for the log; 0: there is none.
+    :param fast_path: the fast path, which all sessions share.
+    :param caller_id_limits: the limits for unknown numbers, which all sessions share.
+    :param address: the client's normalized address.
+    :param connection: the connection's number, for the log; 0 if there is no connection.
     :param tls: whether StartTLS is available.
     :param secure: whether TLS is in use from the start.
     :ivar viewer: the viewer that the client is bound as.
-    :ivar asker: whose slices the session uses: the login's DN, or the network of a client that is not bound.
+    :ivar asker: the asker of the client's requests: the login's DN, or the network of a client that is not bound.
     """
 
     __slots__ = (
@@ -379,9 +385,9 @@ class Session:
         return len(self._waiting) >= WAITING
 
     def fast_answer(self, octets: bytes) -> FastAnswer | None:
-        """The answer of the fast path, to a search or a successful bind; None: decode the request in full.
+        """Return the fast path's answer to a search or a successful bind, or None if there is no such answer.
 
-        Phones send both for each name that they show.
+        Phones send a bind and a search for each name that they show.
 
         :param octets: perhaps one LDAPMessage, perhaps anything else.
         """
@@ -396,9 +402,9 @@ class Session:
         return self._fast_path.answer(self._port.dit(), self.viewer, octets, self._budget)
 
     def receive(self, message: Message) -> tuple[Step, ...]:
-        """Take a request: answer it at once, or have it wait for `advance`.
+        """Take a request: answer it at once, or queue it for `advance`.
 
-        :raises ProtocolViolation: if its messageID is that of an unfinished operation (RFC 4511 4.1.1.1).
+        :raises ProtocolViolation: if an unfinished operation has the same messageID (RFC 4511 4.1.1.1).
         """
         kind = _kind_of(message)
         if kind is not RequestKind.UNBIND and self._find(message.message_id) is not None:
@@ -419,9 +425,9 @@ class Session:
         return self._perform(SESSION_TABLE[kind, self._status(met)], message, met)
 
     def _perform(self, outcome: Effect | Result, message: Message, met: Message | None) -> tuple[Step, ...]:
-        """Do what the table says.
+        """Apply an outcome of `SESSION_TABLE` to a request.
 
-        :param met: the operation that the request meets; None: nothing.
+        :param met: the operation that the request meets, or None if there is none.
         """
         if isinstance(outcome, Result):
             return (_answer(message, outcome),)
@@ -450,7 +456,7 @@ class Session:
                 return ()
 
     def advance(self) -> Step | None:
-        """Begin the operation that waits longest; None while an operation runs, or if none waits."""
+        """Begin the operation that waits longest; return None while an operation runs, or if no operation waits."""
         if self._current is not None or not self._waiting:
             return None
         _, message = self._waiting.popitem(last=False)
@@ -477,11 +483,11 @@ class Session:
             return SendReply(self.finish(Result.of(error)))
 
     def finish(self, result: Result, value: bytes | None = None) -> Reply:
-        """End the running operation; returns its reply."""
+        """End the running operation, and return its reply."""
         message = cast("Message", self._current)
         search, response = self._controlled_search, self._control_response
         self._current = self._controlled_search = self._control_response = None
-        if response is not None:  # no search of a phone: no observer hears of it
+        if response is not None:  # not reported to the observers, because no phone made this search
             response_controls = response.response_controls(result)
             return Reply(message.message_id, message.operation, result, controls=response_controls)
         response_controls = search.response_controls(result) if search is not None else ()
@@ -519,7 +525,7 @@ class Session:
         return SendReply(self.finish(SUCCESS))
 
     def _fast_bind(self, message_id: int, name: str, password: bytes) -> FastAnswer | None:
-        """The answer to a simple bind that succeeds; None: `_bind` has to answer the request."""
+        """Answer a simple bind that succeeds; return None if `_bind` has to answer the request."""
         if self._require_tls and not self.secure:
             return None
         try:
@@ -533,7 +539,10 @@ class Session:
         return FastAnswer(encode(Reply(message_id, Operation.BIND, SUCCESS)))
 
     def _is_safe_for(self, viewer: Viewer) -> bool:
-        """Return whether a login may be used on this connection: a replica gets all contacts and password hashes."""
+        """Return whether a login may be used on this connection.
+
+        The login of a replica gets all contacts and password hashes, so it needs TLS, except on this machine.
+        """
         return viewer.replica is None or self.secure or is_loopback(self._address)
 
     def _search(self, message: Message, requested: RequestedControls) -> Step:
@@ -569,7 +578,7 @@ class Session:
         return SendReply(self.finish(Result(ResultCode.COMPARE_TRUE if equal else ResultCode.COMPARE_FALSE)))
 
     def _dit(self) -> Dit:
-        """The directory tree, with the root DSE for this connection: PLAIN works only with TLS, StartTLS without."""
+        """Return the directory tree, whose root DSE lists PLAIN only under TLS, and StartTLS only without TLS."""
         dit = self._port.dit()
         return dit if self.secure else dit.in_clear
 
@@ -590,7 +599,7 @@ class Session:
     # --- what a request meets ---------------------------------------------------------------------------------------
 
     def _find(self, message_id: int) -> Message | None:
-        """The outstanding operation of a messageID; None: there is none."""
+        """Return the outstanding operation with a messageID, or None if there is no such operation."""
         current = self._current
         return current if current is not None and current.message_id == message_id else self._waiting.get(message_id)
 
@@ -611,7 +620,10 @@ class Session:
         return (StopSearch(),)
 
     def _check_start_tls(self, request: ExtendedRequest) -> None:
-        """:raises DirectoryError: when TLS cannot begin on this connection, whatever is outstanding."""
+        """Check that TLS can begin on this connection, apart from outstanding operations.
+
+        :raises DirectoryError: if TLS cannot begin.
+        """
         if not self._tls:
             raise DirectoryError(ResultCode.PROTOCOL_ERROR, "StartTLS is not supported")
         if request.value is not None:

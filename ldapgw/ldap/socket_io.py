@@ -2,24 +2,28 @@
 """Reads from and writes to the transport of a connection, without Twisted's buffers if possible.
 
 `SocketReader` reads from a plain socket.  It does the same as `twisted.internet.tcp.Connection.doRead` with three calls
-less, and it is compiled.  It buys 3 to 4 % of the reverse look-ups, `SocketWriter` 20 % (``scripts/bench parts``).
+less, and is compiled.
 
-`SocketWriter` writes an answer at once where the socket takes it, and never writes more than the client takes.  Twisted
-writes in a later step of the reactor, which costs four more system calls for each answer.  Octets for a plain socket
-are sent at once under three rules:
+`SocketWriter` writes an answer at once if the socket takes it, and never writes more than the client takes.  Twisted
+writes in a later step of the reactor, which costs four more system calls for each answer.
 
-* Nothing is sent while the transport holds earlier octets of ours: these come first.
-* Octets that the socket does not take are left to the transport.  It reports when it has written them; until then the
-  writer is `blocked`.
-* An error of the socket is left to the transport: it gets the octets and meets the same error.
+A gateway answers 3 to 4 % more reverse look-ups a second with `SocketReader`, and 20 % more with `SocketWriter`
+(``scripts/bench parts``).
 
-Several pre-encoded pages of a long list are written together and without joining them (writev(2)): each write costs
-some five microseconds for waking the client, and joining pages copies as much as the kernel does.
+Octets for a plain socket are sent at once under three rules:
 
-Under TLS, and over a transport without a socket, the transport writes everything and reports when it has enough.  Each
-message is a TLS record of its own there, as slapd's are: a client that waits for its socket before it reads the next
-message, as libcurl does, never sees what its TLS library has decrypted already.  After StartTLS Twisted would collect
-small writes into records, so the writer goes past that collecting.
+* Nothing is sent while the transport holds earlier octets of ours, which come first.
+* Octets that the socket does not take are passed to the transport.  The transport reports when it has written them;
+  until then the writer is `blocked`.
+* An error of the socket is left to the transport, which gets the octets and meets the same error.
+
+Several pre-encoded pages of a long list are written together without joining them (writev(2)): each write costs some
+five microseconds for waking the client, and joining pages copies as much as the kernel does.
+
+Under TLS, and over a transport without a socket, the transport writes everything and reports when it has enough.  Under
+TLS each message is a TLS record of its own, as with slapd: a client such as libcurl, which waits for its socket before
+it reads the next message, never sees a message that its TLS library has decrypted already.  After StartTLS Twisted
+would collect small writes into one record, so the writer bypasses Twisted's collecting.
 """
 
 from __future__ import annotations
@@ -54,7 +58,7 @@ class SocketReader:
     def read(self) -> Exception | None:
         """Read the available octets; called by the reactor.
 
-        :returns: why the connection, or the client's half of it, has ended; None while it is open.
+        :returns: the reason why the connection or the client's half of it has ended, or None while it is open.
         """
         try:
             octets = self._recv(self._buffer_size)
@@ -68,12 +72,12 @@ class SocketReader:
         return None
 
     def end(self) -> None:
-        """Give reading back to the transport, and leave no cycle to the garbage collector."""
+        """Give reading back to the transport, so that no reference cycle is left to the garbage collector."""
         del self._transport.doRead
 
 
-# Pieces that are written without joining them.  The kernel allows 1,024, but joins small pieces more slowly than
-# Python.
+# The most pieces that are written without joining them.  The kernel allows 1,024, but joins small pieces more slowly
+# than Python.
 _MAX_PIECES: Final = 8
 
 
@@ -107,11 +111,11 @@ class SocketWriter:
         transport.registerProducer(self, self._send is None)
 
     def write(self, octets: bytes) -> None:
-        """Write octets, at once if the client takes them."""
+        """Write octets; send them at once if the client takes them."""
         if self._tls is not None:
             start = 0
             for end in message_ends(octets):
-                TLSMemoryBIOProtocol.write(self._tls, octets[start:end])  # past the aggregator of StartTLS
+                TLSMemoryBIOProtocol.write(self._tls, octets[start:end])  # bypasses the aggregator of StartTLS
                 start = end
             return
         if self._send is None or self.blocked:
@@ -125,7 +129,7 @@ class SocketWriter:
             self._buffer_in_transport(octets[sent:])
 
     def write_pieces(self, pieces: list[bytes]) -> None:
-        """Write pieces in order without joining them, because a large copy costs as much as the kernel's own."""
+        """Write pieces in order without joining them, because joining copies as much as the kernel does."""
         if self._sendmsg is None or self.blocked or len(pieces) > _MAX_PIECES:
             self.write(b"".join(pieces))
             return
@@ -137,13 +141,13 @@ class SocketWriter:
             self._buffer_in_transport(b"".join(pieces)[sent:])
 
     def _buffer_in_transport(self, octets: bytes) -> None:
-        """Leave octets to the transport that the socket does not take."""
+        """Pass octets that the socket does not take to the transport."""
         self.blocked = True
         self._transport.write(octets)
         self._on_blocked()
 
     def end(self) -> None:
-        """Write no more; octets that were written are still sent."""
+        """Stop writing; octets that were written are still sent."""
         self.stopProducing()
         self._transport.unregisterProducer()
 
@@ -151,8 +155,8 @@ class SocketWriter:
         """Close the connection once everything is written."""
         transport, all_sent = self._transport, self._send is not None and not self.blocked
         self.end()
-        # `loseConnection` would take another step of the reactor, only to see that there is nothing to write.  A
-        # wrapper is not a FileDescriptor: calling its `connectionLost` would not close the socket.
+        # `loseConnection` would take another step of the reactor, only to find nothing to write.  The transport may
+        # also be a wrapper, which is not a FileDescriptor and whose `connectionLost` does not close the socket.
         if all_sent and isinstance(transport, FileDescriptor):
             transport.connectionLost(connectionDone)
         else:
@@ -173,12 +177,12 @@ class SocketWriter:
             self._on_drained()
 
     def stopProducing(self) -> None:
-        """Stop for good: the connection is lost, and the transport tells the protocol."""
+        """Stop for good: the connection is lost, which the transport also reports to the protocol."""
         self._send = self._sendmsg = None
-        self._on_blocked = self._on_drained = _ignore  # leaves no cycle to the garbage collector
+        self._on_blocked = self._on_drained = _ignore  # leaves no reference cycle to the garbage collector
 
 
-# Not a decorator, which would keep the class from being compiled.
+# A call rather than a decorator, because mypyc does not compile a class with this decorator.
 classImplements(SocketWriter, IPushProducer)
 
 

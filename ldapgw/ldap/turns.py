@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Shares the turns of the reactor among those who ask, so that nobody slows others down by asking more.
+"""Shares the turns of the reactor among askers, so that no asker slows others down by asking more.
 
 An *asker* is a login, or the network of a client that is not bound.  In each turn, an asker has one slice for new
-requests and one slice for work that is not finished, however many connections it has.  All new requests together have
-a budget of the turn, and so has all unfinished work; what does not fit waits for a later turn, in rotation by asker.
-So how long a client waits depends on how many others ask, and not on how much one of them asks.  Of an asker, at most
-`_MOST_BEGUN` requests that need more than a slice have begun.
+requests and one slice for work that is not finished, however many connections it has.  All new requests share one
+budget in a turn, and all unfinished work shares another; work that does not fit waits for a later turn, in rotation by
+asker.  So the time that a client waits depends on the number of askers, and not on the number of requests of one asker.
+At most `_MOST_BEGUN` requests of an asker are in progress after their first slice.
 
-`TurnScheduler` first computes the answers that the fast path has, for up to 16 connections, then sends them all, then
+`TurnScheduler` first computes the answers of the fast path for up to 16 connections, then sends all of them, then
 notifies the observers; connections that need the slow path come last.  Doing the same step for several connections in a
 row keeps the processor's caches warm.  Sending while the clients are already awake saves waking each of them, which
 took longer on a virtual machine than computing an answer (docs/decisions/0051).
 
-There is no clock here: the function that tells the time is passed in.
+There is no clock here: callers pass a function that tells the time.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from twisted.internet.defer import Deferred
 from ldapgw.ldap.fast_path import FastAnswer
 from ldapgw.ldap.limits import SLICE, TURN
 
-# Answers that are computed before they are sent: an answer waits for at most 15 others, some 0.2 ms.
+# Answers that are computed before they are sent: an answer waits for at most 15 others, which takes some 0.2 ms.
 _MAX_UNSENT: Final = 16
-# The unfinished requests of an asker that go on in rotation; the others wait, and hold no more than their octets.
-# Hundreds of prepared filters of many terms are half a million objects, and a garbage collection takes 0.2 s then.
+# The unfinished requests of an asker that are continued in rotation; other requests wait, and hold only their octets.
+# Hundreds of prepared filters of many terms would be half a million objects, so that a garbage collection takes 0.2 s.
 _MOST_BEGUN: Final = 8
-# Seconds that are not worth a slice.
+# A worker does not get less time than this, in seconds.
 _LEAST: Final = 0.00005
 # The asker of the gateway's own work.
 _OWN: Final = ""
 
-# Has a function called once: at the end of the current turn, or in the next one.
+# Calls a function once, at the end of the current turn or in the next turn.
 CallAtTickEnd = Callable[[Callable[[], None]], object]
 # Waits for the turn of an asker (`TurnScheduler.turn_of`).
 TurnOf = Callable[[str], Awaitable[None]]
 
 
 class Worker(Protocol):
-    """Has work to do.
+    """A worker, which does its work in slices.
 
     :ivar asker: the DN of the login, or the network of a client that is not bound.
-    :ivar is_queued: whether the scheduler has it; only the scheduler sets this.
+    :ivar is_queued: whether the worker waits in the scheduler, which alone sets this.
     """
 
     is_queued: bool
@@ -55,36 +55,40 @@ class Worker(Protocol):
     def asker(self) -> str: ...
 
     def work(self, seconds: float) -> bool:
-        """Work for so long; whether there is more that can be done now.  Never raises an exception."""
+        """Work for some seconds, and return whether more work can be done now.  Never raise an exception."""
 
 
 class TurnMember(Worker, Protocol):
     """A connection, as the scheduler uses it; none of its methods raises an exception."""
 
     def answer(self) -> FastAnswer | None:
-        """The answer to the received octets; None: only the slow path can answer them, which is `work`."""
+        """Return the answer to the received octets, or None if only the slow path (`work`) can answer them."""
 
     def send(self, octets: bytes) -> None:
         """Send octets now."""
 
     def record(self, answer: FastAnswer, now: float, seconds: float) -> None:
-        """Record an answer that was sent by `now`, so many seconds after its group was begun."""
+        """Record an answer.
+
+        :param now: the time at which the answer has been sent.
+        :param seconds: the time that the answer took, together with the other answers of its group.
+        """
 
 
 _W = TypeVar("_W", bound=Worker)
 
 
 class Lane(Generic[_W]):
-    """Workers that wait for a slice, by asker.
+    """The workers that wait for a slice, by asker.
 
-    Mutable: who waits, and what each asker has used of its slice in this turn.
+    Mutable: the waiting workers, and the time that each asker has used in this turn.
     """
 
     __slots__ = ("_order", "_rested", "_spent", "_used", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[_W]] = {}
-        # The askers that wait: whose turn it is, and those that have used their slices.
+        # The waiting askers in their order, and the waiting askers that have used up their slices.
         self._order: deque[str] = deque()
         self._rested: list[str] = []
         self._used: dict[str, float] = {}
@@ -94,22 +98,22 @@ class Lane(Generic[_W]):
         return bool(self._waiting)
 
     def begin_turn(self) -> None:
-        """Give each asker a new slice; those that had none in the last turn come first."""
+        """Give each asker a new slice; askers that had no slice in the last turn come first."""
         self._order.extend(self._rested)
         self._rested.clear()
         self._used.clear()
         self._spent = 0.0
 
     def add(self, worker: _W) -> None:
-        """Have a worker wait behind those of its asker that wait already."""
+        """Queue a worker behind the other workers of its asker."""
         self._place_of(worker).append(worker)
 
     def put_back(self, worker: _W) -> None:
-        """Have a worker that has begun wait among the first `_MOST_BEGUN` of its asker."""
+        """Queue a worker that has begun among the first `_MOST_BEGUN` workers of its asker."""
         self._place_of(worker).insert(_MOST_BEGUN - 1, worker)
 
     def _place_of(self, worker: _W) -> deque[_W]:
-        """The workers that wait with the same asker, where a worker is to be queued."""
+        """Mark a worker as queued, and return the queue of its asker, to which the caller adds the worker."""
         worker.is_queued = True
         asker = worker.asker
         waiting = self._waiting.get(asker)
@@ -119,12 +123,12 @@ class Lane(Generic[_W]):
         return waiting
 
     def is_full(self, asker: str) -> bool:
-        """Return whether so many workers of an asker wait that no other one should begin."""
+        """Return whether so many workers of an asker wait that no other worker should begin."""
         waiting = self._waiting.get(asker)
         return waiting is not None and len(waiting) >= _MOST_BEGUN
 
     def take(self) -> Iterator[_W]:
-        """Take the workers that have time left in this turn: one of each asker, in rotation."""
+        """Remove and yield the workers whose askers have time left in this turn, one of each asker in rotation."""
         order = self._order
         while order and TURN - self._spent >= _LEAST:
             asker = order.popleft()
@@ -140,27 +144,27 @@ class Lane(Generic[_W]):
             yield worker
 
     def time_left(self, asker: str) -> float:
-        """The seconds that an asker may still use in this turn."""
+        """Return the seconds that an asker may still use in this turn."""
         if TURN - self._spent < _LEAST:
             return 0.0
         left = SLICE - self._used.get(asker, 0.0)
         return left if left >= _LEAST else 0.0
 
     def charge(self, asker: str, seconds: float) -> None:
-        """Count seconds as used; of the budget, an asker uses up one slice at most."""
+        """Count seconds as used by an asker; at most one slice of them is taken from the budget of the turn."""
         used = self._used.get(asker, 0.0)
         self._used[asker] = used + seconds
         self._spent += min(seconds, max(0.0, SLICE - used))
 
 
 class TurnScheduler:
-    """Decides who is served in which turn.
+    """Decides which requests are served in which turn.
 
-    It buys 21 % of the reverse look-ups (``scripts/bench parts``).
+    With it, a gateway answers 21 % more reverse look-ups a second (``scripts/bench parts``).
 
-    Mutable: who waits, and the output that waits to be sent.
+    Mutable: the waiting workers, and the output that waits to be sent.
 
-    :param call_at_tick_end: calls a function at the end of the reactor's turn, when all that is there was received.
+    :param call_at_tick_end: calls a function at the end of the reactor's turn, when all sockets have been read.
     :param call_soon: calls a function in the next turn.
     """
 
@@ -174,7 +178,7 @@ class TurnScheduler:
         self._call_at_tick_end = call_at_tick_end
         self._call_soon = call_soon
         self._received: list[TurnMember] = []
-        # New requests that have no fast path: those over HTTP.
+        # The new requests over HTTP, which have no fast path.
         self._requests: list[Worker] = []
         self._new: Lane[TurnMember] = Lane()
         self._unfinished: Lane[Worker] = Lane()
@@ -188,22 +192,22 @@ class TurnScheduler:
         self._call_end_of_turn()
 
     def resume(self, worker: Worker) -> None:
-        """Have a worker that is not queued go on in a later turn."""
+        """Queue a worker, which is not queued yet, to continue in a later turn."""
         self._unfinished.put_back(worker)
         self._call_next_turn()
 
     def run(self, slices: Iterator[None]) -> None:
-        """Do work of the gateway's own in slices, in later turns."""
+        """Do the gateway's own work in slices, in later turns."""
         self.resume(_Slices(slices, self.seconds))
 
     def turn_of(self, asker: str) -> Awaitable[None]:
-        """Wait for the asker's turn: what is done until the next wait counts as the asker's slice."""
+        """Wait for the asker's turn; the caller's work until its next wait is charged to the asker's slice."""
         waiter = _Waiter(asker)
         self.resume(waiter)
         return waiter.deferred
 
     def first_turn_of(self, asker: str) -> Awaitable[None]:
-        """Wait to begin a request: until the end of this turn, if the asker has time left of its slice for those."""
+        """Wait until a new request may begin: at the end of this turn, or later if the asker's slice is used up."""
         waiter = _Waiter(asker)
         waiter.is_queued = True
         self._requests.append(waiter)
@@ -211,34 +215,34 @@ class TurnScheduler:
         return waiter.deferred
 
     def end(self) -> None:
-        """Answer all requests that were received, as far as their askers have time left in this turn."""
+        """Answer the received requests whose askers have time left in this turn."""
         received, self._received = self._received, []
         if received or self._requests:
             self._serve_new(received)
             self._call_next_turn()
 
     def end_turn(self) -> None:
-        """Answer the requests that were received in a turn, which has ended."""
+        """Answer the received requests at the end of a turn."""
         self._is_end_due = False
         self.end()
         if not self._is_turn_due:
             self._new.begin_turn()
 
     def enqueue(self, member: TurnMember, octets: bytes) -> None:
-        """Have the end of a slow path's answer sent together with others."""
+        """Queue the end of an answer of the slow path, to be sent together with other answers."""
         self._unsent.append((member, octets))
         if len(self._unsent) >= _MAX_UNSENT:
             self.flush()
 
     def flush(self) -> None:
-        """Send the enqueued output: before work that may take long, and before output that has to follow it."""
+        """Send the queued output; called before work that may take long, and before output that has to follow."""
         if self._unsent:
             unsent, self._unsent = self._unsent, []
             for member, octets in unsent:
                 member.send(octets)
 
     def _call_end_of_turn(self) -> None:
-        """Have the requests answered when the turn ends."""
+        """Schedule `end_turn`, unless it is scheduled already."""
         if not self._is_end_due:
             self._is_end_due = True
             self._call_at_tick_end(self.end_turn)
@@ -255,13 +259,13 @@ class TurnScheduler:
         self._call_next_turn()
 
     def _call_next_turn(self) -> None:
-        """Have the next turn begun if there is anything to do in it."""
+        """Schedule the next turn if there is work for it."""
         if (self._new or self._unfinished) and not self._is_turn_due:
             self._is_turn_due = True
             self._call_soon(self._begin_turn)
 
     def _serve_new(self, received: list[TurnMember]) -> None:
-        """Serve new requests: those that were received now, and those that wait."""
+        """Serve new requests: the requests received in this turn, and requests that wait from earlier turns."""
         new, members = self._new, iter(received)
         if new or len(received) > _MAX_UNSENT:
             for member in received:
@@ -283,9 +287,9 @@ class TurnScheduler:
         self.flush()
 
     def _answer(self, members: Iterator[TurnMember], slow: list[Worker]) -> bool:
-        """Answer some members on the fast path, and add those that need the slow path to a list.
+        """Answer some members on the fast path, and add members that need the slow path to a list.
 
-        :returns: whether there may be more.
+        :returns: whether there may be more members to answer.
         """
         new, seconds = self._new, self.seconds
         answered: list[tuple[TurnMember, str, FastAnswer]] = []
@@ -319,7 +323,7 @@ class TurnScheduler:
         return len(answered) == _MAX_UNSENT
 
     def _work(self, worker: Worker, lane: Lane[Any]) -> bool:
-        """Give a worker what is left of its asker's slice; whether it has to be queued for more."""
+        """Let a worker use the rest of its asker's slice, and return whether the worker has to be queued again."""
         worker.is_queued = False
         asker, began = worker.asker, self.seconds()
         is_unfinished = worker.work(lane.time_left(asker))
@@ -328,7 +332,7 @@ class TurnScheduler:
 
 
 class _Slices:
-    """Work of the gateway's own, as a `Worker`: a generator, each of whose steps is a slice or less."""
+    """A `Worker` for the gateway's own work: a generator whose steps take at most a slice each."""
 
     __slots__ = ("_seconds", "_steps", "asker", "is_queued")
 
@@ -340,13 +344,13 @@ class _Slices:
 
     def work(self, seconds: float) -> bool:
         end = self._seconds() + seconds
-        return any(self._seconds() >= end for _ in self._steps)  # takes steps until then
+        return any(self._seconds() >= end for _ in self._steps)  # takes steps until `end`
 
 
 class _Waiter:
-    """A coroutine that waits for its asker's turn, as a `Worker`.
+    """A `Worker` for a coroutine that waits for its asker's turn.
 
-    :ivar deferred: fires when it is the asker's turn; may be cancelled.
+    :ivar deferred: fires in the asker's turn; may be cancelled.
     """
 
     __slots__ = ("asker", "deferred", "is_queued")
