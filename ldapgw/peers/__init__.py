@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Several gateways on one PostgreSQL: one of them syncs, and each tells the others that it lives."""
+"""Several gateways on one PostgreSQL: one gateway syncs, and each gateway tells the others that it is running."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Tells the other gateways on the database what this gateway has only in memory, and hears what they tell.
+"""Exchanges data that gateways have only in memory, such as counts of wrong passwords, with the other gateways.
 
-At most once a second a gateway notifies one encrypted message of at most `MAX_OCTETS`, if there is something to tell
-and another gateway to hear it.  Neither binds nor searches wait for a message.  What does not fit is left out, the
-oldest first; what is lost, because the database was away, is lost.
+At most once a second, a gateway with new data sends one encrypted message of at most `MAX_OCTETS` by NOTIFY.  Neither
+binds nor searches wait for a message.  If the data do not fit, the oldest items are left out.  A message that is lost,
+because the database was not reachable, is not sent again.
 
 Mutable: `Bulletin`.
 """
@@ -36,12 +36,12 @@ log = Logger()
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A kind of news.
+    """A kind of data that gateways exchange.
 
-    :ivar name: names the news in messages.
+    :ivar name: the key of the data in messages.
     :ivar type: a dataclass of tuples and mappings, the oldest item first, each empty by default.
-    :ivar take: returns the news since the last call.
-    :ivar add: takes over the news of another gateway.
+    :ivar take: returns the data that are new since the last call.
+    :ivar add: takes over the data of another gateway.
     """
 
     name: str
@@ -51,10 +51,10 @@ class Topic:
 
 
 class Bulletin(PeriodicService):
-    """The service that tells other gateways what is new here, and takes over what they tell.
+    """The service that sends new data to the other gateways, and takes over their data.
 
-    :param store: for transactions that run beside those of pages and syncs, and wait for none of them.
-    :param topics: the most important topic first; if not everything fits, the last topic loses news first.
+    :param store: a store whose transactions do not wait for those of pages and syncs.
+    :param topics: the most important topic first; if the data do not fit, the last topic loses items first.
     """
 
     def __init__(
@@ -76,21 +76,20 @@ class Bulletin(PeriodicService):
         super().__init__(clock, BULLETIN_SECONDS, self._tell, failed, waits=True)
 
     def hear(self, payload: str) -> None:
-        """Take over what another gateway tells; called on any thread.
+        """Take over the data in a message of another gateway; called on any thread.
 
-        A message that this gateway cannot read was encrypted with another key, or another version sent the message: the
-        gateway ignores such a message.
+        A message that cannot be read is ignored: it was encrypted with another key, or sent by another version.
         """
         sender, _, sealed = payload.partition(" ")
         if sender == self._gateway_id:
             return
         try:
             packed = zlib.decompress(self._secret_box.unseal_octets(sealed.encode()))
-            told = msgspec.msgpack.decode(packed, type=dict[str, msgspec.Raw])
+            received = msgspec.msgpack.decode(packed, type=dict[str, msgspec.Raw])
             news = [
-                (topic, msgspec.msgpack.decode(told[topic.name], type=topic.type))
+                (topic, msgspec.msgpack.decode(received[topic.name], type=topic.type))
                 for topic in self._topics
-                if topic.name in told
+                if topic.name in received
             ]
         except (UnfitKey, zlib.error, msgspec.DecodeError):
             return
@@ -98,12 +97,12 @@ class Bulletin(PeriodicService):
 
     def _add(self, news: Sequence[tuple[Topic, Any]]) -> None:
         if self.running:
-            for topic, told in news:
-                topic.add(told)
+            for topic, received in news:
+                topic.add(received)
 
     async def _tell(self) -> None:
-        """Tell what is new since the last call."""
-        news = {topic.name: told for topic in self._topics if (told := topic.take()) != topic.type()}
+        """Send the data that are new since the last call."""
+        news = {topic.name: taken for topic in self._topics if (taken := topic.take()) != topic.type()}
         if news:
             await self._store.run(_notify, self._secret_box, self._gateway_id, news)
 
@@ -114,9 +113,9 @@ def _notify(connection: Connection, secret_box: SecretBox, gateway_id: str, news
 
 
 def seal(secret_box: SecretBox, gateway_id: str, news: Mapping[str, Any]) -> str:
-    """Encrypt as much of the news as fits into one notification.
+    """Encrypt as much of the new data as fits into one notification.
 
-    :param news: by topic, the most important topic first.
+    :param news: the new data by topic, the most important topic first.
     :returns: the payload; at most `MAX_OCTETS` of ASCII.
     """
     left = dict(news)
@@ -132,11 +131,11 @@ def seal(secret_box: SecretBox, gateway_id: str, news: Mapping[str, Any]) -> str
 
 
 def _newer_half(news: Any) -> Any:
-    """Return the news without the older half of each kind of items."""
+    """Return the data of a topic without the older half of each tuple and mapping."""
     halves = {}
     for field in fields(news):
         items = getattr(news, field.name)
-        kept = [*items.items()] if isinstance(items, Mapping) else [*items]
-        kept = kept[(len(kept) + 1) // 2 :]
-        halves[field.name] = dict(kept) if isinstance(items, Mapping) else tuple(kept)
+        newer = [*items.items()] if isinstance(items, Mapping) else [*items]
+        newer = newer[(len(newer) + 1) // 2 :]
+        halves[field.name] = dict(newer) if isinstance(items, Mapping) else tuple(newer)
     return replace(news, **halves)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Follows the changes of the database, whoever made them: a command, a page, a sync, or another gateway.
 
-The service looks when the database notifies a change, and once a second.  A look publishes what has changed, reads what
-else is in memory, and has syncs begin and end.  One look runs at a time.
+The service polls the database when the database notifies a change, and once a second.  After a change, a poll publishes
+the changes, reads other cached data again, and begins and ends syncs.  One poll runs at a time.
 
 Mutable: `ChangeFeed`.
 """
@@ -24,16 +24,17 @@ from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.phones import LastBind
 from ldapgw.store.worker import MonitoredStore
 
-# A command's change takes effect within 2 seconds.
+# Seconds between two polls: a change that a command makes takes effect within 2 seconds.
 POLL_SECONDS: Final = 1.0
-# The last binds of phones are written this often at most; a write per bind would cost a flush to disk each.
+# Seconds between two writes of the last binds of phones: a write for each bind would cost a flush to disk for each
+# bind.
 WRITE_BINDS_SECONDS: Final = 5.0
 
 log = Logger()
 
 
 class Publishes(Protocol):
-    """Serves phones what is in the database (`ldapgw.sync.publisher.Publisher`)."""
+    """The publisher, which serves phones the content of the database (`ldapgw.sync.publisher.Publisher`)."""
 
     async def publish_accounts(self) -> None:
         """Publish the accounts and logins that have changed."""
@@ -43,7 +44,7 @@ class Publishes(Protocol):
 
 
 class Syncs(Protocol):
-    """Has syncs begin and end (`ldapgw.sync.scheduler.SyncScheduler`).
+    """The scheduler, which begins and ends syncs (`ldapgw.sync.scheduler.SyncScheduler`).
 
     :ivar is_outdated: whether `refresh` has to be called although the database has not changed.
     """
@@ -55,13 +56,14 @@ class Syncs(Protocol):
 
 
 class ChangeFeed(MultiService):
-    """Looks for changes of the database, and stores the last binds of phones.
+    """Polls the database for changes, and stores the last binds of phones.
 
-    :param take_binds: returns the phones that have bound since the last call: IP address, hash of the password and
-        time by name of the phone.
-    :param read: read what else is in memory, after each change and before syncs begin.
-    :param on_bulletin: called with the bulletins of gateways on the database, on any thread.
-    :param looked: called after each look that found the database as it is served, with the time of its beginning.
+    :param take_binds: returns the last bind of each phone since the last call, by name of the phone: IP address, hash
+        of the password, and time.
+    :param read: functions that read other cached data again; called after each change, before syncs begin.
+    :param on_bulletin: called with the messages of gateways on the database (`ldapgw.peers.bulletin`), on any thread.
+    :param looked: called whenever accounts and logins are served as the database has them, with the time at which the
+        poll began.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class ChangeFeed(MultiService):
         self._read = read
         self._on_bulletin = on_bulletin
         self._looked = looked
-        # Those who wait for a poll that begins after they have asked.
+        # The callers of `refresh_now`, who wait for a poll that begins after their call.
         self._waiting: list[Deferred[None]] = []
         self._is_due = False
         self._is_outdated = True
@@ -98,16 +100,16 @@ class ChangeFeed(MultiService):
         self._polls = PeriodicService(clock, POLL_SECONDS, self._poll_while_due, failed)
         write = self.write_binds
         for service in (
-            PeriodicService(clock, POLL_SECONDS, store.watch, failed),  # apart, as a poll may be what hangs
+            PeriodicService(clock, POLL_SECONDS, store.watch, failed),  # a service of its own, because a poll may hang
             self._polls,
             PeriodicService(clock, WRITE_BINDS_SECONDS, write, failed, waits=True, last=write),
         ):
             service.setServiceParent(self)
 
     def refresh_now(self) -> Deferred[None]:
-        """Publish and sync by the present content of the database; changed books are built afterwards.
+        """Publish the present content of the database, and begin and end syncs.
 
-        Errors are logged, and the next poll tries again.
+        The Deferred does not wait for the build of changed books.  Errors are logged, and the next poll tries again.
         """
         self._is_outdated = True
         done: Deferred[None] = Deferred()
@@ -134,12 +136,12 @@ class ChangeFeed(MultiService):
         return stopped.addBoth(lambda _: self._change_detector.close())
 
     def _changed(self) -> None:
-        """Look now: the database says that something was committed."""
+        """Poll now, because the database has notified a change."""
         if self.running:
             self._look()
 
     def _look(self) -> None:
-        """Poll now, or once more after the poll that runs."""
+        """Poll now, or again after the running poll."""
         self._is_due = True
         self._polls.run_now()
 
@@ -155,7 +157,7 @@ class ChangeFeed(MultiService):
                     done.callback(None)
 
     async def _poll(self) -> None:
-        """Publish and sync if the database has changed."""
+        """Publish the content of the database, and begin and end syncs, if the database has changed."""
         begun_at = self._clock.seconds()
         # SQLite is asked off the reactor's thread, because the answer may wait for the disk, and in a transaction that
         # may write, because it fails when another program keeps the database locked.
@@ -169,7 +171,7 @@ class ChangeFeed(MultiService):
         # Reset before the work, so that a change during the work causes another poll.
         self._is_outdated = False
         try:
-            # First: nothing must keep a login that was removed from being refused.
+            # Publish logins first: an error in a later step must not keep a removed login in use.
             await self._publisher.publish_accounts()
             self._looked(begun_at)
             for read in self._read:
@@ -189,11 +191,11 @@ class ChangeFeed(MultiService):
             raise
 
     async def _is_recovered(self) -> bool:
-        """Return whether the database can be used again, for writing too, and phones are served from the database."""
+        """Return whether the database can be read and written again, and the publisher has read the database."""
         if self._store.is_damaged and not self._is_outdated:
             return False
         await self._store.run(check_writable, thoroughly=self._store.is_damaged)
-        # Tables that somebody is just restoring can be written, and have nothing to serve yet.
+        # Publishing shows more than a write: tables that are being restored can be written, but not be served yet.
         await self._publisher.publish_accounts()
         self._store.mark_recovered()
         self._is_outdated = True

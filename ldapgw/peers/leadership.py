@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Decides which gateway syncs, if several gateways share a database, and tells the others that a gateway lives.
+"""Decides which gateway syncs if several gateways share a database, and tells the others that a gateway is running.
 
 One gateway, the leader, syncs everything.  The leader holds an advisory lock of PostgreSQL on the very connection on
 which all syncs write (`ldapgw.store.leader_session`).  Without the lock there is no connection, and without the
@@ -8,8 +8,8 @@ back the transaction.  The other gateways stand by, and try to get the lock ever
 
 PostgreSQL ends the session of a leader that hangs, is stopped or has lost its network, which frees the lock.
 
-Heartbeats decide nothing.  They tell pages and commands which gateways live, which keys all of these can read, and
-whether an older version runs that an upgrade of the database would lock out.
+Heartbeats decide nothing.  They tell pages and commands which gateways are running, which keys all these gateways can
+read, and whether an older version is running that an upgrade of the database would lock out.
 
 Mutable: `Leadership`.
 """
@@ -37,8 +37,8 @@ from ldapgw.store.worker import Store
 # How often a standby tries to get the lead, and how often the leader shows PostgreSQL that its session is alive.
 TURN_SECONDS: Final = 1.0
 BEAT_SECONDS: Final = 3.0
-# A leader whose session has not answered for so long makes no calls to Google until the session answers: soon another
-# gateway may lead.
+# A leader whose session has not answered for this time makes no calls to Google until the session answers, because
+# another gateway may soon lead.
 SILENT_SECONDS: Final = IDLE_SECONDS - 2.0
 
 POOLED: Final = (
@@ -53,9 +53,9 @@ log = Logger()
 
 
 class OnlyGateway:
-    """The leader of a database that has one gateway; has what syncs need of `Leadership`.
+    """The leader of a database that has one gateway, with the part of `Leadership` that syncs use.
 
-    :param store: for syncs.
+    :param store: the store of all syncs.
     """
 
     is_leader = True
@@ -69,17 +69,17 @@ class OnlyGateway:
 
 
 class Leadership(PeriodicService):
-    """The lead of one of several gateways.
+    """The service that takes and keeps the lead among several gateways.
 
     :ivar is_leader: whether this gateway may sync now.
     :ivar store: the store of all syncs; its writes fail with `LeadLost` while another gateway may sync.
     :param seconds: returns the seconds of a clock that goes on while the machine sleeps.
     :param in_thread: calls a function with its arguments on the thread of the session.
-    :param write_in_thread: the same for what syncs write, and notes failures of the database.
-    :param store: reads for syncs.
-    :param begin: called in the first transaction of a lead; returns whether this gateway may lead: its version can use
-        the tables.
-    :param changed: called when this gateway has become the leader, or is the leader no more.
+    :param write_in_thread: does the same for the writes of syncs, and notes failures of the database.
+    :param store: the store that syncs read from.
+    :param begin: called in the first transaction of a lead; returns whether this gateway may lead, because its version
+        can use the tables.
+    :param changed: called when this gateway has become the leader, or is no longer the leader.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Leadership(PeriodicService):
         return self._in_thread(self._session.close)
 
     def _transact(self, mode: Mode, function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
-        """Call a function in a transaction; it fails with `LeadLost` when this gateway is not the leader."""
+        """Call a function in a transaction; a write fails with `LeadLost` if this gateway is not the leader."""
         if mode is Mode.READ:
             return self._reading.read(function, *args, **kw)
         if not self.is_leader:
@@ -123,10 +123,10 @@ class Leadership(PeriodicService):
     async def check_lead(self) -> None:
         """Make sure that no other gateway syncs, before a call to Google.
 
-        While another gateway may become the leader any moment, this waits until the session has answered or has ended.
-        The session answers late when the transaction of another account's sync is long.
+        Wait until the session has answered or ended if another gateway may become the leader at any moment.  A long
+        transaction of another account's sync delays the answer of the session.
 
-        :raises LeadLost: when this gateway is not the leader.
+        :raises LeadLost: if this gateway is not the leader.
         """
         while self.is_leader and self._seconds() - self._answered_at > SILENT_SECONDS:
             self._silent.append(Deferred())
@@ -135,20 +135,20 @@ class Leadership(PeriodicService):
             raise LeadLost
 
     def stopService(self) -> Deferred[None]:
-        """Let go of the lead, so that another gateway takes over within `TURN_SECONDS`."""
+        """Give up the lead, so that another gateway takes over within `TURN_SECONDS`."""
         ended = super().stopService()
         self._set(is_leader=False)
         return ended
 
     def _take_turn(self) -> Deferred[None]:
-        """Show that the leader is alive, or try to become the leader."""
+        """Show PostgreSQL that the leader is alive, or try to become the leader."""
         work = self._in_thread(self._session.keep if self.is_leader else self._try)
         return work.addCallbacks(self._tried, self._failed)
 
     def _try(self) -> bool | str:
-        """Try to become the leader; on the session's thread.
+        """Try to become the leader; called on the session's thread.
 
-        :returns: whether this gateway leads, or why it may not lead.
+        :returns: whether this gateway leads, or the reason why it may not lead.
         """
         if not self._session.is_connected and self._session.is_pooled():
             return f"the database {POOLED}"
@@ -180,7 +180,7 @@ class Leadership(PeriodicService):
             waiting.callback(None)
 
     def _failed(self, failure: Failure) -> Failure:
-        """Stop the syncs at once when the session has ended."""
+        """Stop the syncs at once if the session has ended."""
         if not self._session.is_held:
             self._set(is_leader=False)
         return failure
@@ -197,16 +197,16 @@ class Leadership(PeriodicService):
         self._wake()
 
 
-# Says whether this gateway syncs, and has the store that its syncs write through.
+# Decides whether this gateway syncs, and has the store of all syncs.
 Leader = OnlyGateway | Leadership
 
 
 class Heartbeat(PeriodicService):
-    """The service that writes the row of this gateway.
+    """The service that writes the row of this gateway, which tells other gateways that this gateway is running.
 
-    :param store: for transactions that run beside those of pages and syncs, and wait for none of them.
-    :param describe: returns what the gateway tells of itself; called once for each heartbeat.
-    :param on_beat: called after each heartbeat with what is known of the other gateways.
+    :param store: a store whose transactions do not wait for those of pages and syncs.
+    :param describe: returns the row of this gateway; called once for each heartbeat.
+    :param on_beat: called after each heartbeat with the data of the other gateways.
     """
 
     def __init__(
@@ -226,12 +226,12 @@ class Heartbeat(PeriodicService):
         super().__init__(clock, BEAT_SECONDS, self._beat, failed, waits=True, last=self._leave)
 
     async def _beat(self) -> None:
-        if not self.running:  # the end of a lead is told after the stop, too
+        if not self.running:  # the end of a lead asks for a heartbeat, also after the service has stopped
             return
         peers = await self._store.run(gateways.beat, self._describe())
         if self.running:
             self._on_beat(peers)
 
     def _leave(self) -> Deferred[Any]:
-        """Delete the row of this gateway, which lists then leave out."""
+        """Delete the row of this gateway, so that lists leave the gateway out."""
         return self._store.run(gateways.leave, self._gateway_id)

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 """The content of a tenant's replicas, and the log of its changes, for content synchronization (RFC 4533).
 
-A `ChangeLog` compares the content of each published snapshot with the content before: by segments, which books share
-from one snapshot to the next, so that the work depends on what has changed.  Changes that a single comparison finds
-have one CSN.  The log keeps the last change of each entry, for a limited number of entries, in memory.  A cookie is
-known if the log has had the content that the cookie names and still has every later change, whoever has given out the
-cookie: this log, another gateway, or this gateway before a restart.  A replica with any other cookie gets the whole
-content.
+A `ChangeLog` compares the content of each published snapshot with the content before.  It compares segments, which
+books share from one snapshot to the next, so that the work depends on the number of changes.  All changes that a
+comparison finds have one CSN.  The log stores the last change of each entry in memory, for a limited number of entries.
 
-All work is done in slices: a generator that yields None is to be continued in a later turn of the reactor.
+A cookie is known if the log has had the content that the cookie names, and still has every later change.  The cookie
+may come from this log, from another gateway, or from this gateway before a restart.  A replica with an unknown cookie
+gets the whole content.
+
+All work is done in slices: a generator yields None after each slice, and is continued in a later turn of the reactor.
 
 Mutable: `ChangeLog` and `ChangeLogs`.
 """
@@ -36,14 +37,15 @@ from ldapgw.replication.replica_entry import (
     digest_of,
 )
 
-# Entries whose last change is kept: a change of every entry of a large tenant is sent as the whole content.
+# Entries whose last change is stored.  If more entries of a large tenant change, replicas get the whole content.
 MAX_CHANGES = 20_000
-# CSNs that are remembered as given out.
+# The most CSNs of its own that a log remembers.
 _MAX_CSNS = 10_000
-# Entries that are looked at in one slice of work: a millisecond.
+# Entries that are processed in one slice of work: a millisecond.
 SLICE = 100
 _BOOKS_IN_SLICE = 50
-# Raised when other attributes or values are replicated of the same entries, so that replicas get the whole content.
+# The version of the attributes and values that are made of an entry.  A new version makes replicas get the whole
+# content.
 _FORMAT: Final = b"2"
 
 _MASK: Final = (1 << DIGEST_BITS) - 1
@@ -52,10 +54,10 @@ _TENANT, _BOOK, _LABEL = 0, 1, 2
 
 
 class ReplicaContent(NamedTuple):
-    """What a replica holds of a snapshot.
+    """The content of a replica that is made from one snapshot.
 
-    :ivar others: the entries that are no contacts, by UUID, parents first.
-    :ivar logins: those of them that are logins of phones, by the phone's name in lower case.
+    :ivar others: the entries other than contacts, by UUID, parents first.
+    :ivar logins: the logins of phones among `others`, by the phone's name in lower case.
     """
 
     encoding: ReplicaEncoding
@@ -64,7 +66,7 @@ class ReplicaContent(NamedTuple):
     segments: tuple[Segment, ...]
 
     def entries(self) -> Iterator[ReplicaEntry]:
-        """All entries, parents first."""
+        """Yield all entries, parents first."""
         yield from self.others.values()
         for segment in self.segments:
             for entry in segment:
@@ -72,15 +74,15 @@ class ReplicaContent(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Return how many entries there are."""
+        """Return the number of entries."""
         return len(self.others) + sum(map(len, self.segments))
 
 
 class Change(NamedTuple):
     """The last change of an entry.
 
-    :ivar entry: as it is after the change; a deleted one as it was before.
-    :ivar added_at: when the entry was added, if that is known; a deleted one: when it was deleted.
+    :ivar entry: the entry after the change, or the entry before its deletion.
+    :ivar added_at: the CSN of the entry's addition, or of its deletion; ``Csn(0, 0)`` if the addition is not known.
     """
 
     csn: Csn
@@ -89,14 +91,15 @@ class Change(NamedTuple):
     added_at: Csn
 
 
-# The UUID of an entry that differs, and the entry before and after; None: it did not or does not exist.
+# The UUID of an entry that differs, the entry before (None if it was added), and the entry after (None if it is
+# deleted).
 _Difference = tuple[bytes, ReplicaEntry | None, ReplicaEntry | None]
 
 
 class ChangeLog:
-    """The content of one kind of replica of a tenant, and its last changes.
+    """The content of one kind of replica of a tenant, and the last changes of this content.
 
-    :ivar content: None: not read yet.
+    :ivar content: the current content, or None before the first `advance`.
     """
 
     __slots__ = ("_access", "_changes", "_csns", "_digest", "_floor", "_latest", "_snapshot", "base", "content", "csn")
@@ -108,15 +111,15 @@ class ChangeLog:
         self.content: ReplicaContent | None = None
         self.csn = self._floor = Csn(0, 0)
         self._digest = 0
-        # By UUID, in the order of the changes.
+        # The last changes by UUID of the entry, in the order of the changes.
         self._changes: dict[bytes, Change] = {}
-        # Given out, in their order.
+        # The CSNs that this log has made, in their order.
         self._csns: dict[Csn, None] = {}
-        # The latest of them by content.
+        # The latest CSN of each content, by the digest of the content.
         self._latest: dict[int, Csn] = {}
 
     def advance(self, snapshot: Snapshot, now: float) -> Iterator[None]:
-        """Take over the content of a snapshot, if that was not done before.
+        """Take over the content of a snapshot, unless the log has it already.
 
         :param now: seconds since the epoch.
         """
@@ -135,15 +138,15 @@ class ChangeLog:
         self._snapshot = snapshot
 
     def find(self, csn: Csn) -> Csn | None:
-        """The log's own CSN of the content that a CSN names; None: the log does not have all changes after it.
+        """Return the log's own CSN of the content that a CSN names, or None if the log lacks a change after it.
 
-        :param csn: of this log, or of another gateway that has had the same content.
+        :param csn: a CSN of this log, or of another gateway that has had the same content.
         """
         own = csn if csn in self._csns and csn >= self._floor else self._latest.get(csn.state)
         return own if own is not None and own >= self._floor else None
 
     def changes_after(self, csn: Csn) -> list[Change]:
-        """The last changes of entries since a CSN of this log (`find`), in no useful order."""
+        """Return the last changes of entries since a CSN of this log (`find`), in no particular order."""
         found: list[Change] = []
         for change in reversed(self._changes.values()):
             if change.csn <= csn:
@@ -152,7 +155,10 @@ class ChangeLog:
         return found
 
     def renew(self, now: float, above: Csn) -> Csn:
-        """Give the content another CSN, which is later than every one that a replica may have, and return it."""
+        """Give the content a new CSN, and return this CSN.
+
+        :param above: a CSN that a replica has; the new CSN is later, and also later than all earlier CSNs of the log.
+        """
         self.csn = self._next(now, above)
         return self.csn
 
@@ -170,7 +176,7 @@ class ChangeLog:
 
     def _begin(self, content: ReplicaContent, now: float) -> Iterator[None]:
         context = content.encoding.context
-        # Whatever the values of the same entries depend on.
+        # The settings that change the replicated values of the same entries.
         settings = f"{context.number_format} {context.region} {context.outside_line} {self._access.extra_values}"
         digest = digest_of(_FORMAT, settings.encode())
         for count, entry in enumerate(content.entries()):
@@ -194,7 +200,7 @@ class ChangeLog:
         for entry_uuid, before, after in changes:
             former = self._changes.pop(entry_uuid, None)
             if after is None:
-                assert before is not None  # a difference has one of the two at least
+                assert before is not None  # a difference has an entry before or after
                 self._changes[entry_uuid] = Change(csn, before, is_deleted=True, added_at=csn)
             else:
                 added_at = csn if before is None else Csn(0, 0) if former is None else former.added_at
@@ -206,7 +212,7 @@ class ChangeLog:
 
 
 class ChangeLogs:
-    """The change logs of the replicas that have asked since the start."""
+    """The change logs of the replicas that have connected since the gateway started."""
 
     __slots__ = ("_logs", "_now", "_snapshot")
 
@@ -219,9 +225,9 @@ class ChangeLogs:
         return bool(self._logs)
 
     def open(self, access: ReplicaAccess) -> ChangeLog | None:
-        """The log of a replica, perhaps without content until the next `catch_up`.
+        """Return the log of a replica; a new log has no content until the next `catch_up`.
 
-        :returns: None: the gateway has not read all contacts since its start.
+        :returns: the log, or None if the gateway has not read all contacts since its start.
         """
         snapshot = self._snapshot()
         directory = snapshot.dit.directory(access.tenant)
@@ -244,21 +250,21 @@ class ChangeLogs:
             yield from self._logs[access].advance(snapshot, self._now())
 
     def renew(self, log: ChangeLog, above: Csn) -> Csn:
-        """See `ChangeLog.renew`."""
+        """Give the content of a log a new CSN (`ChangeLog.renew`)."""
         return log.renew(self._now(), above)
 
     def is_future(self, csn: Csn) -> bool:
-        """Return whether a CSN lies more than a day ahead: whoever gave it out has a wrong clock."""
+        """Return whether a CSN is more than a day in the future, so that some gateway has a wrong clock."""
         return csn.microseconds > int((self._now() + 86400.0) * _MICROSECONDS)
 
 
-# --- what a replica holds ---------------------------------------------------------------------------------------------
+# --- the content of a replica -----------------------------------------------------------------------------------------
 
 
 def _read(
     directory: Directory, logins: Mapping[str, PhoneAccess], access: ReplicaAccess, before: ReplicaContent | None
 ) -> Generator[None, None, ReplicaContent]:
-    """The content of a tenant's directory; entries that were in the content before are the same objects."""
+    """Read the content of a tenant's directory; unchanged entries are the same objects as in the content before."""
     containers = _Containers(before)
     tenant = tenant_entry(directory.context)
     containers.add(ContainerEntry(tenant, _TENANT, b""))
@@ -279,7 +285,7 @@ def _read(
     for count, (name, login) in enumerate(logins.items()):
         if count % SLICE == 0:
             yield
-        viewed = next((one for one in login.viewer.access if one.tenant == access.tenant), None)
+        viewed = next((granted for granted in login.viewer.access if granted.tenant == access.tenant), None)
         if viewed is None:
             continue
         books = _own_books(directory, viewed) if access.private else ()
@@ -292,9 +298,9 @@ def _read(
 
 
 class _Containers:
-    """The entries of containers; the former ones where they are the same.
+    """The entries of containers; unchanged entries are the same objects as in the content before.
 
-    Mutable: collects them.
+    Mutable: collects the entries.
     """
 
     __slots__ = ("_entries", "_former", "_names")
@@ -305,7 +311,10 @@ class _Containers:
         self._names: set[bytes] = set()
 
     def add(self, entry: ReplicaEntry) -> bool:
-        """Add an entry unless another one has its name: two accounts may have one address."""
+        """Add an entry unless another entry has the same name, as two accounts may have the same address.
+
+        :returns: whether the entry was added.
+        """
         name = entry.dn().lower()
         if name in self._names:
             return False
@@ -316,22 +325,22 @@ class _Containers:
         return True
 
     def ordered(self) -> dict[bytes, ReplicaEntry]:
-        """The entries by UUID, parents first."""
+        """Return the entries by UUID, parents first."""
         return dict(sorted(self._entries.items(), key=lambda item: item[1].depth))
 
 
 def _own_books(directory: Directory, viewed: Access) -> tuple[bytes, ...]:
-    """The DNs of a viewer's own book, and of books that are shared with a group of its account."""
+    """Return the DNs of a viewer's own book, and of books that are shared with a group of the viewer's account."""
     own, groups = directory.own_book(viewed), directory.viewer(viewed).group_branches(directory.books)
     containers = [branch.container for branch in ((own, *groups) if own is not None else groups)]
     return tuple(dict.fromkeys(octets_of(container.dn) for container in containers))
 
 
-# --- what has changed -------------------------------------------------------------------------------------------------
+# --- changes ----------------------------------------------------------------------------------------------------------
 
 
 def _compare(before: ReplicaContent, after: ReplicaContent) -> Generator[None, None, list[_Difference]]:
-    """The entries that differ."""
+    """Find the entries that differ between two contents."""
     first, second = before.others, after.others
     old = {entry_uuid: entry for entry_uuid, entry in first.items() if second.get(entry_uuid) is not entry}
     new = {entry_uuid: entry for entry_uuid, entry in second.items() if first.get(entry_uuid) is not entry}
@@ -356,7 +365,10 @@ def _compare(before: ReplicaContent, after: ReplicaContent) -> Generator[None, N
 
 
 def _only_in(segments: Iterable[Segment], others: Iterable[Segment]) -> Generator[None, None, dict[int, Entry]]:
-    """The entries of segments that are not, or no longer, in segments with the same entries; by their identity."""
+    """Find the entries of segments that other segments lack or mark as deleted.
+
+    :returns: the entries by their identity (``id``).
+    """
     by_entries = {id(segment.entries): segment for segment in others}
     found: dict[int, Entry] = {}
     for segment in segments:
@@ -374,7 +386,7 @@ def _only_in(segments: Iterable[Segment], others: Iterable[Segment]) -> Generato
 
 
 def ordered(changes: Iterable[Change]) -> tuple[list[Change], list[Change]]:
-    """Changes in an order in which a replica can apply them: deleted entries, children first, and then the others."""
+    """Order changes so that a replica can apply them: deletions, children first, and then the others, parents first."""
     deleted = [change for change in changes if change.is_deleted]
     stored = [change for change in changes if not change.is_deleted]
     deleted.sort(key=lambda change: -change.entry.depth)

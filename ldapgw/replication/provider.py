@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The provider of content synchronization (RFC 4533): answers the Sync Request control of the LDAP server's searches.
+"""The provider of content synchronization (RFC 4533), which answers searches with the Sync Request control.
 
 The provider has the change logs catch up with each published snapshot, and then wakes the answers that wait for
 changes.
@@ -26,8 +26,8 @@ class Provider:
 
     Mutable: whether the change logs are behind.
 
-    :param note_use: called for each synchronization with the viewer, the client's address, what is sent in a few words,
-        and the connection's number.
+    :param note_use: called for each synchronization with the viewer, the client's address, a phrase about the content
+        sent, and the connection's number.
     """
 
     def __init__(self, ldap: LdapFactory, logs: ChangeLogs, note_use: Callable[[Viewer, str, str, int], None]) -> None:
@@ -38,7 +38,7 @@ class Provider:
         ldap.add_controls({SYNC_REQUEST: SupportedControl(frozenset((Operation.SEARCH,)), self._read)})
 
     def snapshot_changed(self) -> None:
-        """Send replicas what is new in the snapshot that was published."""
+        """Send replicas the changes of the snapshot that was published."""
         if self._logs:
             self._follow()
 
@@ -46,7 +46,10 @@ class Provider:
         return AnsweringControl(partial(self._answer, read_sync(control)))
 
     def _answer(self, sync: SyncRequestValue, search: SearchToAnswer) -> SynchronizationResponse | None:
-        """RFC 4533: a replica's login replicates the whole content of its tenant, with all entries."""
+        """Answer a Sync Request: the login of a replica gets the whole content of its tenant.
+
+        Return None if the client is no replica and the control is not critical.
+        """
         viewer = search.viewer
         if viewer.replica is None:
             if not sync.critical:
@@ -54,7 +57,7 @@ class Provider:
             raise DirectoryError(ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "only the login of a replica may replicate")
         log = self._logs.open(viewer.replica)
         if log is None:
-            # An empty refresh would empty the replica.
+            # A refresh without entries would delete all entries of the replica.
             raise DirectoryError(ResultCode.BUSY, "the gateway has not read its database yet")
         check_whole(search.request, log.base)
         if search.has_other_controls:
@@ -81,13 +84,13 @@ class Provider:
             self._ldap.turns.run(self._catch_up())
 
     def _catch_up(self) -> Iterator[None]:
-        """Take over what was published, also meanwhile, and wake the answers that wait for changes."""
+        """Take over the snapshots that are published until the end, and wake the answers that wait for changes."""
         try:
             while self._has_changes:
                 self._has_changes = False
                 yield from self._logs.catch_up()
                 self._ldap.wake()
-        except Exception as error:  # noqa: BLE001 - replicas get the changes with the next ones
+        except Exception as error:  # noqa: BLE001 - replicas get these changes after the next snapshot
             self._ldap.count_failure(error)
         finally:
             self._is_following = False

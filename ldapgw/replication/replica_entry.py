@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The entries of a replica, with the change sequence numbers that order them: contacts, containers, logins of phones.
 
-A replica matches values literally.  So entries get further values where the replica wants these: each number also in
-E.164 and in the national format, and names also as `ldapgw.directory.name_folding` reads them.  A container says with
-whom it is shared, and the login of a phone names the books that it may see besides, so that the replica's access rules
-can follow.
+A replica matches values literally.  So entries get further values if the replica is configured for them: each number
+also in E.164 and in the national format, and names also as `ldapgw.directory.name_folding` reads them.  For the
+replica's access rules, the entry of a container has its sharing, and the login of a phone names the further books that
+the phone may see.
 
-OpenLDAP refuses an entry if a value is not of its attribute's syntax, or if two values of an attribute are equal, and
-then asks for the same entry again, for ever.  So a replica gets no such values.
+OpenLDAP refuses an entry if a value does not have the attribute's syntax, or if two values of an attribute are equal,
+and then asks for the same entry again, for ever.  So a replica gets no such values.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class Csn(NamedTuple):
     """A change sequence number of our server id, as OpenLDAP writes it in entryCSN and in cookies.
 
     ``20261125013000.123456Z#0123ab#001#cdef45`` is a time in microseconds, a count, the id of the server that made the
-    change, and a number of the change.  Time alone orders our changes.  Count and number together hold 48 bits that say
-    which content there was after the change.  All gateways of a site have one server id, because a replica may take its
+    change, and a number of the change.  Time alone orders our changes.  Count and number together hold 48 bits that
+    identify the content after the change.  All gateways of a site have one server id, because a replica may take its
     next changes from another gateway.
 
-    :ivar microseconds: since the epoch.
-    :ivar state: 48 bits.
+    :ivar microseconds: microseconds since the epoch.
+    :ivar state: the 48 bits that identify the content.
     """
 
     microseconds: int
@@ -62,7 +62,7 @@ class Csn(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read a number; None: it is malformed, or of another server id."""
+        """Read a CSN; return None if it is malformed, or of another server id."""
         matched = _PATTERN.fullmatch(text)
         if matched is None or int(matched[4], 16) != SERVER_ID:
             return None
@@ -80,13 +80,13 @@ class Csn(NamedTuple):
         return f"{moment:%Y%m%d%H%M%S}.{fraction:06}Z#{high:06x}#{SERVER_ID:03x}#{low:06x}"
 
 
-# Attributes of names that get folded values, and the most of these.
+# The attributes of names that get folded values, and the most folded values of an attribute.
 _NAMES: Final = ("cn", "givenName", "sn")
 _MAX_FOLDED: Final = 4
 _NUMBER_FORMATS: Final = (NumberFormat.E164, NumberFormat.NATIONAL)
 _NUMBER_TYPES: Final = {kind.name: kind for kind in NUMBER_TYPES}
 _USER_TYPES: Final = {kind.name: kind for kind in ATTRIBUTE_TYPES if not kind.operational}
-# The values that OpenLDAP takes for a syntax (RFC 4517 3.3), by the last number of the syntax's OID.
+# The values that OpenLDAP accepts for a syntax (RFC 4517 3.3), by the last number of the syntax's OID.
 _PRINTABLE = rb"[A-Za-z0-9'()+,./:?= -]"
 _VALID: Final = {
     "11": re.compile(_PRINTABLE + rb"{2}"),  # Country String
@@ -97,9 +97,9 @@ _VALID: Final = {
     "41": re.compile(rb"(?:[^\\]|\\24|\\5[Cc])+", re.DOTALL),  # Postal Address
     "50": re.compile(_PRINTABLE + rb"+"),  # Telephone Number
 }
-# Operational attributes that are replicated; a replica makes the others of its own.
+# The operational attributes that are replicated; a replica makes the other ones itself.
 _OPERATIONAL: Final = ("structuralObjectClass", "entryUUID", "createTimestamp", "modifyTimestamp")
-# The times of entries whose own are not known; a replica would put the time of its copy there.
+# The times of entries whose times are unknown; without them, a replica would use the time of its copy.
 _UNKNOWN_TIMES: Final = dict.fromkeys(("createTimestamp", "modifyTimestamp"), encoded_set((b"19700101000000Z",)))
 
 # Bits of a content's digest, which is the sum of its entries' digests.
@@ -107,9 +107,9 @@ DIGEST_BITS: Final = 48
 
 
 class ReplicaEncoding(NamedTuple):
-    """What the encoding of a replica's entries depends on besides the entries.
+    """The inputs of the encoding of a replica's entries, besides the entries themselves.
 
-    :ivar wanted: the names of the user attributes to encode, in lower case; None: all.
+    :ivar wanted: the names of the user attributes to encode, in lower case, or None for all attributes.
     """
 
     context: NamingContext
@@ -118,9 +118,9 @@ class ReplicaEncoding(NamedTuple):
 
 
 class ReplicaEntry:
-    """An entry of a replica; the entry of a contact where no other class fits.
+    """An entry of a replica; entries of contacts have this class itself, other entries have subclasses.
 
-    :ivar entry: the entry as it is searched here.
+    :ivar entry: the entry in the gateway's directory.
     """
 
     __slots__ = ("_own", "entry")
@@ -131,23 +131,23 @@ class ReplicaEntry:
 
     @property
     def depth(self) -> int:
-        """Sorts parents before children; siblings have the same depth."""
+        """Return a number that is greater for children than for parents, and equal for siblings."""
         return 9
 
     def entry_uuid(self) -> bytes:
-        """The 16 octets of its entryUUID, which is the syncUUID too."""
+        """Return the 16 octets of the entry's entryUUID, which is the syncUUID too."""
         return bytes.fromhex(self._own_attributes()["entryUUID"][0].decode().replace("-", ""))
 
     def dn(self) -> bytes:
         return octets_of(self.entry.dn)
 
     def digest(self) -> int:
-        """`DIGEST_BITS` of what its encoding is made of."""
+        """Return a digest, of `DIGEST_BITS`, of the data that the entry is encoded from."""
         values, _, _ = self.entry.to_record()
         return digest_of(self._place(), values)
 
     def encode(self, encoding: ReplicaEncoding, csn: Csn) -> bytes:
-        """The encoding of a SearchResultEntry."""
+        """Encode the entry as a SearchResultEntry."""
         sets = self.entry.sets()
         if encoding.access.extra_values:
             sets |= _more_numbers(self.entry, sets, encoding.context)
@@ -171,7 +171,7 @@ class ReplicaEntry:
 class ContainerEntry(ReplicaEntry):
     """The entry of a tenant, a book or a label.
 
-    :ivar sharing: with whom it is shared, as businessCategory; empty: not said.
+    :ivar sharing: the sharing of the container, as the value of businessCategory; empty if there is no such value.
     """
 
     __slots__ = ("_depth", "sharing")
@@ -197,10 +197,10 @@ class ContainerEntry(ReplicaEntry):
 
 
 class LoginEntry(ReplicaEntry):
-    """The login of a phone as a device, or the container of these.
+    """The login of a phone as a device, or the container of all logins.
 
-    :ivar access: None: the container.
-    :ivar books: the DNs of books that the phone may see besides those that are shared with everybody.
+    :ivar access: the login, or None for the container.
+    :ivar books: the DNs of books that the phone may see, besides books that are shared with everybody.
     """
 
     __slots__ = ("_dn", "_uuid", "access", "books")
@@ -210,7 +210,7 @@ class LoginEntry(ReplicaEntry):
     ) -> None:
         super().__init__(parent)
         name = "" if access is None else f"/{access.name.lower()}"
-        # No book has this key: a book's key has no blank.
+        # No book's UUID is made from such a text, because the key of a book has no blank.
         self._uuid = uuid.uuid5(uuid.NAMESPACE_OID, f"ldapgw/{tenant}/phones of{name}").bytes
         self._dn = dn
         self.access = access
@@ -243,7 +243,7 @@ class LoginEntry(ReplicaEntry):
                 classes.append(b"simpleSecurityObject")
                 attributes.append(("userPassword", (ldap_password(self.access.password_hash),)))
             else:
-                # Where OpenLDAP has the gateway check the password, it finds the DN to bind as here.
+                # OpenLDAP has the gateway check the password, and finds the DN for this bind in `owner`.
                 attributes.append(("owner", (self._dn,)))
             if self.books and _is_wanted("seeAlso", encoding.wanted):
                 attributes.append(("seeAlso", self.books))
@@ -257,7 +257,7 @@ class LoginEntry(ReplicaEntry):
 
 
 def digest_of(*parts: bytes) -> int:
-    """`DIGEST_BITS` of some octets, with their borders."""
+    """Return a digest, of `DIGEST_BITS`, of octet strings and the borders between them."""
     hashed = blake2b(digest_size=DIGEST_BITS // 8)
     for part in parts:
         hashed.update(len(part).to_bytes(4, "big") + part)
@@ -269,7 +269,7 @@ def _is_wanted(name: str, wanted: frozenset[str] | None) -> bool:
 
 
 def _more_numbers(entry: Entry, sets: dict[str, bytes], context: NamingContext) -> dict[str, bytes]:
-    """The encoded sets of the attributes that hold numbers, with the numbers in other formats behind."""
+    """Encode the attributes that hold numbers, with the numbers in other formats behind the existing values."""
     formatters = [
         NumberFormatter(form, context.number_format, context.region, context.outside_line)
         for form in _NUMBER_FORMATS
@@ -285,7 +285,7 @@ def _more_numbers(entry: Entry, sets: dict[str, bytes], context: NamingContext) 
 
 
 def _more_names(sets: dict[str, bytes]) -> dict[str, bytes]:
-    """The encoded sets of the attributes that hold names, with folded values behind."""
+    """Encode the attributes that hold names, with folded values behind the existing values."""
     more: dict[str, bytes] = {}
     for name in _NAMES:
         if name in sets:
@@ -297,7 +297,7 @@ def _more_names(sets: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def _folded(values: Sequence[bytes]) -> Iterator[bytes]:
-    """The variants of names that a server which ignores only case does not find under the names themselves."""
+    """Yield the variants of names that differ from the names by more than case."""
     known = {value.decode().lower() for value in values}
     for value in values:
         for variant in name_folding.variants(value.decode()):
@@ -307,7 +307,7 @@ def _folded(values: Sequence[bytes]) -> Iterator[bytes]:
 
 
 def _acceptable(sets: dict[str, bytes], wanted: frozenset[str] | None) -> list[tuple[str, bytes]]:
-    """The wanted attributes, with the values that OpenLDAP takes."""
+    """Return the wanted attributes, with only the values that OpenLDAP accepts."""
     found: list[tuple[str, bytes]] = []
     for name, encoded in sets.items():
         if _is_wanted(name, wanted):
@@ -326,7 +326,10 @@ def _acceptable(sets: dict[str, bytes], wanted: frozenset[str] | None) -> list[t
 
 
 def _equality_key(kind: AttributeType, value: bytes) -> str:
-    """A key that two values share if OpenLDAP takes them for equal (RFC 4517 4.2), and sometimes if it does not."""
+    """Return a key that two values share if OpenLDAP takes them for equal (RFC 4517 4.2).
+
+    Some values that OpenLDAP tells apart share a key too.
+    """
     text = value.decode()
     match kind.comparison.family:
         case Family.NUMBER:

@@ -10,14 +10,14 @@ from ipaddress import IPv4Network, IPv6Network
 
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 
-# What phones search for, by the indexes that these searches need; each index makes the first copy slower.
+# The indexes that the searches of phones need; each index makes the first copy slower.
 _INDEXES = (
     ("objectClass,entryUUID,uid,ou,o,mail", "eq"),
     ("cn,sn,givenName", "eq,subinitial"),
     ("telephoneNumber,mobile,homePhone", "eq"),
 )
 _SCHEMAS = ("core", "cosine", "inetorgperson")
-# Attributes that only replicas get; owner is the DN that the gateway checks a password for.
+# The attributes that only replicas get; owner has the DN whose password the gateway checks.
 _LOGIN_ATTRIBUTES = ("businessCategory", "owner", "seeAlso")
 
 _LOST = """What this server cannot do as the gateway does:
@@ -36,12 +36,12 @@ number that "slapcat -b cn=config | grep ^olcDatabase" shows for the new one aft
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """What the configuration of a replica is made of.
+    """The data that the configuration of a replica is made of.
 
     :ivar provider: the gateway's LDAP URL.
-    :ivar start_tls: whether TLS begins on a connection that is made without TLS.
-    :ivar ca_file: the replica's file with the certificates that it trusts.
-    :ivar private: whether the replica holds all books.
+    :ivar start_tls: whether the replica uses StartTLS.
+    :ivar ca_file: the file on the replica's machine with the certificates that the replica trusts.
+    :ivar private: whether the replica holds all books, including those that are not shared with everybody.
     :ivar pass_through: whether the gateway checks the passwords of phones.
     :ivar open_to: networks whose clients need no login.
     """
@@ -60,7 +60,7 @@ class Replica:
 
 
 def slapd_conf(replica: Replica) -> str:
-    """The whole slapd.conf of a server that only holds the replica."""
+    """Return the whole slapd.conf of a server that only holds the replica."""
     lines = [f"# {line}" for line in _head(replica)]
     lines += [f"include /etc/ldap/schema/{schema}.schema" for schema in _SCHEMAS]
     lines += ["modulepath /usr/lib/ldap", "moduleload back_mdb", f"moduleload {_module(replica)}"]
@@ -79,10 +79,10 @@ def slapd_conf(replica: Replica) -> str:
 
 
 def config_ldif(replica: Replica) -> str:
-    """Entries for ``ldapadd`` to a server that is configured in cn=config and holds other directories too."""
+    """Return the LDIF for ``ldapadd`` to a server that is configured in cn=config and holds other directories too."""
     lines = [f"# {line}" for line in _head(replica)]
     lines += ["dn: cn=module,cn=config", "objectClass: olcModuleList", "cn: module", "olcModulePath: /usr/lib/ldap"]
-    # A server with other directories has loaded back_mdb, and refuses to load a module twice.
+    # There is no line for back_mdb: a server with other directories has loaded it, and refuses to load a module twice.
     lines += [f"olcModuleLoad: {_module(replica)}"]
     lines += ["", "dn: olcDatabase=mdb,cn=config", "objectClass: olcDatabaseConfig", "objectClass: olcMdbConfig"]
     lines += ["olcDatabase: mdb", f"olcSuffix: {replica.base}", f"olcRootDN: {_root(replica)}"]
@@ -108,12 +108,12 @@ def _head(replica: Replica) -> Iterator[str]:
 
 
 def _root(replica: Replica) -> str:
-    """The DN that writes: there is no password for it."""
+    """Return the DN that slapd writes the copy as; nobody can bind as this DN, because it has no password."""
     return f"cn=replication,{replica.base}"
 
 
 def _module(replica: Replica) -> str:
-    """The module that checks the phones' passwords."""
+    """Return the name of the module that checks the phones' passwords."""
     return "remoteauth" if replica.pass_through else "pw-sha2"
 
 
@@ -142,7 +142,7 @@ def _syncrepl(replica: Replica) -> Iterator[str]:
 
 
 def _trust(replica: Replica) -> Iterator[str]:
-    """Without a file of certificates, slapd trusts none, whatever the system trusts."""
+    """Yield the settings of certificates: slapd trusts only those of a file, whatever the system trusts."""
     if replica.start_tls or replica.provider.startswith("ldaps:"):
         yield "tls_reqcert=demand"
         yield f'tls_cacert="{replica.ca_file}"'
@@ -154,7 +154,7 @@ def _attributes() -> Iterator[str]:
 
 
 def _access(replica: Replica) -> Iterator[Sequence[str]]:
-    """The access rules; each phone is an entry below ou=phones, and names the books that only few phones see."""
+    """Yield the access rules; each phone is an entry below ou=phones, and names the books that only few phones see."""
     phones = f'dn.children="ou=phones,{replica.base}"'
     yield (f'to dn.subtree="ou=phones,{replica.base}"', "by anonymous auth", "by * none")
     readers = [f"by {_peer(network)} read" for network in replica.open_to]
@@ -191,12 +191,12 @@ _OLC_NAMES = {
 def _remote_auth(replica: Replica) -> Iterator[tuple[str, str]]:
     yield "tls", " ".join((f"starttls={'yes' if replica.start_tls else 'no'}", *_trust(replica)))
     yield "dn_attribute", "owner"
-    # No entry has this attribute, but the overlay checks no password at all without its name.
+    # No entry has this attribute, but without this setting the overlay checks no password at all.
     yield "domain_attribute", "associatedDomain"
     yield "default_domain", "ldapgw"
     yield "mapping", f"ldapgw {replica.provider}"
 
 
 def _folded(words: Sequence[str] | Iterator[str]) -> str:
-    """A directive on several lines; those after the first one begin with blanks."""
+    """Write a directive on several lines, which begin with blanks after the first line."""
     return "\n    ".join(words)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Converts controls and messages of content synchronization (RFC 4533) between BER and values.
 
-A cookie is written as OpenLDAP writes it: ``rid=001,csn=CSN``.  A replica keeps the CSN alone and makes a cookie of it
-again, so nothing else can be in a cookie.
+A cookie has OpenLDAP's format: ``rid=001,csn=CSN``.  A replica stores only the CSN and makes the next cookie from the
+CSN, so a cookie can hold nothing else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SYNC_INFO = "1.3.6.1.4.1.4203.1.9.1.4"
 
 REFRESH_ONLY, REFRESH_AND_PERSIST = 1, 3
 
-# Octets of a cookie that are read: OpenLDAP's has one CSN of 40 octets for each server id.
+# Octets of a cookie that are read: a cookie of OpenLDAP has one CSN of 40 octets for each server id.
 MAX_COOKIE: Final = 4096
 
 # RFC 4511 4.13: IntermediateResponse ::= [APPLICATION 25] SEQUENCE
@@ -38,7 +38,7 @@ _CSNS = re.compile(r"(?:^|,)csn=([^,]*)", re.ASCII)
 
 
 class SyncState(IntEnum):
-    """RFC 4533 2.3: what happened to an entry."""
+    """The states of an entry in a Sync State control (RFC 4533 2.3)."""
 
     PRESENT = 0
     ADD = 1
@@ -48,10 +48,10 @@ class SyncState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class SyncCookie:
-    """What a replica's cookie says.
+    """The content of a replica's cookie.
 
-    :ivar replica_id: the replica's own number for this provider, which is sent back; empty: none.
-    :ivar csn: up to where the replica has the changes of our server id; None: it has nothing of us.
+    :ivar replica_id: the replica's own number for this provider, which is sent back; empty if there is none.
+    :ivar csn: the CSN up to which the replica has the changes of our server id, or None if the replica has none.
     """
 
     replica_id: str = ""
@@ -59,7 +59,7 @@ class SyncCookie:
 
     @classmethod
     def parse(cls, cookie: bytes) -> SyncCookie:
-        """Read a cookie; what is not understood counts as absent, so that the replica gets the whole content."""
+        """Read a cookie; without a CSN that can be read, the replica gets the whole content."""
         try:
             text = cookie[:MAX_COOKIE].decode("ascii")
         except UnicodeDecodeError:
@@ -71,7 +71,7 @@ class SyncCookie:
         return cls(replica_id[1] if replica_id else "", max(found, default=None))
 
     def at(self, csn: Csn) -> bytes:
-        """The cookie of the same replica that has the changes up to a CSN."""
+        """Return the cookie for the same replica once it has the changes up to a CSN."""
         rid = f"rid={self.replica_id}," if self.replica_id else ""
         return f"{rid}csn={csn}".encode()
 
@@ -80,8 +80,8 @@ class SyncCookie:
 class SyncRequestValue:
     """A request for content synchronization (RFC 4533 2.2).
 
-    :ivar persist: send changes until the search is abandoned.
-    :ivar cookie: None: the replica has no cookie.
+    :ivar persist: whether to send changes until the search is abandoned.
+    :ivar cookie: the cookie, or None if the replica has no cookie.
     """
 
     persist: bool
@@ -102,14 +102,14 @@ def read_sync(control: Control) -> SyncRequestValue:
         raise ProtocolViolation("mode: unknown")
     cookie = content.octets("cookie") if content.peek() == OCTET_STRING else None
     if content.peek() == BOOLEAN:
-        # A replica gets the whole content rather than a refusal, whatever it prefers.
+        # The hint is ignored: a replica whose cookie is unknown gets the whole content in any case.
         content.boolean("reloadHint")
     content.finish("syncRequestValue")
     return SyncRequestValue(mode == REFRESH_AND_PERSIST, control.critical, cookie)
 
 
 def sync_entry(message_id: int, entry: bytes, state: SyncState, entry_uuid: bytes, cookie: bytes | None) -> bytes:
-    """The LDAPMessage of an entry with a Sync State control (RFC 4533 2.3).
+    """Encode the LDAPMessage of an entry with a Sync State control (RFC 4533 2.3).
 
     :param entry: an encoded SearchResultEntry.
     """
@@ -120,22 +120,23 @@ def sync_entry(message_id: int, entry: bytes, state: SyncState, entry_uuid: byte
 
 
 def sync_done(cookie: bytes, *, refresh_deletes: bool) -> Control:
-    """The Sync Done control (RFC 4533 2.4).
+    """Make the Sync Done control (RFC 4533 2.4).
 
-    :param refresh_deletes: whether deleted entries were named; otherwise all entries that were not sent are deleted.
+    :param refresh_deletes: whether deleted entries were named; otherwise the replica deletes all entries that were not
+        sent.
     """
     deletes = boolean(True) if refresh_deletes else b""  # noqa: FBT003 - the boolean is the value to encode
     return Control(SYNC_DONE, value=tlv(SEQUENCE, octets(cookie) + deletes))
 
 
 def refresh_end(message_id: int, cookie: bytes, *, refresh_deletes: bool) -> bytes:
-    """The message between refresh and persist stage (RFC 4533 2.5): refreshDelete or refreshPresent."""
+    """Encode the message between refresh and persist stage, refreshDelete or refreshPresent (RFC 4533 2.5)."""
     return _information(message_id, tlv(_REFRESH_DELETE if refresh_deletes else _REFRESH_PRESENT, octets(cookie)))
 
 
 def deleted_entries(message_id: int, uuids: Iterable[bytes]) -> bytes:
-    """The message that names deleted entries in the refresh stage (RFC 4533 2.5): syncIdSet."""
-    names = tlv(SET, b"".join([octets(one) for one in uuids]))
+    """Encode the message that names deleted entries in the refresh stage, syncIdSet (RFC 4533 2.5)."""
+    names = tlv(SET, b"".join([octets(entry_uuid) for entry_uuid in uuids]))
     return _information(message_id, tlv(_SYNC_ID_SET, boolean(True) + names))  # noqa: FBT003 - refreshDeletes
 
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The server's answer to a request for content synchronization (RFC 4533).
 
-A replica with a cookie that the change log finds gets the changes since then, deleted entries by their UUIDs.  Every
-other replica gets all entries, and deletes whatever was not among them.  In the persist stage, the changes of each
-published snapshot follow; the last one has the cookie, so that a replica which was interrupted gets all of them again.
+A replica with a cookie that the change log finds gets the changes since that cookie, with the UUIDs of deleted entries.
+Every other replica gets all entries, and deletes its other entries.  In the persist stage, the changes of each
+published snapshot follow; only the last change has the cookie, so that a replica whose connection ends before the last
+change gets all changes of the snapshot again.
 
 Messages are made only while the client takes them, as in `ldapgw.ldap.search_response`.
 """
@@ -33,7 +34,7 @@ from ldapgw.replication.sync_controls import (
     sync_entry,
 )
 
-# Messages that are made before the clock is looked at: a millisecond.
+# Messages that are made before the clock is read again: a millisecond.
 CHUNK: Final = 4
 # Deleted entries that one message names: 20 KiB.
 MAX_DELETED = 1000
@@ -42,7 +43,7 @@ _NOTHING: Final = Csn(0, 0)
 
 
 def check_whole(request: SearchRequest, base: Dn) -> None:
-    """Check that a request asks for all entries of a tenant: changes of a part of them are not known.
+    """Check that a request asks for all entries of a tenant, because the log cannot tell the changes of a part.
 
     :raises DirectoryError: unwillingToPerform, or invalidDNSyntax.
     """
@@ -60,7 +61,7 @@ def check_whole(request: SearchRequest, base: Dn) -> None:
 
 
 def wanted_attributes(attributes: tuple[str, ...]) -> frozenset[str] | None:
-    """The names of the user attributes to send, in lower case; None: all."""
+    """Return the names of the user attributes to send, in lower case, or None for all attributes."""
     if not attributes or "*" in attributes:
         return None
     return frozenset(map(str.lower, (*attributes, *select(attributes).names)))
@@ -69,13 +70,13 @@ def wanted_attributes(attributes: tuple[str, ...]) -> frozenset[str] | None:
 class SynchronizationResponse:
     """The messages of one content synchronization.
 
-    Mutable: how far it is.
+    Mutable: the progress of the synchronization.
 
-    :param wanted: the names of the user attributes to send, in lower case; None: all.
-    :param note: called with what is sent, in a few words, for the log.
+    :param wanted: the names of the user attributes to send, in lower case, or None for all attributes.
+    :param note: called with a phrase about the content sent, for the log.
     :ivar sent: entries that were added to a buffer.
-    :ivar is_waiting: whether there is nothing to send until the change log has caught up; whoever knows that sets it
-        back.
+    :ivar is_waiting: whether there is nothing to send until the change log has caught up; the connection resets this
+        when `ldapgw.ldap.server.LdapFactory.wake` is called.
     """
 
     __slots__ = (
@@ -124,13 +125,13 @@ class SynchronizationResponse:
         return None
 
     def response_controls(self, result: Result) -> tuple[Control, ...]:
-        """The controls of the SearchResultDone."""
+        """Return the controls of the SearchResultDone."""
         if result is not SUCCESS:
             return ()
         return (sync_done(self._cookie.at(self._seen), refresh_deletes=self._is_delta),)
 
     def _all_messages(self) -> Iterator[bytes | None]:
-        """The messages; None: there is none until the change log has caught up."""
+        """Yield the messages, and None whenever the next message has to wait for the change log."""
         while (content := self._log.content) is None:
             self.is_waiting = True
             yield None
@@ -153,12 +154,14 @@ class SynchronizationResponse:
             return
         self._is_delta = True
         changes = log.changes_after(known)
-        # slapd takes no entry whose number is not later than its own, and another gateway's may be ahead of ours.
+        # slapd ignores an entry whose CSN is not later than its own, and a CSN of another gateway may be later than
+        # ours.
         is_foreign = known != csn
         self._seen = self._logs.renew(log, csn) if csn > log.csn or (is_foreign and changes) else log.csn
         self._note(f"resumed, {len(changes)} changes")
         deleted, stored = ordered(changes)
-        # slapd deletes the entries of one message in an order of its own, and keeps a parent that still has children.
+        # Each level gets messages of its own: slapd deletes the entries of a message in any order, and keeps a parent
+        # that still has children.
         for _, level in groupby(deleted, key=lambda change: change.entry.depth):
             uuids = [change.entry.entry_uuid() for change in level]
             for start in range(0, len(uuids), MAX_DELETED):
@@ -168,7 +171,7 @@ class SynchronizationResponse:
             yield self._changed(encoding, numbered, SyncState.ADD, None)
 
     def _changes(self, encoding: ReplicaEncoding) -> Iterator[bytes | None]:
-        """The persist stage; ends when the log has not kept all changes that are to be sent."""
+        """Yield the messages of the persist stage; end when the log lacks a change that the replica needs."""
         log = self._log
         while (known := log.find(self._seen)) is not None:
             changes, seen, until = log.changes_after(known), self._seen, log.csn
@@ -185,7 +188,7 @@ class SynchronizationResponse:
             self._seen = until
 
     def _changed(self, encoding: ReplicaEncoding, change: Change, state: SyncState, cookie: bytes | None) -> bytes:
-        """The message of a changed entry; that of a deleted entry has no attributes."""
+        """Encode the message of a changed entry; the message of a deleted entry has no attributes."""
         self.sent += 1
         entry = change.entry
         if change.is_deleted:
