@@ -195,7 +195,7 @@ class Contact:
 
     @property
     def numbers_not_understood(self) -> tuple[str, ...]:
-        """Return the numbers that perhaps no network connects, and the texts in number fields that nobody can dial."""
+        """Return the numbers that networks might not connect, and the texts in number fields that cannot be dialed."""
         not_dialable = [left.text for left in self.left_out if left.reason is LeftOutReason.NOT_DIALABLE]
         unknown = [phone.number.typed for phone in self.phones if not stored_numbers.is_understood(phone.number)]
         return (*unknown, *not_dialable)

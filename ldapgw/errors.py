@@ -277,7 +277,7 @@ class SuspiciousShrink(GoogleError):
     code = "suspicious_shrink"
 
     def __init__(self, before: int, lost: int) -> None:
-        super().__init__(f"{lost} of {before} contacts would go")
+        super().__init__(f"{lost} of {before} contacts would be removed")
         self.before = before
         self.lost = lost
 

@@ -56,7 +56,7 @@ Translatable = str | Phrase
 
 
 class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The base of classes that hold the texts of a file: each key is a field, and each table is such a class too."""
+    """The base of classes that hold texts of a file: each key becomes a field, and each table becomes such a class."""
 
 
 AreaTexts = TypeVar("AreaTexts", bound=Texts)

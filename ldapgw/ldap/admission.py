@@ -156,7 +156,7 @@ def _bare_name(login: str) -> str:
     return rdns[0][0][1].strip().lower() if rdns else ""
 
 
-# Unknown numbers that a login may ask for: at once, and then per second.
+# Unknown numbers that a login may ask for at once, and how many more after each second.
 UNKNOWN_NUMBERS: Final = 300.0
 UNKNOWN_NUMBERS_PER_SECOND: Final = 1.0
 # Seconds for which the administrator sees that a login asked for too many unknown numbers.
@@ -297,7 +297,7 @@ class Deadlines:
     :ivar write: deadline for the client to read the output.
     :ivar handshake: deadline for the TLS handshake.
     :ivar closing: deadline for the connection to end after `close`.
-    :ivar earliest: a time before which no deadline ends.  A deadline that is put off does not change `earliest`, so
+    :ivar earliest: a lower bound of all deadlines.  A deadline that is put off does not change `earliest`, so
         `earliest` may be too early, but never too late.
     """
 

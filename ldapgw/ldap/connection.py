@@ -59,7 +59,7 @@ from ldapgw.ldap.socket_io import SocketReader, SocketWriter
 
 
 class ConnectionServer(CoreServer, typing.Protocol):
-    """The server, as a connection uses it."""
+    """The part of the server that a connection uses."""
 
     limits: Limits
     clock: IReactorTime
@@ -236,7 +236,7 @@ class LdapProtocol(Protocol):
             self._resume()
 
     def tap(self, tap: Tap | None) -> None:
-        """Report to a tap what the connection receives and sends from now on, or report nothing more if it is None."""
+        """Report to a tap what the connection receives and sends from now on; with None, stop reporting."""
         self._core.tap = tap
 
     # --- called by the core ------------------------------------------------------------------------------------------

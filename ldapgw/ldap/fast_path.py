@@ -30,7 +30,8 @@ from ldapgw.ldap.filter_decoder import read
 from ldapgw.ldap.limits import JOINED
 from ldapgw.ldap.messages import Operation, Reply, Result
 
-# Entries of an answer: nearly always, fewer entries fill one write (`JOINED`).  The slow path sends longer answers.
+# The most entries of an answer; fewer entries nearly always fill one write (`JOINED`).  The slow path sends longer
+# answers.
 _MAX_ENTRIES: Final = 256
 # The same limit if entries take long to encode (`Selection.is_slow`): two milliseconds with two numbers in each.
 _MAX_SLOW_ENTRIES: Final = 16
@@ -56,7 +57,7 @@ class _RequestTemplate:
     """A request of one viewer without its filter; never changed once it is made.
 
     :ivar directory: the directory that the scope is in, or None if the slow path has to answer.
-    :ivar wanted: matches to search for: one more than the limit, which tells whether there are more than the limit.
+    :ivar wanted: matches to search for: one more than the answer may have, which tells whether there are too many.
     :ivar segment: the only segment of the scope, or None if the scope has several.
     :ivar index: the index of the segment, or None if there is no such index.
     """
@@ -318,9 +319,9 @@ def _split(octets: bytes) -> tuple[bytes, int, int, int] | None:
         size, start = _long_length(octets, start - 1)
     if start + size != len(octets) or octets[start + 1] >= 0x80:
         return None
-    middle = start + 8 + octets[start + 1]  # the base, and two ENUMERATED
-    middle += 2 + octets[middle + 1]
-    middle += 5 + octets[middle + 1]  # an INTEGER, and a BOOLEAN
+    middle = start + 8 + octets[start + 1]  # behind baseObject, scope and derefAliases
+    middle += 2 + octets[middle + 1]  # behind sizeLimit
+    middle += 5 + octets[middle + 1]  # behind timeLimit and typesOnly
     size, end = octets[middle + 1], middle + 2
     if size >= 0x80:
         size, end = _long_length(octets, middle + 1)

@@ -123,7 +123,7 @@ class ControlledSearch:
     ) -> None:
         if requested.page and requested.list_view:
             # Section 9 of the draft: the combination has no meaning, so it is a protocolError (RFC 4511 4.1.11).
-            raise DirectoryError(ResultCode.PROTOCOL_ERROR, "pages and list views do not go together")
+            raise DirectoryError(ResultCode.PROTOCOL_ERROR, "paged results and a list view cannot be combined")
         self._dit = dit
         self._viewer = viewer
         self._request = request
@@ -214,7 +214,7 @@ class ControlledSearch:
         if order == (_SORTED if ranking is None else _UNSORTED):
             # Earlier pages were sorted and this page cannot be sorted, or the reverse: entries were added or removed
             # since then, and only a limited number of entries can be sorted.
-            raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "the pages before were in another order")
+            raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "the earlier pages were in another order")
         if ranking is not None:
             for ranked in ranking:
                 yield _SORTED + ranked.rank, ranked.entry
@@ -267,4 +267,4 @@ class ControlledSearch:
     def _list_view_error(self, code: ResultCode) -> DirectoryError:
         """Make the error of a search that fails because of its list view (section 6.2.1 of the draft)."""
         self._vlv_response = vlv_response(code)
-        return DirectoryError(ResultCode.VIRTUAL_LIST_VIEW_ERROR, "the list view cannot be given")
+        return DirectoryError(ResultCode.VIRTUAL_LIST_VIEW_ERROR, "the list view cannot be computed")

@@ -115,7 +115,7 @@ class LdapFactory(ServerFactory):
         self._controls = dict(SUPPORTED_CONTROLS)
 
     def buildProtocol(self, addr: IAddress | None) -> LdapProtocol | None:
-        """Make the protocol of a new connection; return None if there are too many, so that Twisted closes it."""
+        """Make the protocol of a new connection, or return None, which closes the connection, if there are too many."""
         address = normalize_address(addr.host) if isinstance(addr, (IPv4Address, IPv6Address)) else LOCAL
         if self._connections.has_room(network_of(address)):
             return LdapProtocol(self, address, next(self._numbers))

@@ -44,7 +44,7 @@ from ldapgw.ldap.limits import GATHERED
 
 
 class SocketReader:
-    """Reads for one transport, until `end`."""
+    """Reads from the socket of a transport, until `end`."""
 
     __slots__ = ("_buffer_size", "_receive", "_recv", "_transport")
 
@@ -84,7 +84,7 @@ _MAX_PIECES: Final = 8
 class SocketWriter:
     """Writes to one transport.
 
-    :param plain: whether the octets go over the wire unencrypted, so that they may be sent past the transport.
+    :param plain: whether octets are sent unencrypted, so that the writer may write them to the socket itself.
     :param on_blocked: called when the client takes no more.
     :param on_drained: called when the client has taken everything, or enough to continue.
     :ivar blocked: whether to write no more for now; octets that are written nevertheless are buffered in order.

@@ -59,7 +59,7 @@ class Worker(Protocol):
 
 
 class TurnMember(Worker, Protocol):
-    """A connection, as the scheduler uses it; none of its methods raises an exception."""
+    """The part of a connection that the scheduler uses; its methods raise no exceptions."""
 
     def answer(self) -> FastAnswer | None:
         """Return the answer to the received octets, or None if only the slow path (`work`) can answer them."""
@@ -186,7 +186,7 @@ class TurnScheduler:
         self._is_end_due = self._is_turn_due = False
 
     def add(self, member: TurnMember) -> None:
-        """Add a connection that has received octets and was not queued."""
+        """Queue a connection that has received octets and is not queued yet."""
         member.is_queued = True
         self._received.append(member)
         self._call_end_of_turn()

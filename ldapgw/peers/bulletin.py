@@ -72,7 +72,7 @@ class Bulletin(PeriodicService):
         self._gateway_id = gateway_id
         self._secret_box = secret_box
         self._topics = topics
-        failed = partial(log.failure, "telling other gateways failed", event="bulletin_failed")
+        failed = partial(log.failure, "sending data to other gateways failed", event="bulletin_failed")
         super().__init__(clock, BULLETIN_SECONDS, self._tell, failed, waits=True)
 
     def hear(self, payload: str) -> None:

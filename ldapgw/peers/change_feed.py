@@ -118,7 +118,7 @@ class ChangeFeed(MultiService):
         return done
 
     async def write_binds(self) -> None:
-        """Store the last binds of phones; binds that could not be stored are kept for the next call."""
+        """Store the last binds of phones; binds that could not be stored wait for the next call."""
         self._binds |= {
             name: LastBind(when, address, password) for name, (address, password, when) in self._take_binds().items()
         }
@@ -159,8 +159,8 @@ class ChangeFeed(MultiService):
     async def _poll(self) -> None:
         """Publish the content of the database, and begin and end syncs, if the database has changed."""
         begun_at = self._clock.seconds()
-        # SQLite is asked off the reactor's thread, because the answer may wait for the disk, and in a transaction that
-        # may write, because it fails when another program keeps the database locked.
+        # SQLite is asked on another thread, because the answer may wait for the disk.  The transaction may write,
+        # because such a transaction fails if another program locks the database for too long.
         has_changed = await self._store.call(Mode.PROBE, lambda _: self._change_detector.has_changed())
         self._is_outdated = has_changed or self._is_outdated
         if self._store.is_failing and not await self._is_recovered():
@@ -180,7 +180,7 @@ class ChangeFeed(MultiService):
         except BaseException:
             self._is_outdated = True
             raise
-        # The build is not awaited: a large book takes many seconds, and the next poll is due in one second.
+        # The build is not awaited: a large book takes many seconds, and the next poll begins within a second.
         self._polls.attempt(self._build)
 
     async def _build(self) -> None:

@@ -34,7 +34,7 @@ from ldapgw.store.leader_session import IDLE_SECONDS, LeaderSession
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.worker import Store
 
-# How often a standby tries to get the lead, and how often the leader shows PostgreSQL that its session is alive.
+# Seconds between two turns: a standby tries to get the lead, the leader shows PostgreSQL that its session is alive.
 TURN_SECONDS: Final = 1.0
 BEAT_SECONDS: Final = 3.0
 # A leader whose session has not answered for this time makes no calls to Google until the session answers, because
@@ -76,7 +76,7 @@ class Leadership(PeriodicService):
     :param seconds: returns the seconds of a clock that goes on while the machine sleeps.
     :param in_thread: calls a function with its arguments on the thread of the session.
     :param write_in_thread: does the same for the writes of syncs, and notes failures of the database.
-    :param store: the store that syncs read from.
+    :param store: the store for the reads of syncs.
     :param begin: called in the first transaction of a lead; returns whether this gateway may lead, because its version
         can use the tables.
     :param changed: called when this gateway has become the leader, or is no longer the leader.

@@ -61,10 +61,10 @@ class Provider:
             raise DirectoryError(ResultCode.BUSY, "the gateway has not read its database yet")
         check_whole(search.request, log.base)
         if search.has_other_controls:
-            raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "replication does not go with other controls")
+            raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "replication allows no other controls")
         cookie = SyncCookie.parse(sync.cookie or b"")
         if cookie.csn is not None and self._logs.is_future(cookie.csn):
-            raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "the cookie is of a later day: check the clocks")
+            raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "the cookie is from the future: check the clocks")
         self._follow()
         return SynchronizationResponse(
             search.message_id,
@@ -84,7 +84,10 @@ class Provider:
             self._ldap.turns.run(self._catch_up())
 
     def _catch_up(self) -> Iterator[None]:
-        """Take over the snapshots that are published until the end, and wake the answers that wait for changes."""
+        """Take over the published snapshot, and wake the answers that wait for changes.
+
+        Repeat this if another snapshot is published meanwhile.
+        """
         try:
             while self._has_changes:
                 self._has_changes = False

@@ -337,7 +337,7 @@ def _equality_key(kind: AttributeType, value: bytes) -> str:
         case Family.EXACT:
             return " ".join(unicodedata.normalize("NFKC", text).split())
         case _:
-            # OpenLDAP's small letter of U+0130 is a single character, unlike Unicode's.
+            # U+0130 has a lower case of two characters in Unicode, and of one character in OpenLDAP.
             folded = text.replace("\u0130", "i").casefold()
             words = " ".join(unicodedata.normalize("NFKC", folded).split())
             # Blanks around the lines of a postal address do not count.

@@ -198,5 +198,5 @@ def _remote_auth(replica: Replica) -> Iterator[tuple[str, str]]:
 
 
 def _folded(words: Sequence[str] | Iterator[str]) -> str:
-    """Write a directive on several lines, which begin with blanks after the first line."""
+    """Write a directive on several lines: the first word on a line of its own, and the other words indented."""
     return "\n    ".join(words)
