@@ -66,14 +66,13 @@ class ConnectionLimits(Generic[_C]):
         self._counts[network] += 1
 
     def release(self, network: str) -> None:
-        """Count one connection of a network less."""
+        """Reduce the count of a network by one connection."""
         self._counts[network] -= 1
         if not self._counts[network]:
             del self._counts[network]
 
 
-# Seconds of delay for the first wrong password, and for the last of many: the first is a slip of the finger, the tenth
-# is not.
+# The least and the greatest delay in seconds: the first wrong password is a slip of the finger, the tenth is not.
 FIRST_DELAY: Final = 0.25
 MAX_DELAY: Final = 8.0
 # Seconds without a wrong password, after which the count starts again.

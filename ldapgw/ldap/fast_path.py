@@ -291,7 +291,7 @@ def _find_value(octets: bytes) -> bytes:
 
 
 def _split(octets: bytes) -> tuple[bytes, int, int, int] | None:
-    """Split octets that may be a search around the filter (RFC 4511 4.1.1, 4.5.1).
+    """Split octets that may be a search request into the filter and the parts around it (RFC 4511 4.1.1, 4.5.1).
 
     Only the lengths of the parts are checked, because a request without a template is decoded strictly.
 

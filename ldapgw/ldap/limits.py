@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-# RFC 4511 allows any nesting.  A filter written by a person has three levels, a generated filter ten.  Decoding
-# recurses this deep.
+# Levels of a filter, and so the depth of the decoder's recursion.  RFC 4511 allows any nesting; a filter written by a
+# person has three levels, a generated filter ten.
 FILTER_DEPTH: Final = 50
 # Terms and substring parts of one filter.  Each of them costs a look-up in the index; the longest filter seen has 40.
 FILTER_TERMS: Final = 1000

@@ -163,7 +163,7 @@ def _plain(response: bytes | None) -> Credentials | Result:
 
 
 def acts_for(authzid: str, login: str) -> bool:
-    """Return whether an authorization identity (RFC 4513 5.2.1.8) names the login itself; any other is refused.
+    """Return whether an authorization identity (RFC 4513 5.2.1.8) names the login, which may act only for itself.
 
     :param login: the DN that the client has authenticated as.
     """

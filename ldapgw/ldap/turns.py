@@ -207,7 +207,7 @@ class TurnScheduler:
         return waiter.deferred
 
     def first_turn_of(self, asker: str) -> Awaitable[None]:
-        """Wait until a new request may begin: at the end of this turn, or later if the asker's slice is used up."""
+        """Wait until a new request may begin: at the end of this turn, or later if the asker has used up its slice."""
         waiter = _Waiter(asker)
         waiter.is_queued = True
         self._requests.append(waiter)
