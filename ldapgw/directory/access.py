@@ -8,8 +8,8 @@ may not see does not exist for the viewer: neither a search nor a name finds the
 Others see the shared part of a book (`Book.shared_branch`): the whole book, or the contacts with the book's shared
 label, or nothing where the account has no such label.
 
-`Viewer` and `Access` are named tuples because these are compared and hashed fast: each search looks up cached results
-by its viewer.
+`Viewer` and `Access` are named tuples because named tuples are compared and hashed fast: each search looks up cached
+results by its viewer.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class SeenBook(NamedTuple):
 class TenantViewer(NamedTuple):
     """A viewer within one tenant.
 
-    :ivar book: the key of the viewer's own book; empty: none.
+    :ivar book: the key of the viewer's own book; empty if there is none.
     :ivar groups: the groups that the account of this book belongs to.
     """
 
@@ -95,7 +95,7 @@ class TenantViewer(NamedTuple):
 
     @classmethod
     def of_account(cls, context: NamingContext, book: str, address: str) -> TenantViewer:
-        """The viewer of an account's phones.
+        """Return the viewer of an account's phones.
 
         :param book: the key of the account's book.
         :param address: the account's address, which is the name of its book.
@@ -116,18 +116,18 @@ class TenantViewer(NamedTuple):
 
     @property
     def browsed(self) -> tuple[Sharing, ...]:
-        """The values of sharing with which the viewer browses other accounts' books."""
+        """Return the kinds of sharing that let the viewer browse other accounts' books."""
         return (Sharing.SHARED, *(Sharing(f"group:{group}") for group in self.groups))
 
     def group_branches(self, books: Iterable[Book]) -> Iterator[Book | Label]:
-        """The branches that are shared with a group which the viewer's account belongs to."""
+        """Yield the branches that are shared with a group which the viewer's account belongs to."""
         for book in books if self.groups else ():
             branch = book.shared_branch
             if book.sharing.group in self.groups and branch is not None:
                 yield branch
 
     def part_of(self, book: Book) -> SeenBook | None:
-        """The part of a book that the viewer sees; None: nothing."""
+        """Return the part of a book that the viewer sees, or None if the viewer sees nothing."""
         access = self.access_to(book.key, book.sharing)
         if access is BookAccess.OWN:
             return SeenBook(book, access)
@@ -139,7 +139,7 @@ class TenantViewer(NamedTuple):
         return SeenBook(book, BookAccess.DIRECTORY if book.name == DIRECTORY else access)
 
     def seen(self, books: Iterable[Book]) -> tuple[SeenBook, ...]:
-        """The books that the viewer sees: the own book, shared books, the Workspace directory, and caller-ID books."""
+        """Return the viewer's books in order: the own book, shared books, the Workspace directory, caller-ID books."""
         parts = [part for book in books if (part := self.part_of(book)) is not None]
         return tuple(sorted(parts, key=lambda part: _ORDER.get(part.access, 1)))
 
@@ -149,7 +149,7 @@ class Access(NamedTuple):
 
     The own book also says to which groups of accounts the viewer belongs (`ldapgw.directory.dit.Directory.viewer`).
 
-    :ivar book: the key of the viewer's own book; empty: none.
+    :ivar book: the key of the viewer's own book; empty if there is none.
     """
 
     tenant: str
@@ -160,8 +160,8 @@ class ReplicatedBranch(NamedTuple):
     """A branch of the tree that a replica holds: a book, or the shared label of a book.
 
     :ivar has_contacts: whether the replica holds the branch's contacts, and not only the branch's own entry.
-    :ivar sharing: with whom the contacts are shared, for the access rules of a replica that holds all books; empty:
-        with nobody, or the replica holds nothing but what everybody sees.
+    :ivar sharing: the sharing of the contacts, from which a replica that holds all books derives its access rules;
+        empty if the contacts are not shared, or if the replica holds only what everybody sees.
     """
 
     branch: Book | Label
@@ -172,7 +172,7 @@ class ReplicatedBranch(NamedTuple):
 class ReplicaAccess(NamedTuple):
     """The part of a tenant's tree that a replica holds.
 
-    :ivar private: whether it holds all books; otherwise those that are shared with everybody, and the directory.
+    :ivar private: whether the replica holds all books, and not only the books that are shared with everybody.
     :ivar extra_values: whether entries have further values for servers that match literally: numbers in other formats,
         and folded names.
     """
@@ -182,7 +182,7 @@ class ReplicaAccess(NamedTuple):
     extra_values: bool = True
 
     def branches_of(self, book: Book) -> Iterator[ReplicatedBranch]:
-        """The branches of a book that the replica holds, the book first."""
+        """Yield the branches of a book that the replica holds, the book first."""
         is_shared = book.sharing is Sharing.SHARED or (self.private and book.sharing.group != "")
         branch, sharing = book.shared_branch, book.sharing.value if self.private and is_shared else ""
         if self.private or (is_shared and branch is not None):
@@ -194,11 +194,12 @@ class ReplicaAccess(NamedTuple):
 class Viewer(NamedTuple):
     """A login or an anonymous client, with everything that it may see.
 
-    :ivar login: the phone's DN, for "Who am I?" (RFC 4532); empty: anonymous.
-    :ivar per_number: a contact is shown as one entry for each of its numbers.
-    :ivar number_formatter: gives numbers the viewer's format; None: numbers are in the tenant's format.
-    :ivar area_code: the area code of the phone's site; empty: the tenant's.
-    :ivar replica: what the login replicates, by content synchronization (RFC 4533) alone; None: it is no replica's.
+    :ivar login: the phone's DN, for "Who am I?" (RFC 4532); empty for an anonymous client.
+    :ivar per_number: whether a contact is shown as one entry for each of its numbers.
+    :ivar number_formatter: converts numbers to the viewer's format; None if numbers stay in the tenant's format.
+    :ivar area_code: the area code of the phone's site; empty for the tenant's area code.
+    :ivar replica: the part of the tree that a replica's login reads, by content synchronization (RFC 4533) alone; None
+        for other logins.
     """
 
     login: str = ""
@@ -210,12 +211,12 @@ class Viewer(NamedTuple):
 
     @property
     def tenant(self) -> str:
-        """The tenant that the viewer belongs to; empty: none, or an anonymous client that sees several."""
+        """Return the viewer's tenant; empty if there is none, or for an anonymous client that sees several."""
         tenants = (self.replica,) if self.replica is not None else self.access
         return tenants[0].tenant if len(tenants) == 1 else ""
 
 
-# Sees the root DSE and the subschema only.
+# This viewer sees only the root DSE and the subschema.
 NOBODY = Viewer()
 
 
@@ -223,11 +224,11 @@ NOBODY = Viewer()
 class LeftOut:
     """A client for whose searches caller-ID books were left out.
 
-    :ivar login: the phone's DN; empty: clients of a network that are not bound.
+    :ivar login: the phone's DN; empty for the anonymous clients of a network.
     :ivar tenants: the names of the tenants whose books the client may see.
-    :ivar address: of the last of these searches.
-    :ivar count: searches; a filter with several numbers is one.
-    :ivar last: when the last one was, in the clock's seconds.
+    :ivar address: the address that the last of these searches came from.
+    :ivar count: the number of these searches; a filter with several numbers counts once.
+    :ivar last: the time of the last of these searches, in the clock's seconds.
     """
 
     login: str

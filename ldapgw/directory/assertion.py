@@ -26,10 +26,10 @@ from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
 TextPredicate = Callable[[str], bool]
 
-# Substrings of a search text, of which at least one is there.  A string that begins with `NUMBER_END` is no substring,
-# but the tail of a number (`ldapgw.numbers.phone_number`).  Of a string that begins with `ON_KEYS`, the rest is a
-# substring of the search text on the keys (`name_folding.on_keys`), and part of a word in another script than the Latin
-# one if it does not begin a word.
+# Strings, at least one of which is a substring of a search text.  A string that begins with `NUMBER_END` is no
+# substring, but the tail of a number (`ldapgw.numbers.phone_number`).  A string that begins with `ON_KEYS` stands for
+# the digits behind this sign: they are a substring of the search text on the keys (`name_folding.on_keys`), and if they
+# do not begin a word, a part of a word in another script than the Latin script.
 Alternatives = tuple[str, ...]
 NUMBER_END: Final = "#"
 ON_KEYS: Final = "\x0e"
@@ -39,9 +39,10 @@ class Assertion:
     """A prepared assertion; never changed once it is made (a frozen dataclass takes longer to make).
 
     :ivar required: sets of strings; a search text that passes contains at least one string of each set.
-    :ivar value_range: the least and the greatest line; a search text that passes has a line between them.  None: any.
+    :ivar value_range: the least and the greatest line: a search text that passes has a line between them; None if there
+        are no such bounds.
     :ivar sufficient: strings; a search text that contains one of them passes.
-    :ivar anywhere: whether a search text of a single value passes that contains a string of each required set.
+    :ivar anywhere: whether a search text of a single value passes if it contains a string of each required set.
     """
 
     __slots__ = ("anywhere", "required", "sufficient", "test", "value_range")
@@ -64,7 +65,7 @@ class Assertion:
 class _Part(NamedTuple):
     """A part of a substring assertion.
 
-    :ivar strings: strings of which one is to match.
+    :ivar strings: strings, at least one of which has to match.
     :ivar on_keys: whether the strings are digits that stand for the letters on the keys.
     """
 
@@ -72,17 +73,18 @@ class _Part(NamedTuple):
     on_keys: bool = False
 
 
-# Parts of a number that ask for nobody: in E.164 nearly every number begins with a "+".
+# Parts of a number that match no value, because they would match nearly every number: in E.164 each begins with a "+".
 _BARE_PLUS: Final = frozenset((("\t+",), ("+",), ("+\t",)))
 
 # Sorts after every line.
 _HIGHEST_LINE: Final = "\U0010ffff"
 
-# Keys whose Latin letters are spelt out for an index: each key has up to five characters.
+# The most digits for which an index is asked for all Latin letters on the keys: a key has up to five characters.
 _SPELT_KEYS: Final = 3
 _CHARACTERS: Final = {str(key): f"{key}{letters}" for key, letters in enumerate(name_folding.LATIN_KEYS, 2)}
 
-# Attributes of names, which a person may dial with the keypad's letters, and of which the parts of a word are words.
+# Attributes with names.  A person may type a name as digits on the keypad, and each part of a word ("Jean-Luc") is a
+# word too.
 _NAMES = frozenset(("cn", "sn", "givenName", "displayName", "o"))
 
 _COMPARISONS = [(kind.comparison, kind.name in _NAMES) for kind in ATTRIBUTE_TYPES]
@@ -96,7 +98,7 @@ _STRINGS = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT, Family.LIST,
 
 
 def text_of(value: bytes, *, lenient: bool) -> str | None:
-    """An assertion value as text; None if it is not UTF-8.  Old phones send ISO 8859-1, which `lenient` accepts."""
+    """Decode an assertion value; None if it is not UTF-8.  Old phones send ISO 8859-1, which `lenient` accepts."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
@@ -104,7 +106,7 @@ def text_of(value: bytes, *, lenient: bool) -> str | None:
 
 
 def comparison_key(kind: AttributeType) -> int:
-    """Key under which attributes with the same comparison share one prepared assertion."""
+    """Return the key under which attributes with the same comparison share one prepared assertion."""
     return _COMPARISON_KEYS[kind.name]
 
 
@@ -114,7 +116,7 @@ def has_list_rule(kind: AttributeType) -> bool:
 
 
 def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Assertion | None:
-    """The assertion that one of the values equals a value."""
+    """Return the assertion that one of the values equals a value."""
     text = text_of(value, lenient=context.lenient)
     if text is None:
         return None
@@ -128,7 +130,7 @@ def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Asser
 
 
 def approximate(kind: AttributeType, value: bytes, context: NamingContext) -> Assertion | None:
-    """The assertion that one of the values is about equal: in lenient matching, that it has all words of a text."""
+    """Return the assertion that one value is about equal: in lenient matching, that it has all words of a text."""
     text = text_of(value, lenient=context.lenient)
     if text is None or not context.lenient or kind.comparison.family is not _TEXT:
         return equality(kind, value, context)
@@ -136,13 +138,13 @@ def approximate(kind: AttributeType, value: bytes, context: NamingContext) -> As
 
 
 def strict_equality(family: Family, text: str) -> Assertion | None:
-    """The assertion that one of the values equals a text, by the family's equality rule of RFC 4517."""
+    """Return the assertion that one of the values equals a text, by the family's equality rule of RFC 4517."""
     line = normalization.normalized(family, text)
     return None if line is None else _any_of((f"\n{line}\n",))
 
 
 def number_equality(text: str, context: NamingContext) -> Assertion:
-    """The assertion that one of the values is a telephone number; a text that cannot be dialled matches no value.
+    """Return the assertion that one value is a telephone number; a text that cannot be dialled matches no value.
 
     The number is parsed, which is the expensive part, only for a search text that might contain it.
     """
@@ -150,8 +152,8 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
     tails, exact_forms = phone_number.number_query(text, context.region, context.outside_line, context.area_code)
     if not tails:
         return NO_VALUE
-    # The beginning of a line, which is nearly always the number in E.164; or all of the line of a number that no
-    # numbering plan knows.
+    # A line nearly always begins with the number in E.164.  In the line of a number that no numbering plan knows, the
+    # first two forms are empty.
     sufficient: list[str] = []
     for form in exact_forms:
         if form[0] == "+":
@@ -172,7 +174,7 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
 
 
 def asserted_number(text: str, context: NamingContext) -> str:
-    """The number that a whole text names: without what the tenant's PBX puts around it, in a URI too."""
+    """Return the number that a text names, without the affixes that the tenant's PBX adds, in a URI too."""
     if not context.strip:
         return text
     return dial_string.without_affixes(dial_string.unwrapped(dial_string.clean(text)), context.strip)
@@ -181,7 +183,7 @@ def asserted_number(text: str, context: NamingContext) -> str:
 def substrings(
     kind: AttributeType, initial: bytes | None, middle: Sequence[bytes], final: bytes | None, context: NamingContext
 ) -> Assertion | None:
-    """The assertion that one of the values has the parts in their order; lenient matching ignores empty parts."""
+    """Return the assertion that one value has the parts in their order; lenient matching ignores empty parts."""
     values = [initial, *middle, final]
     parts = [text_of(value or b"", lenient=context.lenient) for value in values]
     texts = [part for part in parts if part is not None]
@@ -200,9 +202,9 @@ def substrings(
 
 
 def strict_substrings(family: Family, texts: Sequence[str]) -> Assertion | None:
-    """The assertion that one of the values has the parts in their order, by the rules of RFC 4517.
+    """Return the assertion that one of the values has the parts in their order, by the rules of RFC 4517.
 
-    :param texts: initial, any number of "any", and final; "" for an initial or final that is absent.
+    :param texts: the initial part, any number of "any" parts, and the final part; "" for a part that is absent.
     """
     if family not in _STRINGS:
         return None
@@ -216,7 +218,7 @@ def strict_substrings(family: Family, texts: Sequence[str]) -> Assertion | None:
 
 
 def ordering(kind: AttributeType, value: bytes, context: NamingContext, *, greater: bool) -> Assertion | None:
-    """The assertion that one of the values is greater than (`greater`) or less than a value, or equal to it.
+    """Return the assertion that one of the values is at least (`greater`) or at most a value.
 
     In lenient matching, texts are compared as people sort names.
     """
@@ -232,18 +234,21 @@ def ordering(kind: AttributeType, value: bytes, context: NamingContext, *, great
 
 
 def strict_less(family: Family, text: str) -> Assertion | None:
-    """The assertion that one of the values sorts before a text: an ordering rule by its name (RFC 4517 4.2)."""
+    """Return the assertion that one of the values sorts before a text.
+
+    A filter that names an ordering rule asserts this (RFC 4517 4.2).
+    """
     line = normalization.normalized(family, text)
     return None if line is None else _compared(operator.lt, line, ("", line))
 
 
 def _family(kind: AttributeType) -> Family:
-    """The family of the attribute's own equality rule."""
+    """Return the family of the attribute's own equality rule."""
     return Family.LIST if has_list_rule(kind) else kind.comparison.family
 
 
 def _of_attribute(kind: AttributeType, assertion: Assertion | None) -> Assertion | None:
-    """A strict assertion on an attribute's search text, in which a value with several lines is one line."""
+    """Adapt a strict assertion to an attribute's search text, in which each list of lines has to become one line."""
     if assertion is None or not has_list_rule(kind):
         return assertion
     test = assertion.test
@@ -259,7 +264,7 @@ def _can_equal(kind: AttributeType, text: str) -> bool:
 
 
 def _same_text(kind: AttributeType, text: str) -> Assertion:
-    """The assertion that a text is one of the values, or that one of the values has all of its several words."""
+    """Return the assertion that one value is a text, or has all words of a text with several words."""
     digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
     if digits:
         return _on_keys([(f"\n {digits} \n",), *[words for words in _keypad_words(digits, " ") if len(words) > 1]])
@@ -271,9 +276,10 @@ def _same_text(kind: AttributeType, text: str) -> Assertion:
 
 
 def _typed_words(kind: AttributeType, text: str, after: str = "") -> Assertion | None:
-    """The assertion that each word of a text begins another word of one value; None: the text has none, or too many.
+    """Return the assertion that each word of a text begins another word of one value.
 
-    :param after: a blank: each word is a whole word of the value.
+    :param after: a blank if each word has to be a whole word of the value; otherwise empty.
+    :returns: the assertion, or None if the text has no words, or too many.
     """
     digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
     if digits:
@@ -283,7 +289,7 @@ def _typed_words(kind: AttributeType, text: str, after: str = "") -> Assertion |
 
 
 def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], after: str) -> Assertion:
-    """The assertion that one value has all words of a text; in a name, the parts of words may be words of their own.
+    """Return the assertion that one value has all words of a text; in a name, parts of words may be words too.
 
     The text "k-h" stands for a word that begins with "k-h" or "kh", and for two words that begin with "k" and "h".
     """
@@ -299,16 +305,17 @@ def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], af
 
 
 def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True) -> Assertion:
-    """The assertion that one value contains a string of each word, each string in another word of the value.
+    """Return the assertion that one value contains a string of each set, each string in another word of the value.
 
-    :param in_any_spelling: each string may be in another variant of the value, but those of words that begin with the
-        same letter are in the same one; otherwise all are in one line.
+    :param in_any_spelling: whether the strings may be in different variants (lines) of the value.  Even then, strings
+        with words that begin with the same letter have to be in one line.
     """
     if len(words) == 1:
         return _any_of(words[0])
-    # One word of the value may have variants that begin with strings of several of these words.
+    # Words that begin with the same letter have to be in one line: two variants of one word of the value could match
+    # two of these words.
     alike = [_Words(group) for group in _with_a_shared_letter(words)] if in_any_spelling else []
-    # Made once a value with several lines is tested, which few searches do.
+    # The list is filled when the first search text with several values is tested, which few searches do.
     of_a_line: list[_Words] = []
 
     def test(search_text: str) -> bool:
@@ -330,7 +337,7 @@ class _Words:
 
     def __init__(self, words: Sequence[Alternatives]) -> None:
         self._words = words
-        # Otherwise no word of a line begins with strings of two words.
+        # If no string begins another word's string, no word of a line begins with strings of two words.
         self._may_coincide = any(
             one.startswith(other) or other.startswith(one)
             for strings, others in itertools.combinations(words, 2)
@@ -352,7 +359,7 @@ class _Words:
 
 
 def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
-    """Beginnings of words, none of them the beginning of another: each place of a string has just one of them."""
+    """Return beginnings of the words, none of which begins another: each place of a string has just one beginning."""
     beginnings: list[str] = []
     for beginning in sorted({" " + string.split()[0] for strings in words for string in strings}):
         if not beginnings or not beginning.startswith(beginnings[-1]):
@@ -361,7 +368,7 @@ def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
 
 
 def _with_a_shared_letter(words: Sequence[Alternatives]) -> list[list[Alternatives]]:
-    """The groups of words of which strings contain words that begin with the same letter; without words alone."""
+    """Group words whose strings contain words with the same first letter; a word in no group is left out."""
     of_words = [{part[0] for string in strings for part in string.split()} for strings in words]
     if sum(map(len, of_words)) == len(set().union(*of_words)):  # most names
         return []
@@ -381,7 +388,7 @@ def _with_a_shared_letter(words: Sequence[Alternatives]) -> list[list[Alternativ
 def is_single_value(text: str, start: int, end: int) -> bool:
     """Return whether all lines of a search text in lenient matching are variants of one value.
 
-    :param text: has the search text from `start` to `end`.
+    :param text: a text that contains the search text from `start` to `end`.
     """
     line_end = text.find("\n", start + 1, end) + 1
     return text[start] == "\n" and (line_end == end or text[line_end] == "\f")
@@ -405,9 +412,9 @@ def _count(text: str, strings: Iterable[str]) -> int:
 def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
     """Return whether each word has a place in a line where no other word is (a matching in a bipartite graph).
 
-    A word with as many places as there are words always finds one, so more places are not looked for.
+    A word with as many places as there are words always finds a place, so more places are not looked for.
     """
-    # Most often, some place of each word is another one.
+    # In most cases, one place of each word is enough to see that the places differ.
     if len({max([line.find(string) for string in strings]) for strings in words}) == len(words):
         return True
     places: list[list[int]] = []
@@ -424,7 +431,7 @@ def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
 
 
 def _takes_place(word: int, places: Sequence[Sequence[int]], word_at: dict[int, int], tried: set[int]) -> bool:
-    """Give a word a place, for which other words may have to take another place; false if there is none."""
+    """Give a word a place; other words may have to move to other places.  Returns False if there is no place."""
     for place in places[word]:
         if place not in tried:
             tried.add(place)
@@ -435,15 +442,15 @@ def _takes_place(word: int, places: Sequence[Sequence[int]], word_at: dict[int, 
 
 
 def _keypad_words(digits: str, after: str) -> list[Alternatives]:
-    """The ways to read digits as words on the keys, each word with a blank before it; a first zero is no blank."""
+    """Return the ways to read digits as words on the keys, with a blank before each word; a first zero is no blank."""
     readings = [reading.split() for reading in name_folding.keypad_readings(digits) if reading[0] != " "]
     return [tuple([f" {word}{after}" for word in words]) for words in readings if len(words) <= name_folding.MAX_WORDS]
 
 
 def _on_keys(readings: Sequence[Alternatives]) -> Assertion:
-    """The assertion that one line, on the keys, contains all words of one of several readings."""
+    """Return the assertion that one line, on the keys, contains all words of one of several readings."""
     tests = [_in_any_order([(word,) for word in words], in_any_spelling=False).test for words in readings]
-    # The word at each place in one of the readings; the last word of a reading that has no further words.
+    # For each place, the word of each reading at this place; a shorter reading gives its last word.
     required = [
         tuple(dict.fromkeys([ON_KEYS + words[min(at, len(words) - 1)] for words in readings]))
         for at in range(max(map(len, readings)))
@@ -457,7 +464,7 @@ def _on_keys(readings: Sequence[Alternatives]) -> Assertion:
 
 
 def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
-    """The assertion that a text has the parts in a variant each; the initial part may begin any word."""
+    """Return the assertion that a text has each part in one of its variants; the initial part may begin any word."""
     last = len(texts) - 1
     parts: list[_Part] = []
     after = ""
@@ -476,7 +483,10 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
 
 
 def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
-    """The assertion that a form of a number has the parts; a long final part alone also matches like a whole number."""
+    """Return the assertion that a form of a number has the parts.
+
+    A long final part without other parts also matches like a whole number.
+    """
     initial, *middle, final = texts
     if context.strip:
         initial, final = (dial_string.without_affixes(text, context.strip) for text in (initial, final))
@@ -507,7 +517,10 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
 
 
 def _strict_part(family: Family, text: str, at: int, last: int) -> str:
-    """RFC 4518 2.6.1: a blank at the ends of the value, two between words, one where a part has blanks at its ends."""
+    """Prepare a part of a substring assertion (RFC 4518 2.6.1).
+
+    One blank stands at the ends of the value, two between words, and one where a part begins or ends with blanks.
+    """
     inner = "  ".join(normalization.words(text, exact=family is Family.EXACT))
     if not inner:
         return " "
@@ -524,9 +537,9 @@ def _any_of(strings: Alternatives) -> Assertion:
 
 
 def _in_order(parts: Sequence[_Part], separator: str) -> Assertion:
-    """The assertion that one line contains all parts in their order.
+    """Return the assertion that one line contains all parts in their order.
 
-    :param separator: of the lines: line breaks, or tabs between the forms of a number.
+    :param separator: the separator of the lines: a line break, or a tab between the forms of a number.
     """
     assertions = [_part_assertion(part) for part in parts]
     if len(assertions) == 1:
@@ -549,7 +562,7 @@ def _part_assertion(part: _Part) -> Assertion:
 
 
 def _required_on_keys(strings: Alternatives) -> tuple[Alternatives, ...]:
-    """The required strings of digits on the keys: the digits, and what Latin letters can spell within a word."""
+    """Return the required strings of digits on the keys: the digits, and the Latin letters that they can stand for."""
     if all(string.startswith(" ") for string in strings):
         return (tuple([ON_KEYS + string for string in strings]),)
     inner = dict.fromkeys([string.strip(" \n") for string in strings])
@@ -571,7 +584,7 @@ def _contains_in_order(line: str, parts: Iterable[_Part]) -> bool:
 
 
 def _find_end(part: _Part, line: str, position: int) -> int:
-    """The first end of a part that begins at a position or after it; -1: the line does not contain it there."""
+    """Return the first end of a part that begins at a position or later; -1 if the line does not contain the part."""
     if part.on_keys:
         line = name_folding.on_keys(line)  # of the same length
     matches = ((line.find(string, position), len(string)) for string in part.strings)

@@ -31,11 +31,11 @@ DIRECTORY = "directory"
 # The label that stands for Google's star.
 FAVOURITES = "Favourites"
 
-# In `NamingContext.book_order`: the viewer's own book.
+# The name of the viewer's own book in `NamingContext.book_order`.
 OWN = "own"
 
-# How many changes an update takes: this many for a small book, one in `_CHANGED_PART` of a larger book's contacts, and
-# this many at most.  A book with more changes is built anew.
+# An update takes up to `_MIN_CHANGES` changes of a small book, and one change for `_CHANGED_PART` contacts of a larger
+# book, but never more than `_MAX_CHANGES`.  A book with more changes is built anew.
 _MIN_CHANGES = 100
 _CHANGED_PART = 8
 _MAX_CHANGES = 2000
@@ -46,11 +46,11 @@ _BLANK = Entry(NO_ATTRIBUTES, FixedAttributes(b""))
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A label's branch: the book's contacts with this label again, for a search below the label's entry.
+    """The branch of a label: a second entry of each contact with this label, for searches below the label's entry.
 
-    :ivar name: the value of its ou.
-    :ivar container: its own entry.
-    :ivar group_names: the resource names of the contact groups that it stands for.
+    :ivar name: the value of the label's ou.
+    :ivar container: the label's own entry.
+    :ivar group_names: the resource names of the contact groups that the label stands for.
     """
 
     name: str
@@ -64,14 +64,14 @@ class Book:
     """The contacts of one account, or of the Workspace directory.
 
     :ivar key: the key that `Access` refers to; the same for the life of an account.
-    :ivar name: the value of its ou.
-    :ivar container: its own entry.
-    :ivar containers: its own entry and the labels' entries.
-    :ivar labels: in the order of their entries.
-    :ivar unlabelled_groups: resource names of groups without a label that its contacts are in, or were in.
+    :ivar name: the value of the book's ou.
+    :ivar container: the book's own entry.
+    :ivar containers: the book's own entry and the labels' entries.
+    :ivar labels: the labels in the order of their entries.
+    :ivar unlabelled_groups: resource names of groups without a label that the book's contacts are in, or were in.
     :ivar shared_label: the name of the label whose contacts alone are shared, as `ldapgw.directory.dn.folded` gives it;
-        empty: all contacts are.
-    :ivar shared_containers: those of its containers that others see.
+        empty if all contacts are shared.
+    :ivar shared_containers: the entries of `containers` that others see.
     """
 
     key: str
@@ -87,7 +87,7 @@ class Book:
 
     @property
     def shared_branch(self) -> Book | Label | None:
-        """The part that is shared: the book itself, or the label's branch; None: the account has no such label."""
+        """Return the shared part: the book itself, or the label's branch; None if the account has no such label."""
         if not self.shared_label:
             return self
         return next((label for label in self.labels if folded(label.name) == self.shared_label), None)
@@ -110,7 +110,7 @@ def build_book(
     """Build a book of contacts.
 
     :param labels: the labels' names by the resource names of their groups.
-    :param per_number: also build one entry for each number, for phones that show only one number of an entry.
+    :param per_number: whether to build one entry for each number too, for phones that show one number of an entry.
     """
     parent = book_parent(context, key, name)
     blank = Book(key, name, sharing, _BLANK, Segment(()), empty_segments(per_number=per_number))
@@ -129,9 +129,9 @@ def assemble_book(
     *,
     shared_label: str,
 ) -> Book:
-    """Put a book together of segments that were built before.
+    """Assemble a book from segments that were built before.
 
-    :param labels: in the order of their entries.
+    :param labels: the labels in the order of their entries.
     """
     ordered = tuple(labels)
     sort_key = container_sort_key(name, parent.uuid_namespace)
@@ -142,9 +142,9 @@ def assemble_book(
 
 
 def with_sharing(book: Book, sharing: Sharing, shared_label: str) -> Book:
-    """The book with another sharing.
+    """Return the book with another sharing.
 
-    :param shared_label: the name of the label whose contacts alone are shared; empty: all contacts are.
+    :param shared_label: the name of the label whose contacts alone are shared; empty if all contacts are shared.
     """
     shared = replace(book, sharing=sharing, shared_label=folded(shared_label))
     branch = shared.shared_branch
@@ -163,7 +163,7 @@ def assemble_label(
     group_names: frozenset[str],
     segments: Segments,
 ) -> Label:
-    """Put a label together of segments that were built before."""
+    """Assemble a label from segments that were built before."""
     sort_key = container_sort_key(name, parent.uuid_namespace, book_sort_key)
     container = _organizational_unit(context, parent, name, sort_key, subordinates=bool(len(segments)))
     return Label(name, container, segments, group_names)
@@ -172,7 +172,7 @@ def assemble_label(
 def book_parent(context: NamingContext, key: str, name: str) -> ParentEntry:
     order = context.book_order
     position = order.index(folded(name)) if folded(name) in order else None
-    # Not named, after those that are: the viewer's own book, then shared books, then the directory.
+    # Books that `book_order` does not name come last: the viewer's own book, then shared books, then the directory.
     precedence = position if position is not None else len(order) + (2 if key == DIRECTORY else 1)
     own_precedence = min(precedence, order.index(OWN) if OWN in order else len(order))
     dn, uuid_namespace = f"ou={escape(name)},{context.base}", f"{context.name}/{key}"
@@ -181,7 +181,7 @@ def book_parent(context: NamingContext, key: str, name: str) -> ParentEntry:
 
 def label_parent(book: ParentEntry, label: str) -> ParentEntry:
     dn, uuid_namespace = f"ou={escape(label)},{book.dn}", f"{book.uuid_namespace}/{folded(label)}"
-    # Where the label is shared, its entries are others' view of the book, and go where the book goes.
+    # Others see a shared label in place of the book, so the label's entries have the place of the book.
     return ParentEntry(dn, uuid_namespace, book.precedence, book.precedence, book.book_position)
 
 
@@ -192,17 +192,17 @@ def update_book(
     deleted_uids: Collection[str],
     labels: Mapping[str, str],
 ) -> Book | None:
-    """The book with a few contacts changed.
+    """Return the book with a few contacts changed.
 
     :param stored: contacts that are new or different.
     :param deleted_uids: uids of contacts that were deleted; the book may never have had them.
-    :returns: None: too much is different, so the book is to be built anew.
+    :returns: the book, or None if so much is different that the book has to be built anew.
     """
     if len(stored) + len(deleted_uids) > max_changes(book):
         return None
     labelled = {label.group_names for label in book.labels}
     groups = book.unlabelled_groups.union(*labelled)
-    # The contacts of a new label that have not changed are known only when all contacts are read.
+    # A new label also has contacts that have not changed, and only reading all contacts finds these.
     if any(names not in labelled and not groups.isdisjoint(names) for _, names in _groups(labels)):
         return None
     parent = _parent_in(book.segments, book_parent(context, book.key, book.name))
@@ -210,13 +210,13 @@ def update_book(
 
 
 def _parent_in(segments: Segments, parent: ParentEntry) -> ParentEntry:
-    """The same parent as the entries of the segments have it, so that changed entries don't hold one each."""
+    """Return the equal parent that entries of the segments have, so that changed entries share this object."""
     held = (segment.entries[0].parent for segment in segments.contacts if segment.entries)
     return next((one for one in held if one == parent), parent)
 
 
 def max_changes(book: Book) -> int:
-    """The most changes that `update_book` takes."""
+    """Return the greatest number of changes that `update_book` takes."""
     return max(_MIN_CHANGES, min(_MAX_CHANGES, len(book) // _CHANGED_PART))
 
 
@@ -280,7 +280,7 @@ def _labels(
     old_uids: Collection[str],
     labels: Mapping[str, str],
 ) -> Iterator[Label]:
-    """The labels with their contacts changed; a label with another name for the same groups keeps its segments.
+    """Yield the labels with their contacts changed; a renamed label for the same groups keeps its segments.
 
     :param labelled: stored contacts with labels: their groups and their entries.
     """
@@ -303,7 +303,7 @@ def _labels(
 
 
 def _groups(labels: Mapping[str, str]) -> Collection[tuple[str, frozenset[str]]]:
-    """Each label's name and group resource names; labels whose names differ only in case or blanks are merged."""
+    """Return the labels' names and groups; labels whose names differ only in case or blanks are merged."""
     groups: dict[str, tuple[str, frozenset[str]]] = {}
     for group_name, name in sorted(labels.items(), key=lambda item: (name_folding.collation_key(item[1]), item)):
         key = folded(name)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A book file: a book written to a file with its entries, indexes and labels, so that it need not be built again.
 
-A label's entries are the book's entries with another parent; they are written as references to them.  A deleted entry
-is written as an empty record.
+A label's entries are the book's entries with another parent, so they are written as references to the book's entries.
+A deleted entry is written as an empty record.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from ldapgw.directory.name_folding import container_sort_key
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.segment import Segment, Segments
 
-# Raised by hand when the same contacts become another file: cached books of another format are built anew.
-# ``tests/sync/test_book_cache.py`` notices when that was forgotten.
+# The version of the format.  Raise it by hand when the same contacts become another file: cached books of another
+# format are built anew.  ``tests/sync/test_book_cache.py`` fails if this was forgotten.
 FORMAT = 8
 
 # Entries that are written in one record, which takes a millisecond.
 _CHUNK = 1000
 
-# In place of the reference to an entry: the entry was deleted.
+# Stands in place of the reference to a deleted entry.
 _DELETED = (1 << 32) - 1
 
 
@@ -37,8 +37,8 @@ class _Container(msgspec.Struct, frozen=True, array_like=True):
     """A book or a label.
 
     :ivar groups: group resource names: a label's groups, or the groups for which a book has no label.
-    :ivar contacts: how many segments of contact entries it has.
-    :ivar numbers: how many segments of number entries it has.
+    :ivar contacts: the number of segments with contact entries.
+    :ivar numbers: the number of segments with number entries.
     """
 
     name: str
@@ -89,7 +89,7 @@ def read(source: RecordReader, context: NamingContext, sharing: Sharing) -> Book
     sort_key = container_sort_key(container.name, parent.uuid_namespace)
     labels = [_read_label(source, context, parent, sort_key, entries) for _ in range(count)]
     groups = frozenset(container.groups)
-    # No label is in the file: whoever publishes the book limits it as its account is limited then.
+    # The file does not say which label is shared: whoever publishes the book sets the label of its account.
     return assemble_book(context, parent, key, container.name, sharing, segments, labels, groups, shared_label="")
 
 
@@ -105,13 +105,13 @@ def _write_header(to: RecordWriter, segment: Segment) -> None:
 
 
 def _entries(segment: Segment) -> Iterator[Entry | None]:
-    """The entries in their order; None in place of a deleted one."""
+    """Yield the entries in their order, and None in place of a deleted entry."""
     for entry, deleted in zip(segment.entries, segment.deleted or bytes(len(segment.entries)), strict=True):
         yield None if deleted else entry
 
 
 def _records(segment: Segment) -> Iterator[EntryRecord]:
-    """The entries' records in their order; the record of a deleted entry is empty but for a sort key."""
+    """Yield the entries' records in their order; a deleted entry's record holds only the sort key before it."""
     sort_key = ""
     for entry in _entries(segment):
         sort_key = entry.sort_key if entry else sort_key
@@ -119,7 +119,7 @@ def _records(segment: Segment) -> Iterator[EntryRecord]:
 
 
 def _references(form: Sequence[Segment]) -> Mapping[bytes, int]:
-    """The number of each entry that is not deleted, among all entries of a form, by its uid."""
+    """Return the entries' numbers among all entries of a form, by uid; deleted entries are counted and left out."""
     entries = chain.from_iterable(map(_entries, form))
     return {entry.uid: number for number, entry in enumerate(entries) if entry}
 
@@ -158,7 +158,7 @@ def _read_label(
 
 
 def _read_label_segment(source: RecordReader, parent: ParentEntry, form: Sequence[Entry]) -> Segment:
-    """A label's segment, whose entries are those of the book with another parent.
+    """Read a label's segment, whose entries are entries of the book with another parent.
 
     :param form: all entries of the book in this form.
     """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Caller ID: makes the entries of callers that a search for a complete number gets besides the viewer's contacts.
+"""Caller ID: makes the entries that a search for a complete number finds besides the viewer's contacts.
 
 A book that is shared for caller ID only gives reduced entries (`find_callers`), on which the filter is then evaluated,
-so that no filter can probe hidden attributes.  Numbers can be tried, so a client has a `CallerIdBudget` of unknown
-numbers.
+so that no filter can probe hidden attributes.  Clients could try numbers one after the other, so a `CallerIdBudget`
+limits how many unknown numbers a client asks for.
 
 Companies in countries with direct dialing store the number of their *switchboard*, such as "+49 7736 5559-0", and call
 from their extensions, such as +497736 5559 123.  If nobody has the number of a caller, the contact whose switchboard
@@ -39,18 +39,18 @@ from ldapgw.directory.segment import Segment
 from ldapgw.numbers import phone_number
 
 _SORT_KEY = attrgetter("sort_key")
-# What tells a number that is asked for from others, however both are written: what an index looks for.
+# Identifies a requested number, however it is written: the strings by which an index finds the number.
 _Number = tuple[tuple[Alternatives, ...], Alternatives]
 
 
 class CallerIdBudget(Protocol):
-    """How many numbers a client may still ask caller-ID books for that nobody has."""
+    """A limit on the numbers that a client asks caller-ID books for and that nobody has."""
 
     def take(self, count: int) -> bool:
-        """Count numbers that are asked for; False: they are too many, and none of them is counted."""
+        """Count requested numbers.  Returns False if the numbers are too many; then none of them is counted."""
 
     def give_back(self, count: int) -> None:
-        """Count numbers no longer, because somebody has them."""
+        """Take back a count of numbers, because somebody has these numbers."""
 
 
 def find_callers(
@@ -61,16 +61,17 @@ def find_callers(
     slice_size: int,
     budget: CallerIdBudget | None,
 ) -> Generator[None, None, Segment | None]:
-    """The caller-ID entries for the numbers that a filter names; yields None where a slice of work is done.
+    """Find the caller-ID entries for the numbers that a filter names; yields None where a slice of work is done.
 
     :param own_namespace: the UUID namespace of the viewer's own book, whose contacts are left out.
-    :param budget: the client's; nobody is found where the filter names more numbers.  None: there is no limit.
+    :param budget: the client's budget, or None if there is no limit; nobody is found if the filter names more numbers.
+    :returns: the entries, or None if nobody is found.
     """
     if budget is not None and not budget.take(len({_number_of(assertion) for _, assertion, _ in numbers})):
         return None
     known: set[_Number] = set()
     query = query_plan.any_of([query for _, _, query in numbers])
-    # Always in the order of the schema: the first number that matches is a part of the entry's name.
+    # The order is always that of the schema: the first number that matches is a part of the entry's name.
     assertions = [(kind, [assertion for kinds, assertion, _ in numbers if kind in kinds]) for kind in NUMBER_TYPES]
     assertions = [(kind, of_kind) for kind, of_kind in assertions if of_kind]
     found: dict[str, Entry] = {}
@@ -92,9 +93,9 @@ def find_callers(
 def matching_numbers(
     entry: Entry, numbers: Sequence[NamedNumber], formatter: NumberFormatter | None = None
 ) -> dict[str, tuple[str, ...]]:
-    """The values of an entry that are a number which a filter names, by their attributes, in the schema's order.
+    """Return an entry's values that are numbers which a filter names, by attribute, in the schema's order.
 
-    :param formatter: gives the values another format than the tenant's.
+    :param formatter: converts the values from the tenant's format to another format.
     """
     found = {
         kind.name: _matching_values(entry, kind, [assertion for kinds, assertion, _ in numbers if kind in kinds], set())
@@ -117,13 +118,13 @@ def _caller_id_entry(
     context: NamingContext,
     known: set[_Number],
 ) -> Entry | None:
-    """The caller-ID entry of a contact with one of the numbers that a filter names; None: it has none of them.
+    """Return the caller-ID entry of a contact, or None if the contact has no number that a filter names.
 
     The entry holds cn, sn, displayName and the number, and nothing else.  Its RDN is the cn and the first matching
     number, right below the tenant, so that neither the book nor the contact's id shows.
 
-    :param assertions: for each attribute, that it has one of the numbers that the filter names.
-    :param known: the numbers that the entry has are added to it.
+    :param assertions: for each attribute, the assertions that one of its values is a number that the filter names.
+    :param known: a set to which the contact's numbers are added.
     """
     numbers = {
         kind.name: _matching_values(entry, kind, assertions_of_kind, known) for kind, assertions_of_kind in assertions
@@ -149,7 +150,7 @@ def _caller_id_entry(
 def _matching_values(
     entry: Entry, kind: AttributeType, assertions: Sequence[Assertion], known: set[_Number]
 ) -> dict[str, str]:
-    """The values of an attribute that are a number asked for, with their lines of the search text."""
+    """Return an attribute's values that are requested numbers, with their lines of the search text."""
     text = entry.search_text(kind)
     if text is None or not any(one.test(text) for one in assertions):
         return {}
@@ -168,13 +169,13 @@ def _number_of(assertion: Assertion) -> _Number:
 
 # --- switchboards ---
 
-# Behind the company's name.
+# Follows the company's name.
 _PERHAPS: Final = " ?"
-# Digits of an extension, and of the number in front of them, country code included.
+# The most digits of an extension, and the fewest digits in front of an extension, country code included.
 _LONGEST_EXTENSION: Final = 6
 _SHORTEST_BEGINNING: Final = 7
 
-# Attributes that show the company's name, and those that stay; all others may be about the person of the contact.
+# Attributes that show the company's name, and attributes that are copied; all others may be about a person.
 _SHOWN: Final = ("cn", "displayName", "sn")
 _KEPT: Final = ("objectClass", "uid", "o")
 
@@ -197,7 +198,7 @@ def find_switchboards(segments: Iterable[Segment], callers: Iterable[str], conte
 
 
 def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
-    """The beginnings that extensions may have, the longest first; networks also signal the beginning alone."""
+    """Return the possible beginnings of numbers of extensions, the longest first; networks may signal them alone."""
     beginnings = {
         number[: len(number) - digits]
         for number in numbers
@@ -208,7 +209,7 @@ def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
 
 
 def _companies(segment: Segment, beginning: str) -> Iterable[Entry]:
-    """The entries of a segment that have a switchboard with a beginning."""
+    """Yield the entries of a segment that have a switchboard with a beginning."""
     form, deleted = f"\t{beginning}{SWITCHBOARD_MARK}\t", segment.deleted
     for document in segment.find_documents(ExactKey(beginning + SWITCHBOARD_MARK)):
         entry = segment.entries[document]
@@ -217,7 +218,7 @@ def _companies(segment: Segment, beginning: str) -> Iterable[Entry]:
 
 
 def _named_perhaps(entry: Entry, *, lenient: bool) -> Entry:
-    """A copy of an entry under the company's name and `_PERHAPS`, with the numbers beside the switchboard's.
+    """Copy an entry under the company's name and `_PERHAPS`, with only the number attributes that have a switchboard.
 
     The contact may be a person, and the caller somebody else.
     """

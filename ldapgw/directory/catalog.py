@@ -24,7 +24,8 @@ from ldapgw.errors import DirectoryError, ResultCode
 class PhoneAccess:
     """A phone that may bind.
 
-    :ivar book_secret_hash: of the secret in the address of its XML phone book; empty: it has no such address.
+    :ivar book_secret_hash: the hash of the secret in the URL of the phone's XML phone book; empty if there is no such
+        URL.
     """
 
     name: str
@@ -43,7 +44,7 @@ class PhoneAccess:
 
 
 class Freshness(Enum):
-    """How a snapshot compares with the store: as it was last read, of a former run, or of one too long ago."""
+    """The age of a snapshot: as last read from the store, of a former run, or of a run that is too long ago."""
 
     CURRENT = "current"
     STALE = "stale"
@@ -55,7 +56,7 @@ class Snapshot:
     """One consistent state of all directories and logins; never changed.
 
     :ivar logins: logins by the phone's name in lower case.
-    :ivar loaded: whether the stored contacts are in it; false until the first complete snapshot.
+    :ivar loaded: whether the stored contacts are in the snapshot; false until the first complete snapshot.
     :ivar freshness: stale until the store was read for the first time; an expired snapshot is empty.
     :ivar unserved: the tenants whose logins and books could not be read from the store, and which are therefore empty.
     """
@@ -81,10 +82,10 @@ class EndedLogin(NamedTuple):
 class Catalog:
     """Holds the current snapshot.
 
-    :param open_to: for each tenant, whether a client address may search without a login.
+    :param open_to: for each tenant, a function that returns whether a client address may search without a login.
     :param now: returns the seconds since the epoch.
-    :param is_own_test: whether a login, by its bind DN, from an address is a test that the gateway makes; such a phone
-        was not seen.
+    :param is_own_test: returns whether a login, by its bind DN, from an address is a test by the gateway itself; after
+        such a test the phone does not count as seen.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class Catalog:
     def publish(self, snapshot: Snapshot, names: Collection[str]) -> tuple[EndedLogin, ...]:
         """Serve another snapshot from now on.
 
-        :param names: the names, in lower case, of the phones whose logins may be others than before.
+        :param names: the names, in lower case, of the phones whose logins may have changed.
         """
         before, self.snapshot = self.snapshot, snapshot
         former = {name: before.logins[name] for name in names if name in before.logins}
@@ -122,7 +123,7 @@ class Catalog:
         return self.snapshot.dit
 
     def authenticate(self, name: str, password: bytes, address: str) -> Viewer | None:
-        """The viewer who binds with a name and a password; None when either is wrong.
+        """Return the viewer who binds with a name and a password, or None if either is wrong.
 
         An unknown name and a wrong password both cost one hash; the delay of a refusal hides the remaining difference.
 
@@ -137,7 +138,7 @@ class Catalog:
         return login.viewer
 
     def authenticate_secret(self, secret: str, address: str) -> Viewer | None:
-        """The viewer whose XML phone book has a secret in its address; None when there is none.
+        """Return the viewer whose XML phone book has a secret in its URL, or None if there is no such viewer.
 
         :param secret: the phone's name, a dot and the secret proper.
         :raises DirectoryError: unavailable, when there may be such a login that could not be read from the store.
@@ -160,25 +161,25 @@ class Catalog:
         self._seen[login.name] = (address, login.password_hash, self._now())
 
     def anonymous(self, address: str) -> Viewer:
-        """The viewer of a connection that has not bound; sees the tenants that are open to its address."""
+        """Return the viewer of a connection without a bind, who sees the tenants that are open to the address."""
         access = tuple(Access(tenant) for tenant, is_open_to in self._open_to.items() if is_open_to(address))
         return Viewer(access=access) if access else NOBODY
 
     def take_seen_phones(self) -> Mapping[str, tuple[str, str, float]]:
-        """The phones that have bound since the last call: address, password hash and time, by the phone's name."""
+        """Return the last binds since the last call: address, password hash and time, by the phone's name."""
         seen, self._seen = self._seen, {}
         self._last_seen |= seen
         return seen
 
     def last_login(self, phone: str) -> tuple[str, str, float] | None:
-        """A phone's last bind since the start: address, password hash and time; None: there was none.
+        """Return a phone's last bind since the start: address, password hash and time; None if there was none.
 
         :param phone: the phone's name, as it is stored.
         """
         return self._seen.get(phone) or self._last_seen.get(phone)
 
     def find_login(self, name: str) -> PhoneAccess | None:
-        """The login that a name in a bind request means; None: there is none.
+        """Return the login that a bind request names, or None if there is none.
 
         :param name: ``cn=desk1,ou=phones,BASE`` or the bare ``desk1``.
         """
@@ -199,7 +200,7 @@ class Catalog:
 
 
 def _successor(former: PhoneAccess, present: Iterable[PhoneAccess]) -> str:
-    """The bind DN of the same phone with the same owner; a renamed phone still has the salted hash of its password."""
+    """Return the present bind DN of a phone with the same owner; a renamed phone keeps the salted hash."""
     successors = (
         login.viewer.login
         for login in present

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whom a client's address stands for, and how often each client may do something: networks and token buckets.
+"""Networks and token buckets: they identify clients by address, and limit how often each client may do something.
 
 Clients are counted by network: an IPv4 address, or an IPv6 /64, because one IPv6 host has a whole /64 to itself.
 
@@ -16,12 +16,12 @@ from typing import Final
 # The address of clients on a UNIX socket: they are on this machine.
 LOCAL = "127.0.0.1"
 
-# The bucket that was used longest ago is forgotten above this number, as if the bucket were full.
+# Above this number of buckets, the least recently used bucket is forgotten, as if this bucket were full.
 MAX_BUCKETS: Final = 20_000
 
 
 def normalize_address(host: str) -> str:
-    """An IP address without its zone; ``::ffff:192.0.2.1``, as an IPv6 socket has IPv4 clients, becomes 192.0.2.1."""
+    """Return an IP address without its zone; an IPv4-mapped address (``::ffff:192.0.2.1``) becomes 192.0.2.1."""
     if ":" not in host:
         return host
     address = IPv6Address(host.partition("%")[0])
@@ -29,12 +29,12 @@ def normalize_address(host: str) -> str:
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether a normalized address is that of a client on this machine."""
+    """Return whether a normalized address belongs to a client on this machine."""
     return ip_address(address).is_loopback
 
 
 def network_of(host: str) -> str:
-    """The network that an address is counted under: the normalized address itself if it is IPv4, else its /64."""
+    """Return the network that an address counts for: the normalized address itself if it is IPv4, else its /64."""
     address = normalize_address(host)
     return str(IPv6Network((address, 64), strict=False)) if ":" in address else address
 
@@ -62,7 +62,7 @@ class TokenBuckets:
     def take(self, key: str, count: float = 1.0) -> float:
         """Take tokens.
 
-        :returns: 0, or the seconds to wait until the bucket has so many tokens; then no token was taken.
+        :returns: 0, or the seconds to wait until the bucket has so many tokens; in this case no token was taken.
         """
         tokens = self._tokens(key)
         if tokens >= count:
@@ -72,7 +72,7 @@ class TokenBuckets:
         return (count - tokens) * self._interval
 
     def add(self, key: str, count: float) -> None:
-        """Add tokens to a bucket, or take them away even if the bucket does not have so many."""
+        """Add tokens to a bucket; a negative count removes tokens, even more than the bucket has."""
         self._put(key, self._tokens(key) + count)
 
     def _tokens(self, key: str) -> float:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Duplicates: finds the entries of one person in several books, and decides which of them a phone gets.
 
-Two entries of one name are the same person if they themselves share a telephone number or a mail address
-(`is_same_person`): neither the name alone nor a third entry makes them one.  A contact of a book and the same contact
-below one of its labels are one person too.  Of the entries that a search finds, the entry in the book that goes first
-is shown: first the books that the tenant's `book_order` names, then the viewer's own book, the shared books, the
-Workspace directory, and the caller-ID books.  Whoever is the same person as an entry that is shown is left out.
+Two entries with the same name are one person only if both have the same telephone number or mail address
+(`is_same_person`).  The name alone is not enough, nor is a third entry that shares something with each of the two.  A
+contact of a book and the same contact below a label of the book are one person too.
+
+Of the entries of one person, a search shows the entry in the first book, and leaves the others out.  The books that the
+tenant's `book_order` names come first, then the viewer's own book, the shared books, the Workspace directory, and the
+caller-ID books.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ COMPARED: Final = 200
 
 
 def duplicate_flags(entries: Sequence[Entry]) -> bytes:
-    """For each of a segment's entries, whether an entry of another book may be the same person; empty: none is.
+    """Return, for each entry of a segment, whether an entry of another book may be the same person; empty if none is.
 
     :param entries: contacts in the order of their sort keys.
     """
@@ -57,7 +59,7 @@ def is_same_person(one: Entry, other: Entry) -> bool:
 
 
 class SameName:
-    """The entries of one name: which of them are duplicates of an entry in a book with higher precedence.
+    """The entries of one name, among which duplicates of entries in preceding books are found.
 
     Mutable: the entries that were added.
 
@@ -78,7 +80,7 @@ class SameName:
         self._points.append(_contact_points(entry))
 
     def duplicates(self) -> Generator[None, None, set[int]]:
-        """The numbers of the entries that are duplicates; yields None where a slice of work is done."""
+        """Return the numbers of the entries that are duplicates; yields None where a slice of work is done."""
         found: set[int] = set()
         # The books of the entries that are shown, by telephone number and mail address.
         shown: dict[str, _Precedence] = {}
@@ -98,17 +100,17 @@ class SameName:
 
 
 def _precedence(entry: Entry, own_namespace: str) -> _Precedence:
-    """The precedence of an entry's book; the book with the least one comes first."""
+    """Return the precedence of an entry's book; the book with the lowest precedence comes first."""
     parent = entry.parent
     is_own = parent.uuid_namespace == own_namespace
     return parent.own_precedence if is_own else parent.precedence, parent.uuid_namespace
 
 
 def _contact_points(entry: Entry) -> frozenset[str]:
-    """The entry's telephone numbers in comparable form, its mail addresses and its contact, for entries of one name.
+    """Return the strings that identify a person among entries of one name: numbers, mail addresses, the contact.
 
-    Behind each stands the whole name where entries with the same sort name may have different names: where the sort
-    key has only the beginning of the name, or its reading.
+    The whole name follows each string if entries with the same sort name may have different names, because the sort key
+    holds only the beginning of the name, or its reading.
     """
     points: list[str] = []
     for part in entry.text.split(TAG_START)[1:-1]:

@@ -26,7 +26,7 @@ from ldapgw.directory.shared_books import SharedBooks, merge_shared_books, segme
 from ldapgw.directory.special_entries import Features, root_dse, subschema, tenant_entry
 from ldapgw.errors import DirectoryError, ResultCode
 
-# Starred contacts of an account that come first: to find them takes a few milliseconds after each change.
+# The most starred contacts of an account that come first: finding these takes a few milliseconds after each change.
 MAX_FAVOURITES = 500
 
 _SORT_KEY = attrgetter("sort_key")
@@ -34,11 +34,11 @@ _SUBSCHEMA = Dn.parse(SUBSCHEMA_DN).key
 
 
 class ContactFlags(NamedTuple):
-    """What the labels of a contact say besides where it is found.
+    """The flags that a contact has by its labels.
 
-    :ivar favourite: the viewer has starred the contact at Google.
-    :ivar blocked: the contact has the label of blocked contacts.
-    :ivar labels: the names of its labels that the viewer sees, but for Google's star.
+    :ivar favourite: whether the viewer has starred the contact at Google.
+    :ivar blocked: whether the contact has the label of blocked contacts.
+    :ivar labels: the names of the contact's labels that the viewer sees, without the label for Google's star.
     """
 
     favourite: bool = False
@@ -51,10 +51,10 @@ class Directory:
     """A tenant's part of the tree.
 
     :param before: the shared books of the directory until now, whose merged segments are used again where possible.
-    :param defer_merge: build no segment; a later directory has to merge what is left.
+    :param defer_merge: whether to build no segment; a later directory then has to merge the rest.
     :ivar shared_books: the merged segments of books that are shared, by their sharing.
 
-    Mutable: the starred contacts of those who have searched.
+    Mutable: the starred contacts of viewers who have searched.
     """
 
     context: NamingContext
@@ -89,23 +89,23 @@ class Directory:
         return self._by_key.get(access.book)
 
     def viewer(self, access: Access) -> TenantViewer:
-        """The viewer with the groups that the account of its own book belongs to."""
+        """Return the viewer with the groups of the account whose book the viewer owns."""
         book = self.own_book(access)
         return TenantViewer(access.book) if book is None else TenantViewer.of_account(self.context, book.key, book.name)
 
     def seen_books(self, access: Access) -> tuple[SeenBook, ...]:
-        """The books that a viewer sees, in the order of `TenantViewer.seen`."""
+        """Return the books that a viewer sees, in the order of `TenantViewer.seen`."""
         return self.viewer(access).seen(self.books)
 
     def book_named(self, name: str, access: Access) -> SeenBook | None:
-        """The first book with a name that the viewer may browse.
+        """Return the first book of this name that the viewer may browse, or None if there is none.
 
         :param name: folded (`ldapgw.directory.dn.folded`).
         """
         return next((seen for seen in self.viewer(access).seen(self._by_name.get(name, ())) if seen.is_browsed), None)
 
     def flags(self, entry: Entry, access: Access) -> ContactFlags:
-        """The flags of an entry that a viewer has found, from those labels' branches that the viewer sees.
+        """Return the flags of an entry that a viewer has found, by the labels that the viewer sees.
 
         A star is personal: it counts in the viewer's own book alone.
         """
@@ -122,7 +122,7 @@ class Directory:
         )
 
     def favourites(self, access: Access, *, per_number: bool) -> Segment | None:
-        """The entries of a viewer's starred contacts in the viewer's own book, at most `MAX_FAVOURITES`; None: none."""
+        """Return the entries of starred contacts in the viewer's own book, at most `MAX_FAVOURITES`, or None."""
         key = access.book, per_number
         if key not in self._favourites:
             self._favourites[key] = self._find_favourites(access, per_number=per_number)
@@ -144,7 +144,7 @@ class Directory:
 class Dit:
     """All tenants' directories and the server's features; replaced as a whole.
 
-    Mutable: the root DSEs that were asked for, because clients read one at each connection.
+    Mutable: the root DSEs that were requested: clients read the root DSE at each connection.
 
     :ivar in_clear: the tree for a connection without TLS.
     """
@@ -155,7 +155,7 @@ class Dit:
     _root_dses: dict[frozenset[str], Entry] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Make the tree for connections without TLS, where it is another one."""
+        """Make the tree for connections without TLS if its features differ."""
         has_tls = self.features.sasl_mechanisms or self.features.before_tls
         in_clear = replace(self, features=self.features.in_clear()) if has_tls else self
         object.__setattr__(self, "in_clear", in_clear)
@@ -164,7 +164,7 @@ class Dit:
         return next((directory for directory in self.directories if directory.context.name == tenant), None)
 
     def root_dse(self, viewer: Viewer) -> Entry:
-        """The root DSE; after a login it names the viewer's naming context alone, else those of all tenants."""
+        """Return the root DSE with the naming contexts of the viewer's tenants, or of all tenants if there are none."""
         names = frozenset(access.tenant for access in viewer.access)
         entry = self._root_dses.get(names)
         if entry is None:
@@ -178,7 +178,7 @@ class Dit:
 
 # --- what a search covers ---------------------------------------------------------------------------------------------
 
-# Containers that are looked at one by one sooner than through their indexes.
+# The most containers that are tested one by one, which is faster than a lookup in their indexes.
 _FEW = 16
 
 
@@ -191,12 +191,12 @@ class SearchScope:
     :ivar callers: contacts of books that are open for caller ID only.
     :ivar own_namespace: the UUID namespace of the viewer's own book: of two entries for one person, the entry in this
         book is shown, unless the tenant has another order of books.
-    :ivar left_out: sort keys of contacts that an earlier scope of the same search has.
-    :ivar may_have_duplicates: whether the contacts are of several books, in which there may be the same person.
+    :ivar left_out: sort keys of contacts that an earlier scope of the same search covers.
+    :ivar may_have_duplicates: whether the contacts come from several books, which may have the same person.
     :ivar only_segment: the only segment of contacts, if none of its entries has to be compared with others; else None.
     :ivar container_tag_letters: the letters of the attributes that containers have (`Entry.tagged_texts`).
     :ivar container_classes: the object classes that containers have (`Segment.object_classes`).
-    :ivar container_entries: the containers by themselves where they are few; empty where they are many.
+    :ivar container_entries: the containers' entries if there are few; empty if there are many.
     """
 
     context: NamingContext
@@ -212,7 +212,7 @@ class SearchScope:
     container_entries: tuple[Entry, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Compute what lets `ldapgw.directory.search.first_matches` answer without a cursor."""
+        """Compute the fields by which `ldapgw.directory.search.first_matches` answers without a cursor."""
         first = self.contacts[0] if len(self.contacts) == 1 else None
         only = None if first is None or (self.may_have_duplicates and first.duplicates) else first
         object.__setattr__(self, "only_segment", only)
@@ -226,14 +226,14 @@ class SearchScope:
 
     @classmethod
     def of(cls, context: NamingContext, *entries: Entry) -> Self:
-        """The scope of a few entries, without what is below them."""
+        """Return the scope of a few entries, without the entries below them."""
         return cls(context, (Segment(tuple(sorted(entries, key=_SORT_KEY))),) if entries else ())
 
 
 def search_scopes(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[SearchScope, ...]:
-    """The scopes of a search, one for each tenant that it reaches.
+    """Return the scopes of a search, one for each tenant that the search reaches.
 
-    :param base: a DN as it was sent.
+    :param base: a DN as the client sent it.
     :raises DirectoryError: invalidDNSyntax, noSuchObject with the matched DN, or insufficientAccessRights.
     """
     scopes = _search_scopes(dit, viewer, base, scope)
@@ -272,15 +272,15 @@ class _View:
     per_number: bool
 
     def from_root(self, scope: Scope) -> tuple[SearchScope, ...]:
-        """The scopes of a search from the root of all trees: at one level the tenant's entry, otherwise its tree."""
+        """Return the scopes of a search from the root: at one level the tenant's entry, otherwise the tenant's tree."""
         if scope is Scope.SINGLE_LEVEL:
             return (SearchScope.of(self.directory.context, tenant_entry(self.directory.context)),)
         return self._with_favourites_first(self._tenant(scope))
 
     def at_name(self, dn: Dn, depth: int, scope: Scope) -> tuple[SearchScope, ...]:
-        """The scopes of a search from an entry of the tenant.
+        """Return the scopes of a search from an entry of the tenant.
 
-        :param depth: how many parts of the name stand before the tenant's.
+        :param depth: the number of RDNs in front of the tenant's base.
         """
         if depth == 0:
             return self._with_favourites_first(self._tenant(scope))
@@ -303,7 +303,7 @@ class _View:
         return (self._branch(scope, label, ()) if depth == 2 else self._leaf(dn, depth - 2, label, scope),)
 
     def _with_favourites_first(self, scope: SearchScope) -> tuple[SearchScope, ...]:
-        """The scope behind another one of the viewer's starred contacts, where the tenant wants these first."""
+        """Return the scope, behind a scope of the viewer's starred contacts if the tenant wants these first."""
         if not (scope.context.favourites_first and scope.contacts):
             return (scope,)
         favourites = self.directory.favourites(self.access, per_number=self.per_number)
@@ -328,7 +328,7 @@ class _View:
         contacts = [segment for part in parts for segment in part.form(per_number=self.per_number)]
         has_others = bool(contacts)
         if own_book is not None and (own_book.shared_label or own_book.sharing not in browsed):
-            # Its own viewer sees the whole of a book with a shared label, whose containers are among the shared ones.
+            # A viewer sees all of the own book, also if others see only a label; others' containers are there already.
             shown = set(own_book.shared_containers.entries if own_book.sharing in browsed else ())
             rest = [container for container in own_book.containers if container not in shown]
             containers.append(Segment.build(rest) if shown else own_book.containers)
@@ -344,7 +344,7 @@ class _View:
         )
 
     def _branch(self, scope: Scope, branch: Book | Label, labels: Iterable[Label]) -> SearchScope:
-        """A book or a label; a search of a book does not cover the copies of its contacts below labels."""
+        """Return the scope of a book or a label; a book's scope does not cover copies of its contacts below labels."""
         container = () if scope is Scope.SINGLE_LEVEL else (branch.container,)
         if scope is Scope.BASE_OBJECT:
             return SearchScope.of(self.directory.context, *container)
@@ -354,9 +354,9 @@ class _View:
         return SearchScope(self.directory.context, containers, self._contacts(branch))
 
     def _leaf(self, dn: Dn, depth: int, branch: Book | Label, scope: Scope) -> SearchScope:
-        """A contact by its name, in either form.
+        """Return the scope of a single entry below a book or label: a contact's, or one of its numbers'.
 
-        :param depth: how many parts of the name stand before the branch's.
+        :param depth: the number of RDNs in front of the branch's name.
         """
         uid = _rdn_value(dn, depth - 1, "uid")
         entry = None if uid is None else branch.segments.entry_of_uid(uid)
@@ -378,7 +378,7 @@ def _views(dit: Dit, viewer: Viewer) -> Iterator[_View]:
 
 
 def _rdn_value(dn: Dn, at: int, kind: str) -> str | None:
-    """The folded value of one part of a name, if it is of this type alone."""
+    """Return the folded value of an RDN of this type alone; None for any other RDN."""
     rdn = dn.key[at]
     return dict(rdn).get(kind) if len(rdn) == 1 else None
 

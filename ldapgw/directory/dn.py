@@ -15,7 +15,7 @@ from typing import Self
 from ldapgw.directory.schema import attribute_type
 
 # Far longer than any DN of ours; a longer DN is refused before it is parsed.  Normalizing n combining marks in a row
-# takes n squared steps; this limit keeps it below 10 ms.
+# takes n squared steps; this limit keeps the time below 10 ms.
 LONGEST = 4096
 MOST_RDNS = 64
 
@@ -66,11 +66,11 @@ class Dn:
 
     @property
     def key(self) -> Key:
-        """The comparable form: case and runs of blanks do not matter (caseIgnoreMatch)."""
+        """Return the comparable form: case and runs of blanks do not matter (caseIgnoreMatch)."""
         return tuple(frozenset((kind.lower(), folded(value)) for kind, value in rdn) for rdn in self.rdns)
 
     def parent(self, levels: int = 1) -> Dn:
-        """The DN of the entry above this one."""
+        """Return the DN of the entry above this one."""
         return Dn(self.rdns[levels:])
 
     def child(self, kind: str, value: str) -> Dn:
@@ -81,7 +81,7 @@ class Dn:
         return Dn, (self.rdns,)
 
     def __str__(self) -> str:
-        """The string representation (RFC 4514 2), escaped so that any client can parse it."""
+        """Return the string representation (RFC 4514 2), escaped so that any client can parse it."""
         return ",".join("+".join(f"{kind}={escape(value)}" for kind, value in rdn) for rdn in self.rdns)
 
 
@@ -116,13 +116,13 @@ def _parse(text: str) -> Rdns:
 
 
 def folded(value: str) -> str:
-    """The comparable form of an attribute value in a DN."""
+    """Return the comparable form of an attribute value in a DN."""
     lower = value.lower() if value.isascii() else unicodedata.normalize("NFKC", value).casefold()
     return " ".join(lower.split())
 
 
 def escape(value: str) -> str:
-    """A value as it is written in a DN (RFC 4514 2.4)."""
+    """Escape a value for a DN (RFC 4514 2.4)."""
     inner = "".join(map(_escaped_character, value))
     if value.startswith(" "):
         inner = "\\" + inner
@@ -138,7 +138,7 @@ def _escaped_character(character: str) -> str:
 
 
 def _attribute_value(text: str, position: int) -> tuple[AttributeValue, int]:
-    """One ``type=value``, and the position after it."""
+    """Parse one ``type=value``, and return its parts and the position after it."""
     equals = text.find("=", position)
     if equals < 0:
         raise InvalidDn("a part has no '='")
@@ -151,7 +151,7 @@ def _attribute_value(text: str, position: int) -> tuple[AttributeValue, int]:
 
 
 def _value(text: str, position: int) -> tuple[str, int]:
-    """An attribute value, unescaped, and the position of the separator after it."""
+    """Parse an attribute value, and return the unescaped value and the position of the separator after it."""
     while position < len(text) and text[position] == " ":
         position += 1
     if position < len(text) and text[position] == "#":
@@ -177,7 +177,7 @@ def _value(text: str, position: int) -> tuple[str, int]:
 
 
 def _quoted(text: str, position: int) -> tuple[str, int]:
-    """A value in quotation marks, as LDAPv2 wrote them (RFC 2253 4)."""
+    """Parse a value in quotation marks, which LDAPv2 allowed (RFC 2253 4)."""
     octets = bytearray()
     while position < len(text) and text[position] != '"':
         if text[position] == "\\":
@@ -190,7 +190,7 @@ def _quoted(text: str, position: int) -> tuple[str, int]:
 
 
 def _hex_string(text: str, position: int) -> tuple[str, int]:
-    """A value as the hex of its BER encoding (``#0402…``), which must be a string."""
+    """Parse a value that is the hex of its BER encoding (``#0402…``); the value must be a string."""
     start = position
     while position < len(text) and text[position] in _HEX:
         position += 1
@@ -209,7 +209,7 @@ def _separator(text: str, position: int) -> int:
 
 
 def _escaped(text: str, position: int) -> tuple[bytes, int]:
-    """The octets of an escape, after its backslash: a special character, or the two hex digits of an octet."""
+    """Return the octets of an escape, after its backslash: a special character, or the two hex digits of an octet."""
     if position < len(text) and (text[position] in _SPECIAL or text[position] in " #="):
         return text[position].encode(), position + 1
     pair = text[position : position + 2]

@@ -35,7 +35,7 @@ from ldapgw.numbers import phone_number
 from ldapgw.numbers.number import Number
 from ldapgw.numbers.phone_number import NumberFormat
 
-# The precedence of entries that are in no book, as those for caller ID.
+# The precedence of entries that are in no book, such as entries for caller ID.
 _LAST_PRECEDENCE: Final = 1 << 16
 
 SUBSCHEMA_DN = "cn=subschema"
@@ -48,27 +48,30 @@ class Parent(Protocol):
 
     @property
     def shared(self) -> PackedAttributes:
-        """Attributes that all its entries have; they come first."""
+        """Return the attributes that all entries have; they come first."""
 
     @property
     def uuid_namespace(self) -> str:
-        """The namespace of its entries' UUIDs, made of it and the RDN; never changes; empty for a single entry."""
+        """Return the namespace from which, with the RDN, an entry's UUID is made; empty for a single entry.
+
+        The namespace never changes.
+        """
 
     @property
     def precedence(self) -> int:
-        """Of two entries for the same person, the entry with the lower precedence is shown."""
+        """Return the precedence: of two entries for one person, the entry with the lower precedence is shown."""
 
     @property
     def own_precedence(self) -> int:
-        """The precedence for a viewer whose own book this is."""
+        """Return the precedence for the viewer whose own book this is."""
 
     def entry_dn(self, uid: bytes) -> bytes:
-        """The DN of one of its entries, in UTF-8."""
+        """Return the DN of an entry, in UTF-8."""
 
     def operational(self, uid: bytes, updated: int) -> Attributes:
-        """The operational attributes of one of its entries, by name.
+        """Return the operational attributes of an entry, by name.
 
-        :param updated: seconds since the epoch of the last change; 0 where unknown.
+        :param updated: the time of the last change, in seconds since the epoch; 0 if unknown.
         """
 
 
@@ -94,9 +97,9 @@ class FixedAttributes:
 
 
 def structural_attributes(dn: str, structural: str, path: str, *, subordinates: bool) -> dict[str, tuple[bytes, ...]]:
-    """The operational attributes of every entry of a tenant's tree (RFC 4512 3.4, RFC 4530, RFC 5020).
+    """Return the operational attributes of every entry of a tenant's tree (RFC 4512 3.4, RFC 4530, RFC 5020).
 
-    :param path: the UUID is made of this text.
+    :param path: the text that the UUID is made of.
     """
     return {
         "structuralObjectClass": (structural.encode(),),
@@ -112,7 +115,7 @@ PHONE_FORMATS: Final = tuple(form for form in NumberFormat if form is not Number
 
 
 def parse_written(text: str, form: NumberFormat, region: str, outside_line: str) -> Number | None:
-    """Parse a number that was written in a format; None: it cannot be read.
+    """Parse a number that was written in a format; None if the number cannot be read.
 
     :param form: in the format ``dial``, only numbers with a country can be told from their outside line.
     """
@@ -123,7 +126,7 @@ def parse_written(text: str, form: NumberFormat, region: str, outside_line: str)
 
 
 class NumberFormatter(NamedTuple):
-    """Turns numbers from a tenant's format into a phone's; a named tuple, because it is a part of a viewer.
+    """A converter of numbers from a tenant's format to a phone's; a named tuple, because viewers are hashed fast.
 
     :ivar target: the phone's format.
     :ivar source: the tenant's format.
@@ -135,7 +138,7 @@ class NumberFormatter(NamedTuple):
     outside_line: str
 
     def value(self, text: str, line: str) -> str:
-        """A number in the phone's format.
+        """Convert a number to the phone's format.
 
         :param text: the number in the tenant's format.
         :param line: the number's line in the search text of its attribute (`ldapgw.directory.normalization`).
@@ -149,7 +152,7 @@ class NumberFormatter(NamedTuple):
         return phone_number.format_number(number, self.target, self.region, self.outside_line)
 
     def original(self, text: str) -> str:
-        """A number in the tenant's format again, as far as the phone's format tells; ``typed`` cannot be restored.
+        """Convert a number back to the tenant's format, as far as possible; ``typed`` cannot be restored.
 
         :param text: the number in the phone's format.
         """
@@ -157,7 +160,7 @@ class NumberFormatter(NamedTuple):
         return phone_number.format_number(number, self.source, self.region, self.outside_line) if number else text
 
     def values(self, values: Iterable[bytes], search_text: str) -> tuple[bytes, ...]:
-        """The values of an attribute in the phone's format; of equal ones only the first.
+        """Convert the values of an attribute to the phone's format; equal results are returned once.
 
         :param values: the values in the tenant's format.
         """
@@ -167,9 +170,9 @@ class NumberFormatter(NamedTuple):
 
 
 def number_formatter(form: NumberFormat | None, context: NamingContext) -> NumberFormatter | None:
-    """Return what gives numbers of a tenant's entries another format; None: they have the format.
+    """Return the formatter for numbers of a tenant's entries, or None if they have the format already.
 
-    :param form: None: the tenant's own format.
+    :param form: the format, or None for the tenant's own format.
     """
     if form is None or form is context.number_format:
         return None
@@ -193,8 +196,9 @@ class Selection:
     :ivar names: the names in both.
     :ivar all_user: all user attributes but binary ones (``*``, or an empty selection).
     :ivar all_operational: all operational attributes (``+``, RFC 3673).
-    :ivar has_photos: photos are among them, so that messages are too large to be kept.
-    :ivar formatter: gives numbers the format of the phone that searches; None: they are in the tenant's format.
+    :ivar has_photos: whether photos are selected, so that messages are too large to be cached.
+    :ivar formatter: converts numbers to the format of the phone that searches; None if they stay in the tenant's
+        format.
     """
 
     named: tuple[RequestedAttribute, ...]
@@ -233,7 +237,7 @@ class Selection:
 
 
 def select(attributes: tuple[str, ...], formatter: NumberFormatter | None = None) -> Selection:
-    """The parsed selection; equal requests get the same object for as long as it is cached."""
+    """Parse a selection; equal requests get the same object for as long as this object is cached."""
     if sum(map(len, attributes)) <= _LONGEST_CACHED:
         return _select(attributes, formatter)
     return Selection.parse(attributes, formatter)
@@ -243,7 +247,7 @@ _select = lru_cache(_MAX_CACHED)(Selection.parse)
 
 
 def _named(name: str) -> tuple[AttributeType, ...]:
-    """The attributes that a name selects; ``@`` and an object class select all of the class (RFC 4529).
+    """Return the attributes that a name selects; ``@`` and an object class select attributes of the class (RFC 4529).
 
     A photo is larger than all else together, and few phones show it: only its own name selects it.
     """
@@ -256,8 +260,8 @@ def _named(name: str) -> tuple[AttributeType, ...]:
 # RFC 4511 4.5.2: SearchResultEntry ::= [APPLICATION 4] SEQUENCE { objectName, attributes }
 SEARCH_RESULT_ENTRY = 0x64
 
-# What stands for the messageID and around it in a kept message: an INTEGER of one octet, as nearly all are, and the tag
-# of a SearchResultEntry.  No text in UTF-8 has the octet.
+# A cached message has this octet in place of its messageID, an INTEGER of one octet as nearly all messageIDs are.  No
+# text in UTF-8 has the octet.  `PLACEHOLDER_ID` is the INTEGER, followed by the tag of the SearchResultEntry.
 PLACEHOLDER: Final = b"\xff"
 PLACEHOLDER_ID: Final = b"\x02\x01" + PLACEHOLDER + bytes((SEARCH_RESULT_ENTRY,))
 
@@ -274,7 +278,7 @@ ATTRIBUTE_TAGS = {name: TAG_START + chr(ord("A") + number) for name, number in _
 
 # The attribute letter of aliases: names that find an entry without being shown.
 ALIAS_LETTER: Final = "@"
-# In place of a display name's search text: it is the same as that of cn.
+# Stands in place of a display name's search text that is the same as the search text of cn.
 SAME_AS_CN: Final = "\x1d"
 
 _PERSON_NAMES = frozenset(("cn", "displayName", "givenName", "sn"))
@@ -286,7 +290,7 @@ PackedAttribute = tuple[bytes, str]
 
 
 def attribute_tag(kind: AttributeType) -> str:
-    """The tag before a user attribute's search text in an entry's text: `TAG_START` and the attribute's letter."""
+    """Return the tag before a user attribute's search text: `TAG_START` and the attribute's letter."""
     return ATTRIBUTE_TAGS[kind.name]
 
 
@@ -325,11 +329,11 @@ class PackedAttributes:
 
     @property
     def updated(self) -> int:
-        """Seconds since the epoch of the last change; 0 where unknown."""
+        """Return the time of the last change, in seconds since the epoch; 0 if unknown."""
         return int.from_bytes(self.values[:_TIME], "big")
 
     def unpack(self) -> dict[str, bytes]:
-        """The encoding of each attribute's SET, by the attribute's name."""
+        """Return the encoding of each attribute's SET, by the attribute's name."""
         values, at, sets = self.values, _TIME, {}
         while at < len(values):
             name, start = _ATTRIBUTE_NAMES[values[at]], at + 1
@@ -342,7 +346,7 @@ class PackedAttributes:
         return sets
 
     def search_text(self, kind: AttributeType) -> str | None:
-        """The search text of a user attribute, with aliases if it is a name; None if it is absent."""
+        """Return the search text of a user attribute, to which names add the aliases; None if it is absent."""
         text = self._tagged_text(ATTRIBUTE_TAGS[kind.name])
         if text == SAME_AS_CN:
             text = self._tagged_text(ATTRIBUTE_TAGS["cn"])
@@ -397,7 +401,7 @@ class Entry:
         return self.parent.entry_dn(self.uid).decode()
 
     def attribute(self, name: str, formatter: NumberFormatter | None = None) -> tuple[bytes, ...]:
-        """The values of an attribute by any of its names; none if it is absent or unknown."""
+        """Return the values of an attribute by any of its names; empty if the attribute is absent or unknown."""
         kind = attribute_type(name)
         if kind is None:
             return ()
@@ -412,7 +416,7 @@ class Entry:
         return self.parent.operational(self.uid, PackedAttributes(self._values).updated)
 
     def search_text(self, kind: AttributeType) -> str | None:
-        """The search text of an attribute's values; None if it is absent."""
+        """Return the search text of an attribute's values; None if the attribute is absent."""
         if kind.operational:
             values = self.operational().get(kind.name)
             return (
@@ -424,9 +428,9 @@ class Entry:
         return self.parent.shared.search_text(kind) if own is None else own
 
     def encode(self, selection: Selection, *, types_only: bool = False) -> bytes:
-        """The encoding of the whole SearchResultEntry, which follows the messageID in a message.
+        """Encode the whole SearchResultEntry, which follows the messageID in a message.
 
-        :param types_only: attribute names without their values.
+        :param types_only: whether to encode the attributes' names without their values.
         """
         own = PackedAttributes(self._values).unpack()
         sets = _shared_sets(self.parent.shared.values) | own
@@ -445,28 +449,28 @@ class Entry:
         return ber.tlv(SEARCH_RESULT_ENTRY, dn + ber.tlv(ber.SEQUENCE, attributes))
 
     def to_record(self) -> EntryRecord:
-        """The record that a book file keeps."""
+        """Return the record that a book file stores."""
         return self._values, self.text, self.sort_key
 
     def tagged_texts(self) -> list[str]:
-        """The search text of each attribute after the attribute's letter.
+        """Return the search text of each attribute, behind the attribute's letter.
 
         The letter is the second character of `attribute_tag`, or `ALIAS_LETTER` for aliases.
         """
         return self.parent.shared.text.split(TAG_START)[1:-1] + self.text.split(TAG_START)[1:-1]
 
     def with_parent(self, parent: Parent) -> Entry:
-        """A copy below another entry."""
+        """Return a copy below another parent."""
         return Entry(PackedAttributes(self._values, self.text), parent, sort_key=self.sort_key)
 
     def sets(self) -> dict[str, bytes]:
-        """The encoding of each user attribute's SET, by the attribute's name."""
+        """Return the encoding of each user attribute's SET, by the attribute's name."""
         return _shared_sets(self.parent.shared.values) | PackedAttributes(self._values).unpack()
 
     def _formatted_numbers(
         self, sets: Mapping[str, bytes], selection: Selection, formatter: NumberFormatter
     ) -> dict[str, bytes]:
-        """The encoded sets of the selected attributes that hold numbers, in another format."""
+        """Return the encoded sets of the selected attributes that hold numbers, in another format."""
         return {
             kind.name: encoded_set(formatter.values(decoded(sets[kind.name]), self.search_text(kind) or ""))
             for kind in NUMBER_TYPES
@@ -484,7 +488,7 @@ class Entry:
 def special_entry(
     dn: str, attributes: Mapping[str, Sequence[str]], operational: Attributes, *, lenient: bool, sort_key: str = ""
 ) -> Entry:
-    """An entry that is no contact: the root DSE, the subschema, a tenant, a book, a label."""
+    """Make an entry that is no contact: the root DSE, the subschema, a tenant, a book, a label."""
     packed: dict[str, PackedAttribute] = {}
     for name, texts in attributes.items():
         kind = attribute_type(name)
@@ -495,17 +499,17 @@ def special_entry(
 
 
 def octets_of(text: str) -> bytes:
-    """A text in UTF-8; half a surrogate pair, which JSON can hold and UTF-8 cannot, becomes "?"."""
+    """Encode a text in UTF-8; half a surrogate pair, which JSON can hold and UTF-8 cannot, becomes "?"."""
     return text.encode("utf-8", "replace")
 
 
 def encoded_texts(texts: Iterable[str]) -> bytes:
-    """Texts as a SET OF OCTET STRING."""
+    """Encode texts as a SET OF OCTET STRING."""
     return encoded_set(map(octets_of, texts))
 
 
 def encoded_set(values: Iterable[bytes]) -> bytes:
-    """Values as a SET OF OCTET STRING."""
+    """Encode values as a SET OF OCTET STRING."""
     return ber.tlv(ber.SET, b"".join(map(ber.octets, values)))
 
 
@@ -515,7 +519,7 @@ def _uid(sets: Mapping[str, bytes]) -> bytes:
 
 
 def decoded(values: bytes) -> tuple[bytes, ...]:
-    """The values of an encoded SET OF OCTET STRING; no values for an empty string."""
+    """Return the values of an encoded SET OF OCTET STRING; no values for an empty string."""
     reader = ber.BerReader.over(values)
     inside = reader.enter(ber.SET, "vals") if reader else reader
     decoded_values = []

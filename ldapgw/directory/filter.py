@@ -20,21 +20,21 @@ from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family, attr
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """True if all terms are; without terms, absolutely true (RFC 4526)."""
+    """An AND: true if all terms are true; without terms, absolutely true (RFC 4526)."""
 
     terms: tuple[Filter, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """True if any term is; without terms, absolutely false (RFC 4526)."""
+    """An OR: true if any term is true; without terms, absolutely false (RFC 4526)."""
 
     terms: tuple[Filter, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """True if the term is false; Undefined stays Undefined."""
+    """A NOT: true if the term is false; Undefined stays Undefined."""
 
     term: Filter
 
@@ -103,7 +103,7 @@ Filter = And | Or | Not | _Term
 
 
 class Scope(IntEnum):
-    """RFC 4511 4.5.1.2."""
+    """The scope of a search (RFC 4511 4.5.1.2)."""
 
     BASE_OBJECT = 0
     SINGLE_LEVEL = 1
@@ -112,12 +112,12 @@ class Scope(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """RFC 4511 4.5.1.  There are no alias entries in this tree, so ``derefAliases`` is checked and not kept.
+    """A search request (RFC 4511 4.5.1).  This tree has no alias entries, so ``derefAliases`` is checked and dropped.
 
     :ivar base: the base object as it was sent; not yet known to be a DN.
-    :ivar size_limit: the client's limit on the number of entries; 0: none.
-    :ivar time_limit: the client's limit in seconds; 0: none.
-    :ivar attributes: the attribute selection as it was sent; empty: all user attributes.
+    :ivar size_limit: the client's limit on the number of entries; 0 if there is none.
+    :ivar time_limit: the client's limit in seconds; 0 if there is none.
+    :ivar attributes: the attribute selection as it was sent; empty for all user attributes.
     """
 
     base: str
@@ -130,9 +130,9 @@ class SearchRequest:
 
 
 class SearchKind(IntEnum):
-    """What a search asks for, by the form of its request; for statistics."""
+    """The kind of a search by the form of its request; for statistics."""
 
-    NAME = 0  # a name, or any other text, with numbers besides or not
+    NAME = 0  # a name or any other text, with or without numbers
     NUMBER = 1  # a telephone number, or a part of one, and no name
     LIST = 2  # everybody, or everybody with some attribute
     ENTRY = 3  # one entry by its DN, such as the root DSE
@@ -144,7 +144,7 @@ def search_kind(request: SearchRequest) -> SearchKind:
 
 
 def filter_kind(filter_: Filter) -> SearchKind:
-    """The kind of a search below a base; what a NOT or an order excludes is a part of a list, as is an object class."""
+    """Return the kind of a search below a base; a NOT, an ordering or an object class only shortens a list."""
     kinds = set()
     for term, is_negated in _terms(filter_):
         if is_negated or isinstance(term, GreaterOrEqual | LessOrEqual) or not _values(term):
@@ -157,7 +157,7 @@ def filter_kind(filter_: Filter) -> SearchKind:
 
 
 def _terms(filter_: Filter, *, is_negated: bool = False) -> Iterator[tuple[_Term, bool]]:
-    """The terms that are about an attribute, and whether a NOT stands in front of them."""
+    """Yield the terms that are about an attribute, and whether a NOT stands in front of each."""
     match filter_:
         case And(terms) | Or(terms):
             for term in terms:
@@ -169,7 +169,7 @@ def _terms(filter_: Filter, *, is_negated: bool = False) -> Iterator[tuple[_Term
 
 
 def _values(term: _Term) -> tuple[bytes, ...]:
-    """The assertion values of a term: none of a presence, or the parts of substrings that are not empty."""
+    """Return the assertion values of a term: none for a presence, and the parts of substrings that are not empty."""
     match term:
         case Present():
             return ()
@@ -185,7 +185,7 @@ _SPECIAL = frozenset("*()\\\0")
 
 
 def to_string(filter_: Filter) -> str:
-    """The filter's string representation (RFC 4515), in which printable characters of all scripts stay as they are."""
+    """Return the filter as a string (RFC 4515), in which printable characters of all scripts are not escaped."""
     match filter_:
         case And(terms):
             return f"(&{''.join(map(to_string, terms))})"
@@ -213,7 +213,7 @@ def _value(octets: bytes) -> str:
 
 
 def _escaped(character: str) -> str:
-    """A character, escaped octet by octet if it is special in a filter or not printable."""
+    """Escape a character octet by octet if it is special in a filter or not printable."""
     if character in _SPECIAL or not character.isprintable():
         return "".join(f"\\{octet:02x}" for octet in character.encode())
     return character
@@ -225,23 +225,23 @@ def _escaped(character: str) -> str:
 _NUMBER = 20
 _KEYS = 12
 
-# How many octets or characters of a value a unit covers: plain text, transliterated characters, DNs.
+# Octets or characters of a value that one unit covers: of plain text, of transliterated characters, of DNs.
 _PLAIN, _FOREIGN, _NAME = 64, 8, 16
-# A word of a value, or a part of a word, which may be looked for by itself.
+# A word of a value, or a part of a word, which may be looked for alone.
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
 # Units for a text that is not ASCII, however short: it is transliterated in several ways.
 _SCRIPT = 4
-# How many attributes or substrings a unit covers.
+# Attributes or substrings that one unit covers.
 _ATTRIBUTES = 3
 
 _ALL = {kind.comparison.family for kind in ATTRIBUTE_TYPES}
 
 
 def estimated_cost(filter_: Filter) -> int:
-    """The estimated cost of preparing a filter, in units of some five microseconds; linear in the filter's length.
+    """Estimate the cost of preparing a filter, in units of some five microseconds; linear in the filter's length.
 
-    Each assertion value is folded or parsed once, before anything is searched, and this work is not interrupted: so
-    callers bound it by this estimate.  A value that is asserted of several attributes is parsed and counted once.
+    Each assertion value is folded or parsed once, before anything is searched, and this work is not interrupted, so
+    callers limit the work by this estimate.  A value that is asserted of several attributes is parsed and counted once.
     """
     seen: set[tuple[Family, bytes]] = set()
     return sum(_term_cost(term.attribute, _values(term), seen) for term, _ in _terms(filter_))

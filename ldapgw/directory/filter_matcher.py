@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A filter (RFC 4511 4.5.1.7) prepared for a search: a predicate on entries, and a query that finds candidates.
 
-What a filter asserts is read, folded and parsed here, once; what is left for each entry is a look into its search text.
-A predicate is True, False or None (Undefined) of an entry.  Where an index finds just the entries that match, the
-filter is *exact*, and nobody looks at the entries at all.
+The assertions of a filter are read, folded and parsed here, once; then only a look into each entry's search text is
+left.  A predicate is True, False or None (Undefined) for an entry.  If an index finds just the entries that match, the
+filter is *exact*, and the entries are not tested at all.
 
 `FilterTemplate` is a filter without its value: phones send the same filter with another name or number each time.
 """
@@ -67,31 +67,31 @@ from ldapgw.directory.schema import (
 )
 from ldapgw.numbers import phone_number
 
-# What is worked out for each entry anew takes about so many looks' time.
+# The cost, in looks at a search text, of a text that has to be made for each entry.
 SLOW: Final = 20
 # Terms that are prepared in one slice of work, more than nearly all filters have: a fraction of a millisecond.
 _TERMS_IN_SLICE: Final = 12
-# Few entries have more than so many of the attributes that hold telephone numbers.
+# The cost of a look for a telephone number in all attributes: few entries have numbers in more than three.
 _NUMBER_LOOKS = 3
 # Looking up a member in its enumeration takes time.
 _NUMBER: Final = Family.NUMBER
 
 
 # A telephone number that a filter names as a whole, in a term that can make the filter true: the attributes that may
-# have it, the assertion that one of the values is that number, and the query that finds candidates.
+# have the number, the assertion that a value is the number, and the query that finds candidates.
 NamedNumber = tuple[tuple[AttributeType, ...], Assertion, Query]
 
 
 class PreparedFilter:
     """A filter prepared for a search; never changed once it is made (a frozen dataclass takes longer to make).
 
-    :ivar exact: whether the query finds no entry that does not match.
-    :ivar cost: about how many looks at a search text the predicate takes for an entry.
-    :ivar numbers: the telephone numbers that it names.
-    :ivar tag_letters: for each set, no entry matches that has no attribute of these letters (`Entry.tagged_texts`).
-    :ivar object_classes: for each set, no entry matches that has none of these classes (`Segment.object_classes`).
-    :ivar callers: the numbers that it names if it looks up callers by whole numbers and asks for nothing else; empty if
-        it asks for nothing, such as an object class; None: it asks for something else.
+    :ivar exact: whether the query finds only entries that match.
+    :ivar cost: the number of looks at a search text that the predicate takes for an entry, roughly.
+    :ivar numbers: the telephone numbers that the filter names.
+    :ivar tag_letters: sets of letters; an entry that matches has an attribute of each set (`Entry.tagged_texts`).
+    :ivar object_classes: sets of classes; an entry that matches has a class of each set (`Segment.object_classes`).
+    :ivar callers: the numbers of callers if the filter asks for whole numbers only; empty if the filter asks for nobody
+        in particular, as by an object class; None if the filter asks for anything else.
     :ivar conditions: the filters of an AND; empty for all others.
     :ivar alternatives: the filters of an OR; empty for all others.
     """
@@ -127,7 +127,7 @@ class PreparedFilter:
 
     @property
     def query(self) -> Query:
-        """Finds every entry that matches, and may find others."""
+        """Return the query, which finds every entry that matches and may find others."""
         if self.conditions:
             return query_plan.all_of([one.query for one in self.conditions])
         return self._query
@@ -139,13 +139,13 @@ class PreparedFilter:
         return self.exact and not self.conditions and (self._query is None or self._query in index.everywhere)
 
     def plan(self, index: Index | None, entries: Sequence[Entry]) -> tuple[Query, Predicate | None]:
-        """How to search a segment: the query that finds candidates, and what is left to look at in them; None: nothing.
+        """Return the query that finds candidates in a segment, and the predicate that tests them, or None for no test.
 
-        Of an AND the condition with the fewest candidates is looked up, if it has far fewer than all others; what all
-        entries of the segment fulfil is left out.  That makes searches by a number's presence and a name nine times as
-        many (``scripts/bench parts``).
+        Of an AND, only the condition with the fewest candidates is looked up if it has far fewer than all others.
+        Conditions that all entries of the segment fulfil are left out.  This makes searches by a number's presence and
+        a name nine times as fast (``scripts/bench parts``).
 
-        :param index: of the segment; None: it has none, and all entries are looked at.
+        :param index: the segment's index, or None if the segment has none: then all entries are looked at.
         """
         if index is None:
             return None, self.predicate
@@ -163,7 +163,7 @@ class PreparedFilter:
 
 
 _COUNT = itemgetter(0)
-# Of an AND, a condition with so many times as many candidates as another one tells little of them.
+# A condition of an AND that has this many times as many candidates as another condition excludes few of those.
 _FAR_MORE: Final = 8
 
 
@@ -172,7 +172,7 @@ def _all(predicates: Sequence[Predicate]) -> Predicate:
 
 
 def all_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
-    """An AND (RFC 4511 4.5.1.7.1)."""
+    """Combine filters by AND (RFC 4511 4.5.1.7.1)."""
     conditions = tuple([one for one in filters if one is not MATCH_ALL])
     if len(conditions) < 2:
         return conditions[0] if conditions else MATCH_ALL
@@ -188,7 +188,7 @@ def all_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
 
 
 def any_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
-    """An OR (RFC 4511 4.5.1.7.1)."""
+    """Combine filters by OR (RFC 4511 4.5.1.7.1)."""
     filters = [*dict.fromkeys(filters)]
     if MATCH_ALL in filters:
         return MATCH_ALL
@@ -234,11 +234,12 @@ def _cost(kind: AttributeType) -> int:
 
 
 class _AttributeSet:
-    """Attributes that an assertion is asked of, and where they stand in the texts of entries.
+    """The attributes of an assertion, and their places in the texts of entries.
 
-    :ivar tag_letters: the letters of which a matching entry has one (`Entry.tagged_texts`); empty: it need not.
-    :ivar cost: about how many looks at a search text an assertion takes.
-    :ivar are_numbers: whether their values are telephone numbers.
+    :ivar tag_letters: a set of letters, of which a matching entry has at least one (`Entry.tagged_texts`); empty if an
+        entry may match without.
+    :ivar cost: the number of looks at a search text that an assertion takes, roughly.
+    :ivar are_numbers: whether the values are telephone numbers.
     """
 
     __slots__ = ("_kinds", "_tag_letters", "_tags", "are_numbers", "cost", "tag_letters")
@@ -261,9 +262,10 @@ class _AttributeSet:
         exact: bool,
         caller: str = "",
     ) -> PreparedFilter:
-        """An assertion about any of these attributes.
+        """Prepare an assertion about any of these attributes.
 
-        :param caller: the whole number that it names; empty: none, or the tenant's switchboards name no callers.
+        :param caller: the whole number that the term names; empty if there is none, or if the tenant's switchboards
+            name no callers.
         """
         cost = self.cost
         numbers: tuple[NamedNumber, ...] = ()
@@ -305,7 +307,7 @@ def prepare_in_slices(search_filter: Filter, context: NamingContext) -> Generato
 
 
 class _Preparation:
-    """One filter being prepared; what it asserts of several attributes that are compared alike is read once."""
+    """The preparation of one filter; an assertion about several attributes with the same comparison is read once."""
 
     def __init__(self, context: NamingContext) -> None:
         self._context = context
@@ -370,7 +372,7 @@ class _Preparation:
         if found is None:
             return UNDEFINED
         if self._context.lenient and asks_number(kind, term):
-            # The same for each attribute, so that an OR has it once.
+            # All attributes get the same object, so that an OR has it once.
             if id(found) not in self._numbers:
                 query = self._query(kind, found)
                 caller = _caller(term.value, self._context) if isinstance(term, Equality) else ""
@@ -388,7 +390,10 @@ class _Preparation:
         return self._queries[key]
 
     def _extensible(self, term: Extensible) -> PreparedFilter:
-        """RFC 4511 4.5.1.7.7: one attribute or all, by one's own rule or the attribute's, in the DN too if asked."""
+        """Prepare an extensible match (RFC 4511 4.5.1.7.7).
+
+        It asserts a value of one attribute or of all, by the named rule or the attribute's own, and of the DN if asked.
+        """
         context = self._context
         rule = matching_rule(term.rule) if term.rule is not None else None
         kind = attribute_type(term.attribute) if term.attribute is not None else None
@@ -403,7 +408,7 @@ class _Preparation:
             if rule is None and key not in assertions:
                 assertions[key] = assertion.equality(one, term.value, context)
             found = ruled if rule else assertions[key]
-            # The rule may not compare the attribute's values, or make nothing of the asserted value.
+            # The rule may not apply to the attribute, or the asserted value may make no sense for the rule.
             if found is None or (rule is not None and not rule.applies(one, lenient=context.lenient)):
                 continue
             if rule or term.dn_attributes:
@@ -416,7 +421,7 @@ class _Preparation:
     def _made(
         self, kind: AttributeType, rule: MatchingRule | None, found: Assertion, *, with_dn: bool
     ) -> PreparedFilter:
-        """An assertion about a made text; the first term that tests the text has the cost of making the text."""
+        """Prepare an assertion about a made text; the first term that tests the text bears the cost of making it."""
         key = kind.name, rule.family if rule else None, with_dn
         number, cost = self._made_numbers.get(key), 1
         if number is None:
@@ -439,7 +444,7 @@ def asks_number(kind: AttributeType, term: Filter) -> bool:
 
 
 def _caller(value: bytes, context: NamingContext) -> str:
-    """The number of a caller who may be named by a company's switchboard; empty if none is."""
+    """Return the number of a caller whom a switchboard may name; empty if the tenant's switchboards name none."""
     if not context.switchboard:
         return ""
     return assertion.asserted_number(assertion.text_of(value, lenient=True) or "", context)
@@ -449,7 +454,7 @@ class _AlikeTerms:
     """An OR of one assertion about several attributes with the same matching rule, as phones send it.
 
     :ivar sample: one of the terms.
-    :ivar is_number: whether they name a telephone number that any attribute may have (`asks_number`).
+    :ivar is_number: whether the terms name a telephone number that any attribute may have (`asks_number`).
     """
 
     __slots__ = ("_attributes", "_context", "_groups", "_kinds", "is_number", "sample")
@@ -464,7 +469,7 @@ class _AlikeTerms:
 
     @classmethod
     def of(cls, terms: tuple[Filter, ...], context: NamingContext) -> _AlikeTerms | None:
-        """The terms of an OR as one; None if they assert different things."""
+        """Return the terms of an OR as one object; None if the terms assert different things."""
         first = terms[0] if terms else None
         if not isinstance(first, Equality | Substrings) or (isinstance(first, Substrings) and _has_no_text(first)):
             return None
@@ -481,7 +486,7 @@ class _AlikeTerms:
         return cls(tuple(kinds), first, context) if alike else None
 
     def prepare(self, value: bytes | None = None) -> PreparedFilter:
-        """The terms, with another value where one is given and the sample has one value."""
+        """Prepare the terms, with another value if a value is given; the sample then has a single value."""
         sample, kind, context = self.sample, self._groups[0], self._context
         if value is None:
             found = _read_assertion(sample, kind, context)
@@ -524,21 +529,21 @@ class _CombinedTemplate:
         self._parts = parts
 
     def prepare(self, value: bytes) -> PreparedFilter:
-        """The filter with a value."""
+        """Prepare the filter with a value."""
         return self._combine([one if isinstance(one, PreparedFilter) else one.prepare(value) for one in self._parts])
 
 
-# A template's part: a filter that is the same for all values, terms that have the value, or an AND or OR of such.
+# A template's part: a filter that is the same for all values, terms that have the value, or an AND or OR of parts.
 _TemplatePart = PreparedFilter | _AlikeTerms | _CombinedTemplate
 
 
 class FilterTemplate:
     """A filter without its value, as phones have it in their settings: ``(&(objectClass=person)(|(cn=%*)(sn=%*)))``.
 
-    It buys 200 % of the reverse look-ups (``scripts/bench parts``).
+    Templates buy 200 % more reverse look-ups a second (``scripts/bench parts``).
 
-    :ivar context: the tenant that it is prepared for.
-    :ivar prepare: the filter with a value.
+    :ivar context: the tenant that the template is prepared for.
+    :ivar prepare: returns the filter with a value.
     """
 
     __slots__ = ("context", "prepare")
@@ -549,9 +554,9 @@ class FilterTemplate:
 
     @classmethod
     def of(cls, search_filter: Filter, value: bytes, context: NamingContext) -> FilterTemplate | None:
-        """The template of a filter; None where the value is not all of what its terms assert.
+        """Return the template of a filter, or None if a term asserts more than the value.
 
-        :param value: what is another one in other requests.
+        :param value: the text that differs in other requests.
         """
         root = _template_part(search_filter, value, context)
         return None if root is None or isinstance(root, PreparedFilter) else cls(root, context)
@@ -608,7 +613,7 @@ def _has_no_text(term: Substrings) -> bool:
 
 
 def replace_value(search_filter: Filter, value: bytes, other: bytes) -> Filter:
-    """A filter with another value in all terms that have just one."""
+    """Replace a value in all terms that assert this value alone."""
     match search_filter:
         case And(terms):
             return And(tuple([replace_value(term, value, other) for term in terms]))
@@ -620,7 +625,7 @@ def replace_value(search_filter: Filter, value: bytes, other: bytes) -> Filter:
 
 
 def _with_value(term: _Assertion, value: bytes) -> Equality | Substrings:
-    """A term of one value with another value."""
+    """Replace the value of a term that has just one value."""
     if not isinstance(term, Substrings):
         return Equality(term.attribute, value)
     if term.initial is not None:
@@ -631,12 +636,12 @@ def _with_value(term: _Assertion, value: bytes) -> Equality | Substrings:
 
 
 def _value_of(term: _Assertion) -> object:
-    """The assertion value of a term, without its attribute."""
+    """Return the assertion value of a term, without its attribute."""
     return (term.initial, term.any, term.final) if isinstance(term, Substrings) else term.value
 
 
 def _read_assertion(term: _Assertion, kind: AttributeType, context: NamingContext) -> Assertion | None:
-    """The assertion of a term about one attribute; None: Undefined."""
+    """Return the assertion of a term about one attribute, or None if the term is Undefined."""
     if isinstance(term, Substrings):
         return assertion.substrings(kind, term.initial, term.any, term.final, context)
     if isinstance(term, Equality):
@@ -664,7 +669,7 @@ def _present_attribute(kind: AttributeType) -> PreparedFilter:
 
 
 def _own_search_text(kind: AttributeType, context: NamingContext) -> Callable[[Iterable[str]], str]:
-    """Return how an attribute's values are searched that do not come from the entry itself."""
+    """Return the function that makes a search text of an attribute's values, if the entry has no such text."""
     if kind.comparison.family is Family.TEXT and context.lenient:
         return normalization.text_search_text
     if kind.comparison.family is Family.NUMBER and context.lenient:
@@ -679,7 +684,7 @@ def _ruled_search_text(family: Family) -> Callable[[Iterable[str]], str]:
 
 
 def _ruled(rule: MatchingRule, value: bytes) -> Assertion | None:
-    """The assertion of a matching rule that the filter names, exactly as RFC 4517 defines it."""
+    """Return the assertion of a matching rule that the filter names, exactly as RFC 4517 defines the rule."""
     text = assertion.text_of(value, lenient=False)
     if text is None or not conforms(rule.syntax, text):
         return None
@@ -692,7 +697,7 @@ def _ruled(rule: MatchingRule, value: bytes) -> Assertion | None:
 
 
 def _substring_assertion(text: str) -> list[str]:
-    """RFC 4517 3.3.30: parts between stars; a star or backslash of its own is written as hex behind a backslash."""
+    r"""Split a substring assertion at its stars; "\2a" and "\5c" are a literal star and backslash (RFC 4517 3.3.30)."""
     parts = text.split("*")
     return [
         part.replace("\\2a", "*").replace("\\2A", "*").replace("\\5c", "\\").replace("\\5C", "\\") for part in parts

@@ -5,7 +5,7 @@ An index is built once and never changed.  Its *documents* are the numbers of th
 keeps three kinds of strings: *terms*, which many entries share and which have neighbours, such as the beginning of a
 word; *prefixes*, one to three letters that a word begins with, for each of which it also knows the attributes that the
 word stands in; and *keys*, which one or two entries have, such as the end of a telephone number, and which are kept as
-checksums.  What terms and keys give are candidates: the filter decides.
+checksums.  Terms and keys give candidates, which the filter then tests.
 
 An index is written to a file as records: values and arrays one behind the other, each behind its length, with a
 checksum of all at the end.  Arrays are written and read in place, so that neither side holds an index twice.
@@ -34,11 +34,11 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class DamagedFile(ValueError):
-    """Raised when a file is not as it was written."""
+    """Raised when a file is damaged."""
 
 
 class RecordWriter:
-    """Writes the records of a file, a checksum behind them.
+    """A writer of the records of a file, which a checksum follows.
 
     Mutable: the checksum of what was written.
     """
@@ -48,7 +48,7 @@ class RecordWriter:
         self._sum = 0
 
     def value(self, value: object) -> None:
-        """Write anything that msgpack knows."""
+        """Write a value of any type that msgpack knows."""
         self._record(_encode(value))
 
     def numbers(self, numbers: array[int]) -> None:
@@ -65,22 +65,23 @@ class RecordWriter:
 
 
 class RecordReader:
-    """Reads the records of a file whose checksum fits (`verified_records`)."""
+    """A reader of the records of a file whose checksum fits (`verified_records`)."""
 
     def __init__(self, file: BufferedIOBase) -> None:
         self._file = file
 
     def value(self, kind: type[T]) -> T:
-        """Read a value that was written with the same meaning.
+        """Read a value.
 
-        :raises msgspec.ValidationError: when it was not.
+        :param kind: the type that the value was written with.
+        :raises msgspec.ValidationError: when the value is not of the type.
         """
         return msgspec.msgpack.decode(self._file.read(self._length()), type=kind)
 
     def numbers(self, code: str) -> array[int]:
         """Read an array.
 
-        :param code: its type code.
+        :param code: the array's type code.
         """
         left, found = self._length(), array(code)
         while left > 0:
@@ -93,7 +94,7 @@ class RecordReader:
 
 
 def verified_records(file: BufferedIOBase) -> RecordReader:
-    """A file's records.
+    """Verify the checksum of a file, and return a reader of its records.
 
     :raises DamagedFile: when the checksum does not fit.
     """
@@ -108,29 +109,30 @@ def verified_records(file: BufferedIOBase) -> RecordReader:
     return RecordReader(file)
 
 
-# Documents that stand side by side in an index: the array; where ranges of them begin, each of which goes up to the
-# next one, and last where the last one ends; and whether the documents of a range ascend, each there once.  To cut
-# ranges out costs what they hold; this costs nothing.
+# Ranges of documents in an array of an index: the array; the starts of the ranges, each of which goes up to the start
+# of the next range, followed by the end of the last range; and whether the documents of each range ascend, each there
+# once.  Copying a range takes time for each document; this form takes none.
 PostingsRanges = tuple[Sequence[int], Sequence[int], bool]
 
-# Ranges of one lookup that are told apart; more of them are one that does not ascend.
+# The most ranges of one lookup; if there are more, they are given as one range that does not ascend.
 _MAX_RANGES: Final = 128
 
 # Sorts behind everything that begins with the same letters.
 HIGHEST = "\U0010ffff"
 
-# Bits of a checksum, and of a document number behind it where keys are sorted.
+# Bits of a checksum, and of the document number that follows the checksum while keys are sorted.
 _BITS: Final = 32
 _DOCUMENT: Final = (1 << _BITS) - 1
 
-# Parts that keys are sorted in, by the highest four bits of their checksums.
+# Keys are sorted in this many parts, by the highest four bits of their checksums.
 _PARTS, _PART_SHIFT = 16, 28
 
-# Keys that are gone through one by one sooner than by halves.
+# The most keys among which a linear search is faster than a binary search.
 _FEW: Final = 16
-# Postings of one prefix that are read at once, together with those of others up to the same document.
+# Postings of one prefix that are read at once, together with other prefixes' postings up to the same document.
 _READ: Final = 1024
-# In so many times as many postings as documents, each document is looked up sooner than all postings are read.
+# If there are this many times as many postings as documents, looking each document up is faster than reading all
+# postings.
 _FAR_MORE: Final = 32
 
 # Terms that are written in one record.
@@ -155,22 +157,22 @@ class EntryTerms(NamedTuple):
 class Index:
     """Document numbers by term, by prefix and by key.
 
-    :ivar count: how many documents the segment has.
-    :ivar everywhere: terms that all of them have.
+    :ivar count: the number of documents of the segment.
+    :ivar everywhere: terms that all documents have.
     """
 
     count: int
     everywhere: frozenset[str]
-    # The term dictionary, prefixes first, and where the postings of each begin.
+    # The prefixes, followed by the terms, and the start of the postings of each.
     _terms: list[str]
     _offsets: array[int]
     _postings: array[int]
-    # For each posting of a prefix, the attributes that it stands in.
+    # For each posting of a prefix, the attributes that the prefix stands in.
     _attributes: array[int]
     # The checksums of keys, and the document that each one belongs to.
     _checksums: array[int]
     _key_documents: array[int]
-    # Keys are apart by the highest bits of their checksums: where each part begins, and how many bits are below those.
+    # Keys are divided by the highest bits of their checksums: the start of each part, and the number of lower bits.
     _starts: array[int]
     _below: int
 
@@ -178,11 +180,11 @@ class Index:
     def build(cls, described: Iterable[EntryTerms]) -> Index:
         """Index entries.
 
-        :param described: what each is found by, in the order of the entries.
+        :param described: the terms, prefixes and keys of each entry, in the order of the entries.
         """
         found: dict[str, array[int]] = {}
         prefixes: dict[str, tuple[array[int], array[int]]] = {}
-        # Apart by their highest bits, so that never more than a part of them is sorted, as objects, at a time.
+        # Keys are divided by their highest bits, because sorting makes an object for each key: one part at a time.
         parts = [array("Q") for _ in range(_PARTS)]
         document = -1
         for document, entry in enumerate(described):
@@ -246,9 +248,9 @@ class Index:
         return self._postings, self._offsets[at : at + 2], True
 
     def prefix_postings(self, prefix: str, attributes: int, wanted: int) -> tuple[list[int], bool]:
-        """The first documents in which a prefix stands in one of some attributes; whether there may be others.
+        """Return the first documents with a prefix in one of some attributes, and whether there may be more.
 
-        :param wanted: documents that are enough; there may be some more of them.
+        :param wanted: the number of documents that is enough; a few more may be returned.
         """
         start, end = self._span(prefix)
         found: list[int] = []
@@ -261,7 +263,7 @@ class Index:
         return found, start < end
 
     def fewest_postings(self, prefixes: Iterable[str]) -> PostingsRanges:
-        """The postings of that prefix which has the fewest."""
+        """Return the postings of the prefix that has the fewest."""
         return self._postings, min([self._span(prefix) for prefix in prefixes], key=_span_length), True
 
     def _span(self, prefix: str) -> tuple[int, int]:
@@ -274,10 +276,10 @@ class Index:
     def common_postings(
         self, prefixes: Sequence[str], attributes: int, wanted: int, most: int
     ) -> tuple[list[int], bool]:
-        """The first documents in which each prefix stands in one of some attributes; whether there may be others.
+        """Return the first documents with each prefix in one of some attributes, and whether there may be more.
 
-        :param wanted: documents that are enough.
-        :param most: postings of all prefixes together that are read; there may be some more of them.
+        :param wanted: the number of documents that is enough.
+        :param most: the number of postings of all prefixes together that are read; a few more may be read.
         """
         (at, end), *others = sorted([self._span(prefix) for prefix in prefixes], key=_span_length)
         masked = bytes([bits & attributes for bits in range(256)])
@@ -301,9 +303,9 @@ class Index:
         return found[:wanted], at < end or len(found) > wanted
 
     def _masked_postings(self, start: int, end: int, masked: bytes) -> Iterable[int]:
-        """The documents of postings whose attributes are not masked out.
+        """Return the documents of postings whose attributes are not masked out.
 
-        :param masked: what is left of each value of the attributes' bits.
+        :param masked: for each value of the attributes' bits, the bits that count.
         """
         return compress(self._postings[start:end], self._attributes[start:end].tobytes().translate(masked))
 
@@ -313,7 +315,7 @@ class Index:
         return at < end and self._postings[at] == document and bool(self._attributes[at] & attributes)
 
     def range_postings(self, low: str, high: str) -> PostingsRanges:
-        """The postings of all terms from one on and before another."""
+        """Return the postings of all terms from `low` up to `high`, which is excluded."""
         if any(low <= term < high for term in self.everywhere):
             return range(self.count), (0, self.count), True
         start = bisect_left(self._terms, low)
@@ -323,7 +325,7 @@ class Index:
         return self._postings, self._offsets[start : end + 1], True
 
     def key_postings(self, key: str) -> PostingsRanges:
-        """The postings of a key; once in four thousand million times one that does not have it."""
+        """Return the postings of a key; once in 4 * 10**9 times, a document without the key is among them."""
         checksum = crc32(key.encode())
         part = checksum >> self._below
         checksums, start, end = self._checksums, self._starts[part], self._starts[part + 1]
@@ -337,7 +339,7 @@ class Index:
         return self._key_documents, (start, end), True
 
     def terms(self, low: str, high: str) -> list[str]:
-        """All terms from one on and before another, in no order."""
+        """Return all terms from `low` up to `high`, which is excluded, in no order."""
         start = bisect_left(self._terms, low)
         found = self._terms[start : bisect_left(self._terms, high, start)]
         return found + [term for term in self.everywhere if low <= term < high]

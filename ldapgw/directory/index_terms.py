@@ -63,7 +63,7 @@ _WORD_BITS = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
 _VALUE_BITS = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
 _TRIGRAM = 3
-# Words of a text, and trigrams of a word, that are looked up: more of them would hardly exclude more entries.
+# The most words of a text, and trigrams of a word, that are looked up: more would hardly exclude further entries.
 _MAX_LOOKUPS = 8
 # Digits of the beginning of a number that are kept in a term.
 _NUMBER_PREFIX = 6
@@ -71,14 +71,14 @@ _NUMBER_PREFIX = 6
 _KEYS: Final = 3
 _DIGITS: Final = "0123456789"
 _KEYPAD_GROUPS: Final = (("N", NAME_BITS), ("O", _WORD_BITS["o"]))
-# Letters of each word of a pair, and how many terms there are for pairs: a prime number spreads them evenly.
+# The letters of each word of a pair that count, and the number of terms for pairs: a prime number spreads pairs evenly.
 _PAIRED: Final = 2
 _PAIR_TERMS: Final = 16_381
-# A value with more beginnings of words has the terms of all pairs: nearly all values have fewer than ten, and the pairs
-# of a name of a thousand characters would take as long as a thousand other names.
+# A value with more beginnings of words gets all terms for pairs: nearly all values have fewer than ten beginnings, and
+# making the pairs of a name of a thousand characters would take as long as a thousand other names.
 _MAX_PAIRED: Final = 64
 _NONE: Final = frozenset[str]()
-# Ways to look two words up, for words with several variants.
+# The most combinations of variants by which two words are looked up.
 _MAX_PAIR_QUERIES: Final = 16
 
 _LETTERS = {kind.name: attribute_tag(kind)[1] for kind in ATTRIBUTE_TYPES if not kind.operational}
@@ -93,7 +93,7 @@ _ORDERED = frozenset(map(_LETTERS.__getitem__, ("sn", "givenName", "o")))
 
 
 def term_group(kind: AttributeType) -> str:
-    """The first letter of the terms of an attribute's values; "" if the values have no terms."""
+    """Return the first letter of the terms of an attribute's values; "" if the values have no terms."""
     if kind.comparison.family is Family.NUMBER:
         return "D"
     if kind.comparison.family is not Family.TEXT:
@@ -107,7 +107,7 @@ _GROUPS_OF = {kind.name: term_group(kind) for kind in ATTRIBUTE_TYPES if not kin
 
 
 def entry_terms(entry: Entry) -> EntryTerms:
-    """The terms, prefixes and keys that an entry is found by."""
+    """Return the terms, prefixes and keys that an entry is found by."""
     terms: set[str] = set()
     keys: set[str] = set()
     words: dict[str, set[str]] = {"N": set(), "M": set(), "O": set()}
@@ -151,7 +151,7 @@ def _add_bits(bits: dict[str, int], words: Iterable[str], added: int) -> None:
 
 
 def _first_words(text: str) -> list[str]:
-    """The word that each value begins with."""
+    """Return the first word of each value."""
     return [line.split(maxsplit=1)[0] for line in lines_of(text) if line.strip()]
 
 
@@ -176,7 +176,7 @@ def _add_keypad_words(bits: Mapping[str, int], terms: set[str]) -> None:
 
     :param bits: the attributes that contain each word.
     """
-    # All ASCII words at once, which takes a third less time.
+    # All ASCII words are converted at once, which takes a third less time.
     plain = [word for word in bits if word.isascii()]
     keyed = dict(zip(plain, name_folding.on_keys(" ".join(plain)).split(" "), strict=False))
     for word, word_bits in bits.items():
@@ -206,7 +206,7 @@ def _add_keypad_pairs(group: str, text: str, terms: set[str]) -> None:
 def _add_pairs(group: str, text: str, words: Sequence[str], paired: dict[str, set[str]], terms: set[str]) -> None:
     """Add the terms of the pairs of words of a value; words that begin alike are a pair if they are in one line.
 
-    :param words: the words of the text, which has the value's variants.
+    :param words: the words of the text, in which the value's variants are.
     :param paired: by group, the beginnings of the words of the first value; most other names have the same words.
     """
     beginnings = {word[:_PAIRED] for word in words if len(word) >= _PAIRED}
@@ -241,12 +241,12 @@ def _pair_number(beginning: str) -> int:
 
 
 def _pair_term(group: str, one: int, other: int) -> str:
-    """The term of a value with two words, by the numbers of their beginnings."""
+    """Return the term of a value with two words, by the numbers of their beginnings."""
     return f"W{group}{one * other % _PAIR_TERMS}"
 
 
 def _unusual_uids(entry: Entry) -> list[str]:
-    """Uids as they are compared in a DN, if this may differ from the comparison of the attribute's values."""
+    """Return the uid as a DN compares it, if the attribute's own rule may compare it differently."""
     uid = entry.uid
     return [] if uid.replace(b"-", b"").replace(b"_", b"").isalnum() else [folded(uid.decode())]
 
@@ -268,12 +268,12 @@ def _add_numbers(text: str, terms: set[str], keys: set[str]) -> None:
 
 
 def presence_query(kind: AttributeType) -> Query:
-    """The query for entries that have an attribute."""
+    """Return the query for entries that have an attribute."""
     return None if kind.operational else "P" + attribute_tag(kind)[1]
 
 
 def present_attributes(index: Index) -> Iterable[str]:
-    """The letters of the attributes that entries have (`Entry.tagged_texts`), without aliases."""
+    """Return the letters of the attributes that entries have (`Entry.tagged_texts`), without aliases."""
     return [term[1:] for term in index.terms("P", "P" + HIGHEST) if term != _SWITCHBOARD]
 
 
@@ -283,12 +283,12 @@ def has_switchboards(index: Index) -> bool:
 
 
 def present_object_classes(index: Index) -> Iterable[str]:
-    """The object classes that entries have, each as in their search text with the line breaks around it."""
+    """Return the object classes that entries have, each between two line breaks, as in a search text."""
     return [f"\n{term[1:]}\n" for term in index.terms("C", "C" + HIGHEST)]
 
 
 def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool) -> Query:
-    """The query for entries in which an assertion may be true of an attribute."""
+    """Return the query for entries in which an assertion may be true of an attribute."""
     group, required = _GROUPS_OF.get(kind.name), assertion.required
     if group is None:
         return None
@@ -302,10 +302,10 @@ def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool)
 
 
 def prefix_query(kinds: Sequence[AttributeType], assertion: Assertion) -> Query:
-    """The query that finds exactly the entries for which an assertion is true of one of some attributes.
+    """Return the query that finds exactly the entries for which an assertion is true of one of some attributes.
 
-    :returns: None if the assertion is not about the first one to three characters of a word or a value, or if the index
-        has no prefixes for one of the attributes.
+    :returns: the query, or None if the assertion is not about the first one to three characters of a word or a value,
+        or if the index has no prefixes for one of the attributes.
     """
     texts = assertion.sufficient
     if not texts or assertion.required != (texts,):
@@ -354,7 +354,7 @@ def _range_query(kind: AttributeType, low: str, high: str, *, lenient: bool) -> 
 
 
 def _several_query(group: str, kind: AttributeType, required: Sequence[Alternatives]) -> Query:
-    """The query for a value with a string of each set; words of two letters and more are looked up in pairs."""
+    """Return the query for a value with a string of each set; words of two letters and more are looked up in pairs."""
     queries: list[Query] = []
     paired: set[Alternatives] = set()
     if kind.name in _WORD_BITS:
@@ -383,7 +383,7 @@ def _shortest(strings: Alternatives) -> int:
 
 
 def _common_prefix_query(group: str, required: Sequence[Alternatives]) -> Query:
-    """The query for a name with words that begin with a few letters each; None for any other strings."""
+    """Return the query for a name with words that begin with a few letters each; None for any other strings."""
     words = [strings[0][1:] for strings in required if len(strings) == 1 and strings[0][:1] == " "]
     if group != "N" or len(words) < 2 or len(words) < len(required):
         return None
@@ -393,7 +393,7 @@ def _common_prefix_query(group: str, required: Sequence[Alternatives]) -> Query:
 
 
 def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
-    """The query for a value in which two words begin with a string of each; None if a string does not begin a word."""
+    """Return the query for a value with two words that begin with a string of each; None if a string begins no word."""
     if len(one) == 1 == len(other):  # nearly always
         beginning, next_beginning = _beginning(one[0]), _beginning(other[0])
         if not beginning or not next_beginning:
@@ -409,9 +409,9 @@ def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
 
 
 def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
-    """The query for a line in which two words begin with digits on the keys; None if a string does not begin a word.
+    """Return the query for a line with two words that begin with digits on the keys; None if a string begins no word.
 
-    A string of three digits and more is looked up by itself: 605 is all of a reading beside "6 5".
+    A string of three digits and more is looked up alone: "605" may be one word, or the two words "6" and "5".
     """
     queries: list[Query] = []
     for string, next_string in product(one, other):
@@ -428,7 +428,7 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
 
 
 def _beginning(string: str) -> str:
-    """The letters by which a word is paired; empty if a string does not begin a word, or is too short."""
+    """Return the letters by which a word is paired; empty if a string does not begin a word, or is too short."""
     letters = string[1 : _PAIRED + 1]
     return letters if string[0] == " " and len(letters) == _PAIRED and " " not in letters else ""
 
@@ -449,7 +449,7 @@ def _alternatives_query(group: str, kind: AttributeType, alternatives: Alternati
 
 
 def _words_query(group: str, string: str) -> Query:
-    """The query for texts that may contain a string of words."""
+    """Return the query for texts that may contain a string of words."""
     if string.startswith(ON_KEYS):
         return _keypad_query(group, string.removeprefix(ON_KEYS))
     words = string.split()
@@ -466,7 +466,7 @@ def _words_query(group: str, string: str) -> Query:
 
 
 def _keypad_query(group: str, string: str) -> Query:
-    """The query for texts that may contain a string of digits on the keys."""
+    """Return the query for texts that may contain a string of digits on the keys."""
     digits = string.strip(" \n").partition(" ")[0]
     if not string[0].isspace():
         return _trigrams_query(f"K{group}t", digits)
@@ -475,10 +475,10 @@ def _keypad_query(group: str, string: str) -> Query:
 
 
 def _word_query(group: str, word: str, *, begins: bool, ends: bool) -> Query:
-    """The query for texts that may contain a word or a part of a word.
+    """Return the query for texts that may contain a word or a part of a word.
 
-    :param begins: the string is the beginning of the word.
-    :param ends: the string is the end of the word.
+    :param begins: whether the string is the beginning of the word.
+    :param ends: whether the string is the end of the word.
     """
     if begins and (ends or len(word) >= _WORD):
         return f"{group}w{word[:_WORD]}"
@@ -497,7 +497,7 @@ def _word_query(group: str, word: str, *, begins: bool, ends: bool) -> Query:
 
 
 def _trigrams_query(group: str, letters: str) -> Query:
-    """The query for texts that may contain letters in a row; fewer than three letters are the prefix of a trigram."""
+    """Return the query for texts that may contain letters in a row; fewer than three letters begin a trigram."""
     if not letters:
         return None
     if len(letters) < _TRIGRAM:
@@ -508,7 +508,7 @@ def _trigrams_query(group: str, letters: str) -> Query:
 
 
 def _digits_query(string: str) -> Query:
-    """The query for numbers of which a form may contain a string."""
+    """Return the query for numbers with a form that may contain a string."""
     if string.startswith(NUMBER_END):
         return ExactKey(string)
     form = string.strip("\t\n")
@@ -529,10 +529,10 @@ def _digits_query(string: str) -> Query:
 
 
 def uid_key(uid: str) -> ExactKey:
-    """The key of a uid; runs of blanks in it do not matter."""
+    """Return the key of a uid; runs of blanks in the uid do not matter."""
     return ExactKey("u" + " ".join(uid.split()))
 
 
 def _uid_query(string: str) -> Query:
-    """The query for a uid; None for a substring, as only a whole uid has a key."""
+    """Return the query for a uid; None for a substring, as only a whole uid has a key."""
     return uid_key(string) if string.startswith("\n") and string.endswith("\n") else None

@@ -45,19 +45,19 @@ NUMBER_ATTRIBUTES: Mapping[Kind, str] = {
     Kind.PAGER: "pager",
 }
 
-# "-0" at the end of a number is its switchboard; phones and mail programs write several hyphens.
+# A number that ends in "-0" is a switchboard; phones and mail programs write several kinds of hyphens.
 _SWITCHBOARD = re.compile("[-\u2010-\u2015\u2212] ?0$")
 
 # Nobody answers these numbers: they are used as telephoneNumber only if there is no other, a fax last of all.
 _LEAST_ANSWERED = {Kind.PAGER: 1, Kind.FAX: 2}
 
 Texts = Mapping[str, tuple[str, ...]]
-# By attribute name: numbers by their form in the entry, each form once.
+# Numbers by attribute name, and then by their form in the entry, each form once.
 Numbers = Mapping[str, Mapping[str, Number]]
 
 
 def numbers_of(contact: Contact, context: NamingContext) -> Numbers:
-    """The attributes that hold telephone numbers.
+    """Return the attributes that hold telephone numbers.
 
     Many phones search for ``(telephoneNumber=*)``: a contact with only other numbers gets its best number there too.
     """
@@ -72,7 +72,7 @@ def numbers_of(contact: Contact, context: NamingContext) -> Numbers:
 
 
 def texts_of(contact: Contact, name: str) -> Texts:
-    """The attributes that hold texts, without empty ones.
+    """Return the attributes that hold texts, without empty ones.
 
     :param name: the name that is shown (`shown_name`).
     """
@@ -101,23 +101,23 @@ def texts_of(contact: Contact, name: str) -> Texts:
 
 
 def shown_name(contact: Contact, numbers: Numbers) -> str:
-    """The value of cn: the name, or else organization, number, mail or postal address; "" if the contact has none."""
+    """Return the value of cn: the name, or else organization, number, mail or postal address; "" if there is none."""
     best = next(iter(numbers.get("telephoneNumber", ())), "")
     addresses = (*contact.emails, *(line for address in contact.addresses for line in _lines(address)))
     return contact.name or contact.organization or best or next(iter(addresses), "")
 
 
 def other_names(contact: Contact) -> tuple[str, ...]:
-    """The aliases of a contact, found but not shown: nicknames, readings, and "family name given name"."""
+    """Return the aliases that find a contact without being shown: nicknames, readings, "family name given name"."""
     return (*contact.also, f"{contact.family_name} {contact.given_name}") if contact.family_name else contact.also
 
 
 def readings_of(contact: Contact, texts: Texts) -> Mapping[str, str]:
-    """By attribute, how a name in Chinese characters is read aloud, by which it is sorted.
+    """Return the readings of a name in Chinese characters, by attribute; the name is sorted by its reading.
 
-    Other names stand where people look for their letters, however they are pronounced.
+    Names in other scripts are sorted by their letters, however they are pronounced.
 
-    :param texts: the contact's own (`texts_of`).
+    :param texts: the contact's texts (`texts_of`).
     """
     phonetic = contact.phonetic
     if phonetic is None:
@@ -136,7 +136,7 @@ def readings_of(contact: Contact, texts: Texts) -> Mapping[str, str]:
 
 
 def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Number:
-    """A number with the forms by which it is found at the tenant's site, and by callers from a company's extensions."""
+    """Return a number with the forms that find it from the tenant's site, and for calls from a company's extensions."""
     number = phone.number
     if context.area_code:
         number = phone_number.in_area(number, context.region, context.area_code)
@@ -145,7 +145,7 @@ def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Num
 
 
 def _beginning_of_extensions(phone: Phone, contact: Contact) -> str:
-    """Return how the numbers of a company's extensions begin in E.164; empty if the number is no switchboard.
+    """Return the beginning of the numbers of a company's extensions in E.164; empty if the number is no switchboard.
 
     A switchboard is a number that ends in "-0", or the main number of a company without a person's name.
     """
@@ -162,7 +162,7 @@ def _beginning_of_extensions(phone: Phone, contact: Contact) -> str:
 
 
 def write_number(number: Number, context: NamingContext) -> str:
-    """A number in the format of this tenant's entries."""
+    """Write a number in the format of the tenant's entries."""
     return phone_number.format_number(number, context.number_format, context.region, context.outside_line)
 
 
@@ -171,7 +171,7 @@ def _unique(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _initials(given_name: str) -> str:
-    """Initials as in RFC 4519 2.14 ("K. A."), for scripts that have capitals."""
+    """Return initials as in RFC 4519 2.14 ("K. A."), for scripts that have capitals."""
     return " ".join(f"{word[0].upper()}." for word in given_name.split() if word[0].upper() != word[0].lower())
 
 
@@ -186,7 +186,7 @@ def _lines(address: Address) -> tuple[str, ...]:
 
 
 def _postal_address(address: Address) -> str:
-    """RFC 4517 3.3.28."""
+    """Write a postal address in its LDAP syntax (RFC 4517 3.3.28)."""
     return "$".join(line.replace("\\", "\\5C").replace("$", "\\24") for line in _lines(address))
 
 
@@ -206,7 +206,8 @@ CLASSES = PackedAttributes.pack(
 class ParentEntry:
     """The parent entry of contacts: a book or a label.
 
-    :ivar book_position: the position of the book among those that go before all others; None: it is none of them.
+    :ivar book_position: the position of the book among the books that come before all others; None if the book is not
+        among them.
     """
 
     dn: str
@@ -228,7 +229,7 @@ class ParentEntry:
         return _rdn(uid) + self._dn_suffix
 
     def operational(self, uid: bytes, updated: int) -> Attributes:
-        """Google reports only the last change, which is given as the time of creation too."""
+        """Return the operational attributes; the time of creation is that of the last change, the only one there is."""
         dn, path = self.entry_dn(uid).decode(), f"{self.uuid_namespace}/{_rdn(uid).decode()}"
         attributes = structural_attributes(dn, "inetOrgPerson", path, subordinates=False)
         if updated > 0:
@@ -252,9 +253,9 @@ class ContactEntries(NamedTuple):
 
 
 class EntryFactory:
-    """Makes the entries of one book.
+    """A factory of the entries of one book.
 
-    :param per_number: also make one entry for each number.
+    :param per_number: whether to make one entry for each number too.
     """
 
     def __init__(self, context: NamingContext, parent: ParentEntry, *, per_number: bool) -> None:
@@ -275,7 +276,7 @@ class EntryFactory:
         return ContactEntries((entry,), tuple(self._number_entries(contact, name, aliases)) if self._per_number else ())
 
     def _number_entries(self, contact: Contact, name: str, aliases: tuple[str, ...]) -> Iterator[Entry]:
-        """One entry for each number; the number's label or kind follows the name."""
+        """Make one entry for each number; the number's label or kind follows the name."""
         written: dict[str, tuple[str, Number]] = {}
         for phone in contact.phones:
             number = _found_number(phone, contact, self._context)
@@ -301,11 +302,11 @@ class EntryFactory:
         """Make an entry of a contact.
 
         :param name: the contact's name, without a number's kind behind it.
-        :param texts: with a uid and a cn.
+        :param texts: the texts by attribute, among them a uid and a cn.
         """
         packed = {kind: self._text(kind, values, readings.get(kind, "")) for kind, values in texts.items()}
         packed |= {kind: self._numbers(values) for kind, values in numbers.items()}
-        # An answer must not hold the placeholder twice; no JPEG of ours has it (ITU-T T.81 B.1.1.2: markers).
+        # An answer must not hold the placeholder twice; no JPEG of ours holds it (ITU-T T.81 B.1.1.2: markers).
         if contact.photo and self._context.photos and PLACEHOLDER_ID not in contact.photo:
             packed["jpegPhoto"] = encoded_set((contact.photo,)), ""
         uid, cn = texts["uid"][0], texts["cn"][0]

@@ -62,8 +62,8 @@ _INVISIBLE = frozenset(
 )
 _TRADE_MARKS = frozenset("™℠")
 
-# The letters on the keys 2 to 9: ITU-T E.161 for Latin ones, ETSI ES 202 130 for Cyrillic, Greek and Hebrew ones, and
-# for Arabic and Persian ones what phones have.
+# The letters on the keys 2 to 9: Latin letters by ITU-T E.161, Cyrillic, Greek and Hebrew letters by ETSI ES 202 130,
+# Arabic and Persian letters as phones have them.
 LATIN_KEYS: Final = ("abc", "def", "ghi", "jkl", "mno", "pqrs", "tuv", "wxyz")
 _KEYS = (
     LATIN_KEYS,
@@ -82,10 +82,10 @@ _MAX_READINGS: Final = 8
 class _Variants(NamedTuple):
     """The variants of a text.
 
-    :ivar latin: in Latin letters, the main variant first.
-    :ivar spelt: with ae, oe, ue and aa for umlauts, if it has any.
-    :ivar native: in its own script, if this is not Latin.
-    :ivar raw: unchanged but for case, if it has joints.
+    :ivar latin: the variants in Latin letters, the main variant first.
+    :ivar spelt: the variants with ae, oe, ue and aa for umlauts, if the text has umlauts.
+    :ivar native: the variants in the text's own script, if this is not Latin.
+    :ivar raw: the text unchanged but for case, if it has joints.
     """
 
     latin: tuple[str, ...]
@@ -95,7 +95,7 @@ class _Variants(NamedTuple):
 
 
 def variants(text: str) -> tuple[str, ...]:
-    """All variants of a stored text, the main variant first (empty if the text has neither letters nor digits)."""
+    """Return all variants of a stored text, the main variant first (empty for a text without letters and digits)."""
     plain = _plain_words(text)
     if plain is not None:
         return _collapsed(plain)
@@ -104,7 +104,7 @@ def variants(text: str) -> tuple[str, ...]:
 
 
 def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:
-    """The variants of a query to look for; a query without letters and digits is looked for unchanged.
+    """Return the variants of a query to look for; a query without letters and digits is looked for unchanged.
 
     Chinese characters are not transliterated: their reading would find every name that sounds the same.
 
@@ -115,16 +115,16 @@ def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:
 
 
 def typed_words(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:
-    """The variants of each word of a query; a word of punctuation alone does not count.
+    """Return the variants of each word of a query; a word of punctuation alone does not count.
 
-    Words are what blanks separate: "O'Brien" and "王小明" are one word each, whose variants may have blanks.
+    Blanks separate words: "O'Brien" and "王小明" are one word each, whose variants may have blanks.
     """
     words = [letter_variants(word, open_ended) for word in text[:MAX_TEXT].split()]
     return [variants for variants in words if variants]
 
 
 def typed_parts(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:
-    """The variants of each part of the words of a query, between hyphens, apostrophes, commas and the like.
+    """Return the variants of each part of the words of a query, between hyphens, apostrophes, commas and the like.
 
     :returns: empty if no word has several parts, or if there are more than `MAX_WORDS` parts.
     """
@@ -138,7 +138,7 @@ def typed_parts(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:
 
 @lru_cache(maxsize=256)
 def letter_variants(text: str, open_ended: bool) -> tuple[str, ...]:  # noqa: FBT001  a key of the cache
-    """The variants of a query that has letters or digits; none for any other text."""
+    """Return the variants of a query that has letters or digits; none for any other text."""
     plain = _plain_words(text)
     if plain is not None:
         return tuple(filter(None, _collapsed(plain, open_ended=open_ended)))
@@ -152,7 +152,7 @@ def letter_variants(text: str, open_ended: bool) -> tuple[str, ...]:  # noqa: FB
 
 
 def collation_key(text: str) -> str:
-    """The main variant of a text, by which names are sorted and compared."""
+    """Return the main variant of a text, by which names are sorted and compared."""
     plain = _plain_words(text)
     return _read(text[:MAX_TEXT], stored=False).latin[0] if plain is None else plain
 
@@ -163,18 +163,18 @@ def has_chinese(text: str) -> bool:
 
 
 def keypad_digits(text: str) -> str:
-    """The digits of a text that may have been typed for the letters on the keys; empty for any other text."""
+    """Return the digits of a text that may stand for the letters on the keys; empty for any other text."""
     digits = text.strip()
     return digits if digits.isascii() and digits.isdigit() and len(digits) <= MAX_KEYS else ""
 
 
 def on_keys(text: str) -> str:
-    """A text with the digit of its key in place of each letter that is on a key."""
+    """Replace each letter that is on a key by the digit of the key."""
     return text.encode().translate(_ASCII_ON_KEYS).decode() if text.isascii() else text.translate(_ON_KEYS)
 
 
 def keypad_readings(digits: str) -> tuple[str, ...]:
-    """The ways to read digits as words on the keys: a zero is a blank, or stands for itself.
+    """Return the ways to read digits as words on the keys: a zero is a blank, or stands for itself.
 
     Of several zeros in a row the first or the last one may be a blank: "Taxi 3000" is 829403000.
     """
@@ -187,7 +187,7 @@ def keypad_readings(digits: str) -> tuple[str, ...]:
 
 
 def _plain_words(text: str) -> str | None:
-    """The words of a text of ASCII letters, digits and blanks, as most texts are; None for any other text."""
+    """Return the words of a text of ASCII letters, digits and blanks, as most texts are; None for any other text."""
     if not text.isascii() or len(text) > MAX_TEXT:
         return None
     lower = text.lower()
@@ -198,9 +198,9 @@ def _plain_words(text: str) -> str | None:
 
 
 def _read(text: str, *, stored: bool) -> _Variants:
-    """The variants of any text.
+    """Return the variants of any text.
 
-    :param stored: also the variant with umlauts spelt out.
+    :param stored: whether to add the variant with umlauts spelt out.
     """
     simple = text.translate(_SIMPLE)
     if _OTHER in simple:
@@ -210,7 +210,7 @@ def _read(text: str, *, stored: bool) -> _Variants:
 
 
 def _read_script(text: str, *, stored: bool) -> _Variants:
-    """The variants of a text in which the reading of a letter depends on its neighbours."""
+    """Return the variants of a text in which the reading of a letter depends on its neighbours."""
     # One character can stand for a whole phrase (U+FDFA for 18 letters), so the normalized text is cut too.
     folded = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))[:MAX_TEXT].casefold().translate(_VISIBLE)
     shaped = folded.translate(_SHAPED)
@@ -223,7 +223,7 @@ def _read_script(text: str, *, stored: bool) -> _Variants:
     # Accented Latin letters end before U+0370; texts in other scripts are also typed in their own script.
     native = _split_joints(_HAN.sub(r" \1 ", bare.translate(_SAME_LETTER))) if max(bare, default="") > "\u036f" else ()
     if stored and _OTHER_KEY.search(shaped):
-        # As it is typed on the keys: "ة" is a letter of the key 2, and "ه" of the key 7.
+        # The text as it is typed on the keys: "ة" is a letter of the key 2, and "ه" of the key 7.
         native += _split_joints(folded.translate(_BARE).translate(_SHAPED))
     return _Variants(
         tuple(form for reading in latin for form in _split_joints(reading)), spelt, native, _raw(text, shaped)
@@ -231,14 +231,14 @@ def _read_script(text: str, *, stored: bool) -> _Variants:
 
 
 def _latin_forms(read: _Variants, *, open_ended: bool = False) -> tuple[str, ...]:
-    """The Latin variants; a transliterated "ue" is never an umlaut."""
+    """Return the Latin variants; a transliterated "ue" is never an umlaut."""
     if read.native:
         return read.latin
     return tuple(form for words in read.latin for form in _collapsed(words, open_ended=open_ended))
 
 
 def _collapsed(words: str, *, open_ended: bool = False) -> tuple[str, ...]:
-    """Words, and the same words with ae, oe, ue and aa reduced to one letter, if this changes them."""
+    """Return words, and the same words with ae, oe, ue and aa reduced to one letter, if this changes them."""
     if not _has_digraph(words):
         return (words,)
     other = words.replace("ae", "a").replace("oe", "o").replace("ue", "u").replace("aa", "a")
@@ -266,13 +266,13 @@ def _words(text: str) -> str:
 
 
 def _shape(char: str) -> str:
-    """A letter, mark or digit unchanged; a blank for any blank; a joint for any other character."""
+    """Return a letter, mark or digit unchanged, a blank for any blank, and a joint for any other character."""
     kind = unicodedata.category(char)[0]
     return char if kind in "LMN" else " " if kind == "Z" or char.isspace() else _JOINT
 
 
 def _apostrophe(char: str) -> str:
-    """An apostrophe for a spacing accent, which people type in its place ("D´Angelo"), and for a trade mark sign.
+    """Return an apostrophe for a spacing accent, which people type instead ("D´Angelo"), and for a trade mark sign.
 
     The letters of a trade mark sign belong to no name.  Any other character is unchanged.
     """
@@ -281,7 +281,7 @@ def _apostrophe(char: str) -> str:
 
 
 def _simple(char: str) -> str:
-    """The Latin reading of a character if it does not depend on its neighbours; `_OTHER` if it does."""
+    """Return the Latin reading of a character if it does not depend on its neighbours; `_OTHER` if it does."""
     if char >= "\u0250" and unicodedata.category(char)[0] in "LM":
         return _OTHER
     if not char.translate(_VISIBLE):
@@ -339,13 +339,13 @@ def has_letters(text: str) -> bool:
 def contact_sort_key(
     name: str, identity: str, reading: str = "", book_position: int | None = None, *, is_bare: bool = False
 ) -> str:
-    """The sort key of a contact.
+    """Return the sort key of a contact.
 
     :param identity: a text that no other entry has, and that stays the same for as long as the contact exists.
-    :param reading: how the name is read aloud, if it is sorted by that; empty: it is sorted as it is written.
-    :param book_position: the position of the contact's book among those that go before all others; None: its book is
-        none of them.
-    :param is_bare: the contact's name has no letters, though the name that is shown may have those of a kind.
+    :param reading: the reading of the name, if the name is sorted by it; empty if the name is sorted as it is written.
+    :param book_position: the position of the contact's book among the books that come before all others; None if the
+        book is not among them.
+    :param is_bare: whether the contact's name has no letters; the shown name may have the letters of a number's kind.
     """
     sort_key = _sort_key(name, identity, MAX_SORT_NAME, _MAX_WRITTEN_NAME, reading or name, is_bare=is_bare)
     if book_position is None:
@@ -356,7 +356,7 @@ def contact_sort_key(
 
 
 def container_sort_key(name: str, identity: str, parent_key: str = "") -> str:
-    """The sort key of a book or a label.
+    """Return the sort key of a book or a label.
 
     :param parent_key: the sort key of the book above a label: a label sorts after its book.
     """
@@ -364,9 +364,9 @@ def container_sort_key(name: str, identity: str, parent_key: str = "") -> str:
 
 
 def sort_name(sort_key: str) -> str:
-    """The name in a contact's sort key: the collation key of the name or its reading, cut at `MAX_SORT_NAME`.
+    """Return the name in a contact's sort key: the collation key of the name or its reading, cut at `MAX_SORT_NAME`.
 
-    Of a name without letters, `NO_LETTERS` comes first.
+    `NO_LETTERS` precedes a name without letters.
     """
     return sort_key.partition(NAME_END)[0]
 

@@ -22,15 +22,15 @@ class NamingContext:
     :ivar area_code: the area code of the site, without the trunk prefix: calls within the area are signalled without
         the area code; empty if unknown.
     :ivar switchboard: whether a caller from an extension of a company is answered with the company's name.
-    :ivar lenient: match values as a person expects; otherwise as RFC 4517 says.
-    :ivar strip: what a PBX puts in front of a number or behind it, in lower case; removed from asserted numbers.
+    :ivar lenient: whether values are matched as a person expects, and not as RFC 4517 says.
+    :ivar strip: texts that a PBX puts in front of a number or behind it, in lower case, for removal from assertions.
     :ivar book_order: names of the books that go before all others, as `ldapgw.directory.dn.folded` gives them;
         ``own`` is the viewer's own book.
     :ivar favourites: whether each account's book has a branch `ldapgw.directory.book.FAVOURITES` of starred contacts.
     :ivar favourites_first: whether a viewer's own starred contacts come before all others.
-    :ivar block_label: the name of the label whose contacts are blocked, in the same form; empty: none is.
-    :ivar groups: the groups of accounts that a book can be shared with: the names of the accounts' books, in the same
-        form, by the group's name.
+    :ivar block_label: the folded name of the label whose contacts are blocked; empty if there is none.
+    :ivar groups: the groups of accounts that a book can be shared with: the folded names of the accounts' books, by the
+        group's name.
     """
 
     name: str
@@ -57,20 +57,20 @@ ROOT = NamingContext("", "", Dn(), "", "", NumberFormat.E164, lenient=False)
 
 @lru_cache(maxsize=256)
 def at_site(context: NamingContext, area_code: str) -> NamingContext:
-    """The settings for searches of a phone at a site with an area code of its own; the same object each time."""
+    """Return the settings for a phone at a site with its own area code; the same object each time."""
     return replace(context, area_code=area_code)
 
 
 def phone_dn(name: str, base: Dn) -> Dn:
-    """The DN that a phone binds with."""
+    """Return the DN that a phone binds with."""
     return base.child("ou", "phones").child("cn", name)
 
 
 def replica_dn(name: str, base: Dn) -> Dn:
-    """The DN that a replica binds with."""
+    """Return the DN that a replica binds with."""
     return base.child("ou", "replicas").child("cn", name)
 
 
 def phone_name(dn: str) -> str:
-    """The name of the login that binds with a DN, where it is spelt as `phone_dn` or `replica_dn` spells it."""
+    """Return the login's name in a DN that is spelt as `phone_dn` or `replica_dn` spells DNs."""
     return dn.partition("=")[2].partition(",")[0]

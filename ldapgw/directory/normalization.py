@@ -44,7 +44,7 @@ _BLANK_CONTROLS = frozenset("\t\n\v\f\r\x85")
 # RFC 4518 2.2: variation selectors and fillers outside category Cf, mapped to nothing.
 _INVISIBLE = frozenset("\u034f\u180b\u180c\u180d\ufffc") | frozenset(map(chr, range(0xFE00, 0xFE10)))
 
-# Ends a form of a number that is no number, but the beginning of a company's extensions
+# Ends a form that is not a number, but the beginning of the numbers of a company's extensions
 # (`ldapgw.directory.caller_id`).
 SWITCHBOARD_MARK: Final = "?"
 
@@ -53,7 +53,7 @@ NORMALIZED_END: Final = "\v"
 
 
 def words(text: str, *, exact: bool = False) -> tuple[str, ...]:
-    """The words of a string after RFC 4518's map, normalize and case folding (`exact`: without case folding)."""
+    """Return the words of a string after RFC 4518's map, normalize and case folding (`exact`: without case folding)."""
     mapped = text.translate(_MAPPED)
     if mapped.isascii():
         return tuple((mapped if exact else mapped.lower()).split())
@@ -61,12 +61,12 @@ def words(text: str, *, exact: bool = False) -> tuple[str, ...]:
 
 
 def string(text: str, *, exact: bool = False) -> str:
-    """A string prepared by RFC 4518 2.6.1: a blank at each end, two blanks between words."""
+    """Prepare a string by RFC 4518 2.6.1: a blank at each end, two blanks between words."""
     return f" {'  '.join(words(text, exact=exact))} "
 
 
 def listing(text: str) -> str:
-    """The lines of a postal address (RFC 4517 3.3.28), each prepared by `string`, without the blanks at its ends.
+    """Prepare the lines of a postal address (RFC 4517 3.3.28) by `string`, each without the blanks at its ends.
 
     The lines are separated by a character that no substring assertion contains, so that no substring matches across two
     lines (RFC 4517 4.2.12).  The text may have been prepared by `string` before.
@@ -76,23 +76,23 @@ def listing(text: str) -> str:
 
 
 def telephone(text: str) -> str:
-    """A telephone number prepared by RFC 4518 2.6.3: without blanks and hyphens."""
+    """Prepare a telephone number by RFC 4518 2.6.3: without blanks and hyphens."""
     return "".join(words(text)).translate(_WITHOUT_HYPHENS)
 
 
 def identifier(text: str) -> str | None:
-    """The OID of a name or an OID; None if it is unknown (RFC 4517 4.2.26)."""
+    """Return the OID of a name or an OID; None if the name is unknown (RFC 4517 4.2.26)."""
     text = text.strip()
     return oid_of(text) or (text if _OID.fullmatch(text) else None)
 
 
 def definition(text: str) -> str | None:
-    """The OID at the beginning of a subschema definition, or named by an assertion value (RFC 4517 4.2.25)."""
+    """Return the OID at the beginning of a subschema definition, or named by an assertion value (RFC 4517 4.2.25)."""
     return text[1:].split()[0] if text.startswith("( ") else identifier(text)
 
 
 def distinguished_name(text: str) -> str | None:
-    """The comparable form of a DN; None if the text is no DN."""
+    """Return the comparable form of a DN; None if the text is no DN."""
     try:
         key = Dn.parse(text).key
     except InvalidDn:
@@ -103,7 +103,7 @@ def distinguished_name(text: str) -> str | None:
 
 
 def time(text: str) -> str | None:
-    """A Generalized Time as a UTC time that sorts as text; None if the text is no time."""
+    """Return a Generalized Time as a UTC time that sorts as text; None if the text is no time."""
     match = _TIME.fullmatch(text)
     if not match:
         return None
@@ -119,7 +119,7 @@ def time(text: str) -> str | None:
 
 
 def unique_id(text: str) -> str | None:
-    """A UUID in lower case; None if the text is no UUID."""
+    """Return a UUID in lower case; None if the text is no UUID."""
     try:
         parsed = str(uuid.UUID(text))
     except ValueError:
@@ -128,12 +128,12 @@ def unique_id(text: str) -> str | None:
 
 
 def boolean(text: str) -> str | None:
-    """TRUE or FALSE; None for any other text."""
+    """Return TRUE or FALSE; None for any other text."""
     return text if text in ("TRUE", "FALSE") else None
 
 
 def integer(text: str) -> str | None:
-    """An integer without leading zeros; None if the text is no integer."""
+    """Return an integer without leading zeros; None if the text is no integer."""
     digits = text.removeprefix("-")
     return str(int(text)) if 0 < len(digits) <= 20 and digits.isascii() and digits.isdigit() else None
 
@@ -156,7 +156,7 @@ _NORMALIZERS: dict[Family, Callable[[str], str | None]] = {
 
 
 def normalized(family: Family, text: str) -> str | None:
-    """A value in the form that the family's rules compare; None if it does not conform to the rule's syntax."""
+    """Return a value in the form that the family's rules compare; None if the value does not fit the syntax."""
     return _NORMALIZERS[family](text)
 
 
@@ -164,10 +164,10 @@ def normalized(family: Family, text: str) -> str | None:
 
 
 def text_search_text(values: Iterable[str], reading: str = "") -> str:
-    """The search text of texts in lenient matching.
+    """Return the search text of texts in lenient matching.
 
-    :param reading: how a single value is read aloud, which is then its main variant, by which it is sorted; empty: as
-        the value is written.
+    :param reading: the reading of a single value, which becomes the main variant, by which the value is sorted; empty
+        if the value is sorted as it is written.
     """
     variants = [name_folding.variants(value) for value in values]
     if reading:
@@ -177,7 +177,7 @@ def text_search_text(values: Iterable[str], reading: str = "") -> str:
 
 
 def alias_search_text(values: Iterable[str]) -> str:
-    """The search text, in lenient matching, of texts that find an entry although they are no values of an attribute."""
+    """Return the search text, in lenient matching, of aliases: texts that find an entry but are no values of it."""
     return _alias_lines(dict.fromkeys([form for value in values for form in name_folding.variants(value)]))
 
 
@@ -187,42 +187,42 @@ def _alias_lines(forms: Iterable[str]) -> str:
 
 
 def number_search_text(numbers: Iterable[Number]) -> str:
-    """The search text of telephone numbers in lenient matching."""
+    """Return the search text of telephone numbers in lenient matching."""
     return "".join([f"\n{number_line(number)}" for number in numbers]) + "\n"
 
 
 def number_line(number: Number) -> str:
-    """The line of a telephone number in lenient matching: its forms, between tabs."""
+    """Return the line of a telephone number in lenient matching: its forms, between tabs."""
     return "\t".join(("", number.e164, number.national, typed_digits(number), *number.others, ""))
 
 
 def value_search_text(family: Family, values: Iterable[str]) -> str:
-    """The search text of any values by the rules of RFC 4517."""
+    """Return the search text of any values by the rules of RFC 4517."""
     return "".join(f"\n{normalized(family, value) or ''}" for value in values) + "\n"
 
 
 def search_text(family: Family, values: Iterable[str], *, lenient: bool) -> str:
-    """The search text of any values but telephone numbers in lenient matching."""
+    """Return the search text of any values but telephone numbers in lenient matching."""
     return text_search_text(values) if lenient and family is Family.TEXT else value_search_text(family, values)
 
 
 def lines_of(search_text: str) -> list[str]:
-    """The lines of the values, without further variants and aliases."""
+    """Return the lines of the values, without further variants and aliases."""
     return search_text.partition("\f")[0].split("\n")[1:-1]
 
 
 def is_switchboard(line: str) -> bool:
-    """Return whether a line is one of a switchboard's number in lenient matching."""
+    """Return whether a line of lenient matching holds the number of a switchboard."""
     return line.endswith(f"{SWITCHBOARD_MARK}\t")
 
 
 def is_number_line(line: str) -> bool:
-    """Return whether a line is one of a telephone number in lenient matching, as `number_of` reads it."""
+    """Return whether a line of lenient matching holds a telephone number, which `number_of` can read."""
     return line.startswith("\t")
 
 
 def number_of(line: str) -> Number:
-    """The telephone number of a line; its digits stand for what was typed."""
+    """Return the telephone number of a line; its digits stand for the typed text."""
     _, e164, national, digits, *others, _ = line.split("\t")
     if others and others[-1].endswith(SWITCHBOARD_MARK):
         del others[-1]
@@ -231,7 +231,7 @@ def number_of(line: str) -> Number:
 
 
 def number_key(line: str) -> str:
-    """What the lines of one telephone number have in common: its E.164 form, else its digits."""
+    """Return the text that lines of one telephone number have in common: the E.164 form, or else the digits."""
     _, e164, _, digits, *_ = line.split("\t")
     return renumbering.key(e164) if e164 else digits.removeprefix("+")
 

@@ -16,8 +16,8 @@ import hashlib
 import hmac
 from collections.abc import Callable
 
-# Crockford's base 32 in lower case, 5 bits a character; i, l, o and u are left out, as a phone's display shows them
-# ambiguously.
+# Crockford's base 32 in lower case, 5 bits a character; i, l, o and u are left out, because they are easily mistaken
+# on a phone's display.
 CROCKFORD_BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 PASSWORD_LENGTH = 20
 
@@ -31,7 +31,7 @@ RandomBytes = Callable[[int], bytes]
 
 
 def generate_password(random: RandomBytes) -> str:
-    """A new password of 100 random bits: only letters and digits, because some phones accept no other characters.
+    """Generate a password of 100 random bits: only letters and digits, as some phones accept no other characters.
 
     :param random: returns the given count of random bytes, as `os.urandom` does.
     """
@@ -39,7 +39,7 @@ def generate_password(random: RandomBytes) -> str:
 
 
 def hash_password(password: str, random: RandomBytes) -> str:
-    """The stored form of a password: ``ssha256$salt$digest``, salt and digest in hex."""
+    """Return the stored form of a password: ``ssha256$salt$digest``, salt and digest in hex."""
     salt = random(16)
     return f"{_SCHEME}${salt.hex()}${hashlib.sha256(password.encode() + salt).hexdigest()}"
 
@@ -57,6 +57,6 @@ def verify_password(password: bytes, stored: str) -> bool:
 
 
 def ldap_password(stored: str) -> bytes:
-    """A stored hash as a value of userPassword that OpenLDAP's pw-sha2 reads."""
+    """Return a stored hash as a value of userPassword that OpenLDAP's pw-sha2 reads."""
     _, salt, digest = stored.split("$")
     return b"{SSHA256}" + base64.b64encode(bytes.fromhex(digest) + bytes.fromhex(salt))

@@ -21,9 +21,10 @@ from ldapgw.directory.schema import AttributeType, attribute_type
 
 
 class Predicate(ABC):
-    """Decides whether entries match a filter; the result for an entry never changes.
+    """A test of entries by a filter; the result for an entry never changes.
 
-    A class and no function: mypyc compiles the call of a method to a jump, and a search makes many of these calls.
+    The test is a class and no function, because mypyc compiles the call of a method to a jump, and a search makes many
+    of these calls.
     """
 
     __slots__ = ()
@@ -33,14 +34,14 @@ class Predicate(ABC):
         """Return whether the filter matches an entry; None if the result is Undefined (RFC 4511 4.5.1.7)."""
 
     def matching(self, documents: Sequence[int], entries: tuple[Entry, ...]) -> list[int]:
-        """The documents whose entries match."""
+        """Return the documents whose entries match."""
         return [document for document in documents if self.matches(entries[document])]
 
 
 class CombinedPredicate(Predicate):
-    """An AND or OR: the decisive result if one of the predicates has it, otherwise Undefined if one is.
+    """An AND or OR: the decisive result if a predicate has this result; otherwise Undefined if a predicate is.
 
-    RFC 4511 4.5.1.7.1 has the three values of both.
+    RFC 4511 4.5.1.7.1 defines the three values of both.
 
     :param decisive: False for an AND, True for an OR.
     """
@@ -64,7 +65,7 @@ class CombinedPredicate(Predicate):
 
 
 class NotPredicate(Predicate):
-    """Undefined if the predicate is."""
+    """A NOT, which is Undefined if the predicate is Undefined."""
 
     __slots__ = ("_predicate",)
 
@@ -77,7 +78,7 @@ class NotPredicate(Predicate):
 
 
 class ConstantPredicate(Predicate):
-    """Has one result for all entries."""
+    """A predicate with one result for all entries."""
 
     __slots__ = ("_result",)
 
@@ -89,7 +90,7 @@ class ConstantPredicate(Predicate):
 
 
 class SearchTextPredicate(Predicate):
-    """By whole search texts: what is operational or shared is not in an entry's own text."""
+    """A test of whole search texts: operational and shared attributes are not in an entry's own text."""
 
     __slots__ = ("_kinds", "_test")
 
@@ -106,7 +107,7 @@ class SearchTextPredicate(Predicate):
 
 
 class TaggedTextPredicate(Predicate):
-    """By the tagged texts of an entry."""
+    """A test of the tagged texts of an entry."""
 
     __slots__ = ("_tags", "_test")
 
@@ -131,19 +132,19 @@ class TaggedTextPredicate(Predicate):
 
 
 class SufficientTextPredicate(TaggedTextPredicate):
-    """Decides the same as its base class, sooner: most candidates have a sufficient string in one of the attributes.
+    """A faster test than the base class: most candidates have a sufficient string in one of the attributes.
 
-    This class buys 30 % of the searches by a part of a name (``scripts/bench parts``).
+    This class buys 30 % more searches by a part of a name a second (``scripts/bench parts``).
     """
 
     __slots__ = ("_is_necessary", "_sufficient", "_tag_letters")
 
     def __init__(self, tags: Sequence[str], assertion: Assertion, tag_letters: str) -> None:
-        self._tags = tags  # not by the class above: every search makes one of these
+        self._tags = tags  # without the base class's constructor, to save time: every search makes a predicate
         self._test = assertion.test
         self._sufficient = assertion.sufficient
         self._tag_letters = tag_letters
-        # Then no entry matches that has none of the strings.
+        # If this is true, no entry matches that has none of the strings.
         self._is_necessary = assertion.required == (assertion.sufficient,)
 
     def matches(self, entry: Entry) -> bool | None:
@@ -157,7 +158,10 @@ class SufficientTextPredicate(TaggedTextPredicate):
         return is_possible and super().matches(entry)
 
     def matching(self, documents: Sequence[int], entries: tuple[Entry, ...]) -> list[int]:
-        """In one loop: a third faster than a call for each (substrings, not compiled)."""
+        """Return the documents whose entries match, in one loop: a third faster than a call for each entry.
+
+        (Measured with substrings, not compiled.)
+        """
         sufficient, tag_letters = self._sufficient, self._tag_letters
         found: list[int] = []
         for document in documents:
@@ -176,7 +180,7 @@ class SufficientTextPredicate(TaggedTextPredicate):
 
 
 class SeveralWordsPredicate(TaggedTextPredicate):
-    """Decides the same as its base class, sooner: most candidates have all words in the first of the attributes."""
+    """A faster test than the base class: most candidates have all words in one attribute, where the first word is."""
 
     __slots__ = ("_first", "_others", "_tag_letters")
 
@@ -190,7 +194,10 @@ class SeveralWordsPredicate(TaggedTextPredicate):
         return bool(self.matching((0,), (entry,)))
 
     def matching(self, documents: Sequence[int], entries: tuple[Entry, ...]) -> list[int]:
-        """In one loop that copies no text: it takes most of the time of a search for two words in a large book."""
+        """Return the documents whose entries match, in one loop that copies no text.
+
+        This loop takes most of the time of a search for two words in a large book.
+        """
         first, others, tag_letters = self._first, self._others, self._tag_letters
         found: list[int] = []
         for document in documents:
@@ -216,7 +223,7 @@ class SeveralWordsPredicate(TaggedTextPredicate):
 
 
 class PresentPredicate(Predicate):
-    """Decides whether an entry has an attribute."""
+    """A test whether an entry has an attribute."""
 
     __slots__ = ("_kind", "_tag")
 
@@ -231,9 +238,9 @@ class PresentPredicate(Predicate):
 class MadeTexts:
     """The search texts that entries do not have, each made once for all terms of a filter that test it.
 
-    Such a text has values in a DN, or is by another rule than the attribute's (RFC 4511 4.5.1.7.7).
+    Such a text has values of the DN, or follows another rule than the attribute's own (RFC 4511 4.5.1.7.7).
 
-    Mutable: the texts that terms ask for, by their numbers, and those of the entry that was looked at last.
+    Mutable: the texts that terms ask for, by their numbers, and the texts of the entry that was tested last.
     """
 
     __slots__ = ("_dn_values", "_entry", "_made", "_sources")
@@ -245,12 +252,12 @@ class MadeTexts:
         self._dn_values: list[tuple[AttributeType | None, str]] | None = None
 
     def add(self, kind: AttributeType, search: Callable[[Iterable[str]], str], *, with_dn: bool) -> int:
-        """Add a text that is made of an attribute's values, and with these of the values in the DN; its number."""
+        """Add a text made of an attribute's values, and of the DN's values if `with_dn`, and return its number."""
         self._sources.append((kind, search, with_dn))
         return len(self._sources) - 1
 
     def of(self, entry: Entry, number: int) -> str | None:
-        """A text of an entry; None: the entry has no values."""
+        """Return a text of an entry, or None if the entry has no values."""
         if entry is not self._entry:
             self._entry = entry
             self._made = {}
@@ -276,7 +283,7 @@ class MadeTexts:
 
 
 class ExtensiblePredicate(Predicate):
-    """An assertion about values that no search text has, as those in a DN (RFC 4511 4.5.1.7.7)."""
+    """A test of values that no search text has, such as values of the DN (RFC 4511 4.5.1.7.7)."""
 
     __slots__ = ("_number", "_test", "_texts")
 

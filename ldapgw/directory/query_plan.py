@@ -44,11 +44,11 @@ _MAX_SORTED: Final = 30_000
 
 
 class _Sorted(Protocol):
-    """An entry, as far as a plan looks at one."""
+    """The part of an entry that a plan needs."""
 
     @property
     def sort_key(self) -> str:
-        """The key that the entries of an index are sorted by."""
+        """Return the key that the entries of an index are sorted by."""
 
 
 class TermRange(NamedTuple):
@@ -76,7 +76,7 @@ class ExactKey:
 class PrefixQuery(NamedTuple):
     """Documents with a prefix in one of some attributes (`Index.prefix_postings`).
 
-    It buys 78 % of the searches by name (``scripts/bench parts``).
+    It buys 78 % more searches by name a second (``scripts/bench parts``).
     """
 
     prefix: str
@@ -119,14 +119,14 @@ class OrQuery(NamedTuple):
 
 # A query that excludes some documents.  A string is a term.
 Narrowing = str | PrefixQuery | CommonPrefixQuery | TermRange | ExactKey | ValueRange | NameRange | AndQuery | OrQuery
-# None: all documents.
+# None stands for all documents.
 Query = Narrowing | None
 
 NO_DOCUMENTS: Final = OrQuery(frozenset())
 
 
 def all_of(queries: Sequence[Query]) -> Query:
-    """The query of an AND."""
+    """Return the query of an AND."""
     if len(queries) == 1:
         return queries[0]
     narrowings = _intersected(query for query in queries if query is not None)
@@ -136,7 +136,7 @@ def all_of(queries: Sequence[Query]) -> Query:
 
 
 def _intersected(queries: Iterable[Narrowing]) -> tuple[Narrowing, ...]:
-    """Queries with the ranges of one attribute made one range ("from O" and "to Z": Poly turns pages that way)."""
+    """Merge the ranges of one attribute into one range ("from O" and "to Z": Poly turns pages that way)."""
     result: dict[object, Narrowing] = {}
     for query in queries:
         match query:
@@ -156,7 +156,7 @@ def _intersected(queries: Iterable[Narrowing]) -> tuple[Narrowing, ...]:
 
 
 def any_of(queries: Sequence[Query]) -> Query:
-    """The query of an OR."""
+    """Return the query of an OR."""
     if queries and all(query is queries[0] for query in queries):
         return queries[0]
     narrowings: set[Narrowing] = set()
@@ -171,7 +171,7 @@ def any_of(queries: Sequence[Query]) -> Query:
 
 
 def find_documents(query: Query, index: Index, entries: Sequence[_Sorted]) -> Sequence[int] | None:
-    """The documents that a query finds, ascending, each once; None: look at all documents."""
+    """Return the documents that a query finds, ascending, each once; None if all documents are to be tested."""
     if query is None:
         return None
     if isinstance(query, PrefixQuery):
@@ -192,11 +192,11 @@ def find_documents(query: Query, index: Index, entries: Sequence[_Sorted]) -> Se
 
 
 def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most: int) -> tuple[Sequence[int], bool]:
-    """The first documents that a query finds, ascending, each once; whether there may be others after them.
+    """Return the first documents that a query finds, ascending, each once, and whether there may be more.
 
-    To stop there buys 12 % of the searches by a part of a name (``scripts/bench parts``).
+    Stopping there buys 12 % more searches by a part of a name a second (``scripts/bench parts``).
 
-    :param most: documents that are enough; there may be fewer of them although there are others.
+    :param most: the number of documents that is enough; fewer may be returned although there are more.
     """
     if query is None:
         return range(min(most, index.count)), index.count > most
@@ -232,7 +232,7 @@ def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most
 
 
 def _prefixes_of(query: Query) -> list[PrefixQuery]:
-    """The prefixes of an OR; empty unless it has nothing else."""
+    """Return the prefixes of an OR; empty if the OR has other queries too."""
     if not isinstance(query, OrQuery):
         return []
     prefixes = [each for each in query.queries if isinstance(each, PrefixQuery)]
@@ -240,7 +240,7 @@ def _prefixes_of(query: Query) -> list[PrefixQuery]:
 
 
 def _first_of_prefixes(prefixes: Sequence[PrefixQuery], index: Index, wanted: int) -> tuple[list[int], bool]:
-    """The first documents that any prefix finds; whether there may be others (`Index.prefix_postings`).
+    """Return the first documents that any prefix finds, and whether there may be more (`Index.prefix_postings`).
 
     Each prefix gives its first `wanted` documents or all, so none of the first `wanted` documents is missing.
     """
@@ -250,7 +250,7 @@ def _first_of_prefixes(prefixes: Sequence[PrefixQuery], index: Index, wanted: in
 
 
 def count(query: Query, index: Index, entries: Sequence[_Sorted]) -> int:
-    """The number of documents that a query finds, at most: a document that several terms find is counted for each."""
+    """Count the documents that a query finds, at most; a document that several terms find is counted several times."""
     if query is None:
         return index.count
     if isinstance(query, AndQuery):
@@ -262,13 +262,13 @@ def count(query: Query, index: Index, entries: Sequence[_Sorted]) -> int:
 
 
 def _first(conditions: Sequence[Sequence[PostingsRanges]], count: int, most: int) -> Sequence[int] | None:
-    """The first documents that all conditions of an AND find: more than `most`, or all.
+    """Return the first documents that all conditions of an AND find: more than `most`, or all.
 
     The documents before a bound are taken out of each range; if too few of them fulfil all conditions, the bound is
     raised.
 
     :param conditions: the postings of each condition, the fewest first.
-    :returns: None: this would take too long.
+    :returns: the documents, or None if finding them would take too long.
     """
     if not _count(conditions[0]):
         return ()
@@ -298,7 +298,7 @@ def _documents_of(postings: Sequence[PostingsRanges]) -> set[int]:
 
 
 def _before(postings: Sequence[PostingsRanges], bound: int) -> set[int]:
-    """The documents of postings that are less than a bound."""
+    """Return the documents of postings that are less than a bound."""
     before: set[int] = set()
     for documents, ranges, _ in postings:
         for number in range(len(ranges) - 1):
@@ -308,7 +308,7 @@ def _before(postings: Sequence[PostingsRanges], bound: int) -> set[int]:
 
 
 def _postings(query: Narrowing, index: Index, entries: Sequence[_Sorted]) -> list[PostingsRanges]:
-    """The postings of a query; of an AND, those of the condition with the fewest.
+    """Return the postings of a query; of an AND, those of the condition with the fewest.
 
     No document is read, so a condition of an AND that is not needed costs only a lookup, however many documents it has.
     """
@@ -343,9 +343,10 @@ def _postings_of(
 
 
 def _name_range(query: NameRange, entries: Sequence[_Sorted]) -> tuple[int, int]:
-    """The documents of a range of names: names without letters come last, and are compared as any others.
+    """Return the start and the end of the documents of a range of names.
 
-    Where the range has names of both kinds, the documents between them are in it too.
+    Names without letters come last, and the range applies to them too.  If the range has names of both kinds, the
+    documents between them are included.
     """
     start = bisect_left(entries, query.low, key=_SORT_KEY)
     last = bisect_left(entries, NO_LETTERS, key=_SORT_KEY)
@@ -359,5 +360,5 @@ def _name_range(query: NameRange, entries: Sequence[_Sorted]) -> tuple[int, int]
 
 
 def _count(postings: Sequence[PostingsRanges]) -> int:
-    """The number of postings; a document that is there twice is counted twice."""
+    """Count postings; a document that is there twice is counted twice."""
     return sum([ranges[-1] - ranges[0] for _, ranges, _ in postings])

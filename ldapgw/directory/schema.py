@@ -15,7 +15,7 @@ from enum import Enum, auto
 
 
 class Family(Enum):
-    """How values compare."""
+    """The ways in which values are compared."""
 
     TEXT = auto()  # names and words: compared by their variants (`name_folding`) if the tenant's matching is lenient
     NUMBER = auto()  # telephone numbers: compared as numbers if the tenant's matching is lenient
@@ -52,7 +52,7 @@ _TEXTS = _DIRECTORY_STRINGS | {f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (2
 class MatchingRule:
     """A matching rule (RFC 4512 4.1.3).
 
-    :ivar syntax: of its assertion values.
+    :ivar syntax: the OID of the syntax of the rule's assertion values.
     """
 
     name: str
@@ -71,7 +71,7 @@ class MatchingRule:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A syntax with the names of its matching rules ("" where there is none)."""
+    """A syntax with the names of its matching rules ("" if there is none)."""
 
     syntax: str
     family: Family
@@ -85,7 +85,7 @@ class AttributeType:
     """An attribute type (RFC 4512 4.1.2).
 
     :ivar name: the spelling under which values are kept.
-    :ivar other_names: its other names in the standards, which are published too.
+    :ivar other_names: other names in the standards, which are published too.
     :ivar aliases: further names that phones use; understood, but not published.
     :ivar usage: "" for user attributes.
     """
@@ -101,7 +101,7 @@ class AttributeType:
 
     @property
     def operational(self) -> bool:
-        """Return whether it is returned only on request (RFC 4512 3.4)."""
+        """Return whether the attribute is returned only on request (RFC 4512 3.4)."""
         return bool(self.usage)
 
 
@@ -196,7 +196,7 @@ def _definition(syntax: str) -> Comparison:
     return Comparison(_SYNTAX + syntax, Family.DEFINITION, "objectIdentifierFirstComponentMatch")
 
 
-# Names that phones and PBXs have for numbers: Active Directory's, those of Grandstream's UCM (CallerIDName too), the
+# Names that phones and PBXs use for numbers: names of Active Directory and of Grandstream's UCM (CallerIDName too),
 # defaults of Fanvil, and names that administrators are known to enter.
 _WORK_ALIASES = ("ipPhone", "otherTelephone", "AccountNumber", "workPhone", "businessPhone", "phone")
 _MOBILE_ALIASES = ("cellphone", "cell", "MobileNumber", "mobilePhone", "otherMobile")
@@ -300,9 +300,9 @@ _SUBTYPES = {
 
 
 def attribute_type(description: str) -> AttributeType | None:
-    """The type that an attribute description names by name in any case, alias or OID; None if it is unknown.
+    """Return the type that a description names, by name or alias in any case or by OID; None if it is unknown.
 
-    A description with an option ("cn;lang-de") names none: no value here has an option (RFC 4512 2.5.2).
+    A description with an option ("cn;lang-de") names no type: no value here has an option (RFC 4512 2.5.2).
     """
     return _TYPES.get(description) or _TYPES.get(description.lower())
 
@@ -314,9 +314,9 @@ def can_be_alias(alias: str, name: str) -> bool:
 
 
 def configure_aliases(aliases: Mapping[str, str]) -> None:
-    """Have `attribute_type` understand further names in any case, in place of those of an earlier call.
+    """Make `attribute_type` understand further names in any case, which replace the names of an earlier call.
 
-    For the start of a process: what was prepared before keeps the names that it knew.
+    Call this at the start of a process: filters and selections that were prepared before do not know the new names.
 
     :param aliases: names of attributes, by the further names (`can_be_alias`).
     :raises KeyError: for an attribute that does not exist.
@@ -331,28 +331,28 @@ def configure_aliases(aliases: Mapping[str, str]) -> None:
 
 
 def subtypes(kind: AttributeType) -> tuple[AttributeType, ...]:
-    """The types that hold the values of a type: its subtypes (RFC 4512 2.5.1), or the type itself if it has none."""
+    """Return the types that hold a type's values: its subtypes (RFC 4512 2.5.1), or the type itself if it has none."""
     return _SUBTYPES[kind.name]
 
 
 def object_class(name: str) -> ObjectClass | None:
-    """The object class of a name or OID."""
+    """Return the object class with a name or OID."""
     return _CLASSES.get(name.lower())
 
 
 def matching_rule(name: str) -> MatchingRule | None:
-    """The matching rule of a name or OID."""
+    """Return the matching rule with a name or OID."""
     return _RULES.get(name.lower())
 
 
 def oid_of(name: str) -> str | None:
-    """The OID of the object class, attribute type or matching rule with a name or OID; None if it is unknown."""
+    """Return the OID of the object class, attribute type or matching rule with a name or OID; None if it is unknown."""
     definition = object_class(name) or attribute_type(name) or matching_rule(name)
     return definition.oid if definition else None
 
 
 def class_chain(name: str) -> tuple[ObjectClass, ...]:
-    """An object class and its superclasses, the most general first."""
+    """Return an object class and its superclasses, the most general first."""
     chain: list[ObjectClass] = []
     kind = object_class(name)
     while kind is not None:
@@ -362,7 +362,7 @@ def class_chain(name: str) -> tuple[ObjectClass, ...]:
 
 
 def attributes_of(name: str) -> tuple[AttributeType, ...]:
-    """The attributes that an object class allows or requires (RFC 4529: ``@inetOrgPerson``)."""
+    """Return the attributes that an object class allows or requires (RFC 4529: ``@inetOrgPerson``)."""
     names = (attribute for part in class_chain(name) for attribute in (*part.must, *part.may))
     return tuple(_TYPES[attribute.lower()] for attribute in dict.fromkeys(names))
 
@@ -388,7 +388,8 @@ def conforms(syntax: str, text: str) -> bool:
 
     An assertion value that does not conform makes the filter's term Undefined (RFC 4511 4.5.1.7).
 
-    :param syntax: its OID; any text conforms to a syntax without a pattern here, as its matching rule checks values.
+    :param syntax: the OID of the syntax; any text conforms to a syntax without a pattern here, because its matching
+        rule checks values.
     """
     pattern = _SYNTAX_PATTERNS.get(syntax)
     return pattern is None or pattern.fullmatch(text) is not None

@@ -5,9 +5,9 @@ One `SearchCursor` answers every search.  It gives the matches of a filter in th
 time: the first page of a phone's list, a long list in slices, the matches behind a page of RFC 2696, or all that are to
 be sorted.  A cursor keeps the directories that it began with: a sync in the middle of a search changes nothing for it.
 
-For each segment a `_SegmentMatches` asks the index for candidates and looks at what the index does not know.  The
-matches of several segments are merged, and a person who is in several books is given once: all entries of one name are
-looked at together, because which of them is shown must not depend on where a page began.
+For each segment a `_SegmentMatches` asks the index for candidates, and tests what the index cannot tell.  The matches
+of several segments are merged, and a person who is in several books is given once.  All entries of one name are
+compared together, because the choice among them must not depend on the beginning of a page.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from ldapgw.errors import DirectoryError, ResultCode
 # Looks at search texts in one slice of work: a fraction of a millisecond for an ordinary filter, a few for the
 # heaviest.
 _LOOKS: Final = 800
-# Candidates that are looked at in one slice, at most; and those that are taken at once where none is looked at.
+# The most candidates that are tested in one slice of work, and the most that are taken at once if none is tested.
 _MAX_CANDIDATES: Final = PAGE_SIZE
 _MAX_EXACT: Final = 16 * PAGE_SIZE
-# Candidates that an index is asked for first: those that a phone shows, and as many that do not match.
+# Candidates that an index is first asked for: as many as a phone shows, and as many that do not match.
 _FIRST: Final = 128
 # Matches of each segment that are merged at once, at least.
 _MERGED: Final = 64
-# The cost of a filter up to which all segments are planned in one slice of work; of a heavier one, each has its own.
+# Up to this cost of a filter, all segments are planned in one slice of work; otherwise each segment has its own slice.
 _QUICK: Final = 16
 
 
@@ -52,9 +52,9 @@ class SearchCursor:
 
     Mutable: how far the search is.
 
-    :param prepared: its filter, prepared for each of them.
-    :param after: the key behind which the matches begin (`ResultBatch.key_prefix`), of an entry that may be gone.
-    :param budget: the client's, for caller-ID books; None: there is no limit.
+    :param prepared: the filter, prepared for each scope.
+    :param after: the key behind which the matches begin (`ResultBatch.key_prefix`); its entry may be gone.
+    :param budget: the client's budget for caller-ID books, or None if there is no limit.
     """
 
     __slots__ = ("_batches", "_demand", "_rest", "finished")
@@ -67,13 +67,13 @@ class SearchCursor:
         budget: CallerIdBudget | None = None,
     ) -> None:
         self.finished = False
-        # A method's generator would refer to the cursor: such a cycle waits for the garbage collector.
+        # The generator is no method: it would refer to the cursor, and this cycle would wait for the garbage collector.
         self._demand = _Demand()
         self._batches = _search(scopes, prepared, after, self._demand, budget)
         self._rest: ResultBatch | None = None
 
     def next(self, limit: int) -> list[ResultBatch]:
-        """The next matches, at most `limit`.
+        """Return the next matches, at most `limit`.
 
         :returns: fewer of them, or none, where a slice of work is done or the search is `finished`.
         """
@@ -102,9 +102,9 @@ class SearchCursor:
 
 
 class _Demand:
-    """How many matches the caller of a cursor wants next.
+    """The number of matches that the caller of a cursor wants next.
 
-    Mutable: that number.
+    Mutable: the number.
     """
 
     __slots__ = ("wanted",)
@@ -120,7 +120,7 @@ def _search(
     demand: _Demand,
     budget: CallerIdBudget | None,
 ) -> Iterator[ResultBatch | None]:
-    """Batches, none of them empty; None: a slice of work is done.
+    """Yield batches, none of them empty, and None where a slice of work is done.
 
     A caller whom nobody matches is answered with the company that the number may belong to.
     """
@@ -165,9 +165,9 @@ def _contacts(
     demand: _Demand,
     budget: CallerIdBudget | None,
 ) -> Iterator[ResultBatch | None]:
-    """The contacts of one scope.
+    """Yield the contacts of one scope that match, and None where a slice of work is done.
 
-    :param after_key: the sort key behind which they begin; None: with the first.
+    :param after_key: the sort key behind which the contacts begin; None to begin with the first contact.
     """
     context = scope.context
     segments, own_namespace = scope.contacts, scope.own_namespace if scope.may_have_duplicates else None
@@ -190,7 +190,7 @@ def _contacts(
 
 
 def _leaving_out(sort_keys: frozenset[str], found: Iterator[ResultBatch | None]) -> Iterator[ResultBatch | None]:
-    """Batches without the contacts that an earlier scope has given."""
+    """Yield batches without the contacts that an earlier scope has given."""
     for batch in found:
         if batch is None:
             yield None
@@ -210,9 +210,9 @@ def _merge(
     own_namespace: str | None,
     demand: _Demand,
 ) -> Iterator[ResultBatch | None]:
-    """The matches of segments in one order.
+    """Yield the matches of several segments in one order.
 
-    :param own_namespace: the UUID namespace of the viewer's own book, where each person is to be given once; None: the
+    :param own_namespace: the UUID namespace of the viewer's own book if duplicates are to be removed; None if the
         contacts are different persons anyway.
     """
     streams: list[_SegmentMatches] = []
@@ -252,12 +252,12 @@ def needs_cursor(scope: SearchScope, prepared: PreparedFilter) -> bool:
 
 
 def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilter, wanted: int) -> Sequence[int] | None:
-    """The first matches of a segment without a cursor, if they are found at once, as nearly always.
+    """Find the first matches of a segment without a cursor, which nearly always succeeds.
 
-    This buys 22 % of the reverse look-ups (``scripts/bench parts``).
+    This buys 22 % more reverse look-ups a second (``scripts/bench parts``).
 
-    :param index: the segment's; None: it has few entries, and all are looked at.
-    :returns: the documents of the wanted number of matches, or of all there are; None: a cursor finds more.
+    :param index: the segment's index, or None if the segment has few entries, which are all tested.
+    :returns: the documents of the wanted number of matches, or of all matches; None if only a cursor can find them.
     """
     entries, deleted = segment.entries, segment.deleted
     query, predicate = prepared.plan(index, entries)
@@ -272,7 +272,7 @@ def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilte
         documents = []
         while len(documents) < wanted and at < len(candidates):
             documents += predicate.matching(candidates[at:end], entries)
-            at, end = end, end + 2 * (wanted - len(documents))  # nearly all match, most often
+            at, end = end, end + 2 * (wanted - len(documents))  # in most cases nearly all match
         further = _LOOKS // prepared.cost
         if has_more and len(documents) < wanted and index is not None and further >= 2 * _FIRST:
             candidates, has_more = query_plan.first_documents(query, index, entries, further)
@@ -286,7 +286,7 @@ def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilte
 
 
 def _slice_size(prepared: PreparedFilter) -> int:
-    """The candidates that are looked at in one slice of work."""
+    """Return the number of candidates that are tested in one slice of work."""
     return min(_LOOKS // prepared.cost or 1, _MAX_CANDIDATES)
 
 
@@ -304,7 +304,10 @@ def _may_match_containers(scope: SearchScope, prepared: PreparedFilter) -> bool:
 
 
 def _start(segment: Segment, after_key: str | None, own_namespace: str | None) -> int:
-    """The document at which matches behind a sort key begin; with all of its name where duplicates are removed."""
+    """Return the document at which matches behind a sort key begin.
+
+    If duplicates are removed, all entries with the name of the sort key are included.
+    """
     if after_key is None:
         return 0
     return (
@@ -320,13 +323,13 @@ _STREAM = itemgetter(1)
 
 
 class _SegmentMatches:
-    """The matches of one segment, found as far as they are asked for.
+    """The matches of one segment, found only as far as they are requested.
 
-    Mutable: how far that is.
+    Mutable: the matches and candidates so far.
 
-    :param wanted: matches that are likely to be enough.
+    :param wanted: the number of matches that is likely to be enough.
     :ivar found: matches that were read and not given yet.
-    :ivar looked: candidates that the last `read` tested; 1 where none has to be tested.
+    :ivar looked: the number of candidates that the last `read` tested; 1 if none has to be tested.
     """
 
     __slots__ = (
@@ -360,7 +363,7 @@ class _SegmentMatches:
         self.exhausted = not self._candidates and not self._has_more
 
     def next(self, limit: int) -> Sequence[int]:
-        """The next matches, at most `limit`; fewer of them, or none, where a slice of work is done."""
+        """Return the next matches, at most `limit`; fewer of them, or none, where a slice of work is done."""
         found, left = self.found, self._slice_size
         while len(found) < limit and left > 0 and not self.exhausted:
             documents = self.read(limit if self._predicate is None else min(limit, left))
@@ -372,9 +375,9 @@ class _SegmentMatches:
         return found[:limit]
 
     def read(self, size: int) -> Sequence[int]:
-        """The matches among the next candidates; no match does not mean the end (`exhausted`).
+        """Return the matches among the next candidates; no match does not mean the end (`exhausted`).
 
-        :param size: candidates to take, at most.
+        :param size: the most candidates to take.
         """
         at, candidates = self._at, self._candidates
         if at >= len(candidates):  # the first ones were not enough
@@ -398,9 +401,9 @@ class _SegmentMatches:
 
 
 def _rows(streams: Sequence[_SegmentMatches], own_namespace: str | None) -> tuple[list[_Row], bool]:
-    """Take the matches that sort before all unread ones; whether these are the last matches.
+    """Take the matches that sort before all unread matches, and return whether they are the last matches.
 
-    :param own_namespace: where not None, all matches of one name are taken together.
+    :param own_namespace: if not None, all matches of one name are taken together.
     """
     bound: str | None = None
     for stream in streams:
@@ -424,7 +427,7 @@ def _rows(streams: Sequence[_SegmentMatches], own_namespace: str | None) -> tupl
 def _without_duplicates(
     rows: list[_Row], streams: Sequence[_SegmentMatches], own_namespace: str
 ) -> Iterator[list[_Row] | None]:
-    """Rows without duplicates (`ldapgw.directory.dedup`), some at a time; None: a slice of work is done."""
+    """Yield rows without duplicates (`ldapgw.directory.dedup`), and None where a slice of work is done."""
     names = [sort_name(row[0]) for row in rows]
     if len(set(names)) == len(names):
         yield rows
@@ -458,7 +461,7 @@ def _may_be_duplicates(same: Sequence[_Row], streams: Sequence[_SegmentMatches])
 
 
 def _key_after(key_prefix: str, after: str) -> str | None:
-    """The sort key behind which the matches of a key prefix begin; None: with the first."""
+    """Return the sort key behind which the matches of a key prefix begin; None to begin with the first match."""
     return after[len(key_prefix) :] if after.startswith(key_prefix) else None
 
 
@@ -468,7 +471,7 @@ def _key_after(key_prefix: str, after: str) -> str | None:
 def _cursor(
     dit: Dit, viewer: Viewer, request: SearchRequest, after: str, budget: CallerIdBudget | None
 ) -> Generator[None, None, SearchCursor]:
-    """The cursor of a request, whose limits are not looked at; yields None where a slice of work is done.
+    """Make the cursor of a request, without regard to its limits; yields None where a slice of work is done.
 
     :raises DirectoryError: when the base is no DN, does not exist, or is not for this viewer.
     """
@@ -482,9 +485,9 @@ def _cursor(
 def matches(
     dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "", budget: CallerIdBudget | None = None
 ) -> Iterator[Match | None]:
-    """The matches of a search in order; limits are not looked at.
+    """Yield the matches of a search in order, without regard to its limits.
 
-    :param after: the key behind which they begin.
+    :param after: the key behind which the matches begin.
     :returns: matches, and None where a slice of work is done: the caller may serve others before it goes on.
     :raises DirectoryError: at the first step, when the base is no DN, does not exist, or is not for this viewer.
     """
@@ -498,9 +501,9 @@ def matches(
 
 
 def search(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[Entry | None]:
-    """The entries that a search finds, in the order of their names.
+    """Return the entries that a search finds, in the order of their names.
 
-    :param request: its size limit is the one to keep; 0: none.
+    :param request: the request, whose size limit is obeyed; 0 if there is none.
     :returns: entries, and None where a slice of work is done: the caller may serve others before it goes on.
     :raises DirectoryError: at the first step, when the base is no DN, does not exist, or is not for this viewer; behind
         the last entry, when there are more than the size limit allows.
@@ -511,9 +514,9 @@ def search(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[Entry |
 def result_batches(
     dit: Dit, viewer: Viewer, request: SearchRequest, size_limit: int, budget: CallerIdBudget | None = None
 ) -> Iterator[ResultBatch | None]:
-    """The entries that a search finds, in batches, none of them empty.
+    """Yield the entries that a search finds, in batches, none of them empty.
 
-    :param size_limit: the one to keep; more than 0.
+    :param size_limit: the size limit to obey, greater than 0.
     """
     cursor = yield from _cursor(dit, viewer, request, "", budget)
     left = size_limit
@@ -530,9 +533,9 @@ def result_batches(
 
 
 def limited(entries: Iterator[Entry | None], size_limit: int) -> Iterator[Entry | None]:
-    """No more entries than a limit allows; 0: all.
+    """Yield no more entries than a limit allows; 0 allows all.
 
-    :raises DirectoryError: sizeLimitExceeded, behind the last entry that it allows, when there is one more.
+    :raises DirectoryError: sizeLimitExceeded, behind the last entry that the limit allows, when there is another entry.
     """
     sent = 0
     for entry in entries:
@@ -548,10 +551,10 @@ def _more() -> DirectoryError:
 
 
 def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> bool:
-    """Return whether the entry has the value.
+    """Return whether an entry has a value of an attribute.
 
-    :raises DirectoryError: as a search of that base does; undefinedAttributeType and noSuchAttribute; and
-        invalidAttributeSyntax where the comparison is Undefined, which is no "false" (RFC 4511 4.10).
+    :raises DirectoryError: as a search of this base does; undefinedAttributeType and noSuchAttribute; and
+        invalidAttributeSyntax if the comparison is Undefined, which is not "false" (RFC 4511 4.10).
     """
     found = search_scopes(dit, viewer, dn, Scope.BASE_OBJECT)[0]
     [entry] = found.containers[0]

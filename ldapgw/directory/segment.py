@@ -3,10 +3,10 @@
 
 A segment is built once.  A book has few of them: `Segments` says when they are merged.
 
-An answer differs from the next one by its messageID alone, which stands in each message (RFC 4511 4.1.1).  So entries
-are kept as whole messages with `PLACEHOLDER_ID`, and whoever sends them puts the messageID in its place: one pass
-through octets that lie side by side, whatever the number of entries.  Messages are kept for the few attribute
-selections that are asked for again and again, as phones of a few models do; a whole list is kept as *pages* of
+Two answers with the same entries differ only by the messageID, which stands in each message (RFC 4511 4.1.1).  So
+entries are cached as whole messages with `PLACEHOLDER_ID`, and the sender puts the messageID in its place, in one pass
+through adjacent octets, whatever the number of entries.  Messages are cached for the few attribute selections that are
+requested again and again, because phones of one model send the same selection; a whole list is cached as *pages* of
 messages.
 """
 
@@ -28,21 +28,21 @@ from ldapgw.directory.normalization import SWITCHBOARD_MARK, lines_of
 from ldapgw.directory.query_plan import Query
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 
-# Attribute selections whose messages are kept: one is some 25 MiB where a segment has 100,000 entries.
+# The most attribute selections whose messages are cached: each takes some 25 MiB if a segment has 100,000 entries.
 _MAX_SELECTIONS: Final = 4
-# Further selections that are remembered, but not kept.
+# The most further selections that are remembered, but whose messages are not cached.
 _MAX_CANDIDATE_SELECTIONS: Final = 12
 
 # Entries of a page; each page begins at a multiple of it.
 PAGE_SIZE: Final = 192
-# Octets of a page that is kept.
+# The most octets of a page that is cached.
 MAX_PAGE_OCTETS: Final = 64 << 10
-# Attribute selections whose pages are kept.
+# The most attribute selections whose pages are cached.
 _MAX_PAGED_SELECTIONS: Final = 2
 
 # The messages of a page, and the octet in place of the messageID, which stands nowhere else in them.
 Page = tuple[bytes, bytes]
-# In place of a page that has too many octets.
+# Stands in place of a page that has too many octets.
 NO_PAGE: Final[Page] = (b"", b"")
 
 _SORT_KEY = attrgetter("sort_key")
@@ -50,10 +50,10 @@ _OBJECT_CLASS = next(kind for kind in ATTRIBUTE_TYPES if kind.name == "objectCla
 
 
 def set_message_id(messages: bytes, message_id: bytes, *, is_plain: bool) -> bytes:
-    """Messages with a messageID in place of the placeholder.
+    """Put a messageID in place of the placeholder in messages.
 
     :param message_id: one octet, from 1 to 127.
-    :param is_plain: whether the placeholder's octet stands in no length; that buys 9 % of the searches by name.
+    :param is_plain: whether the placeholder's octet is in no length; this buys 9 % more searches by name a second.
     """
     if is_plain:
         return messages.replace(PLACEHOLDER, message_id)
@@ -61,7 +61,7 @@ def set_message_id(messages: bytes, message_id: bytes, *, is_plain: bool) -> byt
 
 
 def response_of(message: bytes) -> bytes:
-    """The SearchResultEntry of a message with a placeholder."""
+    """Return the SearchResultEntry of a message with a placeholder."""
     return message[message.index(PLACEHOLDER_ID) + 3 :]
 
 
@@ -75,7 +75,7 @@ def _message(response: bytes) -> bytes:
 class _SelectionMessages:
     """The messages of one attribute selection.
 
-    :ivar messages: by document; empty: nobody has asked for that entry.
+    :ivar messages: the messages by document; empty if nobody has requested the entry.
     :ivar odd: the documents in whose messages the placeholder's octet stands in a length too.
     """
 
@@ -87,13 +87,13 @@ class _SelectionMessages:
 
 
 class _KeptMessages:
-    """The messages of a segment's entries, for the attribute selections that are asked for again and again.
+    """The cached messages of a segment's entries, for the attribute selections that are requested again and again.
 
-    A selection is kept from its second request on.  Where there is no room, the selection takes the place of the least
-    recently requested one, unless all kept selections were requested since its own previous request: of more selections
-    than are kept, all in use, the first ones stay.
+    A selection is cached from its second request on.  If there is no room, the selection replaces the least recently
+    requested selection, unless all cached selections were requested since its own previous request: if more selections
+    are in use than can be cached, the first of them stay.
 
-    Mutable: what is kept, and what was asked for.
+    Mutable: the cached messages, and the requested selections.
     """
 
     __slots__ = ("_count", "_kept", "_last", "_requested")
@@ -106,7 +106,7 @@ class _KeptMessages:
         self._last: Selection | None = None
 
     def of(self, selection: Selection) -> _SelectionMessages | None:
-        """The messages of a selection; None: it is not asked for often enough."""
+        """Return the messages of a selection, or None if the selection is not requested often enough."""
         kept = self._kept.get(selection)
         if selection is self._last and kept is not None:
             return kept
@@ -124,7 +124,7 @@ class _KeptMessages:
         return kept is not None and all([kept.messages[document] for document in documents])  # noqa: C419  compiled
 
     def _keep(self, selection: Selection) -> _SelectionMessages | None:
-        """Begin to keep a selection, where there is room or another one has to go."""
+        """Begin to cache a selection, if there is room or if another selection has to go."""
         if len(self._kept) == _MAX_SELECTIONS:
             first = next(one for one in self._requested if one is selection or one in self._kept)
             if first is selection:
@@ -134,19 +134,21 @@ class _KeptMessages:
         return kept
 
 
-# Entries that get an index.  A look at fewer takes a few microseconds, and their index five times their memory.
+# The fewest entries that get an index: testing fewer entries takes a few microseconds, and an index takes five times
+# their memory.
 INDEXED_FROM = 32
 
 
 class Segment:
     """Entries that are searched together.
 
-    Mutable: the messages that are kept.
+    Mutable: the messages that are cached.
 
-    :ivar entries: in their order; an entry's number in it is its *document*.
-    :ivar index: None where the entries are few: then all are looked at.
-    :ivar deleted: for each document, whether it is deleted; empty: none is.
-    :ivar duplicates: for each document, whether another book's entry here may be the same person; empty: none is.
+    :ivar entries: the entries in their order; an entry's number is its *document*.
+    :ivar index: the index, or None if the entries are so few that all are tested.
+    :ivar deleted: for each document, whether it is deleted; empty if none is.
+    :ivar duplicates: for each document, whether an entry of another book in this segment may be the same person; empty
+        if there are no duplicates.
     """
 
     __slots__ = (
@@ -162,7 +164,7 @@ class Segment:
         duplicates: bytes = b"",
         same_entries: Segment | None = None,
     ) -> None:
-        """Put together what was built before.
+        """Assemble a segment from parts that were built before.
 
         :param same_entries: a segment with the same entries, whose messages are shared.
         """
@@ -188,30 +190,30 @@ class Segment:
         return len(self.entries) - self.deleted.count(1)
 
     def __iter__(self) -> Iterator[Entry]:
-        """The entries that are not deleted."""
+        """Return the entries that are not deleted."""
         return (entry for at, entry in enumerate(self.entries) if not (self.deleted and self.deleted[at]))
 
     def with_deleted(self, documents: Iterable[int]) -> Segment:
-        """A copy with more documents deleted."""
+        """Return a copy with more documents deleted."""
         deleted = bytearray(self.deleted or bytes(len(self.entries)))
         for document in documents:
             deleted[document] = 1
         return Segment(self.entries, self.index, bytes(deleted), self.duplicates, self)
 
     def with_parent(self, parent: Parent) -> Segment:
-        """A copy below another entry, with the same index."""
+        """Return a copy below another parent, with the same index."""
         return Segment(tuple([entry.with_parent(parent) for entry in self.entries]), self.index, self.deleted)
 
     def with_duplicates(self, duplicates: bytes) -> Segment:
-        """A copy with its duplicates known (see `Segment`)."""
+        """Return a copy with flags of duplicates (see `Segment`)."""
         return Segment(self.entries, self.index, self.deleted, duplicates, self)
 
     def has_duplicates(self, documents: Iterable[int]) -> bool:
-        """Return whether the entry of one of these documents may be the same person as another one here."""
+        """Return whether an entry of these documents may be the same person as another entry of the segment."""
         return bool(self.duplicates) and any(map(self.duplicates.__getitem__, documents))
 
     def deleted_since(self, before: Segment) -> Iterator[Entry]:
-        """The entries that are deleted here and not yet in `before`, an older version of this segment."""
+        """Yield the entries that are deleted here and not yet in `before`, an older version of this segment."""
         if self.deleted:
             kept = before.deleted or bytes(len(self.entries))
             pairs = zip(self.entries, kept, self.deleted, strict=True)
@@ -220,27 +222,27 @@ class Segment:
     # --- finding ----------------------------------------------------------------------------------------------------
 
     def find_documents(self, query: Query, start: int = 0) -> Sequence[int]:
-        """The documents from `start` on that a query finds, ascending; deleted documents are among them."""
+        """Return the documents from `start` on that a query finds, ascending; deleted documents are among them."""
         found = None if self.index is None else query_plan.find_documents(query, self.index, self.entries)
         if found is None:
             return range(start, len(self.entries))
         return found[bisect_left(found, start) :] if start else found
 
     def document_from(self, sort_key: str) -> int:
-        """The first document whose sort key is not less than one."""
+        """Return the first document whose sort key is not less than the given key."""
         return bisect_left(self.entries, sort_key, key=_SORT_KEY)
 
     def document_after(self, sort_key: str) -> int:
-        """The first document whose sort key is greater than one."""
+        """Return the first document whose sort key is greater than the given key."""
         return bisect_right(self.entries, sort_key, key=_SORT_KEY)
 
     def document_of_uid(self, uid: str) -> int | None:
-        """The document of a uid, letter for letter; None where there is none, or it is deleted."""
+        """Return the document of a uid, letter for letter; None if there is none, or if it is deleted."""
         found, octets = self._uid_documents(folded(uid)), octets_of(uid)
         return next((document for document in found if self.entries[document].uid == octets), None)
 
     def entry_of_uid(self, uid: str) -> Entry | None:
-        """The entry of a uid.
+        """Return the entry of a uid, or None if there is none.
 
         :param uid: folded (`ldapgw.directory.dn.folded`).
         """
@@ -253,7 +255,7 @@ class Segment:
 
     @property
     def tag_letters(self) -> frozenset[str]:
-        """The letters of the attributes that entries have (`Entry.tagged_texts`); with an index, without aliases."""
+        """Return the letters of the entries' attributes (`Entry.tagged_texts`); with an index, without aliases."""
         if self._tag_letters is None:
             texts = (text[0] for one in self for text in one.tagged_texts())
             self._tag_letters = frozenset(index_terms.present_attributes(self.index) if self.index else texts)
@@ -261,7 +263,7 @@ class Segment:
 
     @property
     def object_classes(self) -> frozenset[str]:
-        """The object classes that entries have, each as in their search text with the line breaks around it."""
+        """Return the object classes that entries have, each between two line breaks, as in a search text."""
         if self._object_classes is None:
             texts = () if self.index else {one.search_text(_OBJECT_CLASS) or "" for one in self}
             lines = (f"\n{line}\n" for text in texts for line in lines_of(text))
@@ -282,9 +284,9 @@ class Segment:
     # --- messages ---------------------------------------------------------------------------------------------------
 
     def messages(self, documents: Sequence[int], selection: Selection) -> tuple[list[bytes], bool]:
-        """The LDAPMessage of each document's SearchResultEntry, with `PLACEHOLDER_ID`.
+        """Return the LDAPMessage of each document's SearchResultEntry, with `PLACEHOLDER_ID`.
 
-        To keep them makes searches by name nine times as many (``scripts/bench parts``).
+        Caching them makes searches by name nine times as fast (``scripts/bench parts``).
 
         :returns: the messages, and whether they are plain (`set_message_id`).
         """
@@ -304,18 +306,18 @@ class Segment:
         return found, not odd or odd.isdisjoint(documents)
 
     def is_kept(self, documents: Sequence[int], selection: Selection) -> bool:
-        """Return whether the messages of all these documents are kept."""
+        """Return whether the messages of all these documents are cached."""
         return self._messages.has(documents, selection)
 
     def encoded(self, documents: Sequence[int], selection: Selection) -> list[bytes]:
-        """The messages of `messages`, which are neither kept nor plain."""
+        """Encode the messages that `messages` returns, without caching them; they may not be plain."""
         entries = self.entries
         return [_message(entries[document].encode(selection)) for document in documents]
 
     def page(self, first: int, selection: Selection) -> Page | None:
-        """The messages of all entries of a page; `NO_PAGE` where they are too many octets; None: it is not kept.
+        """Return the messages of a page; `NO_PAGE` if they have too many octets, None if the page is not cached.
 
-        Pages make whole books seven times as many (``scripts/bench parts``).
+        Pages make reading whole books seven times as fast (``scripts/bench parts``).
 
         :param first: the page's first document.
         """
@@ -323,9 +325,9 @@ class Segment:
         return None if pages is None else pages.get(first)
 
     def keep_page(self, first: int, selection: Selection, messages: list[bytes]) -> None:
-        """Keep a page.
+        """Cache a page.
 
-        :param messages: of all its entries (`encoded`).
+        :param messages: the messages of all entries of the page (`encoded`).
         """
         pages = self._pages.get(selection)
         if pages is None:
@@ -338,7 +340,7 @@ class Segment:
 def _page(messages: list[bytes]) -> Page:
     joined = b"".join(messages)
     if len(joined) <= MAX_PAGE_OCTETS:
-        # UTF-8 has no 0xC0, but a length may have.
+        # UTF-8 never has an octet such as 0xC0, but a length may have, so an octet is looked for that is not there.
         unused = next((octet for octet in range(0xFF, -1, -1) if octet not in joined), None)
         if unused is not None:
             placeholder = bytes((unused,))
@@ -346,8 +348,8 @@ def _page(messages: list[bytes]) -> Page:
     return NO_PAGE
 
 
-# How many times as large as the new segment an older one has to be not to be merged into it; and how many times as
-# large as its deleted entries, not to be built anew.
+# An older segment is merged into the new segment unless it is at least this many times as large, and is built anew
+# unless it has at least this many times as many entries as deleted entries.
 _MERGE_FACTOR = 8
 
 
@@ -355,12 +357,12 @@ _MERGE_FACTOR = 8
 class Segments:
     """The contacts of a book or a label, in two forms: an entry for each contact, and one entry per number.
 
-    Each form has one segment with nearly all entries, and small ones with those that have changed since.  No two
+    Each form has one segment with nearly all entries, and small segments with entries that have changed since.  No two
     segments of a form have an entry for the same contact.  Deleted entries are marked in their segment.  New entries go
     into a new segment, which is merged with every segment less than `_MERGE_FACTOR` times its size: so there are few
     segments, and an entry is written again a few times at most.
 
-    :ivar numbers: empty where no phone wants this form.
+    :ivar numbers: the segments with one entry per number; empty if no phone wants this form.
     """
 
     contacts: tuple[Segment, ...] = ()
@@ -376,20 +378,20 @@ class Segments:
         return bool(self.numbers)
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:
-        """The segments of the form that a viewer wants, as far as it was built."""
+        """Return the segments of the form that a viewer wants, as far as it was built."""
         return self.numbers if per_number and self.numbers else self.contacts
 
     def entry_of_uid(self, uid: str) -> Entry | None:
-        """An entry by the folded value of its uid, in either form."""
+        """Return an entry by the folded value of its uid, in either form."""
         found = (segment.entry_of_uid(uid) for segment in (*self.contacts, *self.numbers))
         return next(filter(None, found), None)
 
     def updated(
         self, deleted_uids: Collection[str], contact_entries: Iterable[Entry], number_entries: Iterable[Entry]
     ) -> Segments:
-        """The segments with some contacts in place of others.
+        """Return the segments with some contacts in place of others.
 
-        :param deleted_uids: of contacts that may be in no segment.
+        :param deleted_uids: uids of contacts to remove, which may be in no segment.
         :param contact_entries: the new entries, one for each contact.
         :param number_entries: the new entries, one for each number of these contacts.
         """
@@ -398,24 +400,24 @@ class Segments:
         return Segments(contacts, numbers if self.per_number else ())
 
     def with_parent(self, parent: Parent) -> Segments:
-        """A copy below another entry of the tree."""
+        """Return a copy below another parent."""
         return Segments(
             *(tuple(segment.with_parent(parent) for segment in form) for form in (self.contacts, self.numbers))
         )
 
 
 def empty_segments(*, per_number: bool) -> Segments:
-    """The segments of a book without contacts."""
+    """Return the segments of a book without contacts."""
     return Segments((Segment.build(()),), (Segment.build(()),) if per_number else ())
 
 
 def _contact_documents(segment: Segment, uids: Iterable[str]) -> Iterator[int]:
-    """The documents of contacts, by their uids."""
+    """Return the documents of contacts, by their uids."""
     return (document for uid in uids if (document := segment.document_of_uid(uid)) is not None)
 
 
 def _number_documents(segment: Segment, uids: Iterable[str]) -> Iterator[int]:
-    """The documents of contacts' numbers, whose uids are counted from 1 on within one segment."""
+    """Yield the documents of contacts' numbers, whose uids are counted from 1 on within one segment."""
     for uid in uids:
         at = 1
         while (document := segment.document_of_uid(f"{uid}-{at}")) is not None:
@@ -450,8 +452,8 @@ def _updated(
 class ResultBatch:
     """Matches that stand in one segment, in their order; never changed once it is made.
 
-    :ivar documents: their numbers in the segment.
-    :ivar key_prefix: with an entry's sort key behind it, sorts all matches of a search.
+    :ivar documents: the matches' documents in the segment.
+    :ivar key_prefix: a prefix which, with an entry's sort key behind it, sorts all matches of a search.
     """
 
     __slots__ = ("context", "documents", "key_prefix", "segment")
@@ -475,9 +477,9 @@ class ResultBatch:
 
 
 class Match(NamedTuple):
-    """A match by itself.
+    """A single match.
 
-    :ivar key: sorts the matches of a search, and is the same in the next one.
+    :ivar key: the key that sorts the matches of a search; it is the same in the next search.
     """
 
     key: str

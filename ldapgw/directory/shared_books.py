@@ -20,8 +20,8 @@ from ldapgw.directory.segment import Segment
 
 # The most segments that a search looks through one by one; each costs some microseconds.
 _MAX_SEGMENTS = 8
-# How many segments are left after a merge of too many, and the part of all entries above which a segment is large and
-# not merged.
+# The most segments after a merge.  A segment with more than one in `_LARGE_PART` of all entries is large, and is not
+# merged.
 _SEGMENTS_AFTER_MERGE = 4
 _LARGE_PART = 16
 
@@ -53,7 +53,7 @@ class SharedBooks:
         return max(map(len, (self.containers, self.contacts, self.numbers))) > _MAX_SEGMENTS
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:
-        """The books' contacts in the form that a viewer wants, as far as it was built."""
+        """Return the books' contacts in the form that a viewer wants, as far as it was built."""
         return segments_of(self.numbers if per_number and self.numbers else self.contacts)
 
 
@@ -66,7 +66,7 @@ def merge_shared_books(
     """Merge the shared parts of books with the same sharing.
 
     :param before: the shared segments until now, which are used again where possible.
-    :param defer_merge: build nothing; there may be more segments then than a search should look through.
+    :param defer_merge: whether to build nothing; then there may be more segments than a search should look through.
     """
     by_sharing: dict[Sharing, list[Book]] = {}
     for book in books:
@@ -105,7 +105,7 @@ def segments_of(merged: Iterable[MergedSegment]) -> tuple[Segment, ...]:
 def merge_segments(
     segments: Iterable[Segment], before: Sequence[MergedSegment], *, defer_merge: bool = False
 ) -> tuple[MergedSegment, ...]:
-    """The segments to search in place of many."""
+    """Merge many segments into the few segments that a search looks through."""
     # A segment keeps its tuple of entries when more of them are deleted.
     wanted = {id(segment.entries): segment for segment in segments if len(segment)}
     kept = []
@@ -120,10 +120,10 @@ def merge_segments(
 
 
 def _current(merged: MergedSegment, wanted: dict[int, Segment]) -> MergedSegment | None:
-    """A merged segment without the entries that were deleted since.
+    """Return a merged segment without the entries that were deleted since.
 
     :param wanted: the segments of the books now, by the identity of their entries.
-    :returns: None: too few of its entries are left, or it has only one source.
+    :returns: the segment, or None if too few of its entries are left, or if it has only one source.
     """
     now = [wanted.get(id(segment.entries)) for segment in merged.sources]
     sources = tuple(segment for segment in now if segment is not None)

@@ -6,8 +6,8 @@ the key of the entry's match.  A rank is cut at `LONGEST` and ends with the entr
 equal, and a paged search can send the rank of its last entry to the client.  Entries whose ranks agree in their first
 `LONGEST` octets are sorted by their tiebreakers.
 
-Text is sorted as people sort names if the tenant's matching is lenient: what has no letters comes last.  Otherwise it
-is sorted by the rules of RFC 4517.
+Text is sorted as people sort names if the tenant's matching is lenient: a text without letters comes last.  Otherwise
+text is sorted by the rules of RFC 4517.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ldapgw.directory.schema import AttributeType, Family, MatchingRule, Use, at
 from ldapgw.directory.segment import Match
 from ldapgw.errors import LdapgwError, ResultCode
 
-# Octets of a rank.
+# The most octets of a rank before its tiebreaker.
 LONGEST: Final = 208
 
 # The most sort keys: nobody sorts by more, and each key is read from every entry.
@@ -47,7 +47,7 @@ _INVERTED = bytes(range(255, -1, -1))
 # The octets of a key without a value, by `reverse`.
 _NO_VALUE = {False: b"\xff", True: b"\x00"}
 
-# The attributes by which entries are sorted where no key is named.
+# The attributes with the name by which entries are sorted if no key is named.
 _WHOLE_NAMES = frozenset(("cn", "displayName"))
 
 Lines = Callable[[Entry], list[str]]
@@ -57,7 +57,7 @@ class Unsortable(LdapgwError):
     """Raised when the entries cannot be sorted by the requested keys.
 
     :ivar code: a sortResult of RFC 2891 1.2.
-    :ivar attribute: the attribute of the key that is at fault, as it was sent; empty: none.
+    :ivar attribute: the attribute of the key that is at fault, as it was sent; empty if no single key is at fault.
     """
 
     def __init__(self, code: ResultCode, attribute: str = "") -> None:
@@ -100,7 +100,7 @@ class Sorter:
                 raise Unsortable(ResultCode.UNWILLING_TO_PERFORM, key.requested.attribute)
 
     def rank(self, match: Match) -> bytes:
-        """The rank of a match.
+        """Return the rank of a match.
 
         :raises Unsortable: when an attribute has no ordering in the match's tenant, or a rule does not apply to it.
         """
@@ -113,7 +113,7 @@ class Sorter:
         return (keys + match_key)[:LONGEST] + match_key[-TIEBREAKER_LENGTH:]
 
     def start(self, value: bytes, context: NamingContext) -> bytes:
-        """The rank before all entries whose first key is equal to a value or sorts after it, and after all others.
+        """Return the rank before all entries whose first key equals a value or follows it, and behind all others.
 
         :raises Unsortable: when the value makes no sense for the first key.
         """
@@ -128,7 +128,7 @@ class Sorter:
 class _Key:
     """A sort key with its attribute type and rule.
 
-    :ivar rule: None: the attribute's own ordering.
+    :ivar rule: the rule, or None for the attribute's own ordering.
     """
 
     requested: SortKey
@@ -148,7 +148,7 @@ class _Key:
         return cls(requested, kind, None if rule.name == kind.comparison.ordering else rule)
 
     def lines(self, context: NamingContext) -> Lines:
-        """A function that returns an entry's values normalized for ordering."""
+        """Return a function that returns an entry's values normalized for ordering."""
         self._check(context)
         kinds = subtypes(self.kind)
         if self.rule is not None:
@@ -157,7 +157,7 @@ class _Key:
         return own_lines(kinds[0]) if len(kinds) == 1 else _joined([own_lines(kind) for kind in kinds])
 
     def line(self, value: bytes, context: NamingContext) -> str | None:
-        """A value normalized for ordering; None if it makes no sense for the key."""
+        """Normalize a value for ordering; None if the value makes no sense for the key."""
         self._check(context)
         text = assertion.text_of(value, lenient=context.lenient)
         if text is None:
@@ -188,7 +188,7 @@ class Ranking:
 
     Mutable: the entries that were added.
 
-    :ivar context: the naming context of the first entry; None: there is no entry.
+    :ivar context: the naming context of the first entry; None if there is no entry.
     """
 
     def __init__(self) -> None:
@@ -216,11 +216,11 @@ class Ranking:
         self._unsorted = []
 
     def before(self, rank: bytes) -> int:
-        """The number of entries before a rank."""
+        """Return the number of entries before a rank."""
         return sum(bisect_left(run, rank) for run in self._runs)
 
     def slice(self, start: int, end: int) -> Iterator[Ranked | None]:
-        """The entries from `start` up to `end` (exclusive, from 0); None: a slice of work is done."""
+        """Yield the entries from `start` up to `end` (exclusive, from 0), and None where a slice of work is done."""
         for number, ranked in enumerate(self):
             if number >= end:
                 return
@@ -234,7 +234,7 @@ def collect(matches: Iterable[Match | None], sorter: Sorter, after: bytes = b"")
     """Sort the matches of a search; yields None where a slice of work is done.
 
     :param matches: matches, and None where a slice of work is done.
-    :param after: the rank of the last entry to leave out; empty: none.
+    :param after: the rank of the last entry to leave out; empty if there is none.
     :raises Unsortable: when there are too many entries, or the entries cannot be sorted.
     """
     ranking = Ranking()
@@ -256,7 +256,7 @@ def collect(matches: Iterable[Match | None], sorter: Sorter, after: bytes = b"")
 
 
 def _own_lines(kind: AttributeType) -> Lines:
-    """Values by the attribute's own ordering: the lines of the search text."""
+    """Return a function for the attribute's own ordering, which returns the lines of an entry's search text."""
 
     def lines(entry: Entry) -> list[str]:
         text = entry.search_text(kind)
@@ -266,11 +266,11 @@ def _own_lines(kind: AttributeType) -> Lines:
 
 
 def _people_lines(kind: AttributeType) -> Lines:
-    """Values as people sort names."""
+    """Return a function that returns an entry's values as people sort names."""
     own_lines, is_name = _own_lines(kind), kind.name in _WHOLE_NAMES
 
     def lines(entry: Entry) -> list[str]:
-        # The kind of a bare number behind it has letters.
+        # A bare number may be followed by its kind, which has letters.
         if is_name and entry.sort_key.startswith(NO_LETTERS):
             return [NO_LETTERS + line for line in own_lines(entry)]
         return [_people_line(line) for line in own_lines(entry)]
@@ -283,7 +283,7 @@ def _people_line(line: str) -> str:
 
 
 def _rule_lines(family: Family, kinds: tuple[AttributeType, ...]) -> Lines:
-    """Values by another ordering rule."""
+    """Return a function that returns an entry's values in the form of another ordering rule."""
 
     def lines(entry: Entry) -> list[str]:
         values = (value.decode()[:_MAX_CHARACTERS] for kind in kinds for value in entry.attribute(kind.name))
@@ -297,7 +297,7 @@ def _joined(functions: list[Lines]) -> Lines:
 
 
 def _least(lines: list[str], reverse: bool) -> bytes:  # noqa: FBT001 - from a table
-    """The octets of the least value, with an end marker; RFC 2891 2.2: an absent value is larger than any other."""
+    """Return the octets of the least value, with an end marker; an absent value is the largest (RFC 2891 2.2)."""
     if not lines:
         return _NO_VALUE[reverse]
     value = min(lines)[:_MAX_CHARACTERS].encode("utf-8", "surrogatepass").replace(b"\0", b"\1")
@@ -315,7 +315,7 @@ class OffsetOutOfRange(LdapgwError):
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """The target is at an offset of a list that the client believes to have `content_count` entries; 0: unknown."""
+    """A target at an offset of a list that the client believes to have `content_count` entries; 0 if unknown."""
 
     offset: int
     content_count: int
@@ -323,7 +323,7 @@ class Offset:
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
-    """The target is the first entry whose first sort key is equal to a value or after it."""
+    """A target that is the first entry whose first sort key equals a value or follows it."""
 
     value: bytes
 
@@ -340,7 +340,7 @@ class Window:
     target: Offset | AtLeast
 
     def position(self, ranking: Ranking, sorter: Sorter) -> int:
-        """The position of the target.
+        """Return the position of the target.
 
         :raises OffsetOutOfRange: when the offset is invalid.
         :raises Unsortable: when the value makes no sense for the first sort key.
@@ -350,12 +350,12 @@ class Window:
         return _scaled(self.target, len(ranking))
 
     def edges(self, position: int, count: int) -> tuple[int, int]:
-        """Start and end (exclusive, from 0) of the window around a target's position."""
+        """Return start and end (exclusive, from 0) of the window around a target's position."""
         return max(0, position - 1 - self.before), min(count, position + self.after)
 
 
 def _scaled(target: Offset, count: int) -> int:
-    """The target's position, scaled by our count and the client's content count (section 5 of the draft)."""
+    """Return the target's position, scaled by our count and the client's content count (section 5 of the draft)."""
     offset, content_count = target.offset, target.content_count
     if offset < 1 or content_count < 0 or 0 < content_count < offset:
         raise OffsetOutOfRange

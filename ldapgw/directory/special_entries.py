@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The entries that aren't contacts, books or labels: root DSE, subschema, and the entries of tenants.
 
-They are found by the same search as contacts.
+The same search finds these entries and contacts.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class Features:
     sasl_mechanisms: tuple[str, ...] = ()
 
     def in_clear(self) -> Features:
-        """The features on a connection without TLS, where no SASL mechanism works."""
+        """Return the features on a connection without TLS, where no SASL mechanism works."""
         extensions = tuple(sorted((*self.extensions, *self.before_tls)))
         return replace(self, extensions=extensions, before_tls=(), sasl_mechanisms=())
 
 
 def root_dse(features: Features, contexts: Iterable[NamingContext], default: NamingContext | None) -> Entry:
-    """The root DSE (RFC 4512 5.1, RFC 3045).
+    """Return the root DSE (RFC 4512 5.1, RFC 3045).
 
-    :param default: the default naming context, the best base for a client without a configured base; None: there are
+    :param default: the default naming context, the best base for a client without a configured base; None if there are
         several.
     """
     attributes = {
@@ -65,7 +65,7 @@ def root_dse(features: Features, contexts: Iterable[NamingContext], default: Nam
 
 @lru_cache(maxsize=1024)
 def tenant_entry(context: NamingContext) -> Entry:
-    """A tenant's own entry, an organization; it holds the values of its RDN too (RFC 4512 2.3.1)."""
+    """Return a tenant's own entry, an organization, which holds the values of its RDN too (RFC 4512 2.3.1)."""
     dn = str(context.base)
     attributes: dict[str, tuple[str, ...]] = {"objectClass": ("top", "organization"), "o": (context.title,)}
     for name, value in next(iter(context.base.rdns), ()):
@@ -80,7 +80,7 @@ def tenant_entry(context: NamingContext) -> Entry:
 
 @cache
 def subschema() -> Entry:
-    """The subschema entry (RFC 4512 4.2): the schema as clients read it."""
+    """Return the subschema entry (RFC 4512 4.2): the schema as clients read it."""
     operational = {
         "structuralObjectClass": (b"subentry",),
         "subschemaSubentry": (SUBSCHEMA_DN.encode(),),
@@ -99,13 +99,13 @@ def subschema() -> Entry:
 
 
 def _matching_rule_use(rule: schema.MatchingRule) -> str:
-    """RFC 4512 4.1.4: the attributes that a rule can be used with in an extensible match; empty: there are none."""
+    """Describe the attributes that an extensible match can use a rule with (RFC 4512 4.1.4); empty if none."""
     names = tuple(kind.name for kind in schema.ATTRIBUTE_TYPES if rule.applies(kind, lenient=ROOT.lenient))
     return f"( {rule.oid} NAME '{rule.name}' APPLIES {_oids(names)} )" if names else ""
 
 
 def _attribute_type(kind: schema.AttributeType) -> str:
-    """RFC 4512 4.1.2."""
+    """Describe an attribute type (RFC 4512 4.1.2)."""
     parts = [kind.oid, "NAME", _names((kind.name, *kind.other_names))]
     parts += ["SUP", kind.supertype] if kind.supertype else []
     parts += ["EQUALITY", kind.comparison.equality] if kind.comparison.equality else []
@@ -118,7 +118,7 @@ def _attribute_type(kind: schema.AttributeType) -> str:
 
 
 def _object_class(kind: schema.ObjectClass) -> str:
-    """RFC 4512 4.1.1."""
+    """Describe an object class (RFC 4512 4.1.1)."""
     parts = [kind.oid, "NAME", _names((kind.name,))]
     parts += ["SUP", kind.superclass] if kind.superclass else []
     parts += [kind.kind]

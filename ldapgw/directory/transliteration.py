@@ -36,7 +36,7 @@ class CharacterMap(dict[int, str]):
 
 @dataclass(frozen=True, slots=True)
 class _Spelling:
-    """How a country writes its script in Latin letters, where `anyascii` does otherwise; in lower case.
+    """The rules by which a country writes its script in Latin letters, if `anyascii` differs; in lower case.
 
     :ivar script: a pattern of the script's letters.
     :ivar rules: patterns with their replacements, in the order in which they are applied.
@@ -48,7 +48,7 @@ class _Spelling:
     letters: Mapping[int, str] = field(default_factory=dict)
 
     def write(self, text: str) -> str:
-        """A text with the spelling's Latin letters in it; `anyascii` writes the rest."""
+        """Write a text's letters in this spelling as far as it has rules; `anyascii` writes the rest."""
         for pattern, latin in self.rules:
             text = pattern.sub(latin, text)
         return text.translate(self.letters)
@@ -126,7 +126,7 @@ _CHINESE_NAME = re.compile(f"(?<![{_HAN}])([{_HAN}])([{_HAN}]{{1,2}})(?![{_HAN}]
 
 
 def readings(text: str, bare: str) -> tuple[str, ...]:
-    """The ways to write a text in ASCII, each once, the best one first.
+    """Return the ways to write a text in ASCII, each once, the best one first.
 
     :param text: in lower case and composed (NFKC).
     :param bare: the text without accents.

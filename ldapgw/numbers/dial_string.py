@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 # Characters.  ITU-T E.164 allows 15 digits; blanks, brackets, an extension and a scheme fit into this limit too.
 LONGEST = 64
-# Characters read of a text, because invisible characters may stand among the ones that count.
+# The most characters that are read of a text: invisible characters may stand among the characters that count.
 LONGEST_TYPED = 4 * LONGEST
 
 # With so many digits, the text before a remark is a complete number.
@@ -76,7 +76,7 @@ _REMARK = re.compile(r"[ (][^\W\d_]*[^\W\d_A-Z]")
 # A remark in brackets that contains a letter.
 _BRACKET = re.compile(r"\s*\((?=[^)]*[^\W\d_])")
 
-# What trunks and PBXs put around a number, which is long: "L0#0301234567", "TRUNK1-0301234567", "0301234567_trunk1".
+# Texts that trunks and PBXs put around a long number: "L0#0301234567", "TRUNK1-0301234567", "0301234567_trunk1".
 _IN_FRONT = re.compile(r"(?=[!-~]*[A-Za-z])([!-~]{0,32}[!-*,-/:-~])\+?[0-9]{7,}")
 _BEHIND = re.compile(r"\+?[0-9]{7,}(?=[!-~]*[A-Za-z])(?!x\d)([!-*,-/:-~][!-~]{0,32})", re.IGNORECASE)
 
@@ -139,7 +139,7 @@ def _address_of(text: str) -> str:
 def without_affixes(text: str, affixes: Sequence[str]) -> str:
     """Remove the texts that a PBX puts in front of a number or behind it, each once, in their order.
 
-    :param affixes: in lower case; compared without regard to case.
+    :param affixes: the texts in lower case; they are compared without regard to case.
     """
     for affix in affixes:
         if text[: len(affix)].lower() == affix:
@@ -150,7 +150,7 @@ def without_affixes(text: str, affixes: Sequence[str]) -> str:
 
 
 def affix_of(text: str) -> str:
-    """Return what seems to be put in front of a long number or behind it by a PBX; empty if there is nothing."""
+    """Return the text that a PBX seems to put in front of a long number or behind it; empty if there is none."""
     core = unwrapped(clean(text))
     found = _IN_FRONT.fullmatch(core) or _BEHIND.fullmatch(core)
     return "" if found is None or _EXTENSION.search(core) else found[1]
@@ -186,8 +186,8 @@ def _shortest_before(group: str | None, more: str | None) -> int:
     A group of digits with a hash behind it may also be the last group of the number ("212-555-0145#12"), unless the
     group is long or a whole number stands in front of the group ("030 5550171 1234#56#").
 
-    :param group: the digits in front of the hash; None: something else begins what is dialled.
-    :param more: a digit behind the hash; empty: there is none.
+    :param group: the digits in front of the hash; None if another sign begins what is dialled after the connection.
+    :param more: a digit behind the hash; empty if there is none.
     """
     if group is None:
         return _SHORTEST_BEFORE
@@ -197,7 +197,7 @@ def _shortest_before(group: str | None, more: str | None) -> int:
 
 
 def direct_extension(afterwards: str) -> str:
-    """Return the digits of an extension that German and Austrian companies let callers dial directly; empty: none."""
+    """Return the digits of an extension that is dialled directly, as in Germany and Austria; empty if there is none."""
     match = _DIRECT.fullmatch(afterwards)
     return match[1] if match else ""
 
@@ -208,7 +208,7 @@ def leads_afterwards(gap: str) -> bool:
 
 
 def marks(text: str) -> list[int]:
-    """Return where a pause, a star or a hash stands behind a number that may be complete, at most three places."""
+    """Return the positions of pauses, stars and hashes behind a number that may be complete, at most three."""
     positions, digits = [], 0
     for position, char in enumerate(text):
         if char.isdigit():
@@ -219,7 +219,7 @@ def marks(text: str) -> list[int]:
 
 
 def extension_of(afterwards: str) -> str:
-    """Return the digits of an extension; of pauses and menus, ``0-9*#,`` as they are dialled."""
+    """Return the digits of an extension, or the characters ``0-9*#,`` of pauses and menus as they are dialled."""
     menu = re.sub("[^0-9*#,]", "", afterwards.replace(";", ",")).strip(",")
     if menu.lstrip("*#").rstrip("#").isdigit():
         # Other extensions may stand behind the first one, as in "x302/x2303".

@@ -18,7 +18,7 @@ class Rule(StrEnum):
     SAME_AREA = "same_area"  # "030 5550171 / 5550172": the area code is written once.
     AFTERWARDS = "afterwards"  # Extensions, pauses and menus are dialled after the connection.
     REMARK = "remark"  # Times, dates, ranges and notes beside a number are not dialled.
-    CODE = "code"  # "*31#" in front of a number switches something of this call, such as one's own number off.
+    CODE = "code"  # "*31#" in front of a number changes how this call is made, such as without the caller's number.
     PLUS = "plus"  # "491705551442": a country code without its "+" is likelier than a number without its trunk prefix.
     NO_PLUS = "no_plus"  # "+030 …": a trunk prefix is no country code.
     FOREIGN_PREFIX = "foreign_prefix"  # "0049 30 …" in the USA: the prefix for calls abroad differs by country.
@@ -28,7 +28,7 @@ class Rule(StrEnum):
     REPEATED_CODE = "repeated_code"  # "+49 0049 30 …": an import puts the country code in front of each number.
     SHORT = "short"  # "+49 116117": a short number connects within its country alone, without a country code.
     RENUMBERED = "renumbered"  # The country has changed its plan (`ldapgw.numbers.renumbering`).
-    GOOGLE = "google"  # The country of the Google account, where the number was typed, is another one.
+    GOOGLE = "google"  # The number was typed for the country of the Google account, which is not the tenant's.
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,5 +56,5 @@ class Number:
     rules: tuple[Rule, ...] = ()
 
     def __repr__(self) -> str:
-        """Hold no digits: a ``repr`` may end up in a log."""
+        """Return a description without digits: a ``repr`` may end up in a log."""
         return f"<Number {'public' if self.e164 else 'internal'}, {len(self.digits)} digits>"

@@ -40,7 +40,7 @@ SHORTEST_PUBLIC = 7
 # local.
 _SHORTEST_WITHOUT_TRUNK = 9
 
-# The lengths of fixed lines of a country in which numbers can be continued by extensions.
+# A country's fixed lines have at least this many lengths if extensions can continue a number.
 _FEWEST_LENGTHS = 3
 
 _NEVER = re.compile("(?!)")
@@ -216,7 +216,7 @@ def parse(text: str, region: str) -> Parsed | None:
 
 
 def read(digits: str, region: str, *, international: bool) -> Parsed | None:
-    """Parse plain digits in a region; same result as `parse`, but faster if only a "0" has to be removed.
+    """Parse plain digits in a region; the result is the same as of `parse`, but faster if only a "0" has to be removed.
 
     :param international: whether a "+" precedes the digits.
     """
@@ -292,7 +292,7 @@ _SHORT_TYPES: Final = (PhoneNumberType.SHARED_COST, PhoneNumberType.UAN, PhoneNu
 
 
 class Quality(IntEnum):
-    """How well a number fits the numbering plan of its country."""
+    """The degree to which a number fits the numbering plan of its country."""
 
     IMPOSSIBLE = 0
     POSSIBLE = 1  # by its length
@@ -338,7 +338,7 @@ def has_direct_dialling(number: str) -> bool:
 
 @lru_cache(maxsize=_CACHED)
 def in_area_of(number: str, digits: str) -> str:
-    """Return the number in E.164 that digits without an area code are in the area of another number.
+    """Return the number, in E.164, that digits without an area code reach within the area of another number.
 
     :param number: the other number, in E.164.
     :param digits: as they are dialled behind the area code: in Argentina, with "15" in front of a mobile's number.

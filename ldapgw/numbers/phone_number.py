@@ -21,7 +21,7 @@ from ldapgw.numbers.dial_string import LONGEST, LONGEST_TYPED
 from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
 
-# Digits.  A prefix of a number counts as one that has lost its "+" only if it is as long as a complete number.
+# Digits.  A requested prefix counts as a number that has lost its "+" only if it is as long as a complete number.
 _SHORTEST_WITH_COUNTRY = 10
 
 # Digits.  A number with fewer digits is internal, also where the area code of the site is known.
@@ -51,9 +51,9 @@ class NumberFormat(StrEnum):
 _AS_TYPED = frozenset((Rule.CODE, Rule.GOOGLE))
 
 
-# Index keys of a requested number.  Tails: every stored number that equals a reading of the requested one has one of
-# them in its `stored_tails`.  Exact forms: a stored number with one of them as its `Number.e164` or `Number.national`
-# is the same number.
+# Index keys of a requested number: tails and exact forms.  Every stored number that equals a reading of the requested
+# number has one of the tails in its `stored_tails`.  A stored number is the same number if its `Number.e164` or
+# `Number.national` is one of the exact forms.
 NumberQuery = tuple[tuple[str, ...], tuple[str, ...]]
 
 
@@ -113,7 +113,7 @@ def _is_public(core: str, region: str) -> bool:
     if not digits.isdigit():
         return False
     if digits.startswith(f"00{numbering_plan.dialling(region).country}"):
-        # Where a carrier is chosen behind "00", a number of the region itself has been stored without one.
+        # If "00" has to be followed by a carrier's code, a number with the region's country code has none.
         core = "+" + digits[2:]
     # In "01:00000", which people may have meant as a slash, libphonenumber finds no number.
     parsed = numbering_plan.parse(core.replace(":", " "), region)
@@ -163,11 +163,12 @@ def other_forms(e164: str) -> tuple[str, ...]:
 def readings(text: str, region: str, outside_line: str = "", area_code: str = "") -> tuple[Number, ...]:
     """Return the numbers that a phone or a PBX may mean.
 
-    They are the number as it is sent, without the outside line, with a lost "+", and with the area code of the site.
-    A text with a word in front of its digits is not a number and has no readings.
+    The numbers are the number as it is sent, without the outside line, with a lost "+", and with the area code of the
+    site.  A text with a word in front of its digits is not a number and has no readings.
 
     :param outside_line: digits to dial for an outside line; some PBX leave them in front of a caller's number.
-    :param area_code: of the site, without the trunk prefix; callers of the area are signalled without it.
+    :param area_code: the area code of the site, without the trunk prefix; callers of the area are signalled without the
+        area code.
     """
     return _readings(text[:LONGEST_TYPED], region, outside_line, area_code)
 
@@ -206,7 +207,7 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
 def in_area(number: Number, region: str, area_code: str) -> Number:
     """Return a stored number that also has the form with the area code, if it is a local number of the area.
 
-    :param area_code: without the trunk prefix.
+    :param area_code: the area code, without the trunk prefix.
     """
     full = _full_number(number, region, area_code)
     return number if full is None else replace(number, others=(*number.others, full.e164))
@@ -222,7 +223,7 @@ def _full_number(number: Number, region: str, area_code: str) -> Number | None:
 
 
 def _local_number(number: Number, region: str, area_code: str) -> Number | None:
-    """Return a number of the area as its neighbours store it, and as no phone sends it; None: of another area."""
+    """Return a number of the area in the local form that only neighbours store; None for a number of another area."""
     beginning = f"+{numbering_plan.dialling(region).country}{area_code}"
     local = number.e164.removeprefix(beginning)
     return Number("", digits=local) if number.e164 != local and len(local) >= _SHORTEST_LOCAL else None
@@ -289,7 +290,7 @@ def _forms(number: Number) -> set[str]:
 def _shares_national_tail(known: Number, local: str) -> bool:
     """Return whether digits without a country are the end of a number of the region, or end in that number.
 
-    Without the national form if its digits differ (mobile numbers of Argentina).
+    A national form does not count if its digits differ from the E.164 form (mobile numbers of Argentina).
     """
     national = known.national
     return bool(national) and known.e164.endswith(national[-SHORTEST_PUBLIC:]) and _share_tail(national, local)
@@ -343,7 +344,7 @@ def split_code(digits: str, e164: str) -> str:
 
 
 def behind_cut_prefix(digits: str, region: str) -> tuple[str, ...]:
-    """Return the number in E.164 of digits in front of which one zero of the prefix "00" for calls abroad is missing.
+    """Return the number, in E.164, of digits that have lost one zero of the prefix "00" for calls abroad.
 
     :returns: at most one number; empty if the digits are no such number.
     """
@@ -404,7 +405,7 @@ def _formatted(number: Number, form: NumberFormat, region: str, outside_line: st
 
 @lru_cache(maxsize=_CACHED_READABLE)
 def readable(number: str) -> str:
-    """A number in E.164 as people read it ("+49 176 04069007"); any other text unchanged."""
+    """Format a number in E.164 as people read it ("+49 176 04069007"); any other text is returned unchanged."""
     parsed = numbering_plan.canonical(number) if numbering_plan.is_e164(number) else None
     if parsed is None or numbering_plan.e164(parsed) != number:
         return number
@@ -415,7 +416,7 @@ def is_complete(core: str, digits: str, parsed: numbering_plan.Parsed, region: s
     """Return whether a number is complete, so that its country is known.
 
     :param core: the number as it is written, without an extension.
-    :param digits: the same as ``0-9*#``.
+    :param digits: the number reduced to ``0-9*#``.
     """
     if dial_string.is_international(core):
         return numbering_plan.is_possible(parsed)

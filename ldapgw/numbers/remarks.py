@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Finds remarks with digits beside telephone numbers: times, dates, prices, addresses, and labels with a number.
 
-Without the remarks, "030 5550171 8-17 Uhr" is one number, and "Handy2: 0171 5550171" begins with a 0.  The patterns are
-those that people write in address books; a remark that has no pattern is left in the text.
+Without the remarks, "030 5550171 8-17 Uhr" is one number, and "Handy2: 0171 5550171" begins with a 0.  The patterns
+match remarks that people write in address books; a remark that matches no pattern is left in the text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from ldapgw.numbers import dial_string
 
-# Hours of a day, and a word for them behind hours; an "h" behind a blank stands for a telephone at home.
+# Hours of a day, and the words that follow hours; an "h" behind a blank stands for a telephone at home.
 _TIME = r"(?:[01]?\d|2[0-4])(?:[:.h]\d{2})?"
 _OCLOCK = r"(?:h|\s?(?:uhr|uur|hrs|std|óra|saat)|am|pm)(?![^\W_])"
 _TO = r"\s?(?:-|\u2013|\u2014|bis|to|until|à|al?)\s?"
@@ -22,7 +22,7 @@ _NO_END = r"(?:(?<=\d{4}\s)|(?<=\d\s)(?=\d(?!\d))|(?<!\d\s)(?<![\d.,:/-]))"
 _DAY = r"(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun|lun|mar|mer|jeu|gio|ven|sam|sab|dim|dom|ma|wo|vr)"
 _YEAR = r"(?:19|20)\d{2}"
 _MONEY = r"(?:€|\$|£|(?:euro?|ct|cent)(?![^\W_]))"
-# What follows a short figure: no digit, and no group of digits but a number with its trunk prefix or its "+".
+# A short figure is followed by no digit, and by no group of digits but a number with its trunk prefix or its "+".
 _ALONE = r"(?![\d./-])(?!\s*[1-9(])"
 
 # Words in front of digits that are no telephone number.
@@ -84,7 +84,7 @@ _LABEL: Final = re.compile(
     r"|(?<![^\W_])(?:o2|d1|d2|a1|1&1)[:\s]+(?=\+?\(?\d)|^[1-9]:\s?(?=\+?\(?\d{2})",
     re.IGNORECASE,
 )
-# What a remark leaves around itself.
+# Empty brackets, which are left of a remark.
 _EMPTY: Final = re.compile(r"\(\W*\)")
 _SEPARATORS: Final = " ,;-\u2013"
 # A whole number that a spreadsheet has written as a fraction.
@@ -92,7 +92,7 @@ _FRACTION: Final = re.compile(r"(\+?\d{7,})\.0")
 
 
 def without_remarks(text: str) -> str:
-    """Remove remarks with digits from a cleaned text; the text itself if there are none."""
+    """Remove remarks with digits from a cleaned text, which is returned unchanged if there are none."""
     if text.isascii() and text.isdigit():
         return text
     fraction = _FRACTION.fullmatch(text)
@@ -103,6 +103,6 @@ def without_remarks(text: str) -> str:
 
 
 def _label(found: re.Match[str]) -> str:
-    """Return a label without its number; an extension as it is."""
+    """Return a label without its number, or a word for an extension unchanged."""
     label = found[1] or found[2] or ""
     return found[0] if label and dial_string.leads_afterwards(f" {label} ") else f"{label} "

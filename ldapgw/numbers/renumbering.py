@@ -2,8 +2,8 @@
 """Numbers that are written in two forms, most of them because their country has changed its numbering plan.
 
 Countries renumber, and address books keep the former numbers; telephone systems go on signalling either form.  The
-table `_RENUMBERED` says how the former and the present form of a number begin in E.164, and which digits both forms
-have behind that.
+table `_RENUMBERED` says how the former and the present form of a number begin in E.164, and which digits follow in both
+forms.
 
 In most rows the former form no longer connects: such a number is dialled in its present form.  In the other rows both
 forms connect: such a number is dialled as it is written.
@@ -106,9 +106,9 @@ _RENUMBERED: Final = (
 
 
 class _OtherForm(NamedTuple):
-    """How the other form of a number begins.
+    """The beginning of the other form of a number, and the digits that follow.
 
-    :ivar beginning: of the other form.
+    :ivar beginning: the beginning of the other form.
     :ivar is_present: whether the other form is the present one.
     """
 
@@ -140,7 +140,7 @@ def other_forms(number: str) -> tuple[str, ...]:
 
 
 def present_forms(number: str) -> tuple[str, ...]:
-    """Return the numbers that a number in a form that no longer connects may be today; empty if its form connects."""
+    """Return the present forms of a number whose form no longer connects; empty if the form connects."""
     return tuple(other for other, form in _others(number) if form.is_present and not form.both_connect)
 
 

@@ -27,11 +27,11 @@ LONGEST_EXTENSION: Final = 5
 _LAST_GROUP: Final = re.compile(
     rf"(?:\s?(?:[-\u2013\u2014\u2026]|\.{{2,3}})\s?(?=[0-9]+$)|\s(?=[0-9]$))([0-9]{{1,{LONGEST_EXTENSION}}})$"
 )
-# A digit alone behind a long group of digits, as people number their numbers.
+# A single digit behind a long group of digits: people count a person's numbers in this way.
 _NUMBERED: Final = re.compile(r"[0-9]{5} [0-9]$")
 # The digit for an outside line, and the pause behind it, in front of a number.
 _OUTSIDE_LINE: Final = re.compile(r"^[0-9]{1,2}[,;pwPW](?=[+(]?[0-9])(?=(?:[^0-9]*[0-9]){7})")
-# The last digits of a number that show that Google's form is the same number.
+# As many last digits of Google's form have to be in the field if the form is one of the field's numbers.
 _SHORTEST_WITNESS: Final = 6
 # The fewest digits of a number of another country that has lost its "+"; fewer digits are a number of the region.  With
 # a country code that stands as a group of its own, fewer digits are enough ("43 1 5550171").
@@ -49,7 +49,7 @@ _FORMER_PREFIXES: Final = {"52": ("044", "045", "01", "1"), "380": ("80", "8")}
 
 
 class Reading(NamedTuple):
-    """A number that a text may be, in E.164, and the rule by which it is that number; None: the text says so."""
+    """A number, in E.164, that a text may mean, and the rule that leads to the number; None if the text says so."""
 
     e164: str
     rule: Rule | None = None
@@ -107,7 +107,7 @@ def read_single(text: str, region: str, witness: Witness) -> Number | None:
     if not is_valid(without_last):
         return number
     if goes_on(without_last, last[1]) or (_NUMBERED.search(parts.core) and not is_guessed(number)):
-        # "030 5550171-173" is a range of numbers, and "0171 5550171 2" the second number of somebody.
+        # "030 5550171-173" is a range of numbers, and "0171 5550171 2" is a person's second number.
         rest = make_number(typed, shorter._replace(afterwards=""), _readings(shorter, region, witness), region)
         return with_rule(rest, Rule.REMARK)
     # "021-55550171-8012": digits that are too many for the country's numbers are an extension.
@@ -174,7 +174,7 @@ def _readings(parts: TypedParts, region: str, witness: Witness) -> Sequence[Read
         return found or ((Reading(witness.e164),) if witness.e164 == "+" + digits else ())
     abroad = dialling.strip_international_prefix(digits)
     if abroad:
-        # Where a carrier is chosen behind "00", a number of the region itself has been stored without one.
+        # If "00" has to be followed by a carrier's code, a number with the region's country code has none.
         abroad = (*([digits[2:]] if digits.startswith(f"00{dialling.country}") else []), *abroad)
         found = next(filter(None, (_abroad(number, region) for number in abroad)), [])
         if found or witness.e164[1:] in abroad:
@@ -218,7 +218,7 @@ def _abroad(digits: str, region: str) -> list[Reading]:
 
 
 def _present(e164: str) -> list[Reading]:
-    """Return what a number may be today of which the form no longer connects."""
+    """Return the present forms of a number whose form no longer connects, the likeliest first."""
     present = renumbering.present_forms(e164)
     return _better([Reading(number, Rule.RENUMBERED) for number in present], Quality.IMPOSSIBLE) if present else []
 
@@ -235,7 +235,8 @@ def _at_home(core: str, digits: str, region: str) -> list[Reading]:
     typed, quality = numbering_plan.e164(parsed), numbering_plan.quality(parsed)
     has_trunk_prefix = digits[0] == "0" or plan.begins_with_trunk_prefix(digits)
     if typed == "+" + digits and quality > Quality.IMPOSSIBLE:
-        # The digits are too many without the country code; in North America this is the trunk prefix too.
+        # The digits would be too many for a number without its country code; in North America, the country code 1 is
+        # the trunk prefix too.
         return [Reading(typed, None if has_trunk_prefix else Rule.PLUS)]
     home = [Reading(typed)] if numbering_plan.is_in_full(parsed, digits, region) else []
     is_possible = numbering_plan.is_possible(parsed)
@@ -252,7 +253,7 @@ def _at_home(core: str, digits: str, region: str) -> list[Reading]:
         return [*with_plus, *home]
     subscriber = f"+{plan.country}{plan.strip_trunk_prefix(digits)}"
     present = _present(typed) or (_present(subscriber) if subscriber != typed else [])
-    # A number of the region would begin with a zero, so that callers from abroad are recognized too.
+    # A number of the region would begin with a zero, so the digits may also be a caller's number from abroad.
     abroad = with_plus or (_foreign(digits) if plan.has_zero_trunk and not has_trunk_prefix else [])
     if home and quality is Quality.VALID:
         return [*present, *home, *abroad]
@@ -281,7 +282,7 @@ def _with_plus(core: str, digits: str, plan: numbering_plan.Dialling, *, is_poss
 
 
 def _foreign(digits: str) -> list[Reading]:
-    """Return the number in an assigned range abroad that ten digits are behind a "+"."""
+    """Return ten digits as a number abroad that has lost its "+", if the number lies in an assigned range."""
     is_valid = len(digits) == _SHORTEST_GROUPED and numbering_plan.quality_of("+" + digits) is Quality.VALID
     return [Reading("+" + digits, Rule.PLUS)] if is_valid else []
 
@@ -289,9 +290,9 @@ def _foreign(digits: str) -> list[Reading]:
 def _is_likelier(with_plus: str, core: str, plan: numbering_plan.Dialling) -> bool:
     """Compare a number that has lost its "+" with a number of the region that has no trunk prefix.
 
-    A mobile is likelier, and so is a number of which the first group of digits is the country code.  Without groups,
-    the country code of the region is likelier than the beginning of an area code, which "4931 123456" shows to be
-    meant.
+    A mobile is likelier, and so is a number whose first group of digits is the country code.  Without groups, the
+    country code of the region is likelier than the beginning of an area code; the groups of "4931 123456" show that an
+    area code is meant.
 
     :param with_plus: the number with a "+".
     :returns: True if the number with a "+" is likelier.
@@ -311,7 +312,7 @@ def _groups(core: str) -> list[str]:
 
 
 def _behind_prefix(digits: str) -> Iterator[Reading]:
-    """Return the number behind a prefix for calls abroad that belongs to another country."""
+    """Yield the number behind another country's prefix for calls abroad."""
     for prefix in _PREFIXES_ABROAD:
         if digits.startswith(prefix):
             yield from (
@@ -322,7 +323,7 @@ def _behind_prefix(digits: str) -> Iterator[Reading]:
 
 
 def _mended(code: str, plan: numbering_plan.Dialling, subscriber: str) -> Iterator[Reading]:
-    """Return the numbers that may be meant by digits that are no number of a country."""
+    """Yield the numbers that a person may mean by digits that are no number of a country."""
     if subscriber.startswith("0") and not plan.has_zero_trunk:
         yield Reading(f"+{code}{subscriber.lstrip('0')}", Rule.TRUNK_ZERO)
     elif subscriber.startswith("0") and plan.rewrites_trunk:

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from ldapgw.numbers import dial_string
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
-# Characters of a field that are looked at: no number stands behind them.
+# The most characters of a field that are looked at: no number stands behind them.
 LONGEST_FIELD: Final = 1024
 
 # A link, or a name at a messenger, which may be a number; or a SIP address, of which a password (RFC 3261 19.1.1) is
@@ -32,7 +32,7 @@ _ADDRESS: Final = re.compile(
 # Blanks within a SIP address, and a blank in the place of the colon.
 _BEHIND_SCHEME: Final = re.compile(r"\b(sips?)[: ]+(?=[^\s@]{1,64} ?@)", re.IGNORECASE)
 _AROUND_AT: Final = re.compile(r" ?@ ?")
-# What separates an address from a number beside the address.
+# Signs that separate an address from a number beside the address.
 _SEPARATORS: Final = " ,;:/|&\n"
 # Fewer digits beside an address belong to a name or a remark.
 _SHORTEST_BESIDE: Final = 3
@@ -73,7 +73,7 @@ def split_field(text: str) -> SplitField:
 
 
 def _between(text: str, addresses: list[re.Match[str]]) -> Iterator[str]:
-    """Return the texts between addresses, and the names at messengers that are numbers."""
+    """Yield the texts between addresses, and the names at messengers that are numbers."""
     position = 0
     for found in addresses:
         yield text[position : found.start()]

@@ -41,11 +41,12 @@ from ldapgw.numbers.sip_addresses import split_field
 # The version of the rules.  Raise it with each change of the results: all stored fields are then read anew.
 VERSION: Final = 3
 
-# Numbers of a field, and the places where a number may end, that are looked at: more are no numbers.
+# The most numbers of a field, and the most places where a number may end, that are looked at: a text with more of them
+# is no list of numbers.
 _MOST_NUMBERS: Final = 8
 _MOST_PLACES: Final = 10
 
-# The CSV import of Google separates the values of a kind with it.
+# Google's CSV format separates several values of one kind by this sign.
 _IMPORT_SEPARATOR: Final = ":::"
 
 # The text between two groups of digits, and the signs at its end that belong to the digits behind it.
@@ -58,19 +59,19 @@ _SIGN: Final = re.compile(r"[\n|/&\\\u2022\u2192>]|^#(?=\s)|(?<![,;])[,;](?![,;]
 _WORD: Final = re.compile(
     r"[^\W\d_]{2}|[^\W\d_]\s?:|\([^\W\d_]\)|(?<![^\W\d_])[^\W\d_xwp](?![^\W\d_])|[\s(][wp][\s),;]+[+(0]$", re.IGNORECASE
 )
-# Between numbers of which the second one has the beginning of the first.
+# A slash between two numbers that share their beginning, which is written once.
 _SLASH: Final = re.compile(r"\s*/\s*-?\s*")
 # An area code, a slash, and more digits than another ending of the number before has.
 _SLASHED_AREA: Final = re.compile(r"0[1-9](?:/|[0-9]{1,4}\s?/\s?)[1-9](?:[ -]?[0-9]){4}")
-# The words between numbers of which the first one may be internal.
+# Words between two numbers, the first of which may be internal.
 _AND: Final = re.compile(r"[^\w,;]*(?:und|oder|and|or|et|ou|[eyoiu])[^\w,;]*", re.IGNORECASE)
-# A hyphen behind a sign or "Fax": only the ending of the number before is another one ("030 55501-0, -12").
+# A hyphen behind a sign or "Fax" precedes another ending of the number before ("030 55501-0, -12").
 _HYPHEN: Final = re.compile(r"[\s),;/(]*(?:[,;/(]|fax[\s.:]*|und|u\.)\s*-\s?", re.IGNORECASE)
-# The signs between numbers of which only the last digits are written, if these go on from the number before.
+# Signs in front of the last digits of a further number, if these digits go on from the number before.
 _LISTING: Final = re.compile(r"\s?(?:[,;]\s|&|und|u\.|and|et|y|e)\s?", re.IGNORECASE)
 # An ending of a number behind a hyphen, with digits that another ending may repeat.
 _ENDING: Final = re.compile(r"-\s?([0-9]+)")
-# "1." or "1)" in front of the first number, and the digits in front of the others.
+# "1." or "1)" in front of the first number of a list, and the counts in front of all numbers.
 _FIRST_OF_LIST: Final = re.compile(r"(?:1[.):]|\(1\)|#1)\s.*\s(?:2[.):]|\(2\)|#2)\s", re.DOTALL)
 _OF_LIST: Final = re.compile(r"(?:^|\s)(?:[1-9][.):]|\([1-9]\)|#[1-9])\s")
 # A code that forwards calls to a number (3GPP TS 22.030).
@@ -158,7 +159,7 @@ class _Place(NamedTuple):
     :ivar end: where the first number ends.
     :ivar start: where the next number begins.
     :ivar gap: the text between the digits of the numbers.
-    :ivar digits: the digits in front of it in the field.
+    :ivar digits: the number of digits in front of the place in the field.
     """
 
     end: int
@@ -177,9 +178,9 @@ _REMARK: Final = Number("", "", "", "")
 
 
 class _Field:
-    """Splits the text of a field into its numbers.
+    """The text of a field, which is split into its numbers.
 
-    Mutable: it keeps the numbers that were read of parts of the text.
+    Mutable: the numbers that parts of the text were read as.
     """
 
     def __init__(self, text: str, region: str, witness: Witness) -> None:
@@ -193,7 +194,7 @@ class _Field:
 
         A split into complete numbers counts most; then the text as one number; then a split into assigned numbers,
         between which there may be nothing but a blank; then a split into numbers of which some are local or internal.
-        Of digits that are too many for one number, what may be a number is read.
+        If the digits are too many for one number, the parts that may be numbers are read.
         """
         if dial_string.plain(self._text) is not None and not _SIGN.search(self._text):
             # Most fields hold one number of digits and punctuation.
@@ -255,7 +256,7 @@ class _Field:
     ) -> list[Number]:
         """Return the numbers from a place on; empty if the text has no split into accepted numbers there.
 
-        :param failed: the starts and the numbers before them that were tried in vain.
+        :param failed: pairs of a start and the number before the start that were tried in vain.
         """
         key = place.start, before.e164 if before else ""
         if key in failed:
@@ -287,7 +288,7 @@ class _Field:
         return self._read[part]
 
     def _sharing_beginning(self, number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
-        """Return the number of digits that repeat the end of the number before; None: they do not."""
+        """Return the number before with digits in place of its end or behind its area code; None if they do not fit."""
         digits = number.digits
         if before is None or not before.e164 or not digits.isdigit() or number.extension or before.extension:
             return None
