@@ -73,7 +73,7 @@ class _Part(NamedTuple):
     on_keys: bool = False
 
 
-# Parts of a number that match no value, because they would match nearly every number: in E.164 each begins with a "+".
+# Parts that match no value although nearly every number has them, because a number in E.164 begins with a "+".
 _BARE_PLUS: Final = frozenset((("\t+",), ("+",), ("+\t",)))
 
 # Sorts after every line.
@@ -174,7 +174,7 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
 
 
 def asserted_number(text: str, context: NamingContext) -> str:
-    """Return the number that a text names, without the affixes that the tenant's PBX adds, in a URI too."""
+    """Return the number in a text or URI, without the affixes that the tenant's PBX adds."""
     if not context.strip:
         return text
     return dial_string.without_affixes(dial_string.unwrapped(dial_string.clean(text)), context.strip)
@@ -299,7 +299,7 @@ def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], af
     if not parts:
         return as_typed
     in_parts = _in_any_order([tuple([f" {form}{after}" for form in forms]) for forms in parts])
-    # A value with all parts has a string of each set of parts, whichever set of words the set is added to.
+    # A value that passes by its parts has a string of each set of parts, so each set may be added to any set of words.
     required = [(*word, *part) for word, part in zip(as_typed.required, in_parts.required, strict=False)]
     return Assertion(lambda search_text: as_typed.test(search_text) or in_parts.test(search_text), tuple(required))
 

@@ -44,7 +44,7 @@ _Number = tuple[tuple[Alternatives, ...], Alternatives]
 
 
 class CallerIdBudget(Protocol):
-    """A limit on the numbers that a client asks caller-ID books for and that nobody has."""
+    """A limit on the unknown numbers that a client looks up in caller-ID books."""
 
     def take(self, count: int) -> bool:
         """Count requested numbers.  Returns False if the numbers are too many; then none of them is counted."""
@@ -108,7 +108,7 @@ def matching_numbers(
     }
 
 
-# The attributes of a caller-ID entry, besides the number that was asked for.
+# The attributes of a caller-ID entry, besides the requested number.
 _CALLER_ATTRIBUTES = ("cn", "sn", "displayName")
 
 
@@ -209,7 +209,7 @@ def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
 
 
 def _companies(segment: Segment, beginning: str) -> Iterable[Entry]:
-    """Yield the entries of a segment that have a switchboard with a beginning."""
+    """Yield the entries of a segment that have a switchboard with this beginning."""
     form, deleted = f"\t{beginning}{SWITCHBOARD_MARK}\t", segment.deleted
     for document in segment.find_documents(ExactKey(beginning + SWITCHBOARD_MARK)):
         entry = segment.entries[document]

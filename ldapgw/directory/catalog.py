@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The catalog holds the snapshot that is served now: sync publishes a new one, LDAP reads it.
+"""The catalog holds the snapshot that is served now: sync publishes a new snapshot, LDAP reads the snapshot.
 
 Mutable: `Catalog.snapshot`, replaced by one assignment, and the phones that were seen.  A search keeps the directories
 that it started with.
@@ -71,7 +71,7 @@ class Snapshot:
 class EndedLogin(NamedTuple):
     """A login whose sessions have to end, because the login is gone or changed.
 
-    :ivar successor: the bind DN of the same phone from now on: another one if the phone was renamed; empty if the phone
+    :ivar successor: the bind DN of the same phone from now on: a new DN if the phone was renamed; empty if the phone
         was removed or sees another owner's book.
     """
 
@@ -80,7 +80,7 @@ class EndedLogin(NamedTuple):
 
 
 class Catalog:
-    """Holds the current snapshot.
+    """The holder of the current snapshot.
 
     :param open_to: for each tenant, a function that returns whether a client address may search without a login.
     :param now: returns the seconds since the epoch.
@@ -128,7 +128,7 @@ class Catalog:
         An unknown name and a wrong password both cost one hash; the delay of a refusal hides the remaining difference.
 
         :param name: ``cn=desk1,ou=phones,BASE`` or the bare ``desk1``.
-        :raises DirectoryError: unavailable, when there may be such a login that could not be read from the store.
+        :raises DirectoryError: unavailable, when the store could not be read and may have such a login.
         """
         login = self.find_login(name)
         if not self._is_right(password, login, login.password_hash if login else "") or login is None:
@@ -141,7 +141,7 @@ class Catalog:
         """Return the viewer whose XML phone book has a secret in its URL, or None if there is no such viewer.
 
         :param secret: the phone's name, a dot and the secret proper.
-        :raises DirectoryError: unavailable, when there may be such a login that could not be read from the store.
+        :raises DirectoryError: unavailable, when the store could not be read and may have such a login.
         """
         name, _, secret = secret.rpartition(".")
         login = self.snapshot.logins.get(name.lower())

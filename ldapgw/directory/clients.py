@@ -40,10 +40,10 @@ def network_of(host: str) -> str:
 
 
 class TokenBuckets:
-    """A token bucket for each key, filled at a steady rate; at most `MAX_BUCKETS` are kept.
+    """A token bucket for each key, filled at a steady rate; at most `MAX_BUCKETS` are remembered.
 
     :param capacity: the tokens of a full bucket, with which each bucket begins.
-    :param interval: seconds until a bucket has one token more.
+    :param interval: seconds in which a bucket gains one token.
     :param seconds: the clock.
     """
 

@@ -354,7 +354,7 @@ class _View:
         return SearchScope(self.directory.context, containers, self._contacts(branch))
 
     def _leaf(self, dn: Dn, depth: int, branch: Book | Label, scope: Scope) -> SearchScope:
-        """Return the scope of a single entry below a book or label: a contact's, or one of its numbers'.
+        """Return the scope of one entry below a book or label: the entry of a contact or of one of its numbers.
 
         :param depth: the number of RDNs in front of the branch's name.
         """

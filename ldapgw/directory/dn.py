@@ -29,7 +29,7 @@ Rdns = tuple[tuple[AttributeValue, ...], ...]
 # The comparable form of a DN.
 Key = tuple[frozenset[AttributeValue], ...]
 
-# In a DN without these characters, each part is a type and a literal value; nearly all DNs that are sent are such.
+# In a DN without these characters, each part is a type and a literal value; nearly all DNs of clients have none.
 _CHARACTER = re.compile(r'[+;\\"<>#\x00]')
 # Characters that are literal in a value.
 _PLAIN = re.compile(r'[^,+;\\"<>\x00]+')
@@ -86,7 +86,7 @@ class Dn:
 
 
 def _parse_literal(text: str) -> Rdns | None:
-    """Parse a DN of known types and literal values, as nearly all DNs are; None if it is another one."""
+    """Parse a DN of known types and literal values, as nearly all DNs are; None for any other DN."""
     if not text.isascii() or _CHARACTER.search(text):
         return None
     rdns = []
@@ -204,7 +204,7 @@ def _separator(text: str, position: int) -> int:
     while position < len(text) and text[position] == " ":
         position += 1
     if position > len(text) or (position < len(text) and text[position] not in ",+;"):
-        raise InvalidDn("a value goes on behind its end")
+        raise InvalidDn("text follows the end of a value")
     return position
 
 

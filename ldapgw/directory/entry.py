@@ -110,14 +110,14 @@ def structural_attributes(dn: str, structural: str, path: str, *, subordinates: 
     }
 
 
-# The formats of single phones.  Entries do not have what a person typed, so "typed" is a format of whole tenants.
+# The formats of single phones.  Entries do not hold the typed text, so "typed" is a format of whole tenants.
 PHONE_FORMATS: Final = tuple(form for form in NumberFormat if form is not NumberFormat.TYPED)
 
 
 def parse_written(text: str, form: NumberFormat, region: str, outside_line: str) -> Number | None:
     """Parse a number that was written in a format; None if the number cannot be read.
 
-    :param form: in the format ``dial``, only numbers with a country can be told from their outside line.
+    :param form: the format; with ``dial``, only numbers with a country can be told from their outside line.
     """
     if form is not NumberFormat.DIAL:
         return phone_number.parse(text, region)
@@ -183,7 +183,7 @@ def number_formatter(form: NumberFormat | None, context: NamingContext) -> Numbe
 RequestedAttribute = tuple[bytes, str]
 
 
-# How many parsed selections are cached, and the longest one in characters.
+# The most parsed selections that are cached, and the most characters of a cached selection.
 _MAX_CACHED, _LONGEST_CACHED = 256, 512
 
 

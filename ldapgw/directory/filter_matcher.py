@@ -608,7 +608,7 @@ def _parts(term: Substrings) -> list[bytes | None]:
 
 
 def _has_no_text(term: Substrings) -> bool:
-    """Return whether all parts are empty, as where nothing was typed between the stars of a phone's filter."""
+    """Return whether all parts are empty, because nothing was typed between the stars of a phone's filter."""
     return not any(_parts(term))
 
 

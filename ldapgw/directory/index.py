@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The index of a segment: which documents have a term, in sorted arrays that the garbage collector does not scan.
 
-An index is built once and never changed.  Its *documents* are the numbers of the segment's entries, in their order.  It
-keeps three kinds of strings: *terms*, which many entries share and which have neighbours, such as the beginning of a
-word; *prefixes*, one to three letters that a word begins with, for each of which it also knows the attributes that the
-word stands in; and *keys*, which one or two entries have, such as the end of a telephone number, and which are kept as
-checksums.  Terms and keys give candidates, which the filter then tests.
+An index is built once and never changed.  Its *documents* are the numbers of the segment's entries, in their order.  An
+index holds three kinds of strings.  *Terms*, such as beginnings of words, are shared by many entries, and are looked up
+one by one or by ranges.  *Prefixes* are the first one to three letters of words, with the attributes in which the words
+stand.  *Keys*, such as ends of telephone numbers, belong to one or two entries, and are stored as checksums.  Terms and
+keys give candidates, which the filter then tests.
 
-An index is written to a file as records: values and arrays one behind the other, each behind its length, with a
+An index is written to a file as records: values and arrays one behind the other, each preceded by its length, with a
 checksum of all at the end.  Arrays are written and read in place, so that neither side holds an index twice.
 """
 

@@ -5,7 +5,7 @@ The first letter of a term says its group:
 
 * ``N`` a name (cn, displayName, sn, givenName), ``M`` a mail address, ``O`` any other text.  Then follows ``w`` and the
   first letters of a word, or ``t`` and a trigram of a word; also its last two letters and its last letter.  Mail has no
-  trigrams, as it would have the most of them.
+  trigrams, because mail would have the most trigrams.
 * ``D`` a telephone number: ``b`` and the prefix of a form of the number, or ``t`` and a trigram of its digits; also the
   last two digits and the last digit.
 * ``K`` a word on the keys of a phone: ``N`` or ``O``, and the digits of its first letters; of a word in another script
@@ -49,7 +49,7 @@ from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.number import Number
 
-# Characters of a word, and of an ordered value, that are kept in a term: they distinguish it from most others.
+# Characters of a word, and of an ordered value, that a term has: they distinguish the word from most others.
 _WORD = 8
 _VALUE = 12
 
@@ -65,9 +65,9 @@ NAME_BITS = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
 _TRIGRAM = 3
 # The most words of a text, and trigrams of a word, that are looked up: more would hardly exclude further entries.
 _MAX_LOOKUPS = 8
-# Digits of the beginning of a number that are kept in a term.
+# Digits of the beginning of a number that a term has.
 _NUMBER_PREFIX = 6
-# Digits of a word on the keys that are kept in a term.
+# Digits of a word on the keys that a term has.
 _KEYS: Final = 3
 _DIGITS: Final = "0123456789"
 _KEYPAD_GROUPS: Final = (("N", NAME_BITS), ("O", _WORD_BITS["o"]))
@@ -207,7 +207,7 @@ def _add_pairs(group: str, text: str, words: Sequence[str], paired: dict[str, se
     """Add the terms of the pairs of words of a value; words that begin alike are a pair if they are in one line.
 
     :param words: the words of the text, in which the value's variants are.
-    :param paired: by group, the beginnings of the words of the first value; most other names have the same words.
+    :param paired: the beginnings of the words of the first value, by group; most other names have the same words.
     """
     beginnings = {word[:_PAIRED] for word in words if len(word) >= _PAIRED}
     if len(beginnings) < len(words):
@@ -515,7 +515,7 @@ def _digits_query(string: str) -> Query:
     if string == "\n":  # strict matching: a part without digits, at the beginning or the end of a number
         return None
     if string[:1] == "\n" == string[-1:]:
-        # Strict matching: all of a number, which has one tail; empty for an empty number.
+        # Strict matching asserts a whole number, which has one tail; an empty number has none.
         tails = phone_number.stored_tails(Number("", "", "", form))
         return ExactKey(NUMBER_END + "".join(tails))
     if string[:1] in ("\t", "\n"):

@@ -72,7 +72,7 @@ def numbers_of(contact: Contact, context: NamingContext) -> Numbers:
 
 
 def texts_of(contact: Contact, name: str) -> Texts:
-    """Return the attributes that hold texts, without empty ones.
+    """Return the attributes that hold texts, without empty attributes.
 
     :param name: the name that is shown (`shown_name`).
     """
@@ -122,7 +122,7 @@ def readings_of(contact: Contact, texts: Texts) -> Mapping[str, str]:
     phonetic = contact.phonetic
     if phonetic is None:
         return {}
-    is_whole = texts["sn"] == texts["cn"]  # as of a company
+    is_whole = texts["sn"] == texts["cn"]  # such as the name of a company
     readings = {
         **dict.fromkeys(_SHOWN, phonetic.name),
         "givenName": phonetic.given_name,

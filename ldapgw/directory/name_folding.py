@@ -108,7 +108,7 @@ def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:
 
     Chinese characters are not transliterated: their reading would find every name that sounds the same.
 
-    :param open_ended: more letters may follow the text, so that "mue" is not read as "mu", which would find every
+    :param open_ended: whether more letters may follow the text: then "mue" is not read as "mu", which would find every
         "Mustermann".
     """
     return letter_variants(text, open_ended) or _read(text[:MAX_TEXT], stored=False).raw
@@ -126,7 +126,7 @@ def typed_words(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:
 def typed_parts(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:
     """Return the variants of each part of the words of a query, between hyphens, apostrophes, commas and the like.
 
-    :returns: empty if no word has several parts, or if there are more than `MAX_WORDS` parts.
+    :returns: the variants; empty if no word has several parts, or if there are more than `MAX_WORDS` parts.
     """
     if _plain_words(text) is not None:
         return []
@@ -311,7 +311,7 @@ _SIMPLE_SPELT = CharacterMap(lambda char: _SPELLINGS.get(char.lower()) or _simpl
 
 # --- sort keys ---
 
-# Begins the sort key of a contact whose name has no letters, as a bare number: such contacts come last.
+# Begins the sort key of a contact whose name has no letters, such as a bare number: these contacts come last.
 NO_LETTERS: Final = "\U0010ffff"
 
 # Ends the name in a sort key.

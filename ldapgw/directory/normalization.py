@@ -177,7 +177,7 @@ def text_search_text(values: Iterable[str], reading: str = "") -> str:
 
 
 def alias_search_text(values: Iterable[str]) -> str:
-    """Return the search text, in lenient matching, of aliases: texts that find an entry but are no values of it."""
+    """Return the search text, in lenient matching, of aliases: texts that find an entry but are not its values."""
     return _alias_lines(dict.fromkeys([form for value in values for form in name_folding.variants(value)]))
 
 

@@ -5,7 +5,7 @@ A query finds every document for which its filter can be true, and may find othe
 fewest documents is enough, and only its documents are read from the index; the documents of an OR are merged.  NOT, and
 assertions that no index helps with, may be true for any entry.
 
-To find only the first documents, only those before a bound are read, and all conditions of an AND that exclude many
+To find only the first documents, only documents before a bound are read, and all conditions of an AND that exclude many
 documents are intersected (`first_documents`).
 """
 
@@ -29,7 +29,7 @@ _MAX_PART: Final = 3
 # Of an AND, a condition with this many times as many postings as another condition excludes few documents.
 _FAR_MORE: Final = 8
 
-# The most postings of an AND that are all read, sooner than a bound is found for them.
+# If an AND has at most this many postings, all are read, which is faster than finding a bound.
 _FEW: Final = 512
 
 # The most ranges that are cut at a bound without interruption, some 0.3 ms.
@@ -106,7 +106,7 @@ class NameRange(NamedTuple):
 
 
 class AndQuery(NamedTuple):
-    """Documents that each query finds."""
+    """Documents that all of the queries find."""
 
     queries: tuple[Narrowing, ...]
 

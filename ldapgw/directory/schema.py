@@ -3,7 +3,7 @@
 
 One table says how an attribute is named, how its values compare, and what the subschema publishes.  The definitions
 are those of RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, reduced to the attributes that we serve, with ordering and
-number rules added where we evaluate them.
+number rules added if we evaluate these.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Family(Enum):
     UUID = auto()
     BOOLEAN = auto()
     INTEGER = auto()
-    BINARY = auto()  # octets: not compared, and returned only where a search names the attribute
+    BINARY = auto()  # octets: not compared, and returned only if a search names the attribute
 
 
 class Use(Enum):
@@ -84,7 +84,7 @@ class Comparison:
 class AttributeType:
     """An attribute type (RFC 4512 4.1.2).
 
-    :ivar name: the spelling under which values are kept.
+    :ivar name: the spelling under which entries hold the values.
     :ivar other_names: other names in the standards, which are published too.
     :ivar aliases: further names that phones use; understood, but not published.
     :ivar usage: "" for user attributes.

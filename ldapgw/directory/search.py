@@ -75,7 +75,7 @@ class SearchCursor:
     def next(self, limit: int) -> list[ResultBatch]:
         """Return the next matches, at most `limit`.
 
-        :returns: fewer of them, or none, where a slice of work is done or the search is `finished`.
+        :returns: the matches; fewer of them, or none, where a slice of work is done or the search is `finished`.
         """
         found: list[ResultBatch] = []
         self._demand.wanted = limit
@@ -234,7 +234,7 @@ def _merge(
                         yield None
         rows, is_last = _rows(streams, own_namespace)
         if rows:
-            wanted = 0  # otherwise one name fills everything that was read: read more
+            wanted = 0  # if there are no rows, a single name fills all that was read, and more has to be read
         for part in (rows,) if own_namespace is None else _without_duplicates(rows, streams, own_namespace):
             if part is None:
                 yield None
@@ -380,7 +380,7 @@ class _SegmentMatches:
         :param size: the most candidates to take.
         """
         at, candidates = self._at, self._candidates
-        if at >= len(candidates):  # the first ones were not enough
+        if at >= len(candidates):  # the first candidates were not enough
             start = candidates[-1] + 1 if candidates else 0
             self._candidates = candidates = self.segment.find_documents(self._query, start)
             self._has_more = False
@@ -568,5 +568,5 @@ def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> 
     assertions = [(assertion.equality(each, value, found.context), text) for each, text in present]
     defined = [(one.test, text) for one, text in assertions if one]
     if not defined:
-        raise DirectoryError(ResultCode.INVALID_ATTRIBUTE_SYNTAX, "no value of this attribute can be like that")
+        raise DirectoryError(ResultCode.INVALID_ATTRIBUTE_SYNTAX, "the value does not fit the attribute's syntax")
     return any(test(text) for test, text in defined)

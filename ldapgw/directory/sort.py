@@ -37,7 +37,7 @@ MOST_ENTRIES: Final = 100_000
 
 # Entries that are sorted, or passed over, between two yield points: a millisecond each.
 _RUN: Final = 500
-# Entries that are ranked in one slice of work, at most.
+# The most entries that are ranked in one slice of work.
 _RANKED: Final = 32
 
 # Characters of a value by which it is sorted.
@@ -68,7 +68,7 @@ class Unsortable(LdapgwError):
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """A sort key (RFC 2891 1.1): an attribute, the rule to order by (None: the attribute's own), and the direction."""
+    """A sort key (RFC 2891 1.1): an attribute, a rule to order by (None for the attribute's own), and a direction."""
 
     attribute: str
     rule: str | None = None

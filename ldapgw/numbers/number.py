@@ -35,14 +35,14 @@ class Rule(StrEnum):
 class Number:
     """A telephone number in the forms that comparisons use.
 
-    :ivar typed: as the owner of the contact typed it, without invisible characters and runs of blanks.
+    :ivar typed: the number as the owner of the contact typed it, without invisible characters and runs of blanks.
     :ivar e164: ``+`` and digits; empty if the country is unknown (short, internal or local numbers).
-    :ivar national: as dialled within the region that the number was parsed in, with the trunk prefix; empty for foreign
-        numbers and if the country is unknown.
+    :ivar national: the number as dialled within the region that it was parsed in, with the trunk prefix; empty for
+        foreign numbers and if the country is unknown.
     :ivar digits: `typed` reduced to ``0-9*#``, with letters converted to keypad digits.
-    :ivar extension: what is dialled after the connection, as ``0-9*#,``; comparisons ignore it.
-    :ivar code: the service code to dial in front of the number, such as ``*31#``; comparisons ignore it.
-    :ivar others: other E.164 forms of the number: less likely readings of what is stored, and former and present forms.
+    :ivar extension: the characters ``0-9*#,`` that are dialled after the connection; comparisons ignore them.
+    :ivar code: the service code to dial in front of the number, such as ``*31#``; comparisons ignore the code.
+    :ivar others: other E.164 forms of the number: less likely readings of the stored text, former and present forms.
     :ivar rules: the rules by which a stored number was read.
     """
 

@@ -205,7 +205,7 @@ def is_whole(digits: str) -> bool:
 def parse(text: str, region: str) -> Parsed | None:
     """Parse a text in a region; None if it is not a number.  The number may be impossible.
 
-    :param text: without an extension.
+    :param text: the number without an extension.
     """
     try:
         parsed = phonenumbers.parse(text, region)
@@ -341,8 +341,8 @@ def in_area_of(number: str, digits: str) -> str:
     """Return the number, in E.164, that digits without an area code reach within the area of another number.
 
     :param number: the other number, in E.164.
-    :param digits: as they are dialled behind the area code: in Argentina, with "15" in front of a mobile's number.
-    :returns: empty if the number has no area code.
+    :param digits: the digits as dialled behind the area code: in Argentina, with "15" in front of a mobile's number.
+    :returns: the number; empty if the other number has no area code.
     """
     parsed = canonical(number)
     if parsed is None:

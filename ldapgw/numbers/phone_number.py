@@ -115,7 +115,7 @@ def _is_public(core: str, region: str) -> bool:
     if digits.startswith(f"00{numbering_plan.dialling(region).country}"):
         # If "00" has to be followed by a carrier's code, a number with the region's country code has none.
         core = "+" + digits[2:]
-    # In "01:00000", which people may have meant as a slash, libphonenumber finds no number.
+    # People may type a colon instead of a slash ("01:00000"); libphonenumber finds no number there.
     parsed = numbering_plan.parse(core.replace(":", " "), region)
     return parsed is not None and is_complete(core, digits, parsed, region)
 
@@ -125,7 +125,7 @@ def parse(text: str, region: str) -> Number | None:
 
     :param text: any spelling, with ``tel:`` or ``sip:`` and an extension.
     :param region: ISO 3166-1 code of the country for numbers without one, such as ``DE``.
-    :returns: None if the text contains no digit to dial.
+    :returns: the number, or None if the text contains no digit to dial.
     """
     typed = dial_string.clean(text)
     if not typed or len(typed) > LONGEST:
@@ -192,7 +192,7 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
         if inside is not None and (inside.e164 or len(inside.digits) >= dialling.shortest):
             numbers[inside] = None
         for dialled in (number.digits for number in (plain, inside) if number):
-            # The first way to strip the prefix gives the plain reading again.
+            # The first result of stripping the prefix is the plain reading again.
             numbers |= {
                 parse("+" + digits, region): None for digits in dialling.strip_international_prefix(dialled)[1:]
             }
@@ -267,8 +267,8 @@ def is_same_number(stored: Number, query: Number) -> bool:
     """Return whether two numbers are the same telephone number.
 
     Two numbers with known countries are compared by E.164 alone, in all their forms.  A number without a country is
-    local or internal, and belongs to the region that both were parsed in: it is compared with the end of numbers of
-    that region, and the end of the number must have the seven digits of a public number; shorter numbers match exactly.
+    local or internal, and belongs to the region in which both numbers were parsed: the number is compared with the ends
+    of numbers of this region if it has the seven digits of a public number.  Shorter numbers are compared exactly.
     """
     if stored.digits == query.digits and not (stored.e164 and query.e164):
         return True
@@ -424,7 +424,7 @@ def is_complete(core: str, digits: str, parsed: numbering_plan.Parsed, region: s
 
 
 def _is_dialled(core: str) -> bool:
-    """Return whether a text is meant as a number: no letter before its digits, nor behind only one or two digits."""
+    """Return whether a text is meant as a number: three digits precede its first letter, or one if there is none."""
     first = next((index for index, char in enumerate(core) if char.isalnum()), len(core))
     letter = next((index for index in range(first, len(core)) if core[index].isalpha()), len(core))
     digits = sum(map(str.isdigit, core[first:letter]))

@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 class _Row(NamedTuple):
     """A rule of renumbering.
 
-    :ivar former: how the former form begins in E.164, or the form without the added digits.
-    :ivar present: how the present form begins.
+    :ivar former: the beginning of the former form in E.164, or of the form without the added digits.
+    :ivar present: the beginning of the present form.
     :ivar rest: a pattern of the digits that follow in both forms.
     :ivar both_connect: whether networks connect both forms, and not the present one alone.
     """
@@ -134,7 +134,7 @@ _LENGTHS: Final = sorted({len(beginning) for beginning in _BY_BEGINNING})
 def other_forms(number: str) -> tuple[str, ...]:
     """Return the other E.164 forms of a number, former and present ones; empty if the number has one form.
 
-    :param number: in E.164, in either form.
+    :param number: the number in E.164, in either form.
     """
     return tuple(dict.fromkeys(other for other, _ in _others(number)))
 

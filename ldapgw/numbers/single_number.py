@@ -22,7 +22,7 @@ MOST_DIGITS: Final = 15
 
 # A list of internal numbers, which is no number as a whole; behind an area code, the sign belongs to the number.
 _LISTED: Final = re.compile(r"[1-9][^,;|&\n]*[,;|&\n]")
-# The most digits of an extension that has no sign or word in front; and such an extension behind a hyphen.
+# The most digits of an extension that has no word in front, and a pattern of such an extension at the end of a text.
 LONGEST_EXTENSION: Final = 5
 _LAST_GROUP: Final = re.compile(
     rf"(?:\s?(?:[-\u2013\u2014\u2026]|\.{{2,3}})\s?(?=[0-9]+$)|\s(?=[0-9]$))([0-9]{{1,{LONGEST_EXTENSION}}})$"
@@ -31,13 +31,13 @@ _LAST_GROUP: Final = re.compile(
 _NUMBERED: Final = re.compile(r"[0-9]{5} [0-9]$")
 # The digit for an outside line, and the pause behind it, in front of a number.
 _OUTSIDE_LINE: Final = re.compile(r"^[0-9]{1,2}[,;pwPW](?=[+(]?[0-9])(?=(?:[^0-9]*[0-9]){7})")
-# As many last digits of Google's form have to be in the field if the form is one of the field's numbers.
+# This many last digits of Google's form have to be in the field; otherwise the form is of another number.
 _SHORTEST_WITNESS: Final = 6
 # The fewest digits of a number of another country that has lost its "+"; fewer digits are a number of the region.  With
 # a country code that stands as a group of its own, fewer digits are enough ("43 1 5550171").
 SHORTEST_ABROAD: Final = 11
 _SHORTEST_GROUPED: Final = 10
-# The digits of an area code where numbers are written as "220 217 7294", as country codes have them too.
+# A first group of this many digits may be an area code, as in "220 217 7294", and does not show a country code.
 _AREA_CODE: Final = 3
 # The fewest digits of an Italian number without the "0" that belongs to it.
 _SHORTEST_WITHOUT_ZERO: Final = 8
@@ -69,7 +69,7 @@ class Witness(NamedTuple):
 
     @classmethod
     def of(cls, canonical: str, text: str, region: str) -> Witness:
-        """Read a ``canonicalForm``.
+        """Read Google's ``canonicalForm`` of a field.
 
         :param region: the tenant's region.
         """

@@ -61,15 +61,15 @@ _WORD: Final = re.compile(
 )
 # A slash between two numbers that share their beginning, which is written once.
 _SLASH: Final = re.compile(r"\s*/\s*-?\s*")
-# An area code, a slash, and more digits than another ending of the number before has.
+# An area code, a slash, and at least five digits: more digits than an ending of the number before has.
 _SLASHED_AREA: Final = re.compile(r"0[1-9](?:/|[0-9]{1,4}\s?/\s?)[1-9](?:[ -]?[0-9]){4}")
 # Words between two numbers, the first of which may be internal.
 _AND: Final = re.compile(r"[^\w,;]*(?:und|oder|and|or|et|ou|[eyoiu])[^\w,;]*", re.IGNORECASE)
 # A hyphen behind a sign or "Fax" precedes another ending of the number before ("030 55501-0, -12").
 _HYPHEN: Final = re.compile(r"[\s),;/(]*(?:[,;/(]|fax[\s.:]*|und|u\.)\s*-\s?", re.IGNORECASE)
-# Signs in front of the last digits of a further number, if these digits go on from the number before.
+# Signs in front of the last digits of a further number, if these digits continue a range ("030 5550171, 72").
 _LISTING: Final = re.compile(r"\s?(?:[,;]\s|&|und|u\.|and|et|y|e)\s?", re.IGNORECASE)
-# An ending of a number behind a hyphen, with digits that another ending may repeat.
+# The digits behind a hyphen at the end of a number, which another ending may replace.
 _ENDING: Final = re.compile(r"-\s?([0-9]+)")
 # "1." or "1)" in front of the first number of a list, and the counts in front of all numbers.
 _FIRST_OF_LIST: Final = re.compile(r"(?:1[.):]|\(1\)|#1)\s.*\s(?:2[.):]|\(2\)|#2)\s", re.DOTALL)
@@ -137,7 +137,7 @@ def _has_lost_digits(found: Sequence[Number], as_stored: Sequence[Number]) -> bo
 def is_understood(number: Number) -> bool:
     """Return True for a number that has a country, or may be internal, local or short, or a code such as ``*100#``.
 
-    All other numbers are given to dial as they are stored, and no network may connect them.
+    Other numbers are dialled as they are stored, and possibly no network connects them.
     """
     if number.e164 or number.others:
         return True
@@ -156,8 +156,8 @@ def _is_short_enough(number: Number) -> bool:
 class _Place(NamedTuple):
     """A place in a field where a number may end, and the next number begin.
 
-    :ivar end: where the first number ends.
-    :ivar start: where the next number begins.
+    :ivar end: the position at which the first number ends.
+    :ivar start: the position at which the next number begins.
     :ivar gap: the text between the digits of the numbers.
     :ivar digits: the number of digits in front of the place in the field.
     """
@@ -225,7 +225,8 @@ class _Field:
     def _beginning(self, whole: Number, places: Sequence[_Place]) -> Number:
         """Return the number in an assigned range at the beginning of a text that is no number as a whole.
 
-        Few digits behind the number are its extension; no network connects more of them.
+        Up to `LONGEST_EXTENSION` digits behind the number are its extension; more digits are left out, because no
+        network connects them.
 
         :param whole: the text as a number, which is returned if there is no such beginning.
         """
@@ -288,7 +289,7 @@ class _Field:
         return self._read[part]
 
     def _sharing_beginning(self, number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
-        """Return the number before with digits in place of its end or behind its area code; None if they do not fit."""
+        """Return the previous number with digits in place of its end, or behind its area code; None if neither fits."""
         digits = number.digits
         if before is None or not before.e164 or not digits.isdigit() or number.extension or before.extension:
             return None
@@ -354,7 +355,7 @@ def _is_pause_of(gap: str, number: Number) -> bool:
 
 
 def _has_ending(number: Number, digits: int) -> bool:
-    """Return True if a number ends with so many digits behind a hyphen, or was itself read of such an ending."""
+    """Return True if a number ends with so many digits behind a hyphen, or if it was read from such an ending."""
     ending = _ENDING.search(number.typed, max(number.typed.rfind("-"), 0))
     return Rule.OTHER_ENDING in number.rules or (ending is not None and len(ending[1]) == digits)
 
@@ -382,7 +383,7 @@ def _local(number: Number, before: Number | None, gap: str, behind: str) -> Numb
 
 
 def _too_long(number: Number, _before: Number | None, _gap: str, _behind: str) -> Number | None:
-    """Accept digits that no network connects beside numbers, which `read` leaves out."""
+    """Accept digits that are too many for any network, beside numbers; `read` leaves these digits out."""
     return number if len(number.digits) > MOST_DIGITS else None
 
 
