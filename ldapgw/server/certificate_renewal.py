@@ -5,9 +5,9 @@
 Unusable files change nothing.  Their problem is logged only if the next check finds the same files, because an
 administrator replaces the certificate and the key one after the other.
 
-`PhoneTrustAnchor` tells whether phones will trust the certificate.  Phones trust about the same authorities as the
-system of this machine.  A chain that leads to none of these is private: self-signed, or issued by the company's own
-authority.
+`PhoneTrustAnchor` finds out whether phones trust the certificate.  Phones trust about the same authorities as the
+system of this machine.  A chain that leads to none of these authorities is private: self-signed, or issued by the
+company's own authority.
 
 Mutable: `CertificateReloader`, and `PhoneTrustAnchor`, which caches its answer until the files change.
 """
@@ -44,7 +44,7 @@ CHECK_INTERVAL_SECONDS = 5.0
 
 
 class PhoneTrustAnchor:
-    """The CA certificate that phones must be given to trust the certificate in use.
+    """The CA certificate that phones need, so that they trust the certificate in use.
 
     :param run_off_thread: calls a function with its arguments on a thread: reading the system's trust store blocks.
     """
@@ -57,7 +57,7 @@ class PhoneTrustAnchor:
         self._cached: tuple[FileVersions, str] | None = None
 
     async def trust_anchor(self) -> str:
-        """The certificate in PEM; empty when phones need none."""
+        """Return the certificate in PEM; empty when phones need none."""
         if self._context_factory is None:
             return ""
         versions = self._context_factory.loaded.file_versions
@@ -68,7 +68,7 @@ class PhoneTrustAnchor:
 
 
 def private_trust_anchor(file: str) -> str:
-    """The last certificate of a file's chain in PEM, if the chain leads to no authority that the system trusts.
+    """Return the last certificate of a file's chain in PEM, if the system trusts no authority of the chain.
 
     :returns: empty for a trusted chain, and for a file that cannot be read, which `CertificateReloader` reports.
     """

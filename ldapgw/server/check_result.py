@@ -35,7 +35,7 @@ class CheckResult:
     is_setting: bool = False
 
     def line(self, file: str) -> str:
-        """The line to print; a problem of the configuration begins with its file.
+        """Return the line to print; a problem of the configuration begins with its file.
 
         :param file: the configuration file.
         """
@@ -54,7 +54,7 @@ class PreflightFailed(UserError):
         super().__init__(result.line("") for result in self._failed)
 
     def lines(self, file: str) -> tuple[str, ...]:
-        """The lines of the failed checks, as ``ldapgw check`` prints them."""
+        """Return the lines of the failed checks, as ``ldapgw check`` prints them."""
         return tuple(result.line(file) for result in self._failed)
 
 
@@ -70,11 +70,12 @@ class Moment(Enum):
 class Subject:
     """A configuration that is checked.
 
-    :ivar gateway: the process id of another process that runs the gateway of this state directory; None: there is none.
-    :ivar current: the configuration that this process serves with; None: this process does not serve yet.
+    :ivar gateway: the process id of another process that runs the gateway of this state directory, or None if there is
+        none.
+    :ivar current: the configuration that this process serves with, or None if this process does not serve yet.
     :ivar ports: the endpoints whose listening sockets this process has already.
-    :ivar keys: keys that fit the database; a reload tries the stored tokens only if one of these keys is gone.
-    :ivar now: seconds since the epoch, for ``check``; neither a start nor a reload asks for the time.
+    :ivar keys: the keys that fit the database; a reload tries the stored tokens only if one of these keys was removed.
+    :ivar now: seconds since the epoch, for ``check``; neither a start nor a reload uses the time.
     """
 
     moment: Moment
@@ -90,7 +91,7 @@ class Subject:
         return StateDir.of(self.config)
 
     def failures(self, error: UserError) -> Iterator[CheckResult]:
-        """The problems of an error as failed checks."""
+        """Yield the problems of an error as failed checks."""
         source = self.state_dir.key_source
         file = str(source.file)
         items = {file: f"key file {file}"}

@@ -2,7 +2,7 @@
 """``ldapgw demo``: the sandbox and a gateway in one process, with a connected account and a phone.
 
 An entry point that imports the reactor and passes it on.  The demo writes a configuration file into its folder, with
-which all other commands work on it.  At the end it removes all its files, including the folder that it was given.
+which the other commands work on the demo.  At the end, the demo removes all its files, including its folder.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ FIRST_SYNC_TIMEOUT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports of the demo, all on 127.0.0.1; 0: the preferred port if it is free, else any free port."""
+    """The ports of the demo, all on 127.0.0.1; 0 stands for the preferred port, else for any free port."""
 
     web: int = 0
     ldap: int = 0
@@ -143,7 +143,7 @@ def _summary_lines(
 
 
 def _command() -> str:
-    """Return how to run this installation's command in a shell: by its path when the shell would not find it."""
+    """Return the shell command that runs this installation; with its path if the shell would not find the command."""
     script = Path(sys.executable).with_name("ldapgw")
     found = shutil.which("ldapgw")
     if script.exists() and (found is None or not script.samefile(found)):
@@ -222,7 +222,7 @@ sources = ["contacts", "other_contacts", "directory"]
 
 
 def _port(requested: int, preferred: int) -> int:
-    """The requested port if it is free; without a request, the preferred port or any free one."""
+    """Return the requested port if it is free; without a request, the preferred port or any free port."""
     for port in [requested] if requested else [preferred, 0]:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -238,7 +238,7 @@ def _port(requested: int, preferred: int) -> int:
 def _prepare_folder(folder: Path) -> None:
     """Create the folder, or empty a folder that a killed demo has left.
 
-    :raises UserError: when the folder holds other files: a gateway's state must not be taken for a demo's.
+    :raises UserError: when the folder holds other files, because the demo must not delete the state of a gateway.
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / MARKER_FILE).exists():
         raise UserError(f"{folder}: is not empty and isn't a demo's; choose another folder")

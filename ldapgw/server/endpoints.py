@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The configured endpoints as addresses: those on which the gateway listens, and the LDAP address for phones."""
+"""The configured endpoints as addresses: the gateway's listening addresses, and the LDAP address for phones."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _TCP_SCHEMES: Final = frozenset(("tcp", "tcp4", "tcp6", "ssl", "tls"))
 class ListenAddress:
     """The TCP address on which a server endpoint listens.
 
-    :ivar interface: an IP address; empty: all addresses.
-    :ivar port: 0: any free port.
+    :ivar interface: an IP address; empty for all addresses.
+    :ivar port: the port, or 0 for any free port.
     """
 
     interface: str
@@ -29,7 +29,7 @@ class ListenAddress:
 
     @classmethod
     def parse(cls, endpoint: str) -> ListenAddress | None:
-        """Parse an endpoint string; None: the endpoint is not a TCP port (a Unix socket, a socket of systemd)."""
+        """Parse an endpoint string; return None if the endpoint is no TCP port (a Unix socket, a socket of systemd)."""
         kind, *arguments = re.split(r"(?<!\\):", endpoint)
         if kind not in _TCP_SCHEMES:
             return None
@@ -43,13 +43,13 @@ class ListenAddress:
 
     @property
     def reachable_host(self) -> str:
-        """The address of this machine at which a client reaches the port."""
+        """Return the address of this machine at which a client reaches the port."""
         any_address = {"": "::1" if self.ipv6 else "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
         return any_address.get(self.interface, self.interface)
 
     @property
     def is_any_ipv6(self) -> bool:
-        """Return whether all IPv6 addresses are listened on; Linux takes the port of all IPv4 addresses too."""
+        """Return whether the endpoint is for all IPv6 addresses; Linux then takes the port of IPv4 too."""
         return self.ipv6 and self.interface in ("", "::")
 
     def __str__(self) -> str:
@@ -57,7 +57,7 @@ class ListenAddress:
 
 
 def configured_endpoints(config: Config) -> tuple[tuple[str, str], ...]:
-    """All endpoints, each after the key of its setting."""
+    """Return all endpoints, as pairs of the setting's key and the endpoint."""
     listeners = (
         ("ldap.listen", config.ldap.listen),
         ("ldap.listen_tls", config.ldap.listen_tls),
@@ -67,7 +67,7 @@ def configured_endpoints(config: Config) -> tuple[tuple[str, str], ...]:
 
 
 def ipv6_only_endpoints(config: Config) -> frozenset[str]:
-    """The endpoints of all IPv6 addresses whose port another endpoint has with IPv4."""
+    """Return the endpoints of all IPv6 addresses whose port another endpoint uses with IPv4."""
     addresses = {endpoint: ListenAddress.parse(endpoint) for _, endpoint in configured_endpoints(config)}
     ipv4_ports = {address.port for address in addresses.values() if address is not None and not address.ipv6}
     return frozenset(
@@ -86,9 +86,9 @@ def reuses_port(config: Config, setting: str) -> bool:
 
 
 def phone_server(config: Config) -> ServerAddress:
-    """The address of the LDAP server for phones: the host name of the page, and the first known ports.
+    """Return the address of the LDAP server for phones: the host name of the page, and the first known ports.
 
-    Where no port is known because systemd or a proxy holds the socket, the standard port is assumed.
+    The standard port is assumed if no port is known, because systemd or a proxy holds the socket.
     """
     (port, guessed), (tls_port, tls_guessed) = (
         _advertised_port(config.ldap.listen, 389),
@@ -106,7 +106,7 @@ def phone_server(config: Config) -> ServerAddress:
 
 
 def ldap_url(config: Config) -> str:
-    """The LDAP URL for phones, with TLS where a port for LDAP over TLS is configured."""
+    """Return the LDAP URL for phones, with TLS where a port for LDAP over TLS is configured."""
     server = phone_server(config)
     if server.tls_port:
         return LdapEndpoint(Security.LDAPS, server.host, server.tls_port).url
@@ -115,7 +115,7 @@ def ldap_url(config: Config) -> str:
 
 
 def ldap_urls(config: Config) -> tuple[str, ...]:
-    """The LDAP URLs of all kinds of ports that are configured, without TLS first."""
+    """Return the LDAP URLs of all kinds of ports that are configured, without TLS first."""
     server = phone_server(config)
     plain = LdapEndpoint(Security.PLAIN, server.host, server.port)
     tls = LdapEndpoint(Security.LDAPS, server.host, server.tls_port)
@@ -123,7 +123,7 @@ def ldap_urls(config: Config) -> tuple[str, ...]:
 
 
 def gateway_name(config: Config, machine: str) -> str:
-    """The name of a gateway: the machine's name and the first known port, because a machine may have several gateways.
+    """Return the name of a gateway: the machine's name and, as a machine may have several gateways, the first port.
 
     :param machine: the machine's name.
     """
@@ -133,7 +133,7 @@ def gateway_name(config: Config, machine: str) -> str:
 
 
 def _advertised_port(endpoints: tuple[str, ...], standard: int) -> tuple[int, bool]:
-    """The first known port, else the standard port, and whether the port is a guess.
+    """Return the first known port, else the standard port, and whether the port is a guess.
 
     Port 0 means that there is no endpoint, or that the endpoint takes any free port.
     """

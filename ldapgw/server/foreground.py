@@ -43,7 +43,7 @@ def run(config: Config, file: str, read: Callable[[], Config], begun: Callable[[
     :raises UserError: before anything is served, when the state directory, a certificate or a port cannot be used.
     """
     if not sys.stderr.isatty():
-        # Until there is a handler: a daemon does not end because somebody wants it to read its configuration.
+        # Block SIGHUP until there is a handler: a daemon must not end when it is told to read its configuration again.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     manager = ServiceManager.of(os.environ, os.getpid())
     if manager.watchdog_seconds is not None:
@@ -57,7 +57,7 @@ def run(config: Config, file: str, read: Callable[[], Config], begun: Callable[[
     reload = Reload(reactor, file, config, read, status, gateway.keep_ports, manager)
 
     gateway.begin()
-    # The gateway has left the sockets of endpoints that are no longer configured.
+    # The gateway has not taken over the sockets of endpoints that are no longer configured.
     for port in ports.values():
         port.close()
     begun()
@@ -69,7 +69,7 @@ def run(config: Config, file: str, read: Callable[[], Config], begun: Callable[[
 
 
 def _serving(manager: ServiceManager) -> None:
-    """Tell the service manager that the gateway serves, and from then on that the gateway is alive.
+    """Tell the service manager that the gateway serves, and then regularly that the gateway is alive.
 
     The manager ends a process that gives no sign of life for `ServiceManager.watchdog_seconds`.
     """
@@ -84,7 +84,8 @@ def _serving(manager: ServiceManager) -> None:
 def stop_on_signals(gateway: Gateway, reload: Reload | None = None) -> None:
     """Stop the gateway in good order at the first SIGTERM or SIGINT; further signals are ignored.
 
-    :param reload: what SIGHUP asks for, unless it says that a terminal was closed; None: nothing.
+    :param reload: makes a reload at SIGHUP, or None for no reload.  At a terminal, SIGHUP stops the gateway, because
+        the terminal was closed.
     """
     received: list[int] = []
 
@@ -98,10 +99,10 @@ def stop_on_signals(gateway: Gateway, reload: Reload | None = None) -> None:
 
     def install_handlers() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
-            # The next signal may interrupt a handler; calls that the reactor makes run one after another.
+            # A signal may interrupt the handler of another signal, but the reactor makes its calls one after another.
             signal.signal(number, lambda number, _: reactor.callFromThread(stop, number))
         if sys.stderr.isatty():
-            # The terminal was closed.
+            # In a terminal, SIGHUP says that the terminal was closed.
             signal.signal(signal.SIGHUP, lambda number, _: reactor.callFromThread(stop, number))
         elif reload is not None:
             signal.signal(signal.SIGHUP, lambda *_: reload.ask())

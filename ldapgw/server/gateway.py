@@ -53,7 +53,7 @@ _STALE = "the directory is stale: phones are served from the cached books, with 
 
 
 def _summary(config: Config, state: OpenStateDir) -> dict[str, str]:
-    """The last line of a start: where the gateway is found, and for how many connected accounts and phones."""
+    """Return the fields of a start's last line: the addresses, and the numbers of accounts and phones."""
     if state.snapshot is not None:
         saved = state.snapshot.saved
         connected, logins = len(saved.accounts), sum(login.replica is None for login in saved.logins)
@@ -84,7 +84,7 @@ class Gateway(MultiService):
         self._threads = tuple(threads)
 
     def begin(self) -> None:
-        """Listen and serve where twistd does not start the services.
+        """Listen and serve; for entry points other than twistd, which starts the services itself.
 
         :raises UserError: when the gateway cannot listen on an endpoint; every service is stopped then.
         """
@@ -96,7 +96,7 @@ class Gateway(MultiService):
             raise
 
     def startService(self) -> None:
-        # Only now is the process id final: twistd may have forked.
+        # The process id is final only now, because twistd may have forked before.
         self._state.lock.write_pid()
         for thread in self._threads:
             thread.startService()
@@ -107,7 +107,7 @@ class Gateway(MultiService):
         return Deferred.fromCoroutine(self._end())
 
     def keep_ports(self) -> dict[str, socket]:
-        """Accept no more connections on TCP ports; their sockets, in which connections wait, by endpoint."""
+        """Accept no more connections on TCP ports; return the sockets, in which connections wait, by endpoint."""
         kept = {service.endpoint: service.keep_port() for service in self if isinstance(service, Listener)}
         return {endpoint: port for endpoint, port in kept.items() if port is not None}
 
@@ -127,13 +127,13 @@ def makeService(
 ) -> Gateway:
     """Build a gateway from its configuration and load the stored contacts, so that the first search finds them.
 
-    :param wall_clock: the time of day; `reactor` may run on the monotonic clock instead.
+    :param wall_clock: the clock for the time of day; `reactor` may run on the monotonic clock instead.
     :param ports: sockets of this process that listen already, by endpoint.
-    :param reloads: how the last reload has gone; None: nothing is read again.
+    :param reloads: the outcome of the last reload, or None if the configuration is never read again.
     :raises UserError: when the state directory, the certificate or an endpoint cannot be used.
     """
     with opening(Subject(Moment.START, config)):
-        # Only who serves phones needs their logins.
+        # Only gateways that serve phones or pages need the logins of phones.
         stale_start = 0.0 if {"serve", "web"}.isdisjoint(config.roles) else config.serve.stale_start
         state = OpenStateDir(StateDir.of(config), wall_clock.seconds(), stale_start)
     try:
@@ -192,7 +192,7 @@ def _assemble(base: Base) -> Gateway:
 
 
 def _listeners(base: Base, ldap: LdapFactory, web: WebSite, misuse_log: MisuseLog) -> tuple[Service, ...]:
-    """Return what listens, and what has to do with it, in the order in which the services start."""
+    """Return the listeners and the services that they need, in the order in which the services start."""
     config, reactor, tls = base.config, base.reactor, base.tls
     is_proxy = config.ldap.proxy_protocol.contains
     factories: dict[str, ProxyProtocolFactory] = {}
@@ -234,7 +234,7 @@ def _load(base: Base, catalog: Catalog, publisher: Publisher) -> None:
     transliteration.load()
     phone_number.load()
     if state.database.is_read_only:
-        # Have the store note and log that it cannot be written, as it does when that happens later.
+        # Let the store note and log that the database is read-only, as it does if that happens later.
         with suppress(UnwritableStore):
             _run_synchronously(store.run(check_writable, thoroughly=False))
     if state.is_unused and config.new_store:
@@ -251,7 +251,7 @@ def _load(base: Base, catalog: Catalog, publisher: Publisher) -> None:
     else:
         _run_synchronously(base.clients.refresh())
         _run_synchronously(publisher.refresh())
-    # The loaded books live long.  Freezing them spares each garbage collection, which stops all work, a look at them.
+    # The loaded books live long.  Freezing the books exempts them from garbage collection, which stops all work.
     gc.collect()
     gc.freeze()
     books = [book for directory in catalog.dit().directories for book in directory.books]
@@ -267,7 +267,7 @@ def _load(base: Base, catalog: Catalog, publisher: Publisher) -> None:
 
 
 def _run_synchronously(work: Coroutine[Any, Any, None] | Deferred[None]) -> None:
-    """Run work that uses the store; before the threads are started, it completes without waiting.
+    """Run work that uses the store; before the threads are started, such work completes without waiting.
 
     :raises StoreError: when the database cannot be used.
     """

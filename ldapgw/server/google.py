@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Builds the clients of Google's endpoints from ``[google]``: which proxy they use, and which CAs they trust."""
+"""Builds the clients of Google's endpoints, with the proxy and the trusted CAs from ``[google]``."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class GoogleClients:
     """The clients of Google's endpoints.
 
     :param reactor: the reactor on which the HTTP clients run.
-    :param clock: the time of day.
-    :param observe: called for each call.
-    :ivar http: for the token endpoint, the revocation endpoint and the People API.
-    :ivar keys: Google's published keys; None: the connections are not inspected, and nobody asks for the keys.
+    :param clock: the clock for the time of day.
+    :param observe: called for each call to Google.
+    :ivar http: the client for the token endpoint, the revocation endpoint and the People API.
+    :ivar keys: Google's published keys, or None without ``ca_file``: if no proxy inspects TLS, the keys are not needed.
     :raises UserError: when ``ca_file`` cannot be used.
     """
 

@@ -6,8 +6,8 @@ A port that is not available ends the start with a plain message.
 Each connection and each open file takes a file descriptor.  Without a free one, accepting fails again and again and no
 file can be opened, such as the database's journal.  The gateway therefore raises its limit to the number that the
 configuration needs, and closes new connections at once while few descriptors are left: open connections, the database
-and Google need the rest.  Where the system gives fewer, the page has a share of them, so that phones are let in however
-many connections browsers open.
+and Google need the rest.  If the system gives fewer, the page may use only a share of them, so that phones can connect
+however many connections browsers open.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ log = Logger()
 OTHER_DESCRIPTORS: Final = 300
 # New connections are refused when fewer descriptors than this are free.
 RESERVED_DESCRIPTORS: Final = 64
-# The page may have this part of the descriptors where there are too few for all configured connections.
+# The page may use a quarter of the descriptors if there are too few for all configured connections.
 PAGE_SHARE: Final = 4
 
 
@@ -80,7 +80,7 @@ def raise_descriptor_limit(phones: int, browsers: int) -> int:
 
 
 def has_free_descriptors() -> bool:
-    """Return whether enough descriptors are free for another connection; the look costs three short system calls."""
+    """Return whether enough descriptors are free for another connection; the check costs three short system calls."""
     try:
         lowest = os.dup(0)  # any open file would do
     except OSError as error:
@@ -91,9 +91,10 @@ def has_free_descriptors() -> bool:
     return limit == resource.RLIM_INFINITY or lowest < limit - min(RESERVED_DESCRIPTORS, limit // 4)
 
 
-# Connections that the kernel queues until they are accepted; a client beyond that tries again after a second.
+# Connections that the kernel queues until they are accepted; a client that finds the queue full tries again after a
+# second.
 BACKLOG = 1024
-# Connections that a port accepts in one turn of the reactor, whoever opens them: accepting a connection takes a part of
+# Connections that a port accepts in one turn of the reactor, from all clients: accepting a connection takes a part of
 # a millisecond, and its TLS handshake takes longer.
 ACCEPTED_AT_ONCE: Final = 4
 # The most unsent octets that the kernel buffers for one connection.  The default is 2 MiB and more, which would
@@ -106,7 +107,7 @@ _NOT_SENT_LOW_WATER: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", No
 class DescriptorLimitedFactory:
     """A protocol factory that closes new connections while few file descriptors are free.
 
-    :param name: of the listener, for the log.
+    :param name: the listener's name, for the log.
     :param factory: builds the protocols of accepted connections.
     """
 
@@ -149,9 +150,9 @@ class Listener(Service):
 
     :param setting: the key of the endpoint in the configuration file, for messages.
     :param endpoint: Twisted's server endpoint string.
-    :param ipv6_only: whether a TCP endpoint of IPv6 leaves the port's IPv4 clients to another listener.
+    :param ipv6_only: whether an IPv6 endpoint leaves the IPv4 clients of the port to another listener.
     :param reuse_port: whether other gateways of this machine may listen on the same TCP port.
-    :param shared: a socket of this process that listens on the endpoint already; the service takes it over.
+    :param shared: a socket of this process that listens on the endpoint already, which the service takes over.
     :ivar endpoint: Twisted's server endpoint string.
     """
 
@@ -183,12 +184,12 @@ class Listener(Service):
         self._problem = ""
 
     def privilegedStartService(self) -> None:
-        """Listen.
+        """Begin to listen on the endpoint.
 
         :raises UserError: when the endpoint cannot be listened on.
         """
         super().privilegedStartService()
-        # Twisted's own endpoints listen at once; the later failure of another kind of endpoint is logged.
+        # Twisted's own endpoints listen, or fail, at once; a later failure of another kind of endpoint is logged.
         self._starting = True
         self._endpoint.listen(self._factory).addCallbacks(self._listen_succeeded, self._listen_failed)
         self._starting = False
@@ -202,14 +203,14 @@ class Listener(Service):
         return port.stopListening() if port is not None else None
 
     def keep_port(self) -> socket.socket | None:
-        """Accept no more connections, and return the listening socket, in which they wait.
+        """Accept no more connections, and return the listening socket, in which new connections wait.
 
-        :returns: None, and nothing is changed, where the socket is none of TCP, or where Twisted does TLS on it.
+        :returns: None, without any change, if the socket is no TCP socket, or if Twisted does TLS on the socket.
         """
         port: Any = self._port
         if not hasattr(port, "socket") or not self.endpoint.startswith(("tcp:", "tcp4:", "tcp6:")):
             return None
-        # To stop listening would shut down the socket, which would end all its copies.
+        # `stopListening` would shut down the socket, and with it all copies of the socket.
         port.stopReading()
         self._port = None
         kept: socket.socket = port.socket
@@ -230,11 +231,11 @@ class Listener(Service):
 
 
 def set_socket_options(port: Any) -> None:
-    """Set options of a listening socket that accepted connections inherit, which saves two system calls for each.
+    """Set options of a listening socket, which accepted connections inherit; this saves two system calls for each.
 
-    With them, no answer waits for the acknowledgement of the previous one, and the kernel buffers few unsent octets.
-    Connections without the options are served too: those that were waiting on a socket of systemd before the gateway
-    started, and those of a socket without such options, such as a Unix socket.
+    With these options, no answer waits for the acknowledgement of the previous answer, and the kernel buffers few
+    unsent octets.  Connections without the options are served too: connections that waited on a socket of systemd
+    before the gateway started, and connections of a socket without such options, such as a Unix socket.
 
     :param port: the listening port that a Twisted endpoint returns.
     """
@@ -248,9 +249,9 @@ def set_socket_options(port: Any) -> None:
 
 
 def limit_accepts(port: Any) -> None:
-    """Have a port accept few connections in a turn of the reactor; Twisted would accept a hundred, and more each time.
+    """Let a port accept few connections in a turn of the reactor; Twisted would accept a hundred and more.
 
-    Whoever opens connections as fast as possible would make each turn long, for all clients.
+    Otherwise a client that opens connections as fast as possible would make each turn long for all clients.
 
     :param port: the listening port that a Twisted endpoint returns.
     """
@@ -266,7 +267,7 @@ def limit_accepts(port: Any) -> None:
 
 
 def _backlog(endpoint: str) -> str:
-    """The backlog argument for an endpoint: Twisted's default is 50, and all phones connect at once after an outage."""
+    """Return the backlog argument for an endpoint: Twisted's 50 are too few when all phones connect after an outage."""
     return f":backlog={BACKLOG}" if endpoint.startswith(("tcp:", "tcp6:")) and "backlog=" not in endpoint else ""
 
 
@@ -285,7 +286,7 @@ class _SocketEndpoint:
         self._reuse_port = reuse_port
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803 - Twisted's name
-        """Listen; fails with CannotListenError."""
+        """Listen; the Deferred fails with CannotListenError."""
         address = self._address
         try:
             with listening_socket(address, ipv6_only=self._ipv6_only, reuse_port=self._reuse_port) as listening:
@@ -313,13 +314,13 @@ class SessionCloser(Service):
 def listening_socket(
     listening: ListenAddress, *, ipv6_only: bool, reuse_port: bool = False, listens: bool = True
 ) -> socket.socket:
-    """A socket that listens with the same options as the gateway's.
+    """Return a socket that listens with the same options as the gateway's.
 
     :param ipv6_only: whether IPv4 clients are left to another socket.
     :param reuse_port: whether other sockets of the same user may listen on the port, if they have the option too.
-    :param listens: false: a socket of a shared port is only bound, because it would take connections from the other
-        gateways.
-    :raises OSError: when the port cannot be had.
+    :param listens: whether to listen.  A check only binds a socket of a shared port, because a listening socket would
+        take connections from the other gateways.
+    :raises OSError: when the port is not available.
     """
     listener = socket.socket(socket.AF_INET6 if listening.ipv6 else socket.AF_INET, socket.SOCK_STREAM)
     try:

@@ -2,7 +2,7 @@
 """The log: one line for each event, as text or as JSON; each part of the gateway can have its own lowest level.
 
 Each log call names its event (``event="sync_failed"``, `docs/reference/log-events.rst`).  An event without a name is
-not ours, wherever it comes from: Twisted logs in the name of classes that derive from its own.
+not ours, whatever its namespace: Twisted also logs in the name of our classes that derive from its classes.
 
 `LogMeter` counts the events.  `MisuseLog` keeps the page's clients from filling the log.
 """
@@ -44,7 +44,7 @@ log = Logger()
 
 # The event of all lines that are not ours.
 LIBRARY_EVENT: Final = "library_message"
-# What else an event says, where it applies.
+# Further fields of an event, where they apply.
 FIELDS: Final = (
     *("tenant", "account", "connection", "phone", "address", "code", "kind", "act", "count"),
     *("added", "changed", "removed"),
@@ -75,7 +75,7 @@ def log_observer(stream: IO[Any], log_format: str, levels: LogLevels) -> ILogObs
 
 @implementer(ILogFilterPredicate)
 class _LevelPredicate:
-    """Lets through what the levels of the parts let through."""
+    """Lets an event through if the level of its part permits."""
 
     def __init__(self, levels: LogLevels) -> None:
         least = {part: LogLevels.levels.index(levels.of(part)) for part in LogLevels.parts}
@@ -91,7 +91,7 @@ class _LevelPredicate:
 
 
 def part_of(event: LogEvent) -> str:
-    """The part of the gateway that an event comes from: a package of ours, or ``twisted``."""
+    """Return the part of the gateway that an event comes from: a package of ours, or ``twisted``."""
     if "event" not in event:
         return "twisted"
     _, _, rest = str(event.get("log_namespace", "")).partition("ldapgw.")
@@ -104,13 +104,13 @@ def _level_of(event: LogEvent) -> str:
 
 
 def as_text(event: LogEvent) -> str | None:
-    """An event as text, in Twisted's form; None: it has none."""
+    """Return an event as text in Twisted's form, or None if the event has no text."""
     text = formatEventAsClassicLogText(event)
     return without_controls(text, REPLACEMENT, keep="\n\t") if text else None
 
 
 def as_json(event: LogEvent) -> str:
-    """An event as one line of JSON (docs/reference/log-events.rst)."""
+    """Return an event as one line of JSON (docs/reference/log-events.rst)."""
     time = datetime.fromtimestamp(event["log_time"], UTC)
     line: dict[str, object] = {
         "time": time.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z",
@@ -121,7 +121,7 @@ def as_json(event: LogEvent) -> str:
     }
     fields: LogEvent = event if "event" in event else {}
     for name in FIELDS:
-        # A connection of number 0 is none.
+        # The number 0 stands for no connection.
         if (value := fields.get(name)) not in (None, "", 0):
             line[name] = value if isinstance(value, int) else str(value)
     if "log_failure" in event:
@@ -147,7 +147,7 @@ def log_replica_use(viewer: Viewer, address: str, detail: str, connection: int) 
 
 @implementer(ILogObserver)
 class LogMeter(Service):
-    """Reports the level of each event that is logged while the service runs, whether or not the log has a line of it.
+    """Reports the level of each event that occurs while the service runs, even if the log leaves the event out.
 
     :param count: called with the level's name, as `as_json` writes it.
     """
@@ -176,12 +176,12 @@ class MisuseLog(PeriodicService):
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._throttle = LogThrottle()
-        # The stop logs what was counted and is not logged yet.
+        # At the stop, counted misuse that was not logged yet is logged.
         failed = partial(log.failure, "logging the misuse of the page failed", event="misuse_log_failed")
         super().__init__(clock, LOG_INTERVAL, self._log_due, failed, now=False, last=partial(self._log_due, 0.0))
 
     def count(self, kind: str, address: str) -> None:
-        """Count misuse.
+        """Count a misuse of the page.
 
         :param kind: a fixed phrase, never anything that the client sent.
         :param address: the client's address; empty for a Unix socket.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The metrics of ``/metrics`` in the text format of Prometheus, without personal names, addresses or numbers.
 
-What is monitored must not keep the monitoring waiting: the figures that come from the database are those last read from
-it, with their age, if it does not answer within a second.
+A slow database must not delay the monitoring: if the database does not answer within a second, the figures are those
+last read from it, with their age.
 
 Mutable: `Metrics`, which keeps the figures last read from the store.
 """
@@ -36,7 +36,7 @@ from ldapgw.store.database import database_of
 from ldapgw.store.files import backup_time
 from ldapgw.store.worker import Store
 
-# How long an answer waits for figures from the database.
+# Seconds that a response waits for figures from the database.
 WAIT_SECONDS: Final = 1.0
 
 _ALARMS: Final = (ClientRejected.code, ApiDisabled.code)
@@ -50,13 +50,14 @@ class StoredMetrics:
 
     :ivar accounts: the number of accounts by tenant and state.
     :ivar errors: the number of connected accounts whose last sync failed, by tenant and code of the error.
-    :ivar oldest_sync: by tenant, the earliest last sync of a connected account that needs no other consent, in
-        seconds since the epoch.
-    :ivar latest_sync: by tenant, the latest last sync of a connected account.
-    :ivar phones: by tenant.
+    :ivar oldest_sync: by tenant, the earliest last sync of the connected accounts that need no new consent, in seconds
+        since the epoch.
+    :ivar latest_sync: by tenant, the latest last sync of the connected accounts.
+    :ivar phones: the number of phones by tenant.
     :ivar alarms: the code of the alarm by tenant.
-    :ivar clock_difference: in seconds; None: the database has no server.
-    :ivar last_backup: in seconds since the epoch; None: there is none.
+    :ivar clock_difference: the database server's time minus that of this machine, in seconds, or None if the database
+        has no server.
+    :ivar last_backup: the time of the last backup in seconds since the epoch, or None if there is none.
     """
 
     accounts: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -73,7 +74,7 @@ class StoredMetrics:
 class Gauges:
     """The figures of the gateway that are neither counted nor stored.
 
-    The help of each metric says what its figure is.  Contacts are by tenant, and what waits is by the thread's name.
+    The help of each metric describes its figure.  Contacts are counted by tenant, waiting calls by the thread's name.
     """
 
     ready: bool
@@ -141,7 +142,11 @@ def read_stored_metrics(connection: Connection, now: Callable[[], float], backup
             oldest[tenant] = min(last_sync, oldest.get(tenant, last_sync))
     return StoredMetrics(
         Counter((account.tenant, state(account, answered_at)) for account in known),
-        Counter((one.tenant, one.error.code) for one in known if one.is_connected and one.error is not None),
+        Counter(
+            (account.tenant, account.error.code)
+            for account in known
+            if account.is_connected and account.error is not None
+        ),
         oldest,
         latest,
         phones.count_by_tenant(connection),
@@ -154,7 +159,7 @@ def read_stored_metrics(connection: Connection, now: Callable[[], float], backup
 class Metrics:
     """Collects and renders the metrics.
 
-    :param clock: goes on whatever is done to the time of day.
+    :param clock: a clock that is independent of the time of day.
     :param now: returns seconds since the epoch.
     :param gauges: returns the present figures of the gateway.
     :param backup_note: see `read_stored_metrics`.
@@ -188,11 +193,11 @@ class Metrics:
         self._stored = StoredMetrics()
         self._read_at = clock.seconds()
         self._is_readable = True
-        self._has_fault = False  # of ours
+        self._has_fault = False  # whether an internal error was logged
         self._reading: Deferred[None] | None = None
 
     async def render(self) -> tuple[bytes, str]:
-        """Render the metrics; while the database cannot be read, with the figures last read from it.
+        """Render the metrics; if the database cannot be read, use the figures last read from it.
 
         :returns: the text that Prometheus reads, and its content type.
         """
@@ -214,7 +219,7 @@ class Metrics:
     def _begin_reading(self) -> Deferred[None]:
         """Read the figures from the database.
 
-        :returns: fires when they are read, or after `WAIT_SECONDS`; the reading goes on then.
+        :returns: a Deferred that fires when the figures are read, or after `WAIT_SECONDS`; the reading then goes on.
         """
         waiting: Deferred[None] = Deferred()
         timer = self._clock.callLater(WAIT_SECONDS, waiting.callback, None)
@@ -235,7 +240,7 @@ class Metrics:
             self._stored = await self._store.read(read_stored_metrics, self._now, self._backup_note)
         except StoreError:
             self._is_readable = False
-        except Exception:  # noqa: BLE001  a fault in the figures must not keep the others from being told
+        except Exception:  # noqa: BLE001  an internal error must not hide the other figures
             if not self._has_fault:
                 log.failure("the figures of accounts and phones cannot be read", event="figures_unreadable")
             self._has_fault = True
@@ -252,7 +257,7 @@ def _render(snapshot: MetricsSnapshot) -> bytes:
 
 
 def _single_gauges(snapshot: MetricsSnapshot) -> Iterator[tuple[str, str, float | None]]:
-    """Yield the gauges without labels: name, help and value; None: the value is not known."""
+    """Yield the gauges without labels: name, help and value, None if the value is not known."""
     gauges, stored = snapshot.gauges, snapshot.stored
     yield "ldapgw_ready", "Whether the directory is loaded and LDAP listens.", gauges.ready
     yield "ldapgw_database_ok", "Whether the database can be used.", snapshot.database_ok
@@ -270,7 +275,7 @@ def _single_gauges(snapshot: MetricsSnapshot) -> Iterator[tuple[str, str, float 
     yield "ldapgw_unserved_accounts", "Accounts with changes that phones do not find yet.", gauges.unserved
     help_text = "When this gateway last synced an account well."
     yield "ldapgw_last_sync_timestamp_seconds", help_text, snapshot.counters.syncs.last_good
-    yield "ldapgw_sync_interval_seconds", "Between syncs of an account.", snapshot.sync_interval
+    yield "ldapgw_sync_interval_seconds", "Seconds between two syncs of an account.", snapshot.sync_interval
     help_text = "When the certificate of the LDAP port ends."
     yield "ldapgw_certificate_expiry_timestamp_seconds", help_text, gauges.certificate_ends
     yield "ldapgw_last_backup_timestamp_seconds", "When ldapgw backup last made a backup.", stored.last_backup
@@ -279,7 +284,7 @@ def _single_gauges(snapshot: MetricsSnapshot) -> Iterator[tuple[str, str, float 
 
 
 def _phones(counters: Counters) -> Iterator[Metric]:
-    """Yield the metrics of what phones have done."""
+    """Yield the metrics of searches and binds."""
     searches = counters.searches
     results = {code.name.lower(): count for code, count in searches.searches.items()}
     yield _counter("ldapgw_ldap_searches", "Searches that are done.", ("result",), results)
@@ -292,7 +297,7 @@ def _phones(counters: Counters) -> Iterator[Metric]:
 
 
 def _process(counters: Counters, gauges: Gauges) -> Iterator[Metric]:
-    """Yield the metrics of what makes phones wait."""
+    """Yield the metrics of delays, and of the log."""
     help_text = "How long changes of accounts waited until phones found them."
     yield _histogram("ldapgw_generation_lag_seconds", help_text, "", {"": counters.generation_lag})
     help_text = "How late the reactor made calls that were due."
@@ -304,9 +309,9 @@ def _process(counters: Counters, gauges: Gauges) -> Iterator[Metric]:
 
 
 def _accounts(snapshot: MetricsSnapshot) -> Iterator[Metric]:
-    """What is stored and served of each tenant; configured tenants are in each metric that has a meaning for them."""
+    """Yield the metrics of each tenant; a configured tenant without a value counts as zero where zero has a meaning."""
     stored, names = snapshot.stored, snapshot.tenants
-    by_state = {(name, one): 0 for name in names for one in STATES} | dict(stored.accounts)
+    by_state = {(name, account_state): 0 for name in names for account_state in STATES} | dict(stored.accounts)
     yield _gauge("ldapgw_accounts", "Accounts, by their state.", ("tenant", "state"), by_state)
     errors = {(name, code): 0 for name in names for code in error_codes()} | dict(stored.errors)
     help_text = "Connected accounts whose last sync failed, by the error."
@@ -314,16 +319,16 @@ def _accounts(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     none = dict.fromkeys(names, 0)
     yield _gauge("ldapgw_contacts", "Contacts that are served.", ("tenant",), none | dict(snapshot.gauges.contacts))
     yield _gauge("ldapgw_phones", "Logins of phones.", ("tenant",), none | dict(stored.phones))
-    help_text = "When the account was synced well whose last good sync is the longest ago, of those that can sync."
+    help_text = "The earliest last good sync of the accounts that can sync."
     yield _gauge("ldapgw_oldest_sync_timestamp_seconds", help_text, ("tenant",), stored.oldest_sync)
     help_text = "When a connected account was last synced well."
     yield _gauge("ldapgw_latest_sync_timestamp_seconds", help_text, ("tenant",), stored.latest_sync)
     alarms = {(name, code): 0 for name in names for code in _ALARMS} | dict.fromkeys(stored.alarms.items(), 1)
-    yield _gauge("ldapgw_alarm", "1: what is wrong with a tenant's client.", ("tenant", "code"), alarms)
+    yield _gauge("ldapgw_alarm", "1 for the present alarm of a tenant's OAuth client.", ("tenant", "code"), alarms)
 
 
 def _counted(counters: Counters) -> Iterator[Metric]:
-    """Calls to Google, syncs and pages."""
+    """Yield the metrics of calls to Google, syncs and pages."""
     google, syncs, pages = counters.google, counters.syncs, counters.pages
     yield _counter("ldapgw_google_calls", "Calls to Google.", ("source", "answer"), google.calls)
     help_text = "How long calls to Google took."
@@ -337,7 +342,7 @@ def _counted(counters: Counters) -> Iterator[Metric]:
     yield _histogram("ldapgw_page_request_duration_seconds", help_text, "role", pages.durations)
 
 
-# Values by that of the only label, or by those of all labels.
+# Values by the value of the only label, or by the values of all labels.
 _Values = Mapping[str, float] | Mapping[tuple[str, str], float] | Mapping[tuple[str, str, str], float]
 
 
@@ -356,7 +361,7 @@ def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: _Values) ->
 
 
 def _histogram(name: str, help_text: str, label: str, values: Mapping[str, Histogram]) -> Metric:
-    """:param label: empty: there is one histogram, whose key is empty."""
+    """:param label: the name of the label; empty if there is one histogram, whose key is empty."""
     family = HistogramMetricFamily(name, help_text, labels=(label,) if label else ())
     for key, histogram in values.items():
         bounds = (*map(str, histogram.bounds), "+Inf")

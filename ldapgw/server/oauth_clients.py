@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The current OAuth client of each tenant: the configured one, or the one that an administrator entered on the page.
+"""The current OAuth client of each tenant: configured in the file, or entered on the page by an administrator.
 
-An entered client takes effect at once, also in a running gateway: every use looks the client up anew.
-Mutable: `TenantClients`, which keeps the entered clients as they were last read.
+An entered client takes effect at once, also in a running gateway: each use looks up the client anew.
+Mutable: `TenantClients`, which holds the entered clients as last read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 log = Logger()
 
-# Stands for a client that nobody has entered; Google has no client with an empty id.
+# Stands for a client that was not entered; Google has no client with an empty id.
 MISSING_CLIENT = Client("", "")
 
 
@@ -62,7 +62,7 @@ class TenantClients(UserDict[str, Client]):
 class TenantsWithClients(UserDict[str, T]):
     """Tenants by name, each with its present OAuth client, which is looked up at each access.
 
-    :param tenants: dataclasses with a field ``client``, which holds for a tenant that has no client.
+    :param tenants: dataclasses with a field ``client``, whose value is used for a tenant without a client.
     """
 
     def __init__(self, tenants: Mapping[str, T], clients: Mapping[str, Client]) -> None:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The checks that ``ldapgw check``, a start and a reload run before they act: one table, which says what runs when.
+"""The checks that ``ldapgw check``, a start and a reload run before they act: one table, with the moments of each.
 
-A start and a reload refuse a configuration if one of their checks fails, in the words of ``ldapgw check``.  The checks
-change nothing.  They may block, so a running gateway calls them off the reactor's thread.  A start checks the folder,
-the database and the key as it opens them (`opening`), under the lock, by the same functions, and reads nothing twice.
+A start and a reload refuse a configuration if one of their checks fails, with the messages of ``ldapgw check``.  The
+checks change nothing.  They may block, so a running gateway calls them off the reactor's thread.  A start checks the
+folder, the database and the key with the same functions, under the lock, while it opens them (`opening`); so nothing is
+read twice.
 
-The checks of the folder, the database and the key come first, then the other checks, and the table at the end.
+This module begins with the checks of the folder, the database and the key, and ends with the table.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ from ldapgw.sync.book_cache import FOLDER, BookCache
 MIN_FREE = 200_000_000
 # A gateway has some dozens of files, and a cached book for each account.
 MIN_INODES = 1000
-# Seconds that this machine's clock may be behind the last sync, which another gateway may have ended.
+# Seconds that this machine's clock may be behind the last sync; the clock of another gateway may be ahead.
 MAX_CLOCK_SECONDS = 120.0
-# Whose each encrypted secret is, by the name that a log may have, and the secret.
+# Queries for encrypted secrets, each with a name of its owner that may be logged.
 _SEALED_TOKENS = (
     "SELECT 'account ' || id || ' of ' || tenant, refresh_token FROM account WHERE refresh_token IS NOT NULL "
     "UNION ALL "
@@ -76,7 +77,7 @@ def check_database(subject: Subject) -> Iterator[CheckResult]:
 
     :raises StoreError: when the gateway cannot use the database.
     """
-    # The cached books are listed first: an account that connects meanwhile is in the database before it has a book.
+    # List the cached books first: an account that connects meanwhile is in the database before it has a book.
     state_dir = subject.state_dir
     cached = state_dir.cached_accounts()
     with closing(state_dir.database()) as database:
@@ -98,7 +99,7 @@ def check_key(subject: Subject) -> Iterator[CheckResult]:
     is_known = bool(subject.keys) and subject.keys <= set(source.read())
     secrets = [] if is_known else list(rows(subject, _SEALED_TOKENS))
     if subject.moment is Moment.CHECK:
-        # The gateway serves on without a client that the key does not fit: somebody enters the client again.
+        # A start does without a client that the key does not fit, because somebody can enter the client again.
         secrets += rows(subject, _SEALED_CLIENTS)
     if not secrets and not source.configured and is_missing(source.file):
         yield CheckResult(CheckStatus.OK, item, "will be created")
@@ -114,8 +115,8 @@ def check_key(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _newer_books(subject: Subject) -> Iterator[CheckResult]:
-    """Name cached books that are newer than the database, because other tools have put former data back."""
-    # The books are listed first: a running gateway never caches what is not stored yet.
+    """Report cached books that are newer than the database, which happens if other tools restore older data."""
+    # List the books first: a running gateway never caches contacts that are not stored yet.
     cached = list(BookCache(subject.state_dir.path / FOLDER).generations())
     stored = {account_id: (epoch, generation) for account_id, epoch, generation in rows(subject, _GENERATIONS)}
     newer = 0
@@ -132,7 +133,7 @@ def _newer_books(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _kept_keys(subject: Subject) -> Iterator[CheckResult]:
-    """Name the files of keys from before a rotation."""
+    """Report the files of keys from before a rotation."""
     for file in kept_key_files(subject.state_dir.key_source.file):
         status, day = CheckStatus.OK, file.suffix.removeprefix(".")
         message = f"is for backups from before the rotation on {day}; delete the file when you no longer have any"
@@ -144,7 +145,7 @@ def _kept_keys(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _disks(subject: Subject) -> Iterator[CheckResult]:
-    """Check the room on the file systems of the state directory and of a database file elsewhere."""
+    """Check the free space on the file systems of the state directory and of a database file elsewhere."""
     file = subject.state_dir.database_file
     files = map(status_of, (file, file.with_name(f"{file.name}-wal")) if file else ())
     size = sum(status.st_size for status in files if status)
@@ -162,7 +163,7 @@ def _disks(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _disk(item: str, room: os.statvfs_result, needed: int) -> CheckResult:
-    """:param needed: octets."""
+    """:param needed: the octets that an upgrade may need."""
     free = room.f_bavail * room.f_frsize
     # Some file systems, such as btrfs, have no fixed number of inodes.
     has_few_inodes = room.f_files > 0 and room.f_favail < MIN_INODES
@@ -176,7 +177,7 @@ def _disk(item: str, room: os.statvfs_result, needed: int) -> CheckResult:
 
 
 def _clock(subject: Subject) -> Iterator[CheckResult]:
-    """Name a clock that is behind the last sync, as after a start without a battery or a network."""
+    """Report a clock that is behind the last sync, as after a boot without a clock battery or a network."""
     for (last_sync,) in rows(subject, "SELECT max(last_sync) FROM account"):
         behind = (last_sync or 0) - subject.now
         if behind > MAX_CLOCK_SECONDS:
@@ -192,7 +193,7 @@ def has_entered_client(subject: Subject, tenant: str) -> bool:
 
 
 def entered_clients(subject: Subject) -> Mapping[str, Client]:
-    """The OAuth clients that administrators have entered on the page by tenant; empty if they cannot be read."""
+    """Return the OAuth clients that administrators entered on the page, by tenant; empty if they cannot be read."""
     try:
         secret_box = SecretBox.open(subject.state_dir.key_source, create=False)
         found = rows(subject, "SELECT tenant, client_id, client_secret FROM oauth_client")
@@ -202,7 +203,7 @@ def entered_clients(subject: Subject) -> Mapping[str, Client]:
 
 
 def connected_accounts(subject: Subject) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Address and sharing of each tenant's connected accounts, by tenant; empty if the database is unreadable."""
+    """Return address and sharing of the connected accounts, by tenant; empty if the database is unreadable."""
     connected: dict[str, list[tuple[str, str]]] = {}
     query = "SELECT tenant, address, sharing FROM account WHERE connected_at IS NOT NULL ORDER BY 1, 2"
     for tenant, address, sharing in rows(subject, query):
@@ -211,7 +212,7 @@ def connected_accounts(subject: Subject) -> Mapping[str, Sequence[tuple[str, str
 
 
 def label_names(subject: Subject) -> Mapping[str, frozenset[str]]:
-    """The labels of each tenant's synced accounts, in folded case, by tenant; empty if the database is unreadable."""
+    """Return the labels of synced accounts, in folded case, by tenant; empty if the database is unreadable."""
     names: dict[str, set[str]] = {}
     query = (
         "SELECT tenant, name FROM account LEFT JOIN label ON account_id = id "
@@ -224,7 +225,7 @@ def label_names(subject: Subject) -> Mapping[str, frozenset[str]]:
 
 
 def rows(subject: Subject, query: str) -> Sequence[Any]:
-    """The rows that a query finds; none if the database is missing or cannot be read."""
+    """Return the rows that a query finds; empty if the database is missing or cannot be read."""
     try:
         with closing(subject.state_dir.database()) as database:
             if database.file is not None and is_missing(database.file):
@@ -249,7 +250,7 @@ def _database(subject: Subject, database: Database) -> CheckResult:
         return CheckResult(CheckStatus.FAILED, item, POOLED)
     subject.state_dir.check_server_not_empty(database)
     with database.look() as connection:
-        # This reads the whole file, for which neither a start nor a reload has the time.
+        # The check reads the whole file, which takes too long for a start or a reload.
         if is_check and file and connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() != "ok":
             return CheckResult(CheckStatus.FAILED, item, "is damaged; put it back from a backup")
         revision = read_revision(connection, database.name)
@@ -271,7 +272,7 @@ def _database(subject: Subject, database: Database) -> CheckResult:
 
 _RESTART: Final = "cannot change while the gateway runs; restart the gateway"
 _NOT_TRIED: Final = "only TCP ports can be added while the gateway runs; restart the gateway"
-# bind() refuses the user before it looks at who else uses the port.
+# bind() refuses the user before it looks whether another program uses the port.
 _NOT_ALLOWED: Final = (errno.EACCES, errno.EPERM)
 # Seconds in which a program of this machine accepts a connection.
 _PATIENCE: Final = 5.0
@@ -281,7 +282,7 @@ _ROLES: Final = {"ldap.listen": "serve", "ldap.listen_tls": "serve", "web.listen
 def run(subject: Subject, checks: Collection[Check] = ()) -> Iterator[CheckResult]:
     """Run the checks of the subject's moment.
 
-    :param checks: further checks, which run behind those of the table.
+    :param checks: further checks, which run after the checks of the table.
     """
     for check in (*CHECKS, *checks):
         if subject.moment not in check.moments:
@@ -334,7 +335,7 @@ def opening(subject: Subject) -> Iterator[None]:
 
 
 def _check_gateway(subject: Subject) -> Iterator[CheckResult]:
-    """Look for another process that runs the gateway."""
+    """Look for another process that serves from the state directory."""
     if subject.gateway is None:
         return
     if subject.moment is Moment.START:
@@ -343,7 +344,7 @@ def _check_gateway(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _check_restart(subject: Subject) -> Iterator[CheckResult]:
-    """Name the settings that have changed and that a reload cannot change."""
+    """Report changed settings that a reload cannot change."""
     config, current = subject.config, subject.current
     assert current is not None
     changed = {
@@ -377,7 +378,7 @@ def _check_authorities(subject: Subject) -> Iterator[CheckResult]:
 
 
 def role_endpoints(config: Config) -> list[tuple[str, str]]:
-    """The endpoints that the gateway's roles listen on, each after the key of its setting."""
+    """Return the endpoints of the gateway's roles, as pairs of the setting's key and the endpoint."""
     return [pair for pair in configured_endpoints(config) if _ROLES[pair[0]] in config.roles]
 
 
@@ -450,7 +451,7 @@ _ALWAYS: Final = frozenset(Moment)
 CHECKS: Final = (
     Check(frozenset({Moment.CHECK, Moment.START}), _check_gateway, ends=True),
     Check(frozenset({Moment.RELOAD}), _check_restart, ends=True),
-    # At a start, `opening` does the next three.
+    # At a start, `opening` makes the next three checks.
     Check(frozenset({Moment.CHECK, Moment.RELOAD}), check_folder),
     Check(frozenset({Moment.CHECK, Moment.RELOAD}), check_database),
     Check(frozenset({Moment.CHECK, Moment.RELOAD}), check_key),

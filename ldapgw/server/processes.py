@@ -55,8 +55,8 @@ class ChildProcess(Service):
     Functions must be defined at module level; arguments and results must be picklable.
 
     :param timeout: seconds that a call may take.
-    :param is_kept: whether the process waits for another call until `end`.  Otherwise the process ends with its call,
-        and the system has back the memory that the call needed.
+    :param is_kept: whether the process waits for another call until `end`.  Otherwise the process ends after its call,
+        and returns the memory of the call to the system.
     """
 
     def __init__(self, timeout: float, *, is_kept: bool = False) -> None:
@@ -103,11 +103,11 @@ class ChildProcess(Service):
         return result
 
     def end(self) -> None:
-        """End the process, which is not in a call."""
+        """End the process; no call may be in progress."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            # The rest of a call that a dead process has not read cannot be written any more.
+            # The rest of a call that a dead process has not read cannot be written.
             with suppress(BrokenPipeError), process:
                 pass
 
@@ -137,8 +137,8 @@ def _exchange(process: subprocess.Popen[bytes], frame: bytes) -> bytes:
 class WorkerProcess(WorkerThread):
     """A service that calls functions in one child process, started on demand and ended after `IDLE_SECONDS`.
 
-    The calls meet the same conditions as those of `ChildProcess`.  While the service is not running, functions are
-    called at once in this process: no client is served then.
+    The functions, arguments and results meet the conditions of `ChildProcess`.  While the service is not running,
+    functions are called at once in this process: no client is served then.
     """
 
     def __init__(self, reactor: Any) -> None:

@@ -4,7 +4,7 @@
 `read_header` reads a header from octets.  `ProxyProtocolFactory` stands between a listener and the factory of its
 connections.  For a listed proxy it waits for the header and builds the connection with the client's address, so limits,
 penalties, networks and the log see the client.  The header comes before TLS.  A header from any other address is never
-read: it is what the client sent, and neither LDAP nor HTTP.
+read: its octets count as the client's, and are neither LDAP nor HTTP.
 
 The source is "The PROXY protocol, Versions 1 & 2" (haproxy.org, ``doc/proxy-protocol.txt``), sections 2.1 and 2.2.
 """
@@ -27,11 +27,11 @@ from zope.interface import implementer
 
 from ldapgw.directory.clients import normalize_address
 
-# 2.1: the longest line, with its end.
+# The longest line with its end (section 2.1).
 MAX_V1_OCTETS: Final = 107
-# Addresses take 36 octets at most; what follows them, such as a client's certificate, is not read.
+# Addresses take 36 octets at most; data that follows the addresses, such as a client's certificate, is not read.
 MAX_V2_OCTETS: Final = 4096
-# 2: a receiver waits three seconds at least, because TCP repeats a lost segment after three.
+# Section 2 demands three seconds at least, because TCP repeats a lost segment after three seconds.
 HEADER_SECONDS: Final = 5.0
 
 _V1_SIGNATURE: Final = b"PROXY "
@@ -51,7 +51,7 @@ _OTHER_TRANSPORTS: Final = frozenset((0x00, 0x12, 0x22, 0x31, 0x32))
 
 
 class InvalidHeader(ValueError):
-    """The octets are no PROXY header.
+    """Raised when octets are no PROXY header.
 
     :ivar problem: a fixed phrase for the log.
     """
@@ -65,9 +65,9 @@ class InvalidHeader(ValueError):
 class ProxyHeader:
     """A header that was read.
 
-    :ivar length: its octets.
-    :ivar client: the client's address; None: the connection is the proxy's own, such as a health check (LOCAL), or the
-        proxy does not know the client's IP address (UNKNOWN), and the connection's own address counts.
+    :ivar length: the number of its octets.
+    :ivar client: the client's address, or None if the connection's own address counts: the connection is the proxy's
+        own, such as a health check (LOCAL), or the proxy does not know the client's IP address (UNKNOWN).
     """
 
     length: int
@@ -122,7 +122,7 @@ def _read_v2(octets: bytes | bytearray) -> ProxyHeader | None:
         raise InvalidHeader("a malformed PROXY header")
     if len(octets) < length:
         return None
-    # 2.2: of a LOCAL connection everything else is skipped, whatever it says.
+    # Everything else in the header of a LOCAL connection is skipped (section 2.2).
     if command == _LOCAL or size is None:
         return ProxyHeader(length)
     source = ip_address(bytes(octets[_V2_START : _V2_START + size]))
@@ -131,7 +131,7 @@ def _read_v2(octets: bytes | bytearray) -> ProxyHeader | None:
 
 
 def _client(address: Ipv4 | Ipv6, port: int) -> IPv4Address | IPv6Address:
-    """The address as Twisted has it; an IPv4 client of the proxy's IPv6 socket has an IPv4 address."""
+    """Return the address as Twisted has it; an IPv4 client of the proxy's IPv6 socket has an IPv4 address."""
     mapped = address.ipv4_mapped if isinstance(address, Ipv6) else address
     return IPv4Address("TCP", str(mapped), port) if mapped else IPv6Address("TCP", str(address), port)
 
@@ -141,7 +141,7 @@ class ProxyProtocolFactory:
     """Builds the connections of another factory, with the client's address where a listed proxy connects.
 
     :param factory: builds the protocol for the client's address; None refuses the client.
-    :param is_proxy: whether the header of an address is believed, and required.
+    :param is_proxy: whether an address is that of a proxy, whose header is required and believed.
     :param count_misuse: counts a refused connection, by a fixed phrase and the proxy's address.
     """
 
@@ -158,7 +158,7 @@ class ProxyProtocolFactory:
         self._count_misuse = count_misuse
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
-        """The protocol of a connection, or one that waits for the header; None closes the connection."""
+        """Return the protocol of a connection, or a protocol that waits for the header; None closes the connection."""
         host = normalize_address(getattr(addr, "host", ""))
         if addr is None or not host or not self._is_proxy(host):
             return self._factory.buildProtocol(cast("IAddress", addr))
@@ -174,8 +174,8 @@ class ProxyProtocolFactory:
 class HeaderReader(Protocol):
     """Waits for the header of a proxy's connection, then hands the connection to the protocol for the client.
 
-    :param address: the proxy's.
-    :param refused: is called with the problem before the connection is aborted.
+    :param address: the proxy's address.
+    :param refused: called with the problem before the connection is aborted.
     """
 
     def __init__(
@@ -192,9 +192,9 @@ class HeaderReader(Protocol):
         self._deadline = self._clock.callLater(HEADER_SECONDS, self._expire)
 
     def dataReceived(self, data: bytes) -> None:
-        """Read the header once it is complete; what follows the header is the client's."""
+        """Read the header once it is complete, and pass the octets after the header to the client's protocol."""
         if self._deadline is None:
-            return  # refused
+            return  # the connection was refused
         self._received += data
         try:
             header = read_header(self._received)
@@ -217,7 +217,7 @@ class HeaderReader(Protocol):
             protocol.dataReceived(rest)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's
-        """End; a connection that says nothing is a port's check and no event."""
+        """End; a connection without any octet is a check of the port, and not worth a log line."""
         if self._deadline is not None and self._received:
             self._refused("no whole PROXY header")
         self._end()

@@ -6,13 +6,13 @@ Twisted's former logging (`twisted.python.log`), which nothing here uses, and se
 a phone's search (docs/decisions/0051).
 
 Twisted's reactor times everything by the wall clock, so setting the machine's clock back by a day would stop every
-timer for a day.  `use_monotonic_clock` makes the reactor run on the monotonic clock; code that needs the date is given
-a `WallClock`.
+timer for a day.  `use_monotonic_clock` makes the reactor run on the monotonic clock; code that needs the date gets a
+`WallClock`.
 
 `limit_shutdown_time` ends the process while threads still wait for a name server, a lock or a long calculation, because
-no thread can be ended from outside.  No data is lost: everything is written in transactions.
+no thread can be ended from outside.  No data is lost, because everything is written in transactions.
 
-`LagMeter` measures how late the reactor makes calls that are due: a phone's request waits as long.
+`LagMeter` measures the delay of the reactor's calls: a phone's request waits as long.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from zope.interface import implementer
 # The documentation promises that the process ends within 5 seconds of SIGTERM.
 SHUTDOWN_SECONDS: Final = 4.5
 _STDERR: Final = 2
-# The lag is measured this often; so few calls cost nothing.
+# The lag is measured this often, which costs next to nothing.
 LAG_SECONDS: Final = 0.25
 
 log = Logger()
@@ -44,7 +44,7 @@ log = Logger()
 def limit_shutdown_time(
     reactor: Any, *, seconds: float = SHUTDOWN_SECONDS, exit_process: Callable[[int], object] = os._exit
 ) -> None:
-    """End the process at the latest so many seconds after the reactor was stopped.
+    """End the process at most `seconds` after the reactor was stopped.
 
     :param exit_process: ends the process with a status, at once.
     """
@@ -99,7 +99,7 @@ def use_monotonic_clock(reactor: Any) -> WallClock:
 class LagMeter(Service):
     """Makes a call every `LAG_SECONDS`, and measures how late the reactor makes it.
 
-    :param observe: called with the seconds.
+    :param observe: called with the lag in seconds.
     """
 
     def __init__(self, clock: IReactorTime, observe: Callable[[float], None]) -> None:
@@ -127,7 +127,7 @@ class LagMeter(Service):
 class PhoneReactor(EPollReactor):
     """An epoll reactor that is fair to connections and has calls at the end of each tick.
 
-    It buys 14 % of the reverse look-ups (``scripts/bench parts``).
+    The class makes reverse look-ups 14 % faster (``scripts/bench parts``).
     Connections that were not served in the previous tick are served first.  At the end of a tick the reactor makes the
     calls that were passed to `at_end`, before any delayed call.
     """
@@ -138,7 +138,7 @@ class PhoneReactor(EPollReactor):
     _tick_end_calls: list[Callable[[], None]] | None = None
 
     def at_end(self, call: Callable[[], None]) -> None:
-        """Call a function when all events of this tick are handled; between two ticks, as a delayed call due now."""
+        """Call a function when all events of this tick are handled; between two ticks, as a delayed call of 0 s."""
         if self._tick_end_calls is None:
             self.callLater(0, call)
         else:
@@ -147,11 +147,11 @@ class PhoneReactor(EPollReactor):
     def doPoll(self, timeout: float | None) -> None:  # noqa: N802 - Twisted's name
         """Handle the events of one tick.
 
-        :param timeout: the most seconds to wait for events; None: no limit.
+        :param timeout: the most seconds to wait for events, or None without a limit.
         """
         selectables = self._selectables
         events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))
-        # The kernel lists a connection last if it came too late for the previous tick, or was served first in it.
+        # The kernel lists a connection last if its event was too late for the previous tick, or was served first there.
         previous = self._previous_order
         events.sort(key=lambda event: previous.get(event[0], -1))
         self._previous_order = {descriptor: position for position, (descriptor, _) in enumerate(events)}
@@ -178,7 +178,7 @@ class PhoneReactor(EPollReactor):
                     log.failure("internal error at the end of a tick", event="tick_failed")
 
     def _read(self, selectable: Any) -> None:
-        """Do what `_doReadOrWrite` does for input alone, in fewer steps."""
+        """Handle input as `_doReadOrWrite` does, in fewer steps."""
         try:
             reason = selectable.doRead()
         except Exception as error:  # noqa: BLE001  ends this connection

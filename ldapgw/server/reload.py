@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Reads the configuration again at SIGHUP: the process executes itself again, and its TCP ports stay open meanwhile.
 
-What the new configuration needs is tried first; with a problem the gateway continues as is.  Then the gateway stops as
-at its end, which answers outstanding searches and writes what is to be stored, and the same process, with the same
-number, starts with the configuration that was tried, whatever its file contains by then.  From the first moment on, new
-connections wait in the queues of the listening sockets, which the process keeps; a client that has just connected has a
-second to ask.
+The new configuration is checked first; if there is a problem, the gateway continues as before.  Otherwise the gateway
+answers outstanding searches, stores pending data and stops, and the same process, with the same id, starts with the
+checked configuration, even if the file has changed since.  Meanwhile new connections wait in the queues of the
+listening sockets, which the process keeps open.  A client that has just connected has a second to send a request.
 
-Each SIGHUP has the file read that is there then: what has been read is dropped for it, and one that comes too late for
-that is left to the program that is executed.
+Another SIGHUP during the check drops the result, and the file is read again.  After that, the signal is passed on to
+the program that is executed.
 """
 
 from __future__ import annotations
@@ -36,15 +35,15 @@ from ldapgw.server.state_dir import StateDir
 
 log = Logger()
 
-# For clients that have connected and not asked yet.
+# Seconds for clients that have connected and not sent a request yet.
 GRACE_SECONDS: Final = 1.0
 
-# The variable that names the kept sockets to the process that is executed: descriptors by endpoint, as JSON.
+# The environment variable with the sockets that stay open for the executed program: descriptors by endpoint, as JSON.
 _KEPT_PORTS = "_LDAPGW_KEPT_PORTS"
 
 
 def take_ports(environment: MutableMapping[str, str]) -> dict[str, socket.socket]:
-    """The listening sockets that this process kept when it executed itself, by endpoint; none at the first start."""
+    """Return by endpoint the sockets that this process kept when it executed itself; none at the first start."""
     kept: dict[str, int] = json.loads(environment.pop(_KEPT_PORTS, "{}"))
     ports = {endpoint: socket.socket(fileno=descriptor) for endpoint, descriptor in kept.items()}
     for port in ports.values():
@@ -59,8 +58,8 @@ def execute_anew(
 
     SIGHUP is blocked, and waits until the program has set a handler.
 
-    :param config: the file of the configuration that was tried.
-    :param is_asked: whether another SIGHUP has come since.
+    :param config: the descriptor of the file with the checked configuration.
+    :param is_asked: whether another SIGHUP has come since the check.
     """
     hand_over(config, os.environ)
     if is_asked:
@@ -75,17 +74,17 @@ def execute_anew(
 
 
 class Reload:
-    """Does what SIGHUP asks for.
+    """Reads the configuration again at SIGHUP.
 
-    Mutable: whether SIGHUP has come, whether the configuration is being read, what to keep once it is good, and whether
-    the gateway is to end.
+    Mutable: whether SIGHUP has come, whether the configuration is being read, the sockets and the configuration to
+    keep, and whether the gateway is to end.
 
     :param file: the configuration file, for messages.
-    :param current: the configuration that is served.
+    :param current: the configuration in use.
     :param read: reads the configuration again.
     :param status: where to note the outcome.
     :param keep_ports: accepts no more connections, and returns the listening sockets by endpoint.
-    :param manager: is told how the reload goes.
+    :param manager: the service manager, which gets the state of the reload.
     """
 
     def __init__(
@@ -112,21 +111,21 @@ class Reload:
         self._kept: tuple[Mapping[str, socket.socket], int] | None = None
 
     def cancel(self) -> None:
-        """The gateway is to end: nothing is read or executed any more."""
+        """Read and execute nothing any more, because the gateway is to end."""
         if not self._is_over:
             self._manager.stopping()
         self._is_over = True
 
     def ask(self) -> None:
-        """Have the configuration read, and the reactor stopped if it is good; `finish` comes then.
+        """Begin to read the configuration; if it is good, stop the reactor, after which `finish` is called.
 
-        The handler of SIGHUP calls it.
+        The handler of SIGHUP calls this method.
         """
         self._is_asked = True
         self._reactor.callFromThread(self._begin)
 
     def finish(self) -> None:
-        """Execute the program anew, if the configuration was read and is good; else do nothing."""
+        """Execute the program anew if there is a good configuration; else do nothing."""
         if self._kept is None or self._is_over:
             return
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
@@ -143,7 +142,7 @@ class Reload:
         reading.addBoth(self._end_reading)
 
     def _try_to_read(self) -> int:
-        """Read and check the configuration, and return the file that it is kept in."""
+        """Read and check the configuration, and return the descriptor of its file for the next program."""
         config = self._read()
         require(Subject(Moment.RELOAD, config, current=self._current, keys=self._keys))
         return keep(config)

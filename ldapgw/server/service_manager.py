@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Tells systemd when the gateway is ready, reloads or stops, and that it is alive (the protocol of ``sd_notify(3)``).
 
-Only the main process of the service tells anything, so that the unit needs no ``NotifyAccess=``.
+Only the main process of the service sends messages, so that the unit needs no ``NotifyAccess=``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 log = Logger()
 
-# systemd waits so long for a sign of life while the process executes itself anew and loads the contacts.
+# Seconds that systemd waits for a sign of life while the process executes itself anew and loads the contacts.
 RELOAD_SECONDS: Final = 3600
 
 _MICROSECONDS: Final = 1_000_000
@@ -23,10 +23,10 @@ _MICROSECONDS: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class ServiceManager:
-    """The service manager that has started this process; without an address, nobody is told anything.
+    """The service manager that has started this process; without an address, no message is sent.
 
-    :ivar address: the path of a Unix datagram socket; ``@`` in front: an abstract one.
-    :ivar watchdog_seconds: the process is killed after so many seconds without a sign of life; None: never.
+    :ivar address: the path of a Unix datagram socket; with ``@`` in front, an abstract socket.
+    :ivar watchdog_seconds: the seconds without a sign of life after which the process is killed, or None for never.
     """
 
     address: str = ""
@@ -34,27 +34,27 @@ class ServiceManager:
 
     @classmethod
     def of(cls, environment: Mapping[str, str], pid: int) -> ServiceManager:
-        """The service manager that the environment names to the process `pid`."""
+        """Return the service manager that the environment of the process `pid` names."""
         microseconds = environment.get("WATCHDOG_USEC", "")
         is_watched = microseconds.isdecimal() and environment.get("WATCHDOG_PID", str(pid)) == str(pid)
         seconds = int(microseconds) / _MICROSECONDS if is_watched else 0
         return cls(environment.get("NOTIFY_SOCKET", ""), seconds or None)
 
     def ready(self) -> None:
-        """The gateway serves, after a start or a reload."""
+        """Report that the gateway serves, after a start or a reload."""
         self._send("READY=1")
         if self.watchdog_seconds is not None:
             self._send(f"WATCHDOG_USEC={int(self.watchdog_seconds * _MICROSECONDS)}")
 
     def reloading(self, seconds: float) -> None:
-        """The configuration is read again; `ready` follows.
+        """Report that the configuration is read again; `ready` follows.
 
-        :param seconds: of the monotonic clock.
+        :param seconds: the time of the monotonic clock, in seconds.
         """
         self._send(f"RELOADING=1\nMONOTONIC_USEC={int(seconds * _MICROSECONDS)}")
 
     def executing(self) -> None:
-        """The process is about to execute its program anew; `ready` follows, and may take minutes."""
+        """Extend the watchdog's limit, because the process executes its program anew and `ready` may take minutes."""
         if self.watchdog_seconds is not None:
             self._send(f"WATCHDOG_USEC={RELOAD_SECONDS * _MICROSECONDS}")
 
@@ -62,7 +62,7 @@ class ServiceManager:
         self._send("STOPPING=1")
 
     def alive(self) -> None:
-        """A sign of life; due at least every `watchdog_seconds`."""
+        """Send a sign of life; to be called at least every `watchdog_seconds`."""
         self._send("WATCHDOG=1", socket.MSG_DONTWAIT)
 
     def _send(self, state: str, flags: int = 0) -> None:

@@ -2,7 +2,7 @@
 """Opens the state directory for one gateway at a time: its lock file, its database and its key file.
 
 The lock file names the process that holds the lock.  The kernel releases the lock when that process ends in any way.
-On a disk that is full or read-only, what is stored is opened to be read (`ldapgw.store.database`).
+On a disk that is full or read-only, the database is opened for reading (`ldapgw.store.database`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 DATABASE_FILE = "ldapgw.db"
 KEY_FILE = "ldapgw.key"
 LOCK_FILE = "ldapgw.pid"
-# See `ldapgw.store.files.note_backup`.
+# The file whose time is that of the last backup (`ldapgw.store.files.note_backup`).
 BACKUP_NOTE = "last-backup"
 LOCK_ATTEMPTS = 3
 LOCK_RETRY_SECONDS = 0.05
@@ -64,7 +64,7 @@ class StateDirLock:
         """
         pid = f"{os.getpid()}\n".encode()
         with suppress(OSError):
-            os.pwrite(self._file, pid, 0)  # before the file is cut: on a full disk there would be no room again
+            os.pwrite(self._file, pid, 0)  # before the file is truncated: a full disk may have no room afterwards
             os.ftruncate(self._file, len(pid))
 
     def release(self) -> None:
@@ -77,7 +77,7 @@ def in_use(state_dir: Path, pid: int) -> StoreError:
 
 
 def lock_holder_pid(state_dir: Path) -> int | None:
-    """The process id of the gateway that runs on a state directory; None: no gateway runs."""
+    """Return the process id of the gateway that runs on a state directory, or None if no gateway runs."""
     try:
         file = os.open(state_dir / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -97,11 +97,11 @@ def _open_lock_file(path: Path) -> int:
     except OSError as error:
         if error.errno != errno.EROFS or not path.exists():
             raise
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a file that can only be read can be locked too
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a read-only file can be locked too
 
 
 def _try_lock(file: int) -> bool:
-    """Try to take the lock; after a failure, wait: `lock_holder_pid` in another process holds the lock for a moment.
+    """Try to take the lock; after a failure, wait, because `lock_holder_pid` in another process may hold it briefly.
 
     :returns: whether the lock was taken.
     """
@@ -123,9 +123,10 @@ class StateDir:
     """The state directory, the database and the key that a configuration names.
 
     :ivar path: the folder of the key file and, by default, of the database.
-    :ivar configured: the setting ``database``; empty: SQLite in the folder.
-    :ivar new_store: whether a database may be created where there is none; false: the disk may not be mounted.
-    :ivar encryption_key: the setting; empty: the key file in the folder has the key.
+    :ivar configured: the setting ``database``; empty for SQLite in the folder.
+    :ivar new_store: whether a missing database may be created; false if a missing database may mean that the disk is
+        not mounted.
+    :ivar encryption_key: the setting ``encryption_key``; empty if the key file in the folder has the key.
     """
 
     path: Path
@@ -139,12 +140,12 @@ class StateDir:
 
     @property
     def database_url(self) -> str:
-        """SQLAlchemy's URL of the database."""
+        """Return SQLAlchemy's URL of the database."""
         return self.configured or f"sqlite:///{self.path / DATABASE_FILE}"
 
     @property
     def database_file(self) -> Path | None:
-        """The file of an SQLite database; None: another kind of database is configured."""
+        """Return the file of an SQLite database, or None if another kind of database is configured."""
         url = make_url(self.database_url)
         return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
@@ -159,18 +160,18 @@ class StateDir:
         return self.new_store or (is_on_server and bool(self.encryption_key))
 
     def database(self) -> Database:
-        """The database, not opened yet.
+        """Return the database, which is not opened yet.
 
         :raises StoreError: when the setting names no database that can be used.
         """
         return database_at(self.database_url)
 
     def check_database_not_lost(self, file: Path | None) -> None:
-        """Refuse to create an empty database where an earlier one, with its phones and consents, is missing or empty.
+        """Refuse to create an empty database where an earlier database with phones and consents is missing or empty.
 
-        :param file: the database file; None: the database is not a file.
-        :raises StoreError: when the database has no content, although there has to be one, or a gateway has run here,
-            as the key file shows; or when this user cannot see whether there is a key file.
+        :param file: the database file, or None if the database is not a file.
+        :raises StoreError: when the database has no content although a database must exist, or although the key file
+            shows that a gateway has run here; or when this user cannot see whether there is a key file.
         """
         key = self.path / KEY_FILE
         if os.path.lexists(self.path) and not os.access(self.path, os.X_OK):
@@ -195,7 +196,7 @@ class StateDir:
             )
 
     def check_server_not_empty(self, database: Database) -> None:
-        """Refuse to begin with an empty database on a server where there should be another one.
+        """Refuse to begin with an empty database on a server where there should be a database with content.
 
         :raises StoreError: when the database is empty, and `new_store` is false or the folder has a database.
         """
@@ -214,13 +215,13 @@ class StateDir:
             )
 
     def cached_accounts(self) -> Sequence[int]:
-        """The ids of the accounts whose contacts are in a cached book."""
+        """Return the ids of the accounts whose contacts are in a cached book."""
         return tuple(_book_cache(self.path).account_ids())
 
     def check_accounts_not_lost(self, cached: Sequence[int], database: Database, connection: Connection) -> None:
-        """Refuse a file that is older than the cached books, because newer accounts are missing from it.
+        """Refuse a database that is older than the cached books, because newer accounts are missing from the database.
 
-        Such a file was put back by hand, or its log was deleted.
+        Such a database file was put back by hand, or its log was deleted.
 
         :param cached: the ids of the accounts that have cached books.
         :raises StoreError: when there are cached books of accounts that the database has never had.
@@ -236,7 +237,7 @@ class StateDir:
 
 
 def _has_content(database: Path) -> bool:
-    log = database.with_name(f"{database.name}-wal")  # may have all that was written since the file was made
+    log = database.with_name(f"{database.name}-wal")  # may hold everything that was written since the file was created
     return any(file.exists() and file.stat().st_size for file in (database, log))
 
 
@@ -244,12 +245,13 @@ class OpenStateDir:
     """An opened and locked state directory.
 
     :param now: seconds since the epoch.
-    :param stale_start: how old the snapshot of logins may be that a start without the server uses, in seconds; 0: there
-        is none.
+    :param stale_start: the greatest age, in seconds, of a snapshot of logins that a start without the server may use; 0
+        for no such start.
     :ivar is_unused: whether no account has ever connected.
-    :ivar logins_file: where the snapshot of logins is written; None: there is none.
-    :ivar outage: why the server could not be reached, so that `snapshot` is used; None: it could.
-    :ivar snapshot: the snapshot of logins to start from; None: the database could be opened.
+    :ivar logins_file: the file for the snapshot of logins, or None if none is written.
+    :ivar outage: the reason why the server could not be reached, so that `snapshot` is used; None if the server was
+        reached.
+    :ivar snapshot: the snapshot of logins to start from, or None if the database could be opened.
     :raises StoreError: when the lock, the database or the key cannot be used, or another gateway runs.
     """
 
@@ -277,7 +279,7 @@ class OpenStateDir:
 
     @contextmanager
     def _noting_outage(self) -> Iterator[None]:
-        """Note that the server does not answer, if there may be a snapshot to start from."""
+        """Note the error if the server does not answer and a snapshot may exist from which to start."""
         try:
             yield
         except UnreachableStore as error:
@@ -299,7 +301,7 @@ class OpenStateDir:
     def _start_without_server(self, outage: UnreachableStore, now: float) -> None:
         """Read the snapshot of logins.
 
-        :raises StoreError: when there is none, or it cannot be used.
+        :raises StoreError: when there is no snapshot, or the snapshot cannot be used.
         """
         key_source = self._state_dir.key_source
         if not key_source.is_there:
@@ -336,7 +338,7 @@ class OpenStateDir:
 
 
 def accept_lost_accounts(state_dir: Path) -> None:
-    """Have the next start go on without the accounts that are missing; all books are built anew."""
+    """Let the next start accept that accounts are missing, by deleting all cached books."""
     _book_cache(state_dir).prune()
 
 
@@ -351,8 +353,8 @@ def create_state_dir(path: Path, encryption_key: str = "") -> None:
 
     The files belong to the owner of the folder, so that root can create them for a gateway of another user.
 
-    :param encryption_key: the setting; empty: a key file is created.
-    :raises StoreError: when they cannot be created.
+    :param encryption_key: the setting ``encryption_key``; empty to create a key file.
+    :raises StoreError: when the files cannot be created.
     """
     prepare_state_dir(path)
     state_dir, file = StateDir(path, encryption_key=encryption_key), path / DATABASE_FILE
@@ -367,7 +369,7 @@ def create_state_dir(path: Path, encryption_key: str = "") -> None:
 
 
 def _tidy_up(connection: Connection) -> None:
-    """Remove what an earlier gateway has left; beside other gateways, the next leader ends the syncs."""
+    """Remove traces of an earlier run; if several gateways share the database, the next leader clears running syncs."""
     if not database_of(connection).runs_beside:
         sync_state.clear_running(connection)
     changes.forget_removed(connection)
@@ -375,10 +377,10 @@ def _tidy_up(connection: Connection) -> None:
 
 
 def check_same_key(connection: Connection, secret_box: SecretBox, source: KeySource) -> None:
-    """Refuse a key that no other gateway on the database has: neither could read what the other one has sealed.
+    """Refuse a key that the other gateways on the database lack: they could not decrypt each other's secrets.
 
-    :param source: where the key is from.
-    :raises StoreError: when another gateway lives that has other keys.
+    :param source: the source of the key.
+    :raises StoreError: when another running gateway has other keys.
     """
     own = set(secret_box.fingerprints())
     for other in gateways.read_all(connection):
@@ -391,11 +393,11 @@ def check_same_key(connection: Connection, secret_box: SecretBox, source: KeySou
 
 
 def open_secret_box(connection: Connection, source: KeySource) -> SecretBox:
-    """Read the keys and try them on the stored tokens: a wrong key is reported now and not at the next sync.
+    """Read the keys and try them on the stored tokens, so that a wrong key is reported now and not at the next sync.
 
     An OAuth client that the key cannot decrypt has to be entered again (`ldapgw.server.oauth_clients`).
 
-    :param source: where the keys are from; the key file is created where there is none and no token is stored yet.
+    :param source: the source of the keys; a missing key file is created if no token is stored yet.
     :raises StoreError: when the key cannot be used, or does not fit a stored token.
     """
     secret_box = SecretBox.open(source, create=not accounts.count_connected(connection))
@@ -406,7 +408,7 @@ def open_secret_box(connection: Connection, source: KeySource) -> SecretBox:
 
 
 def check_key_fits(connection: Connection, secret_box: SecretBox) -> None:
-    """Try the keys on all stored tokens: if two keys have been in use, some of the tokens fit each of them.
+    """Try the keys on all stored tokens, because after two keys were in use, each key fits only some tokens.
 
     :raises UnfitKey: when the keys do not fit a token; names its account.
     """

@@ -23,7 +23,7 @@ class WorkerThread(Service):
     While the service is not running, functions are called at once on the caller's thread: no client is served then.
 
     :ivar label: the name of the thread.
-    :ivar waits: for how long the calls that have ended had waited, in seconds.
+    :ivar waits: a histogram of the seconds that finished calls had waited.
     """
 
     def __init__(self, reactor: Any, name: str) -> None:

@@ -29,8 +29,8 @@ from ldapgw.server.config import Tls
 from ldapgw.store.files import status_of
 
 _DAY: Final = 86400.0
-# Days before expiry at which a warning is logged.  Let's Encrypt renews 30 days before the end, so with less than that
-# left the renewal does not work; a week is enough time to repair the renewal, and a day is not.
+# Days before expiry at which a warning is logged.  Let's Encrypt renews 30 days before the end, so a certificate with
+# less time left shows that the renewal does not work; a week is enough time for a repair, a day is not.
 WARN_DAYS: Final = (30, 7, 1)
 
 # The kinds of private key with which a server can sign a handshake.
@@ -38,9 +38,9 @@ PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey | Ed448
 
 
 def read_certificates(octets: bytes) -> tuple[x509.Certificate, ...]:
-    """All certificates of a PEM file, in the order of the file.
+    """Return all certificates of a PEM file, in the order of the file.
 
-    :raises ValueError: when there is none, or one of them cannot be read.
+    :raises ValueError: when there is no certificate, or one of them cannot be read.
     """
     return tuple(x509.load_pem_x509_certificates(octets))
 
@@ -50,9 +50,9 @@ def to_pem(certificate: x509.Certificate) -> str:
 
 
 def read_private_key(octets: bytes) -> PrivateKey:
-    """The private key of a PEM file.
+    """Return the private key of a PEM file.
 
-    :raises ValueError: when there is no key, or a kind of key that a server cannot use.
+    :raises ValueError: when the file has no key, or a kind of key that a server cannot use.
     :raises TypeError: when the key is protected by a passphrase: a service cannot ask for it.
     """
     try:
@@ -77,14 +77,14 @@ class ValidityPeriod:
 
     @classmethod
     def of(cls, chain: Sequence[x509.Certificate]) -> ValidityPeriod:
-        """The validity of a chain of at least one certificate."""
+        """Return the validity of a chain of at least one certificate."""
         return cls(
             max(certificate.not_valid_before_utc for certificate in chain),
             min(certificate.not_valid_after_utc for certificate in chain),
         )
 
     def days_left(self, now: float) -> int:
-        """Whole days until expiry; negative after it.
+        """Return the whole days until expiry; negative afterwards.
 
         :param now: seconds since the epoch.
         """
@@ -108,13 +108,14 @@ class ValidityPeriod:
 
 
 _MINIMUM: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
-# For TLS 1.2; all cipher suites of TLS 1.3 are good.  Always with forward secrecy; AES in CBC mode comes last, for
-# phones older than GCM.
+# The cipher suites for TLS 1.2, all with forward secrecy; AES in CBC mode comes last, for phones without GCM.  The
+# cipher suites of TLS 1.3 need no choice.
 _CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!eNULL"
-# No renegotiation: CVE-2009-3555, and a client can keep a server busy with it at little cost.
+# Renegotiation is off because of CVE-2009-3555, and because a client could keep the server busy with it at little cost.
 _OPTIONS: Final = SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_COMPRESSION
 
-# For each file its inode, modification time in nanoseconds and size, which change when the file does; None: no file.
+# For each file its inode, modification time in nanoseconds and size, which change with the file; None if there is no
+# file.
 FileVersions = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -122,8 +123,8 @@ FileVersions = tuple[tuple[int, int, int] | None, ...]
 class LoadedCertificate:
     """A certificate with its private key, ready for use.
 
-    :ivar validity: of the whole chain.
-    :ivar file_versions: of the files, taken before they were read.
+    :ivar validity: the validity of the whole chain.
+    :ivar file_versions: the versions of the files, taken before the files were read.
     """
 
     context: SSL.Context
@@ -135,7 +136,7 @@ class LoadedCertificate:
 class TlsContextFactory:
     """Gives Twisted the TLS context for a new server-side connection.
 
-    :raises UserError: when a file cannot be read or does not fit; ``ldapgw check`` says more.
+    :raises UserError: when a file cannot be read or does not fit; ``ldapgw check`` reports the details.
     :ivar loaded: the certificate for new connections.
     """
 
@@ -148,7 +149,7 @@ class TlsContextFactory:
 
 
 def file_versions(tls: Tls) -> FileVersions:
-    """The current versions of the files of ``[tls]``; may block on the disk."""
+    """Return the current versions of the files of ``[tls]``; may block on the disk."""
     return tuple(_file_version(file) for file in (tls.certificate, tls.private_key, tls.client_ca) if file)
 
 
@@ -164,7 +165,7 @@ def load_certificate(tls: Tls) -> LoadedCertificate:
     context.set_options(_OPTIONS)
     # An idle session keeps no buffers, which saves 34 KiB for each connection.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    # Session tickets are valid in this context only, so no session is resumed after the files have changed.
+    # Session tickets are valid only in this context, so no session is resumed after the files have changed.
     context.set_session_id(b"ldapgw")
     chain: tuple[x509.Certificate, ...] = ()
     problems = []
@@ -224,8 +225,8 @@ def _file_version(file: str) -> tuple[int, int, int] | None:
 def _reason(error: Exception, expected: str, refused: str) -> str:
     """Return the reason why a file cannot be used, with the fixed phrase that OpenSSL or the system gives.
 
-    :param expected: what the file should hold.
-    :param refused: what is wrong with content that OpenSSL refuses.
+    :param expected: the content that the file should have.
+    :param refused: the problem of content that OpenSSL refuses.
     """
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror}"

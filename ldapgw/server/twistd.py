@@ -71,7 +71,7 @@ class TwistdService(MultiService):
 
     :param file: the configuration file.
     :param is_daemon: whether twistd has gone to the background, and passes exceptions on to its parent process.
-    :param make_observer: opens the log; None: twistd has its own.
+    :param make_observer: opens the log, or None if twistd's own log is used.
     """
 
     def __init__(self, file: str, *, is_daemon: bool, make_observer: Callable[[], ILogObserver] | None = None) -> None:
@@ -81,22 +81,23 @@ class TwistdService(MultiService):
         self._make_observer = make_observer
 
     def setServiceParent(self, parent: Any) -> None:  # noqa: N802 - Twisted's name
-        """Join twistd's application, which twistd asks for the observer of its log."""
+        """Join twistd's application, and give it the observer of the log."""
         if self._make_observer is not None:
             parent.setComponent(ILogObserver, self._make_observer())
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
-        """Listen.
+        """Listen on all endpoints.
 
-        :raises SystemExit: in the foreground, after the problem of an endpoint is printed.
-        :raises UserError: in the background; the parent would wait for ever for a process that just exits.
+        :raises SystemExit: in the foreground, after printing the problem of an endpoint.
+        :raises UserError: in the background, because the parent process would wait for ever if this process just
+            exited.
         """
         try:
             super().privilegedStartService()
         except UserError as error:
             if self._is_daemon:
-                # Twisted prints the beginning alone, 100 characters; the log has all.
+                # Twisted prints the first 100 characters only; the log has the whole message.
                 raise UserError(f"{problem} (in {self._file})" for problem in error.problems) from None
             _exit(error, self._file)
 
@@ -111,7 +112,7 @@ def makeService(options: Options) -> TwistdService:
     )
     if options.is_daemon or not os.isatty(2):  # at a terminal, SIGHUP says that it was closed
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(_refuse_reload))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # a parent may have blocked it
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # the parent process may have blocked SIGHUP
     limit_shutdown_time(reactor)
     with _exit_on_user_error(options["config"]):
         if options["accept"]:
@@ -124,7 +125,7 @@ def makeService(options: Options) -> TwistdService:
 def _log_maker(twistd: Mapping[str, Any], config: Config) -> Callable[[], ILogObserver] | None:
     """Return the function that opens twistd's log in the configured format and from the configured levels on.
 
-    :returns: None: twistd's options name another log, or one that twistd refuses.
+    :returns: None if twistd's options name another log, or a log that twistd refuses.
     """
     file = twistd.get("logfile")
     is_foreground = bool(twistd.get("nodaemon"))
@@ -135,7 +136,7 @@ def _log_maker(twistd: Mapping[str, Any], config: Config) -> Callable[[], ILogOb
         if is_foreground and file in (None, "", "-"):
             return log_observer(sys.stdout, config.log_format, config.log_level)
         log_file: Any = LogFile.fromFullPath(file or "twistd.log")
-        if not signal.getsignal(signal.SIGUSR1):  # as twistd does
+        if not signal.getsignal(signal.SIGUSR1):  # as in twistd, SIGUSR1 rotates the log
             signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(log_file.rotate))
         return log_observer(log_file, config.log_format, config.log_level)
 
@@ -143,7 +144,7 @@ def _log_maker(twistd: Mapping[str, Any], config: Config) -> Callable[[], ILogOb
 
 
 def _refuse_reload() -> None:
-    # twistd has written its file of the process id, gone to the background, and would do both again.
+    # Executing twistd anew would write the file of the process id, and go to the background, a second time.
     log.error(
         "SIGHUP: twistd cannot read the configuration again; restart it, or use ldapgw run", event="reload_impossible"
     )
@@ -162,6 +163,6 @@ def _exit_on_user_error(file: str) -> Iterator[None]:
 
 
 def _exit(error: UserError, file: str) -> NoReturn:
-    # By now twistd may have sent sys.stderr to the log.
+    # By now twistd may have redirected sys.stderr to the log.
     os.write(2, "".join(f"ldapgw: {line}\n" for line in error.lines(file)).encode())
     raise SystemExit(1) from None

@@ -2,12 +2,14 @@
 """Settings from the environment: ``LDAPGW__LDAP__SIZE_LIMIT=500`` sets ``size_limit = 500`` in ``[ldap]``.
 
 Two underscores separate a table and its key.  A tenant is found by its name, with underscores for hyphens
-(``LDAPGW__TENANT__ACME__REGION``); what is between ``TENANT__`` and the last two underscores is the name, so that each
-name has its variables.  A tenant that the file does not have is added if its variables set all that a tenant needs.
+(``LDAPGW__TENANT__ACME__REGION``).  The name reaches from ``TENANT__`` to the last two underscores, so no tenant's
+variables can belong to another tenant.  A tenant that the file does not have is added if its variables set every
+required key.
 
-A name that ends in ``__FROM_FILE`` gives the name of a file that has the value, and so does a name that ends in
-``_FILE`` unless that is the name of a setting.  A file in ``$CREDENTIALS_DIRECTORY``
-(systemd's ``LoadCredential=``) whose name is that of a setting has its value.
+A variable whose name ends in ``__FROM_FILE`` names a file that holds the value.  A variable whose name ends in
+``_FILE`` does so too, unless it is a setting with such a name.  A file in ``$CREDENTIALS_DIRECTORY`` (systemd's
+``LoadCredential=``) with the name of a setting's variable, with or without ``__FROM_FILE``, holds
+the value of the setting.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ _OF_A_SERVICE = re.compile(
     r"LDAPGW(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=.*"
     r"|LDAPGW(_[A-Z0-9]+)*_PORT=(tcp|udp|sctp)://.*"
 )
-# The file's tables by their place; those of tenants are found by the tenants' names.
+# The file's tables by their place; the tables of tenants are found by the tenants' names.
 _TABLES: Mapping[tuple[str, ...], type[Table]] = {
     (): Config,
     **{
@@ -55,7 +57,7 @@ class Setting:
 
     :ivar name: the variable, or the credential.
     :ivar path: the table, if any; the tenant's name with underscores, if it is a tenant's setting; and the key.
-    :ivar file: the file that has the value; None: the variable has it.
+    :ivar file: the file that holds the value, or None if the variable holds the value.
     """
 
     name: str
@@ -65,15 +67,15 @@ class Setting:
 
     @property
     def is_secret(self) -> bool:
-        """Return whether nobody else may read the value."""
+        """Return whether the value is a secret, which no message may show."""
         hint = _hint(self.path)
         return isinstance(hint, type) and issubclass(hint, Secret)
 
 
 def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
-    """Read the settings of an environment, and the files that it names.
+    """Read the settings of an environment, and the files that its variables name.
 
-    :raises UserError: with all names that are none of a setting, and all files that cannot be read.
+    :raises UserError: with all names that are not the name of a setting, and all files that cannot be read.
     """
     problems: list[str] = []
     settings: dict[tuple[str, ...], Setting] = {}
@@ -83,7 +85,7 @@ def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
             advice = f"did you mean {closest}?" if closest else f"expected {_FORMS}"
             problems.append(f"{name}: is no setting; {advice}")
         elif path[0] == "tenant" and path[-1] == "name":
-            problems.append(f"{name}: a tenant has the name that is in the name of its variables")
+            problems.append(f"{name}: the name of a tenant cannot be set: its variables contain the name")
         elif path in settings:
             problems.append(f"{name}: is the same setting as {settings[path].name}; set one of them")
         else:
@@ -102,7 +104,7 @@ def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
 
 
 def closest_name(name: str) -> str | None:
-    """The variable that was perhaps meant by a name that is none of a setting."""
+    """Return the variable that was perhaps meant by an unknown name, or None if no name is close."""
     words = _words(name)
     keys = "|".join(sorted(get_type_hints(Tenant).keys() - {"name"}, key=len, reverse=True)).upper()
     if tenant := re.fullmatch(rf"TENANT_(.+?)_({keys})(?:(_FROM)?_FILE)?", words):
@@ -113,7 +115,7 @@ def closest_name(name: str) -> str | None:
         for key in get_type_hints(table):
             if (key,) not in _TABLES and path != ("tenant",):
                 variable = PREFIX + "__".join((*path, key)).upper()
-                known |= {_words(one): one for one in (variable + _FROM_FILE, variable + _FILE)}
+                known |= {_words(name): name for name in (variable + _FROM_FILE, variable + _FILE)}
                 known[_words(variable)] = variable
     return next((known[close] for close in get_close_matches(words, known, 1, cutoff=0.7)), None)
 
@@ -123,7 +125,7 @@ def _words(name: str) -> str:
 
 
 def _path(name: str) -> tuple[str, ...]:
-    """The path of a setting; a part is empty where the name is none of a setting."""
+    """Return the path of a setting; some part is empty if the name is not that of a setting."""
     table, _, rest = name.partition("__")
     if table == "tenant" and rest:
         tenant, _, key = rest.rpartition("__")
@@ -132,14 +134,14 @@ def _path(name: str) -> tuple[str, ...]:
 
 
 def _hint(path: Sequence[str]) -> Any:
-    """The type of a setting's value; None: there is no such setting."""
+    """Return the type of a setting's value, or None if there is no such setting."""
     *parents, key = path
     table = _TABLES.get(tuple(parents[:1]))
     return get_type_hints(table, include_extras=True).get(key) if table else None
 
 
 def _split_suffix(name: str) -> tuple[tuple[str, ...], bool]:
-    """The path of the setting that a name is of, and whether the name's suffix says that a file has the value."""
+    """Return the path of the setting that a variable names, and whether a file holds the value."""
     plain = name.removeprefix(PREFIX).lower()
     if plain.endswith(_FROM_FILE.lower()):
         return _path(plain.removesuffix(_FROM_FILE.lower())), True
@@ -148,22 +150,22 @@ def _split_suffix(name: str) -> tuple[tuple[str, ...], bool]:
 
 
 def _named_values(environment: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, ...], str | Path]]:
-    """All names that look like settings, each with its path, and with its value or the file that has the value."""
+    """Yield each name that looks like a setting, with its path, and with its value or the file that holds the value."""
     for name, text in environment.items():
         if name.startswith("LDAPGW_") and name not in _OTHER_NAMES and not _OF_A_SERVICE.match(f"{name}={text}"):
             path, is_in_file = _split_suffix(name)
             yield name, path, Path(text) if is_in_file else text
     if folder := environment.get("CREDENTIALS_DIRECTORY"):
         for file in Path(folder).glob(f"{PREFIX}*"):
-            name = file.name.removesuffix(_FROM_FILE)  # a name as a variable has it, though the file is the value
+            name = file.name.removesuffix(_FROM_FILE)  # the suffix of a variable is accepted too
             yield file.name, _path(name.removeprefix(PREFIX).lower()), file
 
 
 def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Put settings in place of those of a decoded TOML document.
+    """Replace values of a decoded TOML document by settings.
 
-    :returns: the document; and by the place of a value in it, such as ``ldap.size_limit``, the variable that gave it.
-    :raises UserError: with the variables of tenants that are not in the document, and that lack what a tenant needs.
+    :returns: the document; and the variables that gave values, by the place of the value, such as ``ldap.size_limit``.
+    :raises UserError: with the variables of tenants that are not in the document and lack a required setting.
     """
     merged: dict[str, Any] = dict(document)
     names: dict[str, str] = {}
@@ -176,7 +178,7 @@ def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dic
             table[key] = setting.text if hint is None else _value(hint, setting.text)
             names[where + key if tuple(parents[:1]) in _TABLES else parents[0]] = setting.name
             if is_of_tenant:
-                # A name that is not in the file is in the names of its variables alone.
+                # The name of a tenant that is not in the file occurs only in the names of its variables.
                 names.setdefault(where + "name", setting.name)
     if problems := list(_unknown_tenants(document, merged, settings)):
         raise UserError(problems)
@@ -186,7 +188,7 @@ def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dic
 def _unknown_tenants(
     document: Mapping[str, Any], merged: Mapping[str, Any], settings: Sequence[Setting]
 ) -> Iterator[str]:
-    """The problems of tenants that are new, and lack what a tenant needs: it is more likely a slip in the name."""
+    """Yield the problems of new tenants that lack a required setting: their names are probably misspelt."""
     configured = [str(tenant.get("name")) for tenant in _tables(document)]
     required = {field.name for field in msgspec.structs.fields(Tenant) if field.required}
     lacking = {
@@ -205,13 +207,13 @@ def _unknown_tenants(
 
 
 def _tables(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The tables of tenants; none where the document has something else there."""
+    """Return the tables of tenants; empty if the document has something else in their place."""
     tenants = document.get("tenant", [])
-    return [one for one in tenants if isinstance(one, Mapping)] if isinstance(tenants, list) else []
+    return [tenant for tenant in tenants if isinstance(tenant, Mapping)] if isinstance(tenants, list) else []
 
 
 def _table(document: dict[str, Any], parents: Sequence[str]) -> tuple[dict[str, Any] | None, str]:
-    """A table to write to, and its place; None where the file has something else there."""
+    """Return a table to write to, and its place; None if the file has something else in its place."""
     if not parents:
         return document, ""
     (name,) = parents
@@ -223,7 +225,7 @@ def _table(document: dict[str, Any], parents: Sequence[str]) -> tuple[dict[str, 
 
 
 def _tenant(document: dict[str, Any], name: str) -> tuple[dict[str, Any] | None, str]:
-    """The table of a tenant to write to, and its place; None where the file has no tables there."""
+    """Return the table of a tenant to write to, and its place; None if the file has no tables of tenants."""
     tenants = document.get("tenant", [])
     if not isinstance(tenants, list) or not all(isinstance(tenant, Mapping) for tenant in tenants):
         return None, ""
@@ -236,7 +238,7 @@ def _tenant(document: dict[str, Any], name: str) -> tuple[dict[str, Any] | None,
 
 
 def _value(hint: Any, text: str) -> Any:
-    """A text as the value that a key expects: itself, as TOML has it, or as a list; else the text, which is refused."""
+    """Return a text as the value that a key expects: as text, as TOML or as a list; else the text, which is refused."""
     for candidate in _candidates(text):
         try:
             msgspec.convert(candidate, hint, dec_hook=read_form)

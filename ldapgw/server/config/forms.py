@@ -23,7 +23,7 @@ from ldapgw.numbers.numbering_plan import known_region
 
 
 def read_form(kind: Any, raw: object) -> Any:
-    """The decoding hook of msgspec for the types of this module."""
+    """Read a value of one of this module's types; msgspec's decoding hook."""
     return kind.read(raw)
 
 
@@ -35,7 +35,7 @@ def _texts(value: object) -> list[str]:
 
 
 def _measured(value: object, units: Mapping[str, int]) -> int:
-    """The number that a text such as ``"10m"`` gives, by the unit behind its digits.
+    """Return the number in a text such as ``"10m"``, multiplied by the unit after the digits.
 
     :raises ValueError: when the text is not of that form, or the number is zero.
     """
@@ -52,7 +52,7 @@ class Duration(float):
     units: ClassVar[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
     def __str__(self) -> str:
-        """The duration as written in the file."""
+        """Return the duration as written in the file."""
         if not self:
             return "0s"
         unit = next(unit for unit in reversed(list(self.units)) if self % self.units[unit] == 0)
@@ -64,7 +64,7 @@ class Duration(float):
 
 
 class StaleStart(Duration):
-    """Seconds; written as `Duration`, or ``"0s"``: never."""
+    """Seconds; written as `Duration`, or ``"0s"`` for never."""
 
     expected: ClassVar[str] = 'a duration of at most a day, such as "24h" or "30m", or "0s": never'
 
@@ -176,7 +176,7 @@ class Text(str):
 
 
 class Secret(Text):
-    """Text that no message, log or repr may show; empty: no secret."""
+    """Text that no message, log or repr may show; empty if there is no secret."""
 
     pattern: ClassVar[re.Pattern[str]] = re.compile(r".*", re.DOTALL)
 
@@ -185,7 +185,7 @@ class Secret(Text):
 
 
 class ProxyUrl(Secret):
-    """The URL of an HTTP proxy, with the user and password if it wants them; empty: none is configured."""
+    """The URL of an HTTP proxy, with the user and password if the proxy needs these; empty if none is configured."""
 
     expected: ClassVar[str] = 'the address of an HTTP proxy such as "http://user:password@proxy:3128"'
 
@@ -198,14 +198,14 @@ class ProxyUrl(Secret):
 
 
 class DatabaseUrl(Secret):
-    """SQLAlchemy's URL of a database, perhaps with a password; empty: SQLite in ``state_dir``."""
+    """SQLAlchemy's URL of a database, perhaps with a password; empty for SQLite in ``state_dir``."""
 
     expected: ClassVar[str] = '"sqlite:///PATH" or "postgresql+psycopg://USER@HOST/NAME"'
     pattern: ClassVar[re.Pattern[str]] = re.compile(r"|(sqlite|postgresql(\+psycopg)?):[!-~]+")
 
     @property
     def is_on_server(self) -> bool:
-        """Return whether the database is one that a password may be needed for."""
+        """Return whether the database is on a server, which may need a password."""
         return self.startswith("postgresql")
 
 
@@ -214,7 +214,7 @@ class LogLevels(tuple[str, ...]):
 
     __slots__ = ()
     levels: ClassVar[tuple[str, ...]] = ("debug", "info", "warning", "error", "critical")
-    # The packages that log, and what is not ours: Twisted and other libraries.
+    # The packages that log, and ``twisted`` for Twisted and other libraries.
     parts: ClassVar = ("google", "ldap", "peers", "phones", "server", "store", "sync", "twisted", "web")
     form: ClassVar[str] = f"LEVEL or PART=LEVEL; LEVEL is one of {', '.join(levels)}; PART is one of {', '.join(parts)}"
     expected: ClassVar[str] = f"one or a list of {form}"
@@ -229,11 +229,11 @@ class LogLevels(tuple[str, ...]):
         return cls(items)
 
     def followed_by(self, others: LogLevels) -> LogLevels:
-        """These levels, and others that count before them."""
+        """Return these levels, followed by others, which take precedence."""
         return LogLevels([*self, *others])
 
     def of(self, part: str) -> str:
-        """The lowest level that is logged of a part.
+        """Return the lowest level that is logged of a part.
 
         A level without a part is for the gateway's own parts; libraries begin at ``warning``.
         """
@@ -244,7 +244,7 @@ class LogLevels(tuple[str, ...]):
 
 
 class EncryptionKey(Secret):
-    """Fernet keys, the first of which encrypts; empty: the gateway makes a key file."""
+    """Fernet keys, the first of which encrypts; empty if the gateway makes a key file."""
 
     expected: ClassVar[str] = (
         "a key of 32 octets in URL-safe Base64, or several with blanks between them; make one with: "
@@ -314,7 +314,7 @@ class AreaCode(Text):
 
 
 class Affix(Text):
-    """What a PBX puts in front of a number or behind it."""
+    """The characters that a PBX puts before or after a number."""
 
     expected: ClassVar[str] = 'up to 32 characters without blanks, digits not alone, such as "L0#"'
     pattern: ClassVar[re.Pattern[str]] = re.compile(r"(?=.*[^0-9])[!-~]{1,32}")
@@ -342,7 +342,7 @@ class LabelName(Text):
 
 
 class Groups(tuple[tuple[str, tuple[str, ...]], ...]):
-    """Groups of accounts: the name of each with the addresses of its accounts."""
+    """Groups of accounts: the name of each group with the addresses of its accounts."""
 
     __slots__ = ()
     expected: ClassVar[str] = (
@@ -353,8 +353,8 @@ class Groups(tuple[tuple[str, tuple[str, ...]], ...]):
     def read(cls, value: object) -> Self:
         if not isinstance(value, list) or not all(map(_is_group, value)):
             raise ValueError
-        # A name that no sharing can have raises ValueError.
-        groups = {Sharing(f"group:{one['name']}").group: tuple(map(Mail.read, one["accounts"])) for one in value}
+        # `Sharing` raises ValueError for an invalid name of a group.
+        groups = {Sharing(f"group:{table['name']}").group: tuple(map(Mail.read, table["accounts"])) for table in value}
         if len(groups) < len(value):
             raise ValueError
         return cls(groups.items())
@@ -414,7 +414,7 @@ class Url(Text):
 
 
 class Help(Text):
-    """Where people find help: an e-mail address or a URL; empty: not configured."""
+    """The place where people find help: an e-mail address or a URL; empty if not configured."""
 
     expected: ClassVar[str] = "an e-mail address or an https:// address"
 

@@ -3,8 +3,8 @@
 
 Each message names the file, the key, the value and the expected form; the value of a secret is left out.
 
-At a reload, the program that the process executes next starts with the configuration that was tried, whatever its file
-contains by then (`keep`).
+At a reload, the program that the process executes next starts with the configuration that was checked, whatever the
+file contains by then (`keep`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from ldapgw.server.config.tables import ROLES, Config, Google, Ldap, Sync, Table
 
 DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
 
-# The variable that names the file of a kept configuration to the program that is executed.
+# The environment variable by which the executed program finds the file of the checked configuration.
 _KEPT = "_LDAPGW_KEPT_CONFIG"
 _TOO_DEEP = "has arrays or tables that are nested too deeply"
 _MISSING = object()
@@ -45,9 +45,9 @@ _T = TypeVar("_T", bound=Table)
 
 
 def load(file: str, environment: Mapping[str, str] = os.environ) -> Config:
-    """Read, decode and check a configuration file, with the settings of the environment in place of its own.
+    """Read, decode and check a configuration file, where settings of the environment replace those of the file.
 
-    Where the environment has settings, the file of the default name may be missing.
+    If the environment has settings, the file with the default name may be missing.
 
     :raises UserError: with all problems of the file, or of the environment.
     """
@@ -77,13 +77,13 @@ def load(file: str, environment: Mapping[str, str] = os.environ) -> Config:
 def keep(config: Config) -> int:
     """Write a configuration to a file for the program that this process executes next.
 
-    The file has no name, and is in memory where that can be had: the configuration has secrets.
+    The file has no name, and is in memory if the system permits, because the configuration holds secrets.
 
     :returns: the descriptor of the file.
     """
     try:
         kept = os.memfd_create("ldapgw-config")
-    except (AttributeError, OSError):  # only Linux has it, and may forbid it
+    except (AttributeError, OSError):  # only Linux has memfd_create, and may forbid it
         with tempfile.TemporaryFile() as on_disk:
             kept = os.dup(on_disk.fileno())
     with os.fdopen(kept, "wb", closefd=False) as file:
@@ -92,15 +92,16 @@ def keep(config: Config) -> int:
 
 
 def hand_over(kept: int, environment: MutableMapping[str, str]) -> None:
-    """Leave the file of a kept configuration to the program that is executed, and name the file in its environment."""
+    """Pass the file that `keep` wrote to the program that is executed next, through the program's environment."""
     os.set_inheritable(kept, True)  # noqa: FBT003 - the standard library's
     environment[_KEPT] = str(kept)
 
 
 def take(environment: MutableMapping[str, str]) -> Config | None:
-    """Read the configuration that this process kept when it executed itself.
+    """Read the configuration that this process kept (`keep`) before it executed itself.
 
-    :returns: None at the first start, and where another version of the program has kept it: the file has to be read.
+    :returns: None at the first start, or if another version of the program wrote it: the configuration file has to be
+        read.
     """
     descriptor = environment.pop(_KEPT, "")
     if not descriptor:
@@ -116,7 +117,7 @@ def decode(document: Mapping[str, Any], file: str, names: Mapping[str, str] = Ma
     """Turn a decoded TOML document into a `Config`; makes paths absolute and reads client files.
 
     :param file: the name of the file, for messages and for relative paths.
-    :param names: the names of values that are not from the file, by their place in the document.
+    :param names: the environment variables that gave values, by the place of the value in the document.
     :raises UserError: with all problems of the document.
     """
     decoder = _Decoder(Path(file).absolute().parent, names)
@@ -176,7 +177,7 @@ class _Decoder:
         return table
 
     def _value(self, hint: Any, raw: object, where: str) -> Any:
-        """Decode one value; `_MISSING` after its problem is noted."""
+        """Decode one value; return `_MISSING` after noting a problem of the value."""
         if hint == tuple[Tenant, ...]:
             return self._tenants(raw)
         kind = next(
@@ -204,7 +205,7 @@ class _Decoder:
 
 
 def _expected(hint: Any) -> str:
-    """The description of the form that a type expects."""
+    """Return the description of the form that a type expects."""
     if (form := getattr(hint, "expected", None)) is not None:
         return str(form)
     choices = getattr(hint, "__members__", None)
@@ -225,7 +226,7 @@ def _expected(hint: Any) -> str:
 
 
 def _advice_on_empty(hint: Any) -> str:
-    """What to do about a variable without a value, which is not the same as no variable."""
+    """Return the advice on a variable with an empty value, which differs from a variable that is not set."""
     try:
         msgspec.convert([], hint, dec_hook=read_form)
     except (msgspec.ValidationError, ValueError, TypeError):
@@ -234,7 +235,7 @@ def _advice_on_empty(hint: Any) -> str:
 
 
 def _printable(key: str) -> str:
-    """A key as one line: in quotes where it is not a plain word."""
+    """Return a key as one line: in quotes if the key is not a plain word."""
     return key if re.fullmatch("[A-Za-z0-9_-]+", key) else _abbreviated_json(key)
 
 
@@ -244,7 +245,7 @@ def _abbreviated_json(raw: object) -> str:
 
 
 def _contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[str]:
-    """Values that are valid alone and impossible together."""
+    """Yield the problems of values that are valid alone but not together."""
     ldap = next(iter(decoded.get(Ldap, [])), Ldap())
     web = next(iter(decoded.get(Web, [])), None)
     sync = next(iter(decoded.get(Sync, [])), Sync())
@@ -283,7 +284,7 @@ def _contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[st
 
 
 def _path_contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[str]:
-    """A path of the page that the gateway could not tell from its own."""
+    """Yield the problem of a path in the page's URL that the gateway could not tell from its own paths."""
     for web in decoded.get(Web, []):
         url = _abbreviated_json(web.public_url)
         path = urlsplit(web.public_url).path

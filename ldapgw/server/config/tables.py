@@ -75,9 +75,9 @@ class Ldap(Table, frozen=True, kw_only=True):
     max_connections: Count = 10000
     # A site behind one translated address has some hundreds of phones; one client must not take all connections.
     max_connections_per_address: Count = 500
-    # A header says who the client is: it is believed from nobody who is not named.
+    # A header says who the client is, so the gateway believes headers from listed addresses only.
     proxy_protocol: Networks = Networks()
-    # Without it, a second gateway that was started by mistake says that its port is in use.
+    # Off by default, so that a second gateway that was started by mistake reports that its port is in use.
     reuse_port: bool = False
 
 
@@ -86,7 +86,7 @@ class Tls(Table, frozen=True, kw_only=True):
 
     certificate: File
     private_key: File
-    # None: phones need no certificate of their own; few phones can be given one.
+    # None by default: few phones can be given a certificate of their own.
     client_ca: File | None = None
     # RFC 8996 forbids TLS 1.0 and 1.1; phones from before 2020 do not know TLS 1.3.
     minimum: Literal["1.2", "1.3"] = "1.2"
@@ -100,7 +100,7 @@ class Web(Table, frozen=True, kw_only=True):
     trusted_proxies: Networks = Networks.read(["127.0.0.1"])
     proxy_protocol: Networks = Networks()
     metrics_networks: Networks = Networks.read(["127.0.0.0/8", "::1/128"])
-    # An open window has one, and a browser some more while it loads a page.
+    # An open browser window holds one connection, and some more while a page loads.
     max_connections: Count = 1000
     # An office behind one translated address has a hundred open windows; one client must not take all connections.
     max_connections_per_network: Count = 256
@@ -109,7 +109,7 @@ class Web(Table, frozen=True, kw_only=True):
 class Sync(Table, frozen=True, kw_only=True):
     """``[sync]``"""
 
-    # The People API shows changes after some minutes, so syncing more often than every five gains nothing.
+    # The People API shows changes after some minutes, so syncing more often than every five minutes gains nothing.
     interval: Duration = Duration(600)
     # Google's quota is per project, and each sync holds some pages in memory.
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=100)] = 4
@@ -123,30 +123,30 @@ class Serve(Table, frozen=True, kw_only=True):
 
 
 class Google(Table, frozen=True, kw_only=True):
-    """``[google]``: addresses, changed only to use a sandbox, the calls of a Google project, and the way to Google."""
+    """``[google]``: the addresses, which only a sandbox changes, the limit of calls, and the proxy."""
 
     authorization_endpoint: Url = Url("https://accounts.google.com/o/oauth2/v2/auth")
     token_endpoint: ServiceUrl = ServiceUrl("https://oauth2.googleapis.com/token")
     revocation_endpoint: ServiceUrl = ServiceUrl("https://oauth2.googleapis.com/revoke")
     people_api: ServiceUrl = ServiceUrl("https://people.googleapis.com")
     issuer: Url = Url("https://accounts.google.com")
-    # None: the default, which depends on the endpoints.
+    # None stands for the default, which depends on the endpoints.
     calls_per_minute: Count | None = None
     proxy: ProxyUrl = ProxyUrl()
-    # None: nobody but the system's roots is trusted.
+    # None by default: only the system's root certificates are trusted.
     ca_file: File | None = None
-    # Asked for only with ca_file.
+    # Fetched only if ca_file is set.
     jwks_uri: ServiceUrl = ServiceUrl("https://www.googleapis.com/oauth2/v3/certs")
 
     @property
     def endpoints(self) -> Mapping[str, str]:
-        """The endpoints of OAuth and of the People API by name."""
+        """Return the endpoints of OAuth and of the People API by name."""
         others = ("calls_per_minute", "proxy", "ca_file", "jwks_uri")
         return {name: getattr(self, name) for name in self.__struct_fields__ if name not in others}
 
     @property
     def configured_proxy(self) -> Proxy | None:
-        """The proxy for all connections to Google; None: the environment may name one."""
+        """Return the proxy for all connections to Google, or None if only the environment may name a proxy."""
         return Proxy.parse(self.proxy) if self.proxy else None
 
     @property
@@ -156,7 +156,7 @@ class Google(Table, frozen=True, kw_only=True):
 
     @property
     def max_calls_per_minute(self) -> int | None:
-        """The most calls to the People API for each Google project; None: without a limit."""
+        """Return the most calls a minute to the People API for each Google project, or None without a limit."""
         return self.calls_per_minute or (None if self.is_on_loopback else DEFAULT_CALLS_PER_MINUTE)
 
 
@@ -175,7 +175,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     area_code: AreaCode = AreaCode()
     switchboard: bool = True
     outside_line: Digits = Digits()
-    # A PBX with more trunks than that names them by a pattern, and each rule costs each number a comparison.
+    # Each rule costs each number a comparison; a PBX with more trunks than the limit names its trunks by a pattern.
     strip: Annotated[tuple[Affix, ...], msgspec.Meta(max_length=16)] = ()
     sources: tuple[Source, ...] = (Source.CONTACTS,)
     labels: tuple[LabelName, ...] = ()
@@ -196,7 +196,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     matching: Literal["lenient", "strict"] = "lenient"
 
     def naming_context(self) -> NamingContext:
-        """The tenant as the directory knows tenants."""
+        """Return the naming context, which is the tenant's configuration for the directory."""
         return NamingContext(
             name=self.name,
             title=self.title or self.name,
@@ -209,7 +209,7 @@ class Tenant(Table, frozen=True, kw_only=True):
             lenient=self.matching == "lenient",
             strip=tuple(affix.lower() for affix in self.strip),
             book_order=tuple(map(folded, self.book_order)),
-            # Who is a favourite is known of the members of that branch.
+            # `favourites_first` needs the branch of favourites, whose members are the favourites.
             favourites=self.favourites or self.favourites_first,
             favourites_first=self.favourites_first,
             block_label=folded(self.block_label),
@@ -218,7 +218,7 @@ class Tenant(Table, frozen=True, kw_only=True):
         )
 
 
-# What a gateway does: serves phones, syncs tenants, serves the page.
+# The roles of a gateway: to serve phones, to sync tenants, to serve the page.
 ROLES: Final = ("serve", "sync", "web")
 
 
@@ -231,9 +231,9 @@ class Config(Table, frozen=True, kw_only=True):
     web: Web
     tenant: tuple[Tenant, ...]
     database: DatabaseUrl = DatabaseUrl()
-    # None: the password is in the URL, or libpq finds it (PGPASSWORD, .pgpass), or none is needed.
+    # None if the password is in the URL, if libpq finds the password (PGPASSWORD, .pgpass), or if none is needed.
     database_password_file: File | None = None
-    # Empty: the key file in state_dir.  A key from elsewhere is not on the disk whose backups have the secrets.
+    # Empty for the key file in state_dir.  A key from elsewhere is not on the disk whose backups hold the secrets.
     encryption_key: EncryptionKey = EncryptionKey()
     # A gateway that shares its database with others may do only a part of the work.
     roles: tuple[Literal["serve", "sync", "web"], ...] = ROLES
@@ -248,16 +248,16 @@ class Config(Table, frozen=True, kw_only=True):
 
     @property
     def clients(self) -> dict[str, Client]:
-        """The OAuth clients that the file has, by tenant."""
+        """Return the OAuth clients in the file by tenant."""
         tenants = (tenant for tenant in self.tenant if tenant.client_id)
         return {tenant.name: Client(tenant.client_id, tenant.client_secret) for tenant in tenants}
 
     @property
     def attribute_aliases(self) -> dict[str, str]:
-        """The further names of attributes that tenants have, with the names of the attributes."""
+        """Return the attribute for each alias that a tenant configures."""
         return {alias: name for tenant in self.tenant for alias, name in tenant.attribute_aliases}
 
     @property
     def redirect_uri(self) -> str:
-        """The redirect URI that is registered with Google."""
+        """Return the redirect URI that is registered with Google."""
         return self.web.public_url + "/oauth/callback"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What all parts of a gateway are built from: its settings, its threads and processes, its counters, its database."""
+"""The base of all parts of a gateway: its settings, threads and processes, counters and database."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Workers:
     """The threads and processes that work beside the reactor's thread."""
 
     def __init__(self, reactor: Any, *, syncs_beside: bool) -> None:
-        """:param syncs_beside: whether the database lets syncs write while others do."""
+        """:param syncs_beside: whether the database lets syncs write at the same time as other transactions."""
         self.store = WorkerThread(reactor, "store")
         self.sync = WorkerThread(reactor, "sync") if syncs_beside else self.store
         self.peers = WorkerThread(reactor, "peers") if syncs_beside else self.store
@@ -51,7 +51,7 @@ class Workers:
 
     @property
     def threads(self) -> tuple[WorkerThread, ...]:
-        """The threads in the order in which they stop."""
+        """Return the threads in the order in which they stop."""
         return (
             self.copies,
             self.explain,
@@ -65,14 +65,14 @@ class Workers:
 
 
 class Base:
-    """What the gateway was started with, and what its parts share.
+    """The arguments with which the gateway was started, and the objects that its parts share.
 
-    :param wall_clock: the time of day; `reactor` may run on the monotonic clock instead.
+    :param wall_clock: the clock for the time of day; `reactor` may run on the monotonic clock instead.
     :param ports: sockets of this process that listen already, by endpoint.
-    :param reloads: how the last reload has gone.
-    :ivar tls: None: the gateway has no certificate.
-    :ivar store: the database, whose failures are noted.
-    :ivar sync_store: the same for syncs, which wait for no page.
+    :param reloads: the outcome of the last reload.
+    :ivar tls: the certificate, or None if there is none.
+    :ivar store: the store, which notes failures of the database.
+    :ivar sync_store: the same for syncs, which do not wait for pages.
     :ivar clients: the tenants' OAuth clients.
     :raises UserError: when the certificate cannot be used.
     """
@@ -133,8 +133,8 @@ class Base:
 class RecordPruner(PeriodicService):
     """Deletes old records at the start, and daily.
 
-    :param clock: its seconds are those since the epoch.
-    :param keep: how many seconds entries of the activity log are kept, by tenant.
+    :param clock: ``seconds()`` returns the seconds since the epoch.
+    :param keep: by tenant, how many seconds entries of the activity log are kept.
     """
 
     def __init__(self, *, clock: IReactorTime, store: Store, keep: Mapping[str, float]) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Builds the directory, the LDAP server, and the objects that remember what phones did."""
+"""Builds the directory, the LDAP server, and the objects that remember the activity of phones."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from ldapgw.web.one_time_passwords import OneTimeSecrets
 
 
 class PhoneParts:
-    """The directory, the LDAP server, and what is remembered of the phones.
+    """The directory, the LDAP server, and the memory of the phones' activity.
 
-    :ivar notifier: tells open pages what has changed.
+    :ivar notifier: notifies open pages of changes.
     """
 
     def __init__(self, base: Base) -> None:
@@ -89,7 +89,7 @@ class PhoneParts:
         )
 
     def end_logins(self, ended_logins: Sequence[EndedLogin]) -> None:
-        """Let go of the former snapshot, and of logins that were removed or changed; update open pages.
+        """Release the former snapshot, end sessions of logins that were removed or changed, and update open pages.
 
         The searches of a phone are forgotten with the phone and with its owner, not with its password.
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Builds the objects that talk to Google and to other gateways, and those that publish Google's contacts."""
+"""Builds the objects that talk to Google and to other gateways, and the objects that publish Google's contacts."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ from ldapgw.web.live import GATEWAYS_TOPIC, AccountWatcher
 # On Linux CLOCK_MONOTONIC stops while the machine sleeps; CLOCK_BOOTTIME goes on.
 BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
-# Of a second: the last searches of an office of thousands of phones.
+# The most searches in one bulletin, which is one second's: enough for an office of thousands of phones.
 MAX_SEARCHES = 100
 
 
 class SyncParts:
     """The objects that talk to Google and to other gateways, and publish the contacts that Google returned.
 
-    :ivar stale_limit: None: the gateway has not started from a snapshot of logins.
-    :ivar logins_keeper: None: the gateway writes no snapshot of logins.
-    :ivar leadership: None: the gateway does not sync, or is the only one on its database.
-    :ivar heartbeat: None: the gateway is the only one on its database.
-    :ivar bulletin: None: the gateway is the only one on its database.
+    :ivar stale_limit: None if the gateway has not started from a snapshot of logins.
+    :ivar logins_keeper: None if the gateway writes no snapshot of logins.
+    :ivar leadership: None if the gateway does not sync, or is the only gateway on its database.
+    :ivar heartbeat: None if the gateway is the only gateway on its database.
+    :ivar bulletin: None if the gateway is the only gateway on its database.
     :raises UserError: when ``[google] ca_file`` cannot be used.
     """
 
@@ -141,7 +141,7 @@ class SyncParts:
         )
 
     def _synced_tenants(self) -> TenantsWithClients[SyncedTenant]:
-        """The tenants as syncs know them, with the present OAuth clients."""
+        """Return the settings of tenants for syncs, with the present OAuth clients."""
         synced: dict[str, SyncedTenant] = {
             tenant.name: SyncedTenant(
                 MISSING_CLIENT, tenant.sources, tenant.labels, tenant.region, tenant.exclude_labels, tenant.photos
@@ -287,6 +287,6 @@ class SyncParts:
         )
 
     def _peers_store(self) -> Store:
-        """Return a store with a thread of its own, where no page and no sync is waited for."""
+        """Return a store with a thread of its own, so that calls wait neither for pages nor for syncs."""
         peers = self._base.workers.peers
         return Store(on_threads(self._base.state.database, peers, peers), Mode.BESIDE)

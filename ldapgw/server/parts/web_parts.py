@@ -124,7 +124,7 @@ def _admin_dependencies(
 
 def _phone_dependencies(base: Base, phones: PhoneParts) -> PhoneDependencies:
     async def try_connection(access: ConnectionSettings) -> Sequence[StepResult]:
-        # ldaptor is large: who never tries a phone need not load it, and phones need not wait for it.
+        # ldaptor is large: it is imported at the first test of a phone, on a thread, so that phones do not wait.
         reachability = await base.workers.work(import_module, "ldapgw.phones.reachability")
         with phones.own_tests.running(access.bind_dn) as connected:
             steps: Sequence[StepResult] = await reachability.try_phone(access, base.reactor, connected)

@@ -240,7 +240,7 @@ def test_names_that_are_no_settings(file: Path, tmp_path: Path) -> None:
         "LDAPGW__STATE_DIR__FROM_FILE: the value is not text in UTF-8",
         "LDAPGW__SYNC__INTERVAL: the file cannot be read: Is a directory",
         f"LDAPGW__TENANT__ACME: {expected}",
-        "LDAPGW__TENANT__ACME__NAME: a tenant has the name that is in the name of its variables",
+        "LDAPGW__TENANT__ACME__NAME: the name of a tenant cannot be set: its variables contain the name",
         "LDAPGW__TENANT__ACME__TITLE: the value is not text in UTF-8",
         "LDAPGW__WEB__PUBLIC_URL: is the same setting as LDAPGW__WEB__PUBLIC_URL; set one of them",
         "LDAPGW__WEB__PUBLIC_URL__FROM_FILE: is the same setting as LDAPGW__WEB__PUBLIC_URL; set one of them",
