@@ -4,7 +4,7 @@
 `AccountBooks` decides in which order outdated books are updated, which of them are updated together, and by which
 process.  A book is revised by the changes of its account's contacts.  When the changes are unknown, or the account's
 address has changed, the book is built anew.  Small accounts are built together; a large book is built in another
-process, and no other book waits for it.  `Publisher` (`ldapgw.sync.publisher`) publishes what is built.
+process, and no other book waits for it.  `Publisher` (`ldapgw.sync.publisher`) publishes the built books.
 """
 
 from __future__ import annotations
@@ -41,23 +41,24 @@ MIN_PROCESS_CONTACTS = 3000
 _CONTACTS_AT_ONCE = MIN_PROCESS_CONTACTS
 _ACCOUNTS_AT_ONCE = 50
 
-# How long a built book waits for others that are built with it.
+# Seconds that a built book waits to be published together with others.
 _PUBLISH_SECONDS = 0.5
 
 
 class AccountBooks:
     """The books of all accounts, and the only place where books are built.
 
-    Mutable: the account state last read, the books last built, which accounts' books are being built, and what is left
-    to build, publish, save and free.
+    Mutable: the account state last read, the books last built, the accounts whose books are being built, and the books
+    that are left to build, publish, save and free.
 
     :ivar state: the accounts and phones as they were last read from the store.
     :ivar outdated: the ids of the accounts whose books are to be built.
     :ivar unpublished: the tenants that have other books than those last published.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
-    :param delete_off_thread: the same on another thread, so that deleting a removed account's books waits for no build.
+    :param delete_off_thread: does the same on another thread, so that deleting a removed account's books waits for no
+        build.
     :param build_in_process: builds an account's books into the cache in another process
-        (`ldapgw.sync.book_builder.build_cached_books`); None: no other process is used.
+        (`ldapgw.sync.book_builder.build_cached_books`), or None if no other process is used.
     :param seconds: a monotonic clock, in seconds.
     """
 
@@ -84,15 +85,15 @@ class AccountBooks:
         self._seconds = seconds
         self._built: dict[BookId, BuiltBook] = {}
         self._replaced: list[Book] = []
-        # Which the cache does not have, or not for much longer.
+        # The books that the cache lacks, or will soon have in too old a version.
         self._unsaved: set[BookId] = set()
-        self._orphans: set[str] = set()  # names of cached books that are no account's any more
+        self._orphans: set[str] = set()  # names of cached books that belong to no account any more
         self._is_cache_pruned = False
         self._locks: dict[int, DeferredLock] = {}
         self._contacts_lock = DeferredLock()
 
     def clear(self) -> None:
-        """Have no accounts and no books, as before the first look at the store."""
+        """Drop all accounts and books, as before the first look at the store."""
         self.state = AccountState(self.contexts.keys())
         self.outdated, self.unpublished = set(), set(self.contexts)
         self._is_cache_pruned = False
@@ -102,7 +103,7 @@ class AccountBooks:
     # --- what the store says ------------------------------------------------------------------------------------------
 
     def apply(self, news: Changes, with_directory: Collection[int]) -> StateUpdate:
-        """Take what has changed in the store: note which books are outdated, and drop those of removed accounts."""
+        """Apply changes of the store: note outdated books, and drop the books of removed accounts."""
         holders, history = dict(self.state.directory_accounts), self.state.history
         update = self.state.apply(news, with_directory)
         present = self.state.accounts.keys()
@@ -122,7 +123,7 @@ class AccountBooks:
         return update
 
     def begin_anew(self, state: AccountState) -> None:
-        """Replace all that was taken from the store, so that nothing depends on what was noted before.
+        """Replace everything that was read from the store, so that nothing depends on earlier notes.
 
         Every book counts as outdated; books of accounts that the state does not have are dropped.
         """
@@ -151,24 +152,24 @@ class AccountBooks:
 
         When the book of an account cannot be built, its former book stays, and other books are not affected.
 
-        :param account_id: None: all outdated accounts, except those that another call has begun with and that have not
-            changed since.
-        :param publish: publishes what is built; called before each part that takes longer.
+        :param account_id: the account, or None for all outdated accounts except those that another call is building and
+            that have not changed since.
+        :param publish: publishes the built books; called before each part that takes longer.
         """
         is_whole = account_id is None
         ids = self.outdated.copy() if account_id is None else {account_id}
-        large = {one for one in ids if self._is_large(one)}
+        large = {each for each in ids if self._is_large(each)}
         busy = await self._build_idle(ids - large, publish, is_whole=is_whole)
         if busy or large:
             await publish()
-        for one in busy:
-            await self._build_locked([one])
-        # To revise a large book takes milliseconds, to build one takes many seconds.
-        served = [one for one in large if one in self._built]
+        for each in busy:
+            await self._build_locked([each])
+        # Revising a large book takes milliseconds, building it takes many seconds.
+        served = [each for each in large if each in self._built]
         await self._build_idle(served, publish, is_whole=is_whole, is_anew=False)
         await publish()
-        for one in await self._build_idle(large, publish, is_whole=is_whole):
-            await self._build_locked([one])
+        for each in await self._build_idle(large, publish, is_whole=is_whole):
+            await self._build_locked([each])
 
     def _is_large(self, account_id: int) -> bool:
         account = self.state.account(account_id)
@@ -179,9 +180,9 @@ class AccountBooks:
     async def _build_idle(
         self, ids: Collection[int], publish: Callable[[], Awaitable[None]], *, is_whole: bool, is_anew: bool = True
     ) -> list[int]:
-        """Build the books of accounts that no other call has begun with, small accounts together.
+        """Build the books of the accounts that no other call is building, small accounts together.
 
-        :returns: the other accounts.
+        :returns: the accounts that another call is building.
         """
         busy: list[int] = []
         waiting = deque(sorted(ids))
@@ -194,7 +195,7 @@ class AccountBooks:
         return busy
 
     def _take_batch(self, waiting: deque[int], busy: list[int], *, is_whole: bool) -> list[int]:
-        """Take accounts to build together; only now is it known which of them another call has begun with."""
+        """Take accounts to build together, and move the accounts that another call is building to `busy`."""
         batch: list[int] = []
         count = 0
         while waiting and len(batch) < _ACCOUNTS_AT_ONCE:
@@ -224,16 +225,16 @@ class AccountBooks:
             async with lock:
                 yield
         finally:
-            # Whoever waited for the lock has run already, and may have removed it.
+            # A call that waited for the lock has run already, and may have removed the lock.
             if not lock.locked and self._locks.get(account_id) is lock:
                 del self._locks[account_id]
 
     async def _build_accounts(self, ids: Sequence[int], *, is_anew: bool) -> None:
-        """Build the books of some accounts together; where that fails, one after the other.
+        """Build the books of some accounts together; if that fails, one after the other.
 
-        The contacts of one account must not keep those of others from phones.
+        An account whose book cannot be built must not keep the books of other accounts from phones.
 
-        :param is_anew: whether large books are built anew that cannot be revised; else they stay outdated.
+        :param is_anew: whether to build large books that cannot be revised; otherwise these books stay outdated.
         """
         # A change during the build makes an account outdated again.
         self.outdated.difference_update(ids)
@@ -298,7 +299,7 @@ class AccountBooks:
         )
 
     async def _build_by_process(self, task: BuildTask) -> BuildTask:
-        """Build large books in another process, unless it fails."""
+        """Build large books in another process, unless the process fails."""
         account = task.account
         if self._build_in_process is None:
             return task
@@ -319,11 +320,11 @@ class AccountBooks:
         return await self._load_current(task)
 
     async def _build_by_thread(self, tasks: Sequence[BuildTask]) -> list[BuildTask]:
-        """Build in this process what is not done, with the contacts of some small accounts or a large one in memory."""
+        """Build missing books in this process, with the contacts of some small or one large account in memory."""
         unbuilt = [task for task in tasks if not task.is_done]
         if not unbuilt:
             return list(tasks)
-        async with self._contacts_lock:  # a coroutine of its own, which lets go of the contacts before the lock
+        async with self._contacts_lock:  # a separate coroutine, which frees the contacts before the lock is released
             built = await self._build_from_contacts(unbuilt)
         return [task for task in tasks if task.is_done] + built
 
@@ -351,7 +352,7 @@ class AccountBooks:
     # --- the books in memory ------------------------------------------------------------------------------------------
 
     def of_tenant(self, tenant: str) -> tuple[Book, ...]:
-        """The books of a tenant that are built, shared as their accounts are now."""
+        """Return the built books of a tenant, with the present sharing of their accounts."""
         books = []
         for account in self.state.accounts_of(tenant):
             built = self._built.get(account.id)
@@ -365,12 +366,12 @@ class AccountBooks:
         return (*books, directory.book) if directory is not None else tuple(books)
 
     async def _begin(self, account: Account) -> BuildTask:
-        """The task to bring an account's books up to date, with the books of memory, else of the cache."""
+        """Return the task to update an account's books, with the books in memory, else with the cached books."""
         task = self._task(account)
         return replace(task, books=[built for key in task.book_ids if (built := await self._current(task, key))])
 
     def _put(self, task: BuildTask) -> None:
-        """Take the books of a task that is done, unless they are no account's any more."""
+        """Keep the books of a finished task in memory, unless they belong to no account any more."""
         present = self.state.account(task.account.id)
         for key, built in zip(task.book_ids, task.books, strict=True):
             # The account may be gone, or the directory may have been built from another account meanwhile.
@@ -383,9 +384,9 @@ class AccountBooks:
             await self._run_off_thread(free_slowly, self._replaced)
 
     def _task(self, account: Account) -> BuildTask:
-        """Return what an account's books are built from besides contacts, and which books it has."""
+        """Return an account's task without books: the inputs of the books except contacts, and their keys."""
         context = self.contexts[account.tenant]
-        # Neither groups nor blocked contacts change what is in a book.
+        # Neither groups nor blocked contacts change the content of a book.
         built_from = replace(context, groups={}, block_label="")
         per_number = self.state.needs_numbers(account.tenant)
         book_ids: list[BookId] = [account.id]
@@ -395,7 +396,7 @@ class AccountBooks:
         return BuildTask(account, context, build_key, self.state.history, book_ids)
 
     async def _current(self, task: BuildTask, key: BookId) -> BuiltBook | None:
-        """The present book of a build key, maybe of an older generation: the book in memory, else the cached book."""
+        """Return the present book of a build key, maybe of an older generation: from memory, else from the cache."""
         built = self._built.get(key)
         if built is not None and (built.build_key, built.history) == (task.build_key, task.history):
             return built
@@ -419,14 +420,14 @@ class AccountBooks:
     # --- the books in the cache ---------------------------------------------------------------------------------------
 
     async def load_all(self) -> None:
-        """Take all books from the cache, of whatever generation; without them, an account has none."""
+        """Read all books from the cache, whatever their generation; an account without cached books has none."""
         for account in tuple(self.state.accounts.values()):
             task = self._task(account)
             for key in task.book_ids:
                 self._replace(key, await self._load(task, key))
 
     async def _load_current(self, task: BuildTask) -> BuildTask:
-        """A task with the books of the cache, if they are all there and of the account's generation."""
+        """Return the task with its cached books, if all of them exist and are of the account's generation."""
         books = [built for key in task.book_ids if (built := await self._load(task, key))]
         # The books live long; without the freeze each full garbage collection would visit them and stop all threads.
         gc.freeze()
@@ -436,7 +437,7 @@ class AccountBooks:
     async def save(self) -> None:
         """Save books that are not in the cache, or whose cached version will soon be too old to be revised.
 
-        Other books are published meanwhile: to save thousands takes a while.
+        Saving thousands of books takes a while; other books are published meanwhile.
         """
         while self._cache is not None and self._unsaved:
             key = self._unsaved.pop()
@@ -450,20 +451,20 @@ class AccountBooks:
             await self._delete_if_orphaned(key, name)
 
     async def delete_orphans(self, *, is_start: bool = False) -> None:
-        """Delete the cached books of removed accounts; the first time, all that are no account's.
+        """Delete the cached books of removed accounts; the first call deletes all cached books without an account.
 
-        :param is_start: whether the first time also deletes the unfinished files of an interrupted write.
+        :param is_start: whether the first call also deletes the unfinished files of an interrupted write.
         """
         names, self._orphans = self._orphans, set()
         if self._cache is None:
             return
         if not self._is_cache_pruned:
             self._is_cache_pruned = True
-            ids, holders = list(self.state.accounts), [one.id for one in self.state.directory_accounts.values()]
+            ids, holders = list(self.state.accounts), [account.id for account in self.state.directory_accounts.values()]
             await self._run_off_thread(self._cache.prune, ids, holders, unfinished=not is_start)
         if names:
             # Meanwhile a directory may be fetched through a former account again.
-            names -= {cache_name(one.id, directory=True) for one in self.state.directory_accounts.values()}
+            names -= {cache_name(account.id, directory=True) for account in self.state.directory_accounts.values()}
             await self._delete_off_thread(self._cache.delete, names)
 
     async def _delete_if_orphaned(self, key: BookId, name: str) -> None:
@@ -484,10 +485,10 @@ class AccountBooks:
         return cached
 
     def _account(self, key: BookId) -> Account | None:
-        """The account that a book is stored with; None: it is no account's any more."""
+        """Return the account that a book is stored with, or None if the book belongs to no account any more."""
         return self.state.account(key) if isinstance(key, int) else self.state.directory_accounts.get(key)
 
 
 def _cache_name(key: BookId, account_id: int) -> str:
-    """The name in the cache of a book that is stored with an account."""
+    """Return the name in the cache of a book that is stored with an account."""
     return cache_name(account_id, directory=isinstance(key, str))

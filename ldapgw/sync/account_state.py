@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A copy in memory of the accounts and phones of the configured tenants, updated after each change in the database.
 
-`AccountState.apply` takes time for what has changed, not for all accounts: the gateway looks once a second.
+The time that `AccountState.apply` takes depends on the number of changes, not on the number of accounts, because the
+gateway looks for changes once a second.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 class StateUpdate:
     """The accounts, tenants and phones whose served data an update of the state may have changed.
 
-    :ivar accounts: the ids of accounts that have another book, or none any more.
-    :ivar tenants: the tenants that have other books.
-    :ivar phones: the names of phones that have another login, or none any more.
+    :ivar accounts: the ids of accounts whose book has changed or is gone.
+    :ivar tenants: the tenants whose books have changed.
+    :ivar phones: the names of phones whose login has changed or is gone.
     """
 
     accounts: set[int] = field(default_factory=set)
@@ -43,7 +44,7 @@ class AccountState:
 
     Mutable: all of it, by `apply` alone.
 
-    :ivar cursor: up to where changes were applied; None: nothing was read yet.
+    :ivar cursor: the position up to which changes were applied, or None if nothing was read yet.
     :ivar accounts: the connected accounts by id, with addresses that are unique within a tenant.
     :ivar directory_accounts: the account that the Workspace directory is stored with, by tenant.
     """
@@ -56,7 +57,7 @@ class AccountState:
         self._tenants = frozenset(tenants)
         self._stored: dict[int, Account] = {}
         self._by_tenant: dict[str, set[int]] = {tenant: set() for tenant in tenants}
-        self._ordered: dict[str, list[int]] = {}  # by tenant, until an account comes, goes or has another address
+        self._ordered: dict[str, list[int]] = {}  # by tenant; dropped when an account comes, goes or changes
         self._with_directory: dict[str, set[int]] = {tenant: set() for tenant in tenants}
         self._by_address: dict[tuple[str, str], set[int]] = {}
         self._phones_of: dict[int, set[str]] = {}
@@ -71,18 +72,18 @@ class AccountState:
 
     @property
     def history(self) -> History:
-        """The history of the database that the state was read in."""
+        """Return the history of the database that the state was read in."""
         return self.cursor.history if self.cursor is not None else NO_HISTORY
 
     def account(self, account_id: int | None) -> Account | None:
-        """The connected account with an id; None: there is no such account.
+        """Return the connected account with an id, or None if there is none.
 
-        :param account_id: None: of nobody, such as the owner of a phone without an account.
+        :param account_id: the id, or None for the owner of a phone without an account.
         """
         return None if account_id is None else self.accounts.get(account_id)
 
     def accounts_of(self, tenant: str) -> list[Account]:
-        """A tenant's connected accounts, in the order of their addresses."""
+        """Return a tenant's connected accounts, in the order of their addresses."""
         ids = self._ordered.get(tenant)
         if ids is None:
             accounts = [self.accounts[each] for each in self._by_tenant.get(tenant, ())]
@@ -91,7 +92,7 @@ class AccountState:
         return [self.accounts[each] for each in ids]
 
     def saved(self) -> tuple[tuple[Account, ...], frozenset[int], tuple[PhoneLogin, ...]]:
-        """The stored accounts, the ids of those with contacts of a Workspace directory, and the logins."""
+        """Return the stored accounts, the ids of accounts with contacts of a Workspace directory, and the logins."""
         with_directory = frozenset().union(*self._with_directory.values())
         return tuple(self._stored.values()), with_directory, tuple(self.phones.values())
 
@@ -107,7 +108,7 @@ class AccountState:
     def parts(self, news: Changes, size: int) -> Iterator[Changes]:
         """Divide changes into parts to be applied one after the other, so that none takes long.
 
-        The cursor comes with the last part: what was not applied to the end is read again.
+        Only the last part has the cursor, so changes that were not all applied are read again.
 
         :param size: how many accounts and phones a part has at most.
         """
@@ -122,7 +123,7 @@ class AccountState:
         yield Changes(news.cursor, is_whole=False)
 
     def _with_removed(self, news: Changes) -> tuple[dict[int, Account | None], dict[str, PhoneLogin | None]]:
-        """The changed accounts and phones, with those that are gone because whole changes do not have them."""
+        """Return the changed accounts and phones; whole changes lack the removed ones, which are added as None."""
         accounts, phones = dict(news.accounts), dict(news.phones)
         if news.is_whole:
             accounts |= dict.fromkeys(self._stored.keys() - accounts.keys())
@@ -130,9 +131,9 @@ class AccountState:
         return accounts, phones
 
     def apply(self, news: Changes, with_directory: Collection[int]) -> StateUpdate:
-        """Take what has changed since the last time.
+        """Apply the changes since the last call.
 
-        :param with_directory: those of the changed accounts that have served contacts of the Workspace directory.
+        :param with_directory: the ids of the changed accounts that have served contacts of the Workspace directory.
         """
         self.cursor = news.cursor
         accounts, phones = self._with_removed(news)
@@ -147,7 +148,7 @@ class AccountState:
     def _set_account(self, account_id: int, account: Account | None, has_directory: bool, update: StateUpdate) -> None:  # noqa: FBT001
         before = self._stored.get(account_id)
         if before is not None and account is not None and before.identity != account.identity:
-            # The id is another account's now: the former account is gone, and this one is new.
+            # The id belongs to another account now: the former account is gone, and this one is new.
             self._set_account(account_id, None, has_directory=False, update=update)
             before = None
         if account is None:
@@ -191,7 +192,7 @@ class AccountState:
                 self._ordered.pop(named.tenant, None)
 
     def _set_directory(self, account: Account | None, *, has_directory: bool, update: StateUpdate) -> None:
-        """Find the account that the tenant's directory is stored with: the oldest one that has it."""
+        """Find the account that the tenant's directory is stored with: the oldest account that has the directory."""
         if account is None:
             return
         holders = self._with_directory[account.tenant]
@@ -227,7 +228,7 @@ class AccountState:
 def read_changes(
     connection: Connection, cursor: Cursor | None, tenants: Collection[str] | None = None
 ) -> tuple[Changes, frozenset[int]]:
-    """Read the changes since a cursor, and which of the changed accounts have contacts of the Workspace directory."""
+    """Read the changes since a cursor, and the ids of the changed accounts with contacts of the directory."""
     news = changes.read_since(connection, cursor, tenants)
     asked = [
         account.id
@@ -238,12 +239,12 @@ def read_changes(
 
 
 def _served(account: Account) -> Iterable[object]:
-    """Return what the account's book and its place in the directory are made from."""
+    """Return the values from which the account's book and its place in the directory are made."""
     return account.tenant, account.sub, account.address, account.sharing, account.shared_label, account.generation
 
 
 def _access(login: PhoneLogin | None) -> Iterable[object] | None:
-    """Return what a phone's access is made from."""
+    """Return the values from which a phone's access is made."""
     if login is None:
         return None
     return (

@@ -27,7 +27,8 @@ log = Logger()
 _BOOK_SOURCES = frozenset({Source.CONTACTS, Source.OTHER_CONTACTS})
 # Above this many changes it is quicker to read the summaries of all stored persons than of the changed persons.
 MAX_KEYED_READ = 2000
-# A full listing of a directory has no total to compare it with: the loss of more than this part of it is told.
+# Google reports no total for a directory, so a full listing that lacks more than this part of the stored contacts gets
+# a warning.
 MAX_DIRECTORY_LOSS = 0.1
 
 
@@ -38,8 +39,8 @@ class SyncResult:
     :ivar generation: the epoch and the account's generation when the sync began.
     :ivar failed: errors of sources that failed while others did not; for `Source.CONTACTS`, the error of the labels.
     :ivar removed_sources: sources whose stored contacts are deleted.
-    :ivar labels: all labels of the account; None: the labels are unchanged.
-    :ivar changed_queries: the sources that another configuration was used for at their last sync.
+    :ivar labels: all labels of the account, or None if the labels are unchanged.
+    :ivar changed_queries: the sources whose last sync used another configuration.
     :ivar max_loss: how many contacts may vanish even when the loss is suspicious.
     :ivar hands_over_directory: whether another account of the tenant takes over the directory, which this account can
         no longer fetch.
@@ -58,11 +59,11 @@ class SyncResult:
 
 
 def apply_sync_result(connection: Connection, account: Account, result: SyncResult, now: float) -> SyncFigures | None:
-    """Write the result of a sync; nothing is written when the account was disconnected or connected anew meanwhile.
+    """Write the result of a sync, unless the account was disconnected or connected anew meanwhile.
 
-    :returns: what has changed; None: nothing has.
+    :returns: the numbers of changed contacts, or None if nothing has changed.
     :raises SuspiciousShrink: when so many contacts would vanish that a person has to accept the loss first.
-    :raises StoreError: when the stored contacts are not those that the listings continue.
+    :raises StoreError: when the stored contacts are not those from which the listings continue.
 
     After an error nothing is written: the caller rolls the transaction back.
     """
@@ -94,7 +95,7 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
     if changed:
         sync_state.increment_generation(connection, account.id)
     is_full = any(fetched.is_full for fetched in result.fetched)
-    if is_full or figures != NO_FIGURES:  # what brings nothing writes nothing before its end
+    if is_full or figures != NO_FIGURES:  # a sync without changes writes nothing before its end
         sync_history.add_figures(connection, account.id, account.attempts, figures, now, is_full=is_full)
     return figures if changed else None
 
@@ -107,9 +108,9 @@ def _write(
     before: Mapping[Source, SyncState],
     now: float,
 ) -> bool:
-    """Write the fetched persons, source states, failures and tokens; whether contacts have changed.
+    """Write the fetched persons, source states, failures and tokens; return whether contacts have changed.
 
-    Most syncs bring nothing: they must not write what is stored already.
+    Most syncs find no changes; such a sync must not write stored values again.
     """
     sync_state.write_source_states(connection, account.id, result.states)
     for plan, fetched in zip(plans, result.fetched, strict=True):
@@ -133,14 +134,14 @@ def _write(
 
 
 def _failing(states: Mapping[Source, SyncState]) -> set[Source]:
-    """The sources of which a failure is recorded."""
+    """Return the sources of which a failure is recorded."""
     return {source for source, state in states.items() if state.next_try is not None}
 
 
 def _record_failures(
     connection: Connection, account: Account, result: SyncResult, failing: Collection[Source], now: float
 ) -> None:
-    """Record the failures of the account's own sources; clear those of sources that were fetched or are not on."""
+    """Record the failures of the account's own sources; clear the failures of sources that were fetched or are off."""
     for source in set(result.states) - {Source.DIRECTORY}:
         error = result.failed.get(source)
         if error is not None:
@@ -174,7 +175,7 @@ def _plan(
 
 
 def _persons(fetched: FetchedSource) -> tuple[frozenset[str], frozenset[str]]:
-    """The uids and source ids of all persons in a listing."""
+    """Return the uids and source ids of all persons in a listing."""
     persons = list(fetched.pages)
     uids = {uid for person in persons for uid in (person.uid, *person.previous_uids)}
     return frozenset(uids), frozenset(person.source_id for person in persons if person.source_id)
@@ -196,7 +197,7 @@ def _check_shrink(connection: Connection, account: Account, plans: Collection[Sy
 
 
 def _sync_state(fetched: FetchedSource, plan: SyncPlan, stored: SyncState | None, now: float) -> SyncState:
-    """The state that the next sync of a source continues from."""
+    """Return the state that the next sync of a source continues from."""
     query = fetched.query
     warnings: ListingWarnings = {NO_SYNC_TOKEN: {}} if fetched.sync_token is None else {}
     if fetched.is_full or stored is None:
@@ -241,7 +242,7 @@ def _log_new_warnings(account: Account, source: Source, before: SyncState | None
 
 
 def _full_listing_warnings(fetched: FetchedSource, plan: SyncPlan) -> ListingWarnings:
-    """Return what is odd about a full listing that is applied all the same."""
+    """Return the warnings about a full listing that is applied all the same."""
     warnings: dict[str, Mapping[str, int]] = {}
     if plan.listed_count < fetched.total:
         warnings[INCOMPLETE] = {"listed": plan.listed_count, "total": fetched.total}

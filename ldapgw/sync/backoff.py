@@ -8,8 +8,9 @@ random ("equal jitter"), so that accounts that failed together do not retry toge
 minimum.
 
 When Google is down, or a tenant's OAuth client is rejected, all accounts of the tenant would fail alike.  Then the
-tenant's circuit breaker is open: only one account now and then tries to sync, and its success lets all accounts sync.
-A success also ends the waits after an outage of all accounts of the same Google project (`ldapgw.sync.scheduler`).
+tenant's circuit breaker is open: only one account now and then tries to sync, and the success of that sync lets all
+accounts sync.  A success also ends the waits after an outage of all accounts of the same Google project
+(`ldapgw.sync.scheduler`).
 """
 
 from __future__ import annotations
@@ -34,17 +35,17 @@ from ldapgw.errors import (
 MINUTE = 60.0
 HOUR = 3600.0
 DAY = 86400.0
-# Seconds after the first answer that the People API is not enabled, at which an account tries again; then hourly.  To
-# enable it is the first mistake that a new administrator mends, and takes minutes to have an effect.
+# Seconds after the first answer that the People API is not enabled, at which an account tries again; later trials are
+# hourly.  New administrators often forget to enable the API; enabling it takes minutes to have an effect.
 API_DISABLED_TRIALS = (120.0, 420.0, 1020.0)
 # Google's quota of full syncs is small and fixed, so these waits are minutes, not seconds.
 FULL_SYNC_WAITS = (300.0, 900.0, HOUR)
 # This many accounts in a row that cannot reach Google are no coincidence.
 FAILURES_TO_OPEN = 3
-# The longest wait between two trials, because the first good answer after an outage is a trial's.  Trials are different
-# accounts', as an account that fails waits for an interval at least.
+# The longest wait between two trials; it is short because only a trial shows the end of an outage.  Different accounts
+# make the trials: an account that fails waits for an interval at least.
 MAX_OPEN_SECONDS = 300.0
-# How long the other accounts wait for the outcome of a trial, whose call takes no longer than this.
+# Seconds that the other accounts wait for the outcome of a trial, whose call takes no longer.
 TRIAL_SECONDS = 90.0
 
 # Errors of a tenant's OAuth client, not of an account.
@@ -54,12 +55,12 @@ OUTAGE_ERRORS = (GoogleUnavailable, NetworkFailure)
 
 
 def after_success(interval: float, jitter: float) -> float:
-    """Seconds until the next sync: the interval plus or minus a tenth, so that accounts do not sync in step."""
+    """Return the seconds until the next sync: the interval, varied by a tenth so that syncs do not coincide."""
     return interval * (0.9 + 0.2 * jitter)
 
 
 def after_failure(error: Exception, failures: int, interval: float, jitter: float) -> float | None:
-    """Seconds until the next attempt; None: no attempt until a person acts.
+    """Return the seconds until the next attempt, or None if a person has to act first.
 
     :param failures: the number of failed syncs in a row, this failure included.
     """
@@ -82,17 +83,17 @@ def after_failure(error: Exception, failures: int, interval: float, jitter: floa
 
 
 def after_source_failure(error: GoogleError, failing_seconds: float) -> float:
-    """Seconds until the next attempt to fetch a source that failed while the account's contacts did not.
+    """Return the seconds until the next attempt to fetch a source that failed while the account's contacts did not.
 
-    :param failing_seconds: seconds since the first failure; waiting as long again doubles this time, up to an hour, and
-        up to half a day after answers that make no sense.
+    :param failing_seconds: seconds since the first failure.  The wait is as long as this time, up to an hour, or up to
+        half a day after answers that make no sense.
     """
     longest = DAY / 2 if isinstance(error, BadResponse) else HOUR
     return max(after_failure(error, 1, 0.0, 1.0) or 0.0, min(failing_seconds, longest))
 
 
 def _after_quota(error: QuotaExceeded, failures: int, jitter: float) -> float:
-    """The wait after an exceeded quota: quotas are per minute, except the quota of full syncs, of unknown period."""
+    """Return the wait after an exceeded quota: quotas are per minute, but that of full syncs has an unknown period."""
     if error.full_sync:
         return FULL_SYNC_WAITS[min(failures, len(FULL_SYNC_WAITS)) - 1] * (1.0 + jitter)
     return MINUTE + _doubled(MINUTE, failures, HOUR) * jitter
@@ -108,7 +109,7 @@ class CircuitBreaker:
 
     :ivar failed: ids of the accounts that could not reach Google, with no other outcome in between.
     :ivar trips: how often the circuit has opened since it was last closed.
-    :ivar until: until when no account syncs; None: the circuit is closed.
+    :ivar until: the time until which no account syncs, or None if the circuit is closed.
     :ivar code: the error code that opened the circuit.
     :ivar since: when the circuit has opened.
     """
@@ -125,7 +126,7 @@ class CircuitBreaker:
         return self.until is not None
 
     def wait(self, now: float) -> float:
-        """Seconds that an account has to wait, at most two hours, in case a clock that was ahead has set `until`."""
+        """Return the seconds to wait: two hours at most, because a clock that was ahead may have set `until`."""
         return min(max(self.until - now, 0.0), 2 * HOUR) if self.until is not None else 0.0
 
     def begin_trial(self, now: float) -> CircuitBreaker:
@@ -135,9 +136,9 @@ class CircuitBreaker:
     def after_outcome(
         self, error: Exception | None, account_id: int, now: float, interval: float, jitter: float
     ) -> CircuitBreaker:
-        """The circuit breaker after an account's sync.
+        """Return the circuit breaker after an account's sync.
 
-        :param error: the error of the sync; None: the sync succeeded.
+        :param error: the error of the sync, or None if the sync succeeded.
         """
         if isinstance(error, TENANT_ERRORS):
             since = self.since if self.since is not None and self.code == error.code else now
@@ -156,11 +157,11 @@ class CircuitBreaker:
         return CircuitBreaker() if self._is_refuted(error) else self
 
     def after_outage(self) -> CircuitBreaker:
-        """The circuit breaker once Google has answered another account: closed, unless the tenant's client is wrong."""
+        """Return the circuit breaker after Google has answered another account: closed, except for `TENANT_ERRORS`."""
         return self if self.code in {error.code for error in TENANT_ERRORS} else CircuitBreaker()
 
     def _open_seconds(self, error: GoogleError, interval: float, jitter: float) -> float:
-        """Seconds until the next trial: doubled from trip to trip up to the interval or `MAX_OPEN_SECONDS`.
+        """Return the seconds until the next trial: doubled from trip to trip up to the interval or `MAX_OPEN_SECONDS`.
 
         Google may ask for more.
         """

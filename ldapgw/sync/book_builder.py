@@ -24,17 +24,18 @@ from ldapgw.sync.book_cache import BookCache, BuildKey, BuiltBook, cache_name
 # Key of a book: an account's id, or a tenant's name for the book of its Workspace directory.
 BookId = int | str
 
-# How many entries `free_slowly` frees at a time.
+# Entries that `free_slowly` frees at a time.
 _FREED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class BuildTask:
-    """The books of an account that are to be brought up to date.
+    """The task to bring the books of an account up to date.
 
-    :ivar history: the history that the account was read in; `NO_HISTORY`: each cached book counts.
-    :ivar book_ids: which books the account has.
-    :ivar books: those that are there, maybe of an older generation.
+    :ivar history: the history of the database in which the account was read; with `NO_HISTORY`, cached books of any
+        history count.
+    :ivar book_ids: the keys of the account's books.
+    :ivar books: the present books, maybe of an older generation.
     """
 
     account: Account
@@ -51,7 +52,7 @@ class BuildTask:
         return per_number, len(self.book_ids) > 1
 
     def built(self, book: Book) -> BuiltBook:
-        """A book that was built for this task."""
+        """Return a book with the inputs of this task."""
         return BuiltBook(self.history, self.account.generation, self.build_key, book)
 
     @property
@@ -65,17 +66,17 @@ class BuildTask:
 
     @property
     def generation(self) -> int:
-        """The oldest generation of the books."""
+        """Return the oldest generation of the books."""
         return min(built.generation for built in self.books)
 
     @property
     def max_changes(self) -> int:
-        """With more changes, a new build is quicker than to revise the books."""
+        """Return the number of changes above which a new build is quicker than a revision."""
         return sum(max_changes(built.book) for built in self.books)
 
 
 def revise_books(context: NamingContext, books: Iterable[Book], delta: Delta) -> tuple[Book, ...] | None:
-    """Update the books of an account by the changes of its contacts; None when a book has to be built anew."""
+    """Update the books of an account by the changes of its contacts, or return None if a book has to be built anew."""
     revised_books = []
     for book in books:
         directory = book.key == DIRECTORY
@@ -114,7 +115,7 @@ def build_books(
 
 
 def _with_favourites(context: NamingContext, labels: Mapping[str, str]) -> Mapping[str, str]:
-    """The labels of a book, with one for Google's star where the tenant has it."""
+    """Return the labels of a book, with Google's star if the tenant uses stars."""
     return {**labels, STARRED: FAVOURITES} if context.favourites else labels
 
 

@@ -42,7 +42,7 @@ _UNFINISHED = ".new"
 # The inputs of a book besides contacts: context, account id, sub, address, whether each number has an entry.
 BuildKey = tuple[NamingContext, int, str, str, bool]
 
-# How many generations a cached book may lag behind; the store keeps the changes of twice as many.
+# Generations that a cached book may lag behind; the store keeps the changes of twice as many generations.
 _MAX_CACHE_LAG = KEPT_GENERATIONS // 2
 
 # Libraries whose version decides the content of a built book.
@@ -53,10 +53,11 @@ LIBRARIES = ("anyascii", "msgspec", "phonenumbers")
 class BuiltBook:
     """A book, and its inputs.
 
-    :ivar history: the history of the database that the generation is counted in; the book counts in no other one.
+    :ivar history: the history of the database in which the generation is counted; the book is valid in no other
+        history.
     :ivar generation: generation of the account's contacts; the book has at least the changes up to this generation.
     :ivar build_key: the other inputs; the book is built anew when they change.
-    :ivar cached_generation: the generation of the book in the cache; None: the book is not in the cache.
+    :ivar cached_generation: the generation of the book in the cache, or None if the book is not in the cache.
     :ivar uncached_changes: how many contacts have changed since the cached generation.
     """
 
@@ -80,7 +81,7 @@ class BuiltBook:
         return (context.name, sub) == account.identity
 
     def shares_entries(self, after: BuiltBook | None) -> bool:
-        """Return whether the book's successor shares a segment with it, and so most of its entries."""
+        """Return whether a newer version of the book shares a segment, and so most entries, with this book."""
         kept = {id(segment.entries) for segment in after.book.segments.contacts} if after is not None else set()
         return any(id(segment.entries) in kept for segment in self.book.segments.contacts)
 
@@ -99,7 +100,7 @@ class BookCache:
     ) -> BuiltBook | None:
         """Read a cached book; None when there is none of this name, build key and history.
 
-        :param history: the history that the book has to be of; `NO_HISTORY`: the book may be of any history.
+        :param history: the history that the book must belong to, or `NO_HISTORY` for any history.
         """
         try:
             with _gc_paused(), self._file(name).open("rb") as file:
@@ -155,7 +156,7 @@ class BookCache:
     def prune(
         self, accounts: Collection[int] = (), directory_accounts: Collection[int] = (), *, unfinished: bool = False
     ) -> None:
-        """Delete all cached books except those of some accounts.
+        """Delete all cached books except the books of some accounts.
 
         :param directory_accounts: the ids of the accounts that a Workspace directory is fetched through.
         :param unfinished: whether to keep also the unfinished files of these books, which may be being written.
@@ -177,13 +178,13 @@ class BookCache:
             self._delete(file)
 
     def account_ids(self) -> frozenset[int]:
-        """The ids of the accounts that there are cached books of; none where the folder cannot be read."""
+        """Return the ids of the accounts that have cached books; empty if the folder cannot be read."""
         with suppress(OSError):
             return frozenset(_account_id(file.stem) for file in self._folder.glob(f"[0-9]*{_ENDING}"))
         return frozenset()
 
     def generations(self) -> Iterator[tuple[int, History, int]]:
-        """Return of each cached book the account's id, and the history and generation that the book was built from."""
+        """Yield for each cached book the account's id, and the history and generation that the book was built from."""
         for account_id in sorted(self.account_ids()):
             for directory in (False, True):
                 with (
@@ -200,7 +201,7 @@ class BookCache:
         """Delete cached books, even while they are being written."""
         for name in names:
             file = self._file(name)
-            # The unfinished file comes first: it is renamed when it is complete.
+            # Delete the unfinished file first: a thread that completes the file renames it.
             with suppress(OSError):
                 file.with_suffix(_UNFINISHED).unlink(missing_ok=True)
             self._delete(file)
@@ -221,7 +222,7 @@ class BookCache:
 
 
 def _read_header(source: RecordReader) -> tuple[str, History, int]:
-    """Read what a file begins with: the fingerprint of the book's inputs, the history and the generation.
+    """Read the beginning of a file: the fingerprint of the book's inputs, the history and the generation.
 
     :raises DamagedFile: when the file begins with something else.
     """
@@ -245,27 +246,27 @@ def _gc_paused() -> Iterator[None]:
 
 
 def cache_name(account_id: int, *, directory: bool) -> str:
-    """The name of the cached book of an account, or of the Workspace directory that is fetched through the account."""
+    """Return the name of the cached book of an account, or of the directory that is fetched through the account."""
     return f"{account_id}-directory" if directory else str(account_id)
 
 
 def _account_id(name: str) -> int:
-    """The account that a cached book belongs to, by its `cache_name`."""
+    """Return the id of the account that a cached book belongs to."""
     return int(name.partition("-")[0])
 
 
 def _fingerprint(build_key: BuildKey) -> str:
-    """Fingerprint of the inputs of a book besides contacts, and of the code."""
+    """Return the fingerprint of the inputs of a book besides contacts, and of the code."""
     return blake2b(repr((_code(), build_key)).encode(), digest_size=16).hexdigest()
 
 
 @cache
 def _code() -> str:
-    """The versions of everything that builds and writes a book."""
+    """Return the versions of the code and the libraries that build and write a book."""
     versions = [version(name) for name in LIBRARIES]
     return repr((book_file.FORMAT, versions, unicodedata.unidata_version, sys.byteorder))
 
 
 def _kind(error: Exception) -> str:
     """Describe an error without any data from the file."""
-    return (error.strerror if isinstance(error, OSError) else None) or "it is not as it was written"
+    return (error.strerror if isinstance(error, OSError) else None) or "the file is damaged"

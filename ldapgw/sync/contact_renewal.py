@@ -24,7 +24,7 @@ from ldapgw.sync.job import SyncedTenant
 
 log = Logger()
 
-# Seconds between two looks for accounts: after an upgrade, and after the restore of an older backup.
+# Seconds between two looks for contacts that former rules read.  An upgrade or an older backup may bring such contacts.
 INTERVAL = 60.0
 # Contacts that are read and stored at once.
 _BATCH = 200
@@ -40,9 +40,9 @@ ReadAnew = Callable[[Sequence[Contact], str], Sequence[tuple[Contact, int]]]
 class OutdatedContact:
     """A stored contact whose telephone numbers were read by former rules.
 
-    :ivar digest: of the row; None if unknown.
-    :ivar photo_url: the address of the contact's photo; empty: there is none.
-    :ivar flaws: those that the stored contact does not show.
+    :ivar digest: the digest of the row, or None if unknown.
+    :ivar photo_url: the address of the contact's photo; empty if there is none.
+    :ivar flaws: the flaws that the stored contact does not show.
     """
 
     source: Source
@@ -58,7 +58,7 @@ class OutdatedContact:
         return self.source.value, self.uid
 
     def renewed(self, read: Contact, unreadable: int) -> ContactRecord:
-        """The record of what was read anew."""
+        """Return the record of a contact that was read anew."""
         return ContactRecord.from_contact(self.uid, self.source_id, read, "", unreadable, self.photo_url, self.flaws)
 
 
@@ -70,7 +70,7 @@ def read_all_anew(stored: Sequence[Contact], region: str) -> list[tuple[Contact,
 class ContactRenewal(PeriodicService):
     """Renews the contacts of one account after another.
 
-    :param tenants: by name; accounts of other tenants are left alone.
+    :param tenants: the tenants by name; accounts of other tenants are left alone.
     :param read_in_process: calls `read_all_anew` in another process, because the work would delay phones.
     :param publish: called with an account's id after its contacts have changed; publishes them to phones.
     """
@@ -133,7 +133,7 @@ def outdated_accounts(connection: Connection) -> list[tuple[int, str]]:
 def read_outdated(connection: Connection, account_id: int, after: ContactKey, limit: int) -> list[OutdatedContact]:
     """Return the next served contacts of an account.  Contacts that cannot be decoded are left to the next full sync.
 
-    :param after: the key of the last contact that was read before; `BEFORE_ALL` at the beginning.
+    :param after: the key of the last contact that was read before, or `BEFORE_ALL` at the beginning.
     """
     key = contact.c.source, contact.c.uid
     of_photo = and_(photo.c.account_id == contact.c.account_id, photo.c.source == key[0], photo.c.uid == key[1])
@@ -187,6 +187,6 @@ def renew(connection: Connection, account_id: int, renewed: Sequence[tuple[Outda
 
 
 def set_renewed(connection: Connection, account_id: int) -> None:
-    """Record that all contacts of an account are read by today's rules."""
+    """Record that all contacts of an account are read by the current rules."""
     where = account.c.id == account_id
     connection.execute(update(account).where(where).values(numbers_version=stored_numbers.VERSION))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Decides what is due for a source, fetches the source from Google, and stores how far the fetch is.
+"""Decides what is due for a source, fetches the source from Google, and stores the progress.
 
 The pages of a listing are buffered until the last one has arrived, so that no partial listing is used.  A small listing
-is buffered in memory, a large listing in a file without a name, of which nothing is left, however the process ends, and
-which is as private as its folder.
+is buffered in memory, a large listing in a file without a name.  Nothing is left of the file however the process ends,
+and the file is as private as its folder.
 
 One account at a time fetches a tenant's Workspace directory, as long as it can.  When it fails, another account takes
 over; when all accounts fail, they take turns, so that the gateway notices when the directory is available again.
@@ -46,7 +46,8 @@ DAY = 86400
 HOUR = 3600.0
 # A full sync is due after this many days, or up to a day earlier; Google's sync tokens last seven days.
 FULL_SYNC_DAYS = 6
-# Without a sync token each sync is a full one, of which Google allows few: it is due after this many intervals.
+# Without a sync token each sync is a full sync.  Google allows few of these, so a sync is due after this many
+# intervals.
 INTERVALS_WITHOUT_TOKEN = 6
 MIN_SECONDS_WITHOUT_TOKEN = 3600.0
 MAX_SECONDS_WITHOUT_TOKEN = 6 * 3600.0
@@ -60,12 +61,12 @@ MAX_SPREAD_SECONDS = 4 * HOUR
 UNAVAILABLE_RETRY_SECONDS = 86400.0
 # When this many accounts have failed recently, no further account is tried.
 MAX_FAILING_ACCOUNTS = 3
-# The progress of a sync is written this often at most; a sync that is shorter writes none.
+# The progress of a sync is written this often at most; a shorter sync writes none.
 WRITE_SECONDS = 1.0
 
 _LENGTH = struct.Struct(">I")
 
-# In a fingerprint: no label that the configuration names is known, so no contact is served.
+# Stands in a fingerprint for the labels if no configured label exists, so that no contact is served.
 _NO_LABEL = "none"
 
 
@@ -74,7 +75,8 @@ class SourceQuery:
     """The parameters of a fetch, on which the stored contacts and the sync token depend.
 
     :ivar region: the region for telephone numbers without a country code.
-    :ivar labels: resource names of labels; a contact is served only if it has one of them; None: all are served.
+    :ivar labels: the resource names of the labels of which a served contact has at least one, or None if all contacts
+        are served.
     :ivar excluded_labels: resource names of labels; a contact with one of them is not served.
     :ivar photos: whether the addresses of photos are asked for.
     """
@@ -88,7 +90,7 @@ class SourceQuery:
 
     @property
     def fingerprint(self) -> str:
-        """The parameters sent to Google and the parameters of the conversion, as text.
+        """Return the parameters sent to Google and the parameters of the conversion, as text.
 
         All persons are fetched anew when a setting changes, when a label gets a name that the configuration names, or
         when another version of ldapgw converts persons differently.
@@ -112,7 +114,7 @@ class SourceQuery:
 
 
 class DueSync(Enum):
-    """What is due for a source: nothing yet, the changes since its sync token, or a full listing."""
+    """The fetch that is due for a source: none yet, the changes since its sync token, or a full listing."""
 
     NONE = "none"
     INCREMENTAL = "incremental"
@@ -121,18 +123,18 @@ class DueSync(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FullSyncLimits:
-    """How often full syncs may come that neither a person nor Google has asked for.
+    """The limits of full syncs that neither a person nor Google has asked for.
 
     :ivar pause: seconds between two full syncs of a source.
-    :ivar seconds_per_account: when parameters of all accounts have changed, as with another version or region, their
-        full syncs are spread over this time for each account, up to `MAX_SPREAD_SECONDS`.
+    :ivar seconds_per_account: seconds for each account, up to `MAX_SPREAD_SECONDS` together, over which full syncs are
+        spread when parameters of all accounts have changed, as with another version or region.
     """
 
     pause: float = HOUR
     seconds_per_account: float = 15.0
 
     def spread(self, account_count: int) -> float:
-        """Seconds that the full syncs of some accounts are spread over."""
+        """Return the seconds over which the full syncs of some accounts are spread."""
         return min(self.seconds_per_account * account_count, MAX_SPREAD_SECONDS)
 
 
@@ -145,7 +147,7 @@ class FetchedSource:
 
     :ivar sync_token: None when Google sent none.
     :ivar is_full: whether the listing is a full listing, not the changes since a sync token.
-    :ivar total: all persons of the source, as counted by Google; 0 when Google does not say.
+    :ivar total: the number of persons in the source by Google's count, or 0 if Google does not say.
     :ivar labels: resource names of the user's labels that persons of the listing have.
     """
 
@@ -168,7 +170,7 @@ def due_sync(
     limits: FullSyncLimits = UNLIMITED,
     account_count: int = 1,
 ) -> DueSync:
-    """Return what is due for a source.
+    """Return the fetch that is due for a source.
 
     Google's sync tokens expire after seven days.  The full sync comes earlier, at a time within the sixth day that
     depends on account and source, so that accounts connected on the same day do not use up Google's small quota of full
@@ -177,7 +179,7 @@ def due_sync(
 
     :param sub: Google's key of the user (id_token claim ``sub``).
     :param interval: seconds between syncs; a source without a sync token is fetched less often.
-    :param account_count: accounts whose parameters change together.
+    :param account_count: the number of accounts whose parameters change together.
     """
     if state is None or state.full_sync_at is None:
         return DueSync.FULL
@@ -197,11 +199,11 @@ def due_sync(
 def has_passed(phase: int, period: float, since: float | None, now: float) -> bool:
     """Return whether one of the moments that recur once a period lies between two times.
 
-    Work that everybody has to do once is spread by this without any record of who has done it.
+    This spreads work that every account has to do once, without a record of the accounts that have done it.
 
-    :param phase: where in the period the moments are; differs from account to account.
-    :param period: seconds; 0: always.
-    :param since: seconds since the epoch; None: always.
+    :param phase: the place of the moments in the period, which differs from account to account.
+    :param period: seconds; with 0 the result is always true.
+    :param since: seconds since the epoch; with None the result is always true.
     """
     if not period or since is None or since > now:
         return True
@@ -221,7 +223,7 @@ def is_resting(state: SourceState | None, asked_at: float | None, now: float) ->
 def choose_directory_account(
     candidates: Iterable[DirectoryCandidate], now: float, requested_account_id: int | None = None
 ) -> int | None:
-    """The id of the account to fetch the directory through; None when no account is to be tried now.
+    """Return the id of the account to fetch the directory through; None when no account is to be tried now.
 
     :param requested_account_id: an account whose sync a person has requested, which need not wait after a failure.
     """
@@ -230,9 +232,13 @@ def choose_directory_account(
     if current is not None and current.account_id == requested_account_id:
         return requested_account_id
     if current is not None and current.directory_error == SuspiciousShrink.code:
-        # As many contacts would vanish through another account: a person has to accept the loss first.
+        # Another account would lose as many contacts, so a person has to accept the loss first.
         eligible = [current]
-    waiting = [one for one in eligible if one.account_id != requested_account_id and _is_backing_off(one, now)]
+    waiting = [
+        candidate
+        for candidate in eligible
+        if candidate.account_id != requested_account_id and _is_backing_off(candidate, now)
+    ]
     ready = [candidate for candidate in eligible if candidate not in waiting]
     return min(ready, key=_preference).account_id if ready and len(waiting) < MAX_FAILING_ACCOUNTS else None
 
@@ -251,14 +257,14 @@ def _is_backing_off(candidate: DirectoryCandidate, now: float) -> bool:
 
 
 def _preference(candidate: DirectoryCandidate) -> tuple[bool, float, bool, int]:
-    """Sort key: no error first, else longest not requested first; then the directory account; then the oldest."""
+    """Return the sort key: no error, longest time since the last request, directory account, oldest account."""
     has_error = bool(candidate.directory_error or candidate.account_error)
     asked_at = (candidate.asked_at or 0.0) if has_error else 0.0
     return has_error, asked_at, not candidate.is_directory_account, candidate.account_id
 
 
 def resolve_label_filter(configured: Iterable[str], names: Mapping[str, str]) -> frozenset[str] | None:
-    """Resource names of the labels that a tenant's configuration names; None: contacts are served without a filter.
+    """Return the resource names of the labels that the configuration names, or None if it names no labels.
 
     :param names: names of the account's labels by resource name.
     """
@@ -327,9 +333,9 @@ class Fetcher:
 
         The caller has to close the listing's page buffer.
 
-        :param sync_token: token of the last sync; None: a full listing.
+        :param sync_token: token of the last sync, or None for a full listing.
         :param authorized: makes each call to Google.
-        :raises GoogleError: as `People.pages`; `BadResponse` also for a full listing that has nothing at all.
+        :raises GoogleError: as `People.pages`; also `BadResponse` for an empty full listing without a sync token.
         """
         reader = partial(
             encode_page,
@@ -354,14 +360,15 @@ class Fetcher:
                 on_progress(SyncProgress(query.source, person_count, total or None))
             is_full = sync_token is None
             if is_full and not (person_count or total or next_sync_token):
-                # An account without contacts has a sync token; this may be anybody's answer.
+                # Google sends a sync token even for an account without contacts, so this answer may be another
+                # server's.
                 raise BadResponse("an empty listing without a sync token")
             undo.pop_all()
         return FetchedSource(query, buffer, next_sync_token or None, is_full, person_count, total, frozenset(labels))
 
 
 class ProgressWriter:
-    """Writes the progress of running syncs, each a second after the sync has told how far it is."""
+    """Writes the progress of each running sync, a second after the sync has reported it."""
 
     def __init__(self, clock: IReactorTime, store: Store) -> None:
         self._clock = clock
@@ -371,7 +378,7 @@ class ProgressWriter:
         self._written: set[int] = set()
 
     def update(self, account_id: int, progress: SyncProgress | None) -> None:
-        """Take notice of the progress of an account's sync; None: the sync has ended."""
+        """Note the progress of an account's sync, or the end of the sync if the progress is None."""
         if progress is not None:
             self._latest[account_id] = progress
             if account_id not in self._due:

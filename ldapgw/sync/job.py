@@ -74,7 +74,7 @@ _SOURCE_ERRORS = (BadResponse, GoogleUnavailable, NetworkFailure, QuotaExceeded)
 class SyncedTenant:
     """The configuration of a tenant that a sync needs.
 
-    :ivar labels: names of labels; a contact is served only if it has one of them; empty: all are served.
+    :ivar labels: the names of the labels of which a served contact has at least one; empty if all contacts are served.
     :ivar region: the region for telephone numbers without a country code.
     :ivar excluded_labels: names of labels; a contact with one of them is not served.
     :ivar photos: whether contacts' photos are fetched.
@@ -102,13 +102,13 @@ class _StoredState:
     labels: LabelState
 
     def token(self, source: Source, due: DueSync) -> str | None:
-        """The sync token of a source if an incremental sync is due."""
+        """Return the sync token of a source if an incremental sync is due."""
         return self.states[source].sync_token if due is DueSync.INCREMENTAL else None
 
     def query(self, tenant: SyncedTenant, source: Source, labels: LabelState | None = None) -> SourceQuery:
-        """The parameters of a fetch.
+        """Return the parameters of a fetch.
 
-        :param labels: the account's labels; None: those that are stored.
+        :param labels: the account's labels, or None for the stored labels.
         """
         labels = labels or self.labels
         page_size = (self.states[source].page_size if source in self.states else None) or PAGE_SIZE
@@ -121,25 +121,27 @@ class _StoredState:
         return SourceQuery(source, tenant.region, included, page_size, excluded or frozenset(), tenant.photos)
 
     def changed_queries(self, tenant: SyncedTenant) -> list[Source]:
-        """The sources that another configuration or version of ldapgw was used for at their last sync.
+        """Return the sources whose last sync used another configuration or version of ldapgw.
 
         Labels that were renamed at Google since then do not count.
         """
         fingerprints = {source: state.fingerprint for source, state in self.states.items()}
-        return [one for one, text in fingerprints.items() if text not in ("", self.query(tenant, one).fingerprint)]
+        return [
+            source for source, text in fingerprints.items() if text not in ("", self.query(tenant, source).fingerprint)
+        ]
 
 
 class SyncJob:
     """Syncs accounts; the caller runs at most one sync of an account at a time.
 
     :param interval: seconds between syncs of an account.
-    :ivar tenants: by name; accounts of other tenants are not synced.
+    :ivar tenants: the tenants by name; accounts of other tenants are not synced.
     :ivar pacer: lets the calls to the People API through.
     :ivar access_tokens: gets the access tokens for these calls.
-    :param full_syncs: how often full syncs may come.
+    :param full_syncs: the limits of full syncs.
     :param folder: folder for the files of large listings.
     :param now: returns seconds since the epoch.
-    :param on_progress: called with the account's id and its sync's progress; None: the sync has ended.
+    :param on_progress: called with the account's id and the progress of its sync, or None at the end of the sync.
     """
 
     def __init__(
@@ -170,14 +172,15 @@ class SyncJob:
         self._on_progress = on_progress
 
     def client(self, account: Account) -> Client:
-        """The present OAuth client of an account's tenant; its Google project has the quota of the account's calls."""
+        """Return the present OAuth client of an account's tenant; the client's project has the quota of the calls."""
         return self.tenants[account.tenant].client
 
     async def sync(self, account: Account, *, full: bool, max_loss: float = 0, account_count: int = 1) -> bool:
         """Sync an account's own sources, without the directory; see `sync_directory`.
 
         :param max_loss: how many contacts may vanish even when the loss is suspicious.
-        :param account_count: accounts that are synced; full syncs for changed parameters are spread over more time.
+        :param account_count: the number of synced accounts; full syncs for changed parameters are spread over more time
+            if there are more accounts.
         :returns: whether the account's contacts have changed.
         :raises GoogleError: Google's error, `SuspiciousShrink`, or `ScopeMissing` when no source is granted.
         """
@@ -250,7 +253,7 @@ class SyncJob:
 
         The caller has to record a failure (`record_directory_failure`); then another account is chosen next.
 
-        :param own_error: the error code of the sync of the account's own sources just before; empty: none.
+        :param own_error: the error code of the sync of the account's own sources just before; empty if there was none.
         :returns: whether the directory has changed.
         :raises GoogleError: as `sync`.
         """
@@ -308,22 +311,25 @@ class SyncJob:
         await self._leader.store.run(_record_directory_failure, account, error, self._now(), next_try)
 
     async def next_directory_account(self, tenant: str) -> int | None:
-        """The id of the account to fetch a tenant's directory through next; None when no account is to be tried now."""
+        """Return the id of the account to fetch a tenant's directory through next, or None if none is to be tried."""
         return choose_directory_account(
             await self._leader.store.run(directory_accounts.read_candidates, tenant), self._now()
         )
 
     async def _is_directory_account(self, account: Account, own_error: str) -> bool:
         stored = await self._leader.store.run(directory_accounts.read_candidates, account.tenant)
-        # The store has the error of the sync before until this one ends.
-        candidates = [replace(one, account_error=own_error) if one.account_id == account.id else one for one in stored]
+        # Until this sync ends, the store has the error of the previous sync.
+        candidates = [
+            replace(candidate, account_error=own_error) if candidate.account_id == account.id else candidate
+            for candidate in stored
+        ]
         requested_id = account.id if account.pending_sync is not None else None
         return choose_directory_account(candidates, self._now(), requested_id) == account.id
 
     def _due_sync(
         self, account: Account, stored: _StoredState, query: SourceQuery, *, full: bool, account_count: int = 1
     ) -> DueSync:
-        """Return what is due for a source; when a person has requested the sync, full syncs are not limited."""
+        """Return the fetch that is due for a source; a person's request is not subject to the limits of full syncs."""
         if full:
             return DueSync.FULL
         is_requested = account.pending_sync is not None
@@ -376,14 +382,14 @@ class SyncJob:
         failed: dict[Source, GoogleError],
         due_sync_of: Callable[[SourceQuery], DueSync],
     ) -> LabelState | None:
-        """Fetch the account's labels with a full sync, once a day, and when a person asks; None: they are not fetched.
+        """Fetch the account's labels with a full sync, once a day, or when a person asks; at other times return None.
 
-        An account without labels has none to be renamed; a new label is noticed when a contact has it.
+        An account without labels has no label to be renamed; a new label is noticed when a contact has it.
         """
         tenant = self.tenants[account.tenant]
         query = stored.query(tenant, Source.CONTACTS)
         is_full = due_sync_of(query) is DueSync.FULL
-        # A full sync fetches all labels too, so that a label goes whose deletion Google has not reported.
+        # A full sync fetches all labels too, to remove labels whose deletion Google has not reported.
         before = stored.labels.outdated() if is_full else stored.labels
         has_failed = before.fingerprint != fingerprint(None)
         is_day_over = has_passed(crc32(f"{account.sub}/labels".encode()), DAY, account.last_sync, self._now())
@@ -398,11 +404,11 @@ class SyncJob:
         """Fetch labels; None when Google refuses them.
 
         A failure that may concern the labels alone does not fail the sync: contacts are synced with the labels known
-        before.  So a tenant that filters contacts by labels, or excludes labels, serves none of an account whose labels
-        have never come.
+        before.  A tenant that filters contacts by labels, or excludes labels, therefore serves no contact of an account
+        whose labels were never fetched.
 
         :param before: the labels before the sync.
-        :param failed: gets the error when the sync goes on without the labels.
+        :param failed: the errors so far; gets the error when the sync goes on without the labels.
         """
         try:
             return await self._list_labels(account, before)
@@ -463,7 +469,7 @@ class SyncJob:
         return LabelState(names, listing.next_sync_token or None, current)
 
     def _authorized(self, account: Account) -> Authorized:
-        """Calls of an account, each at its turn and with an access token."""
+        """Return the function that makes an account's calls, each in its turn and with an access token."""
         client = self.client(account)
 
         async def paced(call: Callable[[str], Awaitable[Any]], access_token: str) -> Any:
@@ -493,7 +499,7 @@ def _read(connection: Connection, account_id: int) -> _StoredState:
 
 
 def _state(account: Account, source: Source) -> SourceState:
-    """The stored state of a granted source; a source without a state is assumed to be on."""
+    """Return the stored state of a granted source; a source without a state is assumed to be on."""
     return account.sources.get(source, SourceState.ON)
 
 

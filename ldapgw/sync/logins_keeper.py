@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The services for the snapshot of logins: `LoginsKeeper` writes it, `StaleLimit` stops the use of one that is too old.
+"""The services for the snapshot of logins: `LoginsKeeper` writes a snapshot, `StaleLimit` ends the use of an old one.
 
 Mutable: both.
 """
@@ -20,7 +20,7 @@ from ldapgw.store.logins_file import LoginsFile, SavedLogins
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.sync.publisher import Publisher
 
-# How old the time of an unchanged snapshot may become while the database can be reached.
+# Seconds after which the time of an unchanged snapshot is renewed, if the database can be reached.
 RENEW_SECONDS: Final = 60.0
 CHECK_SECONDS: Final = 1.0
 
@@ -30,8 +30,8 @@ log = Logger()
 class LoginsKeeper(PeriodicService):
     """Keeps the snapshot of logins up to date while the database can be read, and deletes it when it is too old.
 
-    :param clock: the time of day.
-    :param max_age: seconds.
+    :param clock: the clock for the time of day.
+    :param max_age: the age in seconds from which a snapshot is too old.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class LoginsKeeper(PeriodicService):
         self._publisher = publisher
         self._run_off_thread = run_off_thread
         self._saved: SavedLogins | None = None
-        self._version = -1  # of the publisher, when it was compared last
+        self._version = -1  # the publisher's version at the last comparison
         self._taken_at: float | None = None
         self._work: Deferred[None] | None = None
         self._has_failed = False
@@ -103,7 +103,7 @@ class StaleLimit(Service):
     """Ends serving from a snapshot of logins when it becomes too old, unless the database was read before.
 
     :param clock: goes on while the machine sleeps.
-    :param seconds: until then.
+    :param seconds: seconds until the snapshot is too old.
     """
 
     def __init__(self, *, clock: IReactorTime, seconds: float, file: LoginsFile, publisher: Publisher) -> None:

@@ -22,11 +22,11 @@ from ldapgw.errors import QuotaExceeded
 from ldapgw.google.endpoints import Client
 
 MINUTE = 60.0
-# A bucket holds the calls of this part of a minute: the pages of one person's first sync need not wait.
+# A bucket holds the calls of this part of a minute: so many pages of one person's first sync need not wait.
 _BURST_PART = 12
-# Seconds.  A shorter wait may be lost in the rounding of the time, and its timer would run again and again.
+# Seconds.  The rounding of the time may swallow a shorter wait, and its timer would run again and again.
 _SHORTEST_WAIT = 0.001
-# So many accounts whose quota is used up within a minute show that it is their project's quota.
+# If the quota is used up for so many accounts within a minute, it is the quota of their project.
 ACCOUNTS_OF_PROJECT_QUOTA = 3
 
 log = Logger()
@@ -37,8 +37,8 @@ class CallPacer:
 
     Mutable: the pacers by project.
 
-    :param clock: its seconds are those since the epoch.
-    :param calls_per_minute: of each project; None: without a limit.
+    :param clock: ``seconds()`` returns the seconds since the epoch.
+    :param calls_per_minute: the limit of each project, or None if there is no limit.
     """
 
     def __init__(self, *, clock: IReactorTime, calls_per_minute: int | None) -> None:
@@ -47,7 +47,7 @@ class CallPacer:
         self._projects: dict[str, ProjectPacer] = {}
 
     def of(self, client: Client) -> ProjectPacer:
-        """The pacer of an OAuth client's project."""
+        """Return the pacer of an OAuth client's project."""
         found = self._projects.get(client.project)
         if found is None:
             found = self._projects[client.project] = ProjectPacer(client.project, self._clock, self._calls_per_minute)
@@ -69,7 +69,7 @@ class ProjectPacer:
         # Calls a second; with a full bucket no minute has more calls than the limit.
         self._rate = max(calls - self._capacity, 1.0) / MINUTE
         self._tokens = self._capacity
-        # Until when the tokens are counted; in the future while no call is made.
+        # The time up to which the tokens are counted; in the future while no call is allowed.
         self._counted = clock.seconds()
         # Ordered sets: many calls wait after an outage, and each can be cancelled.
         self._requested: dict[Deferred[None], None] = {}
@@ -115,7 +115,7 @@ class ProjectPacer:
         )
 
     def _pause(self) -> float:
-        """Seconds until the project may call; 0 while it may."""
+        """Return the seconds until the project may call, or 0 if it may call now."""
         now = self._clock.seconds()
         if self._counted > now + MINUTE:  # the clock was ahead
             self._counted = now

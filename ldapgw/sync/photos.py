@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Fetches contacts' photos slowly, after the syncs, so that phones find a new name without waiting for its photo.
 
-A sync stores the address of each photo (`ldapgw.store.photos`).  `PhotoFetcher` looks for those that are due, fetches
-one after the other at the pace of the tenant's Google project, and stores and publishes some at a time.
+A sync stores the address of each photo (`ldapgw.store.photos`).  `PhotoFetcher` looks for photos that are due, fetches
+one after the other at the pace of the tenant's Google project, and stores and publishes them in batches.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ log = Logger()
 
 # Seconds between two looks for photos that are due.
 INTERVAL = 10.0
-# Photos that are stored and published at once.
+# The number of photos that are stored and published at once.
 _BATCH = 50
-# Seconds until another attempt where Google's image hosts do not answer, doubled each time up to a day.
+# Seconds until another attempt after Google's image hosts do not answer, doubled each time up to a day.
 _FIRST_PAUSE, _LONGEST_PAUSE = 60.0, 86400.0
 # Seconds until another attempt for a single photo, doubled each time up to a week.
 _FIRST_RETRY, _LONGEST_RETRY = 3600.0, 7 * 86400.0
-# A photo that has failed so often and then loses the process again is taken for the reason, and given up.
+# After so many failures, the next death of the process is blamed on the photo, and the photo is given up.
 _FAILURES_BEFORE_LOSS = 3
 
 
@@ -41,9 +41,9 @@ class PhotoFetcher(PeriodicService):
 
     Mutable: the pause after failures.
 
-    :param tenants: by name; photos are fetched for those with `SyncedTenant.photos`.
-    :param scale_in_process: calls `scale` in another process: decoders of pictures are no place for a phone to wait,
-        nor for what a stranger has made to run beside it.
+    :param tenants: the tenants by name; photos are fetched for tenants with `SyncedTenant.photos`.
+    :param scale_in_process: calls `scale` in another process: phones must not wait for decoders, and decoders must not
+        read strangers' pictures in the gateway's own process.
     :param publish: called with an account's id after its photos have changed; publishes them to phones.
     """
 
@@ -71,7 +71,7 @@ class PhotoFetcher(PeriodicService):
         super().__init__(clock, INTERVAL, self.fetch_due, failed, now=False)
 
     async def fetch_due(self) -> None:
-        """Fetch the photos that are due, until there is none or Google's image hosts cannot answer."""
+        """Fetch the photos that are due, until none is left or Google's image hosts cannot answer."""
         while self._clock.seconds() >= self._paused_until:
             tenants = [name for name, tenant in self._tenants.items() if tenant.photos]
             if not tenants or not self._leader.is_leader:
@@ -81,30 +81,30 @@ class PhotoFetcher(PeriodicService):
                 return
 
     async def _fetch(self, due: Sequence[DuePhoto]) -> bool:
-        """Fetch and store some photos; whether all of them are stored or postponed."""
+        """Fetch and store some photos, and return whether all of them were stored or postponed."""
         fetched: list[tuple[DuePhoto, bytes]] = []
-        for one in due:
+        for due_photo in due:
             try:
-                await self._pacer.of(self._tenants[one.tenant].client).turn(is_requested=False)
-                photo = await self._client.fetch(one.url)
-            except BadResponse as error:  # of this photo; the others may come
-                await self._postpone(one, error)
+                await self._pacer.of(self._tenants[due_photo.tenant].client).turn(is_requested=False)
+                photo = await self._client.fetch(due_photo.url)
+            except BadResponse as error:  # this photo alone has failed
+                await self._postpone(due_photo, error)
                 continue
             except GoogleError as error:
                 self._rest(error)
-                await self._postpone(one, error)
+                await self._postpone(due_photo, error)
                 break
             self._pause = _FIRST_PAUSE
             try:
-                fetched.append((one, await self._scale(scale, photo) if photo else b""))
+                fetched.append((due_photo, await self._scale(scale, photo) if photo else b""))
             except ProcessLost as error:
                 # The photo need not be the reason: the system may have ended the process, for want of memory.
-                if one.failures < _FAILURES_BEFORE_LOSS:
-                    await self._postpone(one, error)
+                if due_photo.failures < _FAILURES_BEFORE_LOSS:
+                    await self._postpone(due_photo, error)
                 else:
-                    fetched.append((one, b""))
+                    fetched.append((due_photo, b""))
         is_stored = True
-        for account_id in dict.fromkeys(one.account_id for one, _ in fetched):
+        for account_id in dict.fromkeys(due_photo.account_id for due_photo, _ in fetched):
             of_account = [pair for pair in fetched if pair[0].account_id == account_id]
             store = self._leader.store
             if await store.run(photos.store, account_id, of_account):
@@ -125,7 +125,7 @@ class PhotoFetcher(PeriodicService):
         )
 
     async def _postpone(self, due: DuePhoto, error: LdapgwError) -> None:
-        """Try this photo again later than others: it may be the reason."""
+        """Try a photo again later than the other photos, because it may be the reason of the failure."""
         retry = min(_FIRST_RETRY * 2 ** min(due.failures, 10), _LONGEST_RETRY)
         log.debug(
             "a photo of account {account}: {problem}",

@@ -31,10 +31,10 @@ class SyncPlan:
 
     :ivar stored_uids: the uids to store new and changed persons under, by index in the listing.
     :ivar missing_uids: uids that an incomplete listing lacks for the first time.
-    :ivar served_count: of a full sync: the number of served contacts before the sync.
-    :ivar lost_count: of a full sync: how many of these contacts the plan removes.
-    :ivar listed_count: of a full sync: the number of different persons in the listing.
-    :ivar figures: what the plan does to the served contacts, for the history of syncs.
+    :ivar served_count: the number of served contacts before a full sync.
+    :ivar lost_count: how many of these contacts a full sync removes.
+    :ivar listed_count: the number of different persons in the listing of a full sync.
+    :ivar figures: the numbers of served contacts that the plan adds, changes and removes, for the history of syncs.
     """
 
     source: Source
@@ -82,7 +82,7 @@ def make_plan(
 
     :param stored: summaries by uid; for an incremental sync, at least of the persons in the listing.
     :param persons: the listing, in Google's order; of a person listed twice, the last occurrence counts.
-    :param total: of a full listing: all persons, as counted by Google; 0 when Google does not say.
+    :param total: the number of persons in a full listing by Google's count, or 0 if Google does not say.
     :param is_query_changed: whether another configuration was used for the last sync; then nobody who is listed is
         lost, because persons are excluded on purpose.
     """
@@ -100,7 +100,7 @@ def make_plan(
             deleted[uid] = None
         if person.record is not None:
             uid = person.uid
-            if not uid:  # a person without an id counts too
+            if not uid:  # a person without a uid counts too
                 uid = f"?{without_uid}"
                 without_uid += 1
             summary = RecordSummary(person.source_id, person.record.digest, is_served=person.record.content is not None)
@@ -111,8 +111,8 @@ def make_plan(
     unlisted = {uid: summary for uid, summary in stored.items() if uid not in listed and uid not in deleted}
     is_incomplete = full and len(seen_uids) < total
     if is_incomplete and not seen_uids and sum(kept.is_served for kept in stored.values()) < SHRINK_CHECK_MINIMUM:
-        return SyncPlan(source)  # says nothing about anybody; of a larger book it is a loss that a person may accept
-    # An incomplete listing says nothing about persons whom the listing before had.
+        return SyncPlan(source)  # change nothing; for a larger book, `is_suspicious` asks a person
+    # An incomplete listing does not prove the deletion of persons whom the previous listing had.
     protected = {
         uid
         for uid, summary in unlisted.items()
@@ -150,7 +150,7 @@ def planned_records(plan: SyncPlan, persons: Iterable[FetchedPerson]) -> Iterato
 def _figures(
     stored: Mapping[str, RecordSummary], changed: Mapping[str, _ListedPerson], deleted_uids: Collection[str]
 ) -> SyncFigures:
-    """Count what a plan does to the served contacts; a contact that is skipped from now on is removed."""
+    """Count the served contacts that a plan adds, changes and removes; a contact that is newly skipped is removed."""
     added = kept = skipped = removed = 0
     for uid, person in changed.items():
         was_served = uid in stored and stored[uid].is_served
@@ -171,7 +171,7 @@ def _losses(
     *,
     is_query_changed: bool,
 ) -> tuple[int, int]:
-    """Count the served contacts, and those of them that are lost: they would not be served any more under any uid."""
+    """Count the served contacts, and those among them that would no longer be served under any uid."""
     served = {uid: summary for uid, summary in stored.items() if summary.is_served}
     kept = {uid: person.summary for uid, person in listed.items() if person.summary.is_served or is_query_changed}
     kept_ids = {summary.source_id for summary in kept.values() if summary.source_id}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Publishing: puts the accounts' books and the phones' logins into the catalog that phones search.
 
-The catalog's snapshot is replaced by one assignment.  What a look at the store takes depends on what has changed since
-the last one, not on how many accounts there are.  Unchanged books stay in use, and do not wait for other books.
+The catalog's snapshot is replaced by one assignment.  The time that a look at the store takes depends on the changes
+since the last look, not on the number of accounts.  Unchanged books stay in use, and do not wait for other books.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from ldapgw.sync.account_state import AccountState, read_changes
 
 log = Logger()
 
-# How many books are published in one turn of the reactor, unless a tenant has more: a few milliseconds.
+# Books that are published in one turn of the reactor, in a few milliseconds, unless a tenant has more.
 _BOOKS_AT_ONCE = 400
 
-# How many accounts and phones are compared with the former ones in one turn: a few milliseconds.
+# Accounts and phones that are compared with their former state in one turn, in a few milliseconds.
 _CHANGES_AT_ONCE = 500
 
 
@@ -84,18 +84,18 @@ class Publisher:
         )  # False: a change was not applied, and everything has to be read again
         self.version = 0
         self._outdated_phones: set[str] = set()
-        self._unserved_since: dict[int, float] = {}  # when the first change was read that phones miss
+        self._unserved_since: dict[int, float] = {}  # when the first change that phones miss was read
         self._reading = DeferredLock()
         self._publishing = DeferredLock()
 
     @property
     def position(self) -> int:
-        """The number of the first change that may not be served yet; 0: nothing was read."""
+        """Return the number of the first change that may not be served yet, or 0 if nothing was read."""
         cursor = self._books.state.cursor
         return cursor.next if cursor is not None else 0
 
     def saved_logins(self) -> Callable[[], SavedLogins]:
-        """The accounts and logins of now, as a function that may be called on another thread, because it takes long."""
+        """Return a function that makes the present accounts and logins, and may run on a thread, as it takes long."""
         return partial(SavedLogins.of, *self._books.state.saved())
 
     @property
@@ -106,7 +106,7 @@ class Publisher:
     async def refresh(self, account_id: int | None = None) -> None:
         """Serve the present content of the store: `publish_accounts`, then `build`.
 
-        From then on, with all accounts, the snapshot is current.
+        After a call for all accounts, the snapshot is current.
         """
         await self.publish_accounts()
         await self.build(account_id)
@@ -115,7 +115,8 @@ class Publisher:
         """Publish at once the changes that need no building: logins, sharing and removed accounts.
 
         A removed or private book must not be visible while another book is built.  If the changes cannot be applied,
-        everything is read from the database once; a tenant for which that fails too is not served, until it succeeds.
+        everything is read from the database once.  If that fails for a tenant too, the tenant is not served until a
+        later reading succeeds.
         """
         async with self._reading:
             if self._is_sound:
@@ -126,7 +127,7 @@ class Publisher:
                         raise
                     self._is_sound = False
                     log.failure(
-                        "publishing what has changed in the database failed; everything is read from it again",
+                        "publishing the changes of the database failed; the gateway reads the whole database again",
                         event="changes_not_published",
                     )
                 else:
@@ -151,9 +152,9 @@ class Publisher:
         self._replace_snapshot(replaced)
 
     async def _publish_anew(self) -> None:
-        """Publish what the database holds, without regard to what was noted of it before.
+        """Publish the content of the database, without regard to earlier notes.
 
-        State that is kept by differences is wrong from the first difference that was not applied.  If a tenant's
+        A state that is updated by differences is wrong after the first difference that was not applied.  If a tenant's
         accounts and phones cannot be read, or its directory cannot be made, the tenant is not served: its phones must
         not use a login that an administrator may have removed.
         """
@@ -168,7 +169,9 @@ class Publisher:
         self._books.begin_anew(await self._store.read(AccountState.read, self._books.contexts.keys() - unserved))
         self.version += 1
         present = self._books.state.accounts.keys()
-        self._unserved_since = {one: since for one, since in self._unserved_since.items() if one in present}
+        self._unserved_since = {
+            account_id: since for account_id, since in self._unserved_since.items() if account_id in present
+        }
         directories: list[Directory] = []
         logins: dict[str, PhoneAccess] = {}
         for tenant, context in self._books.contexts.items():
@@ -212,16 +215,16 @@ class Publisher:
 
         When the book of an account cannot be built, its former book stays, and other books are not affected.
 
-        :param account_id: the account whose books to build; None: all accounts.
+        :param account_id: the account whose books to build, or None for all accounts.
         """
-        # Phones wait for the start: its books are saved to the cache by the next refresh, a moment later.
+        # Phones wait for the end of the start, so the next refresh, a moment later, saves the books to the cache.
         is_start = not self._catalog.snapshot.loaded
         await self._books.delete_orphans(is_start=is_start)
         await self._books.update(account_id, self._publish_built)
         has_read_all = account_id is None and self._books.state.cursor is not None
         is_settled = has_read_all and self._freshness is not Freshness.CURRENT
         if is_start or is_settled:
-            # What other calls have begun belongs to it.
+            # A start, and the change to current, include the builds that other calls have begun.
             await self._books.wait()
         async with self._publishing:
             await self._merge_and_publish()
@@ -238,17 +241,17 @@ class Publisher:
         news = Changes(
             None,
             is_whole=True,
-            accounts={one.id: one.account() for one in saved.accounts},
-            phones={one.name: one.login() for one in saved.logins},
+            accounts={account.id: account.account() for account in saved.accounts},
+            phones={login.name: login.login() for login in saved.logins},
         )
-        self._apply(news, {one.id for one in saved.accounts if one.has_directory})
+        self._apply(news, {account.id for account in saved.accounts if account.has_directory})
         await self._books.load_all()
         await self._merge_and_publish()
 
     def expire(self) -> bool:
-        """Serve nothing any more, unless the store has been read; the next `refresh` is as at a start.
+        """Stop serving from the snapshot of logins, unless the store was read; the next `refresh` is as at a start.
 
-        :returns: whether it was so.
+        :returns: whether the publisher has stopped serving.
         """
         if self._freshness is not Freshness.STALE or self._books.state.cursor is not None:
             return False
@@ -264,7 +267,7 @@ class Publisher:
     # --- what the store says ------------------------------------------------------------------------------------------
 
     async def _read_state(self) -> bool:
-        """Read what has changed in the store; false when `expire` was called meanwhile, so that all is to be read."""
+        """Read the changes of the store; return False if everything has to be read, because `expire` was called."""
         state = self._books.state
         news, with_directory = await self._store.read(read_changes, state.cursor)
         if news.has_gone_back and news.cursor is not None:
@@ -286,7 +289,7 @@ class Publisher:
         return True
 
     def _apply(self, news: Changes, with_directory: Collection[int]) -> None:
-        """Note what has changed, and since when phones miss it."""
+        """Note changes, and the time since when phones miss them."""
         update = self._books.apply(news, with_directory)
         if update.accounts or update.tenants or update.phones:
             self.version += 1
@@ -301,14 +304,14 @@ class Publisher:
     # --- the snapshot -------------------------------------------------------------------------------------------------
 
     async def _publish_built(self) -> None:
-        """Publish what is built; a start is published as a whole."""
+        """Publish the built books; a start publishes all books at once."""
         if self._books.unpublished and self._catalog.snapshot.loaded:
             async with self._publishing:
                 await self._merge_and_publish()
 
     async def _merge_and_publish(self) -> None:
-        # Phones wait for the start: all is published at once, and work that only speeds up searches is done by the next
-        # refresh, a moment later.
+        # Phones wait for the end of the start, so all books are published at once, and the next refresh, a moment
+        # later, does work that only speeds up searches.
         is_start = not self._catalog.snapshot.loaded
         waiting = sorted(self._books.unpublished, reverse=True)
         while True:
@@ -323,7 +326,7 @@ class Publisher:
                 if merged[tenant].books != self._books.of_tenant(tenant):
                     waiting.append(tenant)
                     del merged[tenant]
-            self._books.unpublished -= {name for name, one in merged.items() if not one.needs_merge}
+            self._books.unpublished -= {name for name, directory in merged.items() if not directory.needs_merge}
             self._replace_snapshot(merged, loaded=not (waiting and is_start))
             self._note_served(merged, is_start=is_start)
             if not waiting:
@@ -331,7 +334,7 @@ class Publisher:
             await self._next_turn()
 
     async def _merge(self, tenant: str, *, defer_merge: bool) -> Directory:
-        """A tenant's directory with the present books: the one that is served, unless books or segments differ."""
+        """Return a tenant's directory with the present books: the served directory, unless books or segments differ."""
         books, served = self._books.of_tenant(tenant), self._catalog.dit().directory(tenant)
         if served is not None and served.books == books and not served.needs_merge:
             return served
@@ -342,8 +345,8 @@ class Publisher:
     def _replace_snapshot(self, replaced: Mapping[str, Directory], *, loaded: bool | None = None) -> None:
         """Replace the catalog's snapshot by one with other directories and the present logins.
 
-        :param replaced: the directories that are not those served until now, by tenant.
-        :param loaded: whether all books have been built since the start; None: as before.
+        :param replaced: the new directories by tenant.
+        :param loaded: whether all books have been built since the start, or None if that has not changed.
         """
         snapshot = self._catalog.snapshot
         served = {directory.context.name: directory for directory in snapshot.dit.directories}
@@ -363,7 +366,7 @@ class Publisher:
         self._on_publish(self._catalog.publish(published, names))
 
     def _make_login(self, name: str) -> PhoneAccess | None:
-        """The access of a phone; None: there is no such phone."""
+        """Return the access of a phone, or None if there is no such phone."""
         state = self._books.state
         login = state.phones.get(name)
         if login is None:
@@ -372,7 +375,7 @@ class Publisher:
         return make_login(login, self._books.contexts[login.tenant], account.sub if account else "")
 
     def _note_served(self, tenants: Collection[str], *, is_start: bool) -> None:
-        """Note for how long the changes have waited that some tenants' phones find now."""
+        """Note how long changes have waited that phones of some tenants find now."""
         now = self._seconds()
         for account_id, since in list(self._unserved_since.items()):
             if account_id in self._books.outdated or self._books.is_building(account_id):
@@ -389,9 +392,9 @@ def _shared_books(served: Directory | None) -> Mapping[Sharing, SharedBooks]:
 
 
 def make_login(login: PhoneLogin, context: NamingContext, own_book: str) -> PhoneAccess:
-    """The access of a phone or a replica that may bind.
+    """Return the access of a phone or a replica that may bind.
 
-    :param own_book: the key of the book of the phone's account; empty: the phone has no account.
+    :param own_book: the key of the book of the phone's account; empty if the phone has no account.
     """
     if login.replica is not None:
         dn = replica_dn(login.name, context.base)

@@ -58,9 +58,10 @@ def encode_page(
 ) -> FetchedPage:
     """Convert a page of Google persons.
 
-    :param persons: the persons as decoded JSON, whatever it is.
+    :param persons: the persons as decoded JSON of any form.
     :param region: the region for telephone numbers without a country code.
-    :param labels: resource names of labels; a contact is served only if it has one of them; None: all are served.
+    :param labels: the resource names of the labels of which a served contact has at least one, or None if all contacts
+        are served.
     :param excluded_labels: resource names of labels; a contact with one of them is not served.
     """
     parsed_persons = [read_person(person, source, region) for person in persons]

@@ -45,7 +45,7 @@ SPREAD_SECONDS = 60.0
 
 _ALARMS = frozenset(error.code for error in TENANT_ERRORS)
 _OUTAGES = frozenset(error.code for error in OUTAGE_ERRORS)
-# How many accounts get their timers in one turn: a few milliseconds.
+# Accounts that get their timers in one turn of the reactor, in a few milliseconds.
 _ACCOUNTS_AT_ONCE = 200
 
 log = Logger()
@@ -55,12 +55,12 @@ log = Logger()
 class _Loop:
     """The next sync of one account, and its running sync.
 
-    :ivar next: begins the next sync; None: a sync runs, or a person has to act before.
-    :ivar queued: the Deferred of what the sync waits for before it begins, if its timer has started the sync.
+    :ivar next: the call that begins the next sync, or None while a sync runs and until a person acts.
+    :ivar queued: the Deferred that a sync of the timer waits for in a queue, or None.
     :ivar is_requested_again: whether a sync was requested during `run`; the account is read again once `run` has ended.
-    :ivar is_tenant_wide: sync early when another account of the tenant succeeds.
-    :ivar outage: the Google project whose next good answer to any account ends the wait; empty: none does.
-    :ivar called_at: when a sync has last called Google, in seconds since the epoch.
+    :ivar is_tenant_wide: whether to sync early when another account of the tenant succeeds.
+    :ivar outage: the Google project whose next good answer to any account ends the wait, or empty if no answer does.
+    :ivar called_at: when a sync last began to call Google, in seconds since the epoch.
     :ivar is_client_refused: whether Google has refused the tenant's OAuth client for this account's grant.
     """
 
@@ -83,8 +83,8 @@ class _Loop:
 class _Outcome:
     """The end of a sync.
 
-    :ivar wait: seconds until the next sync; None: no sync until a person acts.
-    :ivar is_tenant_wide: sync early when another account of the tenant succeeds.
+    :ivar wait: seconds until the next sync, or None if a person has to act first.
+    :ivar is_tenant_wide: whether to sync early when another account of the tenant succeeds.
     :ivar outage: see `_Loop`.
     """
 
@@ -110,8 +110,8 @@ class SyncScheduler(Service):
     :param interval: seconds between syncs of an account.
     :param concurrency: how many accounts sync at once by their timers, and how many more at the request of a person.
     :param random: returns a number from 0 to 1, for jitter.
-    :param observe: called for each sync whose contacts are published, or that has failed: ``ok`` or the code of the
-        error, and the seconds since it began to call Google.
+    :param observe: called for each sync that has published its contacts or has failed, with ``ok`` or the code of the
+        error and the seconds since the sync began to call Google.
     """
 
     def __init__(
@@ -139,15 +139,16 @@ class SyncScheduler(Service):
         self._refreshing = DeferredLock()
         self._loops: dict[int, _Loop] = {}
         self._busy: set[int] = set()  # the accounts whose syncs run or wait in a queue
-        # Accounts to read again: their syncs were requested meanwhile, or have ended, maybe without a record of it.
+        # Accounts to read again, because a sync was requested during a sync, or has ended, maybe without a record of
+        # its end.
         self._unserved: set[int] = set()
         self.is_outdated = False
         self._circuits: dict[str, CircuitBreaker] = {}
-        # Ids of the accounts whose wait a good answer ends, by Google project.
+        # By Google project, the ids of the accounts that wait for a good answer to any account.
         self._outages: dict[str, set[int]] = {}
         self._slots = DeferredSemaphore(concurrency)
         self._priority_slots = DeferredSemaphore(concurrency)
-        # By Google project; an account gets one of these first, and then one of the slots for all projects.
+        # By Google project.  An account first gets a slot of its project, and then a slot for all projects.
         self._project_slots: dict[str, DeferredSemaphore] = {}
 
     async def refresh(self) -> None:
@@ -170,7 +171,8 @@ class SyncScheduler(Service):
             raise
         if not self.running:
             return
-        # Else this gateway has become the leader meanwhile, and the next refresh has to read all.
+        # A changed cursor shows that this gateway has become the leader meanwhile: the next refresh has to read
+        # everything.
         if self._cursor is cursor:
             self._cursor = news.cursor
         for account_id in list(self._loops) if news.is_whole else ():
@@ -190,16 +192,16 @@ class SyncScheduler(Service):
     def _update_account(self, account_id: int, account: Account | None, *, was_busy: bool) -> None:
         """Create, start or stop the timer of an account that was read.
 
-        :param was_busy: whether its sync was running, or waiting in a queue, before it was read.
+        :param was_busy: whether the account's sync was running, or waiting in a queue, before the account was read.
         """
         loop = self._loops.get(account_id)
         if loop is not None and account is not None and loop.identity != account.identity:
-            self._stop(account_id)  # the id is another account's now
+            self._stop(account_id)  # the id belongs to another account now
         if account is None or not self._may_sync(account):
             if account_id in self._loops:
                 self._stop(account_id)
         elif account_id in self._unserved:
-            self.is_outdated = True  # its sync has ended meanwhile, maybe after it was read
+            self.is_outdated = True  # the sync has ended meanwhile, maybe after the account was read
         else:
             was_idle = account_id in self._loops and not was_busy
             self._update_loop(account, interrupted=account.syncing and was_idle)
@@ -215,7 +217,7 @@ class SyncScheduler(Service):
         return account.is_connected and account.tenant in self._job.tenants and self._leader.is_leader
 
     def stopService(self) -> Deferred[list[None]]:
-        """Cancel all running syncs; nothing of them was written, and the next start begins with them."""
+        """Cancel all running syncs, which have written nothing; the next start begins with these syncs."""
         super().stopService()
         runs = [loop.run for loop in self._loops.values() if loop.run is not None]
         for account_id in list(self._loops):
@@ -251,12 +253,12 @@ class SyncScheduler(Service):
         if account.requested_sync is not None or interrupted or (account.revoked and not self._is_revoked(account)):
             self._start(account.id, loop, 0.0)
         elif loop.next is None and account.next_sync is not None:
-            # A time further ahead was computed by a clock that was wrong.
+            # A later time was computed by a clock that was wrong.
             longest = backoff.after_success(self._interval, 1.0) if account.error is None else MAX_WAIT
             self._start(account.id, loop, min(max(account.next_sync - self._clock.seconds(), 0.0), longest))
 
     def _start(self, account_id: int, loop: _Loop, wait: float) -> None:
-        """Have the next sync of an account begin after `wait` seconds; 0: now."""
+        """Begin the next sync of an account after `wait` seconds, or at once if `wait` is 0."""
         if loop.next is not None:
             loop.next.cancel()
             loop.next = None
@@ -297,7 +299,7 @@ class SyncScheduler(Service):
         loop.run = None
         self._unserved.add(account_id)
         if loop.is_requested_again:
-            # A sync whose grant was replaced records nothing, so no change of the database tells of its end.
+            # A sync whose grant was replaced records nothing, so no change in the database reports its end.
             loop.is_requested_again = False
             self.is_outdated = True
         if self._loops.get(account_id) in (loop, None):
@@ -308,11 +310,11 @@ class SyncScheduler(Service):
     async def _run(self, account_id: int, loop: _Loop) -> float | None:
         """Run one sync, from the queue for a slot to the record of its end.
 
-        :returns: the seconds to the next sync; None: a person has to act before.
+        :returns: the seconds to the next sync, or None if a person has to act first.
         """
         try:
             result = await self._sync_in_slot(account_id, loop)
-            # The slot is free for another account by now: building a large book takes many seconds.
+            # Building a large book takes many seconds, so the slot was given back first.
             outcome = await self._conclude(result) if isinstance(result, _Synced) else result
         except StoreError as error:
             # `MonitoredStore` logs the problem once, for all accounts.
@@ -338,7 +340,7 @@ class SyncScheduler(Service):
             return await self._sync_with(self._priority_slots, account_id, loop, is_requested=True)
         if queued_account is None or not self._will_call(queued_account):
             return await self._sync_with(self._slots, account_id, loop)
-        # A project whose calls have to wait must not have all slots, nor thousands of places in the queue for them.
+        # A project whose calls have to wait must not occupy all slots, nor thousands of places in the queue for slots.
         client = self._job.client(queued_account)
         project_slots = self._project_slots.setdefault(client.project, DeferredSemaphore(self._slots.limit))
         await _queue(loop, project_slots.acquire())
@@ -360,7 +362,7 @@ class SyncScheduler(Service):
                 return _Outcome(None)
             if self._is_revoked(account):
                 return await self._stay_revoked(account)
-            # A person may have requested it since it was queued.
+            # A person may have requested the sync since it was queued.
             is_requested = is_requested or account.requested_sync is not None
             wait = self._circuits[account.tenant].wait(self._clock.seconds())
             return await (self._sync(account) if is_requested or not wait else self._postpone(account, wait))
@@ -374,7 +376,7 @@ class SyncScheduler(Service):
         return not self._circuits[account.tenant].wait(self._clock.seconds())
 
     def _is_revoked(self, account: Account) -> bool:
-        """Return whether an account needs a new consent; not if the OAuth client that ended the consent is back."""
+        """Return whether an account needs a new consent: its consent has ended, and the cause still exists."""
         by_client = account.error is not None and account.error.facts.get("by") == "client"
         return account.revoked and not (by_client and account.client_id == self._job.client(account).client_id)
 
@@ -405,7 +407,7 @@ class SyncScheduler(Service):
         full = account.pending_sync in (SyncRequest.FULL, SyncRequest.ACCEPT)
         error, changed = await self._sync_account(account, full=full)
         if self._loops.get(account.id) is not loop:
-            # The error has ended the lead first, and with the lead all that its syncs had found out.
+            # The error has ended the lead, and without the lead the sync has no result.
             raise CancelledError
         if self._is_client_refused_to_all(account, error):
             error = ClientRejected("unauthorized_client for all accounts")
@@ -459,7 +461,7 @@ class SyncScheduler(Service):
         return _Outcome(wait)
 
     async def _sync_account(self, account: Account, *, full: bool) -> tuple[Exception | None, bool]:
-        """Sync the account's own sources; the error, and whether contacts have changed."""
+        """Sync the account's own sources; return the error, and whether contacts have changed."""
         try:
             if account.error is not None and account.error.code == ClientRejected.code:
                 # An old access token would hide that Google still rejects the client.
@@ -473,13 +475,13 @@ class SyncScheduler(Service):
             return error, False
 
     async def _sync_directory(self, account: Account, *, full: bool, own_error: str) -> bool:
-        """Sync the tenant's directory, if the account is its directory account; whether it has changed."""
+        """Sync the tenant's directory if the account is the directory account; return whether it has changed."""
         try:
             max_loss = account.max_loss("directory")
             return await self._job.sync_directory(account, full=full, max_loss=max_loss, own_error=own_error)
         except (CancelledError, LeadLost):
             raise
-        except Exception as error:  # noqa: BLE001  likewise
+        except Exception as error:  # noqa: BLE001  an unexpected error must not end the account's loop
             _log_error("directory through account {account}", account, error)
             google_error = error if isinstance(error, GoogleError) else GoogleError()
             wait = backoff.after_failure(google_error, 1, self._interval, self._random()) or MAX_WAIT
@@ -496,16 +498,16 @@ class SyncScheduler(Service):
             self._start(successor.id, loop, 1.0 + self._random())
 
     def _await_answer(self, account_id: int, loop: _Loop, project: str) -> None:
-        """Have the next good answer to any account of a project end the loop's wait; empty: nothing ends it."""
+        """End the loop's wait at the next good answer to any account of a project, if a project is given."""
         loop.outage = project
         if project:
             self._outages.setdefault(project, set()).add(account_id)
 
     def _end_outage(self, project: str) -> None:
-        """Sync the project's accounts that wait because of an outage: Google answers again; waits set by Google stay.
+        """Sync the project's accounts that wait because of an outage, except where Google has set the wait.
 
         No account calls Google sooner than an interval after its last call, nor later than two intervals from now:
-        what fails for one account alone is no outage, and must not be called again with each answer to another account.
+        a failure of one account alone is no outage, and must not be tried again with each answer to another account.
         """
         now, spread = self._clock.seconds(), min(self._interval, SPREAD_SECONDS)
         for account_id in self._outages.pop(project, ()):
@@ -526,7 +528,7 @@ class SyncScheduler(Service):
                 self._start(account_id, loop, 1.0 + min(self._interval, SPREAD_SECONDS) * self._random())
 
     async def _record_failure(self, account: Account, error: Exception, begun_at: float) -> float | None:
-        """Record a failure; seconds until the next attempt, None: no attempt until a person acts."""
+        """Record a failure; return the seconds until the next attempt, or None if a person has to act first."""
         wait = backoff.after_failure(error, account.failures + 1, self._interval, self._random())
         now = self._clock.seconds()
         next_sync = None if wait is None else now + wait
@@ -554,7 +556,7 @@ class SyncScheduler(Service):
 
 
 def _result(error: Exception | None) -> str:
-    """``ok``, or the code of an error."""
+    """Return ``ok``, or the code of an error."""
     if error is None:
         return "ok"
     return error.code if isinstance(error, GoogleError) else "internal"
@@ -570,7 +572,7 @@ async def _queue(loop: _Loop, place: Deferred[Any], *, is_requested: bool = Fals
 
 
 def _log_error(what: str, account: Account, error: Exception) -> None:
-    """Log an error of a sync; a tenant's alarm is logged once for all accounts, elsewhere."""
+    """Log an error of a sync, except a tenant's alarm, which is logged once for all accounts."""
     if isinstance(error, TENANT_ERRORS):
         return
     if isinstance(error, GoogleError):

@@ -75,7 +75,7 @@ class AccessTokenProvider:
         await self._refresh(account, client, await self._tokens(account, client))
 
     async def _tokens(self, account: Account, client: Client) -> Tokens:
-        """The stored tokens.
+        """Return the stored tokens.
 
         :raises ConsentRevoked: when the account was disconnected, or its grant is of another OAuth client.
         """
@@ -93,7 +93,8 @@ class AccessTokenProvider:
         except ClientRejected as error:
             if not error.detail.startswith("unauthorized_client"):
                 raise
-            # Google answers so to a refresh token of another client, not to a client that it rejects.
+            # Google gives this answer if the refresh token belongs to another client, not if the client itself is
+            # rejected.
             raise GoogleRefused(error.detail, by="client") from None
         await self._leader.store.run(
             accounts.store_refreshed_tokens,
@@ -124,8 +125,8 @@ def _is_renamed(account: Account, identity: Identity) -> bool:
 class TokenRevoker(PeriodicService):
     """Revokes the grants of disconnected accounts at Google.
 
-    :param clock: its seconds are those since the epoch.
-    :param leader: whether this gateway syncs: then it revokes grants.
+    :param clock: ``seconds()`` returns the seconds since the epoch.
+    :param leader: knows whether this gateway syncs; only such a gateway revokes grants.
     :param clients: the tenants' OAuth clients by name of the tenant.
     """
 

@@ -119,8 +119,8 @@ def test_a_damaged_image_does_not_count(
     file = tmp_path / "images" / "1.image"
     file.write_bytes(spoil(file.read_bytes()))
     assert load(folder) is None
-    message = "the cached book 1 cannot be read, and is rebuilt: it is not as it was written"
-    kind = "it is not as it was written"
+    message = "the cached book 1 cannot be read, and is rebuilt: the file is damaged"
+    kind = "the file is damaged"
     assert json_log == [
         {"event": "cached_book_unreadable", "message": message, "tenant": "acme", "account": 1, "kind": kind}
     ]

@@ -202,7 +202,7 @@ def test_a_state_that_has_become_wrong_is_read_from_the_database_once(
     companies.look()
     assert companies.found("acme") == ["Ada Riese"]
     assert [line for line in caplog_twisted if not line.startswith("sync of account ")] == [
-        "publishing what has changed in the database failed; everything is read from it again"
+        "publishing the changes of the database failed; the gateway reads the whole database again"
     ]
 
 
@@ -231,7 +231,7 @@ def test_a_tenant_that_cannot_be_read_is_not_served(companies: Companies, caplog
     assert companies.catalog.snapshot.unserved == frozenset()
     assert (companies.found("acme"), companies.found("other")) == (["Ada Riese"], ["Carols Friend", "Zoe Neu"])
     assert [line for line in caplog_twisted if not line.startswith("sync of account ")] == [
-        "publishing what has changed in the database failed; everything is read from it again",
+        "publishing the changes of the database failed; the gateway reads the whole database again",
         "the accounts and phones of tenant acme cannot be read: its phones are not served",
         "tenant acme is served again",
     ]
