@@ -76,7 +76,7 @@ class PhoneActivity:
 
 
 def decode_search(search: LoggedSearch) -> DecodedSearch:
-    """Decode a logged search; a message that is no readable search has no request."""
+    """Decode a logged search; the result has no request if the message is no readable search."""
     try:
         message = decode(search.message)
     except ProtocolViolation:
@@ -112,8 +112,8 @@ class SearchRecorder(PeriodicService):
     async def write_due(self) -> None:
         """Store the updates that are due.
 
-        An update is due if the phone's last write is a minute old, or at once if a search of the phone succeeds for the
-        first time.
+        An update is due if the phone's last write is a minute old, or at once after the phone's first
+        successful search.
         """
         self._collect()
         now = self._clock.seconds()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Reads the directory for phones and PBXs that ask over HTTP, with the search that LDAP clients use.
 
-What is asked for, is found, limited and logged as the same search over LDAP would be.  A login has the same slices of
-the reactor's turns for both (`ldapgw.ldap.turns`).
+A request is answered, limited and logged like the same search over LDAP.  Requests over HTTP and LDAP of a login share
+the login's slices of the reactor's turns (`ldapgw.ldap.turns`).
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from ldapgw.phones.explain.query import PERSON, typeahead_filter
 from ldapgw.phones.explain.view import book_of, text_of, texts_of
 from ldapgw.phones.provisioning.settings import NUMBER_ATTRIBUTES
 
-# The longest number that is looked up, in characters: an address of SIP with a number has fewer.
+# The longest number that is looked up, in characters: a SIP address with a number has fewer.
 MAX_NUMBER = 256
 
 # Contacts that are read in one turn of the reactor: a millisecond.
 _SLICE = 16
 
-# Kinds of numbers that are dialled, for lists.
+# The kinds of numbers that lists have, because they are dialled.
 DIALLED = ("work", "mobile", "home")
 
 # The kind of a number, by its attribute.  telephoneNumber comes last: it repeats the best number of another kind.
@@ -62,7 +62,7 @@ _ATTRIBUTES = ("cn", "givenName", "sn", "o", *_KINDS)
 
 
 class BookChoice(StrEnum):
-    """Which contacts a list has."""
+    """The choice of contacts for a list."""
 
     ALL = ""
     OWN = "own"
@@ -72,11 +72,11 @@ class BookChoice(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ListQuery:
-    """Which contacts a phone wants to list; without text, letter and number it wants all that have a number.
+    """A phone's request for a list; without text, letter and number, the list has all contacts with a number.
 
     :ivar text: the beginning of a name or number.
-    :ivar letter: the letter that names begin with, from a to z; "z" has all that comes behind it too; "#": all that
-        comes before "a".
+    :ivar letter: the letter that names begin with, from a to z; "z" includes all names that sort after "z", and "#"
+        stands for all names that sort before "a".
     :ivar number: a whole number.
     :ivar first: how many contacts to leave out.
     :ivar count: the most contacts to return.
@@ -94,7 +94,8 @@ class ListQuery:
 class ListedContact:
     """A contact in a list.
 
-    :ivar numbers: pairs of a number, as phones get the number, and its kind, of `DIALLED`; no number twice.
+    :ivar numbers: pairs of a number, in the format for phones, and its kind, which is one of `DIALLED`; no number
+        occurs twice.
     """
 
     name: str
@@ -107,12 +108,12 @@ class ListedContact:
 
 @dataclass(slots=True)
 class ListLength:
-    """How long a list is, once all its contacts were read.
+    """The length of a list, which is known once all its contacts were read.
 
     Mutable.
 
-    :ivar total: contacts that match, at least `ListQuery.first` and those that were read.
-    :ivar has_more: whether there are contacts behind those that were read.
+    :ivar total: the number of matching contacts that were read, including the first ones that are left out.
+    :ivar has_more: whether there are more contacts after the last one that was read.
     """
 
     total: int = 0
@@ -121,13 +122,13 @@ class ListLength:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Caller:
-    """A contact with a number that was looked up.
+    """The contact that a look-up of a number found.
 
-    Most PBXs ask for the name alone, so the rest is read on request.
+    Most PBXs ask for the name only, so other values are read on request.
 
-    :param numbers: the number that was looked up, as `PreparedFilter.numbers` has it.
-    :param access: of the login that has looked it up.
-    :param formatter: gives numbers the login's format; None: they are in the tenant's format.
+    :param numbers: the number that was looked up, as in `PreparedFilter.numbers`.
+    :param access: the access of the login that has looked the number up.
+    :param formatter: formats numbers for the login, or None if the login uses the tenant's format.
     """
 
     entry: Entry
@@ -141,19 +142,19 @@ class Caller:
         return self.text("cn")
 
     def text(self, attribute: str) -> str:
-        """The first value of an attribute; empty if there is none, or none that the login may see."""
+        """Return the first value of an attribute; empty if there is none that the login may see."""
         return text_of(self.entry, attribute, self.formatter)
 
     @property
     def photo(self) -> bytes:
-        """A JPEG; empty: there is none."""
+        """Return the photo as JPEG; empty if there is none."""
         return next(iter(self.entry.attribute("jpegPhoto")), b"")
 
     @property
     def number(self) -> tuple[str, str]:
-        """The number as phones get it, and its kind: mobile, home, fax, pager or work.
+        """Return the number in the format for phones, and its kind: mobile, home, fax, pager or work.
 
-        The number of a company that the caller may belong to is the number of the company's switchboard.
+        If the contact is a company to which the caller may belong, the number is that of the company's switchboard.
         """
         numbers = matching_numbers(self.entry, self.numbers, self.formatter)
         if not numbers:
@@ -162,7 +163,7 @@ class Caller:
 
     @property
     def book(self) -> str:
-        """The name of the contact's book; empty for a contact of a caller-ID book, of which only the name shows."""
+        """Return the name of the contact's book; empty for a caller-ID book, which reveals only names."""
         return book_of(self.entry, self.directory.context)
 
     @property
@@ -198,7 +199,7 @@ class BookReader:
     async def find_caller(
         self, viewer: Viewer, address: str, number: str, *, may_be_for_callers: bool = True
     ) -> Caller | None:
-        """The first contact with a number, as a phone's search for the whole number finds it; None: nobody has it.
+        """Return the first contact that a phone's search for a whole number finds, or None if there is none.
 
         :param may_be_for_callers: whether a contact of a caller-ID book is returned too.
         """
@@ -228,7 +229,7 @@ class BookReader:
     async def contacts(
         self, viewer: Viewer, address: str, query: ListQuery, length: ListLength
     ) -> AsyncIterator[ListedContact]:
-        """The contacts of a list in the phones' order, read a few in each turn of the reactor.
+        """Yield the contacts of a list in the phones' order; each turn of the reactor reads a few.
 
         :param length: is set when the last contact is read.
         """
@@ -270,7 +271,7 @@ class BookReader:
         self._log(viewer, address, request, given, started)
 
     def _cursor(self, viewer: Viewer, address: str, request: SearchRequest, prepared: PreparedFilter) -> SearchCursor:
-        """The search of a login of one tenant.
+        """Return the cursor of a login's search.
 
         :raises DirectoryError: when the base does not exist for this login.
         """
@@ -284,7 +285,7 @@ class BookReader:
 
 
 def _number_filter(number: str, context: NamingContext) -> Filter:
-    """Lenient matching looks for a whole number in all attributes that hold numbers."""
+    """Return the filter for a whole number, which lenient matching looks for in all attributes with numbers."""
     value = number.encode()
     return (
         Equality("telephoneNumber", value) if context.lenient else Or(tuple(Equality(name, value) for name in _KINDS))
@@ -311,7 +312,7 @@ def _list_filter(query: ListQuery, context: NamingContext) -> Filter:
 
 def _listed(entry: Entry, directory: Directory, access: Access, formatter: NumberFormatter | None) -> ListedContact:
     numbers: dict[str, str] = {}
-    # telephoneNumber repeats the best number; the other attribute tells the number's kind.
+    # telephoneNumber repeats the best number; the other attribute says the number's kind.
     for attribute in NUMBER_ATTRIBUTES:
         numbers |= dict.fromkeys(texts_of(entry, attribute, formatter), _KINDS[attribute])
     name, given_name, family_name, company = (text_of(entry, attribute) for attribute in ("cn", "givenName", "sn", "o"))

@@ -17,7 +17,7 @@ from ldapgw.phrase import Translatable, gettext_noop
 
 
 class Step(StrEnum):
-    """One thing that has to work, in the order in which a phone needs them."""
+    """The steps of a connection test, in the order in which a phone needs them."""
 
     NAME = gettext_noop("name")
     PORT = gettext_noop("port")
@@ -28,7 +28,7 @@ class Step(StrEnum):
 
 
 class StepStatus(StrEnum):
-    """Whether a step works."""
+    """The outcomes of a step."""
 
     OK = gettext_noop("ok")
     WARNING = gettext_noop("warning")
@@ -40,7 +40,7 @@ class StepStatus(StrEnum):
 class StepResult:
     """One step's result.
 
-    :ivar message: what was found, and the remedy for a problem; holds no name, number or password.
+    :ivar message: the finding, and the remedy for a problem, without any name, number or password.
     """
 
     step: Step
@@ -50,11 +50,11 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """What a phone has in its settings.
+    """The settings with which a phone connects.
 
-    :ivar endpoint: where and how it connects.
-    :ivar password: empty: unknown, so that login and searches are skipped.
-    :ivar ca: certificates of private authorities in PEM; empty: those that the system trusts.
+    :ivar endpoint: the address and the protection of the connection.
+    :ivar password: the password; empty if unknown, so that login and searches are skipped.
+    :ivar ca: certificates of private authorities in PEM; empty for the authorities that the system trusts.
     """
 
     endpoint: LdapEndpoint
@@ -65,9 +65,9 @@ class ConnectionSettings:
 
 
 class OwnTests:
-    """The tests that the gateway is making now: what it asks itself is not the phone's own use.  Mutable.
+    """The tests that the gateway is making now, which must not count as use by the phone.  Mutable.
 
-    A test is told from the phone by the login together with the address from which the gateway connects.
+    A test is recognized by the login together with the address from which the gateway connects.
     """
 
     def __init__(self) -> None:
@@ -75,9 +75,9 @@ class OwnTests:
 
     @contextmanager
     def running(self, bind_dn: str) -> Iterator[Callable[[str], None]]:
-        """A test of a phone, as long as the context lasts.
+        """Note a test of a phone until the end of the context.
 
-        :returns: to be called with the address from which the test is connected.
+        :returns: the function to call with the address from which the test is connected.
         """
         keys: list[tuple[str, str]] = []
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Gets the contacts that the pages show: all that a phone finds, page by page; one by its ID; those of a search.
+"""Gets contacts for the pages: all contacts that a phone finds, a single contact by its ID, or the result of a search.
 
-A list is the search of a phone for everybody, with the phone's rights, order and duplicates; its sections are the
-letters that names begin with.  Like a phone's search, a search here gives way to the reactor at each yield point.
+A list is a phone's search for everybody, with the phone's rights, order and removal of duplicates; the sections of a
+list are the first letters of names.  Like a phone's search, a search here gives way to the reactor at each yield point.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from ldapgw.phones.provisioning.settings import NUMBER_ATTRIBUTES
 # Contacts of a page of the list.
 PAGE_SIZE = 50
 
-# Sections besides the letters a to z: starred contacts, where the tenant wants these first; names that begin with a
-# digit; and at the end all other names, and contacts without letters in their names.
+# Sections besides the letters a to z: starred contacts, if the tenant lists them first; names that begin with a digit;
+# and at the end all other names.
 STARRED, DIGITS, OTHER = "starred", "digits", "other"
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 SECTIONS = (STARRED, DIGITS, *LETTERS, OTHER)
 
-# Contacts that are read in one turn of the reactor, a millisecond or two where books are merged.
+# Contacts that are read in one turn of the reactor, in a millisecond or two if books are merged.
 _SLICE = 250
 
 # A person looks through this many contacts of a search before they type one more letter.
 MAX_CONTACTS = 20
 _SHOWN_NUMBERS = (*NUMBER_ATTRIBUTES, "facsimileTelephoneNumber", "pager")
 
-# Where the keys of a search's second scope begin (`ldapgw.directory.search`).
+# The lowest key of a search's second scope (`ldapgw.directory.search`).
 _SECOND_SCOPE = "0001"
 
 
@@ -52,12 +52,12 @@ _SECOND_SCOPE = "0001"
 class BrowsedContact:
     """A contact as the phones of an account see it.
 
-    :ivar id: on the pages (`contact_id`).
+    :ivar id: the contact's id on the pages (`contact_id`).
     :ivar book: the key of the contact's book.
     :ivar book_name: the value of the book's ou.
     :ivar is_own: whether the book is one of the reader's own.
-    :ivar section: the contact's section in the list; `STARRED` only in a list with these first.
-    :ivar flags: what the contact's labels say; None in a list.
+    :ivar section: the contact's section in the list; `STARRED` only in a list with starred contacts first.
+    :ivar flags: the flags from the contact's labels; None in a list.
     """
 
     id: str
@@ -74,8 +74,8 @@ class BrowsedContact:
 class ContactPage:
     """A page of a list.
 
-    :ivar sections: how many contacts each section has, in the list's order; those without contacts are missing.
-    :ivar section: the section that is listed; empty: all of them.
+    :ivar sections: how many contacts each section has, in the list's order; sections without contacts are left out.
+    :ivar section: the section that is listed; empty for all sections.
     :ivar number: the page's number, from 1.
     """
 
@@ -126,7 +126,7 @@ class LookupResult:
 
 
 def contact_id(entry: Entry, context: NamingContext, own_book: str) -> str:
-    """A contact's id on the pages: its uid, and for any book but the reader's first one a digest of the book's key.
+    """Return a contact's id on the pages: its uid, and unless the book is the reader's first, a digest of the book.
 
     :param own_book: the key of the reader's first book.
     """
@@ -135,7 +135,7 @@ def contact_id(entry: Entry, context: NamingContext, own_book: str) -> str:
 
 
 def book_key(entry: Entry, context: NamingContext) -> str:
-    """The key of a contact's book."""
+    """Return the key of a contact's book."""
     return entry.parent.uuid_namespace.removeprefix(f"{context.name}/").partition("/")[0]
 
 
@@ -144,7 +144,7 @@ def _digest(key: str) -> str:
 
 
 def section_of(entry: Entry) -> str:
-    """The section of a contact by its name."""
+    """Return the section of a contact by its name."""
     first = entry.sort_key[:1]
     return first if "a" <= first <= "z" else DIGITS if first.isdigit() else OTHER
 
@@ -152,7 +152,7 @@ def section_of(entry: Entry) -> str:
 class ContactBrowser:
     """Browses the served directory.
 
-    :param turn_of: waits for the turn of who asks (`ldapgw.ldap.turns.TurnScheduler`).
+    :param turn_of: waits for the next turn of a client (`ldapgw.ldap.turns.TurnScheduler`).
     """
 
     def __init__(self, dit: Callable[[], Dit], turn_of: TurnOf) -> None:
@@ -160,12 +160,12 @@ class ContactBrowser:
         self._turn_of = turn_of
 
     async def page(self, tenant: str, books: Sequence[str], account: str, section: str, number: int) -> ContactPage:
-        """A page of the contacts that the phones of an account find.
+        """Return a page of the contacts that the phones of an account find.
 
         :param books: the keys (``sub``) of the reader's accounts.
-        :param account: the key of the account, one of `books`; empty: of a phone without an account.
-        :param section: of `SECTIONS`; empty: all of them.
-        :param number: from 1; a page behind the last one is empty.
+        :param account: the key of the account, which is one of `books`; empty for a phone without an account.
+        :param section: one of `SECTIONS`; empty for all sections.
+        :param number: the page's number, from 1; a page after the last one is empty.
         """
         dit = self._dit()
         directory = dit.directory(tenant)
@@ -183,9 +183,10 @@ class ContactBrowser:
         return ContactPage(contacts, sections, section, number)
 
     def contact(self, tenant: str, books: Sequence[str], contact: str) -> BrowsedContact | None:
-        """A contact that the phones of one of the reader's accounts find by browsing; None: there is none of this id.
+        """Return the contact with an id, if the phones of one of the reader's accounts find it by browsing; else None.
 
-        :param books: the keys (``sub``) of the reader's accounts; if empty, those of a phone without an account count.
+        :param books: the keys (``sub``) of the reader's accounts; if empty, the books of a phone without an account
+            count.
         :param contact: an id of `contact_id`; without a digest, the first book that has the uid counts.
         """
         directory = self._dit().directory(tenant)
@@ -207,7 +208,7 @@ class ContactBrowser:
         """Return the number of contacts of a book that others find when the book is shared.
 
         :param book: the key (``sub``) of the book's account.
-        :param label: the name of the label whose contacts alone are shared; empty: all are.
+        :param label: the name of the label whose contacts alone are shared; empty if all are.
         :returns: None when the book is not served.
         """
         directory = self._dit().directory(tenant)
@@ -234,7 +235,7 @@ class ContactBrowser:
         return LookupResult(contacts[:MAX_CONTACTS], complete=len(contacts) <= MAX_CONTACTS)
 
     async def example(self, tenant: str, book: str) -> ContactSummary | None:
-        """Return a contact of a book with a given name and a number, to serve as an example; None if there is none.
+        """Return an example: a contact of a book that has a given name and a number; None if there is none.
 
         :param book: the book's key.
         """
@@ -262,7 +263,7 @@ class ContactBrowser:
         return entries
 
     async def _runs(self, dit: Dit, directory: Directory, account: str) -> AsyncIterator[tuple[str, list[Entry]]]:
-        """The entries of a list, with the section of each run of them."""
+        """Yield the entries of a list in runs, each with the section of the run."""
         base, viewer = str(directory.context.base), Viewer(access=(Access(directory.context.name, account),))
         scopes = search_scopes(dit, viewer, base, Scope.WHOLE_SUBTREE)
         cursor = SearchCursor(scopes, [prepare(PERSON, directory.context)] * len(scopes))
@@ -279,7 +280,7 @@ class ContactBrowser:
 
 
 def _visible_books(directory: Directory, books: Sequence[str]) -> Iterator[tuple[str, Book]]:
-    """The books that a reader may browse, each with an account that sees it; the reader's own books come first."""
+    """Yield the books that a reader may browse, the reader's own first, each with an account that sees the book."""
     accesses = [Access(directory.context.name, key) for key in books or ("",)]
     for access in accesses:
         own_book = directory.own_book(access)
@@ -319,12 +320,12 @@ def _contact_summary(entry: Entry, context: NamingContext, own_book: str) -> Con
 
 
 def numbers_of(entry: Entry, context: NamingContext) -> dict[str, str]:
-    """The numbers of an entry, in E.164 where the country is known, with the LDAP attribute that says their kind."""
+    """Return the numbers of an entry, in E.164 if the country is known, each with the LDAP attribute for its kind."""
     numbers: dict[str, str] = {}
     formatter = number_formatter(NumberFormat.E164, context)
     for attribute in _SHOWN_NUMBERS:
         for number in texts_of(entry, attribute, formatter):
-            # telephoneNumber repeats the best number; the other attribute tells the number's type.
+            # telephoneNumber repeats the best number; the other attribute says the number's kind.
             if numbers.get(number, "telephoneNumber") == "telephoneNumber":
                 numbers[number] = attribute
     return numbers

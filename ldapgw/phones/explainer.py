@@ -38,7 +38,7 @@ class ExplainRequest:
     :ivar text: a name, a number or a filter.
     :ivar base: the phone's search base; empty for the tenant's base.
     :ivar accounts: the accounts whose sync state the reader may see.
-    :ivar page_name: the name of the page that shows those accounts.
+    :ivar page_name: the name of the page that shows these accounts.
     """
 
     text: str
@@ -108,7 +108,7 @@ def read_number_notes(
     explanation: Explanation,
     known: Iterable[Account],
 ) -> Explanation:
-    """Add to the contacts that were found how their numbers are dialled, where this is not as they are stored.
+    """Add notes to the found contacts about numbers that are dialled in another form than the stored one.
 
     :param known: the accounts whose stored contacts the reader may know.
     """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Hints on a phone's search: each hint names a problem in plain words and says what to do about the problem.
 
-Pure.  Each hint is a rule in a table, the gravest first.  The text of a hint repeats nothing that was searched for, so
+Pure.  Each hint is a rule in a table, the gravest first.  The text of a hint repeats nothing of the search's text, so
 the hint's code may be stored and its text printed anywhere.
 """
 
@@ -49,8 +49,8 @@ _TYPED_DIGITS = 3
 # A phone's display shows this many entries at once.
 _DISPLAY_ENTRIES = 20
 
-# How a filter compares numbers: each attribute that holds numbers, and whether a star precedes the input.  A star after
-# the input does not count: most phones add a star of their own while somebody types.
+# A filter's comparison of numbers: each attribute that holds numbers, and whether a star precedes the input.  A star
+# after the input does not count: most phones add a star of their own while somebody types.
 FilterShape = frozenset[tuple[str, bool]]
 
 _TERM = re.compile(r"\((\w+)=(\*?)[^*()]")
@@ -65,7 +65,7 @@ _USUAL_SHAPES = frozenset((_filter_shape(number_filter("%")),))
 
 
 class Hint(StrEnum):
-    """Code of each hint, the gravest first."""
+    """The codes of the hints, the gravest first."""
 
     ANONYMOUS = "anonymous"
     UNREADABLE = "unreadable"
@@ -91,14 +91,14 @@ class Hint(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PhoneProfile:
-    """Facts about a phone that its searches do not tell.
+    """The facts about a phone that its searches do not show.
 
     :ivar name_filter: the recommended name filter for the phone's model.
     :ivar number_filter: the recommended number filter for the phone's model.
     :ivar wants_all_numbers: whether the phone should ask for all numbers of a contact; false if the phone gets an entry
         for each number, or shows one number only.
     :ivar has_limit: whether the phone's settings include a largest number of hits.
-    :ivar number_filter_shapes: shapes of the number filters that the model is given, or builds itself.
+    :ivar number_filter_shapes: shapes of the number filters that the model gets from us, or builds itself.
     :ivar builds_filters: whether the phone builds its filters itself, in a way that is not known.
     """
 
@@ -153,7 +153,7 @@ class DecodedSearch:
 
     @property
     def filter(self) -> str:
-        """The filter as a string (RFC 4515); empty if there is no request."""
+        """Return the filter as a string (RFC 4515); empty if there is no request."""
         return to_string(self.request.filter) if self.request else ""
 
     @property
@@ -163,7 +163,7 @@ class DecodedSearch:
 
     @property
     def is_list(self) -> bool:
-        """Return whether the search looks for entries, rather than reads one entry by its DN."""
+        """Return whether the search looks for entries instead of reading one entry by its DN."""
         return self.request is not None and self.request.scope is not Scope.BASE_OBJECT
 
 
@@ -171,17 +171,17 @@ def find_hints(decoded: DecodedSearch, profile: PhoneProfile) -> tuple[Hint, ...
     """Return the hints that apply to a search, the gravest first; empty if the search has no problem."""
     facts = _SearchFacts(decoded, profile)
     if decoded.search.login and _is_withheld(facts):
-        return (Hint.WITHHELD,)  # no filter would find a name for it
+        return (Hint.WITHHELD,)  # no filter finds a name for a withheld number
     hints = tuple(hint for hint, applies in _RULES.items() if applies(facts))
     # Another hint already says why nobody was found.
     return hints[:-1] if len(hints) > 1 and hints[-1] is Hint.NOTHING else hints
 
 
 def open_hints(searches: Iterable[DecodedSearch], profile: PhoneProfile) -> dict[Hint, DecodedSearch]:
-    """Return what has to be changed in a phone's settings, the gravest first, each with the last search that shows it.
+    """Return the open hints on a phone's settings, the gravest first, each with the last search that shows the hint.
 
-    Of the searches for the same thing, only those count that were made with the same settings as the last one: the
-    settings of earlier ones have been changed.
+    Among searches of the same kind, only those with the same settings as the last one count, because the settings have
+    been changed since the others.
 
     :param searches: the last searches, newest first.
     """
@@ -196,7 +196,7 @@ def open_hints(searches: Iterable[DecodedSearch], profile: PhoneProfile) -> dict
 
 
 def _settings_of(decoded: DecodedSearch) -> tuple[object, object]:
-    """Return what a search is for, and what of it comes from the phone's settings, not from what was typed."""
+    """Return the kind of a search, and the parts that come from the phone's settings, not from the typed text."""
     request = decoded.request
     if request is None:
         return None, None
@@ -231,12 +231,12 @@ class _SearchFacts:
 
     @cached_property
     def numbers(self) -> tuple[Filter, ...]:
-        """The terms that compare telephone numbers."""
+        """Return the terms that compare telephone numbers."""
         return tuple(term for term in self.terms if _attribute(term) in _NUMBER_NAMES and not isinstance(term, Present))
 
     @property
     def has_model_filter(self) -> bool:
-        """Return whether the filter compares numbers as the model's filters do, which cannot be improved."""
+        """Return whether the filter compares numbers like the model's own filters, which cannot be improved."""
         if self.profile.builds_filters:
             return True
         shape = ((_attribute(term), isinstance(term, Substrings) and not term.initial) for term in self.numbers)
@@ -244,7 +244,7 @@ class _SearchFacts:
 
     @cached_property
     def requested_attributes(self) -> frozenset[str] | None:
-        """The requested attributes; None for all user attributes."""
+        """Return the requested attributes; None for all user attributes."""
         selection = Selection.parse(self.request.attributes)
         return None if selection.all_user else selection.names
 
@@ -286,7 +286,7 @@ def _has_unknown_class(facts: _SearchFacts) -> bool:
 
 
 def _has_no_class(facts: _SearchFacts) -> bool:
-    """Return whether the filter accepts any class, so that books are returned along with the contacts."""
+    """Return whether the filter accepts any class, so that the search returns books as well as contacts."""
     return facts.decoded.is_list and facts.decoded.search.has_entries and all(map(_is_any_class, facts.terms))
 
 
@@ -296,7 +296,7 @@ def _is_any_class(term: Filter) -> bool:
 
 
 def _searches_one_number(facts: _SearchFacts) -> bool:
-    """Return whether a number's beginning is asked of one attribute; a whole number is sought in all attributes."""
+    """Return whether a number's beginning is searched in one attribute; whole numbers are searched in all."""
     names = {*map(_attribute, facts.numbers)}
     is_typed = any(isinstance(term, Substrings) and _digits(term) >= _TYPED_DIGITS for term in facts.numbers)
     return names == {"telephoneNumber"} and is_typed and facts.profile.wants_all_numbers and not facts.has_model_filter
@@ -322,7 +322,7 @@ def _requests_none_of(facts: _SearchFacts, names: frozenset[str]) -> bool:
 
 
 def _shows_no_number(facts: _SearchFacts) -> bool:
-    """Return whether a search by name asks for no number, without which the user cannot call."""
+    """Return whether a search by name requests no number, so that the user cannot call."""
     return not facts.numbers and _requests_none_of(facts, _NUMBERS)
 
 
@@ -339,7 +339,7 @@ def _has_no_limit(facts: _SearchFacts) -> bool:
 
 
 def _affix(facts: _SearchFacts) -> str:
-    """Return the filter's text that seems to stand before or after a number; empty if nothing does."""
+    """Return the filter's text that seems to stand before or after a number; empty if there is none."""
     texts = ("".join(_texts(term)) for term in facts.numbers)
     return next(filter(None, map(dial_string.affix_of, texts)), "")
 
@@ -381,12 +381,12 @@ NAME_ADMINISTRATOR = frozenset((Hint.AFFIX,))
 
 
 class PhoneCondition(StrEnum):
-    """The states of a phone, by what is stored."""
+    """The states of a phone, according to the database."""
 
     WORKING = "working"
     PROBLEMS = "problems"  # a setting has to be changed
-    REFUSED = "refused"  # its password is wrong
-    WAITING = "waiting"  # it has not found anybody yet, or has not signed in with its new password
+    REFUSED = "refused"  # the phone's password is wrong
+    WAITING = "waiting"  # the phone has not found anybody yet, or has not logged in with its new password
 
 
 def phone_condition(login: PhoneLogin, now: float) -> PhoneCondition:

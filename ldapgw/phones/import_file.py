@@ -21,7 +21,7 @@ from ldapgw.store.phones import is_valid_name
 # More phones at once are a mistake; a larger company imports several files.
 MAX_LINES = 500
 
-# By the heading in lower case; spreadsheets are kept in German, too.
+# The columns by their headings in lower case; German headings are known too.
 _COLUMNS = {
     "name": "name",
     "phone": "name",
@@ -70,12 +70,13 @@ _TEXTS = read_texts("phones/texts/import", _ImportTexts)
 class ImportLine:
     """A line of the file.
 
-    :ivar account: the address of the owner, as written; empty: the phone belongs to nobody.
-    :ivar account_id: the owner's account; None: nobody's, or unknown.
-    :ivar model: a key of `MODELS`; empty: another phone.  As written when it is unknown.
-    :ivar mac: 12 hexadecimal digits in lower case; empty: none.  As written when it is none.
-    :ivar placeholder: one of `PLACEHOLDERS`; empty: not known.  As written when it is none.
-    :ivar error: why the phone cannot be added; empty: it can.
+    :ivar account: the address of the owner, as written; empty if the phone belongs to nobody.
+    :ivar account_id: the id of the owner's account, or None if there is no owner, or the account is unknown.
+    :ivar model: a key of `MODELS`, or the text as written if the model is unknown; empty for another phone.
+    :ivar mac: 12 hexadecimal digits in lower case, or the text as written if it is no MAC address; empty if there is
+        none.
+    :ivar placeholder: one of `PLACEHOLDERS`, or the text as written if it is none of them; empty if not known.
+    :ivar error: the reason why the phone cannot be added; empty if it can be.
     """
 
     number: int
@@ -97,7 +98,7 @@ class UnfitImportFile(Exception):
 
 
 def decode(octets: bytes) -> str:
-    """The text of a file, in the encodings that spreadsheet programs write: UTF-8, UTF-16 and Windows-1252."""
+    """Decode a file in the encodings that spreadsheet programs write: UTF-8, UTF-16 and Windows-1252."""
     if octets.startswith((b"\xff\xfe", b"\xfe\xff")):
         return octets.decode("utf-16", "replace")
     try:
@@ -107,16 +108,16 @@ def decode(octets: bytes) -> str:
 
 
 def read_rows(text: str) -> tuple[tuple[int, Mapping[str, str]], ...]:
-    """The lines of a file with their numbers, and each value by its column; empty lines are left out.
+    """Return the number and the values by column of each line of a file; empty lines are left out.
 
-    :raises UnfitImportFile: when it is no such file.
+    :raises UnfitImportFile: when the file is no list of phones.
     """
     if not text.strip():
         raise UnfitImportFile(_TEXTS.empty)
     if "\0" in text:
         raise UnfitImportFile(_TEXTS.unreadable)
     first, _, _ = text.lstrip("\ufeff\r\n ").partition("\n")
-    # Excel writes such a line, and hides it again.
+    # Excel writes such a line, and hides it when it opens the file.
     declared = re.fullmatch(r"sep=(.)\s*", first)
     delimiter = declared[1] if declared else max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=delimiter)

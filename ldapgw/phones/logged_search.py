@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Searches of phones as pages show them, and as gateways tell each other of them.
+"""Searches of phones in the form that pages show and that gateways send to each other.
 
 The module is not compiled (``setup.py``): msgspec reads the annotations, which mypyc does not keep.
 """
@@ -21,7 +21,7 @@ class LoggedSearch:
 
     :ivar login: the DN that the phone is bound as; empty for an anonymous search.
     :ivar message: the octets of the LDAPMessage; empty if longer than `ldapgw.phones.search_log.MAX_MESSAGE_BYTES`.
-    :ivar seconds: duration of the search.
+    :ivar seconds: the duration of the search in seconds.
     :ivar when: end of the search, in seconds since the epoch.
     """
 
@@ -40,7 +40,7 @@ class LoggedSearch:
 
 @dataclass(frozen=True, slots=True)
 class SearchUpdate:
-    """The news of a phone since the previous update.
+    """The searches of a phone since the previous update.
 
     :ivar last_found: the last search that returned entries; None if no search did.
     """
@@ -51,7 +51,7 @@ class SearchUpdate:
 
 @dataclass(frozen=True, slots=True)
 class SearchNews:
-    """What another gateway has answered for a moment.
+    """The searches that another gateway has answered since its previous message.
 
     :ivar searches: the searches, `ldapgw.phones.search_log.SEARCHES_PER_PHONE` of each phone at most.
     :ivar refusals: when an address was last refused a search because nobody had logged in.

@@ -20,8 +20,8 @@ class Model:
 
     :ivar per_number: one entry per number suits the model better than one entry per contact.
     :ivar reason: why the model needs `per_number`, in words for people; otherwise empty.
-    :ivar xml_entries: the most contacts that the model takes in one XML phone book (`ldapgw.phones.xml_books`); 0: it
-        reads none from us.
+    :ivar xml_entries: the most contacts that the model takes in one XML phone book (`ldapgw.phones.xml_books`); 0 if
+        the model reads none from ldapgw.
     """
 
     title: str
@@ -30,7 +30,7 @@ class Model:
     xml_entries: int = 0
 
 
-# By the word that ``phones add --model`` takes.
+# The models by the word that ``phones add --model`` takes.
 MODELS: Mapping[str, Model] = MappingProxyType(
     {
         "yealink": Model("Yealink", xml_entries=5000),
@@ -44,7 +44,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             "Cisco SPA, 7800, 8800", per_number=True, reason="it dials only one number per entry", xml_entries=32
         ),
         "fanvil": Model("Fanvil", xml_entries=1000),
-        # A base asks for as many as it shows.
+        # A base requests as many contacts as it shows.
         "gigaset": Model("Gigaset, Unify OpenScape", xml_entries=50),
         "mitel": Model("Mitel, Aastra"),
         "avaya": Model("Avaya, Konftel"),
@@ -60,12 +60,12 @@ MODELS: Mapping[str, Model] = MappingProxyType(
     }
 )
 
-# The word for a phone of no known model, which is stored as an empty one.
+# The word for a phone of no known model; the database has an empty text for such a phone.
 OTHER_MODEL = "other"
 
 
 def title_of(model: str) -> str:
-    """Return the model's name for people; empty: the model is not known."""
+    """Return the model's name for people; empty if the model is not known."""
     return MODELS[model].title if model in MODELS else ""
 
 

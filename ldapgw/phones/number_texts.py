@@ -15,7 +15,7 @@ from ldapgw.phrase import Phrase, Texts, Translatable, joined, read_texts
 class _NumberTexts(Texts, frozen=True):
     """The texts on stored numbers.
 
-    :ivar reasons: why a number is not dialled as it is stored.
+    :ivar reasons: the reasons why a number is not dialled as it is stored.
     """
 
     stored: str
@@ -30,7 +30,7 @@ REASONS = _TEXTS.reasons
 
 
 def note_on(phone: Phone) -> Translatable:
-    """Return a sentence on a number that is shown beside it; empty if the number is dialled as it is stored."""
+    """Return a sentence to show beside a number; empty if the number is dialled as it is stored."""
     reasons = _reasons(phone)
     if reasons is None:
         return "" if is_understood(phone.number) else _TEXTS.not_understood
@@ -47,7 +47,7 @@ def notes_on(contact: Contact) -> Iterator[Phrase]:
 
 
 def number_text(number: Number) -> str:
-    """Return a number as people read it: with its country, or as it is stored, unless another number is dialled."""
+    """Return a number as people read it: with its country, or as it is stored if no other number is dialled."""
     if number.e164:
         return f"{number.code} {readable(number.e164)}".lstrip()
     return typed_digits(number) if number.rules else number.typed

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Pictures of contacts for phones that fetch one by the caller's number: the photo, or the contact's initials."""
+"""Pictures of contacts for phones that fetch a picture by the caller's number: the photo, or the contact's initials."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ldapgw.directory.name_folding import collation_key
 SIZE = 160
 _FONT_SIZE = 72
 _WHITE = (255, 255, 255)
-# White letters are readable on each of them (contrast of at least 4.5:1, WCAG 2.1).
+# White letters are readable on each colour (contrast of at least 4.5:1, WCAG 2.1).
 _COLOURS: Sequence[tuple[int, int, int]] = (
     (26, 95, 180),
     (38, 115, 77),
@@ -27,13 +27,13 @@ _COLOURS: Sequence[tuple[int, int, int]] = (
 
 
 def photo_png(jpeg: bytes) -> bytes:
-    """A photo as PNG."""
+    """Convert a photo to PNG."""
     with Image.open(BytesIO(jpeg), formats=("JPEG",)) as photo:
         return _png(photo)
 
 
 def initials_png(name: str) -> bytes:
-    """The initials of a name as PNG, always in the same colour."""
+    """Draw the initials of a name as PNG, always in the same colour."""
     picture = Image.new("RGB", (SIZE, SIZE), _COLOURS[crc32(name.encode()) % len(_COLOURS)])
     font = ImageFont.load_default(_FONT_SIZE)
     ImageDraw.Draw(picture).text((SIZE / 2, SIZE / 2), initials(name), _WHITE, font, anchor="mm")
@@ -41,7 +41,7 @@ def initials_png(name: str) -> bytes:
 
 
 def initials(name: str) -> str:
-    """The first letters of the first and the last word in Latin capitals, which the font has; "#": none."""
+    """Return the first letters of the first and last word in Latin capitals, which the font has; else "#"."""
     words = [word for word in collation_key(name).split() if word[0].isalpha()]
     return "".join(word[0].upper() for word in (words[0], *words[1:][-1:])) if words else "#"
 

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Pseudonyms: replaces the names, numbers and addresses in a recording, so that its filters still find its entries.
+"""Pseudonyms: replaces names, numbers and addresses in a recording, so that its filters still find its entries.
 
 Each distinct word becomes a random word of another length.  Two pseudonyms have a beginning or a part in common only if
 a filter of the recording asked for that beginning or part: a filter for ``mü*`` becomes a filter for two random
 letters, with which the pseudonyms of all words that begin with ``mü`` begin.  The digits of a number are permuted; each
 beginning of a number has a permutation of its own for the digit that follows, as in Crypto-PAn.  So numbers with the
 same beginning keep the same beginning, and no digit says anything about another digit.  Only the country code of the
-tenant's own region and what is dialled in front of a number stay.
+tenant's own region and the prefixes that are dialled in front of a number stay unchanged.
 
-Answers lose their order, which is the order of the real names.  Invented entries are added: each filter has to choose.
+Answers lose their order, which is the order of the real names.  Invented entries are added, so that each filter has to
+tell entries apart.
 
-The tables are random and are not kept.  Whoever knows some of the people can still recognize them by who shares a name
-or a company, by what the phone searched for, and when: the file remains personal data.
+The tables are random and are not kept.  A reader who knows some of the people can still recognize them by shared names
+or companies, and by the texts and times of searches: the file remains personal data.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ _VOWEL = re.compile(f"[{_VOWELS}]")
 _DIGIT = re.compile(r"\d")
 _SIGNS = re.compile(r"[^\w\s]*")
 _WORD = r"[^\W_]+"
-# In names a number is a word; between the digits of a number people write signs.
+# In names, a number counts as a word; in telephone numbers, people write signs between the digits.
 _WORDS = re.compile(rf"\+?\d+(?![^\W_])|{_WORD}")
 _NUMBERS = re.compile(rf"\+?\d(?:[\d ()./-]*\d)?|{_WORD}")
 # The names that the gateway itself gives, and the words of tel: and sip: addresses (RFC 3966, RFC 3261).
@@ -59,11 +60,12 @@ _KEPT_WORDS = (
     *("own", "phones", "directory", "favourites"),
     *("tel", "sip", "sips", "callto", "phone", "context", "user", "ext", "x"),
 )
-# The end of all names, as phones put it into a filter for a range.
+# The text after all names, which phones put into a filter for a range.
 _LAST = re.compile(b"[zZ~]+")
 # Values of these families say nothing about a person.
 _KEPT_FAMILIES = frozenset((Family.OID, Family.TIME, Family.BOOLEAN, Family.INTEGER, Family.DEFINITION))
-# The trees of numbers: in the tenant's country, abroad, without an area code; and of the ends that filters ask for.
+# The trees of permutations: for numbers in the tenant's country, abroad and without an area code, and for ends of
+# numbers that filters ask for.
 _HOME, _ABROAD, _LOCAL, _ENDS = "home", "abroad", "local", "ends"
 _INTERNATIONAL_PREFIXES = ("00", "011")
 _LONGEST_COUNTRY = len("+999")
@@ -74,8 +76,8 @@ class Pseudonyms:
 
     Mutable: the tables, which grow when a word or a digit is first met.
 
-    :param recording: its filters decide which beginnings and ends stay common.
-    :param random: gives the tables; must not be predictable.
+    :param recording: the recording, whose filters decide which beginnings and ends stay common.
+    :param random: the source of the tables, which must not be predictable.
     """
 
     def __init__(self, recording: Recording, random: Random) -> None:
@@ -83,16 +85,16 @@ class Pseudonyms:
         kept = (*_KEPT_WORDS, *recording.context.strip)
         self._words = {_key(word): _key(word) for word in kept}
         self._taken = {*self._words}
-        self._letters: dict[str, str] = {}  # by a beginning that is asked for: what stands for its last letter
-        self._used: dict[str, set[str]] = {}  # by such a beginning: what stands for letters behind it
-        self._digits: dict[tuple[str, str], str] = {}  # by tree and beginning: what stands for each digit behind it
+        self._letters: dict[str, str] = {}  # by a beginning in a filter: the substitute of its last letter
+        self._used: dict[str, set[str]] = {}  # by such a beginning: the substitutes of the letters after it
+        self._digits: dict[tuple[str, str], str] = {}  # by tree and beginning: the substitute of each next digit
         names = [kind.name for kind in NUMBER_TYPES]
         values = [value for entry in recording.entries for name in names for value in entry.attributes.get(name, ())]
         self._country, self._trunk = _home_codes(values, recording.context.region)
         self._known = {self._split(*number)[1:] for value in values for number in _numbers(self._without_line(value))}
         self._begun = {(tree, digits[:end]) for tree, digits in self._known for end in range(1, len(digits))}
         parts = {part for search in recording.searches for part in _parts(search.request.filter)}
-        # The digits that may be the end of a number, and for which filters ask.
+        # The ends of numbers that filters ask for.
         asked_ends = {digits for _, text, opens_left, _ in parts if opens_left for digits, _ in _numbers(text)}
         owners = _ends_of(self._known, asked_ends)
         self._ends = _longest_first(end for end, numbers in owners.items() if len(numbers) > 1)
@@ -102,7 +104,7 @@ class Pseudonyms:
         self._inner = _longest_first(key for key, opens_left, opens_right in asked if opens_left and opens_right)
         self._endings = _longest_first(key for key, opens_left, opens_right in asked if opens_left and not opens_right)
         self._part_starts = {self._piece(key)[:1] for key in (*self._inner, *self._endings)}
-        for key in self._beginnings:  # before any random letter, which must be none of theirs
+        for key in self._beginnings:  # first, because random letters must differ from these
             self._piece(key)
 
     def text(
@@ -110,9 +112,9 @@ class Pseudonyms:
     ) -> str:
         """Replace the words and the numbers of a text.
 
-        :param pattern: finds them.
-        :param opens_left: more may stand in front of the text, as in the filter ``*text``.
-        :param opens_right: more may stand behind the text, as in the filter ``text*``.
+        :param pattern: matches the words and numbers to replace.
+        :param opens_left: whether the real value may have more in front of the text, as in the filter ``*text``.
+        :param opens_right: whether the real value may have more after the text, as in the filter ``text*``.
         """
 
         def replaced(found: re.Match[str]) -> str:
@@ -148,7 +150,7 @@ class Pseudonyms:
         return made + self._random_letters(path, 2 if made else 5, 8) + self._piece(ending)
 
     def _piece(self, key: str) -> str:
-        """Return the letters that stand for a beginning or a part that a filter asks for."""
+        """Return the letters that replace a beginning or a part that a filter asks for."""
         return "".join(self._letter(key[:end]) for end in range(1, len(key) + 1))
 
     def _letter(self, path: str) -> str:
@@ -159,7 +161,7 @@ class Pseudonyms:
         return self._letters[path]
 
     def _random_letters(self, path: str, least: int, most: int) -> str:
-        """Return letters that continue a part without becoming another part that is asked for."""
+        """Return random letters that continue a part, such that no other part of a filter results."""
         made = ""
         for at in range(self._random.randint(least, most)):
             used = self._part_starts if at else self._part_starts | self._used.get(path, set())
@@ -188,12 +190,12 @@ class Pseudonyms:
                 return line + head + self._whole(tree, rest)
         if is_end and digits in self._owners:
             return self._whole(*self._owners[digits])[-len(digits) :]
-        begun = (one for one in splits if one[2:] in self._begun)
+        begun = (split for split in splits if split[2:] in self._begun)
         line, head, tree, rest = next(begun, splits[0])
         return line + head + self._permuted(tree, rest)
 
     def _split(self, digits: str, has_plus: bool) -> tuple[str, str, str]:  # noqa: FBT001 - one of a pair
-        """Split digits into what stays, the name of a tree, and what this tree permutes."""
+        """Split digits into a prefix that stays, the name of a tree, and the digits that this tree permutes."""
         country, trunk = self._country, self._trunk
         head = "" if has_plus else next(filter(digits.startswith, _INTERNATIONAL_PREFIXES), "")
         rest = digits.removeprefix(head)
@@ -218,7 +220,8 @@ class Pseudonyms:
         for at, digit in enumerate(digits):
             node = tree, digits[:at]
             if node not in self._digits:
-                # The numbering plan reads a 0 at the beginning in its own way, so a number keeps it, and gets none.
+                # A 0 at the beginning has a meaning in the numbering plan, so a number keeps a 0 there, and never gets
+                # one.
                 fixed = "" if at or tree == _ENDS else "0"
                 order = self._random.sample("0123456789"[len(fixed) :], 10 - len(fixed))
                 self._digits[node] = fixed + "".join(order)
@@ -232,7 +235,7 @@ class Pseudonyms:
     # --- values of attributes -----------------------------------------------------------------------------------------
 
     def dn(self, text: str) -> str:
-        """Replace the values of a DN; a text that is no DN is replaced as a text."""
+        """Replace the values of a DN; replace a text that is no DN as a text."""
         try:
             rdns = Dn.parse(text).rdns
         except InvalidDn:
@@ -297,7 +300,7 @@ class Pseudonyms:
         """Invent an entry.
 
         :param parent: its parent's DN, with pseudonyms.
-        :param per_number: whether the entry is one of a single number.
+        :param per_number: whether the entry is for a single number.
         """
         uid = self._new_word() + ("-1" if per_number else "")
         values = {name: self._invented(name) for name in attributes}
@@ -310,15 +313,15 @@ class Pseudonyms:
         return (" ".join(words),)
 
     def search(self, search: RecordedSearch) -> RecordedSearch:
-        """Replace what a search asks for and what it found; the entries lose their order."""
+        """Replace the request and the result of a search; the entries lose their order."""
         request = replace(search.request, base=self.dn(search.request.base), filter=self.filter(search.request.filter))
         return replace(search, request=request, found=tuple(sorted(map(self.dn, search.found))))
 
 
 def with_pseudonyms(recording: Recording, random: Random) -> Recording:
-    """Replace the names and numbers of a recording, and note each search that finds something else with pseudonyms.
+    """Replace the names and numbers of a recording, and note each search whose result differs with pseudonyms.
 
-    :param random: gives the pseudonyms; must not be predictable.
+    :param random: the source of the pseudonyms, which must not be predictable.
     """
     pseudonyms = Pseudonyms(recording, random)
     context, own_book = pseudonyms.context(), pseudonyms.text(recording.own_book)
@@ -337,10 +340,12 @@ def with_pseudonyms(recording: Recording, random: Random) -> Recording:
         is_plain=False,
     )
     notes = dict(replay(changed, RecordedDirectory(changed).find))
-    return replace(changed, searches=tuple(replace(one, note=notes.get(at)) for at, one in enumerate(changed.searches)))
+    return replace(
+        changed, searches=tuple(replace(search, note=notes.get(at)) for at, search in enumerate(changed.searches))
+    )
 
 
-# A part of a value for which a filter asks: attribute, text, whether more may stand in front of it, and behind it.
+# A part of a value that a filter asks for: attribute, text, and whether the value may have more before and after it.
 _Part = tuple[str, str, bool, bool]
 
 
@@ -358,7 +363,7 @@ def _parts(search_filter: Filter) -> Iterator[_Part]:
 
 
 def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
-    """The keys of parts of words for which filters ask, with whether a part may be an end, and a beginning."""
+    """Yield the keys of the parts of words that filters ask for, and whether each may be an end, and a beginning."""
     for attribute, text, opens_left, opens_right in parts:
         for found in _pattern(attribute).finditer(text):
             is_end, is_beginning = _opens(found, opens_left, opens_right)
@@ -367,7 +372,7 @@ def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
 
 
 def _ends_of(numbers: Iterable[tuple[str, str]], ends: Set[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """The numbers that have each end, as `Pseudonyms` splits them."""
+    """Return the numbers by each end that they have, as `Pseudonyms` splits numbers."""
     owners: dict[str, list[tuple[str, str]]] = {}
     sizes = {len(end) for end in ends}
     for tree, digits in sorted(numbers):
@@ -382,7 +387,7 @@ def _family(attribute: str) -> Family:
 
 
 def _opens(found: re.Match[str], opens_left: bool, opens_right: bool) -> tuple[bool, bool]:  # noqa: FBT001 - a pair
-    """Return whether letters may stand in front of a word and behind the word: in a part of a value, only signs may."""
+    """Return whether letters may precede, and follow, a word: only signs separate the word from an open end."""
     before, after = found.string[: found.start()], found.string[found.end() :]
     return opens_left and _SIGNS.fullmatch(before) is not None, opens_right and _SIGNS.fullmatch(after) is not None
 
@@ -400,17 +405,17 @@ def _is_number(word: str) -> bool:
 
 
 def _numbers(text: str) -> Iterator[tuple[str, bool]]:
-    """The digits of the numbers in a text, each with whether a plus stands in front of them."""
+    """Yield the digits of each number in a text, and whether a plus precedes the digits."""
     for found in _NUMBERS.finditer(text):
         if _is_number(found[0]):
             yield "".join(str(int(digit)) for digit in _DIGIT.findall(found[0])), found[0].startswith("+")
 
 
 def _home_codes(values: Iterable[str], region: str) -> tuple[str, str]:
-    """The country code and the trunk prefix of a region, as numbers have them; empty: no number tells.
+    """Return the country code and the trunk prefix of a region from its numbers; empty if no number shows them.
 
-    They stand in front of the digits that E.164 and the national form have in common.  In front of some mobile numbers
-    more than the country code stands, so the shortest counts, and nothing that is longer than a country code.
+    Both precede the digits that E.164 and the national form share.  Some mobile numbers have more digits than the
+    country code there, so the shortest prefix counts, if it is no longer than a country code.
     """
     found: set[tuple[str, str]] = set()
     for number in filter(None, (parse(value, region) for value in values)):
@@ -422,13 +427,13 @@ def _home_codes(values: Iterable[str], region: str) -> tuple[str, str]:
 
 
 def _key(word: str) -> str:
-    """What the spellings of a word have in common: Latin letters without accents, with one letter for ue and ü."""
+    """Return the key that spellings of a word share: Latin letters without accents, and one letter for ue and ü."""
     latin = collation_key(word) or word.casefold()
     return query_variants(latin)[-1].replace(" ", "")
 
 
 def _decoded(value: bytes) -> tuple[str, str]:
-    """An assertion value as text, with its encoding."""
+    """Return an assertion value as text, and its encoding."""
     try:
         return value.decode(), "utf-8"
     except UnicodeDecodeError:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Tests what a phone needs from the network: name, port, TLS, login and two searches, with ldaptor as the client.
+"""Tests each step of a phone's connection: name, port, TLS, login and two searches, with ldaptor as the client.
 
-The server's own code takes no part: ldaptor encodes and decodes, and Twisted checks the certificate, so a fault of ours
-shows here as it shows on a phone (``docs/decisions/0002-fence-ldaptor.rst``).
+The server's own code is not involved: ldaptor encodes and decodes, and Twisted checks the certificate, so a fault of
+ours shows here as it shows on a phone (``docs/decisions/0002-fence-ldaptor.rst``).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _TEXTS = read_texts("phones/texts/reachability", _ResultTexts)
 
 
 class _StepFailed(Exception):
-    """A step failed, and no later one can be tried; the message is for people."""
+    """Raised when a step fails, so that no later step can be tried; the message is for people."""
 
     def __init__(self, step: Step, message: Translatable) -> None:
         super().__init__(str(message))
@@ -79,7 +79,7 @@ class _StepFailed(Exception):
 
 @implementer(IHandshakeListener)
 class _Client(ldapclient.LDAPClient):  # type: ignore[misc]  # ldaptor has no types
-    """A connection that tells when the TLS handshake is over, or why it failed."""
+    """A connection that reports the end of the TLS handshake, or its failure."""
 
     def __init__(self, reactor: Any) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class _Client(ldapclient.LDAPClient):  # type: ignore[misc]  # ldaptor has no ty
         self._handshake: Deferred[None] | None = None
 
     def within(self, answer: Deferred[Any]) -> Deferred[Any]:
-        """Limit the time of an answer."""
+        """Limit the time to wait for an answer."""
         return answer.addTimeout(PATIENCE, self._reactor)
 
     async def handshake(self, options: Any) -> None:
@@ -120,9 +120,9 @@ class _Client(ldapclient.LDAPClient):  # type: ignore[misc]  # ldaptor has no ty
 
 
 def read_ca(pem: str) -> list[Certificate]:
-    """The certificates of private authorities.
+    """Read the certificates of private authorities.
 
-    :raises UserError: when the text has no certificate, or one that cannot be read.
+    :raises UserError: when the text has no certificate, or a certificate that cannot be read.
     """
     try:
         roots = load_pem_x509_certificates(pem.encode())
@@ -134,10 +134,10 @@ def read_ca(pem: str) -> list[Certificate]:
 async def try_phone(
     access: ConnectionSettings, reactor: Any, on_connect: Callable[[str], None] = lambda _: None
 ) -> tuple[StepResult, ...]:
-    """Do what a phone does, until a step fails.
+    """Try the steps of a phone's connection until a step fails.
 
-    :param on_connect: called with the own address of the connection, before the login.
-    :returns: the steps in order; the last one may be the one that failed.
+    :param on_connect: called with the local address of the connection, before the login.
+    :returns: the results of the steps in order; only the last step can have failed.
     """
     results: list[StepResult] = []
     client = _Client(reactor)
@@ -224,7 +224,7 @@ async def _secure(client: _Client, access: ConnectionSettings) -> None:
 
 @contextmanager
 def _failing(step: Step) -> Iterator[None]:
-    """Raise `_StepFailed` for what the gateway answers to a login or a search, or if there is no answer."""
+    """Raise `_StepFailed` if the gateway refuses a login or a search, or does not answer."""
     try:
         yield
     except ldaperrors.LDAPInvalidCredentials:

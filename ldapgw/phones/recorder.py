@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The service that records phones: it gets what their connections receive and send, and stores the recordings.
+"""The service that records phones: it gets the messages of their connections, and stores the recordings.
 
 A command or a page asks for a recording in the database (`ldapgw.store.recordings`).  While a phone is recorded, the
-LDAP server reports the octets of all connections to a `_ConnectionTap` each, which drops what is of other phones.
-Each gateway keeps the messages of its own connections in memory, without passwords.  When the recording ends, or the
-gateway stops, the gateway stores its part: with pseudonyms, unless the recording is plain.
+LDAP server reports the octets of each connection to a `_ConnectionTap`, which drops the messages of other phones.  Each
+gateway keeps the messages of its own connections in memory, without passwords.  When the recording ends, or the gateway
+stops, the gateway stores its part: with pseudonyms, unless the recording is plain.
 
 Mutable: `PhoneRecorder`, `_ConnectionTap`, `_Capture`.
 """
@@ -39,7 +39,7 @@ from ldapgw.store.worker import Store
 
 # Octets of the messages of one recording; a phone's search and its answer have some 10 KB.
 MAX_OCTETS: Final = 4 << 20
-# Octets that are kept of a connection until it is known whose it is.
+# Octets that are kept of a connection until its phone is known.
 MAX_UNKNOWN: Final = 64 << 10
 # Octets of the longest request that is kept, and of the longest answer: an entry has some kilobytes.
 _MAX_REQUEST: Final = 64 << 10
@@ -56,8 +56,8 @@ log = Logger()
 class _Capture:
     """The messages of one phone that is recorded.
 
-    :ivar viewer: what the phone may see.
-    :ivar part: the part that waits to be stored; None: it is not made yet.
+    :ivar viewer: the phone as a viewer of the directory.
+    :ivar part: the part that waits to be stored, or None if the part is not made yet.
     """
 
     stored: StoredRecording
@@ -86,10 +86,11 @@ class PhoneRecorder(MultiService):
     """Records phones, stores the recordings, and deletes them after a week.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
-    :param snapshot: returns what is served now.
+    :param snapshot: returns the snapshot that is served now.
     :param contexts: the naming context of each tenant by its name.
-    :param tap: passes the function that makes a tap of a connection to the LDAP server; None: nothing is recorded.
-    :param version: of ldapgw, for the files.
+    :param tap: passes the function that makes a tap of a connection to the LDAP server; the server gets None if nothing
+        is recorded.
+    :param version: the version of ldapgw, for the files.
     :param on_change: called with the DN of a login whose recording has changed.
     :ivar captures: the phones that are recorded now, by their DNs.
     :ivar connections: the numbers of connections in files.
@@ -132,7 +133,7 @@ class PhoneRecorder(MultiService):
             PeriodicService(clock, seconds, work, _report, waits=True, last=last).setServiceParent(self)
 
     async def refresh(self) -> None:
-        """Record what the database asks for.
+        """Record the phones whose recordings the database lists.
 
         :raises StoreError: when the database cannot be used.
         """
@@ -144,7 +145,7 @@ class PhoneRecorder(MultiService):
                 continue
             before = self.captures.get(viewer.login)
             if before is not None and before.stored.begun_at == stored.begun_at:
-                before.stored = stored  # it may end earlier
+                before.stored = stored  # the recording may have another end now
                 captures[viewer.login] = before
             elif self.now() < stored.until:
                 captures[viewer.login] = _Capture(stored, viewer)
@@ -160,7 +161,7 @@ class PhoneRecorder(MultiService):
             self._on_change(viewer.login)
 
     def named(self, name: str) -> _Capture | None:
-        """Return the capture of the phone that binds with a name; None: the phone is not recorded."""
+        """Return the capture of the phone that binds with a name, or None if the phone is not recorded."""
         spelt = name.lower()
         for login, capture in self.captures.items():
             if spelt in (login.lower(), capture.stored.phone.lower()):
@@ -172,13 +173,13 @@ class PhoneRecorder(MultiService):
         return self._clock.seconds()
 
     def _record(self, captures: dict[str, _Capture]) -> None:
-        """Record these phones from now on, and no others."""
+        """Record only these phones from now on."""
         before, self.captures = self.captures, captures
         if bool(before) != bool(captures):
             self._tap((lambda: _ConnectionTap(self)) if captures else None)
 
     def _viewer(self, phone: str) -> Viewer | None:
-        """The viewer of a phone; None: the phone is not served."""
+        """Return the viewer of a phone, or None if the phone is not served."""
         access = self._snapshot().logins.get(phone.lower())
         return access.viewer if access is not None else None
 
@@ -187,7 +188,7 @@ class PhoneRecorder(MultiService):
         await self.refresh()
 
     async def _store_all(self) -> None:
-        """Store what was recorded; the gateway records on after its next start, and then stores another part."""
+        """Store the parts of all recordings; after its next start the gateway stores further parts."""
         try:
             await self._store_parts(is_stopping=True)
         finally:
@@ -196,7 +197,7 @@ class PhoneRecorder(MultiService):
     async def _store_parts(self, *, is_stopping: bool = False) -> None:
         """Store the parts of the recordings that have ended.
 
-        :param is_stopping: stores the parts of all recordings.
+        :param is_stopping: whether to store the parts of all recordings.
         :raises StoreError: when the database cannot be used; the parts wait for the next call.
         """
         for login, capture in tuple(self.captures.items()):
@@ -249,7 +250,7 @@ class PhoneRecorder(MultiService):
 
 
 class _ConnectionTap:
-    """Collects the messages of one connection, and hands over those of a phone that is recorded (`Tap`)."""
+    """Collects the messages of one connection, and hands over the messages of a recorded phone (`Tap`)."""
 
     def __init__(self, recorder: PhoneRecorder) -> None:
         self._recorder = recorder
@@ -265,7 +266,7 @@ class _ConnectionTap:
 
     def __call__(self, login: str, is_sent: bool, octets: bytes) -> None:  # noqa: FBT001 - as `Tap` has it
         capture = self._recorder.captures.get(login)
-        if login and capture is None:  # another phone's
+        if login and capture is None:  # the connection is another phone's
             if not self._is_new:
                 self._reset()
             return

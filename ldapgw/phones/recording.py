@@ -6,7 +6,7 @@ before the message is kept.  At the end, `make_recording` pairs the requests wit
 `ldapgw.phones.pseudonyms` then replaces names and numbers, unless the recording is *plain*.
 
 The file of a recording has lines of JSON: a header, then the entries, then the binds and searches by their time.  The
-files of several gateways that recorded the same phone stand one behind the other in one text.
+files of several gateways that recorded the same phone are concatenated.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class RecordedMessage:
 
     :ivar at: seconds since the epoch.
     :ivar connection: number of the connection, from 1.
-    :ivar from_phone: whether the phone sent the message; else the gateway did.
+    :ivar from_phone: whether the phone sent the message, and not the gateway.
     :ivar is_bound: whether the connection had a login when the message came.
     """
 
@@ -59,7 +59,7 @@ class RecordedMessage:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RecordedEntry:
-    """An entry: the attributes that the phone was given, and those that its filters name.
+    """An entry: the attributes that the phone was given, and the attributes that its filters name.
 
     :ivar attributes: texts by the attribute's name, without objectClass.
     :ivar is_decoy: whether the entry was invented, so that a filter has to choose between entries.
@@ -75,7 +75,7 @@ class RecordedBind:
     """A bind.
 
     :ivar at: seconds since the beginning of the recording.
-    :ivar code: the result; None: there was no answer.
+    :ivar code: the result code, or None if there was no answer.
     """
 
     at: float
@@ -90,7 +90,7 @@ class Difference:
 
     :ivar missing: DNs of the entries that are not found any more.
     :ivar surplus: DNs of the entries that were not found before.
-    :ivar code: the other result; None: there was no answer.
+    :ivar code: the other result code, or None if there was no answer.
     """
 
     missing: tuple[str, ...]
@@ -104,11 +104,11 @@ class RecordedSearch:
 
     :ivar at: seconds since the beginning of the recording.
     :ivar is_bound: whether the search was made with a login.
-    :ivar controls: the OIDs of its controls.
-    :ivar code: the result; None: the search was not answered to its end.
+    :ivar controls: the OIDs of the search's controls.
+    :ivar code: the result code, or None if the search was not answered completely.
     :ivar found: the DNs of the entries.
-    :ivar note: the difference between this result and the result of a search among the recording's own entries; None:
-        there is no difference.
+    :ivar note: the difference between this result and the result of a search among the recording's own entries, or None
+        if there is no difference.
     """
 
     at: float
@@ -122,7 +122,7 @@ class RecordedSearch:
 
     @property
     def is_partial(self) -> bool:
-        """Return whether there may have been more to find: a limit, a page or a list view has cut the answer."""
+        """Return whether a limit, a page or a list view may have cut the answer."""
         has_window = not {PAGED_RESULTS, VLV_REQUEST}.isdisjoint(self.controls)
         return self.code is None or self.code in _LIMITED or has_window
 
@@ -133,14 +133,15 @@ class Recording:
 
     :ivar context: the phone's tenant.
     :ivar login: the DN that the phone binds as.
-    :ivar own_book: name of the phone's own book; empty: none.
+    :ivar own_book: name of the phone's own book; empty if there is none.
     :ivar per_number: whether the phone gets one entry per number.
-    :ivar number_format: the format in which the phone gets numbers; None: the tenant's.
-    :ivar model: a model of `ldapgw.phones.models`; empty: unknown.
+    :ivar number_format: the format in which the phone gets numbers, or None for the tenant's format.
+    :ivar model: a model of `ldapgw.phones.models`; empty if unknown.
     :ivar attribute_aliases: names of attributes by further names (`ldapgw.directory.schema.configure_aliases`).
-    :ivar version: of the ldapgw that recorded.
-    :ivar is_plain: whether names and numbers are those of real people.
-    :ivar left_out: the phone's messages that could not be read, may hold a password, or would change something.
+    :ivar version: the version of ldapgw that recorded the phone.
+    :ivar is_plain: whether names and numbers are real.
+    :ivar left_out: the number of the phone's messages that could not be read, may hold a password, or would change
+        something.
     :ivar is_cut: whether the phone sent more than a recording holds.
     """
 
@@ -166,8 +167,8 @@ class Recording:
 def storable(message_octets: bytes) -> bytes | None:
     """Return a phone's message without its password.
 
-    :returns: empty: the message is neither a bind nor a search and need not be kept.  None: the message cannot be read,
-        may hold a password, or would change something; it must not be kept.
+    :returns: empty if the message is neither a bind nor a search and need not be kept; None if the message must not be
+        kept, because it cannot be read, may hold a password, or would change something.
     """
     if any(name in message_octets.lower() for name in _PASSWORD_NAMES):
         return None
@@ -188,7 +189,7 @@ def storable(message_octets: bytes) -> bytes | None:
 
 
 def bind_name(message_octets: bytes) -> str:
-    """Return the name in a bind; empty: the message is no bind."""
+    """Return the name in a bind; empty if the message is no bind."""
     request = decode(message_octets).request
     return request.name if isinstance(request, BindRequest) else ""
 
@@ -211,9 +212,9 @@ def encode_bind(message_id: int, request: BindRequest, password: bytes = b"") ->
 class Response:
     """A message of the gateway.
 
-    :ivar dn: of an entry.
-    :ivar attributes: of an entry: names as they were asked for, with their values, without photos.
-    :ivar code: of a result; None: the response is an entry.
+    :ivar dn: the DN of an entry.
+    :ivar attributes: the attributes of an entry by the requested names, without photos.
+    :ivar code: the code of a result, or None if the response is an entry.
     """
 
     message_id: int
@@ -225,7 +226,7 @@ class Response:
     def read(cls, message_octets: bytes) -> Response:
         """Decode a message.
 
-        :raises ProtocolViolation: if the message is not one of a server.
+        :raises ProtocolViolation: if the message is not a server's.
         """
         message = BerReader.over(message_octets).enter(SEQUENCE, "message")
         message_id = message.integer("messageID")
@@ -248,7 +249,7 @@ def _attributes(content: BerReader) -> Iterator[tuple[str, tuple[bytes, ...]]]:
 
 # --- the recording of all messages ------------------------------------------------------------------------------------
 
-# By DN, then by the attribute's name.
+# The values that the phone was given, by DN and by the attribute's name.
 _Given = dict[str, dict[str, tuple[str, ...]]]
 
 
@@ -257,15 +258,16 @@ def make_recording(
 ) -> Recording:
     """Pair the requests of a phone with their answers, and take the entries of the answers.
 
-    An entry has the attributes that the phone was given, and those that its filters name, so that the filters find the
-    entry again.  Their values are read from the directory, in the tenant's number format, as long as the entry exists.
+    An entry has the attributes that the phone was given, and the attributes that its filters name, so that the filters
+    find the entry again.  All values are read from the directory, in the tenant's number format, as long as the entry
+    exists.
 
     :param begun_at: seconds since the epoch.
     :param dit: the directory at the end of the recording.
     :param context: of the phone's tenant.
     """
     binds, searches, given = _paired(messages, begun_at)
-    asked = {kind.name for one in searches for kind in _filter_kinds(one.request.filter)}
+    asked = {kind.name for search in searches for kind in _filter_kinds(search.request.filter)}
     for dn, attributes in given.items():
         entry = _visible_entry(dn, dit, viewer)
         if entry is not None:
@@ -295,7 +297,7 @@ def _paired(
     searches: list[RecordedSearch] = []
     given: _Given = {}
     waiting: dict[tuple[int, int], tuple[RecordedMessage, Message, list[str]]] = {}
-    bound: set[int] = set()  # connections: a search may come together with the bind
+    bound: set[int] = set()  # numbers of connections: a search may be sent together with the bind
 
     def end(key: tuple[int, int], code: int | None) -> None:
         message, request, found = waiting.pop(key)
@@ -337,7 +339,7 @@ def _add_entry(given: _Given, response: Response) -> None:
     attributes = given.setdefault(response.dn, dict(named))
     for name, values in response.attributes:
         kind = attribute_type(name)
-        # The number in a caller's DN is in the tenant's format, and stays.
+        # The number in the DN of a caller's entry is in the tenant's format, and stays unchanged.
         if values and kind is not None and _is_recorded(kind) and kind.name not in named:
             attributes[kind.name] = tuple(value.decode() for value in values)
 
@@ -353,21 +355,21 @@ def _is_recorded(kind: AttributeType) -> bool:
 
 
 def _named(dn: str) -> Mapping[str, tuple[str, ...]]:
-    """The attributes in the RDN of a contact, or of an entry for a caller; empty for another entry."""
+    """Return the attributes in the RDN of a contact or of a caller's entry; empty for another entry."""
     rdn = next(iter(Dn.parse(dn).rdns), ())
     named = {kind.name: (value,) for name, value in rdn if (kind := attribute_type(name))}
     return named if "uid" in named or len(rdn) > 1 else {}
 
 
 def _visible_entry(dn: str, dit: Dit, viewer: Viewer) -> Entry | None:
-    """The entry of a DN; None: there is no such entry any more, or the viewer may only find it by a number."""
+    """Return the entry of a DN, or None if it is gone, or if the viewer may only find it by a number."""
     request = SearchRequest(dn, Scope.BASE_OBJECT, Present("objectClass"))
     with suppress(DirectoryError):
         return next(filter(None, search(dit, viewer, request)), None)
     return None
 
 
-# The version of the file of a recording.
+# The version of the format of a recording's file.
 FORMAT = 2
 
 
@@ -400,7 +402,7 @@ def dump(recording: Recording) -> str:
     requests = [*map(_bind_object, recording.binds), *map(_search_object, recording.searches)]
     requests.sort(key=lambda one: one["at"])
     objects = [header, *map(_entry_object, recording.entries), *requests]
-    return "".join(json.dumps(one, ensure_ascii=False, separators=(",", ":")) + "\n" for one in objects)
+    return "".join(json.dumps(each, ensure_ascii=False, separators=(",", ":")) + "\n" for each in objects)
 
 
 def _entry_object(entry: RecordedEntry) -> dict[str, Any]:
@@ -418,7 +420,8 @@ def _search_object(search: RecordedSearch) -> dict[str, Any]:
         "at": round(search.at, 3),
         "connection": search.connection,
         "bound": search.is_bound,
-        # For people; the request is read from its octets, which have the phone's encoding of letters.
+        # These fields are for people; `load` reads the request from its octets, which keep the phone's encoding of
+        # letters.
         "base": request.base,
         "scope": request.scope.name.lower(),
         "filter": to_string(request.filter),

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Refused logins: a known phone gets the state "Wrong password", and unknown names are remembered.
 
-A refused login is only noted when it happens, in the same time whether there is such a phone or not; once a second the
-notes are judged.  A refusal concerns a phone if the phone has not logged in from anywhere yet, or last from the same
-network (`ldapgw.store.phones.is_same_site`).  Refusals from elsewhere may be somebody who tries passwords: only the
-administrator is told, and only memory has them.
+A refused login is only noted at first, in the same time whether there is such a phone or not, and judged once a second.
+A refusal concerns a phone if the phone has never logged in, or has last logged in from the same network
+(`ldapgw.store.phones.is_same_site`).  Refusals from elsewhere may be attempts to guess passwords: they are shown to the
+administrator only, and kept in memory only.
 
-A name that no phone has may be a password in the wrong field, so a name is masked unless it looks like a name of this
-house (`shown_name`).
+A name that no phone has may be a password in the wrong field, so a name is masked unless it resembles the known names
+of logins (`shown_name`).
 
 Mutable: `RefusedLogins`, and `UnknownNames`.
 """
@@ -39,27 +39,27 @@ from ldapgw.store.worker import Store
 
 # A page shows a refused login after this time.
 POLL_SECONDS: Final = 1.0
-# Of each phone, one write a minute is enough.
+# One write a minute for each phone is enough.
 WRITE_SECONDS: Final = 60.0
-# Names and addresses between two judgements; a flood of others is not counted.
+# The most pairs of name and address between two judgements; in a flood, the rest is not counted.
 MAX_NOTED: Final = 1000
-# Names looked at in one turn of the reactor: each takes up to a millisecond.
+# Names that are judged in one turn of the reactor: each takes up to a millisecond.
 _NAMES_A_TURN: Final = 5
 # A bind DN of a phone is shorter.
 _MAX_NAME: Final = 512
-# Unknown names, and characters of a name, that the administrator sees.
+# The most unknown names, and the most characters of a name, that the administrator sees.
 MAX_UNKNOWN: Final = 20
 MAX_SHOWN: Final = 64
-# Phones whose login was tried from elsewhere.
+# The most phones with refused logins from elsewhere.
 MAX_ELSEWHERE: Final = 100
-# Of each kind, what other gateways are told at a time.
+# The most refusals of each kind in one message to other gateways.
 MAX_TOLD: Final = 100
 
 MASK: Final = "••••••••"
 
 log = Logger()
 
-# By the phone's name: address, password hash and time of its last good login (`Catalog.last_login`).
+# Returns by the phone's name the address, password hash and time of its last good login (`Catalog.last_login`).
 LastLogin = Callable[[str], tuple[str, str, float] | None]
 
 
@@ -67,8 +67,8 @@ LastLogin = Callable[[str], tuple[str, str, float] | None]
 class UnknownLogin:
     """Refused logins with a name that no phone has.
 
-    :ivar name: as it was sent, `MAX_SHOWN` characters at most, or `MASK`.
-    :ivar tenant: the tenant below whose base the name is; empty: unknown.
+    :ivar name: the name as sent, `MAX_SHOWN` characters at most, or `MASK`.
+    :ivar tenant: the tenant whose base contains the name; empty if unknown.
     :ivar address: the address of the last login.
     :ivar when: the time of the last login, in seconds since the epoch.
     """
@@ -82,7 +82,7 @@ class UnknownLogin:
 
 @dataclass(frozen=True, slots=True)
 class ElsewhereRefusal:
-    """Refused logins of a phone from another network than the phone's own."""
+    """Refused logins of a phone from a network that is not the phone's own."""
 
     phone: str
     tenant: str
@@ -91,10 +91,11 @@ class ElsewhereRefusal:
 
 @dataclass(frozen=True, slots=True)
 class RefusalNews:
-    """What has been judged for a moment, for other gateways; those refused at home are in the database.
+    """The refusals judged since the previous message, for other gateways, except those that the database has.
 
-    :ivar unknown: names that no phone has, masked where they may be passwords; with the count of the moment.
-    :ivar elsewhere: phones whose logins were refused elsewhere; with the count of the moment.
+    :ivar unknown: names that no phone has, masked where they may be passwords; with the count since the previous
+        message.
+    :ivar elsewhere: phones whose logins were refused elsewhere; with the count since the previous message.
     :ivar logins: the DNs of logins whose state may have changed.
     """
 
@@ -104,21 +105,21 @@ class RefusalNews:
 
 
 class _Own(NamedTuple):
-    """Refused logins that are to be stored, and the hash of the password that the phone should have."""
+    """The refused logins of a phone that are to be stored, and the hash of the phone's right password."""
 
     refused: Refusal
     password: str
 
 
 class RefusedLogins(PeriodicService):
-    """Service that judges the refused logins every `POLL_SECONDS`, and stores those of each phone once a minute.
+    """Service that judges the refused logins every `POLL_SECONDS`, and stores the refusals of each phone once a minute.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
-    :param find_login: the login that a name in a bind request means.
-    :param logins: the logins that the directory serves, by name in lower case.
+    :param find_login: returns the login that a name in a bind request stands for.
+    :param logins: returns the logins that the directory serves, by name in lower case.
     :param bases: the search base of each tenant, by the tenant's name.
     :param on_refusal: called with the login's DN when its state may have changed.
-    :param tells_others: whether somebody calls `take_news`.
+    :param tells_others: whether `take_news` is called, because there may be other gateways.
     """
 
     def __init__(
@@ -143,7 +144,7 @@ class RefusedLogins(PeriodicService):
         self._on_refusal = on_refusal
         self._noted: dict[tuple[str, str], tuple[float, int]] = {}
         self._unstored: dict[str, _Own] = {}
-        # Those stored within `WRITE_SECONDS`: a page may have read the phone just before.
+        # The refusals stored within `WRITE_SECONDS`, because a page may have read the phone just before.
         self._stored: dict[str, tuple[float, _Own]] = {}
         self._elsewhere: OrderedDict[str, ElsewhereRefusal] = OrderedDict()
         self._bases = bases
@@ -158,7 +159,7 @@ class RefusedLogins(PeriodicService):
     def note(self, name: str, address: str) -> None:
         """Note a refused login, which takes the same time whether there is such a phone or not.
 
-        :param name: as it was sent.
+        :param name: the name as sent.
         :param address: the client's address, normalized.
         """
         key = name[:_MAX_NAME], address
@@ -167,21 +168,21 @@ class RefusedLogins(PeriodicService):
             self._noted[key] = self._clock.seconds(), count + 1
 
     def take_news(self) -> RefusalNews:
-        """Return what has been judged since the last call, for other gateways."""
+        """Return the refusals judged since the last call, for other gateways."""
         news, self._news = self._news, RefusalNews()
         return news
 
     def add_news(self, news: RefusalNews) -> None:
-        """Take over what another gateway has judged."""
-        for one in news.unknown:
-            self._unknown.add_shown(one)
+        """Add the refusals that another gateway has judged."""
+        for unknown in news.unknown:
+            self._unknown.add_shown(unknown)
         for refusal in news.elsewhere:
             self._add_elsewhere(refusal)
         for login in news.logins:
             self._on_refusal(login)
 
     def latest(self, login: PhoneLogin) -> PhoneLogin:
-        """A stored phone, with the logins that are not stored yet."""
+        """Return a stored phone with its refused logins that are not stored yet."""
         seen = self._last_login(login.name)
         if seen is not None and seen[1] == login.password and seen[2] > (login.last_seen or 0.0):
             login = replace(login, last_seen=seen[2], last_address=seen[0])
@@ -192,15 +193,16 @@ class RefusedLogins(PeriodicService):
         return replace(login, refused=own.refused) if is_newer else login
 
     def elsewhere(self, tenant: str) -> tuple[ElsewhereRefusal, ...]:
-        """The phones of a tenant whose logins were refused elsewhere, within a day, the last one first."""
+        """Return the phones of a tenant with refused logins from elsewhere within a day, the last refusal first."""
         since = self._clock.seconds() - phones.REFUSAL_SECONDS
         found = reversed(self._elsewhere.values())
-        return tuple(one for one in found if one.tenant == tenant and one.refused.when > since)
+        return tuple(refusal for refusal in found if refusal.tenant == tenant and refusal.refused.when > since)
 
     def unknown(self, tenant: str) -> tuple[UnknownLogin, ...]:
-        """The names that no phone has, of a tenant, the last one first.
+        """Return the names without a phone that a tenant may see, the last one first.
 
-        A bare name is shown to a tenant if there is no other, or if one of its phones is in the same network.
+        A bare name is shown to a tenant if there is no other tenant, or if one of the tenant's phones is in the same
+        network.
         """
         return self._unknown.of(tenant, lambda address: self._is_network_of(tenant, address))
 
@@ -215,9 +217,10 @@ class RefusedLogins(PeriodicService):
         self._elsewhere.pop(name, None)
 
     async def judge(self, interval: float = WRITE_SECONDS) -> None:
-        """Judge the refusals since the last call, and store those that are due.
+        """Judge the refusals since the last call, and store the refusals that are due.
 
-        Of the names that no phone has, the last `MAX_UNKNOWN` are judged: no more can be shown.  The others are masked.
+        Of the names that no phone has, the last `MAX_UNKNOWN` are judged, because no more are shown; the others are
+        masked.
 
         :param interval: seconds between two writes of a phone.
         """
@@ -250,23 +253,23 @@ class RefusedLogins(PeriodicService):
         await self._write(interval)
 
     async def _end_turn(self, number: int) -> None:
-        """Go on in another turn of the reactor after each `_NAMES_A_TURN` names."""
+        """Wait for another turn of the reactor after each `_NAMES_A_TURN` names."""
         if number % _NAMES_A_TURN == 0:
             await deferLater(self._clock, 0.0)
 
     async def _read(self, names: Iterable[str]) -> Mapping[str, PhoneLogin]:
-        """The stored phones; none while the database fails, which the store reports."""
+        """Return the stored phones; empty while the database fails, which the store reports."""
         try:
             return {login.name: login for login in await self._store.read(phones.read_by_names, [*names])}
         except StoreError:
             return {}
 
-    def _log_unknown(self, one: UnknownLogin) -> None:
+    def _log_unknown(self, unknown: UnknownLogin) -> None:
         """Log refused logins with an unknown name, in one line a minute for each address that they come from."""
-        # An e-mail address is a person's.
-        name = MASK if "@" in one.name else one.name
+        # An e-mail address identifies a person.
+        name = MASK if "@" in unknown.name else unknown.name
         now = self._clock.seconds()
-        line = self._unknown_log.add("unknown", one.address, now, name, one.count, tenant=one.tenant)
+        line = self._unknown_log.add("unknown", unknown.address, now, name, unknown.count, tenant=unknown.tenant)
         if line is not None:
             _log_unknown(line)
 
@@ -307,7 +310,7 @@ class RefusedLogins(PeriodicService):
         for name, own in [*self._unstored.items()]:
             seen = self._last_login(name)
             if seen is not None and seen[2] >= own.refused.when and is_same_site(seen[0], own.refused.address):
-                del self._unstored[name]  # over before it was stored
+                del self._unstored[name]  # the refusal is outdated before it was stored
             elif now - self._stored.get(name, (0.0, own))[0] >= interval:
                 due[name] = own
         if not due:
@@ -320,7 +323,7 @@ class RefusedLogins(PeriodicService):
                 del self._unstored[name]
 
     def _house_words(self) -> frozenset[str]:
-        """The words of the names of all logins and bases, made anew when the logins have changed."""
+        """Return the words in the names of all logins and bases, computed anew when the logins have changed."""
         logins = self._logins()
         if logins is not self._words[0]:
             self._words = logins, house_words([*logins, *self._bases.values()])
@@ -347,7 +350,7 @@ class UnknownNames:
 
         :param name: the name that was sent, or `MASK` if the name is not judged.
         :param words: from `house_words`.
-        :returns: these logins as they are shown.
+        :returns: the refused logins as they are shown.
         """
         shown, tenant = shown_name(name, words), self._tenant_of(name)
         added = UnknownLogin(shown, tenant, refused.address, refused.count, refused.when)
@@ -356,7 +359,7 @@ class UnknownNames:
 
     def add_shown(self, added: UnknownLogin) -> None:
         """Count refused logins as `add` returns them, here or at another gateway."""
-        # Masked names are different ones, as far as anybody knows; the address says which phone it is.
+        # Masked names may differ, so the address distinguishes the phones.
         key = added.name, added.tenant, added.address if added.name == MASK else ""
         before = self._names.pop(key, None)
         self._names[key] = replace(added, count=added.count + (before.count if before else 0))
@@ -364,14 +367,14 @@ class UnknownNames:
             self._names.popitem(last=False)
 
     def of(self, tenant: str, is_near: Callable[[str], bool]) -> tuple[UnknownLogin, ...]:
-        """The names that the administrators of a tenant may see, the last one first.
+        """Return the names that the administrators of a tenant may see, the last one first.
 
         :param is_near: whether an address is in a network of the tenant's phones.
         """
         return tuple(
-            one
-            for one in reversed(self._names.values())
-            if one.tenant == tenant or (not one.tenant and (len(self._bases) == 1 or is_near(one.address)))
+            shown
+            for shown in reversed(self._names.values())
+            if shown.tenant == tenant or (not shown.tenant and (len(self._bases) == 1 or is_near(shown.address)))
         )
 
     def _tenant_of(self, name: str) -> str:
@@ -406,17 +409,18 @@ _USUAL_WORDS: Final = frozenset(
 # A part of a name: a word with a number of three digits at most, or a number.  Four digits may be a year.
 _PART = re.compile(r"(?P<word>[^\W\d_]{1,20})\d{0,3}|\d{1,2}(?P<counted>[^\W\d_]{1,20})|(?P<number>\d{1,15})")
 _EXTENSION_DIGITS: Final = 5
-# Without a meaning of their own, as in EG-Flur; with a number of three digits; or a phone's model, as T46S.
+# Short parts without a meaning of their own, such as EG in EG-Flur, also with a number of three digits, and models such
+# as T46S.
 _SHORT = re.compile(r"[^\W\d_]{1,2}\d{0,3}|\d{1,2}[^\W\d_]{1,2}|[^\W\d_]\d\d[^\W\d_]")
-# Twelve decimal digits are a number.
+# Twelve decimal digits are a number, not a MAC address.
 _MAC = re.compile(r"(?!\d{12}\Z)(?:SEP)?[0-9A-F]{2}(?:[:-]?[0-9A-F]{2}){5}", re.IGNORECASE)
 _E_MAIL = re.compile(r"[^\W\d_]+(?:[._-][^\W\d_]+)*\d{0,3}@(?:[a-z0-9-]+\.)+[a-z]{2,}", re.IGNORECASE)
-# What stands between the parts of a name.
+# The separators between the parts of a name.
 _BETWEEN = re.compile(r"[ ._\\/,+-]+")
 
 
 def house_words(names: Iterable[str]) -> frozenset[str]:
-    """The words of names that phones of a house have, without their numbers; a number alone is so many zeros.
+    """Return the words in names of logins, without their numbers; a number alone becomes as many zeros.
 
     A MAC address has no words.
     """
@@ -427,9 +431,9 @@ def house_words(names: Iterable[str]) -> frozenset[str]:
 
 
 def shown_name(name: str, words: frozenset[str]) -> str:
-    """An unknown name as the administrator may see it: cut, or masked if it may be a password.
+    """Return an unknown name as the administrator may see it: shortened, or masked if it may be a password.
 
-    Shown are names whose words are those of a house, each with a short number; extensions; MAC addresses and e-mail
+    Shown are names whose words occur in `words`, each with a short number; extensions; MAC addresses and e-mail
     addresses; and DNs of known attribute types whose first value is such a name.
 
     :param words: from `house_words`.
@@ -455,7 +459,7 @@ def _is_dn_of_the_house(text: str, words: frozenset[str]) -> bool:
     # Dn.parse takes any word for an attribute type.
     if not all(attribute_type(kind) for rdn in (leaf, *above) for kind, _ in rdn):
         return False
-    # A login is entered as the first value; a server's tree is no secret.
+    # People enter a login as the first value; the other values, the server's tree, are no secret.
     return all("=" not in value and _is_of_the_house(value, words) for _, value in leaf) and all(
         (parts := _parts(value)) and all(map(_PART.fullmatch, parts)) for rdn in above for _, value in rdn
     )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Replays a recording: repeats its searches among the recorded entries or at a gateway, and finds the differences.
 
-`RecordedDirectory` is the directory that the recorded entries make.  Where a limit or a page had cut an answer, the
-search is repeated without the limit, and more than the recorded entries may be found.
+`RecordedDirectory` is the directory that the recorded entries make.  If a limit or a page had cut an answer, the search
+is repeated without the limit, and may find more than the recorded entries.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from ldapgw.numbers.number import Number
 from ldapgw.numbers.phone_number import parse
 from ldapgw.phones.recording import Difference, RecordedEntry, RecordedSearch, Recording
 
-# The result of a search, None: there is none; and the DNs of the entries.
+# The result code of a search, or None without an answer, and the DNs of the entries.
 Result = tuple[int | None, tuple[str, ...]]
 
 _OWN, _CALLERS = "own", "callers"
 _NUMBER_TYPES = {kind.name for kind in NUMBER_TYPES}
 # The uid of an entry for one number of a contact ends in the number's position.
 _POSITION = re.compile("-[0-9]+$")
-# Behind the name of such an entry stands the kind of the number.
+# The name of such an entry ends in the kind of the number.
 _KIND = re.compile(r" \([^()]*\)$")
 
 
@@ -55,7 +55,7 @@ def replay(recording: Recording, find: Callable[[SearchRequest], Result]) -> Ite
 
 
 def difference(recorded: RecordedSearch, code: int | None, dns: tuple[str, ...]) -> Difference | None:
-    """Compare a result with the recorded result, as the recording's note corrects it; None: nothing differs."""
+    """Compare a result with the recorded result, corrected by the note; return None if nothing differs."""
     note = recorded.note or Difference((), (), recorded.code)
     before = {dn_key(dn): dn for dn in (*recorded.found, *note.surplus)}
     for dn in note.missing:
@@ -69,7 +69,7 @@ def difference(recorded: RecordedSearch, code: int | None, dns: tuple[str, ...])
 
 
 def dn_key(dn: str) -> str:
-    """What the spellings of a DN have in common: its letters and digits; numbers are formatted in several ways."""
+    """Return the letters and digits of a DN, which all its spellings share: numbers are formatted in several ways."""
     return "".join(filter(str.isalnum, dn.casefold()))
 
 
@@ -82,7 +82,7 @@ class RecordedDirectory:
         self._viewer = Viewer(recording.login, (access,), recording.per_number)
 
     def find(self, request: SearchRequest) -> Result:
-        """Make a search with the phone's login."""
+        """Search with the phone's login."""
         found: list[str] = []
         try:
             found += [entry.dn for entry in search(self._dit, self._viewer, request) if entry is not None]
@@ -138,9 +138,9 @@ def directory_of(recording: Recording) -> Directory:
 
 
 def _place(dn: str, base: Dn) -> tuple[str, tuple[str, ...]] | None:
-    """The uid of an entry (empty: it is a container), and the names of its book and its label; None: no such entry.
+    """Return the uid of an entry, empty for a container, and the names of its book and label; None for another DN.
 
-    The place of an entry for a caller is right below the base; its whole name is its uid.
+    The entry of a caller is directly below the base; its whole name is its uid.
     """
     try:
         name = Dn.parse(dn)
@@ -195,5 +195,5 @@ def _entry(context: NamingContext, parent: ParentEntry, uid: str, recorded: Reco
     }
     factory = EntryFactory(context, parent, per_number=False)
     name = _KIND.sub("", texts["cn"][0]) if _POSITION.search(uid) else texts["cn"][0]
-    # A contact is found by all its names in each of its names' attributes (`inet_org_person.other_names`).
+    # A search in any attribute for names finds a contact by all its names (`inet_org_person.other_names`).
     return factory.make_entry(name, texts, numbers, (name,), Contact(uid), {})

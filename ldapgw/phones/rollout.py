@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The settings of many phones in one zip: a file for each phone, named as the phone expects, and sheets to print.
 
-The sheets are one HTML file to print, a page for each phone, as `Render` makes it.  The zip is the only place where the
-new passwords are.
-Pure; a zip of hundreds of phones takes tenths of a second, so it is not for the reactor's thread.
+The sheets are one HTML file to print, a page for each phone, as `Render` makes it.  Only the zip has the new
+passwords.
+
+Pure.  A zip of hundreds of phones takes tenths of a second, so it is not made on the reactor's thread.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ _MAC = "[0-9A-Fa-f]{12}"
 class NewPhone:
     """A phone with a new password.
 
-    :ivar owner: the owner's address; empty: nobody's phone.
-    :ivar mac: 12 hexadecimal digits in lower case; empty: not known.
+    :ivar owner: the owner's address; empty if the phone belongs to nobody.
+    :ivar mac: 12 hexadecimal digits in lower case; empty if not known.
     """
 
     login: PhoneLogin
@@ -50,12 +51,12 @@ class NewPhone:
 
 @dataclass(frozen=True, slots=True)
 class PrintSheet:
-    """The sheet to print of one phone: what a person needs in front of the phone.
+    """The printed sheet of one phone, for the person in front of the phone.
 
-    :ivar fields: what to enter in the phone, with the password.
+    :ivar fields: the values to enter in the phone, with the password.
     :ivar has_our_labels: whether the labels of the fields are ours, to be translated.
-    :ivar file: name of the phone's settings file; empty: there is none.
-    :ivar code: an address with the phone's settings as a QR code, in SVG; empty: there is none.
+    :ivar file: name of the phone's settings file; empty if there is none.
+    :ivar code: an address with the phone's settings as a QR code, in SVG; empty if there is none.
     """
 
     phone: NewPhone
@@ -71,7 +72,7 @@ Render = Callable[[Sequence[PrintSheet]], str]
 
 
 def new_phone(line: ImportLine, tenant: str, hashed: str, now: float) -> PhoneLogin:
-    """The phone of a line without an error.
+    """Return the phone to store for a line without an error.
 
     :param now: seconds since the epoch.
     """
@@ -88,7 +89,7 @@ def new_phone(line: ImportLine, tenant: str, hashed: str, now: float) -> PhoneLo
 
 
 def print_sheet(phone: NewPhone, site: Site, file: str = "", code: str = "") -> PrintSheet:
-    """Return the sheet to print of a phone, with its likeliest vendor's fields and steps."""
+    """Return the printed sheet of a phone, with the fields and steps of its likeliest vendor."""
     settings = settings_of(phone.login, site, phone.password)
     vendor = vendors_of(phone.login.model)[0]
     fields = fields_by_hand(vendor, settings)
@@ -96,7 +97,7 @@ def print_sheet(phone: NewPhone, site: Site, file: str = "", code: str = "") -> 
 
 
 def make_files(phones: Sequence[NewPhone], site: Site, render: Render) -> Mapping[str, bytes]:
-    """The files of the zip by their names: a vendor's file for each phone that takes one, and the sheets."""
+    """Make the files of the zip, by their names: a vendor's file for each phone that takes a file, and the sheets."""
     files: dict[str, bytes] = {}
     sheets = []
     for phone in phones:
@@ -110,11 +111,11 @@ def make_files(phones: Sequence[NewPhone], site: Site, render: Render) -> Mappin
 
 
 def make_zip(phones: Sequence[NewPhone], site: Site, render: Render) -> bytes:
-    """A zip of `make_files`."""
+    """Make the zip with the files of `make_files`."""
     octets = io.BytesIO()
     with zipfile.ZipFile(octets, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in make_files(phones, site, render).items():
-            # Always of the same time, so that the same phones make the same zip.
+            # The time is always the same, so that the same phones make the same zip.
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
     return octets.getvalue()
 
@@ -132,7 +133,7 @@ def _mac_pattern(vendor: Vendor) -> str:
 
 
 def _file_name(phone: NewPhone, sheet: Sheet) -> str:
-    """The file's name in the zip; phones whose MAC address is not known get a file with their own name."""
+    """Return the file's name in the zip: the phone's own name if its MAC address is not known."""
     suffix = sheet.vendor.file.rpartition(".")[2]
     if not phone.mac:
         return f"{phone.login.name}.{suffix}"

@@ -2,9 +2,9 @@
 """The last searches of each phone, kept in memory so that a phone's owner can see what went wrong.
 
 The LDAP server reports every search when the search is done.  The log keeps the octets of the message, which are
-decoded when a page shows the search.  Of the log, the gateway stores only the summaries of
-`ldapgw.phones.activity`, which hold no name and no number.  Several gateways on one database also tell each other new
-searches, in encrypted messages that are stored nowhere (`ldapgw.peers.bulletin`).
+decoded when a page shows the search.  The gateway stores only summaries of the log (`ldapgw.phones.activity`), which
+hold no name and no number.  Several gateways on one database also send each other new searches, in encrypted messages
+that are stored nowhere (`ldapgw.peers.bulletin`).
 
 Mutable: `SearchLog`.
 """
@@ -18,13 +18,14 @@ from operator import attrgetter
 from ldapgw.errors import ResultCode
 from ldapgw.phones.logged_search import SUCCESS_CODES, LoggedSearch, SearchNews, SearchUpdate
 
-# Per phone: enough for somebody who has just tried a few things.
+# Searches of each phone: enough for somebody who has just tried a few things.
 SEARCHES_PER_PHONE = 20
-# Of all phones together; the phones that searched last are kept.  With 500 octets per search that is 5 MB.
+# Searches of all phones together; the log keeps the phones that searched last.  With 500 octets per search that is 5
+# MB.
 MAX_SEARCHES = 10_000
 # Longest message that is kept, in octets: the longest search seen from a phone has 2 KiB.
 MAX_MESSAGE_BYTES = 2048
-# Addresses that were refused a search because they had not logged in.
+# The most addresses that were refused a search because nobody had logged in.
 MAX_REFUSED_ADDRESSES = 1000
 
 # The fields of a `LoggedSearch` after the login; the log makes the object when a page asks for the search.
@@ -46,7 +47,7 @@ class SearchLog:
         self._latest: dict[str, _Record] = {}
         self._latest_found: dict[str, _Record] = {}
         self._refusals: OrderedDict[str, float] = OrderedDict()
-        # Since `take_news`: how many searches there were by login, and the refusals.
+        # The numbers of searches by login, and the refusals, since the last `take_news`.
         self._untold: dict[str, int] = {}
         self._new_refusals: dict[str, float] = {}
 
@@ -98,7 +99,7 @@ class SearchLog:
         self._untold.pop(login, None)
 
     def end(self, login: str, successor: str) -> None:
-        """Keep the searches of a login that has ended for its successor; drop them if there is none.
+        """Pass the searches of an ended login on to its successor; drop the searches if there is no successor.
 
         :param successor: as in `ldapgw.directory.catalog.EndedLogin`.
         """
@@ -111,9 +112,9 @@ class SearchLog:
         self.forget(login)
 
     def take_news(self, limit: int = MAX_SEARCHES) -> SearchNews:
-        """Return the searches since the previous call, the last one last, for the log of another gateway.
+        """Return the searches since the previous call, in the order of time, for the log of another gateway.
 
-        :param limit: the most searches; those of the phones that began to search last are returned.
+        :param limit: the most searches; if there are more, the phones that began to search last have precedence.
         """
         untold, self._untold = self._untold, {}
         taken: list[list[LoggedSearch]] = []
@@ -128,7 +129,7 @@ class SearchLog:
         return SearchNews(tuple(searches), refusals)
 
     def add(self, news: SearchNews) -> None:
-        """Log the searches that another gateway has answered, which stores the summaries of its searches itself."""
+        """Log searches that another gateway has answered; the other gateway itself stores their summaries."""
         for search in news.searches:
             record = search.address, search.message, search.entries, search.code, search.seconds, search.when
             self._log(search.login, record, is_elsewhere=True)
@@ -136,7 +137,7 @@ class SearchLog:
             self._record_refusal(address, when, is_elsewhere=True)
 
     def take_updates(self) -> Mapping[str, SearchUpdate]:
-        """Return the searches since the previous call, by login."""
+        """Return the updates since the previous call, by login."""
         latest, latest_found = self._latest, self._latest_found
         self._latest, self._latest_found = {}, {}
         return {
@@ -164,7 +165,7 @@ class SearchLog:
 
 
 def _insert(records: deque[_Record], record: _Record) -> None:
-    """Put in a search that another gateway has answered, which may have been before searches here."""
+    """Insert a search that another gateway has answered, perhaps before searches that this gateway has answered."""
     later: list[_Record] = []
     while records and records[-1][-1] > record[-1]:
         later.append(records.pop())

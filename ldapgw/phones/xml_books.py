@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """XML phone books in the formats of six vendors, for phones without LDAP.
 
-An `XmlBook` reads what a phone asks for from the parameters of its request, and writes the answer.  What is written
-follows the vendors' documents as far as they are public; ``docs/reference/phones.rst`` says what is not verified.
+An `XmlBook` reads the parameters of a phone's request, and writes the answer.  The formats follow the vendors'
+documents as far as these are public; ``docs/reference/phones.rst`` lists the details that are not verified.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ldapgw.phones.models import MODELS
 
 # Longest text that is searched for, in characters.
 MAX_TEXT = 100
-# Parameters that phones send a search in; the first one is what our own addresses have.
+# The parameters in which phones send the text of a search; our own addresses have the first one.
 _SEARCHED = ("q", "query", "search", "name")
-# What no XML document can hold (XML 1.0, 2.2).
+# The characters that no XML document can hold (XML 1.0, section 2.2).
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 Parameters = Mapping[str, str]
@@ -35,8 +35,8 @@ Elements = Sequence[Sequence[str]]
 class ListAddress:
     """The address of a phone book, for links in its answers.
 
-    :ivar url: without a query; may hold the phone's secret.
-    :ivar parameters: those of the request that links keep.
+    :ivar url: the URL without a query, which may hold the phone's secret.
+    :ivar parameters: the parameters of the request that links keep.
     """
 
     url: str
@@ -46,7 +46,7 @@ class ListAddress:
         return "<ListAddress>"
 
     def link(self, **parameters: object) -> str:
-        """The URL with further parameters."""
+        """Return the URL with further parameters."""
         query = urlencode({**self.parameters, **parameters})
         return f"{self.url}?{query}" if query else self.url
 
@@ -55,10 +55,11 @@ class ListAddress:
 class XmlBook:
     """The phone book of one vendor's phones.
 
-    :ivar vendor: also the model, by its key in `MODELS`.
-    :ivar contact: the elements of a contact.
-    :ivar write: the answer, of the elements of each contact.
-    :ivar read: what a request asks for, or a page without contacts: a menu, or a form for a search.
+    :ivar vendor: the vendor, which is also the model's key in `MODELS`.
+    :ivar contact: writes the elements of a contact.
+    :ivar write: writes the answer from the elements of each contact.
+    :ivar read: reads a request, and returns a query, or the text of a page without contacts: a menu, or a form for a
+        search.
     """
 
     vendor: str
@@ -80,7 +81,7 @@ def _element(name: str, value: str) -> str:
 
 
 def _elements(*pairs: tuple[str, str]) -> str:
-    """The elements that have a value."""
+    """Return the elements that have a value."""
     return "".join(_element(name, value) for name, value in pairs if value)
 
 
@@ -89,17 +90,17 @@ def _document(root: str, content: Iterable[str], attributes: str = "") -> str:
 
 
 def searched_text(parameters: Parameters) -> str:
-    """The text that a phone searches for; empty: none."""
+    """Return the text that a phone searches for; empty if there is none."""
     return next((text for name in _SEARCHED if (text := parameters.get(name, "").strip("* "))), "")[:MAX_TEXT]
 
 
 def _listing(root: str) -> Callable[[Elements, ListQuery, ListLength, ListAddress], str]:
-    """Write an answer that has the contacts and nothing else."""
+    """Return a function that writes an answer with the contacts and nothing else."""
     return lambda contacts, *_: _document(root, chain.from_iterable(contacts))
 
 
 def _whole(vendor: str) -> Callable[[Parameters, ListAddress], ListQuery]:
-    """Read a request for the whole book, for one of its parts or for what a text finds."""
+    """Return a function that reads a request for the whole book, for a part of it or for a search."""
     return lambda parameters, _: _query(parameters, vendor)
 
 
@@ -137,7 +138,8 @@ _SNOM_TYPES = {"work": "business", "mobile": "mobile", "home": "home"}
 
 
 def _snom_contact(contact: ListedContact) -> Sequence[str]:
-    # A contact without a family name, such as a company, has the whole name there: the phone shows these two.
+    # A contact without a family name, such as a company, has the whole name there, because the phone shows only these
+    # two names.
     family_name = contact.family_name if contact.given_name else contact.name
     flags = f'fav={_boolean(contact.flags.favourite)} vip="false" blocked={_boolean(contact.flags.blocked)}'
     numbers = "".join(
@@ -153,7 +155,8 @@ def _boolean(value: bool) -> str:  # noqa: FBT001 - the boolean is the value to 
 
 
 def _snom(contacts: Elements, query: ListQuery, _length: ListLength, _address: ListAddress) -> str:
-    # The phone takes contacts that it has and that are missing here out of its directory: not of a part.
+    # From a complete answer the phone deletes its contacts that are missing there, so a part must not be marked
+    # complete.
     is_whole = not (query.text or query.letter or query.first)
     return _document("tbook", chain.from_iterable(contacts), f' e="2" version="2.0" complete={_boolean(is_whole)}')
 
@@ -183,13 +186,13 @@ _FANVIL_KINDS = (("Telephone", ("work",)), ("Mobile", ("mobile",)), ("Other", DI
 
 
 def _fanvil_contact(contact: ListedContact) -> Sequence[str]:
-    """An entry has room for one number of each kind; the others follow in entries of the same name."""
+    """Write a contact: an entry has room for one number of each kind; more numbers follow in further entries."""
     left = list(contact.numbers)
     entries = []
     while left:
         shown: dict[str, tuple[str, str]] = {}
         for element, kinds in _FANVIL_KINDS:
-            found = next((one for one in left if one[1] in kinds), None)
+            found = next((pair for pair in left if pair[1] in kinds), None)
             if found is not None:
                 shown[element] = found
                 left.remove(found)
@@ -201,13 +204,13 @@ def _fanvil_contact(contact: ListedContact) -> Sequence[str]:
 # --- Cisco: IP Phone Services Application Development Notes -----------------------------------------------------------
 
 _TITLE = "Contacts"
-# Characters of a name in a list.
+# The most characters of a name in a list.
 _CISCO_NAME = 64
 _CISCO_LETTERS = "abcdefghijklmnopqrstuvwxyz#"
 
 
 def _cisco_contact(contact: ListedContact) -> Sequence[str]:
-    """One entry per number, of which an entry has one alone."""
+    """Write one entry per number, because an entry has room for one number."""
     several = len(contact.numbers) > 1
     return [
         f"<DirectoryEntry>{_element('Name', _cisco_name(contact.name, f' ({kind})' if several else ''))}"
@@ -221,7 +224,7 @@ def _cisco_name(name: str, kind: str) -> str:
 
 
 def _read_cisco(parameters: Parameters, address: ListAddress) -> ListQuery | str:
-    """A menu first; from there a form for a search, all contacts, or those with a letter."""
+    """Read a request: the first one gets a menu, which leads to a form for a search, all contacts or a letter."""
     if "form" in parameters:
         field = f"{_element('DisplayName', 'Name')}<QueryStringParam>q</QueryStringParam><InputFlags>A</InputFlags>"
         texts = (_element("Title", _TITLE), _element("Prompt", "Name or number"), _element("URL", address.link()))
@@ -261,7 +264,7 @@ _GIGASET_NAMES = ("ln", "fn")
 
 
 def _read_gigaset(parameters: Parameters, _address: ListAddress) -> ListQuery:
-    """A base sends ``*`` in each field that is not searched; the first contact has the number 1."""
+    """Read a request: a base sends ``*`` in each field that is not searched, and counts contacts from 1."""
     asked = {name: value.strip() for name, value in parameters.items() if value.strip("* ")}
     query = _query(parameters, "gigaset")
     return ListQuery(
@@ -274,7 +277,7 @@ def _read_gigaset(parameters: Parameters, _address: ListAddress) -> ListQuery:
 
 
 def _gigaset_contact(contact: ListedContact) -> Sequence[str]:
-    """The one entry of a contact, since a base counts them; it has room for a fixed number and a mobile one."""
+    """Write one entry, because a base counts entries; an entry has room for a fixed and a mobile number."""
     fixed = [number for number, kind in contact.numbers if kind != "mobile"]
     mobile = [number for number, kind in contact.numbers if kind == "mobile"]
     given_name, family_name = contact.given_name, contact.family_name

@@ -3,7 +3,7 @@
 
 The plan names the terms of the index (`ldapgw.directory.index_terms`) that the search reads, each with the number of
 candidates, which the search then tests one by one.  For an AND the search reads the rarest term only, which comes first
-in the plan.  The notes tell of terms that can never be true, and of syncs that have not brought all contacts.
+in the plan.  The notes report terms that can never be true, and syncs that have not fetched all contacts.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ MAX_MATCHES = 50
 MAX_MISSES = 10
 
 _INDEX_FIELDS = {"N": "names", "M": "mail addresses", "O": "other words"}
-# Texts in one line of the plan: three digits on the keys spell 64 beginnings of words.
+# The most texts in one line of the plan: three digits can stand for 64 beginnings of words.
 _MAX_TEXTS = 4
 
 
@@ -149,9 +149,9 @@ def _distinct_numbers(variants: Iterable[NumberVariant]) -> tuple[NumberVariant,
 
 
 def _word_notes(terms: Iterable[FilterTerm], view: PhoneView, base: str) -> Iterator[ExplanationNote]:
-    """Yield a note for each of several typed words that no contact has in the attributes that the filter asks for.
+    """Yield a note for each of several typed words that no contact has in the attributes of the filter.
 
-    Digits that the filter asks for in numbers too are more likely a number than words on the keys.
+    Digits that the filter also looks for in numbers are more likely a number than words on the keys.
     """
     terms, items = tuple(terms), dict[str, list[Filter]]()
     has_numbers = any(term.family is Family.NUMBER for term in terms)
@@ -167,7 +167,7 @@ def _word_notes(terms: Iterable[FilterTerm], view: PhoneView, base: str) -> Iter
 
 
 def _with_text(item: FilterItem, word: str) -> Filter:
-    """Return the term that a value has a word or, for a term that asks for beginnings, the beginning of a word."""
+    """Return a term for one word of the item's text; the term asks for the word's beginning if the item does."""
     if isinstance(item, Substrings):
         return Substrings(item.attribute, octets(word), (), None)
     return Approximate(item.attribute or "", octets(word))
@@ -176,7 +176,7 @@ def _with_text(item: FilterItem, word: str) -> Filter:
 def query_notes(
     query: PhoneQuery, terms: Iterable[FilterTerm], context: NamingContext, states: Iterable[BookSyncState]
 ) -> tuple[ExplanationNote, ...]:
-    """Return the notes on a query and on the syncs, no message twice."""
+    """Return the notes on a query and on the syncs, without repeated messages."""
     notes = (
         [ExplanationNote("ringing", Phrase(TEXTS.ringing, {"filter": to_string(query.caller_filter)}))]
         if query.caller_filter
@@ -220,7 +220,7 @@ def _book_notes(book: BookSyncState) -> Iterator[ExplanationNote]:
 
 
 def describe_plan(plan: Query, segments: Sequence[Segment]) -> str:
-    """Return in words which index terms lead to the candidates of a search, and to how many."""
+    """Describe in words the index terms that lead to the candidates of a search, and the number of candidates."""
     if not isinstance(plan, AndQuery):
         return f"{_describe(plan)} ({_count(plan, segments)})"
     counted = sorted((_count(query, segments), _describe(query)) for query in plan.queries)

@@ -40,7 +40,7 @@ from ldapgw.phones.explain.terms import (
 from ldapgw.phones.explain.view import BookSearch, PhoneSearchResult, PhoneView, book_of, name_of, text_of
 from ldapgw.phrase import Phrase, joined
 
-# The reasons of a rank are equally near; each of these reasons is the first one of a rank.
+# The first reason of each rank; the reasons of a rank are equally near.
 _FIRST_OF_RANK = (
     *(MissReason.SIZE_LIMIT, MissReason.DUPLICATE, MissReason.INSIDE_WORD, MissReason.SOME_WORDS),
     MissReason.SHORT_NUMBER,
@@ -49,7 +49,7 @@ REASON_RANKS: Final = dict(
     zip(MissReason, accumulate(int(reason in _FIRST_OF_RANK) for reason in MissReason), strict=True)
 )
 
-# From this rank on, a contact has something similar to the query, but not the query itself.
+# From this rank on, a contact is only similar to the query, and does not have the query itself.
 _FIRST_SIMILAR_RANK = REASON_RANKS[MissReason.INSIDE_WORD]
 
 _ACCESS_REASONS = {
@@ -58,13 +58,13 @@ _ACCESS_REASONS = {
     BookAccess.CALLERS: MissReason.CALLERS_BOOK,
 }
 
-# Of several words, a match of a single word with fewer letters means nothing.
+# If a query has several words, a match of one word with fewer letters means nothing.
 _MIN_SIGNIFICANT_LENGTH = 3
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MissCause:
-    """The cause why an entry is not in the result.
+    """The cause of an entry's absence from the result.
 
     :ivar values: the values for the placeholders in the reason's text.
     :ivar distance: orders causes with the same reason, the nearest first.
@@ -100,7 +100,7 @@ class MissClassifier:
         self._word_differences = tuple(WordDifference(text, as_lenient(context)) for text in self.texts)
 
     def classify(self, entry: Entry) -> MissCause | None:
-        """Return the cause why an entry does not match the filter; None if the entry is no near miss."""
+        """Return the cause of an entry's mismatch with the filter; None if the entry is no near miss."""
         tested = ((kind.name, entry.search_text(kind), test) for kind, test in self._predicates)
         if any(text is not None and test(text) for _, text, test in tested):
             terms = ", ".join(dict.fromkeys(map(to_string, self._false_terms(self._search_filter, entry))))
@@ -108,7 +108,7 @@ class MissClassifier:
         return self._strict_matching_cause(entry) or self._number_cause(entry) or self._text_cause(entry)
 
     def _term_predicates(self, context: NamingContext) -> tuple[tuple[AttributeType, TextPredicate], ...]:
-        """Return the tests of the terms by attribute; a presence term has no test of values."""
+        """Return the tests of the terms by attribute; a presence term tests no values."""
         predicates = (
             (kind, term_predicate(term.item, kind, context))
             for term in self._terms
@@ -209,7 +209,7 @@ class RankedMiss(NamedTuple):
 
     @property
     def has_query(self) -> bool:
-        """Return whether the contact has the query itself; similar contacts only help if the phone finds nothing."""
+        """Return whether the contact has the query itself; similar ones help only if the phone finds nothing."""
         return self.sort_key[0] < _FIRST_SIMILAR_RANK
 
 
@@ -297,7 +297,7 @@ class MissFinder:
 
     def _miss(self, entry: Entry, cause: MissCause, book: Book, access: BookAccess) -> MissedContact:
         texts = TEXTS.reasons[cause.reason]
-        # Sharing for caller ID suffices for a whole number, and reveals nothing else of the book.
+        # Sharing a book for caller ID suffices for a whole number, and reveals nothing else of the book.
         values = {
             **cause.values,
             "book": book.name,
@@ -323,7 +323,7 @@ class MissFinder:
 
         Only whole numbers are searched, so that nobody can probe private books for anything else.
 
-        :param number: sorts the miss; the number of the last book.
+        :param number: the number of the last book, by which the miss is sorted.
         """
         numbers = Or(tuple(_whole_numbers(self._search_filter)))
         for book in books if numbers.terms else ():

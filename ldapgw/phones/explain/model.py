@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An explanation as values: query, books, matches and misses with their reasons and texts; and who reads it."""
+"""An explanation as values: query, books, matches and misses with their reasons and texts, and the reader."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class MatchKind(StrEnum):
 
 
 class MissReason(StrEnum):
-    """Why a phone does not find a contact, the nearest reasons first (`misses.REASON_RANKS`)."""
+    """The reasons why a phone does not find a contact, the nearest first (`misses.REASON_RANKS`)."""
 
     PRIVATE_BOOK = "private_book"
     GROUP_BOOK = "group_book"
@@ -73,11 +73,11 @@ class _ExplanationTexts(Texts, frozen=True):
     :ivar word_variant: replaces the text of `MatchKind.WORDS` if value and term agree on a variant that is not obvious.
     :ivar private_book_message: the only text about a private book whose contacts the reader may not know.
     :ivar own_book_advice: the advice if the reader's own book hides the contact.
-    :ivar last_digit: a value of other texts, like the three texts that follow.
+    :ivar last_digit: a text that fills a placeholder of other texts, like the next three texts.
     :ivar unknown_attribute: a note, like the texts that follow; most of their names are codes of `ExplanationNote`.
-    :ivar access: added to the text of another reason if the book hides the contact as well.
-    :ivar states: by the state of a book's sync.
-    :ivar skipped: by the reasons in an account's ``skipped``.
+    :ivar access: texts added to another reason if the book also hides the contact.
+    :ivar states: texts by the state of a book's sync.
+    :ivar skipped: texts by the reasons in an account's ``skipped``.
     """
 
     word_variant: str
@@ -119,7 +119,7 @@ class NumberReading(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NumberVariant:
-    """A number that the search tried: in E.164 form if the country is known, else the digits."""
+    """A number that the search tried, in E.164 form if the country is known, else as digits."""
 
     number: str
     reading: NumberReading
@@ -169,8 +169,8 @@ class MatchedEntry:
     """An entry that the phone finds.
 
     :ivar book: empty for an entry from a caller-ID book, and for the tenant's own entry.
-    :ivar number_notes: how numbers of the contact are dialled that are not dialled as they are stored, for readers who
-        may know what is stored.
+    :ivar number_notes: sentences on numbers that are not dialled as stored; only for readers who may know the stored
+        numbers.
     """
 
     name: str
@@ -251,6 +251,6 @@ class ExplanationReader:
     own_books: frozenset[str] = frozenset()
 
 
-# OPERATOR: at the command line, may read the database anyway.  USER: at a page, nothing else is known of the person.
+# OPERATOR uses the command line, and may read the database anyway.  USER is an unknown person at a page.
 OPERATOR = ExplanationReader(hides_private_books=False, is_admin=True)
 USER = ExplanationReader(hides_private_books=True, is_admin=False)

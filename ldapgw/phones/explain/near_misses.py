@@ -34,12 +34,12 @@ _DOUBLED = re.compile(r"(.)\1+")
 
 NAME_ATTRIBUTES = ("cn", "givenName", "sn", "o")
 TEXT_ATTRIBUTES = (*NAME_ATTRIBUTES, "ou", "title", "mail", "street", "l", "postalAddress", "labeledURI")
-# telephoneNumber may repeat the best number, so mobile and homePhone, which tell the number's type, come first.
+# telephoneNumber may repeat the best number, so mobile and homePhone, which say the number's type, come first.
 NUMBER_ATTRIBUTES = ("mobile", "homePhone", "telephoneNumber", "facsimileTelephoneNumber", "pager")
 TEXT_TYPES = tuple(filter(None, map(attribute_type, TEXT_ATTRIBUTES)))
 DIALLED_TYPES = tuple(filter(None, map(attribute_type, NUMBER_ATTRIBUTES)))
 
-# So many equal digits at the end are hardly chance, even in a book of 10,000 numbers.
+# So many equal digits at the end are hardly a coincidence, even in a book of 10,000 numbers.
 COMMON_SUFFIX_DIGITS = 6
 # A direct-dial number differs from its company's number in at most so many digits at the end.
 EXTENSION_DIGITS = 4
@@ -77,7 +77,7 @@ class WordDifference:
         return self._substring_predicates[name](search_texts[name])
 
     def attributes_by_word(self, search_texts: SearchTexts) -> dict[str, str]:
-        """Return for each of several words an attribute that has the word; empty if no attribute has the word."""
+        """Return by word an attribute that has the word; empty for a word that no attribute has."""
         return {
             word: next((name for name, text in search_texts.items() if tests[name](text)), "")
             for word, tests in self._prefix_predicates.items()
@@ -101,7 +101,7 @@ def _never(_text: str) -> bool:
 
 
 def _is_near_miss(word: str, stored: str) -> bool:
-    """Return whether a word is the beginning of a stored word but for one letter, or sounds like that beginning."""
+    """Return whether a word differs in one letter from the beginning of a stored word, or sounds like it."""
     if len(word) < MIN_MISSPELT_LENGTH:
         return False
     lengths = (len(word) - 1, len(word), len(word) + 1)
@@ -111,7 +111,7 @@ def _is_near_miss(word: str, stored: str) -> bool:
 
 
 def _phonetic_key(word: str) -> str:
-    """Return a word without the differences of spelling that nobody hears on the telephone."""
+    """Return a word without differences of spelling that are not heard on the telephone."""
     for written, heard in _SOUNDS:
         word = word.replace(written, heard)
     return _DOUBLED.sub(r"\1", word)
@@ -121,7 +121,7 @@ def _phonetic_key(word: str) -> str:
 class NumberDifference:
     """The difference of two telephone numbers.
 
-    :ivar reason: OTHER_ATTRIBUTE if the numbers are the same.
+    :ivar reason: `OTHER_ATTRIBUTE` if the numbers are equal.
     :ivar digits: how many digits differ; for OTHER_BEGINNING and SHORT_NUMBER, how many digits are equal.
     """
 
@@ -130,7 +130,7 @@ class NumberDifference:
 
     @property
     def distance(self) -> tuple[int, int]:
-        """The sort key: of the reasons that differences have, `MissReason` names the nearest first."""
+        """Return the sort key: `MissReason` lists the reason of the nearest difference first."""
         return _REASONS.index(self.reason), self.digits
 
 
@@ -239,7 +239,7 @@ def _number_filters(numbers: Iterable[Number]) -> Iterator[Filter]:
         yield _number_parts(None, digits[-COMMON_SUFFIX_DIGITS:])
         full_number = number.e164 or number.digits
         yield _number_parts(full_number[:-MAX_LAST_DIGITS])
-        # One wrong digit, or two swapped digits, at a place that both filters above compare.
+        # This filter finds one wrong digit, or two swapped digits, at a place that both filters above compare.
         yield from (
             _number_parts(full_number[: -suffix_length - 2], digits[-suffix_length:])
             for suffix_length in range(MAX_LAST_DIGITS, COMMON_SUFFIX_DIGITS)
@@ -258,7 +258,7 @@ def _text_filters(texts: Iterable[str]) -> Iterator[Filter]:
 
 
 def _misspelt_filters(word: str) -> Iterator[Filter]:
-    """Yield filters for a half, which one wrong letter leaves intact, and for the first and the last two letters."""
+    """Yield filters for both halves, because a wrong letter is in one half, and for the first and last two letters."""
     half = len(word) // 2
     yield Or(tuple(Substrings(name, octets(word[:half]), (), None) for name in NAME_ATTRIBUTES))
     yield Or(tuple(Substrings(name, None, (octets(word[half:]),), None) for name in NAME_ATTRIBUTES))

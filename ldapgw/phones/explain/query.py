@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Parses a name, a number or a filter into the filter that phones send, and finds in a filter what was typed."""
+"""Parses a name, a number or a filter into the filter that phones send, and reads the typed text back from a filter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PERSON = Equality("objectClass", b"person")
 _DIGITS = re.compile(r"[0-9\s()./+*#–-]*[0-9][0-9\s()./+*#–-]*")
 
 
-# What takes the place of a number that the caller withholds (RFC 3323 4.1.1.3, and PBXs).
+# The texts that replace a number that the caller withholds (RFC 3323 4.1.1.3, and PBXs).
 WITHHELD = frozenset(("", "anonymous", "unknown", "restricted", "private", "unavailable", "withheld"))
 
 
@@ -46,7 +46,7 @@ class PhoneQuery:
 
 
 class SubjectKind(StrEnum):
-    """What a search asks for."""
+    """The kinds of subjects that a search has."""
 
     NUMBER = "number"
     NAME = "name"
@@ -57,7 +57,7 @@ class SubjectKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SearchSubject:
-    """What a search asks for, in the words of the person at the phone.
+    """The subject of a search, as the person at the phone typed it.
 
     :ivar text: the name or the number; empty for the other kinds.
     """
@@ -93,7 +93,7 @@ def asserted_parts(item: Filter) -> tuple[bytes, ...]:
 
 
 def subject_of(search_filter: Filter) -> SearchSubject:
-    """Read back from a filter what was typed, or who called: the reverse of `parse_query`."""
+    """Read the typed text or the caller's number back from a filter: the reverse of `parse_query`."""
     numbers: dict[str, None] = {}
     names: dict[str, None] = {}
     has_unknown = False
@@ -124,7 +124,7 @@ def subject_of(search_filter: Filter) -> SearchSubject:
 def parse_query(text: str, read_filter: Callable[[str], Filter], strip: Sequence[str] = ()) -> PhoneQuery:
     """Parse a query; a text that begins with a parenthesis is a filter (RFC 4515).
 
-    :param strip: what the tenant's PBX puts around numbers, as in `NamingContext.strip`.
+    :param strip: the characters that the tenant's PBX puts around numbers, as in `NamingContext.strip`.
     :param read_filter: parses a filter; raises UserError if the text is no filter.
     :raises UserError: from `read_filter`.
     """
@@ -133,7 +133,7 @@ def parse_query(text: str, read_filter: Callable[[str], Filter], strip: Sequence
     if not is_number(dial_string.without_affixes(text.strip(), strip)):
         return PhoneQuery(text, QueryKind.TEXT, typeahead_filter(text))
     caller_filter = Or(_whole_number(text))
-    # So few digits may be an internal number that calls, or the beginning of a number or of a name on the keys.
+    # So few digits may be the internal number of a caller, or the beginning of a number or of a name on the keys.
     if _DIGITS.fullmatch(text) and sum(map(str.isdigit, text)) < SHORTEST_PUBLIC:
         return PhoneQuery(text, QueryKind.NUMBER, typeahead_filter(text), caller_filter)
     return PhoneQuery(text, QueryKind.NUMBER, caller_filter)
@@ -160,7 +160,7 @@ def octets(text: str) -> bytes:
 
 
 def is_number(text: str) -> bool:
-    """Return whether a text is a telephone number as people, telephone systems and letterheads write numbers.
+    """Return whether a text is a telephone number in the notation of people, telephone systems and letterheads.
 
     A text with letters has to be long to be a number: "204 Empfang" may be a name, "030 1234567 x204" is a number.
     """
@@ -168,7 +168,7 @@ def is_number(text: str) -> bool:
 
 
 def _is_signalled(text: str) -> bool:
-    """Return whether a text is a number as systems signal numbers, or has key letters, an extension or a remark."""
+    """Return whether a text is a number as telephone systems send it, or has key letters, an extension or a remark."""
     readings = phone_number.readings(text, "")
     if not readings:
         return False

@@ -38,7 +38,7 @@ _BOOKS = {
     BookAccess.CALLERS: "{name} (callers' names only)",
 }
 
-# Books in the line for people; the JSON object has all.
+# The most books in the line for people; the JSON object has all books.
 _MAX_BOOKS = 10
 
 _KINDS = {QueryKind.TEXT: "the name", QueryKind.NUMBER: "the number", QueryKind.FILTER: "the filter"}
@@ -152,7 +152,7 @@ def _misses(explanation: Explanation) -> Iterator[str]:
             yield f"    {miss.message}"
         else:
             yield f"  {miss.message}"
-        # Where several contacts have the same trouble, what to do is said once.
+        # Several contacts may have the same problem; print the advice once.
         if str(miss.advice) not in told:
             told.add(str(miss.advice))
             yield f"    → {miss.advice}"

@@ -51,7 +51,7 @@ class FilterTerm:
 
     @property
     def family(self) -> Family | None:
-        """The matching rules of the attribute's values."""
+        """Return the matching rules of the attribute's values."""
         return self.attribute_type.comparison.family if self.attribute_type else None
 
     @property
@@ -61,18 +61,18 @@ class FilterTerm:
 
     @property
     def attribute_types(self) -> tuple[AttributeType, ...]:
-        """The attribute and its subtypes, which hold the values that the term asks for."""
+        """Return the attribute and its subtypes, which hold the values that the term asks for."""
         return subtypes(self.attribute_type) if self.attribute_type else ()
 
     def tested_types(self, context: NamingContext) -> tuple[AttributeType, ...]:
-        """Return the attributes whose values can fulfil the term: of a whole number, all that hold numbers."""
+        """Return the attributes whose values can fulfil the term; for a whole number, all attributes with numbers."""
         if not (self.is_number and context.lenient):
             return self.attribute_types
         return tuple(dict.fromkeys((*self.attribute_types, *NUMBER_TYPES)))
 
 
 def filter_terms(search_filter: Filter, *, is_positive: bool = True) -> Iterator[FilterTerm]:
-    """Yield the terms whose truth can make a filter true; a term under an odd number of "not" cannot."""
+    """Yield the terms that can make a filter true; a term under an odd number of "not" cannot."""
     match search_filter:
         case And(terms) | Or(terms):
             for term in terms:
@@ -90,7 +90,7 @@ def _filter_term(item: FilterItem) -> FilterTerm:
 
 
 def term_predicate(item: Filter, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
-    """Return a term's test on an attribute's search text; None if the term is Undefined or tests more than values."""
+    """Return a term's test on an attribute's search text; None if the term is Undefined or tests not only values."""
     match item:
         case Substrings(initial=initial, any=middle, final=final):
             return _predicate(assertion.substrings(kind, initial, middle, final, context))
@@ -169,7 +169,7 @@ def several_words(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
 
 
 def several_keypad_words(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
-    """Return the digits of each word on the keys, between zeros; empty if there are not several words."""
+    """Return the words typed as digits on the keys, which zeros separate; empty if there are not several words."""
     digits = name_folding.keypad_digits(term.text)
     if digits.startswith("0") or not _is_of_words(term, context):
         return ()
@@ -218,14 +218,14 @@ def matched_terms(entry: Entry, terms: Iterable[FilterTerm], context: NamingCont
 
 
 def _term_matches(entry: Entry, term: FilterTerm, context: NamingContext) -> list[MatchedTerm]:
-    """Return the matches of one term: in other attributes than those that it asks for only if these have none."""
+    """Return the matches of one term; other attributes than the term's are used only if the term's have no match."""
     matched = [match for kind in term.tested_types(context) if (match := _matched_term(entry, term, kind, context))]
     names = {kind.name for kind in term.attribute_types}
     return [match for match in matched if match.attribute in names] or matched
 
 
 def _switchboards(entry: Entry, term: FilterTerm) -> Iterator[MatchedTerm]:
-    """Yield the numbers of a company's switchboard, by which a caller from an extension is answered."""
+    """Yield the numbers of a company's switchboard, which match the number of a caller from an extension."""
     for kind in NUMBER_TYPES:
         lines = normalization.lines_of(entry.search_text(kind) or "")
         for value, line in zip(entry.attribute(kind.name), lines, strict=True):
@@ -277,7 +277,7 @@ def _spelled_on_keys(digits: str, search_text: str) -> str:
     """Return the letters of a search text for which the typed digits stand."""
     for reading in name_folding.keypad_readings(name_folding.keypad_digits(digits)):
         for line in search_text.split("\n"):
-            keyed = name_folding.on_keys(line)  # of the same length
+            keyed = name_folding.on_keys(line)  # has the same length as the line
             places = [(keyed.find(word), len(word)) for word in reading.split()]
             if places and all(at >= 0 for at, _ in places):
                 return " ".join(line[at : at + length] for at, length in places)

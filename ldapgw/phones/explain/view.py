@@ -40,7 +40,7 @@ class PhoneSearchResult:
         self._entries_by_name = _by_name(entries)
 
     def has_contact(self, book: str, uid: str) -> bool:
-        """Return whether the result has a contact, as one entry or as an entry for one of the contact's numbers."""
+        """Return whether the result has a contact, as one entry or as one entry per number."""
         return (book, uid) in self._contacts
 
     def has_caller(self, entry: Entry) -> bool:
@@ -48,7 +48,7 @@ class PhoneSearchResult:
         return any(is_same_person(entry, caller) for caller in self._callers.get(_name_key(entry), ()))
 
     def find_duplicate(self, entry: Entry) -> Entry | None:
-        """Return the entry of the result that is the same person, so that the given entry is left out; None if none."""
+        """Return the entry of the result for the same person, which displaces the given entry, or None."""
         book = entry.parent.uuid_namespace
         of_name = self._entries_by_name.get(_name_key(entry), ())
         others = (other for other in of_name if other.parent.uuid_namespace != book)
@@ -57,7 +57,7 @@ class PhoneSearchResult:
 
 @dataclass(frozen=True, slots=True)
 class PhoneView:
-    """The directory as one phone sees the directory.
+    """The directory as one phone sees it.
 
     :ivar dit: holds all books that the phone sees, caller-ID books too.
     :ivar tenant: name of a tenant to which the viewer has access.
@@ -69,21 +69,21 @@ class PhoneView:
 
     @property
     def context(self) -> NamingContext:
-        """The tenant's naming context, with the area code of the phone's site."""
+        """Return the tenant's naming context, with the area code of the phone's site."""
         context = self._directory.context
         return at_site(context, self.viewer.area_code) if self.viewer.area_code else context
 
     @property
     def tenant_viewer(self) -> TenantViewer:
-        """The phone as a viewer within the tenant."""
+        """Return the phone as a viewer within the tenant."""
         return self._directory.viewer(self._access)
 
     def flags(self, entry: Entry) -> ContactFlags:
-        """The flags of an entry that the phone finds."""
+        """Return the flags of an entry that the phone finds."""
         return self._directory.flags(entry, self._access)
 
     def books(self) -> tuple[SeenBook, ...]:
-        """The books that the phone sees."""
+        """Return the books that the phone sees."""
         return self._directory.seen_books(self._access)
 
     def segments(self) -> Iterator[Segment]:
@@ -93,7 +93,7 @@ class PhoneView:
                 yield from seen.book.segments.form(per_number=self.viewer.per_number)
 
     def hidden_books(self) -> Iterator[Book]:
-        """Yield the tenant's books that the phone does not see, and those of which it sees a label's contacts alone."""
+        """Yield the tenant's books that the phone does not see, or of which it sees only a label's contacts."""
         whole = {seen.book.key for seen in self.books() if not seen.is_label}
         return (book for book in self._directory.books if book.key not in whole)
 
@@ -138,7 +138,7 @@ def _name_key(entry: Entry) -> str:
 
 
 class BookSearch:
-    """A single book, searched as the phones of its owner search the book."""
+    """A single book, searched as by the phones of its owner."""
 
     def __init__(self, context: NamingContext, features: Features, book: Book) -> None:
         self.name = book.name
@@ -174,7 +174,7 @@ def texts_of(entry: Entry, attribute: str, formatter: NumberFormatter | None = N
 
 
 def text_of(entry: Entry, attribute: str, formatter: NumberFormatter | None = None) -> str:
-    """Return the first of `texts_of`; empty if there is none: an entry from a caller-ID book has no uid."""
+    """Return the first of `texts_of`; empty if there is none, as for the uid of an entry from a caller-ID book."""
     return next(iter(texts_of(entry, attribute, formatter)), "")
 
 

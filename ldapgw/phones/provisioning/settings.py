@@ -15,18 +15,19 @@ PASSWORD_PLACEHOLDER = "PASSWORD"  # noqa: S105  not a password: the word that i
 
 MAX_HITS = 50
 
-# What phones replace by the input; the first one suits most.  NO_PLACEHOLDER: the phone builds its filters itself.
+# The texts that phones replace by the input; the first one suits most.  NO_PLACEHOLDER stands for phones that build
+# their filters themselves.
 NO_PLACEHOLDER = "none"
 PLACEHOLDERS = ("%*", "%", "$VALUE", "#", "%s", NO_PLACEHOLDER)
 
 NAME_ATTRIBUTES = ("cn", "sn", "o")
 NUMBER_ATTRIBUTES = ("telephoneNumber", "mobile", "homePhone")
-# The filter of a phone that builds its filters itself, and adds this one.
+# The filter for a phone that builds its filters itself and combines them with this one.
 _ANYBODY = "(objectClass=person)"
 
 
 class Security(StrEnum):
-    """Protection of a connection."""
+    """The kinds of protection of a connection."""
 
     LDAPS = "ldaps"
     STARTTLS = "starttls"
@@ -42,7 +43,7 @@ class ServerAddress:
     :ivar start_tls: whether the LDAP port offers StartTLS.
     :ivar require_tls: whether the gateway refuses a password without TLS.
     :ivar is_loopback: whether the host is a loopback name or address, by which no phone reaches the gateway.
-    :ivar is_port_guessed: whether a port is only likely to be the right port.
+    :ivar is_port_guessed: whether a port is only probably right.
     """
 
     host: str
@@ -83,7 +84,7 @@ class PhoneSettings:
     :ivar password: `PASSWORD_PLACEHOLDER` if the gateway no longer knows the password.
     :ivar title: the directory's name in the phone's menu.
     :ivar per_number: whether the phone gets one entry per number.
-    :ivar placeholder: one of `PLACEHOLDERS`, for a phone of no known model; empty: not known.
+    :ivar placeholder: one of `PLACEHOLDERS`, for a phone of no known model; empty if not known.
     """
 
     server: ServerAddress
@@ -106,17 +107,17 @@ class LdapEndpoint:
 
     @property
     def authority(self) -> str:
-        """Host and port as a URL authority (RFC 3986 section 3.2)."""
+        """Return host and port as a URL authority (RFC 3986 section 3.2)."""
         return f"{self._bracketed}:{self.port}"
 
     @property
     def url(self) -> str:
-        """The LDAP URL (RFC 4516)."""
+        """Return the LDAP URL (RFC 4516)."""
         return f"{self.address}:{self.port}"
 
     @property
     def address(self) -> str:
-        """The URL without the port, for phones with a separate field for the port; ``ldap`` for StartTLS."""
+        """Return the URL without the port, for phones with a field for the port; the scheme for StartTLS is ldap."""
         return ("ldaps://" if self.security is Security.LDAPS else "ldap://") + self._bracketed
 
     @property
@@ -152,19 +153,19 @@ def number_filter(placeholder: str) -> str:
 def filters_for(placeholder: str) -> tuple[str, str]:
     """Return the name filter and the number filter for a phone of no known model.
 
-    :param placeholder: one of `PLACEHOLDERS`; empty: not known.
+    :param placeholder: one of `PLACEHOLDERS`; empty if not known.
     """
     if placeholder == NO_PLACEHOLDER:
         return _ANYBODY, _ANYBODY
     text = placeholder or PLACEHOLDERS[0]
-    # The name filter has the star if the phone does not add it; two stars do no harm.  In a number filter, the star
-    # would make everybody of a caller without a number.
+    # The name filter has a star in case the phone does not add one; two stars do no harm.  In a number filter, the star
+    # would match everybody for a caller without a number.
     name = text if text.startswith("%") and text != "%s" else f"{text}*"
     return name_filter(name), number_filter(text.removesuffix("*"))
 
 
 def number_attributes(*, per_number: bool) -> tuple[str, ...]:
-    """Return the number attributes that a phone requests; an entry for one number has the first attribute only."""
+    """Return the number attributes that a phone requests; an entry for one number has only the first attribute."""
     return NUMBER_ATTRIBUTES[:1] if per_number else NUMBER_ATTRIBUTES
 
 

@@ -57,7 +57,7 @@ class Advice(StrEnum):
     HOST_NAME = "host_name"  # the phone checks the certificate against a host name, not an address
     OLD_FIRMWARE = "old_firmware"  # the TLS keys need a newer firmware
     TRUST_LIST = "trust_list"  # name the certificate's file in TRUSTCERTS
-    NAME_CHARACTERS = "name_characters"  # the login may have only letters and digits
+    NAME_CHARACTERS = "name_characters"  # a login may have only letters and digits
     TLS_UNVERIFIED = "tls_unverified"  # the setting that switches TLS on is unverified
     STAR_ADDED = "star_added"  # firmware before 10.1.27 adds the star itself: harmless
     ONE_NUMBER = "one_number"  # the phone shows one number: add the phone with --numbers entries
@@ -75,8 +75,8 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A document of a vendor about these settings, which we have read.
 
     :ivar title: the title, and the page or section; not translated.
-    :ivar url: where the document is, or a copy of it; empty if no address of it lasts.
-    :ivar confirms: what of the steps and names of files the document has, in the words of the document.
+    :ivar url: the address of the document or of a copy; empty if there is no lasting address.
+    :ivar confirms: the steps and the names of files that the document confirms, in the words of the document.
     :ivar steps: the numbers of the steps whose menus the document names; only if the document has an address.
     """
 
@@ -89,8 +89,8 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A value to enter by hand, with its label on the phone's web page, or our label.
 
-    :ivar value: for any phone of a vendor, a template with the values that the template of a file has.
-    :ivar is_choice: whether the value is something to choose on the phone, in our words, which the page translates.
+    :ivar value: the value, or in a vendor's field a template with the same values as the template of the file.
+    :ivar is_choice: whether the value is a choice on the phone, in our words, which the page translates.
     :ivar unless_per_number: whether a phone that gets one entry per number has no such field.
     """
 
@@ -107,22 +107,24 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar title: name for people.
     :ivar series: the series of phones, for people.
     :ivar makes: keys of `ldapgw.phones.models.MODELS`.
-    :ivar position: the place in the list of vendors, from the least to the greatest.
+    :ivar position: the position in the list of vendors, which is in ascending order.
     :ivar supported_security: the kinds of protection that the phones support, the best one for the phones first.
     :ivar name_filter: the recommended name filter, for the settings and for hints.
-    :ivar number_filter: the recommended number filter, likewise; if the phones take none, the filter that they build.
+    :ivar number_filter: the recommended number filter, likewise; if the phones take no filter, the filter that they
+        build themselves.
     :ivar max_hits: whether the phones' settings include a largest number of hits.
     :ivar file: the name of the file, whose template is ``KEY.j2``; empty if the values are entered by hand.
     :ivar format: the format of the file.
     :ivar mac_file: the name by which the phones ask a provisioning server for the file: ``{mac}`` and ``{MAC}`` stand
-        for the MAC address, ``MODEL`` for the phone's model, which people have to fill in; empty: ``{mac}`` and the
+        for the MAC address, ``MODEL`` for the phone's model, which people have to fill in; empty for ``{mac}`` and the
         file's ending.
     :ivar fields: the fields to enter by hand.
-    :ivar has_our_labels: whether the labels of the fields are ours, to be translated, rather than those of the phone.
-    :ivar unverified: what we could not verify: keys, or a few words.
+    :ivar has_our_labels: whether the labels of the fields are ours, to be translated, rather than the phone's.
+    :ivar unverified: the keys that we could not verify, or a few words on them.
     :ivar advice: advice for this family; `make_sheet` adds the advice about TLS.
-    :ivar steps: how the settings get into a phone, in the words of its menus; the last step is a search on the phone.
-    :ivar plain_steps: the numbers of the steps that name nothing on the phone, so that nothing has to be verified.
+    :ivar steps: the steps that bring the settings into a phone, in the words of its menus; the last step is a search on
+        the phone.
+    :ivar plain_steps: the numbers of the steps that name nothing on the phone, so that there is nothing to verify.
     :ivar documents: the documents of the vendor.
     """
 
@@ -148,7 +150,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def media_type(self) -> str:
-        """The media type of the file."""
+        """Return the media type of the file."""
         return _MEDIA_TYPES[self.format]
 
     @property
@@ -158,7 +160,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def unverified_steps(self) -> frozenset[int]:
-        """The numbers of the steps that no document of the vendor confirms."""
+        """Return the numbers of the steps that no document of the vendor confirms."""
         confirmed = {number for document in self.documents for number in document.steps}
         return frozenset(range(1, len(self.steps) + 1)) - confirmed - set(self.plain_steps)
 
@@ -179,14 +181,14 @@ class Sheet:
 
     @property
     def printed(self) -> str:
-        """The text of the file, or a line for each field where there is no file; empty if there are no settings."""
+        """Return the text of the file, or without a file a line for each field; empty if there are no settings."""
         return self.text or "".join(f"{field.label}: {field.value}\n" for field in self.fields)
 
 
 def settings_of(login: PhoneLogin, site: Site, password: str = "") -> PhoneSettings:
-    """Return the settings of a stored phone, the same for the page, the commands and the files of an import.
+    """Return the settings of a stored phone, for the page, the commands and the files of an import.
 
-    :param password: empty if it is no longer known.
+    :param password: the password; empty if it is no longer known.
     """
     return PhoneSettings(
         server=site.server,
@@ -267,7 +269,7 @@ def _about_entries(vendor: Vendor, settings: PhoneSettings) -> Iterable[Advice]:
         yield Advice.ONE_NUMBER
 
 
-# What a person enters in nearly every phone, by the labels of the vendor `OTHER_MODEL`.
+# The fields that a person fills in on nearly every phone, by the labels of the vendor `OTHER_MODEL`.
 _GENERAL_FIELDS = ("Server", "Port", "Encryption", "Search base", "User name", "Password")
 
 
@@ -297,7 +299,7 @@ def vendors_of(model: str) -> tuple[Vendor, ...]:
     :param model: a key of `ldapgw.phones.models.MODELS`; empty if unknown.
     """
     candidates = [vendor for vendor in all_vendors().values() if model in vendor.makes]
-    # Gigaset's desk phones, which run Snom's software, are the fewest of Gigaset's phones.
+    # Gigaset's desk phones with Snom's software come last, because they are the fewest of Gigaset's phones.
     return tuple(sorted(candidates, key=lambda vendor: vendor.makes[0] != model)) or (all_vendors()[OTHER_MODEL],)
 
 

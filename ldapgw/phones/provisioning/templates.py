@@ -46,7 +46,7 @@ def render_file(key: str, file_format: Format, values: Mapping[str, object]) -> 
 
 
 def render_value(template: str, values: Mapping[str, object]) -> str:
-    """Return the value of a field to enter by hand; the function escapes nothing.
+    """Return the value of a field to enter by hand; nothing is escaped.
 
     :raises jinja2.TemplateError: as for `render_file`.
     """
@@ -87,10 +87,10 @@ _FINALIZERS: Mapping[Format, Callable[[object], str]] = {
 
 @cache  # an environment keeps the templates that it has compiled
 def _environment(finalize: Callable[[object], str]) -> Environment:
-    # Commands that print no settings do without Jinja, whose import takes 0.1 s of processor time.
+    # Commands that print no settings do not import Jinja, which takes 0.1 s of processor time.
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(  # noqa: S701  Jinja's own escapes are those of HTML; `finalize` escapes
+    environment = Environment(  # noqa: S701  Jinja escapes only for HTML; `finalize` escapes for each format
         loader=PackageLoader("ldapgw.phones", "vendors"),
         undefined=StrictUndefined,
         finalize=finalize,
