@@ -68,7 +68,7 @@ class PhoneTrustAnchor:
 
 
 def private_trust_anchor(file: str) -> str:
-    """Return the last certificate of a file's chain in PEM, if the system trusts no authority of the chain.
+    """Return the last certificate of a file's chain in PEM, if the chain leads to no authority of the system.
 
     :returns: empty for a trusted chain, and for a file that cannot be read, which `CertificateReloader` reports.
     """

@@ -257,7 +257,7 @@ def _is_backing_off(candidate: DirectoryCandidate, now: float) -> bool:
 
 
 def _preference(candidate: DirectoryCandidate) -> tuple[bool, float, bool, int]:
-    """Return the sort key: no error, longest time since the last request, directory account, oldest account."""
+    """Return the sort key: no error, else the earliest request; then the directory account; then the oldest account."""
     has_error = bool(candidate.directory_error or candidate.account_error)
     asked_at = (candidate.asked_at or 0.0) if has_error else 0.0
     return has_error, asked_at, not candidate.is_directory_account, candidate.account_id

@@ -258,7 +258,7 @@ def _text_filters(texts: Iterable[str]) -> Iterator[Filter]:
 
 
 def _misspelt_filters(word: str) -> Iterator[Filter]:
-    """Yield filters for both halves, because a wrong letter is in one half, and for the first and last two letters."""
+    """Yield filters for both halves, as a wrong letter is in one half, and for the first with the last two letters."""
     half = len(word) // 2
     yield Or(tuple(Substrings(name, octets(word[:half]), (), None) for name in NAME_ATTRIBUTES))
     yield Or(tuple(Substrings(name, None, (octets(word[half:]),), None) for name in NAME_ATTRIBUTES))
