@@ -4,6 +4,6 @@
 The modules consist of plain functions on a connection.  `ldapgw.store.database.Database` begins and ends all
 transactions; `ldapgw.store.worker.Store` runs them on the store's thread.
 
-Frozen values are rows: the comments of the columns (`ldapgw.store.tables`) say what the fields are, and null is the
-default of a field.  All times, such as the parameter `now`, are seconds since the epoch.
+Most frozen dataclasses represent rows.  The comments of the columns (`ldapgw.store.tables`) document their fields, and
+null stands for the default of a field.  All times, such as the parameter `now`, are seconds since the epoch.
 """

@@ -19,14 +19,14 @@ from ldapgw.store.phones import PhoneLogin, Refusal, wrong_password
 
 
 class _PageTexts(Texts, frozen=True):
-    """Messages without a command, for a page, which has a button instead."""
+    """The messages that a page shows instead of messages with a command, because the page has a button."""
 
     shrink: str
     directory_shrink: str
 
 
 class _WarningTexts(Texts, frozen=True):
-    """Messages of warnings."""
+    """The messages of warnings."""
 
     consent_ends: str
     testing_client: str
@@ -41,11 +41,11 @@ class _WarningTexts(Texts, frozen=True):
 class _StatusTexts(Texts, frozen=True):
     """The texts of an account's status.
 
-    :ivar limit: the message of an exceeded quota, if Google says which.
+    :ivar limit: the message for an exceeded quota if Google names the quota.
     :ivar messages: the meaning of each error code, with advice.
-    :ivar variants: more exact messages by error code and by the fact ``by`` (who ended a consent) or ``source``.
+    :ivar variants: more exact messages by error code and by the fact ``by`` (what ended a consent) or ``source``.
     :ivar sources: messages for the failure of one source, while the other sources of the account are up to date.
-    :ivar listings: messages for listings that were odd and were applied all the same, by warning code and source.
+    :ivar listings: messages for odd listings that were applied nevertheless, by warning code and source.
     """
 
     limit: str
@@ -74,11 +74,11 @@ _TRANSIENT_CODES = frozenset({"quota", "google_unavailable", "network", "bad_res
 
 # A transient error needs attention when no sync has succeeded for this long.
 STALE_SECONDS = 24 * 3600
-# So does an error code of the token endpoint that we do not know, after this many failed syncs in a row.
+# An unknown error code of the token endpoint needs attention after this many failed syncs in a row.
 UNKNOWN_REFUSALS = 5
 
 HOUR = 3600
-# How long a consent to a Google client in "Testing" lasts, and how much later a sync may notice its end.
+# A consent to a Google client in "Testing" ends after this time.  A sync notices the end within `_NOTICE_SECONDS`.
 TESTING_SECONDS = 7 * 24 * HOUR
 _NOTICE_SECONDS = 6 * HOUR
 
@@ -101,7 +101,7 @@ def account_to_json(
     :param certificate_ends: when the LDAP server's certificate expires, if that is soon; seconds since the epoch.
     :param translate: renders a message in a language; the default is English.
     :param commands: whether messages may name commands.
-    :param rejected: the account's phones that have a wrong password, by name, with their refused logins.
+    :param rejected: the names of the account's phones that have a wrong password, with their refused logins.
     """
     error = account.error
     return {
@@ -133,7 +133,7 @@ def account_to_json(
 def with_database_error(account: Account, since: float | None) -> Account:
     """Replace the error of a connected account while the database cannot be used.
 
-    :param since: when the database began to fail, in seconds since the epoch; None: the database can be used.
+    :param since: when the database began to fail, in seconds since the epoch, or None if the database can be used.
     """
     if since is None or not account.is_connected:
         return account
@@ -144,7 +144,7 @@ STATES = ("ok", "syncing", "waiting", "attention", "disconnected")
 
 
 def state(account: Account, now: float) -> str:
-    """The state of an account: ok, syncing, waiting, attention or disconnected."""
+    """Return the state of an account: ok, syncing, waiting, attention or disconnected."""
     if not account.is_connected:
         return "disconnected"
     if account.error is not None and not _is_transient(account, account.error, now):
@@ -165,7 +165,7 @@ def code_message(
 ) -> Phrase:
     """Explain an error code in plain words, with advice.
 
-    :param link: address at Google where the error can be fixed; empty when Google named none.
+    :param link: address at Google where the error can be fixed, or empty if Google named no address.
     :param facts: details of the error (`ldapgw.store.accounts.ErrorStatus`).
     :param commands: whether the message may name a command.
     """
@@ -199,9 +199,10 @@ def error_message(error: ErrorStatus, account: Account, page: Translatable, *, c
 
 
 def consent_ended_by(error: ErrorStatus, account: Account) -> str:
-    """Return what ended a consent: ``admin``, ``testing``, ``client``, ``disabled``, ``session`` or empty (unknown).
+    """Return the cause of an ended consent: ``admin``, ``testing``, ``client``, ``disabled``, ``session``, or empty.
 
-    :param error: an error ``consent_revoked``.
+    :param error: an error with the code ``consent_revoked``.
+    :returns: the cause, or empty if the cause is unknown.
     """
     if "by" in error.facts:
         return str(error.facts["by"])
@@ -244,7 +245,7 @@ def _warnings(
 
 
 def rejected_phones(logins: Iterable[PhoneLogin], now: float) -> Mapping[int | None, Sequence[tuple[str, Refusal]]]:
-    """The phones that have a wrong password, with their refused logins, by the account."""
+    """Return the phones that have a wrong password, with their refused logins, by account id."""
     found: dict[int | None, list[tuple[str, Refusal]]] = {}
     for login in logins:
         refused = wrong_password(login, now)
@@ -254,13 +255,13 @@ def rejected_phones(logins: Iterable[PhoneLogin], now: float) -> Mapping[int | N
 
 
 def is_of_testing(account: Account) -> bool:
-    """Return whether the consent's term, as Google named it, is the seven days of a client in "Testing"."""
+    """Return whether the consent lasts seven days according to Google, as for a client in "Testing"."""
     given, ends = account.connected_at, account.refresh_expires_at
     return given is not None and ends is not None and abs(ends - given - TESTING_SECONDS) < HOUR
 
 
 def _ended_by_testing(account: Account, since: float) -> bool:
-    """Return whether a consent ended after seven days, as only the consents of a client in "Testing" do."""
+    """Return whether a consent ended after seven days, as the consents of a client in "Testing" do."""
     given = account.connected_at
     return given is not None and -HOUR < since - given - TESTING_SECONDS < _NOTICE_SECONDS
 
@@ -272,7 +273,7 @@ def _is_transient(account: Account, error: ErrorStatus, now: float) -> bool:
 
 
 def _last_success(account: Account) -> float:
-    """Return when the last successful sync ended; before the first sync, when the account was connected."""
+    """Return when the last successful sync ended, or when the account was connected if no sync has succeeded yet."""
     last_success = account.last_sync if account.last_sync is not None else account.connected_at
     return last_success if last_success is not None else 0.0
 

@@ -51,7 +51,7 @@ from ldapgw.store.tables import (
     value_of,
 )
 
-# The figures of what was odd about a listing that was applied all the same, by warning code.
+# Figures about the oddities of a listing that was applied nevertheless, by warning code.
 ListingWarnings = Mapping[str, Mapping[str, int]]
 
 
@@ -69,10 +69,10 @@ class SourceState(StrEnum):
 
 
 class SyncRequest(StrEnum):
-    """A sync that a person requests, in ascending strength; ``accept`` is a full sync that may shrink the book.
+    """The kinds of syncs that a person can request, the weakest first.
 
-    The book may shrink by the number of contacts that the person has confirmed.  Without such a number it may shrink by
-    any number of contacts, in a single attempt.
+    ``accept`` is a full sync that may shrink the book by the number of contacts that the person has confirmed.  If the
+    person has confirmed no number, the book may shrink by any number of contacts, but in one attempt only.
     """
 
     INCREMENTAL = "incremental"
@@ -86,8 +86,8 @@ class ErrorStatus:
 
     :ivar code: an error code of ``status.json``.
     :ivar since: when the error first occurred, in seconds since the epoch.
-    :ivar link: address at Google where the error can be fixed; empty when Google named none.
-    :ivar facts: details for messages: how many contacts would vanish, which source has failed.
+    :ivar link: address at Google where the error can be fixed, or empty if Google named no address.
+    :ivar facts: details for messages, such as the number of contacts that would vanish and the source that failed.
     """
 
     code: str
@@ -105,16 +105,16 @@ class ErrorStatus:
 class Account:
     """One Google user's grant in a tenant, with the state of its sync: a row of the table ``account``.
 
-    :ivar error: the tenant's alarm, else the account's error, else the error of one of its sources.
+    :ivar error: the tenant's alarm, or else the account's error, or else the error of one of the account's sources.
     :ivar requested_sync: a sync that a person has requested and that has not begun.
-    :ivar pending_sync: the sync to make for requests that no successful sync has fulfilled yet.
-    :ivar warnings: what was odd about the last listings of each source, which were applied all the same.
+    :ivar pending_sync: the kind of the next sync, because of requests that no successful sync has fulfilled yet.
+    :ivar warnings: oddities of the last listings of each source; the listings were applied nevertheless.
     :ivar skipped: skipped and flawed persons and unreadable numbers, by reason.
-    :ivar shared_label: the name of the label whose contacts alone are shared, or would be if the book were not private;
-        empty: all contacts are.
-    :ivar revoked: Google no longer accepts the grant; no call is made with it.
-    :ivar accepted_loss: how many contacts may vanish in the pending sync, of the book (``book``) and of the directory
-        (``directory``); None when a person has accepted any number.
+    :ivar shared_label: the name of the label whose contacts alone are shared, or would be shared if the book were not
+        private; empty if all contacts are shared.
+    :ivar revoked: whether Google no longer accepts the grant; the gateway then makes no calls with the grant.
+    :ivar accepted_loss: the number of contacts that may vanish from the book (``book``) and from the directory
+        (``directory``) in the pending sync, or None if a person has accepted any number.
     """
 
     id: int
@@ -156,15 +156,15 @@ class Account:
         return math.inf if self.accepted_loss is None else self.accepted_loss.get(what, 0)
 
     def label_to_share(self, tenant_label: str) -> str:
-        """Return the label that limits what is shared unless somebody chooses another; empty: all contacts are shared.
+        """Return the label that limits the sharing unless somebody chooses another label; empty for all contacts.
 
-        :param tenant_label: the tenant's ``shared_label``, which counts for a private book without a label of its own.
+        :param tenant_label: the tenant's ``shared_label``, which applies to a private book without a label of its own.
         """
         return self.shared_label or (tenant_label if self.sharing is Sharing.PRIVATE else "")
 
     @property
     def identity(self) -> tuple[str, str]:
-        """The tenant and the `sub`: an account with another identity is another account, even if it has the same id."""
+        """The tenant and the `sub`: accounts with different identities are different, even if they have the same id."""
         return self.tenant, self.sub
 
     @property
@@ -193,7 +193,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NewGrant:
-    """The result of a consent; `refresh_token` None keeps the stored refresh token."""
+    """The result of a consent.  If `refresh_token` is None, the stored refresh token stays valid."""
 
     sub: str
     address: str
@@ -207,7 +207,7 @@ class NewGrant:
 
 
 def read(connection: Connection, account_id: int) -> Account | None:
-    """Read an account; None when there is none of this id."""
+    """Read an account; return None if there is none of this id."""
     return next(iter(read_some(connection, _BY_ID, {"account_id": account_id})), None)
 
 
@@ -219,9 +219,9 @@ _GENERATION = select(
 
 
 def read_generation(connection: Connection, account_id: int, grant: Account | None = None) -> tuple[str, int] | None:
-    """The epoch and the generation of an account's contacts; None when there is no such account.
+    """Return the epoch and the generation of an account's contacts, or None if there is no such account.
 
-    :param grant: None too when the account does not have this grant any more.
+    :param grant: if given, the result is also None if the account no longer has this grant.
     """
     row = connection.execute(_GENERATION, {"account_id": account_id}).first()
     if row is None or (grant is not None and row.connected_at != grant.connected_at):
@@ -230,7 +230,7 @@ def read_generation(connection: Connection, account_id: int, grant: Account | No
 
 
 def read_all(connection: Connection, tenant: str | None = None) -> tuple[Account, ...]:
-    """Read all accounts, of one tenant or of all, ordered by tenant and address."""
+    """Read all accounts of one tenant or of all tenants, ordered by tenant and address."""
     return read_some(connection, true() if tenant is None else account.c.tenant == tenant)
 
 
@@ -241,19 +241,19 @@ def read_addresses(connection: Connection, tenant: str) -> tuple[tuple[int, str]
 
 
 def count_connected(connection: Connection) -> int:
-    """Count the accounts with a grant, of all tenants."""
+    """Count the connected accounts of all tenants."""
     count = select(func.count()).select_from(account).where(account.c.connected_at.is_not(None))
     result: int = connection.execute(count).scalar_one()
     return result
 
 
 def has_any(connection: Connection) -> bool:
-    """Return whether any account has ever connected, and was not removed."""
+    """Return whether there is any account, connected or disconnected."""
     return connection.execute(select(account.c.id).limit(1)).first() is not None
 
 
 def read_sealed_tokens(connection: Connection) -> Iterator[tuple[str, bytes | None]]:
-    """Read the sealed tokens of all accounts, each with the name that a log may have of its account."""
+    """Read the sealed tokens of all accounts, each after a name of the account that may be logged."""
     for token in (account.c.refresh_token, account.c.access_token):
         query = select(account.c.id, account.c.tenant, token).where(token.is_not(None)).order_by(account.c.id)
         for row in connection.execute(query):
@@ -278,7 +278,7 @@ def read_for_person(connection: Connection, tenant: str, sub: str) -> tuple[Acco
 
 
 def read_status_keys(connection: Connection, subs: Collection[str]) -> dict[tuple[str, str], tuple[object, ...]]:
-    """Read values that change whenever a person's page has to change, by tenant and sub."""
+    """Return, by tenant and sub, values that change whenever the person's page has to change."""
     status_keys: dict[tuple[str, str], tuple[object, ...]] = {}
     columns = [*(account.c[name] for name in _STATUS_COLUMNS), *sync_progress.c]
     query = select(account.c.tenant, account.c.sub, *columns).outerjoin(sync_progress).order_by(account.c.id)
@@ -289,9 +289,9 @@ def read_status_keys(connection: Connection, subs: Collection[str]) -> dict[tupl
 
 
 def lock(connection: Connection, account_id: int) -> None:
-    """Keep other transactions from writing an account until this one ends; what is read from now on stays true.
+    """Lock an account until the transaction ends: other transactions cannot write the account meanwhile.
 
-    Where transactions run side by side, whoever writes what belongs to an account begins with this.
+    On PostgreSQL, each transaction that writes rows of an account calls this function first.
     """
     if database_of(connection).runs_beside:
         connection.execute(_LOCK, {"account_id": account_id})
@@ -314,9 +314,9 @@ def connect(
     """Store a new grant, in the account of the same `sub` if there is one, and request a full sync.
 
     :param sharing: the sharing of a new account; a known account keeps its sharing.
-    :param shared_label: the label whose contacts alone a new account shares; empty: all contacts.
-    :param owner: the sub of a person whose page is to show the account too; None keeps the stored owner.
-    :returns: the account's id; None, and nothing is stored, when there is neither a new nor a stored refresh token.
+    :param shared_label: the label whose contacts alone a new account shares, or empty for all contacts.
+    :param owner: the sub of another person whose page shows the account too, or None to keep the stored owner.
+    :returns: the account's id, or None if there is neither a new nor a stored refresh token; nothing is stored then.
     """
     known = read_by_sub(connection, tenant, grant.sub)
     if grant.refresh_token is None and (known is None or not known.is_connected):
@@ -359,9 +359,9 @@ _TOKENS = select(account.c.refresh_token, account.c.access_token, account.c.acce
 
 
 def read_tokens(connection: Connection, secret_box: SecretBox, account_id: int) -> Tokens | None:
-    """Read the tokens of an account; None when the account is not connected.
+    """Read the tokens of an account; return None if the account is not connected.
 
-    :raises StoreError: when the key does not fit.
+    :raises StoreError: if the tokens were sealed with an unknown key.
     """
     row = connection.execute(_TOKENS, {"account_id": account_id}).first()
     if row is None:
@@ -382,9 +382,9 @@ def store_refreshed_tokens(
     refresh_token: str | None,
     client_id: str,
 ) -> None:
-    """Store a new access token, and a new refresh token if Google sent one; a later consent's tokens are kept.
+    """Store a new access token, and a new refresh token if Google sent one, unless a later consent has replaced them.
 
-    :param client_id: the OAuth client that has refreshed the token, which the grant was therefore given to.
+    :param client_id: the OAuth client that has refreshed the token, and so the client that the grant was given to.
     """
     values: dict[str, object] = {
         "access_token": secret_box.seal(access_token),
@@ -418,11 +418,12 @@ def disconnect(connection: Connection, account_id: int) -> None:
 
 
 def remove(connection: Connection, account_id: int, *, with_phones: bool) -> tuple[str, ...]:
-    """Delete an account with everything that is stored of it, and sign its user out of the tenant.
+    """Delete an account with all its data, and sign its user out of the tenant.
 
-    The grant has to be dealt with before (`ldapgw.store.revocations.disconnect_account`).
+    The caller disconnects the account first, so that its grant is revoked
+    (`ldapgw.store.revocations.disconnect_account`).
 
-    :param with_phones: whether the account's phones are deleted too; otherwise they belong to nobody from now on
+    :param with_phones: whether the account's phones are deleted too; otherwise the phones belong to nobody from now on
         (`ldapgw.store.phones.set_owner`).
     :returns: the names of the deleted phones.
     """
@@ -454,33 +455,33 @@ def remove_owner(connection: Connection, account_id: int) -> None:
 
 
 def set_sharing(connection: Connection, account_id: int, sharing: Sharing, shared_label: str) -> None:
-    """Set which phones see the account's book.
+    """Store the sharing of the account's book.
 
-    :param shared_label: the name of the label whose contacts alone they see; empty: they see all contacts.  A private
-        book keeps it for the time when the book is shared again (`Account.label_to_share`).
+    :param shared_label: the name of the label whose contacts alone are shared, or empty for all contacts.  The label
+        of a private book takes effect when the book is shared again (`Account.label_to_share`).
     """
     values = {"sharing": sharing, "shared_label": shared_label or None}
     connection.execute(update(account).where(account.c.id == account_id).values(values))
 
 
 def read_disconnected(connection: Connection) -> tuple[tuple[str, str], ...]:
-    """Read tenant and sub of the disconnected accounts."""
+    """Read the tenant and the sub of each disconnected account."""
     rows = connection.execute(select(account.c.tenant, account.c.sub).where(account.c.connected_at.is_(None)))
     return tuple((row.tenant, row.sub) for row in rows)
 
 
 def holds_grant(grant: Account) -> ColumnElement[bool]:
-    """SQL condition: the account still has the same grant, not the grant of a later consent."""
+    """Return the SQL condition that the account still has the same grant, not the grant of a later consent."""
     return and_(account.c.id == grant.id, account.c.connected_at == grant.connected_at)
 
 
 def error_since(table: Table, code: str, now: float) -> ColumnElement[float]:
-    """SQL value for a row that fails: the time since when it has failed with the same error code."""
+    """Return an SQL expression for the column ``error_since``: the time of the first of the failures with this code."""
     return func.coalesce(case((table.c.error_code == code, table.c.error_since)), now)
 
 
 def set_address(connection: Connection, grant: Account, address: str) -> None:
-    """Store a new e-mail address of the account, after which its book is named."""
+    """Store a new e-mail address of the account; the account's book is named after the address."""
     connection.execute(update(account).where(holds_grant(grant)).values(address=address))
 
 
@@ -498,7 +499,7 @@ CLEARED_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class _Queries:
-    """The statements that read accounts.  To make them takes longer than to execute them."""
+    """The statements that read accounts, prepared because SQLAlchemy needs longer to build than to execute them."""
 
     rows: Select[Any]
     sources: Select[Any]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The activity log: who did what to accounts, phones and settings, when and from where.
 
-An entry names accounts by their addresses and phones by their names.  No entry has a name or a number of a contact, a
-search, a password or a token.
+An entry names accounts by their addresses and phones by their names.  No entry contains names or numbers of contacts,
+searches, passwords or tokens.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ T = TypeVar("T")
 
 _PERSONS = (activity.c.actor, activity.c.subject, activity.c.detail)
 
-# The entries on a page.
+# The number of entries on a page.
 PAGE_SIZE = 50
 
 
 class Act(StrEnum):
-    """What somebody did, by the codes that are stored and exported."""
+    """The codes of actions, as they are stored and exported."""
 
     CONNECTED = "connected"
     RECONNECTED = "reconnected"
@@ -66,10 +66,10 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does something.
+    """The person, phone or program that does something.
 
     :ivar name: e-mail address of a signed-in person, or one of the names below.
-    :ivar address: IP address of the person's browser or of the phone; empty: none.
+    :ivar address: IP address of the person's browser or of the phone, or empty if there is none.
     """
 
     name: str
@@ -89,7 +89,7 @@ GATEWAY = Actor("gateway")
 class Entry:
     """An entry of the activity log, a row of the table ``activity``.
 
-    :ivar act: an `Act`, or the code of an act that another version of ldapgw knows.
+    :ivar act: the code of an `Act`, perhaps of another version of ldapgw.
     """
 
     when: float
@@ -106,14 +106,14 @@ class Entry:
 
 
 def entry(now: float, tenant: str, actor: Actor, act: Act, subject: str = "", detail: str = "") -> Entry:
-    """Make an entry for what an actor does now."""
+    """Make an entry for something that an actor does now."""
     return Entry(now, tenant, actor.name, act.value, subject, detail, actor.address)
 
 
 def record(connection: Connection, *entries: Entry) -> None:
-    """Store entries, in the transaction that does what they say."""
+    """Store entries, in the same transaction as the changes that the entries describe."""
     if entries:
-        connection.execute(insert(activity), [_columns(one) for one in entries])
+        connection.execute(insert(activity), [_columns(entry) for entry in entries])
 
 
 def recorded(
@@ -124,9 +124,9 @@ def recorded(
     *args: P.args,
     **kw: P.kwargs,
 ) -> T:
-    """Call ``function(connection, …)``, and store an entry unless it returns False: it did nothing then.
+    """Call ``function(connection, …)``, and store an entry unless the function returns False, which means no change.
 
-    For a page: ``store.run(activity.recorded, entry, phones.remove, name)``.
+    A page calls, for example, ``store.run(activity.recorded, entry, phones.remove, name)``.
     """
     result = function(connection, *args, **kw)
     if result is not False:
@@ -136,11 +136,11 @@ def recorded(
 
 @dataclass(frozen=True, slots=True)
 class ActivityPage:
-    """Some entries of a tenant's log.
+    """A page of a tenant's log.
 
-    :ivar total: the entries that the filter finds.
-    :ivar number: the page, counted from 1.
-    :ivar pages: how many pages there are, at least 1.
+    :ivar total: the number of entries on all pages.
+    :ivar number: the number of this page, counted from 1.
+    :ivar pages: the number of pages, at least 1.
     """
 
     entries: tuple[Entry, ...]
@@ -154,9 +154,9 @@ def read_page(
 ) -> ActivityPage:
     """Read a page of a tenant's log.
 
-    :param act: the code of an act; empty: all acts.
-    :param person: part of an actor's or a subject's name, in any case; empty: all persons.
-    :param number: the page, counted from 1; one that does not exist gives the nearest one.
+    :param act: the code of an act, or empty for all acts.
+    :param person: part of an actor, a subject or a detail, regardless of case, or empty for all entries.
+    :param number: the page, counted from 1; if there is no such page, the nearest page is read.
     """
     found = _filtered(select(activity), tenant, act, person)
     total = connection.execute(_filtered(select(func.count()).select_from(activity), tenant, act, person)).scalar_one()
@@ -168,7 +168,7 @@ def read_page(
 
 
 def read_acts(connection: Connection, tenant: str) -> tuple[str, ...]:
-    """The acts in a tenant's log, for a filter."""
+    """Return the codes of the acts in a tenant's log, for the choice of a filter."""
     acts = select(activity.c.act).where(activity.c.tenant == tenant).distinct().order_by(activity.c.act)
     return tuple(connection.execute(acts).scalars())
 
@@ -176,7 +176,7 @@ def read_acts(connection: Connection, tenant: str) -> tuple[str, ...]:
 def read_since(connection: Connection, tenant: str | None, since: float) -> tuple[Entry, ...]:
     """Read all entries since a time, the oldest first.
 
-    :param tenant: None: of all tenants.
+    :param tenant: the tenant of the entries, or None for all tenants.
     """
     found = select(activity).where(activity.c.at >= since).order_by(activity.c.at, activity.c.id)
     rows = connection.execute(found if tenant is None else found.where(activity.c.tenant == tenant))
@@ -186,7 +186,7 @@ def read_since(connection: Connection, tenant: str | None, since: float) -> tupl
 def prune(connection: Connection, keep: Mapping[str, float], now: float) -> None:
     """Delete old entries.
 
-    :param keep: how many seconds entries are kept, by tenant; those of other tenants stay.
+    :param keep: the age in seconds at which entries are deleted, by tenant; entries of other tenants stay.
     """
     for tenant, seconds in keep.items():
         connection.execute(delete(activity).where(activity.c.tenant == tenant, activity.c.at < now - seconds))
@@ -202,8 +202,8 @@ def _filtered(query: Select[Any], tenant: str, act: str, person: str) -> Select[
     return found
 
 
-def _columns(one: Entry) -> dict[str, object]:
-    columns = columns_of(one)
+def _columns(entry: Entry) -> dict[str, object]:
+    columns = columns_of(entry)
     return columns | {"at": columns.pop("when")}
 
 

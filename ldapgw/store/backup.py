@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Backup and restore of the database while the gateway runs.
 
-SQLite's online backup copies a consistent snapshot out of a database that is being written, and into a database that
-is being read.  So a restore is one transaction, which a running gateway notices like any other change.  Only a missing
-or damaged database is replaced by another file; the damaged files are kept beside the new one.
+SQLite's online backup can read from a database while another connection writes, and can write to a database while other
+connections read.  So a restore is one transaction, and a running gateway notices the restore like any other change.
+Only a missing or damaged database is replaced by another file; the damaged files are kept beside the new file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ldapgw.store.tables import consent_flow, recording, sign_in
 from ldapgw.store.transfer import copy_all
 
 _TRY_SECONDS = 0.25
-# Result codes of a database that is damaged or lacks the tables of ldapgw.
+# SQLite's result codes for a database that is damaged or lacks the tables of ldapgw.
 _DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
@@ -43,14 +43,14 @@ def back_up(database: Path, file: Path) -> None:
     with _store_errors(file), replace_file(file) as new:
         _copy(_opened(database, f"{database.absolute().as_uri()}?mode=rw"), new)
         with closing(sqlite3.connect(new)) as copy:
-            # Without a WAL the backup is a single file.
+            # In WAL mode, the backup would need a second file.
             copy.execute("PRAGMA journal_mode = DELETE")
             if copy.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise DamagedStore(f"{database}: is damaged; nothing was backed up")
 
 
 def back_up_server(database: Database, file: Path) -> None:
-    """Copy a database on a server into a file as `back_up` makes it; an existing file is replaced.
+    """Copy a database on a server into an SQLite file, as `back_up` does; an existing file is replaced.
 
     :raises StoreError: when the copy fails; `file` is unchanged then.
     """
@@ -64,7 +64,8 @@ def restore_server(file: Path, database: Database, secret_box: SecretBox, kept: 
     """Restore a backup into a database on a server, in one transaction.
 
     :param secret_box: as for `restore`.
-    :param kept: the file that gets what the database held; the backup is prepared beside it.
+    :param kept: the path to which the endings of two files are added: ``.restoring`` for the prepared backup, and
+        ``.before-restore`` for a copy of the present database.
     :raises StoreError: when the restore fails; the database is unchanged then.
     """
     work = kept.with_name(kept.name + ".restoring")
@@ -80,9 +81,9 @@ def restore_server(file: Path, database: Database, secret_box: SecretBox, kept: 
 def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
     """Restore a backup.
 
-    All sign-ins, pending consents, running syncs and recordings of the backup are removed.
+    Sign-ins, pending consents and recordings in the backup are not restored, and no sync counts as running.
 
-    :param secret_box: one of its keys has to fit the secrets in the backup; the first key seals them anew.
+    :param secret_box: the keys, which must be able to unseal the secrets in the backup; the first key seals them anew.
     :raises StoreError: when the restore fails; the database is unchanged then.
     """
     work = database.with_name(database.name + ".restoring")
@@ -123,10 +124,10 @@ def _work_copy(file: Path, work: Path) -> Iterator[None]:
 def _prepare(work: Path, file: Path, secret_box: SecretBox, last_ids: Mapping[str, int]) -> None:
     """Upgrade a copy of a backup to the newest version, check all of it, and remove short-lived state.
 
-    What is sealed under an old key is sealed under the present one.
+    All secrets are sealed under the present key.
 
-    :param last_ids: the highest ids that the database to be replaced has given (`Database.last_ids`): no id gets
-        another meaning.
+    :param last_ids: the highest ids in the database that will be replaced (`Database.last_ids`).  New rows get higher
+        ids, so that no id gets another meaning.
     """
     try:
         with _database_in(work) as copy:
@@ -146,7 +147,7 @@ def _prepare(work: Path, file: Path, secret_box: SecretBox, last_ids: Mapping[st
 
 @contextmanager
 def _database_in(file: Path) -> Iterator[Database]:
-    """Close the database in a file at the end of the block, and leave a single file, without a log beside it."""
+    """Return the database in a file for the duration of the block; afterwards there is no log beside the file."""
     database = database_at(f"sqlite:///{file}", keeps_copies=False)
     try:
         yield database
@@ -165,7 +166,7 @@ def _forget(connection: Connection, last_ids: Mapping[str, int]) -> None:
 
 
 def _read_last_ids(database: Path) -> Mapping[str, int] | None:
-    """The highest ids that a database has given; None when it is missing, damaged, or no database of ldapgw."""
+    """Return the highest ids in a database, or None if the database is missing, damaged, or not made by ldapgw."""
     if not database.exists():
         return None
     try:
@@ -183,14 +184,14 @@ def _read_last_ids(database: Path) -> Mapping[str, int] | None:
 
 
 def _keep_copy(database: Path) -> None:
-    """Copy the present database, for an operator who has restored the wrong backup."""
+    """Copy the present database, in case the operator restores the wrong backup."""
     copy_path = database.with_name(database.name + ".before-restore")
     with replace_file(copy_path, like=database) as copy:
         _copy(closing(sqlite3.connect(database)), copy)
 
 
 def _move_damaged(database: Path) -> None:
-    """Rename a damaged database to a name that does not exist yet; a process that has it open can go on using it."""
+    """Rename a damaged database to an unused name.  A process that has the file open can still use the file."""
     number = 1
     while (new_name := database.with_name(f"{database.name}.damaged-{number}")).exists():
         number += 1
@@ -199,11 +200,11 @@ def _move_damaged(database: Path) -> None:
         if file.exists():
             file.rename(new_name.with_name(new_name.name + ending))
     if new_name.exists():
-        os.utime(new_name)  # its age as a copy begins now (`ldapgw.store.copies`)
+        os.utime(new_name)  # `ldapgw.store.copies` deletes the file 30 days from now
 
 
 def _copy(source: closing[sqlite3.Connection], target: Path) -> None:
-    """Copy a database in one transaction, which waits for a lock as long as any other transaction."""
+    """Copy a database in one transaction, which waits for locks for `BUSY_SECONDS`."""
     tries = int(BUSY_SECONDS / _TRY_SECONDS)
 
     def count_tries(status: int, _remaining: int, _total: int) -> None:

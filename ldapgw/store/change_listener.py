@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Listens on a thread to what PostgreSQL notifies: changes of the database, and bulletins of other gateways.
+"""Listens on a thread to PostgreSQL's notifications: changes of the database, and bulletins of other gateways.
 
-Triggers notify, without content, that something has changed.  A connection that was lost may have lost a notification,
-so each new connection counts as a change, and so does every `LOOK_SECONDS`.
+The notification of a change has no content.  Notifications may be lost with a connection, so each new connection counts
+as a change.  In addition, every `LOOK_SECONDS` the database counts as changed.
 
 Mutable: `ChangeListener`.
 """
@@ -24,11 +24,11 @@ from twisted.logger import Logger
 from ldapgw.store.postgresql_connection import connect_arguments
 from ldapgw.store.postgresql_schema import BULLETIN_CHANNEL, CHANGES_CHANNEL
 
-# A look at the database although no change was notified, because a notification may be lost on its way.
+# The time between two reads of changes without a notification, because notifications may be lost.
 LOOK_SECONDS: Final = 5.0
-# What is notified within this time is one change.
+# Notifications within this time count as one change.
 RING_SECONDS: Final = 0.05
-# How often a silent connection is tried.
+# A connection that is silent for so long is tested with a statement.
 SILENCE_SECONDS: Final = 30.0
 RECONNECT_SECONDS: Final = 0.25
 
@@ -68,7 +68,8 @@ class ChangeListener:
         if has_changed:
             self._rung.clear()
             self._looked_at = now
-        # Not before: twistd may fork until the gateway runs.  The thread may ring at once, which the next call tells.
+        # The thread starts here and not earlier, because twistd may fork until the gateway runs, and a thread does not
+        # survive a fork.  If the thread rings at once, the next call returns True.
         if not self._stopped.is_set() and (self._thread is None or not self._thread.is_alive()):
             self._start()
         return has_changed
@@ -78,14 +79,14 @@ class ChangeListener:
         self._on_bulletin = on_bulletin
 
     def close(self) -> None:
-        """Have the thread end; the caller does not wait for a server that does not answer the thread."""
+        """Make the thread end, without waiting for its end: the server may not answer the thread."""
         self._stopped.set()
         if self._waker is not None:
             self._waker.close()
         self._thread = self._waker = None
 
     def _start(self) -> None:
-        if self._waker is not None:  # of a thread that has ended
+        if self._waker is not None:  # the waker belongs to a thread that has ended
             self._waker.close()
         self._waker, wakened = socket.socketpair()
         self._thread = Thread(target=self._listen, args=(wakened,), name="listen", daemon=True)
@@ -103,12 +104,12 @@ class ChangeListener:
                         self._is_interrupted = False
                         self._ring()
                         self._wait(line, wakened)
-                except Exception as error:  # noqa: BLE001  whatever has happened, the gateway has to hear of changes
+                except Exception as error:  # noqa: BLE001  after any error, the gateway has to listen again
                     self._log(error)
                 self._stopped.wait(RECONNECT_SECONDS)
 
     def _log(self, error: Exception) -> None:
-        """Log an interruption, once until there is a new connection."""
+        """Log an interruption, but only once until there is a new connection."""
         if self._is_interrupted or self._stopped.is_set():
             return
         self._is_interrupted = True
@@ -124,7 +125,7 @@ class ChangeListener:
 
     def _wait(self, line: psycopg.Connection[Any], wakened: socket.socket) -> None:
         """Pass on notifications until the connection ends."""
-        # Not select(): a gateway with many phones has descriptors above 1023.
+        # select() cannot be used, because a gateway with many phones has descriptors above 1023.
         with DefaultSelector() as selector:
             selector.register(wakened, EVENT_READ)
             selector.register(line.fileno(), EVENT_READ)
@@ -140,7 +141,7 @@ class ChangeListener:
                     self._ring()
 
     def _take(self, line: psycopg.Connection[Any]) -> bool:
-        """Pass on the bulletins that have come; whether a change was notified."""
+        """Pass on the received bulletins, and return whether a notification of a change was received."""
         has_changed = False
         for notification in line.notifies(timeout=0):
             if notification.channel == BULLETIN_CHANNEL:
@@ -151,6 +152,6 @@ class ChangeListener:
 
     def _ring(self) -> None:
         self._rung.set()
-        # The reactor may have ended.
+        # The reactor may have ended, so that `callFromThread` fails.
         with suppress(RuntimeError):
             self._on_change()

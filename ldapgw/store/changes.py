@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Reads the accounts and phones that have changed since an earlier read, with their current rows.
 
-Triggers mark whatever is written, in the same transaction: the table ``change`` has the last change of each account and
-phone, and its number grows with each change.  A look therefore takes time for what has changed, however many accounts
-there are.  How the numbers are compared depends on the engine (`ldapgw.store.database.Database.position`).
+Triggers mark each changed account and phone in the same transaction: the table ``change`` has the number of the last
+change of each of them, and the numbers grow.  So the time of a read depends on the number of changes, not on the number
+of accounts.  The comparison of numbers depends on the engine (`ldapgw.store.database.Database.position`).
 
-The contacts of an account that have changed are found by the account's generations (`read_deltas`), so that a book is
-updated by these only.
+The changed contacts of an account are found by the account's generations (`read_deltas`), so that the update of a book
+reads only these contacts.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from ldapgw.store.database import chunks, database_of
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.tables import EPOCH, account, change, contact, phone, removed_contact
 
-# How long the mark of a removed phone is kept where other gateways may not have read it yet.
+# The mark of a removed phone is kept for so long on PostgreSQL, so that other gateways can read it.
 KEPT_SECONDS = 86400.0
 
 
 class History(NamedTuple):
-    """The line of commits that generations and numbers of changes are counted in.
+    """The sequence of commits to which generations and numbers of changes refer.
 
     In another history the same generation of an account may have other contacts.
 
-    :ivar epoch: random; another one after `ldapgw restore`; empty: no gateway has used the tables yet.
+    :ivar epoch: a random text that `ldapgw restore` replaces, or empty if no gateway has used the tables yet.
     :ivar identity: see `ldapgw.store.database.Position`.
     """
 
@@ -44,7 +44,7 @@ class History(NamedTuple):
     identity: str
 
 
-# Of a state that was not read from the database.
+# The history of a state that was not read from the database.
 NO_HISTORY = History("", "")
 
 
@@ -52,8 +52,8 @@ NO_HISTORY = History("", "")
 class Cursor:
     """The position in the database up to which changes were read.
 
-    :ivar history: the line of commits that the numbers are counted in.
-    :ivar next: the number from which changes were not read yet.
+    :ivar history: the sequence of commits to which the numbers refer.
+    :ivar next: the lowest number of changes that may not have been read yet.
     :ivar at, started: see `ldapgw.store.database.Position`.
     """
 
@@ -67,10 +67,10 @@ class Cursor:
 class Changes:
     """The accounts and phones that have changed since a cursor.
 
-    :ivar cursor: where the next look begins; None: with all.
-    :ivar is_whole: whether all accounts and phones are here; what is not here does not exist then.
-    :ivar accounts: by id; None: the account does not exist any more.  Contacts are not counted.
-    :ivar phones: by name; None: the phone does not exist any more.
+    :ivar cursor: the position at which the next read begins, or None if the next read reads everything.
+    :ivar is_whole: whether these are all accounts and phones, so that no others exist.
+    :ivar accounts: the accounts by id, or None for an account that no longer exists.
+    :ivar phones: the phones by name, or None for a phone that no longer exists.
     :ivar has_gone_back: whether the database lacks commits that were read before, although its history is the same.
     """
 
@@ -84,10 +84,11 @@ class Changes:
 def read_since(connection: Connection, cursor: Cursor | None, tenants: Collection[str] | None = None) -> Changes:
     """Read the accounts and phones that have changed.
 
-    :param cursor: of the last look; None: read all.  If the database is another one, or if its server has started
-        since, or if its number has gone back, all are read too.
-    :param tenants: the tenants whose accounts and phones count as all; None: all tenants.
-    :raises StoreError: when the database was replaced by tables that nobody has used yet: a restore may fill them.
+    :param cursor: the cursor of the last read, or None to read everything.  Everything is read too if the database was
+        replaced, if its server has restarted, if its number has gone back, or if the last read is long ago.
+    :param tenants: if everything is read, the tenants whose accounts and phones are read, or None for all tenants.
+    :raises StoreError: if the database was replaced by tables that no gateway has used yet, because a restore may still
+        be filling them.
     """
     position = database_of(connection).position(connection)
     history = History(_read_epoch(connection), position.identity)
@@ -98,18 +99,18 @@ def read_since(connection: Connection, cursor: Cursor | None, tenants: Collectio
         return Changes(
             now,
             is_whole=True,
-            accounts={one.id: one for one in accounts.read_some(connection, _is_of(account, tenants))},
-            phones={one.name: one for one in phones.read_some(connection, _is_of(phone, tenants))},
+            accounts={found.id: found for found in accounts.read_some(connection, _is_of(account, tenants))},
+            phones={login.name: login for login in phones.read_some(connection, _is_of(phone, tenants))},
             has_gone_back=cursor is not None and cursor.history == history and now.next < cursor.next,
         )
-    # Asked for one kind, SQLite would go through all marks of that kind.
+    # A condition on the kind would make SQLite scan all marks of the kind, instead of the index of numbers.
     marks = connection.execute(select(change.c.kind, change.c.key).where(change.c.number >= cursor.next)).all()
     changed_accounts: dict[int, Account | None] = {int(key): None for kind, key in marks if kind == "account"}
     changed_phones: dict[str, PhoneLogin | None] = {key: None for kind, key in marks if kind == "phone"}
     for ids in chunks(tuple(changed_accounts)):
-        changed_accounts |= {one.id: one for one in accounts.read_some(connection, account.c.id.in_(ids))}
+        changed_accounts |= {found.id: found for found in accounts.read_some(connection, account.c.id.in_(ids))}
     for names in chunks(tuple(changed_phones)):
-        changed_phones |= {one.name: one for one in phones.read_some(connection, phone.c.name.in_(names))}
+        changed_phones |= {login.name: login for login in phones.read_some(connection, phone.c.name.in_(names))}
     return Changes(now, is_whole=False, accounts=changed_accounts, phones=changed_phones)
 
 
@@ -118,9 +119,9 @@ def _is_of(table: Table, tenants: Collection[str] | None) -> ColumnElement[bool]
 
 
 def _continues(cursor: Cursor, now: Cursor) -> bool:
-    """Return whether the marks tell all that has changed between two looks.
+    """Return whether the marks show all changes between two reads.
 
-    A server that has crashed may have lost commits if `synchronous_commit` is off.
+    After a restart of the server they do not, because a crash may lose commits if `synchronous_commit` is off.
     """
     is_same = (cursor.history, cursor.started) == (now.history, now.started)
     return is_same and cursor.next <= now.next and now.at - cursor.at < KEPT_SECONDS / 2
@@ -131,10 +132,10 @@ def _read_epoch(connection: Connection) -> str:
 
 
 def begin_epoch(connection: Connection, former: str | None = None) -> None:
-    """Have all gateways read everything and build all books anew, because the database has other content.
+    """Begin a new epoch, so that all gateways read everything and build all books anew.
 
-    :param former: nothing is changed unless this is still the epoch, because another gateway may have begun one; empty:
-        unless there is none yet; None: begin one in any case.
+    :param former: a new epoch begins only if this is still the present epoch, because another gateway may have begun a
+        new epoch.  Empty stands for a database without an epoch; None means that a new epoch begins in any case.
     """
     if former is None or former == _read_epoch(connection):
         connection.execute(delete(change).where(change.c.kind == EPOCH))
@@ -142,9 +143,10 @@ def begin_epoch(connection: Connection, former: str | None = None) -> None:
 
 
 def forget_removed(connection: Connection) -> None:
-    """Delete the marks of phones that do not exist any more, at the gateway's start; the last number stays.
+    """Delete the marks of phones that no longer exist, at the gateway's start.
 
-    Where there may be other gateways, a mark stays until they have read it.
+    The mark with the highest number stays.  On PostgreSQL, marks stay for `KEPT_SECONDS` so that other gateways can
+    read them.
     """
     last = select(func.max(change.c.number)).scalar_subquery()
     removed = change.c.key.not_in(select(phone.c.name))
@@ -158,7 +160,7 @@ class Delta:
     """The changes of an account's contacts since a generation, and all labels of the account.
 
     :ivar changed: new and changed contacts.
-    :ivar removed: source and uid of persons who are not served any more, and maybe never were.
+    :ivar removed: source and uid of persons who are not served; some of them may never have been served.
     :ivar labels: the names of the labels by resource name.
     """
 
@@ -170,9 +172,9 @@ class Delta:
 def read_deltas(connection: Connection, since: Mapping[int, tuple[int, int]]) -> dict[int, Delta]:
     """Read the changes of accounts' contacts.
 
-    :param since: by account id, a generation of the account and how many new and changed contacts are wanted at most.
-    :returns: without the accounts of which the changes are unknown, or more than wanted: the caller has to read all of
-        their contacts.
+    :param since: by account id, a generation of the account and the largest number of new and changed contacts to read.
+    :returns: the changes by account id.  An account is missing if its changes are unknown, are too many or cannot be
+        decoded; the caller then has to read all contacts of the account.
     """
     of_accounts = account.c.id.in_(since)
     known = {
@@ -210,5 +212,8 @@ def read_deltas(connection: Connection, since: Mapping[int, tuple[int, int]]) ->
 
 
 def _written_since(table: Table, since: Mapping[int, int]) -> ColumnElement[bool]:
-    """The rows of accounts that were written after a generation of the account."""
-    return or_(*(and_(table.c.account_id == one, table.c.generation > after) for one, after in since.items()))
+    """Return the SQL condition that a row was written after the given generation of its account."""
+    conditions = (
+        and_(table.c.account_id == account_id, table.c.generation > after) for account_id, after in since.items()
+    )
+    return or_(*conditions)

@@ -3,9 +3,9 @@
 
 A skipped person has a row too, with the reason, so that no person is lost silently.
 
-Each write belongs to the account's next generation, with which the transaction ends
-(`ldapgw.store.sync_state.increment_generation`), so that `ldapgw.store.changes` can tell which changes a book
-of an earlier generation lacks.  The column ``known_since`` has the first generation since which all changes are known.
+Rows are written with the next generation of the account, and the same transaction increments the account's generation
+(`ldapgw.store.sync_state.increment_generation`).  So `ldapgw.store.changes` can find the changes since the generation
+of a book.  The column ``known_since`` has the generation since which all changes are recorded.
 """
 
 from __future__ import annotations
@@ -41,19 +41,20 @@ from ldapgw.store import photos
 from ldapgw.store.database import CHUNK, chunks, database_of, keeping_alive
 from ldapgw.store.tables import account, contact, label, photo, removed_contact, source
 
-# Records that are written at a time.  PostgreSQL may look through the whole account for each statement that deletes
-# persons: it has no statistics of rows that a first sync has just written.
+# The most records in one statement.  The number is high because PostgreSQL may scan the whole account for each
+# statement that deletes persons: it has no statistics yet of the rows that a first sync has just written.
 WRITTEN_AT_ONCE = 5000
 
-# A served book is a generation or two behind its account, and a cached book for the next start a few more.
+# Removed persons are recorded for so many generations.  A served book is a generation or two behind its account, and a
+# cached book for the next start a few more.
 KEPT_GENERATIONS = 64
-# With more removed persons at a time, books are built anew.
+# If a sync removes more persons than this, they are not recorded, and books are built anew.
 MAX_REMOVED = 1000
 
-# The columns that the account's counters are made of.
+# The columns from which the account's counters are computed.
 _COUNTED = contact.c.skipped, contact.c.numbers, contact.c.unreadable, contact.c.flaws
 
-# U+FFFD in UTF-8: it stands for a character that cannot be read.
+# U+FFFD, the replacement for an unreadable character, in UTF-8.
 _REPLACEMENT = b"\xef\xbf\xbd"
 
 _encoder = msgspec.json.Encoder()
@@ -61,12 +62,13 @@ _decoder = msgspec.json.Decoder(Contact)
 
 
 class ContactRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A person as stored, a row of the table ``contact``: a contact, or the reason why the person is skipped.
+    """A stored person, a row of the table ``contact``: a contact, or the reason why the person is skipped.
 
-    There may be 50,000 records.  They contain no reference cycles, so the garbage collector, which stops all threads,
-    need not track them (``gc=False``).
+    There may be 50,000 records.  The garbage collector, which stops all threads, need not track them, because they
+    contain no reference cycles (``gc=False``).
 
-    :ivar digest: digest of all but Google's time of change, which changes also for details that phones never see.
+    :ivar digest: digest of the record without Google's time of change, which changes also for details that phones never
+        see.
     :ivar flaws: the values of `Flaw` that the person has, separated by blanks.
     """
 
@@ -113,7 +115,8 @@ class RecordSummary(msgspec.Struct, frozen=True, gc=False):
     """The columns of a stored person that a sync plan compares with a listing.
 
     :ivar is_served: whether the person is served as a contact, not skipped.
-    :ivar missed_at: since when incomplete full listings lack the person, in seconds since the epoch; None: not missing.
+    :ivar missed_at: when an incomplete full listing first lacked the person, in seconds since the epoch, or None if the
+        person is not missing.
     """
 
     source_id: str
@@ -124,11 +127,11 @@ class RecordSummary(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StoredContacts:
-    """All that phones find of an account.
+    """The contacts and labels of an account that phones can find.
 
-    :ivar contacts: the served contacts, of all sources.
-    :ivar damaged: how many of which source cannot be decoded: another version of ldapgw may have written them; see
-        `fetch_anew`.
+    :ivar contacts: the served contacts of all sources.
+    :ivar damaged: by source, the number of contacts that cannot be decoded, for example because another version of
+        ldapgw has written them (see `fetch_anew`).
     :ivar labels: the names of the account's labels by resource name.
     """
 
@@ -139,10 +142,10 @@ class StoredContacts:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FlawedPerson:
-    """A person whom phones do not get as Google has the person.
+    """A person whose contact on phones lacks some values of Google's person.
 
-    :ivar name: of the contact, or of its organization; empty if there is none.
-    :ivar numbers: the texts of numbers that were not understood.
+    :ivar name: the name of the contact or of its organization, or empty if there is no name.
+    :ivar numbers: the texts of numbers that the gateway did not understand.
     """
 
     uid: str
@@ -152,7 +155,7 @@ class FlawedPerson:
 
 
 def read(connection: Connection, account_ids: Sequence[int]) -> list[StoredContacts]:
-    """Read what phones find of accounts, in the order of the ids."""
+    """Read the contacts and labels of accounts, in the order of the ids."""
     labels = read_labels_of(connection, account_ids)
     found = {account_id: StoredContacts(labels=labels[account_id]) for account_id in account_ids}
     query = select_with_photos(connection, account_ids, contact.c.account_id, contact.c.source, contact.c.content)
@@ -166,7 +169,7 @@ def read(connection: Connection, account_ids: Sequence[int]) -> list[StoredConta
 
 
 def fetch_anew(connection: Connection, account_id: int, sources: Collection[str]) -> None:
-    """Have the next syncs of some sources be full ones that write all contacts anew."""
+    """Let the next syncs of some sources be full syncs that write all contacts anew."""
     where = and_(source.c.account_id == account_id, source.c.source.in_(sources))
     connection.execute(update(source).where(where).values(sync_token=None))
     where = and_(contact.c.account_id == account_id, contact.c.source.in_(sources))
@@ -174,7 +177,7 @@ def fetch_anew(connection: Connection, account_id: int, sources: Collection[str]
 
 
 def iterate(connection: Connection, account_id: int) -> Iterator[Contact]:
-    """Iterate over the served contacts of an account, of all sources.
+    """Iterate over the served contacts of an account from all sources.
 
     :raises DamagedStore: when a contact cannot be decoded.
     """
@@ -220,7 +223,7 @@ def read_persons(
 def read_flawed(connection: Connection, account_id: int, most: int) -> list[FlawedPerson]:
     """Read the persons of an account that have flaws.
 
-    :param most: the number of persons to read at most.
+    :param most: the largest number of persons to read.
     """
     query = select(contact.c.uid, contact.c.content, contact.c.flaws).order_by(contact.c.source, contact.c.uid)
     of_account = contact.c.account_id == account_id, contact.c.flaws.is_not(None)
@@ -235,9 +238,9 @@ def read_flawed(connection: Connection, account_id: int, most: int) -> list[Flaw
 
 
 def accounts_with_source(connection: Connection, of: Source, among: Collection[int] | None = None) -> frozenset[int]:
-    """The ids of the accounts that have served contacts of a source.
+    """Return the ids of the accounts that have served contacts of a source.
 
-    :param among: the ids of the accounts to look at; None: all.
+    :param among: the ids of the accounts to check, or None for all accounts.
     """
     query = select(account.c.id).where(_has_source(of))
     queries = [query] if among is None else [query.where(account.c.id.in_(ids)) for ids in chunks(among)]
@@ -245,7 +248,7 @@ def accounts_with_source(connection: Connection, of: Source, among: Collection[i
 
 
 def _has_source(of: Source) -> ColumnElement[bool]:
-    """A condition on a row of the table of accounts: the account has served contacts of a source."""
+    """Return the SQL condition that a row of the table ``account`` has served contacts of a source."""
     return exists().where(contact.c.account_id == account.c.id, contact.c.source == of, contact.c.content.is_not(None))
 
 
@@ -260,7 +263,7 @@ def read_summaries(
 ) -> dict[str, RecordSummary]:
     """Read the summaries of the persons of a source, served or skipped, by uid.
 
-    :param persons: the uids and the source ids of the persons to read; None: all persons.
+    :param persons: the uids and the source ids of the persons to read, or None for all persons.
     """
     is_served = contact.c.content.is_not(None).label("served")
     columns = contact.c.uid, contact.c.source_id, contact.c.digest, is_served, contact.c.missed_at
@@ -279,7 +282,7 @@ def read_summaries(
 def apply_changes(
     connection: Connection, account_id: int, of: Source, stored: Iterable[ContactRecord], deleted: Iterable[str]
 ) -> None:
-    """Store new and changed persons of a source, and delete others.
+    """Store new and changed persons of a source, and delete removed persons.
 
     :param stored: the records of new and changed persons.
     :param deleted: the uids of persons to delete.
@@ -311,7 +314,7 @@ def _next_generation(connection: Connection, account_id: int) -> int:
 
 
 def _record_removed(connection: Connection, account_id: int, of: Source, uids: Sequence[str], generation: int) -> None:
-    """Record removed persons for `KEPT_GENERATIONS`, so that books can be revised."""
+    """Record removed persons for `KEPT_GENERATIONS`, so that books can be updated without reading all contacts."""
     if len(uids) > MAX_REMOVED:
         _forget_changes(connection, account_id, generation)
         return
@@ -328,22 +331,24 @@ def _record_removed(connection: Connection, account_id: int, of: Source, uids: S
 
 
 def _forget_changes(connection: Connection, account_id: int, generation: int) -> None:
-    """Delete the record of removed persons: books of an earlier generation have to be built from all contacts."""
+    """Delete the records of removed persons, so that books of earlier generations are built from all contacts."""
     connection.execute(delete(removed_contact).where(removed_contact.c.account_id == account_id))
     connection.execute(update(account).where(account.c.id == account_id).values(known_since=generation))
 
 
 def mark_missing(connection: Connection, account_id: int, of: Source, uids: Sequence[str], now: float) -> None:
-    """Note that an incomplete listing lacks persons; storing a person anew clears the note."""
+    """Record that an incomplete listing lacks persons, until they are stored anew."""
     for chunk in chunks(uids):
         where = and_(contact.c.account_id == account_id, contact.c.source == of, contact.c.uid.in_(chunk))
         connection.execute(update(contact).where(where).values(missed_at=now))
 
 
 def delete_duplicates(connection: Connection, account_id: int) -> bool:
-    """Delete the "other contacts" that have become contacts; whether there were any.
+    """Delete the "other contacts" that have become contacts.
 
     Google does not always report that such persons have left the "other contacts".
+
+    :returns: whether there were such persons.
     """
     original, other = contact.alias(), contact.c
     is_same = or_(
@@ -371,7 +376,10 @@ _DELETE_SOURCES = (
 
 
 def delete_sources(connection: Connection, account_id: int, of: Collection[Source]) -> int | None:
-    """Delete all persons of some sources; how many of them were served as contacts; None: nobody was stored."""
+    """Delete all persons of some sources.
+
+    :returns: the number of deleted persons that were served as contacts, or None if no persons were stored.
+    """
     deleted = connection.execute(_DELETE_SOURCES, {"account_id": account_id, "sources": list(of)}).all()
     if deleted:
         photos.delete_sources(connection, account_id, of)
@@ -444,7 +452,7 @@ _COUNTERS = select(account.c.contacts, account.c.numbers, account.c.skipped).whe
 
 
 def _count(persons: Iterable[Any]) -> Counter[str]:
-    """Count served contacts, their telephone numbers, and by reason what is skipped.
+    """Count served contacts and their telephone numbers, and by reason the skipped persons and unreadable numbers.
 
     :param persons: records, or rows of the columns `_COUNTED`.
     """
@@ -461,7 +469,7 @@ def _count(persons: Iterable[Any]) -> Counter[str]:
 
 
 def _update_counters(connection: Connection, account_id: int, before: Counter[str], after: Counter[str]) -> None:
-    """Write the account's counters anew.
+    """Update the account's counters.
 
     :param before: the counts of persons who were deleted or replaced.
     :param after: the counts of persons who were stored.
@@ -479,7 +487,7 @@ def _update_counters(connection: Connection, account_id: int, before: Counter[st
     connection.execute(update(account).where(account.c.id == account_id).values(values))
 
 
-# The columns of `_row`, in its order.
+# The columns of the rows that `_row` makes, in the same order.
 _WRITTEN_COLUMNS = (
     *("account_id", "source", "generation", "uid", "source_id", "content", "skipped", "numbers", "unreadable"),
     *("digest", "flaws"),
@@ -494,7 +502,7 @@ def _row(account_id: int, of: Source, record: ContactRecord, generation: int) ->
 
 
 def select_with_photos(connection: Connection, account_ids: Sequence[int], *columns: Column[Any]) -> Select[Any]:
-    """The query of accounts' persons, with the column ``jpeg`` of their photos."""
+    """Return a query of the persons of accounts, with their photos in the column ``jpeg``."""
     of_accounts = contact.c.account_id.in_(account_ids)
     if not photos.has_any(connection, *account_ids):
         return select(*columns, null().label("jpeg")).where(of_accounts)
@@ -504,9 +512,9 @@ def select_with_photos(connection: Connection, account_ids: Sequence[int], *colu
 
 
 def decode_contact(content: bytes | None, jpeg: bytes | None) -> Contact | None:
-    """Decode a contact; None when the person is skipped or the content cannot be decoded."""
+    """Decode a contact; return None if the person is skipped or the content cannot be decoded."""
     try:
         decoded = _decoder.decode(content) if content is not None else None
-    except ValueError:  # octets that are not UTF-8 are no `msgspec.DecodeError`
+    except ValueError:  # msgspec raises `UnicodeDecodeError` if the octets are not UTF-8
         return None
     return replace(decoded, photo=jpeg) if decoded is not None and jpeg else decoded

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Copies beside the database: the database before an upgrade or a restore, and damaged database files.
 
-The contacts and tokens of disconnected accounts are removed from the copies; a copy where that fails is deleted, and
-every copy is deleted after 30 days.  What there is to remove follows from the database and its copies alone, so a
-removal that a power cut has prevented is made at the next start.
+The contacts and tokens of disconnected accounts are removed from the copies.  If the removal fails, the copy is
+deleted, and every copy is deleted after 30 days.  The database and its copies show which accounts are left to remove,
+so after a power cut the next start completes the removal.
 
-A copy may be of an older version.  So its tables are looked up in the copy itself.
+A copy may have the tables of an older version, so the names of tables are read from the copy itself.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.sqlite import BUSY_SECONDS
 
 DAY = 86400.0
-# The database's server may not answer who has disconnected, and is asked again so soon.
+# The seconds between two runs.  A run fails if the database server does not answer, so the next run should come soon.
 CLEAN_SECONDS = 600.0
 MAX_AGE_SECONDS = 30 * DAY
 # SQLite's own files beside a database.
 SIDE_FILE_ENDINGS = ("-wal", "-shm", "-journal")
 
 _COPY = re.compile(r"\.(?:before-upgrade-from-\w+|before-restore|damaged-[0-9]+)")
-# What a command that was killed has left.
+# The endings of files that a killed command has left.
 _LEFTOVER = re.compile(r"\.restoring|\..+\.new")
 
 log = Logger()
@@ -47,11 +47,11 @@ log = Logger()
 class CopyCleaner(PeriodicService):
     """Cleans the copies at the start, every `CLEAN_SECONDS`, and when an account was disconnected.
 
-    :param clock: its seconds are those since the epoch.
-    :param database: the file of the database; None: there is none, and so no copy.
+    :param clock: a clock with seconds since the epoch.
+    :param database: as for `clean_copies`, or None if there is no file and so no copies.
     :param run_off_thread: calls a function with its arguments on a thread.
-    :param read_disconnected: reads tenant and sub of the disconnected accounts of a database on a server; None: they
-        are read from the file.
+    :param read_disconnected: reads the tenant and the sub of the disconnected accounts from a database on a server, or
+        None to read them from the file.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class CopyCleaner(PeriodicService):
         super().__init__(clock, CLEAN_SECONDS, self._clean, failed)
 
     def clean(self) -> Deferred[None]:
-        """Clean the copies now, even if a run that does not know of the latest disconnected account is under way."""
+        """Clean the copies now, even during a run, which may not know the latest disconnected account."""
         return self.attempt(self._clean)
 
     async def _clean(self) -> None:
@@ -81,11 +81,12 @@ class CopyCleaner(PeriodicService):
 
 
 def clean_copies(database: Path, now: float, disconnected: Collection[tuple[str, str]] | None = None) -> list[str]:
-    """Remove disconnected accounts from the copies of a database, and delete old copies; may take a while.
+    """Remove disconnected accounts from the copies of a database, and delete old copies; this may take a while.
 
-    :param database: the file of the database; of one on a server, the file beside which its copies are.
-    :param disconnected: tenant and sub of the disconnected accounts; None: they are read from the file.
-    :returns: a line for each copy that was deleted, or should have been.
+    :param database: the file of the database, or for a database on a server, the path to which the endings of the names
+        of copies are added.
+    :param disconnected: the tenant and the sub of the disconnected accounts, or None to read them from the file.
+    :returns: a line for each copy that was deleted or could not be deleted.
     """
     lines = []
     with _lock(database):
@@ -102,7 +103,7 @@ def clean_copies(database: Path, now: float, disconnected: Collection[tuple[str,
 
 @contextmanager
 def _lock(database: Path) -> Iterator[None]:
-    """Let no other process, nor thread, clean the copies of a database at the same time."""
+    """Keep other processes and threads from cleaning the copies of a database at the same time."""
     folder = os.open(database.parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -112,14 +113,17 @@ def _lock(database: Path) -> Iterator[None]:
 
 
 def _disconnected_accounts(database: Path) -> list[tuple[str, str]]:
-    """The tenant and the sub of each; none where the database cannot be read, which is reported elsewhere."""
+    """Read the tenant and the sub of each disconnected account, or nothing if the database cannot be read."""
     with suppress(sqlite3.Error), closing(_connect(database)) as connection:
         return connection.execute("SELECT tenant, sub FROM account WHERE connected_at IS NULL").fetchall()
     return []
 
 
 def _clean(file: Path, now: float, disconnected: Collection[tuple[str, str]], *, is_copy: bool) -> str:
-    """Remove accounts from a copy; why it has to be deleted instead, and empty if it need not be."""
+    """Remove accounts from a copy.
+
+    :returns: the reason why the copy has to be deleted, or empty if it can stay.
+    """
     age = now - file.stat().st_mtime
     if not is_copy:
         return "was left by a command that was killed" if age > DAY else ""
@@ -137,9 +141,9 @@ def _clean(file: Path, now: float, disconnected: Collection[tuple[str, str]], *,
 
 
 def _remove_accounts(file: Path, disconnected: Iterable[tuple[str, str]]) -> None:
-    """Replace a copy by one without the accounts' contacts and tokens, if it has any; its age stays.
+    """Replace a copy that has contacts or tokens of the accounts by a new file without them; its age stays.
 
-    A new file has no octets of what was deleted earlier.
+    The old file may still have the octets of rows that were deleted earlier.
     """
     times = file.stat().st_atime, file.stat().st_mtime
     try:
@@ -173,7 +177,10 @@ def _holds(connection: sqlite3.Connection, account_id: int) -> bool:
 
 
 def _delete_rows(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
-    """:raises DamagedStore: when the result is not sound, so that something may be left in it."""
+    """Delete the contacts and tokens of accounts.
+
+    :raises DamagedStore: if the result is damaged, so that it may still contain deleted rows.
+    """
     connection.execute("PRAGMA journal_mode = OFF")  # the file takes the copy's place only when all has succeeded
     connection.execute("PRAGMA secure_delete = ON")
     cleared = [f"{column} = NULL" for column in _columns(connection, "account") if column in CLEARED_COLUMNS]
@@ -189,7 +196,7 @@ def _delete_rows(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
 
 
 def _tables_of_accounts(connection: sqlite3.Connection) -> list[str]:
-    """The tables, as quoted names, whose rows go with a disconnected account; its phones stay."""
+    """Return the quoted names of the tables whose rows are deleted with a disconnected account; its phones stay."""
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     return [_quoted(name) for name in tables if name != "phone" and "account_id" in _columns(connection, name)]
 

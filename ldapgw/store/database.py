@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The database as the rest of the gateway sees it, with any engine: opening, upgrading, transactions, changes.
 
-Transactions begin and end only in a `Database`.  `ldapgw.store.sqlite` and `ldapgw.store.postgresql` are the engines;
-`ldapgw.store.engines` chooses one by the URL.  Nothing else in ldapgw asks which engine there is: what differs is a
-method here.
+Transactions begin and end only in a `Database`.  `ldapgw.store.sqlite` and `ldapgw.store.postgresql` are the engines,
+and `ldapgw.store.engines` chooses an engine by the URL.  The rest of ldapgw does not depend on the engine: each
+difference between the engines is a method here.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _ERASED = "erased"
-# What a disconnected account is deleted from.
+# The tables from which the data of a disconnected account is deleted.
 ERASED = ("contact", "photo", "removed_contact", "label", "source", "account", "recording", "recording_part")
 _DATABASE = "ldapgw_database"
 
-# Each file of its folder "versions" begins with the revision that the migration leads to.
+# The name of each file in the folder "versions" begins with the revision that the migration leads to.
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 # The tables whose rows get ids from the database.
@@ -43,15 +43,16 @@ NUMBERED = ("account", "activity", "revocation")
 # SQLite takes 32,766 parameters in a statement; PostgreSQL 65,535.
 CHUNK = 500
 
-# A call that gets no answer from the database for so long hangs: the limits of servers, drivers and locks are shorter.
+# A call that gets no answer from the database for so long hangs, because the time limits of locks and connections are
+# shorter.
 HANG_SECONDS = 15.0
 
-# After how many rows or persons a transaction tells that it goes on: a second or less.
+# A transaction shows the server that it continues after so many rows or persons, which take a second or less.
 _ALIVE_EVERY = 2000
 
 
 class _Thread(threading.local):
-    """Of the present thread: what is called after each statement that a database has answered."""
+    """The function that is called on the present thread after each statement that a database has answered."""
 
     answered: Callable[[], object] = staticmethod(lambda: None)
 
@@ -62,8 +63,8 @@ _thread = _Thread()
 class Mode(Enum):
     """The kind of a transaction.
 
-    WRITE: no other such transaction runs meanwhile, of whichever gateway.
-    BESIDE: the transaction locks the rows that it writes and no others, so that no page waits for it.
+    WRITE: no other WRITE transaction of any gateway runs meanwhile.
+    BESIDE: the transaction locks only the rows that it writes, so that pages need not wait for it.
     READ: the transaction only reads, and waits for no transaction that writes.
     PROBE: as BESIDE, for functions that only read; the transaction fails if the database cannot be written.
     """
@@ -75,31 +76,31 @@ class Mode(Enum):
 
 
 class ChangeDetector(Protocol):
-    """Notices commits of other connections; `has_changed` is to be called on the store's thread."""
+    """A detector of commits by other connections; `has_changed` must be called on the store's thread."""
 
     def has_changed(self) -> bool:
         """Return whether anything may have been committed since the last call; true at the first call."""
 
     def listen(self, on_change: Callable[[], object], on_bulletin: Callable[[str], object]) -> None:
-        """Have functions called on any thread; SQLite calls none, because only one gateway can use a file.
+        """Set the functions that are called, on any thread, after notifications of PostgreSQL; SQLite has none.
 
         :param on_change: called soon after something was committed.
-        :param on_bulletin: called with each bulletin of a gateway on the database, of this gateway too.
+        :param on_bulletin: called with each bulletin of any gateway on the database, including this gateway.
         """
 
     def close(self) -> None:
-        """Let go of the connection; soon no function is called any more."""
+        """Close the connection; soon afterwards the functions of `listen` are no longer called."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
     """The place of a snapshot of the database in the sequence of changes.
 
-    :ivar identity: of the database and its tables; another one after they were replaced, or after a standby server took
-        over.
-    :ivar next: every change that the snapshot does not have is marked with this number or a higher one.
-    :ivar at: the time of the snapshot, in seconds since the epoch, where marks are kept for a limited time; else 0.
-    :ivar started: when the server has started, in seconds since the epoch; 0: the engine has no server.
+    :ivar identity: the identity of the database and its tables.  It changes when they are replaced, or when a standby
+        server takes over.
+    :ivar next: every change that the snapshot does not have is marked with this number or a higher number.
+    :ivar at: the time of the snapshot in seconds since the epoch, or 0 if the engine keeps marks for an unlimited time.
+    :ivar started: when the server started, in seconds since the epoch, or 0 if the engine has no server.
     """
 
     identity: str
@@ -109,14 +110,14 @@ class Position:
 
 
 class Database(ABC):
-    """The database and its transactions.  All methods raise `StoreError` when the database cannot be used.
+    """The database and its transactions.  All methods raise `StoreError` if the database cannot be used.
 
-    :ivar runs_beside: whether transactions that are not exclusive run side by side, and lock rows.
-    :ivar unfinished_copy_of: the name of the database that a copy into this one comes from, until that has ended;
-        without it such a database is not opened.
-    :ivar name: how messages call the database; without a password.
-    :ivar url: with its password, if it has one.
-    :ivar file: the file of the database; None: the database is in memory, or on a server.
+    :ivar runs_beside: whether transactions that are not exclusive run at the same time and lock rows.
+    :ivar unfinished_copy_of: the name of the source if this database is opened as the target of a copy, otherwise None.
+        Without this name, a database with an unfinished copy is not opened.
+    :ivar name: the name of the database in messages, without a password.
+    :ivar url: the URL of the database, with the password if there is one.
+    :ivar file: the file of the database, or None if the database is in memory or on a server.
     """
 
     runs_beside = False
@@ -144,23 +145,23 @@ class Database(ABC):
 
     @abstractmethod
     def open_or_read(self, first_write: Callable[[Connection], None]) -> None:
-        """Open the database as `open` does; on a disk that is full or read-only, open it to read what is stored.
+        """Open the database as `open` does, but on a full or read-only disk open it for reading.
 
-        As long as it is read-only, each transaction first tries to open it for writing.
+        While the database is open for reading only, each transaction first tries to open it for writing.
 
         :param first_write: called in the first transaction that can write.
         :raises StoreError: when the database cannot be opened, or has to be upgraded and cannot be written.
         """
 
     def open_later(self, first_write: Callable[[Connection], None]) -> None:
-        """Have the first transaction that reaches the server open the database; it is not created then.
+        """Let the first transaction that reaches the server open the database, but not create it.
 
-        :param first_write: called in a transaction of its own before the first one.
+        :param first_write: called in a transaction of its own before the first transaction.
         """
         raise NotImplementedError
 
     def answers(self) -> bool:
-        """Return whether a server answers that could not be reached, so that it has refused us; false for a file."""
+        """Return whether the server answers, so that a failed connection was refused; false for a file."""
         return False
 
     @property
@@ -172,15 +173,16 @@ class Database(ABC):
     def begin(self, *, exclusively: bool = True) -> AbstractContextManager[Connection]:
         """Open a transaction, which is committed at the end of the block and rolled back on an exception.
 
-        :param exclusively: whether no other such transaction runs meanwhile.  Without it, the functions called have to
-            lock the rows that they read before they write them (`ldapgw.store.accounts.lock`).
+        :param exclusively: whether exclusive transactions of other connections wait until this transaction ends.  In a
+            transaction that is not exclusive, functions have to lock the rows that they read and then write
+            (`ldapgw.store.accounts.lock`).
         """
 
     @abstractmethod
     def begin_read(self) -> AbstractContextManager[Connection]:
         """Open a read transaction on a snapshot of the database; a reader and a writer never wait for each other.
 
-        It may be on another thread than `begin`.  What it would write is refused.
+        The read transaction may be on another thread than `begin`.  Statements that write are refused.
         """
 
     def look(self) -> AbstractContextManager[Connection]:
@@ -192,13 +194,13 @@ class Database(ABC):
     ) -> T:
         """Call ``function(connection, …)`` in a transaction.
 
-        The function may be called again where another transaction has come between, so it changes nothing else.
+        After a conflict with another transaction the function may be called again, so it must change nothing else.
         """
         with self.begin_read() if mode is Mode.READ else self.begin(exclusively=mode is Mode.WRITE) as connection:
             return function(connection, *args, **kw)
 
     def run(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kw: P.kwargs) -> T:
-        """See `call`, with `Mode.WRITE`."""
+        """Call ``function(connection, …)`` in a transaction of `Mode.WRITE`."""
         return self.call(Mode.WRITE, function, *args, **kw)
 
     @abstractmethod
@@ -206,7 +208,7 @@ class Database(ABC):
         """Close all connections; the database can be opened again."""
 
     def server_time(self, connection: Connection) -> float | None:  # noqa: ARG002  a file has no clock of its own
-        """The time of the database's server, in seconds since the epoch; None: there is no server."""
+        """Return the time of the database's server, in seconds since the epoch, or None if there is no server."""
         return None
 
     def insert_rows(
@@ -214,52 +216,52 @@ class Database(ABC):
     ) -> None:
         """Insert rows whose keys the table does not have.
 
-        :param columns: the names of the columns that the rows have values for, in their order.
+        :param columns: the names of the columns, in the order of the values in each row.
         """
         connection.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in rows])
 
     def leader_session(self) -> LeaderSession | None:
-        """A new session for the gateway that syncs; None: the database has one gateway."""
+        """Return a new session for the gateway that syncs, or None if the database can have only one gateway."""
         return None
 
     @abstractmethod
     def change_detector(self) -> ChangeDetector:
-        """A new one, with a connection of its own."""
+        """Return a new change detector with its own connection."""
 
     @abstractmethod
     def position(self, connection: Connection) -> Position:
-        """Return the position of a transaction's snapshot; ask for the position before anything is read."""
+        """Return the position of a transaction's snapshot; to be called before the transaction reads anything."""
 
     def lift_time_limit(self, connection: Connection) -> None:  # noqa: B027  few engines have one
         """Let the statements of a transaction take as long as they need."""
 
     def keep_alive(self, connection: Connection) -> None:  # noqa: B027  few engines have such a limit
-        """Tell a server that ends idle transactions that this one goes on."""
+        """Show a server that ends idle transactions that this transaction continues."""
 
     @abstractmethod
     def last_ids(self, connection: Connection) -> Mapping[str, int]:
-        """Return the highest id that each table of `NUMBERED` has ever given to a row, if it has given one."""
+        """Return the highest id that each table of `NUMBERED` has ever given to a row, if there was a row."""
 
     @abstractmethod
     def raise_ids(self, connection: Connection, last: Mapping[str, int]) -> None:
-        """Have new rows get higher ids than those that were given here or elsewhere, after rows with ids were copied.
+        """Let new rows get higher ids than all former rows of this database and of the database in `last`.
 
-        :param last: the highest ids that the tables have given elsewhere (`last_ids`).
+        :param last: the highest ids of the database from which rows were copied, or that is replaced (`last_ids`).
         """
 
     @abstractmethod
     def check_writable(self, connection: Connection, *, thoroughly: bool) -> None:
-        """See `check_writable`."""
+        """Check that the database can be written to (see the function `check_writable`)."""
 
     @abstractmethod
     def end_hanging(self) -> UnreachableStore:
-        """Close the connections from this side, after a call that got no answer; called on any thread.
+        """Close the connections from this side, after a call that got no answer; may be called on any thread.
 
-        :returns: the error that the calls fail with.
+        :returns: the error with which the calls fail.
         """
 
     def register(self, engine: Engine) -> Engine:
-        """Have `database_of` find this database from an engine's connections; return the engine."""
+        """Let `database_of` find this database by an engine's connections, and return the engine."""
         engine.update_execution_options(**{_DATABASE: self})
         event.listen(engine, "after_cursor_execute", lambda *_: _thread.answered())
         return engine
@@ -276,7 +278,7 @@ def noting_answers(answered: Callable[[], object]) -> Iterator[None]:
 
 
 def database_of(connection: Connection) -> Database:
-    """The database that a connection belongs to."""
+    """Return the database that a connection belongs to."""
     database: Database = connection.get_execution_options()[_DATABASE]
     return database
 
@@ -291,9 +293,9 @@ def check_writable(connection: Connection, *, thoroughly: bool) -> None:
 
 
 def keeping_alive(connection: Connection, items: Iterable[T]) -> Iterator[T]:
-    """Iterate over items between two statements of a transaction, however long that takes.
+    """Iterate over items between two statements of a transaction, and keep the transaction alive.
 
-    A server ends a transaction that is idle for a while, because its gateway may have been stopped.
+    Without this function, the server ends a transaction that is idle for a while, because the gateway may have stopped.
     """
     database = database_of(connection)
     for number, item in enumerate(items, 1):
@@ -303,40 +305,40 @@ def keeping_alive(connection: Connection, items: Iterable[T]) -> Iterator[T]:
 
 
 def chunks(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
-    """Some items at a time; by default as many as one statement may have parameters."""
+    """Split items into lists; the default size suits the parameters of one statement."""
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
 
 
 def ascii_lower(text: str) -> str:
-    """Lower the ASCII letters of a text, as SQL's ``lower`` does in both engines (PostgreSQL: in the collation "C")."""
+    """Convert ASCII letters to lower case, as SQL's ``lower`` does in SQLite and in PostgreSQL's collation "C"."""
     return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 def mark_erased(connection: Connection, erased: Collection[str] = ERASED) -> None:
-    """Have no trace left in the files of what this transaction deletes, once it is committed.
+    """Let the engine overwrite, after the commit, the rows that this transaction deletes.
 
-    :param erased: the tables from which it deletes, of `ERASED`.
+    :param erased: the tables from which the transaction deletes; a subset of `ERASED`.
     """
     connection.info.setdefault(_ERASED, set()).update(erased)
 
 
 def take_erased(connection: Connection) -> frozenset[str]:
-    """The tables that `mark_erased` was called with in this transaction; for the engines, once."""
+    """Return the tables that `mark_erased` was called with in this transaction, and forget them; for the engines."""
     return frozenset(connection.info.pop(_ERASED, ()))
 
 
 def revisions() -> tuple[str, ...]:
-    """The database revisions that this version of ldapgw knows, newest first."""
+    """Return the database revisions that this version of ldapgw knows, newest first."""
     files = (_MIGRATIONS / "versions").glob("[0-9]*_*.py")
     return tuple(sorted((file.name.partition("_")[0] for file in files), reverse=True))
 
 
 def read_revision(connection: Connection, name: str) -> str | None:
-    """The Alembic revision of a database; None for an empty database.
+    """Read the Alembic revision of a database; return None for an empty database.
 
-    :param name: how messages call the database.
+    :param name: the name of the database in messages.
     :raises StoreError: when the database belongs to another program.
     """
     tables = inspect(connection).get_table_names()
@@ -356,14 +358,14 @@ def unusable_revision(found: str) -> str:
 
 
 def is_current(connection: Connection, database: Database) -> bool:
-    """Return whether the tables need no upgrade: they are of this version, or of a newer one that this version can use.
+    """Return whether the tables need no upgrade: this version made them, or a newer version made them compatible.
 
-    :raises StoreError: when they are of a version that this one cannot use, or a copy into them has not ended.
+    :raises StoreError: if this version cannot use the tables, or if a copy into the database has not ended.
     """
     found, known = read_revision(connection, database.name), revisions()
     stored = None
     if found is not None and inspect(connection).has_table(schema_version.name):
-        # Not all columns: an older version has fewer.
+        # Select only these columns, because tables of an older version may lack the others.
         known_columns = schema_version.c.readable_from, schema_version.c.copied_from
         stored = connection.execute(select(*known_columns)).first()
     if found not in {None, *known} and (stored is None or stored.readable_from not in known):
@@ -374,8 +376,8 @@ def is_current(connection: Connection, database: Database) -> bool:
 
 
 def upgrade(connection: Connection) -> None:
-    """Create the tables, or upgrade them to the newest version; new ones for a copy are marked as unfinished."""
-    # Alembic takes a fifth of a start, and few starts upgrade anything.
+    """Create the tables, or upgrade them to the newest version; new tables of a copy are marked as unfinished."""
+    # The import of Alembic takes a fifth of a start, and few starts upgrade anything.
     from alembic import command
     from alembic.config import Config
 
@@ -390,7 +392,7 @@ def upgrade(connection: Connection) -> None:
 
 
 def readable_from() -> str:
-    """The oldest revision whose gateways can use the tables of this version."""
+    """Return the oldest revision whose gateways can use the tables of this version."""
     from alembic.script import ScriptDirectory
 
     modules = (script.module for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions())

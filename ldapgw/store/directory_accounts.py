@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The account through which a tenant's Workspace directory is fetched, and failures of single sources.
 
-The contacts of the directory are stored with one account of the tenant, the directory account.  Another account can
-take over the directory.  A source may fail while the other sources of its account are synced.
+The contacts of the directory belong to one account of the tenant, the directory account.  Another account can take over
+the directory.  A source may fail while the other sources of its account are synced.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from ldapgw.store.tables import account, source, value_of
 
 @dataclass(frozen=True, slots=True)
 class DirectoryCandidate:
-    """An account that the directory may be fetched through.
+    """An account through which the gateway may fetch the directory.
 
-    :ivar state: state of the account's directory source; None before the first request.
-    :ivar account_error: error code of the account's own contacts; empty: no error.
-    :ivar directory_error: error code of the last request for the directory through this account; empty: no error.
-    :ivar is_directory_account: whether the contacts of the directory are stored with this account.
+    :ivar state: state of the account's directory source, or None before the first request.
+    :ivar account_error: error code of the account's own contacts, or empty if they were synced.
+    :ivar directory_error: error code of the last request for the directory through this account, or empty if the
+        request succeeded.
+    :ivar is_directory_account: whether the contacts of the directory belong to this account.
     """
 
     account_id: int
@@ -70,7 +71,7 @@ def take_over_directory(connection: Connection, successor: Account) -> None:
 
 
 def hand_over_directory(connection: Connection, account_id: int) -> None:
-    """Move the directory stored with an account to another account that can fetch it; else the directory stays."""
+    """Move the directory from its account to another account that can fetch the directory, if there is one."""
     if account_id not in contacts.accounts_with_source(connection, Source.DIRECTORY, [account_id]):
         return
     predecessor = accounts.read(connection, account_id)
@@ -84,7 +85,7 @@ def hand_over_directory(connection: Connection, account_id: int) -> None:
 
 
 def failing_since(connection: Connection, account_id: int, of: Source) -> float | None:
-    """Return when a source of an account began to fail, in seconds since the epoch; None when it does not fail."""
+    """Return when a source of an account began to fail, in seconds since the epoch, or None if it does not fail."""
     where = source.c.account_id == account_id, source.c.source == of
     since: float | None = connection.execute(select(source.c.error_since).where(*where)).scalar()
     return since
@@ -99,11 +100,11 @@ def record_failure(
     next_try: float,
     failed_part: str = "",
 ) -> None:
-    """Record that a source of an account failed, while its other sources did not.
+    """Record that one source of an account failed, while the account's other sources did not.
 
     The source's row has to exist.
 
-    :param failed_part: the part of the source that failed; empty: the whole source.
+    :param failed_part: the part of the source that failed, or empty for the whole source.
     """
     where = and_(source.c.account_id == account_id, source.c.source == of)
     code, facts = error.code, {**error.facts, "source": failed_part or of.value}
@@ -121,13 +122,13 @@ def record_failure(
 
 
 def clear_directory_failures(connection: Connection, tenant: str) -> None:
-    """Clear the directory failures of all accounts of a tenant, once the directory was fetched through any of them."""
+    """Clear the directory failures of all accounts of a tenant, after one account has fetched the directory."""
     account_ids = select(account.c.id).where(account.c.tenant == tenant)
     _clear(connection, source.c.account_id.in_(account_ids), Source.DIRECTORY)
 
 
 def clear_failure(connection: Connection, account_id: int, of: Source) -> None:
-    """Clear the failure of a source that was fetched, or that the account need not fetch."""
+    """Clear the failure of a source that the account has fetched, or need not fetch."""
     _clear(connection, source.c.account_id == account_id, of)
 
 

@@ -14,12 +14,12 @@ _EXPECTED = 'database: expected "sqlite:///PATH" or "postgresql+psycopg://USER@H
 
 
 def database_at(url: str | URL, *, keeps_copies: bool = True) -> Database:
-    """The database at a URL, not opened yet.
+    """Return the database at a URL, without opening it.
 
     :param url: an SQLAlchemy URL: ``sqlite:///PATH``, ``postgresql+psycopg://USER:PASSWORD@HOST/NAME`` or, for tests,
         ``sqlite://`` (in memory).
     :param keeps_copies: whether to keep a copy of an SQLite database before an upgrade.
-    :raises StoreError: when it is no such URL, or psycopg is not installed.
+    :raises StoreError: if the URL has another form, or psycopg is not installed.
     """
     try:
         parsed = make_url(url)

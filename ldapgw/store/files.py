@@ -15,10 +15,10 @@ from ldapgw.errors import StoreError
 def prepare_state_dir(path: Path, *, create: bool = True) -> None:
     """Create the folder for the database and the key file, readable for the gateway's user alone.
 
-    A folder on a read-only disk is taken as it is: what is stored there can be served.
+    A folder on a read-only disk is accepted, because the gateway can serve the stored contacts.
 
     :param create: whether to create the folder if it is missing.
-    :raises StoreError: when the folder cannot be created, or everybody may read it, or this user may not use it.
+    :raises StoreError: if the folder cannot be created, or everybody may read it, or this user may not use it.
     """
     check_state_dir(path, create=create)
     try:
@@ -40,7 +40,7 @@ def check_state_dir(path: Path, *, create: bool = True) -> None:
 
 
 def _folder_problem(path: Path, *, create: bool) -> str:
-    """Return the reason why the gateway cannot use a folder; empty if the gateway can use it."""
+    """Return the reason why the gateway cannot use a folder, or empty if the gateway can use the folder."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -64,12 +64,12 @@ def _folder_problem(path: Path, *, create: bool) -> str:
 
 
 def nearest_folder(path: Path) -> Path:
-    """Return the path itself, or the nearest of the folders above it, that exists or that this user may not see."""
+    """Return the first existing path among `path` and the folders above it; an inaccessible path counts as existing."""
     return next(folder for folder in (path, *path.absolute().parents) if not is_missing(folder))
 
 
 def is_missing(path: Path) -> bool:
-    """Return whether a path does not exist; false when permissions do not tell, which is reported elsewhere."""
+    """Return whether a path does not exist; false if permissions hide this, which is reported elsewhere."""
     try:
         path.stat()
     except FileNotFoundError:
@@ -85,8 +85,8 @@ def replace_file(path: Path, like: Path | None = None) -> Iterator[Path]:
 
     After an exception or a power cut `path` has either its old content or the complete new content.
 
-    :param like: a file or folder whose owner the new file gets; None: the owner is the current user.
-    :raises OSError: when the file cannot be written; `path` is unchanged then.
+    :param like: a file or folder whose owner the new file gets, or None for the current user.
+    :raises OSError: if the file cannot be written; `path` is unchanged then.
     """
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
@@ -104,7 +104,7 @@ def replace_file(path: Path, like: Path | None = None) -> Iterator[Path]:
 
 
 def status_of(path: Path) -> os.stat_result | None:
-    """Return what the system knows of a file; None if the file is missing or cannot be examined."""
+    """Return the result of ``stat`` for a file, or None if the file is missing or cannot be examined."""
     try:
         return path.stat()
     except OSError:
@@ -112,9 +112,9 @@ def status_of(path: Path) -> os.stat_result | None:
 
 
 def note_backup(note: Path, when: float) -> None:
-    """Note when a backup was made, as the time of an empty file in the state directory.
+    """Store the time of a backup as the modification time of an empty file in the state directory.
 
-    :param when: in seconds since the epoch.
+    :param when: the time of the backup, in seconds since the epoch.
     :raises OSError: when the file cannot be written.
     """
     with replace_file(note, like=note.parent) as new:
@@ -122,13 +122,13 @@ def note_backup(note: Path, when: float) -> None:
 
 
 def backup_time(note: Path) -> float | None:
-    """Return when the last backup was made, in seconds since the epoch; None if the time is not known."""
+    """Return when the last backup was made, in seconds since the epoch, or None if the time is not known."""
     status = status_of(note)
     return status.st_mtime if status else None
 
 
 def copy_owner(file: Path, like: Path) -> None:
-    """Give a file the owner of another file or folder: root may run commands for a gateway of another user."""
+    """Give a file the owner of another file or folder, if root runs a command for a gateway of another user."""
     if os.geteuid() == 0:
         status = like.stat()
         os.chown(file, status.st_uid, status.st_gid)

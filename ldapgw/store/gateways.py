@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The gateways on one PostgreSQL database: which of them run.
+"""The gateways that run on one PostgreSQL database.
 
-Each gateway has a row with a heartbeat, for those who look; which gateway syncs is decided elsewhere
-(`ldapgw.peers.leadership`).  All times are those of the database server, so that the clocks of gateways do not matter.
+Each gateway has a row with a heartbeat, for people and for the other gateways.  The rows do not decide which gateway
+syncs (`ldapgw.peers.leadership`).  All times come from the clock of the database server, so that the clocks of gateways
+do not matter.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ _IS_ALIVE = gateway.c.seen_at > _NOW - ALIVE_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class GatewayInfo:
-    """What a gateway tells of itself with each heartbeat, a row of the table ``gateway``.
+    """The data that a gateway writes with each heartbeat, a row of the table ``gateway``.
 
-    :ivar roles: what it does, in alphabetical order: ``serve`` phones, ``sync`` tenants, serve the page (``web``).
+    :ivar roles: the gateway's tasks in alphabetical order: it serves phones (``serve``), syncs tenants (``sync``) and
+        serves the page (``web``).
     """
 
     id: str
@@ -48,8 +50,8 @@ class GatewayInfo:
 class KnownGateway:
     """A gateway that has had a heartbeat within a day.
 
-    :ivar silent: seconds since its last heartbeat.
-    :ivar behind: seconds since the oldest change that it does not serve yet; 0: it serves all.
+    :ivar silent: seconds since the gateway's last heartbeat.
+    :ivar behind: seconds since the oldest change that the gateway does not serve yet, or 0 if it serves all changes.
     """
 
     info: GatewayInfo
@@ -65,9 +67,9 @@ class KnownGateway:
 
 @dataclass(frozen=True, slots=True)
 class Peers:
-    """What a gateway knows of the others after a heartbeat.
+    """The other gateways, as read with a heartbeat.
 
-    :ivar others: the ids of the other gateways that live.
+    :ivar others: the ids of the other living gateways.
     :ivar common_keys: see `read_common_keys`.
     """
 
@@ -76,7 +78,7 @@ class Peers:
 
 
 def beat(connection: Connection, info: GatewayInfo) -> Peers:
-    """Write what a gateway tells of itself, and read which others live."""
+    """Write a gateway's heartbeat, and read the other living gateways."""
     from sqlalchemy.dialects.postgresql import insert  # commands import this module, and most need no PostgreSQL
 
     columns = columns_of(info, roles=" ".join(info.roles), keys=" ".join(info.keys), seen_at=_NOW)
@@ -88,15 +90,15 @@ def beat(connection: Connection, info: GatewayInfo) -> Peers:
 
 
 def leave(connection: Connection, gateway_id: str) -> None:
-    """Delete a gateway's row, when it ends."""
+    """Delete the row of a gateway that stops."""
     connection.execute(delete(gateway).where(gateway.c.id == gateway_id))
 
 
 def begin_lead(connection: Connection, revision: str) -> bool:
-    """Begin a lead: no other gateway leads, and the syncs that another gateway had begun are due at once.
+    """Begin a lead: mark no gateway as leader, and plan the syncs that another gateway had begun for the present time.
 
     :param revision: the newest revision of the database that this gateway knows.
-    :returns: whether this gateway may sync: its version can use the tables.
+    :returns: False if this gateway may not sync, because its version cannot use the tables; nothing is changed then.
     """
     needed = connection.execute(select(schema_version.c.readable_from)).scalar()
     if needed and revision < needed:
@@ -107,40 +109,42 @@ def begin_lead(connection: Connection, revision: str) -> bool:
 
 
 def read_common_keys(connection: Connection) -> frozenset[str] | None:
-    """Fingerprints of the keys that all living gateways have; None: no gateway lives."""
+    """Return the fingerprints of the keys that all living gateways have, or None if no gateway lives."""
     rows = connection.execute(select(gateway.c["keys"]).where(_IS_ALIVE, gateway.c["keys"] != "")).scalars().all()
     return frozenset.intersection(*(frozenset(keys.split()) for keys in rows)) if rows else None
 
 
 def find_older_gateways(connection: Connection, revision: str) -> list[str]:
-    """Find the living gateways of versions that do not know a revision; the database itself may be of an older one.
+    """Find the living gateways whose versions do not know a revision of the database.
 
-    :returns: their names.
+    :param revision: the revision, which may be newer than the revision of the database itself.
+    :returns: the names of the gateways.
     """
     query = select(gateway.c.name).where(_IS_ALIVE, gateway.c.revision < revision)
     return sorted(set(connection.execute(query).scalars()))
 
 
 def read_all(connection: Connection) -> tuple[KnownGateway, ...]:
-    """All gateways that have had a heartbeat within a day, those that live first, by name."""
+    """Read the gateways that have had a heartbeat within a day, ordered by name, the living gateways first."""
     oldest = select(func.min(change.c.marked_at)).where(change.c.number >= gateway.c.position).scalar_subquery()
     silent, behind = (_NOW - gateway.c.seen_at).label("silent"), func.coalesce(_NOW - oldest, 0.0).label("behind")
     known = map(_known, connection.execute(select(gateway, silent, behind)))
-    return tuple(sorted(known, key=lambda one: (not one.is_alive, one.info.name, one.started_at)))
+    return tuple(sorted(known, key=lambda gateway: (not gateway.is_alive, gateway.info.name, gateway.started_at)))
 
 
 def without_replaced(known: Sequence[KnownGateway]) -> tuple[KnownGateway, ...]:
-    """The gateways without those that died and were started again with the same name."""
-    by_start = sorted(known, key=lambda one: one.started_at)
+    """Return the gateways without dead gateways that were started again with the same name."""
+    by_start = sorted(known, key=lambda gateway: gateway.started_at)
     left = list(by_start)
     starts = list(by_start)
-    for died in sorted((one for one in by_start if not one.is_alive), key=lambda one: one.seen_at):
+    dead = (gateway for gateway in by_start if not gateway.is_alive)
+    for died in sorted(dead, key=lambda gateway: gateway.seen_at):
         for later in starts:
             if later.info.name == died.info.name and later.started_at > died.seen_at:
-                starts.remove(later)  # it takes the place of one
+                starts.remove(later)  # one start replaces only one dead gateway
                 left.remove(died)
                 break
-    return tuple(one for one in known if one in left)
+    return tuple(gateway for gateway in known if gateway in left)
 
 
 def _known(row: Row[*tuple[Any, ...]]) -> KnownGateway:

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Key rotation: encrypts every stored secret with a new key, or with the first key of ``encryption_key``.
 
-A rotation may stop at any time without losing a secret: the new key is in the key file before a secret is sealed under
-it, and the old keys are removed after the last secret was sealed anew.  The file is written while the write lock is
-held, so that neither the gateway nor another rotation seals a secret in between.  Before that, the old keys are kept in
-a file beside the key file that has the date in its name: backups from before the rotation are restored with them.
+A rotation may stop at any time without losing a secret: the key file gets the new key before a secret is sealed under
+the new key, and the old keys are removed after the last secret was sealed anew.  The file is written under the write
+lock, so that neither the gateway nor another rotation seals a secret meanwhile.  First, the old keys are written to a
+file beside the key file with the date in its name, because backups from before the rotation need the old keys.
 
-Where several gateways share the database, each has a key file of its own.  `prepare` adds the new key to one of them,
-and a person copies that file to the others.  The gateways go on sealing under the old key until all that live have the
-new one (`SecretBox.limit_sealing`); `find_unready` tells which of them hold up the rotation.
+If several gateways share the database, each gateway has its own key file.  `prepare` adds the new key to one of these
+files, and a person copies this file to the other gateways.  The gateways seal under the old key until all living
+gateways have the new key (`SecretBox.limit_sealing`); `find_unready` finds the gateways that the rotation waits for.
 
-Keys of ``encryption_key`` are replaced by whoever sets them: a new key is put in front, `rotate_configured` seals all
-secrets anew, and then the old key is removed.
+The keys of the setting ``encryption_key`` are replaced by the administrator: a new key is put in front,
+`rotate_configured` seals all secrets anew, and then the old key is removed.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ SEALED_COLUMNS: tuple[Column[bytes], ...] = tuple(
 
 @dataclass(frozen=True, slots=True)
 class UnreadyGateways:
-    """The living gateways that do not seal under the new key yet, by name.
+    """The names of the living gateways that do not seal under the new key yet.
 
-    :ivar lacking: those that do not have the key.
-    :ivar waiting: those that have the key and will use it.
+    :ivar lacking: the gateways that do not have the key.
+    :ivar waiting: the gateways that have the key, but still seal under another key.
     """
 
     lacking: Sequence[str] = ()
@@ -54,11 +54,11 @@ class UnreadyGateways:
 
 
 def prepare(database: Database, key_file: Path) -> bytes:
-    """Put a new key first in the key file, unless a rotation that has not ended did so; the old keys stay.
+    """Put a new key first in the key file, unless an unfinished rotation has done so; the old keys stay.
 
     :returns: the new key.
-    :raises StoreError: when the database or the key file cannot be used, or a secret does not fit the key file; then
-        nothing has changed.
+    :raises StoreError: if the database or the key file cannot be used, or the keys in the file cannot unseal a secret;
+        nothing is changed then.
     """
     with database.begin() as connection:
         keys = read_keys(key_file)
@@ -71,12 +71,12 @@ def prepare(database: Database, key_file: Path) -> bytes:
 
 
 def find_unready(connection: Connection, key: bytes) -> UnreadyGateways:
-    """The gateways that a rotation to a key has to wait for."""
-    living = [one for one in gateways.read_all(connection) if one.is_alive and one.info.keys]
+    """Find the gateways that a rotation to a key has to wait for."""
+    living = [gateway.info for gateway in gateways.read_all(connection) if gateway.is_alive and gateway.info.keys]
     new = fingerprint(key)
     return UnreadyGateways(
-        tuple(one.info.name for one in living if new not in one.info.keys),
-        tuple(one.info.name for one in living if new in one.info.keys[1:]),
+        tuple(info.name for info in living if new not in info.keys),
+        tuple(info.name for info in living if new in info.keys[1:]),
     )
 
 
@@ -84,10 +84,11 @@ def rotate(database: Database, key_file: Path, key: bytes, today: date) -> tuple
     """Seal every secret under a new key, and move the old keys to a file beside the key file.
 
     :param key: the new key; it may be in the key file already.
-    :param today: the date in the name of that file; of several rotations on a day, the file has all old keys.
+    :param today: the date in the name of the file with the old keys.  After several rotations on a day, the file has
+        the old keys of all of them.
     :returns: the number of secrets, and the file with the old keys.
-    :raises StoreError: when the database or the key file cannot be used, or a secret does not fit the key file; then
-        nothing has changed, except that the file with the old keys may be there.
+    :raises StoreError: if the database or the key file cannot be used, or the keys cannot unseal a secret.  No secret
+        is lost then, but the files may have changed.
     """
     with database.begin() as connection:
         unseal_all(connection, SecretBox(read_keys(key_file)))
@@ -104,16 +105,16 @@ def rotate(database: Database, key_file: Path, key: bytes, today: date) -> tuple
 
 
 def open_with_kept_keys(source: KeySource) -> SecretBox:
-    """Open the keys to read what is sealed under them, or under old keys that are kept beside the key file.
+    """Open the present keys together with the old keys in files beside the key file, for the secrets in old backups.
 
-    :raises StoreError: when one of the files is missing, readable for others, or has no key.
+    :raises StoreError: if one of the files is missing, readable for others, or has no key.
     """
     kept = [key for file in kept_key_files(source.file) for key in read_keys(file)]
     return SecretBox([*source.read(), *kept], source.name)
 
 
 def _keep_keys(key_file: Path, old_keys: Sequence[bytes], today: date) -> Path:
-    """Write old keys to the file of a day, before those that the file has."""
+    """Write old keys to the file of a day, before the keys that the file has already."""
     kept = key_file.with_name(f"{key_file.name}.{today.isoformat()}")
     keys = [*old_keys, *(read_keys(kept) if kept.exists() else [])]
     write_keys(kept, list(dict.fromkeys(keys)))
@@ -121,10 +122,10 @@ def _keep_keys(key_file: Path, old_keys: Sequence[bytes], today: date) -> Path:
 
 
 def rotate_configured(database: Database, keys: Sequence[bytes]) -> int:
-    """Seal every secret under the first of several keys of the setting, which all living gateways use.
+    """Seal every secret under the first key of the setting, which all living gateways must use already.
 
     :returns: the number of secrets.
-    :raises StoreError: when the database cannot be used, or a secret fits none of the keys; then nothing has changed.
+    :raises StoreError: if the database cannot be used, or no key can unseal a secret; nothing is changed then.
     """
     secret_box = SecretBox(keys, "encryption_key")
     with database.begin() as connection:
@@ -136,7 +137,7 @@ def rotate_configured(database: Database, keys: Sequence[bytes]) -> int:
 def unseal_all(connection: Connection, secret_box: SecretBox) -> None:
     """Check that every stored secret can be unsealed.
 
-    :raises UnfitKey: when a secret was sealed under another key.
+    :raises UnfitKey: if a secret was sealed under another key.
     """
     for _, row in _sealed(connection):
         secret_box.unseal(row[0])
@@ -146,7 +147,7 @@ def reseal_all(connection: Connection, secret_box: SecretBox) -> int:
     """Seal every stored secret anew, under the first key.
 
     :returns: the number of secrets.
-    :raises UnfitKey: when a secret was sealed under another key.
+    :raises UnfitKey: if a secret was sealed under another key.
     """
     count = 0
     for column, row in _sealed(connection):
@@ -157,7 +158,7 @@ def reseal_all(connection: Connection, secret_box: SecretBox) -> int:
 
 
 def _sealed(connection: Connection) -> Iterator[tuple[Column[bytes], Row[*tuple[Any, ...]]]]:
-    """Iterate over the stored secrets: the column, and the secret with the key of its row."""
+    """Iterate over the stored secrets: yield the column, and a row with the secret and the primary key."""
     for column in SEALED_COLUMNS:
         query = select(column, *column.table.primary_key).where(column.is_not(None))
         yield from ((column, row) for row in connection.execute(query).all())

@@ -3,9 +3,10 @@
 
 The lock is an advisory lock of the session.  PostgreSQL frees the lock when the session ends, and ends the session:
 
-* when the gateway or its machine ends, at once or after `_NETWORK_SECONDS` without an answer of its machine;
-* when the gateway is stopped between two transactions, after `IDLE_SECONDS`;
-* when the gateway is stopped in a transaction, after `IN_TRANSACTION_SECONDS`, and rolls the transaction back.
+* at once when the gateway's process ends;
+* after `_NETWORK_SECONDS` when the gateway's machine no longer answers;
+* after `IDLE_SECONDS` when the gateway is stopped (SIGSTOP) between two transactions;
+* after `IN_TRANSACTION_SECONDS` when the gateway is stopped in a transaction, which PostgreSQL then rolls back.
 
 Mutable: `LeaderSession`.
 """
@@ -24,19 +25,19 @@ from ldapgw.errors import LeadLost, StoreError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# A leader that writes nothing asks something every second (`ldapgw.peers.leadership.TURN_SECONDS`).
+# A leader that writes nothing executes a statement every second (`ldapgw.peers.leadership.TURN_SECONDS`).
 IDLE_SECONDS: Final = 10
-# What computes for longer between two statements uses `ldapgw.store.database.keeping_alive`.
+# Code that computes for longer between two statements uses `ldapgw.store.database.keeping_alive`.
 IN_TRANSACTION_SECONDS: Final = 30
 _NETWORK_SECONDS: Final = 10
 
-# A pool may give another session by chance, when other clients use the pool too.
+# `is_pooled` compares sessions several times, because a pool may return different sessions by chance.
 _LOOKS: Final = 3
 
-# How often a transaction is tried that another one has come between.
+# The attempts of a transaction that conflicts with other transactions.
 _TRIES: Final = 5
 
-# Of the session, not of the transaction: PgBouncer drops settings that a connection is made with.
+# The settings are set by a statement, because PgBouncer drops the settings of a new connection.
 _SETTINGS: Final = {
     "idle_session_timeout": f"{IDLE_SECONDS}s",
     "idle_in_transaction_session_timeout": f"{IN_TRANSACTION_SECONDS}s",
@@ -51,12 +52,12 @@ _SET = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name,
 class LeaderSession:
     """The session of one gateway; all methods are called on one thread.
 
-    The methods raise `StoreError` when the database cannot be used.
+    The methods raise `StoreError` if the database cannot be used.
 
-    :param engine: connects; its pool keeps no connections.
+    :param engine: an engine whose pool keeps no connections.
     :param lock: the advisory lock, as arguments of ``pg_try_advisory_lock``.
-    :param is_conflict: whether an error of the driver says that another transaction has come between.
-    :param errors: turns errors of the driver into `StoreError`.
+    :param is_conflict: returns whether an error of the driver is a conflict with another transaction.
+    :param errors: returns a context manager that turns errors of the driver into `StoreError`.
     :ivar is_held: whether the session held the lock when it was last used.
     """
 
@@ -90,23 +91,24 @@ class LeaderSession:
         return self.is_held
 
     def is_pooled(self) -> bool:
-        """Find out whether two connections share a session of the server, as with a pool in transaction mode."""
+        """Return whether two connections share a session of the server, as they do with a pool in transaction mode."""
         with self._errors(), self._engine.connect() as one, self._engine.connect() as other:
             return any(_process(one) == _process(other) for _ in range(_LOOKS))
 
     def keep(self) -> bool:
-        """Show PostgreSQL that the session is alive.
+        """Execute a statement, so that PostgreSQL does not end the session.
 
-        :raises StoreError: when the session has ended.
+        :returns: True.
+        :raises StoreError: if the session has ended.
         """
         with self._ending():
             self._execute("SELECT 1")
         return True
 
     def run(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kw: P.kwargs) -> T:
-        """Call ``function(connection, …)`` in a transaction, and again when another transaction has come between.
+        """Call ``function(connection, …)`` in a transaction, and try again after a conflict with another transaction.
 
-        :raises LeadLost: when the session does not hold the lock, or has ended in the transaction.
+        :raises LeadLost: if the session does not hold the lock, or ends during the transaction.
         """
         tries_left = _TRIES
         with self._errors():
@@ -132,7 +134,7 @@ class LeaderSession:
 
     @contextmanager
     def _ending(self) -> Iterator[None]:
-        """End the session when the database cannot be used."""
+        """End the session if the database cannot be used in the block."""
         try:
             with self._errors():
                 yield
@@ -151,7 +153,7 @@ class LeaderSession:
 
 
 def _process(connection: Connection) -> int:
-    """Return the id of the server's process that has executed a transaction of a connection."""
+    """Return the id of the server's process that executes a transaction of a connection."""
     with connection.begin():
         process: int = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
     return process

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The snapshot of logins: with it and the cached books, a gateway can start while its database server is down.
 
-It is one file in the state directory, encrypted and authenticated with the gateway's key.  It holds whatever the served
-directory is made from besides contacts: the connected accounts and the logins of phones, the passwords as hashes.  The
-time in it says when a look at the database found exactly this; whoever reads the file decides whether it is too old.
+The snapshot is a file in the state directory, encrypted and authenticated with the gateway's key.  The file contains
+the data of the served directory except the contacts: the connected accounts, and the logins of phones with hashed
+passwords.  It also contains the time when the database had this content, so that a reader can reject an old file.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
 from ldapgw.store.secrets import SecretBox
 
 LOGINS_FILE: Final = "logins.sealed"
-# Raised when the content gets another form: a file of another format is not used.
+# The version of the file format; the gateway does not use a file of another version.
 _FORMAT: Final = 1
-# Less than any generation that is stored: each book is compared with the database once that is there.
+# Lower than any stored generation, so that each book is compared with the database once the database answers.
 _UNKNOWN_GENERATION: Final = -1
-# How far the clock may have gone back since the file was written: after a power cut it can be late.
+# The clock may be behind the file's time by so many seconds, because it can be slow after a power cut.
 CLOCK_SECONDS: Final = 600.0
 
-_DAMAGED = "cannot be read: it is not as it was written, or was written with another key"
+_DAMAGED = "is damaged, or was encrypted with another key"
 
 
 class SavedAccount(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the directory needs of a connected account.
+    """The data of a connected account that the directory needs.
 
-    :ivar has_directory: whether contacts of the Workspace directory are stored with it.
+    :ivar has_directory: whether contacts of the Workspace directory belong to the account.
     """
 
     id: int
@@ -54,14 +54,14 @@ class SavedAccount(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return cls(**{name: getattr(account, name) for name in names}, has_directory=has_directory)
 
     def account(self) -> Account:
-        """The account, with nothing that only syncs and pages need."""
+        """Return the account without the fields that only syncs and pages need."""
         saved = msgspec.structs.asdict(self)
         del saved["has_directory"]
         return Account(**saved, connected_at=0.0, generation=_UNKNOWN_GENERATION)
 
 
 class SavedLogin(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the directory needs of the login of a phone or a replica."""
+    """The data of the login of a phone or a replica that the directory needs."""
 
     name: str
     tenant: str
@@ -86,7 +86,7 @@ class SavedLogin(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class SavedLogins(msgspec.Struct, frozen=True, array_like=True):
-    """The content of a snapshot, but for its time."""
+    """The accounts and logins of a snapshot."""
 
     accounts: tuple[SavedAccount, ...]
     logins: tuple[SavedLogin, ...]
@@ -95,9 +95,12 @@ class SavedLogins(msgspec.Struct, frozen=True, array_like=True):
     def of(
         cls, accounts: Iterable[Account], with_directory: Collection[int], logins: Iterable[PhoneLogin]
     ) -> SavedLogins:
-        """:param with_directory: the ids of the accounts that contacts of a Workspace directory are stored with."""
+        """Make the content of a snapshot.
+
+        :param with_directory: the ids of the accounts to which contacts of a Workspace directory belong.
+        """
         return cls(
-            tuple(SavedAccount.of(one, has_directory=one.id in with_directory) for one in accounts),
+            tuple(SavedAccount.of(account, has_directory=account.id in with_directory) for account in accounts),
             tuple(map(SavedLogin.of, logins)),
         )
 
@@ -105,8 +108,8 @@ class SavedLogins(msgspec.Struct, frozen=True, array_like=True):
 class LoginsSnapshot(msgspec.Struct, frozen=True, array_like=True):
     """A snapshot of logins.
 
-    :ivar database: how messages call the database that the snapshot is of.
-    :ivar taken_at: when the database held this, in seconds since the epoch.
+    :ivar database: the name, in messages, of the database from which the snapshot was taken.
+    :ivar taken_at: when the database had this content, in seconds since the epoch.
     """
 
     format: int
@@ -116,9 +119,9 @@ class LoginsSnapshot(msgspec.Struct, frozen=True, array_like=True):
 
 
 class LoginsFile:
-    """The file of the snapshot.  Its methods wait for the disk.
+    """The file of the snapshot.  The methods block until the disk answers.
 
-    :param database: how messages call the gateway's database.
+    :param database: the name of the gateway's database in messages.
     """
 
     def __init__(self, path: Path, secret_box: SecretBox, database: str) -> None:
@@ -129,7 +132,7 @@ class LoginsFile:
     def write(self, saved: SavedLogins, taken_at: float) -> None:
         """Replace the snapshot.
 
-        :raises StoreError: when the file cannot be written; the former one stays.
+        :raises StoreError: if the file cannot be written; the former file stays.
         """
         snapshot = LoginsSnapshot(_FORMAT, self._database, taken_at, saved)
         sealed = self._secret_box.seal(msgspec.json.encode(snapshot).decode())
@@ -140,10 +143,10 @@ class LoginsFile:
             raise StoreError(f"{self.path}: cannot be written: {error.strerror}") from None
 
     def read(self, now: float, max_age: float) -> LoginsSnapshot | None:
-        """Read the snapshot; a file that is too old, or of another database, is deleted.
+        """Read the snapshot, or delete a file that is too old or of another database.
 
-        :returns: None: there is no file.
-        :raises StoreError: when the file cannot be used; the message says why.
+        :returns: the snapshot, or None if there is no file.
+        :raises StoreError: if the file cannot be used; the message says why.
         """
         try:
             sealed = self.path.read_bytes()
@@ -167,13 +170,13 @@ class LoginsFile:
         return snapshot
 
     def delete(self) -> None:
-        """Delete the snapshot, if there is one; an error is left to the next attempt."""
+        """Delete the snapshot, if there is one.  Errors are ignored."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
 
 
 def age_in_words(seconds: float) -> str:
-    """A time span in the largest unit of which there are at least two, such as ``26 hours`` or ``1 minute``."""
+    """Format a time span in minutes if it is shorter than two hours, otherwise in hours: ``1 minute``, ``26 hours``."""
     minutes = max(int(seconds // 60), 0)
     if minutes < 120:
         return f"{minutes} minute{'' if minutes == 1 else 's'}"

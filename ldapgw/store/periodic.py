@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Periodic work: a service that does a piece of work again and again, one run at a time.
 
-Services with further duties are subclasses, so the names of `PeriodicService` itself are mangled (two underscores).
+The attributes of `PeriodicService` are mangled (two underscores), because services with further duties are subclasses.
 
 Mutable: `PeriodicService`.
 """
@@ -18,16 +18,16 @@ from twisted.python.failure import Failure
 
 from ldapgw.errors import LeadLost, StoreError
 
-# What is done; an awaitable, such as a coroutine or a Deferred, is awaited.
+# The work of a run; if the function returns an awaitable, such as a coroutine or a Deferred, the run awaits it.
 Work = Callable[[], Awaitable[object] | object]
 
 
 class PeriodicService(Service):
     """A service that does a piece of work at its start and then periodically, one run at a time.
 
-    A run that fails is reported, and the next run begins when it is due.  The same failure is not reported again until
-    the work has succeeded.  Failures of the database and the loss of the lead are not reported here: the store and the
-    leadership report them once for everybody.
+    A run that fails is reported, and the next run begins on schedule.  The same failure is not reported again until the
+    work has succeeded.  Failures of the database and the loss of the lead are not reported here, because the store and
+    the leadership report each of them once for all services.
 
     :param seconds: the time from the beginning of a run to the beginning of the next run; runs that are due during a
         longer run are left out.
@@ -78,7 +78,7 @@ class PeriodicService(Service):
     def run_now(self) -> Deferred[None]:
         """Begin a run now, unless a run is under way.
 
-        :returns: fires when the run has ended, even if it has failed.
+        :returns: a Deferred that fires when the run has ended, even if it has failed.
         """
         if not self.__is_busy:
             self.__is_busy = True
@@ -86,9 +86,9 @@ class PeriodicService(Service):
         return self.__ended()
 
     def attempt(self, work: Work) -> Deferred[None]:
-        """Do other work beside the runs; its failure is reported like the failure of a run.
+        """Do other work independently of the runs; its failure is reported like the failure of a run.
 
-        :returns: fires when the work has ended, even if it has failed.
+        :returns: a Deferred that fires when the work has ended, even if it has failed.
         """
         return Deferred.fromCoroutine(self.__attempt(work))
 
@@ -99,7 +99,7 @@ class PeriodicService(Service):
                 await done
         except (StoreError, LeadLost, CancelledError):
             pass
-        except Exception as error:  # noqa: BLE001  whatever has failed, the next run begins when it is due
+        except Exception as error:  # noqa: BLE001  after any failure, the next run begins on schedule
             if self.__reported.get(work) != repr(error):
                 self.__reported[work] = repr(error)
                 self.__report(Failure())

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Phone logins: the names and password hashes that desk phones bind with, and each phone's last bind and search.
 
-The logins of replicas are stored beside them, because names are unique among both.  Functions that read phones leave
-replicas out, but for `read_logins` and `read_some`.  Functions that set something return False when there is no phone
-of the name.
+The logins of replicas are stored in the same table, because a phone and a replica cannot have the same name.  Functions
+that read phones leave replicas out, except `read_logins` and `read_some`.  Functions that set something return False if
+there is no phone of the name.
 """
 
 from __future__ import annotations
@@ -24,14 +24,18 @@ from ldapgw.store.tables import phone, provisioning, recording, value_of
 
 
 class NumberMode(StrEnum):
-    """How a phone receives a contact with several numbers: as values of one entry, or as one entry per number."""
+    """The forms of a contact with several numbers: one entry with several values, or one entry for each number."""
 
     VALUES = "values"
     ENTRIES = "entries"
 
 
 class ReplicaBooks(StrEnum):
-    """What a replica of the directory holds, and whether its entries have values for literal matching."""
+    """The contents of a replica of the directory.
+
+    A replica has only the shared books, or the private books too.  "Plain" entries lack the extra values for servers
+    that compare values literally.
+    """
 
     SHARED = "shared"
     SHARED_PLAIN = "shared plain"
@@ -40,21 +44,21 @@ class ReplicaBooks(StrEnum):
 
     @classmethod
     def of(cls, *, private: bool, extra_values: bool) -> ReplicaBooks:
-        """The content by its two properties."""
+        """Return the content with the given properties (see the properties of the same names)."""
         return cls(("private" if private else "shared") + ("" if extra_values else " plain"))
 
     @property
     def private(self) -> bool:
-        """Return whether the replica holds all books; otherwise those that are shared with everybody."""
+        """Return whether the replica has all books, not only the books that are shared with everybody."""
         return self.value.startswith("private")
 
     @property
     def extra_values(self) -> bool:
-        """Return whether numbers are also in other formats, and names also folded."""
+        """Return whether entries also have numbers in other formats and names in folded form."""
         return not self.value.endswith("plain")
 
 
-# The values of a phone without refused logins.
+# The columns of a phone without refused logins.
 _NOT_REFUSED: Mapping[str, None] = dict.fromkeys(("refused_at", "refused_address", "refused_count"))
 
 # The name is part of DNs, URLs and names of provisioning files; dots alone would be a path segment such as "..".
@@ -70,8 +74,9 @@ def is_valid_name(name: str) -> bool:
 class Refusal:
     """Logins that were refused because of a wrong password, since the last good login from the same network.
 
-    :ivar when: the last one, in seconds since the epoch.
-    :ivar address: the IP address of the last one.
+    :ivar when: the time of the last refused login, in seconds since the epoch.
+    :ivar address: the IP address of the last refused login.
+    :ivar count: the number of refused logins.
     """
 
     when: float
@@ -83,11 +88,11 @@ class Refusal:
 class PhoneLogin:
     """The login of a phone, a row of the table ``phone``.
 
-    :ivar account_id: the account that the phone belongs to; None: a phone for everybody, which sees only the
-        shared books and the Workspace directory.
-    :ivar password: the hash of the password, which is shown only once.
+    :ivar account_id: the account that the phone belongs to, or None for a phone that sees only the shared books and the
+        Workspace directory.
+    :ivar password: the hash of the password; the password itself was shown once.
     :ivar refused: the last refused logins; `wrong_password` says whether they still count.
-    :ivar replica: what a replica holds; None: the login is a phone's.
+    :ivar replica: the content of a replica, or None if the login belongs to a phone.
     """
 
     name: str
@@ -117,7 +122,7 @@ class PhoneLogin:
 
     @property
     def has_unused_password(self) -> bool:
-        """True if the phone got a new password and has not signed in with the new password yet."""
+        """Return whether the phone got a new password and has not bound with this password yet."""
         return self.password_at is not None and self.last_seen is None
 
     def __repr__(self) -> str:
@@ -129,7 +134,7 @@ class PhoneLogin:
 class LastSearch:
     """The time and outcome of a phone's last search, without the search text.
 
-    :ivar worked_at: when the search found a contact; None when it found none.
+    :ivar worked_at: when the search found a contact, or None if it found no contact.
     """
 
     searched_at: float
@@ -149,7 +154,7 @@ class LastBind:
     password: str = field(repr=False)
 
 
-# Wrong passwords from one network count for so long after a good login from another network.
+# Refused logins from one network count for so long, even after a good login from another network.
 REFUSAL_SECONDS = 24 * 3600.0
 
 
@@ -165,10 +170,10 @@ def _site(address: str) -> object:
 
 
 def wrong_password(login: PhoneLogin, now: float) -> Refusal | None:
-    """The refused logins of a phone that has a wrong password; None: it has not.
+    """Return the refused logins of a phone that has a wrong password, or None if its password seems right.
 
-    The phone has the right password once a later login from the same network was good.  A good login from another
-    network may be that of somebody who tried the password there, so it ends nothing for a day.
+    The password is right if a later login from the same network was good.  A good login from another network proves
+    nothing for a day, because somebody may have tried the password on another machine.
     """
     refused, seen = login.refused, login.last_seen
     if refused is None or seen is None or seen < refused.when:
@@ -207,13 +212,13 @@ def read_by_names(connection: Connection, names: Collection[str]) -> tuple[Phone
 
 
 def count_by_tenant(connection: Connection) -> dict[str, int]:
-    """Count the phones of each tenant that has any."""
+    """Count the phones of each tenant that has phones."""
     query = select(phone.c.tenant, func.count()).where(_IS_PHONE).group_by(phone.c.tenant)
     return {row.tenant: row[1] for row in connection.execute(query)}
 
 
 def count_by_account(connection: Connection, tenant: str) -> dict[int, int]:
-    """Count the phones of each account of a tenant that has any, by the account's id."""
+    """Count the phones of each account of a tenant that has phones, by account id."""
     query = select(phone.c.account_id, func.count()).where(phone.c.tenant == tenant).group_by(phone.c.account_id)
     return {row[0]: row[1] for row in connection.execute(query) if row[0] is not None}
 
@@ -229,7 +234,7 @@ def read_by_tenant(connection: Connection, tenant: str) -> tuple[PhoneLogin, ...
 
 
 def read_by_name(connection: Connection, name: str) -> PhoneLogin | None:
-    """Read a phone by its name, regardless of case; None when there is none."""
+    """Read a phone by its name, regardless of case; return None if there is none."""
     return next(iter(read_some(connection, func.lower(phone.c.name) == ascii_lower(name), _IS_PHONE)), None)
 
 
@@ -245,7 +250,10 @@ def _login(row: Row[Any]) -> PhoneLogin:
 
 
 def add(connection: Connection, new: PhoneLogin) -> bool:
-    """Store a new phone; False, and nothing is stored, when the name is taken regardless of case."""
+    """Store a new phone or replica.
+
+    :returns: False if the name is taken, regardless of case; nothing is stored then.
+    """
     taken = select(func.count()).where(func.lower(phone.c.name) == ascii_lower(new.name))
     if connection.execute(taken).scalar_one():
         return False
@@ -256,7 +264,10 @@ def add(connection: Connection, new: PhoneLogin) -> bool:
 
 
 def add_all(connection: Connection, new: Sequence[PhoneLogin]) -> bool:
-    """Store new phones, all or none; False, and nothing is stored, when a name is taken regardless of case."""
+    """Store several new phones.
+
+    :returns: False if any name is taken, regardless of case; nothing is stored then.
+    """
     names = {login.name.lower() for login in new}
     if len(names) < len(new) or read_taken(connection, names):
         return False
@@ -266,20 +277,20 @@ def add_all(connection: Connection, new: Sequence[PhoneLogin]) -> bool:
 
 
 def read_taken(connection: Connection, names: Iterable[str]) -> frozenset[str]:
-    """Return the names that phones have among some names, regardless of case; in lower case."""
+    """Return the names that are taken, in lower case."""
     wanted = frozenset(name.lower() for name in names)
     return wanted & frozenset(connection.execute(select(func.lower(phone.c.name))).scalars())
 
 
 def remove(connection: Connection, name: str) -> bool:
-    """Delete a phone; False when there is none of this name."""
+    """Delete a phone or a replica; return False if there is none of this name."""
     return connection.execute(delete(phone).where(phone.c.name == name)).rowcount > 0
 
 
 def rename(connection: Connection, name: str, new_name: str) -> bool:
-    """Give a phone another name, which is its login from then on; its password and everything else stay.
+    """Give a phone another name, which becomes its login; the password and everything else stay.
 
-    :returns: False, and nothing is changed, when another phone has the name regardless of case, or there is no phone.
+    :returns: False if there is no such phone, or the new name is taken, regardless of case; nothing is changed then.
     """
     row = connection.execute(select(phone).where(phone.c.name == name)).mappings().first()
     taken = select(phone.c.name).where(func.lower(phone.c.name) == ascii_lower(new_name), phone.c.name != name)
@@ -287,7 +298,7 @@ def rename(connection: Connection, name: str, new_name: str) -> bool:
         return False
     if name == new_name:
         return True
-    # A new row, as the running gateway has to notice both that the old login ends and that the new one begins.
+    # A new row lets the running gateway notice both that the old login ends and that the new login begins.
     connection.execute(insert(phone).values({**row, **_NOT_REFUSED, "name": new_name}))
     connection.execute(update(recording).where(recording.c.phone == name).values(phone=new_name))
     connection.execute(delete(phone).where(phone.c.name == name))
@@ -295,12 +306,12 @@ def rename(connection: Connection, name: str, new_name: str) -> bool:
 
 
 def set_owner(connection: Connection, name: str, account_id: int | None) -> bool:
-    """Give a phone to another account; None: to nobody.
+    """Give a phone to another account, or to nobody if `account_id` is None.
 
-    The phone's secret addresses and its recording end, because the former owner knows or made them.  The password
-    stays; `set_password` replaces it.
+    The phone's secret addresses end, because the former owner may know them, and the recording of the former owner's
+    searches is deleted.  The password stays; `set_password` replaces it.
 
-    :returns: False, and nothing is changed, when the phone belongs to the account already, or there is no phone.
+    :returns: False if the phone belongs to the account already, or there is no such phone; nothing is changed then.
     """
     is_other = (phone.c.name == name) & phone.c.account_id.is_distinct_from(account_id)
     new = update(phone).where(is_other).values(account_id=account_id, book_secret=None)
@@ -312,22 +323,22 @@ def set_owner(connection: Connection, name: str, account_id: int | None) -> bool
 
 
 def set_model(connection: Connection, name: str, model: str, numbers: NumberMode) -> bool:
-    """Store a phone's model, and how a phone of this model gets several numbers.
+    """Store a phone's model, and the form in which phones of this model get several numbers.
 
-    :param model: a model of `ldapgw.phones.models`; empty: unknown.
+    :param model: a model of `ldapgw.phones.models`, or empty if the model is unknown.
     """
     return _set(connection, name, model=model, numbers=numbers)
 
 
 def set_placeholder(connection: Connection, name: str, placeholder: str) -> bool:
-    """Store what a phone of no known model replaces by the input; empty: not known."""
+    """Store the placeholder for the input in the filters of a phone of an unknown model; empty if it is not known."""
     return _set(connection, name, placeholder=placeholder or None)
 
 
 def set_password(connection: Connection, name: str, password: str, now: float) -> bool:
-    """Store the hash of a new password, end the phone's secret addresses, and clear its last bind and refusal.
+    """Store the hash of a new password, end the phone's secret addresses, and clear its last bind and refused logins.
 
-    What is known of the phone's searches stays, because a phone gets a new password while somebody repairs it.
+    The outcome of the last searches stays, because it helps the person who sets up the phone again.
     """
     cleared = dict.fromkeys(("last_seen", "last_address", "book_secret"))
     connection.execute(delete(provisioning).where(provisioning.c.phone == name))
@@ -335,15 +346,15 @@ def set_password(connection: Connection, name: str, password: str, now: float) -
 
 
 def set_book_secret(connection: Connection, name: str, book_secret: str) -> bool:
-    """Store the hash of the secret in the address of a phone's XML phone book; empty: the address ends."""
+    """Store the hash of the secret in the address of a phone's XML phone book, or end the address if it is empty."""
     return _set(connection, name, book_secret=book_secret or None)
 
 
 def set_dialling(connection: Connection, name: str, number_format: NumberFormat | None, area_code: str) -> bool:
-    """Store how a phone dials.
+    """Store the format and the area code of a phone's numbers.
 
-    :param number_format: the format in which the phone gets numbers; None: the tenant's format.
-    :param area_code: of the phone's site, without the trunk prefix; empty: the tenant's.
+    :param number_format: the format in which the phone gets numbers, or None for the tenant's format.
+    :param area_code: the area code of the phone's site without the trunk prefix, or empty for the tenant's area code.
     """
     return _set(connection, name, number_format=number_format, area_code=area_code)
 
@@ -353,9 +364,9 @@ def _set(connection: Connection, name: str, **columns: object) -> bool:
 
 
 def store_last_binds(connection: Connection, binds: Mapping[str, LastBind]) -> None:
-    """Store when and from where phones last bound; a bind with a former password is ignored.
+    """Store the times and addresses of phones' last binds, but ignore binds with a former password.
 
-    Refused logins from the same network are over.
+    A bind clears earlier refused logins from the same network.
 
     :param binds: the last binds by name of the phone.
     """
@@ -373,9 +384,9 @@ def _is_over(refused: Refusal | None, bind: LastBind) -> bool:
 
 
 def store_refusals(connection: Connection, refusals: Mapping[str, tuple[Refusal, str]]) -> None:
-    """Store the refused logins of phones; those that concern a former password are ignored.
+    """Store the refused logins of phones, but ignore refusals from the time of a former password.
 
-    :param refusals: by name of the phone, with the hash of the password at that time.
+    :param refusals: the refused logins by name of the phone, each with the hash of the phone's password at that time.
     """
     for name, (refused, password) in refusals.items():
         connection.execute(
@@ -386,7 +397,7 @@ def store_refusals(connection: Connection, refusals: Mapping[str, tuple[Refusal,
 
 
 def store_last_searches(connection: Connection, searches: Mapping[str, LastSearch]) -> None:
-    """Store time and outcome of phones' last searches.
+    """Store the times and outcomes of phones' last searches.
 
     :param searches: the last searches by name of the phone.
     """

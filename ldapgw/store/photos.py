@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Stored photos of contacts: their addresses at Google, and the scaled pictures for phones.
 
-A contact's row of the table ``photo`` follows the contact: it is written with the contact, in the sync's transaction,
-and its picture is fetched later.  Until a changed photo is fetched the former one stays.
+A sync writes a contact's row of the table ``photo`` in the same transaction as the contact, and the picture is fetched
+later.  Until a changed photo is fetched, the former picture stays.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert
 from ldapgw.contact import Source
 from ldapgw.store.tables import account, contact, photo, value_of
 
-# Of an account: beyond that, contacts go without.
+# The most photos of an account; further contacts get no photo.
 MOST_PHOTOS = 10_000
 
 
@@ -32,7 +32,7 @@ class DuePhoto:
 
     @property
     def key(self) -> Mapping[str, object]:
-        """The parameters of a statement for the row, if the photo has not changed."""
+        """The parameters of a statement for the row of this photo, which no longer matches if the photo has changed."""
         return {"of_account": self.account_id, "of_source": self.source, "of_uid": self.uid, "of_url": self.url}
 
 
@@ -47,14 +47,14 @@ _HAS_ANY = select(exists().where(photo.c.account_id.in_(bindparam("account_ids",
 
 
 def has_any(connection: Connection, *account_ids: int) -> bool:
-    """Return whether contacts of an account have photos, as most accounts' have not; or of any of some accounts."""
+    """Return whether any contact of some accounts has a photo.  Most accounts have no photos."""
     return bool(connection.execute(_HAS_ANY, {"account_ids": account_ids}).scalar())
 
 
 def set_urls(connection: Connection, account_id: int, of: Source, urls: Mapping[str, str]) -> None:
-    """Store the addresses of persons' photos; a photo whose address is new is due.
+    """Store the addresses of persons' photos, so that photos with new addresses are fetched.
 
-    :param urls: by uid; empty: the person has no photo.
+    :param urls: the addresses by uid, or empty for a person without a photo.
     """
     if not any(urls.values()) and not has_any(connection, account_id):
         return
@@ -83,7 +83,7 @@ def set_urls(connection: Connection, account_id: int, of: Source, urls: Mapping[
 
 
 def delete_persons(connection: Connection, account_id: int, of: Source, uids: Sequence[str]) -> None:
-    """Delete the photos of persons who are gone."""
+    """Delete the photos of deleted persons."""
     connection.execute(
         delete(photo).where(photo.c.account_id == account_id, photo.c.source == of, photo.c.uid.in_(uids))
     )
@@ -99,9 +99,9 @@ def hand_over(connection: Connection, old: int, new: int, of: Source) -> None:
 
 
 def read_due(connection: Connection, tenants: Collection[str], now: float, limit: int) -> Sequence[DuePhoto]:
-    """Read photos that are to be fetched, of connected accounts of some tenants, the longest due first.
+    """Read photos to fetch for connected accounts of some tenants, the photo that has waited longest first.
 
-    Accounts whose sync is running are left out: no photo can be stored meanwhile.
+    Accounts with a running sync are left out, because their photos cannot be stored meanwhile.
     """
     query = (
         select(photo.c.account_id, account.c.tenant, photo.c.source, photo.c.uid, photo.c.url, photo.c.failures)
@@ -115,10 +115,10 @@ def read_due(connection: Connection, tenants: Collection[str], now: float, limit
 
 
 def store(connection: Connection, account_id: int, fetched: Iterable[tuple[DuePhoto, bytes]]) -> bool:
-    """Store fetched photos of an account; a photo that has changed meanwhile stays due.
+    """Store fetched photos of an account; a photo that has changed meanwhile is fetched again later.
 
-    :param fetched: photos with their pictures; empty: there is none at this address.
-    :returns: false: nothing is stored, because a sync of the account is running or the account is disconnected.
+    :param fetched: photos with their pictures, or with empty octets if there is no picture at the address.
+    :returns: False if a sync of the account is running or the account is disconnected; nothing is stored then.
     """
     is_free = account.c.id == account_id, account.c.connected_at.is_not(None), ~account.c.syncing
     generation = connection.execute(select(account.c.generation + 1).where(*is_free).with_for_update()).scalar()
@@ -127,7 +127,7 @@ def store(connection: Connection, account_id: int, fetched: Iterable[tuple[DuePh
     statement = update(photo).where(_OF_PHOTO).values(jpeg=bindparam("picture"), due_at=None, failures=0)
     rows = [{**due.key, "picture": jpeg or None} for due, jpeg in fetched]
     connection.execute(statement, rows)
-    # As a sync does for contacts that have changed.
+    # The contacts get the new generation too, like contacts that a sync has changed.
     changed = update(contact).where(
         contact.c.account_id == bindparam("of_account"),
         contact.c.source == bindparam("of_source"),
@@ -140,6 +140,6 @@ def store(connection: Connection, account_id: int, fetched: Iterable[tuple[DuePh
 
 
 def postpone(connection: Connection, due: DuePhoto, due_at: float) -> None:
-    """Note that a photo could not be fetched, and when to try again."""
+    """Count a failed attempt to fetch a photo, and store the time of the next attempt."""
     values = {"due_at": due_at, "failures": due.failures + 1}
     connection.execute(update(photo).where(_OF_PHOTO).values(values), due.key)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """PostgreSQL, the engine for several gateways on one database.
 
-A transaction is READ COMMITTED.  Transactions that a page or a command begins exclude each other by an advisory lock of
-the transaction, as those of SQLite do by its lock; syncs lock the row of their account alone, so that they run beside
-them (docs/decisions/0086).  A transaction that only reads is REPEATABLE READ: one snapshot.
+A transaction that writes is READ COMMITTED.  The writing transactions of pages and commands exclude each other by an
+advisory lock, as transactions of SQLite exclude each other by SQLite's lock.  A sync locks only the row of its account,
+so that pages and syncs write at the same time (docs/decisions/0086).  A transaction that only reads is REPEATABLE READ,
+so that it sees one snapshot.
 
-Triggers mark what changes with the number of the transaction.  Transactions commit in another order than they begin,
-so a look reads all marks from the oldest transaction on that the look before could not see: a change may be read twice,
-and none is missed.
+Triggers mark each changed account and phone with the number of the transaction.  Transactions may commit in another
+order than they begin.  So each read of changes begins at the oldest transaction that the previous read could not see: a
+change may be read twice, but no change is missed.
 
 Mutable: `PostgresqlDatabase` knows until when it need not try to connect again, and whether it vacuums.
 """
@@ -68,20 +69,21 @@ DRIVER = "postgresql+psycopg"
 # The first version with idle_session_timeout.
 OLDEST_SERVER = 140000
 
-# After a failed connection, how long transactions fail without another attempt: pages queue behind each attempt.
+# After a failed connection, transactions fail for so long without another attempt, because pages queue behind each
+# attempt.
 AWAY_SECONDS = 1.0
-# How often a transaction is tried that another one has come between.
+# The attempts of a transaction that conflicts with other transactions.
 TRIES = 5
-# How long a page's transaction waits for a row, which a sync may keep for seconds, before it lets the other pages write
+# A sync may lock a row for seconds.  A page's transaction waits for the row for so long; then it lets other pages write
 # and tries again ...
 ROW_SECONDS = 0.2
 # ... after this time.
 ROW_PAUSE_SECONDS = 0.2
-# For the tables' locks of an upgrade: whoever waits for one keeps all others waiting behind it.
+# An upgrade waits only briefly for the lock of a table, because all other transactions queue behind the waiting one.
 UPGRADE_LOCK_SECONDS = 2
 UPGRADE_TRIES = 10
 
-# Advisory locks: a number for ldapgw, and one for what is locked.
+# The keys of advisory locks: a number for ldapgw, and a number for the purpose of the lock.
 _WRITERS = "1818522736, 1"
 _UPGRADES = "1818522736, 2"
 _SYNCS = "1818522736, 3"
@@ -147,7 +149,7 @@ class PostgresqlDatabase(Database):
             with self.engine.begin() as connection:
                 self._check_server(connection)
                 if is_current(connection, self):
-                    # A dump that was restored on another server has numbers that are still to come there.
+                    # A dump from another server may have numbers that are higher than this server's next transaction.
                     connection.exec_driver_sql(
                         "UPDATE change SET number = 0 WHERE number > pg_current_xact_id()::text::bigint"
                     )
@@ -162,7 +164,7 @@ class PostgresqlDatabase(Database):
                     return
 
     def _upgrade(self) -> None:
-        """Upgrade in one transaction, while no other gateway does."""
+        """Upgrade in one transaction, under a lock that excludes upgrades by other gateways."""
         with self._sync_engine.begin() as connection:
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{UPGRADE_LOCK_SECONDS}s'")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADES})")
@@ -173,13 +175,13 @@ class PostgresqlDatabase(Database):
                     connection.exec_driver_sql(statement)
 
     def _check_older_gateways(self, connection: Connection) -> None:
-        """Refuse an upgrade that takes away what a living gateway of an older version needs.
+        """Refuse an upgrade to tables that a living gateway of an older version cannot use.
 
-        :raises StoreError: when there is one.
+        :raises StoreError: if there is such a gateway.
         """
         if not inspect(connection).has_table(tables.gateway.name):
             return
-        # No gateway begins, or tells that it lives, until this transaction ends.
+        # No gateway can write its first or next heartbeat until this transaction ends.
         connection.exec_driver_sql(f"LOCK TABLE {tables.gateway.name} IN SHARE ROW EXCLUSIVE MODE")
         older = gateways.find_older_gateways(connection, readable_from())
         if older:
@@ -206,13 +208,13 @@ class PostgresqlDatabase(Database):
 
     def answers(self) -> bool:
         conninfo = psycopg.conninfo.make_conninfo("", **connect_arguments(self.url))
-        # A server that starts or stops does not count: libpq tells that from other refusals.
+        # A server that is starting or stopping does not count: libpq returns PQPING_REJECT for such a server.
         return psycopg.pq.PGconn.ping(conninfo.encode()) == psycopg.pq.Ping.OK
 
     def _finish_opening(self) -> None:
-        """Open the database now, if it is still to be opened.
+        """Open the database now, if it was not open yet after `open_later`.
 
-        :raises StoreError: when the database cannot be used; the next transaction tries again.
+        :raises StoreError: if the database cannot be used; the next transaction tries again.
         """
         if self._first_write is None:
             return
@@ -253,10 +255,12 @@ class PostgresqlDatabase(Database):
     def call(
         self, mode: Mode, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kw: P.kwargs
     ) -> T:
-        """Call a function in a transaction, and again when another transaction came between, or the connection ended.
+        """Call a function in a transaction; try again after a conflict, or after the connection ended.
 
-        What was lost while it was committed may be stored, so that is not tried again.  A transaction that excludes
-        others waits for a sync's row without keeping them waiting, for half of `LOCK_SECONDS`, and then with the lock.
+        If the connection ends during the commit, there is no further attempt, because the commit may have succeeded.
+
+        A transaction that excludes others may have to wait for a row that a sync has locked.  During the first half of
+        `LOCK_SECONDS` it releases its advisory lock between attempts, and then it waits with the lock.
         """
         if mode is Mode.READ:
             return super().call(mode, function, *args, **kw)
@@ -265,7 +269,8 @@ class PostgresqlDatabase(Database):
             while True:
                 is_complete = False
                 left = until - time.monotonic()
-                # One that needs many rows would meet another sync each time, so that at last it waits for all of them.
+                # A transaction that needs many rows might meet another sync at each attempt.  So the last attempt waits
+                # for all of these rows.
                 row_seconds = ROW_SECONDS if left > LOCK_SECONDS / 2 else max(left, ROW_SECONDS)
                 try:
                     with self._transaction(exclusively=exclusively, row_seconds=row_seconds) as connection:
@@ -288,9 +293,9 @@ class PostgresqlDatabase(Database):
 
     @contextmanager
     def _transaction(self, *, exclusively: bool, row_seconds: float = LOCK_SECONDS) -> Iterator[Connection]:
-        """Begin one.
+        """Open a transaction.
 
-        :param row_seconds: how long one that excludes others waits for a row.
+        :param row_seconds: how long an exclusive transaction waits for a row.
         """
         self._finish_opening()
         engine = self.engine if exclusively else self._sync_engine
@@ -304,16 +309,16 @@ class PostgresqlDatabase(Database):
             yield connection
 
     def _vacuum(self, erased: Collection[str]) -> None:
-        """Overwrite what was deleted; where somebody still reads, the server's own vacuum does that later."""
+        """Overwrite deleted rows.  Rows that a reader still sees are left to the server's autovacuum."""
         with suppress(psycopg.Error), psycopg.connect(**connect_arguments(self.url), autocommit=True) as connection:
             connection.execute("SET statement_timeout = 0")
-            connection.execute(f"SET lock_timeout = '{SYNC_SECONDS}s'")  # another gateway may be at it
+            connection.execute(f"SET lock_timeout = '{SYNC_SECONDS}s'")  # another gateway may be vacuuming
             connection.execute(f"VACUUM {', '.join(table for table in ERASED if table in erased)}")
 
     def _vacuum_beside(self, erased: frozenset[str]) -> None:
-        """Overwrite on another thread, because whole tables are read and the caller's thread has transactions to do.
+        """Overwrite deleted rows on another thread, because a vacuum reads whole tables.
 
-        A server goes on with it when this process ends.
+        The server continues the vacuum if this process ends.
         """
         with self._vacuuming:
             self._to_vacuum |= erased
@@ -338,7 +343,7 @@ class PostgresqlDatabase(Database):
         for engine in (self.engine, self._sync_engine, self.reading_engine):
             pool = engine.pool
             engine.dispose()
-            # Connections that other threads still use.
+            # Connections that other threads still use are closed when they return to the pool.
             event.listen(pool, "checkin", lambda _, record: record.invalidate())
 
     # --- changes ---
@@ -347,10 +352,12 @@ class PostgresqlDatabase(Database):
         return ChangeListener(self.url, connected=self._note_line)
 
     def position(self, connection: Connection) -> Position:
-        """Another server, another database, tables of a dump and a standby that has taken over have another identity.
+        """Return the position of a transaction's snapshot.
 
-        A standby raises the timeline when it takes over, as a server does that is restored to a point in time.  The
-        checkpoint names the new timeline late, and the log at once; a standby itself writes no log.
+        The identity changes with the server, the database and the timeline, and when a dump replaces the tables.  A
+        standby begins a new timeline when it takes over, and so does a server that is restored to a point in time.  The
+        name of the current WAL file has the new timeline at once, but the last checkpoint has it later.  A standby has
+        no current WAL file, so its timeline is that of the checkpoint.
         """
         row = connection.exec_driver_sql(
             "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, extract(epoch FROM now())::float8, "
@@ -377,7 +384,7 @@ class PostgresqlDatabase(Database):
     def raise_ids(self, connection: Connection, last: Mapping[str, int]) -> None:
         for table in NUMBERED:
             held = f"SELECT coalesce(max(id), 0) FROM {table}"  # noqa: S608  our own names
-            # The next number of a sequence is above all that it has given, whoever asks it meanwhile.
+            # `nextval` is higher than all earlier ids, even if other sessions use the sequence at the same time.
             free = f"greatest(nextval('{table}_id_seq'), ({held}) + 1, {last.get(table, 0) + 1})"
             connection.exec_driver_sql(f"SELECT setval('{table}_id_seq', {free}, false)")
 
@@ -389,7 +396,7 @@ class PostgresqlDatabase(Database):
     def insert_rows(
         self, connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[object]]
     ) -> None:
-        """With ``COPY``, which takes a third of the time of an INSERT for each row."""
+        """Insert rows with ``COPY``, which takes a third of the time of an INSERT for each row."""
         if len(rows) > 1:
             names = ", ".join(f'"{name}"' for name in columns)
             connection.exec_driver_sql(f'{COPY} "{table.name}" ({names}) FROM STDIN', [tuple(row) for row in rows])
@@ -402,7 +409,7 @@ class PostgresqlDatabase(Database):
     # --- syncs ---
 
     def leader_session(self) -> LeaderSession:
-        """A new session for the gateway that syncs."""
+        """Return a new session for the gateway that syncs."""
         engine = self.register(engine_for(self.url, SYNC_SECONDS, keeps_connections=False))
         event.listen(engine, "connect", lambda line, _record: self._lines.add(line))
         return LeaderSession(engine, _SYNCS, _is_conflict, partial(self._errors, of_session=True))
@@ -415,19 +422,20 @@ class PostgresqlDatabase(Database):
             raise UnreachableStore(reason)
 
     def _note_line(self, line: psycopg.Connection[Any]) -> None:
-        """Let the next transaction try to connect: the server has answered somebody."""
+        """Let the next transaction try to connect, because the server has accepted this connection."""
         self._lines.add(line)
         self._away = (0.0, "")
 
     def end_hanging(self) -> UnreachableStore:
-        """A thread that waits for the server is woken by the end of its connection, which closes no descriptor.
+        """Shut down all connections, which wakes the threads that wait for the server.
 
-        The next attempts to connect end by themselves, after `CONNECT_SECONDS`.
+        The descriptors stay open, because the driver still uses them.  Attempts to connect are not shut down: they end
+        after `CONNECT_SECONDS`.
         """
         error = UnreachableStore(f"{self.name}: cannot be reached: it has not answered for {HANG_SECONDS:.0f} seconds")
         self._away = time.monotonic() + AWAY_SECONDS, str(error)
         for line in tuple(self._lines):
-            # A line that has ended meanwhile has no socket.
+            # A connection that has ended meanwhile has no socket.
             with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(line.fileno())) as connected:
                 connected.shutdown(socket.SHUT_RDWR)
         return error
@@ -436,7 +444,8 @@ class PostgresqlDatabase(Database):
     def _errors(self, *, reads: bool = False, of_session: bool = False) -> Iterator[None]:
         """Turn errors of the driver into errors of the store.
 
-        :param of_session: whether the end of the connection may be the end of one session, and not the server's.
+        :param of_session: whether a lost connection may mean that the server ended this session alone.  Then other
+            transactions still try to connect.
         """
         try:
             yield
@@ -459,5 +468,5 @@ class PostgresqlDatabase(Database):
 
 
 def _is_conflict(error: DBAPIError) -> bool:
-    """Return whether another transaction has come between."""
+    """Return whether a statement failed because of another transaction."""
     return sql_state(error) in _CONFLICTS

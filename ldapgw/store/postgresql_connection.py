@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Connections to PostgreSQL: their time limits, how rows are sent, and what an error of one says.
+"""Connections to PostgreSQL: their time limits, the transfer of rows, and the meaning of their errors.
 
 Only this module and `ldapgw.store.postgresql` need psycopg.
 """
@@ -17,25 +17,26 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import NullPool
 
-# A page's statements; those of a sync or of a reader, which may be about a million contacts.
+# Time limits of a statement of a page, and of a sync or a reader, whose statement may concern a million contacts.
 PAGE_SECONDS = 30
 SYNC_SECONDS = 600
-# As long as with SQLite: whoever writes does so for milliseconds.
+# The time limit for locks is the same as with SQLite, because transactions write for milliseconds.
 LOCK_SECONDS = 10
-# A gateway that was stopped in a transaction must not keep its locks.
-# What computes for longer between two statements uses `ldapgw.store.database.keeping_alive`.
+# PostgreSQL ends a transaction that is idle for so long, so that a stopped gateway does not keep its locks.
+# Code that computes for longer between two statements uses `ldapgw.store.database.keeping_alive`.
 IDLE_SECONDS = 12
 # A reader keeps no lock that others wait for, and may build a large book between two statements.
 READER_IDLE_SECONDS = 60
 CONNECT_SECONDS = 5
 
-# The beginning of a statement that gets its rows beside it.
+# The beginning of a statement whose rows are sent after the statement.
 COPY = "COPY"
 
-# The server ends, starts, or has ended the connection; class 08 is the connection itself.
+# The SQLSTATE of errors of a server that is starting or stopping, is full, or has ended the connection.  Class 08 are
+# errors of the connection itself.
 _AWAY = {"57P01", "57P02", "57P03", "57P05", "25P03", "53300"}
 
-# The SQLSTATE by words of the server's message.
+# The SQLSTATE by a pattern of the server's message.
 _REFUSALS = {
     r"^password authentication failed": "28P01",
     r"^no pg_hba\.conf entry": "28000",
@@ -46,7 +47,7 @@ _REFUSALS = {
 
 
 class _TextDumper(StrDumper):
-    """Writes text without NUL, which PostgreSQL does not store and nobody reads."""
+    """A dumper that omits NUL, which PostgreSQL cannot store."""
 
     def dump(self, obj: str) -> Any:
         return super().dump(obj.replace("\0", ""))
@@ -58,9 +59,11 @@ psycopg.adapters.register_dumper(str, _TextDumper)
 def _copy_rows(
     cursor: psycopg.Cursor[Any], statement: str, rows: Sequence[tuple[object, ...]], _context: object
 ) -> bool:
-    """Execute ``COPY`` with its rows, where SQLAlchemy would send a statement for each row; true: it is done.
+    """Execute ``COPY`` with its rows, in place of SQLAlchemy's ``executemany``.
 
-    SQLAlchemy so reports errors and lost connections as for any other statement.
+    As a hook of SQLAlchemy, the function leaves errors and lost connections to SQLAlchemy, as for any other statement.
+
+    :returns: whether the statement was executed; if not, SQLAlchemy executes it.
     """
     if not statement.startswith(COPY):
         return False
@@ -71,16 +74,16 @@ def _copy_rows(
 
 
 def engine_for(url: URL, statement_seconds: int, *, reads: bool = False, keeps_connections: bool = True) -> Engine:
-    """An engine with a pool of two connections, and two more for moments.
+    """Return an engine with a pool of two connections, and two more connections at times of high load.
 
-    :param statement_seconds: after which a statement is cancelled.
-    :param reads: whether its transactions only read, each one snapshot.
+    :param statement_seconds: the time limit of a statement.
+    :param reads: whether transactions only read; each transaction then sees one snapshot.
     :param keeps_connections: whether there is a pool.
     """
     pool: dict[str, Any] = (
         {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2} if keeps_connections else {"poolclass": NullPool}
     )
-    # Not by a setting of the connection: PgBouncer may drop those.
+    # SQLAlchemy sets the isolation level for each transaction, because PgBouncer may drop settings of a connection.
     reading: dict[str, Any] = (
         {"isolation_level": "REPEATABLE READ", "execution_options": {"postgresql_readonly": True}} if reads else {}
     )
@@ -96,13 +99,13 @@ def engine_for(url: URL, statement_seconds: int, *, reads: bool = False, keeps_c
 
 
 def _options(url: URL, statement_seconds: int, *, reads: bool = False) -> dict[str, Any]:
-    """Arguments for libpq: time limits, so that neither a silent server nor a stopped gateway holds up the others."""
+    """Return arguments for libpq with time limits, so that silent servers and stopped gateways do not block others."""
     settings = {
         "statement_timeout": f"{statement_seconds}s",
         "lock_timeout": f"{LOCK_SECONDS}s",
         "idle_in_transaction_session_timeout": f"{READER_IDLE_SECONDS if reads else IDLE_SECONDS}s",
-        # Of 500 keys a plan for any value looks at each of them for each row of the account: a sync that stores
-        # 50,000 contacts anew took two minutes.
+        # A generic plan of a statement with 500 keys compares all keys with each row of the account: with such plans, a
+        # sync that stored 50,000 contacts anew took two minutes.
         "plan_cache_mode": "force_custom_plan",
     }
     given = url.query.get("options", "")
@@ -121,13 +124,13 @@ def _options(url: URL, statement_seconds: int, *, reads: bool = False) -> dict[s
 
 
 def connect_arguments(url: URL) -> dict[str, Any]:
-    """Return what SQLAlchemy gives psycopg for the URL, which may name several hosts."""
+    """Return the arguments of `psycopg.connect` for a URL, which may name several hosts."""
     _, arguments = PGDialect_psycopg().create_connect_args(url)
     return {**arguments, **_options(url, PAGE_SECONDS)}
 
 
 def is_away(error: DBAPIError) -> bool:
-    """Return whether the server cannot be reached, ends, or has ended the connection."""
+    """Return whether the error means that the server cannot be reached, is stopping, or has ended the connection."""
     state = sql_state(error)
     if state.startswith("08") or state in _AWAY:
         return True
@@ -135,18 +138,21 @@ def is_away(error: DBAPIError) -> bool:
 
 
 def sql_state(error: DBAPIError) -> str:
-    """The SQLSTATE; empty: the error does not come from the server."""
+    """Return the SQLSTATE of an error, or empty if the error does not come from the server."""
     return getattr(error.orig, "sqlstate", None) or ""
 
 
 def state_of_refusal(error: DBAPIError) -> str:
-    """The SQLSTATE of a refused connection, of which libpq gives only the message; empty: it is not known."""
+    """Return the SQLSTATE of a refused connection by its message, which is all that libpq gives, or empty."""
     text = reason_of(error)
     return next((state for pattern, state in _REFUSALS.items() if re.search(pattern, text)), "")
 
 
 def reason_of(error: DBAPIError) -> str:
-    """The first line of the message, which has no values; that of a failed connection without its preface."""
+    """Return the first line of an error's message, which contains no stored values.
+
+    The line about a failed connection is returned without libpq's preface (host and port).
+    """
     diagnosis = getattr(error.orig, "diag", None)
     message = getattr(diagnosis, "message_primary", None) or str(error.orig)
     line: str = message.strip().partition("\n")[0]

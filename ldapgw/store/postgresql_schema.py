@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What the migrations leave to PostgreSQL: triggers that mark and tell changes, the order of text, unlogged tables.
+"""PostgreSQL's additions to the migrations: triggers that mark and notify changes, the order of text, unlogged tables.
 
-`ldapgw.store.changes` reads the marks, and a `ldapgw.store.change_listener.ChangeListener` hears what is told.
+`ldapgw.store.changes` reads the marks, and `ldapgw.store.change_listener.ChangeListener` receives the notifications.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-# What triggers notify, and what gateways tell each other (`ldapgw.peers.bulletin`).
+# The channels of the triggers' notifications, and of the gateways' bulletins (`ldapgw.peers.bulletin`).
 CHANGES_CHANNEL: Final = "ldapgw"
 BULLETIN_CHANNEL: Final = "ldapgw_bulletin"
 
@@ -26,15 +26,15 @@ _PHONE_COLUMNS = (
     "number_format",
     "area_code",
 )
-# Table, kind of mark, the column with its key, the columns whose change counts (empty: all).
+# Table, kind of mark, the column with the mark's key, and the columns whose changes are marked (empty: all columns).
 _MARKED = (
     ("account", "account", "id", ()),
     ("source", "account", "account_id", ("state",)),
     ("phone", "phone", "name", _PHONE_COLUMNS),
 )
-# A change of these is told too; "change" has the marks.
+# The tables whose changes are notified.  The table "change", with the marks, stands for all marked tables.
 _TOLD = ("change", "recording", "recording_part", "alarm", "oauth_client", "sync_progress")
-# What lasts for seconds: no commit waits for the disk, and a crash may take it away.
+# Tables whose rows last for seconds: a commit need not wait for the disk, and a crash may delete the rows.
 _UNLOGGED = ("sync_progress",)
 
 _UPSERT = """
@@ -78,7 +78,7 @@ AND data_type = 'character varying' AND collation_name IS DISTINCT FROM 'C'
 
 
 def finishing_statements(connection: Connection) -> Iterator[str]:
-    """Statements after an upgrade: triggers, and text that is compared and ordered as SQLite does, by code points."""
+    """Yield the statements after an upgrade: triggers, unlogged tables, and the order of text (code points)."""
     for table, column in connection.execute(_COLUMNS).all():
         yield f'ALTER TABLE "{table}" ALTER COLUMN "{column}" TYPE varchar COLLATE "C"'
     for table, kind, key, columns in _MARKED:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Provisioning addresses: secret addresses, valid for a day, from which a phone fetches its settings and password.
 
-The secret is stored as a hash, the password sealed.  Both are deleted when the address ends: after a day, when it is
-revoked, when the phone gets a new password, another name or another owner, or is removed.  `ProvisioningCleaner` ends
-it after a day.
+The secret is stored as a hash, the password sealed.  Both are deleted when the address ends: after a day
+(`ProvisioningCleaner`), when it is revoked, when the phone gets a new password, another name or another owner, or when
+the phone is removed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ldapgw.store.tables import provisioning, value_of
 from ldapgw.store.worker import Store
 
 SECONDS = 86400.0
-# The last fetches that are kept.
+# The number of fetches that are remembered.
 MAX_FETCHES = 20
-# The longest wait until the next look for addresses that have ended; the machine's clock may have been set meanwhile.
+# The longest time between two searches for expired addresses, because somebody may set the machine's clock forward.
 LONGEST_WAIT = 3600.0
 
 
@@ -63,7 +63,7 @@ def create(
 ) -> bool:
     """Give a phone a new password together with an address; a former address ends.
 
-    :returns: False, and nothing is stored, when there is no phone of this name.
+    :returns: False if there is no phone of this name; nothing is stored then.
     """
     remove_expired(connection, now)
     if not phones.set_password(connection, name, password_hash, now):
@@ -77,17 +77,20 @@ def create(
 
 
 def end(connection: Connection, name: str) -> bool:
-    """End a phone's address; False when it has none."""
+    """End a phone's address.
+
+    :returns: False if the phone has no address.
+    """
     return connection.execute(delete(provisioning).where(provisioning.c.phone == name)).rowcount > 0
 
 
 def remove_expired(connection: Connection, now: float) -> None:
-    """Delete the addresses that have ended by time, with their passwords."""
+    """Delete the expired addresses with their passwords."""
     connection.execute(delete(provisioning).where(provisioning.c.until <= now))
 
 
 def read(connection: Connection, name: str, now: float) -> ProvisioningAddress | None:
-    """Read a phone's address; None when it has none, or it has ended."""
+    """Read a phone's address; return None if the phone has no address, or its address has expired."""
     current = (provisioning.c.phone == name) & (provisioning.c.until > now)
     row = connection.execute(select(provisioning).where(current)).first()
     if row is None:
@@ -98,10 +101,10 @@ def read(connection: Connection, name: str, now: float) -> ProvisioningAddress |
 def fetch(
     connection: Connection, address: ProvisioningAddress, secret_box: SecretBox, new: Fetch
 ) -> str | Literal[False]:
-    """Read the password behind an address, and keep that it was fetched.
+    """Read the password of an address, and store the fetch.
 
-    :param address: as read; the caller has checked the secret.
-    :returns: False when the address has ended, or another one has taken its place.
+    :param address: the address as `read` returned it; the caller has checked the secret.
+    :returns: False if the address has ended, or another address has taken its place.
     """
     same = (provisioning.c.phone == address.phone) & (provisioning.c.secret == address.secret)
     row = connection.execute(
@@ -115,17 +118,18 @@ def fetch(
 
 
 def read_next_end(connection: Connection) -> float | None:
-    """Return when the next address ends or has ended, in seconds since the epoch; None: there is no address."""
+    """Return when the first of the addresses expires or has expired, or None if there is no address."""
     end: float | None = connection.execute(select(func.min(provisioning.c.until))).scalar_one()
     return end
 
 
 class ProvisioningCleaner(Service):
-    """Deletes each address, with its password, when its time is over; at the start also those that ended before.
+    """Deletes each address with its password when it expires, and at the start the addresses that expired earlier.
 
-    An address that is made meanwhile ends later than the next look, so nobody has to announce it.
+    The service looks for expired addresses at least every `LONGEST_WAIT` seconds, which is less than the life of a new
+    address.  So nobody has to announce a new address.
 
-    :param clock: its seconds are those since the epoch.
+    :param clock: a clock with seconds since the epoch.
     """
 
     def __init__(self, *, clock: IReactorTime, store: Store) -> None:
@@ -146,13 +150,13 @@ class ProvisioningCleaner(Service):
         Deferred.fromCoroutine(self._clean()).addCallback(self._schedule)
 
     async def _clean(self) -> float:
-        """Delete what has ended; returns the seconds until the next look."""
+        """Delete the expired addresses, and return the seconds until the next run."""
         try:
             end = await self._store.read(read_next_end)
             if end is not None and end <= self._clock.seconds():
                 await self._store.run(remove_expired, self._clock.seconds())
                 end = await self._store.read(read_next_end)
-        except StoreError:  # the store logs it
+        except StoreError:  # the store logs the error
             return LONGEST_WAIT / 60
         return LONGEST_WAIT if end is None else min(max(end - self._clock.seconds(), 0.0), LONGEST_WAIT)
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Recordings of what phones send and get: which phones are recorded, until when, and what the gateways recorded.
+"""Recordings of the messages of phones: the recorded phones, the ends of recordings, and the gateways' sealed parts.
 
-A phone has one recording at most: a new recording takes the place of the one before.  A gateway that recorded anything
-stores its part when the recording ends or the gateway stops.  The file of a recording is all its parts, one behind the
-other.  Parts are sealed.
+A phone has at most one recording: a new recording replaces an earlier recording.  A gateway that has recorded searches
+stores its part when the recording ends or the gateway stops.  The file of a recording consists of all its parts, one
+after the other.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import phone as phone_table
 from ldapgw.store.tables import recording, recording_part, value_of
 
-# Phones that are recorded at a time: each takes memory.
+# The most phones that are recorded at the same time, because each recording takes memory.
 MAX_RUNNING = 8
-# Seconds after the end in which all gateways store their parts as a rule.
+# Within so many seconds after the end, all gateways have usually stored their parts.
 STORE_SECONDS = 5.0
 
 
 class NotBegun(StrEnum):
-    """Why a recording was not begun."""
+    """The reason why a recording did not begin."""
 
     RUNS = "runs"
     TOO_MANY = "too many"
@@ -35,8 +35,8 @@ class NotBegun(StrEnum):
 class StoredRecording:
     """The recording of a phone, a row of the table ``recording``.
 
-    :ivar is_plain: whether names and numbers are kept, without pseudonyms.
-    :ivar searches: how many searches the parts have; None: there is no part yet.
+    :ivar is_plain: whether the recording has the real names and numbers, without pseudonyms.
+    :ivar searches: the number of searches in the parts, or None if there is no part yet.
     """
 
     phone: str
@@ -53,7 +53,7 @@ class StoredRecording:
 class RecordingPart:
     """The part of a recording that one gateway has recorded.
 
-    :ivar content: the text for the file.
+    :ivar content: the part of the recording's file.
     """
 
     searches: int
@@ -71,12 +71,12 @@ _QUERY = (
 
 
 def begin(connection: Connection, phone: str, now: float, until: float, *, is_plain: bool) -> NotBegun | None:
-    """Have a phone recorded from now on, in place of an earlier recording.
+    """Begin the recording of a phone, and delete an earlier recording.
 
-    :param phone: its name, as it is stored.
-    :returns: the reason why the phone is not recorded, or None if it is.
+    :param phone: the phone's name, as it is stored.
+    :returns: the reason why the recording did not begin, or None if it began.
     """
-    running = [one.phone for one in read_all(connection) if one.is_running(now)]
+    running = [stored.phone for stored in read_all(connection) if stored.is_running(now)]
     if phone in running:
         return NotBegun.RUNS
     if len(running) >= MAX_RUNNING:
@@ -87,7 +87,7 @@ def begin(connection: Connection, phone: str, now: float, until: float, *, is_pl
 
 
 def end(connection: Connection, phone: str, now: float) -> None:
-    """End a recording that runs; the gateways then store their parts."""
+    """End a running recording; the gateways then store their parts."""
     runs = and_(recording.c.phone == phone, recording.c.until > now)
     connection.execute(update(recording).where(runs).values(until=now))
 
@@ -95,9 +95,9 @@ def end(connection: Connection, phone: str, now: float) -> None:
 def store_part(
     connection: Connection, secret_box: SecretBox, stored: StoredRecording, gateway_id: str, part: RecordingPart
 ) -> bool:
-    """Store what a gateway has recorded, in place of what it stored before.
+    """Store the part of a gateway, and replace its earlier part.
 
-    :returns: False if the recording was removed, or another one has taken its place: nothing is stored then.
+    :returns: False if the recording was deleted or replaced; nothing is stored then.
     """
     is_same = and_(recording.c.phone == stored.phone, recording.c.begun_at == stored.begun_at)
     if connection.execute(select(recording.c.phone).where(is_same)).first() is None:
@@ -112,9 +112,9 @@ def store_part(
 def read_file(connection: Connection, secret_box: SecretBox, phone: str, *, is_plain: bool = False) -> str | None:
     """Read the file of a phone's recording: the parts of all gateways.
 
-    :param is_plain: which kind of recording the caller may have.
-    :returns: None: there is no part, or the recording is of the other kind.
-    :raises UnfitKey: when a part was sealed under a key that this gateway does not have.
+    :param is_plain: the kind of recording that the caller may have.
+    :returns: the file, or None if there is no part or the recording is of the other kind.
+    :raises UnfitKey: if a part was sealed under a key that this gateway does not have.
     """
     query = (
         select(recording_part.c.content)
@@ -128,7 +128,7 @@ def read_file(connection: Connection, secret_box: SecretBox, phone: str, *, is_p
 def remove(connection: Connection, phone: str, begun_at: float | None = None) -> None:
     """Delete a phone's recording.
 
-    :param begun_at: deletes only the recording that began then; None: whichever there is.
+    :param begun_at: the beginning of the recording to delete, or None to delete any recording of the phone.
     """
     is_meant = recording.c.begun_at == begun_at if begun_at is not None else true()
     _delete(connection, recording.c.phone == phone, is_meant)

@@ -16,7 +16,7 @@ from ldapgw.store import accounts, directory_accounts
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import account, revocation, value_of
 
-# After a day the gateway gives up: the user was told on disconnecting how to revoke the grant at Google by hand.
+# After a day the gateway gives up.  When the user disconnected, the page explained how to revoke the grant at Google.
 MAX_AGE_SECONDS = 86400.0
 # The page or command that disconnects the account makes the first attempt.
 FIRST_WAIT = 60.0
@@ -34,15 +34,15 @@ class Revocation:
     tries: int = 0
 
     def is_expired(self, now: float) -> bool:
-        """Return whether to give up; at least one attempt is made, however wrong the clock may be."""
+        """Return whether to give up.  At least one attempt is made, even if the clock is wrong."""
         return self.tries > 0 and now - self.since >= MAX_AGE_SECONDS
 
 
 def disconnect_account(connection: Connection, account_id: int, now: float, *, revoked: bool = False) -> int | None:
     """Delete an account's tokens and contacts; another account of the tenant takes over the directory, if possible.
 
-    :param revoked: whether the grant is revoked at Google already.
-    :returns: the id of the revocation to make; None when there is nothing to revoke.
+    :param revoked: whether Google has revoked the grant already.
+    :returns: the id of the pending revocation, or None if there is nothing to revoke.
     """
     query = select(account.c.tenant, account.c.sub, account.c.refresh_token).where(account.c.id == account_id)
     row = connection.execute(query).first()
@@ -59,7 +59,7 @@ def disconnect_account(connection: Connection, account_id: int, now: float, *, r
 
 
 def read(connection: Connection, secret_box: SecretBox, revocation_id: int) -> Revocation | None:
-    """Read a pending revocation; None when there is none of this id, or its token cannot be unsealed."""
+    """Read a pending revocation; return None if there is none with this id, or if its token cannot be unsealed."""
     row = connection.execute(select(revocation).where(revocation.c.id == revocation_id)).first()
     if row is None:
         return None
@@ -70,7 +70,7 @@ def read(connection: Connection, secret_box: SecretBox, revocation_id: int) -> R
 
 
 def read_due(connection: Connection, secret_box: SecretBox, now: float) -> tuple[Revocation, ...]:
-    """Read the revocations to attempt or give up now; those whose token cannot be unsealed are deleted."""
+    """Read the revocations to attempt or give up now, and delete revocations whose token cannot be unsealed."""
     ids = connection.execute(select(revocation.c.id).where(revocation.c.next_try <= now)).scalars().all()
     due = {revocation_id: read(connection, secret_box, revocation_id) for revocation_id in ids}
     readable = tuple(pending for pending in due.values() if pending is not None)
@@ -80,18 +80,20 @@ def read_due(connection: Connection, secret_box: SecretBox, now: float) -> tuple
 
 
 def postpone(connection: Connection, revocation_id: int, next_try: float) -> None:
-    """Note a failed attempt."""
+    """Count a failed attempt, and store the time of the next attempt."""
     values = {"next_try": next_try, "tries": revocation.c.tries + 1}
     connection.execute(update(revocation).where(revocation.c.id == revocation_id).values(values))
 
 
 def remove(connection: Connection, revocation_id: int) -> None:
-    """Delete a revocation that was made or given up."""
+    """Delete a revocation that has succeeded or was given up."""
     connection.execute(delete(revocation).where(revocation.c.id == revocation_id))
 
 
 def is_shared(connection: Connection, sharers: Iterable[str], sub: str) -> bool:
-    """Return whether another account uses a user's grant: a revocation ends all grants of the user to a Google project.
+    """Return whether a connected account of the given tenants belongs to a user.
+
+    Such an account would lose its grant, because a revocation ends all grants of a user to a Google project.
 
     :param sharers: the tenants whose OAuth clients belong to the project.
     """

@@ -2,12 +2,15 @@
 """Encrypts stored secrets: Fernet, with keys from a file of mode 0600 beside the database, or from a setting.
 
 The key file has one key per line.  The first key seals, all keys unseal.  `SecretBox` checks the file before each use,
-so that a key can be replaced while the gateway runs (`ldapgw.store.key_rotation`).  It takes a new file only if that
-has the key that seals now, or if a rotation has put this key aside: with the file of another gateway, secrets would be
-sealed that the right file cannot unseal after the next start.  The keys of the setting
-``encryption_key`` stay as they are until the gateway reads its configuration again.  Secrets are sealed and unsealed
-only inside transactions.  Where several gateways share a database, the first key that all of them have seals, so that
-each can unseal what another one has sealed.  Mutable: the keys last read from the file, and those of all gateways.
+so that a key can be replaced while the gateway runs (`ldapgw.store.key_rotation`).  `SecretBox` accepts a changed file
+only if the file has the key that seals now, or if a rotation has moved this key to another file.  Otherwise the file
+may be another gateway's, and secrets would be sealed with a key that the gateway lacks after the next start.  The keys
+of the setting ``encryption_key`` do not change until the gateway reads its configuration again.
+
+Secrets are sealed and unsealed only inside transactions.  If several gateways share a database, the first key that all
+gateways have seals, so that each gateway can unseal the secrets of the others.
+
+Mutable: the keys last read from the file, and the fingerprints of the keys that all gateways have.
 """
 
 from __future__ import annotations
@@ -27,17 +30,17 @@ if TYPE_CHECKING:
 
 _Stamp = tuple[int, int, int]
 _SETTING = "encryption_key"
-# What the name of a file with old keys has behind the key file's.
+# The ending of the name of a file with old keys, after the name of the key file and a dot.
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
-# The most names in the message about secrets that fit no key.
+# The most names in the message about secrets that no key can unseal.
 _MAX_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class KeySource:
-    """Where the keys come from: from the setting ``encryption_key`` or, without it, from the key file.
+    """The source of the keys: the setting ``encryption_key`` or, without this setting, the key file.
 
-    :ivar configured: the keys of the setting, with white space between them; empty: the file has the keys.
+    :ivar configured: the keys of the setting, with white space between them, or empty if the file has the keys.
     """
 
     file: Path
@@ -45,7 +48,7 @@ class KeySource:
 
     @property
     def name(self) -> str:
-        """The source, for messages."""
+        """The name of the source in messages."""
         return _SETTING if self.configured else str(self.file)
 
     @property
@@ -53,10 +56,10 @@ class KeySource:
         return bool(self.configured) or self.file.exists()
 
     def read(self) -> list[bytes]:
-        """Read the keys; the first one seals.
+        """Read the keys; the first key seals.
 
-        :raises StoreError: when the file is missing, readable for others, or has no key, or when it has a key that the
-            setting does not have.
+        :raises StoreError: if the file is missing, readable for others, or has no key, or if the file has a key that
+            the setting lacks.
         """
         if not self.configured:
             return read_keys(self.file)
@@ -70,11 +73,11 @@ class KeySource:
 
 
 class SecretBox:
-    """Seals and unseals texts.  What was sealed under none of the keys raises `UnfitKey`.
+    """Seals and unseals texts.  Unsealing raises `UnfitKey` if a secret was sealed with none of the keys.
 
-    :param keys: Fernet keys; the first one seals.
-    :param source: what has the keys, for messages.
-    :ivar problem: why the keys that the file has now are not used; empty: they are used.
+    :param keys: Fernet keys; the first key seals.
+    :param source: the name of the keys' source in messages.
+    :ivar problem: the reason why the present keys of the file are not used, or empty if they are used.
     """
 
     def __init__(self, keys: Sequence[bytes], source: str = "the key file") -> None:
@@ -127,21 +130,21 @@ class SecretBox:
         return self._apply_keys(lambda: self._fernet.rotate(sealed))
 
     def fingerprints(self) -> tuple[str, ...]:
-        """Return what tells the keys in the file apart without showing them; the one that seals is first."""
+        """Return fingerprints of the keys of the source; the key that seals is first."""
         self._reload_keys()
         return tuple(map(fingerprint, self._keys))
 
     def limit_sealing(self, common: frozenset[str] | None) -> None:
         """Seal with the first key that all gateways have, if there is one.
 
-        :param common: fingerprints (`ldapgw.store.gateways.read_common_keys`); None: there is no other gateway.
+        :param common: fingerprints (`ldapgw.store.gateways.read_common_keys`), or None if there is no other gateway.
         """
         if common != self._common:
             self._common = common
             self._use(self._file_keys)
 
     def derive(self, purpose: str) -> bytes:
-        """A secret of 32 octets for another purpose, the same wherever the key that seals is the same."""
+        """Derive a secret of 32 octets for a purpose from the key that seals."""
         self._reload_keys()
         return hmac.digest(self._keys[0], purpose.encode(), "sha256")
 
@@ -157,8 +160,8 @@ class SecretBox:
     def _reload_keys(self) -> None:
         """Read the key file again after a change.
 
-        Keys from before the change still unseal.  When the file cannot be used, the former keys stay in use, which is
-        logged once.
+        The former keys still unseal.  If the file cannot be used, the problem is logged once, and the former keys stay
+        in use.
         """
         if self._path is None:
             return
@@ -179,7 +182,10 @@ class SecretBox:
         self.problem = problem
 
     def _take_keys(self, path: Path) -> None:
-        """:raises StoreError: when the file has changed and cannot be used."""
+        """Use the keys of the file if the file has changed.
+
+        :raises StoreError: if the file has changed and cannot be used.
+        """
         stamp = _stamp(path)
         if stamp == self._stamp:
             return
@@ -194,10 +200,10 @@ class SecretBox:
         self._stamp = stamp
 
     def find_unfit(self, secrets: Iterable[tuple[str, bytes | None]]) -> UnfitKey | None:
-        """Find the sealed secrets that none of the keys fits.
+        """Find the sealed secrets that none of the keys can unseal.
 
-        :param secrets: the name of the owner, for the message, and the owner's secret; None: the owner has no secret.
-        :returns: the error, which names the owners and says what to do; None: the keys fit all secrets.
+        :param secrets: for each secret, the name of its owner for the message, and the sealed secret or None.
+        :returns: an error that names the owners and says what to do, or None if the keys can unseal all secrets.
         """
         from cryptography.fernet import InvalidToken
 
@@ -228,7 +234,7 @@ class SecretBox:
 
 
 def fingerprint(key: bytes) -> str:
-    """Return what tells a key apart without showing it."""
+    """Return a digest that identifies a key without revealing it."""
     return hmac.digest(key, b"fingerprint", "sha256").hex()[:16]
 
 
@@ -239,15 +245,18 @@ def new_key() -> bytes:
 
 
 def _fernet(keys: Sequence[bytes]) -> MultiFernet:
-    """:raises ValueError: when there is no key, or a text is no key."""
-    # Commands that read no secret are quicker without the library.
+    """Return a cipher that encrypts with the first key and decrypts with all keys.
+
+    :raises ValueError: if there is no key, or one of the texts is no key.
+    """
+    # The import is here so that commands which read no secret do not load the library.
     from cryptography.fernet import Fernet, MultiFernet
 
     return MultiFernet([Fernet(key) for key in keys])
 
 
 def kept_key_files(key_file: Path) -> list[Path]:
-    """The files with the old keys of rotations, the latest first."""
+    """Return the files with the old keys that rotations have replaced, the latest file first."""
     beginning = f"{key_file.name}."
     beside = key_file.parent.iterdir() if key_file.parent.is_dir() else ()
     found = (path for path in beside if path.name.startswith(beginning))
@@ -255,9 +264,9 @@ def kept_key_files(key_file: Path) -> list[Path]:
 
 
 def read_keys(path: Path) -> list[bytes]:
-    """Read the keys of a key file; the first one seals.
+    """Read the keys of a key file; the first key seals.
 
-    :raises StoreError: when the file is missing, readable for others, or has no key.
+    :raises StoreError: if the file is missing, readable for others, or has no key.
     """
     try:
         mode = path.stat().st_mode
@@ -290,6 +299,6 @@ def write_keys(path: Path, keys: Sequence[bytes]) -> None:
 
 
 def _stamp(path: Path) -> _Stamp | None:
-    """Inode, time of the last change of file or inode, and size; None when the file cannot be read."""
+    """Return the inode, its ctime and the size of a file, or None if there is no access to the file."""
     status = status_of(path)
     return (status.st_ino, status.st_ctime_ns, status.st_size) if status else None

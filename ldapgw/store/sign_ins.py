@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Sign-ins to the page, pending consents, and links that open a tenant's administration page once.
 
-Only the SHA-256 of cookies, OAuth states and link tokens is stored, so that a copy of the database lets nobody in.
-An administration link is for the time before anybody can sign in.  The link grants nothing new: a user who can run
-``ldapgw admin-link`` can read the database too.
+Only the SHA-256 of cookies, OAuth states and link tokens is stored, so that nobody can sign in with a copy of the
+database.  An administration link is for the time before anybody can sign in.  The link gives its maker no new rights,
+because a user who can run ``ldapgw admin-link`` can read the database too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FLOW_SECONDS = 600
 # A sign-in ends after twelve idle hours, and after a week in any case.
 IDLE_SECONDS = 12 * 3600
 ABSOLUTE_SECONDS = 7 * 86400
-# Browsers that a person is signed in with in a tenant; one more ends the oldest sign-in.
+# The most sign-ins of a person in a tenant, each with a browser; the next sign-in ends the oldest.
 MAX_SIGN_INS = 20
 # A sign-in by a link from the command line is for setting up and ends after a day.
 BY_LINK_SECONDS = 86400
@@ -87,7 +87,10 @@ def begin_flow(
 def take_flow(
     connection: Connection, secret_box: SecretBox, state: str, browser: str, now: float
 ) -> ConsentFlow | None:
-    """Read and delete the consent of a state; None when the state is used, expired, unknown, or another browser's."""
+    """Read and delete the consent of a state.
+
+    :returns: the consent, or None if the state is used, expired, unknown, or belongs to another browser.
+    """
     take = delete(consent_flow).where(
         consent_flow.c.state == _digest(state), consent_flow.c.browser == _digest(browser), _is_recent(now)
     )
@@ -105,9 +108,9 @@ def take_flow(
 
 
 def age_of_flow(connection: Connection, state: str, browser: str, now: float) -> float | None:
-    """The seconds since a consent began, by the clocks of two gateways; None when there is no such consent.
+    """Return the seconds since a consent began, or None if there is no such consent.
 
-    A negative age means that the clocks differ.
+    The consent may have begun at another gateway.  A negative age means that the clocks of the gateways differ.
     """
     is_meant = consent_flow.c.state == _digest(state), consent_flow.c.browser == _digest(browser)
     began: float | None = connection.execute(select(consent_flow.c.created_at).where(*is_meant)).scalar()
@@ -115,7 +118,7 @@ def age_of_flow(connection: Connection, state: str, browser: str, now: float) ->
 
 
 def create_sign_in(connection: Connection, token: str, person: SignIn, now: float) -> None:
-    """Store the sign-in of a new cookie; delete expired ones, and the oldest of a person who has too many."""
+    """Store the sign-in of a new cookie, and delete expired sign-ins and the person's sign-ins above `MAX_SIGN_INS`."""
     connection.execute(
         delete(sign_in).where(
             (sign_in.c.seen_at < now - IDLE_SECONDS) | (sign_in.c.created_at < now - ABSOLUTE_SECONDS)
@@ -131,7 +134,7 @@ def create_sign_in(connection: Connection, token: str, person: SignIn, now: floa
 
 
 def read_sign_in(connection: Connection, token: str, tenant: str, now: float) -> SignIn | None:
-    """Read the sign-in of a cookie; None when the cookie is unknown, expired, or of another tenant."""
+    """Read the sign-in of a cookie; return None if the cookie is unknown, expired, or of another tenant."""
     row = connection.execute(
         select(sign_in).where(
             sign_in.c.token == _digest(token),
@@ -146,9 +149,9 @@ def read_sign_in(connection: Connection, token: str, tenant: str, now: float) ->
 
 
 def extend_sign_in(connection: Connection, token: str, now: float) -> None:
-    """Note that a person was active, which extends the sign-in; not for requests that an open page makes by itself.
+    """Extend a sign-in because its person was active; requests that an open page makes by itself do not count.
 
-    Once a minute is enough, and spares the disk.  After the clock was set back, both times restart at the present.
+    The time is stored once a minute at most, to spare the disk.  If the clock was set back, both times restart now.
     """
     values = {"seen_at": now, "created_at": case((sign_in.c.created_at > now, now), else_=sign_in.c.created_at)}
     is_due = not_(sign_in.c.seen_at.between(now - 60, now))
@@ -156,7 +159,7 @@ def extend_sign_in(connection: Connection, token: str, now: float) -> None:
 
 
 def read_tenant(connection: Connection, token: str) -> str | None:
-    """The tenant of a cookie; None when the cookie is unknown."""
+    """Return the tenant of a cookie, or None if the cookie is unknown."""
     tenant: str | None = connection.execute(select(sign_in.c.tenant).where(sign_in.c.token == _digest(token))).scalar()
     return tenant
 
@@ -175,7 +178,7 @@ def make_admin_link(connection: Connection, token: str, tenant: str, now: float)
 
 
 def take_admin_link(connection: Connection, token: str, tenant: str, now: float) -> bool:
-    """Delete a link; whether the link was valid: of this tenant, unused and not expired."""
+    """Delete a link, and return whether it was valid: of this tenant, unused and not expired."""
     take = delete(admin_link).where(
         admin_link.c.token == _digest(token),
         admin_link.c.tenant == tenant,
@@ -185,7 +188,10 @@ def take_admin_link(connection: Connection, token: str, tenant: str, now: float)
 
 
 def _is_recent(now: float) -> ColumnElement[bool]:
-    """SQL condition: a consent began within the last ten minutes; a future time means that the clock was set back."""
+    """Return the SQL condition that a consent began less than ten minutes before now, or after now.
+
+    The beginning can be after now if the clock was set back.
+    """
     return consent_flow.c.created_at.between(now - FLOW_SECONDS, now + FLOW_SECONDS)
 
 

@@ -2,16 +2,19 @@
 """SQLite, the default engine of the database.
 
 SQLite runs in WAL mode, so that readers never wait for the writer, and with ``synchronous=FULL``, so that an
-acknowledged grant survives a power cut.  What is committed is in the log (the file ``-wal``) until it is written into
-the database file, which SQLite itself never does for a small database: so the log is emptied when nothing has been
-written for an hour, and once a day.  If somebody deletes the log, the open connections still have its content, which is
-then written into the database file at once.
+acknowledged grant survives a power cut.
 
-On a disk that is full or read-only SQLite cannot even read in WAL mode, because it needs files beside the database.
+SQLite commits into the log (the file ``-wal``), and writes the log into the database file only when the log is large.
+The log of a small database never gets so large, so this module empties the log after an hour without writes and once a
+day.  If somebody deletes the log, the open connections still have its content, and this module writes the content into
+the database file at once.
+
+On a full or read-only disk, SQLite cannot even read in WAL mode, because it needs files beside the database.
 `SqliteDatabase.open_or_read` then opens the database read-only, without these files.
-Mutable: `SqliteDatabase` knows why it is read-only, and opens the database for writing as soon as that is possible; it
-also knows the log that its connections have open.  While one thread opens the database, or finds that the file was
-replaced, no other thread connects.
+
+Mutable: `SqliteDatabase` knows why it is read-only, and opens the database for writing as soon as this is possible.  It
+also knows the log that its connections have open.  While one thread opens the database, or handles a replaced file, no
+other thread connects.
 """
 
 from __future__ import annotations
@@ -45,22 +48,23 @@ from ldapgw.store.database import (
 from ldapgw.store.files import status_of
 from ldapgw.store.tables import change
 
-# A command and the gateway may write at the same time; each writes for milliseconds.
+# A transaction waits for the lock for so long, because a command and the gateway may write at the same time.  Each of
+# them writes for milliseconds.
 BUSY_SECONDS = 10
-# How long one attempt to begin a transaction waits for the lock.  Once all attempts of a transaction have failed, each
-# further transaction makes one attempt until one succeeds: queued transactions must not wait ten seconds each.
+# One attempt to begin a transaction waits for the lock for so long.  After all attempts of a transaction have failed,
+# the next transactions make one attempt each until one succeeds, so that they do not wait ten seconds each.
 TRY_SECONDS = 0.25
 
-# SQLite starts its log (the file ``-wal``) anew once all of it is in the database and nobody reads from it.  The file
-# keeps its size then, and grows on while there is always somebody who reads; so a larger log is emptied.
+# SQLite restarts its log (the file ``-wal``) when its whole content is in the database and nobody reads from the log.
+# The restart does not shrink the file, and while there is always a reader, the file grows.  So a larger log is emptied.
 LOG_LIMIT = 16 << 20
-# The log is written into the file and emptied when nothing was written for so long, and at the latest after a day ...
+# The log is emptied when nothing was written for `IDLE_SECONDS`, and at the latest after a day ...
 IDLE_SECONDS = 3600.0
 DAY = 86400.0
-# ... and an attempt that a reader prevents is not repeated before this time.
+# ... and if a reader prevents this, the next attempt is made after `RETRY_SECONDS`.
 RETRY_SECONDS = 60.0
 
-# The first version that knows the clause RETURNING.
+# The first version with the clause RETURNING.
 OLDEST_SQLITE = (3, 35)
 
 # Advice to the operator by SQLite's primary result code (sqlite.org/rescode.html).
@@ -82,7 +86,7 @@ _ADVICE_ON_FILES = {
     errno.EROFS: "mount the disk for writing",
 }
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-# With these a database may be readable that cannot be written.
+# With these errors, the database may still be readable.
 _UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 _UNWRITABLE_FILES = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS)
 
@@ -102,7 +106,7 @@ class SqliteDatabase(Database):
         self.url = url
         self.engine = self.register(_engine(url))
         self.file = Path(self.engine.url.database) if self.engine.url.database else None
-        # In memory there is one connection.
+        # A database in memory has only one connection.
         self.reading_engine = (
             self.register(_engine(url, query_only=True))
             if self.file
@@ -114,7 +118,7 @@ class SqliteDatabase(Database):
         self._has_erased = False
         self._log_bound = LOG_LIMIT
         self.reopened = 0
-        # The log that the connections have open, by device and inode; None: none has it open yet.
+        # Device and inode of the log that the connections have open, or None if no connection has used it yet.
         self._log: tuple[int, int] | None = None
         self._written = 0, 0  # the time and the size of the log, which tell whether something was written
         self._written_at = seconds()
@@ -143,9 +147,9 @@ class SqliteDatabase(Database):
             raise self.store_error(error) from None
 
     def _upgrade(self) -> None:
-        """Upgrade in one transaction.
+        """Upgrade in one transaction, without enforcing foreign keys.
 
-        A migration may replace a table that others refer to: with foreign keys, SQLite would delete their rows.
+        When a migration replaces a table, SQLite would otherwise delete the rows that refer to the table.
         """
         with self.engine.connect() as connection:
             driver = connection.connection.driver_connection
@@ -178,9 +182,9 @@ class SqliteDatabase(Database):
         return self._why_read_only is not None
 
     def _open_for_writing(self) -> None:
-        """Open the database for writing; when its disk is full or read-only, note why not.
+        """Open the database for writing; if its disk is full or read-only, store the reason.
 
-        :raises StoreError: when it cannot be opened for another reason.
+        :raises StoreError: if the database cannot be opened for another reason.
         """
         assert self._first_write is not None
         before, self._why_read_only = self._why_read_only, None
@@ -214,9 +218,10 @@ class SqliteDatabase(Database):
             self._bound_log(_log_of(self.file))
 
     def _check_log(self) -> None:
-        """Write a log that was deleted into the file, as long as a connection has it open; then connect anew.
+        """Write the content of a deleted log into the database file, and then connect anew.
 
-        New connections would have another log, and with that the content of the deleted one would be lost.
+        This works only while a connection has the log open.  New connections use a new log, and the content of the
+        deleted log would be lost.
         """
         if self.file is None or self._log is None or _identity(file := _log_of(self.file)) == self._log:
             return
@@ -234,14 +239,14 @@ class SqliteDatabase(Database):
             )
 
     def _bound_log(self, file: Path) -> None:
-        """Empty a log that is too large, idle or old, or that has what was erased.
+        """Empty a log that is too large, idle or old, or that contains erased data.
 
-        If a reader prevents that, a large log is logged once for each doubling.
+        If a reader keeps a large log from being emptied, a warning is logged each time the size has doubled.
         """
         status = status_of(file)
         if status is None:
-            return  # `_check_log` finds that it has gone
-        # Another file than the first one is not the log of the connections, but of another program.
+            return  # `_check_log` handles a missing log
+        # The connections keep the first log open.  A later file with this name belongs to another program.
         self._log = self._log or (status.st_dev, status.st_ino)
         now, size, written = self._seconds(), status.st_size, (status.st_mtime_ns, status.st_size)
         if written != self._written:
@@ -269,18 +274,16 @@ class SqliteDatabase(Database):
             )
 
     def _empty_log(self) -> bool:
-        """Write the log back into the file and empty it, so that nothing of what was erased is left in either.
+        """Write the log into the database file and empty the log, so that neither contains erased data.
 
-        While somebody reads, that has to wait for a later transaction.
-
-        :returns: whether it was done.
+        :returns: False if this failed, for example because of a reader; a later transaction tries again.
         """
         with suppress(DBAPIError):
             return self._checkpoint()
         return False
 
     def _checkpoint(self) -> bool:
-        """As `_empty_log`; it fails where the log or the file cannot be used."""
+        """Empty the log as `_empty_log` does, but raise an exception if the log or the database file cannot be used."""
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             is_busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
         if not is_busy:
@@ -305,10 +308,10 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def look(self) -> Iterator[Connection]:
-        """Read the file as an immutable one if nobody has it open, which the absence of the log shows.
+        """Open a read transaction on a database that need not be open, and create no files beside it.
 
-        Reading a database in WAL mode creates the files ``-wal`` and ``-shm``, unless SQLite may take the database for
-        immutable.
+        In WAL mode, SQLite creates the files ``-wal`` and ``-shm`` even for reading, unless the URI declares the
+        database immutable.  This is allowed if there is no log, because then nobody has the database open.
         """
         file = self.file
         if file is None:
@@ -330,7 +333,7 @@ class SqliteDatabase(Database):
         self._log = None
 
     def identity(self) -> tuple[int, int] | None:
-        """Device and inode of the file, which change when the file is replaced; None for a database in memory.
+        """Return the device and inode of the file, which change with the file, or None for a database in memory.
 
         :raises OSError: when the file is missing.
         """
@@ -343,9 +346,10 @@ class SqliteDatabase(Database):
         return _ChangeDetector(self)
 
     def position(self, connection: Connection) -> Position:
-        """In a transaction that reads, the triggers of another one cannot mark a change with a lower number.
+        """Return the position of a transaction's snapshot.
 
-        The number of a device may differ after each start of the machine, so the inode alone identifies the file.
+        Later transactions mark changes with higher numbers only, because SQLite has one writer at a time.  The inode
+        alone identifies the file, because the number of its device may change when the machine starts.
         """
         last = connection.execute(select(func.coalesce(func.max(change.c.number), 0))).scalar_one()
         identity = self.identity()
@@ -355,7 +359,7 @@ class SqliteDatabase(Database):
         return {row.name: row.seq for row in connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence")}
 
     def raise_ids(self, connection: Connection, last: Mapping[str, int]) -> None:
-        """Rows that are inserted with their ids have raised the highest id already."""
+        """Let new rows get higher ids than `last`; SQLite itself accounts for the rows of this database."""
         present = self.last_ids(connection)
         for table in NUMBERED:
             if last.get(table, 0) > present.get(table, 0):
@@ -371,11 +375,11 @@ class SqliteDatabase(Database):
         connection.exec_driver_sql("PRAGMA user_version = 0")
 
     def end_hanging(self) -> UnreachableStore:
-        """A thread that waits for the disk cannot be woken; it goes on when the disk does."""
+        """Return the error only: a thread that waits for the disk cannot be woken, and continues with the disk."""
         return UnreachableStore(f"{self.name}: has not answered for {HANG_SECONDS:.0f} seconds; look at the disk")
 
     def _check_file(self) -> None:
-        """Reconnect when the file was replaced: SQLite would go on writing into the deleted file and lose the data."""
+        """Reconnect if the file was replaced, because SQLite would write into the deleted file and lose the data."""
         identity = self.identity()
         if self._file and identity != self._file:
             self.close()
@@ -409,7 +413,7 @@ class SqliteDatabase(Database):
             raise
 
     def _begin(self, connection: Connection) -> None:
-        """Take the write lock at once: a transaction that reads first and writes later could not wait for the lock."""
+        """Take the write lock at the beginning, because a transaction that has read first cannot wait for the lock."""
         if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
             return
         if self._why_read_only is not None:
@@ -428,10 +432,10 @@ class SqliteDatabase(Database):
                 return
 
     def _connect_read_only(self, _dialect: object, _record: object, _args: object, options: dict[str, Any]) -> Any:
-        """Connect without files beside the database, while it is read-only; None: SQLAlchemy connects as always.
+        """Connect without creating files beside the database, if it is read-only; return None for a normal connection.
 
-        A log with content has to be read too: after a crash the log's index exists, of which SQLite makes a copy in
-        memory then.  Without a log nothing can change the file, because it cannot be written.
+        A log with content has to be read too.  After a crash the index of the log exists, and with ``readonly_shm``
+        SQLite copies the index into memory.  Without a log, the file is immutable because it cannot be written.
         """
         if self._why_read_only is None or self.file is None:
             return None
@@ -440,7 +444,7 @@ class SqliteDatabase(Database):
         return sqlite3.connect(f"{self.file.absolute().as_uri()}?mode=ro&{how}", uri=True, **options)
 
     def store_error(self, error: DBAPIError | sqlite3.Error | OSError) -> StoreError:
-        """Return the error that a failure of SQLite or of the file is, with advice."""
+        """Convert a failure of SQLite or of the file to an error of the store, with advice."""
         if isinstance(error, OSError):
             kind = UnwritableStore if error.errno in _UNWRITABLE_FILES else StoreError
             reason, advice = error.strerror, _ADVICE_ON_FILES.get(error.errno or 0)
@@ -454,19 +458,19 @@ class SqliteDatabase(Database):
 
 
 class _ChangeDetector:
-    """Asks SQLite, by ``PRAGMA data_version`` on a connection that nothing else uses."""
+    """The change detector of SQLite: ``PRAGMA data_version`` on a connection that nothing else uses."""
 
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
         self._connection: Connection | None = None
-        # What the connection was made to, and SQLite's data_version.
+        # The identity of the database when the connection was made, and SQLite's data_version.
         self._version: tuple[object, object] | None = None
 
     def has_changed(self) -> bool:
         """Return True at the first call, after a commit since the last call, and after the file was replaced.
 
-        A missing database counts as unchanged: the books that are served stay.  So does one that is read-only, which
-        cannot be opened for writing while a connection of this process still reads it.
+        A missing database counts as unchanged, so that the served books stay.  A read-only database counts as unchanged
+        too, and the connection is closed, because an open reader would keep it from being opened for writing.
         """
         if self._database.is_read_only:
             self.close()
@@ -483,7 +487,7 @@ class _ChangeDetector:
         return version != before
 
     def listen(self, on_change: Callable[[], object], on_bulletin: Callable[[str], object]) -> None:
-        """SQLite tells nobody; `has_changed` is asked once a second."""
+        """Do nothing, because SQLite has no notifications; the caller polls `has_changed` every second."""
 
     def close(self) -> None:
         if self._connection is not None:
@@ -497,18 +501,21 @@ def _log_of(file: Path) -> Path:
 
 
 def _identity(file: Path) -> tuple[int, int] | None:
-    """Device and inode; None: there is no file."""
+    """Return the device and inode of a file, or None if there is no file."""
     status = status_of(file)
     return (status.st_dev, status.st_ino) if status else None
 
 
 def _code(error: DBAPIError | sqlite3.Error) -> int:
-    """SQLite's primary result code (its lowest octet)."""
+    """Return SQLite's primary result code, which is the lowest octet of the extended code."""
     return getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & 0xFF
 
 
 def _engine(url: URL, *, query_only: bool = False) -> Engine:
-    """:param query_only: whether to refuse what would write; only for transactions that are begun by hand."""
+    """Return an engine for a URL.
+
+    :param query_only: whether to refuse statements that write; the caller then begins transactions by hand.
+    """
     memory: dict[str, Any] = {} if url.database else {"poolclass": StaticPool}
     engine = create_engine(
         url,
@@ -524,11 +531,11 @@ def _engine(url: URL, *, query_only: bool = False) -> Engine:
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # `Database._begin` begins transactions, not the driver
+    connection.isolation_level = None  # `SqliteDatabase._begin` begins transactions, not the driver
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
-    # Overwrite what is deleted; some builds of SQLite leave it in the file.
+    # Overwrite deleted content with zeros; by default, some builds of SQLite leave it in the file.
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute(f"PRAGMA busy_timeout = {TRY_SECONDS * 1000:.0f}")

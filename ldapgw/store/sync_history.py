@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The history of syncs: the last attempts of each account, and how many succeeded and failed on each day (UTC).
 
-An attempt has the number that `ldapgw.store.accounts.Account.attempts` had when it began.  Its figures are added in the
-transaction that changes the contacts, its end in the transaction that records the end of the sync.  An attempt that was
-killed in between keeps its figures: the next attempt has the same number and goes on with it.
+The number of an attempt is the value of `ldapgw.store.accounts.Account.attempts` when the attempt began.  The figures
+are added in the transaction that changes the contacts, and the end is recorded in the transaction that ends the sync.
+If the gateway is killed in between, the figures stay: the next attempt has the same number and continues the same row.
 
 An attempt that was postponed because Google cannot be reached counts neither as a success nor as a failure.
 
-Fifty attempts cover a working day; the table ``sync_day`` has two weeks.
+Fifty attempts cover a working day; the table ``sync_day`` covers two weeks.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, tex
 
 from ldapgw.store.tables import account, columns_of, sync_attempt, sync_day, value_of
 
-# The attempts that are kept of an account.
+# The number of stored attempts of an account.
 KEPT_ATTEMPTS = 50
-# The days in a summary, with the present one, and the days that are kept.
+# The number of days in a summary, including the present day.  One more day is stored.
 SUMMARY_DAYS = 14
 _KEPT_DAYS = SUMMARY_DAYS + 1
 _DAY = 86400
-# Stands before the error code of an attempt that was postponed.
+# The prefix of the stored error code of a postponed attempt.
 _POSTPONED = "postponed/"
 
 
 @dataclass(frozen=True, slots=True)
 class SyncFigures:
-    """What syncs did: persons that became contacts, changed, ceased to be contacts, or were skipped."""
+    """The numbers of persons that became contacts, changed, ceased to be contacts, or were skipped in syncs."""
 
     added: int = 0
     changed: int = 0
@@ -48,7 +48,7 @@ class SyncFigures:
 
     @property
     def changes(self) -> int:
-        """The changes that phones can notice."""
+        """The number of changes that phones can notice."""
         return self.added + self.changed + self.removed
 
 
@@ -86,11 +86,12 @@ class SyncDay:
 
 
 def day_of(seconds: float) -> int:
-    """The day of a time, in days since the epoch, UTC."""
+    """Return the day of a time, in days since the epoch, UTC."""
     return int(seconds // _DAY)
 
 
-# Literal statements, because each sync needs them, and SQLAlchemy has no common form of ON CONFLICT for all databases.
+# The statements are literal because SQLAlchemy has no common form of ON CONFLICT for all databases.  Literal statements
+# are also quick to build, and each sync needs them.
 _ADD_FIGURES = text("""
     INSERT INTO sync_attempt (account_id, number, ended_at, seconds, is_full, added, changed, removed, skipped)
     VALUES (:account_id, :number, :now, 0, :is_full, :added, :changed, :removed, :skipped)
@@ -121,7 +122,7 @@ _COUNT = text("""
 def add_figures(
     connection: Connection, account_id: int, number: int, figures: SyncFigures, now: float, *, is_full: bool
 ) -> None:
-    """Add to an attempt what it has changed, in the transaction that changes it."""
+    """Add the figures of changes to an attempt, in the transaction that makes the changes."""
     values = {"account_id": account_id, "number": number, "now": now, "is_full": is_full}
     connection.execute(_ADD_FIGURES, columns_of(figures, **values))
     if figures.changes:
@@ -138,34 +139,34 @@ def record_end(
     *,
     is_postponed: bool = False,
 ) -> None:
-    """Record the end of an attempt, in the transaction that records it with the account."""
+    """Record the end of an attempt, in the transaction that updates the account."""
     seconds = max(now - begun_at, 0.0)  # the clock may have been set back
     values = {"account_id": account_id, "number": number, "now": now, "seconds": seconds, "is_full": False}
     connection.execute(_END, values | {"error": f"{_POSTPONED}{error}" if is_postponed else error or None})
     connection.execute(_PRUNE, {"account_id": account_id, "number": number - KEPT_ATTEMPTS})
-    # A day that has only postponed attempts has a row without a count.
+    # On a day with postponed attempts only, this call stores a row whose counts are zero.
     _count(connection, account_id, now, ok=int(not error), failed=int(bool(error) and not is_postponed))
 
 
 def prune_days(connection: Connection, now: float) -> None:
-    """Delete the days that no summary shows any more."""
+    """Delete the days that are too old for a summary."""
     connection.execute(delete(sync_day).where(sync_day.c.day <= day_of(now) - _KEPT_DAYS))
 
 
 def read_attempts(connection: Connection, account_id: int, limit: int = KEPT_ATTEMPTS) -> tuple[SyncAttempt, ...]:
-    """The last attempts of an account, the newest first."""
+    """Read the last attempts of an account, the newest first."""
     attempts = select(sync_attempt).where(sync_attempt.c.account_id == account_id)
     rows = connection.execute(attempts.order_by(sync_attempt.c.number.desc()).limit(limit))
     return tuple(_attempt(row) for row in rows)
 
 
 def summarize_account(connection: Connection, account_id: int, now: float) -> tuple[SyncDay, ...]:
-    """The last `SUMMARY_DAYS` days of an account, the oldest first; the last one is the present day."""
+    """Return the last `SUMMARY_DAYS` days of an account, the oldest first and the present day last."""
     return _summarize(connection, account.c.id == account_id, now)
 
 
 def summarize_tenant(connection: Connection, tenant: str, now: float) -> tuple[SyncDay, ...]:
-    """The last `SUMMARY_DAYS` days of all accounts of a tenant, as `summarize_account` gives them for one."""
+    """Return the last `SUMMARY_DAYS` days of all accounts of a tenant, the oldest first and the present day last."""
     return _summarize(connection, account.c.tenant == tenant, now)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The sync state of accounts: requests, beginnings and ends of syncs, their progress, states of sources, labels.
 
-A sync token is stored in the same transaction as the contacts of its listing.  The progress is for people who wait for
-their first sync, at whichever gateway they look.
+A sync token is stored in the same transaction as the contacts of its listing.  The progress is in the database so that
+the pages of all gateways can show it to people who wait for their first sync.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from ldapgw.store.accounts import (
 from ldapgw.store.contacts import read_labels, set_labels
 from ldapgw.store.tables import account, columns_of, source, sync_progress, value_of
 
-# Warning codes of ``status.json`` for a listing: with fewer persons than Google counts, without a sync token, and of a
-# directory that lacks many persons.
+# Warning codes of ``status.json``: a listing has fewer persons than Google counts, or has no sync token, or a listing
+# of the directory lacks many persons.
 INCOMPLETE, NO_SYNC_TOKEN, DIRECTORY_SHRUNK = "incomplete", "no_sync_token", "directory_shrunk"
 
 _SHRINK = "suspicious_shrink"
 
-# The fingerprint of labels that have been fetched once and have to be fetched in full; no request has it.
+# A fingerprint of no request, for labels that have been fetched once and have to be fetched in full.
 _OUTDATED = "outdated"
 
 
@@ -59,8 +59,8 @@ class LabelState:
     """All labels of an account.
 
     :ivar names: the labels' names by resource name.
-    :ivar sync_token: Google's token for changes of labels; None: all labels have to be fetched.
-    :ivar fingerprint: fingerprint of the requests that the sync token is valid for; empty: no labels have come yet.
+    :ivar sync_token: Google's token for changes of labels, or None if all labels have to be fetched.
+    :ivar fingerprint: fingerprint of the requests that the sync token is valid for, or empty before the first fetch.
     """
 
     names: Mapping[str, str]
@@ -73,13 +73,13 @@ class LabelState:
         return bool(self.fingerprint or self.names)
 
     def outdated(self) -> LabelState:
-        """The same labels without a sync token, so that the next sync fetches all labels."""
+        """Return the same labels without a sync token, so that the next sync fetches all labels."""
         return LabelState(self.names, None, _OUTDATED if self.is_known else "")
 
 
 @dataclass(frozen=True, slots=True)
 class SyncProgress:
-    """How far a sync is, a row of the table ``sync_progress``."""
+    """The progress of a running sync, a row of the table ``sync_progress``."""
 
     source: Source
     fetched: int
@@ -100,7 +100,7 @@ def read_label_state(connection: Connection, account_id: int) -> LabelState:
 
 
 def write_label_state(connection: Connection, account_id: int, state: LabelState) -> bool:
-    """Replace the account's labels; whether any label has changed."""
+    """Replace the account's labels and their sync token, and return whether any label has changed."""
     token = {"labels_token": state.sync_token, "labels_fingerprint": state.fingerprint}
     connection.execute(update(account).where(account.c.id == account_id).values(token))
     if read_labels(connection, account_id) == state.names:
@@ -109,7 +109,7 @@ def write_label_state(connection: Connection, account_id: int, state: LabelState
     return True
 
 
-# After an attempt: a shrink that was accepted without a number was accepted for one attempt only.
+# The value of ``due`` after an attempt: an acceptance of any shrink, without a number, was for one attempt only.
 _STILL_PENDING = case(
     (and_(account.c.due == SyncRequest.ACCEPT, account.c.accepted.is_(None)), SyncRequest.FULL), else_=account.c.due
 )
@@ -137,7 +137,7 @@ def accept_shrink(connection: Connection, account_id: int, shrink_key: str) -> b
     """Accept the loss of contacts that a page has shown, and no greater loss.
 
     :param shrink_key: see `ldapgw.store.accounts.ErrorStatus`.
-    :returns: false, and nothing is stored, when a different loss or none is reported by now.
+    :returns: False if the account no longer reports this loss; nothing is stored then.
     """
     lock(connection, account_id)
     current = read(connection, account_id)
@@ -153,7 +153,8 @@ def accept_shrink(connection: Connection, account_id: int, shrink_key: str) -> b
     return True
 
 
-# To make a statement takes longer than to execute it, and each sync needs these.
+# These statements are built once, because each sync needs them, and SQLAlchemy needs longer to build a statement than
+# to execute it.
 _BEGIN = update(account).where(account.c.id == bindparam("account_id")).values(syncing=True, wish=None)
 _END = (
     update(account)
@@ -171,9 +172,9 @@ _END = (
 
 
 def begin(connection: Connection, account_id: int) -> Account | None:
-    """Record that a sync begins.  The requested sync becomes the pending sync, until a sync succeeds.
+    """Record that a sync begins.  The requested sync becomes the pending sync until a sync succeeds.
 
-    :returns: the account with its pending sync; None when the account is not connected.
+    :returns: the account with its pending sync, or None if the account is not connected.
     """
     lock(connection, account_id)
     current = read(connection, account_id)
@@ -187,7 +188,7 @@ def begin(connection: Connection, account_id: int) -> Account | None:
 def end(connection: Connection, grant: Account, now: float, next_sync: float, *, begun_at: float | None = None) -> None:
     """Record that a sync succeeded, unless the account was disconnected or connected anew meanwhile.
 
-    :param begun_at: when the attempt began, for the history of syncs; None: the history does not have it.
+    :param begun_at: when the attempt began, or None to leave the attempt out of the history of syncs.
     """
     of = {"account_id": grant.id, "granted_at": grant.connected_at}
     is_recorded = connection.execute(_END, {**of, "last_sync": now, "next_sync": next_sync}).rowcount > 0
@@ -208,7 +209,7 @@ def fail(
     """Record that a sync failed, unless the account was disconnected or connected anew meanwhile.
 
     :param begun_at: see `end`.
-    :param next_sync: when to try again; None: not until a person acts.
+    :param next_sync: when to try again, or None to wait until a person acts.
     :param facts: see `ldapgw.store.accounts.ErrorStatus`.
     """
     failed = connection.execute(
@@ -242,10 +243,10 @@ def postpone(
 ) -> None:
     """Record that a sync did not take place; an earlier error of the account stays.
 
-    :param code: error code for an account without an earlier error; empty: no error.
+    :param code: error code for an account without an earlier error, or empty to record no error.
     :param reason: error code for the history of syncs.
     :param begun_at: see `end`.
-    :param is_outage: whether nothing was tried, because other accounts could not sync; this is no failure.
+    :param is_outage: whether the sync was not tried because other accounts could not sync; then it is no failure.
     """
     values: dict[str, object] = {
         "syncing": False,
@@ -263,7 +264,7 @@ def postpone(
 
 
 def write_progress(connection: Connection, account_id: int, progress: SyncProgress | None) -> None:
-    """Store how far an account's sync is; None: the sync has ended."""
+    """Store the progress of an account's sync, or delete it after the end of the sync if `progress` is None."""
     is_of_account = sync_progress.c.account_id == account_id
     if progress is None:
         connection.execute(delete(sync_progress).where(is_of_account))
@@ -274,7 +275,7 @@ def write_progress(connection: Connection, account_id: int, progress: SyncProgre
 
 
 def read_progress(connection: Connection, account_id: int) -> SyncProgress | None:
-    """Return how far an account's sync is; None: no sync runs, or the sync has just begun."""
+    """Return the progress of an account's sync, or None if no sync is running or the sync has just begun."""
     row = connection.execute(select(sync_progress).where(sync_progress.c.account_id == account_id)).one_or_none()
     return None if row is None else value_of(SyncProgress, row)
 
@@ -285,13 +286,13 @@ def is_grant_current(connection: Connection, grant: Account) -> bool:
 
 
 def clear_running(connection: Connection) -> None:
-    """Mark no sync as running; syncs that a killed process has left are due at once."""
+    """Mark no sync as running, and plan the syncs of a killed process for the present time."""
     connection.execute(delete(sync_progress))
     connection.execute(update(account).where(account.c.syncing).values(syncing=False, next_sync=0.0))
 
 
 def increment_generation(connection: Connection, account_id: int) -> None:
-    """Record that the account's contacts have changed, so that its book is updated."""
+    """Increment the generation of an account after a change of its contacts, so that its book is updated."""
     connection.execute(update(account).where(account.c.id == account_id).values(generation=account.c.generation + 1))
 
 
@@ -314,7 +315,7 @@ def write_source_states(connection: Connection, account_id: int, states: Mapping
             connection.execute(insert(source).values(account_id=account_id, source=name, **values))
 
 
-# To make a statement takes longer than to execute it, and each sync needs these.
+# These statements are built once, like `_BEGIN`.
 _SET_SYNC_STATE = update(source).where(
     source.c.account_id == bindparam("of_account"), source.c.source == bindparam("of_source")
 )
@@ -349,13 +350,13 @@ def set_sync_state(connection: Connection, account_id: int, of: Source, state: S
 
 
 def set_asked_at(connection: Connection, account_id: int, sources: Collection[Source], now: float) -> None:
-    """Store when sources were requested from Google; their rows have to exist."""
+    """Store the time when sources were requested from Google; their rows have to exist."""
     where = and_(source.c.account_id == account_id, source.c.source.in_(sources))
     connection.execute(update(source).where(where).values(asked_at=now))
 
 
 def _reported_losses(connection: Connection, account_id: int) -> dict[str, int]:
-    """Return how many contacts would vanish by the present errors, of the book and of the directory."""
+    """Return the numbers of contacts that would vanish from the book and from the directory, by the present errors."""
     losses: dict[str, int] = {}
     in_book = select(account.c.error_facts).where(account.c.id == account_id, account.c.error_code == _SHRINK)
     in_source = select(source.c.error_facts).where(source.c.account_id == account_id, source.c.error_code == _SHRINK)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Definitions of the database tables, with a comment on every column; rows as frozen values, and values as rows.
+"""Definitions of the database tables, with a comment on every column; conversion of rows to frozen values and back.
 
 Every change of a table needs a migration (``migrations/versions``).  Times are seconds since the epoch, UTC.
-An id that the database has given to a row is never given to another row: gateways, pages and cached books keep ids for
-longer than the row may exist (`ldapgw.store.database.Database.raise_ids`).
+The database never gives an id of a row to another row, because gateways, pages and cached books may keep the id longer
+than the row exists (`ldapgw.store.database.Database.raise_ids`).
 Secrets are stored sealed (`ldapgw.store.secrets`) or hashed.  `ldapgw.store.key_rotation` finds the sealed columns by
 their comments, which begin with "sealed".
 """
@@ -82,8 +82,10 @@ account = Table(
     Column("error_facts", String, comment="details of the error, as JSON"),
     _not_null("failures", Integer, server_default="0", comment="failed syncs in a row"),
     Column("wish", String, comment="sync that a person has requested: incremental, full or accept; null: no request"),
-    Column("due", String, comment="kind of the next sync, from requests not yet fulfilled; null: the usual sync"),
-    Column("accepted", String, comment="how many contacts may vanish, as JSON; null: any number, in one attempt"),
+    Column("due", String, comment="kind of the next sync, by requests not fulfilled yet; null: the usual sync"),
+    Column(
+        "accepted", String, comment="how many contacts the sync may remove, as JSON; null: any number, in one attempt"
+    ),
     _not_null("attempts", Integer, server_default="0", comment="ended syncs, successful or not"),
     _not_null("generation", Integer, server_default="0", comment="grows with each change of contacts"),
     Column("owner", String, comment="sub of another Google user whose page shows the account too; null: no other user"),
@@ -109,11 +111,11 @@ account = Table(
     ),
     Column("client_id", String, comment="OAuth client that the grant was given to; null: not known yet"),
     Column("hd", String, comment="Workspace domain (id_token claim hd); empty: none; null: not known"),
-    # Counted again with each write of contacts, because a page would have to read all of them for it.
+    # Each write of contacts updates the next three columns.  Otherwise a page would have to read all contacts to count.
     Column("contacts", Integer, comment="how many contacts are served; null: none"),
-    Column("numbers", Integer, comment="how many telephone numbers these have; null: none"),
+    Column("numbers", Integer, comment="how many telephone numbers the served contacts have; null: none"),
     Column("skipped", String, comment="skipped or flawed persons and unreadable numbers, as JSON; null: none"),
-    Column("shared_label", String, comment="the label whose contacts alone are shared; null: all contacts are"),
+    Column("shared_label", String, comment="the label whose contacts alone are shared; null: all contacts are shared"),
     UniqueConstraint("tenant", "sub", name="account_tenant_sub"),
     Index("account_owner", "owner"),
     Index("account_folded_address", text("lower(address)")),
@@ -126,7 +128,7 @@ source = Table(
     _account_key(),
     Column("source", String, primary_key=True, comment="contacts, other_contacts or directory"),
     _not_null("state", String, comment="on, off, not granted or unavailable"),
-    Column("sync_token", String, comment="Google's token for the next incremental sync; null: a full sync is due"),
+    Column("sync_token", String, comment="Google's token for the next incremental sync; null: the next sync is full"),
     _not_null(
         "fingerprint", String, server_default="", comment="fingerprint of the requests that sync_token is valid for"
     ),
@@ -136,9 +138,13 @@ source = Table(
     Column("error_since", Float, comment="when this error first occurred"),
     Column("error_facts", String, comment="details of the error, as JSON"),
     Column("next_try", Float, comment="earliest time of the next attempt after an error"),
-    Column("page_size", Integer, comment="persons in a page, for sync_token; null: as many as Google allows"),
-    Column("warnings", String, comment="what was odd about the last listings, by warning code, as JSON; null: nothing"),
-    Column("total", Integer, comment="persons that Google counted at the last full sync; null: Google did not say"),
+    Column(
+        "page_size", Integer, comment="page size that sync_token is valid for; null: the largest that Google allows"
+    ),
+    Column(
+        "warnings", String, comment="figures of warnings about the last listings, by warning code, as JSON; null: none"
+    ),
+    Column("total", Integer, comment="persons that Google counted at the last full sync; null: not reported"),
 )
 
 contact = Table(
@@ -152,8 +158,8 @@ contact = Table(
     _not_null("unreadable", Integer, comment="how many numbers of the contact cannot be dialled"),
     _not_null("generation", Integer, server_default="0", comment="generation of the account that wrote the row"),
     Column("digest", LargeBinary, comment="digest of the row without Google's time of change; null: unknown"),
-    Column("flaws", String, comment="why phones lack values of the person (ldapgw.contact.Flaw); null: they lack none"),
-    Column("missed_at", Float, comment="since when incomplete full listings lack the person; null: not missing"),
+    Column("flaws", String, comment="why phones lack values of the person (ldapgw.contact.Flaw); null: no flaws"),
+    Column("missed_at", Float, comment="when an incomplete full listing first lacked the person; null: not missing"),
     Index("contact_generation", "account_id", "generation"),
     Index("contact_source_id", "account_id", "source", "source_id"),
 )
@@ -164,8 +170,8 @@ photo = Table(
     *_person_key(),
     _not_null("url", String, comment="Google's address of the photo"),
     Column("due_at", Float, comment="earliest time to fetch the photo; null: it was fetched"),
-    _not_null("failures", Integer, server_default="0", comment="failed attempts since the url is known"),
-    Column("jpeg", LargeBinary, comment="the photo, scaled for phones; null: none yet, or none at this url"),
+    _not_null("failures", Integer, server_default="0", comment="failed attempts since the url was stored"),
+    Column("jpeg", LargeBinary, comment="the photo, scaled for phones; null: not fetched yet, or there is none"),
     Index("photo_due_at", "due_at"),
 )
 
@@ -194,22 +200,24 @@ phone = Table(
     _not_null("model", String, server_default="", comment="yealink, snom …; empty: unknown"),
     _not_null("password", String, comment="hashed (ldapgw.directory.passwords)"),
     _not_null("created_at", Float, comment="when the phone was added"),
-    Column("last_seen", Float, comment="time of the last bind with the present password; null: no such bind yet"),
+    Column("last_seen", Float, comment="time of the last bind with the present password; null: no bind yet"),
     Column("last_address", String, comment="IP address of the last successful bind"),
     Column("searched_at", Float, comment="time of the last search, to the minute; null: no search yet"),
     Column("search_hint", String, comment="problem of the last search (ldapgw.phones.hints); empty: no problem"),
-    Column("worked_at", Float, comment="first search that found a contact; null: no such search"),
-    Column("book_secret", String, comment="hash of the secret in its XML phone book's address; null: no address"),
-    Column("number_format", String, comment="format of numbers for the phone: e164, dial …; null: the tenant's"),
-    _not_null("area_code", String, server_default="", comment="area code of the phone's site; empty: the tenant's"),
-    Column("refused_at", Float, comment="last login with a wrong password; null: none since the last good one"),
-    Column("refused_address", String, comment="IP address of that login"),
-    Column("refused_count", Integer, comment="logins with a wrong password since the last good one"),
+    Column("worked_at", Float, comment="time of the first search that found a contact; null: no such search"),
+    Column("book_secret", String, comment="hash of the secret in the address of the XML phone book; null: no address"),
+    Column("number_format", String, comment="format of numbers for the phone: e164, dial …; null: the tenant's format"),
+    _not_null(
+        "area_code", String, server_default="", comment="area code of the phone's site; empty: the tenant's area code"
+    ),
+    Column("refused_at", Float, comment="time of the last refused login; null: none since the last good login"),
+    Column("refused_address", String, comment="IP address of the last refused login"),
+    Column("refused_count", Integer, comment="refused logins since the last good login"),
     Column(
         "placeholder", String, comment="placeholder in filters, if the model is not known: %*, # …; null: not known"
     ),
-    Column("replica", String, comment="what a replica of the directory holds: shared, private …; null: a phone"),
-    Column("password_at", Float, comment="when it got its present password; null: when it was added"),
+    Column("replica", String, comment="content of a replica: shared, private …; null: the row is a phone"),
+    Column("password_at", Float, comment="when the phone got its present password; null: when it was added"),
     Index("phone_account", "account_id"),
     Index("phone_folded_name", text("lower(name)")),
 )
@@ -242,7 +250,7 @@ recording = Table(
     ),
     _not_null("begun_at", Float, comment="when the recording began"),
     _not_null("until", Float, comment="when the recording ends"),
-    _not_null("plain", Boolean, comment="whether names and numbers are kept, without pseudonyms"),
+    _not_null("plain", Boolean, comment="whether the recording has the real names and numbers, not pseudonyms"),
 )
 
 recording_part = Table(
@@ -257,7 +265,7 @@ recording_part = Table(
     ),
     Column("gateway", String, primary_key=True, comment="the id of the gateway that has recorded this part"),
     _not_null("searches", Integer, comment="how many searches the part has"),
-    _not_null("content", LargeBinary, comment="sealed; the text for the file"),
+    _not_null("content", LargeBinary, comment="sealed; the part of the recording's file"),
 )
 
 oauth_client = Table(
@@ -341,12 +349,12 @@ sync_attempt = Table(
     _not_null("is_full", Boolean, comment="whether a full listing was applied, not only changes"),
     _not_null("added", Integer, comment="persons that became contacts"),
     _not_null("changed", Integer, comment="contacts that changed"),
-    _not_null("removed", Integer, comment="contacts that are none any more"),
+    _not_null("removed", Integer, comment="persons that ceased to be contacts"),
     _not_null("skipped", Integer, comment="new and changed persons that were skipped"),
     Column(
         "error",
         String,
-        comment="error code of status.json, after postponed/ if nothing was tried; null: the sync succeeded",
+        comment="error code of status.json, with the prefix postponed/ if nothing was tried; null: success",
     ),
 )
 
@@ -364,10 +372,10 @@ activity = Table(
     "activity",
     metadata,
     Column("id", Integer, primary_key=True, comment="internal key; never shown"),
-    _not_null("at", Float, comment="when it was done"),
+    _not_null("at", Float, comment="time of the action"),
     _not_null("tenant", String, comment="the tenant's name in the configuration"),
-    _not_null("actor", String, comment="who did it: an address, admin link, command line or gateway"),
-    _not_null("act", String, comment="what was done (ldapgw.store.activity.Act)"),
+    _not_null("actor", String, comment="the actor: an address, admin link, command line or gateway"),
+    _not_null("act", String, comment="the action (ldapgw.store.activity.Act)"),
     _not_null("subject", String, comment="address of an account or name of a phone; empty: the tenant"),
     _not_null("detail", String, comment="the new value, such as a sharing or a name; empty: none"),
     _not_null("address", String, comment="IP address of the browser or phone; empty: none"),
@@ -375,18 +383,20 @@ activity = Table(
     sqlite_autoincrement=True,
 )
 
-# The kind of the only row of the table ``change`` that marks no change.
+# The table ``change`` has one row that does not mark a change.  This is the kind of the row.
 EPOCH = "epoch"
 
 change = Table(
     "change",
     metadata,
-    Column("kind", String, primary_key=True, comment="account, phone, or epoch (another one after a restore)"),
-    Column("key", String, primary_key=True, comment="the account's id, the phone's name, or random"),
+    Column("kind", String, primary_key=True, comment="account, phone, or epoch"),
+    Column(
+        "key", String, primary_key=True, comment="the account's id, the phone's name, or the random name of the epoch"
+    ),
     _not_null(
         "number", Integer().with_variant(BigInteger(), "postgresql"), comment="grows with each change; triggers set it"
     ),
-    Column("marked_at", Float, comment="when triggers set the number; null: there is one gateway alone"),
+    Column("marked_at", Float, comment="when triggers set the number; null with SQLite"),
     Index("change_number", "number"),
 )
 
@@ -395,28 +405,28 @@ schema_version = Table(
     metadata,
     Column("revision", String, primary_key=True, comment="the last migration that has run"),
     _not_null("readable_from", String, comment="the oldest revision whose gateways can use these tables"),
-    Column("copied_from", String, comment="the database that an unfinished copy comes from; null: all is here"),
-    Column("key", String, comment="fingerprint of the key that the last rotation has ended with; null: there was none"),
+    Column("copied_from", String, comment="source of an unfinished copy into this database; null: no unfinished copy"),
+    Column("key", String, comment="fingerprint of the new key of the last complete rotation; null: no rotation"),
 )
 
 gateway = Table(
     "gateway",
     metadata,
-    Column("id", String, primary_key=True, comment="random, another one for each start"),
-    _not_null("name", String, comment="the name of its machine, with a port"),
-    _not_null("version", String, comment="of ldapgw"),
-    _not_null("roles", String, comment="some of serve, sync and web, with spaces between"),
-    _not_null("keys", String, comment="fingerprints of its keys, with spaces between; the first one seals"),
+    Column("id", String, primary_key=True, comment="a random id, which is new at each start"),
+    _not_null("name", String, comment="the name of the gateway's machine, with a port"),
+    _not_null("version", String, comment="the version of ldapgw"),
+    _not_null("roles", String, comment="some of serve, sync and web, separated by spaces"),
+    _not_null("keys", String, comment="fingerprints of the gateway's keys, separated by spaces; the first key seals"),
     _not_null(
         "position",
         Integer().with_variant(BigInteger(), "postgresql"),
-        comment="the number of the first change that it may not serve yet",
+        comment="the number of the first change that the gateway may not serve yet",
     ),
-    _not_null("accounts", Integer, comment="connected accounts that it serves"),
-    _not_null("contacts", Integer, comment="contacts that it serves"),
-    _not_null("started_at", Float, comment="by the clock of the database server"),
-    _not_null("seen_at", Float, comment="its last heartbeat, by the same clock"),
-    _not_null("revision", String, comment="the last migration that it knows"),
+    _not_null("accounts", Integer, comment="connected accounts that the gateway serves"),
+    _not_null("contacts", Integer, comment="contacts that the gateway serves"),
+    _not_null("started_at", Float, comment="time of the start, by the clock of the database server"),
+    _not_null("seen_at", Float, comment="time of the last heartbeat, by the clock of the database server"),
+    _not_null("revision", String, comment="the last migration that the gateway knows"),
     _not_null("is_leader", Boolean, comment="whether the gateway syncs"),
 )
 
@@ -425,22 +435,22 @@ sync_progress = Table(
     metadata,
     _account_key(),
     _not_null("source", String, comment="the source that a running sync fetches"),
-    _not_null("fetched", Integer, comment="persons so far"),
-    Column("total", Integer, comment="persons of the source, as counted by Google; null: Google does not say"),
+    _not_null("fetched", Integer, comment="persons fetched so far"),
+    Column("total", Integer, comment="persons of the source, as counted by Google; null: not reported"),
     _not_null("step", Integer, comment="the position of the source, counted from 1"),
-    _not_null("step_count", Integer, comment="the sources that the sync fetches"),
+    _not_null("step_count", Integer, comment="the number of sources that the sync fetches"),
 )
 
 
 def value_of(kind: type[V], row: Row[*tuple[Any, ...]], **more: object) -> V:
     """Turn a row into a value.
 
-    Texts become enumerations where the field is one.  Null gives the default of the field, if the field has a default.
-    Columns without a field are left out.
+    A text becomes a member of an enumeration if the field's type is an enumeration.  Null becomes the default of the
+    field, if the field has a default.  Columns without a field are left out.
 
     :param kind: a dataclass.
-    :param more: fields that the row does not have, or has in another form.
-    :raises msgspec.ValidationError: when a column does not have the type of its field.
+    :param more: values of fields that the row does not have, or has in another form.
+    :raises msgspec.ValidationError: if a column does not have the type of its field.
     """
     required = _required(kind)  # type: ignore[arg-type]  # mypy takes a class in a variable for unhashable
     found = {
@@ -448,14 +458,14 @@ def value_of(kind: type[V], row: Row[*tuple[Any, ...]], **more: object) -> V:
         for name, value in zip(_names(row._fields), row, strict=True)
         if value is not None or name in required
     }
-    # Attributes: a field may be given as the value that the field has in the end.
+    # `from_attributes` lets `more` contain dataclasses, which are final values of fields.
     return msgspec.convert(found | more, kind, from_attributes=True)
 
 
 def columns_of(value: Any, **more: object) -> dict[str, object]:
-    """Return the fields of a value for a row.
+    """Return the columns of a row for a value.
 
-    :param value: a dataclass without nested ones.
+    :param value: a dataclass without nested dataclasses.
     :param more: columns that the value does not have, or has in another form.
     """
     return {field.name: getattr(value, field.name) for field in fields(value)} | more

@@ -18,7 +18,7 @@ from ldapgw.store.tables import alarm, columns_of, oauth_client, value_of
 
 @dataclass(frozen=True, slots=True)
 class EnteredClient:
-    """The OAuth client of a tenant, as entered by an administrator."""
+    """The OAuth client of a tenant that an administrator has entered."""
 
     tenant: str
     client_id: str
@@ -34,7 +34,7 @@ def enter_client(connection: Connection, secret_box: SecretBox, new: EnteredClie
 
 
 def read_clients(connection: Connection, secret_box: SecretBox) -> tuple[tuple[EnteredClient, ...], frozenset[str]]:
-    """Read all clients, and the tenants whose client was sealed under another key and has to be entered again."""
+    """Read all clients, and the tenants whose clients were sealed under another key and have to be entered again."""
     clients, unfit = [], set()
     for row in connection.execute(select(oauth_client).order_by(oauth_client.c.tenant)):
         try:
@@ -47,7 +47,7 @@ def read_clients(connection: Connection, secret_box: SecretBox) -> tuple[tuple[E
 
 
 def client_entered_at(connection: Connection, tenant: str) -> float | None:
-    """Return when a tenant's client was entered, in seconds since the epoch; None when no client was entered."""
+    """Return when a tenant's client was entered, in seconds since the epoch, or None if no client was entered."""
     query = select(oauth_client.c.entered_at).where(oauth_client.c.tenant == tenant)
     entered_at: float | None = connection.execute(query).scalar()
     return entered_at
@@ -60,7 +60,7 @@ def has_any_client(connection: Connection) -> bool:
 def raise_alarm(connection: Connection, tenant: str, code: str, now: float, link: str = "") -> bool:
     """Raise a tenant's alarm.
 
-    :param link: address at Google where the problem can be fixed; empty when Google named none.
+    :param link: address at Google where the problem can be fixed, or empty if Google named no address.
     :returns: whether the alarm is new or has another code than before.
     """
     before = connection.execute(select(alarm).where(alarm.c.tenant == tenant)).first()
@@ -72,12 +72,12 @@ def raise_alarm(connection: Connection, tenant: str, code: str, now: float, link
 
 
 def clear_alarm(connection: Connection, tenant: str) -> bool:
-    """End a tenant's alarm; whether there was an alarm."""
+    """End a tenant's alarm, and return whether there was an alarm."""
     return connection.execute(delete(alarm).where(alarm.c.tenant == tenant)).rowcount > 0
 
 
 def read_alarm(connection: Connection, tenant: str) -> ErrorStatus | None:
-    """A tenant's alarm; None when there is none."""
+    """Read a tenant's alarm; return None if there is no alarm."""
     row = connection.execute(select(alarm).where(alarm.c.tenant == tenant)).first()
     return value_of(ErrorStatus, row) if row is not None else None
 
@@ -87,5 +87,5 @@ def read_alarm_codes(connection: Connection) -> dict[str, str]:
 
 
 def read_alarm_code(connection: Connection, tenant: str) -> str:
-    """The code of a tenant's alarm; empty when there is none."""
+    """Read the code of a tenant's alarm; return an empty text if there is no alarm."""
     return connection.execute(select(alarm.c.code).where(alarm.c.tenant == tenant)).scalar() or ""

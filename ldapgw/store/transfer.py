@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Copies everything in a database to another database, whatever their engines, for backups and ``database copy``.
+"""Copies everything in a database to another database of any engine, for backups and ``database copy``.
 
-Marks of changes are not copied: the target's triggers make their own, and every look reads all once.
+The marks of changes are not copied, because the target's triggers make marks, and a new epoch lets gateways read
+everything once.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from ldapgw.store import changes
 from ldapgw.store.database import CHUNK, Database, chunks, database_of
 from ldapgw.store.tables import change, gateway, metadata, schema_version, sync_progress
 
-# What is true of the gateways that run on a database, and of no copy.
+# Tables about the running gateways of a database, which are not copied.
 _OF_GATEWAYS = {gateway, sync_progress}
-# In the order in which their rows can be inserted.
+# The copied tables, in an order in which their rows can be inserted.
 TABLES: tuple[Table, ...] = tuple(
     table for table in metadata.sorted_tables if table not in {change, schema_version} | _OF_GATEWAYS
 )
@@ -30,14 +31,14 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """Return the number of a table's rows and a hash of all rows, in the order of their keys."""
+    """The number of a table's rows, and a hash of all rows in the order of their keys."""
 
     rows: int
     sha256: str
 
 
 def copy_all(source: Connection, target: Connection) -> None:
-    """Replace all that the target holds by what the source holds, in the target's transaction."""
+    """Replace the content of the target by the content of the source, in the target's transaction."""
     database_of(target).lift_time_limit(target)
     for table in reversed(TABLES):
         target.execute(delete(table))
@@ -48,19 +49,19 @@ def copy_all(source: Connection, target: Connection) -> None:
 
 
 def resume_copy(source: Connection, target: Database, report: Callable[[str, int], object]) -> int:
-    """Make the target hold what the source holds, in many transactions; what is there already is not written again.
+    """Make the target equal to the source in many transactions, which write only rows that differ.
 
-    It may be called again after it was killed.  Until `mark_complete` no gateway uses the target.
+    After an interruption, another call continues the copy.  Until `mark_complete` no gateway uses the target.
 
     :param source: a transaction that reads one snapshot.
-    :param target: opened with `Database.unfinished_copy_of`.
+    :param target: a database that was opened with `Database.unfinished_copy_of`.
     :param report: called with each table's name and number of rows.
     :returns: the number of rows.
-    :raises StoreError: when one of the databases cannot be used, or a table is not the same afterwards.
+    :raises StoreError: if one of the databases cannot be used, or a table differs after the copy.
     """
     for table in reversed(TABLES):
         with target.begin_read() as present:
-            gone = [theirs for ours, theirs in _differences(source, present, table) if ours is None]
+            gone = [found for expected, found in _differences(source, present, table) if expected is None]
         for rows in chunks(gone):
             with target.begin() as connection:
                 for row in rows:
@@ -70,22 +71,22 @@ def resume_copy(source: Connection, target: Database, report: Callable[[str, int
         with target.begin_read() as present:
             for changed in chunks(_differences(source, present, table)):
                 with target.begin() as connection:
-                    if new := [ours for ours, theirs in changed if theirs is None]:
+                    if new := [expected for expected, found in changed if found is None]:
                         _insert(connection, table, new)
-                    for ours, theirs in changed:
-                        if theirs is not None:
-                            _update(connection, table, ours)
-        expected = digest(source, table)
+                    for expected, found in changed:
+                        if found is not None:
+                            _update(connection, table, expected)
+        source_digest = digest(source, table)
         with target.begin_read() as copied:
-            if digest(copied, table) != expected:
+            if digest(copied, table) != source_digest:
                 raise StoreError(f"{target.name}: the table {table.name} is not the same; run the copy again")
-        report(table.name, expected.rows)
-        total += expected.rows
+        report(table.name, source_digest.rows)
+        total += source_digest.rows
     return total
 
 
 def is_unfinished(connection: Connection) -> bool:
-    """Return whether a copy into the database has begun and not ended."""
+    """Return whether a copy into the database has begun but not ended."""
     return connection.execute(select(schema_version.c.copied_from)).scalar_one() is not None
 
 
@@ -101,7 +102,7 @@ def mark_complete(source: Connection, target: Connection) -> None:
 
 
 def _finish(source: Connection, target: Connection) -> None:
-    """Have new rows get ids that neither database has ever given, and every look at the target read all once."""
+    """Let new rows get ids that neither database has ever given, and begin a new epoch in the target."""
     database_of(target).raise_ids(target, database_of(source).last_ids(source))
     changes.begin_epoch(target)
 
@@ -119,7 +120,7 @@ def digest(connection: Connection, table: Table) -> Digest:
 
 
 def _read(connection: Connection, table: Table) -> Iterator[Row]:
-    """All rows in the order of their keys; text without NUL, which PostgreSQL cannot store."""
+    """Yield all rows in the order of their keys.  NUL is removed from texts, because PostgreSQL cannot store it."""
     query = select(table).order_by(*table.primary_key.columns)
     with connection.execute(query, execution_options={"yield_per": CHUNK}) as rows:
         for row in rows:
@@ -131,24 +132,24 @@ def _key(table: Table, row: Row) -> Row:
 
 
 def _differences(source: Connection, target: Connection, table: Table) -> Iterator[tuple[Any, Any]]:
-    """Yield the rows that differ: the source's and the target's row of the same key; None: one of them has no row."""
-    all_ours, all_theirs = _read(source, table), _read(target, table)
-    ours, theirs = next(all_ours, None), next(all_theirs, None)
-    while ours is not None or theirs is not None:
-        if theirs is None or (ours is not None and _key(table, ours) < _key(table, theirs)):
-            yield ours, None
-            ours = next(all_ours, None)
-        elif ours is None or _key(table, theirs) < _key(table, ours):
-            yield None, theirs
-            theirs = next(all_theirs, None)
+    """Yield the differing rows of each key as a pair: the source's row and the target's row, or None for no row."""
+    all_expected, all_found = _read(source, table), _read(target, table)
+    expected, found = next(all_expected, None), next(all_found, None)
+    while expected is not None or found is not None:
+        if found is None or (expected is not None and _key(table, expected) < _key(table, found)):
+            yield expected, None
+            expected = next(all_expected, None)
+        elif expected is None or _key(table, found) < _key(table, expected):
+            yield None, found
+            found = next(all_found, None)
         else:
-            if ours != theirs:
-                yield ours, theirs
-            ours, theirs = next(all_ours, None), next(all_theirs, None)
+            if expected != found:
+                yield expected, found
+            expected, found = next(all_expected, None), next(all_found, None)
 
 
 def _is(table: Table, row: Row) -> Any:
-    """Return the condition that selects the row of the same key."""
+    """Return the SQL condition that selects the row with the same key."""
     return and_(*(column == value for column, value in zip(table.primary_key.columns, _key(table, row), strict=True)))
 
 

@@ -3,13 +3,14 @@
 
 Transactions that only read have a thread of their own, so that a page does not wait for a sync that writes.
 
-`MonitoredStore` logs when the database cannot be used and when it can be used again, once each, however many calls
-fail.  Everything in the gateway that uses the database, or another file on its disk, goes through one `MonitoredStore`.
+`MonitoredStore` logs once when the database becomes unusable and once when it can be used again, however many calls
+fail.  All code of the gateway that uses the database, or another file on its disk, uses one `MonitoredStore`.
 
-A database can hang without closing a connection: a server that is stopped, a pooler that is paused, a disk that stalls.
-Whoever hangs enforces no limit, so `MonitoredStore` does it.  While the database hangs, calls fail at once.
+A database can hang without closing a connection, for example because its server is stopped, its pooler is paused, or
+its disk stalls.  A server that hangs does not enforce time limits, so `MonitoredStore` enforces them.  While the
+database hangs, calls fail at once.
 
-Mutable: the problems of the present outage, when each began, and when each was logged last; the calls that run.
+Mutable: the running calls, and the problems of the present outage, each with the times when it began and was logged.
 """
 
 from __future__ import annotations
@@ -27,30 +28,32 @@ from twisted.python.failure import Failure
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey, UnreachableStore, UnwritableStore
 from ldapgw.store.database import HANG_SECONDS, Database, Mode, noting_answers
 
-# A disk that is nearly full has room one moment and none the next.  The same problem is logged again only when the
-# last log line is this old ...
+# A problem may come and go quickly, as on a disk that is nearly full.  So after a recovery, the same problem is logged
+# again only if its last log line is at least this old ...
 LOG_PAUSE_SECONDS: Final = 600.0
-# ... or when the problem has lasted for this long.
+# ... or if the problem has lasted for this long.
 LOG_AFTER_SECONDS: Final = 10.0
 
 _UNREACHABLE = "unreachable"
 
 P = ParamSpec("P")
 T = TypeVar("T")
-# Calls a function with its arguments on a thread.
+# A function that calls another function with its arguments on a thread.
 InThread = Callable[..., Deferred[Any]]
-# Calls a function with a connection and its arguments in a transaction; the first argument is the mode.
+# A function that calls another function with a connection and arguments in a transaction.  Its first argument is the
+# mode of the transaction.
 Transact = Callable[..., Deferred[Any]]
 
 log = Logger()
 
 
 class Store:
-    """The functions of the store, each called in a transaction.
+    """A caller of the store's functions, each in a transaction.
 
-    The Deferreds fail with `ldapgw.errors.StoreError` when the database cannot be used.
+    The Deferreds fail with `ldapgw.errors.StoreError` if the database cannot be used.
 
-    :param transact: calls a function with a connection and arguments in a transaction of a mode, such as `on_threads`.
+    :param transact: calls a function with a connection and arguments in a transaction of a mode, as the result of
+        `on_threads` does.
     :param writing: the mode of `run`.
     """
 
@@ -65,23 +68,23 @@ class Store:
         return self._transact(mode, function, *args, **kw)
 
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        """Call ``function(connection, …)`` in a transaction that writes, after the earlier ones."""
+        """Call ``function(connection, …)`` in a transaction that writes, after the earlier calls of this method."""
         return self.call(self._writing, function, *args, **kw)
 
     def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         """Call ``function(connection, …)``, which only reads, without waiting for a transaction that writes.
 
-        It reads what was committed before the call.
+        The function sees only committed data.
         """
         return self.call(Mode.READ, function, *args, **kw)
 
 
 def on_threads(database: Database, run: InThread, read: InThread, sync: InThread | None = None) -> Transact:
-    """Have the transactions of an open database run on threads.
+    """Return a function that runs the transactions of an open database on threads.
 
-    :param run: calls a function on one thread, the same each time.
-    :param read: the same, on another thread, for transactions that wait for no other.
-    :param sync: the same, for `Mode.BESIDE`; None: on the thread of `run`.
+    :param run: calls a function on the thread of transactions that write, always the same thread.
+    :param read: calls a function on the thread of transactions that only read, always the same thread.
+    :param sync: calls a function on the thread of `Mode.BESIDE`, or None if these transactions use the thread of `run`.
     """
     threads = {
         Mode.WRITE: run,
@@ -100,8 +103,9 @@ def on_threads(database: Database, run: InThread, read: InThread, sync: InThread
 class _Call:
     """A call on a thread.
 
-    :ivar answered_at: when the database has last answered, or the call has begun; None: it waits for the thread.
-    :ivar error: the error that the call was given up with; None: it goes on.
+    :ivar answered_at: when the database last answered, or else when the call began; None while the call waits for the
+        thread.
+    :ivar error: the error with which the call was given up, or None if it was not.
     """
 
     done: Deferred[Any] | None = None
@@ -112,15 +116,15 @@ class _Call:
 class MonitoredStore(Store):
     """A `Store` that remembers and logs failures, and gives up all calls when one of them hangs.
 
-    A call that is given up fails at once.  What it has begun may be committed all the same, as after a connection that
-    was lost; what has not begun is not called any more.
+    A call that is given up fails at once.  A transaction that has begun may still be committed, as after a lost
+    connection; a transaction that has not begun does not begin.
 
     :param seconds: a monotonic clock, in seconds.
-    :param now: the time of day, in seconds since the epoch.
+    :param now: a clock of the time of day, in seconds since the epoch.
     :param run, read, sync: see `on_threads`.
-    :ivar failing_since: when the first failure since `mark_recovered` occurred, by `now`; None: no failure.
+    :ivar failing_since: the time, by `now`, of the first failure since `mark_recovered`, or None without a failure.
     :ivar is_damaged: whether one of these failures was a damaged database file.
-    :ivar recoveries: how often `mark_recovered` was called.
+    :ivar recoveries: the number of calls of `mark_recovered`.
     """
 
     def __init__(
@@ -154,14 +158,14 @@ class MonitoredStore(Store):
     def call(
         self, mode: Mode, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs
     ) -> Deferred[T]:
-        """See `Store.call`; the answer of a `Mode.PROBE` ends a time in which the database hangs."""
+        """Call a function as `Store.call` does.  After a successful `Mode.PROBE`, the database no longer hangs."""
         if mode is Mode.PROBE:
             return super().call(mode, function, *args, **kw).addCallbacks(self._answered, self._failed)
         done = fail(self._hanging) if self._hanging is not None else super().call(mode, function, *args, **kw)
         return done.addErrback(self._failed)
 
     def watched(self, in_thread: InThread) -> InThread:
-        """Wrap a caller of functions on a thread, so that a database that hangs is noticed (`watch`)."""
+        """Wrap a caller of functions on a thread, so that `watch` knows the running calls."""
 
         def watched_call(function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
             call = _Call()
@@ -186,7 +190,7 @@ class MonitoredStore(Store):
             self._calls.discard(call)
 
     def watch(self) -> None:
-        """Notice a database that hangs: all calls fail, and later calls fail at once until a probe gets an answer."""
+        """Check whether the database hangs: if so, all calls fail, and later calls fail until a probe is answered."""
         calls = [call for call in tuple(self._calls) if call.error is None]
         began = self._seconds() - HANG_SECONDS
         if not any(call.answered_at is not None and call.answered_at <= began for call in calls):
@@ -213,7 +217,7 @@ class MonitoredStore(Store):
     def begin_outage(self, line: str = "") -> None:
         """Note that the database could not be reached at the start.
 
-        :param line: what to log in place of the failures until `mark_recovered`; empty: nothing.
+        :param line: the message to log in place of the failures until `mark_recovered`, or empty to log nothing.
         """
         self.failing_since = self._now()
         self._logged.add(_UNREACHABLE)
@@ -247,7 +251,7 @@ class MonitoredStore(Store):
     def _log_problem(self, line: str, problem: str) -> None:
         """Log a problem that was not logged yet.
 
-        :param problem: key of the problem: damage, for example, is one problem, whatever SQLite says about it.
+        :param problem: key of the problem; for example, all of SQLite's messages about damage have the same key.
         """
         now = self._seconds()
         lasted = now - self._since.setdefault(problem, now)
@@ -260,5 +264,5 @@ class MonitoredStore(Store):
 
 
 def _given_up(failure: Failure, call: _Call) -> Failure:
-    """The failure of a call, which is the store's error if `MonitoredStore.watch` has cancelled the call."""
+    """Return the failure of a call, or the error of the store if `MonitoredStore.watch` has cancelled the call."""
     return Failure(call.error) if call.error is not None and failure.check(CancelledError) else failure

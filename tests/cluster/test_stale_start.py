@@ -147,7 +147,7 @@ def test_what_it_refuses_to_start_from(own: Cluster) -> None:
         return done.stderr
 
     sealed(late).write_bytes(octets[:-20] + bytes([octets[-20] ^ 1]) + octets[-19:])
-    assert "cannot be read: it is not as it was written" in refused()
+    assert "is damaged, or was encrypted with another key" in refused()
     sealed(late).write_bytes(octets)
     late.file.write_text(kept.replace("[sync]", '[serve]\nstale_start = "1s"\n[sync]'))
     assert "is too old: the database was read 0 minutes ago" in refused()

@@ -66,7 +66,7 @@ def test_a_changed_file_is_not_used(file: LoginsFile, saved: SavedLogins) -> Non
     other = LoginsFile(file.path, SecretBox([new_key()]), DATABASE)
     for content in (octets[:40] + bytes([octets[40] ^ 1]) + octets[41:], octets[:-1], b"", b"\xff", octets):
         file.path.write_bytes(content)
-        with pytest.raises(StoreError, match=r"logins\.sealed: cannot be read: it is not as it was written"):
+        with pytest.raises(StoreError, match=r"logins\.sealed: is damaged, or was encrypted with another key"):
             (other if content == octets else file).read(NOW, DAY)
 
 

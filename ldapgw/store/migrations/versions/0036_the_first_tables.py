@@ -6,8 +6,8 @@ from alembic import op
 
 revision = "0036"
 down_revision = None
-# The oldest revision whose gateways can read and write these tables.  A migration that takes away what they need names
-# itself; one that only adds says nothing, and the last one that did counts.
+# The oldest revision whose gateways can read and write these tables.  A later migration sets this name, to its own
+# revision, if older gateways cannot use its tables.  Otherwise the last value counts.
 readable_from = "0036"
 
 _MARK = """
@@ -17,7 +17,7 @@ CREATE TRIGGER {name} AFTER {event} BEGIN
     ON CONFLICT (kind, key) DO UPDATE SET number = excluded.number;
 END
 """
-# A phone's last bind and search are no change that anybody has to look at.
+# The triggers do not mark changes of a phone's last bind and search, because no gateway has to read them.
 _PHONE_COLUMNS = "name, tenant, account_id, numbers, model, password, book_secret, number_format, area_code"
 _EVENTS = (
     ("account", "INSERT ON account", "NEW.id"),
@@ -30,7 +30,7 @@ _EVENTS = (
     ("phone", f"UPDATE OF {_PHONE_COLUMNS} ON phone", "NEW.name"),
     ("phone", "DELETE ON phone", "OLD.name"),
 )
-# Another OAuth client may end the trouble of all accounts of its tenant.
+# Another OAuth client may end the errors of all accounts of its tenant, so all these accounts are marked.
 _MARK_TENANT = """
 CREATE TRIGGER change_oauth_client_{verb} AFTER {verb} ON oauth_client BEGIN
     INSERT INTO change (kind, key, number)
