@@ -3,6 +3,6 @@
 
 `oauth.OAuth` obtains, renews and revokes a grant.  `people.People` lists persons page by page with an access token of
 the grant, and `person.read_person` turns a person into a contact.  Every call goes through `http.GoogleHttpClient`,
-which limits its time and its size; the other modules do no I/O of their own.  Every failure is raised as a
+which limits the time and the size of the call; the other modules do no I/O of their own.  Every failure is raised as a
 `GoogleError`, so a failure never looks like an empty address book.
 """

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Maps error answers of the People API to exceptions.
 
-Google describes an error in up to three ways.  They are tried in this order: the ``reason`` of a
-``google.rpc.ErrorInfo``, the ``reason`` of the old-style ``errors[0]``, the HTTP status.  The field ``status`` helps
-only where there is no known reason: an expired sync token has come as INVALID_ARGUMENT and as FAILED_PRECONDITION.  A
-body may also be HTML or missing.
+Google describes an error in up to three ways, which are tried in this order: the ``reason`` of a
+``google.rpc.ErrorInfo``, the ``reason`` of the old-style ``errors[0]``, the HTTP status.  The field ``status`` is used
+only without a known reason, because Google has sent both INVALID_ARGUMENT and FAILED_PRECONDITION for an expired sync
+token.  A body may also be HTML or missing.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def read_refusal(
 ) -> GoogleError:
     """Return the exception for an answer whose status is not 200.
 
-    :param source: the listed source; None for contact groups.
-    :param incremental: whether the request had a sync token, which may be the cause.
-    :param first: whether the request was for the first page; otherwise its page token may be the cause.
+    :param source: the listed source, or None for contact groups.
+    :param incremental: whether the request had a sync token, which may be the cause of the error.
+    :param first: whether the request was for the first page; otherwise its page token may be the cause of the error.
     """
     error = _error(answer.body)
     reasons = _reasons(error)
@@ -90,10 +90,10 @@ def read_refusal(
 
 
 def _quota_exceeded(detail: str, answer: GoogleResponse, error: Mapping[str, Any]) -> QuotaExceeded:
-    """Return the exception for an exceeded quota, with Google's names for it, if it says them."""
+    """Return the exception for an exceeded quota, with Google's names of the limit and the metric if there are any."""
     metadata = [_object(info.get("metadata")) for info in _error_infos(error)]
     limit, metric = (
-        next((name for one in metadata if isinstance(name := one.get(key), str) and _QUOTA_NAME.fullmatch(name)), "")
+        next((name for data in metadata if isinstance(name := data.get(key), str) and _QUOTA_NAME.fullmatch(name)), "")
         for key in ("quota_limit", "quota_metric")
     )
     names = " ".join(filter(None, (limit, metric)))
@@ -108,7 +108,7 @@ def _error_from_reason(
     if refusal is ApiDisabled:
         return ApiDisabled(detail, activation_url=_activation_url(error))
     if refusal is SyncTokenExpired and not incremental:
-        # The request had no sync token, so this sync is a full one and another full sync would not help.
+        # The request had no sync token, so this sync is already full, and another full sync would not help.
         return BadResponse(detail)
     return refusal(detail, retry_after=answer.retry_after)
 
@@ -116,9 +116,9 @@ def _error_from_reason(
 def _error_from_status(
     status: int, detail: str, error: Mapping[str, Any], source: Source | None, *, is_sync_token_suspect: bool
 ) -> GoogleError:
-    """Return the exception for the HTTP status alone.
+    """Return the exception for an error without a known reason, by its HTTP status and the field ``status``.
 
-    :param is_sync_token_suspect: whether the sync token may be the cause.
+    :param is_sync_token_suspect: whether the sync token may be the cause of the error.
     """
     if status == 401:
         return AccessTokenRejected(detail)
@@ -133,7 +133,7 @@ def _error_from_status(
 
 
 def _error(body: bytes) -> Mapping[str, Any]:
-    """Return the ``error`` object of a body; empty if there is none."""
+    """Return the ``error`` object of a body, or an empty mapping if there is none."""
     try:
         answer = msgspec.json.decode(body)
     except (ValueError, RecursionError):
@@ -149,7 +149,10 @@ def _reasons(error: Mapping[str, Any]) -> list[str]:
 
 
 def _activation_url(error: Mapping[str, Any]) -> str:
-    """Return the URL where an administrator enables the API; empty unless its host is Google: it becomes a link."""
+    """Return the URL where an administrator enables the API, or empty if there is none.
+
+    A URL with another host than Google's is ignored, because pages show the URL as a link.
+    """
     for info in _error_infos(error):
         url = _object(info.get("metadata")).get("activationUrl")
         if isinstance(url, str) and _URL.fullmatch(url):

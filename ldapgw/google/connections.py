@@ -3,11 +3,11 @@
 
 A proxy gets a CONNECT request (RFC 9110 9.3.6) and then only carries octets: TLS is between the gateway and Google.
 
-The head of each response is limited: Twisted limits the length of a header line but not the number of lines, and a
-server that sends header lines without end would fill the memory.
+The size of the head of each response is limited.  Twisted limits the length of a header line but not the number of
+lines, so a server that sends header lines endlessly would fill the memory.
 
-Certificates are those of the system's roots.  A proxy that inspects TLS shows certificates of an authority of its own,
-which `trusting` adds, and which `uninspected` does not let pass.
+The gateway trusts the system's root certificates.  A proxy that inspects TLS shows certificates of its own authority.
+`trusting` adds such an authority, and `uninspected` rejects its certificates.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ from ldapgw.google.endpoints import Proxy
 
 CONNECT_TIMEOUT = 15.0
 
-# Octets of all header lines of a response together.
+# The most octets of all header lines of a response together.
 LARGEST_HEAD = 64 * 1024
 
 _END_OF_HEAD = b"\r\n\r\n"
 
 
 def environment_proxy(host: str) -> Proxy | None:
-    """The proxy for https that ``HTTPS_PROXY`` names, unless ``NO_PROXY`` has the host.
+    """Return the proxy for https that ``HTTPS_PROXY`` names, or None without one or if ``NO_PROXY`` names the host.
 
-    :raises ValueError: when ``HTTPS_PROXY`` is not of the form that `Proxy.parse` reads.
+    :raises ValueError: if ``HTTPS_PROXY`` does not have the form that `Proxy.parse` reads.
     """
     url = getproxies().get("https", "")
     if not url or proxy_bypass(host):
@@ -63,11 +63,11 @@ def environment_proxy(host: str) -> Proxy | None:
 
 
 class InspectedConnection(Exception):
-    """The certificate of a connection is of an authority that inspects connections."""
+    """Raised when the certificate of a connection comes from an authority of a proxy that inspects connections."""
 
 
 def trusting(authorities: Collection[x509.Certificate]) -> IPolicyForHTTPS:
-    """Trust the system's roots and further authorities."""
+    """Return a policy that trusts the system's root certificates and further authorities."""
     added = [Certificate.loadPEM(authority.public_bytes(Encoding.PEM)).original for authority in authorities]
 
     def prepare(connection: SSL.Connection, _: Any) -> None:
@@ -79,7 +79,7 @@ def trusting(authorities: Collection[x509.Certificate]) -> IPolicyForHTTPS:
 
 
 def uninspected(authorities: Collection[x509.Certificate]) -> IPolicyForHTTPS:
-    """Trust the system's roots, but no certificate of these authorities, even where the system trusts them too."""
+    """Return a policy that trusts the system's root certificates except the given authorities."""
     fingerprints = {authority.fingerprint(SHA256()) for authority in authorities}
 
     def prepare(connection: SSL.Connection, protocol: Any) -> None:
@@ -95,9 +95,9 @@ def uninspected(authorities: Collection[x509.Certificate]) -> IPolicyForHTTPS:
 
 
 class _Policy(BrowserLikePolicyForHTTPS):
-    """Trusts the system's roots, as changed for each connection.
+    """A policy that trusts the system's root certificates, with changes for each connection.
 
-    :param prepare: is given a connection, whose context is its own, and its protocol.
+    :param prepare: called with each connection, which has its own context, and with the connection's TLS protocol.
     """
 
     def __init__(self, prepare: Callable[[SSL.Connection, Any], None]) -> None:
@@ -124,9 +124,9 @@ class _Creator:
 
 @implementer(IAgentEndpointFactory)
 class GoogleEndpointFactory:
-    """Makes the endpoints that an `Agent` connects to.
+    """A factory of the endpoints that an `Agent` connects to.
 
-    :param proxy: carries all connections; None: the one that the environment names carries those with TLS.
+    :param proxy: the proxy for all connections, or None to use the environment's proxy, if any, for TLS connections.
     """
 
     def __init__(self, reactor: Any, policy: IPolicyForHTTPS | None = None, proxy: Proxy | None = None) -> None:
@@ -154,7 +154,7 @@ class GoogleEndpointFactory:
 class _TunnelEndpoint:
     """An endpoint behind a proxy.
 
-    :param endpoint: the proxy's.
+    :param endpoint: the endpoint of the proxy.
     """
 
     def __init__(self, endpoint: IStreamClientEndpoint, uri: URI, proxy: Proxy) -> None:
@@ -179,9 +179,9 @@ def _proxy_unreachable(failure: Failure) -> NoReturn:
 
 
 class _Tunnel(Protocol):
-    """A connection to a proxy, which carries another protocol's octets once the proxy has agreed.
+    """A connection to a proxy, which carries the octets of another protocol after the proxy has accepted the request.
 
-    Mutable: the head of the proxy's answer, and the protocol that the tunnel is for.
+    Mutable: the head of the proxy's answer, and the other protocol.
     """
 
     def __init__(self, request: bytes, factory: IProtocolFactory) -> None:
@@ -251,9 +251,9 @@ class _LimitedEndpoint:
 
 
 class _HeadLimiter(ProtocolWrapper):
-    """Counts the octets of a response's head, which begins after a request and ends with an empty line.
+    """A wrapper that limits the head of a response, which begins after a request and ends with an empty line.
 
-    A connection has one request at a time, so whatever arrives after the head belongs to the body.
+    A connection has one request at a time, so all octets after the head belong to the body.
     """
 
     _is_in_head = False

@@ -16,22 +16,22 @@ from urllib.parse import quote, unquote, urlsplit
 
 from ldapgw.errors import UserError
 
-# Ends of names that are no public suffix, as companies use them in their networks (RFC 2606, RFC 6762, RFC 8375).
+# Last labels of names in companies' own networks, which are no public suffixes (RFC 2606, RFC 6762, RFC 8375).
 _PRIVATE_DOMAINS = frozenset(("corp", "home", "intern", "internal", "invalid", "lan", "local", "localdomain", "test"))
 
 
 _PROXY_PORT = 3128
 
-# Google's image hosts are names in these domains.
+# The addresses of photos on Google's image hosts.
 _PHOTO_URL = re.compile(r"https://[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:googleusercontent|ggpht)\.com/[!-~]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The URLs of Google or of the sandbox; https, or http on a loopback address.
+    """The URLs of Google or of the sandbox, with https, or with http on a loopback address.
 
-    :ivar people_api: URL without a path: ``https://people.googleapis.com``.
-    :ivar issuer: the issuer of an ``id_token``: ``https://accounts.google.com``.
+    :ivar people_api: the URL of the People API without a path, such as ``https://people.googleapis.com``.
+    :ivar issuer: the issuer of an ``id_token``, such as ``https://accounts.google.com``.
     """
 
     authorization_endpoint: str
@@ -41,7 +41,7 @@ class Endpoints:
     issuer: str
 
     def has_photo(self, url: str) -> bool:
-        """Return whether a photo may be fetched from an address: one of Google's image hosts, or the sandbox."""
+        """Return whether photos may be fetched from a URL, because its host is Google's image host or the sandbox."""
         if self.people_api.startswith("http://"):
             return url.startswith(f"{self.people_api}/")
         return _PHOTO_URL.fullmatch(url) is not None
@@ -56,18 +56,18 @@ class Client:
 
     @property
     def project(self) -> str:
-        """The number of its Google project, with which a client ID begins."""
+        """The number of the Google project, which is the beginning of the client ID."""
         return self.client_id.partition("-")[0]
 
     def shares_grants_with(self, other: Client) -> bool:
-        """Return whether a grant to one client holds for the other too: both belong to one project."""
+        """Return whether both clients belong to one project, so that a grant to either is valid for both."""
         return self.project == other.project
 
 
 class UnfitClientFile(UserError):
     """Raised when octets are not the file of a Web application client.
 
-    :ivar is_desktop: whether the file is that of a Desktop client, the usual mistake.
+    :ivar is_desktop: whether the file belongs to a Desktop client, which is the usual mistake.
     """
 
     def __init__(self, problem: str, *, is_desktop: bool = False) -> None:
@@ -76,9 +76,10 @@ class UnfitClientFile(UserError):
 
 
 def read_client_file(octets: bytes) -> tuple[Client, tuple[str, ...]]:
-    """Decode the file of a client; returns the redirect URIs too that were registered at the time of the download.
+    """Decode the file of a client.
 
-    :raises UnfitClientFile: if `octets` are anything else.
+    :returns: the client, and the redirect URIs that were registered at the time of the download.
+    :raises UnfitClientFile: if `octets` are not the file of a Web application client.
     """
     try:
         content = json.loads(octets)
@@ -104,7 +105,7 @@ def read_client_file(octets: bytes) -> tuple[Client, tuple[str, ...]]:
 class Proxy:
     """An HTTP proxy that carries connections to Google.
 
-    :ivar authorization: the value of the header ``Proxy-Authorization``; empty: none.
+    :ivar authorization: the value of the header ``Proxy-Authorization``, or empty to send no such header.
     """
 
     host: str
@@ -113,9 +114,9 @@ class Proxy:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Read ``http://user:password@proxy:3128``.
+        """Parse a URL such as ``http://user:password@proxy:3128``.
 
-        :raises ValueError: when it is not of that form; the text says nothing of the URL.
+        :raises ValueError: if the URL has another form; the message contains no part of the URL.
         """
         parts = urlsplit(url)
         has_path = parts.path not in ("", "/") or parts.query or parts.fragment
@@ -134,10 +135,10 @@ class Proxy:
 
 
 def contact_page(uid: str, account: str) -> str:
-    """The address of a contact's page in Google Contacts; empty if the person is not a contact of the account's own.
+    """Return the address of a contact's page in Google Contacts, or empty if the person is not the account's contact.
 
-    :param uid: as `ldapgw.contact.Contact.uid`.
-    :param account: the e-mail address of the account, as a browser may be signed in to several.
+    :param uid: see `ldapgw.contact.Contact.uid`.
+    :param account: the e-mail address of the account, because a browser may be signed in to several accounts.
     """
     if not uid.startswith("c"):
         return ""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """HTTP calls to Google with a time limit and a size limit.
 
-One deadline covers the whole call, from the DNS lookup to the last octet of the body, so a body that trickles in for
-ever ends too.  A body is counted while it is decompressed, so neither a large answer nor a gzip bomb is ever in memory
-as a whole.  The connection of a body that is too large is closed at once.  Redirects are not followed, because requests
-carry credentials.
+One deadline covers the whole call, from the DNS lookup to the last octet of the body, so even a body that trickles in
+endlessly reaches the deadline.  The size of a body is counted during decompression, so neither a large answer nor a
+gzip bomb is ever in memory as a whole.  The connection of a body that is too large is closed at once.  Redirects are
+not followed, because requests carry credentials.
 """
 
 from __future__ import annotations
@@ -61,12 +61,13 @@ log = Logger()
 # Seconds.  A page of 1000 persons has 1 to 3 MB and arrives in seconds; Google ends its own requests after 60 s.
 TIMEOUT = 60.0
 
-# Seconds: a router that forgets idle connections would make the next call wait for its whole time limit.
+# Seconds.  Idle connections are closed early, because a call on a connection that a router has forgotten would wait for
+# its whole time limit.
 IDLE_SECONDS = 40
 
 # Octets: five times the largest page of 1000 persons seen so far.
 LARGEST_BODY = 16 * 1024 * 1024
-# Octets: a photo of 240 by 240 pixels has a tenth of that.
+# Octets: a photo of 240 by 240 pixels has a tenth of this size.
 LARGEST_PHOTO = 1024 * 1024
 # Octets.  A token answer has some 2 KiB, most of them in the id_token.
 LARGEST_TOKEN = 64 * 1024
@@ -90,14 +91,14 @@ _NETWORK = (
 # Request Timeout, Conflict (ABORTED), and Client Closed Request (CANCELLED).
 _TEMPORARY = frozenset((408, 409, 499))
 
-# Octets of Google's own words in the log.
+# The most characters of Google's description of an error in the log.
 _EXCERPT = 120
-# An e-mail address, or what may be a token, an id or a number.
+# An e-mail address, or a word that may be a token, an id or a number.
 _PRIVATE = re.compile(r"\S+@\S+|[\w.~+/=-]*\d[\w.~+/=-]{6,}|[\w.~+/=-]{25,}")
 
 
 class CallSource(StrEnum):
-    """What a call is about, for statistics: a source of contacts, or what else Google is asked for."""
+    """The subjects of calls, for statistics: the sources of contacts, and other data that Google is asked for."""
 
     CONTACTS = "contacts"
     OTHER_CONTACTS = "other_contacts"
@@ -109,24 +110,26 @@ class CallSource(StrEnum):
     KEYS = "keys"
 
 
-# Called for each call that has ended: what it was about, the status of the answer (None: there was no whole answer),
-# and the seconds that it took.
+# A function that is called at the end of each call, with the subject of the call, the HTTP status (None without a
+# complete answer), and the duration in seconds.
 CallObserver = Callable[[CallSource, int | None, float], None]
 
 
 def ignore_call(_source: CallSource, _status: int | None, _seconds: float) -> None:
-    """A `CallObserver` that does nothing."""
+    """Do nothing; a `CallObserver`."""
 
 
 @dataclass(frozen=True, slots=True)
 class GoogleResponse:
     """A response of any status, with its body decompressed.
 
-    :ivar retry_after: seconds to wait according to the header ``Retry-After``; None without a readable header.
-    :ivar max_age: seconds for which it may be kept according to the header ``Cache-Control``; zero without any.
-    :ivar media_type: of the header ``Content-Type``, in lower case and without parameters; empty without any.
-    :ivar date: when the answer was made by the server's clock, in seconds since the epoch; None if the answer does not
-        say so, or comes out of a cache.
+    :ivar retry_after: seconds to wait according to the header ``Retry-After``, or None without a readable header.
+    :ivar max_age: seconds for which the response may be cached according to the header ``Cache-Control``, or 0 without
+        this header.
+    :ivar media_type: the media type in the header ``Content-Type``, in lower case and without parameters, or empty
+        without this header.
+    :ivar date: the time of the response by the server's clock, in seconds since the epoch, or None if the response has
+        no readable date or comes from a cache.
     """
 
     status: int
@@ -138,7 +141,7 @@ class GoogleResponse:
 
     @property
     def error(self) -> GoogleError | None:
-        """The error that the status alone proves (3xx, 408, 409, 429, 499 and 5xx), if any."""
+        """The error for a status that is an error whatever the body says (3xx, 408, 409, 429, 499, 5xx), or None."""
         if self.status >= 500 or self.status in _TEMPORARY:
             return GoogleUnavailable(f"HTTP {self.status}", retry_after=self.retry_after)
         if self.status == 429:
@@ -147,9 +150,9 @@ class GoogleResponse:
 
 
 def http_client(reactor: Any, policy: IPolicyForHTTPS | None = None, proxy: Proxy | None = None) -> HTTPClient:
-    """Return the HTTP client of a gateway: checks certificates, keeps a few connections open, stores no cookies.
+    """Return the HTTP client of a gateway, which checks certificates, reuses connections, and stores no cookies.
 
-    :param proxy: carries all connections; None: the one that the environment names, if any.
+    :param proxy: the proxy for all connections, or None for the proxy that the environment names, if any.
     """
     pool = HTTPConnectionPool(reactor)
     pool.maxPersistentPerHost = 4
@@ -160,9 +163,9 @@ def http_client(reactor: Any, policy: IPolicyForHTTPS | None = None, proxy: Prox
 
 
 class GoogleHttpClient:
-    """Makes calls with a time limit and a size limit.
+    """A client that makes calls with a time limit and a size limit.
 
-    :param http: sends the requests: a client of treq, or `treq.testing.StubTreq`.
+    :param http: a client of treq, or `treq.testing.StubTreq`.
     """
 
     def __init__(self, http: HTTPClient, clock: IReactorTime, observe: CallObserver = ignore_call) -> None:
@@ -177,7 +180,7 @@ class GoogleHttpClient:
         access_token: str,
         source: CallSource = CallSource.CONTACTS,
     ) -> GoogleResponse:
-        """GET with a bearer token (RFC 6750 2.1); return a response of any status.
+        """Make a GET request with a bearer token (RFC 6750 2.1), and return a response of any status.
 
         :raises GoogleError: `NetworkFailure` or `BadResponse`.
         """
@@ -185,14 +188,14 @@ class GoogleHttpClient:
         return await self._call(source, "GET", url, LARGEST_BODY, headers, params=list(params))
 
     async def get_public(self, url: str) -> GoogleResponse:
-        """GET of a small document that everybody may read; return a response of any status.
+        """Make a GET request for a small public document, and return a response of any status.
 
         :raises GoogleError: `NetworkFailure` or `BadResponse`.
         """
         return await self._call(CallSource.KEYS, "GET", url, LARGEST_TOKEN, {})
 
     async def get_photo(self, url: str) -> GoogleResponse:
-        """GET of a contact's photo, without a token; return a response of any status.
+        """Make a GET request for a contact's photo, without a token, and return a response of any status.
 
         :raises GoogleError: `NetworkFailure` or `BadResponse`.
         """
@@ -200,7 +203,7 @@ class GoogleHttpClient:
         return await self._call(CallSource.PHOTOS, "GET", url, LARGEST_PHOTO, accepted)
 
     async def post(self, url: str, form: str, source: CallSource = CallSource.TOKENS) -> GoogleResponse:
-        """POST an encoded form; return a response of any status.
+        """Make a POST request with an encoded form, and return a response of any status.
 
         :raises GoogleError: `NetworkFailure` or `BadResponse`.
         """
@@ -219,7 +222,7 @@ class GoogleHttpClient:
             self._observe(source, None, self._clock.seconds() - began)
             raise
         self._observe(source, response.status, self._clock.seconds() - began)
-        # Without the path, which may name a person or a photo.
+        # The path is not logged, because it may name a person or a photo.
         log.debug(
             "{method} {host}: HTTP {status}",
             event="google_answered",
@@ -261,7 +264,11 @@ class GoogleHttpClient:
 
 
 async def _read_body(response: IResponse, limit: int) -> bytes:
-    """Read and decompress a body; treq's own decoder has no limit and decompresses as often as the header says."""
+    """Read and decompress a body.
+
+    The decoders that treq adds are removed, because they have no size limit, and because treq adds a decoder for each
+    encoding in the header.
+    """
     layers = 0
     while isinstance(response, GzipDecoder):
         layers += 1
@@ -275,12 +282,12 @@ async def _read_body(response: IResponse, limit: int) -> bytes:
 
 
 class _Body(Protocol):
-    """Collects a body up to its size limit; the only mutable state of a call."""
+    """The body of a response, collected up to its size limit; the only mutable state of a call."""
 
     def __init__(self, limit: int, *, compressed: bool) -> None:
         self.done: Deferred[bytes] = Deferred(lambda _: self._abort())
         self._remaining = limit
-        # One buffer: millions of tiny chunks would take many times their own size.
+        # The body is in one buffer, because millions of tiny chunks would take many times their own size.
         self._body = bytearray()
         self._decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS) if compressed else None
 
@@ -333,7 +340,7 @@ class _Body(Protocol):
 
 
 def log_excerpt(text: object) -> str:
-    """Google's description of an error for the log: one short line without addresses, tokens and numbers."""
+    """Shorten Google's description of an error to one line without addresses, tokens and numbers, for the log."""
     if not isinstance(text, str):
         return ""
     words = " ".join("".join(char if char.isprintable() else " " for char in text[: 10 * _EXCERPT]).split())
@@ -367,7 +374,7 @@ def _error_name(error: BaseException) -> str:
 
 
 def _retry_after(headers: Headers, now: float) -> float | None:
-    """Return the seconds to wait (RFC 9110 10.2.3: seconds or a date); None for a missing or unreadable header."""
+    """Return the seconds to wait (RFC 9110 10.2.3: seconds or a date), or None without a readable header."""
     value = headers.getRawHeaders("Retry-After", [""])[0].strip()[:64]
     if re.fullmatch(r"[0-9]+", value):
         return min(float(value), LONGEST_WAIT)
@@ -376,14 +383,14 @@ def _retry_after(headers: Headers, now: float) -> float | None:
 
 
 def _date(headers: Headers) -> float | None:
-    """Return when a response was made (RFC 9110 6.6.1); None if it does not say, or is from a cache (RFC 9111 5.1)."""
+    """Return the time of a response (RFC 9110 6.6.1), or None without a date or from a cache (RFC 9111 5.1)."""
     if headers.hasHeader("Age"):
         return None
     return _timestamp(headers.getRawHeaders("Date", [""])[0].strip()[:64])
 
 
 def _timestamp(date: str) -> float | None:
-    """Return the seconds since the epoch of a date (RFC 9110 5.6.7); None for an unreadable date."""
+    """Return the seconds since the epoch of a date (RFC 9110 5.6.7), or None if the date is unreadable."""
     try:
         parsed = email.utils.parsedate_to_datetime(date)
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()

@@ -2,13 +2,13 @@
 """Decodes and checks an ``id_token``, which says which Google user has consented.
 
 The token comes directly from the token endpoint over TLS, so its claims are checked but its signature is not
-(OpenID Connect Core 1.0, 3.1.3.7, step 6), unless a proxy inspects that connection: such a proxy could answer a code
-with an ``id_token`` of its own making.  `PublishedKeys` then checks the signature (RFC 7515).  The proxy could make up
-the keys as well, so they are fetched on connections that the proxy must not inspect.
+(OpenID Connect Core 1.0, 3.1.3.7, step 6).  A proxy that inspects this connection could forge an ``id_token``.  Behind
+such a proxy, `PublishedKeys` checks the signature (RFC 7515).  The proxy could forge the keys as well, so they are
+fetched on connections that the proxy must not inspect.
 
-The key of an account is ``sub`` alone, because an address can pass to another user.
+An account is identified by ``sub`` alone, because an address can pass to another user.
 
-Mutable: `PublishedKeys`, which keeps the keys for as long as Google says.
+Mutable: `PublishedKeys`, which caches the keys for the time that Google names.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from twisted.internet.interfaces import IReactorTime
 from ldapgw.errors import BadResponse, GoogleError, IdentityUnverified
 from ldapgw.google.http import CallObserver, GoogleHttpClient, ignore_call
 
-SKEW = 60.0  # seconds that the two clocks may differ
+SKEW = 60.0  # seconds by which the clocks of Google and of this machine may differ
 LARGEST = 16 * 1024  # octets; tokens of Google have 1.2 KiB
 
-# The only algorithm that Google signs with, and the only one that is believed.
+# Google signs with this algorithm only, and signatures with other algorithms are rejected.
 _ALGORITHM = "RS256"
 
-# Seconds for which keys are kept: Google says some hours.
+# The shortest and the longest time for which keys are cached, in seconds; Google names some hours.
 _SHORTEST, _LONGEST = 300.0, 86400.0
-# Seconds between fetches for the sake of a key that is not known.
+# The shortest time between two fetches because of unknown keys, in seconds.
 _PAUSE = 60.0
 
 _GOOGLE = ("https://accounts.google.com", "accounts.google.com")
@@ -48,9 +48,9 @@ _WORD = re.compile(r"[^\s\x00-\x1f\x7f]{0,320}")
 class Identity:
     """A Google user.
 
-    :ivar sub: never changes and is never assigned to another user; case-sensitive.
-    :ivar email: empty if the scope was not requested; may pass to another user some day.
-    :ivar hd: the Workspace domain; empty for a consumer account, whatever the domain of its address.
+    :ivar sub: the case-sensitive id, which never changes and is never assigned to another user.
+    :ivar email: the address, which may pass to another user some day, or empty if the scope was not requested.
+    :ivar hd: the Workspace domain, or empty for a consumer account, whatever the domain of its address.
     """
 
     sub: str
@@ -74,8 +74,8 @@ class _Claims(msgspec.Struct):
 def read_identity(id_token: str, *, issuer: str, client_id: str, nonce: str | None, now: float) -> Identity:
     """Decode and check an ``id_token`` (OpenID Connect Core 1.0, 2 and 3.1.3.7).
 
-    :param nonce: the nonce of the authorization request; None if there was no such request, as on a refresh.
-    :param now: seconds since the epoch.
+    :param nonce: the nonce of the authorization request, or None if there was no such request, as on a refresh.
+    :param now: the present time, in seconds since the epoch.
     :raises BadResponse: if the token is unreadable, for another client, of another flow, or expired.
     """
     claims = _claims(id_token)
@@ -83,7 +83,7 @@ def read_identity(id_token: str, *, issuer: str, client_id: str, nonce: str | No
         raise BadResponse("id_token of another issuer")
     if client_id not in ([claims.aud] if isinstance(claims.aud, str) else claims.aud):
         raise BadResponse("id_token for another client")
-    # A token for several audiences must name the one that requested it.
+    # A token for several audiences must name the client that requested the token.
     if claims.azp != client_id and (claims.azp or not isinstance(claims.aud, str)):
         raise BadResponse("id_token for another party")
     if claims.exp + SKEW <= now:
@@ -121,7 +121,7 @@ class _JwkSet(msgspec.Struct):
 class PublishedKeys:
     """Google's published keys (RFC 7517).
 
-    :param http: its connections must not be inspected (`ldapgw.google.connections.uninspected`).
+    :param http: a client whose connections no proxy can inspect (`ldapgw.google.connections.uninspected`).
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class PublishedKeys:
     async def check_signature(self, id_token: str) -> None:
         """Check the signature of an ``id_token``.
 
-        :raises IdentityUnverified: when it is wrong, or the keys cannot be fetched.
+        :raises IdentityUnverified: if the signature is wrong, or the keys cannot be fetched.
         """
         try:
             key_id = get_unverified_header(id_token).get("kid")
@@ -170,7 +170,7 @@ class PublishedKeys:
 
 
 def _read_keys(body: bytes) -> dict[str, PyJWK]:
-    """Read the RSA keys of a JWK Set by their ids; others are left out."""
+    """Read the RSA keys of a JWK Set by their ids; keys of other types are left out."""
     try:
         found = msgspec.json.decode(body, type=_JwkSet).keys
         keys = {

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The OAuth 2.0 client: requests, exchanges, refreshes and revokes a grant (RFC 6749, RFC 7636, OpenID Connect).
 
-oauthlib builds the requests and parses the answers.  It never learns the requested scopes: Google answers with other
-spellings and lets people leave scopes out, and oauthlib would treat both as errors.
+oauthlib builds the requests and parses the answers.  The requested scopes are not passed to the parser: Google spells
+scopes differently and lets people leave scopes out, and oauthlib would treat both as errors.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ _SHORT_SCOPES = {
     "https://www.googleapis.com/auth/userinfo.profile": "profile",
 }
 
-# Seconds.  RFC 6749 5.1: expires_in is only recommended; tokens of Google last an hour.
+# The default lifetime of an access token in seconds, because RFC 6749 5.1 only recommends expires_in.  Google's tokens
+# last an hour.
 _LIFETIME = 3600.0
 _LONGEST_LIFETIME = 10 * 365 * 86400.0
 
@@ -58,10 +59,10 @@ _LONGEST_LIFETIME = 10 * 365 * 86400.0
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 _ERROR = re.compile(r"[A-Za-z_]{1,40}")
 
-# Has the form of a code, but Google never issued it.
+# A text in the form of an authorization code that Google never issued.
 _UNISSUED_CODE = "4/ldapgw-asks-whether-its-client-is-known"
 
-# Error codes of RFC 6749 5.2 and of Google that end the grant of an account, and who has ended it.
+# Error codes of RFC 6749 5.2 and of Google for an ended grant, each with the cause of the end (empty: unknown).
 _ENDS: Mapping[str, str] = MappingProxyType(
     {
         "invalid_grant": "",
@@ -72,7 +73,7 @@ _ENDS: Mapping[str, str] = MappingProxyType(
         "invalid_rapt": "session",
     }
 )
-# Those that an administrator of the Workspace can change, and what refuses.
+# Error codes for rules that an administrator of the Workspace can change, each with a name of the rule.
 _REFUSED_BY: Mapping[str, str] = MappingProxyType({"access_denied": "policy", "org_internal": "internal"})
 _REFUSALS: Mapping[str, type[GoogleError]] = MappingProxyType(
     {
@@ -93,10 +94,12 @@ class Grant:
     """The content of a successful token answer; its ``repr`` shows no token.
 
     :ivar expires_at: end of the access token, in seconds since the epoch.
-    :ivar refresh_token: None on a refresh: the old token stays valid.  None on an exchange: Google wants new consent.
-    :ivar scopes: the granted scopes by their short names; empty on a refresh: unchanged (RFC 6749 5.1).
-    :ivar identity: None on a refresh without an ``id_token``.
-    :ivar refresh_expires_at: end of the refresh token; only for clients in "Testing" and consents with a time limit.
+    :ivar refresh_token: the refresh token, or None.  None after a refresh means that the old token stays valid; None
+        after an exchange means that Google issues a token only after a new consent.
+    :ivar scopes: the granted scopes by their short names; empty after a refresh if they are unchanged (RFC 6749 5.1).
+    :ivar identity: the Google user, or None after a refresh without an ``id_token``.
+    :ivar refresh_expires_at: end of the refresh token, or None; only clients in "Testing" and consents with a time
+        limit have such an end.
     """
 
     access_token: str = field(repr=False)
@@ -108,7 +111,7 @@ class Grant:
 
 
 class _Token(msgspec.Struct):
-    """The schema of a token answer, success or error; further keys are ignored."""
+    """The schema of a token answer, successful or not; other keys are ignored."""
 
     access_token: str = ""
     expires_in: float = _LIFETIME
@@ -122,7 +125,7 @@ class _Token(msgspec.Struct):
 
 
 def sources_of(scopes: Iterable[str]) -> frozenset[Source]:
-    """Return the sources that granted scopes give access to."""
+    """Return the sources to which granted scopes give access."""
     granted = frozenset(scopes)
     return frozenset(source for source, scope in SCOPE_OF.items() if scope in granted)
 
@@ -142,14 +145,14 @@ def authorization_url(
 ) -> str:
     """Return the URL of the consent page (RFC 6749 4.1.1, RFC 7636 4.3).
 
-    :param scopes: in addition to `OPENID_SCOPES`, which are always requested.
-    :param verifier: 43 to 128 characters (RFC 7636 4.1); the URL contains its S256 challenge.
-    :param offline: request a refresh token, and a consent screen, because Google issues the token only after one.
-    :param choose: show the account chooser, even if the browser is signed in to a single account.
+    :param scopes: the scopes to request in addition to `OPENID_SCOPES`, which are always requested.
+    :param verifier: 43 to 128 characters (RFC 7636 4.1); the URL contains the S256 challenge of the verifier.
+    :param offline: whether to request a refresh token, and a consent screen, without which Google issues no such token.
+    :param choose: whether to show the account chooser even if the browser is signed in to a single account.
     """
     client = WebApplicationClient(client_id)
     prompts = [*(["select_account"] if choose else []), *(["consent"] if offline else [])]
-    # oauthlib accepts https only.  The configuration also allows http on loopback addresses, for the sandbox.
+    # oauthlib accepts only https, but the configuration also allows http on loopback addresses, for the sandbox.
     scheme, _, rest = endpoints.authorization_endpoint.partition("://")
     url = client.prepare_request_uri(
         f"https://{rest}",
@@ -169,10 +172,10 @@ def authorization_url(
 class OAuth:
     """The client of the token and revocation endpoints.
 
-    All methods raise `GoogleError`: `NetworkFailure`, `GoogleUnavailable`, `QuotaExceeded`, `ClientRejected`,
-    `BadResponse` and the errors that their docstrings add.
+    All methods may raise a `GoogleError`: `NetworkFailure`, `GoogleUnavailable`, `QuotaExceeded`, `ClientRejected`,
+    `BadResponse`, or an error that the docstring of the method names.
 
-    :param keys: Google's published keys; None: connections are not inspected, so signatures need not be checked.
+    :param keys: Google's published keys, or None if no proxy inspects connections, so that signatures need no check.
     """
 
     def __init__(
@@ -189,9 +192,9 @@ class OAuth:
         self._keys = keys
 
     async def exchange(self, client: Client, *, code: str, redirect_uri: str, verifier: str, nonce: str) -> Grant:
-        """Exchange a code for a grant (RFC 6749 4.1.3).  A code is valid once: after an error, start the flow again.
+        """Exchange a code for a grant (RFC 6749 4.1.3).  A code is valid once, so after an error, start a new flow.
 
-        :raises IdentityUnverified: when it is not certain that the ``id_token`` is Google's.
+        :raises IdentityUnverified: if the signature of the ``id_token`` cannot be verified.
         """
         form = WebApplicationClient(client.client_id).prepare_request_body(
             code=code, redirect_uri=redirect_uri, code_verifier=verifier, client_secret=client.client_secret
@@ -216,7 +219,7 @@ class OAuth:
 
         Google answers ``invalid_grant`` to a client that it accepts.
 
-        :raises ClientRejected: if Google rejects the client; ``redirect_uri_mismatch`` means that Google knows it.
+        :raises ClientRejected: if Google rejects the client, or with ``redirect_uri_mismatch`` only the redirect URI.
         """
         form = WebApplicationClient(client.client_id).prepare_request_body(
             code=_UNISSUED_CODE, redirect_uri=redirect_uri, client_secret=client.client_secret
@@ -230,17 +233,18 @@ class OAuth:
     async def refresh(self, client: Client, refresh_token: str) -> Grant:
         """Renew the access token (RFC 6749 6).
 
-        :raises ConsentRevoked: when Google accepts the refresh token no more.
-        :raises GoogleRefused: when a rule of the Workspace does not allow it.
-        :raises UnknownRefusal: when Google refuses with an error code that we do not know.
+        :raises ConsentRevoked: if Google no longer accepts the refresh token.
+        :raises GoogleRefused: if a rule of the Workspace forbids the refresh.
+        :raises UnknownRefusal: if Google refuses with an unknown error code.
         """
         form = WebApplicationClient(client.client_id).prepare_refresh_body(
             refresh_token=refresh_token, client_id=client.client_id, client_secret=client.client_secret
         )
         requested_at = self._clock.seconds()
         token = _read_token(await self._http.post(self._endpoints.token_endpoint, form))
-        # The identity could bring a new address at most.  Where it may be forged it is not read, rather than have each
-        # sync depend on Google's keys; and a wrong clock of this machine must not stop the syncs.
+        # The identity is only needed for a new address.  Behind a proxy that could forge it, the identity is not read,
+        # because its check would make each sync depend on Google's keys.  Errors are ignored, because a wrong clock of
+        # this machine must not stop the syncs.
         identity = None
         if token.id_token and self._keys is None:
             with suppress(BadResponse):
@@ -289,7 +293,7 @@ def _read_token(answer: GoogleResponse) -> _Token:
 
 
 def _refusal(error: str, token: _Token, answer: GoogleResponse) -> GoogleError:
-    """Return the exception for an ``error``; its description is for the log alone."""
+    """Return the exception for an ``error``; only the log gets Google's description of the error."""
     words = [word for word in (error, token.error_subtype) if _ERROR.fullmatch(word)]
     detail = " ".join(words) or "unreadable error"
     said = log_excerpt(token.error_description)
@@ -306,9 +310,9 @@ def _refusal(error: str, token: _Token, answer: GoogleResponse) -> GoogleError:
 
 
 def _grant(token: _Token, requested_at: float, identity: Identity | None) -> Grant:
-    """Make a grant of a token answer.
+    """Convert a token answer to a grant.
 
-    Lifetimes count from the time of the request, so a token never counts as valid for too long.
+    Lifetimes begin at the time of the request, so that no token counts as valid after its end.
     """
     refresh_expires_in = token.refresh_token_expires_in
     return Grant(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The client of the People API v1: lists persons and contact groups page by page.
 
-All differences between the three sources are in the table `LISTINGS`.  Google requires all parameters of a sync to stay
-the same as long as its tokens are used, so callers store the `fingerprint` of the parameters with each sync token.
+All differences between the three sources are in the table `LISTINGS`.  Google accepts a sync token only with the same
+parameters, so callers store the `fingerprint` of the parameters with each sync token.
 """
 
 from __future__ import annotations
@@ -30,27 +30,28 @@ from ldapgw.google.http import CallObserver, CallSource, GoogleHttpClient, Googl
 from ldapgw.google.person import LABEL_NAME
 from ldapgw.google.person_text import clean
 
-# Half a million persons, more than any account has.  Without a limit a server could page for ever.
+# The most pages of a listing: half a million persons, more than any account has.  Without a limit, a server could
+# return pages endlessly.
 MOST_PAGES = 500
 
-# Persons in a page: the most that Google allows, and a size for persons with so many details that a page of the other
-# size is larger than `LARGEST_BODY`.
+# The number of persons in a page: the most that Google allows, and a smaller number for persons with so many details
+# that an ordinary page is larger than `LARGEST_BODY`.
 PAGE_SIZE, SMALL_PAGE_SIZE = 1000, 200
-# Octets; Google's tokens have some hundred.
+# The most octets of a page token or sync token; Google's tokens have some hundred.
 LARGEST_LIST_TOKEN = 16 * 1024
-# Persons in a listing: what PostgreSQL's type integer holds.
+# The largest number of persons in a listing, because PostgreSQL stores the number as an integer.
 LARGEST_TOTAL = (1 << 31) - 1
-# Digits of an integer, and arrays and objects in each other, that are read.
+# The most digits of an integer, and the deepest nesting of arrays and objects, in a JSON text.
 MOST_DIGITS, DEEPEST = 40, 40
-# Without it Google indents its answers, which doubles their size.  It is no parameter that a sync token depends on.
+# Without this parameter, Google indents its answers, which doubles their size.  Sync tokens do not depend on it.
 _COMPACT = ("prettyPrint", "false")
 _BRACKET_OR_STRING = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 T = TypeVar("T")
-# The items of a page, of which any may be no object.
+# The items of a page, which may be of any JSON type.
 Persons = Sequence[object]
-# Calls a function with a valid access token.  If Google rejects the token, calls the function again with a new one, so
-# that a long listing continues when its access token expires.
+# A function that calls another function with a valid access token.  If Google rejects the token, it calls the other
+# function again with a new token, so that a long listing continues when its access token expires.
 Authorized = Callable[[Callable[[str], Awaitable[Any]]], Awaitable[Any]]
 
 
@@ -60,7 +61,7 @@ class Listing:
 
     :ivar path: path of the method below the API's URL.
     :ivar key: key of the list in an answer.
-    :ivar total: key of the total count in an answer; empty if answers have none.
+    :ivar total: key of the total count in an answer, or empty if answers have no total count.
     :ivar params: all parameters except the page size and the tokens.
     """
 
@@ -70,17 +71,18 @@ class Listing:
     params: tuple[tuple[str, str], ...]
 
     def with_photos(self) -> Listing:
-        """The same with the addresses of photos in its mask."""
+        """Return the same method with the addresses of photos in its field mask."""
         (name, mask), *params = self.params
         return replace(self, params=((name, f"{mask},photos"), *params))
 
 
-# The masks come first, and name only the fields that a phone book shows; never biographies, which stay with Google.
+# The field mask is the first parameter of each listing.  It names only the fields that a phone book shows.  It never
+# names biographies, which stay with Google.
 _FIELDS = "metadata,names,nicknames,phoneNumbers,emailAddresses,organizations,addresses,urls,sipAddresses"
 LISTINGS: Mapping[Source, Listing] = MappingProxyType(
     {
-        # people.connections.list.  The source CONTACT returns the values that the user typed; PROFILE adds values from
-        # the contacts' own profiles, of which only names are used (`ldapgw.google.person`).
+        # people.connections.list.  The source CONTACT returns the values that the user typed.  PROFILE adds values from
+        # the contacts' own profiles; only names and photos of profiles are used (`ldapgw.google.person`).
         Source.CONTACTS: Listing(
             "/v1/people/me/connections",
             "connections",
@@ -99,8 +101,8 @@ LISTINGS: Mapping[Source, Listing] = MappingProxyType(
             "totalSize",
             (("readMask", "metadata,names,emailAddresses,phoneNumbers"), ("requestSyncToken", "true")),
         ),
-        # people.listDirectoryPeople.  Never with mergeSources, which would put the connecting user's private numbers
-        # into a book that everybody sees.
+        # people.listDirectoryPeople.  The parameter mergeSources must not be used, because it would put the connecting
+        # user's private numbers into a book that everybody sees.
         Source.DIRECTORY: Listing(
             "/v1/people:listDirectoryPeople",
             "people",
@@ -115,17 +117,18 @@ LISTINGS: Mapping[Source, Listing] = MappingProxyType(
     }
 )
 
-# contactGroups.list.  It has no parameter requestSyncToken: it always returns a sync token, and accepts one.
+# contactGroups.list.  The method has no parameter requestSyncToken, because it always returns a sync token.
 _GROUPS = Listing("/v1/contactGroups", "contactGroups", "totalItems", (("groupFields", "groupType,metadata,name"),))
 
 
 @dataclass(frozen=True, slots=True)
 class CallEstimate:
-    """The calls to the People API that accounts make while nothing changes, and what their Google project may make.
+    """An estimate of the calls to the People API by syncs without changes, and the limit of the Google project.
 
-    :ivar sources: sources of an account: each is one call a sync.
-    :ivar interval: seconds between syncs of an account.
-    :ivar limit: the most calls a minute; None: without a limit.
+    :ivar accounts: the number of accounts.
+    :ivar sources: the number of sources of an account; a sync makes one call for each source.
+    :ivar interval: the seconds between syncs of an account.
+    :ivar limit: the most calls per minute, or None without a limit.
     """
 
     accounts: int
@@ -139,7 +142,7 @@ class CallEstimate:
 
     @property
     def fitting_interval(self) -> int | None:
-        """The shortest interval that keeps the calls below the limit, in whole minutes; None: the present one does."""
+        """The shortest interval in whole minutes that respects the limit, or None if the present interval does."""
         if self.limit is None or self.calls_per_minute <= self.limit:
             return None
         return math.ceil(self.accounts * self.sources / self.limit)
@@ -149,10 +152,10 @@ class CallEstimate:
 class PersonPage(Generic[T]):
     """A page of a listing of persons or groups.
 
-    :ivar content: result of the reader for the page's items.  Pages of an incremental sync include deleted persons;
+    :ivar content: the reader's result for the page's items.  Pages of an incremental sync include deleted persons, and
         any page may be empty.
-    :ivar next_sync_token: empty except on the last page; empty there too if Google sent none.
-    :ivar total: number of items in the whole listing; None if Google does not report it.
+    :ivar next_sync_token: the sync token on the last page, or empty on other pages and if Google sent no token.
+    :ivar total: the number of items in the whole listing, or None if Google does not report the number.
     """
 
     content: T = field(repr=False)
@@ -162,12 +165,13 @@ class PersonPage(Generic[T]):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Labels:
-    """The user's own contact groups: all of them, or with a sync token the changed ones.
+    """The user's own contact groups: all groups, or with a sync token the changed groups.
 
-    :ivar names: by resource name.
+    :ivar names: the names of the groups by resource name.
     :ivar deleted: resource names of deleted groups.
-    :ivar next_sync_token: empty if Google returned none.
-    :ivar is_complete: false if a full list is shorter than Google's total, or empty: every account has system groups.
+    :ivar next_sync_token: the sync token, or empty if Google returned none.
+    :ivar is_complete: False if a full list is shorter than Google's total, or has no groups at all although every
+        account has system groups.
     """
 
     names: Mapping[str, str]
@@ -178,7 +182,12 @@ class Labels:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Groups:
-    """A page of contact groups: the user's own groups by resource name, the deleted groups, and all groups seen."""
+    """A page of contact groups.
+
+    :ivar names: the names of the user's own groups by resource name.
+    :ivar deleted: the resource names of deleted groups.
+    :ivar seen: the resource names of all groups of the page.
+    """
 
     names: Mapping[str, str]
     deleted: frozenset[str]
@@ -186,10 +195,10 @@ class _Groups:
 
 
 class People:
-    """Lists persons and contact groups (labels).
+    """A client that lists persons and contact groups (labels).
 
-    :param offload: ``offload(function, *args)`` runs a function outside of the reactor's thread and returns its result,
-        because a page has megabytes and decoding it must not delay phones.  The first of `args` is the page.
+    :param offload: ``offload(function, *args)`` runs a function outside of the reactor's thread and returns its result.
+        Pages have megabytes, and decoding them must not delay phones.  The first of `args` is the page.
     """
 
     def __init__(
@@ -218,10 +227,10 @@ class People:
 
         Callers must not store anything before the last page has arrived.
 
-        :param reader: converts the persons of a page; runs in `offload`.
-        :param photos: whether the addresses of photos are asked for.
+        :param reader: converts the persons of a page; called by `offload`.
+        :param photos: whether to request the addresses of photos.
         :raises GoogleError: `SyncTokenExpired`, `AccessTokenRejected`, `ScopeMissing`, `SourceUnavailable`,
-            `ApiDisabled`, `QuotaExceeded`, `GoogleUnavailable`, `NetworkFailure`, `BadResponse`; `PageTooLarge` when
+            `ApiDisabled`, `QuotaExceeded`, `GoogleUnavailable`, `NetworkFailure`, `BadResponse`; `PageTooLarge` if
             the listing has to begin again with smaller pages.
         """
         listing = LISTINGS[source].with_photos() if photos else LISTINGS[source]
@@ -231,8 +240,8 @@ class People:
     async def labels(self, authorized: Authorized, sync_token: str | None) -> Labels:
         """List the user's own contact groups, without Google's system groups.
 
-        :param sync_token: of an earlier call, to list the changes since; None lists all groups.
-        :raises GoogleError: as `pages`.
+        :param sync_token: the token of an earlier call, to list the changes since then, or None to list all groups.
+        :raises GoogleError: as `pages` does.
         """
         names: dict[str, str] = {}
         deleted: set[str] = set()
@@ -265,7 +274,7 @@ class People:
             body: bytes = await authorized(partial(self._get, listing, [*params, *page_param], call_source, refusal))
             page, next_page_token = await self._offload(_decode_page, body, listing, reader)
             yield page
-            # An empty page need not be the last page: only a missing page token ends the listing.
+            # An empty page need not be the last page; only a missing page token ends the listing.
             if not next_page_token:
                 return
             if next_page_token in page_tokens:
@@ -288,10 +297,10 @@ class People:
 
 
 def fingerprint(source: Source | None, page_size: int = PAGE_SIZE, *, photos: bool = False) -> str:
-    """Return a short hash of all request parameters: a sync token is valid only with the parameters of its request.
+    """Return a short hash of all request parameters, because a sync token is valid only with the same parameters.
 
-    :param source: None for contact groups.
-    :param photos: whether the addresses of photos are asked for.
+    :param source: the listed source, or None for contact groups.
+    :param photos: whether the addresses of photos are requested.
     """
     listing = LISTINGS[source] if source else _GROUPS
     if photos:
@@ -310,9 +319,9 @@ def _refusal(answer: GoogleResponse, source: Source | None, *, incremental: bool
 
 
 def _decode_page(body: bytes, listing: Listing, reader: Callable[[Persons], T]) -> tuple[PersonPage[T], str]:
-    """Decode an answer; returns the page, and the token of the next page.
+    """Decode an answer, and return the page and the token of the next page.
 
-    Any key may be missing: the account has no contacts, or nothing has changed.
+    Any key may be missing, because the account may have no contacts, or nothing may have changed.
     """
     try:
         answer = _decode(body)
@@ -339,7 +348,7 @@ def _decode(body: bytes) -> dict[str, Any]:
     or a value that is nested too deeply.  Then Python's decoder, which is slower, reads the page.
 
     :raises ValueError: if the octets are no JSON.
-    :raises BadResponse: if they are no object.
+    :raises BadResponse: if the JSON value is no object.
     """
     with suppress(ValueError, RecursionError):
         return msgspec.json.decode(body, type=dict[str, Any])
@@ -353,15 +362,15 @@ def _decode(body: bytes) -> dict[str, Any]:
     return decoded
 
 
-# Lone surrogates stay in the texts, which `ldapgw.google.person_text` cleans.  A number that is out of range is
-# infinite: no field has a use for such a number.
+# Lone surrogates stay in the texts until `ldapgw.google.person_text` cleans them.  A number that is out of range
+# becomes infinity, because no field needs such a number.
 _lenient_decoder = json.JSONDecoder(
     strict=False, parse_int=lambda digits: int(digits) if len(digits) <= MOST_DIGITS else math.inf
 )
 
 
 def _without_deep_values(text: str) -> str:
-    """Replace the arrays and objects in a JSON text that are nested deeper than those of any person by ``null``."""
+    """Replace arrays and objects in a JSON text that are nested more deeply than in any person by ``null``."""
     kept: list[str] = []
     depth = start = 0
     for match in _BRACKET_OR_STRING.finditer(text):

@@ -2,10 +2,10 @@
 """Converts a person of the People API (people/v1, resource ``people``) into a contact.
 
 Nearly every field of a person can be missing, and people type anything into the other fields.  So the type of every
-value is checked: `repair` removes values of a wrong type and values that are too many or too long, and names them as
-the person's flaws; the rest is read.  Google returns the items of a field in no fixed order.  Here the primary item
-comes first, then the items of the user's own contact, then the items of a profile; otherwise the order of the answer is
-kept.
+value is checked: `repair` removes values of a wrong type and values above the largest number of items, and reports
+flaws of the person; the other values are read.  Google returns the items of a field in no fixed order.  Here the
+primary item comes first, then the items of the user's own contact, then the items of a profile.  Otherwise the items
+stay in the order of the answer.
 
 `ldapgw.google.person_numbers` reads the telephone numbers.
 """
@@ -28,9 +28,9 @@ from ldapgw.numbers import dial_string
 
 Item = Mapping[str, Any]
 
-# Google itself returns at most 100 addresses and 100 numbers of a person.
+# The most items of a field.  Google itself returns at most 100 addresses and 100 numbers of a person.
 MOST_VALUES = 100
-# No telephone number has more digits.
+# Integers up to this size are read as texts; no telephone number has more digits.
 _LARGEST_NUMBER = 10**40
 _ANY_LENGTH = 1 << 62
 
@@ -39,8 +39,8 @@ _PHONETIC_NAMES = ("phoneticFullName", "phoneticGivenName", "phoneticMiddleName"
 _ADDRESS_LINES = ("formattedValue", "streetAddress", "poBox")
 _ADDRESS_PARTS = ("city", "region", "postalCode", "country", "countryCode")
 
-# The texts in the items of each field, with the most characters that `ldapgw.google.person` takes of each.  Nobody
-# misses the end of a label, of a URL or of a ``canonicalForm`` that is too long.
+# The texts in the items of each field, each with its longest length without a flaw.  A long label, URL or
+# ``canonicalForm`` is no flaw, because nobody misses its end.
 _TEXTS: Mapping[str, Mapping[str, int]] = MappingProxyType(
     {
         "names": dict.fromkeys((*_NAMES, *_PHONETIC_NAMES), LONGEST),
@@ -59,14 +59,14 @@ _TEXTS: Mapping[str, Mapping[str, int]] = MappingProxyType(
 
 
 def _good_items(field: str, texts: Mapping[str, int]) -> Any:
-    """Return the type of a field without a flaw."""
+    """Return the msgspec type of a field without flaws."""
     keys = [(key, Annotated[str, msgspec.Meta(max_length=longest)] | None, None) for key, longest in texts.items()]
     item: Any = msgspec.defstruct(field, keys, gc=False)
     return Annotated[list[item], msgspec.Meta(max_length=MOST_VALUES)] | None
 
 
-# A person without a flaw; other fields and keys than these may have any value.
-# A page has a thousand persons, so the check of a person without flaws is one call of msgspec.
+# The type of a person without flaws; fields and keys that are not in `_TEXTS` may have any value.  A page has a
+# thousand persons, so a single call of msgspec checks a person.
 _GOOD_PERSON = msgspec.defstruct(
     "GoodPerson", [(field, _good_items(field, texts), None) for field, texts in _TEXTS.items()], gc=False
 )
@@ -75,14 +75,14 @@ _GOOD_PERSON = msgspec.defstruct(
 def repair(person: object) -> tuple[Item, frozenset[Flaw]]:
     """Return a person without values of wrong types, and the flaws that the person had.
 
-    A number in place of a text becomes a text.  Texts that are too long stay, and so do unreadable characters: other
-    code cuts and replaces them.
+    A number in place of a text becomes a text.  Long texts and unreadable characters stay; other code cuts and replaces
+    them.
     """
     try:
         msgspec.convert(person, _GOOD_PERSON)
     except ValueError:
         return _repaired(person)
-    return person, frozenset()  # type: ignore[return-value]  # what msgspec has converted is a mapping
+    return person, frozenset()  # type: ignore[return-value]  # msgspec converts only mappings
 
 
 def _repaired(person: object) -> tuple[Item, frozenset[Flaw]]:
@@ -120,12 +120,12 @@ def _repaired_item(item: Item, texts: Mapping[str, int], flaws: set[Flaw]) -> It
 
 Value = TypeVar("Value", bound=Hashable)
 
-# The version of this conversion, apart from telephone numbers (`ldapgw.numbers.stored_numbers.VERSION`).  Raise it with
-# each change of the results that cannot wait for the next full sync: a new version causes a full sync of every account
-# within hours (docs/decisions/0005).
+# The version of this conversion, except telephone numbers (`ldapgw.numbers.stored_numbers.VERSION`).  A new version
+# causes a full sync of every account within hours (docs/decisions/0005).  Raise the version with each change of the
+# results that cannot wait for the next full sync.
 PARSER_VERSION = 6
 
-# ``metadata.sources.type`` of the source whose id is the stable key, the best type first.
+# The values of ``metadata.sources.type`` for the source whose id is the stable key, the best type first.
 _KEY_TYPES: Mapping[Source, tuple[str, ...]] = MappingProxyType(
     {
         Source.CONTACTS: ("CONTACT",),
@@ -134,12 +134,12 @@ _KEY_TYPES: Mapping[Source, tuple[str, ...]] = MappingProxyType(
     }
 )
 
-# Values that the user typed come before the values of a profile.
+# The types of sources with values that the user typed; these values come before the values of a profile.
 _OWN_TYPES = ("CONTACT", "OTHER_CONTACT", "DOMAIN_CONTACT")
-# Of a contact's own profile only the names are used.
+# The types of sources that are profiles.  Only names and photos of a contact's own profile are used.
 _PROFILE_TYPES = ("PROFILE", "ACCOUNT", "DOMAIN_PROFILE")
 
-# System groups that Google keeps for old programs; Google shows only ``myContacts`` and ``starred``.
+# System groups that exist only for old programs; Google shows only ``myContacts`` and ``starred``.
 _DEAD_GROUPS = frozenset(
     f"contactGroups/{name}" for name in ("all", "blocked", "chatBuddies", "coworkers", "family", "friends")
 )
@@ -159,7 +159,7 @@ _URL = re.compile(r"https?://\S+|[^\s:/@]+\.[^\s:/@]+(?::\d+)?(?:/\S*)?", re.IGN
 _PHOTO_URL = re.compile(r"https?://[!-~]{1,2000}")
 # The last second that a time in LDAP can have (RFC 4517 3.3.13).
 _LAST_TIME = 253402300799.0
-# Of both sides, in pixels.
+# The suffix of a photo's address for a width and height of 240 pixels.
 _PHOTO_SIZE = "=s240"
 
 
@@ -167,14 +167,15 @@ _PHOTO_SIZE = "=s240"
 class ParsedPerson:
     """The result of converting a person.
 
-    :ivar contact: None if the person is deleted or was skipped.
-    :ivar uid: as `Contact.uid`; empty if the resource name is unreadable.
-    :ivar source_id: as `Contact.source_id`; may be empty for a deleted person.
+    :ivar contact: the contact, or None if the person is deleted or was skipped.
+    :ivar uid: see `Contact.uid`; empty if the person has no readable id.
+    :ivar source_id: see `Contact.source_id`; may be empty for a deleted person.
     :ivar previous_uids: uids of persons that this person has replaced (``metadata.previousResourceNames``).
-    :ivar skipped: reason for a missing contact: ``empty`` or ``unidentified`` (no readable id); otherwise "".
-    :ivar unreadable_numbers: number of values of ``phoneNumbers`` without anything to dial.
-    :ivar photo_url: the address of the photo, for a small size; empty: none, or a letter that Google has drawn.
-    :ivar flaws: why the contact lacks values that the person has, or has another uid.
+    :ivar skipped: the reason for a missing contact: ``empty`` or ``unidentified`` (no readable id); otherwise "".
+    :ivar unreadable_numbers: the number of values of ``phoneNumbers`` without anything to dial.
+    :ivar photo_url: the address of the photo in a small size, or empty if there is no photo, or only a letter that
+        Google has drawn.
+    :ivar flaws: the reasons why the contact lacks values of the person, or has another uid.
     """
 
     contact: Contact | None
@@ -189,7 +190,7 @@ class ParsedPerson:
 
 
 def read_person(value: object, source: Source, region: str) -> ParsedPerson:
-    """Convert a person; never raises, whatever JSON the value is.
+    """Convert a person.  No JSON value causes an exception.
 
     :param region: ISO 3166-1 code of the country for numbers without a country code.
     """
@@ -231,7 +232,7 @@ def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -
     sip_addresses = _unique((*_sip_addresses(person), *numbers.sip_addresses))
     name = _display_name(best) or next(iter(nicknames), "")
     if not name and not clean(organization.get("name")):
-        # The People API refuses "fileAses" in ``personFields``, but the field is part of a person and may come.
+        # The People API refuses "fileAses" in ``personFields``, but a person may have the field nevertheless.
         filed_as = _texts(_items(person, "fileAses"), "value")
         sip_users = (address.partition(":")[2] for address in sip_addresses)
         name = next(iter((*filed_as, *_names_in_emails(person), *sip_users)), "")
@@ -262,15 +263,17 @@ def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -
 
 
 def _display_name(name: Item) -> str:
-    """The server composes ``displayName``; it is missing if the server had nothing to compose it of."""
+    """Return ``displayName``, which Google composes, or the first available name if Google has composed none."""
     parts = (clean(name.get(key)) for key in ("givenName", "middleName", "familyName"))
     return clean(name.get("displayName")) or clean(name.get("unstructuredName")) or clean(" ".join(filter(None, parts)))
 
 
 def _also(name: str, names: list[Item], nicknames: tuple[str, ...], organizations: list[Item]) -> tuple[str, ...]:
-    """Nicknames (maiden and former names are nicknames of certain types), names of profiles, phonetic names, employers.
+    """Return the contact's other names: nicknames, names of profiles, phonetic names, and further employers.
 
-    :param organizations: the best first, whose name is not among the results.
+    Maiden and former names are nicknames of certain types.
+
+    :param organizations: the organizations, the best first.  The results lack the name of the first organization.
     """
     texts = [
         *nicknames,
@@ -284,7 +287,7 @@ def _also(name: str, names: list[Item], nicknames: tuple[str, ...], organization
 
 
 def _names_in_emails(person: Item) -> tuple[str, ...]:
-    """The names that come with addresses: ``displayName``, and what stands before an address in angle brackets."""
+    """Return the names in e-mail addresses: ``displayName``, and the text before an address in angle brackets."""
     items = _items(person, "emailAddresses")
     named = (_NAMED_MAIL.fullmatch(clean(item.get("value"))) for item in items)
     texts = [*_texts(items, "displayName"), *(clean(match[1].strip(" \"'")) for match in named if match)]
@@ -292,7 +295,7 @@ def _names_in_emails(person: Item) -> tuple[str, ...]:
 
 
 def _sip_addresses(person: Item) -> tuple[str, ...]:
-    """SIP addresses as URIs (RFC 3261 19.1), which phones can dial."""
+    """Return the SIP addresses as URIs (RFC 3261 19.1), which phones can dial."""
     texts = _texts(_items(person, "sipAddresses"), "value")
     uris = (text if text.lower().startswith(("sip:", "sips:")) else f"sip:{text}" for text in texts)
     return _unique(uri for uri in uris if _SIP.fullmatch(uri))
@@ -304,7 +307,7 @@ def _phonetic_name(name: Item) -> str:
 
 
 def _phonetic(name: Item, organization: Item) -> PhoneticName | None:
-    """Return how the best name is read aloud, or the organization that is shown in place of a name; None if unknown."""
+    """Return the pronunciation of the best name, or else of the organization, or None if it is unknown."""
     given, middle, family = (clean(name.get(f"phonetic{part}Name")) for part in ("Given", "Middle", "Family"))
     family_name = clean(name.get("familyName"))
     family_first = family_name and _display_name(name).startswith(family_name)
@@ -316,7 +319,7 @@ def _phonetic(name: Item, organization: Item) -> PhoneticName | None:
 
 
 def _organizations(person: Item) -> list[Item]:
-    """The best first: an organization with a name, then the primary organization, then a current one."""
+    """Return the organizations: organizations with names first, then primary organizations, then current ones."""
     organizations = _items(person, "organizations")
     organizations.sort(
         key=lambda item: (not clean(item.get("name")), not _is_primary(item), item.get("current") is not True)
@@ -325,7 +328,7 @@ def _organizations(person: Item) -> list[Item]:
 
 
 def _number_fields(person: Item) -> Iterator[NumberField]:
-    """The fields of telephone numbers, the best first."""
+    """Yield the fields of telephone numbers, the best first."""
     for item in _items(person, "phoneNumbers"):
         canonical = clean(item.get("canonicalForm"), dial_string.LONGEST)
         text = "\n".join(lines(item.get("value"))) or canonical
@@ -334,7 +337,7 @@ def _number_fields(person: Item) -> Iterator[NumberField]:
 
 
 def _emails(person: Item) -> tuple[str, ...]:
-    """Return each address once, in its first spelling, without texts that are not addresses."""
+    """Return each e-mail address once, in its first spelling, without texts that are no addresses."""
     addresses: dict[str, str] = {}
     for text in _texts(_items(person, "emailAddresses"), "value"):
         named = _NAMED_MAIL.fullmatch(text)
@@ -373,9 +376,9 @@ def _labels(person: Item) -> tuple[str, ...]:
 
 
 def _photo_url(person: Item) -> str:
-    """The photo that the user has given a contact, or else that of the contact's own profile.
+    """Return the address of the photo that the user has chosen, or else of the photo in the contact's own profile.
 
-    The end of an address names the size; the documented parameter ``sz`` is ignored.
+    The size is at the end of the address, because Google ignores the documented parameter ``sz``.
     """
     photos = sorted(_objects(person.get("photos")), key=lambda item: (_is_of_profile(item), not _is_primary(item)))
     urls = (item.get("url") for item in photos if item.get("default") is not True)
@@ -401,7 +404,7 @@ def _timestamp(value: object) -> float:
 
 
 def _uid(resource_name: object, source: Source) -> str:
-    """``people/c1`` → ``c1``, ``otherContacts/c1`` → ``other-c1``; empty for any other value."""
+    """Return the uid for a resource name: ``c1`` for ``people/c1``, ``other-c1`` for ``otherContacts/c1``, or empty."""
     match = _PERSON_NAME.fullmatch(resource_name) if isinstance(resource_name, str) else None
     if match is None:
         return ""
@@ -409,7 +412,7 @@ def _uid(resource_name: object, source: Source) -> str:
 
 
 def _uid_of_source(source_id: str, source: Source) -> str:
-    """Derive the uid of a person from Google's stable key, for an unreadable resource name; empty without a key."""
+    """Derive the uid of a person with an unreadable resource name from Google's stable key; empty without a key."""
     if source is not Source.DIRECTORY and _HEXADECIMAL_ID.fullmatch(source_id):
         source_id = f"c{int(source_id, 16)}"
     return OTHER_CONTACT_PREFIX + source_id if source_id and source is Source.OTHER_CONTACTS else source_id
@@ -441,7 +444,7 @@ def _is_of_profile(item: Item) -> bool:
 
 
 def _without_profiles(value: object) -> object:
-    """The items of a field without those of the contact's own profile."""
+    """Return the items of a field without the items of the contact's own profile."""
     if not isinstance(value, list):
         return value
     return [item for item in value if not (isinstance(item, dict) and _is_of_profile(item))]

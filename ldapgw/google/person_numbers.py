@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The telephone numbers of a contact: read from the fields of a person, and read anew from a stored contact.
 
-A field can contain several numbers, or a SIP address (`ldapgw.numbers.stored_numbers`).  A contact keeps the text of
-each field, so that a new version of the rules reads stored contacts without asking Google.
+A field can contain several numbers, or a SIP address (`ldapgw.numbers.stored_numbers`).  A contact has the text of each
+field, so that a new version of the rules can read stored contacts without a request to Google.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ldapgw.contact import LONGEST_LEFT_OUT, MOST_LEFT_OUT, Contact, Kind, LeftO
 from ldapgw.numbers import stored_numbers
 from ldapgw.numbers.sip_addresses import split_field
 
-# ``phoneNumbers.type``: the predefined types, and types that imports from other address books leave.  Any other value
-# is a label of the user's own (`_kind`).
+# The kind of a number by ``phoneNumbers.type``: the predefined types, and types of imports from other address books.
+# Any other value is the user's own label (`_kind`).
 _KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "work": Kind.WORK,
@@ -35,12 +35,12 @@ _KINDS: Mapping[str, Kind] = MappingProxyType(
     }
 )
 
-# Google's other types.
+# Google's types that say nothing about the kind of a number.
 _TYPES_WITHOUT_KIND = ("", "other", "googlevoice")
-# Characters of a label that a phone shows behind the name.
+# The most characters of a label, which a phone shows behind the name.
 LONGEST_LABEL = 32
 
-# How words for a mobile begin, in labels of the user's own; "iphone" comes with each import from Apple.
+# The beginnings of words for a mobile in the user's own labels; imports from Apple have the label "iphone".
 _MOBILE = re.compile(
     r"\b(?:mobil(?!iar)|handy|natel|iphone|smartphone|gsm\b|cell?(?:s|ular|ulare|phone)?\b|m[óo]vil|telefonino|komórk|mobitel)"
     r"|handy\b",
@@ -51,12 +51,13 @@ _MOBILE = re.compile(
 class NumberField(NamedTuple):
     """A field in which a person stores a telephone number.
 
-    :ivar text: as the person typed it, line breaks included.
-    :ivar canonical: Google's ``canonicalForm``; empty if there is none.
-    :ivar label: the purpose in the person's own words; empty for Google's types.
+    :ivar text: the text that the person typed, including line breaks.
+    :ivar canonical: Google's ``canonicalForm``, or empty if there is none.
+    :ivar label: the purpose in the person's own words, or empty for Google's types.
     :ivar is_typed: whether the person has chosen a type.
-    :ivar known: a number that was read of the field before.  The number stands for a form of Google's that was not
-        stored, unless the field is read as this number without such a form.
+    :ivar known: a number that an earlier version of ldapgw has read from the field, without storing Google's
+        ``canonicalForm``.  If the text alone does not give this number, the number takes the place of the
+        ``canonicalForm``.
     """
 
     text: str
@@ -81,8 +82,8 @@ class NumberField(NamedTuple):
 class ReadNumbers:
     """The numbers of a person's fields.
 
-    :ivar left_out: repetitions, and texts without anything to dial.
-    :ivar sip_addresses: URIs that stand in the place of a number.
+    :ivar left_out: repeated numbers, and texts without anything to dial.
+    :ivar sip_addresses: the URIs of SIP addresses in fields of numbers.
     """
 
     phones: tuple[Phone, ...]
@@ -96,9 +97,9 @@ class ReadNumbers:
 
 
 def read_fields(fields: Iterable[NumberField], region: str) -> ReadNumbers:
-    """Read each number once.
+    """Read the numbers of fields, each number once.
 
-    A number that is listed twice keeps its first type, or takes the type of the repetition if the first has none.
+    A number that is listed twice has the type of the first field, or of the second field if the first has no type.
 
     :param region: ISO 3166-1 code of the country for numbers without a country code.
     """
@@ -132,10 +133,10 @@ def read_fields(fields: Iterable[NumberField], region: str) -> ReadNumbers:
 
 
 def read_anew(contact: Contact, region: str) -> tuple[Contact, int]:
-    """Read the numbers of a stored contact by today's rules.
+    """Read the numbers of a stored contact by the present rules.
 
     :param region: ISO 3166-1 code of the country for numbers without a country code.
-    :returns: the contact, and the number of its texts without anything to dial.
+    :returns: the contact, and the number of the contact's texts without anything to dial.
     """
     numbers = read_fields(_stored_fields(contact), region)
     urls = tuple(dict.fromkeys((*numbers.sip_addresses, *contact.urls)))
@@ -144,7 +145,7 @@ def read_anew(contact: Contact, region: str) -> tuple[Contact, int]:
 
 
 def _stored_fields(contact: Contact) -> Iterator[NumberField]:
-    """The fields that a contact's numbers were read from, each once."""
+    """Yield the fields from which a contact's numbers were read, each field once."""
     seen: set[tuple[str, str]] = set()
     for phone in contact.phones:
         text = phone.stored or phone.number.typed
@@ -157,7 +158,7 @@ def _stored_fields(contact: Contact) -> Iterator[NumberField]:
 
 
 def _kind(label: str) -> Kind:
-    """The kind of a number by ``phoneNumbers.type`` in lower case, in the user's own words too."""
+    """Return the kind of a number by its ``phoneNumbers.type`` in lower case, which may be the user's own label."""
     if label in _KINDS:
         return _KINDS[label]
     if "fax" in label:

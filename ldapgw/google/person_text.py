@@ -7,29 +7,29 @@ import re
 import unicodedata
 from functools import cache
 
-# Characters of a text, and of a text of several lines.
+# The most characters of a text, and of a text of several lines.
 LONGEST, LONGEST_LINES = 256, 1024
-# Stands for what cannot be read (Unicode, 23.8).
+# The replacement for an unreadable character (Unicode, 23.8).
 REPLACEMENT = "\ufffd"
 
 _JOINER = "\u200d"
-# Control characters, characters that change the direction of others (Unicode Standard Annex 9, 2), line separators, and
-# lone surrogates, which no output can encode.
+# Control characters, characters that change the direction of text (Unicode Standard Annex 9, 2), line separators, and
+# lone surrogates, which cannot be encoded as UTF-8.
 _CONTROLS = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 # Emoji outside of category So: the variation selector of emoji, skin tones, and the arrow of 🙂‍↔️.
 _EMOJI = frozenset("\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff\u2194")
 
 
 def clean(value: object, longest: int = LONGEST) -> str:
-    """Return a text without control, direction and zero-width characters; "" for any other type.
+    """Return a text without control, direction and zero-width characters, or "" if `value` is not a text.
 
-    Line breaks and tabs become blanks, runs of blanks a single blank, and surrounding blanks are removed.  A zero-width
-    joiner between two emoji stays, because it joins them into one.  A lone surrogate, such as half an emoji, becomes
-    `REPLACEMENT`.
+    Line breaks and tabs become blanks, runs of blanks become a single blank, and surrounding blanks are removed.  A
+    zero-width joiner between two emoji stays, because it combines them into a single emoji.  A lone surrogate, such as
+    half an emoji, becomes `REPLACEMENT`.
     """
     if not isinstance(value, str):
         return ""
-    # The removed characters may be most of a text, but not of a text that a person typed.
+    # Only so many characters are cleaned, because a text that a person typed has few characters that are removed.
     text = value[: longest * 4]
     if not (text.isascii() and text.isprintable()):
         text = unicodedata.normalize("NFC", "".join(_visible(text, index) for index in range(len(text))))
@@ -37,7 +37,7 @@ def clean(value: object, longest: int = LONGEST) -> str:
 
 
 def lines(value: object) -> tuple[str, ...]:
-    """Return the cleaned lines of a text without empty lines; at most eight."""
+    """Return the cleaned lines of a text without empty lines, at most eight lines."""
     if not isinstance(value, str):
         return ()
     cleaned = (clean(line) for line in value[:LONGEST_LINES].splitlines())
@@ -45,7 +45,7 @@ def lines(value: object) -> tuple[str, ...]:
 
 
 def without_controls(text: str, replacement: str = "", *, keep: str = "") -> str:
-    """Replace the characters of a text that would control a terminal, or reorder the text around them.
+    """Replace the characters of a text that would control a terminal or reorder the surrounding text.
 
     :param keep: control characters that stay.
     """

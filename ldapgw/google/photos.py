@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Contacts' photos: the client of Google's image hosts, and the scaling of a photo for phones.
 
-The addresses come with the persons of the People API (``photos.url``).  No token is sent to the image hosts, and no
-redirect of theirs is followed.
+The addresses come with the persons of the People API (``photos.url``).  No token is sent to the image hosts, and their
+redirects are not followed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ldapgw.errors import BadResponse, PageTooLarge
 from ldapgw.google.endpoints import Endpoints
 from ldapgw.google.http import CallObserver, GoogleHttpClient, ignore_call
 
-# Pixels of each side of a scaled photo: phones show less.
+# The width and height of a scaled photo in pixels; phones show smaller photos.
 SIZE = 160
-# Octets of a scaled photo at most; an ordinary one has 8 KiB.
+# The most octets of a scaled photo; an ordinary scaled photo has 8 KiB.
 LARGEST_SCALED = 16 * 1024
-# Pixels: what Google sends when it ignores the size that it is asked for.
+# The most pixels of a fetched photo, for a photo that Google sends in its original size.
 _MOST_PIXELS = 4096 * 4096
 _QUALITIES = (80, 60, 40)
 _MEDIA_TYPES = frozenset(("image/jpeg", "image/png", "image/webp"))
@@ -30,7 +30,7 @@ _NO_PHOTO = frozenset((404, 410))
 
 
 class PhotoClient:
-    """Fetches photos.
+    """The client that fetches photos.
 
     :param http: sends the requests, through the proxy if there is one.
     """
@@ -42,10 +42,11 @@ class PhotoClient:
         self._endpoints = endpoints
 
     async def fetch(self, url: str) -> bytes:
-        """Fetch a photo; empty: there is none at this address, or none that may be fetched.
+        """Fetch a photo.
 
-        :raises GoogleError: `NetworkFailure`, `GoogleUnavailable` or `QuotaExceeded`: the host cannot answer now;
-            `BadResponse`: the answer says nothing about the photo, such as a page of a proxy.
+        :returns: the file, or empty octets if the address has no photo, or a photo that may not be fetched.
+        :raises GoogleError: `NetworkFailure`, `GoogleUnavailable` or `QuotaExceeded` if the host cannot answer now;
+            `BadResponse` if the answer says nothing about the photo, for example if it is a page of a proxy.
         """
         if not self._endpoints.has_photo(url):
             return b""
@@ -63,7 +64,10 @@ class PhotoClient:
 
 
 def scale(photo: bytes) -> bytes:
-    """A photo as a JPEG of `SIZE` by `SIZE` pixels; empty: it is no JPEG, PNG or WebP, or damaged, or too large."""
+    """Convert a photo to a JPEG of `SIZE` by `SIZE` pixels.
+
+    :returns: the JPEG, or empty octets if the photo is no JPEG, PNG or WebP, or is damaged or too large.
+    """
     try:
         with Image.open(BytesIO(photo), formats=("JPEG", "PNG", "WEBP")) as opened:
             if opened.width * opened.height > _MOST_PIXELS:
@@ -71,7 +75,7 @@ def scale(photo: bytes) -> bytes:
             opened.draft("RGB", (SIZE, SIZE))
             upright = ImageOps.exif_transpose(opened)
             square = ImageOps.fit(upright.convert("RGBA"), (SIZE, SIZE))
-    # Pillow's decoders raise whatever a damaged file leads to.
+    # Pillow's decoders raise many kinds of exceptions for damaged files.
     except Exception:  # noqa: BLE001
         return b""
     picture = Image.new("RGB", square.size, "white")
