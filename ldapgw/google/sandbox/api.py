@@ -19,7 +19,7 @@ _ACCOUNT_OF = {"/token": oauth.account_of, "/revoke": oauth.account_of}
 
 
 def answer(world: World, call: ApiRequest) -> tuple[ApiReply, Breakage | None]:
-    """Return the reply to a call, and the `Breakage` that happens to the call, if any."""
+    """Return the reply to a call, and the `Breakage` of the reply, if any."""
     world.calls[call.path] += 1
     fault = world.faults.take(call.path, _ACCOUNT_OF.get(call.path, people.account_of)(world, call))
     effect = fault.effect if fault else None
@@ -36,7 +36,7 @@ def answer(world: World, call: ApiRequest) -> tuple[ApiReply, Breakage | None]:
 
 
 def compressed(reply: ApiReply, accept_encoding: str, user_agent: str) -> ApiReply:
-    """Compress a reply if the client accepts gzip and its User-Agent contains "gzip" too, as Google does."""
+    """Compress a reply if the client accepts gzip and if the User-Agent contains "gzip" too, as Google does."""
     if "gzip" not in accept_encoding or "gzip" not in user_agent:
         return reply
     headers = (*reply.headers, ("Content-Encoding", "gzip"))
@@ -44,7 +44,7 @@ def compressed(reply: ApiReply, accept_encoding: str, user_agent: str) -> ApiRep
 
 
 def _photo(world: World, call: ApiRequest) -> ApiReply:
-    """A photo in the size that its address ends with; the image host wants no token."""
+    """Return the reply to a request for a photo in any size; a request with a token is refused."""
     photo = world.photos.get(call.path.partition("=")[0])
     if call.authorization:
         return ApiReply.of(403, "Forbidden", (("Content-Type", "text/html; charset=UTF-8"),))

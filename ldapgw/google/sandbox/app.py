@@ -26,7 +26,7 @@ from ldapgw.google.sandbox.world import PHOTOS, World
 
 AUTHORIZATION = "/o/oauth2/v2/auth"
 
-# No form-action: browsers also apply it to the redirect after a form, which goes to the gateway.
+# The policy has no form-action, because browsers also apply it to the redirect after a form, which goes to the gateway.
 _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
@@ -44,7 +44,7 @@ class _Sandbox(Resource):
         self._world = world
 
     def render(self, request: Request) -> int:
-        """Write the reply; a handler that returns None has written as much as the client gets."""
+        """Write the reply, unless the handler returns None because it has written a partial reply or none."""
         body: bytes | None
         try:
             path = "/" + b"/".join(request.postpath or ()).decode("utf-8", "replace")
@@ -103,7 +103,7 @@ def _run_control(world: World, request: Request, name: str) -> bytes:
 
 
 def _page_after(name: str, arguments: Mapping[str, Any]) -> str:
-    """Return the path of the page that shows the result of a form."""
+    """Return the path of the page that shows the result of a control's form."""
     if name.endswith("-person"):
         source = str(arguments.get("source") or "contacts")
         return f"/sandbox/persons?account={quote(str(arguments['account']))}&source={quote(source)}"
@@ -205,7 +205,7 @@ def _header(request: Request, name: str) -> str:
 
 
 def _base(request: Request) -> str:
-    """Return the base URL that the browser used; usually plain HTTP on loopback, the only intended use."""
+    """Return the base URL that the browser used, usually with plain HTTP on a loopback address."""
     return f"{'https' if request.isSecure() else 'http'}://{_header(request, 'host')}"
 
 

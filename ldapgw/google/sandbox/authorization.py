@@ -28,7 +28,7 @@ SCOPES = {
         "See and download your organization’s Google Workspace directory"
     ),
 }
-# RFC 7636 4.1 and 4.2.
+# The form of a code challenge (RFC 7636 4.1 and 4.2).
 _CHALLENGE = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 
@@ -63,13 +63,17 @@ class AuthorizationRequest:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The scopes except the sign-in scopes; if there are two or more, each has a tick box."""
+        """The scopes except the sign-in scopes; each of two or more such scopes has a tick box."""
         return tuple(scope for scope in self.scopes if scope not in oauth.SIGN_IN_SCOPES)
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentPage:
-    """The consent page; `chosen` is the address of the preselected account."""
+    """The consent page.
+
+    :ivar chosen: the address of the preselected account, or empty.
+    :ivar problem: an error message for the user, or empty.
+    """
 
     request: AuthorizationRequest
     accounts: tuple[GoogleAccount, ...]
@@ -90,9 +94,9 @@ class Redirect:
 
 
 def read_request(world: World, query: Parameters) -> AuthorizationRequest:
-    """Parse and check a request, with the checks that Google makes before it shows a page.
+    """Parse a request, and make the checks that Google makes before the consent page.
 
-    :raises AuthorizationError: for every error that Google does not answer with a redirect.
+    :raises AuthorizationError: if a check fails; Google answers these errors with an error page, not with a redirect.
     """
     for name, values in query.items():
         if len(values) > 1:
@@ -188,7 +192,7 @@ def _grant(
 
 
 def _redirect_back(request: AuthorizationRequest, answer: dict[str, str]) -> Redirect:
-    """Redirect to the redirect URI, keeping its query (RFC 6749 3.1.2) and the state of the request."""
+    """Return a redirect to the redirect URI, with its query (RFC 6749 3.1.2) and the state of the request."""
     parts = urlsplit(request.redirect_uri)
     state = {"state": request.state} if request.state else {}
     query = "&".join(filter(None, (parts.query, urlencode(state | answer))))
@@ -201,7 +205,7 @@ def _is_granted(world: World, request: AuthorizationRequest, account: GoogleAcco
 
 
 def _hinted_account(world: World, hint: str) -> GoogleAccount | None:
-    """Return the account of a ``login_hint``, an address or a ``sub``; None if it is unknown."""
+    """Return the account of a ``login_hint`` (an address or a ``sub``), or None if there is no such account."""
     return world.accounts.get(hint) or world.account_of(hint)
 
 

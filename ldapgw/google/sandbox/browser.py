@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A simulated browser that goes through the consent, on the pages that a user sees.
 
-It finds controls by their visible texts (the account's address, tick boxes, two buttons), never by field names.  The
-HTTP client holds the cookies: one client is the browser of one user.
+The browser finds controls by their visible texts (the account's address, tick boxes, two buttons), never by field
+names.  The HTTP client has the cookies, so each client is the browser of one user.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Visit:
 
 @dataclass(slots=True)
 class FormControl:
-    """An ``input`` or ``button`` with its text: the label or the inscription."""
+    """An ``input`` with the text of its label, or a ``button`` with its own text."""
 
     kind: str
     name: str
@@ -59,14 +59,14 @@ class HtmlForm:
 async def consent(
     http: HTTPClient, url: str, *, account: str, tick: Collection[str] | None = None, cancel: bool = False
 ) -> Visit:
-    """Go through a consent as a user.
+    """Go through a consent as a user does.
 
     :param http: the HTTP client with the browser's cookies.
-    :param url: the URL to start at: the gateway's connect or sign-in page.
+    :param url: the first URL: the gateway's connect or sign-in page.
     :param account: the address of the account to choose.
-    :param tick: the scopes whose boxes to tick; None ticks every box.
-    :param cancel: press "Cancel" instead of "Continue".
-    :returns: the last page: a page of the gateway, or an error page on the way.
+    :param tick: the scopes whose boxes are ticked, or None to tick every box.
+    :param cancel: whether to press "Cancel" instead of "Continue".
+    :returns: the last page: a page of the gateway, or an error page before it.
     :raises LostInBrowser: if a consent page lacks the account or the button, or redirects do not end.
     """
     visit = await open_page(http, url)
@@ -111,7 +111,7 @@ async def _follow(http: HTTPClient, method: str, url: str, fields: list[tuple[st
         if response.code not in _REDIRECTS or not location:
             return Visit(response.code, url, text)
         url = urljoin(url, location[0])
-        # As browsers do: only 307 and 308 repeat the method (RFC 9110 15.4).
+        # Like in browsers, only 307 and 308 repeat the method (RFC 9110 15.4).
         if response.code not in (307, 308):
             method, fields = "GET", None
     raise LostInBrowser(f"{MOST_REDIRECTS} redirects and no page")
@@ -145,7 +145,7 @@ def _pressed(form: HtmlForm, texts: Collection[str]) -> list[tuple[str, str]]:
 
 
 class _FormReader(HTMLParser):
-    """Collects forms; the text of a control is its content (a button) or its label (an input in a label)."""
+    """A parser that collects forms; the text of a button is its content, the text of an input is its label."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from ldapgw.google.sandbox.world import SOURCES, World
 
 Arguments = Mapping[str, Any]
 
-# Ten years in seconds, so that times still convert to dates.
+# The largest number of seconds: ten years, so that times can still be converted to dates.
 _LARGEST = 10 * 366 * 86400.0
 
 
@@ -151,7 +151,7 @@ def _set_quota(world: World, arguments: Arguments) -> dict[str, Any]:
     return {}
 
 
-# By the last part of the path ``POST /sandbox/…``.
+# The controls by the last part of the path in ``POST /sandbox/…``.
 CONTROLS: dict[str, Callable[[World, Arguments], dict[str, Any]]] = {
     "add-person": _add_person,
     "change-person": _change_person,
@@ -206,7 +206,7 @@ def _number(arguments: Arguments, name: str) -> float:
 
 
 def _person(arguments: Arguments) -> dict[str, Any]:
-    """Return the person in ``person`` (JSON), or in the few fields of the short form of the page."""
+    """Return the person in the argument ``person`` (JSON), or in the fields of the page's short form."""
     person = arguments.get("person")
     if isinstance(person, str):
         try:

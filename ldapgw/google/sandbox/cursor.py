@@ -2,7 +2,7 @@
 """Page tokens and sync tokens: signed positions in a list, so that the sandbox need not store them.
 
 A client cannot forge a token.  A token contains a fingerprint of the account, the method and all parameters of the call
-that returned it, because Google accepts it for no other call.
+that returned the token, because Google accepts a token only for calls with the same parameters.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class ListToken:
     :ivar kind: ``page`` or ``sync``.
     :ivar call: fingerprint of account, method and parameters.
     :ivar generation: the account's generation of sync tokens; tokens of earlier generations have expired.
-    :ivar full_at: time of the beginning of the full sync that the token goes back to.
+    :ivar full_at: when the full sync began from which the token descends.
     :ivar issued_at: time of issue.
-    :ivar base: the revision at the beginning of this sync, where the next sync starts.
+    :ivar base: the revision at the beginning of this sync, after which the next sync starts.
     :ivar position: the revision of the last record returned.
     :ivar incremental: whether the list contains deleted records and no totals.
     """
@@ -46,7 +46,7 @@ class ListToken:
 
 
 def unseal(token: str, key: bytes) -> ListToken | None:
-    """Return the content of a token; None if the signature does not match."""
+    """Return the content of a token, or None if the signature does not match."""
     try:
         octets = base64.urlsafe_b64decode(token.encode())
     except ValueError:

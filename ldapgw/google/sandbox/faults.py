@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Faults to inject into the sandbox: Google's error replies, broken replies, and the queue of pending faults.
 
-`FAULTS` has every fault by its name.  Errors of the People API have one schema (``google.rpc.Status``), errors of the
-token endpoint another (RFC 6749 5.2).  A `Breakage` is a reply that does not arrive as it is.
+`FAULTS` has every fault by its name.  Errors of the People API have one schema (``google.rpc.Status``), and errors of
+the token endpoint have another schema (RFC 6749 5.2).  With a `Breakage`, the sandbox's own reply is lost or changed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DISABLED = (
 
 
 class Breakage(Enum):
-    """The ways in which a reply can be lost, or come in another shape than asked for."""
+    """The ways in which a reply can be lost or changed."""
 
     CUT_OFF = "the answer ends in the middle"
     LOST = "the connection closes without an answer"
@@ -36,9 +36,9 @@ class Breakage(Enum):
     EMPTY_PAGE = "an empty page with a next page token comes first"
 
 
-# Gives the sandbox's own reply to a call.
+# A function that returns the sandbox's own reply to a call.
 Respond = Callable[[ApiRequest], ApiReply]
-# Answers a call in place of the sandbox, which is the second argument.
+# A function that answers a call in place of the sandbox; its second argument returns the sandbox's own reply.
 Damage = Callable[[ApiRequest, Respond], ApiReply]
 
 
@@ -46,8 +46,8 @@ Damage = Callable[[ApiRequest, Respond], ApiReply]
 class Fault:
     """A fault that can be injected by its name.
 
-    :ivar prefix: prefix of the paths of the affected endpoints, unless the injection names one.
-    :ivar effect: the error reply of Google, the breakage of the reply, or what answers in place of the sandbox.
+    :ivar prefix: prefix of the paths of the affected endpoints, unless the injection names a path.
+    :ivar effect: Google's error reply, the breakage of the reply, or a function that answers in place of the sandbox.
     """
 
     name: str
@@ -59,10 +59,10 @@ class Fault:
 class Injection:
     """A pending fault.
 
-    :ivar remaining: number of calls that still fail; None: all calls until the fault is cleared.
-    :ivar account: address of the affected account; empty: all accounts.
-    :ivar path: path of the affected endpoint; empty: every endpoint with the prefix of the fault.
-    :ivar after: number of calls that succeed before the first one fails.
+    :ivar remaining: number of calls that still fail, or None for all calls until the fault is cleared.
+    :ivar account: address of the affected account, or empty for all accounts.
+    :ivar path: path of the affected endpoint, or empty for every endpoint with the prefix of the fault.
+    :ivar after: number of calls that succeed before the first call fails.
     """
 
     fault: Fault
@@ -88,9 +88,9 @@ class Faults:
         self.pending: list[Injection] = []
 
     def inject(self, name: str, *, times: int | None = None, account: str = "", path: str = "", after: int = 0) -> None:
-        """Inject a fault into the next `times` calls, or into all calls until `clear`.
+        """Inject a fault into the next `times` calls, or into all calls until `clear` is called.
 
-        :param after: number of calls that succeed first: 1 for the second page of a list.
+        :param after: number of calls that succeed first, such as 1 to fail at the second page of a list.
         :raises UserError: if the name is not known or a number is out of range.
         """
         if name not in self.known:
@@ -106,7 +106,7 @@ class Faults:
         self.pending.clear()
 
     def take(self, path: str, account: str) -> Fault | None:
-        """Return the fault of a call, if any, and count it down."""
+        """Return the fault of a call, if any, and count down the calls that still fail."""
         for injection in self.pending:
             if not injection.applies_to(path, account):
                 continue
@@ -121,7 +121,7 @@ class Faults:
         return None
 
 
-# --- Errors that the rules of the sandbox also raise ----------------------------------------------------------------
+# --- Errors that the sandbox also returns without an injection ------------------------------------------------------
 
 
 def api_error(code: int, status: str, message: str, *, extra: Headers = (), **more: Any) -> ApiReply:
@@ -134,12 +134,12 @@ def api_error(code: int, status: str, message: str, *, extra: Headers = (), **mo
 
 
 def invalid_argument(message: str) -> ApiReply:
-    """400: a parameter is wrong."""
+    """Return the error reply for a wrong parameter (400)."""
     return api_error(400, "INVALID_ARGUMENT", message)
 
 
 def unauthenticated(method: str, reason: str) -> ApiReply:
-    """401: the access token is missing or no longer valid."""
+    """Return the error reply for a missing or invalid access token (401)."""
     return api_error(
         401,
         "UNAUTHENTICATED",
@@ -151,7 +151,7 @@ def unauthenticated(method: str, reason: str) -> ApiReply:
 
 
 def scope_insufficient(method: str, scope: str) -> ApiReply:
-    """403: the access token lacks the scope."""
+    """Return the error reply for an access token without the scope (403)."""
     return api_error(
         403,
         "PERMISSION_DENIED",
@@ -163,7 +163,10 @@ def scope_insufficient(method: str, scope: str) -> ApiReply:
 
 
 def expired_sync_token(status: str = "INVALID_ARGUMENT") -> ApiReply:
-    """400: the sync token has expired.  Google has sent INVALID_ARGUMENT and FAILED_PRECONDITION as the status."""
+    """Return the error reply for an expired sync token (400).
+
+    :param status: Google has sent both INVALID_ARGUMENT and FAILED_PRECONDITION.
+    """
     details = [{"@type": _INFO, "reason": "EXPIRED_SYNC_TOKEN", "domain": "people.googleapis.com"}]
     return api_error(400, status, _EXPIRED, details=details)
 
@@ -186,7 +189,7 @@ ALREADY_GONE = token_error(400, "invalid_token", "Token expired or revoked")
 
 
 def missing_parameter(name: str) -> ApiReply:
-    """400 of the token endpoint: a parameter is missing."""
+    """Return the error reply of the token endpoint for a missing parameter (400)."""
     return token_error(400, "invalid_request", f"Missing required parameter: {name}")
 
 

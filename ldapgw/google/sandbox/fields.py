@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-# People API, discovery document: the paths of personFields.
+# The paths of personFields, from the discovery document of the People API.
 PERSON_FIELDS = frozenset(
     (
         "addresses",
@@ -50,7 +50,7 @@ PERSON_FIELDS = frozenset(
         "userDefined",
     )
 )
-# otherContacts.list: only these fields, unless the source PROFILE is requested too.
+# otherContacts.list allows only these fields, unless the source PROFILE is requested too.
 OTHER_CONTACT_FIELDS = frozenset(("emailAddresses", "metadata", "names", "phoneNumbers", "photos"))
 GROUP_FIELDS = frozenset(("clientData", "groupType", "memberCount", "metadata", "name"))
 
@@ -79,7 +79,7 @@ class PersonKind(Enum):
 def complete(person: Mapping[str, Any], kind: PersonKind, number: int, updated: float) -> dict[str, Any]:
     """Return a person as Google would return it.
 
-    :param number: the id, decimal in the resource name; the source of a contact has it in hexadecimal.
+    :param number: the id, which is decimal in the resource name, and hexadecimal in the source of a contact.
     :param updated: time of the last change, in seconds since the epoch.
     """
     if isinstance(person.get("metadata"), Mapping) and person["metadata"].get("sources"):
@@ -95,7 +95,7 @@ def complete(person: Mapping[str, Any], kind: PersonKind, number: int, updated: 
         "resourceName": person.get("resourceName", kind.value[1] + str(number)),
         "etag": "",
         "metadata": {"sources": [dict(source)], "objectType": "PERSON"},
-        # Google draws a letter for whoever has no photo.
+        # Google draws a letter as the photo of a person without a photo.
         "photos": _items("photos", [{"url": _LETTER, "default": True}], source),
         **typed_fields,
     }
@@ -106,7 +106,10 @@ def complete(person: Mapping[str, Any], kind: PersonKind, number: int, updated: 
 
 
 def change(person: Mapping[str, Any], changes: Mapping[str, Any], updated: float) -> dict[str, Any]:
-    """Return a person with fields replaced (None or empty: removed) and with a new etag and time of change."""
+    """Return a person with replaced fields, a new etag, and a new time of change.
+
+    :param changes: the new values; None or an empty list removes the field.
+    """
     first = person["metadata"]["sources"][0]
     source = {key: first[key] for key in ("type", "id") if key in first}
     changed = copy.deepcopy(dict(person))
@@ -141,9 +144,9 @@ def tombstone(person: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def masked(resource: Mapping[str, Any], mask: Collection[str], sources: Collection[str]) -> dict[str, Any]:
-    """Return the fields in a mask, with the items of certain sources only.
+    """Return the fields in a mask, with the items of some sources only.
 
-    :param sources: source types; empty for all.
+    :param sources: source types, or empty for all sources.
     """
     return {
         name: _from_sources(name, value, sources) if sources else value
@@ -158,7 +161,7 @@ def timestamp(seconds: float) -> str:
 
 
 def canonical(value: str) -> str:
-    """Return the ``canonicalForm`` of a number with a country code, without its extension; empty for other numbers."""
+    """Return the ``canonicalForm`` of a number with a country code, without the extension; empty for other numbers."""
     if not value.strip().startswith("+"):
         return ""
     number = _EXTENSION.split(value.replace("(0)", ""))[0]
@@ -184,12 +187,12 @@ def _items(name: str, values: list[Any], source: Mapping[str, str]) -> list[Any]
 
 
 def _formatted_type(kind: str) -> str:
-    """Return a predefined type in words ("workFax": "Work Fax"), and a user's own type unchanged."""
+    """Return a predefined type in words ("Work Fax" for "workFax"), or a user's own type unchanged."""
     return " ".join(_WORDS.findall(kind)).title() if _PREDEFINED.fullmatch(kind) else kind
 
 
 def _add_display_names(name: dict[str, Any]) -> None:
-    """Add the display names that the server composes of the parts of a name."""
+    """Add the display names that the server composes from the parts of a name."""
     keys = ("honorificPrefix", "givenName", "middleName", "familyName")
     parts = [str(name.get(key, "")) for key in keys]
     given, family = parts[1], parts[3]

@@ -16,9 +16,10 @@ RandomBytes = Callable[[int], bytes]
 CODE_LIFE = 600.0  # seconds
 # Seconds.  Google returns 3599 for a token that is valid for an hour.
 ACCESS_LIFE = 3599
-# Consent to a client in "Testing" lasts 7 days; Google returns one second less.
+# A consent to a client in "Testing" lasts 7 days; Google returns one second less.
 TESTING_LIFE = 604799
-# A refresh token expires after six months without use, and the oldest one of more than a hundred expires too.
+# A refresh token expires after six months without use.  If a grant has a hundred refresh tokens, a new refresh token
+# replaces the oldest.
 UNUSED_LIFE = 183 * 86400.0
 MOST_REFRESH_TOKENS = 100
 
@@ -35,8 +36,9 @@ class Grantee:
 class AuthorizationCode:
     """The consent behind an authorization code, and the values that the exchange must match.
 
-    :ivar refreshable: whether the exchange returns a refresh token: requested, and a consent screen was shown.
-    :ivar challenge: challenge of PKCE (RFC 7636); empty without PKCE.
+    :ivar refreshable: whether the exchange returns a refresh token, because the client has requested the token and a
+        consent screen was shown.
+    :ivar challenge: challenge of PKCE (RFC 7636), or empty without PKCE.
     """
 
     grantee: Grantee
@@ -52,7 +54,10 @@ class AuthorizationCode:
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """The state of a refresh token; `expires_at` is None if the token only expires through disuse."""
+    """The state of a refresh token.
+
+    :ivar expires_at: end of the token, or None if the token only expires when it is not used.
+    """
 
     grantee: Grantee
     scopes: tuple[str, ...]
@@ -92,14 +97,14 @@ class Grants:
         return frozenset(scope for token in tokens if token.grantee == grantee for scope in token.scopes)
 
     def issue_code(self, consent: AuthorizationCode) -> str:
-        """Issue a code; it contains a slash, as codes of Google do."""
+        """Issue a code, which contains a slash, like Google's codes."""
         self._codes = {code: c for code, c in self._codes.items() if self._now() < c.expires_at}
         code = "4/0A" + self._token(48)
         self._codes[code] = consent
         return code
 
     def find_code(self, code: str) -> AuthorizationCode | None:
-        """Return the consent behind a code; None if the code is unknown or was removed after its end."""
+        """Return the consent behind a code, or None if the code is unknown or was removed after its end."""
         return self._codes.get(code)
 
     def redeem_code(self, code: str) -> AuthorizationCode | None:
@@ -111,7 +116,7 @@ class Grants:
         return consent
 
     def issue_refresh(self, grantee: Grantee, scopes: tuple[str, ...], life: float | None) -> str:
-        """Issue a refresh token, and drop the oldest one of too many."""
+        """Issue a refresh token, and delete the oldest token if there are too many."""
         older = [token for token, state in self._refresh.items() if state.grantee == grantee]
         for token in older[: max(0, len(older) - MOST_REFRESH_TOKENS + 1)]:
             del self._refresh[token]
@@ -120,7 +125,7 @@ class Grants:
         return token
 
     def use_refresh_token(self, token: str) -> RefreshToken | None:
-        """Return a valid refresh token and note the time of its use; None if it is not valid."""
+        """Return a refresh token and store the time of its use, or return None if the token is not valid."""
         state = self._refresh.get(token)
         if state is None or not state.is_alive(self._now()):
             return None
@@ -135,12 +140,12 @@ class Grants:
         return token
 
     def find_access_token(self, token: str) -> AccessToken | None:
-        """Return a valid access token; None if it is unknown or expired."""
+        """Return a valid access token, or None if it is unknown or expired."""
         state = self._access.get(token)
         return state if state and self._now() < state.expires_at else None
 
     def grantee(self, token: str) -> Grantee | None:
-        """Return the grantee of a token or code, valid or not; None if it is unknown."""
+        """Return the grantee of a token or code, valid or not, or None if it is unknown."""
         state = self._codes.get(token) or self._refresh.get(token) or self._access.get(token)
         return state.grantee if state else None
 

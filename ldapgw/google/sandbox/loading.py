@@ -20,7 +20,7 @@ _FORMS = 'expected a list of persons, {"connections": [person…]} or {"accounts
 def load_people(path: str) -> dict[str, list[dict[str, Any]]]:
     """Return the persons of a file by the address of their account; `FIRST_ACCOUNT` is the key of a plain list.
 
-    :raises UserError: with all problems of the file; each names the person and the field.
+    :raises UserError: if the file has problems; the error has all problems, each with the person and the field.
     """
     try:
         document = json.loads(Path(path).read_bytes())

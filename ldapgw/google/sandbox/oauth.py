@@ -26,7 +26,7 @@ from ldapgw.google.sandbox.world import GoogleAccount, RegisteredClient, World
 
 EMAIL = "https://www.googleapis.com/auth/userinfo.email"
 PROFILE = "https://www.googleapis.com/auth/userinfo.profile"
-# The scopes for the identity only.  Any other scope gets a tick box, and expires after 7 days in "Testing".
+# The scopes that only give access to the identity.  Grants of other scopes to a client in "Testing" end after 7 days.
 SIGN_IN_SCOPES = frozenset(("openid", "email", "profile", EMAIL, PROFILE))
 
 _SPELLINGS = {"email": EMAIL, "profile": PROFILE}
@@ -34,7 +34,7 @@ _SPELLINGS = {"email": EMAIL, "profile": PROFILE}
 
 @cache
 def _signing_key() -> RSAPrivateKey:
-    """The key that signs identity tokens, the same for all sandboxes of a process: making one takes long."""
+    """Return the key that signs identity tokens; all sandboxes of a process share a key, which takes long to make."""
     return generate_private_key(65537, 2048)
 
 
@@ -77,7 +77,7 @@ def keys() -> ApiReply:
 
 
 def account_of(world: World, call: ApiRequest) -> str:
-    """Return the address of the account whose code or token is in a call; empty if it is unknown."""
+    """Return the address of the account whose code or token is in a call, or empty if it is unknown."""
     tokens = (_first(call.form, name) or _first(call.query, name) for name in ("code", "refresh_token", "token"))
     grantee = world.grants.grantee(next(filter(None, tokens), "") or call.bearer)
     account = world.account_of(grantee.sub) if grantee else None

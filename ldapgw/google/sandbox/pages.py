@@ -64,7 +64,7 @@ def persons(world: World, account: str, source: str) -> str:
 
 
 def person(world: World, account: str, resource_name: str) -> str:
-    """Render a person as JSON in a form to edit it."""
+    """Render a form in which a person can be edited as JSON."""
     resource = world.person(account, resource_name)
     editable = {name: value for name, value in resource.items() if name not in ("resourceName", "etag", "metadata")}
     text = json.dumps(_without_metadata(editable), ensure_ascii=False, indent=2)
@@ -81,7 +81,7 @@ def _render(template: str, **values: Any) -> str:
 
 
 def _summary(person: Resource) -> tuple[str, str]:
-    """Return the name or company of a person, and its numbers, for a list."""
+    """Return the name, company or address of a person, and the person's numbers, for a list."""
     names = [name.get("displayName") for name in person.get("names", ())]
     companies = [organization.get("name") for organization in person.get("organizations", ())]
     mails = [mail.get("value") for mail in person.get("emailAddresses", ())]

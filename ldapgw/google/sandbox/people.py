@@ -2,8 +2,8 @@
 """The list methods of the People API: connections, other contacts, the Workspace directory, contact groups.  Pure.
 
 Source: the discovery document of the People API v1 (``people.connections.list``, ``otherContacts.list``,
-``people.listDirectoryPeople``, ``contactGroups.list``).  Checks are made in Google's order: the token, its scope, the
-names of the parameters, their values.
+``people.listDirectoryPeople``, ``contactGroups.list``).  The sandbox makes its checks in Google's order: the token, its
+scope, the names of the parameters, their values.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ldapgw.google.sandbox.resource_store import ResourceRecord, ResourceStore
 from ldapgw.google.sandbox.world import GoogleAccount, World, labels_of
 
 SYNC_TOKEN_LIFE = 7 * 86400.0
-# Seconds.  Page tokens expire too; Google does not say when.
+# The lifetime of a page token in seconds; Google does not document it.
 PAGE_TOKEN_LIFE = 3600.0
 MOST_ON_A_PAGE = 1000
 
@@ -48,11 +48,11 @@ _PAGING = frozenset(("pageSize", "pageToken", "syncToken"))
 
 @dataclass(frozen=True, slots=True)
 class ListMethod:
-    """A list method and its differences from the others.
+    """A list method and its differences from other list methods.
 
-    :ivar source: a source of `World.persons_of`; empty for contact groups.
+    :ivar source: a source of `World.persons_of`, or empty for contact groups.
     :ivar key: key of the list in an answer.
-    :ivar scopes: the access token needs one of these scopes.
+    :ivar scopes: the scopes of which the access token needs at least one.
     :ivar mask: name of the parameter with the field mask.
     :ivar totals: keys of the total count in an answer.
     """
@@ -116,7 +116,7 @@ class _ListCall:
     size: int
     wants_sync_token: bool
     cursor: ListToken
-    # Fingerprint for the next sync token: of this call without its tokens.
+    # The fingerprint of this call without its tokens, for the next sync token.
     call: str
 
 
@@ -139,7 +139,7 @@ def answer(world: World, call: ApiRequest, *, empty: bool = False) -> ApiReply:
 
 
 def account_of(world: World, call: ApiRequest) -> str:
-    """Return the address of the account whose access token is in a call; empty if it is unknown."""
+    """Return the address of the account whose access token is in a call, or empty if it is unknown."""
     grantee = world.grants.grantee(call.bearer)
     account = world.account_of(grantee.sub) if grantee else None
     return account.address if account else ""
@@ -191,7 +191,7 @@ def _content(
 
 
 def _selected(record: ResourceRecord, list_call: _ListCall, members: int) -> dict[str, Any] | None:
-    """Return the requested fields of a record; None if the record is of another source."""
+    """Return the requested fields of a record, or None if the record belongs to another source."""
     types = {source.get("type") for source in record.resource.get("metadata", {}).get("sources", ())}
     if list_call.sources and types and not types & set(list_call.sources):
         return None
@@ -257,7 +257,7 @@ def _mask(query: Parameters, method: ListMethod) -> frozenset[str]:
                 )
             )
     named = frozenset(path.partition(".")[0] for path in paths)
-    # A group's formatted name comes with its name.
+    # Google returns a group's formatted name together with its name.
     return named | {"formattedName"} if "name" in named else named
 
 
@@ -267,7 +267,7 @@ def _documentation_of(method: ListMethod) -> str:
 
 
 def _sources(query: Parameters, method: ListMethod) -> tuple[str, ...]:
-    """Return the selected source types; empty for all."""
+    """Return the selected source types, or an empty tuple for all types."""
     values = query.get("sources", ())
     known = _DIRECTORY_SOURCES if method.source == "directory" else _READ_SOURCES
     for value in values:
@@ -299,7 +299,7 @@ def _boolean(query: Parameters, name: str) -> bool:
 
 
 def _single_value(query: Parameters, name: str) -> str:
-    """Return a single-valued parameter (the last value counts, as at Google)."""
+    """Return the value of a parameter; of several values the last value counts, as at Google."""
     return query.get(name, ("",))[-1]
 
 
@@ -307,10 +307,10 @@ def _single_value(query: Parameters, name: str) -> str:
 
 
 def _cursor(world: World, query: Parameters, method: ListMethod, account: GoogleAccount, revision: int) -> ListToken:
-    """Return the start position: behind a page, behind an earlier sync, or the beginning.
+    """Return the start position of a call: after a page, after an earlier sync, or the beginning of the list.
 
-    A token is valid for calls with the account and parameters of the call that returned it ("All other parameters
-    provided must match the call that provided the token").
+    A token is valid only for calls with the same account and parameters as the call that returned the token ("All other
+    parameters provided must match the call that provided the token").
     """
     now = world.time()
     page_token, sync_token = _single_value(query, "pageToken"), _single_value(query, "syncToken")
@@ -336,7 +336,7 @@ def _cursor(world: World, query: Parameters, method: ListMethod, account: Google
 
 
 def _fingerprint(query: Parameters, method: ListMethod, account: GoogleAccount, *, without: tuple[str, ...]) -> str:
-    """Return the fingerprint of a call for its tokens; the order of the paths in a mask does not matter."""
+    """Return the fingerprint of a call, for its tokens.  The order of the paths in a mask does not matter."""
     parameters = [
         (name, sorted(path for value in values for path in value.split(",")))
         for name, values in sorted(query.items())

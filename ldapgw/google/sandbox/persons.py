@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Generates invented persons from hand-written lists of names; the same seed gives the same persons.
 
-Numbers are from the ranges that a country reserves for films and books (drama numbers of Bundesnetzagentur, Ofcom,
-ARCEP and PTS, 555-01xx in North America).  In countries without such a range they only look like numbers.
+The numbers come from the ranges that countries reserve for films and books (drama numbers of Bundesnetzagentur, Ofcom,
+ARCEP and PTS, 555-01xx in North America).  In countries without such a range, the numbers only look like real numbers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SeededRandom:
         self._draws = 0
 
     def below(self, limit: int) -> int:
-        """Return an integer from 0 to below the limit."""
+        """Return an integer from 0 to ``limit - 1``."""
         self._draws += 1
         return int.from_bytes(hashlib.sha256(f"{self._seed}/{self._draws}".encode()).digest()[:8]) % limit
 
@@ -46,7 +46,7 @@ class SeededRandom:
 
 @dataclass(frozen=True, slots=True)
 class NameForms:
-    """A name in its native script, in Latin letters and as it is pronounced; ``native|latin|reading`` in the lists."""
+    """A name in native script, in Latin letters, and in a phonetic script (``native|latin|reading`` in the lists)."""
 
     native: str
     latin: str
@@ -54,13 +54,13 @@ class NameForms:
 
     @classmethod
     def read(cls, text: str) -> NameForms:
-        """Parse a name of the lists; the Latin form may be missing if it is the native one."""
+        """Parse a name of the lists; a missing Latin form is the same as the native form."""
         native, latin, reading = (*text.split("|"), "", "")[:3]
         return cls(native, latin or native, reading)
 
 
 class PersonGenerator:
-    """Invents persons with different numbers."""
+    """A generator of persons with different numbers."""
 
     def __init__(self, seed: str) -> None:
         self._random = SeededRandom(seed)
@@ -70,7 +70,7 @@ class PersonGenerator:
     def invent(self, count: int, labels: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Invent persons of all cultures, by their weights, in random order.
 
-        :param labels: resource names of groups: the first two for business contacts, the last for private ones.
+        :param labels: resource names of groups: the first two for business contacts, the last for private contacts.
         """
         for culture in self._mixed(count):
             yield self._person(culture, labels)
@@ -157,7 +157,7 @@ class PersonGenerator:
         pattern = self._random.pick(culture[kind])
         canonical, *spellings = pattern.split("|")
         capacity: int = 10 ** canonical.count("#")
-        # 7 has no factor in common with a power of ten, so all numbers of a range come before a number is repeated.
+        # 7 and a power of ten have no common factor, so each number of a range is used before a number is repeated.
         count = self._used[pattern] = self._used.get(pattern, 0) + 1
         digits = str(count * 7 % capacity).zfill(canonical.count("#"))
         number = {"value": _filled(self._random.pick(spellings), digits), "canonicalForm": _filled(canonical, digits)}

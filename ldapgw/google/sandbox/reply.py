@@ -39,7 +39,7 @@ class ApiRequest:
 
     :ivar query: the parameters of the URL, each with all its values.
     :ivar form: the parameters of a form-encoded body.
-    :ivar authorization: the header ``Authorization``; empty if it is missing.
+    :ivar authorization: the value of the header ``Authorization``, or empty if the header is missing.
     """
 
     path: str
@@ -49,7 +49,7 @@ class ApiRequest:
 
     @property
     def bearer(self) -> str:
-        """The bearer token (RFC 6750 2.1); empty if it is missing."""
+        """The bearer token (RFC 6750 2.1), or empty if there is none."""
         scheme, _, token = self.authorization.partition(" ")
         return token.strip() if scheme.lower() == "bearer" else ""
 
@@ -64,12 +64,12 @@ class ApiReply:
 
     @classmethod
     def of(cls, status: int, content: Any, headers: Headers, *, indent: int | None = None) -> ApiReply:
-        """Make a reply of a text, or of any other value as JSON.
+        """Make a reply with a text as the body, or with any other value as JSON.
 
         :param indent: see `json.dumps`.
         """
         text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, indent=indent) + "\n"
-        # A lone surrogate, which UTF-8 lacks, becomes the escape sequence that JSON has for it.
+        # A lone surrogate cannot be encoded as UTF-8, so it becomes an escape sequence of JSON.
         return cls(status, headers, text.encode("utf-8", "backslashreplace"))
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The resource store: resources by name, in the order of their changes, for paged and incremental lists.
 
-Every change gets the next revision, and records are sorted by revision.  A page starts behind the revision of the last
-record of the page before.  So a person who changes meanwhile is repeated on a later page, and no person is missed.
+Every change gets the next revision, and records are sorted by revision.  A page begins after the revision of the last
+record of the previous page.  So a person who changes meanwhile is repeated on a later page, and no person is missed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Resource = Mapping[str, Any]
 class ResourceRecord:
     """A resource at its latest revision.
 
-    :ivar resource: the resource, or its tombstone if it is `deleted`.
-    :ivar previous: former names; only incremental lists show them.
+    :ivar resource: the resource, or its tombstone if `deleted` is true.
+    :ivar previous: former names, which only incremental lists show.
     """
 
     revision: int
@@ -42,12 +42,15 @@ class ResourceStore:
         return (record.resource for record in self._records.values() if not record.deleted)
 
     def get(self, name: str) -> Resource | None:
-        """Return a resource by its name; None if it is unknown or deleted."""
+        """Return a resource by its name, or None if it is unknown or deleted."""
         record = self._records.get(name)
         return record.resource if record and not record.deleted else None
 
     def put(self, resource: Resource, *, previous: tuple[str, ...] = ()) -> None:
-        """Add a resource or replace the resource of the same name; remove the `previous` names without a tombstone."""
+        """Add or replace a resource.
+
+        :param previous: former names of the resource, which are removed without a tombstone.
+        """
         for name in previous:
             self._records.pop(name, None)
         self._store(ResourceRecord(self.revision + 1, resource, previous=previous))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Converts the short format of ``data/people.json`` into persons of the People API.
 
-A number is ``type value``, or ``type value=canonical`` if the value does not show the country.  An address is
-``street|postal code|city|country``, a name ``given|family``.
+A number has the form ``type value``, or ``type value=canonical`` if the value does not show the country.  An address
+has the form ``street|postal code|city|country``, and a name has the form ``given|family``.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def contact(spec: PersonSpec, labels: Mapping[str, str]) -> dict[str, Any]:
     """
     person = _person(spec)
     groups = [labels[name] for name in spec.get("labels", ())] + [_STARRED] * bool(spec.get("starred"))
-    # Google's own pages hide contacts outside of "My contacts".
+    # Google's own pages hide contacts that are not in "My contacts".
     person["memberships"] = [] if spec.get("hidden") else memberships(*groups)
     return person
 
 
 def other_contact(spec: PersonSpec) -> dict[str, Any]:
-    """Return an "other contact", which Google collects from mails and calls; its values have no types."""
+    """Return an "other contact", which Google collects from mails and calls, and whose values have no types."""
     return _person(spec)
 
 

@@ -42,7 +42,7 @@ def demo_world(
 ) -> World:
     """Return a world: some 300 contacts of Alice, 40 of Bob and 12 of Carol, a directory and a few other contacts.
 
-    :param people: contacts of a file (`loading.load_people`), which replace the contacts of their accounts.
+    :param people: contacts from a file by account (`loading.load_people`), which replace the account's contacts.
     """
     world = World(now=now, random=random, issuer=issuer)
     world.register(RegisteredClient(CLIENT_ID, CLIENT_SECRET, tuple(redirect_uris)))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The state of the sandbox: accounts with their persons, clients, grants and faults, and methods to change it.
 
-Pure: callers pass time and randomness, and nothing here uses HTTP.  The control page and the tests call the same
-methods.  `World`, `GoogleAccount`, `ResourceStore`, `Grants` and `Faults` are mutable; all other objects are immutable.
+Pure: callers pass the sources of time and randomness, and this module does not use HTTP.  The control page and the
+tests call the same methods.  `World`, `GoogleAccount`, `ResourceStore`, `Grants` and `Faults` are mutable; all other
+objects are immutable.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SOURCES = ("contacts", "other_contacts", "directory")
 AUDIENCES = ("external", "testing", "internal")
 CLIENT_STATES = ("ok", "unknown", "deleted")
 
-# People API, contactGroups: the groups of every account; all but the first two are deprecated.
+# The system groups of every account (People API, contactGroups); all except the first two are deprecated.
 SYSTEM_GROUPS = {
     "myContacts": "My Contacts",
     "starred": "Starred",
@@ -69,7 +70,10 @@ class Photo:
 
 @dataclass(slots=True, repr=False)
 class GoogleAccount:
-    """A Google account; `hd` is its Workspace domain, empty for a consumer account."""
+    """A Google account.
+
+    :ivar hd: the Workspace domain, or empty for a consumer account.
+    """
 
     address: str
     sub: str
@@ -81,12 +85,12 @@ class GoogleAccount:
     groups: ResourceStore = field(default_factory=ResourceStore)
     # Sync tokens of an earlier generation have expired.
     generation: int = 0
-    # Number of persons and groups ever added.  Ids derive from it, so that they are the same after each start.
+    # The number of persons and groups ever added.  Ids derive from it, so that each start gives the same ids.
     counter: int = 0
 
     @property
     def name(self) -> str:
-        """The name in the account chooser."""
+        """The user's full name, as in the account chooser."""
         return f"{self.given_name} {self.family_name}"
 
 
@@ -95,11 +99,11 @@ class World:
 
     :param now: returns the time in seconds since the epoch.
     :param random: returns the requested number of random bytes.
-    :param issuer: the ``iss`` of identity tokens; the sandbox's own URL if it listens on a port.
+    :param issuer: the ``iss`` of identity tokens; the sandbox's own URL if the sandbox listens on a port.
     :ivar photos: the photos on the image host, by the path of their address.
     :ivar calls: number of calls by the path of the endpoint.
-    :ivar calls_per_minute: calls to the People API that the project may make in a minute; None: without a limit.
-    :ivar calls_by_minute: number of calls to the People API that were made, by minutes since the epoch.
+    :ivar calls_per_minute: the project's limit of calls to the People API per minute, or None without a limit.
+    :ivar calls_by_minute: number of calls to the People API, by minutes since the epoch.
     """
 
     def __init__(self, *, now: Now, random: RandomBytes, issuer: str = "https://accounts.google.com") -> None:
@@ -131,7 +135,7 @@ class World:
         self._clock_offset += seconds
 
     def use_quota(self) -> bool:
-        """Count a call to the People API; whether it exceeds the project's quota."""
+        """Count a call to the People API, and return whether the call exceeds the project's quota."""
         minute = int(self.time() // 60)
         self.calls_by_minute[minute] += 1
         return self.calls_per_minute is not None and self.calls_by_minute[minute] > self.calls_per_minute
@@ -160,7 +164,7 @@ class World:
         return self.accounts[address]
 
     def account_of(self, sub: str) -> GoogleAccount | None:
-        """Return an account by its ``sub``; None if there is none."""
+        """Return an account by its ``sub``, or None if there is none."""
         return next((account for account in self.accounts.values() if account.sub == sub), None)
 
     def rename_account(self, address: str, new: str) -> None:
@@ -184,7 +188,7 @@ class World:
         self.clients[client.client_id] = client
 
     def set_client(self, client_id: str = "", **changes: Any) -> None:
-        """Change fields of a client, such as its state, or of the first client if no id is given."""
+        """Change fields of a client, such as its state; without an id, change the first client."""
         if not client_id:
             client_id = next(iter(self.clients), "")
         if client_id not in self.clients:
@@ -192,7 +196,7 @@ class World:
         self.register(replace(self.clients[client_id], **changes))
 
     def add_redirect_uri(self, uri: str, client_id: str = "") -> None:
-        """Register another redirect URI for a client, or for the first client."""
+        """Register another redirect URI for a client, or for the first client if no id is given."""
         client = self.clients.get(client_id) if client_id else next(iter(self.clients.values()), None)
         if client is None:
             raise UserError("client_id: is no client of this sandbox")
@@ -201,7 +205,7 @@ class World:
     # --- Persons and labels -----------------------------------------------------------------------------------------
 
     def persons_of(self, address: str, source: str = "contacts") -> ResourceStore:
-        """Return the persons of a source of an account; the directory belongs to its Workspace.
+        """Return the persons of an account's source; all accounts of a Workspace have the same directory.
 
         :raises UserError: if the account or source does not exist.
         """
@@ -232,10 +236,11 @@ class World:
         kind: PersonKind | None = None,
         updated: float | None = None,
     ) -> str:
-        """Add a person: typed fields, or a complete person in Google's format.
+        """Add a person.
 
+        :param person: the fields that a user typed, or a complete person in Google's format.
         :param kind: kind of a person in the directory; by default the profile of a colleague.
-        :param updated: time of the last change; by default now.
+        :param updated: time of the last change; by default the present time.
         :returns: the resource name of the person.
         """
         resources = self.persons_of(address, source)
@@ -256,12 +261,12 @@ class World:
         return str(completed["resourceName"])
 
     def change_person(self, address: str, resource_name: str, changes: Mapping[str, Any]) -> None:
-        """Replace fields of a person; None removes a field."""
+        """Replace fields of a person, and remove fields whose new value is None."""
         resources, person = self._find(address, resource_name)
         resources.put(fields.change(person, changes, self.time()))
 
     def add_photo(self, address: str, resource_name: str, body: bytes, content_type: str = "image/jpeg") -> str:
-        """Give a person a photo; a former one stays on the image host, as at Google.
+        """Give a person a photo; a former photo stays on the image host, as at Google.
 
         :returns: the address of the photo, without a size.
         """
@@ -325,7 +330,7 @@ class World:
             self.grants.expire_access(account.sub)
 
     def revoke(self, address: str, client_id: str = "") -> None:
-        """End the grant of an account to one client, or to all clients, as its owner can on Google's pages."""
+        """End the grant of an account to one client, or to all clients, as a user can on Google's pages."""
         self.grants.end_grants(self.account(address).sub, client_id)
 
     def _chosen(self, address: str) -> list[GoogleAccount]:
@@ -360,7 +365,7 @@ def _label(membership: Mapping[str, Any]) -> str:
 
 
 def _account_id(address: str) -> int:
-    """Derive an id from an address: 21 digits beginning with 1, as ids of Google."""
+    """Derive an id from an address: 21 digits that begin with 1, like Google's ids."""
     return 10**20 + _number(address) % 10**19
 
 
