@@ -72,7 +72,7 @@ LARGEST_PHOTO = 1024 * 1024
 # Octets.  A token answer has some 2 KiB, most of them in the id_token.
 LARGEST_TOKEN = 64 * 1024
 
-# Seconds: after a day Google is called again, even if it asked for a longer wait.
+# The longest wait before another call in seconds, even if Google asks for a longer wait.
 LONGEST_WAIT = 86400.0
 
 # Google compresses only if the User-Agent contains "gzip" too.  The language decides ``formattedName``.
@@ -242,7 +242,7 @@ class GoogleHttpClient:
                 headers=Headers({name: [value] for name, value in headers.items()}),
                 allow_redirects=False,
                 unbuffered=True,
-                # Without a reactor treq would import the global one, for a timeout that is not used here.
+                # treq wants a reactor for a timeout that is not used here, and would import the global reactor.
                 reactor=cast("Any", self._clock),
                 **request,
             )

@@ -312,7 +312,7 @@ def _phonetic(name: Item, organization: Item) -> PhoneticName | None:
     family_name = clean(name.get("familyName"))
     family_first = family_name and _display_name(name).startswith(family_name)
     parts = (family, given, middle) if family_first else (given, middle, family)
-    # Google's own full form has the parts in an order that need not be that of the display name.
+    # Google's own full form is not preferred, because its parts may be in another order than in the display name.
     full = "" if given and family else clean(name.get("phoneticFullName"))
     reading = full or clean(" ".join(filter(None, parts))) or clean(organization.get("phoneticName"))
     return PhoneticName(reading, given, family) if reading else None

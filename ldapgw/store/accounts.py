@@ -147,7 +147,7 @@ class Account:
     shared_label: str = ""
 
     def max_loss(self, what: str) -> float:
-        """Return how many contacts may vanish without another confirmation.
+        """Return the number of contacts that a sync may remove without another confirmation.
 
         :param what: ``book`` or ``directory``.
         """
@@ -174,7 +174,7 @@ class Account:
 
     @property
     def needs_consent(self) -> bool:
-        """Return whether no sync is planned until the user gives another consent."""
+        """Return whether the account is connected but cannot sync until the user gives another consent."""
         return self.is_connected and self.next_sync is None
 
     def __repr__(self) -> str:
@@ -184,7 +184,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Tokens:
-    """The stored tokens of a grant; times in seconds since the epoch."""
+    """The stored tokens of a grant."""
 
     refresh_token: str
     access_token: str
@@ -341,7 +341,7 @@ def connect(
         values["refresh_token"] = secret_box.seal(grant.refresh_token)
     if owner is not None and owner != grant.sub:
         values["owner"] = owner
-    # Revoking the old grant would end the new grant too.
+    # Pending revocations of former grants are deleted, because a revocation would end the new grant too.
     connection.execute(delete(revocation).where(revocation.c.tenant == tenant, revocation.c.sub == grant.sub))
     if known is None:
         values |= {"tenant": tenant, "sub": grant.sub, "sharing": sharing, "shared_label": shared_label or None}
@@ -438,7 +438,7 @@ def remove(connection: Connection, account_id: int, *, with_phones: bool) -> tup
         removed = tuple(connection.execute(select(phone.c.name).where(is_owned).order_by(phone.c.name)).scalars())
         connection.execute(delete(phone).where(is_owned))
     else:
-        # The account's foreign key would delete the phones with the account.
+        # Otherwise the phones would be deleted with the account, by their foreign key.
         for login in phones.read_by_accounts(connection, [account_id]):
             phones.set_owner(connection, login.name, None)
     connection.execute(delete(sign_in).where(sign_in.c.tenant == row.tenant, sign_in.c.sub == row.sub))
@@ -450,7 +450,7 @@ def remove(connection: Connection, account_id: int, *, with_phones: bool) -> tup
 
 
 def remove_owner(connection: Connection, account_id: int) -> None:
-    """Remove an account from the page of the person who has added it."""
+    """Remove an account from the page of the person who has added the account."""
     connection.execute(update(account).where(account.c.id == account_id).values(owner=None))
 
 

@@ -416,7 +416,7 @@ def set_labels(connection: Connection, account_id: int, labels: Mapping[str, str
 
 
 def hand_over(connection: Connection, old: int, new: int, of: Source) -> None:
-    """Move the contacts of a source to another account, which updates them by a full sync.
+    """Move the contacts of a source to another account, and let its next sync of the source be a full sync.
 
     The row of the new account's source has to exist.
     """

@@ -181,7 +181,7 @@ def _delete_rows(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
 
     :raises DamagedStore: if the result is damaged, so that it may still contain deleted rows.
     """
-    connection.execute("PRAGMA journal_mode = OFF")  # the file takes the copy's place only when all has succeeded
+    connection.execute("PRAGMA journal_mode = OFF")  # no rollback is needed: after an error, the file is deleted
     connection.execute("PRAGMA secure_delete = ON")
     cleared = [f"{column} = NULL" for column in _columns(connection, "account") if column in CLEARED_COLUMNS]
     statements = [f"DELETE FROM {table} WHERE account_id = ?" for table in _tables_of_accounts(connection)]  # noqa: S608

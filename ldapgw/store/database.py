@@ -40,7 +40,7 @@ _MIGRATIONS = Path(__file__).with_name("migrations")
 # The tables whose rows get ids from the database.
 NUMBERED = ("account", "activity", "revocation")
 
-# SQLite takes 32,766 parameters in a statement; PostgreSQL 65,535.
+# The items of one statement.  SQLite allows 32,766 parameters in a statement, PostgreSQL 65,535.
 CHUNK = 500
 
 # A call that gets no answer from the database for so long hangs, because the time limits of locks and connections are
@@ -79,7 +79,7 @@ class ChangeDetector(Protocol):
     """A detector of commits by other connections; `has_changed` must be called on the store's thread."""
 
     def has_changed(self) -> bool:
-        """Return whether anything may have been committed since the last call; true at the first call."""
+        """Return whether anything may have been committed since the last call.  The first call returns True."""
 
     def listen(self, on_change: Callable[[], object], on_bulletin: Callable[[str], object]) -> None:
         """Set the functions that are called, on any thread, after notifications of PostgreSQL; SQLite has none.
@@ -325,7 +325,7 @@ def mark_erased(connection: Connection, erased: Collection[str] = ERASED) -> Non
 
 
 def take_erased(connection: Connection) -> frozenset[str]:
-    """Return the tables that `mark_erased` was called with in this transaction, and forget them; for the engines."""
+    """Return the tables that `mark_erased` was called with in this transaction, and forget them."""
     return frozenset(connection.info.pop(_ERASED, ()))
 
 
@@ -351,7 +351,7 @@ def read_revision(connection: Connection, name: str) -> str | None:
 
 
 def unusable_revision(found: str) -> str:
-    """Return why a database of an unknown revision cannot be used, and what to do, for messages."""
+    """Return the part of a message that says why a database of an unknown revision cannot be used, and what to do."""
     if found.isdecimal() and found < revisions()[-1]:
         return "was made before the first release of ldapgw; move the database away, and connect the accounts again"
     return "was made by a newer version of ldapgw; install that version, or restore a backup from before its upgrade"

@@ -56,7 +56,7 @@ class PeriodicService(Service):
         self.__last = last
         self.__run: Deferred[None] = succeed(None)
         self.__is_busy = False
-        self.__waiting: list[Deferred[None]] = []  # for the end of the run under way
+        self.__waiting: list[Deferred[None]] = []  # they fire at the end of the run under way
         self.__reported: dict[Work, str] = {}
         self.__timer = LoopingCall(self.run_now)
         self.__timer.clock = clock

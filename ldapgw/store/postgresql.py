@@ -123,7 +123,7 @@ class PostgresqlDatabase(Database):
         self.file = None
         where = f"{url.host or ''}:{url.port}" if url.port else url.host or ""
         self.name = f"postgresql://{where}/{url.database or ''}"
-        # One connection for the thread of pages and one for a command's or a test's second transaction.
+        # The pool has a connection for the thread of pages, and another for a second transaction of a command or test.
         self.engine = self.register(engine_for(url, PAGE_SECONDS))
         self._sync_engine = self.register(engine_for(url, SYNC_SECONDS))
         self.reading_engine = self.register(engine_for(url, SYNC_SECONDS, reads=True))
@@ -299,7 +299,8 @@ class PostgresqlDatabase(Database):
         """
         self._finish_opening()
         engine = self.engine if exclusively else self._sync_engine
-        # PgBouncer drops the settings of a connection, and a gateway that was stopped must not keep its locks.
+        # The time limit keeps a stopped gateway from holding its locks.  The limit is set for each transaction, because
+        # PgBouncer drops the settings of a connection.
         first = f"SELECT set_config('idle_in_transaction_session_timeout', '{IDLE_SECONDS}s', true)"
         if exclusively:
             first += f", pg_advisory_xact_lock({_WRITERS})"

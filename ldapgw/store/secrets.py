@@ -93,8 +93,8 @@ class SecretBox:
     def open(cls, source: KeySource, *, create: bool) -> Self:
         """Read the keys.
 
-        :param create: whether to create a missing file with a new key; false once secrets are stored.
-        :raises StoreError: as `KeySource.read`.
+        :param create: whether to create a missing file with a new key; to be False if the database has secrets.
+        :raises StoreError: as `KeySource.read` does.
         """
         if source.configured:
             return cls(source.read(), source.name)
@@ -112,7 +112,7 @@ class SecretBox:
     def seal_octets(self, octets: bytes) -> bytes:
         """Encrypt octets.
 
-        :returns: ASCII.
+        :returns: the encrypted octets, which are ASCII.
         """
         self._reload_keys()
         return self._fernet.encrypt(octets)

@@ -23,9 +23,9 @@ IDLE_SECONDS = 12 * 3600
 ABSOLUTE_SECONDS = 7 * 86400
 # The most sign-ins of a person in a tenant, each with a browser; the next sign-in ends the oldest.
 MAX_SIGN_INS = 20
-# A sign-in by a link from the command line is for setting up and ends after a day.
+# A sign-in by a link from the command line is for the first configuration, and ends after a day.
 BY_LINK_SECONDS = 86400
-# How long a link from the command line can be used.
+# A link from the command line expires after this time.
 LINK_SECONDS = 3600
 # Suffix of the stored purpose of a consent in a separate window.
 _POPUP = " popup"

@@ -59,7 +59,9 @@ NO_FIGURES = SyncFigures()
 class SyncAttempt:
     """An attempt to sync an account, a row of the table ``sync_attempt``.
 
-    :ivar is_postponed: whether nothing was tried, because Google could not be reached for other accounts (`error`).
+    :ivar error: the error code, or empty after a success.
+    :ivar is_postponed: whether the sync was not tried, because the syncs of other accounts could not reach Google; then
+        `error` is the error of those syncs.
     """
 
     number: int
@@ -73,7 +75,7 @@ class SyncAttempt:
 
 @dataclass(frozen=True, slots=True)
 class SyncDay:
-    """The attempts of a day, of one account or of all accounts of a tenant (table ``sync_day``).
+    """A summary of the syncs of one account or of a tenant on a day, from rows of the table ``sync_day``.
 
     :ivar is_postponed: whether all attempts of the day were postponed.
     """

@@ -116,7 +116,7 @@ _STILL_PENDING = case(
 
 
 def request_sync(connection: Connection, account_id: int, request: SyncRequest) -> None:
-    """Store a person's request for a sync; a stronger request that has not begun stays.
+    """Store a person's request for a sync, unless an earlier and stronger request has not begun yet.
 
     ``accept`` is ignored while a sync with an accepted shrink is running.
     """
@@ -323,7 +323,7 @@ _SYNC_STATES = select(source).where(source.c.account_id == bindparam("account_id
 
 
 def read_sync_states(connection: Connection, account_id: int) -> dict[Source, SyncState]:
-    """Read the sync state of each source of an account that has a row."""
+    """Read the sync states of an account's sources that have a row."""
     return {
         Source(row.source): value_of(SyncState, row, warnings=json.loads(row.warnings or "{}"))
         for row in connection.execute(_SYNC_STATES, {"account_id": account_id})

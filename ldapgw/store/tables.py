@@ -343,7 +343,7 @@ sync_attempt = Table(
     "sync_attempt",
     metadata,
     _account_key(),
-    Column("number", Integer, primary_key=True, comment="the account's attempts when the sync began"),
+    Column("number", Integer, primary_key=True, comment="earlier attempts to sync the account"),
     _not_null("ended_at", Float, comment="when the sync ended, or last changed contacts"),
     _not_null("seconds", Float, comment="how long the sync took"),
     _not_null("is_full", Boolean, comment="whether a full listing was applied, not only changes"),
@@ -479,5 +479,5 @@ def _required(kind: Any) -> frozenset[str]:
 
 @cache
 def _names(columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of columns as plain texts, because `msgspec` takes no subclasses of ``str``."""
+    """Return the names of columns as plain texts, because msgspec rejects subclasses of ``str`` as names."""
     return tuple(map(str, columns))

@@ -215,7 +215,7 @@ class MonitoredStore(Store):
         return monitored_call
 
     def begin_outage(self, line: str = "") -> None:
-        """Note that the database could not be reached at the start.
+        """Record that the database could not be reached at the start.
 
         :param line: the message to log in place of the failures until `mark_recovered`, or empty to log nothing.
         """
@@ -225,7 +225,7 @@ class MonitoredStore(Store):
             log.error("{problem}", event="started_without_database", problem=line)
 
     def mark_recovered(self) -> None:
-        """Note that the database can be used again, and log the recovery if the failure was logged."""
+        """Record that the database can be used again, and log the recovery if the failure was logged."""
         self.failing_since, self.is_damaged = None, False
         self.recoveries += 1
         if self._logged:

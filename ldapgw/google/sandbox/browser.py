@@ -19,7 +19,7 @@ from ldapgw.errors import LdapgwError
 _CONTINUE = ("continue", "allow")
 _CANCEL = ("cancel",)
 _REDIRECTS = (301, 302, 303, 307, 308)
-# Browsers give up after 20.
+# Browsers give up after 20 redirects.
 MOST_REDIRECTS = 20
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The fields of a person: adds the values that Google's server would add, and applies field masks.
+"""The fields of a person: addition of the values that Google's server adds, and field masks.
 
 A person with ``metadata.sources`` is already in Google's format and is served unchanged.
 """

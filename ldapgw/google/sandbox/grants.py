@@ -108,7 +108,7 @@ class Grants:
         return self._codes.get(code)
 
     def redeem_code(self, code: str) -> AuthorizationCode | None:
-        """Use a code and return its consent; None if the code is unknown, used or expired."""
+        """Use a code and return its consent, or return None if the code is unknown, used or expired."""
         consent = self._codes.get(code)
         if consent is None or consent.used or self._now() >= consent.expires_at:
             return None

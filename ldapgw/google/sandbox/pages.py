@@ -25,7 +25,7 @@ _TEMPLATES = Environment(
 
 
 def front(world: World, base: str) -> str:
-    """Render the page at ``/``: the accounts of the sandbox, and how to configure a gateway for it.
+    """Render the page at ``/``: the accounts of the sandbox, and the configuration of a gateway for the sandbox.
 
     :param base: base URL of the sandbox in the browser.
     """

@@ -25,7 +25,7 @@ _PLAIN = str.maketrans(
 
 
 class SeededRandom:
-    """A pseudo-random generator that depends on its seed only."""
+    """A pseudo-random generator whose numbers depend on the seed only."""
 
     def __init__(self, seed: str) -> None:
         self._seed = seed
@@ -76,7 +76,10 @@ class PersonGenerator:
             yield self._person(culture, labels)
 
     def _mixed(self, count: int) -> list[dict[str, Any]]:
-        """Return a culture for each person, by the weights of the cultures; rounding favours the largest remainders."""
+        """Return a culture for each person in random order, in proportion to the weights of the cultures.
+
+        The numbers of persons are rounded by the method of the largest remainders.
+        """
         total = sum(culture["weight"] for culture in self._cultures)
         shares = [(culture, culture["weight"] * count / total) for culture in self._cultures]
         chosen = [culture for culture, share in shares for _ in range(int(share))]
@@ -100,7 +103,10 @@ class PersonGenerator:
         return person
 
     def _pair(self, culture: Mapping[str, Any]) -> tuple[NameForms, NameForms]:
-        """Return a given and a family name; if family names have a gender, the lists alternate between the genders."""
+        """Return a given name and a family name.
+
+        If family names have a gender, both lists alternate between the genders, and the names have the same gender.
+        """
         index = self._random.below(len(culture["given"]))
         families = culture["family"][index % 2 :: 2] if culture.get("gendered") else culture["family"]
         return NameForms.read(culture["given"][index]), NameForms.read(self._random.pick(families))
