@@ -22,7 +22,7 @@ from ldapgw.directory import assertion, query_plan
 from ldapgw.directory.access import Viewer
 from ldapgw.directory.caller_id import CallerIdBudget, find_callers, find_switchboards
 from ldapgw.directory.dedup import COMPARED, SameName
-from ldapgw.directory.dit import Dit, SearchScope, search_scopes
+from ldapgw.directory.dit import Dit, search_scopes
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.filter_matcher import PreparedFilter, prepare_in_slices
@@ -30,7 +30,7 @@ from ldapgw.directory.index import Index
 from ldapgw.directory.name_folding import NAME_END, sort_name
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import attribute_type, subtypes
-from ldapgw.directory.segment import PAGE_SIZE, Match, ResultBatch, Segment
+from ldapgw.directory.segment import PAGE_SIZE, Match, ResultBatch, SearchScope, Segment
 from ldapgw.errors import DirectoryError, ResultCode
 
 # Looks at search texts in one slice of work: a fraction of a millisecond for an ordinary filter, a few for the

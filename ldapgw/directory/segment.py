@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from ldapgw.ber import SEQUENCE, head
 from ldapgw.directory import index_terms, query_plan
@@ -485,3 +485,57 @@ class Match(NamedTuple):
     key: str
     entry: Entry
     context: NamingContext
+
+
+# --- what a search covers ---------------------------------------------------------------------------------------------
+
+# The most containers that are tested one by one, which is faster than a lookup in their indexes.
+_FEW = 16
+
+
+@dataclass(frozen=True, slots=True)
+class SearchScope:
+    """The part of a tenant's tree that a search covers.
+
+    :ivar containers: the entries of the tenant, of books and of labels; or the single entry at the base.
+    :ivar contacts: the contacts that the viewer may browse.
+    :ivar callers: contacts of books that are open for caller ID only.
+    :ivar own_namespace: the UUID namespace of the viewer's own book: of two entries for one person, the entry in this
+        book is shown, unless the tenant has another order of books.
+    :ivar left_out: sort keys of contacts that an earlier scope of the same search covers.
+    :ivar may_have_duplicates: whether the contacts come from several books, which may have the same person.
+    :ivar only_segment: the only segment of contacts, if none of its entries has to be compared with others; else None.
+    :ivar container_tag_letters: the letters of the attributes that containers have (`Entry.tagged_texts`).
+    :ivar container_classes: the object classes that containers have (`Segment.object_classes`).
+    :ivar container_entries: the containers' entries if there are few; empty if there are many.
+    """
+
+    context: NamingContext
+    containers: tuple[Segment, ...] = ()
+    contacts: tuple[Segment, ...] = ()
+    callers: tuple[Segment, ...] = ()
+    own_namespace: str = ""
+    may_have_duplicates: bool = False
+    left_out: frozenset[str] = frozenset()
+    only_segment: Segment | None = field(init=False, repr=False, compare=False)
+    container_tag_letters: frozenset[str] = field(init=False, repr=False, compare=False)
+    container_classes: frozenset[str] = field(init=False, repr=False, compare=False)
+    container_entries: tuple[Entry, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Compute the fields by which `ldapgw.directory.search.first_matches` answers without a cursor."""
+        first = self.contacts[0] if len(self.contacts) == 1 else None
+        only = None if first is None or (self.may_have_duplicates and first.duplicates) else first
+        object.__setattr__(self, "only_segment", only)
+        is_few = sum([len(segment.entries) for segment in self.containers]) <= _FEW
+        entries = tuple([entry for segment in self.containers for entry in segment]) if is_few else ()
+        object.__setattr__(self, "container_entries", entries)
+        tag_letters = frozenset[str]().union(*[segment.tag_letters for segment in self.containers])
+        object.__setattr__(self, "container_tag_letters", tag_letters)
+        classes = frozenset[str]().union(*[segment.object_classes for segment in self.containers])
+        object.__setattr__(self, "container_classes", classes)
+
+    @classmethod
+    def of(cls, context: NamingContext, *entries: Entry) -> Self:
+        """Return the scope of a few entries, without the entries below them."""
+        return cls(context, (Segment(tuple(sorted(entries, key=_SORT_KEY))),) if entries else ())

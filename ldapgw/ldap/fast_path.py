@@ -16,13 +16,13 @@ from typing import Final, TypeVar
 from ldapgw.ber import BerReader
 from ldapgw.directory.access import Viewer
 from ldapgw.directory.caller_id import CallerIdBudget
-from ldapgw.directory.dit import Directory, Dit, SearchScope, search_scopes
+from ldapgw.directory.dit import Directory, Dit, search_scopes
 from ldapgw.directory.entry import Selection, select
 from ldapgw.directory.filter import Filter, Scope, SearchKind, SearchRequest, estimated_cost, filter_kind
 from ldapgw.directory.filter_matcher import SLOW, FilterTemplate, PreparedFilter, prepare, replace_value
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.search import SearchCursor, first_matches, needs_cursor
-from ldapgw.directory.segment import ResultBatch, set_message_id
+from ldapgw.directory.segment import ResultBatch, SearchScope, set_message_id
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.encoder import encode

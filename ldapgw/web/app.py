@@ -291,6 +291,8 @@ def _body_size(request: Any) -> int:
 
 
 def _report(request: Any, failure: Failure) -> None:
-    """Report a failure outside of all handlers, unless the answer was cancelled because the client has gone."""
-    if not failure.check(CancelledError):
+    """Report a failure outside of all handlers, to the client too unless the client has gone."""
+    if getattr(request, "channel", None) is not None:
         request.processingFailed(failure)
+    elif not failure.check(CancelledError):  # the end of a request cancels its answer
+        log.failure("web: a page failed", failure, event="page_failed")

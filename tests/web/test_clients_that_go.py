@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.logger import LogEvent
 
 from ldapgw.store import accounts
@@ -209,6 +209,15 @@ def test_a_page_that_nobody_waits_for(hangs_up: bool) -> None:
         client.close()
     later.run()
     assert (later.made == 1, status(client)) == ((True, 0) if hangs_up else (False, 200))
+
+
+def test_a_page_that_is_cancelled_is_answered(logged: list[LogEvent]) -> None:
+    """The client is still there, and must not wait for ever."""
+    stage = Stage()
+    browser = owner(stage)
+    stage.store = Store(lambda *_args, **_kw: fail(CancelledError()))
+    client = Served(stage, "192.0.2.1").client("/acme/phones/desk1", cookies(browser))
+    assert (status(client), ["log_failure" in event for event in logged].count(True)) == (500, 1)
 
 
 def test_a_consent_is_done_to_its_end(logged: list[LogEvent]) -> None:

@@ -9,6 +9,7 @@ from importlib import import_module
 
 from ldapgw import __version__
 from ldapgw.directory.catalog import Freshness
+from ldapgw.ldap import filter_text  # noqa: F401  loads ldaptor at the start: the first explanation delays no phone
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
