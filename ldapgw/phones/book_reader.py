@@ -32,7 +32,7 @@ from ldapgw.directory.filter_matcher import NamedNumber, PreparedFilter, prepare
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.search import SearchCursor
 from ldapgw.errors import DirectoryError, ResultCode
-from ldapgw.ldap.request_encoder import encode_search
+from ldapgw.ldap.encoder import encode_search
 from ldapgw.ldap.session import Observer
 from ldapgw.ldap.turns import TurnOf
 from ldapgw.phones.explain.query import PERSON, typeahead_filter

@@ -30,8 +30,8 @@ from ldapgw.directory.search import search
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode, UserError
 from ldapgw.ldap.controls import PAGED_RESULTS, VLV_REQUEST
 from ldapgw.ldap.decoder import decode
+from ldapgw.ldap.encoder import encode_search
 from ldapgw.ldap.messages import BindRequest, Message, Operation, Sasl
-from ldapgw.ldap.request_encoder import encode_search
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.explain.query import filter_items
 

@@ -1,6 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The provider of content synchronization (RFC 4533), which answers searches with the Sync Request control.
 
+A replica with a cookie that the change log finds gets the changes since that cookie, with the UUIDs of deleted entries.
+Every other replica gets all entries, and deletes its other entries.  In the persist stage, the changes of each
+published snapshot follow; only the last change has the cookie, so that a replica whose connection ends before the last
+change gets all changes of the snapshot again.
+
+Messages are made only while the client takes them, as in `ldapgw.ldap.search_response`.
+
 The provider has the change logs catch up with each published snapshot, and then wakes the answers that wait for
 changes.
 """
@@ -9,16 +16,197 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import groupby
+from typing import Final
 
+from ldapgw.ber import SEQUENCE, octets, tlv
 from ldapgw.directory.access import Viewer
+from ldapgw.directory.dn import Dn, InvalidDn
+from ldapgw.directory.entry import SEARCH_RESULT_ENTRY, select
+from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.controls import SupportedControl
-from ldapgw.ldap.messages import Control, Operation
+from ldapgw.ldap.messages import SUCCESS, Control, Operation, Result
 from ldapgw.ldap.search_controls import AnsweringControl, SearchToAnswer
+from ldapgw.ldap.search_response import OutputBuffer
 from ldapgw.ldap.server import LdapFactory
-from ldapgw.replication.change_log import ChangeLogs
-from ldapgw.replication.sync_controls import SYNC_REQUEST, SyncCookie, SyncRequestValue, read_sync
-from ldapgw.replication.sync_response import SynchronizationResponse, check_whole, wanted_attributes
+from ldapgw.replication.change_log import Change, ChangeLog, ChangeLogs, ReplicaContent, ordered
+from ldapgw.replication.replica_entry import Csn, ReplicaEncoding
+from ldapgw.replication.sync_controls import (
+    SYNC_REQUEST,
+    SyncCookie,
+    SyncRequestValue,
+    SyncState,
+    deleted_entries,
+    read_sync,
+    refresh_end,
+    sync_done,
+    sync_entry,
+)
+
+# Messages that are made before the clock is read again: a millisecond.
+CHUNK: Final = 4
+# Deleted entries that one message names: 20 KiB.
+MAX_DELETED = 1000
+
+_NOTHING: Final = Csn(0, 0)
+
+
+def check_whole(request: SearchRequest, base: Dn) -> None:
+    """Check that a request asks for all entries of a tenant, because the log cannot tell the changes of a part.
+
+    :raises DirectoryError: unwillingToPerform, or invalidDNSyntax.
+    """
+    try:
+        dn = Dn.parse(request.base)
+    except InvalidDn:
+        raise DirectoryError(ResultCode.INVALID_DN_SYNTAX, "the base is not a distinguished name") from None
+    is_all = isinstance(request.filter, Present) and request.filter.attribute.lower() == "objectclass"
+    if dn.key != base.key or request.scope is not Scope.WHOLE_SUBTREE:
+        raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "replication needs the tenant's whole tree")
+    if not is_all or request.size_limit or request.types_only:
+        raise DirectoryError(
+            ResultCode.UNWILLING_TO_PERFORM, "replication needs the filter (objectClass=*), values, and no size limit"
+        )
+
+
+def wanted_attributes(attributes: tuple[str, ...]) -> frozenset[str] | None:
+    """Return the names of the user attributes to send, in lower case, or None for all attributes."""
+    if not attributes or "*" in attributes:
+        return None
+    return frozenset(map(str.lower, (*attributes, *select(attributes).names)))
+
+
+class SynchronizationResponse:
+    """The messages of one content synchronization.
+
+    Mutable: the progress of the synchronization.
+
+    :param wanted: the names of the user attributes to send, in lower case, or None for all attributes.
+    :param note: called with a phrase about the content sent, for the log.
+    :ivar sent: entries that were added to a buffer.
+    :ivar is_waiting: whether there is nothing to send until the change log has caught up; the connection resets this
+        when `ldapgw.ldap.server.LdapFactory.wake` is called.
+    """
+
+    __slots__ = (
+        *("_cookie", "_is_delta", "_log", "_logs", "_message_id", "_messages", "_note", "_persist", "_seen", "_wanted"),
+        *("is_waiting", "sent"),
+    )
+
+    def __init__(
+        self,
+        message_id: int,
+        request: SyncRequestValue,
+        cookie: SyncCookie,
+        logs: ChangeLogs,
+        log: ChangeLog,
+        wanted: frozenset[str] | None,
+        note: Callable[[str], None],
+    ) -> None:
+        self._message_id = message_id
+        self._persist = request.persist
+        self._cookie = cookie
+        self._logs = logs
+        self._log = log
+        self._wanted = wanted
+        self._note = note
+        self._seen = _NOTHING
+        self._is_delta = False
+        self._messages = self._all_messages()
+        self.sent = 0
+        self.is_waiting = False
+
+    def write_next(self, buffer: OutputBuffer, now: float) -> Result | None:  # noqa: ARG002 - as a search has it
+        """Add the next messages to a buffer.
+
+        :returns: how the synchronization ended, or None while it goes on.
+        """
+        for _ in range(CHUNK):
+            if buffer.full:
+                break
+            try:
+                message = next(self._messages)
+            except StopIteration:
+                return SUCCESS if not self._persist else Result(ResultCode.SYNC_REFRESH_REQUIRED, "too many changes")
+            if message is None:
+                break
+            buffer.add(message)
+        return None
+
+    def response_controls(self, result: Result) -> tuple[Control, ...]:
+        """Return the controls of the SearchResultDone."""
+        if result is not SUCCESS:
+            return ()
+        return (sync_done(self._cookie.at(self._seen), refresh_deletes=self._is_delta),)
+
+    def _all_messages(self) -> Iterator[bytes | None]:
+        """Yield the messages, and None whenever the next message has to wait for the change log."""
+        while (content := self._log.content) is None:
+            self.is_waiting = True
+            yield None
+        encoding = content.encoding._replace(wanted=self._wanted)
+        yield from self._refresh(content, encoding)
+        if self._persist:
+            yield refresh_end(self._message_id, self._cookie.at(self._seen), refresh_deletes=self._is_delta)
+            yield from self._changes(encoding)
+
+    def _refresh(self, content: ReplicaContent, encoding: ReplicaEncoding) -> Iterator[bytes]:
+        log, csn = self._log, self._cookie.csn
+        known = log.find(csn) if csn is not None else None
+        if csn is None or known is None:
+            self._seen = self._logs.renew(log, csn or _NOTHING)
+            self._note(f"whole content, {content.size} entries")
+            for entry in content.entries():
+                self.sent += 1
+                encoded = entry.encode(encoding, self._seen)
+                yield sync_entry(self._message_id, encoded, SyncState.ADD, entry.entry_uuid(), None)
+            return
+        self._is_delta = True
+        changes = log.changes_after(known)
+        # slapd ignores an entry whose CSN is not later than its own, and a CSN of another gateway may be later than
+        # ours.
+        is_foreign = known != csn
+        self._seen = self._logs.renew(log, csn) if csn > log.csn or (is_foreign and changes) else log.csn
+        self._note(f"resumed, {len(changes)} changes")
+        deleted, stored = ordered(changes)
+        # Each level gets messages of its own: slapd deletes the entries of a message in any order, and keeps a parent
+        # that still has children.
+        for _, level in groupby(deleted, key=lambda change: change.entry.depth):
+            uuids = [change.entry.entry_uuid() for change in level]
+            for start in range(0, len(uuids), MAX_DELETED):
+                yield deleted_entries(self._message_id, uuids[start : start + MAX_DELETED])
+        for change in stored:
+            numbered = change._replace(csn=self._seen) if is_foreign else change
+            yield self._changed(encoding, numbered, SyncState.ADD, None)
+
+    def _changes(self, encoding: ReplicaEncoding) -> Iterator[bytes | None]:
+        """Yield the messages of the persist stage; end when the log lacks a change that the replica needs."""
+        log = self._log
+        while (known := log.find(self._seen)) is not None:
+            changes, seen, until = log.changes_after(known), self._seen, log.csn
+            if not changes:
+                self._seen = until
+                self.is_waiting = True
+                yield None
+                continue
+            deleted, stored = ordered(changes)
+            cookie, last = self._cookie.at(until), len(changes) - 1
+            for at, change in enumerate((*deleted, *stored)):
+                state = SyncState.ADD if change.added_at > seen else SyncState.MODIFY
+                yield self._changed(encoding, change, state, cookie if at == last else None)
+            self._seen = until
+
+    def _changed(self, encoding: ReplicaEncoding, change: Change, state: SyncState, cookie: bytes | None) -> bytes:
+        """Encode the message of a changed entry; the message of a deleted entry has no attributes."""
+        self.sent += 1
+        entry = change.entry
+        if change.is_deleted:
+            state = SyncState.DELETE
+            encoded = tlv(SEARCH_RESULT_ENTRY, octets(entry.dn()) + tlv(SEQUENCE, b""))
+        else:
+            encoded = entry.encode(encoding, change.csn)
+        return sync_entry(self._message_id, encoded, state, entry.entry_uuid(), cookie)
 
 
 class Provider:

@@ -395,7 +395,7 @@ def check_same_key(connection: Connection, secret_box: SecretBox, source: KeySou
 def open_secret_box(connection: Connection, source: KeySource) -> SecretBox:
     """Read the keys and try them on the stored tokens, so that a wrong key is reported now and not at the next sync.
 
-    An OAuth client that the key cannot decrypt has to be entered again (`ldapgw.server.oauth_clients`).
+    An OAuth client that the key cannot decrypt has to be entered again (`ldapgw.server.google`).
 
     :param source: the source of the keys; a missing key file is created if no token is stored yet.
     :raises StoreError: when the key cannot be used, or does not fit a stored token.

@@ -11,6 +11,7 @@ from ldapgw.ber import OCTET_STRING, SEQUENCE, integer, octets, tlv
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.errors import ProtocolViolation, ResultCode
 from ldapgw.ldap.decoder import cancel_id, decode, is_unbind, simple_bind
+from ldapgw.ldap.encoder import encode_search
 from ldapgw.ldap.messages import (
     AbandonRequest,
     BindRequest,
@@ -24,7 +25,6 @@ from ldapgw.ldap.messages import (
     Sasl,
     Simple,
 )
-from ldapgw.ldap.request_encoder import encode_search
 from tests.support import pdu
 from tests.support.examples import examples
 from tests.support.results import refused

@@ -195,7 +195,7 @@ def test_deleted_parent_has_a_later_message_than_its_children(gateway: Gateway) 
 
 
 def test_many_deleted_entries_have_several_messages(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ldapgw.replication.sync_response.MAX_DELETED", 3)
+    monkeypatch.setattr("ldapgw.replication.provider.MAX_DELETED", 3)
     copy = Copy()
     copy.take(gateway.sync(gateway.client(), ONLY))
     gateway.site.change("alice", [], [f"c{at}" for at in range(8)])

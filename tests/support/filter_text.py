@@ -18,7 +18,7 @@ from ldapgw.directory.filter import (
     Present,
     Substrings,
 )
-from ldapgw.ldap.request_encoder import encode_filter as encode
+from ldapgw.ldap.encoder import encode_filter as encode
 
 __all__ = ["encode", "read_filter"]
 

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from ldapgw.server.config import Config
 from ldapgw.server.counters import Counters, ReloadStatus
-from ldapgw.server.oauth_clients import TenantClients
+from ldapgw.server.google import TenantClients
 from ldapgw.server.processes import BUILD_TIMEOUT_SECONDS, ChildProcess, WorkerProcess
 from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir
 from ldapgw.server.threads import WorkerThread

@@ -20,8 +20,7 @@ from ldapgw.peers.leadership import Heartbeat, Leader, Leadership, OnlyGateway
 from ldapgw.phones.logged_search import SearchNews
 from ldapgw.phones.refused_logins import RefusalNews
 from ldapgw.server.endpoints import gateway_name
-from ldapgw.server.google import GoogleClients
-from ldapgw.server.oauth_clients import MISSING_CLIENT, TenantsWithClients
+from ldapgw.server.google import MISSING_CLIENT, GoogleClients, TenantsWithClients
 from ldapgw.server.parts.base import Base
 from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.processes import SizeBasedOffload

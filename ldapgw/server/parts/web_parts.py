@@ -17,9 +17,9 @@ from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.server.certificate_renewal import PhoneTrustAnchor
 from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import phone_server
+from ldapgw.server.google import TenantsWithClients
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.metrics import Gauges, Metrics
-from ldapgw.server.oauth_clients import TenantsWithClients
 from ldapgw.server.parts.base import Base
 from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.parts.sync_parts import SyncParts

@@ -10,11 +10,10 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.filter import SearchRequest
 from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.ldap.decoder import decode
-from ldapgw.ldap.encoder import encode
+from ldapgw.ldap.encoder import encode, encode_search
 from ldapgw.ldap.fast_path import FastPath
 from ldapgw.ldap.framing import Framer
 from ldapgw.ldap.messages import BindRequest, Simple
-from ldapgw.ldap.request_encoder import encode_search
 from ldapgw.ldap.search_response import OutputBuffer, SearchResponse
 from ldapgw.ldap.session import DirectoryPort, SendReply, Session, StartSearch
 from ldapgw.phones.recording import RecordedMessage, Recording, encode_bind, make_recording

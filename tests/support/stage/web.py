@@ -49,8 +49,8 @@ from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.counters import PageCounters
+from ldapgw.server.google import TenantClients, TenantsWithClients
 from ldapgw.server.logging import MisuseLog
-from ldapgw.server.oauth_clients import TenantClients, TenantsWithClients
 from ldapgw.server.reactor import WallClock
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones, sign_ins, sync_state

@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 
 from ldapgw.google.endpoints import Client
 from ldapgw.server.config import decode
-from ldapgw.server.oauth_clients import TenantClients, TenantsWithClients
+from ldapgw.server.google import TenantClients, TenantsWithClients
 from ldapgw.store import tenants as stored
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tenants import EnteredClient
