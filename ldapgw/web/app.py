@@ -127,7 +127,7 @@ class _WebResource(Resource):
         answering = Deferred.fromCoroutine(self._answer(route, request, path_values))
         if not route.runs_to_end:
             request.notifyFinish().addErrback(lambda _: answering.cancel())
-        answering.addErrback(partial(_report, request))
+        answering.addErrback(partial(self._report, request, path_values.get("tenant", "")))
         return NOT_DONE_YET
 
     def _find_route(self, request: Any) -> tuple[Route, dict[str, str]]:
@@ -219,6 +219,13 @@ class _WebResource(Resource):
             return self._error_response(request, PageError(error_pages.PAGES.internal))
         return response
 
+    def _report(self, request: Any, tenant: str, failure: Failure) -> None:
+        """Report a failure outside of all handlers, to the client too unless the client has gone."""
+        if getattr(request, "channel", None) is not None:
+            request.processingFailed(failure)
+        elif not failure.check(CancelledError):  # the end of a request cancels its answer
+            log.failure("web: a page failed", failure, event="page_failed", tenant=self._configured(tenant))
+
     def _configured(self, tenant: str) -> str:
         """Return a tenant's name for the log, or an empty text if there is no such tenant."""
         return tenant if tenant in self._layout.dependencies.tenants else ""
@@ -288,11 +295,3 @@ def _body_size(request: Any) -> int:
     size: int = request.content.tell()
     request.content.seek(0)
     return size
-
-
-def _report(request: Any, failure: Failure) -> None:
-    """Report a failure outside of all handlers, to the client too unless the client has gone."""
-    if getattr(request, "channel", None) is not None:
-        request.processingFailed(failure)
-    elif not failure.check(CancelledError):  # the end of a request cancels its answer
-        log.failure("web: a page failed", failure, event="page_failed")
