@@ -53,7 +53,7 @@ class Freshness(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One consistent state of all directories and logins; never changed.
+    """A consistent state of all directories and logins; never changed.
 
     :ivar logins: logins by the phone's name in lower case.
     :ivar loaded: whether the stored contacts are in the snapshot; false until the first complete snapshot.

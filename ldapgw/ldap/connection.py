@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One LDAP connection: a Twisted protocol that performs the steps of its session.
+"""An LDAP connection: a Twisted protocol that performs the steps of its session.
 
 Requests are answered at the end of the reactor's turn that received them, together with those of other connections
 (`ldapgw.ldap.turns`), on the fast path where possible.  The slow path works in slices.  Within a slice the connection

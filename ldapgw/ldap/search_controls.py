@@ -103,7 +103,7 @@ class RequestedControls:
 
 
 class ControlledSearch:
-    """One search with controls.
+    """A search with controls.
 
     :param request: the request, with the size limit that the client has set.
     :param size_limit: the limit that applies; more than 0.

@@ -38,7 +38,7 @@ class StepStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """One step's result.
+    """The result of a step.
 
     :ivar message: the finding, and the remedy for a problem, without any name, number or password.
     """

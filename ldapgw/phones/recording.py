@@ -42,7 +42,7 @@ _LIMITED = frozenset((ResultCode.TIME_LIMIT_EXCEEDED, ResultCode.SIZE_LIMIT_EXCE
 
 @dataclass(frozen=True, slots=True)
 class RecordedMessage:
-    """One LDAPMessage of a phone that is being recorded.
+    """An LDAPMessage of a phone that is being recorded.
 
     :ivar at: seconds since the epoch.
     :ivar connection: number of the connection, from 1.

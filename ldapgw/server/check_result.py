@@ -22,7 +22,7 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One line of the report.
+    """A line of the report.
 
     :ivar item: the name of the checked item.
     :ivar message: the state of the item, and the remedy for a problem.

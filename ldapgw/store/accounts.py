@@ -103,7 +103,7 @@ class ErrorStatus:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One Google user's grant in a tenant, with the state of its sync: a row of the table ``account``.
+    """A Google user's grant in a tenant, with the state of its sync: a row of the table ``account``.
 
     :ivar error: the tenant's alarm, or else the account's error, or else the error of one of the account's sources.
     :ivar requested_sync: a sync that a person has requested and that has not begun.

@@ -18,7 +18,7 @@ from ldapgw.store.contacts import ContactRecord
 
 
 class FetchedPerson(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One person of a listing, ready to be stored.
+    """A person of a listing, ready to be stored.
 
     :ivar uid: the id in the resourceName.
     :ivar source_id: Google's stable key of the person.
