@@ -31,8 +31,11 @@ def clean(value: object, longest: int = LONGEST) -> str:
         return ""
     # Only so many characters are cleaned, because a text that a person typed has few characters that are removed.
     text = value[: longest * 4]
-    if not (text.isascii() and text.isprintable()):
-        text = unicodedata.normalize("NFC", "".join(_visible(text, index) for index in range(len(text))))
+    # Nothing is removed from a printable text: Python calls no character of the categories C and Z printable but " ".
+    if not text.isprintable():
+        text = "".join(_visible(text, index) for index in range(len(text)))
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
     return " ".join(text.split())[:longest].rstrip(_JOINER + " ")
 
 

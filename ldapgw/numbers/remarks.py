@@ -84,6 +84,8 @@ _LABEL: Final = re.compile(
     r"|(?<![^\W_])(?:o2|d1|d2|a1|1&1)[:\s]+(?=\+?\(?\d)|^[1-9]:\s?(?=\+?\(?\d{2})",
     re.IGNORECASE,
 )
+# The signs of a number alone, which no pattern above matches, but for a date ("2024-03-01") and hours ("(9-17)").
+_NO_REMARK: Final = re.compile(r"(?!.*(?:\d{4}-\d|\([^)]*-))[+()\d -]*")
 # Empty brackets, which are left of a remark.
 _EMPTY: Final = re.compile(r"\(\W*\)")
 _SEPARATORS: Final = " ,;-\u2013"
@@ -93,7 +95,7 @@ _FRACTION: Final = re.compile(r"(\+?\d{7,})\.0")
 
 def without_remarks(text: str) -> str:
     """Remove remarks with digits from a cleaned text, which is returned unchanged if there are none."""
-    if text.isascii() and text.isdigit():
+    if _NO_REMARK.fullmatch(text):
         return text
     fraction = _FRACTION.fullmatch(text)
     if fraction:
