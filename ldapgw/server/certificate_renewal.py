@@ -20,16 +20,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from OpenSSL import crypto
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ldapgw.errors import UserError
+from ldapgw.server.config import Tls
 from ldapgw.server.tls import (
     FileVersions,
     LoadedCertificate,
     TlsContextFactory,
-    ValidityPeriod,
     file_versions,
     load_certificate,
     read_certificates,
@@ -41,6 +40,8 @@ log = Logger()
 
 # An administrator who has just renewed a certificate tries it after some seconds.
 CHECK_INTERVAL_SECONDS = 5.0
+# X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name.
+_NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 
 
 class PhoneTrustAnchor:
@@ -62,37 +63,43 @@ class PhoneTrustAnchor:
             return ""
         versions = self._context_factory.loaded.file_versions
         if self._cached is None or self._cached[0] != versions:
-            anchor = await self._run_off_thread(private_trust_anchor, self._context_factory.tls.certificate)
+            anchor = await self._run_off_thread(private_trust_anchor, self._context_factory.tls)
             self._cached = versions, anchor
         return self._cached[1]
 
 
-def private_trust_anchor(file: str) -> str:
-    """Return the last certificate of a file's chain in PEM, if the chain leads to no authority of the system.
+def private_trust_anchor(tls: Tls) -> str:
+    """Return the last certificate of the chain of ``[tls]`` in PEM, if the chain leads to no authority of the system.
 
-    :returns: empty for a trusted chain, and for a file that cannot be read, which `CertificateReloader` reports.
+    :returns: empty for a trusted chain, and for files that cannot be read, which `CertificateReloader` reports.
     """
     try:
-        chain = read_certificates(Path(file).read_bytes())
-    except (OSError, ValueError):
+        chain = read_certificates(Path(tls.certificate).read_bytes())
+        gateway = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        gateway.load_cert_chain(tls.certificate, tls.private_key)
+    except (OSError, ValueError):  # an SSLError is an OSError
         return ""
-    store = _system_trust_store()
-    # An expired certificate is reported elsewhere: verify the chain at a time when all of its certificates are valid.
-    store.set_time(ValidityPeriod.of(chain).not_before)
-    first, *others = (crypto.X509.from_cryptography(certificate) for certificate in chain)
-    try:
-        crypto.X509StoreContext(store, first, others).verify_certificate()
-    except crypto.X509StoreContextError:
-        return to_pem(chain[-1])
-    return ""
+    return "" if _is_trusted(gateway) else to_pem(chain[-1])
 
 
-def _system_trust_store() -> crypto.X509Store:
-    store = crypto.X509Store()
-    paths = ssl.get_default_verify_paths()
-    if paths.cafile or paths.capath:
-        store.load_locations(paths.cafile, paths.capath)
-    return store
+def _is_trusted(gateway: ssl.SSLContext) -> bool:
+    """Return whether a client that trusts the system's authorities completes a TLS handshake, made in memory."""
+    phone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    phone.check_hostname = False
+    phone.set_default_verify_paths()
+    # The gateway warns of an expired certificate elsewhere.
+    phone.verify_flags |= _NO_CHECK_TIME
+    to_gateway, to_phone = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = phone.wrap_bio(to_phone, to_gateway)
+    server = gateway.wrap_bio(to_gateway, to_phone, server_side=True)
+    for side in (client, server, client):
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLCertVerificationError:
+            return False
+    return True
 
 
 class CertificateReloader(PeriodicService):

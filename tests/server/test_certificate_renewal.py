@@ -33,12 +33,18 @@ LEAF = issue(by=AUTHORITY)
 
 
 @pytest.fixture
-def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a chain lies; what the system trusts is another authority."""
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tls:
+    """Where a chain and its key lie; what the system trusts is another authority."""
     trusted = tmp_path / "system.pem"
     trusted.write_bytes(issue("another", which=2, authority=True).pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
-    return tmp_path / "chain.pem"
+    certificate, key = LEAF.write(tmp_path)
+    return Tls(certificate=File(certificate), private_key=File(key))
+
+
+def write(tls: Tls, *chain: Issued) -> None:
+    chain[0].write(Path(tls.certificate).parent)
+    Path(tls.certificate).write_bytes(b"".join(one.pem for one in chain))
 
 
 @pytest.mark.parametrize(
@@ -51,46 +57,49 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
     ids=["self-signed", "with its authority", "without it", "expired"],
 )
-def test_a_private_certificate(file: Path, chain: tuple[Issued, ...], given: int) -> None:
+def test_a_private_certificate(tls: Tls, chain: tuple[Issued, ...], given: int) -> None:
     """The end of its chain is what phones have to be given."""
-    file.write_bytes(b"".join(one.pem for one in chain))
-    assert private_trust_anchor(str(file)) == chain[given].pem.decode()
+    write(tls, *chain)
+    assert private_trust_anchor(tls) == chain[given].pem.decode()
 
 
 @pytest.mark.parametrize("days", [90, -1], ids=["valid", "expired"])
-def test_a_public_certificate(file: Path, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+def test_a_public_certificate(tls: Tls, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
     """Nothing has to be given; when it ends is another question."""
-    system = file.with_name("trusts-us.pem")
+    system = Path(tls.certificate).with_name("trusts-us.pem")
     system.write_bytes(AUTHORITY.pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(system))
-    file.write_bytes(issue(by=AUTHORITY, days=days).pem)
-    assert private_trust_anchor(str(file)) == ""
+    write(tls, issue(by=AUTHORITY, days=days))
+    assert private_trust_anchor(tls) == ""
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])
-def test_a_file_that_cannot_be_read(file: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize("which", ["certificate", "private_key"])
+def test_a_file_that_cannot_be_read(tls: Tls, which: str, content: bytes | None) -> None:
     """Has nothing to give."""
+    file = Path(getattr(tls, which))
+    file.unlink()
     if content is not None:
         file.write_bytes(content)
-    assert private_trust_anchor(str(file)) == ""
+    assert private_trust_anchor(tls) == ""
 
 
-def test_the_answer_is_remembered_until_the_files_change(file: Path) -> None:
+def test_the_answer_is_remembered_until_the_files_change(tls: Tls) -> None:
     """Reading what the system trusts takes a while, so it is done off the reactor's thread, once."""
-    certificate, key = issue().write(file.parent)
-    contexts = TlsContextFactory(Tls(certificate=File(certificate), private_key=File(key)))
-    asked: list[str] = []
+    write(tls, issue())
+    contexts = TlsContextFactory(tls)
+    asked: list[Tls] = []
 
     async def off_thread(function: Any, *arguments: Any) -> Any:
         asked.append(arguments[0])
         return function(*arguments)
 
     trust = PhoneTrustAnchor(contexts, off_thread)
-    before = certificate.read_text()
+    before = Path(tls.certificate).read_text()
     assert [result_of(trust.trust_anchor()) for _ in range(2)] == [before, before]
-    issue(which=3).write(file.parent)
+    write(tls, issue(which=3))
     contexts.loaded = load_certificate(contexts.tls)
-    assert result_of(trust.trust_anchor()) == certificate.read_text() != before
+    assert result_of(trust.trust_anchor()) == Path(tls.certificate).read_text() != before
     assert len(asked) == 2
 
 
