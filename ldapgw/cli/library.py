@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""The books of a tenant for a command, built one by one from the store when the command needs them."""
+"""The books of a tenant for a command, read one by one when the command needs them.
+
+A command takes the books from the gateway's cache, because building a large book takes seconds.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from ldapgw.contact import Contact, Sharing, Source
+from ldapgw.contact import Contact, Source
 from ldapgw.directory.access import Access, BookAccess, TenantViewer, Viewer
-from ldapgw.directory.book import DIRECTORY, Book, build_book
+from ldapgw.directory.book import DIRECTORY, Book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Present, Scope, SearchRequest
@@ -20,7 +23,8 @@ from ldapgw.store.contacts import StoredContacts
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.sync.account_state import AccountState
-from ldapgw.sync.book_builder import build_books
+from ldapgw.sync.book_builder import BuildTask, present_books
+from ldapgw.sync.book_cache import BookCache
 from ldapgw.sync.publisher import make_login
 
 _NO_FEATURES = Features(vendor_version="", controls=(), extensions=(), features=(), sasl_mechanisms=())
@@ -29,6 +33,7 @@ _NO_FEATURES = Features(vendor_version="", controls=(), extensions=(), features=
 class Library:
     """The books of a tenant, and the directory that a phone sees.
 
+    :param cache: the books that the gateway has built.
     :param phone: the phone, or None for a phone without an account.
     :ivar context: the naming context of the tenant.
     :ivar viewer: the phone as a viewer of the directory.
@@ -36,14 +41,15 @@ class Library:
     :raises StoreError: when the database cannot be used.
     """
 
-    def __init__(self, database: Database, tenant: Tenant, phone: PhoneLogin | None) -> None:
+    def __init__(self, database: Database, cache: BookCache, tenant: Tenant, phone: PhoneLogin | None) -> None:
         self._database = database
+        self._cache = cache
         self.context = tenant.naming_context()
         with database.begin() as connection:
-            state = AccountState.read(connection, {tenant.name})
-        self._accounts = state.accounts_of(tenant.name)
-        self._directory_source = state.directory_accounts.get(tenant.name)
-        self._phone_account = state.account(phone.account_id) if phone else None
+            self._state = AccountState.read(connection, {tenant.name})
+        self._accounts = self._state.accounts_of(tenant.name)
+        self._directory_source = self._state.directory_accounts.get(tenant.name)
+        self._phone_account = self._state.account(phone.account_id) if phone else None
         sub, address = (self._phone_account.sub, self._phone_account.address) if self._phone_account else ("", "")
         self.tenant_viewer = TenantViewer.of_account(self.context, sub, address)
         self.viewer = make_login(phone, self.context, sub).viewer if phone else Viewer(access=(Access(tenant.name),))
@@ -94,18 +100,19 @@ class Library:
         return map(self._book, accounts)
 
     def _book(self, account: Account) -> Book:
-        stored, per_number = self._read(account), self.viewer.per_number
-        books = build_books(self.context, account, stored.contacts, stored.labels, per_number, with_directory=False)
-        return books[0]
+        own, *_ = self._present(account)
+        return own
 
     def _directory_books(self) -> Iterator[Book]:
         """Yield the book of the Workspace directory, if an account reads the directory."""
         if self._directory_source is not None:
-            yield self._directory_book(self._directory_source)
+            _, directory = self._present(self._directory_source)
+            yield directory
 
-    def _directory_book(self, source: Account) -> Book:
-        colleagues, per_number = self._colleagues(source), self.viewer.per_number
-        return build_book(self.context, DIRECTORY, DIRECTORY, Sharing.SHARED, colleagues, {}, per_number=per_number)
+    def _present(self, account: Account) -> tuple[Book, ...]:
+        task = BuildTask.of(account, self.context, self._state)
+        with self._database.begin_read() as connection:
+            return present_books(connection, self._cache, task)
 
     def _colleagues(self, account: Account) -> list[Contact]:
         return [contact for contact in self._read(account).contacts if contact.source is Source.DIRECTORY]

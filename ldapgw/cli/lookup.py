@@ -64,7 +64,7 @@ def lookup(site: Site, wanted: str, tenant: str | None, *, phone: str | None, as
             tenant = login.tenant
         chosen = site.tenant(tenant)
         query = parse_query(wanted, read_filter, chosen.naming_context().strip)
-        library = Library(database, chosen, login)
+        library = Library(database, site.book_cache, chosen, login)
         view = PhoneView(library.dit(callers=has_number_assertion(query.filter)), library.viewer, chosen.name)
         with _refusals():
             result = view.search(query.filter, chosen.base_dn, site.config.ldap.size_limit)
@@ -194,7 +194,7 @@ def _explain(
 ) -> Explanation:
     tenant = site.tenant(login.tenant)
     query = parse_query(text, read_filter, tenant.naming_context().strip)
-    library = Library(database, tenant, login)
+    library = Library(database, site.book_cache, tenant, login)
     with _refusals():
         return explained(
             query,

@@ -19,7 +19,6 @@ from typing import Any
 from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 
-from ldapgw.contact import Sharing
 from ldapgw.directory.book import Book, with_sharing
 from ldapgw.directory.dn import folded
 from ldapgw.directory.naming_context import NamingContext
@@ -29,7 +28,7 @@ from ldapgw.store.accounts import Account
 from ldapgw.store.changes import Changes, Delta
 from ldapgw.store.worker import Store
 from ldapgw.sync.account_state import AccountState, StateUpdate
-from ldapgw.sync.book_builder import BookId, BuildTask, build_books, free_slowly, revise_books
+from ldapgw.sync.book_builder import BookId, BuildTask, build_books, free_slowly, load_book, revise_books
 from ldapgw.sync.book_cache import BookCache, BuiltBook, cache_name
 
 log = Logger()
@@ -384,16 +383,7 @@ class AccountBooks:
             await self._run_off_thread(free_slowly, self._replaced)
 
     def _task(self, account: Account) -> BuildTask:
-        """Return an account's task without books: the inputs of the books except contacts, and their keys."""
-        context = self.contexts[account.tenant]
-        # Neither groups nor blocked contacts change the content of a book.
-        built_from = replace(context, groups={}, block_label="")
-        per_number = self.state.needs_numbers(account.tenant)
-        book_ids: list[BookId] = [account.id]
-        if self.state.has_directory(account):
-            book_ids.append(account.tenant)
-        build_key = (built_from, account.id, account.sub, account.address, per_number)
-        return BuildTask(account, context, build_key, self.state.history, book_ids)
+        return BuildTask.of(account, self.contexts[account.tenant], self.state)
 
     async def _current(self, task: BuildTask, key: BookId) -> BuiltBook | None:
         """Return the present book of a build key, maybe of an older generation: from memory, else from the cache."""
@@ -477,11 +467,7 @@ class AccountBooks:
     async def _load(self, task: BuildTask, key: BookId) -> BuiltBook | None:
         if self._cache is None:
             return None
-        account = task.account
-        name, sharing = _cache_name(key, account.id), account.sharing if isinstance(key, int) else Sharing.SHARED
-        cached: BuiltBook | None = await self._run_off_thread(
-            self._cache.load, name, task.build_key, task.context, sharing, task.history
-        )
+        cached: BuiltBook | None = await self._run_off_thread(load_book, self._cache, task, key)
         return cached
 
     def _account(self, key: BookId) -> Account | None:

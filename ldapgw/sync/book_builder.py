@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import URL, Connection
@@ -15,10 +15,11 @@ from ldapgw.directory.book import DIRECTORY, FAVOURITES, Book, build_book, max_c
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, contacts
+from ldapgw.store import accounts, changes, contacts
 from ldapgw.store.accounts import Account
 from ldapgw.store.changes import Delta, History
 from ldapgw.store.engines import database_at
+from ldapgw.sync.account_state import AccountState
 from ldapgw.sync.book_cache import BookCache, BuildKey, BuiltBook, cache_name
 
 # Key of a book: an account's id, or a tenant's name for the book of its Workspace directory.
@@ -44,6 +45,18 @@ class BuildTask:
     history: History
     book_ids: Sequence[BookId]
     books: Sequence[BuiltBook] = ()
+
+    @classmethod
+    def of(cls, account: Account, context: NamingContext, state: AccountState) -> BuildTask:
+        """Return an account's task without books: the inputs of the books except contacts, and their keys."""
+        # Neither groups nor blocked contacts change the content of a book.
+        built_from = replace(context, groups={}, block_label="")
+        per_number = state.needs_numbers(account.tenant)
+        book_ids: list[BookId] = [account.id]
+        if state.has_directory(account):
+            book_ids.append(account.tenant)
+        build_key = (built_from, account.id, account.sub, account.address, per_number)
+        return cls(account, context, build_key, state.history, book_ids)
 
     @property
     def forms(self) -> tuple[bool, bool]:
@@ -73,6 +86,32 @@ class BuildTask:
     def max_changes(self) -> int:
         """Return the number of changes above which a new build is quicker than a revision."""
         return sum(max_changes(built.book) for built in self.books)
+
+
+def load_book(cache: BookCache, task: BuildTask, key: BookId) -> BuiltBook | None:
+    """Read a book of a task from the cache; None if the cache has no book of the same inputs, except contacts."""
+    sharing = task.account.sharing if isinstance(key, int) else Sharing.SHARED
+    name = cache_name(task.account.id, directory=isinstance(key, str))
+    return cache.load(name, task.build_key, task.context, sharing, task.history)
+
+
+def present_books(connection: Connection, cache: BookCache, task: BuildTask) -> tuple[Book, ...]:
+    """Return the books of a task with the contacts that are stored now: the cached books if possible, else new books.
+
+    :returns: the account's book, and the Workspace directory's book if the directory is stored with the account.
+    """
+    account = task.account
+    task = replace(task, books=[built for key in task.book_ids if (built := load_book(cache, task, key))])
+    books: tuple[Book, ...] | None = tuple(built.book for built in task.books) if task.is_done else None
+    if task.is_complete and books is None:
+        deltas = changes.read_deltas(connection, {account.id: (task.generation, task.max_changes)})
+        if account.id in deltas:
+            books = revise_books(task.context, (built.book for built in task.books), deltas[account.id])
+    if books is None:
+        [stored] = contacts.read(connection, [account.id])
+        books = build_books(task.context, account, stored.contacts, stored.labels, *task.forms)
+    own, *directory = books
+    return with_sharing(own, account.sharing, account.shared_label), *directory
 
 
 def revise_books(context: NamingContext, books: Iterable[Book], delta: Delta) -> tuple[Book, ...] | None:

@@ -15,11 +15,12 @@ from sqlalchemy import update
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory.book import DIRECTORY
 from ldapgw.store import accounts, contacts, revocations, sync_state, tables
-from ldapgw.store.accounts import Account
+from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.changes import NO_HISTORY
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.secrets import SecretBox
-from ldapgw.sync.book_builder import BookId, BuildTask, build_books, build_cached_books
+from ldapgw.sync.account_state import AccountState
+from ldapgw.sync.book_builder import BookId, BuildTask, build_books, build_cached_books, present_books
 from ldapgw.sync.book_cache import BookCache, cache_name
 from tests.support.stage.databases import open_file
 from tests.support.stage.sync import CONTEXT, GRANT, NOW, connect
@@ -41,10 +42,30 @@ class Site:
                     connection, account_id, source, [ContactRecord.from_contact(one.uid, "", one) for one in people], ()
                 )
             contacts.set_labels(connection, account_id, {"contactGroups/1": "Kunden"})
+            sync_state.write_source_states(connection, account_id, {Source.DIRECTORY: SourceState.ON})
             sync_state.increment_generation(connection, account_id)
             found = accounts.read(connection, account_id)
             assert found is not None
             self.account: Account = found
+
+    def task(self) -> BuildTask:
+        """What is to be built, as the gateway and commands find it in the database."""
+        with self.database.begin() as connection:
+            state = AccountState.read(connection, {CONTEXT.name})
+        return BuildTask.of(state.accounts[self.account.id], CONTEXT, state)
+
+    def present(self) -> list[str]:
+        """Names of contacts and colleagues, as a command sees them."""
+        task = self.task()
+        with self.database.begin() as connection:
+            books = present_books(connection, BookCache(self.folder), task)
+        found = [entry for book in books for segment in book.segments.contacts for entry in segment if entry]
+        return sorted(entry.attribute("cn")[0].decode() for entry in found)
+
+    def damage(self, *uids: str) -> None:
+        """Nobody can read these contacts any more."""
+        with self.database.begin() as connection:
+            connection.execute(update(tables.contact).where(tables.contact.c.uid.in_(uids)).values(content=b"{"))
 
     def build(self, *, feeds: bool = True, per_number: bool = False) -> dict[str, tuple[int, list[str], list[str]]]:
         """Generation, contacts and labels of each image."""
@@ -114,3 +135,32 @@ def test_nothing_is_written_of_an_account_that_has_gone(site: Site, monkeypatch:
     monkeypatch.setattr("ldapgw.sync.book_builder.build_books", build)
     assert site.build() == {}
     assert not site.folder.exists()
+
+
+def test_a_command_reads_what_the_gateway_has_built(site: Site) -> None:
+    """And only the changes since, from the database: others cannot be read here."""
+    build_cached_books(site.url, site.folder, site.task())
+    site.damage("Ada", "Bo", "Dora")
+    assert site.present() == ["Ada", "Bo", "Dora"]
+    with site.database.begin() as connection:
+        cleo = ContactRecord.from_contact("Cleo", "", Contact("Cleo", Source.CONTACTS, name="Cleo"))
+        contacts.apply_changes(connection, site.account.id, Source.CONTACTS, [cleo], ("Bo",))
+        sync_state.increment_generation(connection, site.account.id)
+    assert site.present() == ["Ada", "Cleo", "Dora"]
+
+
+@pytest.mark.parametrize("spoilt", ["missing", "of another address", "of unknown changes"])
+def test_a_command_builds_what_the_gateway_has_not_built(site: Site, spoilt: str) -> None:
+    """From all contacts that can be read."""
+    if spoilt != "missing":
+        build_cached_books(site.url, site.folder, site.task())
+    site.damage("Ada")
+    column = tables.account.c
+    with site.database.begin() as connection:
+        if spoilt == "of another address":
+            connection.execute(update(tables.account).values(address="new@acme.example"))
+        elif spoilt == "of unknown changes":
+            connection.execute(
+                update(tables.account).values(generation=column.generation + 2, known_since=column.generation + 1)
+            )
+    assert site.present() == ["Bo", "Dora"]
