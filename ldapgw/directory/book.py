@@ -212,7 +212,7 @@ def update_book(
 def _parent_in(segments: Segments, parent: ParentEntry) -> ParentEntry:
     """Return the equal parent that entries of the segments have, so that changed entries share this object."""
     held = (segment.entries[0].parent for segment in segments.contacts if segment.entries)
-    return next((one for one in held if one == parent), parent)
+    return next((entry for entry in held if entry == parent), parent)
 
 
 def max_changes(book: Book) -> int:

@@ -152,11 +152,11 @@ def _matching_values(
 ) -> dict[str, str]:
     """Return an attribute's values that are requested numbers, with their lines of the search text."""
     text = entry.search_text(kind)
-    if text is None or not any(one.test(text) for one in assertions):
+    if text is None or not any(asserted.test(text) for asserted in assertions):
         return {}
     found: dict[str, str] = {}
     for value, line in zip(entry.attribute(kind.name), normalization.lines_of(text), strict=True):
-        passed = [_number_of(one) for one in assertions if one.test(f"\n{line}\n")]
+        passed = [_number_of(asserted) for asserted in assertions if asserted.test(f"\n{line}\n")]
         if passed:
             known.update(passed)
             found[value.decode()] = line

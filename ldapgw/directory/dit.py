@@ -115,7 +115,9 @@ class Directory:
         if seen is None:
             return ContactFlags()
         uid = folded(entry.uid.decode())
-        labels = {folded(one.name): one.name for one in seen.book.labels if one.segments.entry_of_uid(uid) is not None}
+        labels = {
+            folded(label.name): label.name for label in seen.book.labels if label.segments.entry_of_uid(uid) is not None
+        }
         is_starred = self.context.favourites and labels.pop(folded(FAVOURITES), None) is not None
         return ContactFlags(
             is_starred and seen.access is BookAccess.OWN, self.context.block_label in labels, tuple(labels.values())
@@ -130,13 +132,15 @@ class Directory:
 
     def _find_favourites(self, access: Access, *, per_number: bool) -> Segment | None:
         book = self.own_book(access)
-        label = next((one for one in book.labels if folded(one.name) == folded(FAVOURITES)), None) if book else None
+        label = (
+            next((label for label in book.labels if folded(label.name) == folded(FAVOURITES)), None) if book else None
+        )
         if book is None or label is None:
             return None
         starred = chain.from_iterable(label.segments.form(per_number=per_number))
         uids = [folded(entry.uid.decode()) for entry in islice(starred, MAX_FAVOURITES)]
         segments = book.segments.form(per_number=per_number)
-        found = [entry for uid in uids for one in segments if (entry := one.entry_of_uid(uid)) is not None]
+        found = [entry for uid in uids for segment in segments if (entry := segment.entry_of_uid(uid)) is not None]
         return Segment(tuple(sorted(found, key=_SORT_KEY))) if found else None
 
 

@@ -129,13 +129,13 @@ class PreparedFilter:
     def query(self) -> Query:
         """Return the query, which finds every entry that matches and may find others."""
         if self.conditions:
-            return query_plan.all_of([one.query for one in self.conditions])
+            return query_plan.all_of([part.query for part in self.conditions])
         return self._query
 
     def matches_all(self, index: Index) -> bool:
         """Return whether it is known that all entries of a segment match."""
         if self.alternatives:
-            return any(one.matches_all(index) for one in self.alternatives)
+            return any(part.matches_all(index) for part in self.alternatives)
         return self.exact and not self.conditions and (self._query is None or self._query in index.everywhere)
 
     def plan(self, index: Index | None, entries: Sequence[Entry]) -> tuple[Query, Predicate | None]:
@@ -151,14 +151,14 @@ class PreparedFilter:
             return None, self.predicate
         if not self.conditions:
             return self._query, None if self.exact else self.predicate
-        left = [one for one in self.conditions if not one.matches_all(index)]
+        left = [part for part in self.conditions if not part.matches_all(index)]
         if len(left) < 2:
             return left[0].plan(index, entries) if left else (None, None)
-        counted = [(query_plan.count(one.query, index, entries), one) for one in left]
+        counted = [(query_plan.count(part.query, index, entries), part) for part in left]
         least, first = min(counted, key=_COUNT)
-        if any(count < least * _FAR_MORE for count, one in counted if one is not first):
-            return query_plan.all_of([one.query for one in left]), _all([one.predicate for one in left])
-        checked = [one.predicate for one in left if one is not first or not one.exact]
+        if any(count < least * _FAR_MORE for count, part in counted if part is not first):
+            return query_plan.all_of([part.query for part in left]), _all([part.predicate for part in left])
+        checked = [part.predicate for part in left if part is not first or not part.exact]
         return first.query, _all(checked)
 
 
@@ -173,16 +173,16 @@ def _all(predicates: Sequence[Predicate]) -> Predicate:
 
 def all_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
     """Combine filters by AND (RFC 4511 4.5.1.7.1)."""
-    conditions = tuple([one for one in filters if one is not MATCH_ALL])
+    conditions = tuple([part for part in filters if part is not MATCH_ALL])
     if len(conditions) < 2:
         return conditions[0] if conditions else MATCH_ALL
     return PreparedFilter(
-        CombinedPredicate([one.predicate for one in conditions], decisive=False),
-        cost=1 + sum([one.cost for one in conditions]),
-        numbers=tuple(chain.from_iterable([one.numbers for one in conditions])),
-        tag_letters=tuple(chain.from_iterable([one.tag_letters for one in conditions])),
+        CombinedPredicate([part.predicate for part in conditions], decisive=False),
+        cost=1 + sum([part.cost for part in conditions]),
+        numbers=tuple(chain.from_iterable([part.numbers for part in conditions])),
+        tag_letters=tuple(chain.from_iterable([part.tag_letters for part in conditions])),
         conditions=conditions,
-        object_classes=tuple(chain.from_iterable([one.object_classes for one in conditions])),
+        object_classes=tuple(chain.from_iterable([part.object_classes for part in conditions])),
         callers=_callers(conditions),
     )
 
@@ -195,17 +195,17 @@ def any_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
     if len(filters) == 1:
         return filters[0]
     tag_letters: set[str] | None = set()
-    for one in filters:
-        if tag_letters is None or not one.tag_letters or one.tag_letters[1:]:
+    for part in filters:
+        if tag_letters is None or not part.tag_letters or part.tag_letters[1:]:
             tag_letters = None
         else:
-            tag_letters |= one.tag_letters[0]
+            tag_letters |= part.tag_letters[0]
     return PreparedFilter(
-        CombinedPredicate([one.predicate for one in filters], decisive=True),
-        query_plan.any_of([one.query for one in filters]),
+        CombinedPredicate([part.predicate for part in filters], decisive=True),
+        query_plan.any_of([part.query for part in filters]),
         alternatives=tuple(filters),
-        cost=1 + sum([one.cost for one in filters]),
-        numbers=tuple(chain.from_iterable([one.numbers for one in filters])),
+        cost=1 + sum([part.cost for part in filters]),
+        numbers=tuple(chain.from_iterable([part.numbers for part in filters])),
         tag_letters=(frozenset(tag_letters),) if tag_letters else (),
         callers=_callers(filters),
     )
@@ -213,10 +213,10 @@ def any_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
 
 def _callers(filters: Sequence[PreparedFilter]) -> tuple[str, ...] | None:
     found: list[str] = []
-    for one in filters:
-        if one.callers is None:
+    for part in filters:
+        if part.callers is None:
             return None
-        found += one.callers
+        found += part.callers
     return tuple(found)
 
 
@@ -340,7 +340,7 @@ class _Preparation:
         return (
             self._term(kind, search_filter)
             if len(kinds) == 1
-            else any_of([self._term(one, search_filter) for one in kinds])
+            else any_of([self._term(subtype, search_filter) for subtype in kinds])
         )
 
     def in_slices(self, search_filter: Filter) -> Generator[None, None, PreparedFilter]:
@@ -403,19 +403,19 @@ class _Preparation:
         ruled = _ruled(rule, term.value) if rule else None  # once: the value may be long, and the attributes are many
         assertions: dict[int, Assertion | None] = {}
         prepared: list[PreparedFilter] = []
-        for one in [one for kind in kinds for one in subtypes(kind)]:
-            key = assertion.comparison_key(one)
+        for subtype in [subtype for kind in kinds for subtype in subtypes(kind)]:
+            key = assertion.comparison_key(subtype)
             if rule is None and key not in assertions:
-                assertions[key] = assertion.equality(one, term.value, context)
+                assertions[key] = assertion.equality(subtype, term.value, context)
             found = ruled if rule else assertions[key]
             # The rule may not apply to the attribute, or the asserted value may make no sense for the rule.
-            if found is None or (rule is not None and not rule.applies(one, lenient=context.lenient)):
+            if found is None or (rule is not None and not rule.applies(subtype, lenient=context.lenient)):
                 continue
             if rule or term.dn_attributes:
-                prepared.append(self._made(one, rule, found, with_dn=term.dn_attributes))
+                prepared.append(self._made(subtype, rule, found, with_dn=term.dn_attributes))
             else:
-                query = index_terms.assertion_query(one, found, lenient=context.lenient)
-                prepared.append(_SINGLE_ATTRIBUTES[one.name].prepared(found, term, query, exact=False))
+                query = index_terms.assertion_query(subtype, found, lenient=context.lenient)
+                prepared.append(_SINGLE_ATTRIBUTES[subtype.name].prepared(found, term, query, exact=False))
         return any_of(prepared) if prepared else UNDEFINED
 
     def _made(
@@ -509,7 +509,7 @@ class _AlikeTerms:
         else:
             lenient = context.lenient
             query = query_plan.any_of(
-                [index_terms.assertion_query(one, found, lenient=lenient) for one in self._groups]
+                [index_terms.assertion_query(group, found, lenient=lenient) for group in self._groups]
             )
         caller = ""
         if self.is_number and isinstance(sample, Equality):
@@ -530,7 +530,9 @@ class _CombinedTemplate:
 
     def prepare(self, value: bytes) -> PreparedFilter:
         """Prepare the filter with a value."""
-        return self._combine([one if isinstance(one, PreparedFilter) else one.prepare(value) for one in self._parts])
+        return self._combine(
+            [part if isinstance(part, PreparedFilter) else part.prepare(value) for part in self._parts]
+        )
 
 
 # A template's part: a filter that is the same for all values, terms that have the value, or an AND or OR of parts.
@@ -657,7 +659,7 @@ def _present(attribute: str, context: NamingContext) -> PreparedFilter:
         return FALSE if context.lenient else UNDEFINED
     if kind.name == "objectClass":
         return MATCH_ALL
-    return any_of([_present_attribute(one) for one in subtypes(kind)])
+    return any_of([_present_attribute(subtype) for subtype in subtypes(kind)])
 
 
 def _present_attribute(kind: AttributeType) -> PreparedFilter:

@@ -297,7 +297,7 @@ class Index:
                     common.intersection_update(self._masked_postings(start, behind, masked))
                     most -= behind - start
                 else:
-                    common = {one for one in common if self._stands(one, start, behind, attributes)}
+                    common = {document for document in common if self._stands(document, start, behind, attributes)}
             found += sorted(common)
             at, step = stop, min(2 * step, _READ)
         return found[:wanted], at < end or len(found) > wanted

@@ -310,7 +310,7 @@ def attribute_type(description: str) -> AttributeType | None:
 def can_be_alias(alias: str, name: str) -> bool:
     """Return whether a name can be configured for an attribute: the standards give the name to no other attribute."""
     owner = _STANDARD_TYPES.get(alias.lower())
-    return owner is None or owner.name == name or alias.lower() in {one.lower() for one in owner.aliases}
+    return owner is None or owner.name == name or alias.lower() in {known.lower() for known in owner.aliases}
 
 
 def configure_aliases(aliases: Mapping[str, str]) -> None:

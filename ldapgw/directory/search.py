@@ -230,7 +230,7 @@ def _merge(
                 left -= stream.looked
                 if left <= 0:
                     left = slice_size
-                    if not all(one.exhausted for one in streams):
+                    if not all(stream.exhausted for stream in streams):
                         yield None
         rows, is_last = _rows(streams, own_namespace)
         if rows:
@@ -566,7 +566,7 @@ def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> 
     if not present:
         raise DirectoryError(ResultCode.NO_SUCH_ATTRIBUTE, "the entry has no such attribute")
     assertions = [(assertion.equality(each, value, found.context), text) for each, text in present]
-    defined = [(one.test, text) for one, text in assertions if one]
+    defined = [(asserted.test, text) for asserted, text in assertions if asserted]
     if not defined:
         raise DirectoryError(ResultCode.INVALID_ATTRIBUTE_SYNTAX, "the value does not fit the attribute's syntax")
     return any(test(text) for test, text in defined)

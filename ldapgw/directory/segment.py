@@ -114,7 +114,7 @@ class _KeptMessages:
         if kept is None and selection in self._requested:
             kept = self._keep(selection)
         elif kept is None and len(self._requested) == _MAX_SELECTIONS + _MAX_CANDIDATE_SELECTIONS:
-            del self._requested[next(one for one in self._requested if one not in self._kept)]
+            del self._requested[next(requested for requested in self._requested if requested not in self._kept)]
         self._requested.pop(selection, None)
         self._requested[selection] = None
         return kept
@@ -126,7 +126,9 @@ class _KeptMessages:
     def _keep(self, selection: Selection) -> _SelectionMessages | None:
         """Begin to cache a selection, if there is room or if another selection has to go."""
         if len(self._kept) == _MAX_SELECTIONS:
-            first = next(one for one in self._requested if one is selection or one in self._kept)
+            first = next(
+                requested for requested in self._requested if requested is selection or requested in self._kept
+            )
             if first is selection:
                 return None
             del self._kept[first], self._requested[first]
@@ -251,13 +253,17 @@ class Segment:
 
     def _uid_documents(self, uid: str) -> Iterator[int]:
         deleted = self.deleted
-        return (one for one in self.find_documents(index_terms.uid_key(uid)) if not (deleted and deleted[one]))
+        return (
+            document
+            for document in self.find_documents(index_terms.uid_key(uid))
+            if not (deleted and deleted[document])
+        )
 
     @property
     def tag_letters(self) -> frozenset[str]:
         """Return the letters of the entries' attributes (`Entry.tagged_texts`); with an index, without aliases."""
         if self._tag_letters is None:
-            texts = (text[0] for one in self for text in one.tagged_texts())
+            texts = (text[0] for entry in self for text in entry.tagged_texts())
             self._tag_letters = frozenset(index_terms.present_attributes(self.index) if self.index else texts)
         return self._tag_letters
 
@@ -265,7 +271,7 @@ class Segment:
     def object_classes(self) -> frozenset[str]:
         """Return the object classes that entries have, each between two line breaks, as in a search text."""
         if self._object_classes is None:
-            texts = () if self.index else {one.search_text(_OBJECT_CLASS) or "" for one in self}
+            texts = () if self.index else {entry.search_text(_OBJECT_CLASS) or "" for entry in self}
             lines = (f"\n{line}\n" for text in texts for line in lines_of(text))
             self._object_classes = frozenset(index_terms.present_object_classes(self.index) if self.index else lines)
         return self._object_classes

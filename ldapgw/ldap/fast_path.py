@@ -123,7 +123,7 @@ class FastPath:
         """Forget the templates of directories that are not served any more, so that their memory can be freed."""
         self._directories = dit.directories
         served = {id(directory) for directory in dit.directories}
-        self._requests = {key: one for key, one in self._requests.items() if id(one.directory) in served}
+        self._requests = {key: request for key, request in self._requests.items() if id(request.directory) in served}
 
     def answer(
         self, dit: Dit, viewer: Viewer, octets: bytes, budget: CallerIdBudget | None = None

@@ -400,7 +400,7 @@ def dump(recording: Recording) -> str:
         "cut": recording.is_cut,
     }
     requests = [*map(_bind_object, recording.binds), *map(_search_object, recording.searches)]
-    requests.sort(key=lambda one: one["at"])
+    requests.sort(key=lambda request: request["at"])
     objects = [header, *map(_entry_object, recording.entries), *requests]
     return "".join(json.dumps(each, ensure_ascii=False, separators=(",", ":")) + "\n" for each in objects)
 

@@ -220,7 +220,7 @@ class PageCounters:
 
 def error_codes(kind: type[GoogleError] = GoogleError) -> list[str]:
     """Return the codes of all errors that a sync can end with."""
-    codes = {code for one in kind.__subclasses__() for code in error_codes(one)}
+    codes = {code for subclass in kind.__subclasses__() for code in error_codes(subclass)}
     return sorted(codes | {kind.code})
 
 

@@ -100,7 +100,9 @@ class ProjectPacer:
     def report(self, account_id: int, error: QuotaExceeded) -> None:
         """Note that Google refused an account's call; if the project's quota is used up, call in the next minute."""
         now = self._clock.seconds()
-        self._refused = {one: at for one, at in self._refused.items() if 0 <= now - at < MINUTE} | {account_id: now}
+        self._refused = {refused: at for refused, at in self._refused.items() if 0 <= now - at < MINUTE} | {
+            account_id: now
+        }
         if not (error.is_of_project or len(self._refused) >= ACCOUNTS_OF_PROJECT_QUOTA) or self._counted > now:
             return
         self._tokens, self._counted = 0.0, (now // MINUTE + 1) * MINUTE
