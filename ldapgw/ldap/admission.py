@@ -97,14 +97,14 @@ class BindBackoff:
     :param hash_login: hashes a login's name; gateways that exchange their counts use the same hash.
     """
 
-    __slots__ = ("_counts", "_hash_login", "_held", "_news")
+    __slots__ = ("_counts", "_hash_login", "_held", "_unsent")
 
     def __init__(self, hash_login: Callable[[str], int] = hash) -> None:
         self._hash_login = hash_login
         # Logins are stored as hashes, because somebody may type a password into the field for the name.
         self._counts: OrderedDict[str | int, tuple[int, float]] = OrderedDict()
-        # The wrong passwords since the last call of `take_news`.
-        self._news: Counter[str | int] = Counter()
+        # The wrong passwords since the last call of `take_unsent`.
+        self._unsent: Counter[str | int] = Counter()
         # The time at which the delayed answer is sent, by network and login.
         self._held: OrderedDict[tuple[str, int], float] = OrderedDict()
 
@@ -118,8 +118,8 @@ class BindBackoff:
         name = self._hash_login(_bare_name(login))
         count = max(self._count(network, now), self._count(name, now))
         for counted in (network, name):
-            if counted in self._news or len(self._news) < MAX_TRACKED_LOGINS:
-                self._news[counted] += 1
+            if counted in self._unsent or len(self._unsent) < MAX_TRACKED_LOGINS:
+                self._unsent[counted] += 1
         key = network, name
         if self._held.get(key, now) > now:
             return None
@@ -127,14 +127,14 @@ class BindBackoff:
         _put_last(self._held, key, now + seconds)
         return seconds
 
-    def take_news(self) -> Mapping[str | int, int]:
+    def take_unsent(self) -> Mapping[str | int, int]:
         """Return the wrong passwords since the last call, by network and by hash of the login."""
-        news, self._news = self._news, Counter()
-        return news
+        unsent, self._unsent = self._unsent, Counter()
+        return unsent
 
-    def add(self, news: Mapping[str | int, int], now: float) -> None:
+    def add(self, received: Mapping[str | int, int], now: float) -> None:
         """Count the wrong passwords that other gateways on the same database have refused."""
-        for key, more in news.items():
+        for key, more in received.items():
             self._count(key, now, more)
 
     def _count(self, key: str | int, now: float, more: int = 1) -> int:
@@ -173,7 +173,7 @@ class CallerIdLimits:
     :param on_left_out: called with the viewer and the address for each search of a client that is left out.
     """
 
-    __slots__ = ("_buckets", "_left_out", "_new_left_out", "_news", "_on_left_out", "_seconds")
+    __slots__ = ("_buckets", "_left_out", "_new_left_out", "_on_left_out", "_seconds", "_unsent")
 
     def __init__(self, seconds: Callable[[], float], on_left_out: Callable[[Viewer, str], None]) -> None:
         self._seconds = seconds
@@ -181,8 +181,8 @@ class CallerIdLimits:
         # Keys are logins and networks.
         self._buckets = TokenBuckets(UNKNOWN_NUMBERS, 1 / UNKNOWN_NUMBERS_PER_SECOND, seconds)
         self._left_out: dict[str, LeftOut] = {}
-        # The numbers counted since the last `take_news`, and the clients left out since the last `take_left_out`.
-        self._news: Counter[str] = Counter()
+        # The numbers counted since the last `take_unsent`, and the clients left out since the last `take_left_out`.
+        self._unsent: Counter[str] = Counter()
         self._new_left_out: dict[str, LeftOut] = {}
 
     def budget(self, viewer: Viewer, address: str) -> ClientBudget:
@@ -206,14 +206,14 @@ class CallerIdLimits:
         for client in clients:
             _count_client(self._left_out, client)
 
-    def take_news(self) -> Mapping[str, int]:
+    def take_unsent(self) -> Mapping[str, int]:
         """Return how many numbers were counted since the last call, by login or network."""
-        news, self._news = self._news, Counter()
-        return news
+        unsent, self._unsent = self._unsent, Counter()
+        return unsent
 
-    def add(self, news: Mapping[str, int]) -> None:
+    def add(self, received: Mapping[str, int]) -> None:
         """Count numbers that clients have asked other gateways on the same database for."""
-        for key, count in news.items():
+        for key, count in received.items():
             self._buckets.add(key, -count)
 
     def take(self, viewer: Viewer, address: str, count: int) -> bool:
@@ -222,18 +222,18 @@ class CallerIdLimits:
         if self._buckets.take(key, count):
             self._note(key, viewer, address, self._seconds())
             return False
-        self._tell(key, count)
+        self._queue(key, count)
         return True
 
     def give_back(self, viewer: Viewer, address: str, count: int) -> None:
         """Undo the count of numbers, because somebody has these numbers."""
         key = viewer.login or network_of(address)
         self._buckets.add(key, count)
-        self._tell(key, -count)
+        self._queue(key, -count)
 
-    def _tell(self, key: str, count: int) -> None:
-        if key in self._news or len(self._news) < MAX_TRACKED_LOGINS:
-            self._news[key] += count
+    def _queue(self, key: str, count: int) -> None:
+        if key in self._unsent or len(self._unsent) < MAX_TRACKED_LOGINS:
+            self._unsent[key] += count
 
     def _note(self, key: str, viewer: Viewer, address: str, now: float) -> None:
         tenants = tuple(access.tenant for access in viewer.access)

@@ -183,8 +183,8 @@ class LdapFactory(ServerFactory):
     def take_guesses(self) -> Guesses:
         """Return the guesses of clients at this gateway since the last call, the largest counts last."""
         limits = self._caller_id_limits
-        passwords = sorted(self._bind_backoff.take_news().items(), key=itemgetter(1))
-        numbers = sorted(limits.take_news().items(), key=itemgetter(1))
+        passwords = sorted(self._bind_backoff.take_unsent().items(), key=itemgetter(1))
+        numbers = sorted(limits.take_unsent().items(), key=itemgetter(1))
         return Guesses(dict(passwords), dict(numbers), limits.take_left_out())
 
     def add_guesses(self, guesses: Guesses) -> None:

@@ -73,7 +73,7 @@ class Bulletin(PeriodicService):
         self._secret_box = secret_box
         self._topics = topics
         failed = partial(log.failure, "sending data to other gateways failed", event="bulletin_failed")
-        super().__init__(clock, BULLETIN_SECONDS, self._tell, failed, waits=True)
+        super().__init__(clock, BULLETIN_SECONDS, self._send, failed, waits=True)
 
     def hear(self, payload: str) -> None:
         """Take over the data in a message of another gateway; called on any thread.
@@ -86,39 +86,39 @@ class Bulletin(PeriodicService):
         try:
             packed = zlib.decompress(self._secret_box.unseal_octets(sealed.encode()))
             received = msgspec.msgpack.decode(packed, type=dict[str, msgspec.Raw])
-            news = [
+            data = [
                 (topic, msgspec.msgpack.decode(received[topic.name], type=topic.type))
                 for topic in self._topics
                 if topic.name in received
             ]
         except (UnfitKey, zlib.error, msgspec.DecodeError):
             return
-        self._call_from_thread(self._add, news)
+        self._call_from_thread(self._add, data)
 
-    def _add(self, news: Sequence[tuple[Topic, Any]]) -> None:
+    def _add(self, data: Sequence[tuple[Topic, Any]]) -> None:
         if self.running:
-            for topic, received in news:
+            for topic, received in data:
                 topic.add(received)
 
-    async def _tell(self) -> None:
+    async def _send(self) -> None:
         """Send the data that are new since the last call."""
-        news = {topic.name: taken for topic in self._topics if (taken := topic.take()) != topic.type()}
-        if news:
-            await self._store.run(_notify, self._secret_box, self._gateway_id, news)
+        data = {topic.name: taken for topic in self._topics if (taken := topic.take()) != topic.type()}
+        if data:
+            await self._store.run(_notify, self._secret_box, self._gateway_id, data)
 
 
-def _notify(connection: Connection, secret_box: SecretBox, gateway_id: str, news: Mapping[str, Any]) -> None:
-    payload = seal(secret_box, gateway_id, news)
+def _notify(connection: Connection, secret_box: SecretBox, gateway_id: str, data: Mapping[str, Any]) -> None:
+    payload = seal(secret_box, gateway_id, data)
     connection.execute(select(func.pg_notify(BULLETIN_CHANNEL, payload)))
 
 
-def seal(secret_box: SecretBox, gateway_id: str, news: Mapping[str, Any]) -> str:
+def seal(secret_box: SecretBox, gateway_id: str, data: Mapping[str, Any]) -> str:
     """Encrypt as much of the new data as fits into one notification.
 
-    :param news: the new data by topic, the most important topic first.
+    :param data: the new data by topic, the most important topic first.
     :returns: the payload; at most `MAX_OCTETS` of ASCII.
     """
-    left = dict(news)
+    left = dict(data)
     while True:
         sealed = secret_box.seal_octets(zlib.compress(msgspec.msgpack.encode(left)))
         payload = f"{gateway_id} {sealed.decode()}"
@@ -130,12 +130,12 @@ def seal(secret_box: SecretBox, gateway_id: str, news: Mapping[str, Any]) -> str
             del left[last]
 
 
-def _newer_half(news: Any) -> Any:
+def _newer_half(data: Any) -> Any:
     """Return the data of a topic without the older half of each tuple and mapping."""
     halves = {}
-    for field in fields(news):
-        items = getattr(news, field.name)
+    for field in fields(data):
+        items = getattr(data, field.name)
         newer = [*items.items()] if isinstance(items, Mapping) else [*items]
         newer = newer[(len(newer) + 1) // 2 :]
         halves[field.name] = dict(newer) if isinstance(items, Mapping) else tuple(newer)
-    return replace(news, **halves)
+    return replace(data, **halves)

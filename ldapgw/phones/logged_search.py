@@ -50,7 +50,7 @@ class SearchUpdate:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchNews:
+class NewSearches:
     """The searches that another gateway has answered since its previous message.
 
     :ivar searches: the searches, `ldapgw.phones.search_log.SEARCHES_PER_PHONE` of each phone at most.

@@ -53,7 +53,7 @@ MAX_SHOWN: Final = 64
 # The most phones with refused logins from elsewhere.
 MAX_ELSEWHERE: Final = 100
 # The most refusals of each kind in one message to other gateways.
-MAX_TOLD: Final = 100
+MAX_SENT: Final = 100
 
 MASK: Final = "••••••••"
 
@@ -90,7 +90,7 @@ class ElsewhereRefusal:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusalNews:
+class NewRefusals:
     """The refusals judged since the previous message, for other gateways, except those that the database has.
 
     :ivar unknown: names that no phone has, masked where they may be passwords; with the count since the previous
@@ -119,7 +119,7 @@ class RefusedLogins(PeriodicService):
     :param logins: returns the logins that the directory serves, by name in lower case.
     :param bases: the search base of each tenant, by the tenant's name.
     :param on_refusal: called with the login's DN when its state may have changed.
-    :param tells_others: whether `take_news` is called, because there may be other gateways.
+    :param tells_others: whether `take_unsent` is called, because there may be other gateways.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class RefusedLogins(PeriodicService):
         on_refusal: Callable[[str], None],
         tells_others: bool,
     ) -> None:
-        self._news = RefusalNews()
+        self._unsent = NewRefusals()
         self._tells_others = tells_others
         self._clock = clock
         self._store = store
@@ -167,18 +167,18 @@ class RefusedLogins(PeriodicService):
         if count or len(self._noted) < MAX_NOTED:
             self._noted[key] = self._clock.seconds(), count + 1
 
-    def take_news(self) -> RefusalNews:
+    def take_unsent(self) -> NewRefusals:
         """Return the refusals judged since the last call, for other gateways."""
-        news, self._news = self._news, RefusalNews()
-        return news
+        unsent, self._unsent = self._unsent, NewRefusals()
+        return unsent
 
-    def add_news(self, news: RefusalNews) -> None:
+    def add_received(self, received: NewRefusals) -> None:
         """Add the refusals that another gateway has judged."""
-        for unknown in news.unknown:
+        for unknown in received.unknown:
             self._unknown.add_shown(unknown)
-        for refusal in news.elsewhere:
+        for refusal in received.elsewhere:
             self._add_elsewhere(refusal)
-        for login in news.logins:
+        for login in received.logins:
             self._on_refusal(login)
 
     def latest(self, login: PhoneLogin) -> PhoneLogin:
@@ -241,7 +241,7 @@ class RefusedLogins(PeriodicService):
             added.append(self._unknown.add(refused, name if is_judged else MASK, self._house_words()))
             self._log_unknown(added[-1])
             await self._end_turn(number)
-        self._tell(unknown=(*self._news.unknown, *added))
+        self._queue(unknown=(*self._unsent.unknown, *added))
         if known:
             stored = await self._read({login.name for login, _ in known})
             for login, refused in sorted(known, key=lambda pair: pair[1].when):
@@ -284,18 +284,18 @@ class RefusedLogins(PeriodicService):
         if home and not is_same_site(home, refused.address):
             refusal = ElsewhereRefusal(login.name, tenant, refused)
             self._add_elsewhere(refusal)
-            self._tell(elsewhere=(*self._news.elsewhere, refusal))
+            self._queue(elsewhere=(*self._unsent.elsewhere, refusal))
         else:
             earlier = wrong_password(phone, now) if phone is not None else None
             count = refused.count + (earlier.count if earlier is not None else 0)
             self._unstored[login.name] = _Own(replace(refused, count=count), login.password_hash)
-        self._tell(logins=(*self._news.logins, login.viewer.login))
+        self._queue(logins=(*self._unsent.logins, login.viewer.login))
         self._on_refusal(login.viewer.login)
 
-    def _tell(self, **news: tuple[Any, ...]) -> None:
-        """Keep the newest items of some fields of `RefusalNews` for other gateways."""
+    def _queue(self, **new: tuple[Any, ...]) -> None:
+        """Keep the newest items of some fields of `NewRefusals` for other gateways."""
         if self._tells_others:
-            self._news = replace(self._news, **{name: items[-MAX_TOLD:] for name, items in news.items()})
+            self._unsent = replace(self._unsent, **{name: items[-MAX_SENT:] for name, items in new.items()})
 
     def _add_elsewhere(self, refusal: ElsewhereRefusal) -> None:
         before = self._elsewhere.pop(refusal.phone, None)

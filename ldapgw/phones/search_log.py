@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 
 from ldapgw.errors import ResultCode
-from ldapgw.phones.logged_search import SUCCESS_CODES, LoggedSearch, SearchNews, SearchUpdate
+from ldapgw.phones.logged_search import SUCCESS_CODES, LoggedSearch, NewSearches, SearchUpdate
 
 # Searches of each phone: enough for somebody who has just tried a few things.
 SEARCHES_PER_PHONE = 20
@@ -47,7 +47,7 @@ class SearchLog:
         self._latest: dict[str, _Record] = {}
         self._latest_found: dict[str, _Record] = {}
         self._refusals: OrderedDict[str, float] = OrderedDict()
-        # The numbers of searches by login, and the refusals, since the last `take_news`.
+        # The numbers of searches by login, and the refusals, since the last `take_unsent`.
         self._untold: dict[str, int] = {}
         self._new_refusals: dict[str, float] = {}
 
@@ -111,7 +111,7 @@ class SearchLog:
             self._count += len(records)
         self.forget(login)
 
-    def take_news(self, limit: int = MAX_SEARCHES) -> SearchNews:
+    def take_unsent(self, limit: int = MAX_SEARCHES) -> NewSearches:
         """Return the searches since the previous call, in the order of time, for the log of another gateway.
 
         :param limit: the most searches; if there are more, the phones that began to search last have precedence.
@@ -126,14 +126,14 @@ class SearchLog:
             taken.append([LoggedSearch(login, *record) for record in kept])
         refusals, self._new_refusals = self._new_refusals, {}
         searches = sorted((search for searches in reversed(taken) for search in searches), key=attrgetter("when"))
-        return SearchNews(tuple(searches), refusals)
+        return NewSearches(tuple(searches), refusals)
 
-    def add(self, news: SearchNews) -> None:
+    def add(self, received: NewSearches) -> None:
         """Log searches that another gateway has answered; the other gateway itself stores their summaries."""
-        for search in news.searches:
+        for search in received.searches:
             record = search.address, search.message, search.entries, search.code, search.seconds, search.when
             self._log(search.login, record, is_elsewhere=True)
-        for address, when in news.refusals.items():
+        for address, when in received.refusals.items():
             self._record_refusal(address, when, is_elsewhere=True)
 
     def take_updates(self) -> Mapping[str, SearchUpdate]:

@@ -101,10 +101,10 @@ class AccountBooks:
 
     # --- what the store says ------------------------------------------------------------------------------------------
 
-    def apply(self, news: Changes, with_directory: Collection[int]) -> StateUpdate:
+    def apply(self, found: Changes, with_directory: Collection[int]) -> StateUpdate:
         """Apply changes of the store: note outdated books, and drop the books of removed accounts."""
         holders, history = dict(self.state.directory_accounts), self.state.history
-        update = self.state.apply(news, with_directory)
+        update = self.state.apply(found, with_directory)
         present = self.state.accounts.keys()
         if self.state.history != history:
             self.outdated |= present

@@ -105,38 +105,38 @@ class AccountState:
         holder = self.directory_accounts.get(account.tenant)
         return holder is not None and holder.id == account.id
 
-    def parts(self, news: Changes, size: int) -> Iterator[Changes]:
+    def parts(self, found: Changes, size: int) -> Iterator[Changes]:
         """Divide changes into parts to be applied one after the other, so that none takes long.
 
         Only the last part has the cursor, so changes that were not all applied are read again.
 
         :param size: how many accounts and phones a part has at most.
         """
-        if len(news.accounts) + len(news.phones) <= size:
-            yield news
+        if len(found.accounts) + len(found.phones) <= size:
+            yield found
             return
-        accounts, phones = self._with_removed(news)
+        accounts, phones = self._with_removed(found)
         for ids in chunks(list(accounts), size):
             yield Changes(self.cursor, is_whole=False, accounts={each: accounts[each] for each in ids})
         for names in chunks(list(phones), size):
             yield Changes(self.cursor, is_whole=False, phones={each: phones[each] for each in names})
-        yield Changes(news.cursor, is_whole=False)
+        yield Changes(found.cursor, is_whole=False)
 
-    def _with_removed(self, news: Changes) -> tuple[dict[int, Account | None], dict[str, PhoneLogin | None]]:
+    def _with_removed(self, found: Changes) -> tuple[dict[int, Account | None], dict[str, PhoneLogin | None]]:
         """Return the changed accounts and phones; whole changes lack the removed ones, which are added as None."""
-        accounts, phones = dict(news.accounts), dict(news.phones)
-        if news.is_whole:
+        accounts, phones = dict(found.accounts), dict(found.phones)
+        if found.is_whole:
             accounts |= dict.fromkeys(self._stored.keys() - accounts.keys())
             phones |= dict.fromkeys(self.phones.keys() - phones.keys())
         return accounts, phones
 
-    def apply(self, news: Changes, with_directory: Collection[int]) -> StateUpdate:
+    def apply(self, found: Changes, with_directory: Collection[int]) -> StateUpdate:
         """Apply the changes since the last call.
 
         :param with_directory: the ids of the changed accounts that have served contacts of the Workspace directory.
         """
-        self.cursor = news.cursor
-        accounts, phones = self._with_removed(news)
+        self.cursor = found.cursor
+        accounts, phones = self._with_removed(found)
         update = StateUpdate()
         for account_id, account in accounts.items():
             is_served = account is not None and account.is_connected and account.tenant in self._tenants
@@ -229,13 +229,13 @@ def read_changes(
     connection: Connection, cursor: Cursor | None, tenants: Collection[str] | None = None
 ) -> tuple[Changes, frozenset[int]]:
     """Read the changes since a cursor, and the ids of the changed accounts with contacts of the directory."""
-    news = changes.read_since(connection, cursor, tenants)
+    found = changes.read_since(connection, cursor, tenants)
     asked = [
         account.id
-        for account in news.accounts.values()
+        for account in found.accounts.values()
         if account is not None and account.sources.get(Source.DIRECTORY) is SourceState.ON
     ]
-    return news, contacts.accounts_with_source(connection, Source.DIRECTORY, asked) if asked else frozenset()
+    return found, contacts.accounts_with_source(connection, Source.DIRECTORY, asked) if asked else frozenset()
 
 
 def _served(account: Account) -> Iterable[object]:

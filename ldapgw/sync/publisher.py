@@ -238,13 +238,13 @@ class Publisher:
     async def load_saved(self, saved: SavedLogins) -> None:
         """Serve the cached books and former logins, as long as the store cannot be read."""
         self._freshness = Freshness.STALE
-        news = Changes(
+        found = Changes(
             None,
             is_whole=True,
             accounts={account.id: account.account() for account in saved.accounts},
             phones={login.name: login.login() for login in saved.logins},
         )
-        self._apply(news, {account.id for account in saved.accounts if account.has_directory})
+        self._apply(found, {account.id for account in saved.accounts if account.has_directory})
         await self._books.load_all()
         await self._merge_and_publish()
 
@@ -269,17 +269,17 @@ class Publisher:
     async def _read_state(self) -> bool:
         """Read the changes of the store; return False if everything has to be read, because `expire` was called."""
         state = self._books.state
-        news, with_directory = await self._store.read(read_changes, state.cursor)
-        if news.has_gone_back and news.cursor is not None:
-            await self._store.run(changes.begin_epoch, news.cursor.history.epoch)
-            news, with_directory = await self._store.read(read_changes, None)
-        if state.cursor is not None and news.cursor is not None and news.cursor.history != state.cursor.history:
+        found, with_directory = await self._store.read(read_changes, state.cursor)
+        if found.has_gone_back and found.cursor is not None:
+            await self._store.run(changes.begin_epoch, found.cursor.history.epoch)
+            found, with_directory = await self._store.read(read_changes, None)
+        if state.cursor is not None and found.cursor is not None and found.cursor.history != state.cursor.history:
             log.warn(
                 "the database is another one, or lacks its latest changes; the gateway rebuilds all books",
                 event="database_replaced",
             )
         # A start completes without waiting for a turn; nobody is served before its end.
-        parts = state.parts(news, _CHANGES_AT_ONCE) if self._catalog.snapshot.loaded else (news,)
+        parts = state.parts(found, _CHANGES_AT_ONCE) if self._catalog.snapshot.loaded else (found,)
         for number, part in enumerate(parts):
             if number:
                 await self._next_turn()
@@ -288,9 +288,9 @@ class Publisher:
             self._apply(part, with_directory)
         return True
 
-    def _apply(self, news: Changes, with_directory: Collection[int]) -> None:
+    def _apply(self, found: Changes, with_directory: Collection[int]) -> None:
         """Note changes, and the time since when phones miss them."""
-        update = self._books.apply(news, with_directory)
+        update = self._books.apply(found, with_directory)
         if update.accounts or update.tenants or update.phones:
             self.version += 1
         self._outdated_phones |= update.phones

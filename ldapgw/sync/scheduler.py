@@ -162,8 +162,8 @@ class SyncScheduler(Service):
         self.is_outdated = False
         cursor = self._cursor
         try:
-            news = await self._store.run(changes.read_since, cursor)
-            present = dict(news.accounts)
+            found = await self._store.run(changes.read_since, cursor)
+            present = dict(found.accounts)
             for account_id in again - present.keys():
                 present[account_id] = await self._store.run(accounts.read, account_id)
         except BaseException:
@@ -174,9 +174,9 @@ class SyncScheduler(Service):
         # A changed cursor shows that this gateway has become the leader meanwhile: the next refresh has to read
         # everything.
         if self._cursor is cursor:
-            self._cursor = news.cursor
-        for account_id in list(self._loops) if news.is_whole else ():
-            if account_id not in news.accounts:
+            self._cursor = found.cursor
+        for account_id in list(self._loops) if found.is_whole else ():
+            if account_id not in found.accounts:
                 self._stop(account_id)
         try:
             for number, (account_id, account) in enumerate(present.items(), 1):

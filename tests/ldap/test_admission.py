@@ -195,11 +195,11 @@ def test_wrong_passwords_at_other_gateways_count() -> None:
     here, there = BindBackoff(), BindBackoff()
     for number in range(3):
         there.delay("192.0.2.1", "cn=desk1,dc=example", float(number))
-    news = there.take_news()
+    news = there.take_unsent()
     assert news == {"192.0.2.1": 3, hash("desk1"): 3}
-    assert there.take_news() == {}
+    assert there.take_unsent() == {}
     here.add(news, 3.0)
-    assert here.take_news() == {}
+    assert here.take_unsent() == {}
     assert here.delay("192.0.2.7", "desk1", 3.0) == FIRST_DELAY * 8
     assert here.delay("192.0.2.1", "desk2", 3.0) == FIRST_DELAY * 8
     here.add({"192.0.2.1": 2}, 3.0 + FORGET_SECONDS)
@@ -211,7 +211,7 @@ def test_what_is_told_of_wrong_passwords_is_bounded(monkeypatch: pytest.MonkeyPa
     backoff = BindBackoff()
     for number in range(4):
         backoff.delay(f"192.0.2.{number}", "desk1", 0.0)
-    assert backoff.take_news() == {"192.0.2.0": 1, hash("desk1"): 4}
+    assert backoff.take_unsent() == {"192.0.2.0": 1, hash("desk1"): 4}
 
 
 def test_numbers_asked_for_at_other_processes_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,19 +220,19 @@ def test_numbers_asked_for_at_other_processes_count(monkeypatch: pytest.MonkeyPa
     here, there = (CallerIdLimits(lambda: now[0], lambda *_: None) for _ in range(2))
     assert there.take(PHONE, "192.0.2.1", 290)
     there.give_back(PHONE, "192.0.2.1", 40)
-    news = there.take_news()
+    news = there.take_unsent()
     assert news == {PHONE.login: 250}
-    assert there.take_news() == {}
+    assert there.take_unsent() == {}
     here.add(news)
     assert here.take(PHONE, "192.0.2.1", 50)
     assert not here.take(PHONE, "192.0.2.1", 1)
-    assert here.take_news() == {PHONE.login: 50}
+    assert here.take_unsent() == {PHONE.login: 50}
     assert [one.count for one in here.left_out("acme")] == [1]
     monkeypatch.setattr(admission, "MAX_TRACKED_LOGINS", 1)
     now[0] = 1000.0
     assert here.take(PHONE, "192.0.2.1", 1)
     assert here.take(PHONE._replace(login=""), "192.0.2.2", 1)
-    assert here.take_news() == {PHONE.login: 1}
+    assert here.take_unsent() == {PHONE.login: 1}
 
 
 def test_phones_and_web_pages_have_one_budget() -> None:

@@ -18,8 +18,8 @@ from ldapgw.errors import ResultCode, StoreError
 from ldapgw.ldap.admission import UNKNOWN_NUMBERS
 from ldapgw.ldap.server import Guesses
 from ldapgw.peers.bulletin import BULLETIN_SECONDS, MAX_OCTETS, Bulletin, Topic, seal
-from ldapgw.phones.logged_search import LoggedSearch, SearchNews
-from ldapgw.phones.refused_logins import MASK, RefusalNews, RefusedLogins
+from ldapgw.phones.logged_search import LoggedSearch, NewSearches
+from ldapgw.phones.refused_logins import MASK, NewRefusals, RefusedLogins
 from ldapgw.phones.search_log import SearchLog
 from ldapgw.store.database import Database
 from ldapgw.store.postgresql_schema import BULLETIN_CHANNEL
@@ -74,8 +74,8 @@ class Gateway:
             secret_box=SecretBox([key]),
             topics=(
                 Topic("guesses", Guesses, self.ldap.take_guesses, self.ldap.add_guesses),
-                Topic("refused", RefusalNews, self.refused.take_news, self.refused.add_news),
-                Topic("searches", SearchNews, self.log.take_news, self.log.add),
+                Topic("refused", NewRefusals, self.refused.take_unsent, self.refused.add_received),
+                Topic("searches", NewSearches, self.log.take_unsent, self.log.add),
             ),
         )
         self.bulletin.startService()
@@ -181,7 +181,7 @@ def test_refused_names_are_told_masked(gateways: Gateways) -> None:
     one.refused.note("hall9", "192.0.2.2")
     one.refused.note("xK9#vQ2!", "192.0.2.3")
     result_of(one.refused.judge())
-    assert "xK9" not in repr(one.refused._news)
+    assert "xK9" not in repr(one.refused._unsent)
     gateways.pass_second()
     assert [(found.name, found.count, found.address) for found in two.refused.unknown("acme")] == [
         (MASK, 1, "192.0.2.3"),
@@ -221,7 +221,7 @@ def test_what_cannot_be_read_is_passed_over(gateways: Gateways, payload: str) ->
 def test_a_topic_of_another_version_is_passed_over(gateways: Gateways) -> None:
     """The other topics of the message count."""
     one, _, _ = gateways.all
-    searches = SearchNews((LoggedSearch(PHONE.login, "192.0.2.1", b"-", 1, ResultCode.SUCCESS, 0.0, NOW),))
+    searches = NewSearches((LoggedSearch(PHONE.login, "192.0.2.1", b"-", 1, ResultCode.SUCCESS, 0.0, NOW),))
     one.bulletin.hear(seal(SecretBox([KEY]), "four", {"weather": Guesses(), "searches": searches}))
     assert one.messages() == [b"-"]
 

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 
 from ldapgw.errors import ResultCode
 from ldapgw.phones import search_log
-from ldapgw.phones.logged_search import LoggedSearch, SearchNews, SearchUpdate
+from ldapgw.phones.logged_search import LoggedSearch, NewSearches, SearchUpdate
 from ldapgw.phones.search_log import MAX_MESSAGE_BYTES, SEARCHES_PER_PHONE, SearchLog
 
 DESK1, DESK2 = "cn=desk1,ou=phones,dc=acme,dc=example", "cn=desk2,ou=phones,dc=acme,dc=example"
@@ -159,17 +159,17 @@ def test_what_is_told_to_another_gateway_is_told_once() -> None:
     observe(kept, message=b"1")
     observe(kept, message=b"2")
     kept.observe("", "192.0.2.9", b"", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.0)
-    first = kept.take_news()
+    first = kept.take_unsent()
     assert [(one.login, one.message) for one in first.searches] == [(DESK1, b"1"), (DESK1, b"2")]
     assert first.refusals == {"192.0.2.9": 0.0}
     other.add(first)
     clock.rightNow = -3600.0
     observe(kept, message=b"3")
     observe(kept, DESK2, b"4")
-    second = kept.take_news()
+    second = kept.take_unsent()
     assert [(one.login, one.message) for one in second.searches] == [(DESK1, b"3"), (DESK2, b"4")]
     other.add(second)
-    assert kept.take_news() == SearchNews()
+    assert kept.take_unsent() == NewSearches()
     assert [one.message for one in other.searches_of(DESK1)] == [b"2", b"1", b"3"]
     assert other.searches_of(DESK2) == kept.searches_of(DESK2)
     assert other.last_refusal("192.0.2.9") == 0.0
@@ -178,24 +178,24 @@ def test_what_is_told_to_another_gateway_is_told_once() -> None:
 def test_more_than_is_kept_is_not_told(kept: SearchLog) -> None:
     """A phone that is forgotten begins anew."""
     observe(kept, message=b"first")
-    kept.take_news()
+    kept.take_unsent()
     for number in range(SEARCHES_PER_PHONE + 5):
         observe(kept, message=b"%d" % number)
-    assert [one.message for one in kept.take_news().searches] == [b"%d" % number for number in range(5, 25)]
+    assert [one.message for one in kept.take_unsent().searches] == [b"%d" % number for number in range(5, 25)]
     kept.forget(DESK1)
     observe(kept, message=b"anew")
-    assert [one.message for one in kept.take_news().searches] == [b"anew"]
+    assert [one.message for one in kept.take_unsent().searches] == [b"anew"]
 
 
 def test_of_too_many_the_searches_of_the_last_phones_are_told(kept: SearchLog) -> None:
     """The rest is not told later."""
     for number, login in enumerate((DESK1, DESK2, DESK1, "cn=desk3", "cn=desk3")):
         observe(kept, login, b"%d" % number)
-    assert [one.message for one in kept.take_news(3).searches] == [b"1", b"3", b"4"]
+    assert [one.message for one in kept.take_unsent(3).searches] == [b"1", b"3", b"4"]
     observe(kept, DESK1, b"5")
-    assert [one.message for one in kept.take_news(3).searches] == [b"5"]
+    assert [one.message for one in kept.take_unsent(3).searches] == [b"5"]
     observe(kept, DESK1, b"6")
-    assert kept.take_news(0).searches == kept.take_news().searches == ()
+    assert kept.take_unsent(0).searches == kept.take_unsent().searches == ()
 
 
 def test_searches_of_another_gateway_come_late() -> None:
@@ -208,16 +208,16 @@ def test_searches_of_another_gateway_come_late() -> None:
     clock.advance(1)
     for number in range(SEARCHES_PER_PHONE - 1):
         observe(here, message=b"%d" % number)
-    here.take_news()
+    here.take_unsent()
     here.take_updates()
-    here.add(there.take_news())
+    here.add(there.take_unsent())
     last = [b"%d" % number for number in reversed(range(SEARCHES_PER_PHONE - 1))]
     assert [one.message for one in here.searches_of(DESK1)] == [*last, b"second"]
-    assert (here.take_news(), here.take_updates()) == (SearchNews(), {})
+    assert (here.take_unsent(), here.take_updates()) == (NewSearches(), {})
     there.observe("", "192.0.2.9", b"", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.0)
-    here.add(there.take_news())
+    here.add(there.take_unsent())
     assert here.last_refusal("192.0.2.9") == 2.0
-    assert here.take_news() == SearchNews()
+    assert here.take_unsent() == NewSearches()
 
 
 def test_refusals_that_are_told_are_bounded(kept: SearchLog, monkeypatch) -> None:
@@ -225,4 +225,4 @@ def test_refusals_that_are_told_are_bounded(kept: SearchLog, monkeypatch) -> Non
     monkeypatch.setattr(search_log, "MAX_REFUSED_ADDRESSES", 3)
     for number in range(5):
         kept.observe("", f"192.0.2.{number}", b"", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.0)
-    assert kept.take_news().refusals.keys() == {"192.0.2.0", "192.0.2.1", "192.0.2.2"}
+    assert kept.take_unsent().refusals.keys() == {"192.0.2.0", "192.0.2.1", "192.0.2.2"}

@@ -333,9 +333,9 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
 
 def _alias_contradictions(tenant: Tenant, others: Iterable[Tenant], where: str) -> Iterator[str]:
     for other in others:
-        theirs = {alias.lower(): name for alias, name in other.attribute_aliases}
+        known = {alias.lower(): name for alias, name in other.attribute_aliases}
         for alias, name in tenant.attribute_aliases:
-            if theirs.get(alias.lower(), name) != name:
+            if known.get(alias.lower(), name) != name:
                 yield (
                     f"{where}: attribute_aliases: {alias} = {_abbreviated_json(name)}: expected what it is in "
                     f'tenant "{other.name}", because a name is one for all tenants'

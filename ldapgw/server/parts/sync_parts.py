@@ -17,8 +17,8 @@ from ldapgw.ldap.server import Guesses
 from ldapgw.peers.bulletin import Bulletin, Topic
 from ldapgw.peers.change_feed import ChangeFeed
 from ldapgw.peers.leadership import Heartbeat, Leader, Leadership, OnlyGateway
-from ldapgw.phones.logged_search import SearchNews
-from ldapgw.phones.refused_logins import RefusalNews
+from ldapgw.phones.logged_search import NewSearches
+from ldapgw.phones.refused_logins import NewRefusals
 from ldapgw.server.endpoints import gateway_name
 from ldapgw.server.google import MISSING_CLIENT, GoogleClients, TenantsWithClients
 from ldapgw.server.parts.base import Base
@@ -280,8 +280,8 @@ class SyncParts:
             secret_box=base.state.secret_box,
             topics=(
                 Topic("guesses", Guesses, phones.ldap.take_guesses, phones.ldap.add_guesses),
-                Topic("refused", RefusalNews, refused_logins.take_news, refused_logins.add_news),
-                Topic("searches", SearchNews, partial(search_log.take_news, MAX_SEARCHES), search_log.add),
+                Topic("refused", NewRefusals, refused_logins.take_unsent, refused_logins.add_received),
+                Topic("searches", NewSearches, partial(search_log.take_unsent, MAX_SEARCHES), search_log.add),
             ),
         )
 
