@@ -77,7 +77,7 @@ def check(site: Site, *, online: bool, file_only: bool, as_json: bool) -> None:
         for result in results:
             print_line(_line(result, site.file))
         print_line("")
-        print_line("To register with Google (APIs & Services, Credentials, your OAuth client):")
+        print_line("To register with Google (Google Auth Platform, Clients):")
         print_line(f"  Authorized redirect URI       {site.config.redirect_uri}")
         print_line(f"  Authorized JavaScript origin  {origin}")
     failed = sum(result.status is CheckStatus.FAILED for result in results)

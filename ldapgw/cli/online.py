@@ -30,6 +30,7 @@ _REMEDIES: Mapping[NetworkStep, str] = {
     NetworkStep.TLS: "its certificate is not trusted: if a proxy inspects TLS, name its authority in "
     "google.ca_file; otherwise, check this machine's clock",
 }
+_RESTORE = "somebody deleted it; restore it in the Google console within 30 days, or enter another client"
 _KEYS_INSPECTED = (
     "nobody can connect or sign in: the keys that check Google's signatures must not be inspected; have the proxy pass "
     "this host as it is"
@@ -123,7 +124,10 @@ async def _try_client(oauth: OAuth, tenant: str, client: Client, redirect_uri: s
         await oauth.try_client(client, redirect_uri)
     except ClientRejected as error:
         if not error.detail.startswith("redirect_uri_mismatch"):
-            return _failure(item, error, "compare its id and secret with the Google console")
+            is_deleted = error.detail.startswith("deleted_client")
+            return _failure(
+                item, error, _RESTORE if is_deleted else "compare its id and secret with the Google console"
+            )
         # Google refuses redirect URIs with private names; `ldapgw connect` then uses a redirect URI of its own.
         is_private = is_redirect_uri_refused(redirect_uri)
         message = f"Google knows it, but not the redirect URI {redirect_uri}; register it in the Google console"

@@ -78,7 +78,7 @@ def test_before_the_first_start(gateway: Gateway, tree) -> None:
         *(f"! installation: {message}" for message in INSTALLATION),
         "✓ tenant acme: dc=acme,dc=example, page https://phonebook.example.com/acme/",
         "",
-        "To register with Google (APIs & Services, Credentials, your OAuth client):",
+        "To register with Google (Google Auth Platform, Clients):",
         "  Authorized redirect URI       https://phonebook.example.com/oauth/callback",
         "  Authorized JavaScript origin  https://phonebook.example.com",
     ]

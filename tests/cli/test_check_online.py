@@ -124,6 +124,10 @@ async def test_a_client_that_fails(gateway: Gateway, tmp_path: Path) -> None:
         refused = "compare its id and secret with the Google console (invalid_client: Unauthorized)"
         code, found = await online(gateway)
         assert (code, found[CLIENT]) == (1, ("failed", refused))
+        google.world.faults.inject("token_error_deleted_client", times=1)
+        gone = "somebody deleted it; restore it in the Google console within 30 days, or enter another client"
+        code, found = await online(gateway)
+        assert (code, found[CLIENT]) == (1, ("failed", f"{gone} (deleted_client: The OAuth client was deleted.)"))
         google.world.faults.inject("token_error_503_html")
         in_trouble = "Google could not say whether it knows the client; try again later (HTTP 503)"
         code, found = await online(gateway)
