@@ -100,6 +100,7 @@ class PhoneProfile:
     :ivar has_limit: whether the phone's settings include a largest number of hits.
     :ivar number_filter_shapes: shapes of the number filters that the model gets from us, or builds itself.
     :ivar builds_filters: whether the phone builds its filters itself, in a way that is not known.
+    :ivar attribute_setting: the name of the phone's setting for an attribute, as in `Vendor.attribute_setting`.
     """
 
     base: str
@@ -109,6 +110,7 @@ class PhoneProfile:
     has_limit: bool = True
     number_filter_shapes: frozenset[FilterShape] = _USUAL_SHAPES
     builds_filters: bool = False
+    attribute_setting: str = ""
 
     @classmethod
     def for_login(cls, base: str, login: PhoneLogin) -> Self:
@@ -136,6 +138,7 @@ class PhoneProfile:
             has_limit=vendors[0].max_hits,
             number_filter_shapes=frozenset(_filter_shape(vendor.number_filter) for vendor in vendors),
             builds_filters=vendors[0].key == OTHER_MODEL and placeholder == NO_PLACEHOLDER,
+            attribute_setting=vendors[0].attribute_setting,
         )
 
 
@@ -404,9 +407,13 @@ def phone_condition(login: PhoneLogin, now: float) -> PhoneCondition:
 
 
 class _HintTexts(Texts, frozen=True):
-    """The texts of hints."""
+    """The texts of hints.
+
+    :ivar named: texts for phones whose setting for attributes has a name that people need.
+    """
 
     hints: Mapping[Hint, str]
+    named: Mapping[Hint, str]
 
 
 _TEXTS = read_texts("phones/texts/hints", _HintTexts)
@@ -417,14 +424,16 @@ def hint_text(hint: Hint, profile: PhoneProfile, decoded: DecodedSearch | None =
 
     :param decoded: the search that the hint is about; None if it is no longer known.
     """
+    named = _TEXTS.named if profile.attribute_setting else {}
     return Phrase(
-        _TEXTS.hints[hint],
+        named.get(hint, _TEXTS.hints[hint]),
         {
             "base": profile.base,
             "name_filter": profile.name_filter,
             "number_filter": profile.number_filter,
             "name_attributes": " ".join(NAME_ATTRIBUTES),
             "number_attributes": " ".join(NUMBER_ATTRIBUTES),
+            "setting": profile.attribute_setting,
             "affix": (_affix(_SearchFacts(decoded, profile)) if decoded else "") or "…",
         },
     )

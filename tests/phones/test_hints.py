@@ -211,13 +211,19 @@ def test_words_say_what_to_enter() -> None:
         "numbers. Use (mobile=#)"
     )
     assert str(hint_text(Hint.NO_SUCH_BASE, habits)) == "The phone’s search base doesn’t exist. Use dc=acme,dc=example"
+    poly = PhoneProfile.for_model(BASE, "poly", per_number=False)
+    assert str(hint_text(Hint.NO_NUMBER, poly)) == (
+        "The phone doesn’t ask for numbers. Set dir.corp.attribute.N.name to telephoneNumber mobile homePhone, one "
+        "setting for each."
+    )
     assert _TEXTS.hints.keys() == set(Hint)
 
 
+@pytest.mark.parametrize("model", ["", "poly"])
 @pytest.mark.parametrize("hint", Hint)
-def test_words_are_whole(hint: Hint) -> None:
+def test_words_are_whole(hint: Hint, model: str) -> None:
     """Every value that stands in a sentence is there."""
-    said = str(hint_text(hint, HABITS))
+    said = str(hint_text(hint, PhoneProfile.for_model(BASE, model, per_number=False)))
     assert "%(" not in said
     assert not [name for _, name, _, _ in Formatter().parse(said) if name]
 

@@ -26,6 +26,9 @@ class Row:
     :ivar keypad: what the phone sends.
     :ivar title: the key of the directory's name; empty: the phone has its own name for the directory.
     :ivar older: what a phone with older firmware sends.
+    :ivar opens: whether the phone has a way to open the directory, by a key or a handset's choice; True: always.
+    :ivar looks_up: whether the phone looks callers up.
+    :ivar unknown: the keys that older firmware does not know.
     """
 
     parse: Callable[[str], Values] | None
@@ -34,6 +37,19 @@ class Row:
     keypad: Keypad
     title: str = ""
     older: Keypad | None = None
+    opens: Callable[[Values], bool] = lambda _values: True
+    looks_up: Callable[[Values], bool] = lambda _values: True
+    unknown: frozenset[str] = frozenset()
+
+
+def having(**wanted: str) -> Callable[[Values], bool]:
+    """Whether keys have these values; two underscores stand for a dot."""
+    return lambda values: all(values.get(key.replace("__", ".")) == value for key, value in wanted.items())
+
+
+def choosing(key: str, named: str) -> Callable[[Values], bool]:
+    """Whether a key names the directory as another key does."""
+    return lambda values: values.get(key) == values[named]
 
 
 _SPA_GUIDE = "SPA300/500 administration guide, p. 268"
@@ -60,6 +76,8 @@ ROWS: Mapping[str, Row] = {
         security=("ldap.tls_mode", {"ldaps": "2", "starttls": "1", "plain": "0"}),
         keypad=keypad.template("T4x manual, p. 277", "ldap.name_filter", "ldap.number_filter", "ldap.name_attr",
             "ldap.numb_attr", limit="ldap.max_hits"),
+        opens=having(ldap__enable="1", directory_setting__ldap__enable="1"), looks_up=having(ldap__call_in_lookup="1"),
+        unknown=frozenset(("ldap.tls_mode", "ldap.call_out_lookup", "ldap.incoming_call_special_search.enable")),
     ),
     "snom": Row(
         readers.leaves("phone-settings/*"), base="ldap_base",
@@ -70,18 +88,28 @@ ROWS: Mapping[str, Row] = {
             limit="ldap_max_hits"),
         older=keypad.template("service.snom.com, LDAP Directory, before 10.1.27", "ldap_search_filter",
             "ldap_number_filter", "ldap_name_attributes", "ldap_number_attributes"),
+        opens=having(dkey_directory="keyevent F_DIRECTORY_SEARCH"),
     ),
     "grandstream": Row(
         readers.leaves("config/*"), base="P8022", security=("P8037", {"ldaps": "1", "plain": "0"}),
-        keypad=keypad.template(_GRANDSTREAM, *_GRANDSTREAM_KEYS, limit="P8031"),
+        keypad=keypad.template(_GRANDSTREAM, *_GRANDSTREAM_KEYS, limit="P8031"), looks_up=having(P8035="1"),
+    ),
+    "grandstream-names": Row(
+        readers.leaves("config/item", "name"), base="ldap.base",
+        security=("ldap.protocol", {"ldaps": "LDAPS", "plain": "LDAP"}),
+        keypad=keypad.template("fusionpbx templates for GRP261x, GXV3370 and WP8x6", "ldap.ldapNameFilter",
+            "ldap.ldapNumberFilter", "ldap.ldapNameAttributes", "ldap.ldapNumberAttributes", limit="ldap.maxHits"),
+        looks_up=having(ldap__ldapLookup="Yes"),
     ),
     "grandstream-dp": Row(
         readers.leaves("config/*"), base="P8022", security=("P8037", {"ldaps": "1", "plain": "0"}),
         keypad=keypad.template(_GRANDSTREAM, *_GRANDSTREAM_KEYS, limit="P8031"),
+        opens=having(P27002="1"), looks_up=having(P8035="1"),
     ),
     "poly": Row(
         readers.poly, base="dir.corp.baseDN", security=("dir.corp.transport", {"ldaps": "TLS", "plain": "TCP"}),
         keypad=Keypad("glauth issue 441, logged from a VVX 450", keypad.poly),
+        opens=having(feature__corporateDirectory__enabled="1", softkey__feature__directories="1"),
     ),
     "cisco-mpp": Row(
         readers.leaves("*"), base="LDAP_Search_Base", title="LDAP_Corp_Dir_Name",
@@ -89,6 +117,8 @@ ROWS: Mapping[str, Row] = {
             "starttls": "ldap://phonebook.example.com:389 Yes", "plain": "ldap://phonebook.example.com:389 No"}),
         keypad=Keypad(_MPP_GUIDE, keypad.cisco_field("LDAP_Last_Name_Filter"),
             keypad.cisco_field("LDAP_Item_3_Filter")),
+        opens=having(LDAP_Dir_Enable="Yes", LDAP_Unified_Search_Enable="Yes"),
+        looks_up=having(Reverse_Phone_Lookup_Serv="Yes"),
     ),
     "cisco-spa": Row(
         readers.leaves("*"), base="LDAP_Search_Base", title="LDAP_Corp_Dir_Name",
@@ -110,10 +140,14 @@ ROWS: Mapping[str, Row] = {
         None, base="LDAP search base (BaseDN)", title="Directory name",
         security=("Secure LDAP", {"ldaps": "SSL/TLS", "plain": "off"}),
         keypad=keypad.template(_GIGASET, *_GIGASET_KEYS),
+        opens=choosing("Each handset: directory key", "Directory name"),
+        looks_up=choosing("Each handset: Automatic look-up", "Directory name"),
     ),
     "gigaset-n510": Row(
         None, base="LDAP search base (BaseDN)", title="Directory name", security=("Secure LDAP", {"plain": "off"}),
         keypad=keypad.template(_GIGASET, *_GIGASET_KEYS),
+        opens=choosing("Each handset: directory key", "Directory name"),
+        looks_up=choosing("Each handset: Automatic look-up", "Directory name"),
     ),
     "gigaset-maxwell": Row(
         readers.maxwell, base="NetDir.LDAP.0.BaseDN", title="NetDir.LDAP.0.DirectoryName",

@@ -56,6 +56,7 @@ class Advice(StrEnum):
     CERTIFICATE = "certificate"  # load the certificate into the phone if a private CA issued the certificate
     HOST_NAME = "host_name"  # the phone checks the certificate against a host name, not an address
     OLD_FIRMWARE = "old_firmware"  # the TLS keys need a newer firmware
+    OLD_TLS = "old_tls"  # older firmware connects to the TLS port without TLS
     TRUST_LIST = "trust_list"  # name the certificate's file in TRUSTCERTS
     NAME_CHARACTERS = "name_characters"  # a login may have only letters and digits
     TLS_UNVERIFIED = "tls_unverified"  # the setting that switches TLS on is unverified
@@ -67,7 +68,9 @@ class Advice(StrEnum):
     EXACT_NUMBER = "exact_number"  # the phone compares whole numbers only
     NAME_LENGTH = "name_length"  # the login may have 50 characters at most
     ROOT_CERTIFICATE = "root_certificate"  # name a private CA's certificate in LDAP_ROOT_CERT_PATH
-    GLOBAL_PHONEBOOK = "global_phonebook"  # the type of the base's global phonebook has to be LDAP
+    LOGIN_BY_HAND = "login_by_hand"  # the keys of user name and password are not known
+    CALLER_DELAY = "caller_delay"  # the phone waits for a caller's name
+    LICENCE = "licence"  # old phones need a licence for LDAP
     SEARCH_ON_DEMAND = "search_on_demand"  # the softphone can fetch the whole book or search on demand
 
 
@@ -113,6 +116,8 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar number_filter: the recommended number filter, likewise; if the phones take no filter, the filter that they
         build themselves.
     :ivar max_hits: whether the phones' settings include a largest number of hits.
+    :ivar attribute_setting: the name of the phone's setting for an attribute, for hints; empty if the phone has fields
+        for the name attributes and the number attributes.
     :ivar file: the name of the file, whose template is ``KEY.j2``; empty if the values are entered by hand.
     :ivar format: the format of the file.
     :ivar mac_file: the name by which the phones ask a provisioning server for the file: ``{mac}`` and ``{MAC}`` stand
@@ -137,6 +142,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name_filter: str = name_filter("%")
     number_filter: str = number_filter("%")
     max_hits: bool = True
+    attribute_setting: str = ""
     file: str = ""
     format: Format = Format.TEXT
     mac_file: str = ""
@@ -217,7 +223,7 @@ def make_sheet(vendor: Vendor, settings: PhoneSettings) -> Sheet:
             for field in vendor.fields
             if not (field.unless_per_number and settings.per_number)
         ),
-        (*_about_server(settings), *_about_tls(vendor, endpoint), *_about_entries(vendor, settings)),
+        (*_about_server(settings), *_about_tls(vendor, endpoint), *_about_entries(vendor, settings, endpoint)),
     )
 
 
@@ -238,6 +244,7 @@ def _template_values(vendor: Vendor, settings: PhoneSettings, endpoint: LdapEndp
         "name_attributes": NAME_ATTRIBUTES,
         "number_attributes": number_attributes(per_number=settings.per_number),
         "max_hits": MAX_HITS,
+        "plain_port": settings.server.port_for(Security.PLAIN),
         "not_verified": NOT_VERIFIED,
     }
 
@@ -258,8 +265,10 @@ def _about_tls(vendor: Vendor, endpoint: LdapEndpoint) -> Iterable[Advice]:
         yield Advice.HOST_NAME
 
 
-def _about_entries(vendor: Vendor, settings: PhoneSettings) -> Iterable[Advice]:
+def _about_entries(vendor: Vendor, settings: PhoneSettings, endpoint: LdapEndpoint) -> Iterable[Advice]:
     for advice in vendor.advice:
+        if advice is Advice.OLD_TLS and endpoint.security is Security.PLAIN:
+            continue
         if advice is Advice.NAME_CHARACTERS and settings.login.isalnum():
             continue
         if advice is Advice.NAME_LENGTH and len(settings.login) <= _MAX_GIGASET_NAME:

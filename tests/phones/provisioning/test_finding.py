@@ -75,6 +75,7 @@ async def search(server: Server, printed: Sheet, sent: Sent) -> dict[str, dict[s
     """What comes back over the wire: attributes and values by uid."""
     assert printed.link is not None
     values = read(printed)
+    assert ROWS[printed.vendor.key].opens(values)
     login = SETTINGS.bind_dn if SETTINGS.bind_dn in values.values() else SETTINGS.login
     command = [
         *("ldapsearch", "-x", "-LLL", "-o", "ldif-wrap=no", "-o", "nettimeout=30", "-H", printed.link.url),
@@ -160,6 +161,7 @@ async def test_it_rings(server: Server, key: str, caller: str, who: set[str]) ->
     printed = sheet_for(server, key, Security.PLAIN)
     calls = ROWS[key].keypad.caller
     assert calls is not None
+    assert ROWS[key].looks_up(read(printed))
     sent = calls(read(printed), caller)
     if sent is None:
         assert not caller
