@@ -179,6 +179,10 @@ def number_formatter(form: NumberFormat | None, context: NamingContext) -> Numbe
     return NumberFormatter(form, context.number_format, context.region, context.outside_line)
 
 
+TELEPHONE_NUMBER: Final = "telephoneNumber"
+# The attributes whose number is copied to telephoneNumber if the contact has no other number there.
+_COPIED: Final = tuple(kind for kind in NUMBER_TYPES if kind.name != TELEPHONE_NUMBER)
+
 # A requested attribute: the encoding of its name in the request's spelling, and its name in the schema.
 RequestedAttribute = tuple[bytes, str]
 
@@ -197,6 +201,9 @@ class Selection:
     :ivar all_user: all user attributes but binary ones (``*``, or an empty selection).
     :ivar all_operational: all operational attributes (``+``, RFC 3673).
     :ivar has_photos: whether photos are selected, so that messages are too large to be cached.
+    :ivar copied_from: the number attributes that are requested by name besides telephoneNumber: if one of them has the
+        only number in telephoneNumber, the entry is returned without telephoneNumber, so that a phone shows the number
+        once.
     :ivar formatter: converts numbers to the format of the phone that searches; None if they stay in the tenant's
         format.
     """
@@ -207,6 +214,7 @@ class Selection:
     all_user: bool
     all_operational: bool
     has_photos: bool
+    copied_from: tuple[str, ...] = ()
     formatter: NumberFormatter | None = None
 
     @classmethod
@@ -220,13 +228,16 @@ class Selection:
         selected: dict[str, tuple[bytes, AttributeType]] = {}
         for kind in (kind for name in requested for kind in _named(name)):
             selected.setdefault(kind.name, (octets(spellings.get(kind.name, kind.name).encode()), kind))
+        all_user = not requested or "*" in requested
+        has_copy = TELEPHONE_NUMBER in spellings and not all_user
         return cls(
             named=tuple((name, kind.name) for name, kind in selected.values() if not kind.operational),
             operational=tuple((name, kind.name) for name, kind in selected.values() if kind.operational),
             names=frozenset(selected),
-            all_user=not requested or "*" in requested,
+            all_user=all_user,
             all_operational="+" in requested,
             has_photos=any(kind.comparison.family is Family.BINARY for _, kind in selected.values()),
+            copied_from=tuple(kind.name for kind in _COPIED if kind.name in spellings) if has_copy else (),
             formatter=formatter,
         )
 
@@ -436,6 +447,8 @@ class Entry:
         sets = _shared_sets(self.parent.shared.values) | own
         if selection.formatter is not None:
             sets |= self._formatted_numbers(sets, selection, selection.formatter)
+        if selection.copied_from and _has_copy(sets, selection.copied_from):
+            del sets[TELEPHONE_NUMBER]
         selected = [(encoded, sets[name]) for encoded, name in selection.named if name in sets]
         if selection.all_user:
             left_out = selection.names | _BINARY
@@ -511,6 +524,13 @@ def encoded_texts(texts: Iterable[str]) -> bytes:
 def encoded_set(values: Iterable[bytes]) -> bytes:
     """Encode values as a SET OF OCTET STRING."""
     return ber.tlv(ber.SET, b"".join(map(ber.octets, values)))
+
+
+def _has_copy(sets: Mapping[str, bytes], copied_from: Iterable[str]) -> bool:
+    """Return whether the only value of telephoneNumber is also a value of one of some attributes."""
+    others = [sets[name] for name in copied_from if name in sets]
+    number = decoded(sets.get(TELEPHONE_NUMBER, b"")) if others else ()
+    return len(number) == 1 and any([number[0] in decoded(values) for values in others])  # noqa: C419  compiled
 
 
 def _uid(sets: Mapping[str, bytes]) -> bytes:

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from ldapgw.directory.entry import decoded, encoded_set, octets_of, special_entry
+from ldapgw.contact import Kind
+from ldapgw.directory.entry import NumberFormatter, decoded, encoded_set, octets_of, special_entry
 from ldapgw.directory.inet_org_person import ParentEntry
-from ldapgw.directory.schema import attribute_type
-from tests.support.phonebook.entries import CONTACT, ENTRIES, answer, entry
+from ldapgw.directory.schema import NUMBER_TYPES, attribute_type
+from ldapgw.numbers.phone_number import NumberFormat
+from tests.support.phonebook.entries import CONTACT, ENTRIES, answer, entry, phone
 
 ENTRY = ENTRIES[True]
 
@@ -96,6 +100,45 @@ def test_a_name_beside_a_star_keeps_its_spelling() -> None:
     assert found["SURNAME"] == ["Müller-Lüdenscheidt".encode()]
     assert "sn" not in found
     assert len(found) == len(answer(ENTRY))
+
+
+MOBILE = "0171 2345678"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "attributes", "returned"),
+    [
+        ({Kind.MOBILE: MOBILE}, ("cn", "telephoneNumber", "mobile", "homePhone"), ["mobile"]),
+        ({Kind.MOBILE: MOBILE}, ("telephoneNumber", "cellphone"), ["cellphone"]),
+        ({Kind.MOBILE: MOBILE}, ("OFFICEPHONE mobile",), ["mobile"]),
+        ({Kind.MOBILE: MOBILE}, ("telephoneNumber", "homePhone"), ["telephoneNumber"]),
+        ({Kind.MOBILE: MOBILE}, ("cn", "telephoneNumber"), ["telephoneNumber"]),
+        ({Kind.MOBILE: MOBILE}, ("mobile",), ["mobile"]),
+        ({Kind.MOBILE: MOBILE}, (), ["telephoneNumber", "mobile"]),
+        ({Kind.MOBILE: MOBILE}, ("*", "telephoneNumber", "mobile"), ["telephoneNumber", "mobile"]),
+        ({Kind.MOBILE: MOBILE}, ("@inetOrgPerson",), ["telephoneNumber", "mobile"]),
+        (
+            {Kind.MOBILE: MOBILE, Kind.HOME: "030 555"},
+            ("telephoneNumber", "homePhone"),
+            ["telephoneNumber", "homePhone"],
+        ),
+        ({Kind.FAX: "030 1234599"}, ("telephoneNumber", "fax"), ["fax"]),
+        ({Kind.MOBILE: MOBILE, Kind.WORK: "030 1234567"}, ("telephoneNumber", "mobile"), ["telephoneNumber", "mobile"]),
+    ],
+    ids=str,
+)
+def test_one_number_is_returned_once(
+    numbers: dict[Kind, str], attributes: tuple[str, ...], returned: list[str]
+) -> None:
+    """A phone that asks for the attribute that has the number does not get the copy too; the copy stays searchable."""
+    one = entry(replace(CONTACT, phones=tuple(phone(kind, text) for kind, text in numbers.items())), lenient=True)
+    national = NumberFormatter(NumberFormat.NATIONAL, NumberFormat.E164, "DE", "")
+    for formatter in (None, national):
+        found = answer(one, *attributes, formatter=formatter)
+        asked = {"telephonenumber", "officephone", "mobile", "cellphone", "homephone", "fax"}
+        assert sorted(name for name in found if name.lower() in asked) == sorted(returned)
+        assert list(answer(one, *attributes, types_only=True, formatter=formatter)) == list(found)
+    assert one.search_text(NUMBER_TYPES[0]) is not None
 
 
 def test_types_only() -> None:

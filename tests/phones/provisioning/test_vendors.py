@@ -162,7 +162,7 @@ def test_an_address_of_version_6() -> None:
         ("akuvox", "Config.Ldap.LDAP.NumberAttr", "telephoneNumber mobile homePhone", "telephoneNumber"),
         ("escene", "LDAP Number Attributes", "telephoneNumber mobile homePhone", "telephoneNumber"),
         ("vtech", "remoteDir.ldap_mobile_number_attributes", "mobile", ""),
-        ("cisco-spa", "LDAP_Display_Attrs", "a=cn,n=Name;a=telephoneNumber,n=Work,t=p;a=mobile,n=Mobile",
+        ("cisco-spa", "LDAP_Display_Attrs", "a=cn,n=Name;a=telephoneNumber,n=Number,t=p",
          "a=cn,n=Name;a=telephoneNumber,n=Number,t=p"),
         ("ale", "LDAP Phone Number 2", "mobile", ""),
         ("other", "number_attributes", "telephoneNumber mobile homePhone", "telephoneNumber"),
