@@ -31,6 +31,27 @@ def test_a_module_has_the_tests_that_name_or_import_it(changed: str, tests: set[
 
 
 @pytest.mark.parametrize(
+    ("changed", "test"),
+    [
+        ("ldapgw/phones/vendors/yealink.j2", "tests/phones/provisioning/test_finding.py"),
+        ("ldapgw/phones/vendors/yealink.toml", "tests/web/test_i18n.py"),
+        ("ldapgw/web/locale/de.po", "tests/web/test_i18n.py"),
+        ("ldapgw/web/texts/phones.toml", "tests/test_texts.py"),
+        ("tests/data/provisioning/yealink-ldap.cfg", "tests/phones/provisioning/test_vendors.py"),
+        ("tests/support/vendor_rows.py", "tests/phones/provisioning/test_vendors.py"),
+    ],
+)
+def test_other_files_have_the_tests_that_read_them(changed: str, test: str) -> None:
+    found = find_tests([Path(changed)], ROOT)
+    assert Path(test) in found
+    assert [path for path in found if not (ROOT / path).exists()] == []
+
+
+def test_a_module_that_nearly_all_tests_import_is_left_to_all_of_them() -> None:
+    assert find_tests([Path("tests/support/results.py")], ROOT) == []
+
+
+@pytest.mark.parametrize(
     ("message", "is_accepted"),
     [
         ("Say what is wrong\n", True),

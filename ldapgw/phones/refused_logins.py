@@ -32,6 +32,7 @@ from ldapgw.directory.naming_context import phone_name
 from ldapgw.directory.schema import attribute_type
 from ldapgw.errors import StoreError
 from ldapgw.ldap.admission import LogLine, LogThrottle
+from ldapgw.phones.models import MODELS
 from ldapgw.store import phones
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.phones import PhoneLogin, Refusal, is_same_site, wrong_password
@@ -397,8 +398,7 @@ _USUAL_WORDS: Final = frozenset(
     extension fax guest handset ip ldap line lobby login meeting mobile pbx phone phonebook phones sip
     softphone tel telephone user users voip wifi basement building cafeteria canteen entrance floor
     front garage gate hall headquarters kitchen lab main office people reception room shop stock store warehouse
-    workshop aastra akuvox alcatel avaya bria cisco escene fanvil gigaset grandstream htek konftel linphone
-    mitel panasonic poly polycom sangoma snom unify vtech yealink anschluss apparat aufzug benutzer besprechung
+    workshop aastra alcatel konftel polycom unify anschluss apparat aufzug benutzer besprechung
     besprechungsraum besprechungszimmer buchhaltung buero büro chef eingang einkauf empfang erdgeschoss etage
     flur foyer geschoss halle handy hotline kantine kasse keller konferenz konferenzraum konferenzzimmer kueche
     küche labor laden lager leitung mobil nebenstelle pausenraum personal pforte platz raum rezeption saal
@@ -427,7 +427,7 @@ def house_words(names: Iterable[str]) -> frozenset[str]:
     parts = {part for name in names if not _MAC.fullmatch(name) for part in _BETWEEN.split(name)}
     parts = {part for part in parts if not _MAC.fullmatch(part)}
     numbers = {"0" * len(part) for part in parts if part.isdecimal()}
-    return _USUAL_WORDS.union(numbers, _WORD.findall(" ".join(parts).lower()))
+    return _USUAL_WORDS.union(MODELS, numbers, _WORD.findall(" ".join(parts).lower()))
 
 
 def shown_name(name: str, words: frozenset[str]) -> str:

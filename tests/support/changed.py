@@ -14,28 +14,50 @@ from pathlib import Path
 
 from tests.support.checkout import ROOT
 
+_VENDORS = ("tests/phones/provisioning/test_finding.py", "tests/phones/provisioning/test_vendors.py")
+# The tests of files that no test imports, by the folder or the ending of the file.
+_TESTS_OF_DATA = {
+    "ldapgw/phones/vendors/": (*_VENDORS, "tests/web/test_i18n.py"),
+    "tests/data/provisioning/": _VENDORS,
+    "/texts/": ("tests/test_texts.py", "tests/web/test_i18n.py"),
+    ".po": ("tests/web/test_i18n.py",),
+    ".rst": ("tests/test_docs.py",),
+    ".toml": ("tests/test_docs.py",),
+}
+# A module of tests/support that more tests import than this is left to all quick tests.
+_MAX_IMPORTERS = 10
+
 
 def find_tests(paths: Iterable[Path], root: Path) -> list[Path]:
     """Return the test modules of changed files, all relative to the checkout.
 
     The tests of a module are in the folder of its package's tests, and have the module's name or import the module;
-    documents have ``tests/test_docs.py``.
+    the tests of other files are in `_TESTS_OF_DATA`.
     """
     found: set[Path] = set()
     for path in paths:
-        if path.suffix in {".rst", ".toml"}:
-            found.add(Path("tests/test_docs.py"))
+        for part, tests in _TESTS_OF_DATA.items():
+            if part in str(path):
+                found.update(map(Path, tests))
         if path.suffix != ".py" or not (root / path).exists():
             continue
         if path.parts[0] == "tests" and path.name.startswith("test_"):
             found.add(path)
+        elif path.is_relative_to("tests/support"):
+            importers = [test for test in (root / "tests").rglob("test_*.py") if _imports(test, path)]
+            found.update(test.relative_to(root) for test in importers if len(importers) <= _MAX_IMPORTERS)
         elif path.parts[0] in {"ldapgw", "bench"}:
             package = path.parent.relative_to("ldapgw") if path.parts[0] == "ldapgw" else path.parts[0]
-            imported = (f"{'.'.join(path.parent.parts)} import {path.stem}\n", f"{'.'.join(path.parts)[:-3]} import ")
-            for test in sorted((root / "tests" / package).glob("test_*.py")):
-                if path.stem in test.stem or any(text in test.read_text(encoding="utf-8") for text in imported):
+            for test in (root / "tests" / package).glob("test_*.py"):
+                if path.stem in test.stem or _imports(test, path):
                     found.add(test.relative_to(root))
     return sorted(found)
+
+
+def _imports(test: Path, module: Path) -> bool:
+    imported = (f"{'.'.join(module.parent.parts)} import {module.stem}\n", f"{'.'.join(module.parts)[:-3]} import ")
+    text = test.read_text(encoding="utf-8")
+    return any(line in text for line in imported)
 
 
 def changed() -> list[Path]:
