@@ -39,7 +39,8 @@ class Topic:
     """A kind of data that gateways exchange.
 
     :ivar name: the key of the data in messages.
-    :ivar type: a dataclass of tuples and mappings, the oldest item first, each empty by default.
+    :ivar type: a dataclass whose fields are tuples and mappings, with the oldest item first; a field is empty by
+        default.
     :ivar take: returns the data that are new since the last call.
     :ivar add: takes over the data of another gateway.
     """
@@ -54,7 +55,8 @@ class Bulletin(PeriodicService):
     """The service that sends new data to the other gateways, and takes over their data.
 
     :param store: a store whose transactions do not wait for those of pages and syncs.
-    :param topics: the most important topic first; if the data do not fit, the last topic loses items first.
+    :param topics: the most important topic first; if the data do not fit into one message, items of the last topic are
+        left out first.
     """
 
     def __init__(

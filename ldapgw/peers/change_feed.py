@@ -56,14 +56,14 @@ class Syncs(Protocol):
 
 
 class ChangeFeed(MultiService):
-    """Polls the database for changes, and stores the last binds of phones.
+    """The service that polls the database for changes, and stores the last binds of phones.
 
-    :param take_binds: returns the last bind of each phone since the last call, by name of the phone: IP address, hash
-        of the password, and time.
+    :param take_binds: returns the binds since the previous call, only the last bind of each phone, by the phone's name;
+        each bind is an IP address, the hash of the password, and a time.
     :param read: functions that read other cached data again; called after each change, before syncs begin.
-    :param on_bulletin: called with the messages of gateways on the database (`ldapgw.peers.bulletin`), on any thread.
-    :param looked: called whenever accounts and logins are served as the database has them, with the time at which the
-        poll began.
+    :param on_bulletin: called on any thread with each message of a gateway on this database (`ldapgw.peers.bulletin`).
+    :param looked: called, with the time at which a poll began, whenever the poll has made the published accounts and
+        logins agree with the database.
     """
 
     def __init__(
@@ -109,7 +109,8 @@ class ChangeFeed(MultiService):
     def refresh_now(self) -> Deferred[None]:
         """Publish the present content of the database, and begin and end syncs.
 
-        The Deferred does not wait for the build of changed books.  Errors are logged, and the next poll tries again.
+        The Deferred does not wait for the build of changed books.  If a step fails, the error is logged, and the next
+        poll tries again.
         """
         self._is_outdated = True
         done: Deferred[None] = Deferred()
@@ -159,8 +160,8 @@ class ChangeFeed(MultiService):
     async def _poll(self) -> None:
         """Publish the content of the database, and begin and end syncs, if the database has changed."""
         begun_at = self._clock.seconds()
-        # SQLite is asked on another thread, because the answer may wait for the disk.  The transaction may write,
-        # because such a transaction fails if another program locks the database for too long.
+        # SQLite is asked on another thread, because the answer may wait for the disk.  `Mode.PROBE` opens a transaction
+        # that may write, so that the poll notices if another program locks the database for too long.
         has_changed = await self._store.call(Mode.PROBE, lambda _: self._change_detector.has_changed())
         self._is_outdated = has_changed or self._is_outdated
         if self._store.is_failing and not await self._is_recovered():
@@ -168,7 +169,7 @@ class ChangeFeed(MultiService):
         if not self._is_outdated and not self._scheduler.is_outdated:
             self._looked(begun_at)
             return
-        # Reset before the work, so that a change during the work causes another poll.
+        # Reset the flag before the work, so that a change during the work causes another poll.
         self._is_outdated = False
         try:
             # Publish logins first: an error in a later step must not keep a removed login in use.
@@ -195,7 +196,7 @@ class ChangeFeed(MultiService):
         if self._store.is_damaged and not self._is_outdated:
             return False
         await self._store.run(check_writable, thoroughly=self._store.is_damaged)
-        # Publishing shows more than a write: tables that are being restored can be written, but not be served yet.
+        # A write alone proves too little: while tables are being restored, they can be written, but not published yet.
         await self._publisher.publish_accounts()
         self._store.mark_recovered()
         self._is_outdated = True

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Decides which gateway syncs if several gateways share a database, and tells the others that a gateway is running.
+"""Decides which of the gateways on one database syncs, and shows pages and commands which gateways are running.
 
 One gateway, the leader, syncs everything.  The leader holds an advisory lock of PostgreSQL on the very connection on
-which all syncs write (`ldapgw.store.leader_session`).  Without the lock there is no connection, and without the
-connection nothing is written: a gateway that has lost the lead cannot write what a sync had begun, and PostgreSQL rolls
-back the transaction.  The other gateways stand by, and try to get the lock every `TURN_SECONDS`.
+which all syncs write (`ldapgw.store.leader_session`).  A gateway loses the lock only together with this connection.  So
+a gateway that loses the lead during a sync cannot write any more, and PostgreSQL rolls back the sync's transaction.
+The other gateways stand by, and try to get the lock every `TURN_SECONDS`.
 
 PostgreSQL ends the session of a leader that hangs, is stopped or has lost its network, which frees the lock.
 
-Heartbeats decide nothing.  They tell pages and commands which gateways are running, which keys all these gateways can
-read, and whether an older version is running that an upgrade of the database would lock out.
+Each gateway writes a heartbeat every `BEAT_SECONDS`.  Heartbeats do not decide which gateway syncs.  They tell pages
+and commands which gateways are running, which keys all these gateways have, and whether a gateway is running whose
+older version could not use the database after an upgrade.
 
 Mutable: `Leadership`.
 """
@@ -34,11 +35,12 @@ from ldapgw.store.leader_session import IDLE_SECONDS, LeaderSession
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.worker import Store
 
-# Seconds between two turns: a standby tries to get the lead, the leader shows PostgreSQL that its session is alive.
+# The seconds between two turns.  At its turn, a standby tries to get the lead, and the leader shows PostgreSQL that the
+# leader's session is alive.
 TURN_SECONDS: Final = 1.0
 BEAT_SECONDS: Final = 3.0
 # A leader whose session has not answered for this time makes no calls to Google until the session answers, because
-# another gateway may soon lead.
+# another gateway may soon become the leader.
 SILENT_SECONDS: Final = IDLE_SECONDS - 2.0
 
 POOLED: Final = (
@@ -53,7 +55,7 @@ log = Logger()
 
 
 class OnlyGateway:
-    """The leader of a database that has one gateway, with the part of `Leadership` that syncs use.
+    """The leader on a database that only one gateway can use; it has the attributes of `Leadership` that syncs use.
 
     :param store: the store of all syncs.
     """
@@ -75,10 +77,11 @@ class Leadership(PeriodicService):
     :ivar store: the store of all syncs; its writes fail with `LeadLost` while another gateway may sync.
     :param seconds: returns the seconds of a clock that goes on while the machine sleeps.
     :param in_thread: calls a function with its arguments on the thread of the session.
-    :param write_in_thread: does the same for the writes of syncs, and notes failures of the database.
+    :param write_in_thread: calls a function on the same thread for a write of a sync, and logs failures of the
+        database.
     :param store: the store for the reads of syncs.
-    :param begin: called in the first transaction of a lead; returns whether this gateway may lead, because its version
-        can use the tables.
+    :param begin: called in the first transaction after this gateway got the lock; returns whether this gateway may
+        lead, which is the case if its version can use the tables.
     :param changed: called when this gateway has become the leader, or is no longer the leader.
     """
 
@@ -123,8 +126,9 @@ class Leadership(PeriodicService):
     async def check_lead(self) -> None:
         """Make sure that no other gateway syncs, before a call to Google.
 
-        Wait until the session has answered or ended if another gateway may become the leader at any moment.  A long
-        transaction of another account's sync delays the answer of the session.
+        If the session has been silent for more than `SILENT_SECONDS`, wait until the session has answered or ended,
+        because another gateway may become the leader at any moment.  A long transaction of another account's sync
+        delays the answer.
 
         :raises LeadLost: if this gateway is not the leader.
         """
@@ -197,7 +201,7 @@ class Leadership(PeriodicService):
         self._wake()
 
 
-# Decides whether this gateway syncs, and has the store of all syncs.
+# The object that decides whether this gateway syncs, and that holds the store of all syncs.
 Leader = OnlyGateway | Leadership
 
 
@@ -226,12 +230,12 @@ class Heartbeat(PeriodicService):
         super().__init__(clock, BEAT_SECONDS, self._beat, failed, waits=True, last=self._leave)
 
     async def _beat(self) -> None:
-        if not self.running:  # the end of a lead asks for a heartbeat, also after the service has stopped
+        if not self.running:  # a gateway that stops leading requests a heartbeat, even after this service has stopped
             return
         peers = await self._store.run(gateways.beat, self._describe())
         if self.running:
             self._on_beat(peers)
 
     def _leave(self) -> Deferred[Any]:
-        """Delete the row of this gateway, so that lists leave the gateway out."""
+        """Delete the row of this gateway, so that lists of gateways no longer show it."""
         return self._store.run(gateways.leave, self._gateway_id)

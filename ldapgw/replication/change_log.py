@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The content of a tenant's replicas, and the log of its changes, for content synchronization (RFC 4533).
 
-A `ChangeLog` compares the content of each published snapshot with the content before.  It compares segments, which
-books share from one snapshot to the next, so that the work depends on the number of changes.  All changes that a
-comparison finds have one CSN.  The log stores the last change of each entry in memory, for a limited number of entries.
+A `ChangeLog` compares the content of each published snapshot with the content before.  Both snapshots share the
+segments of books that have not changed, and a comparison skips shared segments, so the work depends on the number of
+changes.  All changes that a comparison finds have the same CSN.  The log stores the last change of each entry in
+memory, for a limited number of entries.
 
 A cookie is known if the log has had the content that the cookie names, and still has every later change.  The cookie
 may come from this log, from another gateway, or from this gateway before a restart.  A replica with an unknown cookie
@@ -37,15 +38,16 @@ from ldapgw.replication.replica_entry import (
     digest_of,
 )
 
-# Entries whose last change is stored.  If more entries of a large tenant change, replicas get the whole content.
+# The number of entries whose last change is stored.  If more entries of a large tenant change, replicas get the whole
+# content.
 MAX_CHANGES = 20_000
-# The most CSNs of its own that a log remembers.
+# The largest number of its own CSNs that a log remembers.
 _MAX_CSNS = 10_000
-# Entries that are processed in one slice of work: a millisecond.
+# The number of entries that are processed in one slice of work, which takes about a millisecond.
 SLICE = 100
 _BOOKS_IN_SLICE = 50
-# The version of the attributes and values that are made of an entry.  A new version makes replicas get the whole
-# content.
+# The version of the attributes and values that are made from an entry.  After this number is raised, replicas get the
+# whole content.
 _FORMAT: Final = b"2"
 
 _MASK: Final = (1 << DIGEST_BITS) - 1
@@ -91,8 +93,8 @@ class Change(NamedTuple):
     added_at: Csn
 
 
-# The UUID of an entry that differs, the entry before (None if it was added), and the entry after (None if it is
-# deleted).
+# A difference between two contents: the UUID of an entry, the entry in the earlier content (None if the entry was
+# added), and the entry in the later content (None if the entry was deleted).
 _Difference = tuple[bytes, ReplicaEntry | None, ReplicaEntry | None]
 
 
@@ -119,7 +121,7 @@ class ChangeLog:
         self._latest: dict[int, Csn] = {}
 
     def advance(self, snapshot: Snapshot, now: float) -> Iterator[None]:
-        """Take over the content of a snapshot, unless the log has it already.
+        """Take over the content of a snapshot, unless this snapshot was taken over already.
 
         :param now: seconds since the epoch.
         """
@@ -138,15 +140,16 @@ class ChangeLog:
         self._snapshot = snapshot
 
     def find(self, csn: Csn) -> Csn | None:
-        """Return the log's own CSN of the content that a CSN names, or None if the log lacks a change after it.
+        """Return the CSN by which this log knows the content that a given CSN names.
 
         :param csn: a CSN of this log, or of another gateway that has had the same content.
+        :returns: the CSN, or None if this log has never had the content, or lacks a later change.
         """
         own = csn if csn in self._csns and csn >= self._floor else self._latest.get(csn.state)
         return own if own is not None and own >= self._floor else None
 
     def changes_after(self, csn: Csn) -> list[Change]:
-        """Return the last changes of entries since a CSN of this log (`find`), in no particular order."""
+        """Return the last change of each entry that changed after a CSN of this log (`find`), in any order."""
         found: list[Change] = []
         for change in reversed(self._changes.values()):
             if change.csn <= csn:
@@ -176,7 +179,7 @@ class ChangeLog:
 
     def _begin(self, content: ReplicaContent, now: float) -> Iterator[None]:
         context = content.encoding.context
-        # The settings that change the replicated values of the same entries.
+        # The settings on which the replicated values depend besides the entries.
         settings = f"{context.number_format} {context.region} {context.outside_line} {self._access.extra_values}"
         digest = digest_of(_FORMAT, settings.encode())
         for count, entry in enumerate(content.entries()):
@@ -200,7 +203,7 @@ class ChangeLog:
         for entry_uuid, before, after in changes:
             former = self._changes.pop(entry_uuid, None)
             if after is None:
-                assert before is not None  # a difference has an entry before or after
+                assert before is not None  # a difference has an earlier entry, a later entry, or both
                 self._changes[entry_uuid] = Change(csn, before, is_deleted=True, added_at=csn)
             else:
                 added_at = csn if before is None else Csn(0, 0) if former is None else former.added_at
@@ -254,7 +257,7 @@ class ChangeLogs:
         return log.renew(self._now(), above)
 
     def is_future(self, csn: Csn) -> bool:
-        """Return whether a CSN is more than a day in the future, so that some gateway has a wrong clock."""
+        """Return whether a CSN is more than a day in the future, which means that the clock of a gateway is wrong."""
         return csn.microseconds > int((self._now() + 86400.0) * _MICROSECONDS)
 
 
@@ -311,7 +314,7 @@ class _Containers:
         self._names: set[bytes] = set()
 
     def add(self, entry: ReplicaEntry) -> bool:
-        """Add an entry unless another entry has the same name, as two accounts may have the same address.
+        """Add an entry, unless an entry with the same DN was added before: two accounts may have the same address.
 
         :returns: whether the entry was added.
         """
@@ -386,7 +389,7 @@ def _only_in(segments: Iterable[Segment], others: Iterable[Segment]) -> Generato
 
 
 def ordered(changes: Iterable[Change]) -> tuple[list[Change], list[Change]]:
-    """Order changes so that a replica can apply them: deletions, children first, and then the others, parents first."""
+    """Order changes so that a replica can apply them: deletions, children first, then other changes, parents first."""
     deleted = [change for change in changes if change.is_deleted]
     stored = [change for change in changes if not change.is_deleted]
     deleted.sort(key=lambda change: -change.entry.depth)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The provider of content synchronization (RFC 4533), which answers searches with the Sync Request control.
 
-A replica with a cookie that the change log finds gets the changes since that cookie, with the UUIDs of deleted entries.
-Every other replica gets all entries, and deletes its other entries.  In the persist stage, the changes of each
-published snapshot follow; only the last change has the cookie, so that a replica whose connection ends before the last
-change gets all changes of the snapshot again.
+If the change log knows a replica's cookie, the replica gets the changes since this cookie, with the UUIDs of deleted
+entries.  Otherwise, the replica gets all entries, and deletes every entry that it did not get.  In the persist stage,
+the changes of each published snapshot follow.  Only the last change of a snapshot carries a cookie, so that a replica
+whose connection ends before the last change gets all changes of the snapshot again.
 
 Messages are made only while the client takes them, as in `ldapgw.ldap.search_response`.
 
-The provider has the change logs catch up with each published snapshot, and then wakes the answers that wait for
+After each published snapshot, the provider lets the change logs catch up, and then wakes the answers that wait for
 changes.
 """
 
@@ -44,16 +44,16 @@ from ldapgw.replication.sync_controls import (
     sync_entry,
 )
 
-# Messages that are made before the clock is read again: a millisecond.
+# The number of messages that are made before the clock is read again; making them takes about a millisecond.
 CHUNK: Final = 4
-# Deleted entries that one message names: 20 KiB.
+# The largest number of deleted entries that one message names; such a message has less than 20 KiB.
 MAX_DELETED = 1000
 
 _NOTHING: Final = Csn(0, 0)
 
 
 def check_whole(request: SearchRequest, base: Dn) -> None:
-    """Check that a request asks for all entries of a tenant, because the log cannot tell the changes of a part.
+    """Check that a request asks for all entries of a tenant, because the log cannot select the changes of a part.
 
     :raises DirectoryError: unwillingToPerform, or invalidDNSyntax.
     """
@@ -66,7 +66,8 @@ def check_whole(request: SearchRequest, base: Dn) -> None:
         raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "replication needs the tenant's whole tree")
     if not is_all or request.size_limit or request.types_only:
         raise DirectoryError(
-            ResultCode.UNWILLING_TO_PERFORM, "replication needs the filter (objectClass=*), values, and no size limit"
+            ResultCode.UNWILLING_TO_PERFORM,
+            "replication needs the filter (objectClass=*), typesOnly FALSE, and no size limit",
         )
 
 
@@ -83,10 +84,10 @@ class SynchronizationResponse:
     Mutable: the progress of the synchronization.
 
     :param wanted: the names of the user attributes to send, in lower case, or None for all attributes.
-    :param note: called with a phrase about the content sent, for the log.
+    :param note: called with a phrase about the content sent, such as "resumed, 3 changes".
     :ivar sent: entries that were added to a buffer.
-    :ivar is_waiting: whether there is nothing to send until the change log has caught up; the connection resets this
-        when `ldapgw.ldap.server.LdapFactory.wake` is called.
+    :ivar is_waiting: whether there is nothing to send until the change log has caught up; the connection sets this to
+        False when `ldapgw.ldap.server.LdapFactory.wake` is called.
     """
 
     __slots__ = (
@@ -117,10 +118,10 @@ class SynchronizationResponse:
         self.sent = 0
         self.is_waiting = False
 
-    def write_next(self, buffer: OutputBuffer, now: float) -> Result | None:  # noqa: ARG002 - as a search has it
+    def write_next(self, buffer: OutputBuffer, now: float) -> Result | None:  # noqa: ARG002 - only searches use it
         """Add the next messages to a buffer.
 
-        :returns: how the synchronization ended, or None while it goes on.
+        :returns: the result of the synchronization, or None while the synchronization goes on.
         """
         for _ in range(CHUNK):
             if buffer.full:
@@ -164,14 +165,14 @@ class SynchronizationResponse:
             return
         self._is_delta = True
         changes = log.changes_after(known)
-        # slapd ignores an entry whose CSN is not later than its own, and a CSN of another gateway may be later than
-        # ours.
+        # slapd ignores an entry whose CSN is not later than the CSN of its stored entry, and a CSN of another gateway
+        # may be later than the CSNs of this gateway.
         is_foreign = known != csn
         self._seen = self._logs.renew(log, csn) if csn > log.csn or (is_foreign and changes) else log.csn
         self._note(f"resumed, {len(changes)} changes")
         deleted, stored = ordered(changes)
-        # Each level gets messages of its own: slapd deletes the entries of a message in any order, and keeps a parent
-        # that still has children.
+        # Each level of the tree gets messages of its own, because slapd deletes the entries of one message in any
+        # order, and does not delete an entry that still has children.
         for _, level in groupby(deleted, key=lambda change: change.entry.depth):
             uuids = [change.entry.entry_uuid() for change in level]
             for start in range(0, len(uuids), MAX_DELETED):
@@ -210,7 +211,7 @@ class SynchronizationResponse:
 
 
 class Provider:
-    """Serves the replicas that ask an LDAP server.
+    """The part of an LDAP server that answers replicas.
 
     Mutable: whether the change logs are behind.
 
@@ -234,9 +235,9 @@ class Provider:
         return AnsweringControl(partial(self._answer, read_sync(control)))
 
     def _answer(self, sync: SyncRequestValue, search: SearchToAnswer) -> SynchronizationResponse | None:
-        """Answer a Sync Request: the login of a replica gets the whole content of its tenant.
+        """Answer a Sync Request control; only the login of a replica may replicate, and always its tenant's whole tree.
 
-        Return None if the client is no replica and the control is not critical.
+        :returns: the response, or None if the client is no replica and the control is not critical.
         """
         viewer = search.viewer
         if viewer.replica is None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The entries of a replica, with the change sequence numbers that order them: contacts, containers, logins of phones.
+"""The entries of a replica (contacts, containers and logins of phones), and the change sequence numbers (CSN).
 
-A replica matches values literally.  So entries get further values if the replica is configured for them: each number
-also in E.164 and in the national format, and names also as `ldapgw.directory.name_folding` reads them.  For the
-replica's access rules, the entry of a container has its sharing, and the login of a phone names the further books that
-the phone may see.
+A replica matches values literally.  So entries get more values if the replica is configured for this: each number also
+in E.164 and in the national format, and each name also in the variants of `ldapgw.directory.name_folding`.  For the
+replica's access rules, the entry of a container says with whom the container is shared, and the login of a phone lists
+the books that the phone may see besides the books shared with everybody.
 
 OpenLDAP refuses an entry if a value does not have the attribute's syntax, or if two values of an attribute are equal,
 and then asks for the same entry again, for ever.  So a replica gets no such values.
@@ -38,7 +38,7 @@ from ldapgw.directory.passwords import ldap_password
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, NUMBER_TYPES, AttributeType, Family
 from ldapgw.numbers.phone_number import NumberFormat
 
-# The server id.  OpenLDAP has 1 to 4095 for servers that write; 0 is a server without an id.
+# The server id.  OpenLDAP uses 1 to 4095 for servers that accept writes, and 0 for a server without an id.
 SERVER_ID: Final = 1
 
 _PATTERN = re.compile(r"([0-9]{14})\.([0-9]{6})Z#([0-9a-f]{6})#([0-9a-f]{3})#([0-9a-f]{6})", re.ASCII)
@@ -50,7 +50,7 @@ class Csn(NamedTuple):
 
     ``20261125013000.123456Z#0123ab#001#cdef45`` is a time in microseconds, a count, the id of the server that made the
     change, and a number of the change.  Time alone orders our changes.  Count and number together hold 48 bits that
-    identify the content after the change.  All gateways of a site have one server id, because a replica may take its
+    identify the content after the change.  All gateways of a site share one server id, because a replica may take its
     next changes from another gateway.
 
     :ivar microseconds: microseconds since the epoch.
@@ -80,13 +80,13 @@ class Csn(NamedTuple):
         return f"{moment:%Y%m%d%H%M%S}.{fraction:06}Z#{high:06x}#{SERVER_ID:03x}#{low:06x}"
 
 
-# The attributes of names that get folded values, and the most folded values of an attribute.
+# The attributes whose values are names and get folded variants, and the largest number of variants for each attribute.
 _NAMES: Final = ("cn", "givenName", "sn")
 _MAX_FOLDED: Final = 4
 _NUMBER_FORMATS: Final = (NumberFormat.E164, NumberFormat.NATIONAL)
 _NUMBER_TYPES: Final = {kind.name: kind for kind in NUMBER_TYPES}
 _USER_TYPES: Final = {kind.name: kind for kind in ATTRIBUTE_TYPES if not kind.operational}
-# The values that OpenLDAP accepts for a syntax (RFC 4517 3.3), by the last number of the syntax's OID.
+# Patterns of the values that OpenLDAP accepts for a syntax (RFC 4517 3.3), by the last number of the syntax's OID.
 _PRINTABLE = rb"[A-Za-z0-9'()+,./:?= -]"
 _VALID: Final = {
     "11": re.compile(_PRINTABLE + rb"{2}"),  # Country String
@@ -97,12 +97,13 @@ _VALID: Final = {
     "41": re.compile(rb"(?:[^\\]|\\24|\\5[Cc])+", re.DOTALL),  # Postal Address
     "50": re.compile(_PRINTABLE + rb"+"),  # Telephone Number
 }
-# The operational attributes that are replicated; a replica makes the other ones itself.
+# The operational attributes that are replicated; a replica makes the other operational attributes itself.
 _OPERATIONAL: Final = ("structuralObjectClass", "entryUUID", "createTimestamp", "modifyTimestamp")
-# The times of entries whose times are unknown; without them, a replica would use the time of its copy.
+# The timestamps of entries for which the gateway knows no times; without timestamps, a replica would use the time at
+# which it stored the entry.
 _UNKNOWN_TIMES: Final = dict.fromkeys(("createTimestamp", "modifyTimestamp"), encoded_set((b"19700101000000Z",)))
 
-# Bits of a content's digest, which is the sum of its entries' digests.
+# The number of bits of a content's digest, which is the sum of the digests of the entries.
 DIGEST_BITS: Final = 48
 
 
@@ -142,7 +143,7 @@ class ReplicaEntry:
         return octets_of(self.entry.dn)
 
     def digest(self) -> int:
-        """Return a digest, of `DIGEST_BITS`, of the data that the entry is encoded from."""
+        """Return a digest, of `DIGEST_BITS` bits, of the data from which the entry is encoded."""
         values, _, _ = self.entry.to_record()
         return digest_of(self._place(), values)
 
@@ -171,7 +172,8 @@ class ReplicaEntry:
 class ContainerEntry(ReplicaEntry):
     """The entry of a tenant, a book or a label.
 
-    :ivar sharing: the sharing of the container, as the value of businessCategory; empty if there is no such value.
+    :ivar sharing: the value of businessCategory, which says with whom the container is shared; empty if the entry has
+        no such value.
     """
 
     __slots__ = ("_depth", "sharing")
@@ -197,7 +199,7 @@ class ContainerEntry(ReplicaEntry):
 
 
 class LoginEntry(ReplicaEntry):
-    """The login of a phone as a device, or the container of all logins.
+    """The login of a phone, as an entry of the object class device, or the container of all logins.
 
     :ivar access: the login, or None for the container.
     :ivar books: the DNs of books that the phone may see, besides books that are shared with everybody.
@@ -210,7 +212,7 @@ class LoginEntry(ReplicaEntry):
     ) -> None:
         super().__init__(parent)
         name = "" if access is None else f"/{access.name.lower()}"
-        # No book's UUID is made from such a text, because the key of a book has no blank.
+        # The UUID of a book is never made from the same text, because the key of a book has no blank.
         self._uuid = uuid.uuid5(uuid.NAMESPACE_OID, f"ldapgw/{tenant}/phones of{name}").bytes
         self._dn = dn
         self.access = access
@@ -243,7 +245,7 @@ class LoginEntry(ReplicaEntry):
                 classes.append(b"simpleSecurityObject")
                 attributes.append(("userPassword", (ldap_password(self.access.password_hash),)))
             else:
-                # OpenLDAP has the gateway check the password, and finds the DN for this bind in `owner`.
+                # OpenLDAP lets the gateway check the password, and binds to the gateway with the DN in `owner`.
                 attributes.append(("owner", (self._dn,)))
             if self.books and _is_wanted("seeAlso", encoding.wanted):
                 attributes.append(("seeAlso", self.books))
@@ -257,7 +259,7 @@ class LoginEntry(ReplicaEntry):
 
 
 def digest_of(*parts: bytes) -> int:
-    """Return a digest, of `DIGEST_BITS`, of octet strings and the borders between them."""
+    """Return a digest of `DIGEST_BITS` bits; it depends on the octet strings and on the borders between them."""
     hashed = blake2b(digest_size=DIGEST_BITS // 8)
     for part in parts:
         hashed.update(len(part).to_bytes(4, "big") + part)
@@ -269,7 +271,7 @@ def _is_wanted(name: str, wanted: frozenset[str] | None) -> bool:
 
 
 def _more_numbers(entry: Entry, sets: dict[str, bytes], context: NamingContext) -> dict[str, bytes]:
-    """Encode the attributes that hold numbers, with the numbers in other formats behind the existing values."""
+    """Encode the attributes that hold numbers, with the numbers in other formats after the existing values."""
     formatters = [
         NumberFormatter(form, context.number_format, context.region, context.outside_line)
         for form in _NUMBER_FORMATS
@@ -285,7 +287,7 @@ def _more_numbers(entry: Entry, sets: dict[str, bytes], context: NamingContext) 
 
 
 def _more_names(sets: dict[str, bytes]) -> dict[str, bytes]:
-    """Encode the attributes that hold names, with folded values behind the existing values."""
+    """Encode the attributes that hold names, with folded values after the existing values."""
     more: dict[str, bytes] = {}
     for name in _NAMES:
         if name in sets:
@@ -326,9 +328,9 @@ def _acceptable(sets: dict[str, bytes], wanted: frozenset[str] | None) -> list[t
 
 
 def _equality_key(kind: AttributeType, value: bytes) -> str:
-    """Return a key that two values share if OpenLDAP takes them for equal (RFC 4517 4.2).
+    """Return a key that is the same for two values if OpenLDAP treats the values as equal (RFC 4517 4.2).
 
-    Some values that OpenLDAP tells apart share a key too.
+    Some values that OpenLDAP treats as different have the same key too.
     """
     text = value.decode()
     match kind.comparison.family:

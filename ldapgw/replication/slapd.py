@@ -17,21 +17,23 @@ _INDEXES = (
     ("telephoneNumber,mobile,homePhone", "eq"),
 )
 _SCHEMAS = ("core", "cosine", "inetorgperson")
-# The attributes that only replicas get; owner has the DN whose password the gateway checks.
+# The attributes that only replicas get; owner holds the DN for which the gateway checks the password.
 _LOGIN_ATTRIBUTES = ("businessCategory", "owner", "seeAlso")
 
 _LOST = """What this server cannot do as the gateway does:
-- It matches letter by letter: no accents, keypad digits or number formats, but for the values that the gateway adds.
-- Caller-ID books are found by their owners' phones alone, and a search finds a person once for each book.
-- A phone may read all entries that it finds, within the size limit; there is no limit on guessed numbers.
-- Labels are no branches here, and every phone gets numbers in the tenant's format."""
+- Values are compared letter by letter, without keypad digits.  Other spellings and number formats match only if the
+  gateway adds them.
+- Only its owner's phones find a caller-ID book, and a search finds a person once for each book.
+- A phone may read all entries that it finds, within the size limit; there is no limit on searches for guessed numbers.
+- A label is a branch only if a book shares this label alone, and every phone gets numbers in the tenant's format."""
 
-_NO_SYNC = """A disk that waits for each of 50,000 entries takes an hour: write at intervals.  writemap more than halves
-the work of a copy; the file data.mdb then seems to have 10 GiB, but takes less of the disk.  After a power cut, delete
-the files in the directory below, and start slapd again: it fetches everything anew."""
+_NO_SYNC = """A copy of 50,000 entries takes an hour if slapd waits for the disk after each entry, so slapd writes at
+intervals.  writemap more than halves the work of a copy; the file data.mdb then seems to have 10 GiB, but takes less
+space.  After a power cut, delete the files in the database's directory and start slapd again: it copies everything anew."""
 
-_NUMBERED = """OpenLDAP numbers its databases.  {2} is right if there was one directory before: {1}.  Otherwise, set the
-number that "slapcat -b cn=config | grep ^olcDatabase" shows for the new one after the entries above are added."""
+_NUMBERED = """OpenLDAP numbers its databases.  {2} is right if slapd held one other directory, which has {1}.
+Otherwise, set the number that "slapcat -b cn=config | grep ^olcDatabase" shows for the new database after the entries
+above are added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def _head(replica: Replica) -> Iterator[str]:
 
 
 def _root(replica: Replica) -> str:
-    """Return the DN that slapd writes the copy as; nobody can bind as this DN, because it has no password."""
+    """Return the DN under which slapd writes the copy; nobody can bind as this DN, because it has no password."""
     return f"cn=replication,{replica.base}"
 
 
@@ -142,7 +144,7 @@ def _syncrepl(replica: Replica) -> Iterator[str]:
 
 
 def _trust(replica: Replica) -> Iterator[str]:
-    """Yield the settings of certificates: slapd trusts only those of a file, whatever the system trusts."""
+    """Yield the settings of certificates: slapd trusts only the certificates in a file, whatever the system trusts."""
     if replica.start_tls or replica.provider.startswith("ldaps:"):
         yield "tls_reqcert=demand"
         yield f'tls_cacert="{replica.ca_file}"'
@@ -154,7 +156,11 @@ def _attributes() -> Iterator[str]:
 
 
 def _access(replica: Replica) -> Iterator[Sequence[str]]:
-    """Yield the access rules; each phone is an entry below ou=phones, and names the books that only few phones see."""
+    """Yield the access rules.
+
+    Each phone binds as an entry below ou=phones.  This entry lists the books that the phone may see besides the books
+    shared with everybody.
+    """
     phones = f'dn.children="ou=phones,{replica.base}"'
     yield (f'to dn.subtree="ou=phones,{replica.base}"', "by anonymous auth", "by * none")
     readers = [f"by {_peer(network)} read" for network in replica.open_to]
@@ -198,5 +204,5 @@ def _remote_auth(replica: Replica) -> Iterator[tuple[str, str]]:
 
 
 def _folded(words: Sequence[str] | Iterator[str]) -> str:
-    """Write a directive on several lines: the first word on a line of its own, and the other words indented."""
+    """Write a directive on several lines: the first word on the first line, each other word on an indented line."""
     return "\n    ".join(words)

@@ -25,7 +25,8 @@ SYNC_INFO = "1.3.6.1.4.1.4203.1.9.1.4"
 
 REFRESH_ONLY, REFRESH_AND_PERSIST = 1, 3
 
-# Octets of a cookie that are read: a cookie of OpenLDAP has one CSN of 40 octets for each server id.
+# The largest number of octets of a cookie that are read.  A cookie of OpenLDAP has one CSN of 40 octets for each server
+# id.
 MAX_COOKIE: Final = 4096
 
 # RFC 4511 4.13: IntermediateResponse ::= [APPLICATION 25] SEQUENCE
@@ -50,7 +51,8 @@ class SyncState(IntEnum):
 class SyncCookie:
     """The content of a replica's cookie.
 
-    :ivar replica_id: the replica's own number for this provider, which is sent back; empty if there is none.
+    :ivar replica_id: the replica's own number for this provider, which is sent back to the replica; empty if the cookie
+        has no number.
     :ivar csn: the CSN up to which the replica has the changes of our server id, or None if the replica has none.
     """
 
@@ -71,7 +73,7 @@ class SyncCookie:
         return cls(replica_id[1] if replica_id else "", max(found, default=None))
 
     def at(self, csn: Csn) -> bytes:
-        """Return the cookie for the same replica once it has the changes up to a CSN."""
+        """Return the cookie that this replica gets when it has all changes up to a CSN."""
         rid = f"rid={self.replica_id}," if self.replica_id else ""
         return f"{rid}csn={csn}".encode()
 
@@ -102,7 +104,7 @@ def read_sync(control: Control) -> SyncRequestValue:
         raise ProtocolViolation("mode: unknown")
     cookie = content.octets("cookie") if content.peek() == OCTET_STRING else None
     if content.peek() == BOOLEAN:
-        # The hint is ignored: a replica whose cookie is unknown gets the whole content in any case.
+        # The hint is ignored, because a replica whose cookie is unknown always gets the whole content.
         content.boolean("reloadHint")
     content.finish("syncRequestValue")
     return SyncRequestValue(mode == REFRESH_AND_PERSIST, control.critical, cookie)
