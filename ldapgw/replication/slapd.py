@@ -29,7 +29,7 @@ _LOST = """What this server cannot do as the gateway does:
 
 _NO_SYNC = """A copy of 50,000 entries takes an hour if slapd waits for the disk after each entry, so slapd writes at
 intervals.  writemap more than halves the work of a copy; the file data.mdb then seems to have 10 GiB, but takes less
-space.  After a power cut, delete the files in the database's directory and start slapd again: it copies everything anew."""
+space.  After a power cut, delete the files in the database's directory and start slapd again: it copies all entries."""
 
 _NUMBERED = """OpenLDAP numbers its databases.  {2} is right if slapd held one other directory, which has {1}.
 Otherwise, set the number that "slapcat -b cn=config | grep ^olcDatabase" shows for the new database after the entries

@@ -45,7 +45,7 @@ class _StatusTexts(Texts, frozen=True):
     :ivar messages: the meaning of each error code, with advice.
     :ivar variants: more exact messages by error code and by the fact ``by`` (what ended a consent) or ``source``.
     :ivar sources: messages for the failure of one source, while the other sources of the account are up to date.
-    :ivar listings: messages for odd listings that were applied nevertheless, by warning code and source.
+    :ivar listings: messages for oddities of a listing that was applied nevertheless, by warning code and source.
     """
 
     limit: str
@@ -98,7 +98,8 @@ def account_to_json(
 
     :param wanted: the sources that the tenant's configuration names.
     :param page: the address of the tenant's page.
-    :param certificate_ends: when the LDAP server's certificate expires, if that is soon; seconds since the epoch.
+    :param certificate_ends: the time at which the LDAP server's certificate expires, in seconds since the epoch; None
+        if this time is not near.
     :param translate: renders a message in a language; the default is English.
     :param commands: whether messages may name commands.
     :param rejected: the names of the account's phones that have a wrong password, with their refused logins.
@@ -245,7 +246,7 @@ def _warnings(
 
 
 def rejected_phones(logins: Iterable[PhoneLogin], now: float) -> Mapping[int | None, Sequence[tuple[str, Refusal]]]:
-    """Return the phones that have a wrong password, with their refused logins, by account id."""
+    """Return the phones that have a wrong password, with their refused logins, grouped by account id."""
     found: dict[int | None, list[tuple[str, Refusal]]] = {}
     for login in logins:
         refused = wrong_password(login, now)
@@ -273,7 +274,7 @@ def _is_transient(account: Account, error: ErrorStatus, now: float) -> bool:
 
 
 def _last_success(account: Account) -> float:
-    """Return when the last successful sync ended, or when the account was connected if no sync has succeeded yet."""
+    """Return the end of the last successful sync, or the time of the connection if no sync has succeeded yet."""
     last_success = account.last_sync if account.last_sync is not None else account.connected_at
     return last_success if last_success is not None else 0.0
 

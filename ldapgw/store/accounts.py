@@ -51,16 +51,16 @@ from ldapgw.store.tables import (
     value_of,
 )
 
-# Figures about the oddities of a listing that was applied nevertheless, by warning code.
+# Figures about oddities of a listing, by warning code.  The listing was applied nevertheless.
 ListingWarnings = Mapping[str, Mapping[str, int]]
 
 
-# Columns of the account that are null once a sync has succeeded.
+# Columns of an account that a successful sync sets to null.
 ERROR_COLUMNS = ("error_code", "error_since", "error_facts")
 
 
 class SourceState(StrEnum):
-    """The part that a source has in an account's sync."""
+    """The state of a source: whether an account's syncs fetch the source, and if not, the reason."""
 
     ON = "on"
     OFF = "off"
@@ -97,7 +97,7 @@ class ErrorStatus:
 
     @property
     def shrink_key(self) -> str:
-        """The loss that a page's form asks a person to confirm, as ``SOURCE-LOST-BEFORE``."""
+        """Return the loss that a page's form asks a person to confirm, as ``SOURCE-LOST-BEFORE``."""
         return f"{self.facts.get('source', 'book')}-{self.facts.get('lost', 0)}-{self.facts.get('before', 0)}"
 
 
@@ -109,7 +109,7 @@ class Account:
     :ivar requested_sync: a sync that a person has requested and that has not begun.
     :ivar pending_sync: the kind of the next sync, because of requests that no successful sync has fulfilled yet.
     :ivar warnings: oddities of the last listings of each source; the listings were applied nevertheless.
-    :ivar skipped: skipped and flawed persons and unreadable numbers, by reason.
+    :ivar skipped: the numbers of skipped persons, of flawed persons and of unreadable telephone numbers, by reason.
     :ivar shared_label: the name of the label whose contacts alone are shared, or would be shared if the book were not
         private; empty if all contacts are shared.
     :ivar revoked: whether Google no longer accepts the grant; the gateway then makes no calls with the grant.
@@ -164,7 +164,10 @@ class Account:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """The tenant and the `sub`: accounts with different identities are different, even if they have the same id."""
+        """Return the tenant and the `sub`.
+
+        Two accounts with different identities are different, even if they have the same id.
+        """
         return self.tenant, self.sub
 
     @property
@@ -207,7 +210,7 @@ class NewGrant:
 
 
 def read(connection: Connection, account_id: int) -> Account | None:
-    """Read an account; return None if there is none of this id."""
+    """Read an account; return None if there is no account with this id."""
     return next(iter(read_some(connection, _BY_ID, {"account_id": account_id})), None)
 
 
@@ -253,7 +256,7 @@ def has_any(connection: Connection) -> bool:
 
 
 def read_sealed_tokens(connection: Connection) -> Iterator[tuple[str, bytes | None]]:
-    """Read the sealed tokens of all accounts, each after a name of the account that may be logged."""
+    """Read the encrypted tokens of all accounts, and yield each token with a name of its account that may be logged."""
     for token in (account.c.refresh_token, account.c.access_token):
         query = select(account.c.id, account.c.tenant, token).where(token.is_not(None)).order_by(account.c.id)
         for row in connection.execute(query):
@@ -361,7 +364,7 @@ _TOKENS = select(account.c.refresh_token, account.c.access_token, account.c.acce
 def read_tokens(connection: Connection, secret_box: SecretBox, account_id: int) -> Tokens | None:
     """Read the tokens of an account; return None if the account is not connected.
 
-    :raises StoreError: if the tokens were sealed with an unknown key.
+    :raises StoreError: if the tokens were encrypted with an unknown key.
     """
     row = connection.execute(_TOKENS, {"account_id": account_id}).first()
     if row is None:
@@ -382,9 +385,9 @@ def store_refreshed_tokens(
     refresh_token: str | None,
     client_id: str,
 ) -> None:
-    """Store a new access token, and a new refresh token if Google sent one, unless a later consent has replaced them.
+    """Store a new access token and a refresh token, if Google sent one, unless a later consent has replaced the grant.
 
-    :param client_id: the OAuth client that has refreshed the token, and so the client that the grant was given to.
+    :param client_id: the OAuth client that has refreshed the token; this is the client to which the grant was given.
     """
     values: dict[str, object] = {
         "access_token": secret_box.seal(access_token),
@@ -438,7 +441,7 @@ def remove(connection: Connection, account_id: int, *, with_phones: bool) -> tup
         removed = tuple(connection.execute(select(phone.c.name).where(is_owned).order_by(phone.c.name)).scalars())
         connection.execute(delete(phone).where(is_owned))
     else:
-        # Otherwise the phones would be deleted with the account, by their foreign key.
+        # Phones that keep their owner would be deleted with the account, because of their foreign key.
         for login in phones.read_by_accounts(connection, [account_id]):
             phones.set_owner(connection, login.name, None)
     connection.execute(delete(sign_in).where(sign_in.c.tenant == row.tenant, sign_in.c.sub == row.sub))
@@ -476,12 +479,12 @@ def holds_grant(grant: Account) -> ColumnElement[bool]:
 
 
 def error_since(table: Table, code: str, now: float) -> ColumnElement[float]:
-    """Return an SQL expression for the column ``error_since``: the time of the first of the failures with this code."""
+    """Return an SQL expression for the column ``error_since``: the first time of the present series of this error."""
     return func.coalesce(case((table.c.error_code == code, table.c.error_since)), now)
 
 
 def set_address(connection: Connection, grant: Account, address: str) -> None:
-    """Store a new e-mail address of the account; the account's book is named after the address."""
+    """Store a new e-mail address of the account.  The account's book is named after this address."""
     connection.execute(update(account).where(holds_grant(grant)).values(address=address))
 
 
@@ -490,7 +493,7 @@ _STATUS_COLUMNS = (
     *("last_sync", "next_sync", "error_code", "wish", "due", "generation"),
 )
 
-# Columns of the account that are null once it is disconnected.
+# Columns of an account that a disconnection sets to null.
 CLEARED_COLUMNS = (
     *("connected_at", "refresh_token", "refresh_expires_at", "access_token", "access_expires_at", "client_id", "hd"),
     *("last_sync", "next_sync", "labels_token", "wish", "due", "contacts", "numbers", "skipped", *ERROR_COLUMNS),
@@ -499,7 +502,7 @@ CLEARED_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class _Queries:
-    """The statements that read accounts, prepared because SQLAlchemy needs longer to build than to execute them."""
+    """The statements that read accounts, built once because building a statement takes longer than executing it."""
 
     rows: Select[Any]
     sources: Select[Any]

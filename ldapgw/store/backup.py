@@ -39,7 +39,7 @@ def back_up(database: Path, file: Path) -> None:
     :raises StoreError: when the copy fails or the database is damaged; `file` is unchanged then.
     """
     if database.parent.resolve() == file.parent.resolve() and file.name.startswith(database.name):
-        raise StoreError(f"{file}: is where the gateway keeps its own files; name another place")
+        raise StoreError(f"{file}: the gateway itself may use a file of this name; choose another name or folder")
     with _store_errors(file), replace_file(file) as new:
         _copy(_opened(database, f"{database.absolute().as_uri()}?mode=rw"), new)
         with closing(sqlite3.connect(new)) as copy:
@@ -83,7 +83,8 @@ def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
 
     Sign-ins, pending consents and recordings in the backup are not restored, and no sync counts as running.
 
-    :param secret_box: the keys, which must be able to unseal the secrets in the backup; the first key seals them anew.
+    :param secret_box: the keys, which must be able to decrypt the secrets in the backup; the first key encrypts the
+        secrets anew.
     :raises StoreError: when the restore fails; the database is unchanged then.
     """
     work = database.with_name(database.name + ".restoring")
@@ -124,7 +125,7 @@ def _work_copy(file: Path, work: Path) -> Iterator[None]:
 def _prepare(work: Path, file: Path, secret_box: SecretBox, last_ids: Mapping[str, int]) -> None:
     """Upgrade a copy of a backup to the newest version, check all of it, and remove short-lived state.
 
-    All secrets are sealed under the present key.
+    All secrets are encrypted with the present key.
 
     :param last_ids: the highest ids in the database that will be replaced (`Database.last_ids`).  New rows get higher
         ids, so that no id gets another meaning.
@@ -147,7 +148,7 @@ def _prepare(work: Path, file: Path, secret_box: SecretBox, last_ids: Mapping[st
 
 @contextmanager
 def _database_in(file: Path) -> Iterator[Database]:
-    """Return the database in a file for the duration of the block; afterwards there is no log beside the file."""
+    """Open the database in a file for the duration of the block; afterwards no write-ahead log is beside the file."""
     database = database_at(f"sqlite:///{file}", keeps_copies=False)
     try:
         yield database

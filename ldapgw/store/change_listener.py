@@ -24,11 +24,11 @@ from twisted.logger import Logger
 from ldapgw.store.postgresql_connection import connect_arguments
 from ldapgw.store.postgresql_schema import BULLETIN_CHANNEL, CHANGES_CHANNEL
 
-# The time between two reads of changes without a notification, because notifications may be lost.
+# Without a notification, the changes are read after this time, because notifications may be lost.
 LOOK_SECONDS: Final = 5.0
 # Notifications within this time count as one change.
 RING_SECONDS: Final = 0.05
-# A connection that is silent for so long is tested with a statement.
+# A connection that has been silent for this time is tested with a statement.
 SILENCE_SECONDS: Final = 30.0
 RECONNECT_SECONDS: Final = 0.25
 
@@ -38,7 +38,7 @@ log = Logger()
 class ChangeListener:
     """The `ldapgw.store.database.ChangeDetector` of a PostgreSQL database.
 
-    :param connected: called with each new connection, on the thread.
+    :param connected: called with each new connection, on the listening thread.
     :param seconds: a monotonic clock.
     """
 
@@ -69,7 +69,7 @@ class ChangeListener:
             self._rung.clear()
             self._looked_at = now
         # The thread starts here and not earlier, because twistd may fork until the gateway runs, and a thread does not
-        # survive a fork.  If the thread rings at once, the next call returns True.
+        # survive a fork.  If the new thread notifies a change at once, the next call returns True.
         if not self._stopped.is_set() and (self._thread is None or not self._thread.is_alive()):
             self._start()
         return has_changed
@@ -79,7 +79,7 @@ class ChangeListener:
         self._on_bulletin = on_bulletin
 
     def close(self) -> None:
-        """Make the thread end, without waiting for its end: the server may not answer the thread."""
+        """Make the thread end, without waiting for its end, because the server may not answer the thread."""
         self._stopped.set()
         if self._waker is not None:
             self._waker.close()
@@ -115,8 +115,8 @@ class ChangeListener:
         self._is_interrupted = True
         if isinstance(error, psycopg.Error):
             log.warn(
-                "the connection that tells of changes has ended; until there is a new one, the gateway looks every "
-                "{seconds} seconds",
+                "the connection that reports changes has ended; until there is a new connection, the gateway looks for "
+                "changes every {seconds} seconds",
                 event="listening_interrupted",
                 seconds=int(LOOK_SECONDS),
             )

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Reads the accounts and phones that have changed since an earlier read, with their current rows.
 
-Triggers mark each changed account and phone in the same transaction: the table ``change`` has the number of the last
-change of each of them, and the numbers grow.  So the time of a read depends on the number of changes, not on the number
-of accounts.  The comparison of numbers depends on the engine (`ldapgw.store.database.Database.position`).
+Triggers mark each changed account and phone in the transaction of the change.  A mark is a row of the table ``change``,
+with the number of the last change of the account or phone; later changes have higher numbers.  So the time of a read
+depends on the number of changes, not on the number of accounts.  The comparison of numbers depends on the engine
+(`ldapgw.store.database.Database.position`).
 
 The changed contacts of an account are found by the account's generations (`read_deltas`), so that the update of a book
 reads only these contacts.
@@ -27,7 +28,7 @@ from ldapgw.store.database import chunks, database_of
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.tables import EPOCH, account, change, contact, phone, removed_contact
 
-# The mark of a removed phone is kept for so long on PostgreSQL, so that other gateways can read it.
+# The time for which PostgreSQL keeps the mark of a removed phone, so that other gateways can read the mark.
 KEPT_SECONDS = 86400.0
 
 
@@ -68,7 +69,7 @@ class Changes:
     """The accounts and phones that have changed since a cursor.
 
     :ivar cursor: the position at which the next read begins, or None if the next read reads everything.
-    :ivar is_whole: whether these are all accounts and phones, so that no others exist.
+    :ivar is_whole: whether everything was read, so that accounts and phones which are missing here do not exist.
     :ivar accounts: the accounts by id, or None for an account that no longer exists.
     :ivar phones: the phones by name, or None for a phone that no longer exists.
     :ivar has_gone_back: whether the database lacks commits that were read before, although its history is the same.
@@ -85,7 +86,8 @@ def read_since(connection: Connection, cursor: Cursor | None, tenants: Collectio
     """Read the accounts and phones that have changed.
 
     :param cursor: the cursor of the last read, or None to read everything.  Everything is read too if the database was
-        replaced, if its server has restarted, if its number has gone back, or if the last read is long ago.
+        replaced, if its server has restarted, if the numbers of its changes have gone back, or if the last read is long
+        ago.
     :param tenants: if everything is read, the tenants whose accounts and phones are read, or None for all tenants.
     :raises StoreError: if the database was replaced by tables that no gateway has used yet, because a restore may still
         be filling them.
@@ -95,7 +97,7 @@ def read_since(connection: Connection, cursor: Cursor | None, tenants: Collectio
     now = Cursor(history, position.next, position.at, position.started)
     if cursor is None or not _continues(cursor, now):
         if cursor is not None and cursor.history.identity != position.identity and not history.epoch:
-            raise StoreError(f"{database_of(connection).name}: is empty, and was not before; restore a backup")
+            raise StoreError(f"{database_of(connection).name}: is empty, but was not empty before; restore a backup")
         return Changes(
             now,
             is_whole=True,
@@ -103,7 +105,8 @@ def read_since(connection: Connection, cursor: Cursor | None, tenants: Collectio
             phones={login.name: login for login in phones.read_some(connection, _is_of(phone, tenants))},
             has_gone_back=cursor is not None and cursor.history == history and now.next < cursor.next,
         )
-    # A condition on the kind would make SQLite scan all marks of the kind, instead of the index of numbers.
+    # The query has no condition on the kind, because SQLite would then scan all marks of the kind, not the index of
+    # numbers.
     marks = connection.execute(select(change.c.kind, change.c.key).where(change.c.number >= cursor.next)).all()
     changed_accounts: dict[int, Account | None] = {int(key): None for kind, key in marks if kind == "account"}
     changed_phones: dict[str, PhoneLogin | None] = {key: None for kind, key in marks if kind == "phone"}
@@ -121,7 +124,8 @@ def _is_of(table: Table, tenants: Collection[str] | None) -> ColumnElement[bool]
 def _continues(cursor: Cursor, now: Cursor) -> bool:
     """Return whether the marks show all changes between two reads.
 
-    After a restart of the server they do not, because a crash may lose commits if `synchronous_commit` is off.
+    After a restart of the server, the marks do not show all changes, because a crash may lose commits if
+    `synchronous_commit` is off.
     """
     is_same = (cursor.history, cursor.started) == (now.history, now.started)
     return is_same and cursor.next <= now.next and now.at - cursor.at < KEPT_SECONDS / 2
@@ -134,8 +138,9 @@ def _read_epoch(connection: Connection) -> str:
 def begin_epoch(connection: Connection, former: str | None = None) -> None:
     """Begin a new epoch, so that all gateways read everything and build all books anew.
 
-    :param former: a new epoch begins only if this is still the present epoch, because another gateway may have begun a
-        new epoch.  Empty stands for a database without an epoch; None means that a new epoch begins in any case.
+    :param former: a new epoch begins only if `former` is still the present epoch, because another gateway may have
+        begun a new epoch meanwhile.  An empty text means a database without an epoch; None means that a new epoch
+        always begins.
     """
     if former is None or former == _read_epoch(connection):
         connection.execute(delete(change).where(change.c.kind == EPOCH))
@@ -160,7 +165,7 @@ class Delta:
     """The changes of an account's contacts since a generation, and all labels of the account.
 
     :ivar changed: new and changed contacts.
-    :ivar removed: source and uid of persons who are not served; some of them may never have been served.
+    :ivar removed: the source and uid of persons who no longer have a contact on phones, or never had one.
     :ivar labels: the names of the labels by resource name.
     """
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Stored contacts of the last sync, and the labels of their account.
 
-A skipped person has a row too, with the reason, so that no person is lost silently.
+A person is *served* if phones can find the person as a contact; other persons are *skipped*.  A skipped person has a
+row too, with the reason, so that no person is lost silently.
 
 Rows are written with the next generation of the account, and the same transaction increments the account's generation
 (`ldapgw.store.sync_state.increment_generation`).  So `ldapgw.store.changes` can find the changes since the generation
@@ -41,14 +42,15 @@ from ldapgw.store import photos
 from ldapgw.store.database import CHUNK, chunks, database_of, keeping_alive
 from ldapgw.store.tables import account, contact, label, photo, removed_contact, source
 
-# The most records in one statement.  The number is high because PostgreSQL may scan the whole account for each
-# statement that deletes persons: it has no statistics yet of the rows that a first sync has just written.
+# The largest number of records in one statement.  The number is high because PostgreSQL may scan the whole account for
+# each statement that deletes persons, as PostgreSQL has no statistics yet of the rows that a first sync has just
+# written.
 WRITTEN_AT_ONCE = 5000
 
-# Removed persons are recorded for so many generations.  A served book is a generation or two behind its account, and a
-# cached book for the next start a few more.
+# The number of generations for which removed persons are recorded.  A book in memory is a generation or two behind its
+# account, and a cached book for the next start is a few more generations behind.
 KEPT_GENERATIONS = 64
-# If a sync removes more persons than this, they are not recorded, and books are built anew.
+# If a sync removes more persons than this, the persons are not recorded, and books are built anew.
 MAX_REMOVED = 1000
 
 # The columns from which the account's counters are computed.
@@ -169,7 +171,7 @@ def read(connection: Connection, account_ids: Sequence[int]) -> list[StoredConta
 
 
 def fetch_anew(connection: Connection, account_id: int, sources: Collection[str]) -> None:
-    """Let the next syncs of some sources be full syncs that write all contacts anew."""
+    """Make the next syncs of some sources full syncs that write all contacts anew."""
     where = and_(source.c.account_id == account_id, source.c.source.in_(sources))
     connection.execute(update(source).where(where).values(sync_token=None))
     where = and_(contact.c.account_id == account_id, contact.c.source.in_(sources))
@@ -238,7 +240,7 @@ def read_flawed(connection: Connection, account_id: int, most: int) -> list[Flaw
 
 
 def accounts_with_source(connection: Connection, of: Source, among: Collection[int] | None = None) -> frozenset[int]:
-    """Return the ids of the accounts that have served contacts of a source.
+    """Return the ids of the accounts to which served contacts of a source belong.
 
     :param among: the ids of the accounts to check, or None for all accounts.
     """
@@ -248,7 +250,7 @@ def accounts_with_source(connection: Connection, of: Source, among: Collection[i
 
 
 def _has_source(of: Source) -> ColumnElement[bool]:
-    """Return the SQL condition that a row of the table ``account`` has served contacts of a source."""
+    """Return the SQL condition that served contacts of a source belong to a row of the table ``account``."""
     return exists().where(contact.c.account_id == account.c.id, contact.c.source == of, contact.c.content.is_not(None))
 
 
@@ -416,7 +418,7 @@ def set_labels(connection: Connection, account_id: int, labels: Mapping[str, str
 
 
 def hand_over(connection: Connection, old: int, new: int, of: Source) -> None:
-    """Move the contacts of a source to another account, and let its next sync of the source be a full sync.
+    """Move the contacts of a source to another account, whose next sync of the source then is a full sync.
 
     The row of the new account's source has to exist.
     """
@@ -441,7 +443,7 @@ _HAS_ANY = select(
 
 
 def _delete(connection: Connection, account_id: int, of: Source, uids: Sequence[str]) -> Counter[str]:
-    """Delete persons, and count those who were stored."""
+    """Delete persons, and return the counts of the persons who were stored (`_count`)."""
     where = (contact.c.account_id == account_id, contact.c.source == of, contact.c.uid.in_(uids))
     return _count(connection.execute(delete(contact).where(*where).returning(*_COUNTED)))
 
@@ -452,7 +454,7 @@ _COUNTERS = select(account.c.contacts, account.c.numbers, account.c.skipped).whe
 
 
 def _count(persons: Iterable[Any]) -> Counter[str]:
-    """Count served contacts and their telephone numbers, and by reason the skipped persons and unreadable numbers.
+    """Count the contacts, their telephone numbers, unreadable numbers, flawed persons, and skipped persons by reason.
 
     :param persons: records, or rows of the columns `_COUNTED`.
     """

@@ -2,8 +2,8 @@
 """Copies beside the database: the database before an upgrade or a restore, and damaged database files.
 
 The contacts and tokens of disconnected accounts are removed from the copies.  If the removal fails, the copy is
-deleted, and every copy is deleted after 30 days.  The database and its copies show which accounts are left to remove,
-so after a power cut the next start completes the removal.
+deleted, and every copy is deleted after 30 days.  The database shows which accounts are disconnected, and each copy
+shows which accounts are left in the copy, so after a power cut the next start completes the removal.
 
 A copy may have the tables of an older version, so the names of tables are read from the copy itself.
 """
@@ -45,7 +45,9 @@ log = Logger()
 
 
 class CopyCleaner(PeriodicService):
-    """Cleans the copies at the start, every `CLEAN_SECONDS`, and when an account was disconnected.
+    """The service that removes disconnected accounts from the copies, and deletes old copies.
+
+    The service runs at the start, every `CLEAN_SECONDS`, and after an account was disconnected.
 
     :param clock: a clock with seconds since the epoch.
     :param database: as for `clean_copies`, or None if there is no file and so no copies.
@@ -70,7 +72,7 @@ class CopyCleaner(PeriodicService):
         super().__init__(clock, CLEAN_SECONDS, self._clean, failed)
 
     def clean(self) -> Deferred[None]:
-        """Clean the copies now, even during a run, which may not know the latest disconnected account."""
+        """Clean the copies now, even if a run is under way: that run may not know the latest disconnected account."""
         return self.attempt(self._clean)
 
     async def _clean(self) -> None:
@@ -95,7 +97,7 @@ def clean_copies(database: Path, now: float, disconnected: Collection[tuple[str,
             ending = file.name.removeprefix(database.name)
             if ending == file.name or not (_COPY.fullmatch(ending) or _LEFTOVER.fullmatch(ending)):
                 continue
-            with suppress(FileNotFoundError):  # a command has ended meanwhile
+            with suppress(FileNotFoundError):  # a command may delete its file meanwhile
                 if problem := _clean(file, now, disconnected, is_copy=_COPY.fullmatch(ending) is not None):
                     lines.append(_delete(file, problem))
     return lines
@@ -141,7 +143,7 @@ def _clean(file: Path, now: float, disconnected: Collection[tuple[str, str]], *,
 
 
 def _remove_accounts(file: Path, disconnected: Iterable[tuple[str, str]]) -> None:
-    """Replace a copy that has contacts or tokens of the accounts by a new file without them; its age stays.
+    """Replace a copy that has contacts or tokens of the accounts by a file without them, which keeps the copy's age.
 
     The old file may still have the octets of rows that were deleted earlier.
     """
@@ -160,7 +162,7 @@ def _remove_accounts(file: Path, disconnected: Iterable[tuple[str, str]]) -> Non
                     file.with_name(file.name + ending).unlink(missing_ok=True)
                 os.utime(new, times)
     finally:
-        with suppress(OSError):  # a file of another user
+        with suppress(OSError):  # another user may own the file
             os.utime(file, times)
 
 

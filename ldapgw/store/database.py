@@ -40,14 +40,15 @@ _MIGRATIONS = Path(__file__).with_name("migrations")
 # The tables whose rows get ids from the database.
 NUMBERED = ("account", "activity", "revocation")
 
-# The items of one statement.  SQLite allows 32,766 parameters in a statement, PostgreSQL 65,535.
+# The number of items in one statement.  SQLite allows 32,766 parameters in a statement, and PostgreSQL allows 65,535.
 CHUNK = 500
 
-# A call that gets no answer from the database for so long hangs, because the time limits of locks and connections are
-# shorter.
+# A call hangs if the database has not answered for this time.  The time limits of locks and connections are shorter, so
+# a call that waits for a lock or a connection does not count as hanging.
 HANG_SECONDS = 15.0
 
-# A transaction shows the server that it continues after so many rows or persons, which take a second or less.
+# The number of rows or persons after which a transaction shows the server that the transaction continues.  This number
+# of rows takes a second or less.
 _ALIVE_EVERY = 2000
 
 
@@ -63,7 +64,7 @@ _thread = _Thread()
 class Mode(Enum):
     """The kind of a transaction.
 
-    WRITE: no other WRITE transaction of any gateway runs meanwhile.
+    WRITE: no other WRITE transaction of any gateway runs at the same time.
     BESIDE: the transaction locks only the rows that it writes, so that pages need not wait for it.
     READ: the transaction only reads, and waits for no transaction that writes.
     PROBE: as BESIDE, for functions that only read; the transaction fails if the database cannot be written.
@@ -129,7 +130,7 @@ class Database(ABC):
     reading_engine: Engine
 
     def is_empty(self) -> bool:
-        """Return whether a database on a server has no tables yet; false for a file.
+        """Return whether a database on a server has no tables yet; always False for a file.
 
         :raises StoreError: when the database cannot be used, or belongs to another program.
         """
@@ -137,7 +138,7 @@ class Database(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """Create the database or upgrade it to the newest version; a copy is kept before an upgrade.
+        """Create the database, or upgrade it to the newest version; an SQLite file is copied before.
 
         :raises StoreError: when the engine is too old, or the database cannot be opened, is damaged, or was made by
             another version of ldapgw.
@@ -161,7 +162,7 @@ class Database(ABC):
         raise NotImplementedError
 
     def answers(self) -> bool:
-        """Return whether the server answers, so that a failed connection was refused; false for a file."""
+        """Return whether the database server answers: it then refused a failed connection.  False for a file."""
         return False
 
     @property
@@ -236,7 +237,7 @@ class Database(ABC):
         """Let the statements of a transaction take as long as they need."""
 
     def keep_alive(self, connection: Connection) -> None:  # noqa: B027  few engines have such a limit
-        """Show a server that ends idle transactions that this transaction continues."""
+        """Execute a statement in a long transaction, because the server may end idle transactions."""
 
     @abstractmethod
     def last_ids(self, connection: Connection) -> Mapping[str, int]:
@@ -376,7 +377,7 @@ def is_current(connection: Connection, database: Database) -> bool:
 
 
 def upgrade(connection: Connection) -> None:
-    """Create the tables, or upgrade them to the newest version; new tables of a copy are marked as unfinished."""
+    """Create the tables, or upgrade them to the newest version; the tables of a new copy are marked as unfinished."""
     # The import of Alembic takes a fifth of a start, and few starts upgrade anything.
     from alembic import command
     from alembic.config import Config

@@ -13,7 +13,7 @@ from ldapgw.errors import StoreError
 
 
 def prepare_state_dir(path: Path, *, create: bool = True) -> None:
-    """Create the folder for the database and the key file, readable for the gateway's user alone.
+    """Create the folder for the database and the key file, which only the gateway's user can read.
 
     A folder on a read-only disk is accepted, because the gateway can serve the stored contacts.
 
@@ -69,7 +69,7 @@ def nearest_folder(path: Path) -> Path:
 
 
 def is_missing(path: Path) -> bool:
-    """Return whether a path does not exist; false if permissions hide this, which is reported elsewhere."""
+    """Return whether a path does not exist; False if permissions hide this, because another check reports them."""
     try:
         path.stat()
     except FileNotFoundError:
@@ -122,7 +122,7 @@ def note_backup(note: Path, when: float) -> None:
 
 
 def backup_time(note: Path) -> float | None:
-    """Return when the last backup was made, in seconds since the epoch, or None if the time is not known."""
+    """Return the time of the last backup, in seconds since the epoch, or None if the time is not known."""
     status = status_of(note)
     return status.st_mtime if status else None
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Float, Row, cast, delete, extract, func, sele
 from ldapgw.store import sync_state
 from ldapgw.store.tables import change, columns_of, gateway, schema_version, value_of
 
-# A gateway without a heartbeat for so long has died.
+# A gateway counts as dead after this time without a heartbeat.
 ALIVE_SECONDS: Final = 15.0
 # Rows of gateways that died are shown for a day.
 FORGET_SECONDS: Final = 86_400.0
@@ -95,7 +95,7 @@ def leave(connection: Connection, gateway_id: str) -> None:
 
 
 def begin_lead(connection: Connection, revision: str) -> bool:
-    """Begin a lead: mark no gateway as leader, and plan the syncs that another gateway had begun for the present time.
+    """Begin to lead: mark no gateway as leader, and plan for now the syncs that another gateway had begun.
 
     :param revision: the newest revision of the database that this gateway knows.
     :returns: False if this gateway may not sync, because its version cannot use the tables; nothing is changed then.
@@ -133,7 +133,7 @@ def read_all(connection: Connection) -> tuple[KnownGateway, ...]:
 
 
 def without_replaced(known: Sequence[KnownGateway]) -> tuple[KnownGateway, ...]:
-    """Return the gateways without dead gateways that were started again with the same name."""
+    """Return the gateways, except dead gateways that were started again under the same name."""
     by_start = sorted(known, key=lambda gateway: gateway.started_at)
     left = list(by_start)
     starts = list(by_start)

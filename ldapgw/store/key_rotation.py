@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Key rotation: encrypts every stored secret with a new key, or with the first key of ``encryption_key``.
 
-A rotation may stop at any time without losing a secret: the key file gets the new key before a secret is sealed under
-the new key, and the old keys are removed after the last secret was sealed anew.  The file is written under the write
-lock, so that neither the gateway nor another rotation seals a secret meanwhile.  First, the old keys are written to a
-file beside the key file with the date in its name, because backups from before the rotation need the old keys.
+To seal a secret is to encrypt the secret with a key, and to unseal is to decrypt.  A rotation may stop at any time
+without losing a secret: the key file gets the new key before a secret is sealed under the new key, and the old keys are
+removed after the last secret was sealed anew.  The file is written under the database's write lock, so that neither the
+gateway nor another rotation seals a secret meanwhile.  First, the old keys are written to a file beside the key file
+with the date in its name, because backups from before the rotation need the old keys.
 
 If several gateways share the database, each gateway has its own key file.  `prepare` adds the new key to one of these
 files, and a person copies this file to the other gateways.  The gateways seal under the old key until all living
 gateways have the new key (`SecretBox.limit_sealing`); `find_unready` finds the gateways that the rotation waits for.
 
-The keys of the setting ``encryption_key`` are replaced by the administrator: a new key is put in front,
-`rotate_configured` seals all secrets anew, and then the old key is removed.
+The keys of the setting ``encryption_key`` are replaced by the administrator: the administrator puts a new key in front,
+`rotate_configured` seals all secrets anew, and then the administrator removes the old key.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ def open_with_kept_keys(source: KeySource) -> SecretBox:
 
 
 def _keep_keys(key_file: Path, old_keys: Sequence[bytes], today: date) -> Path:
-    """Write old keys to the file of a day, before the keys that the file has already."""
+    """Write old keys to the file of a day, in front of the keys that the file already has."""
     kept = key_file.with_name(f"{key_file.name}.{today.isoformat()}")
     keys = [*old_keys, *(read_keys(kept) if kept.exists() else [])]
     write_keys(kept, list(dict.fromkeys(keys)))

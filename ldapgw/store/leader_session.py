@@ -25,16 +25,18 @@ from ldapgw.errors import LeadLost, StoreError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# A leader that writes nothing executes a statement every second (`ldapgw.peers.leadership.TURN_SECONDS`).
+# A running leader is never idle for this time: even without writes, it executes a statement every second
+# (`ldapgw.peers.leadership.TURN_SECONDS`).
 IDLE_SECONDS: Final = 10
 # Code that computes for longer between two statements uses `ldapgw.store.database.keeping_alive`.
 IN_TRANSACTION_SECONDS: Final = 30
 _NETWORK_SECONDS: Final = 10
 
-# `is_pooled` compares sessions several times, because a pool may return different sessions by chance.
+# `is_pooled` compares sessions several times: equal sessions prove a pool, but a pool may also return different
+# sessions.
 _LOOKS: Final = 3
 
-# The attempts of a transaction that conflicts with other transactions.
+# The largest number of attempts of a transaction that conflicts with other transactions.
 _TRIES: Final = 5
 
 # The settings are set by a statement, because PgBouncer drops the settings of a new connection.

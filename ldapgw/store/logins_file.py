@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The snapshot of logins: with it and the cached books, a gateway can start while its database server is down.
+"""The snapshot of logins: a gateway can start from this file and the cached books while its database server is down.
 
 The snapshot is a file in the state directory, encrypted and authenticated with the gateway's key.  The file contains
-the data of the served directory except the contacts: the connected accounts, and the logins of phones with hashed
-passwords.  It also contains the time when the database had this content, so that a reader can reject an old file.
+the data of the LDAP directory except the contacts: the connected accounts, and the logins of phones with hashed
+passwords.  It also contains the time at which the database had this content, so that a reader can reject an old file.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from ldapgw.store.secrets import SecretBox
 LOGINS_FILE: Final = "logins.sealed"
 # The version of the file format; the gateway does not use a file of another version.
 _FORMAT: Final = 1
-# Lower than any stored generation, so that each book is compared with the database once the database answers.
+# A generation that is lower than any stored generation, so that each book is compared with the database as soon as the
+# database answers.
 _UNKNOWN_GENERATION: Final = -1
-# The clock may be behind the file's time by so many seconds, because it can be slow after a power cut.
+# The seconds by which the clock may be behind the file's time, because the clock can be slow after a power cut.
 CLOCK_SECONDS: Final = 600.0
 
 _DAMAGED = "is damaged, or was encrypted with another key"
@@ -109,7 +110,7 @@ class LoginsSnapshot(msgspec.Struct, frozen=True, array_like=True):
     """A snapshot of logins.
 
     :ivar database: the name, in messages, of the database from which the snapshot was taken.
-    :ivar taken_at: when the database had this content, in seconds since the epoch.
+    :ivar taken_at: the time at which the database had this content, in seconds since the epoch.
     """
 
     format: int

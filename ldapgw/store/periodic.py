@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Periodic work: a service that does a piece of work again and again, one run at a time.
 
-The attributes of `PeriodicService` are mangled (two underscores), because services with further duties are subclasses.
+The names of `PeriodicService`'s attributes begin with two underscores, so that they differ from the names in
+subclasses.
 
 Mutable: `PeriodicService`.
 """
@@ -56,7 +57,7 @@ class PeriodicService(Service):
         self.__last = last
         self.__run: Deferred[None] = succeed(None)
         self.__is_busy = False
-        self.__waiting: list[Deferred[None]] = []  # they fire at the end of the run under way
+        self.__waiting: list[Deferred[None]] = []  # fired at the end of the run under way
         self.__reported: dict[Work, str] = {}
         self.__timer = LoopingCall(self.run_now)
         self.__timer.clock = clock

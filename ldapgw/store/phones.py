@@ -3,7 +3,7 @@
 
 The logins of replicas are stored in the same table, because a phone and a replica cannot have the same name.  Functions
 that read phones leave replicas out, except `read_logins` and `read_some`.  Functions that set something return False if
-there is no phone of the name.
+no phone has the given name.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class NumberMode(StrEnum):
 class ReplicaBooks(StrEnum):
     """The contents of a replica of the directory.
 
-    A replica has only the shared books, or the private books too.  "Plain" entries lack the extra values for servers
-    that compare values literally.
+    A replica has only the shared books, or the private books too.  "Plain" means that entries lack the extra values for
+    servers that compare values literally.
     """
 
     SHARED = "shared"
@@ -44,7 +44,7 @@ class ReplicaBooks(StrEnum):
 
     @classmethod
     def of(cls, *, private: bool, extra_values: bool) -> ReplicaBooks:
-        """Return the content with the given properties (see the properties of the same names)."""
+        """Return the content with these values of the properties `private` and `extra_values`."""
         return cls(("private" if private else "shared") + ("" if extra_values else " plain"))
 
     @property
@@ -58,7 +58,7 @@ class ReplicaBooks(StrEnum):
         return not self.value.endswith("plain")
 
 
-# The columns of a phone without refused logins.
+# The values of the columns about refused logins for a phone that has no refused logins.
 _NOT_REFUSED: Mapping[str, None] = dict.fromkeys(("refused_at", "refused_address", "refused_count"))
 
 # The name is part of DNs, URLs and names of provisioning files; dots alone would be a path segment such as "..".
@@ -91,7 +91,7 @@ class PhoneLogin:
     :ivar account_id: the account that the phone belongs to, or None for a phone that sees only the shared books and the
         Workspace directory.
     :ivar password: the hash of the password; the password itself was shown once.
-    :ivar refused: the last refused logins; `wrong_password` says whether they still count.
+    :ivar refused: the last refused logins; `wrong_password` says whether these logins still count.
     :ivar replica: the content of a replica, or None if the login belongs to a phone.
     """
 
@@ -117,7 +117,7 @@ class PhoneLogin:
 
     @property
     def password_made_at(self) -> float:
-        """The time at which the phone got its present password, in seconds since the epoch."""
+        """Return the time at which the phone got its present password, in seconds since the epoch."""
         return self.created_at if self.password_at is None else self.password_at
 
     @property
@@ -154,7 +154,7 @@ class LastBind:
     password: str = field(repr=False)
 
 
-# Refused logins from one network count for so long, even after a good login from another network.
+# The time for which refused logins from one network count, even after a good login from another network.
 REFUSAL_SECONDS = 24 * 3600.0
 
 
@@ -172,8 +172,8 @@ def _site(address: str) -> object:
 def wrong_password(login: PhoneLogin, now: float) -> Refusal | None:
     """Return the refused logins of a phone that has a wrong password, or None if its password seems right.
 
-    The password is right if a later login from the same network was good.  A good login from another network proves
-    nothing for a day, because somebody may have tried the password on another machine.
+    The password is right if a later login from the same network succeeded.  For a day, a successful login from another
+    network proves nothing, because somebody may have tried the password on another machine.
     """
     refused, seen = login.refused, login.last_seen
     if refused is None or seen is None or seen < refused.when:
@@ -234,7 +234,7 @@ def read_by_tenant(connection: Connection, tenant: str) -> tuple[PhoneLogin, ...
 
 
 def read_by_name(connection: Connection, name: str) -> PhoneLogin | None:
-    """Read a phone by its name, regardless of case; return None if there is none."""
+    """Read a phone by its name, regardless of case; return None if there is no such phone."""
     return next(iter(read_some(connection, func.lower(phone.c.name) == ascii_lower(name), _IS_PHONE)), None)
 
 
@@ -288,9 +288,9 @@ def remove(connection: Connection, name: str) -> bool:
 
 
 def rename(connection: Connection, name: str, new_name: str) -> bool:
-    """Give a phone another name, which becomes its login; the password and everything else stay.
+    """Give a phone another name, with which the phone logs in from now on; the password and everything else stay.
 
-    :returns: False if there is no such phone, or the new name is taken, regardless of case; nothing is changed then.
+    :returns: False if the phone does not exist, or the new name is taken, regardless of case; nothing is changed then.
     """
     row = connection.execute(select(phone).where(phone.c.name == name)).mappings().first()
     taken = select(phone.c.name).where(func.lower(phone.c.name) == ascii_lower(new_name), phone.c.name != name)
@@ -331,7 +331,7 @@ def set_model(connection: Connection, name: str, model: str, numbers: NumberMode
 
 
 def set_placeholder(connection: Connection, name: str, placeholder: str) -> bool:
-    """Store the placeholder for the input in the filters of a phone of an unknown model; empty if it is not known."""
+    """Store the placeholder for the typed text in the filters of a phone of an unknown model; empty if unknown."""
     return _set(connection, name, placeholder=placeholder or None)
 
 
@@ -346,7 +346,7 @@ def set_password(connection: Connection, name: str, password: str, now: float) -
 
 
 def set_book_secret(connection: Connection, name: str, book_secret: str) -> bool:
-    """Store the hash of the secret in the address of a phone's XML phone book, or end the address if it is empty."""
+    """Store the hash of the secret in the address of a phone's XML phone book; an empty hash ends the address."""
     return _set(connection, name, book_secret=book_secret or None)
 
 

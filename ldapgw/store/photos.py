@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert
 from ldapgw.contact import Source
 from ldapgw.store.tables import account, contact, photo, value_of
 
-# The most photos of an account; further contacts get no photo.
+# The largest number of photos of an account; further contacts get no photo.
 MOST_PHOTOS = 10_000
 
 
@@ -32,7 +32,7 @@ class DuePhoto:
 
     @property
     def key(self) -> Mapping[str, object]:
-        """The parameters of a statement for the row of this photo, which no longer matches if the photo has changed."""
+        """Return the parameters of a statement for this photo's row, which finds no row if the photo has changed."""
         return {"of_account": self.account_id, "of_source": self.source, "of_uid": self.uid, "of_url": self.url}
 
 
@@ -101,7 +101,7 @@ def hand_over(connection: Connection, old: int, new: int, of: Source) -> None:
 def read_due(connection: Connection, tenants: Collection[str], now: float, limit: int) -> Sequence[DuePhoto]:
     """Read photos to fetch for connected accounts of some tenants, the photo that has waited longest first.
 
-    Accounts with a running sync are left out, because their photos cannot be stored meanwhile.
+    Accounts with a running sync are left out, because their photos cannot be stored during the sync.
     """
     query = (
         select(photo.c.account_id, account.c.tenant, photo.c.source, photo.c.uid, photo.c.url, photo.c.failures)

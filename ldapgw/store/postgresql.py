@@ -10,7 +10,7 @@ Triggers mark each changed account and phone with the number of the transaction.
 order than they begin.  So each read of changes begins at the oldest transaction that the previous read could not see: a
 change may be read twice, but no change is missed.
 
-Mutable: `PostgresqlDatabase` knows until when it need not try to connect again, and whether it vacuums.
+Mutable: in `PostgresqlDatabase`, the time until which no connection is attempted, and whether a vacuum is running.
 """
 
 from __future__ import annotations
@@ -69,17 +69,18 @@ DRIVER = "postgresql+psycopg"
 # The first version with idle_session_timeout.
 OLDEST_SERVER = 140000
 
-# After a failed connection, transactions fail for so long without another attempt, because pages queue behind each
-# attempt.
+# After a failed connection, transactions fail for this time without another attempt, because pages would queue behind
+# each attempt.
 AWAY_SECONDS = 1.0
-# The attempts of a transaction that conflicts with other transactions.
+# The largest number of attempts of a transaction that conflicts with other transactions.
 TRIES = 5
-# A sync may lock a row for seconds.  A page's transaction waits for the row for so long; then it lets other pages write
+# A sync may lock a row for seconds.  A page's transaction waits for the row for this time, then lets other pages write,
 # and tries again ...
 ROW_SECONDS = 0.2
 # ... after this time.
 ROW_PAUSE_SECONDS = 0.2
-# An upgrade waits only briefly for the lock of a table, because all other transactions queue behind the waiting one.
+# An upgrade waits only briefly for the lock of a table, because all other transactions queue behind the waiting
+# upgrade.
 UPGRADE_LOCK_SECONDS = 2
 UPGRADE_TRIES = 10
 
@@ -100,7 +101,7 @@ _ADVICE = {
     "53100": "make room on the server's disk",
     "53300": "raise max_connections, or the limit of this user or database",
     _READ_ONLY: "name the primary server, not a replica",
-    _LOCKED: "another program keeps it locked; end that one",
+    _LOCKED: "another program keeps it locked; end that program",
 }
 _UNWRITABLE = {_READ_ONLY, "53100"}
 _DAMAGE = {"XX001", "XX002"}
@@ -186,9 +187,9 @@ class PostgresqlDatabase(Database):
         older = gateways.find_older_gateways(connection, readable_from())
         if older:
             raise StoreError(
-                f"{self.name}: this version needs an upgrade of the database that ends the older versions which run on "
-                f"{' and '.join(older)}; stop those gateways, or upgrade them to a version in between; nothing was "
-                "changed"
+                f"{self.name}: this version needs an upgrade of the database, after which the older gateways on "
+                f"{' and '.join(older)} could not use the database; stop those gateways, or upgrade them to a version "
+                "in between; nothing was changed"
             )
 
     def _check_server(self, connection: Connection) -> None:
@@ -224,7 +225,7 @@ class PostgresqlDatabase(Database):
             with self._errors():
                 with self.engine.begin() as connection:
                     if read_revision(connection, self.name) is None:
-                        raise StoreError(f"{self.name}: is empty, and was not before; restore a backup")
+                        raise StoreError(f"{self.name}: is empty, but was not empty before; restore a backup")
                 self.open()
                 with self.engine.begin() as connection:
                     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS})")
@@ -260,7 +261,8 @@ class PostgresqlDatabase(Database):
         If the connection ends during the commit, there is no further attempt, because the commit may have succeeded.
 
         A transaction that excludes others may have to wait for a row that a sync has locked.  During the first half of
-        `LOCK_SECONDS` it releases its advisory lock between attempts, and then it waits with the lock.
+        `LOCK_SECONDS`, the transaction releases its advisory lock between attempts; after that, the transaction keeps
+        the lock while it waits.
         """
         if mode is Mode.READ:
             return super().call(mode, function, *args, **kw)
@@ -295,7 +297,7 @@ class PostgresqlDatabase(Database):
     def _transaction(self, *, exclusively: bool, row_seconds: float = LOCK_SECONDS) -> Iterator[Connection]:
         """Open a transaction.
 
-        :param row_seconds: how long an exclusive transaction waits for a row.
+        :param row_seconds: the seconds for which an exclusive transaction waits for a row.
         """
         self._finish_opening()
         engine = self.engine if exclusively else self._sync_engine
@@ -357,8 +359,8 @@ class PostgresqlDatabase(Database):
 
         The identity changes with the server, the database and the timeline, and when a dump replaces the tables.  A
         standby begins a new timeline when it takes over, and so does a server that is restored to a point in time.  The
-        name of the current WAL file has the new timeline at once, but the last checkpoint has it later.  A standby has
-        no current WAL file, so its timeline is that of the checkpoint.
+        name of the current WAL file has the new timeline at once, but the last checkpoint has the new timeline only
+        later.  A standby has no current WAL file, so the timeline of its last checkpoint is used.
         """
         row = connection.exec_driver_sql(
             "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, extract(epoch FROM now())::float8, "
@@ -445,8 +447,8 @@ class PostgresqlDatabase(Database):
     def _errors(self, *, reads: bool = False, of_session: bool = False) -> Iterator[None]:
         """Turn errors of the driver into errors of the store.
 
-        :param of_session: whether a lost connection may mean that the server ended this session alone.  Then other
-            transactions still try to connect.
+        :param of_session: whether the server may have ended only this session if a connection is lost.  Other
+            transactions then still try to connect.
         """
         try:
             yield

@@ -17,26 +17,28 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import NullPool
 
-# Time limits of a statement of a page, and of a sync or a reader, whose statement may concern a million contacts.
+# The time limit of a page's statement, and the time limit of a statement of a sync or a reader, which may concern a
+# million contacts.
 PAGE_SECONDS = 30
 SYNC_SECONDS = 600
 # The time limit for locks is the same as with SQLite, because transactions write for milliseconds.
 LOCK_SECONDS = 10
-# PostgreSQL ends a transaction that is idle for so long, so that a stopped gateway does not keep its locks.
+# PostgreSQL ends a transaction after this time without a statement, so that a stopped gateway does not keep its locks.
 # Code that computes for longer between two statements uses `ldapgw.store.database.keeping_alive`.
 IDLE_SECONDS = 12
-# A reader keeps no lock that others wait for, and may build a large book between two statements.
+# A reader may be idle longer, because it keeps no lock that others wait for, and may build a large book between two
+# statements.
 READER_IDLE_SECONDS = 60
 CONNECT_SECONDS = 5
 
 # The beginning of a statement whose rows are sent after the statement.
 COPY = "COPY"
 
-# The SQLSTATE of errors of a server that is starting or stopping, is full, or has ended the connection.  Class 08 are
-# errors of the connection itself.
+# The SQLSTATE of errors of a server that is starting or stopping, is full, or has ended the connection.  Errors of the
+# connection itself have class 08.
 _AWAY = {"57P01", "57P02", "57P03", "57P05", "25P03", "53300"}
 
-# The SQLSTATE by a pattern of the server's message.
+# The SQLSTATE of a refused connection, by a pattern of the server's message.
 _REFUSALS = {
     r"^password authentication failed": "28P01",
     r"^no pg_hba\.conf entry": "28000",
@@ -61,7 +63,7 @@ def _copy_rows(
 ) -> bool:
     """Execute ``COPY`` with its rows, in place of SQLAlchemy's ``executemany``.
 
-    As a hook of SQLAlchemy, the function leaves errors and lost connections to SQLAlchemy, as for any other statement.
+    SQLAlchemy calls this function, and handles its errors and lost connections as for any other statement.
 
     :returns: whether the statement was executed; if not, SQLAlchemy executes it.
     """
@@ -143,7 +145,7 @@ def sql_state(error: DBAPIError) -> str:
 
 
 def state_of_refusal(error: DBAPIError) -> str:
-    """Return the SQLSTATE of a refused connection by its message, which is all that libpq gives, or empty."""
+    """Derive the SQLSTATE of a refused connection from the message, because libpq gives only the message."""
     text = reason_of(error)
     return next((state for pattern, state in _REFUSALS.items() if re.search(pattern, text)), "")
 

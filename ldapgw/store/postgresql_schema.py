@@ -26,15 +26,18 @@ _PHONE_COLUMNS = (
     "number_format",
     "area_code",
 )
-# Table, kind of mark, the column with the mark's key, and the columns whose changes are marked (empty: all columns).
+# Each item is a table, the kind of its marks, the column with the key of a mark, and the columns whose changes are
+# marked (empty for all columns).
 _MARKED = (
     ("account", "account", "id", ()),
     ("source", "account", "account_id", ("state",)),
     ("phone", "phone", "name", _PHONE_COLUMNS),
 )
-# The tables whose changes are notified.  The table "change", with the marks, stands for all marked tables.
+# The tables whose changes are notified.  A change of a table in `_MARKED` is notified because a trigger writes the mark
+# into the table "change".
 _TOLD = ("change", "recording", "recording_part", "alarm", "oauth_client", "sync_progress")
-# Tables whose rows last for seconds: a commit need not wait for the disk, and a crash may delete the rows.
+# Tables whose rows are needed only for seconds.  A commit in an unlogged table does not wait for the disk, and a crash
+# deletes the rows.
 _UNLOGGED = ("sync_progress",)
 
 _UPSERT = """
@@ -78,7 +81,7 @@ AND data_type = 'character varying' AND collation_name IS DISTINCT FROM 'C'
 
 
 def finishing_statements(connection: Connection) -> Iterator[str]:
-    """Yield the statements after an upgrade: triggers, unlogged tables, and the order of text (code points)."""
+    """Yield the statements that follow an upgrade: triggers, unlogged tables, and the order of text (code points)."""
     for table, column in connection.execute(_COLUMNS).all():
         yield f'ALTER TABLE "{table}" ALTER COLUMN "{column}" TYPE varchar COLLATE "C"'
     for table, kind, key, columns in _MARKED:

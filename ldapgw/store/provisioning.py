@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Provisioning addresses: secret addresses, valid for a day, from which a phone fetches its settings and password.
 
-The secret is stored as a hash, the password sealed.  Both are deleted when the address ends: after a day
-(`ProvisioningCleaner`), when it is revoked, when the phone gets a new password, another name or another owner, or when
-the phone is removed.
+The secret is stored as a hash, and the password is stored encrypted.  Both are deleted when the address ends: after a
+day (`ProvisioningCleaner`), when it is revoked, when the phone gets a new password, another name or another owner, or
+when the phone is removed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ldapgw.store.tables import provisioning, value_of
 from ldapgw.store.worker import Store
 
 SECONDS = 86400.0
-# The number of fetches that are remembered.
+# The largest number of fetches that are stored with an address.
 MAX_FETCHES = 20
 # The longest time between two searches for expired addresses, because somebody may set the machine's clock forward.
 LONGEST_WAIT = 3600.0
@@ -32,7 +32,7 @@ LONGEST_WAIT = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """A fetch of a phone's settings: when, from which IP address, and which file."""
+    """A fetch of a phone's settings: the time, the IP address of the phone, and the name of the file."""
 
     when: float
     address: str
@@ -104,7 +104,7 @@ def fetch(
     """Read the password of an address, and store the fetch.
 
     :param address: the address as `read` returned it; the caller has checked the secret.
-    :returns: False if the address has ended, or another address has taken its place.
+    :returns: the password, or False if the address has ended, or another address has taken its place.
     """
     same = (provisioning.c.phone == address.phone) & (provisioning.c.secret == address.secret)
     row = connection.execute(
@@ -118,16 +118,17 @@ def fetch(
 
 
 def read_next_end(connection: Connection) -> float | None:
-    """Return when the first of the addresses expires or has expired, or None if there is no address."""
+    """Return the time at which the first of the addresses expires or expired, or None if there is no address."""
     end: float | None = connection.execute(select(func.min(provisioning.c.until))).scalar_one()
     return end
 
 
 class ProvisioningCleaner(Service):
-    """Deletes each address with its password when it expires, and at the start the addresses that expired earlier.
+    """The service that deletes each address with its password when the address expires.
 
-    The service looks for expired addresses at least every `LONGEST_WAIT` seconds, which is less than the life of a new
-    address.  So nobody has to announce a new address.
+    At its start, the service deletes the addresses that expired earlier.  The service looks for expired addresses at
+    least every `LONGEST_WAIT` seconds, which is less than the life of a new address.  So the service need not be told
+    of a new address.
 
     :param clock: a clock with seconds since the epoch.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Recordings of the messages of phones: the recorded phones, the ends of recordings, and the gateways' sealed parts.
+"""Recordings of the messages of phones: the recorded phones, the ends of recordings, and the gateways' encrypted parts.
 
 A phone has at most one recording: a new recording replaces an earlier recording.  A gateway that has recorded searches
 stores its part when the recording ends or the gateway stops.  The file of a recording consists of all its parts, one
@@ -18,9 +18,9 @@ from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import phone as phone_table
 from ldapgw.store.tables import recording, recording_part, value_of
 
-# The most phones that are recorded at the same time, because each recording takes memory.
+# The largest number of phones that are recorded at the same time, because each recording takes memory.
 MAX_RUNNING = 8
-# Within so many seconds after the end, all gateways have usually stored their parts.
+# The seconds after the end of a recording within which all gateways have usually stored their parts.
 STORE_SECONDS = 5.0
 
 
@@ -112,9 +112,9 @@ def store_part(
 def read_file(connection: Connection, secret_box: SecretBox, phone: str, *, is_plain: bool = False) -> str | None:
     """Read the file of a phone's recording: the parts of all gateways.
 
-    :param is_plain: the kind of recording that the caller may have.
-    :returns: the file, or None if there is no part or the recording is of the other kind.
-    :raises UnfitKey: if a part was sealed under a key that this gateway does not have.
+    :param is_plain: whether the caller wants a recording with the real names and numbers, not one with pseudonyms.
+    :returns: the file, or None if no part is stored, or the recording is of the other kind.
+    :raises UnfitKey: if a part was encrypted with a key that this gateway does not have.
     """
     query = (
         select(recording_part.c.content)

@@ -16,9 +16,11 @@ from ldapgw.store import accounts, directory_accounts
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import account, revocation, value_of
 
-# After a day the gateway gives up.  When the user disconnected, the page explained how to revoke the grant at Google.
+# The age at which the gateway gives up a revocation.  When the user disconnected, the page explained how the user can
+# revoke the grant at Google.
 MAX_AGE_SECONDS = 86400.0
-# The page or command that disconnects the account makes the first attempt.
+# The seconds until the first attempt of the service `ldapgw.sync.tokens.TokenRevoker`.  The page or command that
+# disconnects the account makes an attempt at once.
 FIRST_WAIT = 60.0
 
 
@@ -34,7 +36,7 @@ class Revocation:
     tries: int = 0
 
     def is_expired(self, now: float) -> bool:
-        """Return whether to give up.  At least one attempt is made, even if the clock is wrong."""
+        """Return whether to give up the revocation.  At least one attempt is made, even if the clock is wrong."""
         return self.tries > 0 and now - self.since >= MAX_AGE_SECONDS
 
 
@@ -50,7 +52,7 @@ def disconnect_account(connection: Connection, account_id: int, now: float, *, r
     accounts.disconnect(connection, account_id)
     if revoked or row is None or row.refresh_token is None:
         return None
-    # The token is copied in its sealed form: an account can be disconnected even when the key is missing.
+    # The token is copied in its encrypted form, so that an account can be disconnected even if the key is missing.
     new = insert(revocation).values(
         tenant=row.tenant, sub=row.sub, token=row.refresh_token, since=now, next_try=now + FIRST_WAIT
     )
@@ -59,7 +61,7 @@ def disconnect_account(connection: Connection, account_id: int, now: float, *, r
 
 
 def read(connection: Connection, secret_box: SecretBox, revocation_id: int) -> Revocation | None:
-    """Read a pending revocation; return None if there is none with this id, or if its token cannot be unsealed."""
+    """Read a pending revocation; return None if there is none with this id, or its token cannot be decrypted."""
     row = connection.execute(select(revocation).where(revocation.c.id == revocation_id)).first()
     if row is None:
         return None
@@ -70,7 +72,7 @@ def read(connection: Connection, secret_box: SecretBox, revocation_id: int) -> R
 
 
 def read_due(connection: Connection, secret_box: SecretBox, now: float) -> tuple[Revocation, ...]:
-    """Read the revocations to attempt or give up now, and delete revocations whose token cannot be unsealed."""
+    """Read the revocations to attempt or give up now, and delete revocations whose token cannot be decrypted."""
     ids = connection.execute(select(revocation.c.id).where(revocation.c.next_try <= now)).scalars().all()
     due = {revocation_id: read(connection, secret_box, revocation_id) for revocation_id in ids}
     readable = tuple(pending for pending in due.values() if pending is not None)
@@ -91,9 +93,10 @@ def remove(connection: Connection, revocation_id: int) -> None:
 
 
 def is_shared(connection: Connection, sharers: Iterable[str], sub: str) -> bool:
-    """Return whether a connected account of the given tenants belongs to a user.
+    """Return whether a user has a connected account in one of the given tenants.
 
-    Such an account would lose its grant, because a revocation ends all grants of a user to a Google project.
+    A revocation would end the grant of such an account too, because a revocation ends all grants of a user to a Google
+    project.
 
     :param sharers: the tenants whose OAuth clients belong to the project.
     """

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Encrypts stored secrets: Fernet, with keys from a file of mode 0600 beside the database, or from a setting.
+"""Encrypts stored secrets with Fernet; the keys are in a file of mode 0600 beside the database, or in a setting.
 
-The key file has one key per line.  The first key seals, all keys unseal.  `SecretBox` checks the file before each use,
-so that a key can be replaced while the gateway runs (`ldapgw.store.key_rotation`).  `SecretBox` accepts a changed file
-only if the file has the key that seals now, or if a rotation has moved this key to another file.  Otherwise the file
-may be another gateway's, and secrets would be sealed with a key that the gateway lacks after the next start.  The keys
-of the setting ``encryption_key`` do not change until the gateway reads its configuration again.
+To seal is to encrypt a secret with a key, and to unseal is to decrypt.  The key file has one key per line.  `SecretBox`
+seals with the first key, and unseals with any of the keys.  `SecretBox` checks the file before each use, so that a key
+can be replaced while the gateway runs (`ldapgw.store.key_rotation`).  `SecretBox` accepts a changed file only if the
+file has the key that seals now, or if a rotation has moved this key to another file.  Any other file may belong to
+another gateway; secrets would then be sealed with a key that this gateway lacks after its next start.  The keys of the
+setting ``encryption_key`` do not change until the gateway reads its configuration again.
 
-Secrets are sealed and unsealed only inside transactions.  If several gateways share a database, the first key that all
-gateways have seals, so that each gateway can unseal the secrets of the others.
+Secrets are sealed and unsealed only inside transactions.  If several gateways share a database, secrets are sealed with
+the first key that all gateways have, so that each gateway can unseal the secrets of the others.
 
 Mutable: the keys last read from the file, and the fingerprints of the keys that all gateways have.
 """
@@ -32,7 +33,7 @@ _Stamp = tuple[int, int, int]
 _SETTING = "encryption_key"
 # The ending of the name of a file with old keys, after the name of the key file and a dot.
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
-# The most names in the message about secrets that no key can unseal.
+# The largest number of names in the message about secrets that no key can unseal.
 _MAX_NAMED = 5
 
 
@@ -48,7 +49,7 @@ class KeySource:
 
     @property
     def name(self) -> str:
-        """The name of the source in messages."""
+        """Return the name of the source, for messages."""
         return _SETTING if self.configured else str(self.file)
 
     @property
@@ -56,7 +57,7 @@ class KeySource:
         return bool(self.configured) or self.file.exists()
 
     def read(self) -> list[bytes]:
-        """Read the keys; the first key seals.
+        """Read the keys; secrets are sealed with the first key.
 
         :raises StoreError: if the file is missing, readable for others, or has no key, or if the file has a key that
             the setting lacks.
@@ -66,7 +67,7 @@ class KeySource:
         keys = self.configured.encode().split()
         if self.file.exists() and not set(read_keys(self.file)) <= set(keys):
             raise StoreError(
-                f"{self.file}: has another key than {_SETTING}; to use {_SETTING}, add this key behind its own, or "
+                f"{self.file}: has another key than {_SETTING}; to use {_SETTING}, add this key after its own, or "
                 "move the file away if the database does not need it"
             )
         return keys
@@ -75,7 +76,7 @@ class KeySource:
 class SecretBox:
     """Seals and unseals texts.  Unsealing raises `UnfitKey` if a secret was sealed with none of the keys.
 
-    :param keys: Fernet keys; the first key seals.
+    :param keys: Fernet keys; secrets are sealed with the first key.
     :param source: the name of the keys' source in messages.
     :ivar problem: the reason why the present keys of the file are not used, or empty if they are used.
     """
@@ -93,7 +94,7 @@ class SecretBox:
     def open(cls, source: KeySource, *, create: bool) -> Self:
         """Read the keys.
 
-        :param create: whether to create a missing file with a new key; to be False if the database has secrets.
+        :param create: whether to create a missing file with a new key; must be False if the database has secrets.
         :raises StoreError: as `KeySource.read` does.
         """
         if source.configured:
@@ -130,12 +131,12 @@ class SecretBox:
         return self._apply_keys(lambda: self._fernet.rotate(sealed))
 
     def fingerprints(self) -> tuple[str, ...]:
-        """Return fingerprints of the keys of the source; the key that seals is first."""
+        """Return fingerprints of the keys of the source, first the fingerprint of the key that seals secrets."""
         self._reload_keys()
         return tuple(map(fingerprint, self._keys))
 
     def limit_sealing(self, common: frozenset[str] | None) -> None:
-        """Seal with the first key that all gateways have, if there is one.
+        """Seal secrets with the first key that all gateways have, if they have a common key.
 
         :param common: fingerprints (`ldapgw.store.gateways.read_common_keys`), or None if there is no other gateway.
         """
@@ -160,8 +161,8 @@ class SecretBox:
     def _reload_keys(self) -> None:
         """Read the key file again after a change.
 
-        The former keys still unseal.  If the file cannot be used, the problem is logged once, and the former keys stay
-        in use.
+        Secrets can still be unsealed with the former keys.  If the file cannot be used, the problem is logged once, and
+        the former keys stay in use.
         """
         if self._path is None:
             return
@@ -249,7 +250,7 @@ def _fernet(keys: Sequence[bytes]) -> MultiFernet:
 
     :raises ValueError: if there is no key, or one of the texts is no key.
     """
-    # The import is here so that commands which read no secret do not load the library.
+    # The import is inside the function, so that commands which read no secret do not load the library.
     from cryptography.fernet import Fernet, MultiFernet
 
     return MultiFernet([Fernet(key) for key in keys])
@@ -264,7 +265,7 @@ def kept_key_files(key_file: Path) -> list[Path]:
 
 
 def read_keys(path: Path) -> list[bytes]:
-    """Read the keys of a key file; the first key seals.
+    """Read the keys of a key file; secrets are sealed with the first key.
 
     :raises StoreError: if the file is missing, readable for others, or has no key.
     """

@@ -2,8 +2,8 @@
 """Sign-ins to the page, pending consents, and links that open a tenant's administration page once.
 
 Only the SHA-256 of cookies, OAuth states and link tokens is stored, so that nobody can sign in with a copy of the
-database.  An administration link is for the time before anybody can sign in.  The link gives its maker no new rights,
-because a user who can run ``ldapgw admin-link`` can read the database too.
+database.  An administration link is meant for the time before anybody can sign in.  The link gives no new rights to the
+user who makes it, because a user who can run ``ldapgw admin-link`` can read the database too.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ldapgw.store.tables import admin_link, columns_of, consent_flow, sign_in, v
 
 # A consent takes a minute; ten minutes are enough for a person who has to look up a password.
 FLOW_SECONDS = 600
-# A sign-in ends after twelve idle hours, and after a week in any case.
+# A sign-in ends after twelve idle hours, and after a week even if it is used.
 IDLE_SECONDS = 12 * 3600
 ABSOLUTE_SECONDS = 7 * 86400
-# The most sign-ins of a person in a tenant, each with a browser; the next sign-in ends the oldest.
+# The largest number of sign-ins of a person in a tenant, one for each browser; a further sign-in ends the oldest.
 MAX_SIGN_INS = 20
 # A sign-in by a link from the command line is for the first configuration, and ends after a day.
 BY_LINK_SECONDS = 86400
@@ -149,7 +149,7 @@ def read_sign_in(connection: Connection, token: str, tenant: str, now: float) ->
 
 
 def extend_sign_in(connection: Connection, token: str, now: float) -> None:
-    """Extend a sign-in because its person was active; requests that an open page makes by itself do not count.
+    """Extend a sign-in because the person was active; requests that an open page makes by itself do not count.
 
     The time is stored once a minute at most, to spare the disk.  If the clock was set back, both times restart now.
     """

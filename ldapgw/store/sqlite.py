@@ -5,16 +5,16 @@ SQLite runs in WAL mode, so that readers never wait for the writer, and with ``s
 acknowledged grant survives a power cut.
 
 SQLite commits into the log (the file ``-wal``), and writes the log into the database file only when the log is large.
-The log of a small database never gets so large, so this module empties the log after an hour without writes and once a
+The log of a small database never becomes large, so this module empties the log after an hour without writes and once a
 day.  If somebody deletes the log, the open connections still have its content, and this module writes the content into
 the database file at once.
 
 On a full or read-only disk, SQLite cannot even read in WAL mode, because it needs files beside the database.
 `SqliteDatabase.open_or_read` then opens the database read-only, without these files.
 
-Mutable: `SqliteDatabase` knows why it is read-only, and opens the database for writing as soon as this is possible.  It
-also knows the log that its connections have open.  While one thread opens the database, or handles a replaced file, no
-other thread connects.
+Mutable: in `SqliteDatabase`, the reason why the database is read-only, and the log that the connections have open.  A
+read-only database is opened for writing as soon as this is possible.  While one thread opens the database, or handles a
+replaced file, no other thread connects.
 """
 
 from __future__ import annotations
@@ -48,20 +48,22 @@ from ldapgw.store.database import (
 from ldapgw.store.files import status_of
 from ldapgw.store.tables import change
 
-# A transaction waits for the lock for so long, because a command and the gateway may write at the same time.  Each of
-# them writes for milliseconds.
+# The seconds for which a transaction waits for the lock, because a command and the gateway may write at the same time.
+# Each of them writes for milliseconds.
 BUSY_SECONDS = 10
-# One attempt to begin a transaction waits for the lock for so long.  After all attempts of a transaction have failed,
-# the next transactions make one attempt each until one succeeds, so that they do not wait ten seconds each.
+# The seconds for which one attempt to begin a transaction waits for the lock.  After all attempts of a transaction have
+# failed, each later transaction makes only one attempt until a transaction succeeds, so that not every transaction
+# waits ten seconds.
 TRY_SECONDS = 0.25
 
-# SQLite restarts its log (the file ``-wal``) when its whole content is in the database and nobody reads from the log.
-# The restart does not shrink the file, and while there is always a reader, the file grows.  So a larger log is emptied.
+# SQLite writes its log (the file ``-wal``) from the beginning again when the whole content of the log is in the
+# database file and nobody reads from the log.  The file does not shrink then, and it grows as long as there is always a
+# reader.  So a log that is larger than this is emptied.
 LOG_LIMIT = 16 << 20
 # The log is emptied when nothing was written for `IDLE_SECONDS`, and at the latest after a day ...
 IDLE_SECONDS = 3600.0
 DAY = 86400.0
-# ... and if a reader prevents this, the next attempt is made after `RETRY_SECONDS`.
+# ... and if a reader keeps the log from being emptied, the next attempt is made after `RETRY_SECONDS`.
 RETRY_SECONDS = 60.0
 
 # The first version with the clause RETURNING.
@@ -71,7 +73,7 @@ OLDEST_SQLITE = (3, 35)
 _ADVICE = {
     sqlite3.SQLITE_FULL: "make room on the disk",
     sqlite3.SQLITE_IOERR: "look at the disk: it is full, or it fails",
-    sqlite3.SQLITE_BUSY: "another program keeps it locked; end that one",
+    sqlite3.SQLITE_BUSY: "another program keeps it locked; end that program",
     sqlite3.SQLITE_READONLY: "let this user write to the file and to its folder",
     sqlite3.SQLITE_CANTOPEN: "let this user read and write the file and its folder",
     sqlite3.SQLITE_CORRUPT: "put a backup back: ldapgw restore FILE",
@@ -97,7 +99,7 @@ class SqliteDatabase(Database):
     :param url: an SQLAlchemy URL: ``sqlite:///PATH`` or, for tests, ``sqlite://`` (in memory).
     :param keeps_copies: whether to keep a copy of the database before an upgrade.
     :param seconds: a monotonic clock, in seconds.
-    :ivar reopened: how often all connections were closed because the log was deleted.
+    :ivar reopened: the number of times that all connections were closed because the log was deleted.
     """
 
     def __init__(self, url: URL, *, keeps_copies: bool = True, seconds: Callable[[], float] = time.monotonic) -> None:
@@ -232,8 +234,8 @@ class SqliteDatabase(Database):
 
             log = Logger()
             log.error(
-                "{file}: has been deleted while the gateway runs; what it had is in the database again, and nothing is "
-                "lost; leave this file alone",
+                "{file}: has been deleted while the gateway runs; the database has its content again, and nothing is "
+                "lost; do not delete this file while the gateway runs",
                 event="write_ahead_log_gone",
                 file=str(file),
             )
@@ -333,8 +335,9 @@ class SqliteDatabase(Database):
         self._log = None
 
     def identity(self) -> tuple[int, int] | None:
-        """Return the device and inode of the file, which change with the file, or None for a database in memory.
+        """Return the device and inode of the file, which show whether the file was replaced.
 
+        :returns: the device and inode, or None for a database in memory.
         :raises OSError: when the file is missing.
         """
         if not self.file:
@@ -348,7 +351,7 @@ class SqliteDatabase(Database):
     def position(self, connection: Connection) -> Position:
         """Return the position of a transaction's snapshot.
 
-        Later transactions mark changes with higher numbers only, because SQLite has one writer at a time.  The inode
+        Later transactions mark changes with higher numbers, because SQLite has only one writer at a time.  The inode
         alone identifies the file, because the number of its device may change when the machine starts.
         """
         last = connection.execute(select(func.coalesce(func.max(change.c.number), 0))).scalar_one()
@@ -375,7 +378,7 @@ class SqliteDatabase(Database):
         connection.exec_driver_sql("PRAGMA user_version = 0")
 
     def end_hanging(self) -> UnreachableStore:
-        """Return the error only: a thread that waits for the disk cannot be woken, and continues with the disk."""
+        """Only return the error, because a thread that waits for the disk cannot be woken until the disk answers."""
         return UnreachableStore(f"{self.name}: has not answered for {HANG_SECONDS:.0f} seconds; look at the disk")
 
     def _check_file(self) -> None:
@@ -403,7 +406,7 @@ class SqliteDatabase(Database):
         if revision is None or not self.file or not self._keeps_copies:
             return
         copy_path = self.file.with_name(f"{self.file.name}.before-upgrade-from-{revision}")
-        # SQLite's locks order two processes that open the database at the same time after an upgrade of ldapgw.
+        # After an upgrade of ldapgw, two processes may open the database at the same time; SQLite's locks let one wait.
         copy_path.touch(mode=0o600)
         try:
             with closing(sqlite3.connect(self.file)) as current, closing(sqlite3.connect(copy_path)) as copy:
@@ -435,7 +438,8 @@ class SqliteDatabase(Database):
         """Connect without creating files beside the database, if it is read-only; return None for a normal connection.
 
         A log with content has to be read too.  After a crash the index of the log exists, and with ``readonly_shm``
-        SQLite copies the index into memory.  Without a log, the file is immutable because it cannot be written.
+        SQLite copies the index into memory.  Without a log, the file is opened as immutable, because nobody can write
+        to the file.
         """
         if self._why_read_only is None or self.file is None:
             return None
@@ -470,7 +474,7 @@ class _ChangeDetector:
         """Return True at the first call, after a commit since the last call, and after the file was replaced.
 
         A missing database counts as unchanged, so that the served books stay.  A read-only database counts as unchanged
-        too, and the connection is closed, because an open reader would keep it from being opened for writing.
+        too, and the connection is closed, because an open reader would keep the database from being opened for writing.
         """
         if self._database.is_read_only:
             self.close()
@@ -536,6 +540,6 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
-    # Overwrite deleted content with zeros; by default, some builds of SQLite leave it in the file.
+    # Overwrite deleted content with zeros; by default, some builds of SQLite leave deleted content in the file.
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute(f"PRAGMA busy_timeout = {TRY_SECONDS * 1000:.0f}")

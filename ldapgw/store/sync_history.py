@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The history of syncs: the last attempts of each account, and how many succeeded and failed on each day (UTC).
+"""The history of syncs: each account's last attempts, and the numbers of successes and failures on each day (UTC).
 
 The number of an attempt is the value of `ldapgw.store.accounts.Account.attempts` when the attempt began.  The figures
-are added in the transaction that changes the contacts, and the end is recorded in the transaction that ends the sync.
-If the gateway is killed in between, the figures stay: the next attempt has the same number and continues the same row.
+of an attempt (`SyncFigures`) are added in the transaction that changes the contacts, and the end is recorded in the
+transaction that ends the sync.  If the gateway is killed in between, the figures stay: the next attempt has the same
+number and continues the same row.
 
 An attempt that was postponed because Google cannot be reached counts neither as a success nor as a failure.
 
@@ -48,7 +49,7 @@ class SyncFigures:
 
     @property
     def changes(self) -> int:
-        """The number of changes that phones can notice."""
+        """Return the number of changes that phones can notice."""
         return self.added + self.changed + self.removed
 
 
@@ -60,8 +61,8 @@ class SyncAttempt:
     """An attempt to sync an account, a row of the table ``sync_attempt``.
 
     :ivar error: the error code, or empty after a success.
-    :ivar is_postponed: whether the sync was not tried, because the syncs of other accounts could not reach Google; then
-        `error` is the error of those syncs.
+    :ivar is_postponed: whether the sync was not tried, because the syncs of other accounts could not reach Google;
+        `error` is the error of these other syncs.
     """
 
     number: int
@@ -92,8 +93,8 @@ def day_of(seconds: float) -> int:
     return int(seconds // _DAY)
 
 
-# The statements are literal because SQLAlchemy has no common form of ON CONFLICT for all databases.  Literal statements
-# are also quick to build, and each sync needs them.
+# The statements are SQL texts because SQLAlchemy has no common form of ON CONFLICT for all databases.  SQL texts are
+# also quick to build, and each sync needs these statements.
 _ADD_FIGURES = text("""
     INSERT INTO sync_attempt (account_id, number, ended_at, seconds, is_full, added, changed, removed, skipped)
     VALUES (:account_id, :number, :now, 0, :is_full, :added, :changed, :removed, :skipped)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The sync state of accounts: requests, beginnings and ends of syncs, their progress, states of sources, labels.
+"""The sync state of accounts: requests for syncs, their beginnings, ends and progress, states of sources, and labels.
 
 A sync token is stored in the same transaction as the contacts of its listing.  The progress is in the database so that
 the pages of all gateways can show it to people who wait for their first sync.
@@ -36,7 +36,7 @@ INCOMPLETE, NO_SYNC_TOKEN, DIRECTORY_SHRUNK = "incomplete", "no_sync_token", "di
 
 _SHRINK = "suspicious_shrink"
 
-# A fingerprint of no request, for labels that have been fetched once and have to be fetched in full.
+# A fingerprint that no request has.  It is stored for labels that were fetched before and have to be fetched in full.
 _OUTDATED = "outdated"
 
 
@@ -69,7 +69,7 @@ class LabelState:
 
     @property
     def is_known(self) -> bool:
-        """Return whether the labels have been fetched once; an account may have none."""
+        """Return whether the labels have been fetched before; an account may have no labels."""
         return bool(self.fingerprint or self.names)
 
     def outdated(self) -> LabelState:
@@ -109,14 +109,15 @@ def write_label_state(connection: Connection, account_id: int, state: LabelState
     return True
 
 
-# The value of ``due`` after an attempt: an acceptance of any shrink, without a number, was for one attempt only.
+# The value of ``due`` after an attempt without success.  If a person has accepted the loss of any number of contacts,
+# the acceptance ends with this attempt.
 _STILL_PENDING = case(
     (and_(account.c.due == SyncRequest.ACCEPT, account.c.accepted.is_(None)), SyncRequest.FULL), else_=account.c.due
 )
 
 
 def request_sync(connection: Connection, account_id: int, request: SyncRequest) -> None:
-    """Store a person's request for a sync, unless an earlier and stronger request has not begun yet.
+    """Store a person's request for a sync, unless an earlier, stronger request is still waiting.
 
     ``accept`` is ignored while a sync with an accepted shrink is running.
     """
@@ -246,7 +247,8 @@ def postpone(
     :param code: error code for an account without an earlier error, or empty to record no error.
     :param reason: error code for the history of syncs.
     :param begun_at: see `end`.
-    :param is_outage: whether the sync was not tried because other accounts could not sync; then it is no failure.
+    :param is_outage: whether the sync was not tried because other accounts could not sync; the attempt then does not
+        count as a failure.
     """
     values: dict[str, object] = {
         "syncing": False,
@@ -286,7 +288,7 @@ def is_grant_current(connection: Connection, grant: Account) -> bool:
 
 
 def clear_running(connection: Connection) -> None:
-    """Mark no sync as running, and plan the syncs of a killed process for the present time."""
+    """Mark all syncs as not running, and plan for now the syncs that a killed process had begun."""
     connection.execute(delete(sync_progress))
     connection.execute(update(account).where(account.c.syncing).values(syncing=False, next_sync=0.0))
 

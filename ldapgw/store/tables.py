@@ -383,7 +383,7 @@ activity = Table(
     sqlite_autoincrement=True,
 )
 
-# The table ``change`` has one row that does not mark a change.  This is the kind of the row.
+# The kind of the one row of the table ``change`` that does not mark a change.
 EPOCH = "epoch"
 
 change = Table(
@@ -458,7 +458,7 @@ def value_of(kind: type[V], row: Row[*tuple[Any, ...]], **more: object) -> V:
         for name, value in zip(_names(row._fields), row, strict=True)
         if value is not None or name in required
     }
-    # `from_attributes` lets `more` contain dataclasses, which are final values of fields.
+    # `from_attributes` lets `more` contain dataclass instances as values of fields, which are not converted again.
     return msgspec.convert(found | more, kind, from_attributes=True)
 
 

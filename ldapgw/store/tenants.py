@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Stored state of tenants: OAuth clients that administrators have entered on the page, and alarms about a client.
 
-Client secrets are sealed.  A tenant has at most one alarm, however many accounts are affected.
+Client secrets are encrypted (`ldapgw.store.secrets`).  A tenant has at most one alarm, however many accounts the
+problem affects.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def enter_client(connection: Connection, secret_box: SecretBox, new: EnteredClie
 
 
 def read_clients(connection: Connection, secret_box: SecretBox) -> tuple[tuple[EnteredClient, ...], frozenset[str]]:
-    """Read all clients, and the tenants whose clients were sealed under another key and have to be entered again."""
+    """Read all clients, and the tenants whose clients were encrypted with another key and have to be entered again."""
     clients, unfit = [], set()
     for row in connection.execute(select(oauth_client).order_by(oauth_client.c.tenant)):
         try:
@@ -47,7 +48,7 @@ def read_clients(connection: Connection, secret_box: SecretBox) -> tuple[tuple[E
 
 
 def client_entered_at(connection: Connection, tenant: str) -> float | None:
-    """Return when a tenant's client was entered, in seconds since the epoch, or None if no client was entered."""
+    """Return the time, in seconds since the epoch, at which a tenant's client was entered; None without a client."""
     query = select(oauth_client.c.entered_at).where(oauth_client.c.tenant == tenant)
     entered_at: float | None = connection.execute(query).scalar()
     return entered_at
@@ -58,7 +59,7 @@ def has_any_client(connection: Connection) -> bool:
 
 
 def raise_alarm(connection: Connection, tenant: str, code: str, now: float, link: str = "") -> bool:
-    """Raise a tenant's alarm.
+    """Store a tenant's alarm in place of an earlier alarm.
 
     :param link: address at Google where the problem can be fixed, or empty if Google named no address.
     :returns: whether the alarm is new or has another code than before.

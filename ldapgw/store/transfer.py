@@ -49,7 +49,7 @@ def copy_all(source: Connection, target: Connection) -> None:
 
 
 def resume_copy(source: Connection, target: Database, report: Callable[[str, int], object]) -> int:
-    """Make the target equal to the source in many transactions, which write only rows that differ.
+    """Make the target equal to the source in many transactions that write only the rows which differ.
 
     After an interruption, another call continues the copy.  Until `mark_complete` no gateway uses the target.
 
@@ -79,7 +79,7 @@ def resume_copy(source: Connection, target: Database, report: Callable[[str, int
         source_digest = digest(source, table)
         with target.begin_read() as copied:
             if digest(copied, table) != source_digest:
-                raise StoreError(f"{target.name}: the table {table.name} is not the same; run the copy again")
+                raise StoreError(f"{target.name}: the table {table.name} differs from the source; run the copy again")
         report(table.name, source_digest.rows)
         total += source_digest.rows
     return total

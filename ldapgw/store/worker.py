@@ -48,7 +48,7 @@ log = Logger()
 
 
 class Store:
-    """A caller of the store's functions, each in a transaction.
+    """A store whose methods call functions with a connection, each call in a transaction of its own.
 
     The Deferreds fail with `ldapgw.errors.StoreError` if the database cannot be used.
 
@@ -103,9 +103,9 @@ def on_threads(database: Database, run: InThread, read: InThread, sync: InThread
 class _Call:
     """A call on a thread.
 
-    :ivar answered_at: when the database last answered, or else when the call began; None while the call waits for the
-        thread.
-    :ivar error: the error with which the call was given up, or None if it was not.
+    :ivar answered_at: the time of the database's last answer, or of the call's beginning before the first answer; None
+        while the call waits for the thread.
+    :ivar error: the error with which the call was given up, or None if the call was not given up.
     """
 
     done: Deferred[Any] | None = None
@@ -165,7 +165,7 @@ class MonitoredStore(Store):
         return done.addErrback(self._failed)
 
     def watched(self, in_thread: InThread) -> InThread:
-        """Wrap a caller of functions on a thread, so that `watch` knows the running calls."""
+        """Wrap a function that calls other functions on a thread, so that `watch` knows the running calls."""
 
         def watched_call(function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
             call = _Call()
@@ -190,7 +190,10 @@ class MonitoredStore(Store):
             self._calls.discard(call)
 
     def watch(self) -> None:
-        """Check whether the database hangs: if so, all calls fail, and later calls fail until a probe is answered."""
+        """Check whether the database hangs.
+
+        If so, all calls fail, and later calls fail until the database answers a `Mode.PROBE`.
+        """
         calls = [call for call in tuple(self._calls) if call.error is None]
         began = self._seconds() - HANG_SECONDS
         if not any(call.answered_at is not None and call.answered_at <= began for call in calls):
@@ -207,7 +210,10 @@ class MonitoredStore(Store):
         return result
 
     def monitor(self, call: InThread) -> InThread:
-        """Wrap a caller of functions that write files beside the database, so that their failures are logged too."""
+        """Wrap a function that calls other functions on a thread, so that failures of those functions are logged too.
+
+        This is for writes outside the transactions of this store, such as files beside the database.
+        """
 
         def monitored_call(function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
             return call(function, *args, **kw).addErrback(self._failed)

@@ -257,8 +257,8 @@ def test_tables_keep_what_a_living_gateway_needs(tmp_path: Path) -> None:
         assert done.status == 1
         assert done.said == (
             f"ldapgw: postgresql://127.0.0.1:{world.cluster.server.port}/{DATABASE}: this version needs an upgrade of "
-            f"the database that ends the older versions which run on {machine}; stop those gateways, or upgrade them "
-            "to a version in between; nothing was changed\n"
+            f"the database, after which the older gateways on {machine} could not use the database; stop those "
+            "gateways, or upgrade them to a version in between; nothing was changed\n"
         )
         assert stored(world.cluster) == (revisions()[0], readable_from())
         world.changes_are_found()

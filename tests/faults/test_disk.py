@@ -31,7 +31,7 @@ from tests.support.site.running import Process, fetch, find_program, wait_until
 pytestmark = pytest.mark.long
 
 FROM_MEMORY = "phones are served from memory"
-INTERRUPTED = "the connection that tells of changes has ended"
+INTERRUPTED = "the connection that reports changes has ended"
 # With PostgreSQL the log also says, once each, that the gateway hears of no changes and that its lead ends and begins.
 OF_PEERS = (INTERRUPTED, "this gateway syncs from now on", "this gateway does not sync any more")
 BACK = "the database can be used again"
@@ -174,7 +174,7 @@ def test_full(running: Running) -> None:
 
 def test_locked_by_another_program(running: Running) -> None:
     """It may read, and waits for its turn; a command gives up after ten seconds with a line."""
-    reason = "database is locked; another program keeps it locked; end that one"
+    reason = "database is locked; another program keeps it locked; end that program"
     with running.trouble(reason), running.office.locked():
         assert "database is locked" in running.refused("sync", ALICE)
         assert running.page("/acme/")[0] == 200

@@ -108,7 +108,7 @@ def test_dropped_and_restored(running: Running, server: Server) -> None:
     assert office.site.ldapgw("backup", str(backup), "--yes").returncode == 0
     # While it is restored it has no tables yet, or not all of them, and then no rows.
     with running.trouble(
-        '"office" does not exist', also=('relation "', "is empty, and was not before", "rebuilds all books")
+        '"office" does not exist', also=('relation "', "is empty, but was not empty before", "rebuilds all books")
     ):
         server.execute(f"DROP DATABASE {ON_SERVER} WITH (FORCE)")
         running.is_told()

@@ -205,7 +205,7 @@ def test_a_file_that_was_put_in_place_of_the_former_is_read_whole(tmp_path: Path
         cursor = changes.read_since(connection, None).cursor
     other = open_file(tmp_path / "other.db")
     with other.begin() as connection:
-        with pytest.raises(StoreError, match=r"other.db: is empty, and was not before; restore a backup"):
+        with pytest.raises(StoreError, match=r"other.db: is empty, but was not empty before; restore a backup"):
             changes.read_since(connection, cursor)
         changes.begin_epoch(connection)
         phones.add(connection, replace(DESK, name="desk2"))

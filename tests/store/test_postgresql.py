@@ -346,7 +346,7 @@ def test_a_server_that_answers_later() -> None:
         server.start()
         database._away = (0.0, "")  # type: ignore[attr-defined]
         assert database.answers()
-        with pytest.raises(StoreError, match="postgres: is empty, and was not before"):
+        with pytest.raises(StoreError, match="postgres: is empty, but was not empty before"):
             database.run(phones.add, DESK)
         with closing(another(database)) as other:
             other.open()

@@ -186,7 +186,9 @@ def test_a_database_that_is_being_restored_has_not_come_back(scene: Scene) -> No
     scene.clock.advance(POLL_SECONDS)
     scene.restore_nothing_yet()
     wait_until(scene.has_told_more, "the log says that the database is empty")
-    empty = f"{scene.database.name}: is empty, and was not before; restore a backup; phones are served from memory"
+    empty = (
+        f"{scene.database.name}: is empty, but was not empty before; restore a backup; phones are served from memory"
+    )
     assert scene.logged[1:] == [empty]
     assert "desk1" in scene.catalog.snapshot.logins
     scene.come_back()
