@@ -2,9 +2,10 @@
 """The books of all accounts: built from the store, kept in memory and in the cache, and given to the publisher.
 
 `AccountBooks` decides in which order outdated books are updated, which of them are updated together, and by which
-process.  A book is revised by the changes of its account's contacts.  When the changes are unknown, or the account's
-address has changed, the book is built anew.  Small accounts are built together; a large book is built in another
-process, and no other book waits for it.  `Publisher` (`ldapgw.sync.publisher`) publishes the built books.
+process.  To revise a book is to apply the changes of its account's contacts.  When the changes are unknown, or the
+account's address has changed, the book is built anew.  The books of small accounts are built together; a large book is
+built in another process, and no other book waits for the large book.  `Publisher` (`ldapgw.sync.publisher`) publishes
+the built books.
 """
 
 from __future__ import annotations
@@ -33,29 +34,31 @@ from ldapgw.sync.book_cache import BookCache, BuiltBook, cache_name
 
 log = Logger()
 
-# From this many contacts on, another process builds the book; in this process a build of them takes half a second.
+# A book with at least this many contacts is built in another process, because a build in this process would take half a
+# second.
 MIN_PROCESS_CONTACTS = 3000
 
-# Small accounts are read in one transaction; at most so many contacts, and so many accounts, are in memory at a time.
+# The contacts of small accounts are read together in one transaction.  These are the largest numbers of contacts and of
+# accounts that are in memory at a time.
 _CONTACTS_AT_ONCE = MIN_PROCESS_CONTACTS
 _ACCOUNTS_AT_ONCE = 50
 
-# Seconds that a built book waits to be published together with others.
+# The seconds for which a built book waits, so that it is published together with other books.
 _PUBLISH_SECONDS = 0.5
 
 
 class AccountBooks:
-    """The books of all accounts, and the only place where books are built.
+    """The books of all accounts; every build of a book begins here.
 
     Mutable: the account state last read, the books last built, the accounts whose books are being built, and the books
     that are left to build, publish, save and free.
 
     :ivar state: the accounts and phones as they were last read from the store.
     :ivar outdated: the ids of the accounts whose books are to be built.
-    :ivar unpublished: the tenants that have other books than those last published.
+    :ivar unpublished: the tenants whose books differ from the published books.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
-    :param delete_off_thread: does the same on another thread, so that deleting a removed account's books waits for no
-        build.
+    :param delete_off_thread: calls a function on yet another thread, so that the deletion of a removed account's books
+        does not wait for a build.
     :param build_in_process: builds an account's books into the cache in another process
         (`ldapgw.sync.book_builder.build_cached_books`), or None if no other process is used.
     :param seconds: a monotonic clock, in seconds.
@@ -92,7 +95,7 @@ class AccountBooks:
         self._contacts_lock = DeferredLock()
 
     def clear(self) -> None:
-        """Drop all accounts and books, as before the first look at the store."""
+        """Drop all accounts and books, so that the state is the same as before the first read of the store."""
         self.state = AccountState(self.contexts.keys())
         self.outdated, self.unpublished = set(), set(self.contexts)
         self._is_cache_pruned = False
@@ -102,7 +105,7 @@ class AccountBooks:
     # --- what the store says ------------------------------------------------------------------------------------------
 
     def apply(self, found: Changes, with_directory: Collection[int]) -> StateUpdate:
-        """Apply changes of the store: note outdated books, and drop the books of removed accounts."""
+        """Apply changes that were read from the store: mark outdated books, and drop the books of removed accounts."""
         holders, history = dict(self.state.directory_accounts), self.state.history
         update = self.state.apply(found, with_directory)
         present = self.state.accounts.keys()
@@ -122,7 +125,7 @@ class AccountBooks:
         return update
 
     def begin_anew(self, state: AccountState) -> None:
-        """Replace everything that was read from the store, so that nothing depends on earlier notes.
+        """Replace everything that was read from the store, so that a fault in the former state has no effect any more.
 
         Every book counts as outdated; books of accounts that the state does not have are dropped.
         """
@@ -151,9 +154,9 @@ class AccountBooks:
 
         When the book of an account cannot be built, its former book stays, and other books are not affected.
 
-        :param account_id: the account, or None for all outdated accounts except those that another call is building and
-            that have not changed since.
-        :param publish: publishes the built books; called before each part that takes longer.
+        :param account_id: the account, or None for all outdated accounts.  An account that another call is building
+            counts as outdated only if the account has changed since that call began to build.
+        :param publish: publishes the built books; called before each part of the work that takes longer.
         """
         is_whole = account_id is None
         ids = self.outdated.copy() if account_id is None else {account_id}
@@ -194,7 +197,7 @@ class AccountBooks:
         return busy
 
     def _take_batch(self, waiting: deque[int], busy: list[int], *, is_whole: bool) -> list[int]:
-        """Take accounts to build together, and move the accounts that another call is building to `busy`."""
+        """Take accounts from `waiting` to build together, and move accounts that another call is building to `busy`."""
         batch: list[int] = []
         count = 0
         while waiting and len(batch) < _ACCOUNTS_AT_ONCE:
@@ -218,7 +221,7 @@ class AccountBooks:
 
     @asynccontextmanager
     async def _locked(self, account_id: int) -> AsyncIterator[None]:
-        """Hold the lock of an account, which exists as long as somebody holds it or waits for it."""
+        """Hold the lock of an account; the lock exists only while a call holds the lock or waits for the lock."""
         lock = self._locks.setdefault(account_id, DeferredLock())
         try:
             async with lock:
@@ -229,7 +232,7 @@ class AccountBooks:
                 del self._locks[account_id]
 
     async def _build_accounts(self, ids: Sequence[int], *, is_anew: bool) -> None:
-        """Build the books of some accounts together; if that fails, one after the other.
+        """Build the books of some accounts together or, if this fails, one account after the other.
 
         An account whose book cannot be built must not keep the books of other accounts from phones.
 
@@ -298,7 +301,7 @@ class AccountBooks:
         )
 
     async def _build_by_process(self, task: BuildTask) -> BuildTask:
-        """Build large books in another process, unless the process fails."""
+        """Build large books in another process; return the task unchanged if the process fails."""
         account = task.account
         if self._build_in_process is None:
             return task
@@ -319,11 +322,14 @@ class AccountBooks:
         return await self._load_current(task)
 
     async def _build_by_thread(self, tasks: Sequence[BuildTask]) -> list[BuildTask]:
-        """Build missing books in this process, with the contacts of some small or one large account in memory."""
+        """Build missing books in this process.
+
+        At a time, only the contacts of several small accounts, or of one large account, are in memory.
+        """
         unbuilt = [task for task in tasks if not task.is_done]
         if not unbuilt:
             return list(tasks)
-        async with self._contacts_lock:  # a separate coroutine, which frees the contacts before the lock is released
+        async with self._contacts_lock:  # the coroutine frees the contacts before the lock is released
             built = await self._build_from_contacts(unbuilt)
         return [task for task in tasks if task.is_done] + built
 
@@ -365,12 +371,12 @@ class AccountBooks:
         return (*books, directory.book) if directory is not None else tuple(books)
 
     async def _begin(self, account: Account) -> BuildTask:
-        """Return the task to update an account's books, with the books in memory, else with the cached books."""
+        """Return the task to update an account's books, with the books from memory or else from the cache."""
         task = self._task(account)
         return replace(task, books=[built for key in task.book_ids if (built := await self._current(task, key))])
 
     def _put(self, task: BuildTask) -> None:
-        """Keep the books of a finished task in memory, unless they belong to no account any more."""
+        """Store the books of a finished task in memory, unless they belong to no account any more."""
         present = self.state.account(task.account.id)
         for key, built in zip(task.book_ids, task.books, strict=True):
             # The account may be gone, or the directory may have been built from another account meanwhile.
@@ -378,7 +384,7 @@ class AccountBooks:
                 self._replace(key, built)
 
     async def free_replaced(self) -> None:
-        """Free the memory of books that are not served any more."""
+        """Free the memory of books that were replaced."""
         if self._replaced:
             await self._run_off_thread(free_slowly, self._replaced)
 
@@ -393,7 +399,7 @@ class AccountBooks:
         return await self._load(task, key)
 
     def _replace(self, key: BookId, built: BuiltBook | None) -> None:
-        """Set or remove a book, and note the replaced book, whose memory is to be freed."""
+        """Set or remove a book, and remember the replaced book, whose memory is freed later."""
         before = self._built.pop(key, None)
         changed = built or before
         if built is not None:
@@ -410,7 +416,7 @@ class AccountBooks:
     # --- the books in the cache ---------------------------------------------------------------------------------------
 
     async def load_all(self) -> None:
-        """Read all books from the cache, whatever their generation; an account without cached books has none."""
+        """Read all books from the cache, whatever their generation; accounts without cached books then have none."""
         for account in tuple(self.state.accounts.values()):
             task = self._task(account)
             for key in task.book_ids:
@@ -419,7 +425,8 @@ class AccountBooks:
     async def _load_current(self, task: BuildTask) -> BuildTask:
         """Return the task with its cached books, if all of them exist and are of the account's generation."""
         books = [built for key in task.book_ids if (built := await self._load(task, key))]
-        # The books live long; without the freeze each full garbage collection would visit them and stop all threads.
+        # The books live long.  Without the freeze, each full garbage collection would visit the books and stop all
+        # threads.
         gc.freeze()
         loaded = replace(task, books=books)
         return loaded if loaded.is_done else task
@@ -453,12 +460,13 @@ class AccountBooks:
             ids, holders = list(self.state.accounts), [account.id for account in self.state.directory_accounts.values()]
             await self._run_off_thread(self._cache.prune, ids, holders, unfinished=not is_start)
         if names:
-            # Meanwhile a directory may be fetched through a former account again.
+            # During `prune`, a former directory account may have become the directory account again; its cached book
+            # stays.
             names -= {cache_name(account.id, directory=True) for account in self.state.directory_accounts.values()}
             await self._delete_off_thread(self._cache.delete, names)
 
     async def _delete_if_orphaned(self, key: BookId, name: str) -> None:
-        """Delete a book that was saved under a name, if the name is not the book's any more."""
+        """Delete a cached book if its name is no longer the name of this book."""
         account = self._account(key)
         if account is None or _cache_name(key, account.id) != name:
             self._orphans.add(name)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A copy in memory of the accounts and phones of the configured tenants, updated after each change in the database.
 
-The time that `AccountState.apply` takes depends on the number of changes, not on the number of accounts, because the
-gateway looks for changes once a second.
+The gateway looks for changes once a second.  So the time that `AccountState.apply` takes depends only on the number of
+changes, not on the number of accounts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 
 @dataclass(slots=True)
 class StateUpdate:
-    """The accounts, tenants and phones whose served data an update of the state may have changed.
+    """The accounts, tenants and phones for which an update of the state may have changed what phones find.
 
     :ivar accounts: the ids of accounts whose book has changed or is gone.
     :ivar tenants: the tenants whose books have changed.
@@ -42,11 +42,11 @@ class StateUpdate:
 class AccountState:
     """The stored state of some tenants, except contacts.
 
-    Mutable: all of it, by `apply` alone.
+    Mutable: only `apply` changes the state.
 
     :ivar cursor: the position up to which changes were applied, or None if nothing was read yet.
     :ivar accounts: the connected accounts by id, with addresses that are unique within a tenant.
-    :ivar directory_accounts: the account that the Workspace directory is stored with, by tenant.
+    :ivar directory_accounts: by tenant, the account with which the contacts of the Workspace directory are stored.
     """
 
     def __init__(self, tenants: Collection[str]) -> None:
@@ -72,11 +72,11 @@ class AccountState:
 
     @property
     def history(self) -> History:
-        """Return the history of the database that the state was read in."""
+        """Return the history of the database from which the state was read."""
         return self.cursor.history if self.cursor is not None else NO_HISTORY
 
     def account(self, account_id: int | None) -> Account | None:
-        """Return the connected account with an id, or None if there is none.
+        """Return the connected account with an id, or None if there is no such account.
 
         :param account_id: the id, or None for the owner of a phone without an account.
         """
@@ -106,11 +106,11 @@ class AccountState:
         return holder is not None and holder.id == account.id
 
     def parts(self, found: Changes, size: int) -> Iterator[Changes]:
-        """Divide changes into parts to be applied one after the other, so that none takes long.
+        """Divide changes into parts that are applied one after the other, so that no part takes long.
 
-        Only the last part has the cursor, so changes that were not all applied are read again.
+        Only the last part has the cursor, so all changes are read again if one part was not applied.
 
-        :param size: how many accounts and phones a part has at most.
+        :param size: the largest number of accounts and phones in a part.
         """
         if len(found.accounts) + len(found.phones) <= size:
             yield found
@@ -123,7 +123,10 @@ class AccountState:
         yield Changes(found.cursor, is_whole=False)
 
     def _with_removed(self, found: Changes) -> tuple[dict[int, Account | None], dict[str, PhoneLogin | None]]:
-        """Return the changed accounts and phones; whole changes lack the removed ones, which are added as None."""
+        """Return the changed accounts and phones, with None for each removed account or phone.
+
+        If everything was read, each known account or phone that is not in `found` was removed.
+        """
         accounts, phones = dict(found.accounts), dict(found.phones)
         if found.is_whole:
             accounts |= dict.fromkeys(self._stored.keys() - accounts.keys())
@@ -133,7 +136,8 @@ class AccountState:
     def apply(self, found: Changes, with_directory: Collection[int]) -> StateUpdate:
         """Apply the changes since the last call.
 
-        :param with_directory: the ids of the changed accounts that have served contacts of the Workspace directory.
+        :param with_directory: the ids of the changed accounts with which contacts of the Workspace directory are
+            stored.
         """
         self.cursor = found.cursor
         accounts, phones = self._with_removed(found)
@@ -168,10 +172,10 @@ class AccountState:
         self._set_directory(before or account, has_directory=account is not None and has_directory, update=update)
 
     def _name_books(self, account: Account, update: StateUpdate) -> None:
-        """Make the addresses of accounts unique within a tenant, because books are named after them.
+        """Make the addresses of accounts unique within a tenant, because books are named after the addresses.
 
         Two accounts can have the same address when the address has passed to another user.  The oldest account keeps
-        the address; the other accounts get a number after it.
+        the address; the other accounts get a number after the address.
         """
         key = account.tenant, account.address.casefold()
         same = self._by_address.setdefault(key, set())
@@ -192,7 +196,7 @@ class AccountState:
                 self._ordered.pop(named.tenant, None)
 
     def _set_directory(self, account: Account | None, *, has_directory: bool, update: StateUpdate) -> None:
-        """Find the account that the tenant's directory is stored with: the oldest account that has the directory."""
+        """Set the tenant's directory account: the oldest account with which contacts of the directory are stored."""
         if account is None:
             return
         holders = self._with_directory[account.tenant]
@@ -228,7 +232,11 @@ class AccountState:
 def read_changes(
     connection: Connection, cursor: Cursor | None, tenants: Collection[str] | None = None
 ) -> tuple[Changes, frozenset[int]]:
-    """Read the changes since a cursor, and the ids of the changed accounts with contacts of the directory."""
+    """Read the changes since a cursor.
+
+    :returns: the changes, and the ids of the changed accounts with which contacts of the Workspace directory are
+        stored.
+    """
     found = changes.read_since(connection, cursor, tenants)
     asked = [
         account.id

@@ -37,11 +37,12 @@ class SyncResult:
     """The result of one sync, to be written in one transaction.
 
     :ivar generation: the epoch and the account's generation when the sync began.
-    :ivar failed: errors of sources that failed while others did not; for `Source.CONTACTS`, the error of the labels.
+    :ivar failed: the errors of sources that failed while other sources did not; for `Source.CONTACTS`, the error of the
+        labels.
     :ivar removed_sources: sources whose stored contacts are deleted.
     :ivar labels: all labels of the account, or None if the labels are unchanged.
     :ivar changed_queries: the sources whose last sync used another configuration.
-    :ivar max_loss: how many contacts may vanish even when the loss is suspicious.
+    :ivar max_loss: the number of contacts that may vanish even if the loss is suspicious.
     :ivar hands_over_directory: whether another account of the tenant takes over the directory, which this account can
         no longer fetch.
     """
@@ -63,7 +64,7 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
 
     :returns: the numbers of changed contacts, or None if nothing has changed.
     :raises SuspiciousShrink: when so many contacts would vanish that a person has to accept the loss first.
-    :raises StoreError: when the stored contacts are not those from which the listings continue.
+    :raises StoreError: when the stored contacts have changed since the sync began.
 
     After an error nothing is written: the caller rolls the transaction back.
     """
@@ -73,7 +74,8 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
         return None
     if generation != result.generation:
         raise StoreError(
-            "a backup was restored while the account was syncing, or it got the directory; it is synced again"
+            "while the account was syncing, a backup was restored, or the account took over the Workspace directory; "
+            "the account is synced again"
         )
     if any(fetched.query.source is Source.DIRECTORY for fetched in result.fetched):
         directory_accounts.take_over_directory(connection, account)
@@ -110,7 +112,7 @@ def _write(
 ) -> bool:
     """Write the fetched persons, source states, failures and tokens; return whether contacts have changed.
 
-    Most syncs find no changes; such a sync must not write stored values again.
+    Most syncs find no changes, and such a sync must not write stored values again.
     """
     sync_state.write_source_states(connection, account.id, result.states)
     for plan, fetched in zip(plans, result.fetched, strict=True):
@@ -197,7 +199,7 @@ def _check_shrink(connection: Connection, account: Account, plans: Collection[Sy
 
 
 def _sync_state(fetched: FetchedSource, plan: SyncPlan, stored: SyncState | None, now: float) -> SyncState:
-    """Return the state that the next sync of a source continues from."""
+    """Return the state from which the next sync of a source continues."""
     query = fetched.query
     warnings: ListingWarnings = {NO_SYNC_TOKEN: {}} if fetched.sync_token is None else {}
     if fetched.is_full or stored is None:
@@ -211,7 +213,8 @@ def _sync_state(fetched: FetchedSource, plan: SyncPlan, stored: SyncState | None
             warnings=warnings,
             total=fetched.total or None,
         )
-    # The old token serves once more when Google sends none; the second time a full sync is due.
+    # If Google sends no token, the next sync uses the old token once more.  If Google sends no token again, a full sync
+    # is due.
     token = fetched.sync_token or (stored.sync_token if NO_SYNC_TOKEN not in stored.warnings else None)
     return SyncState(
         # A token that was removed during the sync stays removed: stored contacts are damaged, and a full sync is due.
@@ -242,7 +245,7 @@ def _log_new_warnings(account: Account, source: Source, before: SyncState | None
 
 
 def _full_listing_warnings(fetched: FetchedSource, plan: SyncPlan) -> ListingWarnings:
-    """Return the warnings about a full listing that is applied all the same."""
+    """Return the warnings about a full listing, which is applied nevertheless."""
     warnings: dict[str, Mapping[str, int]] = {}
     if plan.listed_count < fetched.total:
         warnings[INCOMPLETE] = {"listed": plan.listed_count, "total": fetched.total}

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Back-off after failed syncs: the wait until an account's next sync, and a circuit breaker for each tenant.
 
-The functions and classes are pure: an interval is the seconds between successful syncs, a jitter is a random number
-from 0 to 1, and times are seconds since the epoch.  The first wait is the interval, so that an account that fails
-never calls Google more often than a healthy one.  Waits double from failure to failure up to a cap; half of a wait is
-random ("equal jitter"), so that accounts that failed together do not retry together.  A wait that Google asks for is a
+The functions and classes are pure.  An interval is the seconds between successful syncs, a jitter is a random number
+from 0 to 1, and times are seconds since the epoch.  The first wait is the interval, so that an account that fails never
+calls Google more often than a healthy account.  Waits double from failure to failure up to a cap; half of a wait is
+random ("equal jitter"), so that accounts which failed together do not retry together.  A wait that Google asks for is a
 minimum.
 
 When Google is down, or a tenant's OAuth client is rejected, all accounts of the tenant would fail alike.  Then the
-tenant's circuit breaker is open: only one account now and then tries to sync, and the success of that sync lets all
-accounts sync.  A success also ends the waits after an outage of all accounts of the same Google project
+tenant's circuit breaker is open: only one account at a time tries to sync.  This sync is a trial, and the success of a
+trial lets all accounts sync.  A success also ends the waits after an outage of all accounts of the same Google project
 (`ldapgw.sync.scheduler`).
 """
 
@@ -35,22 +35,22 @@ from ldapgw.errors import (
 MINUTE = 60.0
 HOUR = 3600.0
 DAY = 86400.0
-# Seconds after the first answer that the People API is not enabled, at which an account tries again; later trials are
-# hourly.  New administrators often forget to enable the API; enabling it takes minutes to have an effect.
+# The times of the first trials, in seconds since Google first answered that the People API is not enabled; later trials
+# are hourly.  New administrators often forget to enable the API; enabling the API takes minutes to have an effect.
 API_DISABLED_TRIALS = (120.0, 420.0, 1020.0)
 # Google's quota of full syncs is small and fixed, so these waits are minutes, not seconds.
 FULL_SYNC_WAITS = (300.0, 900.0, HOUR)
-# This many accounts in a row that cannot reach Google are no coincidence.
+# The circuit opens when this many accounts in a row could not reach Google, which is no coincidence.
 FAILURES_TO_OPEN = 3
 # The longest wait between two trials; it is short because only a trial shows the end of an outage.  Different accounts
-# make the trials: an account that fails waits for an interval at least.
+# make the trials, because an account that fails waits at least for an interval.
 MAX_OPEN_SECONDS = 300.0
-# Seconds that the other accounts wait for the outcome of a trial, whose call takes no longer.
+# The seconds for which the other accounts wait for the outcome of a trial.  The call of a trial takes no longer.
 TRIAL_SECONDS = 90.0
 
 # Errors of a tenant's OAuth client, not of an account.
 TENANT_ERRORS = (ClientRejected, ApiDisabled)
-# Errors that show that Google cannot be used now, whatever account asks.
+# Errors which show that no account can use Google now.
 OUTAGE_ERRORS = (GoogleUnavailable, NetworkFailure)
 
 
@@ -93,7 +93,10 @@ def after_source_failure(error: GoogleError, failing_seconds: float) -> float:
 
 
 def _after_quota(error: QuotaExceeded, failures: int, jitter: float) -> float:
-    """Return the wait after an exceeded quota: quotas are per minute, but that of full syncs has an unknown period."""
+    """Return the wait after an exceeded quota.
+
+    Quotas are per minute, except the quota of full syncs, whose period is unknown.
+    """
     if error.full_sync:
         return FULL_SYNC_WAITS[min(failures, len(FULL_SYNC_WAITS)) - 1] * (1.0 + jitter)
     return MINUTE + _doubled(MINUTE, failures, HOUR) * jitter
@@ -108,10 +111,10 @@ class CircuitBreaker:
     """The circuit breaker of a tenant, which is open while no account of the tenant can sync.
 
     :ivar failed: ids of the accounts that could not reach Google, with no other outcome in between.
-    :ivar trips: how often the circuit has opened since it was last closed.
+    :ivar trips: the number of failures that have opened the circuit, or kept it open, since it was last closed.
     :ivar until: the time until which no account syncs, or None if the circuit is closed.
     :ivar code: the error code that opened the circuit.
-    :ivar since: when the circuit has opened.
+    :ivar since: the time of the first error of `code` if `code` belongs to `TENANT_ERRORS`, otherwise None.
     """
 
     failed: frozenset[int] = frozenset()
@@ -130,7 +133,7 @@ class CircuitBreaker:
         return min(max(self.until - now, 0.0), 2 * HOUR) if self.until is not None else 0.0
 
     def begin_trial(self, now: float) -> CircuitBreaker:
-        """Note that an account syncs now; the other accounts wait for the outcome."""
+        """Return the circuit breaker during an account's trial; the other accounts wait for the outcome."""
         return replace(self, until=now + TRIAL_SECONDS) if self.is_open else self
 
     def after_outcome(
@@ -163,14 +166,17 @@ class CircuitBreaker:
     def _open_seconds(self, error: GoogleError, interval: float, jitter: float) -> float:
         """Return the seconds until the next trial: doubled from trip to trip up to the interval or `MAX_OPEN_SECONDS`.
 
-        Google may ask for more.
+        Google may ask for a longer wait.
         """
         longest = min(MAX_OPEN_SECONDS, interval)
         seconds = min(MINUTE * 2.0 ** min(self.trips, 16), longest) * (0.5 + 0.5 * jitter)
         return max(seconds, error.retry_after or 0.0)
 
     def _is_refuted(self, error: Exception | None) -> bool:
-        """Return whether an outcome shows that the cause of the open circuit is over; our own error shows nothing."""
+        """Return whether an outcome shows that the cause of the open circuit is over.
+
+        An error of ldapgw itself shows nothing.
+        """
         if error is None:
             return True
         if self.code == ClientRejected.code:

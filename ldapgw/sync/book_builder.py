@@ -25,7 +25,7 @@ from ldapgw.sync.book_cache import BookCache, BuildKey, BuiltBook, cache_name
 # Key of a book: an account's id, or a tenant's name for the book of its Workspace directory.
 BookId = int | str
 
-# Entries that `free_slowly` frees at a time.
+# The number of entries that `free_slowly` frees at a time.
 _FREED_AT_ONCE = 500
 
 
@@ -33,8 +33,8 @@ _FREED_AT_ONCE = 500
 class BuildTask:
     """The task to bring the books of an account up to date.
 
-    :ivar history: the history of the database in which the account was read; with `NO_HISTORY`, cached books of any
-        history count.
+    :ivar history: the history to which the account's generation refers; with `NO_HISTORY`, cached books of any history
+        are used.
     :ivar book_ids: the keys of the account's books.
     :ivar books: the present books, maybe of an older generation.
     """
@@ -89,7 +89,7 @@ class BuildTask:
 
 
 def load_book(cache: BookCache, task: BuildTask, key: BookId) -> BuiltBook | None:
-    """Read a book of a task from the cache; None if the cache has no book of the same inputs, except contacts."""
+    """Read a book of a task from the cache; None if no cached book has the task's inputs (contacts may differ)."""
     sharing = task.account.sharing if isinstance(key, int) else Sharing.SHARED
     name = cache_name(task.account.id, directory=isinstance(key, str))
     return cache.load(name, task.build_key, task.context, sharing, task.history)
@@ -160,7 +160,10 @@ def _with_favourites(context: NamingContext, labels: Mapping[str, str]) -> Mappi
 
 @dataclass(frozen=True, slots=True)
 class _StoredContacts:
-    """An account's contacts, read anew in each iteration: a million contacts would take more memory than their book."""
+    """An account's contacts, read anew in each iteration.
+
+    A list of a million contacts would take more memory than their book.
+    """
 
     connection: Connection
     account_id: int
@@ -188,7 +191,7 @@ def build_cached_books(url: URL, folder: Path, task: BuildTask) -> None:
         for book in books:
             with database.begin_read() as connection:
                 present = accounts.read(connection, account.id)
-            # After the gateway's end nobody would delete the file when the account goes.
+            # If the gateway has ended, nobody would delete the file when the account is removed.
             if os.getppid() == gateway and present is not None and present.is_connected:
                 name = cache_name(account.id, directory=book.key == DIRECTORY)
                 book_cache.save(name, task.built(book))
@@ -199,7 +202,7 @@ def build_cached_books(url: URL, folder: Path, task: BuildTask) -> None:
 
 
 def free_slowly(books: list[Book]) -> None:
-    """Free the memory of unused books in small steps; in one step it would stop all threads for 0.2 s.
+    """Free the memory of unused books in small steps, because one large step would stop all threads for 0.2 seconds.
 
     :param books: the books, which are removed from the list.
     """
@@ -209,7 +212,7 @@ def free_slowly(books: list[Book]) -> None:
         for segments in (book.segments, *(label.segments for label in book.labels)):
             for segment in (*segments.contacts, *segments.numbers):
                 entries += segment.entries
-        # `entries` must have the last references to the entries.
+        # Only the list `entries` may still refer to the entries, so that the loop below frees them in small steps.
         del book, segments, segment
     while entries:
         del entries[-_FREED_AT_ONCE:]

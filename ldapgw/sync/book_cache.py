@@ -3,7 +3,7 @@
 
 The gateway never depends on a cached book.  A cached book is used only if the file is intact and the book was built by
 the same code from the same inputs; otherwise the gateway builds the book from the stored contacts.  A cached book
-contains contacts, so it is deleted when its account goes.
+contains contacts, so it is deleted when its account is removed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ _UNFINISHED = ".new"
 # The inputs of a book besides contacts: context, account id, sub, address, whether each number has an entry.
 BuildKey = tuple[NamingContext, int, str, str, bool]
 
-# Generations that a cached book may lag behind; the store keeps the changes of twice as many generations.
+# The number of generations by which a cached book may lag behind.  The store keeps the changes of twice as many
+# generations.
 _MAX_CACHE_LAG = KEPT_GENERATIONS // 2
 
 # Libraries whose version decides the content of a built book.
@@ -53,12 +54,11 @@ LIBRARIES = ("anyascii", "msgspec", "phonenumbers")
 class BuiltBook:
     """A book, and its inputs.
 
-    :ivar history: the history of the database in which the generation is counted; the book is valid in no other
-        history.
+    :ivar history: the history of the database to which the generation refers; the book is valid only in this history.
     :ivar generation: generation of the account's contacts; the book has at least the changes up to this generation.
-    :ivar build_key: the other inputs; the book is built anew when they change.
+    :ivar build_key: the other inputs; the book is built anew when these inputs change.
     :ivar cached_generation: the generation of the book in the cache, or None if the book is not in the cache.
-    :ivar uncached_changes: how many contacts have changed since the cached generation.
+    :ivar uncached_changes: the number of contacts that have changed since the cached generation.
     """
 
     history: History
@@ -98,7 +98,7 @@ class BookCache:
     def load(
         self, name: str, build_key: BuildKey, context: NamingContext, sharing: Sharing, history: History = NO_HISTORY
     ) -> BuiltBook | None:
-        """Read a cached book; None when there is none of this name, build key and history.
+        """Read a cached book; return None if the cache has no book of this name, build key and history.
 
         :param history: the history that the book must belong to, or `NO_HISTORY` for any history.
         """
@@ -139,7 +139,7 @@ class BookCache:
                 # Without a flush a power cut could leave a truncated file, and a large book takes long to build.
                 opened.flush()
                 os.fsync(opened.fileno())
-            with suppress(FileNotFoundError):  # deleted while it was written, because its account is gone
+            with suppress(FileNotFoundError):  # `delete` deletes the new file if the account is gone
                 new.replace(file)
         except OSError as error:
             log.warn(
@@ -158,8 +158,8 @@ class BookCache:
     ) -> None:
         """Delete all cached books except the books of some accounts.
 
-        :param directory_accounts: the ids of the accounts that a Workspace directory is fetched through.
-        :param unfinished: whether to keep also the unfinished files of these books, which may be being written.
+        :param directory_accounts: the ids of the accounts through which a Workspace directory is fetched.
+        :param unfinished: whether to keep the unfinished files of these books too, because they may be still in work.
         """
         kept = {self._file(cache_name(each, directory=False)) for each in accounts}
         kept |= {self._file(cache_name(each, directory=True)) for each in directory_accounts}
@@ -235,7 +235,10 @@ def _read_header(source: RecordReader) -> tuple[str, History, int]:
 
 @contextmanager
 def _gc_paused() -> Iterator[None]:
-    """Pause the garbage collector: nothing that is read is garbage, and each collection would stop all threads."""
+    """Pause the garbage collector.
+
+    Nothing that is read is garbage, and each collection would stop all threads.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reads the telephone numbers of stored contacts anew after the rules have changed, without asking Google."""
+"""Reads the telephone numbers of stored contacts anew after a change of the rules, without calls to Google."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from ldapgw.sync.job import SyncedTenant
 
 log = Logger()
 
-# Seconds between two looks for contacts that former rules read.  An upgrade or an older backup may bring such contacts.
+# Seconds between two searches for contacts whose numbers were read by former rules.  There are such contacts after an
+# upgrade, and after the restore of an older backup.
 INTERVAL = 60.0
-# Contacts that are read and stored at once.
+# The number of contacts that are read and stored at once.
 _BATCH = 200
 
 # A contact's source and uid: the key of its row within the account.
@@ -41,8 +42,8 @@ class OutdatedContact:
     """A stored contact whose telephone numbers were read by former rules.
 
     :ivar digest: the digest of the row, or None if unknown.
-    :ivar photo_url: the address of the contact's photo; empty if there is none.
-    :ivar flaws: the flaws that the stored contact does not show.
+    :ivar photo_url: the address of the contact's photo; empty if the contact has no photo.
+    :ivar flaws: the flaws that cannot be found again in the stored contact, because only Google's person shows them.
     """
 
     source: Source
@@ -68,7 +69,7 @@ def read_all_anew(stored: Sequence[Contact], region: str) -> list[tuple[Contact,
 
 
 class ContactRenewal(PeriodicService):
-    """Renews the contacts of one account after another.
+    """The service that reads the numbers of stored contacts anew, one account after another.
 
     :param tenants: the tenants by name; accounts of other tenants are left alone.
     :param read_in_process: calls `read_all_anew` in another process, because the work would delay phones.
@@ -91,7 +92,7 @@ class ContactRenewal(PeriodicService):
         super().__init__(clock, INTERVAL, self.renew_all, _report)
 
     async def renew_all(self) -> None:
-        """Renew the contacts of all accounts that this gateway syncs."""
+        """Read the contacts of all outdated accounts anew, if this gateway syncs."""
         for account_id, tenant in await self._leader.store.read(outdated_accounts):
             if tenant in self._tenants and self._leader.is_leader:
                 await self._renew(account_id, tenant)
@@ -162,7 +163,8 @@ def read_outdated(connection: Connection, account_id: int, after: ContactKey, li
 def renew(connection: Connection, account_id: int, renewed: Sequence[tuple[OutdatedContact, Contact, int]]) -> bool:
     """Store contacts that were read anew, unless a sync has written them meanwhile.
 
-    :param renewed: the stored contacts, with what was read, and the number of texts without anything to dial.
+    :param renewed: the stored contacts, each with the contact that was read anew and its number of texts without
+        anything to dial.
     :returns: whether a contact has changed.
     """
     accounts.lock(connection, account_id)

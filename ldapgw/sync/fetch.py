@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Decides what is due for a source, fetches the source from Google, and stores the progress.
+"""Decides which fetch is due for a source, fetches the source from Google, and stores the progress.
 
 The pages of a listing are buffered until the last one has arrived, so that no partial listing is used.  A small listing
 is buffered in memory, a large listing in a file without a name.  Nothing is left of the file however the process ends,
 and the file is as private as its folder.
 
-One account at a time fetches a tenant's Workspace directory, as long as it can.  When it fails, another account takes
-over; when all accounts fail, they take turns, so that the gateway notices when the directory is available again.
+One account at a time fetches a tenant's Workspace directory.  When this account fails, another account takes over; when
+all accounts fail, the accounts take turns, so that the gateway notices when the directory is available again.
 
 Mutable: `PageBuffer` and `ProgressWriter`.
 """
@@ -46,27 +46,28 @@ DAY = 86400
 HOUR = 3600.0
 # A full sync is due after this many days, or up to a day earlier; Google's sync tokens last seven days.
 FULL_SYNC_DAYS = 6
-# Without a sync token each sync is a full sync.  Google allows few of these, so a sync is due after this many
-# intervals.
+# Without a sync token, each sync is a full sync.  Google allows few full syncs, so such a sync is due only after this
+# many intervals, within the two limits below.
 INTERVALS_WITHOUT_TOKEN = 6
 MIN_SECONDS_WITHOUT_TOKEN = 3600.0
 MAX_SECONDS_WITHOUT_TOKEN = 6 * 3600.0
 # A listing larger than this many octets is buffered in a file.
 MAX_IN_MEMORY = 1 << 20
 
-# Changed parameters of all accounts are in effect within this time.
+# After a change of parameters of all accounts, all full syncs take place within this time.
 MAX_SPREAD_SECONDS = 4 * HOUR
 
 # A source that Google refuses is requested again after this time, because administrators may change the settings.
 UNAVAILABLE_RETRY_SECONDS = 86400.0
-# When this many accounts have failed recently, no further account is tried.
+# When this many accounts have recently failed to fetch the directory, no further account is tried.
 MAX_FAILING_ACCOUNTS = 3
-# The progress of a sync is written this often at most; a shorter sync writes none.
+# The seconds between two writes of a sync's progress; a shorter sync writes no progress.
 WRITE_SECONDS = 1.0
 
 _LENGTH = struct.Struct(">I")
 
-# Stands in a fingerprint for the labels if no configured label exists, so that no contact is served.
+# The text that stands for the labels in a fingerprint if none of the configured labels exists.  No contact is served
+# then.
 _NO_LABEL = "none"
 
 
@@ -77,8 +78,8 @@ class SourceQuery:
     :ivar region: the region for telephone numbers without a country code.
     :ivar labels: the resource names of the labels of which a served contact has at least one, or None if all contacts
         are served.
-    :ivar excluded_labels: resource names of labels; a contact with one of them is not served.
-    :ivar photos: whether the addresses of photos are asked for.
+    :ivar excluded_labels: resource names of labels; a contact with one of these labels is not served.
+    :ivar photos: whether the addresses of photos are requested.
     """
 
     source: Source
@@ -101,7 +102,10 @@ class SourceQuery:
         return "|".join((request, f"{PARSER_VERSION}", self.region, *labels, *excluded))
 
     def is_token_valid(self, state: SyncState) -> bool:
-        """Return whether Google accepts a stored sync token with these parameters; the conversion may differ."""
+        """Return whether Google accepts a stored sync token with these parameters.
+
+        The parameters of the conversion may differ.
+        """
         return self._parts(self.fingerprint)[0] == self._parts(state.fingerprint)[0]
 
     def is_changed_for_all(self, state: SyncState) -> bool:
@@ -126,8 +130,8 @@ class FullSyncLimits:
     """The limits of full syncs that neither a person nor Google has asked for.
 
     :ivar pause: seconds between two full syncs of a source.
-    :ivar seconds_per_account: seconds for each account, up to `MAX_SPREAD_SECONDS` together, over which full syncs are
-        spread when parameters of all accounts have changed, as with another version or region.
+    :ivar seconds_per_account: the seconds by which each account lengthens the time (at most `MAX_SPREAD_SECONDS`) over
+        which full syncs are spread when parameters of all accounts have changed, as with another version or region.
     """
 
     pause: float = HOUR
@@ -145,7 +149,7 @@ UNLIMITED = FullSyncLimits(0.0, 0.0)
 class FetchedSource:
     """A complete listing of one source.
 
-    :ivar sync_token: None when Google sent none.
+    :ivar sync_token: the token for the next incremental sync, or None if Google sent no token.
     :ivar is_full: whether the listing is a full listing, not the changes since a sync token.
     :ivar total: the number of persons in the source by Google's count, or 0 if Google does not say.
     :ivar labels: resource names of the user's labels that persons of the listing have.
@@ -175,7 +179,7 @@ def due_sync(
     Google's sync tokens expire after seven days.  The full sync comes earlier, at a time within the sixth day that
     depends on account and source, so that accounts connected on the same day do not use up Google's small quota of full
     syncs together.  A full sync that is due too early (`FullSyncLimits`) waits; meanwhile the old token is used if
-    Google accepts it.
+    Google accepts the token.
 
     :param sub: Google's key of the user (id_token claim ``sub``).
     :param interval: seconds between syncs; a source without a sync token is fetched less often.
@@ -197,13 +201,14 @@ def due_sync(
 
 
 def has_passed(phase: int, period: float, since: float | None, now: float) -> bool:
-    """Return whether one of the moments that recur once a period lies between two times.
+    """Return whether a moment that recurs once in each period lies between `since` and `now`.
 
-    This spreads work that every account has to do once, without a record of the accounts that have done it.
+    Callers spread work with this function: each account does its work at its own moment of the period.  So no record is
+    needed of the accounts that have done the work.
 
-    :param phase: the place of the moments in the period, which differs from account to account.
-    :param period: seconds; with 0 the result is always true.
-    :param since: seconds since the epoch; with None the result is always true.
+    :param phase: determines the moment within the period, and differs from account to account.
+    :param period: seconds; if 0, the result is always True.
+    :param since: seconds since the epoch; if None, the result is always True.
     """
     if not period or since is None or since > now:
         return True
@@ -212,9 +217,9 @@ def has_passed(phase: int, period: float, since: float | None, now: float) -> bo
 
 
 def is_resting(state: SourceState | None, asked_at: float | None, now: float) -> bool:
-    """Return whether a refused source is not requested for now; an `asked_at` in the future is ignored.
+    """Return whether Google has refused a source so recently that the source is not requested now.
 
-    :param asked_at: when the source was last requested, in seconds since the epoch.
+    :param asked_at: the time of the last request for the source, in seconds since the epoch; ignored if in the future.
     """
     is_refused = state in (SourceState.UNAVAILABLE, SourceState.NOT_GRANTED)
     return is_refused and asked_at is not None and 0 <= now - asked_at < UNAVAILABLE_RETRY_SECONDS
@@ -223,7 +228,7 @@ def is_resting(state: SourceState | None, asked_at: float | None, now: float) ->
 def choose_directory_account(
     candidates: Iterable[DirectoryCandidate], now: float, requested_account_id: int | None = None
 ) -> int | None:
-    """Return the id of the account to fetch the directory through; None when no account is to be tried now.
+    """Return the id of the account through which the directory is fetched now, or None if no account is to be tried.
 
     :param requested_account_id: an account whose sync a person has requested, which need not wait after a failure.
     """
@@ -257,14 +262,18 @@ def _is_backing_off(candidate: DirectoryCandidate, now: float) -> bool:
 
 
 def _preference(candidate: DirectoryCandidate) -> tuple[bool, float, bool, int]:
-    """Return the sort key: no error, else the earliest request; then the directory account; then the oldest account."""
+    """Return a key that sorts the best account first.
+
+    Accounts without an error come first, and then the account whose last request is the oldest.  Among equals, the
+    directory account comes first, and then the oldest account.
+    """
     has_error = bool(candidate.directory_error or candidate.account_error)
     asked_at = (candidate.asked_at or 0.0) if has_error else 0.0
     return has_error, asked_at, not candidate.is_directory_account, candidate.account_id
 
 
 def resolve_label_filter(configured: Iterable[str], names: Mapping[str, str]) -> frozenset[str] | None:
-    """Return the resource names of the labels that the configuration names, or None if it names no labels.
+    """Return the resource names of the labels that the configuration names, or None if no labels are configured.
 
     :param names: names of the account's labels by resource name.
     """
@@ -305,13 +314,13 @@ class PageBuffer:
             raise StoreError(f"{self._folder}: cannot be read: {error.strerror}") from None
 
     def close(self) -> None:
-        # Closing writes buffered octets, which a full disk may refuse; nobody needs them any more.
+        # Closing writes buffered octets, which a full disk may refuse; nobody needs these octets any more.
         with suppress(OSError):
             self._file.close()
 
 
 class Fetcher:
-    """Fetches listings.
+    """The fetcher of complete listings from Google.
 
     :param folder: folder for the files of large listings.
     :param run_off_thread: calls a function with its arguments on a thread that may wait for the disk.
@@ -360,15 +369,15 @@ class Fetcher:
                 on_progress(SyncProgress(query.source, person_count, total or None))
             is_full = sync_token is None
             if is_full and not (person_count or total or next_sync_token):
-                # Google sends a sync token even for an account without contacts, so this answer may be another
-                # server's.
+                # Google sends a sync token even for an account without contacts, so this answer may come from another
+                # server.
                 raise BadResponse("an empty listing without a sync token")
             undo.pop_all()
         return FetchedSource(query, buffer, next_sync_token or None, is_full, person_count, total, frozenset(labels))
 
 
 class ProgressWriter:
-    """Writes the progress of each running sync, a second after the sync has reported it."""
+    """The writer of the progress of running syncs, a second after a sync has reported its progress."""
 
     def __init__(self, clock: IReactorTime, store: Store) -> None:
         self._clock = clock
@@ -378,7 +387,7 @@ class ProgressWriter:
         self._written: set[int] = set()
 
     def update(self, account_id: int, progress: SyncProgress | None) -> None:
-        """Note the progress of an account's sync, or the end of the sync if the progress is None."""
+        """Take the progress of an account's sync, or the end of the sync if the progress is None."""
         if progress is not None:
             self._latest[account_id] = progress
             if account_id not in self._due:
@@ -401,5 +410,5 @@ class ProgressWriter:
 
 
 def _log_failure(failure: Failure) -> None:
-    if not failure.check(StoreError, LeadLost):  # the sync fails too
+    if not failure.check(StoreError, LeadLost):  # the sync itself fails too, and its failure is logged
         log.failure("storing the progress of a sync failed", failure, event="progress_failed")

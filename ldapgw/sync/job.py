@@ -3,7 +3,8 @@
 
 A sync is applied as a whole or not at all: before the transaction only a refreshed access token is written, and after a
 failure the contacts and the sync tokens are unchanged.  A failure of the "other contacts" does not prevent the sync of
-the contacts.  The tenant's Workspace directory is a separate sync after that; neither sync can fail the other.
+the contacts.  The tenant's Workspace directory is synced after that in a separate sync; a failure of one sync does not
+affect the other.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class SyncedTenant:
 
     :ivar labels: the names of the labels of which a served contact has at least one; empty if all contacts are served.
     :ivar region: the region for telephone numbers without a country code.
-    :ivar excluded_labels: names of labels; a contact with one of them is not served.
+    :ivar excluded_labels: names of labels; a contact with one of these labels is not served.
     :ivar photos: whether contacts' photos are fetched.
     """
 
@@ -132,11 +133,11 @@ class _StoredState:
 
 
 class SyncJob:
-    """Syncs accounts; the caller runs at most one sync of an account at a time.
+    """The syncs of accounts; the caller runs at most one sync of an account at a time.
 
     :param interval: seconds between syncs of an account.
     :ivar tenants: the tenants by name; accounts of other tenants are not synced.
-    :ivar pacer: lets the calls to the People API through.
+    :ivar pacer: limits the rate of the calls to the People API.
     :ivar access_tokens: gets the access tokens for these calls.
     :param full_syncs: the limits of full syncs.
     :param folder: folder for the files of large listings.
@@ -172,13 +173,13 @@ class SyncJob:
         self._on_progress = on_progress
 
     def client(self, account: Account) -> Client:
-        """Return the present OAuth client of an account's tenant; the client's project has the quota of the calls."""
+        """Return the present OAuth client of an account's tenant; Google counts the calls for the client's project."""
         return self.tenants[account.tenant].client
 
     async def sync(self, account: Account, *, full: bool, max_loss: float = 0, account_count: int = 1) -> bool:
         """Sync an account's own sources, without the directory; see `sync_directory`.
 
-        :param max_loss: how many contacts may vanish even when the loss is suspicious.
+        :param max_loss: the number of contacts that may vanish even if the loss is suspicious.
         :param account_count: the number of synced accounts; full syncs for changed parameters are spread over more time
             if there are more accounts.
         :returns: whether the account's contacts have changed.
@@ -253,7 +254,8 @@ class SyncJob:
 
         The caller has to record a failure (`record_directory_failure`); then another account is chosen next.
 
-        :param own_error: the error code of the sync of the account's own sources just before; empty if there was none.
+        :param own_error: the error code of the sync of the account's own sources just before; empty if this sync
+            succeeded.
         :returns: whether the directory has changed.
         :raises GoogleError: as `sync`.
         """
@@ -279,7 +281,7 @@ class SyncJob:
 
     @contextmanager
     def _listings(self, account: Account) -> Iterator[list[FetchedSource]]:
-        """Collect the listings of a sync, whose page buffers are closed at its end."""
+        """Yield a list for the listings of a sync; their page buffers are closed at the end of the block."""
         fetched: list[FetchedSource] = []
         try:
             yield fetched
@@ -311,7 +313,7 @@ class SyncJob:
         await self._leader.store.run(_record_directory_failure, account, error, self._now(), next_try)
 
     async def next_directory_account(self, tenant: str) -> int | None:
-        """Return the id of the account to fetch a tenant's directory through next, or None if none is to be tried."""
+        """Return the id of the account through which a tenant's directory is fetched next; None if there is none."""
         return choose_directory_account(
             await self._leader.store.run(directory_accounts.read_candidates, tenant), self._now()
         )
@@ -344,7 +346,7 @@ class SyncJob:
         )
 
     def _is_resting(self, state: SourceState, stored: SyncState | None) -> bool:
-        """Return whether a source that has failed or was refused is not requested for now."""
+        """Return whether a source has failed or was refused so recently that the source is not requested now."""
         if stored is None:
             return False
         asked_at, next_try = stored.asked_at, stored.next_try
@@ -384,7 +386,8 @@ class SyncJob:
     ) -> LabelState | None:
         """Fetch the account's labels with a full sync, once a day, or when a person asks; at other times return None.
 
-        An account without labels has no label to be renamed; a new label is noticed when a contact has it.
+        Without a full sync, the fetch is left out for an account without labels if the tenant has no filter for labels:
+        no label can have been renamed, and a new label is noticed when a contact has the label.
         """
         tenant = self.tenants[account.tenant]
         query = stored.query(tenant, Source.CONTACTS)
@@ -401,11 +404,11 @@ class SyncJob:
     async def _fetch_labels(
         self, account: Account, before: LabelState, failed: dict[Source, GoogleError]
     ) -> LabelState | None:
-        """Fetch labels; None when Google refuses them.
+        """Fetch the labels of an account; return None if Google refuses the labels.
 
-        A failure that may concern the labels alone does not fail the sync: contacts are synced with the labels known
-        before.  A tenant that filters contacts by labels, or excludes labels, therefore serves no contact of an account
-        whose labels were never fetched.
+        A failure that may concern the labels alone does not fail the sync: contacts are synced with the labels that
+        were known before.  A tenant that filters contacts by labels, or excludes labels, therefore serves no contact of
+        an account whose labels were never fetched.
 
         :param before: the labels before the sync.
         :param failed: the errors so far; gets the error when the sync goes on without the labels.
@@ -469,7 +472,7 @@ class SyncJob:
         return LabelState(names, listing.next_sync_token or None, current)
 
     def _authorized(self, account: Account) -> Authorized:
-        """Return the function that makes an account's calls, each in its turn and with an access token."""
+        """Return the function that makes an account's calls, each call when its turn comes and with an access token."""
         client = self.client(account)
 
         async def paced(call: Callable[[str], Awaitable[Any]], access_token: str) -> Any:

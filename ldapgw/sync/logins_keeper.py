@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The services for the snapshot of logins: `LoginsKeeper` writes a snapshot, `StaleLimit` ends the use of an old one.
+"""The services for the snapshot of logins: `LoginsKeeper` writes snapshots, `StaleLimit` ends the use of old snapshots.
 
-Mutable: both.
+Mutable: both services.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ldapgw.store.logins_file import LoginsFile, SavedLogins
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.sync.publisher import Publisher
 
-# Seconds after which the time of an unchanged snapshot is renewed, if the database can be reached.
+# The seconds after which the time in an unchanged snapshot is renewed, if the database can be reached.
 RENEW_SECONDS: Final = 60.0
 CHECK_SECONDS: Final = 1.0
 
@@ -28,9 +28,11 @@ log = Logger()
 
 
 class LoginsKeeper(PeriodicService):
-    """Keeps the snapshot of logins up to date while the database can be read, and deletes it when it is too old.
+    """The service that updates the snapshot of logins while the database can be read.
 
-    :param clock: the clock for the time of day.
+    The service deletes a snapshot that is too old.
+
+    :param clock: a clock with seconds since the epoch.
     :param max_age: the age in seconds from which a snapshot is too old.
     """
 
@@ -56,9 +58,9 @@ class LoginsKeeper(PeriodicService):
         super().__init__(clock, CHECK_SECONDS, self._check_age, self._failed, last=lambda: self._work)
 
     def looked(self, at: float) -> None:
-        """Note that the publisher serves the accounts and logins that the database held at a time.
+        """Save the accounts and logins that the publisher serves, if they have changed or the snapshot is getting old.
 
-        :param at: seconds since the epoch.
+        :param at: the time at which the database had these accounts and logins, in seconds since the epoch.
         """
         is_same = self._version == self._publisher.version
         is_new = self._taken_at is not None and 0.0 <= at - self._taken_at < RENEW_SECONDS
@@ -100,9 +102,11 @@ class LoginsKeeper(PeriodicService):
 
 
 class StaleLimit(Service):
-    """Ends serving from a snapshot of logins when it becomes too old, unless the database was read before.
+    """The service that ends the use of a snapshot of logins when the snapshot becomes too old.
 
-    :param clock: goes on while the machine sleeps.
+    If the database was read before, the service does nothing.
+
+    :param clock: a clock that goes on while the machine sleeps.
     :param seconds: seconds until the snapshot is too old.
     """
 

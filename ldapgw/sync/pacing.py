@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Pacing: limits the calls per minute that the gateway makes to the People API for each Google project.
 
-Google counts the calls of all accounts of a project together and refuses those above the project's quota.  So each
+Google counts the calls of all accounts of a project together, and refuses calls above the project's quota.  So each
 project has a token bucket: calls wait for their turn, calls that a person waits for go first, and after an outage the
-syncs of a thousand accounts take as long as they need.  When Google reports that a project's quota is used up, the
-project makes no call until the next minute, when Google counts anew.
+syncs of a thousand accounts take as long as the quota requires.  When Google reports that a project's quota is used up,
+the project makes no call until the next minute, when Google counts anew.
 
-Calls to the token endpoint are not paced: they have no such quota.
+Calls to the token endpoint are not paced, because they have no such quota.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from ldapgw.errors import QuotaExceeded
 from ldapgw.google.endpoints import Client
 
 MINUTE = 60.0
-# A bucket holds the calls of this part of a minute: so many pages of one person's first sync need not wait.
+# A bucket holds the calls of a twelfth of a minute, so that the first pages of a person's first sync need not wait.
 _BURST_PART = 12
-# Seconds.  The rounding of the time may swallow a shorter wait, and its timer would run again and again.
+# The shortest wait in seconds.  A shorter wait may be rounded to nothing, and the timer would then run again and again.
 _SHORTEST_WAIT = 0.001
-# If the quota is used up for so many accounts within a minute, it is the quota of their project.
+# If the quota is used up for this many accounts within a minute, the quota of their project is used up.
 ACCOUNTS_OF_PROJECT_QUOTA = 3
 
 log = Logger()
 
 
 class CallPacer:
-    """Lets the calls of each Google project through at a steady rate.
+    """The pacers of all Google projects; each pacer lets calls through at a steady rate.
 
     Mutable: the pacers by project.
 
@@ -55,7 +55,7 @@ class CallPacer:
 
 
 class ProjectPacer:
-    """The token bucket of one project; a token is a call.
+    """The token bucket of one project; one token allows one call.
 
     Mutable: the tokens, the calls that wait, and the accounts whose quota was used up lately.
     """
@@ -66,12 +66,12 @@ class ProjectPacer:
         self._is_limited = calls_per_minute is not None
         calls = calls_per_minute or 0
         self._capacity = float(max(calls // _BURST_PART, 1))
-        # Calls a second; with a full bucket no minute has more calls than the limit.
+        # The calls per second.  Even a minute that begins with a full bucket has no more calls than the limit.
         self._rate = max(calls - self._capacity, 1.0) / MINUTE
         self._tokens = self._capacity
-        # The time up to which the tokens are counted; in the future while no call is allowed.
+        # The time up to which tokens were added.  As long as no call is allowed, this time lies in the future.
         self._counted = clock.seconds()
-        # Ordered sets: many calls wait after an outage, and each can be cancelled.
+        # The calls that wait, as ordered sets: after an outage many calls wait, and each call can be cancelled.
         self._requested: dict[Deferred[None], None] = {}
         self._others: dict[Deferred[None], None] = {}
         self._timer: IDelayedCall | None = None
@@ -81,7 +81,7 @@ class ProjectPacer:
         """Wait for the turn of one call.
 
         :param is_requested: whether a person waits for the call.
-        :returns: fires when the call may be made; can be cancelled.
+        :returns: a Deferred that fires when the call may be made; the Deferred can be cancelled.
         """
         if not (self._requested or self._others) and self._take():
             return succeed(None)
@@ -98,7 +98,7 @@ class ProjectPacer:
         return deferLater(self._clock, wait) if wait else succeed(None)
 
     def report(self, account_id: int, error: QuotaExceeded) -> None:
-        """Note that Google refused an account's call; if the project's quota is used up, call in the next minute."""
+        """Record that Google refused an account's call; if the project's quota is used up, wait for the next minute."""
         now = self._clock.seconds()
         self._refused = {refused: at for refused, at in self._refused.items() if 0 <= now - at < MINUTE} | {
             account_id: now
@@ -119,7 +119,7 @@ class ProjectPacer:
     def _pause(self) -> float:
         """Return the seconds until the project may call, or 0 if it may call now."""
         now = self._clock.seconds()
-        if self._counted > now + MINUTE:  # the clock was ahead
+        if self._counted > now + MINUTE:  # the clock was ahead when the time was stored
             self._counted = now
         return max(self._counted - now, 0.0)
 

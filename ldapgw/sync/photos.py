@@ -24,26 +24,27 @@ from ldapgw.sync.pacing import CallPacer
 
 log = Logger()
 
-# Seconds between two looks for photos that are due.
+# Seconds between two searches for photos that are due.
 INTERVAL = 10.0
 # The number of photos that are stored and published at once.
 _BATCH = 50
-# Seconds until another attempt after Google's image hosts do not answer, doubled each time up to a day.
+# Seconds until another attempt after Google's image hosts did not answer, doubled each time up to a day.
 _FIRST_PAUSE, _LONGEST_PAUSE = 60.0, 86400.0
 # Seconds until another attempt for a single photo, doubled each time up to a week.
 _FIRST_RETRY, _LONGEST_RETRY = 3600.0, 7 * 86400.0
-# After so many failures, the next death of the process is blamed on the photo, and the photo is given up.
+# If the process dies while it scales a photo that has failed this many times before, the photo counts as the cause and
+# is given up.
 _FAILURES_BEFORE_LOSS = 3
 
 
 class PhotoFetcher(PeriodicService):
-    """Keeps stored photos up to date.
+    """The service that keeps stored photos up to date.
 
     Mutable: the pause after failures.
 
     :param tenants: the tenants by name; photos are fetched for tenants with `SyncedTenant.photos`.
-    :param scale_in_process: calls `scale` in another process: phones must not wait for decoders, and decoders must not
-        read strangers' pictures in the gateway's own process.
+    :param scale_in_process: calls `scale` in another process, because phones must not wait for decoders, and decoders
+        must not read strangers' pictures in the gateway's own process.
     :param publish: called with an account's id after its photos have changed; publishes them to phones.
     """
 
@@ -98,7 +99,7 @@ class PhotoFetcher(PeriodicService):
             try:
                 fetched.append((due_photo, await self._scale(scale, photo) if photo else b""))
             except ProcessLost as error:
-                # The photo need not be the reason: the system may have ended the process, for want of memory.
+                # The photo need not be the cause, because the system may have ended the process when memory was short.
                 if due_photo.failures < _FAILURES_BEFORE_LOSS:
                     await self._postpone(due_photo, error)
                 else:
@@ -114,7 +115,7 @@ class PhotoFetcher(PeriodicService):
         return is_stored
 
     def _rest(self, error: GoogleError) -> None:
-        """Fetch nothing for a while: Google's image hosts cannot answer."""
+        """Fetch no photos for a while, because Google's image hosts cannot answer."""
         wait = max(error.retry_after or 0.0, self._pause)
         self._paused_until, self._pause = self._clock.seconds() + wait, min(2 * self._pause, _LONGEST_PAUSE)
         log.info(
@@ -125,7 +126,7 @@ class PhotoFetcher(PeriodicService):
         )
 
     async def _postpone(self, due: DuePhoto, error: LdapgwError) -> None:
-        """Try a photo again later than the other photos, because it may be the reason of the failure."""
+        """Try a photo again later than the other photos, because this photo may be the cause of the failure."""
         retry = min(_FIRST_RETRY * 2 ** min(due.failures, 10), _LONGEST_RETRY)
         log.debug(
             "a photo of account {account}: {problem}",

@@ -29,10 +29,10 @@ SHRINK_CHECK_MINIMUM = 20
 class SyncPlan:
     """The changes of one source.
 
-    :ivar stored_uids: the uids to store new and changed persons under, by index in the listing.
-    :ivar missing_uids: uids that an incomplete listing lacks for the first time.
+    :ivar stored_uids: the uids under which new and changed persons are stored, by the person's index in the listing.
+    :ivar missing_uids: uids of stored persons that an incomplete listing lacks for the first time.
     :ivar served_count: the number of served contacts before a full sync.
-    :ivar lost_count: how many of these contacts a full sync removes.
+    :ivar lost_count: the number of these contacts that a full sync removes.
     :ivar listed_count: the number of different persons in the listing of a full sync.
     :ivar figures: the numbers of served contacts that the plan adds, changes and removes, for the history of syncs.
     """
@@ -83,8 +83,8 @@ def make_plan(
     :param stored: summaries by uid; for an incremental sync, at least of the persons in the listing.
     :param persons: the listing, in Google's order; of a person listed twice, the last occurrence counts.
     :param total: the number of persons in a full listing by Google's count, or 0 if Google does not say.
-    :param is_query_changed: whether another configuration was used for the last sync; then nobody who is listed is
-        lost, because persons are excluded on purpose.
+    :param is_query_changed: whether another configuration was used for the last sync.  A listed person who is no longer
+        served then does not count as lost, because the new configuration excludes the person on purpose.
     """
     listed: dict[str, _ListedPerson] = {}
     deleted: dict[str, None] = {}
@@ -150,7 +150,10 @@ def planned_records(plan: SyncPlan, persons: Iterable[FetchedPerson]) -> Iterato
 def _figures(
     stored: Mapping[str, RecordSummary], changed: Mapping[str, _ListedPerson], deleted_uids: Collection[str]
 ) -> SyncFigures:
-    """Count the served contacts that a plan adds, changes and removes; a contact that is newly skipped is removed."""
+    """Count the served contacts that a plan adds, changes and removes.
+
+    A contact that is newly skipped counts as removed.
+    """
     added = kept = skipped = removed = 0
     for uid, person in changed.items():
         was_served = uid in stored and stored[uid].is_served
@@ -171,7 +174,7 @@ def _losses(
     *,
     is_query_changed: bool,
 ) -> tuple[int, int]:
-    """Count the served contacts, and those among them that would no longer be served under any uid."""
+    """Count the served contacts, and the served contacts that would no longer be served under any uid."""
     served = {uid: summary for uid, summary in stored.items() if summary.is_served}
     kept = {uid: person.summary for uid, person in listed.items() if person.summary.is_served or is_query_changed}
     kept_ids = {summary.source_id for summary in kept.values() if summary.source_id}

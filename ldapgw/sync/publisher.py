@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Publishing: puts the accounts' books and the phones' logins into the catalog that phones search.
 
-The catalog's snapshot is replaced by one assignment.  The time that a look at the store takes depends on the changes
-since the last look, not on the number of accounts.  Unchanged books stay in use, and do not wait for other books.
+The catalog's snapshot is replaced by one assignment.  The time that a read of the store takes depends on the changes
+since the last read, not on the number of accounts.  Unchanged books stay in use, and do not wait for other books.
 """
 
 from __future__ import annotations
@@ -36,15 +36,19 @@ from ldapgw.sync.account_state import AccountState, read_changes
 
 log = Logger()
 
-# Books that are published in one turn of the reactor, in a few milliseconds, unless a tenant has more.
+# The number of books that are published in one turn of the reactor, which takes a few milliseconds.  The books of one
+# tenant are always published together.
 _BOOKS_AT_ONCE = 400
 
-# Accounts and phones that are compared with their former state in one turn, in a few milliseconds.
+# The number of accounts and phones that are compared with their former state in one turn of the reactor, which takes a
+# few milliseconds.
 _CHANGES_AT_ONCE = 500
 
 
 class Publisher:
-    """Keeps the catalog up to date.  A `StoreError` of a method leaves the catalog as it was.
+    """The publisher, which keeps the catalog up to date.
+
+    If a method raises `StoreError`, the catalog is unchanged.
 
     Mutable: the phones and the changes that are left to publish.
 
@@ -52,8 +56,8 @@ class Publisher:
     :param on_publish: called after each new snapshot with the logins that are gone or changed.
     :param next_turn: waits for the reactor's next turn, so that phones are served meanwhile.
     :param seconds: a monotonic clock, in seconds.
-    :param observe_lag: called when a change of an account is served, with the seconds since the publisher read it from
-        the store; not called for what a start loads.
+    :param observe_lag: called when phones can find a change of an account, with the seconds since the publisher read
+        the change from the store; not called for the accounts that are loaded at a start.
     """
 
     def __init__(
@@ -84,7 +88,7 @@ class Publisher:
         )  # False: a change was not applied, and everything has to be read again
         self.version = 0
         self._outdated_phones: set[str] = set()
-        self._unserved_since: dict[int, float] = {}  # when the first change that phones miss was read
+        self._unserved_since: dict[int, float] = {}  # when the first change that phones cannot find yet was read
         self._reading = DeferredLock()
         self._publishing = DeferredLock()
 
@@ -95,12 +99,15 @@ class Publisher:
         return cursor.next if cursor is not None else 0
 
     def saved_logins(self) -> Callable[[], SavedLogins]:
-        """Return a function that makes the present accounts and logins, and may run on a thread, as it takes long."""
+        """Return a function that makes the content of a snapshot of logins.
+
+        The function takes long, and may be called on a thread.
+        """
         return partial(SavedLogins.of, *self._books.state.saved())
 
     @property
     def unserved(self) -> int:
-        """Return how many accounts have changes that phones do not find yet."""
+        """Return the number of accounts with changes that phones cannot find yet."""
         return len(self._unserved_since)
 
     async def refresh(self, account_id: int | None = None) -> None:
@@ -152,7 +159,7 @@ class Publisher:
         self._replace_snapshot(replaced)
 
     async def _publish_anew(self) -> None:
-        """Publish the content of the database, without regard to earlier notes.
+        """Publish the content of the database, without using the state that was read before.
 
         A state that is updated by differences is wrong after the first difference that was not applied.  If a tenant's
         accounts and phones cannot be read, or its directory cannot be made, the tenant is not served: its phones must
@@ -179,7 +186,7 @@ class Publisher:
                 names = [name for name, login in self._books.state.phones.items() if login.tenant == tenant]
                 made = {name.lower(): login for name in names if (login := self._make_login(name))}
                 directory = Directory(context, self._books.of_tenant(tenant), {}, defer_merge=True)
-            except Exception:  # noqa: BLE001  whatever it is, the other tenants are served
+            except Exception:  # noqa: BLE001  after any error, the other tenants are served
                 unserved[tenant] = Failure()
                 made, directory = {}, Directory(context, ())
             logins |= made
@@ -198,7 +205,7 @@ class Publisher:
         self._on_publish(self._catalog.publish(published, before.logins.keys() | logins.keys()))
 
     def _note_unserved(self, unserved: Mapping[str, Failure]) -> None:
-        """Note and log which tenants are not served from now on, and which are served again."""
+        """Log which tenants are not served from now on, and which tenants are served again."""
         before = self._catalog.snapshot.unserved
         for tenant in sorted(unserved.keys() - before):
             log.failure(
@@ -224,7 +231,8 @@ class Publisher:
         has_read_all = account_id is None and self._books.state.cursor is not None
         is_settled = has_read_all and self._freshness is not Freshness.CURRENT
         if is_start or is_settled:
-            # A start, and the change to current, include the builds that other calls have begun.
+            # Before a start ends, and before the content counts as current, the builds that other calls have begun have
+            # to end.
             await self._books.wait()
         async with self._publishing:
             await self._merge_and_publish()
@@ -275,7 +283,7 @@ class Publisher:
             found, with_directory = await self._store.read(read_changes, None)
         if state.cursor is not None and found.cursor is not None and found.cursor.history != state.cursor.history:
             log.warn(
-                "the database is another one, or lacks its latest changes; the gateway rebuilds all books",
+                "the database was replaced, or has lost its latest changes; the gateway rebuilds all books",
                 event="database_replaced",
             )
         # A start completes without waiting for a turn; nobody is served before its end.
@@ -289,7 +297,7 @@ class Publisher:
         return True
 
     def _apply(self, found: Changes, with_directory: Collection[int]) -> None:
-        """Note changes, and the time since when phones miss them."""
+        """Apply changes, and record the time of each account's first change that phones cannot find yet."""
         update = self._books.apply(found, with_directory)
         if update.accounts or update.tenants or update.phones:
             self.version += 1
@@ -321,7 +329,7 @@ class Publisher:
                 tenant = waiting.pop()
                 merged[tenant] = await self._merge(tenant, defer_merge=is_start)
                 count += len(merged[tenant].books)
-            # An account may have been removed meanwhile.
+            # An account may have been removed during the merge.
             for tenant in sorted(merged):
                 if merged[tenant].books != self._books.of_tenant(tenant):
                     waiting.append(tenant)
@@ -346,7 +354,7 @@ class Publisher:
         """Replace the catalog's snapshot by one with other directories and the present logins.
 
         :param replaced: the new directories by tenant.
-        :param loaded: whether all books have been built since the start, or None if that has not changed.
+        :param loaded: whether all books have been built since the start, or None if the former value stays.
         """
         snapshot = self._catalog.snapshot
         served = {directory.context.name: directory for directory in snapshot.dit.directories}
@@ -375,7 +383,7 @@ class Publisher:
         return make_login(login, self._books.contexts[login.tenant], account.sub if account else "")
 
     def _note_served(self, tenants: Collection[str], *, is_start: bool) -> None:
-        """Note how long changes have waited that phones of some tenants find now."""
+        """Report the waiting times of changes that phones of some tenants can find now."""
         now = self._seconds()
         for account_id, since in list(self._unserved_since.items()):
             if account_id in self._books.outdated or self._books.is_building(account_id):

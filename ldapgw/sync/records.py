@@ -36,7 +36,7 @@ class FetchedPage:
     """A converted page of a listing.
 
     :ivar encoded_persons: all persons of the page, encoded; see `decode_persons`.
-    :ivar person_count: the number of different persons; a complete listing has as many as Google counts.
+    :ivar person_count: the number of different persons on the page; Google's total counts different persons too.
     :ivar labels: resource names of the user's labels that persons of the page have.
     """
 
@@ -62,7 +62,7 @@ def encode_page(
     :param region: the region for telephone numbers without a country code.
     :param labels: the resource names of the labels of which a served contact has at least one, or None if all contacts
         are served.
-    :param excluded_labels: resource names of labels; a contact with one of them is not served.
+    :param excluded_labels: resource names of labels; a contact with one of these labels is not served.
     """
     parsed_persons = [read_person(person, source, region) for person in persons]
     user_labels = {label for parsed in parsed_persons if parsed.contact for label in parsed.contact.labels}

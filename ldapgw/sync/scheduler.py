@@ -45,7 +45,7 @@ SPREAD_SECONDS = 60.0
 
 _ALARMS = frozenset(error.code for error in TENANT_ERRORS)
 _OUTAGES = frozenset(error.code for error in OUTAGE_ERRORS)
-# Accounts that get their timers in one turn of the reactor, in a few milliseconds.
+# The number of accounts that get their timers in one turn of the reactor, which takes a few milliseconds.
 _ACCOUNTS_AT_ONCE = 200
 
 log = Logger()
@@ -56,11 +56,13 @@ class _Loop:
     """The next sync of one account, and its running sync.
 
     :ivar next: the call that begins the next sync, or None while a sync runs and until a person acts.
-    :ivar queued: the Deferred that a sync of the timer waits for in a queue, or None.
-    :ivar is_requested_again: whether a sync was requested during `run`; the account is read again once `run` has ended.
+    :ivar queued: the Deferred for which a sync that the timer has started waits in a queue, or None.
+    :ivar is_requested_again: whether a sync was requested during `run`; the account is read again after `run` has
+        ended.
     :ivar is_tenant_wide: whether to sync early when another account of the tenant succeeds.
-    :ivar outage: the Google project whose next good answer to any account ends the wait, or empty if no answer does.
-    :ivar called_at: when a sync last began to call Google, in seconds since the epoch.
+    :ivar outage: the Google project whose next successful answer to any account ends the wait; empty if no answer ends
+        the wait.
+    :ivar called_at: the time at which a sync last began to call Google, in seconds since the epoch.
     :ivar is_client_refused: whether Google has refused the tenant's OAuth client for this account's grant.
     """
 
@@ -104,11 +106,12 @@ class _Synced:
 
 
 class SyncScheduler(Service):
-    """Keeps every connected account in sync.
+    """The service that keeps every connected account in sync.
 
     :param publish: called with an account's id after its contacts have changed; publishes them to phones.
     :param interval: seconds between syncs of an account.
-    :param concurrency: how many accounts sync at once by their timers, and how many more at the request of a person.
+    :param concurrency: the number of accounts that sync at once by their timers; the same number of further accounts
+        may sync at once at the request of a person.
     :param random: returns a number from 0 to 1, for jitter.
     :param observe: called for each sync that has published its contacts or has failed, with ``ok`` or the code of the
         error and the seconds since the sync began to call Google.
@@ -139,20 +142,21 @@ class SyncScheduler(Service):
         self._refreshing = DeferredLock()
         self._loops: dict[int, _Loop] = {}
         self._busy: set[int] = set()  # the accounts whose syncs run or wait in a queue
-        # Accounts to read again, because a sync was requested during a sync, or has ended, maybe without a record of
-        # its end.
+        # The accounts to read again, because a sync was requested during another sync of the account, or because a sync
+        # has ended, maybe without a record of its end.
         self._unserved: set[int] = set()
         self.is_outdated = False
         self._circuits: dict[str, CircuitBreaker] = {}
-        # By Google project, the ids of the accounts that wait for a good answer to any account.
+        # By Google project, the ids of the accounts that wait for a successful answer to any account.
         self._outages: dict[str, set[int]] = {}
         self._slots = DeferredSemaphore(concurrency)
         self._priority_slots = DeferredSemaphore(concurrency)
-        # By Google project.  An account first gets a slot of its project, and then a slot for all projects.
+        # The slots of each Google project.  A sync first takes a slot of its project, and then one of the slots that
+        # all projects share.
         self._project_slots: dict[str, DeferredSemaphore] = {}
 
     async def refresh(self) -> None:
-        """Read what has changed: start new accounts, stop removed accounts, begin requested syncs at once."""
+        """Read the changed accounts: start new accounts, stop removed accounts, and begin requested syncs at once."""
         async with self._refreshing:
             await self._refresh()
 
@@ -244,7 +248,7 @@ class SyncScheduler(Service):
                 else CircuitBreaker()
             )
         if account.requested_sync is not None and loop.queued is not None:
-            loop.queued.cancel()  # the sync gets a priority slot instead
+            loop.queued.cancel()  # a requested sync waits for a priority slot
         if loop.run is not None:
             if account.requested_sync is not None:
                 self._unserved.add(account.id)
@@ -253,7 +257,7 @@ class SyncScheduler(Service):
         if account.requested_sync is not None or interrupted or (account.revoked and not self._is_revoked(account)):
             self._start(account.id, loop, 0.0)
         elif loop.next is None and account.next_sync is not None:
-            # A later time was computed by a clock that was wrong.
+            # A later time than `longest` was computed when the clock was wrong.
             longest = backoff.after_success(self._interval, 1.0) if account.error is None else MAX_WAIT
             self._start(account.id, loop, min(max(account.next_sync - self._clock.seconds(), 0.0), longest))
 
@@ -314,7 +318,7 @@ class SyncScheduler(Service):
         """
         try:
             result = await self._sync_in_slot(account_id, loop)
-            # Building a large book takes many seconds, so the slot was given back first.
+            # Building a large book takes many seconds, so `_sync_in_slot` has given back the slot.
             outcome = await self._conclude(result) if isinstance(result, _Synced) else result
         except StoreError as error:
             # `MonitoredStore` logs the problem once, for all accounts.
@@ -407,7 +411,7 @@ class SyncScheduler(Service):
         full = account.pending_sync in (SyncRequest.FULL, SyncRequest.ACCEPT)
         error, changed = await self._sync_account(account, full=full)
         if self._loops.get(account.id) is not loop:
-            # The error has ended the lead, and without the lead the sync has no result.
+            # The loop is gone because the error has ended the lead.  Without the lead, the sync has no result.
             raise CancelledError
         if self._is_client_refused_to_all(account, error):
             error = ClientRejected("unauthorized_client for all accounts")
@@ -429,7 +433,7 @@ class SyncScheduler(Service):
         is_refused = isinstance(error, GoogleRefused) and error.by == "client" and account.client_id is not None
         if account.id in self._loops:
             self._loops[account.id].is_client_refused = is_refused
-        if not is_refused:  # nearly always, and the tenant may have thousands of accounts
+        if not is_refused:  # the usual case needs no look at the tenant's other loops
             return False
         active = [
             loop
@@ -442,7 +446,8 @@ class SyncScheduler(Service):
         """Publish the changes of a sync, and record its end."""
         account = synced.account
         if synced.changed:
-            # Published before the success is recorded, because a person who sees the success looks at a phone.
+            # The contacts are published before the success is recorded, because a person who sees the success looks at
+            # a phone.
             await self._publish(account.id)
         self._observe(_result(synced.error), self._clock.seconds() - synced.begun_at)
         if synced.error is not None:
@@ -498,7 +503,7 @@ class SyncScheduler(Service):
             self._start(successor.id, loop, 1.0 + self._random())
 
     def _await_answer(self, account_id: int, loop: _Loop, project: str) -> None:
-        """End the loop's wait at the next good answer to any account of a project, if a project is given."""
+        """End the loop's wait at the next successful answer to any account of a project, if a project is given."""
         loop.outage = project
         if project:
             self._outages.setdefault(project, set()).add(account_id)
@@ -507,7 +512,7 @@ class SyncScheduler(Service):
         """Sync the project's accounts that wait because of an outage, except where Google has set the wait.
 
         No account calls Google sooner than an interval after its last call, nor later than two intervals from now:
-        a failure of one account alone is no outage, and must not be tried again with each answer to another account.
+        an account that alone fails has no outage, and must not try again after each answer to another account.
         """
         now, spread = self._clock.seconds(), min(self._interval, SPREAD_SECONDS)
         for account_id in self._outages.pop(project, ()):
@@ -519,7 +524,7 @@ class SyncScheduler(Service):
             self._start(account_id, loop, rest + spread * (0.1 + 0.9 * self._random()))
 
     async def _restart_tenant(self, tenant: str) -> None:
-        """Sync the accounts soon that wait because of the tenant's client, because Google accepts it again."""
+        """Sync soon the accounts that wait because of the tenant's OAuth client, which Google accepts again."""
         if await self._leader.store.run(tenants.clear_alarm, tenant):
             log.info("tenant {tenant}: Google accepts the OAuth client again", event="client_accepted", tenant=tenant)
         for account_id, loop in self._loops.items():

@@ -26,7 +26,7 @@ from ldapgw.store.revocations import Revocation
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
 
-# An access token is refreshed this long before its end, so that it does not expire between two pages.
+# The seconds before its end at which an access token is refreshed, so that the token does not expire between two pages.
 REFRESH_EARLY_SECONDS = 60.0
 POLL_SECONDS = 60.0
 MAX_RETRY_SECONDS = 3600.0
@@ -37,7 +37,7 @@ log = Logger()
 
 
 class AccessTokenProvider:
-    """Makes calls to Google with the access tokens of accounts.
+    """The provider of access tokens, which makes the calls to Google for accounts.
 
     :param now: returns seconds since the epoch.
     """
@@ -64,7 +64,8 @@ class AccessTokenProvider:
         try:
             return await call(access_token)
         except AccessTokenRejected as error:
-            # A rejected call does not mean that the consent is revoked; only the token endpoint reports that.
+            # A rejected call does not mean that the consent is revoked; only the token endpoint reports a revoked
+            # consent.
             raise BadResponse(f"a new access token was rejected: {error.detail}") from None
 
     async def refresh(self, account: Account, client: Client) -> None:
@@ -123,10 +124,10 @@ def _is_renamed(account: Account, identity: Identity) -> bool:
 
 
 class TokenRevoker(PeriodicService):
-    """Revokes the grants of disconnected accounts at Google.
+    """The service that revokes the grants of disconnected accounts at Google.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
-    :param leader: knows whether this gateway syncs; only such a gateway revokes grants.
+    :param leader: knows whether this gateway syncs; only a gateway that syncs revokes grants.
     :param clients: the tenants' OAuth clients by name of the tenant.
     """
 
@@ -173,7 +174,8 @@ class TokenRevoker(PeriodicService):
                 await self._oauth.revoke(revocation.token)
             except GoogleError as error:
                 now = self._clock.seconds()
-                # Waiting as long again doubles the time since the account was disconnected.
+                # The wait is as long as the time since the account was disconnected, so this time doubles from attempt
+                # to attempt.
                 wait = min(max(now - revocation.since, POLL_SECONDS), MAX_RETRY_SECONDS)
                 log.warn(
                     "a grant could not be revoked yet: {code} {detail}",
