@@ -54,7 +54,7 @@ class Topic:
 class Bulletin(PeriodicService):
     """The service that sends new data to the other gateways, and takes over their data.
 
-    :param store: a store whose transactions do not wait for those of pages and syncs.
+    :param store: a store whose transactions do not wait for the transactions of pages and syncs.
     :param topics: the most important topic first; if the data do not fit into one message, items of the last topic are
         left out first.
     """
@@ -80,7 +80,7 @@ class Bulletin(PeriodicService):
     def hear(self, payload: str) -> None:
         """Take over the data in a message of another gateway; called on any thread.
 
-        A message that cannot be read is ignored: it was encrypted with another key, or sent by another version.
+        A message that cannot be read is ignored, because it was encrypted with another key, or sent by another version.
         """
         sender, _, sealed = payload.partition(" ")
         if sender == self._gateway_id:

@@ -24,10 +24,9 @@ from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.phones import LastBind
 from ldapgw.store.worker import MonitoredStore
 
-# Seconds between two polls: a change that a command makes takes effect within 2 seconds.
+# Seconds between two polls, so that a change that a command makes takes effect within two seconds.
 POLL_SECONDS: Final = 1.0
-# Seconds between two writes of the last binds of phones: a write for each bind would cost a flush to disk for each
-# bind.
+# Seconds between two writes of the last binds of phones, because a write for each bind would flush the disk each time.
 WRITE_BINDS_SECONDS: Final = 5.0
 
 log = Logger()
@@ -52,7 +51,7 @@ class Syncs(Protocol):
     is_outdated: bool
 
     async def refresh(self) -> None:
-        """Begin the syncs of accounts that are new, and end those of accounts that are gone."""
+        """Begin the syncs of new accounts, and end the syncs of removed accounts."""
 
 
 class ChangeFeed(MultiService):

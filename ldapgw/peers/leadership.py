@@ -208,7 +208,7 @@ Leader = OnlyGateway | Leadership
 class Heartbeat(PeriodicService):
     """The service that writes the row of this gateway, which tells other gateways that this gateway is running.
 
-    :param store: a store whose transactions do not wait for those of pages and syncs.
+    :param store: a store whose transactions do not wait for the transactions of pages and syncs.
     :param describe: returns the row of this gateway; called once for each heartbeat.
     :param on_beat: called after each heartbeat with the data of the other gateways.
     """

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The content of a tenant's replicas, and the log of its changes, for content synchronization (RFC 4533).
 
-A `ChangeLog` compares the content of each published snapshot with the content before.  Both snapshots share the
-segments of books that have not changed, and a comparison skips shared segments, so the work depends on the number of
-changes.  All changes that a comparison finds have the same CSN.  The log stores the last change of each entry in
-memory, for a limited number of entries.
+A `ChangeLog` compares the content of each published snapshot with the content of the snapshot before.  Both snapshots
+share the segments of books that have not changed, and a comparison skips shared segments, so the work depends on the
+number of changes.  All changes that a comparison finds have the same CSN.  The log stores the last change of each entry
+in memory, for a limited number of entries.
 
 A cookie is known if the log has had the content that the cookie names, and still has every later change.  The cookie
 may come from this log, from another gateway, or from this gateway before a restart.  A replica with an unknown cookie

@@ -85,7 +85,7 @@ class SynchronizationResponse:
 
     :param wanted: the names of the user attributes to send, in lower case, or None for all attributes.
     :param note: called with a phrase about the content sent, such as "resumed, 3 changes".
-    :ivar sent: entries that were added to a buffer.
+    :ivar sent: the number of entries that were added to a buffer.
     :ivar is_waiting: whether there is nothing to send until the change log has caught up; the connection sets this to
         False when `ldapgw.ldap.server.LdapFactory.wake` is called.
     """
@@ -118,7 +118,7 @@ class SynchronizationResponse:
         self.sent = 0
         self.is_waiting = False
 
-    def write_next(self, buffer: OutputBuffer, now: float) -> Result | None:  # noqa: ARG002 - only searches use it
+    def write_next(self, buffer: OutputBuffer, now: float) -> Result | None:  # noqa: ARG002 - only searches use `now`
         """Add the next messages to a buffer.
 
         :returns: the result of the synchronization, or None while the synchronization goes on.
@@ -266,7 +266,7 @@ class Provider:
         )
 
     def _follow(self) -> None:
-        """Have the change logs catch up in later turns of the reactor."""
+        """Let the change logs catch up in later turns of the reactor."""
         self._has_changes = True
         if not self._is_following:
             self._is_following = True

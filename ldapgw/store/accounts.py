@@ -156,7 +156,7 @@ class Account:
         return math.inf if self.accepted_loss is None else self.accepted_loss.get(what, 0)
 
     def label_to_share(self, tenant_label: str) -> str:
-        """Return the label that limits the sharing unless somebody chooses another label; empty for all contacts.
+        """Return the label whose contacts alone are shared if nobody chooses another label; empty for all contacts.
 
         :param tenant_label: the tenant's ``shared_label``, which applies to a private book without a label of its own.
         """
@@ -314,7 +314,7 @@ def connect(
     *,
     shared_label: str,
 ) -> int | None:
-    """Store a new grant, in the account of the same `sub` if there is one, and request a full sync.
+    """Store a new grant, in the user's account if the tenant already has this account, and request a full sync.
 
     :param sharing: the sharing of a new account; a known account keeps its sharing.
     :param shared_label: the label whose contacts alone a new account shares, or empty for all contacts.
@@ -479,7 +479,7 @@ def holds_grant(grant: Account) -> ColumnElement[bool]:
 
 
 def error_since(table: Table, code: str, now: float) -> ColumnElement[float]:
-    """Return an SQL expression for the column ``error_since``: the first time of the present series of this error."""
+    """Return an SQL expression for the column ``error_since``: the stored time if the code is the same, else `now`."""
     return func.coalesce(case((table.c.error_code == code, table.c.error_since)), now)
 
 

@@ -38,7 +38,7 @@ class Act(StrEnum):
     SHARING_CHANGED = "sharing_changed"
     PHONE_ADDED = "phone_added"
     PHONE_REMOVED = "phone_removed"
-    PHONE_PASSWORD = "phone_password"  # noqa: S105  a code
+    PHONE_PASSWORD = "phone_password"  # noqa: S105  a code, not a password
     PHONE_RENAMED = "phone_renamed"
     PHONE_MODEL = "phone_model"
     PHONE_MOVED = "phone_moved"
@@ -46,7 +46,7 @@ class Act(StrEnum):
     PHONES_IMPORTED = "phones_imported"
     REPLICA_ADDED = "replica_added"
     REPLICA_REMOVED = "replica_removed"
-    REPLICA_PASSWORD = "replica_password"  # noqa: S105  a code
+    REPLICA_PASSWORD = "replica_password"  # noqa: S105  a code, not a password
     BOOK_ADDRESS_MADE = "book_address_made"
     BOOK_ADDRESS_ENDED = "book_address_ended"
     RECORDING_BEGUN = "recording_begun"

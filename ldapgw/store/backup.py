@@ -63,8 +63,8 @@ def back_up_server(database: Database, file: Path) -> None:
 def restore_server(file: Path, database: Database, secret_box: SecretBox, kept: Path) -> None:
     """Restore a backup into a database on a server, in one transaction.
 
-    :param secret_box: as for `restore`.
-    :param kept: the path to which the endings of two files are added: ``.restoring`` for the prepared backup, and
+    :param secret_box: see `restore`.
+    :param kept: the path of two files without their endings, which are ``.restoring`` for the prepared backup, and
         ``.before-restore`` for a copy of the present database.
     :raises StoreError: when the restore fails; the database is unchanged then.
     """
@@ -205,7 +205,7 @@ def _move_damaged(database: Path) -> None:
 
 
 def _copy(source: closing[sqlite3.Connection], target: Path) -> None:
-    """Copy a database in one transaction, which waits for locks for `BUSY_SECONDS`."""
+    """Copy a database in one transaction, which waits for locks for at most `BUSY_SECONDS`."""
     tries = int(BUSY_SECONDS / _TRY_SECONDS)
 
     def count_tries(status: int, _remaining: int, _total: int) -> None:

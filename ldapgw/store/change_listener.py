@@ -121,7 +121,7 @@ class ChangeListener:
                 seconds=int(LOOK_SECONDS),
             )
         else:
-            log.failure("listening to changes failed, and begins anew", event="listening_failed")
+            log.failure("listening for changes failed; the gateway listens again", event="listening_failed")
 
     def _wait(self, line: psycopg.Connection[Any], wakened: socket.socket) -> None:
         """Pass on notifications until the connection ends."""

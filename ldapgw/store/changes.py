@@ -54,7 +54,7 @@ class Cursor:
     """The position in the database up to which changes were read.
 
     :ivar history: the sequence of commits to which the numbers refer.
-    :ivar next: the lowest number of changes that may not have been read yet.
+    :ivar next: the number of the first change that may not have been read yet.
     :ivar at, started: see `ldapgw.store.database.Position`.
     """
 
@@ -148,10 +148,10 @@ def begin_epoch(connection: Connection, former: str | None = None) -> None:
 
 
 def forget_removed(connection: Connection) -> None:
-    """Delete the marks of phones that no longer exist, at the gateway's start.
+    """Delete the marks of removed phones when the gateway starts.
 
-    The mark with the highest number stays.  On PostgreSQL, marks stay for `KEPT_SECONDS` so that other gateways can
-    read them.
+    The mark with the highest number stays, because SQLite's triggers derive the next number from it.  On PostgreSQL,
+    marks stay for `KEPT_SECONDS` so that other gateways can read the marks.
     """
     last = select(func.max(change.c.number)).scalar_subquery()
     removed = change.c.key.not_in(select(phone.c.name))

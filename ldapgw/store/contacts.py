@@ -69,8 +69,8 @@ class ContactRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     There may be 50,000 records.  The garbage collector, which stops all threads, need not track them, because they
     contain no reference cycles (``gc=False``).
 
-    :ivar digest: digest of the record without Google's time of change, which changes also for details that phones never
-        see.
+    :ivar digest: digest of the record without Google's time of change, because this time also changes with details that
+        phones never get.
     :ivar flaws: the values of `Flaw` that the person has, separated by blanks.
     """
 
@@ -339,7 +339,7 @@ def _forget_changes(connection: Connection, account_id: int, generation: int) ->
 
 
 def mark_missing(connection: Connection, account_id: int, of: Source, uids: Sequence[str], now: float) -> None:
-    """Record that an incomplete listing lacks persons, until they are stored anew."""
+    """Record that an incomplete listing lacks persons, until the persons are stored anew."""
     for chunk in chunks(uids):
         where = and_(contact.c.account_id == account_id, contact.c.source == of, contact.c.uid.in_(chunk))
         connection.execute(update(contact).where(where).values(missed_at=now))
@@ -398,12 +398,12 @@ _LABELS = select(label.c.account_id, label.c.resource_name, label.c.name).where(
 
 
 def read_labels(connection: Connection, account_id: int) -> dict[str, str]:
-    """Read the account's labels: names by resource name."""
+    """Read the names of an account's labels, by resource name."""
     return read_labels_of(connection, [account_id])[account_id]
 
 
 def read_labels_of(connection: Connection, account_ids: Iterable[int]) -> dict[int, dict[str, str]]:
-    """Read the labels of accounts: names by account id and resource name."""
+    """Read the names of accounts' labels, by account id and resource name."""
     labels: dict[int, dict[str, str]] = {account_id: {} for account_id in account_ids}
     for row in connection.execute(_LABELS, {"account_ids": list(labels)}):
         labels[row.account_id][row.resource_name] = row.name

@@ -50,7 +50,7 @@ class CopyCleaner(PeriodicService):
     The service runs at the start, every `CLEAN_SECONDS`, and after an account was disconnected.
 
     :param clock: a clock with seconds since the epoch.
-    :param database: as for `clean_copies`, or None if there is no file and so no copies.
+    :param database: see `clean_copies`; None if the database has no file, and so no copies.
     :param run_off_thread: calls a function with its arguments on a thread.
     :param read_disconnected: reads the tenant and the sub of the disconnected accounts from a database on a server, or
         None to read them from the file.
@@ -198,7 +198,7 @@ def _delete_rows(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
 
 
 def _tables_of_accounts(connection: sqlite3.Connection) -> list[str]:
-    """Return the quoted names of the tables whose rows are deleted with a disconnected account; its phones stay."""
+    """Return the quoted names of the tables whose rows are deleted with a disconnected account; phones stay."""
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     return [_quoted(name) for name in tables if name != "phone" and "account_id" in _columns(connection, name)]
 

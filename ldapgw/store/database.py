@@ -65,7 +65,7 @@ class Mode(Enum):
     """The kind of a transaction.
 
     WRITE: no other WRITE transaction of any gateway runs at the same time.
-    BESIDE: the transaction locks only the rows that it writes, so that pages need not wait for it.
+    BESIDE: the transaction locks only the rows that it writes, so that pages need not wait for the transaction.
     READ: the transaction only reads, and waits for no transaction that writes.
     PROBE: as BESIDE, for functions that only read; the transaction fails if the database cannot be written.
     """
@@ -83,7 +83,9 @@ class ChangeDetector(Protocol):
         """Return whether anything may have been committed since the last call.  The first call returns True."""
 
     def listen(self, on_change: Callable[[], object], on_bulletin: Callable[[str], object]) -> None:
-        """Set the functions that are called, on any thread, after notifications of PostgreSQL; SQLite has none.
+        """Set the functions that are called, on any thread, after notifications of PostgreSQL.
+
+        SQLite has no notifications.
 
         :param on_change: called soon after something was committed.
         :param on_bulletin: called with each bulletin of any gateway on the database, including this gateway.
@@ -97,8 +99,8 @@ class ChangeDetector(Protocol):
 class Position:
     """The place of a snapshot of the database in the sequence of changes.
 
-    :ivar identity: the identity of the database and its tables.  It changes when they are replaced, or when a standby
-        server takes over.
+    :ivar identity: the identity of the database and its tables.  The identity changes when the database or its tables
+        are replaced, or when a standby server takes over.
     :ivar next: every change that the snapshot does not have is marked with this number or a higher number.
     :ivar at: the time of the snapshot in seconds since the epoch, or 0 if the engine keeps marks for an unlimited time.
     :ivar started: when the server started, in seconds since the epoch, or 0 if the engine has no server.
@@ -138,7 +140,9 @@ class Database(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """Create the database, or upgrade it to the newest version; an SQLite file is copied before.
+        """Create the database, or upgrade the database to the newest version.
+
+        An SQLite file is copied before an upgrade.
 
         :raises StoreError: when the engine is too old, or the database cannot be opened, is damaged, or was made by
             another version of ldapgw.
@@ -146,9 +150,9 @@ class Database(ABC):
 
     @abstractmethod
     def open_or_read(self, first_write: Callable[[Connection], None]) -> None:
-        """Open the database as `open` does, but on a full or read-only disk open it for reading.
+        """Open the database as `open` does or, on a full or read-only disk, only for reading.
 
-        While the database is open for reading only, each transaction first tries to open it for writing.
+        While the database is open for reading only, each transaction first tries to open the database for writing.
 
         :param first_write: called in the first transaction that can write.
         :raises StoreError: when the database cannot be opened, or has to be upgraded and cannot be written.
@@ -162,7 +166,10 @@ class Database(ABC):
         raise NotImplementedError
 
     def answers(self) -> bool:
-        """Return whether the database server answers: it then refused a failed connection.  False for a file."""
+        """Return whether the database server answers; always False for a file.
+
+        If a connection failed although the server answers, the server has refused the connection.
+        """
         return False
 
     @property
@@ -233,10 +240,10 @@ class Database(ABC):
     def position(self, connection: Connection) -> Position:
         """Return the position of a transaction's snapshot; to be called before the transaction reads anything."""
 
-    def lift_time_limit(self, connection: Connection) -> None:  # noqa: B027  few engines have one
+    def lift_time_limit(self, connection: Connection) -> None:  # noqa: B027  most engines have no time limit
         """Let the statements of a transaction take as long as they need."""
 
-    def keep_alive(self, connection: Connection) -> None:  # noqa: B027  few engines have such a limit
+    def keep_alive(self, connection: Connection) -> None:  # noqa: B027  most engines have no time limit
         """Execute a statement in a long transaction, because the server may end idle transactions."""
 
     @abstractmethod
@@ -326,7 +333,7 @@ def mark_erased(connection: Connection, erased: Collection[str] = ERASED) -> Non
 
 
 def take_erased(connection: Connection) -> frozenset[str]:
-    """Return the tables that `mark_erased` was called with in this transaction, and forget them."""
+    """Return, and forget, the tables with which `mark_erased` was called in this transaction."""
     return frozenset(connection.info.pop(_ERASED, ()))
 
 
@@ -359,7 +366,9 @@ def unusable_revision(found: str) -> str:
 
 
 def is_current(connection: Connection, database: Database) -> bool:
-    """Return whether the tables need no upgrade: this version made them, or a newer version made them compatible.
+    """Return whether the tables need no upgrade.
+
+    This is so if this version made the tables, or if a newer version made tables that this version can use.
 
     :raises StoreError: if this version cannot use the tables, or if a copy into the database has not ended.
     """

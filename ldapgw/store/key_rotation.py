@@ -86,7 +86,7 @@ def rotate(database: Database, key_file: Path, key: bytes, today: date) -> tuple
 
     :param key: the new key; it may be in the key file already.
     :param today: the date in the name of the file with the old keys.  After several rotations on a day, the file has
-        the old keys of all of them.
+        the old keys of all these rotations.
     :returns: the number of secrets, and the file with the old keys.
     :raises StoreError: if the database or the key file cannot be used, or the keys cannot unseal a secret.  No secret
         is lost then, but the files may have changed.

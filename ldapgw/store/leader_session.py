@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The connection to PostgreSQL that holds the lock of the gateway that syncs, and on which all syncs write.
+"""The leader's connection to PostgreSQL, which holds the lock of the gateway that syncs, and on which all syncs write.
 
 The lock is an advisory lock of the session.  PostgreSQL frees the lock when the session ends, and ends the session:
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 # A running leader is never idle for this time: even without writes, it executes a statement every second
 # (`ldapgw.peers.leadership.TURN_SECONDS`).
 IDLE_SECONDS: Final = 10
-# Code that computes for longer between two statements uses `ldapgw.store.database.keeping_alive`.
+# A transaction may be idle for this time.  Code that computes for longer uses `ldapgw.store.database.keeping_alive`.
 IN_TRANSACTION_SECONDS: Final = 30
 _NETWORK_SECONDS: Final = 10
 
@@ -100,7 +100,7 @@ class LeaderSession:
     def keep(self) -> bool:
         """Execute a statement, so that PostgreSQL does not end the session.
 
-        :returns: True.
+        :returns: always True.
         :raises StoreError: if the session has ended.
         """
         with self._ending():

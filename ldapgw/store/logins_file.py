@@ -144,7 +144,7 @@ class LoginsFile:
             raise StoreError(f"{self.path}: cannot be written: {error.strerror}") from None
 
     def read(self, now: float, max_age: float) -> LoginsSnapshot | None:
-        """Read the snapshot, or delete a file that is too old or of another database.
+        """Read the snapshot; delete a file that is too old, or of another database or version of ldapgw.
 
         :returns: the snapshot, or None if there is no file.
         :raises StoreError: if the file cannot be used; the message says why.

@@ -34,8 +34,8 @@ CONNECT_SECONDS = 5
 # The beginning of a statement whose rows are sent after the statement.
 COPY = "COPY"
 
-# The SQLSTATE of errors of a server that is starting or stopping, is full, or has ended the connection.  Errors of the
-# connection itself have class 08.
+# The SQLSTATE of errors of a server that is starting or stopping, has too many connections, or has ended the
+# connection.  Errors of the connection itself have class 08.
 _AWAY = {"57P01", "57P02", "57P03", "57P05", "25P03", "53300"}
 
 # The SQLSTATE of a refused connection, by a pattern of the server's message.
@@ -80,7 +80,7 @@ def engine_for(url: URL, statement_seconds: int, *, reads: bool = False, keeps_c
 
     :param statement_seconds: the time limit of a statement.
     :param reads: whether transactions only read; each transaction then sees one snapshot.
-    :param keeps_connections: whether there is a pool.
+    :param keeps_connections: whether a pool keeps unused connections open.
     """
     pool: dict[str, Any] = (
         {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2} if keeps_connections else {"poolclass": NullPool}

@@ -2,8 +2,8 @@
 """Provisioning addresses: secret addresses, valid for a day, from which a phone fetches its settings and password.
 
 The secret is stored as a hash, and the password is stored encrypted.  Both are deleted when the address ends: after a
-day (`ProvisioningCleaner`), when it is revoked, when the phone gets a new password, another name or another owner, or
-when the phone is removed.
+day (`ProvisioningCleaner`), when the address is revoked, when the phone gets a new password, another name or another
+owner, or when the phone is removed.
 """
 
 from __future__ import annotations

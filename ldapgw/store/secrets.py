@@ -49,7 +49,7 @@ class KeySource:
 
     @property
     def name(self) -> str:
-        """Return the name of the source, for messages."""
+        """Return the name of the keys' source, for messages."""
         return _SETTING if self.configured else str(self.file)
 
     @property
@@ -74,7 +74,9 @@ class KeySource:
 
 
 class SecretBox:
-    """Seals and unseals texts.  Unsealing raises `UnfitKey` if a secret was sealed with none of the keys.
+    """A cipher that seals and unseals secrets.
+
+    Unsealing raises `UnfitKey` if a secret was sealed with none of the keys.
 
     :param keys: Fernet keys; secrets are sealed with the first key.
     :param source: the name of the keys' source in messages.

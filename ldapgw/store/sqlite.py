@@ -184,7 +184,7 @@ class SqliteDatabase(Database):
         return self._why_read_only is not None
 
     def _open_for_writing(self) -> None:
-        """Open the database for writing; if its disk is full or read-only, store the reason.
+        """Open the database for writing; if the disk is full or read-only, store the reason.
 
         :raises StoreError: if the database cannot be opened for another reason.
         """
@@ -204,7 +204,7 @@ class SqliteDatabase(Database):
             self.close()
 
     @contextmanager
-    def begin(self, *, exclusively: bool = True) -> Iterator[Connection]:  # noqa: ARG002  SQLite's always are
+    def begin(self, *, exclusively: bool = True) -> Iterator[Connection]:  # noqa: ARG002  always exclusive
         try:
             with self._opening:
                 self._check_file()

@@ -352,13 +352,13 @@ def set_sync_state(connection: Connection, account_id: int, of: Source, state: S
 
 
 def set_asked_at(connection: Connection, account_id: int, sources: Collection[Source], now: float) -> None:
-    """Store the time when sources were requested from Google; their rows have to exist."""
+    """Store the time at which sources were requested from Google; their rows have to exist."""
     where = and_(source.c.account_id == account_id, source.c.source.in_(sources))
     connection.execute(update(source).where(where).values(asked_at=now))
 
 
 def _reported_losses(connection: Connection, account_id: int) -> dict[str, int]:
-    """Return the numbers of contacts that would vanish from the book and from the directory, by the present errors."""
+    """Return the numbers of contacts that, by the present errors, would vanish from the book and from the directory."""
     losses: dict[str, int] = {}
     in_book = select(account.c.error_facts).where(account.c.id == account_id, account.c.error_code == _SHRINK)
     in_source = select(source.c.error_facts).where(source.c.account_id == account_id, source.c.error_code == _SHRINK)

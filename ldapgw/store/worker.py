@@ -158,7 +158,10 @@ class MonitoredStore(Store):
     def call(
         self, mode: Mode, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs
     ) -> Deferred[T]:
-        """Call a function as `Store.call` does.  After a successful `Mode.PROBE`, the database no longer hangs."""
+        """Call a function as `Store.call` does.
+
+        After a successful `Mode.PROBE`, the database no longer counts as hanging.
+        """
         if mode is Mode.PROBE:
             return super().call(mode, function, *args, **kw).addCallbacks(self._answered, self._failed)
         done = fail(self._hanging) if self._hanging is not None else super().call(mode, function, *args, **kw)

@@ -102,7 +102,7 @@ class AccountBooks:
         self._replaced += [built.book for built in self._built.values()]
         self._built.clear()
 
-    # --- what the store says ------------------------------------------------------------------------------------------
+    # --- changes of the store -----------------------------------------------------------------------------------------
 
     def apply(self, found: Changes, with_directory: Collection[int]) -> StateUpdate:
         """Apply changes that were read from the store: mark outdated books, and drop the books of removed accounts."""

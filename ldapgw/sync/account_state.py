@@ -57,7 +57,7 @@ class AccountState:
         self._tenants = frozenset(tenants)
         self._stored: dict[int, Account] = {}
         self._by_tenant: dict[str, set[int]] = {tenant: set() for tenant in tenants}
-        self._ordered: dict[str, list[int]] = {}  # by tenant; dropped when an account comes, goes or changes
+        self._ordered: dict[str, list[int]] = {}  # sorted ids by tenant; dropped when an account comes, goes or changes
         self._with_directory: dict[str, set[int]] = {tenant: set() for tenant in tenants}
         self._by_address: dict[tuple[str, str], set[int]] = {}
         self._phones_of: dict[int, set[str]] = {}

@@ -159,7 +159,8 @@ class BookCache:
         """Delete all cached books except the books of some accounts.
 
         :param directory_accounts: the ids of the accounts through which a Workspace directory is fetched.
-        :param unfinished: whether to keep the unfinished files of these books too, because they may be still in work.
+        :param unfinished: whether to keep the unfinished files of these books too, because another thread or process
+            may be writing them.
         """
         kept = {self._file(cache_name(each, directory=False)) for each in accounts}
         kept |= {self._file(cache_name(each, directory=True)) for each in directory_accounts}

@@ -377,7 +377,7 @@ class Fetcher:
 
 
 class ProgressWriter:
-    """The writer of the progress of running syncs, a second after a sync has reported its progress."""
+    """The writer that stores the progress of a running sync, a second after the sync has reported the progress."""
 
     def __init__(self, clock: IReactorTime, store: Store) -> None:
         self._clock = clock

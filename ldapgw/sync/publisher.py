@@ -272,7 +272,7 @@ class Publisher:
         self._on_publish(self._catalog.publish(nothing, names))
         return True
 
-    # --- what the store says ------------------------------------------------------------------------------------------
+    # --- changes of the store -----------------------------------------------------------------------------------------
 
     async def _read_state(self) -> bool:
         """Read the changes of the store; return False if everything has to be read, because `expire` was called."""

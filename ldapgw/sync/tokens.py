@@ -26,7 +26,7 @@ from ldapgw.store.revocations import Revocation
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
 
-# The seconds before its end at which an access token is refreshed, so that the token does not expire between two pages.
+# An access token is refreshed this many seconds before it expires, so that it does not expire between two pages.
 REFRESH_EARLY_SECONDS = 60.0
 POLL_SECONDS = 60.0
 MAX_RETRY_SECONDS = 3600.0

@@ -95,7 +95,7 @@ def test_any_error_begins_a_new_connection(
     assert scene.hears()
     scene.change()
     assert scene.hears()
-    assert (errors, caplog_twisted) == ([], ["listening to changes failed, and begins anew"])
+    assert (errors, caplog_twisted) == ([], ["listening for changes failed; the gateway listens again"])
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
