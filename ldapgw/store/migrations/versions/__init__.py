@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Numbered steps from each released version's tables to the next (Alembic)."""
+"""Numbered steps from the tables of each released version to the tables of the next version (Alembic)."""
