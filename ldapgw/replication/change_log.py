@@ -314,7 +314,9 @@ class _Containers:
         self._names: set[bytes] = set()
 
     def add(self, entry: ReplicaEntry) -> bool:
-        """Add an entry, unless an entry with the same DN was added before: two accounts may have the same address.
+        """Add an entry, unless an entry with the same DN was added before.
+
+        Two accounts may have the same address, and so the same DN.
 
         :returns: whether the entry was added.
         """

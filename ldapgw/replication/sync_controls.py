@@ -53,7 +53,7 @@ class SyncCookie:
 
     :ivar replica_id: the replica's own number for this provider, which is sent back to the replica; empty if the cookie
         has no number.
-    :ivar csn: the CSN up to which the replica has the changes of our server id, or None if the replica has none.
+    :ivar csn: the CSN up to which the replica has the changes of our server id, or None if the replica has no CSN.
     """
 
     replica_id: str = ""

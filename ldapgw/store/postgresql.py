@@ -260,7 +260,7 @@ class PostgresqlDatabase(Database):
 
         If the connection ends during the commit, there is no further attempt, because the commit may have succeeded.
 
-        A transaction that excludes others may have to wait for a row that a sync has locked.  During the first half of
+        A transaction of `Mode.WRITE` may have to wait for a row that a sync has locked.  During the first half of
         `LOCK_SECONDS`, the transaction releases its advisory lock between attempts; after that, the transaction keeps
         the lock while it waits.
         """

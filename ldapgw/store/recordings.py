@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Recordings of the messages of phones: the recorded phones, the ends of recordings, and the gateways' encrypted parts.
 
-A phone has at most one recording: a new recording replaces an earlier recording.  A gateway that has recorded searches
-stores its part when the recording ends or the gateway stops.  The file of a recording consists of all its parts, one
-after the other.
+A phone has at most one recording, because a new recording replaces an earlier recording.  A gateway that has recorded
+searches stores its part when the recording ends or the gateway stops.  The file of a recording consists of all its
+parts, one after the other.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ class SqliteDatabase(Database):
         self.reopened = 0
         # Device and inode of the log that the connections have open, or None if no connection has used it yet.
         self._log: tuple[int, int] | None = None
-        self._written = 0, 0  # the time and the size of the log, which tell whether something was written
+        self._written = 0, 0  # the time and the size of the log, which show whether something was written
         self._written_at = seconds()
         self._emptied_at = seconds()
         self._next_try = 0.0

@@ -7,8 +7,8 @@ Transactions that only read have a thread of their own, so that a page does not 
 fail.  All code of the gateway that uses the database, or another file on its disk, uses one `MonitoredStore`.
 
 A database can hang without closing a connection, for example because its server is stopped, its pooler is paused, or
-its disk stalls.  A server that hangs does not enforce time limits, so `MonitoredStore` enforces them.  While the
-database hangs, calls fail at once.
+its disk stalls.  A server that hangs does not enforce time limits, so `MonitoredStore` enforces a time limit.  While
+the database hangs, calls fail at once.
 
 Mutable: the running calls, and the problems of the present outage, each with the times when it began and was logged.
 """

@@ -152,7 +152,7 @@ class AccountState:
     def _set_account(self, account_id: int, account: Account | None, has_directory: bool, update: StateUpdate) -> None:  # noqa: FBT001
         before = self._stored.get(account_id)
         if before is not None and account is not None and before.identity != account.identity:
-            # The id belongs to another account now: the former account is gone, and this one is new.
+            # The id belongs to another account now: the former account is gone, and the present account is new.
             self._set_account(account_id, None, has_directory=False, update=update)
             before = None
         if account is None:

@@ -190,7 +190,7 @@ class SyncScheduler(Service):
                         return
                 self._update_account(account_id, account, was_busy=account_id in busy)
         except BaseException:
-            self._cursor = None  # some accounts were not updated: the next refresh reads all
+            self._cursor = None  # some accounts were not updated, so the next refresh reads everything
             raise
 
     def _update_account(self, account_id: int, account: Account | None, *, was_busy: bool) -> None:
@@ -538,7 +538,7 @@ class SyncScheduler(Service):
         now = self._clock.seconds()
         next_sync = None if wait is None else now + wait
         if isinstance(error, TENANT_ERRORS):
-            wait = self._circuits[account.tenant].wait(now)  # then only one account keeps trying
+            wait = self._circuits[account.tenant].wait(now)  # only one account of the tenant keeps trying
             next_sync = now + wait
             link = error.activation_url if isinstance(error, ApiDisabled) else ""
             if await self._leader.store.run(tenants.raise_alarm, account.tenant, error.code, now, link):

@@ -6,8 +6,8 @@ from alembic import op
 
 revision = "0036"
 down_revision = None
-# The oldest revision whose gateways can read and write these tables.  A later migration sets this name, to its own
-# revision, if older gateways cannot use its tables.  Otherwise the last value counts.
+# The oldest revision whose gateways can read and write these tables.  A later migration sets this name to its own
+# revision if older gateways cannot use its tables.  The value of the latest migration that sets this name counts.
 readable_from = "0036"
 
 _MARK = """
@@ -17,7 +17,7 @@ CREATE TRIGGER {name} AFTER {event} BEGIN
     ON CONFLICT (kind, key) DO UPDATE SET number = excluded.number;
 END
 """
-# The triggers do not mark changes of a phone's last bind and search, because no gateway has to read them.
+# The triggers do not mark changes of a phone's last bind and search, because no gateway has to read these changes.
 _PHONE_COLUMNS = "name, tenant, account_id, numbers, model, password, book_secret, number_format, area_code"
 _EVENTS = (
     ("account", "INSERT ON account", "NEW.id"),
@@ -349,7 +349,7 @@ def upgrade() -> None:
     op.create_index("account_folded_address", "account", [sa.text("lower(address)")])
     op.create_index("phone_folded_name", "phone", [sa.text("lower(name)")])
     if op.get_bind().dialect.name != "sqlite":
-        return  # another engine has triggers of its own (`ldapgw.store.postgresql`)
+        return  # PostgreSQL has triggers of its own (`ldapgw.store.postgresql_schema`)
     for kind, event, key in _EVENTS:
         verb, table = event.split()[0].lower(), event.split()[-1]
         op.execute(_MARK.format(name=f"change_{table}_{verb}", event=event, kind=kind, key=key))
