@@ -208,7 +208,7 @@ def test_a_damaged_database_is_not_backed_up(site: Site) -> None:
 @pytest.mark.parametrize("name", ["ldapgw.db", "ldapgw.db-wal", "ldapgw.db.before-restore", "none/x.db"])
 def test_a_place_where_no_backup_can_be(site: Site, name: str) -> None:
     """A slip of the finger must not cost the database."""
-    problem = "is where the gateway keeps its own files" if "/" not in name else "cannot be written: No such file"
+    problem = "the gateway itself may use a file of this name" if "/" not in name else "cannot be written: No such file"
     with pytest.raises(StoreError, match=problem):
         back_up(site.path, site.path.parent / name)
     assert site.phones() == [DESK.name]

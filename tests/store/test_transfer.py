@@ -138,7 +138,7 @@ def test_a_difference_is_found(file: Database, server: Database, monkeypatch: py
     """In any value of any row."""
     target = unfinished(server)
     monkeypatch.setattr(transfer, "_insert", lambda *_: None)
-    with file.begin_read() as source, pytest.raises(StoreError, match="the table account is not the same"):
+    with file.begin_read() as source, pytest.raises(StoreError, match="the table account differs from the source"):
         transfer.resume_copy(source, target, lambda *_: None)
     target.close()
 
