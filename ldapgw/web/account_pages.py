@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The overview and the account page, with the forms to sync, share, disconnect and sign out.
 
-Forms act only on accounts of the session.  A disconnect first deletes the account's data here, so that phones stop at
-once, and then revokes the grant at Google.
+A form acts only on accounts of the signed-in visitor.  A disconnect first deletes the account's data in the gateway, so
+that phones stop at once, and then revokes the grant at Google.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from ldapgw.web.phone_pages import PhonePages
 
 log = Logger()
 
-# The syncs in the table of the account page, and the contacts in its list of contacts to correct.
+# The most syncs in the table of the account page, and the most contacts in the page's list of contacts to correct.
 _SHOWN_ATTEMPTS = 20
 _SHOWN_FLAWED = 50
 
@@ -68,7 +68,7 @@ class AccountPages:
         )
 
     async def overview(self, anybody: TenantVisit) -> HttpResponse:
-        """``/{tenant}/``: show the state of account number ``account``, counted from 1, or else the welcome page.
+        """``/{tenant}/``: show account number ``account``, counted from 1; before a sign-in, show the welcome page.
 
         An administrator who signed in by a link has no account, and is redirected to the administration.
         """
@@ -104,12 +104,12 @@ class AccountPages:
         )
 
     async def status(self, anybody: TenantVisit) -> HttpResponse:
-        """``/{tenant}/status.json``: answer the visitor's accounts, or all of the tenant's for an administrator."""
+        """``/{tenant}/status.json``: send the state of the visitor's accounts; administrators get all accounts."""
         tenant = anybody.tenant
         try:
             visit = await anybody.sign_in()
             if visit is None and self._dependencies.database_fails_since() is not None:
-                # The session may be lost in a damaged database, and nobody can sign in while the database fails.
+                # While the database fails, a session may be missing because of the damage, and nobody can sign in.
                 return self._unavailable()
             if visit is None:
                 challenge = ("WWW-Authenticate", f'Cookie realm="{tenant.name}"')
@@ -237,7 +237,8 @@ class AccountPages:
             return account_view(visit.tenant, None, None)
         translate = self._layout.renderer.translator(visit.request.language)
         expiry = self._dependencies.certificate_expiry()
-        # The error's link leads to the Google console, which only administrators can open: their page has a button.
+        # The error's link leads to the Google console, which only administrators can open; their own pages show the
+        # link.
         explained = replace(account, error=account.error and replace(account.error, link=""))
         status = account_to_json(
             explained, visit.tenant.sources, _PAGE_NAME, self._layout.now(), expiry, translate, commands=False
@@ -301,7 +302,7 @@ async def disconnect_account(dependencies: WebDependencies, account_id: int, ent
     """Delete an account's tokens and contacts, and revoke the grant at Google.
 
     :returns: whether the grant is revoked or need not be revoked; otherwise the revocation is retried later.  The data
-        here is deleted in either case.
+        in the gateway is deleted in either case.
     """
     now = dependencies.clock.seconds()
     revocation_id = await dependencies.store.run(
@@ -339,7 +340,7 @@ async def _revoke(dependencies: WebDependencies, revocation_id: int, account_id:
 
 
 def _shown_account(visit: Visit) -> Account | None:
-    """Return the account that the page's address names, or the visitor's first account if the address names none."""
+    """Return the account that the page's address names, or else the visitor's first account."""
     return visit.visitor.account_by_number(visit.query.get("account", "1")) or visit.visitor.account_by_number("1")
 
 

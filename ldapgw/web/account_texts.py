@@ -71,7 +71,7 @@ class _SharingTexts(Texts, frozen=True):
 class _AccountTexts(Texts, frozen=True):
     """The texts of accounts.
 
-    :ivar only_label: the title of a sharing that shares the contacts of a label only.
+    :ivar only_label: the title of a way to share only the contacts of a label.
     :ivar source_states: the texts by `SourceState`; ``ended`` is for a source that was on until the consent ended.
     :ivar states: the texts by the state of the account object; ``new`` is for a person who never connected.
     """
@@ -112,7 +112,7 @@ class SourceRow:
 
     :ivar kind: the CSS class of the state.
     :ivar total: persons of the source, as counted by Google at the last full sync; None if Google did not say.
-    :ivar counted_at: when that sync ended, in seconds since the epoch.
+    :ivar counted_at: the time at which that sync ended, in seconds since the epoch.
     """
 
     label: str
@@ -142,7 +142,7 @@ class AccountView:
     :ivar status: the account object (`account_status`) in the reader's language, or None if the person never connected.
     :ivar reconnect: ``must`` or ``may`` if connecting again is necessary or useful; empty otherwise.
     :ivar sync_is_next: whether a sync is the next useful step, because an administrator may have fixed what failed.
-    :ivar needs_administrator: whether a message on the page sends the person to an administrator.
+    :ivar needs_administrator: whether a message on the page tells the person to ask an administrator.
     :ivar missing_sources: labels of the sources that were not granted.
     :ivar boxes: the checkboxes that Google will show, for a person who never connected.
     """
@@ -162,11 +162,13 @@ class AccountView:
 class AccountDetails:
     """The values of a connected account that only the account page shows.
 
-    :ivar ended_at: when the consent ended, in seconds since the epoch, or None if Google still accepts the consent.
+    :ivar ended_at: the time at which the consent ended, in seconds since the epoch, or None if Google still accepts the
+        consent.
     :ivar is_testing: whether the consent ends because the Google client is in "Testing".
     :ivar labels: name, CSS class and state of each label, and of each configured label that Google does not have.
     :ivar shared_labels: names of labels whose contacts alone can be shared.
-    :ivar shared_label: the label that is shared, or else the label to offer first; empty if all contacts are shared.
+    :ivar shared_label: the label whose contacts are shared, or the label to offer first if the book is private; empty
+        if all contacts are shared.
     :ivar example: a contact of the book for the sharing examples, or None if the page has to invent a contact.
     :ivar flawed: the first contacts that should be corrected at Google.
     """
@@ -184,9 +186,9 @@ class AccountDetails:
 
 # Errors that another consent resolves.
 _CONSENT_ERRORS = frozenset({"consent_revoked", "scope_missing"})
-# Errors that an administrator fixes; a sync then shows that they are gone.
+# Errors that an administrator fixes; only another sync shows whether such an error is gone.
 _FIXED_ELSEWHERE = frozenset({"client_rejected", "api_disabled", "google_refused", "internal"})
-# Warnings, and reasons for the end of a consent, whose messages send a person to an administrator.
+# Warnings, and reasons for the end of a consent, whose messages tell a person to ask an administrator.
 _ADMINISTRATOR_WARNINGS = frozenset({"testing_client", "certificate_expiry", DIRECTORY_SHRUNK})
 _ADMINISTRATOR_ENDS = frozenset({"admin", "testing", "disabled", "session"})
 # Warnings about a consent that ends at a known time.
@@ -315,7 +317,7 @@ def _label_state(folded: str, included: Collection[str], excluded: Collection[st
 
 
 def sharing_title(sharing: Sharing, shared_label: str) -> Translatable:
-    """Return the title of a sharing on the pages.
+    """Return the title that pages give to a way to share a book.
 
     :param shared_label: the label whose contacts alone are shared; empty if all contacts are shared, or the book is
         private.
@@ -351,7 +353,8 @@ def shareable_labels(labels: Iterable[str], current: str) -> tuple[str, ...]:
 def sharing_options(tenant: WebTenant, current: Sharing | None = None) -> tuple[SharingOption, ...]:
     """Return the ways to share a book.
 
-    :param current: the present sharing, which is included even if its group is no longer in the configuration.
+    :param current: the way in which the book is shared now, which is included even if its group is no longer in the
+        configuration.
     """
     groups = [*tenant.groups]
     if current is not None and current.group and current.group not in groups:

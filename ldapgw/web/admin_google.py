@@ -31,14 +31,14 @@ from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 
 log = Logger()
 
-# The names of the scopes as in the Google console.
+# The names of the scopes, as the Google console shows them.
 _IDENTITY_SCOPES = ("openid", "https://www.googleapis.com/auth/userinfo.email")
 # The characters of a client id and a secret (RFC 6749 appendix A.1 and A.2).
 _CREDENTIAL = re.compile(r"[\x21-\x7e]{1,256}")
 
 
 class _GoogleTexts(Texts, frozen=True):
-    """The errors of the form."""
+    """The error messages of the form in which an administrator enters the OAuth client."""
 
     incomplete: str
     desktop: str
@@ -81,7 +81,8 @@ class AdminGoogle:
     async def enter(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/client``: try and store an OAuth client, given as a file or as id and secret.
 
-        A client with another id than the present client's needs ``replace``: everyone then has to reconnect.
+        If the id differs from the present client's id, the form must contain ``replace``, because everyone then has to
+        reconnect.
         """
         if visit.tenant.name in self._dependencies.admin.tenants_with_configured_client:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
@@ -137,7 +138,7 @@ class AdminGoogle:
     ) -> HttpResponse:
         """``/{tenant}/admin/google``: show the client, and the guide.
 
-        :param client_error: why the entered client was not stored.
+        :param client_error: the reason why the entered client was not stored.
         """
         entered_at, has_synced, is_testing, alarm = await visit.store.read(_facts, visit.tenant.name)
         has_client = visit.tenant.client is not None
@@ -146,7 +147,8 @@ class AdminGoogle:
             "admin_google.html",
             status=status,
             works=works,
-            # A step of the guide counts as done if its effect is there; the gateway cannot see the branding.
+            # A step of the guide counts as done if its effect shows.  The gateway cannot see what steps 2, 4 and 5 have
+            # set in the Google console, so these steps count as done if syncs work.
             done={
                 1: has_client,
                 2: works,
@@ -192,19 +194,20 @@ def _client_of(form: Mapping[str, str], before: Client | None) -> tuple[Client, 
         client, uris = Client(form.get("client_id", "").strip(), form.get("client_secret", "").strip()), ()
     if not (_CREDENTIAL.fullmatch(client.client_id) and _CREDENTIAL.fullmatch(client.client_secret)):
         raise _InvalidClient(_TEXTS.incomplete if not text else _TEXTS.no_client_file)
-    # The form itself has the checkbox, because a page of confirmation would have to keep the secret.
+    # The form itself has the checkbox ``replace``, because a separate page of confirmation would have to contain the
+    # client's secret.
     if _is_another(before, client) and "replace" not in form:
         raise _InvalidClient(_TEXTS.unconfirmed)
     return client, uris
 
 
 def _is_another(before: Client | None, client: Client | EnteredClient) -> bool:
-    """Return whether everyone has to reconnect, because grants to the present client are useless to a new one."""
+    """Return whether a client has another id than the present one, so that everyone has to reconnect."""
     return before is not None and before.client_id != client.client_id
 
 
 def _facts(connection: Connection, tenant: str) -> tuple[float | None, bool, bool, str]:
-    """Return when the client was entered, whether an account has synced, whether "Testing" is on, and the alarm."""
+    """Return the time of the client's entry, whether an account has synced, whether "Testing" is on, and the alarm."""
     known = accounts.read_all(connection, tenant)
     return (
         tenants.client_entered_at(connection, tenant),

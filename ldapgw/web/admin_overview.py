@@ -28,12 +28,12 @@ from ldapgw.web.http import HttpResponse, read_number
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
 
-# An open page is updated after changes of the tenant's first accounts and phones, at most so many of each.
+# An open page watches at most this many accounts and this many phones of its tenant for changes.
 _WATCHED = 50
 
 # The greatest length of an e-mail address (RFC 5321 4.5.3.1).
 _MAX_PERSON = 254
-# The number of links to pages on either side of the present page.
+# The most page links before the present page's number, and the most after it.
 _NEAR_PAGES = 4
 
 # The page of the Google console that takes a client out of "Testing".
@@ -86,10 +86,10 @@ _TEXTS = read_texts("web/texts/admin_overview", _OverviewTexts)
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A problem that concerns the whole tenant.
+    """A notice that concerns the whole tenant, such as a problem.
 
-    :ivar kind: the CSS class of the colour; only ``bad`` and ``warn`` are problems.
-    :ivar link: the address at Google where the problem can be fixed; empty if there is none.
+    :ivar kind: the CSS class of the colour; a notice of the class ``bad`` or ``warn`` is about a problem.
+    :ivar link: the address of the page at Google where the problem can be fixed; empty if there is no such page.
     :ivar since: the beginning of the problem, in seconds since the epoch, or None if unknown.
     """
 
@@ -142,7 +142,7 @@ class AdminOverview:
         return (get("/<tenant>/admin", self.show, RequiredRole.ADMIN),)
 
     async def topics(self, visit: Visit) -> Iterable[str]:
-        """Return the topics of an open page: the first accounts and phones."""
+        """Return the topics of an open page: the living gateways, and the first `_WATCHED` accounts and phones."""
         if "admin" not in visit.query or not visit.is_by_admin:
             return ()
         subs, logins = await visit.store.read(_watched, visit.tenant.name)
@@ -220,7 +220,7 @@ class AdminOverview:
         return () if all(item.is_done for item in items) else items
 
     def _calls(self, tenant: WebTenant, connected: int) -> Translatable:
-        """Return a text on the calls that the tenant's accounts make; empty if calls are not limited."""
+        """Return a text on the calls that the tenant's accounts make to Google; empty if calls are not limited."""
         admin = self._dependencies.admin
         sources = len([source for source in tenant.sources if source is not Source.DIRECTORY]) or 1
         estimate = CallEstimate(connected, sources, admin.sync_interval, admin.calls_per_minute)
@@ -293,7 +293,7 @@ def _overview(connection: Connection, tenant: WebTenant, now: float) -> _Overvie
 
 
 def _certificate(expires_at: float | None, near_expiry: float | None, now: float) -> Alert:
-    """Return a text on the validity of the LDAP certificate, as a problem only if the certificate must be renewed.
+    """Return a notice on the validity of the LDAP certificate; it is a problem only if the certificate must be renewed.
 
     :param expires_at: expiry in seconds since the epoch, or None without a certificate.
     :param near_expiry: the same time if the expiry is near, or else None.
@@ -309,7 +309,7 @@ def _certificate(expires_at: float | None, near_expiry: float | None, now: float
 
 
 def _testing(known: Iterable[Account], now: float) -> Iterable[Alert]:
-    """Yield the alert that the Google client is in "Testing", if the consent of an account shows this."""
+    """Yield a notice if the Google client is in "Testing", which the consent of an account shows."""
     ends = [account.refresh_expires_at for account in known if is_of_testing(account)]
     coming = [when for when in ends if when is not None and when > now]
     text, values = _TEXTS.testing.sentence, dict[str, object](people=len(ends))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Hands out the passwords that many phones got at once: a page with the outcome, and a ZIP file to download.
+"""The passwords that many phones got at once: a page with the outcome, and a ZIP file to download.
 
-The passwords are available as on the phones' own pages: for ten minutes, in the session that made them
-(`ldapgw.web.one_time_passwords`).  Phones that got their passwords with the same form have the same time of the
-password, from which the `batch_key` is made.
+As on the phones' own pages, the passwords are available for ten minutes, in the session that made them
+(`ldapgw.web.one_time_passwords`).  The `batch_key` is made from the time at which passwords were made: this time is the
+same for all phones that got their passwords with one form.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from ldapgw.web.sessions import Visitor
 
 
 def batch_key(made_at: float) -> str:
-    """Return the key, in addresses, of the phones that got their passwords at a time (seconds since the epoch)."""
+    """Return the key that pages' addresses contain for the phones whose passwords were made at `made_at`."""
     return str(round(made_at * 1000))
 
 
 class AdminPasswords:
-    """Gives many phones new passwords, and hands passwords out."""
+    """The acts and pages that give many phones new passwords, and hand the passwords out."""
 
     def __init__(self, layout: Layout, phone_pages: PhonePages) -> None:
         self._layout = layout
@@ -83,7 +83,9 @@ class AdminPasswords:
         made_at: float,
         macs: Mapping[str, str] = MappingProxyType({}),
     ) -> str:
-        """Keep passwords, whose hashes are stored, for the page that hands them out; return the `batch_key`.
+        """Keep passwords in memory for the page that hands them out; return the `batch_key`.
+
+        The passwords' hashes are stored already.
 
         :param passwords: the passwords by the phone's name.
         :param made_at: the time that is stored with the passwords, in seconds since the epoch.
@@ -102,7 +104,7 @@ class AdminPasswords:
     async def find_handed_out(self, visit: Visit, names: Collection[str]) -> HttpResponse | None:
         """Return a redirect to the page that hands passwords out, for a form that was sent twice.
 
-        :returns: None unless all these phones got their passwords at once, in this session.
+        :returns: the redirect, or None if not all phones in `names` got their passwords together in this session.
         """
         logins = await visit.store.read(phones.read_by_names, names)
         batches = {batch_key(login.password_made_at) for login in logins if login.tenant == visit.tenant.name}
@@ -129,7 +131,7 @@ class AdminPasswords:
         )
 
     async def download(self, visit: Visit, batch: str) -> HttpResponse:
-        """``/{tenant}/admin/phones/passwords/{batch}/zip``: answer the phones' settings with their passwords."""
+        """``/{tenant}/admin/phones/passwords/{batch}/zip``: send the settings of the phones, with the passwords."""
         logins, handed_out = await self._read(visit, batch)
         if not handed_out:
             return visit.redirect(path=_path(batch))
@@ -182,6 +184,6 @@ def _path(batch: str) -> str:
 
 
 def _read_phones(connection: Connection, tenant: str) -> list[tuple[PhoneLogin, str]]:
-    """Return the phones of a tenant by name, each with the owner's address, which is empty for nobody's phone."""
+    """Return the phones of a tenant by name, each with the owner's address, which is empty if there is no owner."""
     owners: Mapping[int | None, str] = dict(accounts.read_addresses(connection, tenant))
     return [(login, owners.get(login.account_id, "")) for login in phones.read_by_tenant(connection, tenant)]

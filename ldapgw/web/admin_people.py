@@ -34,14 +34,14 @@ from ldapgw.web.phone_pages import PhonePages
 
 log = Logger()
 
-# So many grants are revoked at Google at a time, if many accounts are disconnected.
+# The most grants that are revoked at Google at the same time, if many accounts are disconnected.
 MAX_REVOCATIONS = 4
 
-# The reminder of an expiring consent appears so many seconds before the end.
+# The reminder of an expiring consent appears this many seconds before the end.
 EXPIRY_REMINDER_SECONDS = 3 * 86400.0
 
 _PAGE = "admin/people"
-# An account's id has at most so many digits.
+# An account's id has at most this many digits.
 _ID_DIGITS = 11
 
 
@@ -106,9 +106,9 @@ _COLUMNS: Mapping[str, Callable[[PersonRow], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class SharedContacts:
-    """The contacts of an account that others will see; the page that asks before a change of sharing shows them.
+    """The contacts of an account that others will see, for the page that asks before a change of sharing.
 
-    :ivar sharing: the present sharing.
+    :ivar sharing: the way in which the account's book is shared now.
     :ivar label: the name of the label whose contacts alone are shared; empty if all contacts are shared.
     :ivar count: the number of shared contacts, or None if unknown.
     """
@@ -304,7 +304,7 @@ def read_people(connection: Connection, tenant: WebTenant, now: float) -> Sequen
 
 
 def reminder(account: Account, now: float) -> Translatable:
-    """Return a short text on why an account's owner must be reminded; empty if no reminder is needed."""
+    """Return a short text that says why an account's owner must be reminded; empty if no reminder is needed."""
     if not account.is_connected:
         return ""
     if account.error is not None and account.error.code in TEXTS.reminders:

@@ -34,7 +34,7 @@ from ldapgw.web.phone_pages import PhonePages, form_model, new_login
 log = Logger()
 
 _PAGE = "admin/phones"
-# The form's value of a phone that belongs to nobody.
+# The form's value for a phone without an owner.
 NOBODY = "nobody"
 _NO_FILE = gettext_noop("Choose a CSV file first.")
 # The name of the filter for the phones whose passwords are in one ZIP file: this word, followed by their `batch_key`.
@@ -64,7 +64,7 @@ TEXTS = read_texts("web/texts/admin_phones", _PhoneTexts)
 class PhoneRow:
     """A row of the table.
 
-    :ivar owner: the owner's address; empty for nobody's phone.
+    :ivar owner: the owner's address; empty for a phone without an owner.
     :ivar condition: the phone's condition, from the stored data.
     """
 
@@ -119,7 +119,7 @@ class AdminPhones:
             layout,
             name="phones",
             read=_read,
-            order=None,  # by name
+            order=None,  # the phones are read in the order of their names
             text=lambda row: f"{row.login.name} {row.owner} {row.model} {row.login.last_address or ''}",
             filters=_filters,
             columns=_COLUMNS,

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 # The number of a table's rows on one page.
 ROWS_PER_PAGE = 50
-# A search is cut to this length.
+# The text of a search is cut to this number of characters.
 _MAX_SOUGHT = 100
 # The names of the checkboxes of a table's rows begin with this word.
 _SELECTED = "row-"
@@ -63,7 +63,7 @@ class TableQuery:
     def of(
         cls, query: Mapping[str, str], form: Mapping[str, str], columns: Collection[str], filters: Collection[str]
     ) -> TableQuery:
-        """Read the query of an address, or the form of a search; unknown values count as not given."""
+        """Read the query of a page's address, or the form of a search; unknown values count as not given."""
         query = form or query
         show, sort = query.get("show", ""), query.get("sort", "")
         return cls(
@@ -91,7 +91,7 @@ class TableQuery:
 
     @property
     def encoded(self) -> str:
-        """Return the query of an address, without empty values and without the text of a search."""
+        """Return the query for a page's address, without empty values and without the text of a search."""
         given = {"show": self.show, "sort": self.sort, "page": self.page if self.page > 1 else ""}
         return urlencode({name: value for name, value in given.items() if value})
 
@@ -124,7 +124,7 @@ def select_rows(
     """Return the page of a table that a query asks for, or the last page if there are fewer pages.
 
     :param rows: all rows, in the table's own order; sorting keeps this order for rows of equal values.
-    :param text: returns the text of a row that is searched.
+    :param text: returns the text of a row in which a search looks.
     :param columns: the values to sort by; None comes last in both directions.
     """
     sought = query.find.casefold()
@@ -158,7 +158,7 @@ class TablePage(Generic[T]):
     :ivar name: the page's path below ``admin/``; its template is ``admin_{name}.html``.
     :ivar read: reads all rows of a tenant; its last argument is the time in seconds since the epoch.
     :ivar order: the key of the table's own order, or None for the order in which the rows are read.
-    :ivar text: the text of a row that is searched.
+    :ivar text: the text of a row in which a search looks.
     :ivar filters: the filters for the value of ``show`` in an address or form.
     :ivar columns: the values to sort by.
     :ivar topic: the topic of a row (`ldapgw.web.live`).

@@ -52,7 +52,7 @@ from ldapgw.web.sign_in_pages import SignInPages
 
 log = Logger()
 
-# Stands for the method, path and role of a request that no route answers, in the metrics.
+# The metrics show this word in place of the method, path and role of a request that no route answers.
 _UNKNOWN = "unknown"
 
 # Lifetime of the cookie with the chosen language.
@@ -149,7 +149,7 @@ class _WebResource(Resource):
         except MethodNotAllowed as error:
             allowed = ", ".join(sorted(error.valid_methods or ()))
             raise PageError(error_pages.PAGES.wrong_method, headers=(("Allow", allowed),)) from None
-        except (UnicodeDecodeError, HTTPException):  # includes a redirect to the normalized path
+        except (UnicodeDecodeError, HTTPException):  # also raised to redirect to the normalized path
             raise PageError(error_pages.PAGES.not_found) from None
         return self._routes[number], dict(path_values)
 
@@ -162,7 +162,7 @@ class _WebResource(Resource):
         write_response(request, response)
         if response.stream is not None and request.method != b"HEAD":
             await response.stream(request.write)
-        if request.channel is not None:  # the client has not gone
+        if request.channel is not None:  # the client is still connected
             request.finish()
 
     def _read_request(self, request: IRequest) -> HttpRequest:
@@ -220,10 +220,10 @@ class _WebResource(Resource):
         return response
 
     def _report(self, request: Any, tenant: str, failure: Failure) -> None:
-        """Report a failure outside of all handlers, to the client too unless the client has gone."""
+        """Log a failure outside of all handlers; if the client is still connected, also send an error page."""
         if getattr(request, "channel", None) is not None:
             request.processingFailed(failure)
-        elif not failure.check(CancelledError):  # the end of a request cancels its answer
+        elif not failure.check(CancelledError):  # the answer to a request is cancelled when its client disconnects
             log.failure("web: a page failed", failure, event="page_failed", tenant=self._configured(tenant))
 
     def _configured(self, tenant: str) -> str:
@@ -233,8 +233,8 @@ class _WebResource(Resource):
     async def _visitor_of_error(self, request: HttpRequest, error: PageError) -> Visitor | None:
         """Return the visitor for whom an error page shows the navigation, or None if the page shows no navigation.
 
-        An error page over a rate limit reads no session, because the page must cost nothing; a pop-up has no
-        navigation.
+        The error page for too many requests reads no session, because this page must cost the gateway little.  A pop-up
+        has no navigation.
         """
         if error.tenant is None or error.popup or error.error_page is error_pages.PAGES.too_many:
             return None
@@ -246,7 +246,7 @@ class _WebResource(Resource):
     async def _authorize(
         self, route: Route, request: HttpRequest, path_values: dict[str, str], body_size: int
     ) -> tuple[HttpRequest | WebTenant | Viewer | TenantVisit | PhoneLogin, ...]:
-        """Check the form's size and the role that the route requires; returns the handler's arguments (`RequiredRole`).
+        """Check the form's size and the role that the route requires; return the handler's arguments (`RequiredRole`).
 
         :param path_values: the variables of the path; variables that the handler does not get by name are removed.
         :raises PageError: when the visitor lacks the role or may not see the phone, or the form is too large or forged.

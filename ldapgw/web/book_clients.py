@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Serves phones and PBXs over HTTP: callers' names and photos, and XML books (`ldapgw.phones.xml_books`).
+"""The pages for phones and PBXs: callers' names and photos, and XML books (`ldapgw.phones.xml_books`).
 
-A caller's name is plain text, or a JSON object where the client accepts ``application/json``; where nobody has the
+A caller's name is plain text, or a JSON object where the client accepts ``application/json``; if no contact has the
 number, the answer is 404 without a body.
 
-A phone reads its book by GET or POST, again and again: each book has an entity tag, and an unchanged book is not sent
-again (RFC 9110 13.1.2).
+A phone reads its book again and again, by GET or POST.  Therefore each book has an entity tag, and an unchanged book is
+not sent again (RFC 9110 13.1.2).
 
 Phones and PBXs log in with Basic (RFC 7617), Bearer with ``NAME.PASSWORD`` (RFC 6750), or a secret address.  Digest
 (RFC 7616) is not supported, because Digest needs a stored equivalent of the password.  A login that came unencrypted
 over the network is refused.  The answer to a wrong login is delayed; wrong logins over HTTP and LDAP count together.
 
-`ReadQueue` limits how many books and photos are read at a time, so that reads take neither much memory nor the time of
-other logins.
+`ReadQueue` limits how many books and photos are read at a time, so that reads do not take much memory, and do not delay
+the reads of other logins.
 """
 
 from __future__ import annotations
@@ -47,18 +47,19 @@ from ldapgw.web.layout import Layout, RequiredRole, Route
 T = TypeVar("T")
 
 _TEXT, _JSON, _XML, _PNG = "text/plain", "application/json", "text/xml; charset=utf-8", "image/png"
-# So few reads run at a time, because each read has all contacts of its book in memory.
+# At most this many reads run at a time, because each read has all contacts of its book in memory.
 _MAX_READS = 4
-# So many reads of one login may wait.  A phone sends one request at a time, but asks again if no answer comes.
+# At most this many reads of one login wait.  A phone sends one request at a time, but asks again if no answer comes.
 _MAX_WAITING = 8
 _TOO_MANY = "Too many requests at once from this login."
 # Seconds after which a refused client may ask again.
 _RETRY_AFTER = 2
-# Phones of Grandstream add this file name to the address that they are given.
+# Grandstream's phones append this file name to the address that is entered in the phone.
 _GRANDSTREAM_FILE = "phonebook"
 
 _NEEDS_TLS = "A login needs HTTPS; a proxy that ends TLS has to be in [web] trusted_proxies."
-# Seconds until a wrong login is answered while another answer to the same network and login is delayed.
+# The delay in seconds of the answer to a wrong login, if an earlier answer to the same network and login name is still
+# delayed.
 LONGEST_DELAY = 8.0
 
 
@@ -126,7 +127,7 @@ async def log_in(
 def _authenticate(
     request: HttpRequest, tenant: WebTenant, secret: str | None, dependencies: BookClientDependencies
 ) -> tuple[Viewer | None, str, HttpResponse]:
-    """Return the viewer, or None if the login is wrong; the login's name; and the answer to a wrong login.
+    """Return the viewer (None if the login is wrong), the login's name, and the response to send if the login is wrong.
 
     :raises LoginRefused: when there is no login.
     :raises DirectoryError: when the login is unknown, but the gateway could not read all logins from the database.
@@ -152,11 +153,14 @@ def _unauthorized(tenant: WebTenant, message: str) -> HttpResponse:
 
 
 class TooManyReads(Exception):
-    """Raised when so many reads of a login wait that another read is refused."""
+    """Raised when too many reads of a login wait already."""
 
 
 class ReadQueue:
-    """The queue of reads: one read of each login runs, and a few in all; other reads wait, in rotation by login.
+    """The queue of reads.
+
+    At most one read of each login runs at a time, and at most `_MAX_READS` reads in all.  The other reads wait, and
+    their logins take turns.
 
     A cancelled read leaves the queue.  If a thread works for a cancelled read, the read counts as running until the
     thread has finished.
@@ -167,12 +171,12 @@ class ReadQueue:
     def __init__(self, run_off_thread: Callable[[Callable[[], Any]], Deferred[Any]]) -> None:
         self._run_off_thread = run_off_thread
         self._running: set[str] = set()
-        # The logins are in the order of rotation.
+        # The waiting reads by login; the first login is the next one to get a turn.
         self._waiting: dict[str, deque[Deferred[None]]] = {}
 
     @asynccontextmanager
     async def place(self, login: str) -> AsyncIterator[Callable[[Callable[[], T]], Deferred[T]]]:
-        """Wait until a read may run, and let the next read run at the end.
+        """Wait until a read of a login may run; at the end of the ``with`` block, let the next read run.
 
         :returns: a function that calls functions on another thread.
         :raises TooManyReads: when too many reads of the login wait already.
@@ -250,7 +254,7 @@ class BookClients:
         )
 
     async def caller(self, request: HttpRequest, _tenant: WebTenant, viewer: Viewer) -> HttpResponse:
-        """``/{tenant}/caller``: answer the first contact that a phone's search for a number finds.
+        """``/{tenant}/caller``: send the name of the first contact that a phone's search for the number finds.
 
         The number also comes by POST, because some PBXs can only post.
         """
@@ -273,7 +277,7 @@ class BookClients:
         number: str,
         secret: str = "",  # noqa: ARG002  the viewer is known by it
     ) -> HttpResponse:
-        """``/{tenant}/photo/[{secret}/]{number}.png``: answer a caller's photo, or a picture with the initials."""
+        """``/{tenant}/photo/[{secret}/]{number}.png``: send a caller's photo, or a picture with the initials."""
         found = await self._dependencies.reader.find_caller(viewer, request.address, number, may_be_for_callers=False)
         if found is None or not found.directory.context.photos:
             return HttpResponse(404, b"", _PNG)
@@ -288,7 +292,7 @@ class BookClients:
     async def book(
         self, request: HttpRequest, tenant: WebTenant, viewer: Viewer, vendor: str, secret: str = ""
     ) -> HttpResponse:
-        """``/{tenant}/book/[{secret}/]{vendor}.xml``: answer the phone book of a phone.
+        """``/{tenant}/book/[{secret}/]{vendor}.xml``: send the phone book of a phone.
 
         :param secret: the secret in the address; empty if the phone has sent a login.
         """

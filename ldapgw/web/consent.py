@@ -61,7 +61,7 @@ class ConsentResult:
 
 
 class AuthorizationCodeFlow:
-    """Begins and finishes consents; the state of consents in progress is in the store."""
+    """The flow that begins and finishes consents; the state of consents in progress is in the store."""
 
     def __init__(self, dependencies: ConsentDependencies) -> None:
         self._dependencies = dependencies
@@ -124,7 +124,7 @@ class AuthorizationCodeFlow:
             ) from None
 
     async def _take_flow(self, request: HttpRequest) -> tuple[ConsentFlow, WebTenant]:
-        """Take the browser's consent out of the store; a consent can be used once, even if it fails.
+        """Take the browser's consent out of the store; a consent can be used only once, even if it fails.
 
         :raises PageError: when there is no such consent.
         """
@@ -149,8 +149,8 @@ class AuthorizationCodeFlow:
                 )
             else:
                 self._dependencies.count_misuse("a callback without its consent", request.address)
-            # A person who reloads the callback is signed in already: the session names the tenant of the error page,
-            # unless the person is signed in to several tenants.
+            # A person who reloads the callback is signed in already.  The session then tells the tenant of the error
+            # page, unless the person is signed in to several tenants.
             read = self._dependencies.store.read
             names = [
                 name
@@ -165,7 +165,8 @@ class AuthorizationCodeFlow:
     async def _complete(
         self, flow: ConsentFlow, tenant: WebTenant, visitor: Visitor | None, request: HttpRequest
     ) -> ConsentResult:
-        if request.has_repeated_parameters:  # RFC 6749 3.1: programs may differ in which of two values they read
+        # RFC 6749 3.1 forbids repeated parameters: one program may read the first value, and another program the last
+        if request.has_repeated_parameters:
             raise PageError(error_pages.PAGES.not_accepted)
         code = _code(request.query, self._dependencies.endpoints.issuer)
         client = _client(tenant)
@@ -313,7 +314,7 @@ def _code(query: Mapping[str, str], issuer: str) -> str:
 
 
 def _check_boxes(wanted: Iterable[Source], granted: frozenset[Source]) -> None:
-    """Check that the personal contacts, if wanted, and at least one of the wanted sources were granted.
+    """Check that the personal contacts, if requested, and at least one of the requested sources were granted.
 
     :raises PageError: when a checkbox was not ticked.
     """
@@ -339,7 +340,7 @@ def _new_grant(grant: Grant, identity: Identity, client: Client | None) -> NewGr
 
 
 def _is_expected_account(flow: ConsentFlow, visitor: Visitor | None, sub: str) -> bool:
-    """Return whether a consent is for the expected account and one of the visitor's; `ADD` allows any account."""
+    """Return whether the consented account is the expected one, and the visitor's own; `ADD` allows any account."""
     if flow.purpose == ADD:
         return True
     if flow.expected not in ("", sub):

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The list of the contacts that a person's phones find, the search over them, the page of a contact, and photos.
 
-Access rights, order and the treatment of duplicates are the same as for phones (`ldapgw.phones.contact_browser`).
-Addresses have ids of contacts, letters and numbers of pages; the search is a form (POST), so that no name and no
-telephone number gets into an address and thereby into browser histories and proxy logs.  Only the owner of a contact
-sees the numbers that Google has and phones do not get.
+Access rights, order and the treatment of duplicates are the same as for phones (`ldapgw.phones.contact_browser`).  The
+pages' addresses contain only ids of contacts, letters and page numbers, and the search is a form (POST), so that no
+name and no telephone number gets into an address and thereby into browser histories and proxy logs.  Only the owner of
+a contact sees the numbers that Google has and phones do not get.
 """
 
 from __future__ import annotations
@@ -48,20 +48,21 @@ from ldapgw.web.sessions import Visitor
 
 # The text of a search is cut to this length; names and numbers are shorter.
 MAX_QUERY_LENGTH = 100
-# The searches that a session may make at once, which are enough for fast typing.
+# The number of searches that a session may make at once, which is enough for fast typing.
 SEARCH_BURST = 30
 SEARCH_INTERVAL_SECONDS = 0.2
 
 # The number of colours for pictures with initials (style.css).
 _COLOURS = 6
-# Seconds for which a browser keeps a photo.
+# Seconds for which a browser caches a photo.
 _PHOTO_SECONDS = 3600
 
 
 class _ContactTexts(Texts, frozen=True):
     """The texts on a contact's numbers.
 
-    :ivar same_written: why a number is left out that differs from another number by its extension only.
+    :ivar same_written: the reason why phones do not get a number that differs from another number only by its
+        extension.
     :ivar kinds: the texts by purpose; a number without a known purpose has no text.
     """
 
@@ -81,7 +82,7 @@ _KINDS_BY_ATTRIBUTE = {
     "pager": _TEXTS.kinds[Kind.PAGER],
 }
 _SECTION_TITLES = {STARRED: "★", DIGITS: "0–9", OTHER: "#", **{letter: letter.upper() for letter in LETTERS}}
-# These sections are in the bar of letters even without contacts.
+# The bar of letters shows these sections even if they have no contacts.
 _STANDING_SECTIONS = frozenset(LETTERS)
 
 
@@ -90,9 +91,9 @@ class NumberText:
     """A telephone number on a page.
 
     :ivar text: the number as people read it.
-    :ivar dialled: the number for links and to copy, in E.164 if its country is known.
+    :ivar dialled: the number for links and for copying, in E.164 if its country is known.
     :ivar kind: a text to translate; empty if the number has no kind.
-    :ivar label: the person's own word in place of the kind.
+    :ivar label: the contact's own label for the number at Google, shown in place of the kind.
     :ivar note: the stored number, and why another number is dialled; empty if there is nothing to explain.
     """
 
@@ -161,7 +162,7 @@ class ContactPages:
         if number > found.page_count:
             return redirect(address.page(found.page_count))
         stored = await self._stored(visit.tenant, found.contacts)
-        # Fifty contacts take several milliseconds, and phones should not wait so long for the reactor.
+        # Preparing fifty contacts takes several milliseconds, and phones should not wait for the reactor that long.
         run_off_thread = self._layout.dependencies.book_clients.run_off_thread
         groups = await run_off_thread(_groups, visit.tenant, found.contacts, stored)
         return visit.page(
@@ -219,7 +220,7 @@ class ContactPages:
         )
 
     async def photo(self, visit: Visit, contact: str) -> HttpResponse:
-        """``/{tenant}/contacts/{contact}/photo``: answer a contact's photo, which the reader's browser may cache."""
+        """``/{tenant}/contacts/{contact}/photo``: send a contact's photo, which the reader's browser may cache."""
         jpeg = _photo(visit.tenant, self._find(visit, contact))
         if not jpeg:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
@@ -334,7 +335,10 @@ def _numbers(found: BrowsedContact, stored: Contact | None) -> tuple[NumberText,
 
 
 def _shown_numbers(stored: Contact | None, context: NamingContext) -> list[tuple[str, str]]:
-    """Return the numbers as phones get them, each with the word that an entry for one number adds to the name."""
+    """Return the numbers as phones get them, each with its label.
+
+    Phones that get an entry for each number show the label behind the name.
+    """
     if stored is None:
         return []
     shown: dict[str, str] = {}

@@ -34,9 +34,9 @@ from ldapgw.web.one_time_passwords import OneTimeSecrets
 class WebTenant:
     """A company on this gateway, with the people who may connect and the OAuth client.
 
-    :ivar client: None until an administrator has entered a client.
-    :ivar allowed_users: addresses, ``@domain`` (the claim ``hd``), or ``*``.
-    :ivar admins: addresses; administrators may connect as well.
+    :ivar client: the tenant's OAuth client, or None until an administrator has entered one.
+    :ivar allowed_users: the users who may connect: addresses, ``@domain`` (the claim ``hd``), or ``*`` for everybody.
+    :ivar admins: the addresses of the administrators, who may connect as well.
     :ivar sources: the sources that a consent asks for.
     :ivar sharing: the sharing of a new book.
     :ivar shared_label: a book shares only the contacts with this label, unless a person decides otherwise; empty if a
@@ -121,7 +121,7 @@ class ConsentDependencies:
     """The parts that a consent uses; `ldapgw connect` makes these parts without a running gateway.
 
     :ivar public_url: the gateway's address for browsers; https, or http on a loopback address.
-    :ivar tenants: by name, in the order of the configuration.
+    :ivar tenants: the tenants by name, in the order of the configuration.
     :ivar clock: `seconds` counts from the epoch.
     :ivar random: returns the given number of random bytes, as `os.urandom` does.
     :ivar changed: called after an account was changed, so that sync and directory read the accounts again at once.
@@ -190,11 +190,11 @@ class PhoneDependencies:
     :ivar bind_dn: the DN of a login; also the topic of the phone's searches (`ldapgw.web.live`).
     :ivar searches: the phone's last searches, newest first.
     :ivar latest: adds to a stored phone the facts about its last logins that are not stored yet.
-    :ivar anonymous_refused_at: time of the last search from an address that was refused for lack of a bind, in seconds
-        since the epoch, or None if no such search is known.
+    :ivar anonymous_refused_at: returns the time at which a search from an address was last refused for lack of a bind,
+        in seconds since the epoch, or None if no such search is known.
     :ivar try_connection: tests the connection that a phone will make.
     :ivar certificate: the certificate that phones must be told to trust, in PEM; empty if phones trust ours already.
-    :ivar one_time: the passwords and secrets that pages show for minutes.
+    :ivar one_time: the passwords and secrets that pages show for ten minutes.
     """
 
     server: ServerAddress

@@ -56,7 +56,7 @@ class ErrorPage(Texts, frozen=True):
     """The content of an error page.
 
     :ivar advice: sentences that tell the reader what to do next.
-    :ivar links: the links, the most likely one first.
+    :ivar links: the links, the most useful one first.
     :ivar names_administrator: whether a text sends the reader to the administrator, so that the page says how to reach
         them.
     """
@@ -159,9 +159,9 @@ REDIRECT_ERRORS: Mapping[str, ErrorPage] = {
 
 
 def sign_in_first(path: str, *, had_session: bool) -> ErrorPage:
-    """Return the error page of a page for people who are signed in; its link leads back to the page.
+    """Return the error page that asks a visitor to sign in, with a link that then leads to the requested page.
 
-    :param path: the page's path below the tenant's page.
+    :param path: the requested page's path below the tenant's page.
     :param had_session: whether the browser sent a session; the session has ended then.
     """
     error_page = PAGES.session_ended if had_session else PAGES.sign_in_first
@@ -172,7 +172,7 @@ def sign_in_first(path: str, *, had_session: bool) -> ErrorPage:
 
 
 def unticked_boxes(missing: Iterable[Source]) -> ErrorPage:
-    """Return the error page for a consent without the checkboxes of these sources."""
+    """Return the error page for a consent in which the checkboxes of these sources were not ticked."""
     boxes = [CONSENT_CHECKBOXES[source] for source in missing]
     page = PAGES.unticked_box
     text = str(page.explanation) if len(boxes) == 1 else _TEXTS.no_box_ticked

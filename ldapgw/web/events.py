@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Server-sent events (HTML, 9.2) that tell an open page that its content has changed.
+"""Server-sent events (HTML Standard 9.2) that tell an open page that its content has changed.
 
-An event carries no content.  The page then fetches itself with the person's session and shows the changes.  Where a
+An event carries no content.  The page then fetches itself with the person's session and shows the changes.  If a
 browser or a proxy lets no events through, the page fetches itself every few seconds.
 """
 
@@ -111,7 +111,7 @@ class _Stream:
         self._checks = PeriodicService(clock, KEEPALIVE_SECONDS, self._check, _report, now=False, waits=True)
 
     def run(self) -> Deferred[None]:
-        """Write until the stream is over; cancel the Deferred when the browser disconnects."""
+        """Write events until the stream ends; cancel the Deferred when the browser disconnects."""
         self._write(b"retry: 2000\n\n")
         self._checks.startService()
         return self._ended.addBoth(self._end)
@@ -122,7 +122,7 @@ class _Stream:
         self._ended.callback(None)
 
     def notify(self) -> None:
-        """Schedule an event; changes before the event is sent share it."""
+        """Schedule an event, unless an event is scheduled already."""
         if self._scheduled_event is None and self._checks.running:
             wait = max(self._last + MIN_EVENT_INTERVAL_SECONDS - self._seconds(), 0.0)
             self._scheduled_event = self._clock.callLater(wait, self._send_event)
@@ -133,7 +133,7 @@ class _Stream:
         self._write(b"data: changed\n\n")
 
     async def _check(self) -> None:
-        """End the stream if the session has ended or cannot be read, else keep the connection alive with a comment."""
+        """End the stream if its time or the session has ended, or the session cannot be read; else send a comment."""
         over = True
         try:
             over = self._seconds() >= self._until or await self._is_over()
@@ -151,4 +151,4 @@ class _Stream:
 
 
 def _report(failure: Failure) -> None:
-    log.failure("the check whether an event stream is over failed", failure, event="event_stream_failed")
+    log.failure("cannot check whether an event stream has ended", failure, event="event_stream_failed")

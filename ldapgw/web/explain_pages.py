@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The pages that explain why a phone did not find somebody: common problems, and explanations of a search.
 
-The query is sent in a form (POST), so that no name and no number gets into an address.  A visitor learns nothing about
-other people's books that the phone does not see; an administrator learns that such a book has a number, if the query is
-the complete number, and the command ``ldapgw explain`` tells more.
+The query is sent in a form (POST), so that no name and no number gets into an address.  If the phone does not see
+another person's book, a visitor learns nothing about this book.  An administrator learns that the book has a number,
+but only if the query is the complete number; the command ``ldapgw explain`` tells more.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ from ldapgw.web.http import HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.phone_pages import visible_phones
 
-# An explanation runs dozens of searches.  So many explanations may come at once, and then one in each interval.
+# An explanation runs dozens of searches.  Therefore a session may request only this many explanations at once, and then
+# one in each interval.
 EXPLAIN_BURST = 10
 EXPLAIN_INTERVAL_SECONDS = 2.0
-# Explanations of a session that run at the same time, for example after a double click.
+# The most explanations of a session that run at the same time, for example after a double click.
 MAX_RUNNING = 3
 
 _NO_FILTER = gettext_noop("This filter can’t be read. Check its parentheses, or enter a name or number instead.")
@@ -54,7 +55,7 @@ _NO_BASE = gettext_noop(
 _NOT_YET = gettext_noop("The gateway hasn’t loaded this phone yet. Try again in a moment.")
 _OVERVIEW_NAME = gettext_noop("the Overview page")
 
-# The page shows so many books, matches and misses, and the number of the others.
+# The page shows at most this many books, matches and misses; of all others, the page shows only how many they are.
 MAX_BOOKS = 10
 MAX_MATCHES = 10
 MAX_MISSES = 5

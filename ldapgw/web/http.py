@@ -32,10 +32,11 @@ from ldapgw.google.endpoints import is_redirect_uri_refused
 from ldapgw.web.dependencies import WebDependencies
 from ldapgw.web.i18n import LANGUAGES, best_language
 
-# Our forms have a token, a few fields, and a field for each selected row of a table; Google's redirect has eight
-# parameters.
+# The most octets of a form's body.  Our forms have a token, a few fields, and a field for each selected row of a table;
+# Google's redirect has eight parameters.
 MAX_FORM_SIZE = 8 * 1024
-# The limit for all requests.  The administration sends lists of hundreds of phones (`Route.max_body_size`).
+# The most octets of any request's body.  Only routes for lists of hundreds of phones allow this size
+# (`Route.max_body_size`).
 MAX_BODY_SIZE = 64 * 1024
 MAX_FORM_FIELDS = 80
 
@@ -73,7 +74,8 @@ Headers = tuple[tuple[str, str], ...]
 WriteBody = Callable[[bytes], None]
 
 
-# Stands for the address of a client if a trusted proxy wrote something else than an address.  No network contains it.
+# The value that stands for a client's address if a trusted proxy wrote something other than an address.  No network
+# contains this value.
 UNKNOWN_ADDRESS = "unknown"
 
 
@@ -144,7 +146,7 @@ class PublicUrl:
 
     :ivar url: the URL without a trailing slash.
     :ivar origin: scheme, host and port as browsers write them in ``Origin`` (RFC 6454 6.1).
-    :ivar path: prefix of every path of ours; empty unless a proxy serves the gateway below a path.
+    :ivar path: the prefix of all our paths; empty unless a proxy serves the gateway below a path.
     """
 
     url: str
@@ -154,7 +156,10 @@ class PublicUrl:
 
     @classmethod
     def parse(cls, public_url: str) -> Self:
-        """:param public_url: https, or http on a loopback address."""
+        """Split a ``public_url`` into its parts.
+
+        :param public_url: https, or http on a loopback address.
+        """
         parts = urlsplit(public_url.rstrip("/"))
         host = parts.hostname or ""
         host = f"[{host}]" if ":" in host else host
@@ -193,7 +198,7 @@ class Cookie(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HttpCookies:
-    """Reads and writes our cookies.
+    """The reader and writer of our cookies.
 
     On https the cookies' names have the prefix ``__Host-``, so that no other host can set the cookies.  Browsers accept
     the prefix only for the path ``/``.  If the gateway is served below a path, other programs on the host must not get
@@ -421,12 +426,12 @@ def _parse_form(content_type: str, body: bytes) -> tuple[Mapping[str, str], Mapp
 
 
 def _in_memory(*_: object, **_options: object) -> BytesIO:
-    """Return a stream in memory for an uploaded file: a request is too small for a file on disk (`MAX_BODY_SIZE`)."""
+    """Return a stream in memory for an uploaded file, which is too small (`MAX_BODY_SIZE`) to need a file on disk."""
     return BytesIO()
 
 
 def _parse_urlencoded(octets: bytes) -> list[tuple[str, str]]:
-    """Return the fields of an ``application/x-www-form-urlencoded`` text, or none if malformed or with too many."""
+    """Return the fields of an ``application/x-www-form-urlencoded`` text; none if it is malformed or has too many."""
     try:
         return parse_qsl(
             octets.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS

@@ -97,7 +97,7 @@ _PHONE_PATH = "/<tenant>/phones/<name>"
 
 
 class RequiredRole(Enum):
-    """The role that a route requires; determines the arguments of the handler.
+    """The role that a route requires, which determines the arguments of the handler.
 
     For SIGNED_IN, PERSON and ADMIN, the CSRF token of a form (POST) is checked before the handler is called.  If the
     route is about one phone (`Route.is_of_phone`), the handler gets the phone, which the visitor may see, in place of
@@ -214,7 +214,7 @@ class Layout:
     ) -> HttpResponse:
         """Render a page with the pending flash message, or answer 304 if the browser already shows the same content.
 
-        :param template: a file of ``templates/``; the template gets `values`, ``tenant``, ``visitor``,
+        :param template: a file in ``templates/``; the template gets `values`, ``tenant``, ``visitor``,
             ``flash_message``, ``is_form_answer`` and the values of `Renderer.render`.
         """
         # A background request that comes between a form and the next page must leave the message to this page.

@@ -62,7 +62,7 @@ def person_topic(tenant: str, sub: str) -> str:
 
 
 class AccountWatcher:
-    """Notifies the topics of persons whose accounts have changed in the database, whoever changed them.
+    """The watcher that notifies the topics of persons whose accounts have changed in the database.
 
     Mutable: the last known states of the watched accounts.
 
@@ -86,7 +86,7 @@ class AccountWatcher:
         states = await self._store.read(_account_states, watched, recoveries) if watched else {}
         last_states, self._last_states = self._last_states, states
         for topic, state in states.items():
-            # A person watched for the first time may have changed since the page was rendered.
+            # The accounts of a person who is watched for the first time may have changed since the page was rendered.
             if topic not in last_states or last_states[topic] != state:
                 self._notifier.notify(topic)
 

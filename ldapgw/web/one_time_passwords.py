@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Keeps new passwords and secret addresses of phones for ten minutes; only the session that made them can show them.
+"""New passwords and secret addresses of phones, kept for ten minutes; only the session that made them can show them.
 
 The passwords are only in memory, because a stored password could still be stolen years later.  The MAC addresses of
 imported phones, after which the settings files are named, are here for the same ten minutes.
 
-Only the gateway that made a password can show the password, so a browser has to stay at one gateway.
+Only the gateway that made a password can show the password.  A proxy before several gateways must therefore send all
+requests of a browser to the same gateway.
 
 Mutable: `OneTimePasswords`.
 """
@@ -21,7 +22,7 @@ from markupsafe import Markup
 
 # Seconds for which a page shows a password.
 PASSWORD_SECONDS: Final = 600.0
-# More generated passwords than this are not kept; the oldest is dropped first.
+# The most generated passwords that are kept; the oldest is dropped first.
 MAX_PASSWORDS: Final = 1000
 
 

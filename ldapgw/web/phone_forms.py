@@ -38,8 +38,8 @@ log = Logger()
 
 # A person has a handful of phones; more phones than this are a mistake or an attack.
 MAX_PHONES_PER_PERSON = 50
-# A session may begin so many connection tests at once, and then one more after each interval; so many tests of all
-# sessions run at a time.
+# A session may begin `TEST_BURST` connection tests at once, and then one more after each interval.  At most `MAX_TESTS`
+# tests of all sessions run at a time.
 TEST_BURST = 5
 TEST_INTERVAL_SECONDS = 12.0
 MAX_TESTS = 8
@@ -48,7 +48,7 @@ NO_COMMON_PROTECTION = StepResult(
     Step.TLS, StepStatus.FAILED, gettext_noop("this phone supports no kind of connection that the gateway offers")
 )
 
-# A recording of a phone ends after these seconds.
+# A recording of a phone ends after this many seconds.
 RECORDING_SECONDS = 600
 
 _INVALID_NAME = gettext_noop("Use 1 to 64 letters a–z, digits, dots, underscores and hyphens.")
@@ -92,7 +92,7 @@ class PhoneForms:
         )
 
     async def recording(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``/{tenant}/phones/{name}/recording.jsonl``: answer the file of the phone's recording."""
+        """``/{tenant}/phones/{name}/recording.jsonl``: send the file of the phone's recording."""
         dependencies = self._layout.dependencies
         content = await dependencies.store.read(recordings.read_file, dependencies.secret_box, login.name)
         if content is None:

@@ -3,7 +3,7 @@
 
 A phone is visible to its owner and to the tenant's administrators; for everybody else the phone does not exist.  A new
 password stays in memory for ten minutes, for the session that made it.  One view would not be enough, because the page
-shows the password in the settings of the chosen vendor, and the visitor may choose another one.
+shows the password in the settings of the chosen vendor, and the visitor may choose another vendor.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from ldapgw.web.sessions import Visitor
 
 log = Logger()
 
-# The pixels of a module of a QR code, in each direction.
+# The width and the height, in pixels, of each small square (module) of a QR code.
 _SCALE = 4
 
 _QR_CODE_TITLE = gettext_noop("The provisioning address of this phone as a QR code")
@@ -72,7 +72,7 @@ def qr_code(text: str, title: str) -> Markup:
 
 
 def visible_phones(connection: Connection, visit: Visit) -> tuple[PhoneLogin, ...]:
-    """Return the phones that the visitor may see by name, the visitor's own phones first."""
+    """Return the phones that the visitor may see: the visitor's own phones, then the others, each sorted by name."""
     own_phones = phones.read_by_accounts(connection, [account.id for account in visit.visitor.accounts])
     if not visit.is_by_admin:
         return own_phones
@@ -185,7 +185,7 @@ class PhonePages:
         )
 
     async def settings(self, visit: Visit, login: PhoneLogin, vendor: str) -> HttpResponse:
-        """``/{tenant}/phones/{name}/settings/{vendor}``: answer the provisioning file for the vendor's phones."""
+        """``/{tenant}/phones/{name}/settings/{vendor}``: send the provisioning file for the vendor's phones."""
         file_vendor = all_vendors().get(vendor)
         if file_vendor is None or not file_vendor.file:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
@@ -213,7 +213,7 @@ class PhonePages:
         )
 
     async def certificate(self, visit: Visit, _login: PhoneLogin) -> HttpResponse:
-        """``/{tenant}/phones/{name}/certificate.pem``: answer the private certificate that the phone must trust."""
+        """``/{tenant}/phones/{name}/certificate.pem``: send the private certificate that the phone must trust."""
         text = await self._dependencies.certificate()
         if not text:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)

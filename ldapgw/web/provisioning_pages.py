@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Provisioning addresses: created with a phone's new password, opened by a person, and fetched by the phone.
 
-The address needs no sign-in, but a secret.  The secret is compared with a hash in constant time; a wrong secret counts
-as a wrong login; and a request that others on the way can read is refused.  The address itself shows a page with a
-button, so that a link preview fetches no settings.
+The address contains a secret, so that nobody has to sign in.  The secret is compared with a hash in constant time; a
+wrong secret counts as a wrong login; and a request that others on the way can read is refused.  The address itself
+shows a page with a button, so that a link preview fetches no settings.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class ProvisioningPages:
         return visit.page("provision.html", phone=login, until=address.until, files=files, secret=secret)
 
     async def serve(self, visit: TenantVisit, secret: str, file: str) -> HttpResponse:
-        """``/{tenant}/provision/{secret}/{file}``: answer the phone's settings, in the vendor's format."""
+        """``/{tenant}/provision/{secret}/{file}``: send the phone's settings, in the vendor's format."""
         login, address = await self._authenticate(visit, secret)
         vendor = _vendor_of(login.model, file)
         if vendor is None:
@@ -124,7 +124,11 @@ class ProvisioningPages:
 
 
 def _vendor_of(model: str, file: str) -> Vendor | None:
-    """Return the vendor whose file has this name, or, of the model's vendors, this name with a MAC address."""
+    """Return the vendor whose provisioning file has a name.
+
+    If no file has this name, return the vendor of the model whose files are named after the phone's MAC address, if the
+    name contains one; or else None.
+    """
     named = next((vendor for vendor in all_vendors().values() if vendor.file == file), None)
     return named or next((vendor for vendor in vendors_of(model) if vendor.file and is_mac_name(vendor, file)), None)
 

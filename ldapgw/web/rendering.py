@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Renders the HTML templates (Jinja2, with autoescape) in the reader's language."""
+"""The rendering of the HTML templates (Jinja2, with autoescape) in the reader's language."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ NAVIGATION: tuple[tuple[str, str, bool], ...] = (
 
 
 class Renderer:
-    """Renders the templates.
+    """The renderer of the templates.
 
-    :param path: prefix of every path of ours (`PublicUrl.path`).
+    :param path: the prefix of all our paths (`PublicUrl.path`).
     """
 
     def __init__(self, path: str) -> None:
@@ -57,7 +57,7 @@ class Renderer:
     def render(self, language: str, template: str, *, tenant: WebTenant | None, **values: Any) -> str:
         """Render a template to HTML.
 
-        The template gets `values` and ``tenant``, ``path`` (prefix of every path of ours), ``home`` (the tenant's page)
+        The template gets `values` and ``tenant``, ``path`` (the prefix of all our paths), ``home`` (the tenant's page)
         and ``page`` (the template's name, from which page.js sees that an address shows another page than before).
 
         :param language: a tag of `LANGUAGES`.

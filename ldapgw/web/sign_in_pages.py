@@ -114,14 +114,14 @@ class SignInPages:
         return text_response("ready" if self._layout.dependencies.database_fails_since() is None else "degraded")
 
     async def metrics(self, request: HttpRequest) -> HttpResponse:
-        """``/metrics``: answer the metrics for Prometheus to addresses in ``web.metrics_networks``."""
+        """``/metrics``: send the metrics for Prometheus to clients whose addresses are in ``web.metrics_networks``."""
         if not self._layout.dependencies.admin.may_read_metrics(request.address):
             return text_response("not from this address: see web.metrics_networks", 403)
         body, content_type = await self._layout.dependencies.admin.metrics()
         return HttpResponse(200, body, content_type)
 
     async def static(self, request: HttpRequest, name: str) -> HttpResponse:
-        """``/static/…``: answer the style sheet, the script and the icons."""
+        """``/static/…``: send the style sheet, the script or an icon."""
         if name not in self._static:
             raise PageError(error_pages.PAGES.not_found)
         body, compressed = self._static[name]
@@ -205,7 +205,7 @@ class SignInPages:
         return visit.page("link.html", key=key)
 
     async def open_link(self, visit: TenantVisit) -> HttpResponse:
-        """``POST /{tenant}/link``: sign an administrator in; a link can do this once."""
+        """``POST /{tenant}/link``: sign an administrator in; each link works only once."""
         self._limit_rate(visit.request, visit.tenant)
         if not is_same_site(visit.request, self._layout.public_url.origin):
             raise PageError(error_pages.PAGES.foreign_form, visit.tenant)

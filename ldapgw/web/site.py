@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The HTTP server of the web pages, with limits on connections, time and size of requests, and no access log.
 
-Connections are counted in all and by network (`Admission`), because each takes a file descriptor, and phones need
+Connections are counted in total and by network (`Admission`), because each takes a file descriptor, and phones need
 descriptors too.  A trusted proxy connects for many clients, so the requests of each client are counted in place of the
 proxy's connections.
 
@@ -32,7 +32,7 @@ Release = Callable[[], None]
 
 # A browser sends a whole request at once; half a minute allows for a bad line.
 REQUEST_SECONDS = 30.0
-# Limit between two requests on a connection.
+# The most seconds for which a connection may be idle between two requests.
 IDLE_SECONDS = 60.0
 # A body that is too large is read and discarded up to this size, so that the browser shows our error page: a browser
 # whose connection is aborted shows an error of its own.
