@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Reads the logged searches of phones, finds the hints that apply, and stores one summary per phone.
+"""The summaries of phones' logged searches: one per phone, with the hints that apply, stored in the database.
 
 The command line shows the summaries, and the summaries survive a restart.  A summary holds times, exact to a minute or
-so, and a hint's code; never a filter, a name or a number.  The LDAP server logs octets only: a search is decoded when a
-page shows the search, or when a summary is due.  Decoding takes a while, so the store's thread makes the summaries.
+so, and a hint's code, but never a filter, a name or a number.  The LDAP server logs only the octets of a search.  A
+search is decoded when a page shows the search, or when a summary is due.  Decoding takes a while, so the store's thread
+makes the summaries.
 
 Mutable: `SearchRecorder`.
 """
@@ -33,7 +34,7 @@ from ldapgw.store.worker import Store
 
 # The recorder takes new searches from the log this often.
 POLL_SECONDS = 5.0
-# A phone searches at every keystroke; one write per phone and minute is enough, and spares the disk.
+# A phone searches at every keystroke.  One write per phone and minute is enough, and saves writes to the disk.
 WRITE_SECONDS = 60.0
 
 log = Logger()
@@ -86,7 +87,7 @@ def decode_search(search: LoggedSearch) -> DecodedSearch:
 
 
 class SearchRecorder(PeriodicService):
-    """Service that takes new searches every `POLL_SECONDS` and stores a summary per phone.
+    """The service that takes new searches every `POLL_SECONDS` and stores a summary per phone.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
     :param logins: returns the logins that the directory serves, by name in lower case.
@@ -112,7 +113,7 @@ class SearchRecorder(PeriodicService):
     async def write_due(self) -> None:
         """Store the updates that are due.
 
-        An update is due if the phone's last write is a minute old, or at once after the phone's first
+        An update is due when the phone's last write is `WRITE_SECONDS` old, and at once after the phone's first
         successful search.
         """
         self._collect()
@@ -147,7 +148,7 @@ class SearchRecorder(PeriodicService):
             return
         await self._store.run(_write_summaries, due, self._logins(), self._activity)
         for login, update in due.items():
-            if login not in self._pending:  # forgotten during the write
+            if login not in self._pending:  # `forget` was called during the write
                 continue
             self._written_at[login] = now
             if update.last_found:
@@ -160,7 +161,11 @@ class SearchRecorder(PeriodicService):
 def _write_summaries(
     connection: Connection, due: Mapping[str, SearchUpdate], logins: Mapping[str, PhoneAccess], activity: PhoneActivity
 ) -> None:
-    """Store summaries of phones whose served password is the stored one: a new password may not be served yet."""
+    """Store the summaries of phones.
+
+    A phone is left out if the directory does not use its newly stored password yet: the searches were made with the old
+    password.
+    """
     updates = {phone_name(login).lower(): update for login, update in due.items()}
     served = {login.name: login for name in updates if (login := logins.get(name))}
     phones.store_last_searches(

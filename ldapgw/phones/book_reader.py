@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Reads the directory for phones and PBXs that ask over HTTP, with the search that LDAP clients use.
+"""The reader of the directory for phones and PBXs that ask over HTTP; the search is the one that LDAP clients use.
 
-A request is answered, limited and logged like the same search over LDAP.  Requests over HTTP and LDAP of a login share
-the login's slices of the reactor's turns (`ldapgw.ldap.turns`).
+A request is answered, limited and logged like the same search over LDAP.  The requests of a login over HTTP and over
+LDAP share the login's slices of the reactor's turns (`ldapgw.ldap.turns`).
 """
 
 from __future__ import annotations
@@ -42,13 +42,14 @@ from ldapgw.phones.provisioning.settings import NUMBER_ATTRIBUTES
 # The longest number that is looked up, in characters: a SIP address with a number has fewer.
 MAX_NUMBER = 256
 
-# Contacts that are read in one turn of the reactor: a millisecond.
+# How many contacts are read in one turn of the reactor, which takes a millisecond.
 _SLICE = 16
 
-# The kinds of numbers that lists have, because they are dialled.
+# The kinds of numbers in lists: only numbers that people dial.
 DIALLED = ("work", "mobile", "home")
 
-# The kind of a number, by its attribute.  telephoneNumber comes last: it repeats the best number of another kind.
+# The kind of a number, by its attribute.  telephoneNumber comes last, because its value may repeat the best number of
+# another kind.
 _KINDS = {
     "mobile": "mobile",
     "homePhone": "home",
@@ -72,13 +73,15 @@ class BookChoice(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ListQuery:
-    """A phone's request for a list; without text, letter and number, the list has all contacts with a number.
+    """A phone's request for a list.
+
+    If text, letter and number are empty, the list has all contacts with a number.
 
     :ivar text: the beginning of a name or number.
     :ivar letter: the letter that names begin with, from a to z; "z" includes all names that sort after "z", and "#"
         stands for all names that sort before "a".
     :ivar number: a whole number.
-    :ivar first: how many contacts to leave out.
+    :ivar first: how many contacts to leave out at the list's beginning.
     :ivar count: the most contacts to return.
     """
 
@@ -172,7 +175,7 @@ class Caller:
 
 
 class BookReader:
-    """Reads the served directory for logins of phones.
+    """The reader of the published directory for logins of phones.
 
     :param budget: the budget of a login at a client address (`ldapgw.ldap.admission.CallerIdLimits`).
     :param observers: called for each search, as for searches over LDAP.
@@ -229,9 +232,9 @@ class BookReader:
     async def contacts(
         self, viewer: Viewer, address: str, query: ListQuery, length: ListLength
     ) -> AsyncIterator[ListedContact]:
-        """Yield the contacts of a list in the phones' order; each turn of the reactor reads a few.
+        """Yield the contacts of a list in the phones' order; each turn of the reactor reads `_SLICE` contacts.
 
-        :param length: is set when the last contact is read.
+        :param length: the length of the list, which is set when the last contact has been read.
         """
         started, access = self._seconds(), viewer.access[0]
         await self._first_turn_of(viewer.login)
@@ -285,7 +288,10 @@ class BookReader:
 
 
 def _number_filter(number: str, context: NamingContext) -> Filter:
-    """Return the filter for a whole number, which lenient matching looks for in all attributes with numbers."""
+    """Return the filter for a whole number.
+
+    Lenient matching looks for a whole number in all attributes with numbers.
+    """
     value = number.encode()
     return (
         Equality("telephoneNumber", value) if context.lenient else Or(tuple(Equality(name, value) for name in _KINDS))

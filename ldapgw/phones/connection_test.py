@@ -75,9 +75,9 @@ class OwnTests:
 
     @contextmanager
     def running(self, bind_dn: str) -> Iterator[Callable[[str], None]]:
-        """Note a test of a phone until the end of the context.
+        """Count a test of a phone as running until the end of the ``with`` block.
 
-        :returns: the function to call with the address from which the test is connected.
+        :returns: the function to call with the address from which the test has connected.
         """
         keys: list[tuple[str, str]] = []
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Gets contacts for the pages: all contacts that a phone finds, a single contact by its ID, or the result of a search.
+"""The contacts for the pages: all contacts that a phone finds, a single contact by its ID, or the result of a search.
 
 A list is a phone's search for everybody, with the phone's rights, order and removal of duplicates; the sections of a
 list are the first letters of names.  Like a phone's search, a search here gives way to the reactor at each yield point.
@@ -28,7 +28,7 @@ from ldapgw.phones.explain.query import PERSON, typeahead_filter
 from ldapgw.phones.explain.view import book_of, text_of, texts_of
 from ldapgw.phones.provisioning.settings import NUMBER_ATTRIBUTES
 
-# Contacts of a page of the list.
+# The number of contacts on a page of the list.
 PAGE_SIZE = 50
 
 # Sections besides the letters a to z: starred contacts, if the tenant lists them first; names that begin with a digit;
@@ -37,10 +37,10 @@ STARRED, DIGITS, OTHER = "starred", "digits", "other"
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 SECTIONS = (STARRED, DIGITS, *LETTERS, OTHER)
 
-# Contacts that are read in one turn of the reactor, in a millisecond or two if books are merged.
+# How many contacts are read in one turn of the reactor; this takes a millisecond or two if books are merged.
 _SLICE = 250
 
-# A person looks through this many contacts of a search before they type one more letter.
+# The most contacts in the result of a search; people rather type one more letter than look through more contacts.
 MAX_CONTACTS = 20
 _SHOWN_NUMBERS = (*NUMBER_ATTRIBUTES, "facsimileTelephoneNumber", "pager")
 
@@ -126,7 +126,7 @@ class LookupResult:
 
 
 def contact_id(entry: Entry, context: NamingContext, own_book: str) -> str:
-    """Return a contact's id on the pages: its uid, and unless the book is the reader's first, a digest of the book.
+    """Return a contact's id on the pages: its uid, and a digest of the book unless it is the reader's first book.
 
     :param own_book: the key of the reader's first book.
     """
@@ -150,7 +150,7 @@ def section_of(entry: Entry) -> str:
 
 
 class ContactBrowser:
-    """Browses the served directory.
+    """The browser of the published directory.
 
     :param turn_of: waits for the next turn of a client (`ldapgw.ldap.turns.TurnScheduler`).
     """
@@ -209,7 +209,7 @@ class ContactBrowser:
 
         :param book: the key (``sub``) of the book's account.
         :param label: the name of the label whose contacts alone are shared; empty if all are.
-        :returns: None when the book is not served.
+        :returns: None when the published directory does not contain the book.
         """
         directory = self._dit().directory(tenant)
         found = directory.own_book(Access(tenant, book)) if directory is not None else None
@@ -235,7 +235,7 @@ class ContactBrowser:
         return LookupResult(contacts[:MAX_CONTACTS], complete=len(contacts) <= MAX_CONTACTS)
 
     async def example(self, tenant: str, book: str) -> ContactSummary | None:
-        """Return an example: a contact of a book that has a given name and a number; None if there is none.
+        """Return an example from a book: a contact with a given name and a number; None if there is no such contact.
 
         :param book: the book's key.
         """
@@ -254,7 +254,7 @@ class ContactBrowser:
         entries: list[Entry] = []
         viewer = Viewer(access=(Access(tenant, book),))
         for entry in search(self._dit(), viewer, SearchRequest(str(base), Scope.WHOLE_SUBTREE, search_filter)):
-            if entry is None:  # a yield point
+            if entry is None:  # a yield point of the search
                 await self._turn_of(f"page of {book}")
                 continue
             entries.append(entry)
@@ -263,13 +263,13 @@ class ContactBrowser:
         return entries
 
     async def _runs(self, dit: Dit, directory: Directory, account: str) -> AsyncIterator[tuple[str, list[Entry]]]:
-        """Yield the entries of a list in runs, each with the section of the run."""
+        """Yield the entries of a list in groups of one section; each group comes with its section."""
         base, viewer = str(directory.context.base), Viewer(access=(Access(directory.context.name, account),))
         scopes = search_scopes(dit, viewer, base, Scope.WHOLE_SUBTREE)
         cursor = SearchCursor(scopes, [prepare(PERSON, directory.context)] * len(scopes))
         while not cursor.finished:
             for batch in cursor.next(_SLICE):
-                # A viewer's starred contacts are a scope of their own before all others.
+                # A viewer's starred contacts are the first scope of the search, before all other contacts.
                 if len(scopes) > 1 and batch.key_prefix < _SECOND_SCOPE:
                     yield STARRED, batch.entries()
                     continue

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Explains a phone's search on the pages, with the directory that the phone currently gets.
+"""The explanation of a phone's search on the pages, with the directory that the phone currently gets.
 
 An explanation searches the directory dozens of times, which is too long for the thread that serves phones, so each
 explanation runs on another thread.
@@ -27,7 +27,7 @@ from ldapgw.store.account_status import error_message, state
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
 
-# Longest query that a page accepts, in characters; a form percent-encodes each octet of a query as at most three.
+# The longest query that a page accepts, in characters; in a form, percent-encoding makes at most three octets of one.
 MAX_QUERY_LENGTH = 1000
 
 
@@ -49,9 +49,9 @@ class ExplainRequest:
 
 
 class PhoneExplainer:
-    """Explains searches in the served snapshot.
+    """The explainer of searches in the directory's published snapshot.
 
-    :param served: returns the snapshot that phones are served now.
+    :param served: returns the snapshot of the directory that phones search now.
     :param now: returns the seconds since the epoch.
     """
 
@@ -89,7 +89,7 @@ class PhoneExplainer:
         return explanation
 
     def _explain(self, view: PhoneView, request: ExplainRequest, states: Iterable[BookSyncState]) -> Explanation:
-        from ldapgw.ldap.filter_text import read_filter  # ldaptor takes a tenth of the time of a command
+        from ldapgw.ldap.filter_text import read_filter  # importing ldaptor takes a tenth of the time of a command
 
         return explain(
             parse_query(request.text, read_filter, view.context.strip),

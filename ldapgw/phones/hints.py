@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Hints on a phone's search: each hint names a problem in plain words and says what to do about the problem.
 
-Pure.  Each hint is a rule in a table, the gravest first.  The text of a hint repeats nothing of the search's text, so
-the hint's code may be stored and its text printed anywhere.
+The functions are pure: they do no I/O.  Each hint is a rule in a table, the gravest first.  The text of a hint repeats
+nothing of the search's text, so the hint's code may be stored and its text printed anywhere.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from ldapgw.phones.provisioning.sheet import vendors_of
 from ldapgw.phrase import Phrase, Texts, read_texts
 from ldapgw.store.phones import NumberMode, PhoneLogin, wrong_password
 
-# Controls by which a client takes the entries in parts: paged results (RFC 2696) and virtual list views (the draft).
+# Controls by which a client takes the entries in parts: paged results (RFC 2696) and virtual list views (an IETF
+# draft).
 _PAGING_CONTROLS = frozenset(("1.2.840.113556.1.4.319", "2.16.840.1.113730.3.4.9"))
 # Placeholders for the input in the filters of all vendors: % %s %v1 $VALUE $SEARCH {q} ####
 _PLACEHOLDER = re.compile(r"%[a-z0-9]{0,2}|%[A-Z]+%|\$[A-Z]+|\{\w*\}|#+|%v1.*")

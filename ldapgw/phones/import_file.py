@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Reads a CSV file of phones to add, from any spreadsheet program, and checks it line by line.  Pure.
+"""The CSV file of phones to add, from any spreadsheet program, which is read and checked line by line.
+
+The functions are pure: they do no I/O.
 
 The first line names the columns ``name``, ``account``, ``model``, ``mac`` and ``placeholder`` in any order; only
-``name`` and ``model`` have to be there.  The columns are separated by commas, semicolons or tabs.
+``name`` and ``model`` are required.  The columns are separated by commas, semicolons or tabs.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 from ldapgw.store.phones import is_valid_name
 
-# More phones at once are a mistake; a larger company imports several files.
+# The most lines of a file.  More phones at once are probably a mistake; a larger company can import several files.
 MAX_LINES = 500
 
 # The columns by their headings in lower case; German headings are known too.
@@ -70,7 +72,7 @@ _TEXTS = read_texts("phones/texts/import", _ImportTexts)
 class ImportLine:
     """A line of the file.
 
-    :ivar account: the address of the owner, as written; empty if the phone belongs to nobody.
+    :ivar account: the address of the owner, as written; empty for a phone without an owner.
     :ivar account_id: the id of the owner's account, or None if there is no owner, or the account is unknown.
     :ivar model: a key of `MODELS`, or the text as written if the model is unknown; empty for another phone.
     :ivar mac: 12 hexadecimal digits in lower case, or the text as written if it is no MAC address; empty if there is
@@ -117,7 +119,7 @@ def read_rows(text: str) -> tuple[tuple[int, Mapping[str, str]], ...]:
     if "\0" in text:
         raise UnfitImportFile(_TEXTS.unreadable)
     first, _, _ = text.lstrip("\ufeff\r\n ").partition("\n")
-    # Excel writes such a line, and hides it when it opens the file.
+    # Excel writes a first line such as "sep=;", which names the separator, and hides this line when opening the file.
     declared = re.fullmatch(r"sep=(.)\s*", first)
     delimiter = declared[1] if declared else max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=delimiter)

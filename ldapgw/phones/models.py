@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Table of phone models, with the special needs of each model.
 
-A model is a make whose phones behave alike.  The table replaces branches in the code.  Nearly all models show every
-number of an entry, so nearly all rows are empty; a row is filled only for a reason that the manufacturer documents.
+A *model* here is a make (a brand) whose phones behave alike.  The table replaces branches in the code.  Nearly all
+models show every number of an entry, so nearly all rows are empty; a row is filled only for a reason that the
+manufacturer documents.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ class Model:
     xml_entries: int = 0
 
 
-# The models by the word that ``phones add --model`` takes.
+# The models by the values of the option ``--model`` of ``phones add``.
 MODELS: Mapping[str, Model] = MappingProxyType(
     {
         "yealink": Model("Yealink", xml_entries=5000),
-        # A remote phone book is stored in the phone's own directory, within its limit.
+        # The phone stores a remote phone book in its own directory, which has room for this many contacts.
         "snom": Model("Snom", xml_entries=1000),
         "poly": Model("Poly, Polycom"),
         "grandstream": Model("Grandstream", xml_entries=2000),
@@ -44,7 +45,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             "Cisco SPA, 7800, 8800", per_number=True, reason="it dials only one number per entry", xml_entries=32
         ),
         "fanvil": Model("Fanvil", xml_entries=1000),
-        # A base requests as many contacts as it shows.
+        # A base station requests as many contacts as it shows.
         "gigaset": Model("Gigaset, Unify OpenScape", xml_entries=50),
         "mitel": Model("Mitel, Aastra"),
         "avaya": Model("Avaya, Konftel"),

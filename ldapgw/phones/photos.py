@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ldapgw.directory.name_folding import collation_key
 
-# Pixels, for a picture of initials; a photo keeps its size.
+# The width and the height, in pixels, of a picture with initials; a photo keeps its size.
 SIZE = 160
 _FONT_SIZE = 72
 _WHITE = (255, 255, 255)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Pseudonyms: replaces names, numbers and addresses in a recording, so that its filters still find its entries.
+"""Pseudonyms, which replace names, numbers and addresses in a recording, so that its filters still find its entries.
 
 Each distinct word becomes a random word of another length.  Two pseudonyms have a beginning or a part in common only if
 a filter of the recording asked for that beginning or part: a filter for ``mü*`` becomes a filter for two random
 letters, with which the pseudonyms of all words that begin with ``mü`` begin.  The digits of a number are permuted; each
-beginning of a number has a permutation of its own for the digit that follows, as in Crypto-PAn.  So numbers with the
-same beginning keep the same beginning, and no digit says anything about another digit.  Only the country code of the
-tenant's own region and the prefixes that are dialled in front of a number stay unchanged.
+beginning of a number has a permutation of its own for the digit that follows, as in Crypto-PAn.  These permutations
+form a *tree*; national, foreign and local numbers have a tree each.  So numbers with the same beginning keep the same
+beginning, and no digit says anything about another digit.  Only the country code of the tenant's own region and the
+prefixes that are dialled in front of a number stay unchanged.
 
 Answers lose their order, which is the order of the real names.  Invented entries are added, so that each filter has to
 tell entries apart.
@@ -45,7 +46,7 @@ from ldapgw.phones.replay import RecordedDirectory, replay
 
 DECOYS = 10
 
-# No two vowels follow each other, and there is no e: the folding of names reads ae, oe, ue and aa as one letter.
+# Pseudonyms have no e and no two vowels in a row, because the folding of names reads ae, oe, ue and aa as one letter.
 _CONSONANTS, _VOWELS, _DIGITS = "bcdfghjklmnpqrstvwxz", "aiou", "23456789"
 _MARKED = str.maketrans(_VOWELS, "äïöü")
 _VOWEL = re.compile(f"[{_VOWELS}]")
@@ -60,12 +61,12 @@ _KEPT_WORDS = (
     *("own", "phones", "directory", "favourites"),
     *("tel", "sip", "sips", "callto", "phone", "context", "user", "ext", "x"),
 )
-# The text after all names, which phones put into a filter for a range.
+# The text that is sorted after all names: phones put this text at the end of a range in a filter.
 _LAST = re.compile(b"[zZ~]+")
-# Values of these families say nothing about a person.
+# The values of attributes of these families say nothing about a person.
 _KEPT_FAMILIES = frozenset((Family.OID, Family.TIME, Family.BOOLEAN, Family.INTEGER, Family.DEFINITION))
-# The trees of permutations: for numbers in the tenant's country, abroad and without an area code, and for ends of
-# numbers that filters ask for.
+# The names of the trees of permutations: for numbers in the tenant's country, numbers abroad, numbers without an area
+# code, and the ends of numbers that filters ask for.
 _HOME, _ABROAD, _LOCAL, _ENDS = "home", "abroad", "local", "ends"
 _INTERNATIONAL_PREFIXES = ("00", "011")
 _LONGEST_COUNTRY = len("+999")
@@ -85,7 +86,8 @@ class Pseudonyms:
         kept = (*_KEPT_WORDS, *recording.context.strip)
         self._words = {_key(word): _key(word) for word in kept}
         self._taken = {*self._words}
-        self._letters: dict[str, str] = {}  # by a beginning in a filter: the substitute of its last letter
+        # by the beginning of a word in a filter: the substitute of the beginning's last letter
+        self._letters: dict[str, str] = {}
         self._used: dict[str, set[str]] = {}  # by such a beginning: the substitutes of the letters after it
         self._digits: dict[tuple[str, str], str] = {}  # by tree and beginning: the substitute of each next digit
         names = [kind.name for kind in NUMBER_TYPES]
@@ -104,7 +106,7 @@ class Pseudonyms:
         self._inner = _longest_first(key for key, opens_left, opens_right in asked if opens_left and opens_right)
         self._endings = _longest_first(key for key, opens_left, opens_right in asked if opens_left and not opens_right)
         self._part_starts = {self._piece(key)[:1] for key in (*self._inner, *self._endings)}
-        for key in self._beginnings:  # first, because random letters must differ from these
+        for key in self._beginnings:  # beginnings first, because random letters must differ from their substitutes
             self._piece(key)
 
     def text(
@@ -161,7 +163,7 @@ class Pseudonyms:
         return self._letters[path]
 
     def _random_letters(self, path: str, least: int, most: int) -> str:
-        """Return random letters that continue a part, such that no other part of a filter results."""
+        """Return random letters to follow a part, chosen so that they begin no other part that a filter asks for."""
         made = ""
         for at in range(self._random.randint(least, most)):
             used = self._part_starts if at else self._part_starts | self._used.get(path, set())
@@ -195,7 +197,7 @@ class Pseudonyms:
         return line + head + self._permuted(tree, rest)
 
     def _split(self, digits: str, has_plus: bool) -> tuple[str, str, str]:  # noqa: FBT001 - one of a pair
-        """Split digits into a prefix that stays, the name of a tree, and the digits that this tree permutes."""
+        """Split digits into a prefix that stays the same, the name of a tree, and the digits that the tree permutes."""
         country, trunk = self._country, self._trunk
         head = "" if has_plus else next(filter(digits.startswith, _INTERNATIONAL_PREFIXES), "")
         rest = digits.removeprefix(head)
@@ -235,7 +237,7 @@ class Pseudonyms:
     # --- values of attributes -----------------------------------------------------------------------------------------
 
     def dn(self, text: str) -> str:
-        """Replace the values of a DN; replace a text that is no DN as a text."""
+        """Replace the values of a DN; if the text is no DN, replace its words and numbers."""
         try:
             rdns = Dn.parse(text).rdns
         except InvalidDn:
@@ -363,7 +365,7 @@ def _parts(search_filter: Filter) -> Iterator[_Part]:
 
 
 def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
-    """Yield the keys of the parts of words that filters ask for, and whether each may be an end, and a beginning."""
+    """Yield the keys of the parts of words that filters ask for, and whether a part may be an end, and a beginning."""
     for attribute, text, opens_left, opens_right in parts:
         for found in _pattern(attribute).finditer(text):
             is_end, is_beginning = _opens(found, opens_left, opens_right)
@@ -372,7 +374,7 @@ def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
 
 
 def _ends_of(numbers: Iterable[tuple[str, str]], ends: Set[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Return the numbers by each end that they have, as `Pseudonyms` splits numbers."""
+    """Return, by each of the ends, the numbers that have this end, split as `Pseudonyms` splits numbers."""
     owners: dict[str, list[tuple[str, str]]] = {}
     sizes = {len(end) for end in ends}
     for tree, digits in sorted(numbers):
@@ -387,7 +389,7 @@ def _family(attribute: str) -> Family:
 
 
 def _opens(found: re.Match[str], opens_left: bool, opens_right: bool) -> tuple[bool, bool]:  # noqa: FBT001 - a pair
-    """Return whether letters may precede, and follow, a word: only signs separate the word from an open end."""
+    """Return whether more letters may precede a word, and follow it: only signs separate the word from an open end."""
     before, after = found.string[: found.start()], found.string[found.end() :]
     return opens_left and _SIGNS.fullmatch(before) is not None, opens_right and _SIGNS.fullmatch(after) is not None
 
@@ -414,8 +416,9 @@ def _numbers(text: str) -> Iterator[tuple[str, bool]]:
 def _home_codes(values: Iterable[str], region: str) -> tuple[str, str]:
     """Return the country code and the trunk prefix of a region from its numbers; empty if no number shows them.
 
-    Both precede the digits that E.164 and the national form share.  Some mobile numbers have more digits than the
-    country code there, so the shortest prefix counts, if it is no longer than a country code.
+    The country code precedes the digits that the E.164 form and the national form share, and the trunk prefix precedes
+    the same digits in the national form.  Some mobile numbers have more digits there than the country code, so the
+    shortest prefix counts, if it is no longer than a country code.
     """
     found: set[tuple[str, str]] = set()
     for number in filter(None, (parse(value, region) for value in values)):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Tests each step of a phone's connection: name, port, TLS, login and two searches, with ldaptor as the client.
+"""The test of each step of a phone's connection: name, port, TLS, login and two searches, with ldaptor as the client.
 
-The server's own code is not involved: ldaptor encodes and decodes, and Twisted checks the certificate, so a fault of
-ours shows here as it shows on a phone (``docs/decisions/0002-fence-ldaptor.rst``).
+The client uses none of the server's own code: ldaptor encodes and decodes, and Twisted checks the certificate.  So the
+test shows a fault of ours as a phone would show it (``docs/decisions/0002-fence-ldaptor.rst``).
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ with warnings.catch_warnings():
 # Seconds for each step.  Snom gives up a search after 7 s; DNS and handshake may take longer.
 PATIENCE = 10.0
 
-# Letters of a name that are searched, as many as people type.
+# How many letters of a name the test searches for: as many as people type.
 _TYPED_LETTERS = 3
 
 
 class _ResultTexts(Texts, frozen=True):
-    """The results of the steps."""
+    """The texts for the results of the steps of a connection test."""
 
     has_address: str
     is_address: str

@@ -37,11 +37,11 @@ from ldapgw.store.recordings import RecordingPart, StoredRecording
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
 
-# Octets of the messages of one recording; a phone's search and its answer have some 10 KB.
+# The most octets of the messages of one recording; a phone's search and its answer have some 10 KB.
 MAX_OCTETS: Final = 4 << 20
-# Octets that are kept of a connection until its phone is known.
+# The most octets that are kept of a connection whose phone is not known yet.
 MAX_UNKNOWN: Final = 64 << 10
-# Octets of the longest request that is kept, and of the longest answer: an entry has some kilobytes.
+# The most octets of a request that is kept, and of an answer: an entry has some kilobytes.
 _MAX_REQUEST: Final = 64 << 10
 MAX_RESPONSE: Final = 1 << 24
 DAY: Final = 86400.0
@@ -83,10 +83,10 @@ class _Capture:
 
 
 class PhoneRecorder(MultiService):
-    """Records phones, stores the recordings, and deletes them after a week.
+    """The service that records phones, stores the recordings, and deletes the recordings after a week.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
-    :param snapshot: returns the snapshot that is served now.
+    :param snapshot: returns the snapshot of the directory that phones search now.
     :param contexts: the naming context of each tenant by its name.
     :param tap: passes the function that makes a tap of a connection to the LDAP server; the server gets None if nothing
         is recorded.
@@ -179,7 +179,7 @@ class PhoneRecorder(MultiService):
             self._tap((lambda: _ConnectionTap(self)) if captures else None)
 
     def _viewer(self, phone: str) -> Viewer | None:
-        """Return the viewer of a phone, or None if the phone is not served."""
+        """Return the viewer of a phone, or None if the directory does not know the phone."""
         access = self._snapshot().logins.get(phone.lower())
         return access.viewer if access is not None else None
 
@@ -188,7 +188,7 @@ class PhoneRecorder(MultiService):
         await self.refresh()
 
     async def _store_all(self) -> None:
-        """Store the parts of all recordings; after its next start the gateway stores further parts."""
+        """Store this gateway's parts of all recordings; after its next start, the gateway stores further parts."""
         try:
             await self._store_parts(is_stopping=True)
         finally:
@@ -250,7 +250,7 @@ class PhoneRecorder(MultiService):
 
 
 class _ConnectionTap:
-    """Collects the messages of one connection, and hands over the messages of a recorded phone (`Tap`)."""
+    """The collector of the messages of one connection (`Tap`); a recorded phone's messages go to its `_Capture`."""
 
     def __init__(self, recorder: PhoneRecorder) -> None:
         self._recorder = recorder

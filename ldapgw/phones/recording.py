@@ -35,7 +35,7 @@ from ldapgw.ldap.messages import BindRequest, Message, Operation, Sasl
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.explain.query import filter_items
 
-# A filter may ask for an attribute that holds a password.
+# The names of attributes that may hold a password, which a filter may contain.
 _PASSWORD_NAMES = (b"passw", b"pwd")
 _LIMITED = frozenset((ResultCode.TIME_LIMIT_EXCEEDED, ResultCode.SIZE_LIMIT_EXCEEDED))
 
@@ -131,7 +131,7 @@ class RecordedSearch:
 class Recording:
     """The connections of a phone to one gateway.
 
-    :ivar context: the phone's tenant.
+    :ivar context: the naming context of the phone's tenant.
     :ivar login: the DN that the phone binds as.
     :ivar own_book: name of the phone's own book; empty if there is none.
     :ivar per_number: whether the phone gets one entry per number.
@@ -264,7 +264,7 @@ def make_recording(
 
     :param begun_at: seconds since the epoch.
     :param dit: the directory at the end of the recording.
-    :param context: of the phone's tenant.
+    :param context: the naming context of the phone's tenant.
     """
     binds, searches, given = _paired(messages, begun_at)
     asked = {kind.name for search in searches for kind in _filter_kinds(search.request.filter)}
@@ -297,7 +297,7 @@ def _paired(
     searches: list[RecordedSearch] = []
     given: _Given = {}
     waiting: dict[tuple[int, int], tuple[RecordedMessage, Message, list[str]]] = {}
-    bound: set[int] = set()  # numbers of connections: a search may be sent together with the bind
+    bound: set[int] = set()  # the connections that are bound, by their numbers
 
     def end(key: tuple[int, int], code: int | None) -> None:
         message, request, found = waiting.pop(key)
@@ -339,7 +339,7 @@ def _add_entry(given: _Given, response: Response) -> None:
     attributes = given.setdefault(response.dn, dict(named))
     for name, values in response.attributes:
         kind = attribute_type(name)
-        # The number in the DN of a caller's entry is in the tenant's format, and stays unchanged.
+        # The number in the DN of a caller's entry has the tenant's format already.
         if values and kind is not None and _is_recorded(kind) and kind.name not in named:
             attributes[kind.name] = tuple(value.decode() for value in values)
 
@@ -362,7 +362,7 @@ def _named(dn: str) -> Mapping[str, tuple[str, ...]]:
 
 
 def _visible_entry(dn: str, dit: Dit, viewer: Viewer) -> Entry | None:
-    """Return the entry of a DN, or None if it is gone, or if the viewer may only find it by a number."""
+    """Return the entry of a DN, or None if the entry is gone, or if the viewer can find the entry only by a number."""
     request = SearchRequest(dn, Scope.BASE_OBJECT, Present("objectClass"))
     with suppress(DirectoryError):
         return next(filter(None, search(dit, viewer, request)), None)
@@ -420,8 +420,8 @@ def _search_object(search: RecordedSearch) -> dict[str, Any]:
         "at": round(search.at, 3),
         "connection": search.connection,
         "bound": search.is_bound,
-        # These fields are for people; `load` reads the request from its octets, which keep the phone's encoding of
-        # letters.
+        # The fields about the request are for people.  `load` reads the request from its octets, which keep the phone's
+        # encoding of letters.
         "base": request.base,
         "scope": request.scope.name.lower(),
         "filter": to_string(request.filter),

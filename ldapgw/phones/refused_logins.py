@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Refused logins: a known phone gets the state "Wrong password", and unknown names are remembered.
 
-A refused login is only noted at first, in the same time whether there is such a phone or not, and judged once a second.
-A refusal concerns a phone if the phone has never logged in, or has last logged in from the same network
-(`ldapgw.store.phones.is_same_site`).  Refusals from elsewhere may be attempts to guess passwords: they are shown to the
-administrator only, and kept in memory only.
+At first, a refused login is only noted, which takes equally long whether there is such a phone or not.  Once a second,
+the noted refusals are *judged*: the gateway finds out which phone each refusal concerns.  A refusal concerns a phone if
+the phone has never logged in, or has last logged in from the same network (`ldapgw.store.phones.is_same_site`).
+Refusals from *elsewhere*, which are all others, may be attempts to guess passwords.  Such refusals are shown only to
+the administrator, and are only in memory.
 
 A name that no phone has may be a password in the wrong field, so a name is masked unless it resembles the known names
 of logins (`shown_name`).
@@ -38,20 +39,20 @@ from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.phones import PhoneLogin, Refusal, is_same_site, wrong_password
 from ldapgw.store.worker import Store
 
-# A page shows a refused login after this time.
+# A page shows a refused login at most this much later.
 POLL_SECONDS: Final = 1.0
 # One write a minute for each phone is enough.
 WRITE_SECONDS: Final = 60.0
-# The most pairs of name and address between two judgements; in a flood, the rest is not counted.
+# The most pairs of name and address that are noted between two judgements; if there are more, they are not counted.
 MAX_NOTED: Final = 1000
-# Names that are judged in one turn of the reactor: each takes up to a millisecond.
+# How many names are judged in one turn of the reactor; each name takes up to a millisecond.
 _NAMES_A_TURN: Final = 5
-# A bind DN of a phone is shorter.
+# A refused name is cut to this many characters; a phone's bind DN is shorter.
 _MAX_NAME: Final = 512
 # The most unknown names, and the most characters of a name, that the administrator sees.
 MAX_UNKNOWN: Final = 20
 MAX_SHOWN: Final = 64
-# The most phones with refused logins from elsewhere.
+# The most phones for which refused logins from elsewhere are remembered.
 MAX_ELSEWHERE: Final = 100
 # The most refusals of each kind in one message to other gateways.
 MAX_SENT: Final = 100
@@ -94,8 +95,7 @@ class ElsewhereRefusal:
 class NewRefusals:
     """The refusals judged since the previous message, for other gateways, except those that the database has.
 
-    :ivar unknown: names that no phone has, masked where they may be passwords; with the count since the previous
-        message.
+    :ivar unknown: names that no phone has, masked if they may be passwords; with the count since the previous message.
     :ivar elsewhere: phones whose logins were refused elsewhere; with the count since the previous message.
     :ivar logins: the DNs of logins whose state may have changed.
     """
@@ -113,7 +113,7 @@ class _Own(NamedTuple):
 
 
 class RefusedLogins(PeriodicService):
-    """Service that judges the refused logins every `POLL_SECONDS`, and stores the refusals of each phone once a minute.
+    """The service that judges the refused logins, and stores the refusals of each phone once a minute.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
     :param find_login: returns the login that a name in a bind request stands for.
@@ -158,7 +158,7 @@ class RefusedLogins(PeriodicService):
         super().__init__(clock, POLL_SECONDS, self.judge, _report, waits=True, last=last)
 
     def note(self, name: str, address: str) -> None:
-        """Note a refused login, which takes the same time whether there is such a phone or not.
+        """Note a refused login, which takes equally long whether there is such a phone or not.
 
         :param name: the name as sent.
         :param address: the client's address, normalized.
@@ -194,13 +194,13 @@ class RefusedLogins(PeriodicService):
         return replace(login, refused=own.refused) if is_newer else login
 
     def elsewhere(self, tenant: str) -> tuple[ElsewhereRefusal, ...]:
-        """Return the phones of a tenant with refused logins from elsewhere within a day, the last refusal first."""
+        """Return the phones of a tenant with refused logins from elsewhere within a day, the most recent first."""
         since = self._clock.seconds() - phones.REFUSAL_SECONDS
         found = reversed(self._elsewhere.values())
         return tuple(refusal for refusal in found if refusal.tenant == tenant and refusal.refused.when > since)
 
     def unknown(self, tenant: str) -> tuple[UnknownLogin, ...]:
-        """Return the names without a phone that a tenant may see, the last one first.
+        """Return the names without a phone that a tenant may see, the most recent first.
 
         A bare name is shown to a tenant if there is no other tenant, or if one of the tenant's phones is in the same
         network.
@@ -311,7 +311,7 @@ class RefusedLogins(PeriodicService):
         for name, own in [*self._unstored.items()]:
             seen = self._last_login(name)
             if seen is not None and seen[2] >= own.refused.when and is_same_site(seen[0], own.refused.address):
-                del self._unstored[name]  # the refusal is outdated before it was stored
+                del self._unstored[name]  # the refusal became outdated before it was stored
             elif now - self._stored.get(name, (0.0, own))[0] >= interval:
                 due[name] = own
         if not due:
@@ -368,7 +368,7 @@ class UnknownNames:
             self._names.popitem(last=False)
 
     def of(self, tenant: str, is_near: Callable[[str], bool]) -> tuple[UnknownLogin, ...]:
-        """Return the names that the administrators of a tenant may see, the last one first.
+        """Return the names that the administrators of a tenant may see, the most recent first.
 
         :param is_near: whether an address is in a network of the tenant's phones.
         """
@@ -385,13 +385,13 @@ class UnknownNames:
             key = Dn.parse(name).key
         except InvalidDn:
             return ""
-        # The longest base is the nearest.
+        # A name may be below several bases; the longest base is the nearest.
         below = [tenant for tenant, base in self._bases.items() if base and key[-len(base) :] == base]
         return max(below, key=lambda tenant: len(self._bases[tenant]), default="")
 
 
 _WORD = re.compile(r"[^\W\d_]+")
-# Words that phones are usually named after.
+# Words that occur in the usual names of phones.
 _USUAL_WORDS: Final = frozenset(
     _WORD.findall("""
     account admin base book cell conf conference contacts dect desk desktop device dial directory door ext
@@ -420,7 +420,7 @@ _BETWEEN = re.compile(r"[ ._\\/,+-]+")
 
 
 def house_words(names: Iterable[str]) -> frozenset[str]:
-    """Return the words in names of logins, without their numbers; a number alone becomes as many zeros.
+    """Return the words in names of logins, without their numbers; a number alone becomes a zero for each digit.
 
     A MAC address has no words.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Replays a recording: repeats its searches among the recorded entries or at a gateway, and finds the differences.
+"""The replay of a recording: its searches are repeated among the recorded entries or at a gateway, and compared.
 
 `RecordedDirectory` is the directory that the recorded entries make.  If a limit or a page had cut an answer, the search
 is repeated without the limit, and may find more than the recorded entries.
@@ -37,7 +37,7 @@ _OWN, _CALLERS = "own", "callers"
 _NUMBER_TYPES = {kind.name for kind in NUMBER_TYPES}
 # The uid of an entry for one number of a contact ends in the number's position.
 _POSITION = re.compile("-[0-9]+$")
-# The name of such an entry ends in the kind of the number.
+# The name of an entry for one number ends in the kind of the number.
 _KIND = re.compile(r" \([^()]*\)$")
 
 
@@ -69,7 +69,7 @@ def difference(recorded: RecordedSearch, code: int | None, dns: tuple[str, ...])
 
 
 def dn_key(dn: str) -> str:
-    """Return the letters and digits of a DN, which all its spellings share: numbers are formatted in several ways."""
+    """Return the letters and digits of a DN, which do not depend on its spelling or the format of its numbers."""
     return "".join(filter(str.isalnum, dn.casefold()))
 
 
@@ -93,7 +93,7 @@ class RecordedDirectory:
 
 @dataclass(slots=True)
 class _RecordedBook:
-    """A book in the making: its entries by uid, and the uids of its labels' branches.
+    """A book that is being built: its entries by uid, and the uids of its labels' branches.
 
     Mutable: all of it.
     """

@@ -4,7 +4,8 @@
 The sheets are one HTML file to print, a page for each phone, as `Render` makes it.  Only the zip has the new
 passwords.
 
-Pure.  A zip of hundreds of phones takes tenths of a second, so it is not made on the reactor's thread.
+The functions are pure: they do no I/O.  Making a zip of hundreds of phones takes tenths of a second, so the zip is not
+made on the reactor's thread.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _MAC = "[0-9A-Fa-f]{12}"
 class NewPhone:
     """A phone with a new password.
 
-    :ivar owner: the owner's address; empty if the phone belongs to nobody.
+    :ivar owner: the owner's address; empty for a phone without an owner.
     :ivar mac: 12 hexadecimal digits in lower case; empty if not known.
     """
 
@@ -72,7 +73,7 @@ Render = Callable[[Sequence[PrintSheet]], str]
 
 
 def new_phone(line: ImportLine, tenant: str, hashed: str, now: float) -> PhoneLogin:
-    """Return the phone to store for a line without an error.
+    """Return the phone to store for a line of an import file without an error.
 
     :param now: seconds since the epoch.
     """

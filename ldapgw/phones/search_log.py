@@ -18,14 +18,14 @@ from operator import attrgetter
 from ldapgw.errors import ResultCode
 from ldapgw.phones.logged_search import SUCCESS_CODES, LoggedSearch, NewSearches, SearchUpdate
 
-# Searches of each phone: enough for somebody who has just tried a few things.
+# The most searches of each phone, enough for somebody who has just tried a few things.
 SEARCHES_PER_PHONE = 20
-# Searches of all phones together; the log keeps the phones that searched last.  With 500 octets per search that is 5
-# MB.
+# The most searches of all phones together; the log keeps the phones that searched last.  With 500 octets for each
+# search, the log takes 5 MB.
 MAX_SEARCHES = 10_000
-# Longest message that is kept, in octets: the longest search seen from a phone has 2 KiB.
+# The longest message that is kept, in octets; the longest search that we know of a phone has 2 KiB.
 MAX_MESSAGE_BYTES = 2048
-# The most addresses that were refused a search because nobody had logged in.
+# The most remembered addresses that were refused a search because nobody had logged in.
 MAX_REFUSED_ADDRESSES = 1000
 
 # The fields of a `LoggedSearch` after the login; the log makes the object when a page asks for the search.
@@ -84,10 +84,10 @@ class SearchLog:
         return tuple(LoggedSearch(login, *record) for record in reversed(self._recent.get(login, ())))
 
     def last_refusal(self, address: str) -> float | None:
-        """Return when an address was last refused a search because nobody had logged in; None if unknown.
+        """Return the time at which an address was last refused a search without a login; None if unknown.
 
-        The time is in seconds since the epoch.  Reading the root DSE needs no login and is never refused: health checks
-        do so all day.
+        The time is in seconds since the epoch.  Health checks read the root DSE all day; such reads need no login and
+        are never refused.
         """
         return self._refusals.get(address)
 
@@ -99,7 +99,7 @@ class SearchLog:
         self._untold.pop(login, None)
 
     def end(self, login: str, successor: str) -> None:
-        """Pass the searches of an ended login on to its successor; drop the searches if there is no successor.
+        """Give the searches of an ended login to its successor; drop the searches if there is no successor.
 
         :param successor: as in `ldapgw.directory.catalog.EndedLogin`.
         """

@@ -21,7 +21,7 @@ from ldapgw.phones.models import MODELS
 
 # Longest text that is searched for, in characters.
 MAX_TEXT = 100
-# The parameters in which phones send the text of a search; our own addresses have the first one.
+# The parameters in which phones send the text of a search; our own addresses use the first parameter.
 _SEARCHED = ("q", "query", "search", "name")
 # The characters that no XML document can hold (XML 1.0, section 2.2).
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -138,8 +138,8 @@ _SNOM_TYPES = {"work": "business", "mobile": "mobile", "home": "home"}
 
 
 def _snom_contact(contact: ListedContact) -> Sequence[str]:
-    # A contact without a family name, such as a company, has the whole name there, because the phone shows only these
-    # two names.
+    # If a contact has no family name, such as a company, this element has the whole name, because the phone shows only
+    # the given name and the family name.
     family_name = contact.family_name if contact.given_name else contact.name
     flags = f'fav={_boolean(contact.flags.favourite)} vip="false" blocked={_boolean(contact.flags.blocked)}'
     numbers = "".join(
@@ -155,7 +155,7 @@ def _boolean(value: bool) -> str:  # noqa: FBT001 - the boolean is the value to 
 
 
 def _snom(contacts: Elements, query: ListQuery, _length: ListLength, _address: ListAddress) -> str:
-    # From a complete answer the phone deletes its contacts that are missing there, so a part must not be marked
+    # The phone deletes its contacts that are missing in a complete answer, so a part of the book must not be marked
     # complete.
     is_whole = not (query.text or query.letter or query.first)
     return _document("tbook", chain.from_iterable(contacts), f' e="2" version="2.0" complete={_boolean(is_whole)}')

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Explains why a phone finds some contacts and misses others, in plain sentences for somebody who supports a user.
+"""Explanations of why a phone finds some contacts and misses others, in plain sentences for people who support users.
 
-Pure.  The entry point is `ldapgw.phones.explain.explain.explain`, which searches the directory as phones do.
+The functions are pure: they do no I/O.  The entry point is `ldapgw.phones.explain.explain.explain`, which searches the
+directory as phones do.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Explains a phone's query: the matches, the near misses, notes on the query and the syncs, and the index plan.
+"""An explanation of a phone's query: matches, near misses, notes on the query and the syncs, and the index plan.
 
 The plan names the terms of the index (`ldapgw.directory.index_terms`) that the search reads, each with the number of
 candidates, which the search then tests one by one.  For an AND the search reads the rarest term only, which comes first
@@ -60,12 +60,12 @@ from ldapgw.phones.explain.terms import (
 from ldapgw.phones.explain.view import PhoneView, book_of, name_of
 from ldapgw.phrase import Phrase
 
-# Entries and contacts that an explanation lists; more are only counted.
+# The most matches and the most near misses that an explanation lists; the others are only counted.
 MAX_MATCHES = 50
 MAX_MISSES = 10
 
 _INDEX_FIELDS = {"N": "names", "M": "mail addresses", "O": "other words"}
-# The most texts in one line of the plan: three digits can stand for 64 beginnings of words.
+# The most texts in one line of the plan.  Without this limit, three keypad digits could make 64 texts.
 _MAX_TEXTS = 4
 
 
@@ -126,7 +126,7 @@ def _match(entry: Entry, terms: Iterable[FilterTerm], view: PhoneView) -> Matche
 
 
 def _number_variants(term: FilterTerm, context: NamingContext) -> Iterator[NumberVariant]:
-    """Yield the readings of the number in a term."""
+    """Yield the ways in which the number in a term can be read."""
     if term.family is not Family.NUMBER or not context.lenient:
         return
     readings = number_readings(term.text, context)
@@ -141,7 +141,7 @@ def _number_variants(term: FilterTerm, context: NamingContext) -> Iterator[Numbe
 
 
 def _distinct_numbers(variants: Iterable[NumberVariant]) -> tuple[NumberVariant, ...]:
-    """Return each number once, in its first reading."""
+    """Return each number once, as it was read first."""
     distinct: dict[str, NumberVariant] = {}
     for variant in variants:
         distinct.setdefault(variant.number, variant)
@@ -151,7 +151,7 @@ def _distinct_numbers(variants: Iterable[NumberVariant]) -> tuple[NumberVariant,
 def _word_notes(terms: Iterable[FilterTerm], view: PhoneView, base: str) -> Iterator[ExplanationNote]:
     """Yield a note for each of several typed words that no contact has in the attributes of the filter.
 
-    Digits that the filter also looks for in numbers are more likely a number than words on the keys.
+    If the filter also looks for digits in numbers, the digits are more likely a number than words typed on the keypad.
     """
     terms, items = tuple(terms), dict[str, list[Filter]]()
     has_numbers = any(term.family is Family.NUMBER for term in terms)
@@ -244,7 +244,7 @@ def _describe(plan: Query) -> str:
 
 
 def _join_by_kind(parts: Iterable[tuple[str, str]]) -> str:
-    """Join the texts of each kind: names that begin with "a" or "b"."""
+    """Join the texts of each kind, as in: names that begin with "a" or "b"."""
     texts_by_kind: dict[str, list[str]] = {}
     for kind, text in sorted(parts):
         texts_by_kind.setdefault(kind, []).append(text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Finds the contacts that nearly match a query but that the phone doesn't find, each with the reason and advice."""
+"""The near misses: contacts that nearly match a query, but the phone doesn't find them; each with reason and advice."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from ldapgw.phones.explain.terms import (
 from ldapgw.phones.explain.view import BookSearch, PhoneSearchResult, PhoneView, book_of, name_of, text_of
 from ldapgw.phrase import Phrase, joined
 
-# The first reason of each rank; the reasons of a rank are equally near.
+# The first reason of each rank; contacts with reasons of the same rank are equally near to the query.
 _FIRST_OF_RANK = (
     *(MissReason.SIZE_LIMIT, MissReason.DUPLICATE, MissReason.INSIDE_WORD, MissReason.SOME_WORDS),
     MissReason.SHORT_NUMBER,
@@ -58,7 +58,8 @@ _ACCESS_REASONS = {
     BookAccess.CALLERS: MissReason.CALLERS_BOOK,
 }
 
-# If a query has several words, a match of one word with fewer letters means nothing.
+# If a query has several words and a contact has only some of these words, one of the words must have at least this many
+# letters.
 _MIN_SIGNIFICANT_LENGTH = 3
 
 
@@ -76,10 +77,10 @@ class MissCause:
 
 
 class MissClassifier:
-    """Finds out why entries do not match a filter.
+    """The classifier that finds out why entries do not match a filter.
 
     :ivar texts: the texts that the filter asserts of text attributes.
-    :ivar numbers: the readings of the numbers that the filter asserts.
+    :ivar numbers: the numbers that the filter asserts, read in each possible way.
     """
 
     def __init__(
@@ -149,7 +150,7 @@ class MissClassifier:
             TEXTS.last_digit if difference.digits == 1 else TEXTS.last_digits,
             {"count": str(difference.digits)},
         )
-        # A number is nearer with more equal digits at the end, and farther with more different digits.
+        # The more digits at the end are equal, the nearer a number is; the more digits differ, the farther it is.
         distance = -difference.digits if difference.reason is MissReason.OTHER_BEGINNING else difference.digits
         values = {"attribute": DIALLED_TYPES[index].name, "value": value, "digits": digits}
         return MissCause(difference.reason, values, distance)
@@ -209,12 +210,12 @@ class RankedMiss(NamedTuple):
 
     @property
     def has_query(self) -> bool:
-        """Return whether the contact has the query itself; similar ones help only if the phone finds nothing."""
+        """Return whether the contact has the query itself; similar contacts help only if the phone finds nothing."""
         return self.sort_key[0] < _FIRST_SIMILAR_RANK
 
 
 class MissFinder:
-    """Finds the contacts that a phone's search misses."""
+    """The finder of the contacts that a phone's search misses."""
 
     def __init__(
         self, search_filter: Filter, view: PhoneView, result: PhoneSearchResult, base: str, reader: ExplanationReader
@@ -277,7 +278,7 @@ class MissFinder:
         )
 
     def _matching_cause(self, entry: Entry, access: BookAccess, book_search: BookSearch) -> MissCause | None:
-        """Return why an entry that matches the filter is not in the result; None if the phone finds the entry."""
+        """Return the reason why a matching entry is not in the result; None if the phone finds the entry."""
         if self._is_found(entry, access, book_search.name):
             return None
         per_number = self._view.viewer.per_number
@@ -297,7 +298,8 @@ class MissFinder:
 
     def _miss(self, entry: Entry, cause: MissCause, book: Book, access: BookAccess) -> MissedContact:
         texts = TEXTS.reasons[cause.reason]
-        # Sharing a book for caller ID suffices for a whole number, and reveals nothing else of the book.
+        # For a whole number, the advice is to share the book for caller ID, because this reveals nothing else of the
+        # book.
         values = {
             **cause.values,
             "book": book.name,

@@ -71,7 +71,7 @@ class _ExplanationTexts(Texts, frozen=True):
     """The texts of explanations.
 
     :ivar word_variant: replaces the text of `MatchKind.WORDS` if value and term agree on a variant that is not obvious.
-    :ivar private_book_message: the only text about a private book whose contacts the reader may not know.
+    :ivar private_book_message: the only text about private books whose contacts the reader may not know.
     :ivar own_book_advice: the advice if the reader's own book hides the contact.
     :ivar last_digit: a text that fills a placeholder of other texts, like the next three texts.
     :ivar unknown_attribute: a note, like the texts that follow; most of their names are codes of `ExplanationNote`.
@@ -109,7 +109,7 @@ TEXTS = read_texts("phones/texts/explain", _ExplanationTexts)
 
 
 class NumberReading(StrEnum):
-    """A reading of the digits in a query."""
+    """A way to read the digits in a query as a telephone number."""
 
     TYPED = "typed"
     WITHOUT_OUTSIDE_LINE = "without_outside_line"
@@ -119,7 +119,7 @@ class NumberReading(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NumberVariant:
-    """A number that the search tried, in E.164 form if the country is known, else as digits."""
+    """A number that the search looked for, in E.164 form if the country is known, else as digits."""
 
     number: str
     reading: NumberReading
@@ -153,7 +153,7 @@ class BookSyncState:
 class MatchedTerm:
     """A reason why an entry matched: a term of the filter, and the value of the entry that fulfils the term.
 
-    :ivar value: empty if an alternative name of the contact, not a value, fulfils the term.
+    :ivar value: the value; empty if an alternative name of the contact, and no value, fulfils the term.
     :ivar variant: the variant of the text on which term and value agree, if the two are not the same text.
     """
 
@@ -168,7 +168,7 @@ class MatchedTerm:
 class MatchedEntry:
     """An entry that the phone finds.
 
-    :ivar book: empty for an entry from a caller-ID book, and for the tenant's own entry.
+    :ivar book: the name of the entry's book; empty for an entry from a caller-ID book, and for the tenant's own entry.
     :ivar number_notes: sentences on numbers that are not dialled as stored; only for readers who may know the stored
         numbers.
     """
@@ -186,7 +186,7 @@ class MatchedEntry:
 class MissedContact:
     """A contact that exists and that the phone does not find.
 
-    :ivar name: empty, like `dn` and `book`, if the reader may not know the contact.
+    :ivar name: the contact's name; empty, like `dn` and `book`, if the reader may not know the contact.
     :ivar message: the cause, in a sentence or two.
     :ivar advice: the remedy, in a sentence.
     """
@@ -212,7 +212,7 @@ class Explanation:
     """The explanation of a search.
 
     :ivar filter: the filter that the phone sends (RFC 4515).
-    :ivar keypad: whether the search also read digits as the letters on their keys.
+    :ivar keypad: whether the search also read digits as the letters on the telephone's keys.
     :ivar entry_count: number of entries that the phone gets; `matches` holds the first entries.
     :ivar complete: false if a limit has cut the result.
     :ivar more_misses: number of near misses that `misses` leaves out.

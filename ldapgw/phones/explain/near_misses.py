@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Near misses of a query: wider filters find candidates, whose words and numbers are compared with the query.
 
-The directory's search finds the candidates, and `misses` decides on each.  Each filter is for one kind of mistake, so
-that a common mistake does not crowd out the others.  Words are compared at the beginning of a word, within a word, and
-misspelt; telephone numbers by the digits in which two numbers differ.
+The directory's search finds the candidates, and `misses` decides on each.  Each filter finds candidates for one kind of
+mistake, so that many candidates for one kind leave room for the other kinds.  Words are compared at the beginning of a
+word, within a word, and misspelt; telephone numbers by the digits in which two numbers differ.
 """
 
 from __future__ import annotations
@@ -39,15 +39,16 @@ NUMBER_ATTRIBUTES = ("mobile", "homePhone", "telephoneNumber", "facsimileTelepho
 TEXT_TYPES = tuple(filter(None, map(attribute_type, TEXT_ATTRIBUTES)))
 DIALLED_TYPES = tuple(filter(None, map(attribute_type, NUMBER_ATTRIBUTES)))
 
-# So many equal digits at the end are hardly a coincidence, even in a book of 10,000 numbers.
+# If this many digits at the end of two numbers are equal, this is hardly a coincidence, even in a book of 10,000
+# numbers.
 COMMON_SUFFIX_DIGITS = 6
-# A direct-dial number differs from its company's number in at most so many digits at the end.
+# A direct-dial number differs from its company's number in at most this many digits at the end.
 EXTENSION_DIGITS = 4
 MAX_LAST_DIGITS = 3
-# An internal number has at least so many digits.
+# The fewest digits of an internal number.
 MIN_INTERNAL_DIGITS = 3
 
-# A shorter word occurs within too many other words.
+# Words are searched within other words only from this length on, because shorter words occur in too many other words.
 _MIN_WORD_LENGTH = 2
 MIN_MISSPELT_LENGTH = 4
 # Only the first texts and numbers of a filter, and the first words of a text, are examined.
@@ -55,7 +56,7 @@ _MAX_ASSERTIONS = 8
 
 
 class WordDifference:
-    """Compares entries with a text of the query; the tests are prepared once.
+    """The comparison of entries with a text of the query; its tests are prepared once.
 
     :param context: a naming context with lenient matching.
     :ivar words: the words of the text, as collation keys.
@@ -77,7 +78,7 @@ class WordDifference:
         return self._substring_predicates[name](search_texts[name])
 
     def attributes_by_word(self, search_texts: SearchTexts) -> dict[str, str]:
-        """Return by word an attribute that has the word; empty for a word that no attribute has."""
+        """Return for each word the name of an attribute that has the word; empty if no attribute has the word."""
         return {
             word: next((name for name, text in search_texts.items() if tests[name](text)), "")
             for word, tests in self._prefix_predicates.items()
@@ -111,7 +112,7 @@ def _is_near_miss(word: str, stored: str) -> bool:
 
 
 def _phonetic_key(word: str) -> str:
-    """Return a word without differences of spelling that are not heard on the telephone."""
+    """Return a key that words share if they are spelt differently but sound alike on the telephone."""
     for written, heard in _SOUNDS:
         word = word.replace(written, heard)
     return _DOUBLED.sub(r"\1", word)
@@ -138,7 +139,7 @@ _REASONS = tuple(MissReason)
 
 
 def number_difference(stored: Number, readings: Iterable[Number]) -> NumberDifference | None:
-    """Return the least difference between a stored number and the readings of a number; None if no reading is near."""
+    """Return the least difference between a stored number and the ways to read a number; None if all are far."""
     differences = filter(None, (_difference_between(stored, reading) for reading in readings))
     return min(differences, key=lambda difference: difference.distance, default=None)
 
@@ -211,7 +212,7 @@ def asserted_texts(terms: Iterable[FilterTerm]) -> tuple[str, ...]:
 
 
 def asserted_numbers(terms: Iterable[FilterTerm], context: NamingContext) -> tuple[Number, ...]:
-    """Return the readings of the numbers that a filter asserts."""
+    """Return the numbers that a filter asserts, read in each possible way."""
     texts = {asserted_number(term.text, context): term.text for term in terms if term.family is Family.NUMBER}
     first = islice(texts.values(), _MAX_ASSERTIONS)
     return tuple(number for text in first for number in number_readings(text, context))
@@ -223,7 +224,7 @@ def normalized_words(text: str) -> tuple[str, ...]:
 
 
 def near_miss_filters(texts: Iterable[str], numbers: Iterable[Number], context: NamingContext) -> tuple[Filter, ...]:
-    """Return filters for the candidates; strict matching has no wider filters, so one filter finds all contacts."""
+    """Return filters for the candidates; with strict matching, the only filter finds all contacts."""
     filters = [*_number_filters(numbers), *_text_filters(texts)]
     return tuple(filters) if context.lenient or not filters else (Present("uid"),)
 
@@ -239,7 +240,8 @@ def _number_filters(numbers: Iterable[Number]) -> Iterator[Filter]:
         yield _number_parts(None, digits[-COMMON_SUFFIX_DIGITS:])
         full_number = number.e164 or number.digits
         yield _number_parts(full_number[:-MAX_LAST_DIGITS])
-        # This filter finds one wrong digit, or two swapped digits, at a place that both filters above compare.
+        # This filter finds numbers with one wrong digit, or two swapped digits, at a position that both filters above
+        # compare.
         yield from (
             _number_parts(full_number[: -suffix_length - 2], digits[-suffix_length:])
             for suffix_length in range(MAX_LAST_DIGITS, COMMON_SUFFIX_DIGITS)
@@ -258,7 +260,10 @@ def _text_filters(texts: Iterable[str]) -> Iterator[Filter]:
 
 
 def _misspelt_filters(word: str) -> Iterator[Filter]:
-    """Yield filters for both halves, as a wrong letter is in one half, and for the first with the last two letters."""
+    """Yield filters for each half of a word, because a wrong letter is in one half only, and for the word's ends.
+
+    The ends are the first and the last two letters.
+    """
     half = len(word) // 2
     yield Or(tuple(Substrings(name, octets(word[:half]), (), None) for name in NAME_ATTRIBUTES))
     yield Or(tuple(Substrings(name, None, (octets(word[half:]),), None) for name in NAME_ATTRIBUTES))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Parses a name, a number or a filter into the filter that phones send, and reads the typed text back from a filter."""
+"""Queries: a name, a number or a filter is parsed into the filter that phones send, and read back from a filter."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class QueryKind(StrEnum):
 class PhoneQuery:
     """A parsed query.
 
-    :ivar caller_filter: the filter that phones send when the number calls; None if phones send the same filter.
+    :ivar caller_filter: the filter that phones send when they get a call from the number; None if this is the same
+        filter.
     """
 
     text: str
@@ -67,7 +68,9 @@ class SearchSubject:
 
 
 def filter_items(search_filter: Filter, *, negated: bool = True) -> Iterator[Filter]:
-    """Yield the leaves of a filter; the recursion is bounded, because the decoder limits the depth of filters.
+    """Yield the leaves of a filter.
+
+    The depth of the recursion is limited, because the decoder limits the depth of filters.
 
     :param negated: whether leaves within a NOT are yielded too.
     """
@@ -82,7 +85,7 @@ def filter_items(search_filter: Filter, *, negated: bool = True) -> Iterator[Fil
 
 
 def asserted_parts(item: Filter) -> tuple[bytes, ...]:
-    """Return the values that a leaf of a filter asserts: several for parts of a value, and none for presence."""
+    """Return the values that a leaf of a filter asserts: several for substrings, and none for presence."""
     match item:
         case Substrings(initial=initial, any=middle, final=final):
             return tuple(part for part in (initial, *middle, final) if part)
@@ -133,14 +136,15 @@ def parse_query(text: str, read_filter: Callable[[str], Filter], strip: Sequence
     if not is_number(dial_string.without_affixes(text.strip(), strip)):
         return PhoneQuery(text, QueryKind.TEXT, typeahead_filter(text))
     caller_filter = Or(_whole_number(text))
-    # So few digits may be the internal number of a caller, or the beginning of a number or of a name on the keys.
+    # A text with so few digits may be a caller's internal number, or the beginning of a number, or of a name on the
+    # keypad.
     if _DIGITS.fullmatch(text) and sum(map(str.isdigit, text)) < SHORTEST_PUBLIC:
         return PhoneQuery(text, QueryKind.NUMBER, typeahead_filter(text), caller_filter)
     return PhoneQuery(text, QueryKind.NUMBER, caller_filter)
 
 
 def typeahead_filter(text: str) -> Filter:
-    """Return the filter that phones send for the beginning of a name or number; digits may be letters on the keys."""
+    """Return the filter that phones send for the beginning of a name or number; digits may stand for letters."""
     if not is_number(text):
         return And((PERSON, Or(_prefix_terms(NAME_ATTRIBUTES, text))))
     return And((PERSON, Or((*_prefix_terms((*NUMBER_ATTRIBUTES, *NAME_ATTRIBUTES), text), *_whole_number(text)))))

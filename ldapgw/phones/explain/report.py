@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Renders an explanation: as the JSON object of ``ldapgw explain --json``, and as lines for people."""
+"""The rendering of an explanation: as the JSON object of ``ldapgw explain --json``, and as lines for people."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
 
 
 def report_lines(explanation: Explanation) -> Iterator[str]:
-    """Yield the lines for people; details of a line follow that line, indented."""
+    """Yield the lines for people; the details of a line follow the line, indented."""
     yield f"Asked for  {_KINDS[explanation.query.kind]} {explanation.query.text}"
     if explanation.query.kind is not QueryKind.FILTER:
         yield f"Sent as    {explanation.filter}"

@@ -51,7 +51,7 @@ class FilterTerm:
 
     @property
     def family(self) -> Family | None:
-        """Return the matching rules of the attribute's values."""
+        """Return the `Family` of the attribute, which decides by which rules its values match."""
         return self.attribute_type.comparison.family if self.attribute_type else None
 
     @property
@@ -72,7 +72,7 @@ class FilterTerm:
 
 
 def filter_terms(search_filter: Filter, *, is_positive: bool = True) -> Iterator[FilterTerm]:
-    """Yield the terms that can make a filter true; a term under an odd number of "not" cannot."""
+    """Yield the terms that can make a filter true; a term under an odd number of NOTs cannot."""
     match search_filter:
         case And(terms) | Or(terms):
             for term in terms:
@@ -90,7 +90,7 @@ def _filter_term(item: FilterItem) -> FilterTerm:
 
 
 def term_predicate(item: Filter, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
-    """Return a term's test on an attribute's search text; None if the term is Undefined or tests not only values."""
+    """Return a term's test on an attribute's search text; None if the term is Undefined, or tests more than values."""
     match item:
         case Substrings(initial=initial, any=middle, final=final):
             return _predicate(assertion.substrings(kind, initial, middle, final, context))
@@ -148,7 +148,7 @@ def numbers_of(entry: Entry, kind: AttributeType, context: NamingContext) -> Ite
 
 
 def number_readings(text: str, context: NamingContext) -> Sequence[Number]:
-    """Return the readings of the number that a text asserts, the likeliest first."""
+    """Return the ways to read the number that a text asserts, the likeliest first."""
     number = asserted_number(text, context)
     return phone_number.readings(number, context.region, context.outside_line, context.area_code)
 
@@ -169,7 +169,7 @@ def several_words(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
 
 
 def several_keypad_words(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
-    """Return the words typed as digits on the keys, which zeros separate; empty if there are not several words."""
+    """Return the words typed as keypad digits, which zeros separate; empty if there are not several words."""
     digits = name_folding.keypad_digits(term.text)
     if digits.startswith("0") or not _is_of_words(term, context):
         return ()
@@ -188,7 +188,7 @@ def _is_of_words(term: FilterTerm, context: NamingContext) -> bool:
 
 
 def is_keypad_term(term: FilterTerm, context: NamingContext) -> bool:
-    """Return whether the search also reads the digits of a term as letters on the keys."""
+    """Return whether the search also reads the digits of a term as letters on the telephone's keys."""
     return context.lenient and term.family is Family.TEXT and name_folding.keypad_digits(term.text) != ""
 
 
@@ -218,14 +218,14 @@ def matched_terms(entry: Entry, terms: Iterable[FilterTerm], context: NamingCont
 
 
 def _term_matches(entry: Entry, term: FilterTerm, context: NamingContext) -> list[MatchedTerm]:
-    """Return the matches of one term; other attributes than the term's are used only if the term's have no match."""
+    """Return the matches of one term; other attributes than the term's own count only if its own have no match."""
     matched = [match for kind in term.tested_types(context) if (match := _matched_term(entry, term, kind, context))]
     names = {kind.name for kind in term.attribute_types}
     return [match for match in matched if match.attribute in names] or matched
 
 
 def _switchboards(entry: Entry, term: FilterTerm) -> Iterator[MatchedTerm]:
-    """Yield the numbers of a company's switchboard, which match the number of a caller from an extension."""
+    """Yield the numbers of a company's switchboard; such a number matches a caller from one of the extensions."""
     for kind in NUMBER_TYPES:
         lines = normalization.lines_of(entry.search_text(kind) or "")
         for value, line in zip(entry.attribute(kind.name), lines, strict=True):
@@ -253,7 +253,7 @@ def _matched_term(entry: Entry, term: FilterTerm, kind: AttributeType, context: 
 
 
 def _other_name_lines(all_search_text: str, test: TextPredicate) -> Iterator[str]:
-    """Yield the readings and alternative names in a search text that pass a test."""
+    """Yield the pronunciations and alternative names in a search text that pass a test."""
     lines = all_search_text.replace("\f", "").split("\n")
     return (line.strip() for line in lines if line and test(f"\n{line}\n"))
 
@@ -277,7 +277,8 @@ def _spelled_on_keys(digits: str, search_text: str) -> str:
     """Return the letters of a search text for which the typed digits stand."""
     for reading in name_folding.keypad_readings(name_folding.keypad_digits(digits)):
         for line in search_text.split("\n"):
-            keyed = name_folding.on_keys(line)  # has the same length as the line
+            # the keypad digits have the length of the line, so positions in both are the same
+            keyed = name_folding.on_keys(line)
             places = [(keyed.find(word), len(word)) for word in reading.split()]
             if places and all(at >= 0 for at, _ in places):
                 return " ".join(line[at : at + length] for at, length in places)

@@ -21,7 +21,7 @@ from ldapgw.directory.segment import Segment
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError, ResultCode
 
-# Bounds the cost of one filter in one book.
+# The most candidates that one filter yields in one book, which limits the cost.
 MAX_CANDIDATES = 2000
 
 
@@ -44,11 +44,11 @@ class PhoneSearchResult:
         return (book, uid) in self._contacts
 
     def has_caller(self, entry: Entry) -> bool:
-        """Return whether the result has a contact as an entry from a caller-ID book."""
+        """Return whether the result has an entry of a caller-ID book for the same person as `entry`."""
         return any(is_same_person(entry, caller) for caller in self._callers.get(_name_key(entry), ()))
 
     def find_duplicate(self, entry: Entry) -> Entry | None:
-        """Return the entry of the result for the same person, which displaces the given entry, or None."""
+        """Return the entry of another book in the result that stands for the same person as `entry`, or None."""
         book = entry.parent.uuid_namespace
         of_name = self._entries_by_name.get(_name_key(entry), ())
         others = (other for other in of_name if other.parent.uuid_namespace != book)
@@ -138,7 +138,7 @@ def _name_key(entry: Entry) -> str:
 
 
 class BookSearch:
-    """A single book, searched as by the phones of its owner."""
+    """A single book, searched in the same way as the phones of its owner search."""
 
     def __init__(self, context: NamingContext, features: Features, book: Book) -> None:
         self.name = book.name

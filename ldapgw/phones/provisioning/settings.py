@@ -10,19 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-# Printed instead of the password when the gateway no longer knows the password.
+# Shown in place of the password when the gateway no longer knows the password.
 PASSWORD_PLACEHOLDER = "PASSWORD"  # noqa: S105  not a password: the word that is shown in its place
 
 MAX_HITS = 50
 
-# The texts that phones replace by the input; the first one suits most.  NO_PLACEHOLDER stands for phones that build
-# their filters themselves.
+# The texts that phones replace by the input; the first text suits most phones.  NO_PLACEHOLDER stands for phones that
+# build their filters themselves.
 NO_PLACEHOLDER = "none"
 PLACEHOLDERS = ("%*", "%", "$VALUE", "#", "%s", NO_PLACEHOLDER)
 
 NAME_ATTRIBUTES = ("cn", "sn", "o")
 NUMBER_ATTRIBUTES = ("telephoneNumber", "mobile", "homePhone")
-# The filter for a phone that builds its filters itself and combines them with this one.
+# The filter for a phone that builds its filters itself, and combines its filters with this filter.
 _ANYBODY = "(objectClass=person)"
 
 
@@ -158,8 +158,8 @@ def filters_for(placeholder: str) -> tuple[str, str]:
     if placeholder == NO_PLACEHOLDER:
         return _ANYBODY, _ANYBODY
     text = placeholder or PLACEHOLDERS[0]
-    # The name filter has a star in case the phone does not add one; two stars do no harm.  In a number filter, the star
-    # would match everybody for a caller without a number.
+    # The name filter has a star in case the phone does not add a star; two stars do no harm.  In a number filter, the
+    # star would match everybody for a caller without a number.
     name = text if text.startswith("%") and text != "%s" else f"{text}*"
     return name_filter(name), number_filter(text.removesuffix("*"))
 

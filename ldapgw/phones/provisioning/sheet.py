@@ -34,7 +34,7 @@ from ldapgw.phones.provisioning.templates import NOT_VERIFIED, Format, render_fi
 from ldapgw.phrase import gettext_noop
 from ldapgw.store.phones import NumberMode, PhoneLogin
 
-# characters
+# The most characters of a login name in Gigaset's phones.
 _MAX_GIGASET_NAME = 50
 
 _MEDIA_TYPES = {
@@ -53,7 +53,7 @@ class Advice(StrEnum):
     GUESSED_PORT = "guessed_port"  # the port is only likely to be right
     PLAIN_ONLY = "plain_only"  # this model has no TLS
     PLAIN_HERE = "plain_here"  # the gateway offers no TLS that the model supports
-    CERTIFICATE = "certificate"  # load the certificate into the phone if a private CA issued the certificate
+    CERTIFICATE = "certificate"  # if a private CA issued the certificate, load the certificate into the phone
     HOST_NAME = "host_name"  # the phone checks the certificate against a host name, not an address
     OLD_FIRMWARE = "old_firmware"  # the TLS keys need a newer firmware
     OLD_TLS = "old_tls"  # older firmware connects to the TLS port without TLS
@@ -75,7 +75,7 @@ class Advice(StrEnum):
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A document of a vendor about these settings, which we have read.
+    """A document of a vendor about the settings of its phones, which we have read.
 
     :ivar title: the title, and the page or section; not translated.
     :ivar url: the address of the document or of a copy; empty if there is no lasting address.
@@ -106,7 +106,7 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A family of phones that take the same file; the keys of ``ldapgw/phones/vendors/KEY.toml``.
 
-    :ivar key: identifier in URLs; the name of the vendor's files in ``ldapgw/phones/vendors``.
+    :ivar key: the vendor's identifier in URLs; also the name of the vendor's files in ``ldapgw/phones/vendors``.
     :ivar title: name for people.
     :ivar series: the series of phones, for people.
     :ivar makes: keys of `ldapgw.phones.models.MODELS`.
@@ -121,8 +121,8 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar file: the name of the file, whose template is ``KEY.j2``; empty if the values are entered by hand.
     :ivar format: the format of the file.
     :ivar mac_file: the name by which the phones ask a provisioning server for the file: ``{mac}`` and ``{MAC}`` stand
-        for the MAC address, ``MODEL`` for the phone's model, which people have to fill in; empty for ``{mac}`` and the
-        file's ending.
+        for the MAC address, ``MODEL`` for the phone's model, which people have to fill in; empty if this name is
+        ``{mac}`` followed by the extension of `file`.
     :ivar fields: the fields to enter by hand.
     :ivar has_our_labels: whether the labels of the fields are ours, to be translated, rather than the phone's.
     :ivar unverified: the keys that we could not verify, or a few words on them.

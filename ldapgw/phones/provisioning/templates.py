@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Renders the templates of vendors' files and fields; a value can't add a line or an element, or end its quotes.
+"""The rendering of vendors' files and fields; a value can't add a line or an element, or end its quotes.
 
 The template of a file is ``ldapgw/phones/vendors/KEY.j2``.  Each value that the template prints is reduced to one line;
 in XML the value is also escaped, for attributes as well as texts.  The templates have the filters ``label(n)``,
