@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Maps error answers of the People API to exceptions.
+"""The mapping of error answers of the People API to exceptions.
 
 Google describes an error in up to three ways, which are tried in this order: the ``reason`` of a
-``google.rpc.ErrorInfo``, the ``reason`` of the old-style ``errors[0]``, the HTTP status.  The field ``status`` is used
-only without a known reason, because Google has sent both INVALID_ARGUMENT and FAILED_PRECONDITION for an expired sync
-token.  A body may also be HTML or missing.
+``google.rpc.ErrorInfo``, the ``reason`` of the old-style ``errors[0]``, and the HTTP status.  The field ``status`` is
+used only if there is no known reason, because Google has sent both INVALID_ARGUMENT and FAILED_PRECONDITION for an
+expired sync token.  A body may also be HTML or missing.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _REASONS: Mapping[str, type[GoogleError]] = MappingProxyType(
         "ACCESS_TOKEN_EXPIRED": AccessTokenRejected,
         "ACCESS_TOKEN_TYPE_UNSUPPORTED": AccessTokenRejected,
         "CREDENTIALS_MISSING": AccessTokenRejected,
-        # old style of errors
+        # reasons in the old style of errors
         "accessNotConfigured": ApiDisabled,
         "insufficientPermissions": ScopeMissing,
         "authError": AccessTokenRejected,

@@ -52,7 +52,7 @@ _END_OF_HEAD = b"\r\n\r\n"
 
 
 def environment_proxy(host: str) -> Proxy | None:
-    """Return the proxy for https that ``HTTPS_PROXY`` names, or None without one or if ``NO_PROXY`` names the host.
+    """Return the proxy for https that ``HTTPS_PROXY`` names; None if it is not set, or ``NO_PROXY`` names the host.
 
     :raises ValueError: if ``HTTPS_PROXY`` does not have the form that `Proxy.parse` reads.
     """
@@ -124,7 +124,7 @@ class _Creator:
 
 @implementer(IAgentEndpointFactory)
 class GoogleEndpointFactory:
-    """A factory of the endpoints that an `Agent` connects to.
+    """A factory of the endpoints to which an `Agent` connects.
 
     :param proxy: the proxy for all connections, or None to use the environment's proxy, if any, for TLS connections.
     """

@@ -16,7 +16,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from ldapgw.errors import UserError
 
-# Last labels of names in companies' own networks, which are no public suffixes (RFC 2606, RFC 6762, RFC 8375).
+# The last labels of host names that companies use in their own networks.  These labels are no public suffixes (RFC
+# 2606, RFC 6762, RFC 8375).
 _PRIVATE_DOMAINS = frozenset(("corp", "home", "intern", "internal", "invalid", "lan", "local", "localdomain", "test"))
 
 
@@ -41,7 +42,7 @@ class Endpoints:
     issuer: str
 
     def has_photo(self, url: str) -> bool:
-        """Return whether photos may be fetched from a URL, because its host is Google's image host or the sandbox."""
+        """Return whether photos may be fetched from a URL: its host must be Google's image host or the sandbox."""
         if self.people_api.startswith("http://"):
             return url.startswith(f"{self.people_api}/")
         return _PHOTO_URL.fullmatch(url) is not None
@@ -56,7 +57,7 @@ class Client:
 
     @property
     def project(self) -> str:
-        """The number of the Google project, which is the beginning of the client ID."""
+        """Return the number of the Google project, which is the beginning of the client ID."""
         return self.client_id.partition("-")[0]
 
     def shares_grants_with(self, other: Client) -> bool:

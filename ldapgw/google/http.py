@@ -58,24 +58,26 @@ from ldapgw.google.endpoints import Proxy
 
 log = Logger()
 
-# Seconds.  A page of 1000 persons has 1 to 3 MB and arrives in seconds; Google ends its own requests after 60 s.
+# The time limit of a call in seconds.  A page of 1000 persons has 1 to 3 MB and arrives within some seconds; Google
+# ends requests after 60 s.
 TIMEOUT = 60.0
 
-# Seconds.  Idle connections are closed early, because a call on a connection that a router has forgotten would wait for
-# its whole time limit.
+# The seconds after which an idle connection is closed.  The time is short, because a call on a connection that a router
+# has forgotten would wait for the whole time limit.
 IDLE_SECONDS = 40
 
-# Octets: five times the largest page of 1000 persons seen so far.
+# The most octets of a body: five times the largest known page of 1000 persons.
 LARGEST_BODY = 16 * 1024 * 1024
-# Octets: a photo of 240 by 240 pixels has a tenth of this size.
+# The most octets of a photo; a photo of 240 by 240 pixels has a tenth of this size.
 LARGEST_PHOTO = 1024 * 1024
-# Octets.  A token answer has some 2 KiB, most of them in the id_token.
+# The most octets of a token answer; it has some 2 KiB, most of them in the id_token.
 LARGEST_TOKEN = 64 * 1024
 
-# The longest wait before another call in seconds, even if Google asks for a longer wait.
+# The longest wait before another call, in seconds, even if Google asks for a longer wait.
 LONGEST_WAIT = 86400.0
 
-# Google compresses only if the User-Agent contains "gzip" too.  The language decides ``formattedName``.
+# Google compresses answers only if the User-Agent contains "gzip" too.  The language decides the language of
+# ``formattedName``.
 _HEADERS = {"User-Agent": f"ldapgw/{__version__} (gzip)", "Accept-Language": "en", "Accept": "application/json"}
 
 _NETWORK = (
@@ -116,7 +118,7 @@ CallObserver = Callable[[CallSource, int | None, float], None]
 
 
 def ignore_call(_source: CallSource, _status: int | None, _seconds: float) -> None:
-    """Do nothing; a `CallObserver`."""
+    """Ignore a call: this `CallObserver` does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class GoogleResponse:
 
     @property
     def error(self) -> GoogleError | None:
-        """The error for a status that is an error whatever the body says (3xx, 408, 409, 429, 499, 5xx), or None."""
+        """Return the error if the status is an error whatever the body says (3xx, 408, 409, 429, 499, 5xx), or None."""
         if self.status >= 500 or self.status in _TEMPORARY:
             return GoogleUnavailable(f"HTTP {self.status}", retry_after=self.retry_after)
         if self.status == 429:
@@ -383,7 +385,7 @@ def _retry_after(headers: Headers, now: float) -> float | None:
 
 
 def _date(headers: Headers) -> float | None:
-    """Return the time of a response (RFC 9110 6.6.1), or None without a date or from a cache (RFC 9111 5.1)."""
+    """Return the time of a response (RFC 9110 6.6.1); None if it has no date or comes from a cache (RFC 9111 5.1)."""
     if headers.hasHeader("Age"):
         return None
     return _timestamp(headers.getRawHeaders("Date", [""])[0].strip()[:64])

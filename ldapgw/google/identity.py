@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Decodes and checks an ``id_token``, which says which Google user has consented.
+"""The decoding and the check of an ``id_token``, which says which Google user has consented.
 
 The token comes directly from the token endpoint over TLS, so its claims are checked but its signature is not
 (OpenID Connect Core 1.0, 3.1.3.7, step 6).  A proxy that inspects this connection could forge an ``id_token``.  Behind
@@ -28,8 +28,8 @@ from twisted.internet.interfaces import IReactorTime
 from ldapgw.errors import BadResponse, GoogleError, IdentityUnverified
 from ldapgw.google.http import CallObserver, GoogleHttpClient, ignore_call
 
-SKEW = 60.0  # seconds by which the clocks of Google and of this machine may differ
-LARGEST = 16 * 1024  # octets; tokens of Google have 1.2 KiB
+SKEW = 60.0  # the seconds by which the clocks of Google and of this machine may differ
+LARGEST = 16 * 1024  # the most octets of a token; Google's tokens have 1.2 KiB
 
 # Google signs with this algorithm only, and signatures with other algorithms are rejected.
 _ALGORITHM = "RS256"

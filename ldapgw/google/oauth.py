@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The OAuth 2.0 client: requests, exchanges, refreshes and revokes a grant (RFC 6749, RFC 7636, OpenID Connect).
+"""The OAuth 2.0 client, which requests, exchanges, refreshes and revokes grants (RFC 6749, RFC 7636, OpenID Connect).
 
 oauthlib builds the requests and parses the answers.  The requested scopes are not passed to the parser: Google spells
 scopes differently and lets people leave scopes out, and oauthlib would treat both as errors.
@@ -44,7 +44,7 @@ SCOPE_OF: Mapping[Source, str] = MappingProxyType(
     }
 )
 
-# Google answers with the long names of these two scopes.
+# Google's answers have the long names of these two scopes.
 _SHORT_SCOPES = {
     "https://www.googleapis.com/auth/userinfo.email": "email",
     "https://www.googleapis.com/auth/userinfo.profile": "profile",
@@ -192,7 +192,9 @@ class OAuth:
         self._keys = keys
 
     async def exchange(self, client: Client, *, code: str, redirect_uri: str, verifier: str, nonce: str) -> Grant:
-        """Exchange a code for a grant (RFC 6749 4.1.3).  A code is valid once, so after an error, start a new flow.
+        """Exchange a code for a grant (RFC 6749 4.1.3).
+
+        A code is valid only once, so a new flow is needed after an error.
 
         :raises IdentityUnverified: if the signature of the ``id_token`` cannot be verified.
         """
@@ -219,7 +221,8 @@ class OAuth:
 
         Google answers ``invalid_grant`` to a client that it accepts.
 
-        :raises ClientRejected: if Google rejects the client, or with ``redirect_uri_mismatch`` only the redirect URI.
+        :raises ClientRejected: if Google rejects the client, or, with ``redirect_uri_mismatch``, rejects only the
+            redirect URI.
         """
         form = WebApplicationClient(client.client_id).prepare_request_body(
             code=_UNISSUED_CODE, redirect_uri=redirect_uri, client_secret=client.client_secret
@@ -242,9 +245,9 @@ class OAuth:
         )
         requested_at = self._clock.seconds()
         token = _read_token(await self._http.post(self._endpoints.token_endpoint, form))
-        # The identity is only needed for a new address.  Behind a proxy that could forge it, the identity is not read,
-        # because its check would make each sync depend on Google's keys.  Errors are ignored, because a wrong clock of
-        # this machine must not stop the syncs.
+        # The identity only shows whether the user's e-mail address has changed.  Behind a proxy that could forge the
+        # identity, the identity is not read, because a check of its signature would make each sync depend on Google's
+        # keys.  Errors in the identity are ignored, because a wrong clock of this machine must not stop the syncs.
         identity = None
         if token.id_token and self._keys is None:
             with suppress(BadResponse):

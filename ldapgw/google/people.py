@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The client of the People API v1: lists persons and contact groups page by page.
+"""The client of the People API v1, which lists persons and contact groups page by page.
 
 All differences between the three sources are in the table `LISTINGS`.  Google accepts a sync token only with the same
 parameters, so callers store the `fingerprint` of the parameters with each sync token.
@@ -30,8 +30,8 @@ from ldapgw.google.http import CallObserver, CallSource, GoogleHttpClient, Googl
 from ldapgw.google.person import LABEL_NAME
 from ldapgw.google.person_text import clean
 
-# The most pages of a listing: half a million persons, more than any account has.  Without a limit, a server could
-# return pages endlessly.
+# The most pages of a listing, which hold half a million persons: more than any account has.  Without a limit, a server
+# could return pages endlessly.
 MOST_PAGES = 500
 
 # The number of persons in a page: the most that Google allows, and a smaller number for persons with so many details
@@ -48,7 +48,7 @@ _COMPACT = ("prettyPrint", "false")
 _BRACKET_OR_STRING = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 T = TypeVar("T")
-# The items of a page, which may be of any JSON type.
+# The items of a page; an item may be of any JSON type.
 Persons = Sequence[object]
 # A function that calls another function with a valid access token.  If Google rejects the token, it calls the other
 # function again with a new token, so that a long listing continues when its access token expires.
@@ -142,7 +142,7 @@ class CallEstimate:
 
     @property
     def fitting_interval(self) -> int | None:
-        """The shortest interval in whole minutes that respects the limit, or None if the present interval does."""
+        """Return the shortest interval, in whole minutes, that keeps to the limit; None if the present one does so."""
         if self.limit is None or self.calls_per_minute <= self.limit:
             return None
         return math.ceil(self.accounts * self.sources / self.limit)
@@ -165,7 +165,7 @@ class PersonPage(Generic[T]):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Labels:
-    """The user's own contact groups: all groups, or with a sync token the changed groups.
+    """The user's own contact groups: all groups, or, with a sync token, only the changed groups.
 
     :ivar names: the names of the groups by resource name.
     :ivar deleted: resource names of deleted groups.
@@ -223,7 +223,7 @@ class People:
         *,
         photos: bool = False,
     ) -> AsyncIterator[PersonPage[T]]:
-        """List all persons of a source page by page, or with a sync token the changed persons.
+        """List all persons of a source page by page, or, with a sync token, only the changed persons.
 
         Callers must not store anything before the last page has arrived.
 
@@ -347,8 +347,8 @@ def _decode(body: bytes) -> dict[str, Any]:
     msgspec rejects the whole page if a single person has a text with a lone surrogate, a number that is out of range,
     or a value that is nested too deeply.  Then Python's decoder, which is slower, reads the page.
 
-    :raises ValueError: if the octets are no JSON.
-    :raises BadResponse: if the JSON value is no object.
+    :raises ValueError: if the octets are not JSON.
+    :raises BadResponse: if the JSON value is not an object.
     """
     with suppress(ValueError, RecursionError):
         return msgspec.json.decode(body, type=dict[str, Any])
@@ -370,7 +370,7 @@ _lenient_decoder = json.JSONDecoder(
 
 
 def _without_deep_values(text: str) -> str:
-    """Replace arrays and objects in a JSON text that are nested more deeply than in any person by ``null``."""
+    """Replace the arrays and objects in a JSON text that are nested too deeply for a person by ``null``."""
     kept: list[str] = []
     depth = start = 0
     for match in _BRACKET_OR_STRING.finditer(text):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Converts a person of the People API (people/v1, resource ``people``) into a contact.
+"""The conversion of a person of the People API (people/v1, resource ``people``) into a contact.
 
 Nearly every field of a person can be missing, and people type anything into the other fields.  So the type of every
-value is checked: `repair` removes values of a wrong type and values above the largest number of items, and reports
-flaws of the person; the other values are read.  Google returns the items of a field in no fixed order.  Here the
-primary item comes first, then the items of the user's own contact, then the items of a profile.  Otherwise the items
-stay in the order of the answer.
+value is checked: `repair` removes values of a wrong type and values above the largest number of items, and reports what
+it has found as *flaws* of the person (`ldapgw.contact.Flaw`).  All other values are read.  Google returns the items of
+a field in no fixed order.  Here the primary item comes first, then the items of the user's own contact, then the items
+of a profile.  Otherwise the items stay in the order of the answer.
 
 `ldapgw.google.person_numbers` reads the telephone numbers.
 """
@@ -30,7 +30,7 @@ Item = Mapping[str, Any]
 
 # The most items of a field.  Google itself returns at most 100 addresses and 100 numbers of a person.
 MOST_VALUES = 100
-# Integers up to this size are read as texts; no telephone number has more digits.
+# Integers below this size are read as texts; no telephone number has more digits.
 _LARGEST_NUMBER = 10**40
 _ANY_LENGTH = 1 << 62
 
@@ -39,7 +39,7 @@ _PHONETIC_NAMES = ("phoneticFullName", "phoneticGivenName", "phoneticMiddleName"
 _ADDRESS_LINES = ("formattedValue", "streetAddress", "poBox")
 _ADDRESS_PARTS = ("city", "region", "postalCode", "country", "countryCode")
 
-# The texts in the items of each field, each with its longest length without a flaw.  A long label, URL or
+# The texts in the items of each field, each with its greatest length; a longer text is a flaw.  A long label, URL or
 # ``canonicalForm`` is no flaw, because nobody misses its end.
 _TEXTS: Mapping[str, Mapping[str, int]] = MappingProxyType(
     {
@@ -59,21 +59,21 @@ _TEXTS: Mapping[str, Mapping[str, int]] = MappingProxyType(
 
 
 def _good_items(field: str, texts: Mapping[str, int]) -> Any:
-    """Return the msgspec type of a field without flaws."""
+    """Return the msgspec type of a field whose values have no flaw."""
     keys = [(key, Annotated[str, msgspec.Meta(max_length=longest)] | None, None) for key, longest in texts.items()]
     item: Any = msgspec.defstruct(field, keys, gc=False)
     return Annotated[list[item], msgspec.Meta(max_length=MOST_VALUES)] | None
 
 
-# The type of a person without flaws; fields and keys that are not in `_TEXTS` may have any value.  A page has a
-# thousand persons, so a single call of msgspec checks a person.
+# The msgspec type of a person whose values have no flaw; fields and keys that are not in `_TEXTS` may have any value.
+# A page has a thousand persons, so a single call of msgspec checks a person.
 _GOOD_PERSON = msgspec.defstruct(
     "GoodPerson", [(field, _good_items(field, texts), None) for field, texts in _TEXTS.items()], gc=False
 )
 
 
 def repair(person: object) -> tuple[Item, frozenset[Flaw]]:
-    """Return a person without values of wrong types, and the flaws that the person had.
+    """Return a person without values of wrong types, and the flaws that were found.
 
     A number in place of a text becomes a text.  Long texts and unreadable characters stay; other code cuts and replaces
     them.
@@ -151,7 +151,7 @@ _HEXADECIMAL_ID = re.compile(r"[0-9a-f]{1,16}")
 # The resource name of a contact group.
 LABEL_NAME = re.compile(r"contactGroups/[A-Za-z0-9_-]{1,128}")
 _MAIL = re.compile(r"[^\s@<>()\[\],;:\"\\]{1,64}@[^\s@<>()\[\],;:\"\\]{1,190}")
-# "Max Müller <max@x.example>"
+# An address with a name, such as "Max Müller <max@x.example>".
 _NAMED_MAIL = re.compile(r"([^<>]*)<([^<>]*)>")
 _SIP = re.compile(r"sips?:[^\s@<>]{1,64}@[^\s@<>]{1,190}", re.IGNORECASE)
 _URL = re.compile(r"https?://\S+|[^\s:/@]+\.[^\s:/@]+(?::\d+)?(?:/\S*)?", re.IGNORECASE)
@@ -263,7 +263,7 @@ def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -
 
 
 def _display_name(name: Item) -> str:
-    """Return ``displayName``, which Google composes, or the first available name if Google has composed none."""
+    """Return ``displayName``, which Google composes, or the first available name if there is no ``displayName``."""
     parts = (clean(name.get(key)) for key in ("givenName", "middleName", "familyName"))
     return clean(name.get("displayName")) or clean(name.get("unstructuredName")) or clean(" ".join(filter(None, parts)))
 

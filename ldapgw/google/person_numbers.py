@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The telephone numbers of a contact: read from the fields of a person, and read anew from a stored contact.
+"""The telephone numbers of a contact, read from the fields of a person, or read anew from a stored contact.
 
 A field can contain several numbers, or a SIP address (`ldapgw.numbers.stored_numbers`).  A contact has the text of each
 field, so that a new version of the rules can read stored contacts without a request to Google.
@@ -51,10 +51,10 @@ _MOBILE = re.compile(
 class NumberField(NamedTuple):
     """A field in which a person stores a telephone number.
 
-    :ivar text: the text that the person typed, including line breaks.
+    :ivar text: the text that the user typed, including line breaks.
     :ivar canonical: Google's ``canonicalForm``, or empty if there is none.
-    :ivar label: the purpose in the person's own words, or empty for Google's types.
-    :ivar is_typed: whether the person has chosen a type.
+    :ivar label: the user's own label for the number, or empty for Google's types.
+    :ivar is_typed: whether the user has chosen a type for the number.
     :ivar known: a number that an earlier version of ldapgw has read from the field, without storing Google's
         ``canonicalForm``.  If the text alone does not give this number, the number takes the place of the
         ``canonicalForm``.
@@ -92,7 +92,7 @@ class ReadNumbers:
 
     @property
     def unreadable(self) -> int:
-        """The number of texts without anything to dial."""
+        """Return the number of texts without anything to dial."""
         return sum(number.reason is LeftOutReason.NOT_DIALABLE for number in self.left_out)
 
 

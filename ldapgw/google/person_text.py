@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Cleans texts from outside: for phones, a line of visible characters in NFC; for pages and terminals, any text."""
+"""The cleaning of external texts for phones (one line of visible characters in NFC), pages and terminals."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def clean(value: object, longest: int = LONGEST) -> str:
     """
     if not isinstance(value, str):
         return ""
-    # Only so many characters are cleaned, because a text that a person typed has few characters that are removed.
+    # Only the beginning of a long text is cleaned, because a text that a person typed has few characters to remove.
     text = value[: longest * 4]
-    # Nothing is removed from a printable text: Python calls no character of the categories C and Z printable but " ".
+    # A printable text has nothing to remove: of the categories C and Z, `str.isprintable` accepts only the blank.
     if not text.isprintable():
         text = "".join(_visible(text, index) for index in range(len(text)))
     if not text.isascii():

@@ -25,7 +25,7 @@ LARGEST_SCALED = 16 * 1024
 _MOST_PIXELS = 4096 * 4096
 _QUALITIES = (80, 60, 40)
 _MEDIA_TYPES = frozenset(("image/jpeg", "image/png", "image/webp"))
-# Not Found and Gone.
+# The statuses Not Found and Gone.
 _NO_PHOTO = frozenset((404, 410))
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Answers calls to the token, revocation, key and People API endpoints, and applies injected faults.  Pure."""
+"""The answers to calls of the token, revocation, key and People API endpoints, with injected faults.
+
+The functions are pure: they do no I/O.
+"""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class _Sandbox(Resource):
         self._world = world
 
     def render(self, request: Request) -> int:
-        """Write the reply, unless the handler returns None because it has written a partial reply or none."""
+        """Write the reply, unless the handler returns None because a fault cuts off the reply."""
         body: bytes | None
         try:
             path = "/" + b"/".join(request.postpath or ()).decode("utf-8", "replace")
@@ -222,7 +222,7 @@ def _page(request: Request, status: int, html: str) -> bytes:
     request.setHeader(b"Referrer-Policy", b"no-referrer")
     request.setHeader(b"Cache-Control", b"no-store")
     request.setHeader(b"X-Content-Type-Options", b"nosniff")
-    return html.encode("utf-8", "replace")  # a person may have lone surrogates
+    return html.encode("utf-8", "replace")  # a person's texts may have lone surrogates, which UTF-8 cannot encode
 
 
 def _json(request: Request, status: int, content: object) -> bytes:

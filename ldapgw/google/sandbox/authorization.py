@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The authorization endpoint: checks requests, shows the consent page if needed, and redirects the browser.  Pure.
+"""The authorization endpoint, which checks requests, shows the consent page if needed, and redirects the browser.
+
+The functions are pure: they do no I/O.
 
 Sources: RFC 6749 4.1.1 and 4.1.2, RFC 7636 4.3, OpenID Connect Core 3.1.2.1.  Every browser counts as signed in to all
 accounts of the sandbox, so the user has to choose an account unless there is a ``login_hint``.
@@ -63,7 +65,7 @@ class AuthorizationRequest:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The scopes except the sign-in scopes; each of two or more such scopes has a tick box."""
+        """Return the scopes without the sign-in scopes; if there are two or more, each has a tick box."""
         return tuple(scope for scope in self.scopes if scope not in oauth.SIGN_IN_SCOPES)
 
 

@@ -111,7 +111,7 @@ async def _follow(http: HTTPClient, method: str, url: str, fields: list[tuple[st
         if response.code not in _REDIRECTS or not location:
             return Visit(response.code, url, text)
         url = urljoin(url, location[0])
-        # Like in browsers, only 307 and 308 repeat the method (RFC 9110 15.4).
+        # As in browsers, the method is repeated only after 307 and 308 (RFC 9110 15.4).
         if response.code not in (307, 308):
             method, fields = "GET", None
     raise LostInBrowser(f"{MOST_REDIRECTS} redirects and no page")

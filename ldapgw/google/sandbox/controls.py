@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The controls of a running sandbox: they change its state, with arguments from a form or JSON."""
+"""The controls of a running sandbox, which change its state; their arguments come from a form or JSON."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def run_control(world: World, name: str, arguments: Arguments) -> dict[str, Any]
     :raises UserError: if the control does not exist or rejects the arguments.
     """
     if name not in CONTROLS:
-        raise UserError(f"{name}: is no control; there are: {', '.join(CONTROLS)}")
+        raise UserError(f"{name} is no control; the controls are: {', '.join(CONTROLS)}")
     return CONTROLS[name](world, arguments)
 
 

@@ -23,8 +23,8 @@ class ListToken:
     :ivar kind: ``page`` or ``sync``.
     :ivar call: fingerprint of account, method and parameters.
     :ivar generation: the account's generation of sync tokens; tokens of earlier generations have expired.
-    :ivar full_at: when the full sync began from which the token descends.
-    :ivar issued_at: time of issue.
+    :ivar full_at: the time at which the full sync began from which the token descends.
+    :ivar issued_at: the time at which the token was issued.
     :ivar base: the revision at the beginning of this sync, after which the next sync starts.
     :ivar position: the revision of the last record returned.
     :ivar incremental: whether the list contains deleted records and no totals.

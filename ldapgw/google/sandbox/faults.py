@@ -94,7 +94,7 @@ class Faults:
         :raises UserError: if the name is not known or a number is out of range.
         """
         if name not in self.known:
-            raise UserError(f"{name}: is no fault; there are: {', '.join(self.known)}")
+            raise UserError(f"{name} is no fault; the faults are: {', '.join(self.known)}")
         if times is not None and times < 1:
             raise UserError(f"times = {times}: expected 1 or more, or nothing for all calls")
         if after < 0:

@@ -72,7 +72,7 @@ class PersonKind(Enum):
 
     @property
     def source(self) -> str:
-        """The ``type`` in ``metadata.sources``."""
+        """Return the ``type`` in ``metadata.sources``."""
         return self.value[0]
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 Now = Callable[[], float]
 RandomBytes = Callable[[int], bytes]
 
-CODE_LIFE = 600.0  # seconds
-# Seconds.  Google returns 3599 for a token that is valid for an hour.
+# The lifetime of an authorization code, in seconds.
+CODE_LIFE = 600.0
+# The lifetime of an access token, in seconds.  Google returns 3599 for a token that is valid for an hour.
 ACCESS_LIFE = 3599
 # A consent to a client in "Testing" lasts 7 days; Google returns one second less.
 TESTING_LIFE = 604799
@@ -104,7 +105,7 @@ class Grants:
         return code
 
     def find_code(self, code: str) -> AuthorizationCode | None:
-        """Return the consent behind a code, or None if the code is unknown or was removed after its end."""
+        """Return the consent behind a code, or None if the code is unknown or was removed after its expiry."""
         return self._codes.get(code)
 
     def redeem_code(self, code: str) -> AuthorizationCode | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reads the file of ``ldapgw sandbox --people FILE``: persons in the form of the People API, complete or in part."""
+"""The file of ``ldapgw sandbox --people FILE``: persons in the form of the People API, complete or in part."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FORMS = 'expected a list of persons, {"connections": [person…]} or {"accounts
 
 
 def load_people(path: str) -> dict[str, list[dict[str, Any]]]:
-    """Return the persons of a file by the address of their account; `FIRST_ACCOUNT` is the key of a plain list.
+    """Return the persons of a file by their account's address, or by `FIRST_ACCOUNT` if the file names no accounts.
 
     :raises UserError: if the file has problems; the error has all problems, each with the person and the field.
     """

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The token and revocation endpoints of the sandbox, with Google's rules, and its published keys.  Pure.
+"""The sandbox's token and revocation endpoints, with Google's rules, and the sandbox's published keys.
+
+The functions are pure: they do no I/O.
 
 Sources: RFC 6749 4.1.3 and 6, RFC 7636, RFC 7009, OpenID Connect Core 3.1.3.3.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Renders the sandbox's pages: front page, consent page, control page and persons."""
+"""The rendering of the sandbox's pages: front page, consent page, control page and persons."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def error(problem: AuthorizationError) -> str:
 def control(world: World, note: str = "") -> str:
     """Render the control page: faults, tokens and time.
 
-    :param note: error message for the last control, if any.
+    :param note: the error message for the last control, if any.
     """
     state = controls.state(world)
     clock = datetime.fromtimestamp(state["time"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

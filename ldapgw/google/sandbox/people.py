@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The list methods of the People API: connections, other contacts, the Workspace directory, contact groups.  Pure.
+"""The list methods of the People API: connections, other contacts, the Workspace directory, contact groups.
+
+The functions are pure: they do no I/O.
 
 Source: the discovery document of the People API v1 (``people.connections.list``, ``otherContacts.list``,
 ``people.listDirectoryPeople``, ``contactGroups.list``).  The sandbox makes its checks in Google's order: the token, its
@@ -25,7 +27,7 @@ from ldapgw.google.sandbox.resource_store import ResourceRecord, ResourceStore
 from ldapgw.google.sandbox.world import GoogleAccount, World, labels_of
 
 SYNC_TOKEN_LIFE = 7 * 86400.0
-# The lifetime of a page token in seconds; Google does not document it.
+# The lifetime of a page token in seconds; Google does not document this lifetime.
 PAGE_TOKEN_LIFE = 3600.0
 MOST_ON_A_PAGE = 1000
 

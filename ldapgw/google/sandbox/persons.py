@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Generates invented persons from hand-written lists of names; the same seed gives the same persons.
+"""Invented persons, generated from hand-written lists of names; the same seed gives the same persons.
 
 The numbers come from the ranges that countries reserve for films and books (drama numbers of Bundesnetzagentur, Ofcom,
 ARCEP and PTS, 555-01xx in North America).  In countries without such a range, the numbers only look like real numbers.
@@ -68,7 +68,7 @@ class PersonGenerator:
         self._used: dict[str, int] = {}
 
     def invent(self, count: int, labels: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Invent persons of all cultures, by their weights, in random order.
+        """Invent persons of all cultures in random order, in proportion to the weights of the cultures.
 
         :param labels: resource names of groups: the first two for business contacts, the last for private contacts.
         """
@@ -105,7 +105,8 @@ class PersonGenerator:
     def _pair(self, culture: Mapping[str, Any]) -> tuple[NameForms, NameForms]:
         """Return a given name and a family name.
 
-        If family names have a gender, both lists alternate between the genders, and the names have the same gender.
+        In a culture whose family names have a gender, both lists alternate between the genders, and both names have the
+        same gender.
         """
         index = self._random.below(len(culture["given"]))
         families = culture["family"][index % 2 :: 2] if culture.get("gendered") else culture["family"]

@@ -49,7 +49,7 @@ class ApiRequest:
 
     @property
     def bearer(self) -> str:
-        """The bearer token (RFC 6750 2.1), or empty if there is none."""
+        """Return the bearer token (RFC 6750 2.1), or "" if there is none."""
         scheme, _, token = self.authorization.partition(" ")
         return token.strip() if scheme.lower() == "bearer" else ""
 

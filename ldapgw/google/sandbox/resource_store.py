@@ -29,7 +29,10 @@ class ResourceRecord:
 
 
 class ResourceStore:
-    """Resources of one kind: persons of a source, or contact groups.  Mutable, with immutable resources."""
+    """The resources of one kind: persons of a source, or contact groups.
+
+    The store is mutable, and its resources are immutable.
+    """
 
     def __init__(self) -> None:
         self.revision = 0

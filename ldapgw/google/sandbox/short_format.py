@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Converts the short format of ``data/people.json`` into persons of the People API.
+"""The conversion of the short format of ``data/people.json`` into persons of the People API.
 
 A number has the form ``type value``, or ``type value=canonical`` if the value does not show the country.  An address
 has the form ``street|postal code|city|country``, and a name has the form ``given|family``.

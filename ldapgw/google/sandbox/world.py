@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The state of the sandbox: accounts with their persons, clients, grants and faults, and methods to change it.
 
-Pure: callers pass the sources of time and randomness, and this module does not use HTTP.  The control page and the
+The module does no I/O and does not use HTTP: callers pass the sources of time and randomness.  The control page and the
 tests call the same methods.  `World`, `GoogleAccount`, `ResourceStore`, `Grants` and `Faults` are mutable; all other
 objects are immutable.
 """
@@ -90,7 +90,7 @@ class GoogleAccount:
 
     @property
     def name(self) -> str:
-        """The user's full name, as in the account chooser."""
+        """Return the user's full name, as the account chooser shows it."""
         return f"{self.given_name} {self.family_name}"
 
 
@@ -160,7 +160,7 @@ class World:
         :raises UserError: if there is none.
         """
         if address not in self.accounts:
-            raise UserError(f"{address}: is no account here; there are: {', '.join(self.accounts)}")
+            raise UserError(f"{address} is no account of the sandbox; its accounts are: {', '.join(self.accounts)}")
         return self.accounts[address]
 
     def account_of(self, sub: str) -> GoogleAccount | None:
@@ -168,7 +168,7 @@ class World:
         return next((account for account in self.accounts.values() if account.sub == sub), None)
 
     def rename_account(self, address: str, new: str) -> None:
-        """Give an account another address; its ``sub`` stays."""
+        """Give an account another address; the account's ``sub`` stays the same."""
         account = self.account(address)
         if new in self.accounts:
             raise UserError(f"{new}: is an account already")
@@ -183,7 +183,8 @@ class World:
         """Add a client, or replace the client of the same id."""
         if client.audience not in AUDIENCES or client.state not in CLIENT_STATES:
             raise UserError(
-                f"client: audience is one of {', '.join(AUDIENCES)}, state one of {', '.join(CLIENT_STATES)}"
+                f"client: the audience must be one of {', '.join(AUDIENCES)}; "
+                f"the state must be one of {', '.join(CLIENT_STATES)}"
             )
         self.clients[client.client_id] = client
 

@@ -106,9 +106,9 @@ def test_every_control_turns_the_world(google: Google, world: World) -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "problem"),
     [
-        ("explode", {}, "explode: is no control; there are: add-person"),
+        ("explode", {}, "explode is no control; the controls are: add-person"),
         ("add-person", {"person": PERSON}, "account: is missing"),
-        ("add-person", {"account": "x@y", "person": PERSON}, "x@y: is no account here"),
+        ("add-person", {"account": "x@y", "person": PERSON}, "x@y is no account of the sandbox"),
         (
             "add-person",
             {"account": CAROL, "source": "directory", "person": PERSON},
@@ -119,13 +119,13 @@ def test_every_control_turns_the_world(google: Google, world: World) -> None:
         ("add-person", {"account": ALICE, "person": []}, "person: expected an object"),
         ("add-person", {"account": ALICE}, "person: has no field of a person"),
         ("delete-person", {"account": ALICE, "resourceName": "people/c1"}, "people/c1: is no person of"),
-        ("inject-fault", {"name": "error_418"}, "error_418: is no fault"),
+        ("inject-fault", {"name": "error_418"}, "error_418 is no fault"),
         ("inject-fault", {"name": "error_internal_500", "times": "often"}, "times: expected a number"),
         ("inject-fault", {"name": "error_internal_500", "after": -1}, "after = -1: expected 0 or more"),
         ("inject-fault", {"name": "error_internal_500", "account": "x@y"}, "x@y: is no account"),
         ("revoke", {}, "account: is missing"),
         ("revoke", {"account": 7}, "account: expected text"),
-        ("client", {"state": "lost"}, "client: audience is one of"),
+        ("client", {"state": "lost"}, "client: the audience must be one of"),
         ("client", {"client_id": "nobody", "state": "ok"}, "client_id: is no client"),
         ("add-redirect-uri", {"uri": "http://localhost/", "client_id": "nobody"}, "client_id: is no client"),
         ("advance", {"seconds": -1}, "time only goes forward"),

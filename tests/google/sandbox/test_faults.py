@@ -160,7 +160,7 @@ def test_calls_are_counted(google: Google, world: World) -> None:
 
 @pytest.mark.parametrize(
     ("name", "times", "message"),
-    [("error_418", None, "error_418: is no fault"), ("error_internal_500", 0, "times = 0: expected 1 or more")],
+    [("error_418", None, "error_418 is no fault"), ("error_internal_500", 0, "times = 0: expected 1 or more")],
 )
 def test_wrong_wishes(world: World, name: str, times: int | None, message: str) -> None:
     """A name that is none, and a number that makes no sense, are refused."""

@@ -16,7 +16,10 @@ from tests.support.sandbox_client import Clock
 @pytest.mark.parametrize(
     ("wish", "problem"),
     [
-        (lambda world: world.account("x@y"), "x@y: is no account here; there are: alice@acme.example, bob@"),
+        (
+            lambda world: world.account("x@y"),
+            "x@y is no account of the sandbox; its accounts are: alice@acme.example, bob@",
+        ),
         (lambda world: world.rename_account(ALICE, BOB), "bob@acme.example: is an account already"),
         (
             lambda world: world.persons_of(CAROL, "directory"),
@@ -28,7 +31,7 @@ from tests.support.sandbox_client import Clock
         (lambda world: world.advance(-1), "time only goes forward"),
         (
             lambda world: world.register(RegisteredClient("a", "b", (), audience="all")),
-            "audience is one of external, testing",
+            "the audience must be one of external, testing",
         ),
     ],
 )
