@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// What pages do besides: times in the reader's zone, copy buttons, files that are dropped, a pop-up for Google, results
-// while one types, and parts that follow what changes.  Every page works without this file.
+// The script of all pages: it shows times in the reader's zone, copies texts, accepts dropped files, opens a pop-up for
+// Google, shows results while a person types, and updates parts of an open page.  Every page works without this file.
 
 const language = document.documentElement.lang;
 const zoned = new Intl.DateTimeFormat(navigator.languages.find((one) => one.startsWith(language)) ?? language, {
   dateStyle: "medium",
   timeStyle: "short",
 });
-// Within a sentence a time is written out.
+// The formats of a time within a sentence; other times of the last hour are shown relative to now.
 const written = {
   moment: zoned,
   day: new Intl.DateTimeFormat(zoned.resolvedOptions().locale, { dateStyle: "long" }),
@@ -26,9 +26,9 @@ function sayTime(element) {
   else element.textContent = Math.abs(minutes) < 60 ? relative.format(minutes, "minute") : element.title;
 }
 
-// --- what changes ---
+// --- updates of an open page ---
 
-// Whoever is signed out, or may not see the page any more, is not left with what was on it.
+// The statuses after which the page's content is removed: the visitor is signed out, or may not see the page any more.
 const gone = new Set([401, 403, 404]);
 const shown = new WeakMap();
 const remember = (part) => shown.set(part, part.innerHTML);
@@ -39,7 +39,7 @@ let pressed = false;
 let letGo = null;
 let arrived = false;
 let leaving = false;
-// Whether the last look was told that the session is over.
+// Whether the last fetch was answered as if the session had ended.
 let doubted = false;
 
 function dress(root) {
@@ -54,7 +54,7 @@ function swap(part, fresh) {
   if (html === shown.get(part)) return;
   const reached = "a, button, input, select";
   const at = [...part.querySelectorAll(reached)].indexOf(document.activeElement);
-  // In a table rows come and go: what was selected or had the focus is known by its name or address.
+  // Rows of a table come and go, so a selected or focused element is found again by its name or address.
   const known = (element) => element?.name || element?.getAttribute?.("href");
   const focused = at >= 0 ? known(document.activeElement) : "";
   const chosen = new Set([...part.querySelectorAll("input[type=checkbox]:checked")].map(known));
@@ -62,7 +62,7 @@ function swap(part, fresh) {
   shown.set(part, html);
   part.replaceChildren(...(fresh?.childNodes ?? []));
   dress(part);
-  // What went well when it was asked for is no news any more.
+  // A message about an earlier success is out of date once the state shows a problem.
   if (part.id === "standing" && part.querySelector(".note")) document.querySelector(".note.good[role]")?.remove();
   for (const box of part.querySelectorAll("input[type=checkbox]")) if (chosen.has(box.name)) box.checked = true;
   const same = [...part.querySelectorAll(reached)].find((element) => focused && known(element) === focused);
@@ -83,7 +83,7 @@ function show(next) {
     for (const part of document.querySelectorAll("[data-live]")) swap(part, next.getElementById(part.id));
     return;
   }
-  // Another page stands here now: somebody has signed in, or out.
+  // The address shows another page than before, because somebody has signed in or out.
   for (const name of ["page", "events", "gone"]) {
     if (name in next.body.dataset) document.body.dataset[name] = next.body.dataset[name];
     else delete document.body.dataset[name];
@@ -94,19 +94,19 @@ function show(next) {
   listen();
 }
 
-// For screen readers; the header stays in view.
+// Moves the focus for screen readers, and scrolls to the top, so that the header stays in view.
 function arriveAt(id) {
   document.getElementById(id).focus({ preventScroll: true });
   scrollTo(0, 0);
 }
 
-// The session is over: the frame stays, what was inside goes.
+// The session has ended: the page's frame stays, and its content is replaced.
 function signedOut(next) {
   events?.close();
   clearInterval(polling);
   etag = "";
   delete document.body.dataset.events;
-  // Whoever signs in again gets all of the page that the address names.
+  // This name fits no page, so after another sign-in the whole page at the address is shown.
   document.body.dataset.page = "signed out";
   document.title = next.title;
   document.querySelector(".user")?.remove();
@@ -123,24 +123,24 @@ async function look() {
   let answered = false;
   arrived = false;
   try {
-    // Only who arrives takes the message of the next page.
+    // Only a fetch on arrival takes the flash message, which would otherwise be lost for the next page.
     const headers = { "Ldapgw-Live": arriving ? "arrival" : "look", ...(etag && { "If-None-Match": etag }) };
-    // Where a form was sent to may be no page.
+    // The address of a form may show no page, so the page can name another address to fetch.
     const answer = await fetch(document.body.dataset.look ?? location.href, { headers, cache: "no-store" });
     answered = answer.status < 500 && answer.status !== 429;
     if (leaving) {
-      // What the form leads to is the news.
+      // A form was sent, and its answer will replace this page.
     } else if (answer.ok) {
       doubted = false;
       const next = parser.parseFromString(await answer.text(), "text/html");
-      // A button that moves or is replaced between press and release would not be pressed.
+      // A button that moves or is replaced before the release is not pressed, so wait for the release.
       if (pressed) await released();
       etag = answer.headers.get("ETag") ?? "";
       show(next);
     } else if (answer.status === 404 && document.body.dataset.gone) {
       location.replace(document.body.dataset.gone);
     } else if (answer.status === 403 && document.body.dataset.events && !doubted) {
-      // A consent replaces the session, perhaps while this was under way.
+      // A consent may have replaced the session during this fetch, so fetch once more before the page is emptied.
       doubted = true;
       setTimeout(look, 1000);
     } else if (answer.status === 403 && document.body.dataset.events) {
@@ -149,11 +149,11 @@ async function look() {
       location.reload();
     }
   } catch {
-    // Not to be reached now; the next look will tell.
+    // The gateway cannot be reached now; the next fetch will show the changes.
   }
   looking = false;
   if (arriving && !answered) {
-    // Where nobody was signed in there are no events, and nothing else would tell.
+    // A page without a signed-in visitor gets no events, so only another fetch can show the change.
     arrived = true;
     setTimeout(look, 2000);
   }
@@ -169,11 +169,11 @@ function press(event) {
 
 function release() {
   pressed = false;
-  // What was pressed hears of it first.
+  // The handlers of the pressed element run first.
   setTimeout(() => letGo?.());
 }
 
-// Some menus of browsers swallow the release.
+// Some browser menus swallow the release event, so the wait ends after two seconds.
 const released = () => new Promise((done) => setTimeout((letGo = done), 2000));
 
 let events = null;
@@ -188,7 +188,7 @@ function listen() {
   events.onopen = look;
   events.onmessage = look;
   events.onerror = () => {
-    // While it tries by itself, it is left to; a proxy that lets no events through ends that.
+    // The browser reconnects by itself; if a proxy lets no events through, the browser gives up, and the page polls.
     if (events.readyState !== EventSource.CLOSED) return;
     polling = setInterval(look, 5000);
   };
@@ -208,11 +208,11 @@ function openWindow(event) {
   const address = new URL(link.href);
   address.searchParams.set("popup", "");
   const left = screenX + Math.max((outerWidth - 560) / 2, 0);
-  // Where none can be had, the link leads there in this window.
+  // If the browser opens no pop-up, the link leads to the address in this window.
   if (open(address, "ldapgw", `popup,width=560,height=720,left=${left},top=${screenY + 60}`)) event.preventDefault();
 }
 
-// --- copying, and searching ---
+// --- copying, dropped files, tables, and searches ---
 
 async function copy(event) {
   const button = event.target.closest?.("[data-copy]");
@@ -223,7 +223,7 @@ async function copy(event) {
   setTimeout(() => (button.textContent = words), 2000);
 }
 
-// A file that is dropped on a form is chosen in it; what is dropped beside it opens nothing.
+// A file that is dropped on a form is chosen in the form; a file that is dropped elsewhere is ignored, not opened.
 function drop(event) {
   const form = event.target.closest?.("form[data-drop]");
   if (!event.dataTransfer?.types.includes("Files") || !document.querySelector("form[data-drop]")) return;
@@ -232,14 +232,14 @@ function drop(event) {
   if (event.type === "drop" && form) form.elements[form.dataset.drop].files = event.dataTransfer.files;
 }
 
-// The box in a table's head selects all its rows.
+// The checkbox in a table's head selects all rows of the table.
 function selectAll(event) {
   if (!event.target.matches?.("[data-all]")) return;
   const boxes = event.target.closest("table").querySelectorAll("tbody input[type=checkbox]");
   for (const box of boxes) box.checked = event.target.checked;
 }
 
-// The buttons of a form that is under way cannot be pressed again.
+// Enables or disables a form's buttons, so that a form that is being sent cannot be sent again.
 function enable(form, enabled) {
   for (const element of form.elements) if (element.matches("button")) element.disabled = !enabled;
 }
@@ -263,12 +263,12 @@ function search(event) {
       document.getElementById("said").textContent = found.dataset.count;
       document.getElementById(found.id).replaceChildren(...found.childNodes);
     } catch {
-      // The next letter was typed, or nobody answers.
+      // The search was aborted by the next letter, or the gateway cannot be reached.
     }
   }, 150);
 }
 
-// --- all of it ---
+// --- start ---
 
 if (document.querySelector('meta[name="ldapgw"][content="done"]')) {
   channel.postMessage("done");
@@ -287,15 +287,15 @@ document.addEventListener("input", search);
 document.addEventListener("change", selectAll);
 for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, drop);
 document.addEventListener("visibilitychange", listen);
-// A form that is under way leads to another page; a look would take its message, or not find what it has removed.
+// A form leads to another page.  A fetch meanwhile would take the form's flash message, or not find a removed object.
 document.addEventListener("submit", (event) => {
   leaving = true;
-  // A disabled button's value would not be sent.
+  // The buttons are disabled only after the form was sent, because the value of a disabled button is not sent.
   if (event.target.method === "post") setTimeout(() => enable(event.target, false));
 });
 addEventListener("pageshow", (event) => {
   leaving = false;
-  // A browser that shows the page again may have kept its buttons as they were.
+  // A browser that shows the page again may have kept the buttons disabled.
   for (const form of document.forms) enable(form, true);
   if (event.persisted) look();
 });
