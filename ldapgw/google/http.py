@@ -76,7 +76,7 @@ LARGEST_TOKEN = 64 * 1024
 # The longest wait before another call, in seconds, even if Google asks for a longer wait.
 LONGEST_WAIT = 86400.0
 
-# Google compresses answers only if the User-Agent contains "gzip" too.  The language decides the language of
+# Google compresses answers only if the User-Agent contains "gzip" too.  ``Accept-Language`` decides the language of
 # ``formattedName``.
 _HEADERS = {"User-Agent": f"ldapgw/{__version__} (gzip)", "Accept-Language": "en", "Accept": "application/json"}
 
@@ -244,7 +244,8 @@ class GoogleHttpClient:
                 headers=Headers({name: [value] for name, value in headers.items()}),
                 allow_redirects=False,
                 unbuffered=True,
-                # treq wants a reactor for a timeout that is not used here, and would import the global reactor.
+                # treq needs a reactor for a timeout that is not used here; without this argument, treq would import the
+                # global reactor.
                 reactor=cast("Any", self._clock),
                 **request,
             )

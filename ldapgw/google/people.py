@@ -94,7 +94,7 @@ LISTINGS: Mapping[Source, Listing] = MappingProxyType(
                 ("requestSyncToken", "true"),
             ),
         ),
-        # otherContacts.list.  Google rejects any other field in this mask.
+        # otherContacts.list.  Google rejects a mask with any further field.
         Source.OTHER_CONTACTS: Listing(
             "/v1/otherContacts",
             "otherContacts",

@@ -32,7 +32,7 @@ from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.phones import LastSearch, PhoneLogin
 from ldapgw.store.worker import Store
 
-# The recorder takes new searches from the log this often.
+# The recorder takes new searches from the log every time after this many seconds.
 POLL_SECONDS = 5.0
 # A phone searches at every keystroke.  One write per phone and minute is enough, and saves writes to the disk.
 WRITE_SECONDS = 60.0
@@ -90,7 +90,7 @@ class SearchRecorder(PeriodicService):
     """The service that takes new searches every `POLL_SECONDS` and stores a summary per phone.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
-    :param logins: returns the logins that the directory serves, by name in lower case.
+    :param logins: returns the logins of the published directory, by name in lower case.
     """
 
     def __init__(

@@ -113,7 +113,7 @@ class ListedContact:
 class ListLength:
     """The length of a list, which is known once all its contacts were read.
 
-    Mutable.
+    The object is mutable.
 
     :ivar total: the number of matching contacts that were read, including the first ones that are left out.
     :ivar has_more: whether there are more contacts after the last one that was read.
@@ -318,7 +318,7 @@ def _list_filter(query: ListQuery, context: NamingContext) -> Filter:
 
 def _listed(entry: Entry, directory: Directory, access: Access, formatter: NumberFormatter | None) -> ListedContact:
     numbers: dict[str, str] = {}
-    # telephoneNumber repeats the best number; the other attribute says the number's kind.
+    # telephoneNumber may repeat the best number, whose own attribute then tells its kind.
     for attribute in NUMBER_ATTRIBUTES:
         numbers |= dict.fromkeys(texts_of(entry, attribute, formatter), _KINDS[attribute])
     name, given_name, family_name, company = (text_of(entry, attribute) for attribute in ("cn", "givenName", "sn", "o"))

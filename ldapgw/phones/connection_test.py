@@ -65,7 +65,9 @@ class ConnectionSettings:
 
 
 class OwnTests:
-    """The tests that the gateway is making now, which must not count as use by the phone.  Mutable.
+    """The connection tests that the gateway is making now, which must not count as use by the phone.
+
+    The object is mutable.
 
     A test is recognized by the login together with the address from which the gateway connects.
     """

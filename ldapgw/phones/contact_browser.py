@@ -208,7 +208,7 @@ class ContactBrowser:
         """Return the number of contacts of a book that others find when the book is shared.
 
         :param book: the key (``sub``) of the book's account.
-        :param label: the name of the label whose contacts alone are shared; empty if all are.
+        :param label: the name of the label whose contacts alone are shared; empty if all contacts are shared.
         :returns: None when the published directory does not contain the book.
         """
         directory = self._dit().directory(tenant)
@@ -325,7 +325,7 @@ def numbers_of(entry: Entry, context: NamingContext) -> dict[str, str]:
     formatter = number_formatter(NumberFormat.E164, context)
     for attribute in _SHOWN_NUMBERS:
         for number in texts_of(entry, attribute, formatter):
-            # telephoneNumber repeats the best number; the other attribute says the number's kind.
+            # telephoneNumber may repeat the best number, whose own attribute then tells its kind.
             if numbers.get(number, "telephoneNumber") == "telephoneNumber":
                 numbers[number] = attribute
     return numbers

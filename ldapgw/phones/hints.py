@@ -124,7 +124,8 @@ class PhoneProfile:
         """Return the profile of a model.
 
         :param model: a key of `ldapgw.phones.models.MODELS`; empty if unknown.
-        :param placeholder: as in `ldapgw.store.phones.PhoneLogin`; only a phone of no known model has one.
+        :param placeholder: as in `ldapgw.store.phones.PhoneLogin`; only a phone whose model is unknown has a
+            placeholder.
         """
         vendors = vendors_of(model)
         if vendors[0].key == OTHER_MODEL:
@@ -300,7 +301,7 @@ def _is_any_class(term: Filter) -> bool:
 
 
 def _searches_one_number(facts: _SearchFacts) -> bool:
-    """Return whether a number's beginning is searched in one attribute; whole numbers are searched in all."""
+    """Return whether a number's beginning is searched in one attribute only; whole numbers are searched in all."""
     names = {*map(_attribute, facts.numbers)}
     is_typed = any(isinstance(term, Substrings) and _digits(term) >= _TYPED_DIGITS for term in facts.numbers)
     return names == {"telephoneNumber"} and is_typed and facts.profile.wants_all_numbers and not facts.has_model_filter

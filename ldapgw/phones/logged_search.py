@@ -54,7 +54,8 @@ class NewSearches:
     """The searches that another gateway has answered since its previous message.
 
     :ivar searches: the searches, `ldapgw.phones.search_log.SEARCHES_PER_PHONE` of each phone at most.
-    :ivar refusals: when an address was last refused a search because nobody had logged in.
+    :ivar refusals: the time at which each address was last refused a search because nobody had logged in, by the
+        address.
     """
 
     searches: tuple[LoggedSearch, ...] = ()

@@ -20,7 +20,7 @@ class Model:
     """The needs of a make of phones.
 
     :ivar per_number: one entry per number suits the model better than one entry per contact.
-    :ivar reason: why the model needs `per_number`, in words for people; otherwise empty.
+    :ivar reason: a text for people that says why the model needs `per_number`; otherwise empty.
     :ivar xml_entries: the most contacts that the model takes in one XML phone book (`ldapgw.phones.xml_books`); 0 if
         the model reads none from ldapgw.
     """
@@ -61,7 +61,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
     }
 )
 
-# The word for a phone of no known model; the database has an empty text for such a phone.
+# The word for a phone whose model is unknown; the database has an empty text for such a phone.
 OTHER_MODEL = "other"
 
 

@@ -88,8 +88,10 @@ class Pseudonyms:
         self._taken = {*self._words}
         # by the beginning of a word in a filter: the substitute of the beginning's last letter
         self._letters: dict[str, str] = {}
-        self._used: dict[str, set[str]] = {}  # by such a beginning: the substitutes of the letters after it
-        self._digits: dict[tuple[str, str], str] = {}  # by tree and beginning: the substitute of each next digit
+        # by the beginning of a word in a filter: the used substitutes of the next letters
+        self._used: dict[str, set[str]] = {}
+        # by tree and beginning of a number: the substitutes of the next digits 0 to 9
+        self._digits: dict[tuple[str, str], str] = {}
         names = [kind.name for kind in NUMBER_TYPES]
         values = [value for entry in recording.entries for name in names for value in entry.attributes.get(name, ())]
         self._country, self._trunk = _home_codes(values, recording.context.region)

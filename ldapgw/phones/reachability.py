@@ -31,12 +31,12 @@ from ldapgw.phones.provisioning.settings import NAME_ATTRIBUTES, NUMBER_ATTRIBUT
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 
 with warnings.catch_warnings():
-    # ldaptor is written for an older pyparsing.
+    # ldaptor is written for an older pyparsing, which now warns of old names.
     warnings.simplefilter("ignore", DeprecationWarning)
     from ldaptor.protocols import pureldap
     from ldaptor.protocols.ldap import ldapclient, ldaperrors, ldapsyntax
 
-# Seconds for each step.  Snom gives up a search after 7 s; DNS and handshake may take longer.
+# The most seconds for each step.  Snom gives up a search after 7 s; DNS and handshake may take longer.
 PATIENCE = 10.0
 
 # How many letters of a name the test searches for: as many as people type.
@@ -183,7 +183,7 @@ async def _steps(
     with _failing(Step.LOGIN):
         await client.within(client.bind(access.bind_dn, access.password))
     yield StepResult(Step.LOGIN, StepStatus.OK, _TEXTS.password_right)
-    # Take any contact with a number, then find somebody by the beginning of that name and by that number.
+    # Take any contact with a number, then search for the beginning of the contact's name, and for the number.
     with _failing(Step.NAME_SEARCH):
         some = await client.found(access.base_dn, _person_with([pureldap.LDAPFilter_present("telephoneNumber")]))
     if not some:

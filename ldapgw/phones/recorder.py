@@ -88,12 +88,11 @@ class PhoneRecorder(MultiService):
     :param clock: ``seconds()`` returns the seconds since the epoch.
     :param snapshot: returns the snapshot of the directory that phones search now.
     :param contexts: the naming context of each tenant by its name.
-    :param tap: passes the function that makes a tap of a connection to the LDAP server; the server gets None if nothing
-        is recorded.
+    :param tap: gives the LDAP server the function that makes a tap for a connection, or None if nothing is recorded.
     :param version: the version of ldapgw, for the files.
     :param on_change: called with the DN of a login whose recording has changed.
     :ivar captures: the phones that are recorded now, by their DNs.
-    :ivar connections: the numbers of connections in files.
+    :ivar connections: counts the connections, which have these numbers in the files.
     """
 
     def __init__(
@@ -145,7 +144,7 @@ class PhoneRecorder(MultiService):
                 continue
             before = self.captures.get(viewer.login)
             if before is not None and before.stored.begun_at == stored.begun_at:
-                before.stored = stored  # the recording may have another end now
+                before.stored = stored  # the recording may end at another time now
                 captures[viewer.login] = before
             elif self.now() < stored.until:
                 captures[viewer.login] = _Capture(stored, viewer)
@@ -266,7 +265,7 @@ class _ConnectionTap:
 
     def __call__(self, login: str, is_sent: bool, octets: bytes) -> None:  # noqa: FBT001 - as `Tap` has it
         capture = self._recorder.captures.get(login)
-        if login and capture is None:  # the connection is another phone's
+        if login and capture is None:  # the connection belongs to another phone
             if not self._is_new:
                 self._reset()
             return

@@ -61,7 +61,8 @@ MASK: Final = "••••••••"
 
 log = Logger()
 
-# Returns by the phone's name the address, password hash and time of its last good login (`Catalog.last_login`).
+# A function that returns, by a phone's name, the address, password hash and time of its last good login
+# (`Catalog.last_login`).
 LastLogin = Callable[[str], tuple[str, str, float] | None]
 
 
@@ -117,7 +118,7 @@ class RefusedLogins(PeriodicService):
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
     :param find_login: returns the login that a name in a bind request stands for.
-    :param logins: returns the logins that the directory serves, by name in lower case.
+    :param logins: returns the logins of the published directory, by name in lower case.
     :param bases: the search base of each tenant, by the tenant's name.
     :param on_refusal: called with the login's DN when its state may have changed.
     :param tells_others: whether `take_unsent` is called, because there may be other gateways.
@@ -145,7 +146,7 @@ class RefusedLogins(PeriodicService):
         self._on_refusal = on_refusal
         self._noted: dict[tuple[str, str], tuple[float, int]] = {}
         self._unstored: dict[str, _Own] = {}
-        # The refusals stored within `WRITE_SECONDS`, because a page may have read the phone just before.
+        # The refusals stored within the last `WRITE_SECONDS`, which a page lacks if it read the phone just before.
         self._stored: dict[str, tuple[float, _Own]] = {}
         self._elsewhere: OrderedDict[str, ElsewhereRefusal] = OrderedDict()
         self._bases = bases
@@ -153,7 +154,7 @@ class RefusedLogins(PeriodicService):
         self._unknown = UnknownNames({tenant: Dn.parse(base) for tenant, base in bases.items()})
         self._log = LogThrottle()
         self._unknown_log = LogThrottle()
-        # The stop judges and stores everything.
+        # When the service stops, it judges and stores all noted refusals.
         last = partial(self.judge, 0.0)
         super().__init__(clock, POLL_SECONDS, self.judge, _report, waits=True, last=last)
 
@@ -202,8 +203,8 @@ class RefusedLogins(PeriodicService):
     def unknown(self, tenant: str) -> tuple[UnknownLogin, ...]:
         """Return the names without a phone that a tenant may see, the most recent first.
 
-        A bare name is shown to a tenant if there is no other tenant, or if one of the tenant's phones is in the same
-        network.
+        A name that is no DN is shown to a tenant if there is no other tenant, or if one of the tenant's phones is in
+        the same network.
         """
         return self._unknown.of(tenant, lambda address: self._is_network_of(tenant, address))
 
@@ -359,7 +360,7 @@ class UnknownNames:
         return added
 
     def add_shown(self, added: UnknownLogin) -> None:
-        """Count refused logins as `add` returns them, here or at another gateway."""
+        """Count refused logins that `add` has returned, at this gateway or at another one."""
         # Masked names may differ, so the address distinguishes the phones.
         key = added.name, added.tenant, added.address if added.name == MASK else ""
         before = self._names.pop(key, None)
@@ -433,8 +434,8 @@ def house_words(names: Iterable[str]) -> frozenset[str]:
 def shown_name(name: str, words: frozenset[str]) -> str:
     """Return an unknown name as the administrator may see it: shortened, or masked if it may be a password.
 
-    Shown are names whose words occur in `words`, each with a short number; extensions; MAC addresses and e-mail
-    addresses; and DNs of known attribute types whose first value is such a name.
+    The administrator sees names whose words occur in `words`, each with a short number; extensions; MAC addresses and
+    e-mail addresses; and DNs of known attribute types whose first value is such a name.
 
     :param words: from `house_words`.
     """

@@ -95,7 +95,7 @@ class RecordedDirectory:
 class _RecordedBook:
     """A book that is being built: its entries by uid, and the uids of its labels' branches.
 
-    Mutable: all of it.
+    The object is mutable.
     """
 
     name: str

@@ -68,7 +68,7 @@ class PrintSheet:
     code: str = field(default="", repr=False)
 
 
-# Makes the HTML file of sheets (`ldapgw.web.rendering.Renderer.print_sheets`).
+# A function that makes the HTML file of sheets (`ldapgw.web.rendering.Renderer.print_sheets`).
 Render = Callable[[Sequence[PrintSheet]], str]
 
 

@@ -47,7 +47,7 @@ class SearchLog:
         self._latest: dict[str, _Record] = {}
         self._latest_found: dict[str, _Record] = {}
         self._refusals: OrderedDict[str, float] = OrderedDict()
-        # The numbers of searches by login, and the refusals, since the last `take_unsent`.
+        # How many searches each login has made, and the refusals, since the last `take_unsent`.
         self._untold: dict[str, int] = {}
         self._new_refusals: dict[str, float] = {}
 

@@ -19,7 +19,7 @@ from ldapgw.directory.book import DIRECTORY
 from ldapgw.phones.book_reader import DIALLED, BookChoice, ListedContact, ListLength, ListQuery
 from ldapgw.phones.models import MODELS
 
-# Longest text that is searched for, in characters.
+# The longest text that is searched for, in characters.
 MAX_TEXT = 100
 # The parameters in which phones send the text of a search; our own addresses use the first parameter.
 _SEARCHED = ("q", "query", "search", "name")
@@ -224,7 +224,7 @@ def _cisco_name(name: str, kind: str) -> str:
 
 
 def _read_cisco(parameters: Parameters, address: ListAddress) -> ListQuery | str:
-    """Read a request: the first one gets a menu, which leads to a form for a search, all contacts or a letter."""
+    """Read a request: the first request gets a menu, which leads to a search form, all contacts or a letter."""
     if "form" in parameters:
         field = f"{_element('DisplayName', 'Name')}<QueryStringParam>q</QueryStringParam><InputFlags>A</InputFlags>"
         texts = (_element("Title", _TITLE), _element("Prompt", "Name or number"), _element("URL", address.link()))
@@ -264,7 +264,7 @@ _GIGASET_NAMES = ("ln", "fn")
 
 
 def _read_gigaset(parameters: Parameters, _address: ListAddress) -> ListQuery:
-    """Read a request: a base sends ``*`` in each field that is not searched, and counts contacts from 1."""
+    """Read a request: a base station sends ``*`` in each field that is not searched, and counts contacts from 1."""
     asked = {name: value.strip() for name, value in parameters.items() if value.strip("* ")}
     query = _query(parameters, "gigaset")
     return ListQuery(
@@ -277,7 +277,7 @@ def _read_gigaset(parameters: Parameters, _address: ListAddress) -> ListQuery:
 
 
 def _gigaset_contact(contact: ListedContact) -> Sequence[str]:
-    """Write one entry, because a base counts entries; an entry has room for a fixed and a mobile number."""
+    """Write one entry, because a base station counts entries; an entry has room for a fixed and a mobile number."""
     fixed = [number for number, kind in contact.numbers if kind != "mobile"]
     mobile = [number for number, kind in contact.numbers if kind == "mobile"]
     given_name, family_name = contact.given_name, contact.family_name

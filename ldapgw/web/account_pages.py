@@ -183,7 +183,7 @@ class AccountPages:
         chosen = next((option.value for option in options if option.value.value == value), None)
         if account is None or chosen is None:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
-        # The form has no such field if the account had no labels.
+        # The form has no field ``label`` if the account had no labels.
         label = visit.form.get("label", account.shared_label)
         if label:
             labels = await visit.store.read(contacts.read_labels, account.id)

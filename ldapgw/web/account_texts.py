@@ -331,7 +331,7 @@ def sharing_title(sharing: Sharing, shared_label: str) -> Translatable:
 def _sharing_text(sharing: Sharing, size: int | None) -> _SharingText:
     """Return the text of a way to share.
 
-    :param size: how many accounts the sharing's group has, or None if the group is not in the configuration.
+    :param size: the number of accounts in the sharing's group, or None if the group is not in the configuration.
     """
     texts = _TEXTS.sharing
     of_all = {Sharing.PRIVATE: texts.private, Sharing.CALLERS: texts.callers, Sharing.SHARED: texts.shared}

@@ -94,7 +94,7 @@ def web_resource(dependencies: WebDependencies) -> IResource:
 
 @cache
 def _url_map(rules: Sequence[tuple[str, str]]) -> Map:
-    """Return a router that finds the index of a method and path in `rules`; compiled once for a process."""
+    """Return a router that finds the index of a method and path in `rules`; a process compiles the router once."""
     return Map([Rule(path, methods=[method], endpoint=number) for number, (method, path) in enumerate(rules)])
 
 

@@ -45,7 +45,7 @@ class WebTenant:
     :ivar labels: only contacts with one of these labels are synced; if empty, all contacts are synced.
     :ivar excluded_labels: contacts with one of these labels are not synced.
     :ivar number_format: the format of numbers for phones that have none of their own.
-    :ivar activity_keep: how long the activity log is kept, in seconds.
+    :ivar activity_keep: the seconds for which entries of the activity log are kept.
     :ivar region: the country of numbers without a country code (ISO 3166-1); empty if unknown.
     :ivar help: the e-mail address or the URL of the administrator; empty if not configured.
     """
@@ -112,7 +112,7 @@ def _matches_rule(rule: str, identity: Identity) -> bool:
 
 
 def _folded(text: str) -> bytes:
-    """Return an address or domain for a comparison that ignores the case of ASCII letters, and of no others."""
+    """Return an address or domain in a form for comparisons, in which only ASCII letters are in lower case."""
     return text.encode().lower()
 
 
@@ -152,7 +152,8 @@ class WebDependencies(ConsentDependencies):
     :ivar seconds: a monotonic clock, in seconds, for limits and durations.
     :ivar is_trusted_proxy: whether an address belongs to a trusted proxy.
     :ivar is_ready: whether the directory is loaded and LDAP listens.
-    :ivar is_stale: whether phones are served from an earlier run's snapshot, because the database was not read yet.
+    :ivar is_stale: whether the gateway answers phones from an earlier run's snapshot, because the database was not read
+        yet.
     :ivar database_fails_since: start of the database failure, in seconds since the epoch, or None without a failure.
     :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch, or None if the expiry is not
         near or there is no certificate.

@@ -84,8 +84,8 @@ def client_address(peer: str, forwarded_for: Iterable[str], is_trusted_proxy: Ca
 
     Each proxy appends the address that sent it the request, so ``X-Forwarded-For`` is read from the end, for as long as
     the last address read is a trusted proxy's.  Entries that an untrusted client may have forged are never read.  An
-    entry that is no address counts as `UNKNOWN_ADDRESS`, and not as the proxy's address, because the proxy may be in
-    networks that the client is not in.
+    entry that is no address counts as `UNKNOWN_ADDRESS`, and not as the proxy's address, because a list of allowed
+    networks may contain the proxy but not the client.
 
     :param peer: the address at the other end of the connection; empty for a Unix socket.
     :param forwarded_for: the ``X-Forwarded-For`` headers, each a comma-separated list.
@@ -189,7 +189,7 @@ class PublicUrl:
 class Cookie(StrEnum):
     """Our cookies; the value is the cookie's name without the prefix that the name has on https (`HttpCookies`)."""
 
-    SESSION = "ldapgw"  # followed by a dot and the tenant's name
+    SESSION = "ldapgw"  # the name is followed by a dot and the tenant's name
     BROWSER = "ldapgw-consent"  # binds a consent to the browser that began the consent
     FLASH_MESSAGE = "ldapgw-note"  # the message that the next page shows, a key of `layout.FLASH_MESSAGES`
     LANGUAGE = "ldapgw-language"  # the language that the person has chosen

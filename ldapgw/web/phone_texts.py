@@ -109,7 +109,8 @@ class SearchLogLine:
     """A line of the log of searches.
 
     :ivar subject: the name or number that was searched for, in plain words.
-    :ivar outcome: why there is no name to show, or what went wrong; empty if the number of entries is the outcome.
+    :ivar outcome: a text that says why there is no name to show, or what went wrong; empty if the number of entries is
+        the outcome.
     :ivar found_nobody: whether the search was for people and found none, so that the page offers an explanation.
     """
 
@@ -182,7 +183,7 @@ def refusal_text(refused: Refusal) -> Phrase:
 def hints_to_fix(login: PhoneLogin, searches: Sequence[DecodedSearch], profile: PhoneProfile) -> tuple[HintText, ...]:
     """Return hints on a phone's settings, the gravest hint first.
 
-    Without a search since the gateway's start, the hint of the last run, which is stored, takes their place.
+    If the phone has not searched since the gateway's start, the stored hint from the last run is returned.
     """
     if searches:
         return tuple(_hint_text(hint, profile, decoded) for hint, decoded in open_hints(searches, profile).items())

@@ -27,7 +27,7 @@ CSRF_FIELD = "token"
 def form_token(session: str) -> str:
     """Return the CSRF token of a session's forms.
 
-    The token is derived from the session cookie, so nothing has to be stored, and does not reveal the cookie.
+    The token is derived from the session cookie, so nothing has to be stored; the token does not reveal the cookie.
     """
     return hmac.new(session.encode(), b"ldapgw form", hashlib.sha256).hexdigest()
 

@@ -250,7 +250,7 @@ class WebSite(Site):
         self.admission = admission
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """Return the protocol of a new connection, or None, which closes the connection, if there are too many."""
+        """Return the protocol of a new connection; if there are too many connections, return None, which closes it."""
         address = getattr(addr, "host", "")
         release = self.admission.admit_connection(address)
         if release is None:

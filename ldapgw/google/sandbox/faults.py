@@ -78,7 +78,7 @@ class Injection:
 
 
 class Faults:
-    """The pending faults, the oldest first.  Mutable.
+    """The pending faults, the oldest first; the object is mutable.
 
     :ivar known: the faults that can be injected, by name.
     """
@@ -165,7 +165,7 @@ def scope_insufficient(method: str, scope: str) -> ApiReply:
 def expired_sync_token(status: str = "INVALID_ARGUMENT") -> ApiReply:
     """Return the error reply for an expired sync token (400).
 
-    :param status: Google has sent both INVALID_ARGUMENT and FAILED_PRECONDITION.
+    :param status: the value of the field ``status``; Google has sent both INVALID_ARGUMENT and FAILED_PRECONDITION.
     """
     details = [{"@type": _INFO, "reason": "EXPIRED_SYNC_TOKEN", "domain": "people.googleapis.com"}]
     return api_error(400, status, _EXPIRED, details=details)

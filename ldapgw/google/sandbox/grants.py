@@ -80,7 +80,7 @@ class AccessToken:
 
 
 class Grants:
-    """All grants of a world.  Mutable; the ``repr`` shows no token."""
+    """All grants of a world; the object is mutable, and its ``repr`` shows no token."""
 
     def __init__(self, now: Now, random: RandomBytes) -> None:
         self._now = now

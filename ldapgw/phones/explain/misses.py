@@ -49,7 +49,7 @@ REASON_RANKS: Final = dict(
     zip(MissReason, accumulate(int(reason in _FIRST_OF_RANK) for reason in MissReason), strict=True)
 )
 
-# From this rank on, a contact is only similar to the query, and does not have the query itself.
+# From this rank on, a contact is only similar to the query, and does not contain the query itself.
 _FIRST_SIMILAR_RANK = REASON_RANKS[MissReason.INSIDE_WORD]
 
 _ACCESS_REASONS = {
@@ -210,7 +210,7 @@ class RankedMiss(NamedTuple):
 
     @property
     def has_query(self) -> bool:
-        """Return whether the contact has the query itself; similar contacts help only if the phone finds nothing."""
+        """Return whether the contact contains the query; similar contacts help only if the phone finds nothing."""
         return self.sort_key[0] < _FIRST_SIMILAR_RANK
 
 

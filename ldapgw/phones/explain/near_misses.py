@@ -120,7 +120,7 @@ def _phonetic_key(word: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NumberDifference:
-    """The difference of two telephone numbers.
+    """The difference between two telephone numbers.
 
     :ivar reason: `OTHER_ATTRIBUTE` if the numbers are equal.
     :ivar digits: how many digits differ; for OTHER_BEGINNING and SHORT_NUMBER, how many digits are equal.

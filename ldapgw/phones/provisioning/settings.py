@@ -84,7 +84,7 @@ class PhoneSettings:
     :ivar password: `PASSWORD_PLACEHOLDER` if the gateway no longer knows the password.
     :ivar title: the directory's name in the phone's menu.
     :ivar per_number: whether the phone gets one entry per number.
-    :ivar placeholder: one of `PLACEHOLDERS`, for a phone of no known model; empty if not known.
+    :ivar placeholder: one of `PLACEHOLDERS`, for a phone whose model is unknown; empty if not known.
     """
 
     server: ServerAddress
@@ -151,7 +151,7 @@ def number_filter(placeholder: str) -> str:
 
 
 def filters_for(placeholder: str) -> tuple[str, str]:
-    """Return the name filter and the number filter for a phone of no known model.
+    """Return the name filter and the number filter for a phone whose model is unknown.
 
     :param placeholder: one of `PLACEHOLDERS`; empty if not known.
     """

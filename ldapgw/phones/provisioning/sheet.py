@@ -104,7 +104,7 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A family of phones that take the same file; the keys of ``ldapgw/phones/vendors/KEY.toml``.
+    """A family of phones that take the same file; its attributes are the keys of ``ldapgw/phones/vendors/KEY.toml``.
 
     :ivar key: the vendor's identifier in URLs; also the name of the vendor's files in ``ldapgw/phones/vendors``.
     :ivar title: name for people.
