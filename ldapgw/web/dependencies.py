@@ -112,7 +112,7 @@ def _matches_rule(rule: str, identity: Identity) -> bool:
 
 
 def _folded(text: str) -> bytes:
-    """Return an address or domain in a form for comparisons, in which only ASCII letters are in lower case."""
+    """Return an address or domain with its ASCII letters in lower case, for comparisons."""
     return text.encode().lower()
 
 
