@@ -86,11 +86,11 @@ class Pseudonyms:
         kept = (*_KEPT_WORDS, *recording.context.strip)
         self._words = {_key(word): _key(word) for word in kept}
         self._taken = {*self._words}
-        # by the beginning of a word in a filter: the substitute of the beginning's last letter
+        # The substitute of a letter, by the letters of a filter's part up to this letter.
         self._letters: dict[str, str] = {}
-        # by the beginning of a word in a filter: the used substitutes of the next letters
+        # The substitutes that are used after the first letters of a filter's part, by these letters.
         self._used: dict[str, set[str]] = {}
-        # by tree and beginning of a number: the substitutes of the next digits 0 to 9
+        # The substitutes of the digits 0 to 9, by the tree and by the digits in front.
         self._digits: dict[tuple[str, str], str] = {}
         names = [kind.name for kind in NUMBER_TYPES]
         values = [value for entry in recording.entries for name in names for value in entry.attributes.get(name, ())]
@@ -165,7 +165,7 @@ class Pseudonyms:
         return self._letters[path]
 
     def _random_letters(self, path: str, least: int, most: int) -> str:
-        """Return random letters to follow a part, chosen so that they begin no other part that a filter asks for."""
+        """Return random letters to follow a part, which neither extend it to another part nor begin another part."""
         made = ""
         for at in range(self._random.randint(least, most)):
             used = self._part_starts if at else self._part_starts | self._used.get(path, set())
