@@ -122,7 +122,7 @@ def test_every_control_turns_the_world(google: Google, world: World) -> None:
         ("inject-fault", {"name": "error_418"}, "error_418 is no fault"),
         ("inject-fault", {"name": "error_internal_500", "times": "often"}, "times: expected a number"),
         ("inject-fault", {"name": "error_internal_500", "after": -1}, "after = -1: expected 0 or more"),
-        ("inject-fault", {"name": "error_internal_500", "account": "x@y"}, "x@y: is no account"),
+        ("inject-fault", {"name": "error_internal_500", "account": "x@y"}, "x@y is no account"),
         ("revoke", {}, "account: is missing"),
         ("revoke", {"account": 7}, "account: expected text"),
         ("client", {"state": "lost"}, "client: the audience must be one of"),
