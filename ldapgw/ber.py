@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Encodes and decodes BER as LDAP restricts it (RFC 4511 5.1): definite lengths, primitive strings.
+"""Encodes and decodes the part of BER that LDAP allows (RFC 4511 5.1): definite lengths, primitive strings.
 
-Functions encode: each returns one element as octets, and callers join them.  `BerReader` decodes: a cursor over one
-octet string that never reads beyond its element.  Callers name each field, so that an error says which field is wrong.
+The functions encode: each returns one element as octets, and the callers join the elements.  `BerReader` decodes: a
+reader is a cursor over one octet string, and never reads beyond its element.  The callers name each field, so that an
+error says which field is wrong.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ ENUMERATED = 0x0A
 SEQUENCE = 0x30
 SET = 0x31
 
-# Octets.  RFC 4511 4.1.1 has no INTEGER above 2147483647; a longer INTEGER is an attack on naive decoders.
+# The most octets of an INTEGER.  RFC 4511 4.1.1 has no INTEGER above 2147483647; a longer INTEGER is an attack on naive
+# decoders.
 LONGEST_INTEGER = 4
 
 
@@ -136,7 +138,7 @@ class BerReader:
         return self._data[start:end]
 
     def text(self, field: str, tag: int = OCTET_STRING) -> str:
-        """Read an LDAPString (RFC 4511 4.1.2) in UTF-8, or otherwise in ISO 8859-1, which old phones send."""
+        """Read an LDAPString (RFC 4511 4.1.2) as UTF-8, or if it is not UTF-8, as ISO 8859-1, which old phones send."""
         value = self.octets(field, tag)
         try:
             return value.decode()
@@ -160,7 +162,7 @@ class BerReader:
     def finish(self, field: str) -> None:
         """Check that no octets are left.
 
-        :raises ProtocolViolation: if octets follow the last element: no check would see these octets.
+        :raises ProtocolViolation: if octets follow the last element, because no other check would look at these octets.
         """
         if self._position != self._end:
             raise ProtocolViolation(f"{field}: octets behind the last element")

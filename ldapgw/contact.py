@@ -20,8 +20,8 @@ class Source(StrEnum):
     DIRECTORY = "directory"
 
 
-# The uid of an "other contact" begins with this prefix.  The rest is the id, which stays when the "other contact"
-# becomes a contact.
+# The uid of an "other contact" begins with this prefix.  The rest of the uid is the id, which does not change when the
+# "other contact" becomes a contact.
 OTHER_CONTACT_PREFIX = "other-"
 
 # The contact groups that Google has in every account, and shows beside the user's own groups.
@@ -33,7 +33,7 @@ _GROUP_PATTERN = re.compile(r"group:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class Sharing(StrEnum):
-    """The audience of a book besides the phones of the account that the book belongs to.
+    """The audience of a book, in addition to the phones of the account that the book belongs to.
 
     There is also a value for each group of accounts: with ``Sharing("group:sales")`` the phones of the group's accounts
     see the book.  Equal values are the same object, like members of any enumeration.
@@ -45,7 +45,7 @@ class Sharing(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> Sharing | None:
-        """Make the value of a group, or return None if there is no such sharing."""
+        """Return the value for a group of accounts, or None if the value names no group."""
         if not isinstance(value, str) or not _GROUP_PATTERN.fullmatch(value):
             return None
         made = str.__new__(cls, value)
@@ -59,7 +59,8 @@ class Sharing(StrEnum):
         return self.value.partition(":")[2]
 
 
-# Limits on numbers that phones do not get: characters stored of each number, and numbers stored of each contact.
+# The limits for numbers that phones do not get: the most characters stored of each number, and the most such numbers
+# stored for each contact.
 LONGEST_LEFT_OUT, MOST_LEFT_OUT = 64, 20
 
 
@@ -114,7 +115,7 @@ class LeftOutNumber:
 
 
 class Flaw(StrEnum):
-    """The reasons why phones get less than Google has of a person; the owner can correct the contact at Google."""
+    """The reasons why phones get less data of a person than Google has; the owner can correct the contact at Google."""
 
     CHARACTERS = "characters"
     VALUES = "values"
@@ -138,7 +139,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PhoneticName:
-    """The pronunciation of a name, which the spelling may not tell.
+    """The pronunciation of a name, which the spelling may not show.
 
     :ivar name: pronunciation of the display name, or of the organization if there is no display name; the parts have
         the order of the display name.
@@ -159,14 +160,15 @@ class PhoneticName:
 class Contact:
     """The data of one person that phones may see.
 
-    Texts are in NFC, without control or invisible characters and without surrounding blanks.  The best value of a field
-    comes first.  Notes (biographies) are missing on purpose: they never leave Google.
+    Texts are in NFC, without control or invisible characters and without surrounding blanks.  If a field has several
+    values, the best value comes first.  Notes (biographies) are missing on purpose: they never leave Google.
 
     :ivar uid: the id in the ``resourceName`` (``c1234567``); ``other-ID`` for an "other contact".
-    :ivar source_id: Google's stable key, the id of the ``metadata.sources`` entry; it stays when `uid` changes.
-    :ivar name: the display name; empty for a company or a bare number.
+    :ivar source_id: Google's stable key, the id of the ``metadata.sources`` entry; this key stays the same when `uid`
+        changes.
+    :ivar name: the display name; empty for a company, or for a number without a name.
     :ivar also: nicknames, former and phonetic names; searches match them, but they are not shown.
-    :ivar phonetic: how the name is read aloud, by which a name in Chinese characters is sorted; None if unknown.
+    :ivar phonetic: the pronunciation, by which a name in Chinese characters is sorted; None if unknown.
     :ivar photo: a JPEG, scaled for phones; empty if there is no photo.
     :ivar labels: resource names of the contact groups that have the contact as a member.
     :ivar left_out: numbers that the person has at Google and phones do not get; only a web page shows them.
@@ -195,7 +197,7 @@ class Contact:
 
     @property
     def numbers_not_understood(self) -> tuple[str, ...]:
-        """Return the numbers that networks might not connect, and the texts in number fields that cannot be dialed."""
+        """Return the numbers that telephone networks may refuse, and texts in number fields that cannot be dialed."""
         not_dialable = [left.text for left in self.left_out if left.reason is LeftOutReason.NOT_DIALABLE]
         unknown = [phone.number.typed for phone in self.phones if not stored_numbers.is_understood(phone.number)]
         return (*unknown, *not_dialable)

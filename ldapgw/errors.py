@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The exceptions of ldapgw, in four families: operator, Google, directory and LDAP protocol.
+"""The exceptions of ldapgw, in four groups: operator, Google, directory and LDAP protocol.
 
-* `UserError`: an operator's mistake; printed as plain lines, never with a traceback.
-* `GoogleError`: Google refused or failed; carries an error code of ``status.json`` and the time to wait.
-* `DirectoryError`: an LDAP request that ends in a result code other than success.
-* `ProtocolViolation`: octets that are not LDAP; the session ends with a Notice of Disconnection.
+* `UserError`: an operator made a mistake.  The error is printed as plain lines, never with a traceback.
+* `GoogleError`: Google refused or failed.  The error has an error code of ``status.json`` and the time to wait.
+* `DirectoryError`: an LDAP request ends in a result code other than success.
+* `ProtocolViolation`: a client sent octets that are not LDAP.  The session ends with a Notice of Disconnection.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from typing import ClassVar
 
 
 class LdapgwError(Exception):
-    """The base class of all errors of ldapgw; never raised itself."""
+    """The base class of all errors of ldapgw; only its subclasses are raised."""
 
 
 class UserError(LdapgwError):
     """Raised when an operator has to change a file, a command or the machine.
 
     :param problems: complete sentences, one per line; each says what is wrong, where, and what is expected.
-    :ivar is_setting: whether the problems begin with keys of the configuration, whose file the raiser does not know.
+    :ivar is_setting: whether each problem begins with a key of the configuration, so that `lines` puts the name of the
+        file before it; the code that raises the error does not know the file.
     """
 
     def __init__(self, problems: str | Iterable[str], *, is_setting: bool = False) -> None:
@@ -39,15 +40,15 @@ class UserError(LdapgwError):
 
 
 class StoreError(UserError):
-    """Raised when the database cannot be used: missing, unreadable, of another version, or sealed with another key."""
+    """Raised when the database cannot be used: it is missing, unreadable, of another version, or has another key."""
 
 
 class UnfitKey(StoreError):
-    """Raised when a stored secret was sealed with a key that we do not have; the rest of the database can be used."""
+    """Raised when a stored secret was encrypted with a key that we do not have; other data can be used."""
 
 
 class UnwritableStore(StoreError):
-    """Raised when the disk of the database is full or read-only, or fails; stored data can often be read."""
+    """Raised when the disk of the database is full or read-only, or fails; stored data can often still be read."""
 
 
 class UnreachableStore(StoreError):
@@ -55,7 +56,7 @@ class UnreachableStore(StoreError):
 
 
 class DamagedStore(StoreError):
-    """Raised when the file of the database is damaged; only replacing the file helps."""
+    """Raised when the file of the database is damaged; the operator has to replace the file."""
 
 
 class LeadLost(LdapgwError):
@@ -84,7 +85,7 @@ class GoogleError(LdapgwError):
 
     @property
     def facts(self) -> Mapping[str, int | str]:
-        """Facts for the user besides the code; they are stored and shown with the account."""
+        """Return facts for the user besides the error code; the facts are stored and shown with the account."""
         return {}
 
 
@@ -108,7 +109,10 @@ class ConsentRevoked(GoogleError):
 
 
 class AccessTokenRejected(GoogleError):
-    """Raised when an API answers 401.  Renew the access token once: the token endpoint says if the grant has ended."""
+    """Raised when an API answers 401.
+
+    The caller renews the access token once, because the token endpoint says whether the grant has ended.
+    """
 
     code = "consent_revoked"
 
@@ -117,7 +121,7 @@ class GoogleRefused(GoogleError):
     """Raised when Google refuses one account for a reason that its Workspace's administrator can change.
 
     :param by: the reason: ``service`` (the Contacts service is off for the user), ``policy`` (a rule of the domain),
-        ``internal`` (the client is for another Workspace), ``client`` (the grant may be another client's).
+        ``internal`` (the client is for another Workspace), ``client`` (the grant may belong to another client).
     """
 
     code = "google_refused"
@@ -132,7 +136,7 @@ class GoogleRefused(GoogleError):
 
 
 class ScopeMissing(GoogleError):
-    """Raised when the grant lacks a scope that the call needs: the user left a box on the consent page empty.
+    """Raised when the grant lacks a scope that the call needs, because the user left a box of the consent page empty.
 
     :param source: the source that needs the scope; empty for the contacts.
     """
@@ -165,7 +169,7 @@ class ApiDisabled(GoogleError):
 
 
 class QuotaExceeded(GoogleError):
-    """Raised when Google asks us to slow down: status 429, or 403 in the old style of errors.
+    """Raised when Google asks us to slow down, with status 429, or with status 403 in the old format of errors.
 
     :param full_sync: whether the call began a full listing, for which Google has a separate small quota.
     :param limit: Google's name for the limit that was exceeded (``quota_limit``); empty if Google named no limit.
@@ -227,7 +231,7 @@ class NetworkFailure(GoogleError):
 
 
 class BadResponse(GoogleError):
-    """Raised when an answer breaks the API's contract: not JSON, cut off, too large, or of another shape."""
+    """Raised when an answer breaks the API's contract: it is not JSON, cut off, too large, or has other fields."""
 
     code = "bad_response"
 
@@ -252,11 +256,11 @@ class IdentityUnverified(BadResponse):
 
 
 class PageTooLarge(BadResponse):
-    """Raised when the body of an answer has more octets than we read; smaller pages may help."""
+    """Raised when the body of an answer has more octets than we accept; requesting smaller pages may help."""
 
 
 class SyncTokenExpired(GoogleError):
-    """Raised when a sync token has expired (``EXPIRED_SYNC_TOKEN``): a full sync is needed.  This is no fault."""
+    """Raised when a sync token has expired (``EXPIRED_SYNC_TOKEN``), which is normal; a full sync is needed."""
 
     code = "bad_response"
 
@@ -292,7 +296,7 @@ class SuspiciousShrink(GoogleError):
 class ResultCode(IntEnum):
     """The result codes of LDAP.
 
-    Sources are RFC 4511 4.1.9 and appendix A, RFC 3909 (118 to 121), RFC 4533 (4096) and
+    The sources are RFC 4511 4.1.9 and appendix A, RFC 3909 (118 to 121), RFC 4533 (4096) and
     draft-ietf-ldapext-ldapv3-vlv-09 (60, 61, 76).
     """
 
@@ -345,7 +349,9 @@ class DirectoryError(LdapgwError):
 
 
 class ProtocolViolation(LdapgwError):
-    """Raised when octets are not an LDAPMessage: send a Notice of Disconnection and close (RFC 4511 4.1.1).
+    """Raised when octets are not an LDAPMessage.
+
+    The server then sends a Notice of Disconnection and closes the connection (RFC 4511 4.1.1).
 
     :param diagnostic: a fixed phrase that names the field.
     """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Translatable texts outside templates: English messages with values, translated when a page shows them.
+"""Holds translatable texts outside templates: English messages with values, translated when a page shows them.
 
 Messages are data: the file ``texts/AREA.toml`` of a package has the messages of an area, and `read_texts` reads the
 file into a frozen class.  A message that only one statement uses may stand in the code, marked with `gettext_noop`.
-The extraction tool finds both.  The page translates a message into the language of its reader.
+The extraction tool finds the messages in both places.  The page translates a message into the user's language.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def gettext_noop(message: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """A time in a phrase; `seconds` is counted since the epoch."""
+    """A time in a phrase, in seconds since the epoch."""
 
     seconds: float
 
@@ -37,10 +37,10 @@ class Timestamp:
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A marked message with placeholders ``%(name)s``.
+    """A translatable message with placeholders ``%(name)s``.
 
-    :ivar values: values by placeholder.  A `Phrase` is translated too, a `Timestamp` is formatted for the language,
-        and a text stays as it is.
+    :ivar values: the value of each placeholder.  A `Phrase` is translated too, a `Timestamp` is formatted for the
+        language, and a text stays as it is.
     """
 
     message: str
@@ -51,12 +51,15 @@ class Phrase:
         return self.message % {name: str(value) for name, value in self.values.items()}
 
 
-# A marked message without values may be a plain string.
+# A translatable message; a message without values may be a plain string.
 Translatable = str | Phrase
 
 
 class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The base of classes that hold texts of a file: each key becomes a field, and each table becomes such a class."""
+    """The base of the classes for a file of texts.
+
+    Each key of the file becomes a field, and each table becomes an object of another such class.
+    """
 
 
 AreaTexts = TypeVar("AreaTexts", bound=Texts)
@@ -66,13 +69,13 @@ def read_texts(area: str, kind: type[AreaTexts]) -> AreaTexts:
     """Read the texts of an area from its file.
 
     :param area: the path of the file below the package ``ldapgw``, without ``.toml``.
-    :param kind: the class of the whole file.
+    :param kind: the class of the object that the whole file becomes.
     :raises msgspec.ValidationError: if a key is missing, is unknown, or has a value of another type.
     """
     return msgspec.convert(tomllib.loads(files("ldapgw").joinpath(f"{area}.toml").read_text("utf-8")), kind)
 
 
 def joined(phrases: Sequence[Phrase]) -> Phrase:
-    """Join phrases, at least one, into a list separated by commas."""
+    """Join one or more phrases into a list separated by commas."""
     first = phrases[0]
     return first if len(phrases) == 1 else Phrase("%(one)s, %(more)s", {"one": first, "more": joined(phrases[1:])})
