@@ -5,11 +5,12 @@ Clients are counted by network (`ldapgw.directory.clients`).  `ConnectionLimits`
 network.  `BindBackoff` delays the answers to wrong passwords, by network and by login.  Only the answer to a wrong
 password is delayed, so neither a colleague behind the same address nor the phone whose login is being guessed is slowed
 down.  `CallerIdLimits` counts the unknown numbers that a login asks caller-ID books for, because a login that could try
-all numbers would have read the book.  `LogThrottle` keeps a client from filling the log: it allows one line a minute of
-each kind and origin, with a count.  `Deadlines` has no timers: one sweep a second compares `Deadlines.earliest` of all
-connections with the clock, so 10,000 idle connections cost a loop over floats.
+all numbers could copy the whole book.  `LogThrottle` keeps a client from filling the log: for each kind of event and
+each origin, it allows one line a minute, with the number of events.  `Deadlines` has no timers: one sweep a second
+compares `Deadlines.earliest` of all connections with the clock, so 10,000 idle connections cost only a loop over 10,000
+floats.
 
-Every table is bounded.  There is no clock here: callers pass the time, or a function that tells the time.
+Every table is bounded.  This module has no clock: callers pass the time, or a function that tells the time.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _V = TypeVar("_V")
 class ConnectionLimits(Generic[_C]):
     """The open connections, counted in total and by network.
 
-    Iteration goes over a copy, so connections may be removed meanwhile.
+    An iteration uses a copy, so connections may be removed during the iteration.
     """
 
     __slots__ = ("_counts", "_max_connections", "_max_per_network", "_networks")
@@ -62,7 +63,7 @@ class ConnectionLimits(Generic[_C]):
         self.release(self._networks.pop(connection))
 
     def delay_close(self, network: str) -> None:
-        """Count one more connection of a network until `release`, although that connection is closed."""
+        """Count a closed connection of a network as open until `release` is called."""
         self._counts[network] += 1
 
     def release(self, network: str) -> None:
@@ -72,7 +73,8 @@ class ConnectionLimits(Generic[_C]):
             del self._counts[network]
 
 
-# The least and the greatest delay in seconds: the first wrong password is a slip of the finger, the tenth is not.
+# The least and the greatest delay in seconds.  The first delay is short, because the first wrong password is mostly a
+# typing error.
 FIRST_DELAY: Final = 0.25
 MAX_DELAY: Final = 8.0
 # Seconds without a wrong password, after which the count starts again.
@@ -81,7 +83,7 @@ MAX_TRACKED_LOGINS = 20_000
 
 
 def _put_last(table: OrderedDict[_K, _V], key: _K, value: _V) -> None:
-    """Put a value last in a table, and drop the first key of the table if there are too many."""
+    """Put a value last in a table, and drop the table's first key if the table has more than `MAX_TRACKED_LOGINS`."""
     table.pop(key, None)
     table[key] = value
     if len(table) > MAX_TRACKED_LOGINS:
@@ -89,10 +91,11 @@ def _put_last(table: OrderedDict[_K, _V], key: _K, value: _V) -> None:
 
 
 class BindBackoff:
-    """Counts wrong passwords by network and by login; a full table drops the key that was counted least recently.
+    """The counts of wrong passwords by network and by login.
 
-    One answer at a time is delayed for each network and login, so that a client that guesses on many connections does
-    not fill the server with connections that wait.
+    A full table drops the network or login whose last wrong password is the oldest.  For each network and login, only
+    one answer at a time is delayed, so that a client that guesses on many connections does not fill the server with
+    connections that wait.
 
     :param hash_login: hashes a login's name; gateways that exchange their counts use the same hash.
     """
@@ -164,10 +167,11 @@ MAX_SHOWN_LEFT_OUT: Final = 100
 
 
 class CallerIdLimits:
-    """Limits how many unknown numbers each login may ask caller-ID books for, by a token bucket for each login.
+    """The limit on the unknown numbers that a login may ask caller-ID books for, with a token bucket for each login.
 
-    An unknown number is a number that nobody has.  A phone that rings asks for one number.  Clients that are not bound
-    share the bucket of their network.  A client without tokens is left out: its searches get no caller-ID books.
+    An *unknown number* is a number that no contact has.  A phone that rings asks for only one number.  Clients that are
+    not bound share the bucket of their network.  A client without tokens is *left out*: the gateway answers its
+    searches without the caller-ID books.
 
     :param seconds: tells the time.
     :param on_left_out: called with the viewer and the address for each search of a client that is left out.
@@ -178,10 +182,11 @@ class CallerIdLimits:
     def __init__(self, seconds: Callable[[], float], on_left_out: Callable[[Viewer, str], None]) -> None:
         self._seconds = seconds
         self._on_left_out = on_left_out
-        # Keys are logins and networks.
+        # The keys are logins and networks.
         self._buckets = TokenBuckets(UNKNOWN_NUMBERS, 1 / UNKNOWN_NUMBERS_PER_SECOND, seconds)
         self._left_out: dict[str, LeftOut] = {}
-        # The numbers counted since the last `take_unsent`, and the clients left out since the last `take_left_out`.
+        # How many unknown numbers each login or network has asked for since the last `take_unsent`, and the clients
+        # that were left out since the last `take_left_out`.
         self._unsent: Counter[str] = Counter()
         self._new_left_out: dict[str, LeftOut] = {}
 
@@ -190,34 +195,34 @@ class CallerIdLimits:
         return ClientBudget(self, viewer, address)
 
     def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
-        """Return the clients of a tenant that asked for too many unknown numbers within a day, the latest first."""
+        """Return the clients of a tenant that were left out within the last day, the latest first."""
         since = self._seconds() - SHOW_LEFT_OUT_SECONDS
         return tuple(
             client for client in reversed(self._left_out.values()) if client.last > since and tenant in client.tenants
         )
 
     def take_left_out(self) -> tuple[LeftOut, ...]:
-        """Return the clients that were left out since the last call, with their searches since then."""
+        """Return the clients that were left out since the last call, with the number of their searches since then."""
         new, self._new_left_out = self._new_left_out, {}
         return tuple(new.values())
 
     def add_left_out(self, clients: Iterable[LeftOut]) -> None:
-        """Show the clients that other gateways on the same database have left out."""
+        """Add the clients that other gateways on the same database have left out, so that web pages show them."""
         for client in clients:
             _count_client(self._left_out, client)
 
     def take_unsent(self) -> Mapping[str, int]:
-        """Return how many numbers were counted since the last call, by login or network."""
+        """Return how many unknown numbers were counted since the last call, by login or network."""
         unsent, self._unsent = self._unsent, Counter()
         return unsent
 
     def add(self, received: Mapping[str, int]) -> None:
-        """Count numbers that clients have asked other gateways on the same database for."""
+        """Count unknown numbers for which clients have asked other gateways on the same database."""
         for key, count in received.items():
             self._buckets.add(key, -count)
 
     def take(self, viewer: Viewer, address: str, count: int) -> bool:
-        """Count numbers, and return whether the client may ask caller-ID books for these numbers."""
+        """Count numbers as unknown, and return whether the client may ask caller-ID books for these numbers."""
         key = viewer.login or network_of(address)
         if self._buckets.take(key, count):
             self._note(key, viewer, address, self._seconds())
@@ -226,7 +231,7 @@ class CallerIdLimits:
         return True
 
     def give_back(self, viewer: Viewer, address: str, count: int) -> None:
-        """Undo the count of numbers, because somebody has these numbers."""
+        """Undo the count of numbers that are not unknown, because a contact has them."""
         key = viewer.login or network_of(address)
         self._buckets.add(key, count)
         self._queue(key, -count)
@@ -245,7 +250,10 @@ class CallerIdLimits:
 
 
 def _count_client(clients: dict[str, LeftOut], client: LeftOut) -> None:
-    """Put a client last in a table, and add the client's earlier searches unless the last was more than a day ago."""
+    """Put a client last in a table, with the sum of the new searches and the client's earlier searches in the table.
+
+    Earlier searches are forgotten if the client was last left out more than a day ago.
+    """
     key = client.login or network_of(client.address)
     before = clients.pop(key, None)
     count = before.count if before and client.last - before.last < SHOW_LEFT_OUT_SECONDS else 0
@@ -255,7 +263,7 @@ def _count_client(clients: dict[str, LeftOut], client: LeftOut) -> None:
 
 
 class ClientBudget:
-    """The budget that `CallerIdLimits` leaves one client."""
+    """The number of unknown numbers that `CallerIdLimits` still allows one client."""
 
     __slots__ = ("_address", "_limits", "_viewer")
 
@@ -310,9 +318,9 @@ class Deadlines:
         self.earliest = min(self.earliest, deadline)
 
     def expiry_action(self, now: float) -> ExpiryAction | None:
-        """Return how to end the connection if a deadline has passed, or None if no deadline has passed.
+        """Return the way to end the connection if a deadline has passed, or None if no deadline has passed.
 
-        A client that does not read cannot receive a goodbye, so its connection is aborted.
+        The connection of a client that does not read is aborted, because the client would not read a last message.
         """
         abort = min(self.write, self.handshake, self.closing)
         close = min(self.idle, self.message)
@@ -324,7 +332,7 @@ class Deadlines:
 
 # Seconds between two log lines of the same kind and origin.
 LOG_INTERVAL: Final = 60.0
-# Origins that are counted separately.  An attacker with an IPv6 /48 network has 65,536 origins.
+# The most origins that are counted separately.  An attacker with an IPv6 /48 network has 65,536 origins (/64 networks).
 MAX_TRACKED_ORIGINS: Final = 200
 OTHERS: Final = "others"
 
@@ -358,12 +366,12 @@ class LogLine:
 
 
 class LogThrottle:
-    """Counts events by kind and origin; once the table is full, new origins are counted together."""
+    """The counts of events by kind and origin; once the table is full, new origins are counted together."""
 
     __slots__ = ("_events",)
 
     def __init__(self) -> None:
-        # By kind and origin: the time of the last line, and the next line, which counts the events since then.
+        # The time of the last line, and the next line, which counts the events since the last line; by kind and origin.
         self._events: dict[tuple[str, str], tuple[float, LogLine]] = {}
 
     def add(
@@ -396,7 +404,8 @@ class LogThrottle:
     def due(self, now: float, interval: float = LOG_INTERVAL) -> Iterator[LogLine]:
         """Yield the lines for events that were not logged yet, and forget origins without events since their last line.
 
-        :param interval: seconds that must have passed since the last line; 0 yields all lines, at the end of the log.
+        :param interval: seconds that must have passed since the last line.  With 0, all lines are yielded, because the
+            gateway stops.
         """
         for key, (last_logged, line) in list(self._events.items()):
             if 0 <= now - last_logged < interval:

@@ -4,8 +4,9 @@
 Requests are answered at the end of the reactor's turn that received them, together with those of other connections
 (`ldapgw.ldap.turns`), on the fast path where possible.  The slow path works in slices.  Within a slice the connection
 begins the next waiting request, or else reads a received message, or else sends more entries of the running search, and
-repeats that until the slice ends.  The output of a slice is joined and written at once.  While the client does not take
-the output, the connection neither works nor reads.  Work that does not fit into one slice continues in later turns.
+then does the same again until the slice ends.  The output of a slice is joined and written at once.  While the client
+does not take the output, the connection neither works nor reads.  Work that does not fit into one slice continues in
+later turns.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class ConnectionServer(CoreServer, typing.Protocol):
         """
 
     def delay_close(self, address: str, seconds: float) -> None:
-        """Count a closed connection for some seconds more, because the client left before a delayed answer."""
+        """Count a closed connection as open for some seconds, because the client left before a delayed answer."""
 
     def count_misuse(self, kind: str, address: str, detail: str = "", connection: int = 0, tenant: str = "") -> None:
         """Count misuse by a client, for the log."""
@@ -95,7 +96,7 @@ class LdapProtocol(Protocol):
     :param number: a number that no other connection of this process has.
     """
 
-    transport: Any  # a TCP or UNIX connection, or TLS on one
+    transport: Any  # a TCP or UNIX connection, or TLS over such a connection
 
     def __init__(self, server: ConnectionServer, address: str, number: int) -> None:
         self.address = address
@@ -164,7 +165,8 @@ class LdapProtocol(Protocol):
     def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
         """Answer the requests that were received: the client sends no more, but may still read.
 
-        A write fails if the client is gone.  A search that writes nothing for long is ended (`_watch_search`).
+        A write fails if the client is gone.  A search that writes nothing for `GONE_TIMEOUT` is ended
+        (`_watch_search`), because without a write the server cannot see whether the client is gone.
         """
         self._input_ended = True
         self._core.feed_framer()
@@ -172,7 +174,7 @@ class LdapProtocol(Protocol):
         self._watch_search()
 
     def writeConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
-        """Do nothing: we never close only our half of a connection."""
+        """Do nothing, because we never close only our half of a connection."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if isinstance(reason.value, TlsError) and self.deadlines.handshake != inf:
@@ -236,7 +238,7 @@ class LdapProtocol(Protocol):
             self._resume()
 
     def tap(self, tap: Tap | None) -> None:
-        """Report to a tap what the connection receives and sends from now on; with None, stop reporting."""
+        """Report to a tap what the connection receives and sends from now on; if the tap is None, stop reporting."""
         self._core.tap = tap
 
     # --- called by the core ------------------------------------------------------------------------------------------
@@ -296,7 +298,7 @@ class LdapProtocol(Protocol):
         return more and not self._core.writer.blocked
 
     def _guarded(self, process: Callable[[], bool]) -> bool:
-        """Call a function, and answer the errors that it raises; return whether there may be more work."""
+        """Call a function, and report its errors to the client; return whether there may be more work."""
         try:
             return process()
         except ProtocolViolation as violation:
@@ -408,7 +410,7 @@ class LdapProtocol(Protocol):
         self.deadlines.message = inf
 
     def _flush(self) -> None:
-        """Write all output at once: the second packet of a small answer waits for the client's delayed ACK."""
+        """Write all output at once, because the second packet of a small answer would wait for a delayed ACK."""
         if self._buffer.size:
             self._write(self._buffer.take())
 
@@ -456,7 +458,7 @@ class LdapProtocol(Protocol):
         self._core.writer.close()
 
     def _end_reader(self) -> None:
-        """Leave reading to the transport."""
+        """Let the transport read from now on."""
         if self._reader is not None:
             self._reader.end()
             self._reader = None

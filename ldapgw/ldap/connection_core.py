@@ -58,7 +58,7 @@ class ConnectionCore:
 
     :param framer: collects the octets for the slow path.
     :param idle_timeout: seconds.
-    :ivar received: the octets that the fast path may answer: octets that came in this turn of the reactor, when the
+    :ivar received: the octets that the fast path may answer.  These octets came in this turn of the reactor, while the
         connection had no other work.
     :ivar is_queued: whether the connection waits for its turn.
     :ivar closing: whether the connection ends; received octets are ignored then.
@@ -110,7 +110,7 @@ class ConnectionCore:
         self._number = number
 
     def receive(self, octets: bytes) -> None:
-        """Store received octets, and have them answered in the connection's turn."""
+        """Store received octets, to be answered in the connection's turn."""
         if self.closing:
             return
         tap = self.tap
@@ -128,7 +128,7 @@ class ConnectionCore:
 
     @property
     def asker(self) -> str:
-        """Return the asker whose slices the connection uses (`ldapgw.ldap.turns`)."""
+        """Return the login or network (the *asker*) whose slices the connection uses (`ldapgw.ldap.turns`)."""
         return self._session.asker
 
     def feed_framer(self) -> None:
@@ -165,10 +165,10 @@ class ConnectionCore:
         self.writer.write(octets)
 
     def write_response(self, response: RunningResponse, buffer: OutputBuffer, now: float, end: float) -> Result | None:
-        """Encode more of a running search, and write whenever the buffer is full.
+        """Encode more entries of a running search, and write whenever the buffer is full.
 
         :param end: the time at which the slice of work ends.
-        :returns: how the search ended, or None while it goes on.
+        :returns: the result of the search, or None while the search goes on.
         """
         seconds = self._turns.seconds
         while True:
@@ -214,5 +214,5 @@ class ConnectionCore:
         return owner is not None and owner.work(seconds)
 
     def end(self) -> None:
-        """Release the owner of a closed connection, so that the garbage collector finds no cycle."""
+        """Release the owner of a closed connection, so that no reference cycle is left to the garbage collector."""
         self._owner = None

@@ -10,7 +10,7 @@ seal (HMAC) over resume key, search and login protects the cookie; all gateways 
 the seal.  So a client can neither forge a cookie nor use a cookie for another search, but can continue at another
 gateway.
 
-The server never sends a contextID with a virtual list view, because a window is computed anew each time and is exact.
+The server never sends a contextID with a virtual list view, because each request computes the window anew and exactly.
 So no contextID in a request can be valid.
 """
 
@@ -37,7 +37,7 @@ VLV_RESPONSE = "2.16.840.1.113730.3.4.10"
 MANAGE_DSA_IT = "2.16.840.1.113730.3.4.2"
 
 CONTROLS_TAG = 0xA0
-# The most controls that are decoded, in 4 µs each.
+# The most controls that are decoded.  Decoding a control takes 4 µs.
 _MAX_DECODED = 1000
 # Octets of a cookie's seal: half of SHA-256, enough against guessing.
 _SEAL_LENGTH: Final = 16
@@ -88,7 +88,7 @@ def page_response(cookie: bytes) -> Control:
 
 
 class PageCookies:
-    """Makes and opens the cookies of one search of one login.
+    """The maker and opener of the cookies of one search of one login.
 
     :param key: a secret that all gateways with the same key file have, so that each of them can continue a search.
     :param search: the parts of a request that have to be the same in the request for the next page.
@@ -154,7 +154,8 @@ def read_sort(control: Control) -> ServerSideSort:
 def sort_response(code: ResultCode, attribute: str = "") -> Control:
     """Return the control with the result of sorting (RFC 2891 1.2).
 
-    :param attribute: the attribute of the sort key that caused the error, as it was sent; empty if there is none.
+    :param attribute: the attribute of the sort key that caused the error, as the client sent it; empty if no sort key
+        caused an error.
     """
     attribute_type = octets(attribute.encode("utf-8", "surrogatepass"), _ATTRIBUTE_TYPE) if attribute else b""
     return Control(SORT_RESPONSE, value=tlv(SEQUENCE, integer(code, ENUMERATED) + attribute_type))
@@ -202,7 +203,8 @@ def _target(request: BerReader) -> Offset | AtLeast:
 def vlv_response(code: ResultCode, position: int = 0, count: int = 0) -> Control:
     """Return the control with the result of a list view.
 
-    :param position: the position of the target; 1 is the first.
+    :param position: the position of the target; the first position is 1.
+    :param count: the number of entries in the list.
     """
     content = integer(position) + integer(count) + integer(code, ENUMERATED)
     return Control(VLV_RESPONSE, value=tlv(SEQUENCE, content))
@@ -240,8 +242,8 @@ SUPPORTED_CONTROLS: Mapping[str, SupportedControl] = {
 def read(message: BerReader) -> tuple[Control, ...]:
     """Decode the controls of a request.
 
-    The limit here is higher than the number of controls allowed, so that `check_controls` can refuse too many controls
-    with a result; the limit here keeps the time of decoding below a few milliseconds.
+    `_MAX_DECODED` is higher than the number of controls that a request may have (`CONTROLS`), so that `check_controls`
+    can refuse too many controls with a result.  `_MAX_DECODED` limits the time of decoding to a few milliseconds.
 
     :raises ProtocolViolation: if the controls are malformed, or there are more than a thousand.
     """
@@ -294,7 +296,7 @@ def check_controls(
                 raise DirectoryError(ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, "critical control is not supported")
             continue
         if control.type in seen:
-            raise DirectoryError(ResultCode.PROTOCOL_ERROR, "the same control twice")
+            raise DirectoryError(ResultCode.PROTOCOL_ERROR, "the request has the same control twice")
         seen.add(control.type)
         try:
             values.append(supported.read(control))

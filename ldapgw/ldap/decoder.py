@@ -3,7 +3,7 @@
 
 The decoder is strict: every element lies within its parent, and every parent is consumed to its last octet.  A request
 that cannot be decoded is a `ProtocolViolation` and ends the session.  A request that can be decoded but is wrong
-becomes a `Rejected` request, which is answered with a result of its operation.
+becomes a `Rejected` request, which is answered with the result that says why.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _BIND, _NAME_START = Operation.BIND.value, 12
 def decode(octets: bytes) -> Message:
     """Decode one whole LDAPMessage.
 
-    :raises ProtocolViolation: if the message is malformed; the session must end then (RFC 4511 4.1.1).
+    :raises ProtocolViolation: if the message is malformed; then the session must end (RFC 4511 4.1.1).
     """
     message = BerReader.over(octets).enter(SEQUENCE, "message")
     message_id = message.integer("messageID")
@@ -173,7 +173,7 @@ def _unbind(content: BerReader) -> Empty:
 
 
 def _modification(content: BerReader) -> Empty:
-    """Skip the content of a request that would change the directory, because the answer is always the same."""
+    """Skip the content of a request that would change the directory, because every such request is refused."""
     content.rest()
     return Empty()
 

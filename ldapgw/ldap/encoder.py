@@ -4,7 +4,8 @@
 Entries are encoded by `ldapgw.directory`, and `ldapgw.ldap.search_response` makes LDAPMessages of them with
 `message_head`.  The root DSE lists a feature if and only if the feature works (RFC 4512 5.1).
 
-The gateway logs and explains a phone's request over HTTP as the LDAP search that finds the same entries.
+`encode_search` encodes a phone's request over HTTP as the LDAP search that finds the same entries, because the gateway
+logs and explains such a request as an LDAP search.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ _RESPONSES: Mapping[Operation, int] = {
 }
 _SERVER_SASL_CREDS, _RESPONSE_NAME, _RESPONSE_VALUE = 0x87, 0x8A, 0x8B
 
-# The encoded tag and length of messages of less than 2 KiB, by length: an entry of six attributes has 200 octets, a
-# full entry has 500.
+# The encoded tag and length of messages of less than 2 KiB, by length.  Hardly any message is longer: an entry with six
+# attributes has 200 octets, an entry with all attributes 500.
 _HEADS = tuple(head(SEQUENCE, length) for length in range(2048))
 
 

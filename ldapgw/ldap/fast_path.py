@@ -3,10 +3,10 @@
 
 Nearly every request of a phone is a search without controls, on a session that does nothing else, and its answer fits
 into one write.  Such a request differs from an earlier request only in the name or number.  So the fast path stores
-templates of requests in tables of limited size, by their octets: one template has the part around the filter
-(`_RequestTemplate`), another has the filter without its value (`FilterTemplate`).  The fast path then only prepares the
-value, moves the cursor, and joins messages.  The answer equals that of the slow path, octet for octet; errors and
-unusual requests take the slow path (`ldapgw.ldap.session`).
+templates in tables of limited size, by the octets of earlier requests: a `_RequestTemplate` for the part of the request
+around the filter, and a `FilterTemplate` for the filter without its value.  The fast path then only has to prepare the
+value, search, and join the encoded entries.  The fast path and the slow path (`ldapgw.ldap.session`) would send the
+same octets; errors and unusual requests take the slow path.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ from ldapgw.ldap.filter_decoder import read
 from ldapgw.ldap.limits import JOINED
 from ldapgw.ldap.messages import Operation, Reply, Result
 
-# The most entries of an answer; fewer entries nearly always fill one write (`JOINED`).  The slow path sends longer
-# answers.
+# The most entries of an answer, more than nearly any write can hold (`JOINED`).  The slow path sends longer answers.
 _MAX_ENTRIES: Final = 256
-# The same limit if entries take long to encode (`Selection.is_slow`): two milliseconds with two numbers in each.
+# The same limit if entries take long to encode (`Selection.is_slow`).  Encoding 16 entries with two numbers each takes
+# two milliseconds.
 _MAX_SLOW_ENTRIES: Final = 16
-# Entries that are encoded in one step: a millisecond.
+# The most entries that are encoded in one step, which takes a millisecond.
 _MAX_ENCODED: Final = 64
-# Rows of each table of templates or prepared filters, and octets of a message that may become a template.
+# The most rows of each table of templates or prepared filters, and the most octets of a message that may become a
+# template.
 _MAX_KEPT: Final = 512
 _MAX_OCTETS: Final = 1024
-# The cost of a filter that is prepared here, in units of `estimated_cost`: the costliest filter of a phone costs less.
-# The slow path prepares costlier filters in slices.
+# The highest cost of a filter that is prepared here, in units of `estimated_cost`; the filters of all known phones cost
+# less.  The slow path prepares costlier filters in slices.
 _MAX_COST: Final = 50
 
 _INTEGER, _SEQUENCE, _SEARCH = 0x02, 0x30, 0x63
@@ -57,9 +58,10 @@ class _RequestTemplate:
     """A request of one viewer without its filter; never changed once it is made.
 
     :ivar directory: the directory that the scope is in, or None if the slow path has to answer.
-    :ivar wanted: matches to search for: one more than the answer may have, which tells whether there are too many.
+    :ivar wanted: the number of matches to search for: one more than the answer may have, to find out whether there are
+        too many matches.
     :ivar segment: the only segment of the scope, or None if the scope has several.
-    :ivar index: the index of the segment, or None if there is no such index.
+    :ivar index: the index of `segment`, or None if `segment` is None.
     """
 
     __slots__ = ("directory", "index", "limit", "scope", "segment", "selection", "wanted")
@@ -79,7 +81,7 @@ class _RequestTemplate:
 class FastAnswer:
     """An answer; never changed once it is made.
 
-    This is no named tuple, because a compiled class is made faster.
+    This is no named tuple, because creating an object of a compiled class takes less time.
 
     :ivar search: the message that is answered, if the message is a search; else empty.
     """
@@ -102,10 +104,10 @@ class FastAnswer:
 
 
 class FastPath:
-    """Answers searches at once.
+    """The fast path, which answers searches at once.
 
-    With it, a gateway answers 385 % more searches by name a second; the table of prepared filters alone adds 30 %
-    (``scripts/bench parts``).
+    With the fast path, a gateway answers 385 % more searches by name a second; the table of prepared filters alone adds
+    30 % (``scripts/bench parts``).
 
     Mutable: the templates of former requests.
 
@@ -130,7 +132,7 @@ class FastPath:
     ) -> FastAnswer | None:
         """Return the whole answer to received octets, or None if the slow path has to answer.
 
-        :param octets: perhaps one LDAPMessage, perhaps something else.
+        :param octets: the received octets: one LDAPMessage, or anything else.
         :param budget: the client's budget for caller-ID books, or None if there is no limit.
         """
         try:
@@ -192,7 +194,9 @@ class FastPath:
         if known is not None and known[0].context is context:
             template, kind = known
             prepared = template.prepare(value)
-            if prepared.numbers:  # not stored: most numbers are searched for once, letters again and again
+            # A filter with a number is not stored, because a phone searches for most numbers only once, but for the
+            # same letters again and again.
+            if prepared.numbers:
                 return context, prepared, kind
         else:
             search_filter = _read_filter(encoded_filter)
@@ -201,13 +205,15 @@ class FastPath:
             prepared, kind = prepare(search_filter, context), filter_kind(search_filter)
             if value:
                 other = bytes([octet ^ 0x15 for octet in value])
-                # The octets of the value may also occur elsewhere, as in the name of an attribute.  So a filter becomes
-                # a template only if other octets in their place change nothing but the value.
+                # The octets of the value may also occur elsewhere, such as in the name of an attribute.  So a filter
+                # becomes a template only if replacing all occurrences changes nothing but the value.
                 if _read_filter(other.join(pieces)) == replace_value(search_filter, value, other):
                     made = FilterTemplate.of(search_filter, value, context)
                     if made is not None:
                         _keep(self._filters, pieces, (made, kind))
-        if prepared.cost >= SLOW:  # not stored: such a filter holds an entry, whose directory could not be freed
+        # Such a filter is not stored, because it refers to the last tested entry, and so would keep an old directory in
+        # memory.
+        if prepared.cost >= SLOW:
             return context, prepared, kind
         return _keep(self._prepared, encoded_filter, (context, prepared, kind))
 
@@ -236,7 +242,7 @@ def _first_slice(
 ) -> list[ResultBatch] | None:
     """Return the matches of a cursor's first slice of work.
 
-    Return None if these are neither all matches nor more than the limit, or if they take too long to encode.
+    Return None if there may be more matches although the limit is not exceeded, or if encoding takes too long.
     """
     cursor = SearchCursor((scope,), (prepared,), "", budget)
     batches = cursor.next(wanted)
@@ -270,7 +276,8 @@ def _keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:
 def _find_value(octets: bytes) -> bytes:
     """Return the value of a filter's first assertion about another attribute than objectClass; empty if there is none.
 
-    :param octets: the BER of a filter (RFC 4511 4.5.1.7).  From other or long octets, any part or nothing is returned.
+    :param octets: the BER of a filter (RFC 4511 4.5.1.7).  If the octets are no filter, or a long one, the result may
+        be any part of the octets, or empty.
     :raises IndexError: if the octets are cut off.
     """
     at, end = 0, len(octets)
@@ -296,13 +303,13 @@ def _split(octets: bytes) -> tuple[bytes, int, int, int] | None:
     Only the lengths of the parts are checked, because a request without a template is decoded strictly.
 
     :returns: the messageID, and the offsets of the base, of the filter, and of the part behind the filter; None if the
-        octets are no such search.
+        octets are not a search request, or are encoded in an unusual way.
     :raises IndexError: if the octets are cut off.
     """
     if len(octets) > _MAX_OCTETS:
         return None
     size, start = octets[1], 2
-    if size == 0x81:  # nearly every search has this form of length
+    if size == 0x81:  # nearly every search request has its length in this form
         size, start = octets[2], 3
     elif size >= 0x80:
         size, start = _long_length(octets, 1)

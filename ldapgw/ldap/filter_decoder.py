@@ -3,7 +3,7 @@
 
 Each kind of filter has one function in a table.  The depth and the number of terms are bounded, so that functions which
 walk the tree may recurse.  A filter that cannot be decoded is a `ProtocolViolation`; a filter that can be decoded but
-is wrong is an error of the search.
+is wrong fails only the search.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _filter(parent: BerReader, depth: int, budget: _Budget) -> Filter:
 
 
 def _set(filter_class: Callable[[tuple[Filter, ...]], Filter]) -> Callable[[BerReader, int, _Budget], Filter]:
-    """Return a decoder of a set of filters into an AND or OR."""
+    """Return a function that decodes a set of filters into an `And` or `Or`."""
 
     def read_set(content: BerReader, depth: int, budget: _Budget) -> Filter:
         _check_depth(depth)
@@ -91,7 +91,7 @@ def _not(content: BerReader, depth: int, budget: _Budget) -> Filter:
 
 
 def _assertion(filter_class: Callable[[str, bytes], Filter]) -> Callable[[BerReader, int, _Budget], Filter]:
-    """Return a decoder of an AttributeValueAssertion into a class of filters."""
+    """Return a function that decodes an AttributeValueAssertion into a filter of the given class."""
 
     def read_assertion(content: BerReader, _depth: int, _budget: _Budget) -> Filter:
         return filter_class(content.text("attributeDesc"), content.octets("assertionValue"))

@@ -3,8 +3,8 @@
 
 Only commands and pages have filters as text; LDAP clients send filters in BER.  ldaptor parses the text and encodes the
 filter, and `ldapgw.ldap.filter_decoder` decodes the encoded filter.  Besides this module only
-`ldapgw.phones.reachability` imports ldaptor, as a client.  ldaptor's grammar does not allow an OID as the name of an
-attribute.
+`ldapgw.phones.reachability` imports ldaptor, which serves there as an LDAP client.  ldaptor's grammar does not allow an
+OID as the name of an attribute.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from ldapgw.errors import DirectoryError, UserError
 from ldapgw.ldap import filter_decoder
 
 with warnings.catch_warnings():
-    # ldaptor is written for an older pyparsing.
+    # ldaptor uses names of pyparsing that newer versions of pyparsing warn of.
     warnings.simplefilter("ignore", DeprecationWarning)
     from ldaptor.ldapfilter import InvalidLDAPFilter, parseFilter
 
-# Stands for an empty value, which ldaptor's grammar does not allow.  This character cannot occur in the text itself,
-# because ldaptor gets one character per octet, thus only characters below U+0100.
+# The character that stands for an empty value, which ldaptor's grammar does not allow.  This character cannot occur in
+# the text itself, because ldaptor gets one character for each octet, and these characters are below U+0100.
 _EMPTY_VALUE = "\ue000"
-# Stands for the term that ldaptor's grammar demands in ``(&)`` and ``(|)``, which are true and false (RFC 4526).
+# The term that fills ``(&)`` and ``(|)``, because ldaptor's grammar demands at least one term.  RFC 4526 defines the
+# empty filters ``(&)`` as true and ``(|)`` as false.
 _NO_TERM = "(o=\ue001)"
 _EMPTY_SET = re.compile(r"\(([&|])\)")
 _NO_TERMS = (Equality("o", "\ue001".encode()),)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Splits received octets into whole LDAPMessages, however the network has divided the octets.
 
-The length of a message is checked in its header, so a message that claims to have 2 GiB costs nothing.  Received octets
-are appended to one buffer, each message is copied once, and the octets of messages already taken are dropped once per
-read.  So the cost is linear in the number of octets.
+The length of a message is checked in its header, so a message that claims to have 2 GiB costs no memory.  Received
+octets are appended to one buffer, each message is copied once, and the octets of messages already taken are dropped
+once per read.  So the cost is linear in the number of octets.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ def message_ends(octets: bytes) -> list[int]:
 
 
 class Framer:
-    """Collects octets and returns messages.
+    """A collector of octets, which returns whole messages.
 
     :param max_message: octets of the longest message that is accepted, including its header.
-    :ivar partial: whether octets are left that were not taken; they are a part of a message after `take` returned None.
+    :ivar partial: whether octets are left that were not taken.  After `take` has returned None, these octets are the
+        beginning of a message.
     """
 
     __slots__ = ("_buffer", "_max_message", "_taken", "partial")

@@ -9,49 +9,52 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-# Levels of a filter, and so the depth of the decoder's recursion.  RFC 4511 allows any nesting; a filter written by a
-# person has three levels, a generated filter ten.
+# Levels of a filter, and so the depth of the decoder's recursion.  RFC 4511 allows any number of levels; a filter that
+# a person writes has three levels, a generated filter has ten.
 FILTER_DEPTH: Final = 50
-# Terms and substring parts of one filter.  Each of them costs a look-up in the index; the longest filter seen has 40.
+# Terms and substring parts of one filter.  Each of them costs a look-up in the index; the longest filter of a phone
+# that we know has 40.
 FILTER_TERMS: Final = 1000
-# Octets of one filter, and of the assertion value of a Compare.  The longest filter seen from a phone has 2 KiB.
+# Octets of one filter, and of the assertion value of a Compare.  The longest filter of a phone that we know has 2 KiB.
 FILTER_OCTETS: Final = 4 << 10
-# The estimated cost of preparing a filter (`ldapgw.directory.filter`); a filter of this cost takes some 6 ms.  The
-# limit allows two hundred names or fifty numbers in one filter; the costliest filter seen from a phone costs 40.
+# The estimated cost of preparing a filter (`ldapgw.directory.filter`).  Preparing a filter of this cost takes some
+# 6 ms.  The limit allows two hundred names or fifty numbers in one filter; the costliest filter of a phone that we know
+# costs 40.
 FILTER_EFFORT: Final = 1000
-# Attributes in one request.  TrueNAS requests 35, which another server with a limit of 16 refused.
+# Attributes in one request.  TrueNAS requests 35; another server, whose limit is 16, refused this request.
 ATTRIBUTES: Final = 256
 # Controls of one request.  No client sends more than three.
 CONTROLS: Final = 32
 
-# Requests that wait for a running search before we stop reading, as OpenLDAP's conn_max_pending.
+# Requests of a session that may wait for its running search; then the server stops reading from the connection.
+# OpenLDAP has the same limit (conn_max_pending).
 WAITING: Final = 100
-# Octets of messages that are joined before they are written.  Pre-encoded pages of entries are not joined but gathered:
-# up to GATHERED (mostly three pages) for a plain socket, up to 64 KiB under TLS.  The next write waits until a plain
-# socket has taken these octets, or under TLS until Twisted's buffer has less than 64 KiB.  The kernel takes octets
-# while less than 64 KiB are not sent (`ldapgw.server.listener`), and then as much again.  So a client that reads
-# nothing costs less than 256 KiB.
+# Octets of messages that are joined before they are written.  Pre-encoded pages of entries are not joined: one call
+# writes several pages, up to GATHERED octets (mostly three pages) to a plain socket, and up to 64 KiB under TLS.  The
+# next write waits until a plain socket has taken these octets, or under TLS until Twisted's buffer has less than
+# 64 KiB.  The kernel accepts more octets as long as less than 64 KiB are unsent (`ldapgw.server.listener`), and so
+# buffers at most twice this amount.  So a client that reads nothing costs less than 256 KiB.
 JOINED: Final = 32 << 10
 GATHERED: Final = 128 << 10
-# Seconds of work for one asker in one turn of the reactor, once for new requests and once for unfinished work
-# (`ldapgw.ldap.turns`).  A slice is enough for the searches of some phones, so that a phone is answered at once
-# although forty others list the whole directory.
+# Seconds that one login or network (an *asker*, `ldapgw.ldap.turns`) may use in one turn of the reactor for new
+# requests, and again the same time for unfinished work.  A slice is enough for the searches of several phones, so that
+# a phone is answered at once although forty other phones list the whole directory.
 SLICE: Final = 0.001
-# Seconds of work for all askers together in one turn, once for new requests and once for unfinished work.  So a turn
-# takes at most about 10 ms, and neither kind of work stops the other.
+# Seconds that all askers together may use in one turn for new requests, and again the same time for unfinished work.
+# So a turn takes at most about 10 ms, and neither kind of work stops the other.
 TURN: Final = 0.005
 
 # Seconds for the rest of a message.  A phone sends a request in one packet; a slower client only occupies a connection.
 MESSAGE_TIMEOUT: Final = 30.0
-# Seconds for the client to take the output, which has at most 128 KiB: an ISDN line needs 16.
+# Seconds for the client to take the output, which has at most 128 KiB; an ISDN line needs 16 s for 128 KiB.
 WRITE_TIMEOUT: Final = 30.0
-# Seconds for a TLS handshake.  Old phones need 2 to 3 for RSA.
+# Seconds for a TLS handshake.  Old phones need 2 to 3 s for RSA.
 HANDSHAKE_TIMEOUT: Final = 10.0
 # Seconds that a search may run without sending an entry to a client that has closed its half of the connection.  Such a
-# client may be gone, which only a failed write would show.
+# client may be gone, and only a failed write would show this.
 GONE_TIMEOUT: Final = 1.0
-# Seconds for the last octets to leave and for the client's TLS close notification, before the connection is aborted.  A
-# stopping server has five seconds in all.
+# Seconds for sending the last octets and for receiving the client's TLS close notification, before the connection is
+# aborted.  A server that stops has only five seconds for everything.
 CLOSE_TIMEOUT: Final = 2.0
 
 

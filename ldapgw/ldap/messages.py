@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Requests and replies as frozen values, in the terms of RFC 4511.
 
-A `Message` is a decoded LDAPMessage of a client.  A request that was decoded but is wrong becomes a `Rejected` value,
-which has the result to answer: so the request is answered in its turn like any other request.
+A `Message` is a decoded LDAPMessage of a client.  A request that was decoded but is wrong becomes a `Rejected` value
+with the result to send, so that the request is answered in its turn like any other request.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ SUCCESS = Result()
 
 @dataclass(frozen=True, slots=True)
 class Simple:
-    """The password of a simple bind, in clear."""
+    """The password of a simple bind, not hashed."""
 
     password: bytes = field(repr=False)
 
@@ -128,7 +128,7 @@ class Empty:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A request that was decoded but is wrong, with the result to answer."""
+    """A request that was decoded but is wrong, with the result to send."""
 
     result: Result
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A search with controls: sorted (RFC 2891), in pages (RFC 2696), or as a virtual list view.
 
-The rules for list views are those of draft-ietf-ldapext-ldapv3-vlv-09.  A `ControlledSearch` selects and orders the
+Virtual list views follow draft-ietf-ldapext-ldapv3-vlv-09 ("the draft").  A `ControlledSearch` selects and orders the
 entries to send, and makes the response controls of the SearchResultDone.  If the entries cannot be sorted, a critical
 control fails the search; if no control is critical, the entries are sent as if there were no controls.
 
@@ -43,7 +43,7 @@ _UNSORTED, _SORTED = b"w", b"s"
 _SENT_CODES = frozenset((ResultCode.SUCCESS, ResultCode.SIZE_LIMIT_EXCEEDED, ResultCode.TIME_LIMIT_EXCEEDED))
 # The results of a search that failed because of its controls.
 _FAILED_CODES = frozenset((ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, ResultCode.VIRTUAL_LIST_VIEW_ERROR))
-# The sort errors that are also errors of a list view (section 6.2 of the draft).
+# The sort errors that are also errors of a list view (draft-ietf-ldapext-ldapv3-vlv-09, section 6.2).
 _VLV_CODES = frozenset((ResultCode.ADMIN_LIMIT_EXCEEDED, ResultCode.INAPPROPRIATE_MATCHING))
 
 
@@ -122,7 +122,8 @@ class ControlledSearch:
         budget: CallerIdBudget,
     ) -> None:
         if requested.page and requested.list_view:
-            # Section 9 of the draft: the combination has no meaning, so it is a protocolError (RFC 4511 4.1.11).
+            # By section 9 of draft-ietf-ldapext-ldapv3-vlv-09, the combination has no meaning, so it is a protocolError
+            # (RFC 4511 4.1.11).
             raise DirectoryError(ResultCode.PROTOCOL_ERROR, "paged results and a list view cannot be combined")
         self._dit = dit
         self._viewer = viewer
@@ -142,8 +143,8 @@ class ControlledSearch:
     def batches(self) -> Iterator[ResultBatch | None]:
         """Yield the entries to send, and None after each slice of work.
 
-        :raises DirectoryError: if the search fails, or if a critical control cannot be fulfilled; or after the last
-            entry, if the size limit leaves entries out.
+        :raises DirectoryError: if the search fails, or if a critical control cannot be applied; also after the last
+            entry, if there are more entries than the size limit allows.
         """
         for entry in self._entries():
             if entry is None:
@@ -164,7 +165,11 @@ class ControlledSearch:
         return tuple(controls)
 
     def _sort_responses(self, result: Result) -> list[Control]:
-        """Return the sort control of the SearchResultDone, but none if no entries were sorted (RFC 2891 2)."""
+        """Return the sort control of the SearchResultDone, in a list.
+
+        The list is empty if the client has not requested sorting, or if no entries were sent and sorting has not failed
+        (RFC 2891 2).
+        """
         if self._requested.sort is None:
             return []
         if self._sort_error is not None:
@@ -212,8 +217,8 @@ class ControlledSearch:
         order, key = after[:1], after[1:]
         ranking = yield from self._ranking(key if order == _SORTED else b"")
         if order == (_SORTED if ranking is None else _UNSORTED):
-            # Earlier pages were sorted and this page cannot be sorted, or the reverse: entries were added or removed
-            # since then, and only a limited number of entries can be sorted.
+            # The earlier pages were sorted and this page cannot be sorted, or the reverse.  Only a limited number of
+            # entries can be sorted, and entries were added or removed after the earlier pages were sent.
             raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "the earlier pages were in another order")
         if ranking is not None:
             for ranked in ranking:
@@ -265,6 +270,6 @@ class ControlledSearch:
         yield from limited((ranked and ranked.entry for ranked in window), self._size_limit)
 
     def _list_view_error(self, code: ResultCode) -> DirectoryError:
-        """Make the error of a search that fails because of its list view (section 6.2.1 of the draft)."""
+        """Return the error of a search that fails because of its list view (section 6.2.1 of the draft)."""
         self._vlv_response = vlv_response(code)
         return DirectoryError(ResultCode.VIRTUAL_LIST_VIEW_ERROR, "the list view cannot be computed")

@@ -2,7 +2,7 @@
 """The answer to a search: output that is not written yet, and the entries that are still to be encoded.
 
 `SearchResponse` encodes entries only when the connection asks for more, so nothing is encoded for a client that does
-not read, or has abandoned the search.  There is no clock here: callers pass the time.
+not read, or has abandoned the search.  This module has no clock: callers pass the time.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from ldapgw.ldap.messages import SUCCESS, Result
 
 
 class OutputBuffer:
-    """Collects octets until they are written.
+    """A buffer for octets that are not written yet.
 
-    :ivar max_octets: the most octets of a buffer with pages of entries.
+    :ivar max_octets: the most octets that the buffer may have after a page of entries was added to other octets.
     :ivar size: octets of all pieces.
     :ivar full: whether the caller has to write before more is added.
     """
@@ -51,8 +51,8 @@ class OutputBuffer:
     def add_page(self, page: bytes) -> bool:
         """Add a page of entries if there is room, and return whether the page was added.
 
-        The buffer is full as soon as there is no room for another page of that size, so that hardly any page is encoded
-        in vain.
+        The buffer is full as soon as it has no room for another page of this size, so that hardly any page is encoded
+        for which there is no room.
         """
         size = len(page)
         fits = not self.size or self.size + size <= self.max_octets
@@ -88,9 +88,10 @@ class RunningResponse(Protocol):
         """Add the next messages to a buffer, and return the result of the search, or None while the search goes on."""
 
 
-# Entries that are encoded before the clock is read again: half a millisecond.
+# The number of entries that are encoded, in half a millisecond, before the clock is read again.
 CHUNK: Final = 32
-# The same number if entries take long to encode (`Selection.is_slow`): a millisecond with two numbers in each.
+# The same number if entries take long to encode (`Selection.is_slow`).  Encoding 8 entries with two numbers each takes
+# a millisecond.
 SLOW_CHUNK: Final = 8
 # The messageIDs of one octet, for which the cached messages of `ldapgw.directory.segment` can be used.
 _SHORT_IDS: Final = range(1, 128)
@@ -136,7 +137,7 @@ class SearchResponse:
         self._deadline: float | None = None
 
     def write_next(self, buffer: OutputBuffer, now: float) -> Result | None:
-        """Add the next entries to a buffer, until a slice of work is done, the buffer is full, or a chunk was added.
+        """Add entries to a buffer until the search ends its slice of work, the buffer is full, or a chunk was added.
 
         :param now: seconds of any clock that never goes back.
         :returns: the result of the search, or None while the search goes on.
@@ -181,7 +182,7 @@ class SearchResponse:
             self._batch = None
 
     def _page_size(self, batch: ResultBatch) -> int:
-        """Return the size of the page whose entries come next in a batch, or 0 if the batch lacks some of them."""
+        """Return the number of entries of the page that comes next in a batch, or 0 if no whole page comes next."""
         documents, at = batch.documents, self._at
         first = documents[at]
         last = min(first + PAGE_SIZE, len(batch.segment.entries)) - 1

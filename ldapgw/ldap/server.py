@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The LDAP server on Twisted: the factory of all connections, and the state that they share.
+"""The LDAP server on Twisted: the factory of all connections, and the state that the connections share.
 
 The connections share their limits, the back-off after wrong passwords, the log throttles, the sweep over their
 deadlines, the fast path's templates, and the scheduler that shares the reactor's turns (`ldapgw.ldap.turns`).  A single
@@ -55,10 +55,12 @@ SWEEP = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Guesses:
-    """The guesses of clients within a moment, which gateways exchange because the limits hold for all of them together.
+    """The counts of wrong passwords and unknown numbers at one gateway since the last exchange.
 
-    :ivar passwords: wrong passwords, by network and by hash of the login (`BindBackoff`).
-    :ivar numbers: unknown numbers, by login or network (`CallerIdLimits`).
+    The gateways on a database exchange these counts, because each limit holds for all these gateways together.
+
+    :ivar passwords: counts of wrong passwords, by network and by hash of the login (`BindBackoff`).
+    :ivar numbers: counts of unknown numbers, by login or network (`CallerIdLimits`).
     :ivar left_out: the clients that asked for too many unknown numbers.
     """
 
@@ -68,7 +70,7 @@ class Guesses:
 
 
 class LdapFactory(ServerFactory):
-    """All connections of the LDAP listeners.
+    """The factory and the shared state of all connections of the LDAP listeners.
 
     :param port: the directory and the logins.
     :param tls: makes the context for StartTLS and `over_tls`, or None for a server without TLS.
@@ -115,7 +117,7 @@ class LdapFactory(ServerFactory):
         self._controls = dict(SUPPORTED_CONTROLS)
 
     def buildProtocol(self, addr: IAddress | None) -> LdapProtocol | None:
-        """Make the protocol of a new connection, or return None, which closes the connection, if there are too many."""
+        """Make the protocol of a new connection, or return None to close the connection if there are too many."""
         address = normalize_address(addr.host) if isinstance(addr, (IPv4Address, IPv6Address)) else LOCAL
         if self._connections.has_room(network_of(address)):
             return LdapProtocol(self, address, next(self._numbers))
@@ -181,20 +183,20 @@ class LdapFactory(ServerFactory):
         return self._caller_id_limits.left_out(tenant)
 
     def take_guesses(self) -> Guesses:
-        """Return the guesses of clients at this gateway since the last call, the largest counts last."""
+        """Return the counts of wrong passwords and unknown numbers since the last call, the largest counts last."""
         limits = self._caller_id_limits
         passwords = sorted(self._bind_backoff.take_unsent().items(), key=itemgetter(1))
         numbers = sorted(limits.take_unsent().items(), key=itemgetter(1))
         return Guesses(dict(passwords), dict(numbers), limits.take_left_out())
 
     def add_guesses(self, guesses: Guesses) -> None:
-        """Count the guesses of clients at other gateways on the same database."""
+        """Count the wrong passwords and unknown numbers at other gateways on the same database."""
         self._bind_backoff.add(guesses.passwords, self.clock.seconds())
         self._caller_id_limits.add(guesses.numbers)
         self._caller_id_limits.add_left_out(guesses.left_out)
 
     def budget(self, viewer: Viewer, address: str) -> ClientBudget:
-        """Return the budget of a client for unknown numbers, which holds for LDAP and HTTP together."""
+        """Return the budget of a client for unknown numbers; LDAP and HTTP use the same budget."""
         return self._caller_id_limits.budget(viewer, address)
 
     # --- called by connections (`ConnectionServer`) ------------------------------------------------------------------
@@ -222,7 +224,7 @@ class LdapFactory(ServerFactory):
         self.count_misuse(kind, address, viewer.login or "not bound", tenant=viewer.tenant)
 
     def delay_close(self, address: str, seconds: float) -> None:
-        """Count a closed connection for some seconds more, so that closing it does not make guessing faster."""
+        """Count a closed connection as open for some seconds, so that a client cannot guess faster by closing it."""
         self._connections.delay_close(network_of(address))
         self.clock.callLater(seconds, self._connections.release, network_of(address))
 
@@ -329,7 +331,7 @@ def _log_failure(line: LogLine) -> None:
 
 
 def _code_position(error: BaseException) -> str:
-    """Return the innermost code positions of an exception, without its text, which may quote what a client sent."""
+    """Return the innermost code positions of an exception, but not its text, which may quote what a client sent."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     return " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
 
@@ -339,9 +341,9 @@ def _count_text(line: LogLine) -> str:
 
 
 class LdapsFactory(TLSMemoryBIOFactory):
-    """TLS around `LdapFactory`; refuses a connection if `LdapFactory` refuses it."""
+    """The factory that adds TLS to the connections of `LdapFactory`, and refuses those that `LdapFactory` refuses."""
 
-    # Twisted's default protocol collects small writes for a turn of the reactor.  Our output is joined already.
+    # Twisted's default protocol would collect small writes for a turn of the reactor, but our output is joined already.
     protocol = TLSMemoryBIOProtocol
 
     def buildProtocol(self, addr: IAddress | None) -> Any:

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""An LDAP session as a state machine: messages in, steps out (RFC 4511 3.1, 4.2 to 4.14).
+"""An LDAP session as a state machine, which takes messages and returns steps (RFC 4511 3.1, 4.2 to 4.14).
 
 The rules are:
 
 * One operation runs at a time; the others wait and are answered in the order in which they were received.
-* `SESSION_TABLE` has the effect of each request, which depends on the operation that the request meets.  Abandon,
-  Cancel, StartTLS and Unbind do not wait.
+* `SESSION_TABLE` has the effect of each request, which depends on the operation that is outstanding when the request
+  arrives (`Outstanding`).  Abandon, Cancel, StartTLS and Unbind do not wait.
 * A bind waits: requests received before the bind are answered first, with the rights of the login before the bind.  RFC
   4511 4.2.1 leaves this order to the server; phones send a bind without waiting for earlier answers.
 * `Session.receive` takes a request, `advance` begins the next operation, `finish` ends the running operation.  These
   methods return steps for the connection to perform, or the reply to send; the session has no transport and no clock.
   `fast_answer` returns the octets of an answer that needs no steps; the steps would send the same octets.
-* After Unbind or a violation nothing is answered.
+* After an Unbind or a `ProtocolViolation`, no request is answered.
 
 `check_bind` decides on a bind request before its password is checked (RFC 4513 5 and 6).  `DirectoryPort` has the
 functions of the rest of the program that a session calls.
@@ -77,17 +77,18 @@ Observer = Callable[[str, str, bytes, int, ResultCode, float, SearchKind], None]
 
 @dataclass(frozen=True, slots=True)
 class DirectoryPort:
-    """The functions through which sessions reach the directory and the logins; made by the composition root.
+    """The functions through which sessions reach the directory and the logins; `ldapgw.server.gateway` makes the port.
 
     :ivar dit: returns the current directory tree.
     :ivar authenticate: takes the bind name (a DN or a bare name), the password and the client's address, and returns
-        the viewer, or None if name or password is wrong.  Sessions may call it twice with the same wrong password.
+        the viewer, or None if name or password is wrong.  A session may call this function twice with the same wrong
+        password: first on the fast path, then on the slow path.
     :ivar anonymous: takes the address of a client that is not bound, and returns the viewer.
     :ivar cookie_key: secret octets, the same in all gateways that serve one directory; the key seals the cookies of
         paged searches, and hashes the names of refused logins.
     :ivar observers: called for each finished search.
-    :ivar login_refused: called with the bind name and the client's address once for each wrong name or password; the
-        call takes the same time whether there is such a login or not.
+    :ivar login_refused: called with the bind name and the client's address once for each wrong name or password.  The
+        call takes the same time whether the login exists or not, so that clients cannot find out which logins exist.
     :ivar bind_decided: called with the result code of each bind, before the answer to a wrong password is delayed.
     :ivar replica_refused: called for each refused login of a replica, with the viewer, the client's address, the reason
         in a few words, and the connection's number.
@@ -226,7 +227,7 @@ class StopSearch:
 
 @dataclass(frozen=True, slots=True)
 class StartTls:
-    """The step that begins TLS: send this reply in clear, drop all other octets received in clear, and begin TLS."""
+    """The step that begins TLS: send the reply without TLS, drop all octets received without TLS, and begin TLS."""
 
     reply: Reply
 
@@ -253,11 +254,11 @@ class RequestKind(IntEnum):
 
 
 class Outstanding(IntEnum):
-    """The outstanding operation that a request meets: an operation that waits or runs, or nothing.
+    """The state of the operation that a request *meets*, which decides on the effect of the request.
 
     Abandon and Cancel meet the operation that they name.  Any other request meets the running operation, or else the
-    operation that waits longest.  A request can only meet a running search, or a bind whose refusal is delayed: other
-    operations end at once.
+    operation that waits longest, or else nothing.  The running operation is always a search, or a bind whose refusal is
+    delayed, because other operations end at once.
     """
 
     NOTHING = auto()
@@ -282,9 +283,9 @@ _NOT_THERE: Final = Result(ResultCode.NO_SUCH_OPERATION, "no such operation is o
 _NOT_A_BIND: Final = Result(ResultCode.CANNOT_CANCEL, "a bind cannot be canceled")
 _NOT_NOW: Final = Result(ResultCode.OPERATIONS_ERROR, "operations are outstanding")
 
-# The effect of each kind of request by the operation that the request meets, in the order of `Outstanding`.  A `Result`
-# in place of an effect refuses the request.  Sources are RFC 4511 4.3 (Unbind), 4.11 (Abandon, which is never answered)
-# and 4.14.1 (StartTLS), and RFC 3909 2.1 (Cancel).
+# The effect of each kind of request (one row each) for each state of the operation that the request meets (one column
+# for each member of `Outstanding`).  A `Result` in place of an effect refuses the request.  The sources are RFC 4511
+# 4.3 (Unbind), 4.11 (Abandon, which is never answered) and 4.14.1 (StartTLS), and RFC 3909 2.1 (Cancel).
 _ROWS: Final[dict[RequestKind, tuple[Effect | Result, ...]]] = {
     #                       NOTHING           WAITING        WAITING_BIND   SEARCH         BIND
     RequestKind.OPERATION: (Effect.WAIT,      Effect.WAIT,   Effect.WAIT,   Effect.WAIT,   Effect.WAIT),
@@ -294,8 +295,8 @@ _ROWS: Final[dict[RequestKind, tuple[Effect | Result, ...]]] = {
     RequestKind.UNBIND:    (Effect.CLOSE,     Effect.CLOSE,  Effect.CLOSE,  Effect.CLOSE,  Effect.CLOSE),
 }  # fmt: skip
 _EXTENDED: Final = {START_TLS: RequestKind.START_TLS, CANCEL: RequestKind.CANCEL}
-# The requests whose controls are checked on receipt, because the requests do not wait.  Controls of an Unbind do not
-# matter.
+# The requests whose controls are checked when the requests are received, because these requests do not wait.  The
+# controls of an Unbind do not matter.
 _IMMEDIATE: Final = (RequestKind.ABANDON, RequestKind.CANCEL, RequestKind.START_TLS)
 SESSION_TABLE: Final = {
     (kind, outstanding): outcome
@@ -314,7 +315,7 @@ class Session:
     :param tls: whether StartTLS is available.
     :param secure: whether TLS is in use from the start.
     :ivar viewer: the viewer that the client is bound as.
-    :ivar asker: the asker of the client's requests: the login's DN, or the network of a client that is not bound.
+    :ivar asker: the login's DN, or the network of a client that is not bound (the *asker* in `ldapgw.ldap.turns`).
     """
 
     __slots__ = (
@@ -381,15 +382,15 @@ class Session:
 
     @property
     def full(self) -> bool:
-        """Return whether no more requests may wait; messages are read again once an operation has begun."""
+        """Return whether no more requests may wait; then messages are not read until the next operation begins."""
         return len(self._waiting) >= WAITING
 
     def fast_answer(self, octets: bytes) -> FastAnswer | None:
         """Return the fast path's answer to a search or a successful bind, or None if there is no such answer.
 
-        Phones send a bind and a search for each name that they show.
+        Binds are answered here too, because phones send a bind and a search for each name that they show.
 
-        :param octets: perhaps one LDAPMessage, perhaps anything else.
+        :param octets: the received octets: one LDAPMessage, or anything else.
         """
         if self._current is not None or self._waiting:
             return None
@@ -525,7 +526,7 @@ class Session:
         return SendReply(self.finish(SUCCESS))
 
     def _fast_bind(self, message_id: int, name: str, password: bytes) -> FastAnswer | None:
-        """Answer a simple bind that succeeds; return None if `_bind` has to answer the request."""
+        """Answer a simple bind if it succeeds; return None if `_bind` has to answer the request."""
         if self._require_tls and not self.secure:
             return None
         try:
@@ -589,7 +590,7 @@ class Session:
         if request.name != WHO_AM_I:
             raise DirectoryError(ResultCode.PROTOCOL_ERROR, "extended operation is not supported")
         if request.value is not None:
-            raise DirectoryError(ResultCode.PROTOCOL_ERROR, "Who am I? has no value")
+            raise DirectoryError(ResultCode.PROTOCOL_ERROR, "the operation 'Who am I?' takes no value")
         login = self.viewer.login
         return SendReply(self.finish(SUCCESS, f"dn:{login}".encode() if login else b""))
 
@@ -620,14 +621,14 @@ class Session:
         return (StopSearch(),)
 
     def _check_start_tls(self, request: ExtendedRequest) -> None:
-        """Check that TLS can begin on this connection, apart from outstanding operations.
+        """Check that TLS can begin on this connection; for outstanding operations, see `SESSION_TABLE`.
 
         :raises DirectoryError: if TLS cannot begin.
         """
         if not self._tls:
             raise DirectoryError(ResultCode.PROTOCOL_ERROR, "StartTLS is not supported")
         if request.value is not None:
-            raise DirectoryError(ResultCode.PROTOCOL_ERROR, "StartTLS has no value")
+            raise DirectoryError(ResultCode.PROTOCOL_ERROR, "StartTLS takes no value")
         if self.secure:
             raise DirectoryError(ResultCode.OPERATIONS_ERROR, "TLS is already in use")
 

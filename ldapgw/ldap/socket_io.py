@@ -1,29 +1,30 @@
 # SPDX-License-Identifier: MIT
 """Reads from and writes to the transport of a connection, without Twisted's buffers if possible.
 
-`SocketReader` reads from a plain socket.  It does the same as `twisted.internet.tcp.Connection.doRead` with three calls
-less, and is compiled.
+`SocketReader` reads from a plain socket.  It does the same as `twisted.internet.tcp.Connection.doRead` with three
+function calls fewer, and is compiled.
 
-`SocketWriter` writes an answer at once if the socket takes it, and never writes more than the client takes.  Twisted
-writes in a later step of the reactor, which costs four more system calls for each answer.
+`SocketWriter` writes an answer at once if the socket takes it, and stops while the client does not take the output.
+Twisted writes in a later step of the reactor, which costs four more system calls for each answer.
 
 A gateway answers 3 to 4 % more reverse look-ups a second with `SocketReader`, and 20 % more with `SocketWriter`
 (``scripts/bench parts``).
 
 Octets for a plain socket are sent at once under three rules:
 
-* Nothing is sent while the transport holds earlier octets of ours, which come first.
+* The writer sends nothing while the transport still has to send earlier octets, because these octets come first.
 * Octets that the socket does not take are passed to the transport.  The transport reports when it has written them;
   until then the writer is `blocked`.
-* An error of the socket is left to the transport, which gets the octets and meets the same error.
+* After an error of the socket, the writer passes the octets to the transport, which gets the same error and reports it.
 
-Several pre-encoded pages of a long list are written together without joining them (writev(2)): each write costs some
-five microseconds for waking the client, and joining pages copies as much as the kernel does.
+Several pre-encoded pages of a long list are written together (writev(2)), because each write costs some five
+microseconds for waking the client.  The pages are not joined first, because joining copies as much as the kernel does.
 
-Under TLS, and over a transport without a socket, the transport writes everything and reports when it has enough.  Under
-TLS each message is a TLS record of its own, as with slapd: a client such as libcurl, which waits for its socket before
-it reads the next message, never sees a message that its TLS library has decrypted already.  After StartTLS Twisted
-would collect small writes into one record, so the writer bypasses Twisted's collecting.
+Under TLS, and over a transport without a socket, the transport writes everything, and reports when its buffer is full.
+Under TLS each message is a TLS record of its own, as with slapd.  Otherwise the TLS library of a client might decrypt
+two messages at once, and a client such as libcurl, which waits for its socket before it reads the next message, would
+not find the second.  After StartTLS Twisted would collect small writes into one record, so the writer bypasses the part
+of Twisted that collects writes.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from ldapgw.ldap.limits import GATHERED
 
 
 class SocketReader:
-    """Reads from the socket of a transport, until `end`."""
+    """The reader of a transport's socket, until `end` is called."""
 
     __slots__ = ("_buffer_size", "_receive", "_recv", "_transport")
 
@@ -58,7 +59,8 @@ class SocketReader:
     def read(self) -> Exception | None:
         """Read the available octets; called by the reactor.
 
-        :returns: the reason why the connection or the client's half of it has ended, or None while it is open.
+        :returns: the reason why the connection, or the client's half of the connection, has ended; None while the
+            connection is open.
         """
         try:
             octets = self._recv(self._buffer_size)
@@ -72,23 +74,24 @@ class SocketReader:
         return None
 
     def end(self) -> None:
-        """Give reading back to the transport, so that no reference cycle is left to the garbage collector."""
+        """Let the transport read again, so that no reference cycle is left to the garbage collector."""
         del self._transport.doRead
 
 
-# The most pieces that are written without joining them.  The kernel allows 1,024, but joins small pieces more slowly
-# than Python.
+# The most pieces that are written without joining them.  The kernel allows 1,024 pieces, but joins small pieces more
+# slowly than Python does.
 _MAX_PIECES: Final = 8
 
 
 class SocketWriter:
-    """Writes to one transport.
+    """The writer to one transport.
 
     :param plain: whether octets are sent unencrypted, so that the writer may write them to the socket itself.
     :param on_blocked: called when the client takes no more.
     :param on_drained: called when the client has taken everything, or enough to continue.
-    :ivar blocked: whether to write no more for now; octets that are written nevertheless are buffered in order.
-    :ivar max_octets: octets of pages that may be written together.
+    :ivar blocked: whether the caller should stop writing for now; octets that are written nevertheless are buffered in
+        order.
+    :ivar max_octets: the most octets of pages that may be written together.
     """
 
     __slots__ = ("_on_blocked", "_on_drained", "_send", "_sendmsg", "_tls", "_transport", "blocked", "max_octets")
@@ -102,12 +105,14 @@ class SocketWriter:
         self._on_drained = on_drained
         protocol = getattr(transport, "protocol", None)
         self._tls = protocol if isinstance(protocol, TLSMemoryBIOProtocol) else None
-        # A TLS transport passes the attribute on to its own transport; a transport in memory has none.
+        # The writer must not use the socket under TLS: a TLS transport also has this attribute, which it takes from the
+        # transport below TLS.  A transport in memory has no socket.
         plain_socket = getattr(transport, "socket", None) if plain else None
         self._send: Any = None if plain_socket is None else plain_socket.send
         self._sendmsg: Any = None if plain_socket is None else plain_socket.sendmsg
         self.max_octets = MAX_PAGE_OCTETS if plain_socket is None else GATHERED
-        # The transport calls a pull producer whenever it has written everything, a push producer when it has too much.
+        # A transport calls a pull producer whenever the transport has written everything, and calls a push producer
+        # when the transport has too much to write.
         transport.registerProducer(self, self._send is None)
 
     def write(self, octets: bytes) -> None:
@@ -115,7 +120,7 @@ class SocketWriter:
         if self._tls is not None:
             start = 0
             for end in message_ends(octets):
-                TLSMemoryBIOProtocol.write(self._tls, octets[start:end])  # bypasses the aggregator of StartTLS
+                TLSMemoryBIOProtocol.write(self._tls, octets[start:end])  # does not collect writes, even after StartTLS
                 start = end
             return
         if self._send is None or self.blocked:
@@ -165,19 +170,19 @@ class SocketWriter:
     # --- called by the transport -------------------------------------------------------------------------------------
 
     def pauseProducing(self) -> None:
-        """Stop writing: the transport has enough."""
+        """Stop writing, because the transport's buffer is full."""
         if not self.blocked:
             self.blocked = True
             self._on_blocked()
 
     def resumeProducing(self) -> None:
-        """Continue: the transport has written its buffer."""
+        """Continue writing, because the transport has written its buffer."""
         if self.blocked:
             self.blocked = False
             self._on_drained()
 
     def stopProducing(self) -> None:
-        """Stop for good: the connection is lost, which the transport also reports to the protocol."""
+        """Stop writing for good, because the connection is lost; the transport reports this to the protocol, too."""
         self._send = self._sendmsg = None
         self._on_blocked = self._on_drained = _ignore  # leaves no reference cycle to the garbage collector
 

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""Shares the turns of the reactor among askers, so that no asker slows others down by asking more.
+"""Shares the turns of the reactor among clients, so that no client slows others down by sending more requests.
 
-An *asker* is a login, or the network of a client that is not bound.  In each turn, an asker has one slice for new
-requests and one slice for work that is not finished, however many connections it has.  All new requests share one
-budget in a turn, and all unfinished work shares another; work that does not fit waits for a later turn, in rotation by
-asker.  So the time that a client waits depends on the number of askers, and not on the number of requests of one asker.
-At most `_MOST_BEGUN` requests of an asker are in progress after their first slice.
+An *asker* is a login, or the network of a client that is not bound; requests are served for askers.  In each turn, an
+asker has one slice of time for new requests and one slice for work that is not finished, however many connections the
+asker has.  All new requests share one budget of time in a turn, and all unfinished work shares another.  Work that does
+not fit waits for a later turn, and the scheduler serves one worker of each asker in rotation.  So the time that a
+client waits depends on the number of askers, and not on the number of requests of one asker.  At most `_MOST_BEGUN`
+requests of an asker are in progress after their first slice.
 
 `TurnScheduler` first computes the answers of the fast path for up to 16 connections, then sends all of them, then
 notifies the observers; connections that need the slow path come last.  Doing the same step for several connections in a
 row keeps the processor's caches warm.  Sending while the clients are already awake saves waking each of them, which
 took longer on a virtual machine than computing an answer (docs/decisions/0051).
 
-There is no clock here: callers pass a function that tells the time.
+This module has no clock: callers pass a function that tells the time.
 """
 
 from __future__ import annotations
@@ -26,19 +27,20 @@ from twisted.internet.defer import Deferred
 from ldapgw.ldap.fast_path import FastAnswer
 from ldapgw.ldap.limits import SLICE, TURN
 
-# Answers that are computed before they are sent: an answer waits for at most 15 others, which takes some 0.2 ms.
+# The most answers that are computed before they are sent.  So an answer waits for at most 15 other answers, which take
+# some 0.2 ms.
 _MAX_UNSENT: Final = 16
-# The unfinished requests of an asker that are continued in rotation; other requests wait, and hold only their octets.
-# Hundreds of prepared filters of many terms would be half a million objects, so that a garbage collection takes 0.2 s.
+# The most unfinished requests of an asker that are continued in rotation.  Other requests wait as octets, because
+# hundreds of prepared filters with many terms would be half a million objects, and garbage collection would take 0.2 s.
 _MOST_BEGUN: Final = 8
-# A worker does not get less time than this, in seconds.
+# The least time in seconds that a worker gets.
 _LEAST: Final = 0.00005
 # The asker of the gateway's own work.
 _OWN: Final = ""
 
-# Calls a function once, at the end of the current turn or in the next turn.
+# A function that calls another function once, at the end of the current turn or in the next turn.
 CallAtTickEnd = Callable[[Callable[[], None]], object]
-# Waits for the turn of an asker (`TurnScheduler.turn_of`).
+# A function that waits for the turn of an asker, a login or a network (`TurnScheduler.turn_of`).
 TurnOf = Callable[[str], Awaitable[None]]
 
 
@@ -46,7 +48,7 @@ class Worker(Protocol):
     """A worker, which does its work in slices.
 
     :ivar asker: the DN of the login, or the network of a client that is not bound.
-    :ivar is_queued: whether the worker waits in the scheduler, which alone sets this.
+    :ivar is_queued: whether the worker waits in the scheduler; only the scheduler sets this attribute.
     """
 
     is_queued: bool
@@ -71,7 +73,7 @@ class TurnMember(Worker, Protocol):
         """Record an answer.
 
         :param now: the time at which the answer has been sent.
-        :param seconds: the time that the answer took, together with the other answers of its group.
+        :param seconds: the time that this answer and the answers that were sent together with it took.
         """
 
 
@@ -105,11 +107,11 @@ class Lane(Generic[_W]):
         self._spent = 0.0
 
     def add(self, worker: _W) -> None:
-        """Queue a worker behind the other workers of its asker."""
+        """Queue a worker behind the other workers of its asker (the login or network for which it works)."""
         self._place_of(worker).append(worker)
 
     def put_back(self, worker: _W) -> None:
-        """Queue a worker that has begun among the first `_MOST_BEGUN` workers of its asker."""
+        """Queue a worker whose work has begun; the worker becomes one of the first `_MOST_BEGUN` of its asker."""
         self._place_of(worker).insert(_MOST_BEGUN - 1, worker)
 
     def _place_of(self, worker: _W) -> deque[_W]:
@@ -123,7 +125,7 @@ class Lane(Generic[_W]):
         return waiting
 
     def is_full(self, asker: str) -> bool:
-        """Return whether so many workers of an asker wait that no other worker should begin."""
+        """Return whether `_MOST_BEGUN` workers of an asker wait, so that no other worker of the asker should begin."""
         waiting = self._waiting.get(asker)
         return waiting is not None and len(waiting) >= _MOST_BEGUN
 
@@ -151,16 +153,16 @@ class Lane(Generic[_W]):
         return left if left >= _LEAST else 0.0
 
     def charge(self, asker: str, seconds: float) -> None:
-        """Count seconds as used by an asker; at most one slice of them is taken from the budget of the turn."""
+        """Count seconds as used by an asker; an asker takes at most one slice from the budget of the turn."""
         used = self._used.get(asker, 0.0)
         self._used[asker] = used + seconds
         self._spent += min(seconds, max(0.0, SLICE - used))
 
 
 class TurnScheduler:
-    """Decides which requests are served in which turn.
+    """The scheduler, which decides which requests are served in which turn.
 
-    With it, a gateway answers 21 % more reverse look-ups a second (``scripts/bench parts``).
+    With the scheduler, a gateway answers 21 % more reverse look-ups a second (``scripts/bench parts``).
 
     Mutable: the waiting workers, and the output that waits to be sent.
 
@@ -229,13 +231,13 @@ class TurnScheduler:
             self._new.begin_turn()
 
     def enqueue(self, member: TurnMember, octets: bytes) -> None:
-        """Queue the end of an answer of the slow path, to be sent together with other answers."""
+        """Queue the last octets of a slice of the slow path, to be sent together with other answers."""
         self._unsent.append((member, octets))
         if len(self._unsent) >= _MAX_UNSENT:
             self.flush()
 
     def flush(self) -> None:
-        """Send the queued output; called before work that may take long, and before output that has to follow."""
+        """Send the queued output, before work that may take long, or before other output that has to come later."""
         if self._unsent:
             unsent, self._unsent = self._unsent, []
             for member, octets in unsent:
@@ -287,7 +289,7 @@ class TurnScheduler:
         self.flush()
 
     def _answer(self, members: Iterator[TurnMember], slow: list[Worker]) -> bool:
-        """Answer some members on the fast path, and add members that need the slow path to a list.
+        """Answer some members on the fast path, and add the members that need the slow path to the list `slow`.
 
         :returns: whether there may be more members to answer.
         """

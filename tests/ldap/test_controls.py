@@ -171,7 +171,7 @@ def test_the_same_control_twice_is_a_protocol_error(kind):
         len(controls.check_controls((Control(kind, value=value), Control(UNKNOWN), Control(UNKNOWN)), Operation.SEARCH))
         == 1
     )
-    with refused(ResultCode.PROTOCOL_ERROR, "the same control twice"):
+    with refused(ResultCode.PROTOCOL_ERROR, "the request has the same control twice"):
         controls.check_controls(
             (Control(kind, value=value), Control(UNKNOWN), Control(kind, value=value)), Operation.SEARCH
         )
