@@ -77,7 +77,7 @@ Observer = Callable[[str, str, bytes, int, ResultCode, float, SearchKind], None]
 
 @dataclass(frozen=True, slots=True)
 class DirectoryPort:
-    """The functions through which sessions reach the directory and the logins; `ldapgw.server.gateway` makes the port.
+    """The functions through which sessions reach the directory and the logins (`ldapgw.server.parts.phone_parts`).
 
     :ivar dit: returns the current directory tree.
     :ivar authenticate: takes the bind name (a DN or a bare name), the password and the client's address, and returns

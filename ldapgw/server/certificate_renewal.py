@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Loads renewed certificates without a restart, warns before they expire, and finds the CA that phones need.
+"""Loads renewed certificates without a restart, warns before they expire, and finds the CA certificate for phones.
 
 `CertificateReloader` checks the files of ``[tls]`` off the reactor's thread, because a network file system may be slow.
-Unusable files change nothing.  Their problem is logged only if the next check finds the same files, because an
-administrator replaces the certificate and the key one after the other.
+If the files are unusable, the gateway keeps the certificate that it has read before.  The problem of the files is
+logged only if the next check finds the same files, because an administrator replaces the certificate and the key one
+after the other.
 
 `PhoneTrustAnchor` finds out whether phones trust the certificate.  Phones trust about the same authorities as the
 system of this machine.  A chain that leads to none of these authorities is private: self-signed, or issued by the
@@ -38,7 +39,7 @@ from ldapgw.store.periodic import PeriodicService
 
 log = Logger()
 
-# An administrator who has just renewed a certificate tries it after some seconds.
+# The interval is short, because administrators try a renewed certificate a few seconds after they have renewed it.
 CHECK_INTERVAL_SECONDS = 5.0
 # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name.
 _NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
@@ -47,7 +48,8 @@ _NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 class PhoneTrustAnchor:
     """The CA certificate that phones need, so that they trust the certificate in use.
 
-    :param run_off_thread: calls a function with its arguments on a thread: reading the system's trust store blocks.
+    :param run_off_thread: calls a function with its arguments on another thread, because reading the system's trust
+        store blocks.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class PhoneTrustAnchor:
         self._cached: tuple[FileVersions, str] | None = None
 
     async def trust_anchor(self) -> str:
-        """Return the certificate in PEM; empty when phones need none."""
+        """Return the certificate in PEM; empty when phones trust the gateway's certificate without it."""
         if self._context_factory is None:
             return ""
         versions = self._context_factory.loaded.file_versions
@@ -83,11 +85,14 @@ def private_trust_anchor(tls: Tls) -> str:
 
 
 def _is_trusted(gateway: ssl.SSLContext) -> bool:
-    """Return whether a client that trusts the system's authorities completes a TLS handshake, made in memory."""
+    """Return whether a client that trusts the system's authorities completes a TLS handshake with the gateway.
+
+    Both sides of the handshake run in memory.
+    """
     phone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     phone.check_hostname = False
     phone.set_default_verify_paths()
-    # The gateway warns of an expired certificate elsewhere.
+    # Expiry is ignored here, because `CertificateReloader` warns of an expired certificate.
     phone.verify_flags |= _NO_CHECK_TIME
     to_gateway, to_phone = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = phone.wrap_bio(to_phone, to_gateway)

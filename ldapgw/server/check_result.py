@@ -22,11 +22,11 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """A line of the report.
+    """The result of one check, which is a line of the report.
 
     :ivar item: the name of the checked item.
     :ivar message: the state of the item, and the remedy for a problem.
-    :ivar is_setting: whether the item is a part of the configuration, and not a file.
+    :ivar is_setting: whether the item is a setting, and not a file or something else.
     """
 
     status: CheckStatus
@@ -35,7 +35,7 @@ class CheckResult:
     is_setting: bool = False
 
     def line(self, file: str) -> str:
-        """Return the line to print; a problem of the configuration begins with its file.
+        """Return the line to print; the line of a wrong setting begins with the name of the configuration file.
 
         :param file: the configuration file.
         """
@@ -59,7 +59,7 @@ class PreflightFailed(UserError):
 
 
 class Moment(Enum):
-    """The moments at which checks run."""
+    """The moments at which checks run: ``ldapgw check``, a start, and a reload."""
 
     CHECK = "check"
     START = "start"
@@ -68,11 +68,11 @@ class Moment(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A configuration that is checked.
+    """The configuration to check, and the moment of the checks.
 
-    :ivar gateway: the process id of another process that runs the gateway of this state directory, or None if there is
-        none.
-    :ivar current: the configuration that this process serves with, or None if this process does not serve yet.
+    :ivar gateway: the process id of another process that runs the gateway of this state directory, or None if no other
+        process does.
+    :ivar current: the configuration that this process uses, or None if this process does not serve yet.
     :ivar ports: the endpoints whose listening sockets this process has already.
     :ivar keys: the keys that fit the database; a reload tries the stored tokens only if one of these keys was removed.
     :ivar now: seconds since the epoch, for ``check``; neither a start nor a reload uses the time.
@@ -115,11 +115,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check.
+    """A check, with the moments at which the check runs.
 
-    :ivar moments: when the check runs.
-    :ivar find: yields the results.
-    :ivar ends: whether no further check runs after a failure of this one.
+    :ivar find: runs the check and yields the results.
+    :ivar ends: whether no further checks run if this check fails.
     """
 
     moments: frozenset[Moment]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Counters and histograms of what the gateway does, for ``/metrics``.
 
-Mutable: all of them.  The counter of every label value that is known beforehand starts at zero, so that Prometheus sees
-the first event as an increase; the counter of a page starts with the first request.  Another thread renders copies of
-the counters, which go on counting meanwhile.
+All counters are mutable.  The counter of every label value that is known beforehand starts at zero, so that Prometheus
+sees the first event as an increase; the counters of a page start with the first request for the page.  Another thread
+renders copies of the counters, so that the counters can count while the copies are rendered.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ldapgw.google.http import CallSource
 K = TypeVar("K")
 
 # Upper bounds of buckets, in seconds.
-Bounds = tuple[float, ...]  # mypyc unboxes tuples of fixed length, and may then take a value for unset
+Bounds = tuple[float, ...]  # mypyc unboxes tuples of fixed length, and may then mistake a value for an unset variable
 SEARCH_BOUNDS: Final[Bounds] = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 REACTOR_BOUNDS: Final[Bounds] = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 WAIT_BOUNDS: Final[Bounds] = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 30.0)
@@ -29,7 +29,7 @@ CALL_BOUNDS: Final[Bounds] = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 6
 SYNC_BOUNDS: Final[Bounds] = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 PAGE_BOUNDS: Final[Bounds] = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-# Other result codes are counted as soon as they occur.
+# The result codes that the metrics have from the start.  Other result codes are added when they first occur.
 _SEARCH_RESULTS: Final = (
     ResultCode.SUCCESS,
     ResultCode.OPERATIONS_ERROR,
@@ -66,11 +66,11 @@ PAGE_STATUSES: Final = ("2xx", "3xx", "4xx", "5xx")
 
 
 class Histogram:
-    """Counts values by buckets.
+    """The counts of values by bucket.
 
     :param bounds: the upper bound of each bucket, in rising order; one more bucket counts the values above the last
         bound.
-    :ivar counts: how many values each bucket has, without the values of lower buckets.
+    :ivar counts: the number of values in each bucket, without the values in lower buckets.
     :ivar total: the sum of all values.
     """
 
@@ -98,7 +98,7 @@ def copied_histograms(histograms: Mapping[K, Histogram]) -> dict[K, Histogram]:
 
 
 class SearchCounters:
-    """Counts searches; the LDAP server calls `observe` for each search, so it has to be fast."""
+    """The counters of searches; the LDAP server calls `observe` for each search, so `observe` has to be fast."""
 
     __slots__ = ("durations", "entries", "searches")
 
@@ -136,7 +136,7 @@ class SearchCounters:
 
 
 class GoogleCounters:
-    """Counts calls to Google.
+    """The counters of calls to Google.
 
     :ivar calls: the number of calls by source and answer.
     :ivar durations: the durations by source.
@@ -168,11 +168,12 @@ def _answer(status: int | None) -> str:
 
 
 class SyncCounters:
-    """Counts the syncs of accounts.
+    """The counters of the syncs of accounts.
 
-    :ivar syncs: the number of syncs by ``ok`` and the codes of errors.
-    :ivar durations: the durations of good and of failed syncs.
-    :ivar last_good: when the last good sync ended, in seconds since the epoch, or None if there was none.
+    :ivar syncs: the number of syncs by result, which is ``ok`` or the code of an error.
+    :ivar durations: the durations of successful syncs (``ok``) and of failed syncs.
+    :ivar last_good: the time at which the last successful sync ended, in seconds since the epoch, or None if no sync
+        has succeeded.
     """
 
     def __init__(self) -> None:
@@ -194,7 +195,7 @@ class SyncCounters:
 
 
 class PageCounters:
-    """Counts requests for pages.
+    """The counters of requests for pages.
 
     :ivar requests: the number of requests by method, route and class of the status.
     :ivar durations: the durations by the role that the route requires.
@@ -205,7 +206,7 @@ class PageCounters:
         self.durations: dict[str, Histogram] = {}
 
     def observe(self, method: str, route: str, role: str, status: int, seconds: float) -> None:
-        """Count a request; the first request of a route begins the counters of all classes at zero."""
+        """Count a request; the first request for a route adds the counters of all classes of status, each with zero."""
         key = method, route, f"{status // 100}xx"
         if key not in self.requests:
             self.requests.update({(method, route, status_class): 0 for status_class in PAGE_STATUSES})
@@ -227,9 +228,9 @@ def error_codes(kind: type[GoogleError] = GoogleError) -> list[str]:
 class Counters:
     """All counters of the gateway.
 
-    :ivar generation_lag: how long changes of accounts waited until phones found them.
-    :ivar reactor_lag: how late the reactor made scheduled calls.
-    :ivar log_events: events of the log, by level.
+    :ivar generation_lag: the times in seconds that changes of accounts waited until phones found the changes.
+    :ivar reactor_lag: the delays in seconds with which the reactor made scheduled calls.
+    :ivar log_events: the number of events of the log, by level.
     """
 
     def __init__(self) -> None:
@@ -260,7 +261,7 @@ class Counters:
 class ReloadStatus:
     """The outcome of the last reload.
 
-    :ivar succeeded_at: when the configuration in use was read, in seconds since the epoch.
+    :ivar succeeded_at: the time at which the configuration in use was read, in seconds since the epoch.
     :ivar is_good: whether the last reload succeeded; true before the first reload.
     """
 

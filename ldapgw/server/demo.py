@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """``ldapgw demo``: the sandbox and a gateway in one process, with a connected account and a phone.
 
-An entry point that imports the reactor and passes it on.  The demo writes a configuration file into its folder, with
-which the other commands work on the demo.  At the end, the demo removes all its files, including its folder.
+This module is an entry point: it imports the reactor, and passes the reactor on.  The demo writes a configuration file
+into its folder, so that other commands can use the demo.  At the end, the demo removes all its files, including its
+folder.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ FIRST_SYNC_TIMEOUT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports of the demo, all on 127.0.0.1; 0 stands for the preferred port, else for any free port."""
+    """The ports of the demo, all on 127.0.0.1.
+
+    The number 0 stands for the preferred port, or for any free port if the preferred port is in use.
+    """
 
     web: int = 0
     ldap: int = 0
@@ -67,7 +71,7 @@ PREFERRED_PORTS = Ports(web=8080, ldap=3389, sandbox=8090)
 def run_demo(folder: Path, ports: Ports, print_line: Callable[[str], None]) -> int:
     """Run the demo until SIGTERM or Ctrl-C.
 
-    :param folder: for the demo's state; created, and removed at the end.
+    :param folder: the folder for the demo's state, which the demo creates, and removes at the end.
     :param print_line: prints a line of text.
     :returns: the exit status.
     :raises UserError: when the folder or a port cannot be used.
@@ -113,7 +117,7 @@ async def _demo(settings: Config, ports: Ports, clock: WallClock, print_line: Ca
     password = _add_phone(database, account, clock.seconds())
     database.close()
     bind_dn = str(phone_dn(PHONE, settings.tenant[0].naming_context().base))
-    await deferLater(reactor, 2.0)  # the gateway notices the new phone within that time
+    await deferLater(reactor, 2.0)  # the gateway notices the new phone within 2 s
     for line in _summary_lines(settings, ports, account, page, bind_dn, password):
         print_line(line)
 

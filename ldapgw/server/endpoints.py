@@ -49,7 +49,7 @@ class ListenAddress:
 
     @property
     def is_any_ipv6(self) -> bool:
-        """Return whether the endpoint is for all IPv6 addresses; Linux then takes the port of IPv4 too."""
+        """Return whether the endpoint is for all IPv6 addresses; then Linux uses the port for IPv4 too."""
         return self.ipv6 and self.interface in ("", "::")
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ def configured_endpoints(config: Config) -> tuple[tuple[str, str], ...]:
 
 
 def ipv6_only_endpoints(config: Config) -> frozenset[str]:
-    """Return the endpoints of all IPv6 addresses whose port another endpoint uses with IPv4."""
+    """Return the endpoints that listen on all IPv6 addresses, if another endpoint uses the same port for IPv4."""
     addresses = {endpoint: ListenAddress.parse(endpoint) for _, endpoint in configured_endpoints(config)}
     ipv4_ports = {address.port for address in addresses.values() if address is not None and not address.ipv6}
     return frozenset(
@@ -88,7 +88,7 @@ def reuses_port(config: Config, setting: str) -> bool:
 def phone_server(config: Config) -> ServerAddress:
     """Return the address of the LDAP server for phones: the host name of the page, and the first known ports.
 
-    The standard port is assumed if no port is known, because systemd or a proxy holds the socket.
+    If no port is known, because systemd or a proxy opens the socket, the address has the standard port.
     """
     (port, guessed), (tls_port, tls_guessed) = (
         _advertised_port(config.ldap.listen, 389),
@@ -115,7 +115,7 @@ def ldap_url(config: Config) -> str:
 
 
 def ldap_urls(config: Config) -> tuple[str, ...]:
-    """Return the LDAP URLs of all kinds of ports that are configured, without TLS first."""
+    """Return an LDAP URL for each kind of port that is configured: first without TLS, then with TLS."""
     server = phone_server(config)
     plain = LdapEndpoint(Security.PLAIN, server.host, server.port)
     tls = LdapEndpoint(Security.LDAPS, server.host, server.tls_port)
@@ -123,7 +123,7 @@ def ldap_urls(config: Config) -> tuple[str, ...]:
 
 
 def gateway_name(config: Config, machine: str) -> str:
-    """Return the name of a gateway: the machine's name and, as a machine may have several gateways, the first port.
+    """Return the name of a gateway: the machine's name and the first port, because a machine may have several gateways.
 
     :param machine: the machine's name.
     """
@@ -133,9 +133,9 @@ def gateway_name(config: Config, machine: str) -> str:
 
 
 def _advertised_port(endpoints: tuple[str, ...], standard: int) -> tuple[int, bool]:
-    """Return the first known port, else the standard port, and whether the port is a guess.
+    """Return the first known port, or else the standard port; and whether the port is a guess.
 
-    Port 0 means that there is no endpoint, or that the endpoint takes any free port.
+    Port 0 is returned if there is no endpoint, or if all endpoints take any free port.
     """
     addresses = [ListenAddress.parse(endpoint) for endpoint in endpoints]
     known = next((address.port for address in addresses if address is not None and address.port), 0)

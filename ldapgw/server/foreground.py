@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Runs the gateway in the foreground, for ``ldapgw run``; an entry point that imports the reactor and passes it on."""
+"""Runs the gateway in the foreground, for ``ldapgw run``.
+
+This module is an entry point: it imports the reactor, and passes the reactor on.
+"""
 
 from __future__ import annotations
 
@@ -43,11 +46,12 @@ def run(config: Config, file: str, read: Callable[[], Config], begun: Callable[[
     :raises UserError: before anything is served, when the state directory, a certificate or a port cannot be used.
     """
     if not sys.stderr.isatty():
-        # Block SIGHUP until there is a handler: a daemon must not end when it is told to read its configuration again.
+        # Block SIGHUP until there is a handler, because without a handler, SIGHUP would end the process.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     manager = ServiceManager.of(os.environ, os.getpid())
     if manager.watchdog_seconds is not None:
-        # A process that hangs is ended by SIGABRT; the log then says where it hung.
+        # The service manager ends a process that hangs with SIGABRT.  faulthandler then writes to the log where the
+        # process hung.
         faulthandler.enable()
     ports = take_ports(os.environ)
     require_start(config, ports)
@@ -57,7 +61,7 @@ def run(config: Config, file: str, read: Callable[[], Config], begun: Callable[[
     reload = Reload(reactor, file, config, read, status, gateway.keep_ports, manager)
 
     gateway.begin()
-    # The gateway has not taken over the sockets of endpoints that are no longer configured.
+    # Close the sockets that the gateway has not taken over, because their endpoints are no longer configured.
     for port in ports.values():
         port.close()
     begun()

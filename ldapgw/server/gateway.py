@@ -72,7 +72,7 @@ def _summary(config: Config, state: OpenStateDir) -> dict[str, str]:
 class Gateway(MultiService):
     """All services of one gateway.
 
-    Threads and the state directory close last: until then, a service may still write to the database.
+    Threads and the state directory close last, because until then, a service may still write to the database.
 
     :param summary: the fields of the last line of the start.
     """
@@ -84,9 +84,9 @@ class Gateway(MultiService):
         self._threads = tuple(threads)
 
     def begin(self) -> None:
-        """Listen and serve; for entry points other than twistd, which starts the services itself.
+        """Listen and serve.  Entry points other than twistd call this method; twistd starts the services itself.
 
-        :raises UserError: when the gateway cannot listen on an endpoint; every service is stopped then.
+        :raises UserError: when the gateway cannot listen on an endpoint; then every service is stopped.
         """
         try:
             self.privilegedStartService()
@@ -107,7 +107,10 @@ class Gateway(MultiService):
         return Deferred.fromCoroutine(self._end())
 
     def keep_ports(self) -> dict[str, socket]:
-        """Accept no more connections on TCP ports; return the sockets, in which connections wait, by endpoint."""
+        """Accept no more connections on TCP ports, and return the listening sockets, by endpoint.
+
+        New connections wait in the queues of these sockets.
+        """
         kept = {service.endpoint: service.keep_port() for service in self if isinstance(service, Listener)}
         return {endpoint: port for endpoint, port in kept.items() if port is not None}
 
@@ -133,7 +136,7 @@ def makeService(
     :raises UserError: when the state directory, the certificate or an endpoint cannot be used.
     """
     with opening(Subject(Moment.START, config)):
-        # Only gateways that serve phones or pages need the logins of phones.
+        # Only a gateway that serves phones or pages starts from a snapshot of logins when the database is away.
         stale_start = 0.0 if {"serve", "web"}.isdisjoint(config.roles) else config.serve.stale_start
         state = OpenStateDir(StateDir.of(config), wall_clock.seconds(), stale_start)
     try:
@@ -159,7 +162,7 @@ def _assemble(base: Base) -> Gateway:
     )
     web = WebSite(web_resource(pages), reactor, admission)
     gateway = Gateway(state, base.workers.threads, _summary(config, state))
-    # In the order in which they start; they stop in reverse order.
+    # The services in the order in which they start; they stop in the reverse order.
     services: tuple[Service | None, ...] = (
         sync_parts.stale_limit,
         base.workers.build_process,
@@ -226,7 +229,7 @@ def _listeners(base: Base, ldap: LdapFactory, web: WebSite, misuse_log: MisuseLo
 
 
 def _load(base: Base, catalog: Catalog, publisher: Publisher) -> None:
-    """Load the tables and the stored contacts."""
+    """Load the tables of scripts and telephone numbers, and the stored contacts."""
     config, state, store = base.config, base.state, base.store
     # Tokens, keys and contacts are in memory; a core file would keep them on the disk.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
@@ -234,7 +237,7 @@ def _load(base: Base, catalog: Catalog, publisher: Publisher) -> None:
     transliteration.load()
     phone_number.load()
     if state.database.is_read_only:
-        # Let the store note and log that the database is read-only, as it does if that happens later.
+        # Let the store notice and log that the database is read-only, as the store does if this happens later.
         with suppress(UnwritableStore):
             _run_synchronously(store.run(check_writable, thoroughly=False))
     if state.is_unused and config.new_store:
@@ -251,7 +254,7 @@ def _load(base: Base, catalog: Catalog, publisher: Publisher) -> None:
     else:
         _run_synchronously(base.clients.refresh())
         _run_synchronously(publisher.refresh())
-    # The loaded books live long.  Freezing the books exempts them from garbage collection, which stops all work.
+    # The loaded books live long.  Freezing the books exempts them from garbage collection, during which all work stops.
     gc.collect()
     gc.freeze()
     books = [book for directory in catalog.dit().directories for book in directory.books]

@@ -2,7 +2,7 @@
 """The clients of Google's endpoints, as ``[google]`` configures them, and the present OAuth client of each tenant.
 
 An OAuth client is configured in the file, or entered on the page by an administrator.  An entered client takes effect
-at once, also in a running gateway: each use looks up the client anew.
+at once, also in a running gateway, because each use looks up the client anew.
 Mutable: `TenantClients`, which holds the entered clients as last read.
 """
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 log = Logger()
 
-# Stands for a client that was not entered; Google has no client with an empty id.
+# The client of a tenant without a client; Google has no client with an empty id.
 MISSING_CLIENT = Client("", "")
 
 
@@ -46,7 +46,8 @@ class GoogleClients:
     :param clock: the clock for the time of day.
     :param observe: called for each call to Google.
     :ivar http: the client for the token endpoint, the revocation endpoint and the People API.
-    :ivar keys: Google's published keys, or None without ``ca_file``: if no proxy inspects TLS, the keys are not needed.
+    :ivar keys: Google's published keys; None without ``ca_file``, because the keys are needed only if a proxy inspects
+        TLS.
     :raises UserError: when ``ca_file`` cannot be used.
     """
 
@@ -78,7 +79,7 @@ def read_authorities(file: str) -> tuple[Certificate, ...]:
 class TenantClients(UserDict[str, Client]):
     """The OAuth clients by tenant name; tenants without a client are not in the mapping.
 
-    :param configured: the clients of the configuration file, which take precedence over entered ones.
+    :param configured: the clients of the configuration file, which take precedence over entered clients.
     """
 
     def __init__(self, store: Store, secret_box: SecretBox, configured: Mapping[str, Client]) -> None:

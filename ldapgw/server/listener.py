@@ -3,11 +3,11 @@
 
 A port that is not available ends the start with a plain message.
 
-Each connection and each open file takes a file descriptor.  Without a free one, accepting fails again and again and no
-file can be opened, such as the database's journal.  The gateway therefore raises its limit to the number that the
-configuration needs, and closes new connections at once while few descriptors are left: open connections, the database
-and Google need the rest.  If the system gives fewer, the page may use only a share of them, so that phones can connect
-however many connections browsers open.
+Each connection and each open file takes a file descriptor.  Without a free descriptor, the gateway can neither accept
+a connection nor open a file, such as the database's journal.  The gateway therefore raises its limit to the number of
+descriptors that the configuration needs.  While few descriptors are left, the gateway closes new connections at once,
+because open connections, the database and Google need the rest.  If the system allows fewer descriptors than needed,
+browsers may use only a share of them, so that phones can connect however many connections browsers open.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ from ldapgw.server.endpoints import ListenAddress
 
 log = Logger()
 
-# For everything but the connections of phones and browsers: Google, the database, logs.
+# The descriptors for everything but the connections of phones and browsers: Google, the database, logs.
 OTHER_DESCRIPTORS: Final = 300
-# New connections are refused when fewer descriptors than this are free.
+# New connections are closed at once when fewer descriptors than this number are free.
 RESERVED_DESCRIPTORS: Final = 64
 # The page may use a quarter of the descriptors if there are too few for all configured connections.
 PAGE_SHARE: Final = 4
@@ -91,11 +91,11 @@ def has_free_descriptors() -> bool:
     return limit == resource.RLIM_INFINITY or lowest < limit - min(RESERVED_DESCRIPTORS, limit // 4)
 
 
-# Connections that the kernel queues until they are accepted; a client that finds the queue full tries again after a
-# second.
+# The most connections that the kernel queues until they are accepted.  A client that finds the queue full tries again
+# after a second.
 BACKLOG = 1024
-# Connections that a port accepts in one turn of the reactor, from all clients: accepting a connection takes a part of
-# a millisecond, and its TLS handshake takes longer.
+# The most connections that a port accepts in one turn of the reactor, from all clients together.  The number is small,
+# because accepting a connection takes a part of a millisecond, and its TLS handshake takes longer.
 ACCEPTED_AT_ONCE: Final = 4
 # The most unsent octets that the kernel buffers for one connection.  The default is 2 MiB and more, which would
 # apply to each of 10,000 slow readers.
@@ -146,7 +146,7 @@ class DescriptorLimitedFactory:
 
 
 class Listener(Service):
-    """A service that listens on one endpoint, from the privileged start on.
+    """A service that listens on one endpoint, from the call of `privilegedStartService` on.
 
     :param setting: the key of the endpoint in the configuration file, for messages.
     :param endpoint: Twisted's server endpoint string.
@@ -231,7 +231,9 @@ class Listener(Service):
 
 
 def set_socket_options(port: Any) -> None:
-    """Set options of a listening socket, which accepted connections inherit; this saves two system calls for each.
+    """Set options of a listening socket, which accepted connections inherit.
+
+    This saves two system calls for each connection.
 
     With these options, no answer waits for the acknowledgement of the previous answer, and the kernel buffers few
     unsent octets.  Connections without the options are served too: connections that waited on a socket of systemd
@@ -267,7 +269,7 @@ def limit_accepts(port: Any) -> None:
 
 
 def _backlog(endpoint: str) -> str:
-    """Return the backlog argument for an endpoint: Twisted's 50 are too few when all phones connect after an outage."""
+    """Return the backlog argument for an endpoint; Twisted's 50 are too few if all phones connect after an outage."""
     return f":backlog={BACKLOG}" if endpoint.startswith(("tcp:", "tcp6:")) and "backlog=" not in endpoint else ""
 
 
@@ -286,7 +288,7 @@ class _SocketEndpoint:
         self._reuse_port = reuse_port
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803 - Twisted's name
-        """Listen; the Deferred fails with CannotListenError."""
+        """Listen; the Deferred fails with CannotListenError if the port is not available."""
         address = self._address
         try:
             with listening_socket(address, ipv6_only=self._ipv6_only, reuse_port=self._reuse_port) as listening:
@@ -314,9 +316,9 @@ class SessionCloser(Service):
 def listening_socket(
     listening: ListenAddress, *, ipv6_only: bool, reuse_port: bool = False, listens: bool = True
 ) -> socket.socket:
-    """Return a socket that listens with the same options as the gateway's.
+    """Return a socket that listens with the same options as the gateway's sockets.
 
-    :param ipv6_only: whether IPv4 clients are left to another socket.
+    :param ipv6_only: whether the socket accepts no IPv4 clients, which another socket accepts.
     :param reuse_port: whether other sockets of the same user may listen on the port, if they have the option too.
     :param listens: whether to listen.  A check only binds a socket of a shared port, because a listening socket would
         take connections from the other gateways.

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The log: one line for each event, as text or as JSON; each part of the gateway can have its own lowest level.
 
-Each log call names its event (``event="sync_failed"``, `docs/reference/log-events.rst`).  An event without a name is
-not ours, whatever its namespace: Twisted also logs in the name of our classes that derive from its classes.
+Each log call names its event (``event="sync_failed"``, `docs/reference/log-events.rst`).  An event without a name comes
+from a library, whatever its namespace: when Twisted logs for a class of ours that derives from a class of Twisted, the
+event has our namespace.
 
 `LogMeter` counts the events.  `MisuseLog` keeps the page's clients from filling the log.
 """
@@ -42,9 +43,9 @@ from ldapgw.store.periodic import PeriodicService
 
 log = Logger()
 
-# The event of all lines that are not ours.
+# The name of all events that come from libraries.
 LIBRARY_EVENT: Final = "library_message"
-# Further fields of an event, where they apply.
+# The further fields that a line of JSON may have.
 FIELDS: Final = (
     *("tenant", "account", "connection", "phone", "address", "code", "kind", "act", "count"),
     *("added", "changed", "removed"),
@@ -75,7 +76,7 @@ def log_observer(stream: IO[Any], log_format: str, levels: LogLevels) -> ILogObs
 
 @implementer(ILogFilterPredicate)
 class _LevelPredicate:
-    """Lets an event through if the level of its part permits."""
+    """A filter that lets an event through if its level is at least the lowest level that is logged for its part."""
 
     def __init__(self, levels: LogLevels) -> None:
         least = {part: LogLevels.levels.index(levels.of(part)) for part in LogLevels.parts}
@@ -104,7 +105,7 @@ def _level_of(event: LogEvent) -> str:
 
 
 def as_text(event: LogEvent) -> str | None:
-    """Return an event as text in Twisted's form, or None if the event has no text."""
+    """Return an event as text in Twisted's format, or None if the event has no text."""
     text = formatEventAsClassicLogText(event)
     return without_controls(text, REPLACEMENT, keep="\n\t") if text else None
 
@@ -121,7 +122,7 @@ def as_json(event: LogEvent) -> str:
     }
     fields: LogEvent = event if "event" in event else {}
     for name in FIELDS:
-        # The number 0 stands for no connection.
+        # In the field ``connection``, 0 stands for no connection.
         if (value := fields.get(name)) not in (None, "", 0):
             line[name] = value if isinstance(value, int) else str(value)
     if "log_failure" in event:
@@ -147,7 +148,7 @@ def log_replica_use(viewer: Viewer, address: str, detail: str, connection: int) 
 
 @implementer(ILogObserver)
 class LogMeter(Service):
-    """Reports the level of each event that occurs while the service runs, even if the log leaves the event out.
+    """A service that reports the level of each event that occurs while it runs, also of events that are not logged.
 
     :param count: called with the level's name, as `as_json` writes it.
     """
@@ -168,7 +169,7 @@ class LogMeter(Service):
 
 
 class MisuseLog(PeriodicService):
-    """Logs the misuse of the page: a line a minute at most for each kind and network, with a count.
+    """A service that logs the misuse of the page: for each kind and network at most a line a minute, with a count.
 
     :param clock: measures the time between lines.
     """
@@ -176,7 +177,7 @@ class MisuseLog(PeriodicService):
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._throttle = LogThrottle()
-        # At the stop, counted misuse that was not logged yet is logged.
+        # When the service stops, it logs the counted misuse that was not logged yet.
         failed = partial(log.failure, "logging the misuse of the page failed", event="misuse_log_failed")
         super().__init__(clock, LOG_INTERVAL, self._log_due, failed, now=False, last=partial(self._log_due, 0.0))
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The metrics of ``/metrics`` in the text format of Prometheus, without personal names, addresses or numbers.
 
-A slow database must not delay the monitoring: if the database does not answer within a second, the figures are those
-last read from it, with their age.
+A slow database must not delay the monitoring.  If the database does not answer within a second, the response has the
+figures that were last read from the database, and their age.
 
 Mutable: `Metrics`, which keeps the figures last read from the store.
 """
@@ -74,7 +74,8 @@ class StoredMetrics:
 class Gauges:
     """The figures of the gateway that are neither counted nor stored.
 
-    The help of each metric describes its figure.  Contacts are counted by tenant, waiting calls by the thread's name.
+    The help of each metric describes its figure.  Contacts are counted by tenant, and waiting calls by the name of the
+    thread.
     """
 
     ready: bool
@@ -124,7 +125,8 @@ def read_stored_metrics(connection: Connection, now: Callable[[], float], backup
     """Read the figures from the database and the disk; blocks, so it has to run off the reactor's thread.
 
     :param now: returns seconds since the epoch.
-    :param backup_note: the file whose time is that of the last backup (`ldapgw.store.files.note_backup`).
+    :param backup_note: the file whose modification time is the time of the last backup
+        (`ldapgw.store.files.note_backup`).
     """
     database = database_of(connection)
     asked_at = now()
@@ -157,7 +159,7 @@ def read_stored_metrics(connection: Connection, now: Callable[[], float], backup
 
 
 class Metrics:
-    """Collects and renders the metrics.
+    """The metrics of a gateway, collected and rendered for Prometheus.
 
     :param clock: a clock that is independent of the time of day.
     :param now: returns seconds since the epoch.
@@ -219,7 +221,8 @@ class Metrics:
     def _begin_reading(self) -> Deferred[None]:
         """Read the figures from the database.
 
-        :returns: a Deferred that fires when the figures are read, or after `WAIT_SECONDS`; the reading then goes on.
+        :returns: a Deferred that fires when the figures are read, or after `WAIT_SECONDS`, although the gateway then
+            still reads them.
         """
         waiting: Deferred[None] = Deferred()
         timer = self._clock.callLater(WAIT_SECONDS, waiting.callback, None)
@@ -257,7 +260,7 @@ def _render(snapshot: MetricsSnapshot) -> bytes:
 
 
 def _single_gauges(snapshot: MetricsSnapshot) -> Iterator[tuple[str, str, float | None]]:
-    """Yield the gauges without labels: name, help and value, None if the value is not known."""
+    """Yield the name, help and value of each gauge without labels; the value is None if it is not known."""
     gauges, stored = snapshot.gauges, snapshot.stored
     yield "ldapgw_ready", "Whether the directory is loaded and LDAP listens.", gauges.ready
     yield "ldapgw_database_ok", "Whether the database can be used.", snapshot.database_ok
@@ -309,7 +312,7 @@ def _process(counters: Counters, gauges: Gauges) -> Iterator[Metric]:
 
 
 def _accounts(snapshot: MetricsSnapshot) -> Iterator[Metric]:
-    """Yield the metrics of each tenant; a configured tenant without a value counts as zero where zero has a meaning."""
+    """Yield the metrics of each tenant; a configured tenant for which nothing was counted has the count zero."""
     stored, names = snapshot.stored, snapshot.tenants
     by_state = {(name, account_state): 0 for name in names for account_state in STATES} | dict(stored.accounts)
     yield _gauge("ldapgw_accounts", "Accounts, by their state.", ("tenant", "state"), by_state)
@@ -342,7 +345,7 @@ def _counted(counters: Counters) -> Iterator[Metric]:
     yield _histogram("ldapgw_page_request_duration_seconds", help_text, "role", pages.durations)
 
 
-# Values by the value of the only label, or by the values of all labels.
+# The figures of a metric, by the text of its only label, or by the texts of all its labels.
 _Values = Mapping[str, float] | Mapping[tuple[str, str], float] | Mapping[tuple[str, str, str], float]
 
 
@@ -361,7 +364,10 @@ def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: _Values) ->
 
 
 def _histogram(name: str, help_text: str, label: str, values: Mapping[str, Histogram]) -> Metric:
-    """:param label: the name of the label; empty if there is one histogram, whose key is empty."""
+    """Return the metric of a group of histograms.
+
+    :param label: the name of the label; empty if there is only one histogram, whose key is empty.
+    """
     family = HistogramMetricFamily(name, help_text, labels=(label,) if label else ())
     for key, histogram in values.items():
         bounds = (*map(str, histogram.bounds), "+Inf")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The checks that ``ldapgw check``, a start and a reload run before they act: one table, with the moments of each.
+"""The checks that ``ldapgw check``, a start and a reload run; a table says which of the three runs which check.
 
 A start and a reload refuse a configuration if one of their checks fails, with the messages of ``ldapgw check``.  The
 checks change nothing.  They may block, so a running gateway calls them off the reactor's thread.  A start checks the
@@ -39,12 +39,13 @@ from ldapgw.store.secrets import SecretBox, kept_key_files, read_keys
 from ldapgw.store.sqlite import LOG_LIMIT
 from ldapgw.sync.book_cache import FOLDER, BookCache
 
-# Octets on the disk of the state directory: an upgrade keeps a copy of the database beside it, and the log and the
-# cached books of some 100,000 contacts need as much.
+# Octets that should be free on the disk of the state directory.  An upgrade keeps a copy of the database, and the
+# write-ahead log and the cached books of some 100,000 contacts need as much as the database.
 MIN_FREE = 200_000_000
-# A gateway has some dozens of files, and a cached book for each account.
+# Inodes that should be free.  A gateway has some dozens of files, and a cached book for each account.
 MIN_INODES = 1000
-# Seconds that this machine's clock may be behind the last sync; the clock of another gateway may be ahead.
+# Seconds that this machine's clock may be behind the last sync, because the clock of the gateway that has synced may be
+# ahead.
 MAX_CLOCK_SECONDS = 120.0
 # Queries for encrypted secrets, each with a name of its owner that may be logged.
 _SEALED_TOKENS = (
@@ -77,7 +78,7 @@ def check_database(subject: Subject) -> Iterator[CheckResult]:
 
     :raises StoreError: when the gateway cannot use the database.
     """
-    # List the cached books first: an account that connects meanwhile is in the database before it has a book.
+    # List the cached books first, because an account that connects meanwhile is in the database before it has a book.
     state_dir = subject.state_dir
     cached = state_dir.cached_accounts()
     with closing(state_dir.database()) as database:
@@ -99,7 +100,7 @@ def check_key(subject: Subject) -> Iterator[CheckResult]:
     is_known = bool(subject.keys) and subject.keys <= set(source.read())
     secrets = [] if is_known else list(rows(subject, _SEALED_TOKENS))
     if subject.moment is Moment.CHECK:
-        # A start does without a client that the key does not fit, because somebody can enter the client again.
+        # A start ignores an OAuth client that the key cannot decrypt, because somebody can enter the client again.
         secrets += rows(subject, _SEALED_CLIENTS)
     if not secrets and not source.configured and is_missing(source.file):
         yield CheckResult(CheckStatus.OK, item, "will be created")
@@ -116,7 +117,7 @@ def check_key(subject: Subject) -> Iterator[CheckResult]:
 
 def _newer_books(subject: Subject) -> Iterator[CheckResult]:
     """Report cached books that are newer than the database, which happens if other tools restore older data."""
-    # List the books first: a running gateway never caches contacts that are not stored yet.
+    # List the books first, because a running gateway caches contacts only after it has stored them.
     cached = list(BookCache(subject.state_dir.path / FOLDER).generations())
     stored = {account_id: (epoch, generation) for account_id, epoch, generation in rows(subject, _GENERATIONS)}
     newer = 0
@@ -133,7 +134,7 @@ def _newer_books(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _kept_keys(subject: Subject) -> Iterator[CheckResult]:
-    """Report the files of keys from before a rotation."""
+    """Report the files with keys that were in use before a rotation of the keys."""
     for file in kept_key_files(subject.state_dir.key_source.file):
         status, day = CheckStatus.OK, file.suffix.removeprefix(".")
         message = f"is for backups from before the rotation on {day}; delete the file when you no longer have any"
@@ -163,7 +164,10 @@ def _disks(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _disk(item: str, room: os.statvfs_result, needed: int) -> CheckResult:
-    """:param needed: the octets that an upgrade may need."""
+    """Check the free space and the free inodes of a disk.
+
+    :param needed: the octets that an upgrade may need.
+    """
     free = room.f_bavail * room.f_frsize
     # Some file systems, such as btrfs, have no fixed number of inodes.
     has_few_inodes = room.f_files > 0 and room.f_favail < MIN_INODES
@@ -177,7 +181,7 @@ def _disk(item: str, room: os.statvfs_result, needed: int) -> CheckResult:
 
 
 def _clock(subject: Subject) -> Iterator[CheckResult]:
-    """Report a clock that is behind the last sync, as after a boot without a clock battery or a network."""
+    """Report a clock that is behind the last sync, such as after a boot without a clock battery or a network."""
     for (last_sync,) in rows(subject, "SELECT max(last_sync) FROM account"):
         behind = (last_sync or 0) - subject.now
         if behind > MAX_CLOCK_SECONDS:
@@ -203,7 +207,10 @@ def entered_clients(subject: Subject) -> Mapping[str, Client]:
 
 
 def connected_accounts(subject: Subject) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Return address and sharing of the connected accounts, by tenant; empty if the database is unreadable."""
+    """Return the address and the value of `Sharing` of each connected account, by tenant.
+
+    The result is empty if the database is unreadable.
+    """
     connected: dict[str, list[tuple[str, str]]] = {}
     query = "SELECT tenant, address, sharing FROM account WHERE connected_at IS NOT NULL ORDER BY 1, 2"
     for tenant, address, sharing in rows(subject, query):
@@ -212,7 +219,7 @@ def connected_accounts(subject: Subject) -> Mapping[str, Sequence[tuple[str, str
 
 
 def label_names(subject: Subject) -> Mapping[str, frozenset[str]]:
-    """Return the labels of synced accounts, in folded case, by tenant; empty if the database is unreadable."""
+    """Return the case-folded labels of synced accounts, by tenant; empty if the database is unreadable."""
     names: dict[str, set[str]] = {}
     query = (
         "SELECT tenant, name FROM account LEFT JOIN label ON account_id = id "
@@ -237,7 +244,10 @@ def rows(subject: Subject, query: str) -> Sequence[Any]:
 
 
 def _database(subject: Subject, database: Database) -> CheckResult:
-    """:raises StoreError: when the gateway cannot use the database."""
+    """Check the database itself.
+
+    :raises StoreError: when the gateway cannot use the database.
+    """
     item, file = f"database {database.name}", database.file
     if file is None and not database.runs_beside:
         message = "is in memory: everything is forgotten when the gateway stops"
@@ -272,15 +282,15 @@ def _database(subject: Subject, database: Database) -> CheckResult:
 
 _RESTART: Final = "cannot change while the gateway runs; restart the gateway"
 _NOT_TRIED: Final = "only TCP ports can be added while the gateway runs; restart the gateway"
-# bind() refuses the user before it looks whether another program uses the port.
+# bind() checks the user's rights before it checks whether another program uses the port.
 _NOT_ALLOWED: Final = (errno.EACCES, errno.EPERM)
-# Seconds in which a program of this machine accepts a connection.
+# Seconds within which a program on this machine should accept a connection.
 _PATIENCE: Final = 5.0
 _ROLES: Final = {"ldap.listen": "serve", "ldap.listen_tls": "serve", "web.listen": "web"}
 
 
 def run(subject: Subject, checks: Collection[Check] = ()) -> Iterator[CheckResult]:
-    """Run the checks of the subject's moment.
+    """Run the checks of one moment: ``ldapgw check``, a start or a reload (`Moment`).
 
     :param checks: further checks, which run after the checks of the table.
     """
@@ -303,7 +313,7 @@ def _find(check: Check, subject: Subject) -> Iterator[CheckResult]:
 
 
 def require(subject: Subject) -> None:
-    """Run the checks of the subject's moment, and refuse to act if one of them fails.
+    """Run the checks of one moment (`Moment`), and raise an error if a check fails.
 
     :raises PreflightFailed: with all checks that have failed.
     """
@@ -383,7 +393,7 @@ def role_endpoints(config: Config) -> list[tuple[str, str]]:
 
 
 def _check_ports(subject: Subject) -> Iterator[CheckResult]:
-    """Listen on all new ports at the same time, which also finds two endpoints on one port."""
+    """Listen on all new ports at the same time, which also shows if two endpoints have the same port."""
     if subject.gateway is not None:
         return
     config, current = subject.config, subject.current

@@ -5,8 +5,8 @@ Parsing one page of a thousand persons takes a third of a second.  `WorkerProces
 which runs one call after another and exits after some idle time.  `ChildProcess` by itself runs each call in a new
 process.
 
-A process reads calls from one pipe and writes answers to another.  The process ends with the gateway: after the current
-call when the pipe of calls ends, and at once when nobody reads the pipe of answers any more.
+A process reads calls from one pipe and writes answers to another.  The process ends when the gateway ends: after the
+current call if the gateway closes the pipe of calls, and at once if nobody reads the pipe of answers any more.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from ldapgw.server.threads import WorkerThread
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# A page takes less than a second on the slowest machine; a call that exceeds this time is stuck.
+# Parsing a page of persons takes less than a second on the slowest machine; a call that exceeds this time is stuck.
 CALL_TIMEOUT_SECONDS = 60.0
-# A book of a million contacts takes three minutes.
+# Building a book of a million contacts takes three minutes.
 BUILD_TIMEOUT_SECONDS = 3600.0
 # An idle process holds 40 MiB, and most accounts need the process once a week.
 IDLE_SECONDS = 30.0
 # On a machine with one processor, answering phones has priority over the worker process.
 NICENESS = 10
-# About ten persons, which a thread parses in two milliseconds.
+# The largest body that a thread parses has about ten persons, and takes two milliseconds.
 THREAD_MAX_OCTETS = 16 << 10
 
 _LENGTH = struct.Struct(">I")
@@ -50,7 +50,7 @@ _COMMAND = (sys.executable, "-P", "-m", __name__)
 
 
 class ChildProcess(Service):
-    """Calls functions in a child process, and blocks until each has returned; to be called on one thread.
+    """A caller of functions in a child process, which blocks until a function has returned; only one thread may use it.
 
     Functions must be defined at module level; arguments and results must be picklable.
 
@@ -66,7 +66,7 @@ class ChildProcess(Service):
         self._is_stopped = False
 
     def __call__(self, function: Callable[..., T], *args: object, **kw: object) -> T:
-        """Call ``function(*args, **kw)`` in the process, which is started if there is none.
+        """Call ``function(*args, **kw)`` in the process; start the process if none runs.
 
         :raises ProcessLost: when the process dies or takes too long.
         :raises StoreError: when the gateway stops meanwhile.
@@ -107,7 +107,7 @@ class ChildProcess(Service):
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            # The rest of a call that a dead process has not read cannot be written.
+            # Closing the pipes writes the rest of a call, which fails if the process has died before it read the call.
             with suppress(BrokenPipeError), process:
                 pass
 
@@ -121,7 +121,7 @@ class ChildProcess(Service):
 
 
 def _exchange(process: subprocess.Popen[bytes], frame: bytes) -> bytes:
-    """Send a pickled call to a process and return the pickled answer; empty if the process ends before."""
+    """Send a pickled call to a process and return the pickled answer; empty if the process ends before it answers."""
     calls, answers = cast("BinaryIO", process.stdin), cast("BinaryIO", process.stdout)
     try:
         calls.write(_LENGTH.pack(len(frame)) + frame)
@@ -137,8 +137,8 @@ def _exchange(process: subprocess.Popen[bytes], frame: bytes) -> bytes:
 class WorkerProcess(WorkerThread):
     """A service that calls functions in one child process, started on demand and ended after `IDLE_SECONDS`.
 
-    The functions, arguments and results meet the conditions of `ChildProcess`.  While the service is not running,
-    functions are called at once in this process: no client is served then.
+    The functions, arguments and results must meet the conditions of `ChildProcess`.  While the service is not running,
+    functions are called at once in this process, because no client is served then.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -158,7 +158,7 @@ class WorkerProcess(WorkerThread):
         return super().__call__(child, function, *args, **kw).addBoth(self._restart_idle_timer)
 
     def stopService(self) -> Deferred[None]:
-        """Abandon the calls in progress: their results would have been stored by services that stop too."""
+        """Abandon the calls in progress, because the services that would store their results stop too."""
         self._cancel_idle_timer()
         self._child.stopService()
         return super().stopService().addCallback(lambda _: self._child.end())
@@ -175,7 +175,7 @@ class WorkerProcess(WorkerThread):
 
 
 class SizeBasedOffload:
-    """Calls a function on a response body: on a thread for a small body, in a process for a large one.
+    """A caller of functions on response bodies: on a thread for a small body, in a process for a large body.
 
     :param thread: calls a function with its arguments on a thread.
     :param process: calls a function with its arguments in a process.
@@ -214,20 +214,20 @@ def _call_and_pickle(frame: bytes) -> bytes:
 
 
 def _exit_when_unread(answers: int) -> None:
-    """Exit when the gateway is gone: a gateway that was killed (kill -9) cannot end its processes.
+    """Exit when the gateway is gone, because a gateway that was killed (kill -9) cannot end its processes.
 
     :param answers: the descriptor of the pipe of answers.
     """
     pipe = select.poll()
-    # No event is asked for: poll always reports that the other end of the pipe is closed.
+    # No event is requested, because poll always reports that the other end of the pipe is closed.
     pipe.register(answers, 0)
     pipe.poll()
     os._exit(1)
 
 
 def main() -> None:
-    """Entry point of the child process."""
-    # Ctrl-C and systemd's SIGTERM go to all processes of the gateway; a child process ends when its pipe does.
+    """Run the child process, whose entry point this function is."""
+    # Ctrl-C and systemd's SIGTERM go to all processes of the gateway; a child process ends when its pipe of calls ends.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     os.nice(NICENESS)

@@ -2,9 +2,10 @@
 """The PROXY protocol, versions 1 and 2: a proxy such as HAProxy first sends the address of the client.
 
 `read_header` reads a header from octets.  `ProxyProtocolFactory` stands between a listener and the factory of its
-connections.  For a listed proxy it waits for the header and builds the connection with the client's address, so limits,
-penalties, networks and the log see the client.  The header comes before TLS.  A header from any other address is never
-read: its octets count as the client's, and are neither LDAP nor HTTP.
+connections.  If a configured proxy connects, the factory waits for the header and builds the connection with the
+client's address, so that limits, delays after wrong passwords, networks and the log refer to the client.  The header
+comes before TLS.  A header from any other address is not read: its octets count as a request of the client, which is
+refused, because it is neither LDAP nor HTTP.
 
 The source is "The PROXY protocol, Versions 1 & 2" (haproxy.org, ``doc/proxy-protocol.txt``), sections 2.1 and 2.2.
 """
@@ -27,11 +28,13 @@ from zope.interface import implementer
 
 from ldapgw.directory.clients import normalize_address
 
-# The longest line with its end (section 2.1).
+# The most octets of a header of version 1, with the end of the line (section 2.1).
 MAX_V1_OCTETS: Final = 107
-# Addresses take 36 octets at most; data that follows the addresses, such as a client's certificate, is not read.
+# The most octets of a header of version 2.  Addresses take 36 octets at most; the gateway does not read the data that
+# follows the addresses, such as a client's certificate.
 MAX_V2_OCTETS: Final = 4096
-# Section 2 demands three seconds at least, because TCP repeats a lost segment after three seconds.
+# Seconds to wait for the header.  Section 2 demands three seconds at least, because TCP repeats a lost segment after
+# three seconds.
 HEADER_SECONDS: Final = 5.0
 
 _V1_SIGNATURE: Final = b"PROXY "
@@ -131,17 +134,17 @@ def _read_v2(octets: bytes | bytearray) -> ProxyHeader | None:
 
 
 def _client(address: Ipv4 | Ipv6, port: int) -> IPv4Address | IPv6Address:
-    """Return the address as Twisted has it; an IPv4 client of the proxy's IPv6 socket has an IPv4 address."""
+    """Return the address as a Twisted address; an IPv4 client of the proxy's IPv6 socket has an IPv4 address."""
     mapped = address.ipv4_mapped if isinstance(address, Ipv6) else address
     return IPv4Address("TCP", str(mapped), port) if mapped else IPv6Address("TCP", str(address), port)
 
 
 @implementer(IProtocolFactory)
 class ProxyProtocolFactory:
-    """Builds the connections of another factory, with the client's address where a listed proxy connects.
+    """A factory that builds another factory's connections, with the client's address if a configured proxy connects.
 
     :param factory: builds the protocol for the client's address; None refuses the client.
-    :param is_proxy: whether an address is that of a proxy, whose header is required and believed.
+    :param is_proxy: returns whether an address belongs to a configured proxy, which must send a header.
     :param count_misuse: counts a refused connection, by a fixed phrase and the proxy's address.
     """
 
@@ -172,7 +175,7 @@ class ProxyProtocolFactory:
 
 
 class HeaderReader(Protocol):
-    """Waits for the header of a proxy's connection, then hands the connection to the protocol for the client.
+    """The protocol that waits for a proxy's header, and then passes the connection to the protocol for the client.
 
     :param address: the proxy's address.
     :param refused: called with the problem before the connection is aborted.
@@ -217,7 +220,10 @@ class HeaderReader(Protocol):
             protocol.dataReceived(rest)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's
-        """End; a connection without any octet is a check of the port, and not worth a log line."""
+        """Report an incomplete header.
+
+        A connection that has sent no octet only checked the port, and is not reported.
+        """
         if self._deadline is not None and self._received:
             self._refused("no whole PROXY header")
         self._end()

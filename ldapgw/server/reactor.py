@@ -2,8 +2,8 @@
 """The reactor of ``ldapgw run``, its lag, its monotonic clock, and a time limit for its shutdown.
 
 `PhoneReactor` is Twisted's epoll reactor, for Linux, without the log context around every event.  The context serves
-Twisted's former logging (`twisted.python.log`), which nothing here uses, and setting it up takes a tenth of the time of
-a phone's search (docs/decisions/0051).
+Twisted's former logging (`twisted.python.log`), which ldapgw does not use, and setting up the context takes a tenth of
+the time of a phone's search (docs/decisions/0051).
 
 Twisted's reactor times everything by the wall clock, so setting the machine's clock back by a day would stop every
 timer for a day.  `use_monotonic_clock` makes the reactor run on the monotonic clock; code that needs the date gets a
@@ -12,7 +12,7 @@ timer for a day.  `use_monotonic_clock` makes the reactor run on the monotonic c
 `limit_shutdown_time` ends the process while threads still wait for a name server, a lock or a long calculation, because
 no thread can be ended from outside.  No data is lost, because everything is written in transactions.
 
-`LagMeter` measures the delay of the reactor's calls: a phone's request waits as long.
+`LagMeter` measures the delay of the reactor's calls, because a phone's request waits for the same time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from zope.interface import implementer
 # The documentation promises that the process ends within 5 seconds of SIGTERM.
 SHUTDOWN_SECONDS: Final = 4.5
 _STDERR: Final = 2
-# The lag is measured this often, which costs next to nothing.
+# Seconds between two measurements of the lag, which cost next to nothing.
 LAG_SECONDS: Final = 0.25
 
 log = Logger()
@@ -69,7 +69,7 @@ def limit_shutdown_time(
 
 @implementer(IReactorTime)
 class WallClock:
-    """Tells the time of day, and times delayed calls independently of it.
+    """A clock that tells the time of day, and whose delayed calls do not depend on changes of this time.
 
     :param timers: schedules delayed calls.
     :param now: returns seconds since the epoch.
@@ -97,7 +97,7 @@ def use_monotonic_clock(reactor: Any) -> WallClock:
 
 
 class LagMeter(Service):
-    """Makes a call every `LAG_SECONDS`, and measures how late the reactor makes it.
+    """A service that schedules a call every `LAG_SECONDS`, and measures how late the reactor makes the call.
 
     :param observe: called with the lag in seconds.
     """
@@ -138,7 +138,7 @@ class PhoneReactor(EPollReactor):
     _tick_end_calls: list[Callable[[], None]] | None = None
 
     def at_end(self, call: Callable[[], None]) -> None:
-        """Call a function when all events of this tick are handled; between two ticks, as a delayed call of 0 s."""
+        """Call a function when all events of this tick are handled, or between two ticks, as soon as possible."""
         if self._tick_end_calls is None:
             self.callLater(0, call)
         else:
@@ -151,7 +151,8 @@ class PhoneReactor(EPollReactor):
         """
         selectables = self._selectables
         events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))
-        # The kernel lists a connection last if its event was too late for the previous tick, or was served first there.
+        # The kernel puts two kinds of connections at the end: connections whose event was too late for the previous
+        # tick, and connections that were served first in the previous tick.  Sorting puts the first kind to the front.
         previous = self._previous_order
         events.sort(key=lambda event: previous.get(event[0], -1))
         self._previous_order = {descriptor: position for position, (descriptor, _) in enumerate(events)}

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Reads the configuration again at SIGHUP: the process executes itself again, and its TCP ports stay open meanwhile.
+"""Reads the configuration again at SIGHUP: the process executes its program anew, and its TCP ports stay open.
 
 The new configuration is checked first; if there is a problem, the gateway continues as before.  Otherwise the gateway
 answers outstanding searches, stores pending data and stops, and the same process, with the same id, starts with the
 checked configuration, even if the file has changed since.  Meanwhile new connections wait in the queues of the
 listening sockets, which the process keeps open.  A client that has just connected has a second to send a request.
 
-Another SIGHUP during the check drops the result, and the file is read again.  After that, the signal is passed on to
-the program that is executed.
+After another SIGHUP during the check, the result of the check is dropped, and the file is read again.  A SIGHUP after
+the check is passed on to the program that the process executes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ldapgw.server.state_dir import StateDir
 
 log = Logger()
 
-# Seconds for clients that have connected and not sent a request yet.
+# Seconds for clients that have connected but have not sent a request yet.
 GRACE_SECONDS: Final = 1.0
 
 # The environment variable with the sockets that stay open for the executed program: descriptors by endpoint, as JSON.
@@ -43,7 +43,7 @@ _KEPT_PORTS = "_LDAPGW_KEPT_PORTS"
 
 
 def take_ports(environment: MutableMapping[str, str]) -> dict[str, socket.socket]:
-    """Return by endpoint the sockets that this process kept when it executed itself; none at the first start."""
+    """Return the sockets that this process kept when it executed itself, by endpoint; none at the first start."""
     kept: dict[str, int] = json.loads(environment.pop(_KEPT_PORTS, "{}"))
     ports = {endpoint: socket.socket(fileno=descriptor) for endpoint, descriptor in kept.items()}
     for port in ports.values():
@@ -74,7 +74,7 @@ def execute_anew(
 
 
 class Reload:
-    """Reads the configuration again at SIGHUP.
+    """The handling of SIGHUP, which reads the configuration again.
 
     Mutable: whether SIGHUP has come, whether the configuration is being read, the sockets and the configuration to
     keep, and whether the gateway is to end.
@@ -82,7 +82,7 @@ class Reload:
     :param file: the configuration file, for messages.
     :param current: the configuration in use.
     :param read: reads the configuration again.
-    :param status: where to note the outcome.
+    :param status: the object in which to note the outcome, for the metrics.
     :param keep_ports: accepts no more connections, and returns the listening sockets by endpoint.
     :param manager: the service manager, which gets the state of the reload.
     """
@@ -111,7 +111,7 @@ class Reload:
         self._kept: tuple[Mapping[str, socket.socket], int] | None = None
 
     def cancel(self) -> None:
-        """Read and execute nothing any more, because the gateway is to end."""
+        """Abandon a reload, and begin no other, because the gateway is going to end."""
         if not self._is_over:
             self._manager.stopping()
         self._is_over = True

@@ -23,7 +23,7 @@ _MICROSECONDS: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class ServiceManager:
-    """The service manager that has started this process; without an address, no message is sent.
+    """The service manager that has started this process; if it has no address, no message is sent.
 
     :ivar address: the path of a Unix datagram socket; with ``@`` in front, an abstract socket.
     :ivar watchdog_seconds: the seconds without a sign of life after which the process is killed, or None for never.

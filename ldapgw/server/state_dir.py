@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 DATABASE_FILE = "ldapgw.db"
 KEY_FILE = "ldapgw.key"
 LOCK_FILE = "ldapgw.pid"
-# The file whose time is that of the last backup (`ldapgw.store.files.note_backup`).
+# The file whose modification time is the time of the last backup (`ldapgw.store.files.note_backup`).
 BACKUP_NOTE = "last-backup"
 LOCK_ATTEMPTS = 3
 LOCK_RETRY_SECONDS = 0.05
@@ -64,7 +64,7 @@ class StateDirLock:
         """
         pid = f"{os.getpid()}\n".encode()
         with suppress(OSError):
-            os.pwrite(self._file, pid, 0)  # before the file is truncated: a full disk may have no room afterwards
+            os.pwrite(self._file, pid, 0)  # written before the file is truncated: later a full disk may have no room
             os.ftruncate(self._file, len(pid))
 
     def release(self) -> None:
@@ -155,7 +155,10 @@ class StateDir:
 
     @property
     def may_be_created(self) -> bool:
-        """Return whether to create a missing state directory, which must not replace one that had database or key."""
+        """Return whether to create a missing state directory.
+
+        Return False if an earlier state directory with a database or a key may be lost, or may not be mounted.
+        """
         is_on_server = bool(self.configured) and make_url(self.configured).get_backend_name() != "sqlite"
         return self.new_store or (is_on_server and bool(self.encryption_key))
 
@@ -221,7 +224,7 @@ class StateDir:
     def check_accounts_not_lost(self, cached: Sequence[int], database: Database, connection: Connection) -> None:
         """Refuse a database that is older than the cached books, because newer accounts are missing from the database.
 
-        Such a database file was put back by hand, or its log was deleted.
+        Such a database file was put back by hand, or its write-ahead log was deleted.
 
         :param cached: the ids of the accounts that have cached books.
         :raises StoreError: when there are cached books of accounts that the database has never had.
@@ -237,7 +240,8 @@ class StateDir:
 
 
 def _has_content(database: Path) -> bool:
-    log = database.with_name(f"{database.name}-wal")  # may hold everything that was written since the file was created
+    # The write-ahead log may hold everything that was written since the database file was created.
+    log = database.with_name(f"{database.name}-wal")
     return any(file.exists() and file.stat().st_size for file in (database, log))
 
 
@@ -245,12 +249,12 @@ class OpenStateDir:
     """An opened and locked state directory.
 
     :param now: seconds since the epoch.
-    :param stale_start: the greatest age, in seconds, of a snapshot of logins that a start without the server may use; 0
-        for no such start.
+    :param stale_start: the greatest age, in seconds, of a snapshot of logins that a start without the database's server
+        may use; 0 if the gateway may not start without the server.
     :ivar is_unused: whether no account has ever connected.
-    :ivar logins_file: the file for the snapshot of logins, or None if none is written.
-    :ivar outage: the reason why the server could not be reached, so that `snapshot` is used; None if the server was
-        reached.
+    :ivar logins_file: the file for the snapshot of logins, or None if the gateway writes no snapshot.
+    :ivar outage: the reason why the database's server could not be reached, so that the gateway starts from `snapshot`;
+        None if the server was reached.
     :ivar snapshot: the snapshot of logins to start from, or None if the database could be opened.
     :raises StoreError: when the lock, the database or the key cannot be used, or another gateway runs.
     """
@@ -279,7 +283,7 @@ class OpenStateDir:
 
     @contextmanager
     def _noting_outage(self) -> Iterator[None]:
-        """Note the error if the server does not answer and a snapshot may exist from which to start."""
+        """Note the error if the server does not answer and the gateway may start from a snapshot instead."""
         try:
             yield
         except UnreachableStore as error:
@@ -369,7 +373,10 @@ def create_state_dir(path: Path, encryption_key: str = "") -> None:
 
 
 def _tidy_up(connection: Connection) -> None:
-    """Remove traces of an earlier run; if several gateways share the database, the next leader clears running syncs."""
+    """Remove traces of an earlier run.
+
+    If several gateways share the database, the next leader, and not this function, clears the marks of running syncs.
+    """
     if not database_of(connection).runs_beside:
         sync_state.clear_running(connection)
     changes.forget_removed(connection)
@@ -377,7 +384,7 @@ def _tidy_up(connection: Connection) -> None:
 
 
 def check_same_key(connection: Connection, secret_box: SecretBox, source: KeySource) -> None:
-    """Refuse a key that the other gateways on the database lack: they could not decrypt each other's secrets.
+    """Refuse a key that the other gateways on the database lack, because gateways decrypt each other's secrets.
 
     :param source: the source of the key.
     :raises StoreError: when another running gateway has other keys.
@@ -410,7 +417,7 @@ def open_secret_box(connection: Connection, source: KeySource) -> SecretBox:
 def check_key_fits(connection: Connection, secret_box: SecretBox) -> None:
     """Try the keys on all stored tokens, because after two keys were in use, each key fits only some tokens.
 
-    :raises UnfitKey: when the keys do not fit a token; names its account.
+    :raises UnfitKey: when no key fits a token; the error names the token's account.
     """
     if (unfit := secret_box.find_unfit(accounts.read_sealed_tokens(connection))) is not None:
         raise unfit

@@ -20,7 +20,8 @@ T = TypeVar("T")
 class WorkerThread(Service):
     """A service that calls functions on a thread of its own, one after the other.
 
-    While the service is not running, functions are called at once on the caller's thread: no client is served then.
+    While the service is not running, functions are called at once on the caller's thread, because no client is served
+    then.
 
     :ivar label: the name of the thread.
     :ivar waits: a histogram of the seconds that finished calls had waited.

@@ -53,7 +53,7 @@ def read_private_key(octets: bytes) -> PrivateKey:
     """Return the private key of a PEM file.
 
     :raises ValueError: when the file has no key, or a kind of key that a server cannot use.
-    :raises TypeError: when the key is protected by a passphrase: a service cannot ask for it.
+    :raises TypeError: when the key is protected by a passphrase, because a service cannot ask anybody for a passphrase.
     """
     try:
         key = load_pem_private_key(octets, password=None)
@@ -61,15 +61,15 @@ def read_private_key(octets: bytes) -> PrivateKey:
         key = None
     if isinstance(key, PrivateKey):
         return key
-    raise ValueError("private key of another kind")
+    raise ValueError("private key of a kind that a server cannot use")
 
 
 @dataclass(frozen=True, slots=True)
 class ValidityPeriod:
     """The time during which all certificates of a chain are valid.
 
-    :ivar not_before: when the last certificate becomes valid.
-    :ivar not_after: when the first certificate expires.
+    :ivar not_before: the time at which the last certificate becomes valid.
+    :ivar not_after: the time at which the first certificate expires.
     """
 
     not_before: datetime
@@ -91,7 +91,7 @@ class ValidityPeriod:
         return (self.not_after - datetime.fromtimestamp(now, UTC)).days
 
     def urgency(self, now: float) -> int:
-        """Return the urgency of a renewal: 0, then 1 more at each of `WARN_DAYS`, and 1 more each day after expiry.
+        """Return the urgency of a renewal: 0 at first, 1 more at each of `WARN_DAYS`, and 1 more each day after expiry.
 
         :param now: seconds since the epoch.
         """
@@ -100,7 +100,7 @@ class ValidityPeriod:
         return passed if left > 0 else passed + 1 + int(-left / _DAY)
 
     def expiry_if_near(self, now: float) -> float | None:
-        """Return when the chain expires, in seconds since the epoch; None while a warning would be too early.
+        """Return the time at which the chain expires, in seconds since the epoch; None while a warning is too early.
 
         :param now: seconds since the epoch.
         """
@@ -111,11 +111,12 @@ _MINIMUM: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 # The cipher suites for TLS 1.2, all with forward secrecy; AES in CBC mode comes last, for phones without GCM.  The
 # cipher suites of TLS 1.3 need no choice.
 _CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!eNULL"
-# Renegotiation is off because of CVE-2009-3555, and because a client could keep the server busy with it at little cost.
+# Renegotiation is off because of CVE-2009-3555, and because a client could keep the server busy with renegotiations at
+# little cost.
 _OPTIONS: Final = SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_COMPRESSION
 
-# For each file its inode, modification time in nanoseconds and size, which change with the file; None if there is no
-# file.
+# The inode, modification time in nanoseconds, and size of each file, which change when the file changes; None for a
+# missing file.
 FileVersions = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -134,7 +135,7 @@ class LoadedCertificate:
 
 @implementer(IOpenSSLContextFactory)
 class TlsContextFactory:
-    """Gives Twisted the TLS context for a new server-side connection.
+    """The source of the TLS contexts of new server-side connections, for Twisted.
 
     :raises UserError: when a file cannot be read or does not fit; ``ldapgw check`` reports the details.
     :ivar loaded: the certificate for new connections.
@@ -203,7 +204,10 @@ def _use_certificate(context: SSL.Context, file: str) -> tuple[x509.Certificate,
 
 
 def _use_private_key(context: SSL.Context, file: str, chain: Sequence[x509.Certificate]) -> None:
-    """:param chain: the server's own certificate first; empty if the certificates cannot be used."""
+    """Read the private key, and use the key in the context.
+
+    :param chain: the certificates, the server's own certificate first; empty if the certificates cannot be used.
+    """
     key = read_private_key(Path(file).read_bytes())
     if chain:
         context.use_privatekey(key)
@@ -226,7 +230,7 @@ def _reason(error: Exception, expected: str, refused: str) -> str:
     """Return the reason why a file cannot be used, with the fixed phrase that OpenSSL or the system gives.
 
     :param expected: the content that the file should have.
-    :param refused: the problem of content that OpenSSL refuses.
+    :param refused: the phrase for content that OpenSSL refuses.
     """
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror}"

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The twistd plugin ``twistd ldapgw --config FILE``; an entry point that imports the reactor and passes it on."""
+"""The twistd plugin ``twistd ldapgw --config FILE``.
+
+This module is an entry point: it imports the reactor, and passes the reactor on.
+"""
 
 from __future__ import annotations
 
@@ -44,14 +47,17 @@ class Options(UsageOptions):
         self._log_levels: list[str] = []
 
     def opt_log_level(self, level: str) -> None:
-        """Log from this level on, everything or a part: --log-level warning --log-level sync=debug."""
+        """Log from this level on, for all parts or one part: --log-level warning --log-level sync=debug."""
         try:
             self._log_levels += LogLevels.read(level)
         except ValueError:
             _exit(UserError(f"--log-level {level!r}: expected {LogLevels.form}"), "")
 
     def postOptions(self) -> None:
-        """:raises SystemExit: after all problems of the configuration file are printed."""
+        """Read the configuration file.
+
+        :raises SystemExit: after all problems of the configuration file are printed.
+        """
         twistd: Mapping[str, object] = self.parent or {}
         with _exit_on_user_error(""):
             if twistd.get("uid") is not None or twistd.get("gid") is not None:
@@ -67,7 +73,7 @@ class Options(UsageOptions):
 
 
 class TwistdService(MultiService):
-    """Wraps the gateway, so that twistd prints plain messages instead of tracebacks for errors of the operator.
+    """A service around the gateway, so that twistd prints plain messages, not tracebacks, for errors of the operator.
 
     :param file: the configuration file.
     :param is_daemon: whether twistd has gone to the background, and passes exceptions on to its parent process.
@@ -81,7 +87,7 @@ class TwistdService(MultiService):
         self._make_observer = make_observer
 
     def setServiceParent(self, parent: Any) -> None:  # noqa: N802 - Twisted's name
-        """Join twistd's application, and give it the observer of the log."""
+        """Join twistd's application, and set the application's observer of the log."""
         if self._make_observer is not None:
             parent.setComponent(ILogObserver, self._make_observer())
         super().setServiceParent(parent)
@@ -110,7 +116,7 @@ def makeService(options: Options) -> TwistdService:
     service = TwistdService(
         options["config"], is_daemon=options.is_daemon, make_observer=_log_maker(options.parent or {}, options.config)
     )
-    if options.is_daemon or not os.isatty(2):  # at a terminal, SIGHUP says that it was closed
+    if options.is_daemon or not os.isatty(2):  # at a terminal, SIGHUP says that the terminal was closed
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(_refuse_reload))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # the parent process may have blocked SIGHUP
     limit_shutdown_time(reactor)
@@ -123,7 +129,7 @@ def makeService(options: Options) -> TwistdService:
 
 
 def _log_maker(twistd: Mapping[str, Any], config: Config) -> Callable[[], ILogObserver] | None:
-    """Return the function that opens twistd's log in the configured format and from the configured levels on.
+    """Return the function that opens twistd's log with the configured format and levels.
 
     :returns: None if twistd's options name another log, or a log that twistd refuses.
     """

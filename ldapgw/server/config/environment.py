@@ -6,10 +6,10 @@ Two underscores separate a table and its key.  A tenant is found by its name, wi
 variables can belong to another tenant.  A tenant that the file does not have is added if its variables set every
 required key.
 
-A variable whose name ends in ``__FROM_FILE`` names a file that holds the value.  A variable whose name ends in
-``_FILE`` does so too, unless it is a setting with such a name.  A file in ``$CREDENTIALS_DIRECTORY`` (systemd's
-``LoadCredential=``) with the name of a setting's variable, with or without ``__FROM_FILE``, holds
-the value of the setting.
+A variable whose name ends in ``__FROM_FILE`` names a file that contains the value.  A variable whose name ends in
+``_FILE`` also names such a file, unless there is a setting with this name.  A file in ``$CREDENTIALS_DIRECTORY``
+(systemd's ``LoadCredential=``) with the name of a setting's variable, with or without ``__FROM_FILE``, contains the
+value of the setting.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ _FILE = "_FILE"
 _FORMS = f"{PREFIX}KEY, {PREFIX}TABLE__KEY or {PREFIX}TENANT__NAME__KEY"
 # Variables that are not settings of the file.
 _OTHER_NAMES = frozenset({"LDAPGW_CONFIG", "LDAPGW_COMPILE"})
-# Kubernetes sets these for a service whose name begins with ldapgw, with the service's address as LDAPGW_LDAP_PORT.
+# The variables that Kubernetes sets for a service whose name begins with ldapgw, such as LDAPGW_LDAP_PORT with the
+# service's address.
 _OF_A_SERVICE = re.compile(
     r"LDAPGW(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=.*"
     r"|LDAPGW(_[A-Z0-9]+)*_PORT=(tcp|udp|sctp)://.*"
 )
-# The file's tables by their place; the tables of tenants are found by the tenants' names.
+# The tables of the file by their path; the tables of tenants are found by the tenants' names.
 _TABLES: Mapping[tuple[str, ...], type[Table]] = {
     (): Config,
     **{
@@ -93,7 +94,7 @@ def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
                 text = Path(read).read_text("utf-8").rstrip("\r\n") if isinstance(read, Path) else read
                 text.encode()
                 settings[path] = Setting(name, path, text, read if isinstance(read, Path) else None)
-            # The name of the file is left out: it may be the secret itself.
+            # The message leaves out the name of the file, because somebody may have set the secret itself as the name.
             except OSError as error:
                 problems.append(f"{name}: the file cannot be read: {error.strerror}")
             except UnicodeError:
@@ -104,7 +105,7 @@ def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
 
 
 def closest_name(name: str) -> str | None:
-    """Return the variable that was perhaps meant by an unknown name, or None if no name is close."""
+    """Return the known variable whose name is most like an unknown name, or None if no known name is like it."""
     words = _words(name)
     keys = "|".join(sorted(get_type_hints(Tenant).keys() - {"name"}, key=len, reverse=True)).upper()
     if tenant := re.fullmatch(rf"TENANT_(.+?)_({keys})(?:(_FROM)?_FILE)?", words):
@@ -125,7 +126,7 @@ def _words(name: str) -> str:
 
 
 def _path(name: str) -> tuple[str, ...]:
-    """Return the path of a setting; some part is empty if the name is not that of a setting."""
+    """Return the path of a setting; a part of the path is empty if the name cannot be a setting's name."""
     table, _, rest = name.partition("__")
     if table == "tenant" and rest:
         tenant, _, key = rest.rpartition("__")
@@ -157,14 +158,14 @@ def _named_values(environment: Mapping[str, str]) -> Iterator[tuple[str, tuple[s
             yield name, path, Path(text) if is_in_file else text
     if folder := environment.get("CREDENTIALS_DIRECTORY"):
         for file in Path(folder).glob(f"{PREFIX}*"):
-            name = file.name.removesuffix(_FROM_FILE)  # the suffix of a variable is accepted too
+            name = file.name.removesuffix(_FROM_FILE)  # a file may be named with the suffix ``__FROM_FILE`` too
             yield file.name, _path(name.removeprefix(PREFIX).lower()), file
 
 
 def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dict[str, Any], dict[str, str]]:
     """Replace values of a decoded TOML document by settings.
 
-    :returns: the document; and the variables that gave values, by the place of the value, such as ``ldap.size_limit``.
+    :returns: the document; and the variables that gave values, by the path of the value, such as ``ldap.size_limit``.
     :raises UserError: with the variables of tenants that are not in the document and lack a required setting.
     """
     merged: dict[str, Any] = dict(document)
@@ -188,7 +189,7 @@ def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dic
 def _unknown_tenants(
     document: Mapping[str, Any], merged: Mapping[str, Any], settings: Sequence[Setting]
 ) -> Iterator[str]:
-    """Yield the problems of new tenants that lack a required setting: their names are probably misspelt."""
+    """Yield the problems of new tenants that lack a required setting, because their names are probably misspelt."""
     configured = [str(tenant.get("name")) for tenant in _tables(document)]
     required = {field.name for field in msgspec.structs.fields(Tenant) if field.required}
     lacking = {
@@ -207,13 +208,13 @@ def _unknown_tenants(
 
 
 def _tables(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the tables of tenants; empty if the document has something else in their place."""
+    """Return the tables of tenants; empty if the key ``tenant`` of the document has another kind of value."""
     tenants = document.get("tenant", [])
     return [tenant for tenant in tenants if isinstance(tenant, Mapping)] if isinstance(tenants, list) else []
 
 
 def _table(document: dict[str, Any], parents: Sequence[str]) -> tuple[dict[str, Any] | None, str]:
-    """Return a table to write to, and its place; None if the file has something else in its place."""
+    """Return a table to write to, and its path; None if the table's key has another kind of value in the file."""
     if not parents:
         return document, ""
     (name,) = parents
@@ -225,7 +226,7 @@ def _table(document: dict[str, Any], parents: Sequence[str]) -> tuple[dict[str, 
 
 
 def _tenant(document: dict[str, Any], name: str) -> tuple[dict[str, Any] | None, str]:
-    """Return the table of a tenant to write to, and its place; None if the file has no tables of tenants."""
+    """Return a tenant's table to write to, and its path; None if ``tenant`` has another kind of value in the file."""
     tenants = document.get("tenant", [])
     if not isinstance(tenants, list) or not all(isinstance(tenant, Mapping) for tenant in tenants):
         return None, ""
@@ -238,7 +239,10 @@ def _tenant(document: dict[str, Any], name: str) -> tuple[dict[str, Any] | None,
 
 
 def _value(hint: Any, text: str) -> Any:
-    """Return a text as the value that a key expects: as text, as TOML or as a list; else the text, which is refused."""
+    """Convert a text to the type that a key expects: to text, to a value of TOML, or to a list.
+
+    If no conversion fits, return the text, which the decoder then refuses.
+    """
     for candidate in _candidates(text):
         try:
             msgspec.convert(candidate, hint, dec_hook=read_form)

@@ -23,12 +23,15 @@ from ldapgw.numbers.numbering_plan import known_region
 
 
 def read_form(kind: Any, raw: object) -> Any:
-    """Read a value of one of this module's types; msgspec's decoding hook."""
+    """Read a value of one of this module's types; msgspec calls this function to decode such a value."""
     return kind.read(raw)
 
 
 def _texts(value: object) -> list[str]:
-    """:raises ValueError: when the value is no list of texts."""
+    """Return the value if it is a list of texts.
+
+    :raises ValueError: when the value is no list of texts.
+    """
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ValueError
     return value
@@ -46,7 +49,7 @@ def _measured(value: object, units: Mapping[str, int]) -> int:
 
 
 class Duration(float):
-    """Seconds; written ``"90s"``, ``"10m"``, ``"2h"`` or ``"7d"``."""
+    """A duration in seconds, written ``"90s"``, ``"10m"``, ``"2h"`` or ``"7d"``."""
 
     expected: ClassVar[str] = 'a duration of a second or more, such as "90s", "10m", "2h" or "7d"'
     units: ClassVar[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -64,7 +67,7 @@ class Duration(float):
 
 
 class StaleStart(Duration):
-    """Seconds; written as `Duration`, or ``"0s"`` for never."""
+    """A duration of at most a day, in seconds; ``"0s"`` means that the gateway never starts without its database."""
 
     expected: ClassVar[str] = 'a duration of at most a day, such as "24h" or "30m", or "0s": never'
 
@@ -78,7 +81,7 @@ class StaleStart(Duration):
 
 
 class Size(int):
-    """Octets; written ``"512B"``, ``"64KiB"`` or ``"1MiB"``."""
+    """A size in octets, written ``"512B"``, ``"64KiB"`` or ``"1MiB"``."""
 
     expected: ClassVar[str] = 'a size such as "64KiB" or "1MiB"'
     units: ClassVar[Mapping[str, int]] = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
@@ -109,7 +112,7 @@ class Networks(tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]):
         return any(parsed in network for network in self)
 
 
-# The pages ask several times for each request.
+# The results are cached, because the web pages check the same address several times for each request.
 @lru_cache(maxsize=1024)
 def _ip_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return ipaddress.ip_address(normalize_address(address))
@@ -135,12 +138,16 @@ class ServerEndpoints(tuple[str, ...]):
         return cls(items)
 
 
-# Twisted accepts each endpoint of this form, and importing its parser would double the time of a short command.
+# The usual form of an endpoint.  Twisted accepts every endpoint of this form, so the gateway need not import Twisted's
+# parser, which would double the time of a short command.
 _USUAL_ENDPOINT = re.compile(r"tcp:[0-9]+(?::interface=(?:[0-9A-Za-z.-]|\\:)*)?")
 
 
 def _parse_endpoint(endpoint: str) -> None:
-    """:raises ValueError: when Twisted does not accept the endpoint."""
+    """Check that Twisted accepts an endpoint.
+
+    :raises ValueError: when Twisted does not accept the endpoint.
+    """
     from twisted.internet.endpoints import serverFromString
 
     reactor: Any = None  # parsing needs no reactor
@@ -151,7 +158,7 @@ def _parse_endpoint(endpoint: str) -> None:
 
 
 class File(str):
-    """A path; relative ones are relative to the configuration file."""
+    """A path; a relative path is relative to the folder of the configuration file."""
 
     expected: ClassVar[str] = "a path"
 
@@ -210,7 +217,7 @@ class DatabaseUrl(Secret):
 
 
 class LogLevels(tuple[str, ...]):
-    """Levels of the log, each ``LEVEL`` or ``PART=LEVEL``; the last one for a part counts."""
+    """Levels of the log, each ``LEVEL`` or ``PART=LEVEL``; if a part has several levels, the last one counts."""
 
     __slots__ = ()
     levels: ClassVar[tuple[str, ...]] = ("debug", "info", "warning", "error", "critical")
@@ -229,13 +236,13 @@ class LogLevels(tuple[str, ...]):
         return cls(items)
 
     def followed_by(self, others: LogLevels) -> LogLevels:
-        """Return these levels, followed by others, which take precedence."""
+        """Return these levels followed by other levels, which take precedence."""
         return LogLevels([*self, *others])
 
     def of(self, part: str) -> str:
-        """Return the lowest level that is logged of a part.
+        """Return the lowest level at which messages of a part are logged.
 
-        A level without a part is for the gateway's own parts; libraries begin at ``warning``.
+        A level without a part is for the gateway's own parts; for libraries, the default is ``warning``.
         """
         found = "warning" if part == "twisted" else "info"
         general = [item for item in self if "=" not in item and part != "twisted"]
@@ -257,7 +264,7 @@ class EncryptionKey(Secret):
         return cls(super().read(value).strip())
 
 
-# First parts of the paths of the gateway's own pages.
+# The first segments of the paths of the gateway's own pages.
 OWN_PATHS = frozenset(("healthz", "metrics", "oauth", "readyz", "static"))
 
 
@@ -389,7 +396,7 @@ def _is_group(value: object) -> bool:
 
 
 class BookName(Text):
-    """The name of a book in an order: an account's address, the Workspace directory, or each phone's own book."""
+    """The name of a book in ``book_order``: an account's address, the Workspace directory, or each phone's own book."""
 
     expected: ClassVar[str] = 'an account\'s e-mail address, "directory" or "own"'
     pattern: ClassVar[re.Pattern[str]] = re.compile(rf"{Mail.pattern.pattern}|directory|own")

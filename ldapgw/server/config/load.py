@@ -70,7 +70,8 @@ def load(file: str, environment: Mapping[str, str] = os.environ) -> Config:
     try:
         document, names = merge(document, settings)
         return decode(document, file, names)
-    except RecursionError:  # a key with thousands of dots makes tables that only the decoder walks through
+    # A key with thousands of dots makes deeply nested tables, whose depth is a problem only when they are decoded here.
+    except RecursionError:
         raise UserError(f"{file}: {_TOO_DEEP}") from None
 
 
@@ -100,8 +101,8 @@ def hand_over(kept: int, environment: MutableMapping[str, str]) -> None:
 def take(environment: MutableMapping[str, str]) -> Config | None:
     """Read the configuration that this process kept (`keep`) before it executed itself.
 
-    :returns: None at the first start, or if another version of the program wrote it: the configuration file has to be
-        read.
+    :returns: None at the first start, or if another version of the program wrote the kept configuration.  Then the
+        configuration file has to be read.
     """
     descriptor = environment.pop(_KEPT, "")
     if not descriptor:
@@ -117,7 +118,7 @@ def decode(document: Mapping[str, Any], file: str, names: Mapping[str, str] = Ma
     """Turn a decoded TOML document into a `Config`; makes paths absolute and reads client files.
 
     :param file: the name of the file, for messages and for relative paths.
-    :param names: the environment variables that gave values, by the place of the value in the document.
+    :param names: the environment variables that gave values, by the path of the value in the document.
     :raises UserError: with all problems of the document.
     """
     decoder = _Decoder(Path(file).absolute().parent, names)
@@ -134,10 +135,10 @@ def decode(document: Mapping[str, Any], file: str, names: Mapping[str, str] = Ma
 
 
 class _Decoder:
-    """Decodes a document into the structs of `ldapgw.server.config.tables` and collects the problems.
+    """The decoder of a document into the structs of `ldapgw.server.config.tables`, which collects the problems.
 
     :ivar problems: the messages so far.
-    :ivar decoded: the decoded tables by their type; a type is present if its table is in the document.
+    :ivar decoded: the decoded tables by their type; a type is a key if its table is in the document.
     """
 
     def __init__(self, folder: Path, names: Mapping[str, str]) -> None:
@@ -147,7 +148,7 @@ class _Decoder:
         self.decoded: dict[type[Table], list[Any]] = {}
 
     def table(self, kind: type[_T], document: object, where: str) -> _T | None:
-        """Decode one table; None when a required key is missing or wrong."""
+        """Decode one table; return None when a required key is missing or wrong."""
         if not isinstance(document, Mapping):
             place = where.rstrip(".")
             variable = self._names.get(place)
@@ -284,7 +285,7 @@ def _contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[st
 
 
 def _path_contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[str]:
-    """Yield the problem of a path in the page's URL that the gateway could not tell from its own paths."""
+    """Yield the problem of a path in the page's URL that the gateway could not distinguish from its own paths."""
     for web in decoded.get(Web, []):
         url = _abbreviated_json(web.public_url)
         path = urlsplit(web.public_url).path

@@ -44,34 +44,36 @@ from ldapgw.server.config.forms import (
     is_loopback_url,
 )
 
-# Google publishes no figure; consoles have shown 180 reads a minute for a project.
+# Google does not publish its limit; Google's console has shown a limit of 180 reads a minute for a project.
 DEFAULT_CALLS_PER_MINUTE = 120
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A table of the file."""
+    """A table of the configuration file."""
 
 
 class Ldap(Table, frozen=True, kw_only=True):
     """``[ldap]``"""
 
     listen: ServerEndpoints = ServerEndpoints(["tcp:389"])
-    # None by default: there is no certificate by default.
+    # No endpoint by default, because there is no certificate by default.
     listen_tls: ServerEndpoints = ServerEndpoints()
     # Cisco SPA and Sangoma phones have no TLS at all.
     require_tls: bool = False
-    # A phone's list shows 50; an address book that reads everything pages.  Active Directory's limit is 1000.
+    # A phone's list shows 50 entries, and a program that reads everything requests pages.  Active Directory has the
+    # same limit.
     size_limit: Count = 1000
     # Phones give up after 5 to 30 s; a person gives up earlier.
     time_limit: Duration = Duration(10)
-    # Phones keep a connection open between keystrokes; firewalls forget an idle one after a quarter of an hour at the
+    # Phones keep a connection open between keystrokes, and firewalls forget an idle connection after 15 minutes at the
     # earliest.
     idle_timeout: Duration = Duration(900)
-    # The longest search seen from a phone has 2 KiB; a program that asks for everything stays below 10.
+    # The longest search of a phone that we know has 2 KiB; a program that requests all attributes stays below 10 KiB.
     max_message: Size = Size(64 << 10)
-    # One connection for each phone of a large site.  An idle connection costs 2 KiB, with TLS 25 KiB, and a descriptor.
+    # One connection for each phone of a large site.  An idle connection costs a file descriptor, and 2 KiB of memory
+    # without TLS or 25 KiB with TLS.
     max_connections: Count = 10000
     # A site behind one translated address has some hundreds of phones; one client must not take all connections.
     max_connections_per_address: Count = 500
@@ -86,7 +88,7 @@ class Tls(Table, frozen=True, kw_only=True):
 
     certificate: File
     private_key: File
-    # None by default: few phones can be given a certificate of their own.
+    # None by default, because few phones can have a certificate of their own.
     client_ca: File | None = None
     # RFC 8996 forbids TLS 1.0 and 1.1; phones from before 2020 do not know TLS 1.3.
     minimum: Literal["1.2", "1.3"] = "1.2"
@@ -118,7 +120,7 @@ class Sync(Table, frozen=True, kw_only=True):
 class Serve(Table, frozen=True, kw_only=True):
     """``[serve]``"""
 
-    # A phone that was removed meanwhile can sign in until the database is back.
+    # The time is limited, because a phone that was removed meanwhile can still log in until the database is back.
     stale_start: StaleStart = StaleStart(86400)
 
 
@@ -130,12 +132,12 @@ class Google(Table, frozen=True, kw_only=True):
     revocation_endpoint: ServiceUrl = ServiceUrl("https://oauth2.googleapis.com/revoke")
     people_api: ServiceUrl = ServiceUrl("https://people.googleapis.com")
     issuer: Url = Url("https://accounts.google.com")
-    # None stands for the default, which depends on the endpoints.
+    # None stands for the default, which depends on the endpoints (`max_calls_per_minute`).
     calls_per_minute: Count | None = None
     proxy: ProxyUrl = ProxyUrl()
-    # None by default: only the system's root certificates are trusted.
+    # None if only the system's root certificates are trusted.
     ca_file: File | None = None
-    # Fetched only if ca_file is set.
+    # The keys are fetched only if ca_file is set.
     jwks_uri: ServiceUrl = ServiceUrl("https://www.googleapis.com/oauth2/v3/certs")
 
     @property
@@ -151,7 +153,7 @@ class Google(Table, frozen=True, kw_only=True):
 
     @property
     def is_on_loopback(self) -> bool:
-        """Return whether the endpoints are a sandbox's."""
+        """Return whether all endpoints are on this machine, like the endpoints of a sandbox."""
         return all(map(is_loopback_url, self.endpoints.values()))
 
     @property
@@ -175,7 +177,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     area_code: AreaCode = AreaCode()
     switchboard: bool = True
     outside_line: Digits = Digits()
-    # Each rule costs each number a comparison; a PBX with more trunks than the limit names its trunks by a pattern.
+    # Each text is compared with each number, so the list is limited.  A PBX with more trunks names them by a pattern.
     strip: Annotated[tuple[Affix, ...], msgspec.Meta(max_length=16)] = ()
     sources: tuple[Source, ...] = (Source.CONTACTS,)
     labels: tuple[LabelName, ...] = ()
@@ -226,19 +228,20 @@ class Config(Table, frozen=True, kw_only=True):
     """The whole configuration file; paths are absolute."""
 
     state_dir: File
-    # A container's first start, and the demo, make the database themselves.
+    # True by default, because the first start of a container, and the demo, have to create the database.
     new_store: bool = True
     web: Web
     tenant: tuple[Tenant, ...]
     database: DatabaseUrl = DatabaseUrl()
     # None if the password is in the URL, if libpq finds the password (PGPASSWORD, .pgpass), or if none is needed.
     database_password_file: File | None = None
-    # Empty for the key file in state_dir.  A key from elsewhere is not on the disk whose backups hold the secrets.
+    # Empty to use the key file in state_dir.  With a key from another place, nobody can decrypt the secrets with a copy
+    # of the disk alone.
     encryption_key: EncryptionKey = EncryptionKey()
     # A gateway that shares its database with others may do only a part of the work.
     roles: tuple[Literal["serve", "sync", "web"], ...] = ROLES
     log_format: Literal["text", "json"] = "text"
-    # At level info a healthy gateway logs what people do, and nothing for each sync or search.
+    # At level info, a healthy gateway logs the actions of people, but not every sync or search.
     log_level: LogLevels = LogLevels(["info"])
     ldap: Ldap = Ldap()
     tls: Tls | None = None

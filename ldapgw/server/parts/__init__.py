@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Builds the objects of a gateway in order of their dependencies, and passes each object what it needs; no logic."""
+"""Builds the objects of a gateway in the order of their dependencies, and passes to each object its dependencies."""

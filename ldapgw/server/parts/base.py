@@ -33,7 +33,7 @@ _DAY_SECONDS = 86400.0
 
 
 class Workers:
-    """The threads and processes that work beside the reactor's thread."""
+    """The threads and processes for work outside the reactor's thread."""
 
     def __init__(self, reactor: Any, *, syncs_beside: bool) -> None:
         """:param syncs_beside: whether the database lets syncs write at the same time as other transactions."""
@@ -72,7 +72,7 @@ class Base:
     :param reloads: the outcome of the last reload.
     :ivar tls: the certificate, or None if there is none.
     :ivar store: the store, which notes failures of the database.
-    :ivar sync_store: the same for syncs, which do not wait for pages.
+    :ivar sync_store: the store for syncs, which do not wait for the calls of web pages.
     :ivar clients: the tenants' OAuth clients.
     :raises UserError: when the certificate cannot be used.
     """
@@ -131,10 +131,10 @@ class Base:
 
 
 class RecordPruner(PeriodicService):
-    """Deletes old records at the start, and daily.
+    """The service that deletes old records at the gateway's start, and then daily.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
-    :param keep: by tenant, how many seconds entries of the activity log are kept.
+    :param keep: the number of seconds for which entries of the activity log are kept, by tenant.
     """
 
     def __init__(self, *, clock: IReactorTime, store: Store, keep: Mapping[str, float]) -> None:

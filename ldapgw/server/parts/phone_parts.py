@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Builds the directory, the LDAP server, and the objects that remember the activity of phones."""
+"""Builds the directory, the LDAP server, and the objects that record the activity of phones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ldapgw.web.one_time_passwords import OneTimeSecrets
 
 
 class PhoneParts:
-    """The directory, the LDAP server, and the memory of the phones' activity.
+    """The directory, the LDAP server, and the objects that record the activity of phones.
 
     :ivar notifier: notifies open pages of changes.
     """
@@ -91,7 +91,8 @@ class PhoneParts:
     def end_logins(self, ended_logins: Sequence[EndedLogin]) -> None:
         """Release the former snapshot, end sessions of logins that were removed or changed, and update open pages.
 
-        The searches of a phone are forgotten with the phone and with its owner, not with its password.
+        The recorded searches of a phone are forgotten if the phone is removed or gets another owner, but not if only
+        its password changes.
         """
         self.ldap.snapshot_changed()
         self.replication.snapshot_changed()

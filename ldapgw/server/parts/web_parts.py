@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Builds the objects that the pages need."""
+"""Builds the objects that the web pages use."""
 
 from __future__ import annotations
 
@@ -125,7 +125,8 @@ def _admin_dependencies(
 
 def _phone_dependencies(base: Base, phones: PhoneParts) -> PhoneDependencies:
     async def try_connection(access: ConnectionSettings) -> Sequence[StepResult]:
-        # ldaptor is large: it is imported at the first test of a phone, on a thread, so that phones do not wait.
+        # ldaptor is large, so it is imported only at the first test of a phone, and on a thread, so that phones do not
+        # have to wait.
         reachability = await base.workers.work(import_module, "ldapgw.phones.reachability")
         with phones.own_tests.running(access.bind_dn) as connected:
             steps: Sequence[StepResult] = await reachability.try_phone(access, base.reactor, connected)
