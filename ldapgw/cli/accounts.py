@@ -89,7 +89,7 @@ def account_objects(
 
 
 def _write_error(database: Database) -> str:
-    """Return why a readable database cannot be written; empty if the database can be written."""
+    """Return the reason why a readable database cannot be written to; empty if the database can be written to."""
     try:
         with database.begin() as connection:
             check_writable(connection, thoroughly=False)
@@ -99,9 +99,9 @@ def _write_error(database: Database) -> str:
 
 
 def _read_sharing(_context: click.Context, _parameter: click.Parameter, text: str) -> Sharing:
-    """Read a sharing from the command line.
+    """Read the argument that says with whom a book is shared.
 
-    :raises click.BadParameter: when there is no such sharing.
+    :raises click.BadParameter: when the argument is none of the allowed values.
     """
     try:
         return Sharing(text)
@@ -120,7 +120,7 @@ def _read_sharing(_context: click.Context, _parameter: click.Parameter, text: st
 @click.argument("account")
 @click.argument("sharing", metavar="private|callers|group:NAME|shared", callback=_read_sharing)
 @click.option("--label", metavar="NAME", default="", help="Share only the contacts with this Google label.")
-@click.option("--all-contacts", is_flag=True, help="Share all contacts, although only those with a label were shared.")
+@click.option("--all-contacts", is_flag=True, help="Share all contacts, even if only those with a label were shared.")
 @account_tenant
 @pass_site
 def share(site: Site, account: str, sharing: Sharing, label: str, tenant: str | None, *, all_contacts: bool) -> None:
@@ -140,7 +140,7 @@ def share(site: Site, account: str, sharing: Sharing, label: str, tenant: str | 
         chosen_account = find_account(connection, account, tenant)
         _check_group(sharing, site, chosen_account.tenant)
         if sharing is Sharing.PRIVATE and (label or all_contacts):
-            raise UserError("nothing of a private book is shared; choose another sharing, or leave out the option")
+            raise UserError("a private book shares no contacts; leave out the option, or do not choose private")
         if label:
             _check_label(connection, chosen_account, label)
         elif not all_contacts:
@@ -181,7 +181,7 @@ def _print(
 ) -> None:
     """Print the table of accounts and a line for each problem.
 
-    :param write_error: why the database cannot be written, which concerns all accounts.
+    :param write_error: the reason why the database cannot be written to, which concerns all accounts.
     """
     several = wide or len({account.tenant for account in known} | {tenant.name for tenant in site.config.tenant}) > 1
     tenant_column = ("tenant",) if several else ()
@@ -239,7 +239,7 @@ def disconnect(site: Site, account: str, tenant: str | None, *, yes: bool) -> No
     """Revoke the access of ACCOUNT, and delete its contacts.
 
     Access is revoked at Google; tokens and contacts are deleted here. The account's phones stay, and find its
-    contacts again once it's reconnected. Backups still contain them.
+    contacts again once the account is reconnected. Backups still contain the contacts.
     """
     with site.open_store() as database:
         with database.begin() as connection:

@@ -35,7 +35,8 @@ from ldapgw.store.transfer import holds_anything, is_unfinished, mark_complete, 
 # The name of a backup in a folder has the time in UTC, so that the last backup by name is the latest.
 _DATED_NAME = "ldapgw-%Y%m%dT%H%M%SZ.db"
 _DATED_PATTERN = re.compile(r"ldapgw-\d{8}T\d{6}Z\.db")
-# The name of a backup that is not complete.  A file older than a day (in seconds) was left by a backup that was killed.
+# The name of a backup that is not complete.  If such a file is older than a day (in seconds), the command that wrote
+# the file was killed.
 _INCOMPLETE_PATTERN = re.compile(_DATED_PATTERN.pattern + r"\.new")
 _INCOMPLETE_SECONDS = 24 * 3600
 
@@ -85,9 +86,11 @@ def backup(site: Site, file: Path, keep: int | None, *, yes: bool) -> None:
         "elsewhere."
     )
     if keep is None:
-        print_line("It keeps the contacts of people who disconnect later. Delete it when you no longer need it.")
+        print_line(
+            "The file keeps the contacts of people who disconnect later. Delete the file when you no longer need it."
+        )
         return
-    # The new backup stays, even if the clock was once ahead and older backups therefore have later names.
+    # The new backup is never deleted, even if the clock was once ahead and older backups therefore have later names.
     dated = (path for path in folder.iterdir() if _DATED_PATTERN.fullmatch(path.name))
     former = sorted(path for path in dated if path != file)
     surplus = former[: max(len(former) - keep + 1, 0)]
@@ -116,14 +119,14 @@ def _is_left_incomplete(path: Path) -> bool:
 def restore(site: Site, file: Path, *, yes: bool) -> None:
     """Restore a backup.
 
-    Accounts, contacts and phones will be as they are in FILE. A running gateway continues with them. The present
-    database is kept for 30 days, beside it or, if it is on a server, in state_dir.
+    Accounts, contacts and phones will be as they are in FILE. A running gateway continues with this data. The present
+    database is kept for 30 days, in the folder of the database or, if the database is on a server, in state_dir.
     """
     confirm(f"This replaces all accounts, contacts and phones with those in {file}.", yes=yes)
     database = site.state.database_file
     prepare_state_dir(site.state.path)
-    # The cached books are no longer valid, and a book of an account that the backup lacks would keep a gateway from
-    # starting.
+    # The cached books are no longer valid, and a cached book of an account that is not in the backup would keep a
+    # gateway from starting.
     site.book_cache.prune()
     secret_box = open_with_kept_keys(site.state.key_source)
     if database is None:
@@ -141,8 +144,9 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
     print_line(f"Restored {file}. {ending}")
 
 
-# A gateway publishes its keys with each heartbeat, every three seconds.  After the third heartbeat, all gateways use a
-# key that all of them have.
+# The longest times that the command waits for the gateways.  A gateway publishes its keys with each heartbeat, every
+# three seconds, so after `_TELL_SECONDS` a gateway that has not published the new key does not have the key.  At the
+# third heartbeat after all gateways have the new key, all gateways use the new key.
 _TELL_SECONDS = 8.0
 _READY_SECONDS = 20.0
 _POLL_SECONDS = 0.5
@@ -151,7 +155,7 @@ _POLL_SECONDS = 0.5
 @click.command(epilog=examples("ldapgw rotate-key"))
 @pass_site
 def rotate_key(site: Site) -> None:
-    """Encrypt all secrets with a new key. A running gateway continues with it.
+    """Encrypt all secrets with a new key. A running gateway continues with the new key.
 
     Older backups need the old key, which stays in a file beside the new one, with the date in its name. If several
     gateways share the database, the command first adds the new key to the key file and asks you to copy that file to
@@ -208,7 +212,7 @@ def _rotate_configured(site: Site) -> None:
 
 
 def _key_of_all_gateways(database: Database, key_file: Path) -> bytes:
-    """Make a new key, wait until all living gateways use the key, and return it.
+    """Make a new key, wait until all running gateways use the new key, and return the new key.
 
     :raises UserError: when a gateway does not have the key; the next run of the command continues with the same key.
     """
@@ -218,7 +222,7 @@ def _key_of_all_gateways(database: Database, key_file: Path) -> bytes:
 
 
 def _wait_for_gateways(database: Database, key: bytes, advice: str) -> None:
-    """Wait until all living gateways use a key.
+    """Wait until all running gateways use a key.
 
     :param advice: the advice for a gateway that does not have the key.
     :raises UserError: when a gateway does not have the key, or does not use it yet.
@@ -262,7 +266,7 @@ def database() -> None:
 @click.option(
     "--password-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A file with the password of that database's user. Without it, PGPASSWORD or .pgpass can have the password.",
+    help="A file with the password for the database in --to. Without it, PGPASSWORD or .pgpass can have the password.",
 )
 @pass_site
 def copy(site: Site, url: str, password_file: Path | None) -> None:

@@ -56,7 +56,7 @@ _SIGNS = {CheckStatus.OK: "✓", CheckStatus.WARNING: "!", CheckStatus.FAILED: "
 def check(site: Site, *, online: bool, file_only: bool, as_json: bool) -> None:
     """Check the configuration and everything it points to.
 
-    Changes nothing. Prints the redirect URI and the JavaScript origin to register with Google.
+    The command changes nothing. It prints the redirect URI and the JavaScript origin to register with Google.
     """
     if file_only:
         if online:
@@ -150,11 +150,14 @@ def _redirect_uri(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _metrics(subject: Subject) -> Iterator[CheckResult]:
-    """Warn if ``/metrics`` is open to a proxy's own address: a client that the proxy does not name has this address."""
+    """Warn if a proxy's own address may read ``/metrics``.
+
+    A request that the proxy forwards without the client's address counts as a request of the proxy itself.
+    """
     config = subject.config
     for proxies in config.web.trusted_proxies:
         for readers in config.web.metrics_networks:
-            # The defaults overlap too, but allow only this machine.
+            # The defaults of trusted_proxies and metrics_networks overlap too, but allow only this machine.
             is_local = readers.is_loopback and proxies.is_loopback
             if proxies.version == readers.version and proxies.overlaps(readers) and not is_local:
                 message = f"{readers} overlaps trusted_proxies {proxies}: the proxy can read the metrics for anybody"
@@ -248,7 +251,10 @@ def _tenant(subject: Subject, tenant: Tenant) -> Iterator[CheckResult]:
 
 
 def _unknown_names(subject: Subject, tenant: Tenant) -> Iterator[str]:
-    """Yield a warning for each account, group and label that does not exist, once an account is connected."""
+    """Yield a warning for each account, group and label in the settings that does not exist.
+
+    Yield nothing before an account is connected, because nothing is known about accounts and labels then.
+    """
     connected = preflight.connected_accounts(subject).get(tenant.name)
     if connected is not None:
         addresses = {folded(address) for address, _ in connected}
@@ -276,7 +282,7 @@ def _unknown_names(subject: Subject, tenant: Tenant) -> Iterator[str]:
 def _left_groups(tenant: Tenant, connected: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield a warning for each account that is shared with a group that is no longer in the configuration.
 
-    :param connected: the address and the sharing of each account.
+    :param connected: the address of each account, and the value of `Sharing`.
     """
     groups = dict(tenant.group)
     for address, sharing in connected:
@@ -300,7 +306,7 @@ def _validity(subject: Subject) -> Iterator[CheckResult]:
         try:
             certificates = read_certificates(Path(file).read_bytes()) if file else ()
         except (OSError, ValueError):
-            continue  # the preflight reports the file
+            continue  # `ldapgw.server.preflight` reports a file that cannot be read
         if certificates:
             item = f"{key} = {file}"
             yield CheckResult(*_lifetime(certificates, subject.now, item), is_setting=True)
@@ -309,7 +315,7 @@ def _validity(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _lifetime(certificates: Sequence[x509.Certificate], now: float, item: str) -> tuple[CheckStatus, str, str]:
-    """Return the validity of a chain, which ends when the first of its certificates expires."""
+    """Return the result for the validity of a chain, which ends when the first certificate of the chain expires."""
     validity = ValidityPeriod.of(certificates)
     days, end = validity.days_left(now), f"{validity.not_after:%Y-%m-%d}"
     if days < 0:
@@ -322,23 +328,26 @@ def _lifetime(certificates: Sequence[x509.Certificate], now: float, item: str) -
 
 
 def _host_problem(certificate: x509.Certificate, public_url: str) -> str:
-    """Return why phones that compare names will refuse a certificate (RFC 6125 6.4: a star is a whole label)."""
+    """Return the reason why phones that verify host names will refuse a certificate; empty if they will accept it.
+
+    A wildcard stands for one whole label (RFC 6125 6.4).
+    """
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
-        return "names no host (subjectAltName); phones that compare names will refuse it"
+        return "names no host (subjectAltName); phones that verify the host name will refuse it"
     known = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
     known += [str(address) for address in names.get_values_for_type(x509.IPAddress)]
     host = urlsplit(public_url).hostname or ""
     if host.lower() in known or "*." + host.lower().partition(".")[2] in known:
         return ""
-    return f"is for {', '.join(known)}, not for {host}; phones that compare names will refuse it"
+    return f"is for {', '.join(known)}, not for {host}; phones that verify the host name will refuse it"
 
 
 def _secret_files(subject: Subject, file: Path) -> Iterator[CheckResult]:
     """Check the configuration file, the environment, and the files with secrets that either of them names.
 
-    The preflight checks the key files of the state directory together with their content.
+    `ldapgw.server.preflight` checks the key files of the state directory together with their content.
 
     :param file: the configuration file.
     """

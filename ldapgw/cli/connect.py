@@ -47,13 +47,15 @@ _PORT = 8085
 @click.command(epilog=examples("ldapgw connect", "ldapgw connect --tenant acme --paste"))
 @only_tenant
 @click.option(
-    "--paste", is_flag=True, help="For a browser on another computer: at the end, paste the address that it shows."
+    "--paste",
+    is_flag=True,
+    help="For a browser on another computer: at the end, paste the address that the browser shows.",
 )
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
-    help=f"The port on localhost that Google sends the browser to. Default: that of public_url if it is on localhost, "
-    f"otherwise {_PORT}.",
+    help=f"The port on localhost that Google sends the browser to. Default: the port of public_url if public_url is on "
+    f"localhost, otherwise {_PORT}.",
 )
 @pass_site
 def connect(site: Site, tenant: str | None, *, paste: bool, port: int | None) -> None:
@@ -95,11 +97,14 @@ def _consent_dependencies(site: Site, database: Database, port: int | None) -> C
 
 
 async def _change_nothing() -> None:
-    """Do nothing: a running gateway notices the change in the database."""
+    """Do nothing, because a running gateway notices the change in the database."""
 
 
 def _begin(dependencies: ConsentDependencies, tenant: str) -> AuthorizationRedirect:
-    """Return the redirect to Google; the coroutine completes without waiting."""
+    """Return the redirect to Google.
+
+    The coroutine `AuthorizationCodeFlow.begin` never waits here, so its result is available at once.
+    """
     outcome: list[Any] = []
     request = HttpRequest(query={"choose": ""})
     flow = AuthorizationCodeFlow(dependencies)
@@ -113,8 +118,8 @@ def _begin(dependencies: ConsentDependencies, tenant: str) -> AuthorizationRedir
 def _paste(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -> ConsentResult:
     """Ask for the address to which the browser was redirected.
 
-    :raises PageError: as on the page.
-    :raises UserError: when the answer is another text.
+    :raises PageError: when the consent fails, such as when it was refused; the web page shows the same error.
+    :raises UserError: when the answer is not that address.
     """
     _print_url(dependencies, redirect)
     hint("At the end, the browser shows an address on localhost, which it may not be able to open.")
@@ -130,7 +135,7 @@ def _paste(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -
 def _listen(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -> ConsentResult:
     """Wait for the browser to come back.
 
-    :raises PageError: as on the page.
+    :raises PageError: when the consent fails, such as when it was refused; the web page shows the same error.
     :raises UserError: when the port is not free, or the browser does not come back in time.
     """
     flow = AuthorizationCodeFlow(dependencies)
@@ -154,12 +159,12 @@ def _discard_session(database: Database, result: ConsentResult) -> str:
 
 
 _DONE = "Connected. You may close this window and go back to the terminal."
-# The port stays open for so many seconds, so that the last response can be sent.
+# Seconds that the port stays open after the consent, so that the last response can be sent.
 _FLUSH_SECONDS = 0.1
 
 
 def callback_request(query: Mapping[str, str], redirect: AuthorizationRedirect) -> HttpRequest:
-    """Return a request of the redirect URI, with the cookie of the browser for which the consent was begun."""
+    """Return a request for the redirect URI, with the cookie of the browser in which the consent began."""
     return HttpRequest(query=query, cookies={Cookie.BROWSER: redirect.browser_secret}, address="the command line")
 
 
@@ -180,7 +185,7 @@ async def wait_for_browser(
 
     :param url: an http URL of a loopback address; the command listens on loopback addresses only.
     :param announce: called when the command listens.
-    :raises PageError: as on the page.
+    :raises PageError: when the consent fails, such as when it was refused; the web page shows the same error.
     :raises UserError: when the port is not free, or the browser does not come back in time.
     """
     page = _Callback(flow, redirect, urlsplit(PublicUrl.parse(url).redirect_uri).path)

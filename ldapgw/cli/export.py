@@ -36,7 +36,10 @@ from ldapgw.store.account_status import timestamp
 
 
 class ExportedContact(NamedTuple):
-    """A contact with its shown name, the name of its book, and label names by resource name."""
+    """A contact with its shown name and the name of its book.
+
+    :ivar labels: the names of the labels, by the resource names of the labels.
+    """
 
     contact: Contact
     name: str
@@ -55,7 +58,7 @@ class ExportedContact(NamedTuple):
 @click.option(
     "--verbatim",
     is_flag=True,
-    help="With csv: write text that looks like a formula without an apostrophe before it.",
+    help="With csv: don't put an apostrophe before text that looks like a formula.",
 )
 @pass_site
 def export(site: Site, tenant: str | None, account: str | None, form: str, *, verbatim: bool) -> None:
@@ -247,7 +250,8 @@ CSV_COLUMNS: Final = (
 
 
 # A spreadsheet evaluates a cell that begins with one of these signs, and a stranger's name can begin with one.  Such a
-# cell gets an apostrophe in front, after which a spreadsheet shows it as text.  Telephone numbers are no formulas.
+# cell gets an apostrophe in front, after which a spreadsheet shows it as text.  A cell with only telephone numbers gets
+# no apostrophe.
 _FORMULA_START: Final = re.compile(r"[=+\-@\t\r＝＋－＠]")
 _NUMBERS: Final = re.compile(r"[+\d \n]+")
 

@@ -28,7 +28,10 @@ def google_clients(config: Config) -> GoogleClients:
 
 
 def get_reactor() -> Any:
-    """Import and return Twisted's reactor, because the import is slow and most commands do not need the reactor."""
+    """Import Twisted's reactor and return it.
+
+    The reactor is not imported before, because the import is slow and most commands do not need the reactor.
+    """
     from twisted.internet import reactor  # noqa: TID251  an entry point
 
     return reactor

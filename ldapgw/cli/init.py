@@ -85,12 +85,12 @@ def _read_client_file(text: str) -> str:
     "--client-secret-file",
     type=_read_client_file,
     metavar="PATH",
-    help="The OAuth client's JSON file; empty: enter it on the page.",
+    help="The OAuth client's JSON file. Empty to enter the client on the page later.",
 )
 @click.option("--state-dir", help="The folder for the database and its key.")
 @pass_site
 def init(site: Site, /, **given: Any) -> None:
-    """Write the configuration file, asking for what it needs.
+    """Write the configuration file, asking for the necessary values.
 
     Also creates the database and the key. Values given as options are not prompted for.
     """

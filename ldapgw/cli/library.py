@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The books of a tenant for a command, read one by one when the command needs them.
+"""The books of a tenant for a command, which are read one by one when the command needs them.
 
 A command takes the books from the gateway's cache, because building a large book takes seconds.
 """
@@ -57,7 +57,7 @@ class Library:
     def dit(self, *, callers: bool) -> Dit:
         """Return the directory tree that the phone sees.
 
-        :param callers: whether to include the books that are shared for caller ID only, as for a search by number.
+        :param callers: whether to include the books that are shared for caller ID only, which a search by number finds.
         """
         searched = (account for account in self._accounts if self._access(account).is_searched(for_number=callers))
         books = [*self._books(searched), *self._directory_books()]

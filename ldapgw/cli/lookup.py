@@ -31,7 +31,7 @@ from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin, wrong_password
 
-# The kind of number in each attribute; telephoneNumber holds several kinds.
+# The kind of number in each attribute; empty for telephoneNumber, which has numbers of several kinds.
 _NUMBERS = {
     "telephoneNumber": "",
     "mobile": "mobile",
@@ -140,7 +140,7 @@ def _numbers(entry: Entry, formatter: NumberFormatter | None) -> Iterable[str]:
 
 
 def _nothing_found(database: Database, tenant: str, wanted: str, phone: str | None) -> str:
-    """Return the reason why nothing was found, or how to find the reason if the reason is unknown."""
+    """Return the reason why nothing was found, or if the reason is unknown, the command that finds the reason."""
     with database.begin() as connection:
         known = accounts.read_all(connection, tenant)
     if not any(account.is_connected for account in known):

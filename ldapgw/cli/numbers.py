@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``numbers check``: reads the stored numbers by the present rules, and counts numbers that are dialled otherwise."""
+"""``numbers check``: reads the stored numbers by the present rules, and counts those that are not dialled as stored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 
-# Beside the rules, this is the kind of numbers that perhaps no network can connect, and of texts with nothing to dial.
+# The kind of numbers that telephone networks may refuse, and of texts with nothing to dial.  The other kinds are rules
+# (`Rule`).
 _NOT_UNDERSTOOD = "not_understood"
 _KINDS = (_NOT_UNDERSTOOD, *(rule.value for rule in Rule))
 _MEANINGS = {_NOT_UNDERSTOOD: "no network may know the number"} | {rule: REASONS[rule] for rule in Rule}
@@ -32,7 +33,8 @@ _MEANINGS = {_NOT_UNDERSTOOD: "no network may know the number"} | {rule: REASONS
 class _CheckedNumber(NamedTuple):
     """A number of a contact.
 
-    :ivar kinds: the rules that change the number; empty if the number is dialled as stored.
+    :ivar kinds: the rules that change the number, and perhaps `_NOT_UNDERSTOOD`; empty if the number is dialled as
+        stored.
     :ivar dialled: the number that is dialled; empty if there is nothing to dial.
     """
 
@@ -73,8 +75,8 @@ def numbers() -> None:
 def check(site: Site, *, tenant: str | None, kind: str, as_json: bool) -> None:
     """Say how the stored numbers are dialed.
 
-    Counts by kind the numbers that aren't dialed as people have stored them, and lists the numbers that can't be
-    understood, with the pages of their contacts in Google Contacts.
+    The command counts, by kind, the numbers that aren't dialed as people have stored them, and lists the numbers that
+    can't be understood, with the pages of their contacts in Google Contacts.
     """
     tenants = site.config.tenant if tenant is None else (site.tenant(tenant),)
     total, as_stored, counts, listed = 0, 0, Counter[str](), []

@@ -37,8 +37,9 @@ _KEYS_INSPECTED = (
 )
 
 
-# This machine's clock may differ from Google's by so many seconds before the check warns or fails.  Google's dates have
-# whole seconds, and an answer takes some seconds.  A greater difference makes valid tokens seem invalid.
+# Differences in seconds between this machine's clock and Google's clock: above the first, the check warns, and above
+# the second, the check fails.  Google's dates have whole seconds, and an answer takes some seconds.  A greater
+# difference makes valid tokens seem invalid.
 _CLOCK_WARNING, _CLOCK_FAILURE = 60, 300
 
 
@@ -64,16 +65,18 @@ async def check_online(
         steps.append(_fetch_keys(google.keys, urlsplit(config.google.jwks_uri).netloc))
     steps += [_try_client(google.oauth, name, client, config.redirect_uri) for name, client in clients.items()]
     results: list[CheckResult] = await gatherResults([Deferred.fromCoroutine(step) for step in steps])
-    # A proxy may have changed the date of an answer, but hardly to the time of this machine's clock.
+    # A proxy may have changed the date of an answer, but hardly to the time of this machine's clock.  So the smallest
+    # difference is the most trustworthy.
     return results if not differences else [*results, _compare_clocks(min(differences, key=abs))]
 
 
 async def _reach(
     http: GoogleHttpClient, host: str, url: str, now: Callable[[], float], differences: list[float]
 ) -> CheckResult:
-    """Get an answer from a host; any status below 500 will do.
+    """Get an answer from a host; any status below 500 is a success.
 
-    :param differences: gets the seconds by which this machine's clock is ahead of the host's.
+    :param differences: the list to which the function adds the seconds by which this machine's clock is ahead of the
+        host's clock.
     """
     item = f"online {host}"
     try:
@@ -91,7 +94,10 @@ async def _reach(
 
 
 def _compare_clocks(difference: float) -> CheckResult:
-    """Return the result for a clock that is ahead of Google's by so many seconds."""
+    """Return the result of comparing this machine's clock with Google's clock.
+
+    :param difference: the seconds by which this machine's clock is ahead of Google's clock.
+    """
     seconds = abs(difference)
     if seconds <= _CLOCK_WARNING:
         return CheckResult(CheckStatus.OK, "online clock", "agrees with Google's")

@@ -28,7 +28,7 @@ _UNBOUNDED = 10_000
 # The number of blanks between the columns of a table.
 _GAP = 2
 
-# The colors, on a terminal, of a sign at the beginning of a line or alone in a cell.
+# The colors, on a terminal, of a status sign at the beginning of a line or alone in a cell.
 _COLORS = {"✓": "green", "!": "yellow", "✗": "red", "…": "cyan"}
 # The text in place of the time of an event that has never happened.
 NEVER = "–"
@@ -44,8 +44,8 @@ def print_table(
 ) -> None:
     """Print a table on stdout; a column whose name ends in ``#`` is aligned to the right.
 
-    :param keep: the columns whose values are not broken into lines, such as addresses, as far as the terminal has room
-        for them; the most important ones first.
+    :param keep: the columns whose values should not be broken into lines, such as addresses, the most important column
+        first.  If the terminal has no room for a column, its values are broken into lines nevertheless.
     :param wide: whether lines may be longer than the terminal is wide.
     """
     # Rich is imported here, because commands that print no table are quicker without Rich.
@@ -77,12 +77,12 @@ def print_table(
 
 
 def print_line(text: str) -> None:
-    """Print a line on stdout; a sign at its beginning is colored on a terminal."""
+    """Print a line on stdout; on a terminal, a status sign such as "✓" or "!" at its beginning is colored."""
     click.echo(_colored(clean(text), sys.stdout))
 
 
 def hint(text: str) -> None:
-    """Print a line on stderr; a sign at its beginning is colored on a terminal."""
+    """Print a line on stderr; on a terminal, a status sign such as "✓" or "!" at its beginning is colored."""
     click.echo(_colored(clean(text), sys.stderr), err=True)
 
 

@@ -30,7 +30,7 @@ def settings_json(sheet: Sheet) -> dict[str, Any] | None:
 
 
 def no_protection(vendor: Vendor) -> str:
-    """Return why the phones of a vendor can't connect, and which settings to change."""
+    """Return a sentence that says why the phones of a vendor can't connect, and which settings to change."""
     return f"{vendor.title} and the gateway share no kind of connection; see ldap.listen and [tls]"
 
 
@@ -116,7 +116,7 @@ def print_login(
 
 
 def _numbers_row(login: PhoneLogin) -> Sequence[tuple[str, str]]:
-    """Return the row about several numbers, for a phone that gets one entry per number."""
+    """Return the row that says that a phone gets one entry per number; no row for other phones."""
     model = MODELS.get(login.model)
     reason = f", because {model.reason}" if model and model.per_number else ""
     return [("numbers", f"one entry each{reason}")] if login.numbers is NumberMode.ENTRIES else []

@@ -76,9 +76,9 @@ def _phone_format(_context: click.Context, _parameter: click.Parameter, value: s
 
 
 class _FamilyParam(click.ParamType[str]):
-    """The type of an option that names a model, or a family of phones of a model.
+    """The type of an option that names a model, or a series of phones of a model with other settings.
 
-    The families are read when a command line has the option, because most commands do not need the families.
+    The names are read when a command line has the option, because most commands do not need the names.
     """
 
     name = "model"
@@ -130,7 +130,7 @@ phones.add_command(import_phones)
 @click.option(
     "--account",
     metavar="ADDRESS",
-    help="The phone's owner. Without one, it finds only the shared books and the Workspace directory.",
+    help="The phone's owner. Without an owner, the phone finds only the shared books and the Workspace directory.",
 )
 @click.option(
     "--model",
@@ -220,7 +220,10 @@ def add(
                 area_code=dialling(chosen.region).area_code(area_code or ""),
             )
             if not activity.recorded(connection, act(chosen.name, Act.PHONE_ADDED, name), stored.add, login):
-                raise UserError(f"a phone named {name} already exists; names are unique on a gateway, in any case")
+                raise UserError(
+                    f"a phone named {name} already exists; names are unique on a gateway, regardless of upper and "
+                    "lower case"
+                )
         sheet = login_sheet(site, login, password)
         if write is not None:
             write(sheet.printed.encode())
@@ -266,7 +269,7 @@ def list_phones(site: Site, tenant: str | None, *, wide: bool, as_json: bool) ->
     "--model",
     type=_FamilyParam(),
     metavar="MODEL",
-    help="Print the settings for this model instead of the phone's own.",
+    help="Print the settings for this model instead of the phone's own model.",
 )
 @_placeholder
 @click.option("--output", "-o", "target", metavar="FILE", default="-", help="Write to FILE; -: to standard output.")
@@ -285,8 +288,8 @@ def settings(
 ) -> None:
     """Print the settings of a phone for its model.
 
-    The phone's page has the same file. The gateway doesn't know the password: without --password-file, the settings
-    have the word PASSWORD instead.
+    The phone's page offers the same settings as a file. The gateway doesn't know the password. Without
+    --password-file, the settings have the word PASSWORD in place of the password.
     """
     _check_target(target if target != "-" else None, as_json=as_json)
     with site.open_store() as database, database.begin() as connection:
@@ -310,13 +313,16 @@ def settings(
 def rename(site: Site, name: str, new_name: str) -> None:
     """Rename a phone.
 
-    The name is the phone's user name too: enter the new one in the phone. The password stays the same.
+    The name is also the phone's user name, so enter the new name in the phone. The password stays the same.
     """
     with site.open_store() as database, database.begin() as connection:
         login = find_phone(connection, name)
         entry = act(login.tenant, Act.PHONE_RENAMED, login.name, new_name)
         if not activity.recorded(connection, entry, stored.rename, login.name, new_name):
-            raise UserError(f"a phone named {new_name} already exists; names are unique on a gateway, in any case")
+            raise UserError(
+                f"a phone named {new_name} already exists; names are unique on a gateway, regardless of upper and "
+                "lower case"
+            )
     print_line(f"Renamed {login.name} to {new_name}. Enter {new_name} as the user name in the phone.")
 
 
@@ -335,7 +341,9 @@ def rename(site: Site, name: str, new_name: str) -> None:
     help="Remove the owner: the phone finds only the shared books and the Workspace directory.",
 )
 @click.option(
-    "--keep-password", is_flag=True, help="Don't give the phone a new password. The former owner may know the old one."
+    "--keep-password",
+    is_flag=True,
+    help="Don't give the phone a new password. The former owner may know the old password.",
 )
 @as_json
 @pass_site
@@ -343,12 +351,12 @@ def move(site: Site, name: str, *, account: str | None, nobody: bool, keep_passw
     """Give a phone to another account, or to nobody.
 
     The phone gets a new password, because the former owner may know the old one; the command prints the new login and
-    its settings. The phone's secret address, provisioning address and recording end.
+    its settings. The phone's secret address and provisioning address stop working, and a running recording ends.
     """
     if (account is None) != nobody:
         raise click.UsageError("Choose one of --account ADDRESS and --nobody.")
     if keep_password and as_json:
-        raise click.UsageError("--json prints the new login: leave out --keep-password.")
+        raise click.UsageError("--json prints a new login, but --keep-password makes none: leave out one of them.")
     password, hashed = make_password(os.urandom) if not keep_password else ("", "")
     with site.open_store() as database, database.begin() as connection:
         login = find_phone(connection, name)
@@ -374,7 +382,7 @@ def move(site: Site, name: str, *, account: str | None, nobody: bool, keep_passw
 @yes_option
 @pass_site
 def remove(site: Site, name: str, *, yes: bool) -> None:
-    """Remove a phone, or the login of a replica. It stops finding contacts immediately."""
+    """Remove a phone, or the login of a replica. The phone stops finding contacts immediately."""
     with site.open_store() as database:
         with database.begin() as connection:
             login = find_login(connection, name)
@@ -395,7 +403,7 @@ def remove(site: Site, name: str, *, yes: bool) -> None:
 @as_json
 @pass_site
 def reset(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
-    """Give a phone, or the login of a replica, a new password. The old one stops working immediately."""
+    """Give a phone, or the login of a replica, a new password. The old password stops working immediately."""
     password, hashed = make_password(os.urandom)
     with site.open_store() as database:
         with database.begin() as connection:

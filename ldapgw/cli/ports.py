@@ -33,7 +33,7 @@ _MAX_OCTETS = 64 << 10
 _VENDOR = b"ldapgw"
 _ROOT_DSE = encode_search(SearchRequest("", Scope.BASE_OBJECT, Present("objectClass"), attributes=("vendorName",)))
 _SEARCH_RESULT_ENTRY, _EXTENDED_RESPONSE = 0x64, 0x78
-# UNKNOWN keeps the connection's own source address (PROXY protocol, 2.1).
+# With UNKNOWN, the gateway uses the connection's own source address (PROXY protocol, section 2.1).
 _PROXY_HEADER = b"PROXY UNKNOWN\r\n"
 
 
@@ -63,7 +63,7 @@ def _try_port(config: Config, setting: str, endpoint: str, listening: ListenAddr
         try:
             return use(config, item, listening, over_tls=over_tls)
         except ssl.SSLCertVerificationError as error:
-            # The rest is tried without a check of the certificate, because nothing secret is sent.
+            # The same request is made without a check of the certificate, to try the other steps; it sends no secret.
             result = use(config, item, listening, over_tls=over_tls, checks_certificate=False)
             if result.status is not CheckStatus.OK:
                 return result
@@ -192,7 +192,7 @@ def _over_tls(connection: socket.socket, config: Config, *, checks_certificate: 
 def _read_message(connection: socket.socket, text: bytes = b"") -> int:
     """Return the tag of the operation in the next LDAP message.
 
-    :param text: the message of a gateway contains this text.
+    :param text: a text that the message contains if the answer comes from a gateway.
     :raises _WrongAnswer: when the answer is no LDAP message, or lacks the text.
     """
     framer = Framer(_MAX_OCTETS)

@@ -136,7 +136,7 @@ def _wait(database: Database, phone: str, begun_at: float) -> StoredRecording:
 @click.option("--url", metavar="URL", help="Ask this gateway (ldap:// or ldaps://). Default: the entries in the file.")
 @click.option("--start-tls", is_flag=True, help="Use StartTLS on a connection to ldap://.")
 @click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="Certificates of a private CA.")
-@click.option("--bind-dn", metavar="DN", help="The login at the gateway. Default: the one in the recording.")
+@click.option("--bind-dn", metavar="DN", help="The login at the gateway. Default: the login in the recording.")
 @password_option
 @as_json
 def replay(
@@ -151,7 +151,8 @@ def replay(
 ) -> None:
     """Repeat the searches of a recording.
 
-    Shows what differs. The exit status is 1 if something does.
+    The command shows the searches whose results differ from the recorded results. The exit status is 1 if a result
+    differs.
     """
     try:
         parts = load(file.read())
@@ -188,13 +189,13 @@ def _print_end(parts: Sequence[Recording], searches: Sequence[RecordedSearch]) -
     asked = sum(search.is_bound for search in searches)
     hint("1 search was asked." if asked == 1 else f"{asked} searches were asked.")
     if asked < len(searches):
-        hint(f"Not asked, as the phone had not signed in: {len(searches) - asked}")
+        hint(f"Searches not asked, because the phone had not signed in: {len(searches) - asked}")
     noted = sum(search.note is not None for search in searches)
     if noted:
-        hint(f"Noted in the recording, as pseudonyms change what these searches find: {noted}")
+        hint(f"Searches with a note in the recording, because pseudonyms change what they find: {noted}")
     left_out = sum(recording.left_out for recording in parts)
     if left_out:
-        hint(f"Messages left out of the recording, as they may hold a password or cannot be read: {left_out}")
+        hint(f"Messages left out of the recording, because they may contain a password or cannot be read: {left_out}")
     if any(recording.is_cut for recording in parts):
         hint("The phone sent more than a recording holds.")
 

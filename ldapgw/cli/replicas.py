@@ -34,7 +34,7 @@ _BOOKS = {False: "shared books, and the directory of Google Workspace", True: "a
 
 
 def add_replica(site: Site, name: str, tenant: str | None, *, private: bool, extra_values: bool, as_json: bool) -> None:
-    """Add the login of a replica, and print it; the password is shown once."""
+    """Add the login of a replica, and print the login; the password is shown only once."""
     chosen = site.tenant(tenant)
     password, hashed = make_password(os.urandom)
     content = ReplicaBooks.of(private=private, extra_values=extra_values)
@@ -43,7 +43,8 @@ def add_replica(site: Site, name: str, tenant: str | None, *, private: bool, ext
         entry = act(chosen.name, Act.REPLICA_ADDED, name, "private" if private else "shared")
         if not activity.recorded(connection, entry, stored.add, login):
             raise UserError(
-                f"a phone or replica named {name} already exists; names are unique on a gateway, in any case"
+                f"a phone or replica named {name} already exists; names are unique on a gateway, regardless of upper "
+                "and lower case"
             )
     print_replica(site, login, password, as_json=as_json)
 
@@ -139,7 +140,8 @@ def replica_config(
 ) -> None:
     """Print an OpenLDAP configuration for the replica NAME.
 
-    The gateway doesn't know the password: without --password-file, the configuration has the word PASSWORD instead.
+    The gateway doesn't know the password. Without --password-file, the configuration has the word PASSWORD in its
+    place.
     """
     # The package is imported here, because the commands for phones import this module and do not need the package.
     from ldapgw.replication.slapd import Replica, config_ldif, slapd_conf

@@ -24,7 +24,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Set up": {
         "demo": ("sandbox", "Run a demo gateway with a stand-in for Google, until Ctrl-C."),
         "sandbox": ("sandbox", "Run a stand-in for Google on this machine, until Ctrl-C."),
-        "init": ("init", "Write the configuration file, asking for what it needs."),
+        "init": ("init", "Write the configuration file, asking for the necessary values."),
         "check": ("check", "Check the configuration and everything it points to."),
         "run": ("run", "Run the gateway in the foreground, until SIGTERM or Ctrl-C."),
         "admin-link": ("run", "Print a one-time link to the administration of a tenant."),

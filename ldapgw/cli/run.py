@@ -31,7 +31,8 @@ from ldapgw.store.sign_ins import LINK_SECONDS
 def admin_link(site: Site, tenant: str | None, *, as_json: bool) -> None:
     """Print a one-time link to the administration of a tenant.
 
-    It works within an hour. Use it before anybody can sign in. Later, the tenant's admins sign in on its page.
+    The link works within an hour. Use the link before anybody can sign in. Later, the tenant's admins sign in on the
+    tenant's page.
     """
     name = site.tenant(tenant).name
     created_at = now()
@@ -57,7 +58,7 @@ def make_admin_link(site: Site, database: Database, tenant: str, created_at: flo
 @click.option(
     "--accept",
     is_flag=True,
-    help="Start even if accounts are missing from the database whose cached books are there, and build all books anew.",
+    help="Start even if accounts that have cached books are missing from the database, and build all books anew.",
 )
 @click.option(
     "--log-level",
@@ -65,7 +66,7 @@ def make_admin_link(site: Site, database: Database, tenant: str, created_at: flo
     multiple=True,
     metavar="LEVEL",
     callback=lambda _ctx, _option, levels: _read_levels(levels),
-    help="Log from this level on, everything or a part: --log-level warning --log-level sync=debug.",
+    help="Log from this level on, for all parts or one part: --log-level warning --log-level sync=debug.",
 )
 @pass_site
 @click.pass_context
@@ -80,7 +81,7 @@ def run(ctx: click.Context, site: Site, log_levels: LogLevels, *, accept: bool) 
     elif accept:  # only at the start, and not after SIGHUP, which executes the program again
         accept_lost_accounts(site.state.path)
     config = msgspec.structs.replace(site.config, log_level=site.config.log_level.followed_by(log_levels))
-    # The first import of `twisted.internet.reactor` installs the default reactor.
+    # The first import of `twisted.internet.reactor` would install Twisted's default reactor.
     if sys.platform == "linux" and "twisted.internet.reactor" not in sys.modules:
         from ldapgw.server.reactor import install
 

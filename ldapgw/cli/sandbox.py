@@ -25,7 +25,9 @@ _PORT = click.IntRange(0, 65535)
 
 
 @click.command(epilog=examples("ldapgw sandbox", "ldapgw sandbox --port 0"))
-@click.option("--port", type=_PORT, default=8090, show_default=True, help="The port to listen on; 0: any free port.")
+@click.option(
+    "--port", type=_PORT, default=8090, show_default=True, help="The port to listen on; 0 stands for any free port."
+)
 @click.option("--people", metavar="FILE", help="Contacts to serve: persons as the People API returns them, in JSON.")
 def sandbox(port: int, people: str | None) -> None:
     """Run a stand-in for Google on this machine, until Ctrl-C."""
@@ -46,7 +48,9 @@ def sandbox(port: int, people: str | None) -> None:
 
 
 @click.command(epilog=examples("ldapgw demo", "ldapgw demo --state .demo --port 8000"))
-@click.option("--state", metavar="DIR", help="The folder for its files, deleted at the end. Default: a temporary one.")
+@click.option(
+    "--state", metavar="DIR", help="The folder for the demo's files, deleted at the end. Default: a temporary folder."
+)
 @click.option("--port", type=_PORT, default=0, help="The port of the page. Default: 8080, or another free one.")
 @click.option("--ldap-port", type=_PORT, default=0, help="The port for LDAP. Default: 3389, or another free one.")
 @click.option("--sandbox-port", type=_PORT, default=0, help="The sandbox's port. Default: 8090, or another free one.")
@@ -54,7 +58,7 @@ def sandbox(port: int, people: str | None) -> None:
 def demo(ctx: click.Context, state: str | None, port: int, ldap_port: int, sandbox_port: int) -> None:
     """Run a demo gateway with a stand-in for Google, until Ctrl-C.
 
-    The demo connects an account and adds a phone. It prints how to use the other commands with it.
+    The demo connects an account, adds a phone, and prints how to use the other commands with the demo.
     """
     from ldapgw.server.demo import Ports, run_demo
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The gateway that a command works on: its configuration file, state directory and database.
 
-A command that only reads or changes existing data creates no files: without a database, the command sees an empty one.
-At the end are the options and arguments that several commands share.
+A command that only reads or changes existing data creates no files: if there is no database, the command gets an empty
+database in memory.  The end of this module has the options and arguments that several commands share.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Site:
         return next((tenant for tenant in self.config.tenant if tenant.name == name), None)
 
     def clients(self, database: Database) -> dict[str, Client]:
-        """Return the OAuth clients by tenant: the configured client, else the client that was entered on the page.
+        """Return the OAuth clients by tenant: the configured client, or else the client that was entered on the page.
 
         :raises StoreError: when the database or the key cannot be used.
         """
@@ -166,7 +166,7 @@ class Site:
         return f"{self.config.web.public_url}/{tenant}/"
 
     def _refuse_files_of_root(self) -> None:
-        """Refuse to create files as root in the folder of another user: the gateway could not open them."""
+        """Refuse to create files as root in the folder of another user, because the gateway could not open them."""
         if os.geteuid() == 0 and not is_missing(self.state.path) and _owner(self.state.path) != 0:
             raise UserError(
                 f"state_dir = {self.state.path}: belongs to another user, and the database has to be created; "
@@ -178,8 +178,8 @@ class Site:
 def find_account(connection: Connection, address: str, tenant: str | None) -> Account:
     """Find an account by its address.
 
-    Google can give an unused address to another user, so a tenant can have several accounts of one address: a connected
-    account takes precedence, then the newest.
+    Google can give an unused address to another user, so a tenant can have several accounts with the same address.  A
+    connected account takes precedence, and then the newest account.
 
     :param address: the address, in upper or lower case.
     :param tenant: the tenant's name, or None for all tenants.
@@ -214,7 +214,7 @@ def find_login(connection: Connection, name: str) -> PhoneLogin:
 
 
 def find_replica(connection: Connection, name: str) -> PhoneLogin | None:
-    """Find a replica by its name, ignoring case; return None if there is none."""
+    """Find a replica by its name, ignoring case; return None if there is no such replica."""
     found = (login for login in phones.read_logins(connection) if login.replica is not None)
     return next((login for login in found if login.name.lower() == name.lower()), None)
 
@@ -249,12 +249,14 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 only_of_tenant = click.option("--tenant", metavar="T", help="Only this tenant.")
 
-account_tenant = click.option("--tenant", metavar="T", help="The tenant, if the address is an account in several.")
+account_tenant = click.option(
+    "--tenant", metavar="T", help="The tenant, if the address is an account in several tenants."
+)
 
 only_tenant = click.option("--tenant", metavar="T", help="The tenant. You can leave it out if there is only one.")
 
 
-# Octets that are not UTF-8 are replaced, so that a wrong file fails as a wrong password or certificate does.
+# Octets that are not UTF-8 are replaced, so that a wrong file fails in the same way as a wrong password or certificate.
 TEXT_FILE = click.File(encoding="utf-8", errors="replace")
 
 password_option = click.option("--password-file", type=TEXT_FILE, help="A file with the password on its first line.")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """``status`` shows the gateway's state on one screen; ``gateways`` lists the gateways that share a PostgreSQL database.
 
-Both read the database and files, whether the gateway runs or not.
+Both commands read the database and files, whether the gateway runs or not.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _PHONE_WORDS = {
 class _Stored:
     """The stored data that the command shows.
 
-    :ivar error: why the database cannot be used; empty if the database can be used.
+    :ivar error: the reason why the database cannot be used; empty if the database can be used.
     :ivar clients: the tenants that have an OAuth client.
     """
 
@@ -59,7 +59,7 @@ class _Stored:
 def status(site: Site, *, as_json: bool) -> None:
     """Show how the gateway, accounts and phones are doing.
 
-    One screen: whether the gateway runs, states of accounts and phones, and what needs action. The command reads
+    The command shows whether the gateway runs, in which states accounts and phones are, and what needs action. It reads
     the database and the state directory, so it also works while the gateway is stopped.
     """
     held = _read(site)
@@ -125,7 +125,7 @@ def _tenant(tenant: Tenant, held: _Stored, objects: Collection[dict[str, Any]]) 
 
 
 def _actions(site: Site, held: _Stored, objects: Collection[dict[str, Any]]) -> Iterator[str]:
-    """Yield a sentence for each act that the gateway needs of a person."""
+    """Yield a sentence for each thing that somebody has to do so that the gateway, accounts and phones work."""
     if lock_holder_pid(site.state.path) is None:
         yield "The gateway isn't running. Start it with: ldapgw run, or systemctl start ldapgw"
     for tenant in site.config.tenant:
@@ -211,15 +211,15 @@ def _certificate_line(site: Site) -> str:
 
 
 def _begun_at(site: Site) -> float | None:
-    """Return when the running gateway wrote its process id, or None if unknown."""
+    """Return the time at which the running gateway wrote its process id, or None if unknown."""
     lock_file = status_of(site.state.path / LOCK_FILE)
     return lock_file.st_mtime if lock_file else None
 
 
 def _stale_since(site: Site) -> float | None:
-    """Return when the snapshot that the gateway started from was written, or None if the database was read since.
+    """Return the time at which the snapshot was written with which the gateway started.
 
-    A gateway writes a snapshot as soon as it has read the database.
+    Return None if the gateway has read the database since its start: it then writes a new snapshot at once.
     """
     snapshot, begun_at = status_of(site.state.path / LOGINS_FILE), _begun_at(site)
     if snapshot is None or begun_at is None or site.state.database_file is not None:
@@ -239,13 +239,13 @@ def _size(site: Site) -> int | None:
 def gateways(site: Site, *, as_json: bool) -> None:
     """Show the gateways that share a PostgreSQL database.
 
-    Shows which of them run, which one syncs, and how far each one is behind the database.
+    The command shows which gateways run, which gateway syncs, and how far each gateway is behind the database.
     """
     with site.open_store() as database:
         if not database.runs_beside:
             if as_json:
                 print_json([])
-            hint("Only one gateway can use a SQLite database; ldapgw status shows it.")
+            hint("Only one gateway can use a SQLite database; to see its state, run: ldapgw status")
             return
         with database.begin_read() as connection:
             known = store.read_all(connection)

@@ -94,11 +94,11 @@ def sync(
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """The end of a requested sync.
+    """The outcome of a requested sync.
 
-    :ivar account: the account after the sync; before the sync, if the sync has not ended.
+    :ivar account: the account after the sync, or before the sync if the sync has not ended.
     :ivar last: the sync that ended, or None if the sync has not ended.
-    :ivar problem: why the sync failed or has not ended; empty if the sync succeeded.
+    :ivar problem: the reason why the sync failed or has not ended; empty if the sync succeeded.
     :ivar code: an error code of ``status.json``; empty without an error.
     """
 
@@ -148,7 +148,7 @@ def _requested_accounts(
 
 
 def _obstacle(site: Site, account: Account) -> str:
-    """Return why an account cannot be synced; empty if the account can be synced."""
+    """Return the reason why an account cannot be synced; empty if the account can be synced."""
     if site.find_tenant(account.tenant) is None:
         return f'{account.address}: its tenant "{account.tenant}" is not in {site.file} any more'
     return (
@@ -177,7 +177,7 @@ def _outcomes(site: Site, database: Database, requested: Mapping[int, Account]) 
 
 
 def _outcome(site: Site, connection: Connection, before: Account) -> _Outcome | None:
-    """Return the end of a requested sync, or None if the sync has not ended.
+    """Return the outcome of a requested sync, or None if the sync has not ended.
 
     A sync that ran before the request leaves the request pending.
     """
@@ -199,7 +199,7 @@ def _names(requested: Mapping[int, Account]) -> str:
     return ", ".join(first) + (f" and {more} more" if more else "")
 
 
-# The meaning of the character for each day.
+# The legend for the signs in the column "14 days", which has one sign for each day.
 _LEGEND = "✓ all good · ! some failed · ✗ all failed · ○ all postponed · – none"
 
 
@@ -211,7 +211,7 @@ _LEGEND = "✓ all good · ! some failed · ✗ all failed · ○ all postponed 
 def history(site: Site, account: str | None, tenant: str | None, *, as_json: bool) -> None:
     """Show the last syncs of ACCOUNT.
 
-    Without ACCOUNT, it shows the last 14 days of each account.
+    Without ACCOUNT, the command shows the last 14 days of each account.
     """
     if tenant is not None:
         site.tenant(tenant)

@@ -279,7 +279,7 @@ def test_a_name_is_taken_in_any_case(gateway: Gateway) -> None:
     gateway.write(HEAD + ACME + BETA)
     gateway.run("phones", "add", "desk1", "--tenant", "acme")
     assert gateway.refused("phones", "add", "DESK1", "--tenant", "beta") == (
-        "a phone named DESK1 already exists; names are unique on a gateway, in any case\n"
+        "a phone named DESK1 already exists; names are unique on a gateway, regardless of upper and lower case\n"
     )
 
 

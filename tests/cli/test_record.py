@@ -219,9 +219,9 @@ def test_a_replay_without_differences(gateway: Gateway, tmp_path: Path) -> None:
         0,
         [
             "2 searches were asked.",
-            "Not asked, as the phone had not signed in: 1",
-            "Noted in the recording, as pseudonyms change what these searches find: 1",
-            "Messages left out of the recording, as they may hold a password or cannot be read: 2",
+            "Searches not asked, because the phone had not signed in: 1",
+            "Searches with a note in the recording, because pseudonyms change what they find: 1",
+            "Messages left out of the recording, because they may contain a password or cannot be read: 2",
             "The phone sent more than a recording holds.",
         ],
     )

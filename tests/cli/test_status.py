@@ -109,7 +109,7 @@ def test_sqlite_has_one_gateway(gateway: Gateway) -> None:
     gateway.connect("alice@acme.example")
     done = gateway.run("gateways")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert done.stderr == "Only one gateway can use a SQLite database; ldapgw status shows it.\n"
+    assert done.stderr == "Only one gateway can use a SQLite database; to see its state, run: ldapgw status\n"
     assert gateway.json("gateways") == []
 
 
