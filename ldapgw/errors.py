@@ -73,7 +73,7 @@ class GoogleError(LdapgwError):
     """Raised when a call to Google fails; the subclass names the failure.
 
     :param detail: a short phrase for the log; contains no token, name or number.
-    :param retry_after: seconds that Google asked us to wait, if it did.
+    :param retry_after: seconds that Google asked us to wait, or None if Google named no time.
     """
 
     code: ClassVar[str] = "internal"
@@ -231,7 +231,7 @@ class NetworkFailure(GoogleError):
 
 
 class BadResponse(GoogleError):
-    """Raised when an answer breaks the API's contract: it is not JSON, cut off, too large, or has other fields."""
+    """Raised when an answer breaks the API's contract: it is not JSON, cut off, too large, or has another structure."""
 
     code = "bad_response"
 

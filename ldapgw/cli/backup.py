@@ -270,7 +270,7 @@ def database() -> None:
 )
 @pass_site
 def copy(site: Site, url: str, password_file: Path | None) -> None:
-    """Copy everything from the configured database to another one.
+    """Copy everything from the configured database to another database.
 
     Stop the gateway first. The configured database is not changed. If the command is interrupted, run it again to copy
     the rest. The gateway refuses a database that is only partly copied.

@@ -64,7 +64,7 @@ class ExportedContact(NamedTuple):
 def export(site: Site, tenant: str | None, account: str | None, form: str, *, verbatim: bool) -> None:
     """Write contacts as LDIF, vCard or CSV.
 
-    Writes the contacts of a tenant or of one account to standard output.
+    The command writes the contacts of a tenant or of one account to standard output.
     """
     if verbatim and form != "csv":
         raise click.UsageError("--verbatim works only with --format csv.")

@@ -92,7 +92,7 @@ def _read_client_file(text: str) -> str:
 def init(site: Site, /, **given: Any) -> None:
     """Write the configuration file, asking for the necessary values.
 
-    Also creates the database and the key. Values given as options are not prompted for.
+    The command also creates the database and the key. It doesn't ask for values that are given as options.
     """
     file = Path(site.file)
     if file.exists():
@@ -112,7 +112,7 @@ def init(site: Site, /, **given: Any) -> None:
 
 
 def _answers(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the values for the file: those given as options, and the answers to questions for the rest."""
+    """Return the values for the file: the values given as options, and the answers to questions for other values."""
 
     def ask(name: str, question: str, kind: Any = str, default: Any = None) -> Any:
         if given[name] is None:

@@ -52,7 +52,7 @@ _NUMBERS = {
 def lookup(site: Site, wanted: str, tenant: str | None, *, phone: str | None, as_json: bool) -> None:
     """Search as a phone does.
 
-    Searches by the beginning of a name, by a number, or by an LDAP filter in parentheses.
+    The command searches by the beginning of a name, by a number, or by an LDAP filter in parentheses.
     """
     with site.open_store() as database:
         login = None

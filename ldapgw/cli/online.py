@@ -32,8 +32,8 @@ _REMEDIES: Mapping[NetworkStep, str] = {
 }
 _RESTORE = "somebody deleted it; restore it in the Google console within 30 days, or enter another client"
 _KEYS_INSPECTED = (
-    "nobody can connect or sign in: the keys that check Google's signatures must not be inspected; have the proxy pass "
-    "this host as it is"
+    "nobody can connect or sign in: the proxy must not inspect the connection to this host, which has the keys that "
+    "check Google's signatures"
 )
 
 
@@ -121,7 +121,7 @@ async def _fetch_keys(keys: PublishedKeys, host: str) -> CheckResult:
         return _failure(item, error, _KEYS_INSPECTED if error.step is NetworkStep.TLS else _REMEDIES[error.step])
     except GoogleError as error:
         return _failure(item, error, "the answer has no keys: check google.jwks_uri")
-    return CheckResult(CheckStatus.OK, item, "come without inspection")
+    return CheckResult(CheckStatus.OK, item, "can be fetched, and no proxy inspects this connection")
 
 
 async def _try_client(oauth: OAuth, tenant: str, client: Client, redirect_uri: str) -> CheckResult:

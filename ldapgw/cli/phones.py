@@ -437,8 +437,8 @@ def reset(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
 def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: TextIO | None, as_json: bool) -> None:
     """Test the connection that a phone will make.
 
-    Resolves the host, connects, starts TLS, logs in, and searches by name and by number. On a terminal, the command
-    asks for the password. Without a password, the command skips the login and the searches.
+    The command resolves the host, connects, starts TLS, logs in, and searches by name and by number. On a terminal, the
+    command asks for the password. Without a password, the command skips the login and the searches.
     """
     from ldapgw.phones.reachability import read_ca, try_phone
 

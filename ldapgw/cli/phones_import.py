@@ -116,7 +116,7 @@ def _new_phones(lines: Sequence[ImportLine], tenant: str) -> list[NewPhone]:
 
 def _contents(phones: Sequence[NewPhone], site: PhoneSite, out: Path | None, zip_file: Path) -> Mapping[Path, bytes]:
     """Return the content of each file to write, by path."""
-    from ldapgw.web.rendering import Renderer  # loads the page's libraries
+    from ldapgw.web.rendering import Renderer  # imported here, because the import loads the web page's libraries
 
     render = partial(Renderer("").print_sheets, "en", site.title)
     if out is None:

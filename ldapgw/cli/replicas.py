@@ -25,7 +25,7 @@ from ldapgw.store.account_status import timestamp
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
 
-# The path on Debian and Ubuntu.
+# The file with the system's authorities on Debian and Ubuntu.
 _SYSTEM_CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
 # The kinds of connection with TLS that a replica can make, the best kind first.
 _SECURE = (Security.LDAPS, Security.STARTTLS)

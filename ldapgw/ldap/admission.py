@@ -263,7 +263,7 @@ def _count_client(clients: dict[str, LeftOut], client: LeftOut) -> None:
 
 
 class ClientBudget:
-    """The number of unknown numbers that `CallerIdLimits` still allows one client."""
+    """The budget of unknown numbers that `CallerIdLimits` leaves one client."""
 
     __slots__ = ("_address", "_limits", "_viewer")
 
@@ -361,7 +361,7 @@ class LogLine:
 
     @property
     def client(self) -> str:
-        """Return the client for the log: for an IPv6 network, the address of the last event and the network."""
+        """Return the text for the client in the log: for an IPv6 network, the last event's address and the network."""
         return f"{self.address} ({self.origin})" if self.address and "/" in self.origin else self.origin
 
 

@@ -273,7 +273,7 @@ class LdapProtocol(Protocol):
     # --- a slice of work --------------------------------------------------------------------------------------------
 
     def _resume(self) -> None:
-        """Continue in later turns."""
+        """Continue the connection's work in later turns."""
         if not self._core.is_queued and not self._core.closing:
             self._server.turns.resume(self._core)
 

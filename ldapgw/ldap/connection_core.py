@@ -25,8 +25,8 @@ from ldapgw.ldap.turns import TurnScheduler
 AHEAD: Final = 64 << 10
 
 
-# Called with everything that a recorded connection receives and sends: the login (a DN; empty if anonymous), whether
-# the server sent the octets, and the octets.
+# A function that records a connection.  It is called with the login (a DN; empty if anonymous), whether the server sent
+# the octets, and the octets that were sent or received.
 Tap = Callable[[str, bool, bytes], None]
 
 

@@ -179,7 +179,7 @@ class LdapFactory(ServerFactory):
         return len(self._connections)
 
     def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
-        """Return the clients that asked caller-ID books for too many unknown numbers within a day, the latest first."""
+        """Return the clients of a tenant that were left out within a day (`CallerIdLimits`), the latest first."""
         return self._caller_id_limits.left_out(tenant)
 
     def take_guesses(self) -> Guesses:

@@ -70,8 +70,8 @@ CHALLENGE = Result(ResultCode.SASL_BIND_IN_PROGRESS)
 WRONG_CREDENTIALS = Result(ResultCode.INVALID_CREDENTIALS, "name or password is wrong")
 _REPLICA_NEEDS_TLS: Final = Result(ResultCode.CONFIDENTIALITY_REQUIRED, "the login of a replica needs TLS")
 
-# Called for each finished search: the login (a DN; empty if anonymous), the client's address, the LDAPMessage, the
-# number of entries in the answer, the result code, the duration in seconds, and the kind of the search.
+# A function that is called for each finished search, with the login (a DN; empty if anonymous), the client's address,
+# the LDAPMessage, the number of entries in the answer, the result code, the duration in seconds, and the search's kind.
 Observer = Callable[[str, str, bytes, int, ResultCode, float, SearchKind], None]
 
 
@@ -215,7 +215,7 @@ class StartSearch:
 
 @dataclass(frozen=True, slots=True)
 class StartControlResponse:
-    """The step that answers a search by a control: send the messages of the response, then call `Session.finish`."""
+    """The step in which a control answers a search: send the messages of the response, then call `Session.finish`."""
 
     response: ControlResponse
 

@@ -35,7 +35,7 @@ _MAX_UNSENT: Final = 16
 _MOST_BEGUN: Final = 8
 # The least time in seconds that a worker gets.
 _LEAST: Final = 0.00005
-# The asker of the gateway's own work.
+# The name of the asker for the gateway's own work.
 _OWN: Final = ""
 
 # A function that calls another function once, at the end of the current turn or in the next turn.

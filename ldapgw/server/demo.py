@@ -49,7 +49,7 @@ PHONE = "desk1"
 # A file that distinguishes a demo's folder from a gateway's state_dir.
 MARKER_FILE = "this-is-a-demo"
 CONFIG_FILE = "ldapgw.toml"
-# The first sync takes a second; a slow machine may need ten.
+# Seconds to wait for the first sync, which takes a second, or ten on a slow machine.
 FIRST_SYNC_TIMEOUT_SECONDS = 60.0
 
 
@@ -147,7 +147,7 @@ def _summary_lines(
 
 
 def _command() -> str:
-    """Return the shell command that runs this installation; with its path if the shell would not find the command."""
+    """Return the shell command that runs this installation, with its path if the shell does not find it by its name."""
     script = Path(sys.executable).with_name("ldapgw")
     found = shutil.which("ldapgw")
     if script.exists() and (found is None or not script.samefile(found)):
@@ -226,7 +226,7 @@ sources = ["contacts", "other_contacts", "directory"]
 
 
 def _port(requested: int, preferred: int) -> int:
-    """Return the requested port if it is free; without a request, the preferred port or any free port."""
+    """Return the requested port if it is free; if no port is requested, return the preferred port or any free port."""
     for port in [requested] if requested else [preferred, 0]:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -240,7 +240,7 @@ def _port(requested: int, preferred: int) -> int:
 
 
 def _prepare_folder(folder: Path) -> None:
-    """Create the folder, or empty a folder that a killed demo has left.
+    """Create the folder, after removing the folder that a killed demo has left.
 
     :raises UserError: when the folder holds other files, because the demo must not delete the state of a gateway.
     """

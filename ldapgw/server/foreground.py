@@ -41,7 +41,7 @@ def run(config: Config, file: str, read: Callable[[], Config], begun: Callable[[
 
     :param file: the configuration file, for messages.
     :param read: reads the configuration again.
-    :param begun: called once the gateway serves.
+    :param begun: called as soon as the gateway serves.
     :returns: the exit status.
     :raises UserError: before anything is served, when the state directory, a certificate or a port cannot be used.
     """
@@ -88,8 +88,8 @@ def _serving(manager: ServiceManager) -> None:
 def stop_on_signals(gateway: Gateway, reload: Reload | None = None) -> None:
     """Stop the gateway in good order at the first SIGTERM or SIGINT; further signals are ignored.
 
-    :param reload: makes a reload at SIGHUP, or None for no reload.  At a terminal, SIGHUP stops the gateway, because
-        the terminal was closed.
+    :param reload: reloads the configuration at SIGHUP, or None if SIGHUP does not reload.  At a terminal, SIGHUP stops
+        the gateway, because the terminal was closed.
     """
     received: list[int] = []
 

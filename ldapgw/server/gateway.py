@@ -53,7 +53,7 @@ _STALE = "the directory is stale: phones are served from the cached books, with 
 
 
 def _summary(config: Config, state: OpenStateDir) -> dict[str, str]:
-    """Return the fields of a start's last line: the addresses, and the numbers of accounts and phones."""
+    """Return the fields of the last log line of a start: the addresses, and the numbers of accounts and phones."""
     if state.snapshot is not None:
         saved = state.snapshot.saved
         connected, logins = len(saved.accounts), sum(login.replica is None for login in saved.logins)
@@ -74,7 +74,7 @@ class Gateway(MultiService):
 
     Threads and the state directory close last, because until then, a service may still write to the database.
 
-    :param summary: the fields of the last line of the start.
+    :param summary: the fields of the last log line of the start.
     """
 
     def __init__(self, state: OpenStateDir, threads: Iterable[WorkerThread], summary: Mapping[str, str]) -> None:

@@ -47,7 +47,7 @@ log = Logger()
 OTHER_DESCRIPTORS: Final = 300
 # New connections are closed at once when fewer descriptors than this number are free.
 RESERVED_DESCRIPTORS: Final = 64
-# The page may use a quarter of the descriptors if there are too few for all configured connections.
+# If there are too few descriptors for all configured connections, browsers may use a quarter of the descriptors.
 PAGE_SHARE: Final = 4
 
 
@@ -121,7 +121,7 @@ class DescriptorLimitedFactory:
         self._log_throttle = LogThrottle()
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:
-        """Build the protocol of a connection; None closes the connection at once."""
+        """Build the protocol of a connection, or return None to close the connection at once."""
         if self._has_free_descriptors():
             return self._factory.buildProtocol(addr)
         entry = self._log_throttle.add("refused", self._name, self._clock.seconds())

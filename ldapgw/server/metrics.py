@@ -50,11 +50,11 @@ class StoredMetrics:
 
     :ivar accounts: the number of accounts by tenant and state.
     :ivar errors: the number of connected accounts whose last sync failed, by tenant and code of the error.
-    :ivar oldest_sync: by tenant, the earliest last sync of the connected accounts that need no new consent, in seconds
-        since the epoch.
-    :ivar latest_sync: by tenant, the latest last sync of the connected accounts.
+    :ivar oldest_sync: the last sync of the account that has not been synced for the longest time, in seconds since the
+        epoch, by tenant; accounts that are not connected or need a new consent do not count.
+    :ivar latest_sync: the latest sync of a connected account, in seconds since the epoch, by tenant.
     :ivar phones: the number of phones by tenant.
-    :ivar alarms: the code of the alarm by tenant.
+    :ivar alarms: the code of the present alarm about the OAuth client, by tenant.
     :ivar clock_difference: the database server's time minus that of this machine, in seconds, or None if the database
         has no server.
     :ivar last_backup: the time of the last backup in seconds since the epoch, or None if there is none.

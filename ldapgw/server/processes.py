@@ -33,13 +33,15 @@ from ldapgw.server.threads import WorkerThread
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Parsing a page of persons takes less than a second on the slowest machine; a call that exceeds this time is stuck.
+# The most seconds for a call.  Parsing a page of persons takes less than a second on the slowest machine, so a call
+# that takes longer is stuck.
 CALL_TIMEOUT_SECONDS = 60.0
-# Building a book of a million contacts takes three minutes.
+# The most seconds for building a book; a book of a million contacts takes three minutes.
 BUILD_TIMEOUT_SECONDS = 3600.0
-# An idle process holds 40 MiB, and most accounts need the process once a week.
+# Seconds without a call after which the process ends.  An idle process has 40 MiB, and most accounts need the process
+# once a week.
 IDLE_SECONDS = 30.0
-# On a machine with one processor, answering phones has priority over the worker process.
+# The niceness of the process: on a machine with one processor, answering phones has priority over the process.
 NICENESS = 10
 # The largest body that a thread parses has about ten persons, and takes two milliseconds.
 THREAD_MAX_OCTETS = 16 << 10

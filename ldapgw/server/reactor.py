@@ -32,7 +32,7 @@ from twisted.internet.main import installReactor
 from twisted.logger import Logger
 from zope.interface import implementer
 
-# The documentation promises that the process ends within 5 seconds of SIGTERM.
+# Seconds after which a process that stops is ended; the documentation promises an end within 5 s of SIGTERM.
 SHUTDOWN_SECONDS: Final = 4.5
 _STDERR: Final = 2
 # Seconds between two measurements of the lag, which cost next to nothing.

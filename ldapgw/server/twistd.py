@@ -169,6 +169,6 @@ def _exit_on_user_error(file: str) -> Iterator[None]:
 
 
 def _exit(error: UserError, file: str) -> NoReturn:
-    # By now twistd may have redirected sys.stderr to the log.
+    # Write to descriptor 2, because twistd may have redirected sys.stderr to the log by now.
     os.write(2, "".join(f"ldapgw: {line}\n" for line in error.lines(file)).encode())
     raise SystemExit(1) from None

@@ -185,10 +185,14 @@ async def test_a_foreign_certificate(gateway: Gateway, tmp_path: Path) -> None:
         assert await _with_ca_file(gateway, google, google.url) == (
             1,
             "failed",
-            "nobody can connect or sign in: the keys that check Google's signatures must not be inspected; have the "
-            "proxy pass this host as it is (TLS: certificate verify failed)",
+            "nobody can connect or sign in: the proxy must not inspect the connection to this host, which has the keys "
+            "that check Google's signatures (TLS: certificate verify failed)",
         )
-        assert await _with_ca_file(gateway, google, google.plain) == (0, "ok", "come without inspection")
+        assert await _with_ca_file(gateway, google, google.plain) == (
+            0,
+            "ok",
+            "can be fetched, and no proxy inspects this connection",
+        )
 
 
 async def _with_ca_file(gateway: Gateway, google: Inspected, keys: str) -> tuple[int, str, str]:

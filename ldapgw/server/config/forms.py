@@ -153,7 +153,7 @@ def _parse_endpoint(endpoint: str) -> None:
     reactor: Any = None  # parsing needs no reactor
     try:
         serverFromString(reactor, endpoint)
-    except Exception as error:  # endpoint plugins raise any exception
+    except Exception as error:  # plugins for endpoints may raise any exception
         raise ValueError from error
 
 

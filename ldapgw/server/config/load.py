@@ -338,8 +338,8 @@ def _alias_contradictions(tenant: Tenant, others: Iterable[Tenant], where: str) 
         for alias, name in tenant.attribute_aliases:
             if known.get(alias.lower(), name) != name:
                 yield (
-                    f"{where}: attribute_aliases: {alias} = {_abbreviated_json(name)}: expected what it is in "
-                    f'tenant "{other.name}", because a name is one for all tenants'
+                    f"{where}: attribute_aliases: {alias} = {_abbreviated_json(name)}: expected the same value as in "
+                    f'tenant "{other.name}", because an alias stands for the same attribute in all tenants'
                 )
 
 

@@ -55,17 +55,17 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ldap(Table, frozen=True, kw_only=True):
-    """``[ldap]``"""
+    """The table ``[ldap]``."""
 
     listen: ServerEndpoints = ServerEndpoints(["tcp:389"])
     # No endpoint by default, because there is no certificate by default.
     listen_tls: ServerEndpoints = ServerEndpoints()
-    # Cisco SPA and Sangoma phones have no TLS at all.
+    # False by default, because Cisco SPA and Sangoma phones have no TLS.
     require_tls: bool = False
     # A phone's list shows 50 entries, and a program that reads everything requests pages.  Active Directory has the
     # same limit.
     size_limit: Count = 1000
-    # Phones give up after 5 to 30 s; a person gives up earlier.
+    # Phones give up a search after 5 to 30 s, and a person gives up earlier.
     time_limit: Duration = Duration(10)
     # Phones keep a connection open between keystrokes, and firewalls forget an idle connection after 15 minutes at the
     # earliest.
@@ -77,14 +77,14 @@ class Ldap(Table, frozen=True, kw_only=True):
     max_connections: Count = 10000
     # A site behind one translated address has some hundreds of phones; one client must not take all connections.
     max_connections_per_address: Count = 500
-    # A header says who the client is, so the gateway believes headers from listed addresses only.
+    # The header of the PROXY protocol says who the client is, so only the listed proxies may send one.
     proxy_protocol: Networks = Networks()
     # Off by default, so that a second gateway that was started by mistake reports that its port is in use.
     reuse_port: bool = False
 
 
 class Tls(Table, frozen=True, kw_only=True):
-    """``[tls]``"""
+    """The table ``[tls]``."""
 
     certificate: File
     private_key: File
@@ -95,7 +95,7 @@ class Tls(Table, frozen=True, kw_only=True):
 
 
 class Web(Table, frozen=True, kw_only=True):
-    """``[web]``"""
+    """The table ``[web]``."""
 
     public_url: Url
     listen: ServerEndpoints = ServerEndpoints(["tcp:8080"])
@@ -109,7 +109,7 @@ class Web(Table, frozen=True, kw_only=True):
 
 
 class Sync(Table, frozen=True, kw_only=True):
-    """``[sync]``"""
+    """The table ``[sync]``."""
 
     # The People API shows changes after some minutes, so syncing more often than every five minutes gains nothing.
     interval: Duration = Duration(600)
@@ -118,14 +118,14 @@ class Sync(Table, frozen=True, kw_only=True):
 
 
 class Serve(Table, frozen=True, kw_only=True):
-    """``[serve]``"""
+    """The table ``[serve]``."""
 
     # The time is limited, because a phone that was removed meanwhile can still log in until the database is back.
     stale_start: StaleStart = StaleStart(86400)
 
 
 class Google(Table, frozen=True, kw_only=True):
-    """``[google]``: the addresses, which only a sandbox changes, the limit of calls, and the proxy."""
+    """The table ``[google]``: the endpoints, which only a sandbox changes, the limit of calls, and the proxy."""
 
     authorization_endpoint: Url = Url("https://accounts.google.com/o/oauth2/v2/auth")
     token_endpoint: ServiceUrl = ServiceUrl("https://oauth2.googleapis.com/token")
@@ -163,7 +163,7 @@ class Google(Table, frozen=True, kw_only=True):
 
 
 class Tenant(Table, frozen=True, kw_only=True):
-    """``[[tenant]]``"""
+    """A table ``[[tenant]]``."""
 
     name: Slug
     base_dn: BaseDn
@@ -220,7 +220,7 @@ class Tenant(Table, frozen=True, kw_only=True):
         )
 
 
-# The roles of a gateway: to serve phones, to sync tenants, to serve the page.
+# The roles of a gateway are to serve phones, to sync tenants, and to serve the page.
 ROLES: Final = ("serve", "sync", "web")
 
 

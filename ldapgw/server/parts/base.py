@@ -36,7 +36,10 @@ class Workers:
     """The threads and processes for work outside the reactor's thread."""
 
     def __init__(self, reactor: Any, *, syncs_beside: bool) -> None:
-        """:param syncs_beside: whether the database lets syncs write at the same time as other transactions."""
+        """Create the threads and processes, which start later.
+
+        :param syncs_beside: whether the database lets syncs write at the same time as other transactions.
+        """
         self.store = WorkerThread(reactor, "store")
         self.sync = WorkerThread(reactor, "sync") if syncs_beside else self.store
         self.peers = WorkerThread(reactor, "peers") if syncs_beside else self.store

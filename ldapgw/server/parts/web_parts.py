@@ -9,7 +9,7 @@ from importlib import import_module
 
 from ldapgw import __version__
 from ldapgw.directory.catalog import Freshness
-from ldapgw.ldap import filter_text  # noqa: F401  loads ldaptor at the start: the first explanation delays no phone
+from ldapgw.ldap import filter_text  # noqa: F401  imports ldaptor now, so that no phone waits for the import later
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
@@ -125,8 +125,8 @@ def _admin_dependencies(
 
 def _phone_dependencies(base: Base, phones: PhoneParts) -> PhoneDependencies:
     async def try_connection(access: ConnectionSettings) -> Sequence[StepResult]:
-        # ldaptor is large, so it is imported only at the first test of a phone, and on a thread, so that phones do not
-        # have to wait.
+        # ldaptor's LDAP client is large, so it is imported only at the first test of a phone, and on a thread, so that
+        # phones do not have to wait.
         reachability = await base.workers.work(import_module, "ldapgw.phones.reachability")
         with phones.own_tests.running(access.bind_dn) as connected:
             steps: Sequence[StepResult] = await reachability.try_phone(access, base.reactor, connected)

@@ -354,8 +354,8 @@ def test_tenants_that_are_impossible_together(tmp_path: Path) -> None:
     assert problems(tmp_path, SMALLEST + "".join(tenants) + second("acme", "dc=other")) == [
         'tenant "b": base_dn = "OU=x,DC=Acme, dc=example": expected one that is not within, and does not hold, '
         '"dc=acme,dc=example" of tenant "acme"',
-        'tenant "c": attribute_aliases: ext = "pager": expected what it is in tenant "b", because a name is one for '
-        "all tenants",
+        'tenant "c": attribute_aliases: ext = "pager": expected the same value as in tenant "b", because an alias '
+        "stands for the same attribute in all tenants",
         'tenant "acme": name is used twice',
     ]
 
