@@ -227,7 +227,7 @@ def problem_lines(known: Collection[Account], objects: Collection[dict[str, Any]
             reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in skipped.items())
             yield f"  {account.address}: skipped: {reasons}"
         if flawed := item["skipped"].get("flawed"):
-            yield f"  {account.address}: to correct in Google Contacts, as the account's page says: {flawed}"
+            yield f"  {account.address}: contacts to correct in Google Contacts (see the account's page): {flawed}"
 
 
 @click.command(epilog=examples("ldapgw disconnect alice@acme.example", "ldapgw disconnect alice@acme.example --yes"))

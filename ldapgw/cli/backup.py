@@ -139,7 +139,9 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
         activity.record(connection, *(act(tenant.name, Act.BACKUP_RESTORED) for tenant in site.config.tenant))
     running = lock_holder_pid(site.state.path) is not None
     ending = (
-        "The gateway uses it within 2 seconds, and builds all books again." if running else "Now start the gateway."
+        "The gateway uses this data within 2 seconds, and builds all books again."
+        if running
+        else "Now start the gateway."
     )
     print_line(f"Restored {file}. {ending}")
 

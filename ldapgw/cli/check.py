@@ -160,7 +160,9 @@ def _metrics(subject: Subject) -> Iterator[CheckResult]:
             # The defaults of trusted_proxies and metrics_networks overlap too, but allow only this machine.
             is_local = readers.is_loopback and proxies.is_loopback
             if proxies.version == readers.version and proxies.overlaps(readers) and not is_local:
-                message = f"{readers} overlaps trusted_proxies {proxies}: the proxy can read the metrics for anybody"
+                message = (
+                    f"{readers} overlaps trusted_proxies {proxies}: anybody may read the metrics through the proxy"
+                )
                 yield _warning("web.metrics_networks", message)
 
 
@@ -194,7 +196,7 @@ def _calls(subject: Subject) -> Iterator[CheckResult]:
             continue
         message = (
             f"Google project {project}: {counted(count, 'account')} × {counted(estimate.sources, 'call')} every "
-            f"{config.sync.interval} make {estimate.calls_per_minute:.1f} calls a minute, of {estimate.limit}"
+            f"{config.sync.interval} make {estimate.calls_per_minute:.1f} of at most {estimate.limit} calls a minute"
         )
         if estimate.fitting_interval is None:
             yield CheckResult(CheckStatus.OK, "google.calls_per_minute", message, is_setting=True)

@@ -27,7 +27,7 @@ from ldapgw.store.database import Database
 # (`Rule`).
 _NOT_UNDERSTOOD = "not_understood"
 _KINDS = (_NOT_UNDERSTOOD, *(rule.value for rule in Rule))
-_MEANINGS = {_NOT_UNDERSTOOD: "no network may know the number"} | {rule: REASONS[rule] for rule in Rule}
+_MEANINGS = {_NOT_UNDERSTOOD: "telephone networks may refuse the number"} | {rule: REASONS[rule] for rule in Rule}
 
 
 class _CheckedNumber(NamedTuple):

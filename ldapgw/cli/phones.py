@@ -143,7 +143,7 @@ phones.add_command(import_phones)
     "--numbers",
     type=click.Choice([numbers.value for numbers in NumberMode]),
     help="Return one entry per contact (values) or one entry per number (entries), for phones that show only one "
-    "number. Default: what the model needs.",
+    "number. Default: depends on the model.",
 )
 @click.option(
     "--number-format",
@@ -159,7 +159,7 @@ phones.add_command(import_phones)
     help="The area code of the phone's site: calls within the area are signaled without it. Default: the tenant's "
     "area_code.",
 )
-@click.option("--settings", "target", metavar="FILE", help="Write the model's settings to FILE; -: to standard output.")
+@click.option("--settings", "target", metavar="FILE", help="Write the model's settings to FILE; - stands for stdout.")
 @click.option("--replica", is_flag=True, help="Add the login of an OpenLDAP replica instead of a phone.")
 @click.option(
     "--private", is_flag=True, help="The replica holds private books too. Each person's page says that a copy exists."
@@ -272,7 +272,9 @@ def list_phones(site: Site, tenant: str | None, *, wide: bool, as_json: bool) ->
     help="Print the settings for this model instead of the phone's own model.",
 )
 @_placeholder
-@click.option("--output", "-o", "target", metavar="FILE", default="-", help="Write to FILE; -: to standard output.")
+@click.option(
+    "--output", "-o", "target", metavar="FILE", default="-", help="Write to FILE; - stands for standard output."
+)
 @password_option
 @as_json
 @pass_site

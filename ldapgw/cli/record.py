@@ -187,9 +187,9 @@ def replay(
 
 def _print_end(parts: Sequence[Recording], searches: Sequence[RecordedSearch]) -> None:
     asked = sum(search.is_bound for search in searches)
-    hint("1 search was asked." if asked == 1 else f"{asked} searches were asked.")
+    hint("1 search was repeated." if asked == 1 else f"{asked} searches were repeated.")
     if asked < len(searches):
-        hint(f"Searches not asked, because the phone had not signed in: {len(searches) - asked}")
+        hint(f"Searches not repeated, because the phone had not signed in: {len(searches) - asked}")
     noted = sum(search.note is not None for search in searches)
     if noted:
         hint(f"Searches with a note in the recording, because pseudonyms change what they find: {noted}")
@@ -197,7 +197,7 @@ def _print_end(parts: Sequence[Recording], searches: Sequence[RecordedSearch]) -
     if left_out:
         hint(f"Messages left out of the recording, because they may contain a password or cannot be read: {left_out}")
     if any(recording.is_cut for recording in parts):
-        hint("The phone sent more than a recording holds.")
+        hint("The recording is incomplete, because the phone sent more than a recording can have.")
 
 
 def _json_object(search: RecordedSearch, difference: Difference) -> dict[str, Any]:

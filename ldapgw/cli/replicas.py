@@ -114,7 +114,9 @@ def print_replicas(logins: Sequence[PhoneLogin]) -> None:
 @click.argument("name")
 @only_tenant
 @password_option
-@click.option("--output", "-o", "target", metavar="FILE", default="-", help="Write to FILE; -: to standard output.")
+@click.option(
+    "--output", "-o", "target", metavar="FILE", default="-", help="Write to FILE; - stands for standard output."
+)
 @click.option("--ldif", is_flag=True, help="Print entries for cn=config instead of slapd.conf.")
 @click.option(
     "--pass-through", is_flag=True, help="Have the gateway check the phones' passwords; no hashes leave the gateway."

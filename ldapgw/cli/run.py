@@ -42,7 +42,7 @@ def admin_link(site: Site, tenant: str | None, *, as_json: bool) -> None:
         print_json({"link": link, "tenant": name, "expires": timestamp(created_at + LINK_SECONDS)})
         return
     print_line(link)
-    hint("Open it in a browser. It works once, within an hour.")
+    hint("Open the link in a browser. The link works once, within an hour.")
 
 
 def make_admin_link(site: Site, database: Database, tenant: str, created_at: float) -> str:

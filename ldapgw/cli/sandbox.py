@@ -51,9 +51,9 @@ def sandbox(port: int, people: str | None) -> None:
 @click.option(
     "--state", metavar="DIR", help="The folder for the demo's files, deleted at the end. Default: a temporary folder."
 )
-@click.option("--port", type=_PORT, default=0, help="The port of the page. Default: 8080, or another free one.")
-@click.option("--ldap-port", type=_PORT, default=0, help="The port for LDAP. Default: 3389, or another free one.")
-@click.option("--sandbox-port", type=_PORT, default=0, help="The sandbox's port. Default: 8090, or another free one.")
+@click.option("--port", type=_PORT, default=0, help="The port of the page. Default: 8080, or another free port.")
+@click.option("--ldap-port", type=_PORT, default=0, help="The port for LDAP. Default: 3389, or another free port.")
+@click.option("--sandbox-port", type=_PORT, default=0, help="The sandbox's port. Default: 8090, or another free port.")
 @click.pass_context
 def demo(ctx: click.Context, state: str | None, port: int, ldap_port: int, sandbox_port: int) -> None:
     """Run a demo gateway with a stand-in for Google, until Ctrl-C.

@@ -142,7 +142,7 @@ def _summary_lines(
         f"{_command()} lookup mül --phone {PHONE}",
         f"{_command()} phones add desk2 --account alice@acme.example --model yealink",
         "",
-        "Ctrl-C ends it.",
+        "Ctrl-C ends the demo.",
     ]
 
 
@@ -193,7 +193,7 @@ def _config(folder: Path, ports: Ports) -> Config:
 
 
 _DOCUMENT = """\
-# The configuration of a demo, which deletes it at its end.
+# The configuration of a demo, which the demo deletes at its end.
 state_dir = {state_dir}
 
 [ldap]

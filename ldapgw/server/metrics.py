@@ -267,21 +267,21 @@ def _single_gauges(snapshot: MetricsSnapshot) -> Iterator[tuple[str, str, float 
     help_text = "The age of the figures of accounts and phones, which were read from the database."
     yield "ldapgw_stored_figures_age_seconds", help_text, snapshot.age
     yield "ldapgw_stale", "Whether phones are served from the snapshot of an earlier run.", gauges.stale
-    help_text = "Whether this gateway syncs; of several gateways on a database one does."
+    help_text = "Whether this gateway syncs; only one of several gateways on a database syncs."
     yield "ldapgw_leader", help_text, gauges.is_leader
     yield "ldapgw_key_file_ok", "Whether the keys in use are those of the key file.", gauges.uses_key_file
     help_text = "Whether the last reload of the configuration was good."
     yield "ldapgw_config_last_reload_successful", help_text, gauges.reload_is_good
-    help_text = "When the configuration that is served was read."
+    help_text = "The time at which the configuration in use was read."
     yield "ldapgw_config_last_reload_success_timestamp_seconds", help_text, gauges.reload_succeeded_at
     yield "ldapgw_ldap_connections", "Open LDAP connections.", gauges.connections
     yield "ldapgw_unserved_accounts", "Accounts with changes that phones do not find yet.", gauges.unserved
-    help_text = "When this gateway last synced an account well."
+    help_text = "The time of the last successful sync by this gateway."
     yield "ldapgw_last_sync_timestamp_seconds", help_text, snapshot.counters.syncs.last_good
     yield "ldapgw_sync_interval_seconds", "Seconds between two syncs of an account.", snapshot.sync_interval
-    help_text = "When the certificate of the LDAP port ends."
+    help_text = "The time at which the certificate of the LDAP port expires."
     yield "ldapgw_certificate_expiry_timestamp_seconds", help_text, gauges.certificate_ends
-    yield "ldapgw_last_backup_timestamp_seconds", "When ldapgw backup last made a backup.", stored.last_backup
+    yield "ldapgw_last_backup_timestamp_seconds", "The time of the last backup by ldapgw backup.", stored.last_backup
     help_text = "The time of the database's server minus that of this machine."
     yield "ldapgw_clock_difference_seconds", help_text, stored.clock_difference
 
@@ -290,13 +290,13 @@ def _phones(counters: Counters) -> Iterator[Metric]:
     """Yield the metrics of searches and binds."""
     searches = counters.searches
     results = {code.name.lower(): count for code, count in searches.searches.items()}
-    yield _counter("ldapgw_ldap_searches", "Searches that are done.", ("result",), results)
+    yield _counter("ldapgw_ldap_searches", "Searches that have ended.", ("result",), results)
     by_kind = {kind.name.lower(): histogram for kind, histogram in searches.durations.items()}
     help_text = "How long searches took, by what they asked for."
     yield _histogram("ldapgw_search_duration_seconds", help_text, "kind", by_kind)
     yield CounterMetricFamily("ldapgw_ldap_entries", "Entries that searches returned.", searches.entries)
     results = {code.name.lower(): count for code, count in counters.binds.items()}
-    yield _counter("ldapgw_ldap_binds", "Binds, good and refused.", ("result",), results)
+    yield _counter("ldapgw_ldap_binds", "Binds that succeeded or were refused.", ("result",), results)
 
 
 def _process(counters: Counters, gauges: Gauges) -> Iterator[Metric]:
@@ -322,9 +322,9 @@ def _accounts(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     none = dict.fromkeys(names, 0)
     yield _gauge("ldapgw_contacts", "Contacts that are served.", ("tenant",), none | dict(snapshot.gauges.contacts))
     yield _gauge("ldapgw_phones", "Logins of phones.", ("tenant",), none | dict(stored.phones))
-    help_text = "The earliest last good sync of the accounts that can sync."
+    help_text = "The earliest of the last successful syncs of the accounts that can sync."
     yield _gauge("ldapgw_oldest_sync_timestamp_seconds", help_text, ("tenant",), stored.oldest_sync)
-    help_text = "When a connected account was last synced well."
+    help_text = "The time of the last successful sync of a connected account."
     yield _gauge("ldapgw_latest_sync_timestamp_seconds", help_text, ("tenant",), stored.latest_sync)
     alarms = {(name, code): 0 for name in names for code in _ALARMS} | dict.fromkeys(stored.alarms.items(), 1)
     yield _gauge("ldapgw_alarm", "1 for the present alarm of a tenant's OAuth client.", ("tenant", "code"), alarms)

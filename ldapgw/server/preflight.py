@@ -137,7 +137,9 @@ def _kept_keys(subject: Subject) -> Iterator[CheckResult]:
     """Report the files with keys that were in use before a rotation of the keys."""
     for file in kept_key_files(subject.state_dir.key_source.file):
         status, day = CheckStatus.OK, file.suffix.removeprefix(".")
-        message = f"is for backups from before the rotation on {day}; delete the file when you no longer have any"
+        message = (
+            f"is for backups from before the rotation on {day}; delete the file when you have no such backups any more"
+        )
         try:
             read_keys(file)
         except StoreError as error:

@@ -41,7 +41,7 @@ def demo(tmp_path: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "ldapgw", "demo", "--state", str(tmp_path / "demo")]
     process = Process(command, tmp_path / "demo.log", tmp_path)
     try:
-        wait_until(lambda: "Ctrl-C ends it." in process.said or process.status is not None, "the demo is there")
+        wait_until(lambda: "Ctrl-C ends the demo." in process.said or process.status is not None, "the demo is there")
         found = re.search(r"^Page: +(\S+)", process.said, re.MULTILINE)
         assert found, process.said
         yield found[1]

@@ -65,7 +65,7 @@ def test_accounts_are_a_table_for_people(gateway: Gateway) -> None:
     assert shown[3:] == [
         f"! alice@acme.example: {STALE}",
         "  alice@acme.example: skipped: 2 empty",
-        "  alice@acme.example: to correct in Google Contacts, as the account's page says: 1",
+        "  alice@acme.example: contacts to correct in Google Contacts (see the account's page): 1",
         "! bob@acme.example: Google no longer accepts the access that bob@acme.example granted on 2026-01-31 "
         "09:30 UTC. Reconnect on https://phonebook.example.com/acme/. Until then, the contacts stay as they "
         "are. (since 2026-01-31 09:30)",

@@ -68,7 +68,10 @@ def test_there_and_back(gateway: Gateway) -> None:
     assert (attempt.figures, attempt.seconds, day.ok, day.changes) == (SyncFigures(added=3), 2.0, 1, 3)
     with gateway.running():
         said = gateway.run("restore", str(backup), "--yes")
-        assert said.stdout == f"Restored {backup}. The gateway uses it within 2 seconds, and builds all books again.\n"
+        assert (
+            said.stdout
+            == f"Restored {backup}. The gateway uses this data within 2 seconds, and builds all books again.\n"
+        )
 
 
 def test_the_last_ones_are_kept(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

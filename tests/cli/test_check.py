@@ -512,7 +512,7 @@ def test_old_keys_are_named(gateway: Gateway) -> None:
     item = f"old key state/{kept.name}"
     assert found(gateway)[item] == (
         "ok",
-        f"is for backups from before the rotation on {day}; delete the file when you no longer have any",
+        f"is for backups from before the rotation on {day}; delete the file when you have no such backups any more",
     )
     kept.chmod(0o640)
     assert found(gateway, code=1)[item] == (
@@ -591,19 +591,19 @@ def test_the_calls_of_each_google_project(gateway: Gateway) -> None:
     gateway.connect("alice@acme.example")
     assert found(gateway)[item] == (
         "ok",
-        "Google project 7: 1 account × 2 calls every 10m make 0.2 calls a minute, of 120",
+        "Google project 7: 1 account × 2 calls every 10m make 0.2 of at most 120 calls a minute",
     )
     for number in range(24):
         gateway.connect(f"user{number}@beta.example", "beta")
     gateway.write(HEAD + "[google]\ncalls_per_minute = 3\n" + "".join(one_project))
     assert found(gateway)[item] == (
         "ok",
-        "Google project 7: 25 accounts × 1 call every 10m make 2.5 calls a minute, of 3",
+        "Google project 7: 25 accounts × 1 call every 10m make 2.5 of at most 3 calls a minute",
     )
     gateway.write(HEAD + "[google]\ncalls_per_minute = 2\n" + "".join(one_project))
     assert found(gateway)[item] == (
         "warning",
-        "Google project 7: 25 accounts × 1 call every 10m make 2.5 calls a minute, of 2; "
+        "Google project 7: 25 accounts × 1 call every 10m make 2.5 of at most 2 calls a minute; "
         'set sync.interval = "13m" or longer',
     )
 

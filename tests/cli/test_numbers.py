@@ -65,7 +65,7 @@ def test_rows_for_people(books: Gateway) -> None:
     assert lines == [
         "7 numbers, 1 of them dialed as they are stored.",
         "kind numbers meaning",
-        "not_understood 2 no network may know the number",
+        "not_understood 2 telephone networks may refuse the number",
         "several 2 the field holds several numbers",
         "plus 2 + was added, because the number begins with a country code",
         "",

@@ -208,7 +208,7 @@ def test_a_replay_without_differences(gateway: Gateway, tmp_path: Path) -> None:
     recording = record(phonebook(), requests(MÜLLER))
     file.write_text(dump(recording))
     result = gateway.run("replay", str(file))
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "1 search was asked.\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "1 search was repeated.\n")
     [search] = recording.searches
     noted = replace(search, found=(), note=Difference((), search.found, 0))
     unbound = replace(search, is_bound=False)
@@ -218,11 +218,11 @@ def test_a_replay_without_differences(gateway: Gateway, tmp_path: Path) -> None:
     assert (result.exit_code, result.stderr.splitlines()) == (
         0,
         [
-            "2 searches were asked.",
-            "Searches not asked, because the phone had not signed in: 1",
+            "2 searches were repeated.",
+            "Searches not repeated, because the phone had not signed in: 1",
             "Searches with a note in the recording, because pseudonyms change what they find: 1",
             "Messages left out of the recording, because they may contain a password or cannot be read: 2",
-            "The phone sent more than a recording holds.",
+            "The recording is incomplete, because the phone sent more than a recording can have.",
         ],
     )
     assert gateway.json("replay", str(file)) == {"searches": 3, "differences": []}
@@ -247,7 +247,7 @@ def test_differences_are_shown(gateway: Gateway, tmp_path: Path) -> None:
         "    base     uid=nobody",
         "    result   50 (insufficient_access_rights) in the recording, 32 (no_such_object) now",
     ]
-    assert result.stderr == "2 searches were asked.\nldapgw: 2 searches differ\n"
+    assert result.stderr == "2 searches were repeated.\nldapgw: 2 searches differ\n"
     shown = gateway.run("replay", str(file), "--json")
     assert json.loads(shown.stdout)["differences"][0] == {
         "at": 1.0,
@@ -258,7 +258,7 @@ def test_differences_are_shown(gateway: Gateway, tmp_path: Path) -> None:
         "surplus": [renamed.dn],
     }
     file.write_text(dump(replace(recording, searches=searches[1:])))
-    assert gateway.run("replay", str(file)).stderr == "1 search was asked.\nldapgw: 1 search differs\n"
+    assert gateway.run("replay", str(file)).stderr == "1 search was repeated.\nldapgw: 1 search differs\n"
 
 
 def test_no_recording_is_replayed(gateway: Gateway, tmp_path: Path) -> None:

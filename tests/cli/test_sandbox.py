@@ -127,7 +127,7 @@ def test_demo(tmp_path: Path) -> None:
     """It prints a page, a login and a search, and leaves nothing behind."""
     folder = tmp_path / "demo"
     with program("demo", "--state", str(folder)) as process:
-        lines = read_until(process, "Ctrl-C ends it.")
+        lines = read_until(process, "Ctrl-C ends the demo.")
         assert any(line.startswith("ldapsearch ") for line in lines)
         assert any(
             line.startswith("Page: ") and line.endswith("(sign in as alice@acme.example, an administrator)")

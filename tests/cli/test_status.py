@@ -150,7 +150,7 @@ def test_the_link_is_all_that_it_prints(gateway: Gateway) -> None:
     for _ in range(2):
         result = gateway.run("admin-link", "--tenant", "acme")
         assert result.exit_code == 0, result.output
-        assert result.stderr == "Open it in a browser. It works once, within an hour.\n"
+        assert result.stderr == "Open the link in a browser. The link works once, within an hour.\n"
         links.append(LINK.fullmatch(result.stdout))
     keys = [link[1] for link in links if link]
     assert len(set(keys)) == 2

@@ -274,11 +274,11 @@ def _contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[st
             if endpoint.startswith("haproxy:"):
                 yield (
                     f'{key} = "{endpoint}": expected {endpoint.removeprefix("haproxy:")}, and the proxies in '
-                    f"{key.partition('.')[0]}.proxy_protocol; haproxy: would believe everybody"
+                    f"{key.partition('.')[0]}.proxy_protocol; haproxy: would accept a header from anybody"
                 )
             if proxies and endpoint.startswith(("ssl:", "tls:")):
                 setting = f"{key.partition('.')[0]}.proxy_protocol"
-                yield f'{key} = "{endpoint}": its TLS would have to come before the header of {setting}'
+                yield f'{key} = "{endpoint}": cannot have {setting}, because the header of a proxy comes before TLS'
             if endpoint in keys and not endpoint.startswith("tcp:0"):
                 yield f'{key} = "{endpoint}": is listened on by {keys[endpoint]} already'
             keys[endpoint] = key
@@ -312,7 +312,7 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
             shorter = min(len(base), len(other_base))
             if base[-shorter:] == other_base[-shorter:]:
                 yield (
-                    f'{where}: base_dn = "{tenant.base_dn}": expected one that is not within, and does not hold, '
+                    f'{where}: base_dn = "{tenant.base_dn}": expected a DN that is neither within nor above '
                     f'"{other.base_dn}" of tenant "{other.name}"'
                 )
         earlier[tenant.name] = tenant

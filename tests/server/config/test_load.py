@@ -300,7 +300,7 @@ CONTRADICTIONS = [
     (
         '[ldap]\nlisten = ["haproxy:tcp:389"]',
         'ldap.listen = "haproxy:tcp:389": expected tcp:389, and the proxies in ldap.proxy_protocol; haproxy: would '
-        "believe everybody",
+        "accept a header from anybody",
     ),
 ]
 # What else the table of a second tenant, b, has.
@@ -352,7 +352,7 @@ def test_tenants_that_are_impossible_together(tmp_path: Path) -> None:
     aliases = 'attribute_aliases = { "Ext" = "mobile" }\n', 'attribute_aliases = { "ext" = "pager" }\n'
     tenants = second("b", "OU=x,DC=Acme, dc=example") + aliases[0], second("c", "dc=c") + aliases[1]
     assert problems(tmp_path, SMALLEST + "".join(tenants) + second("acme", "dc=other")) == [
-        'tenant "b": base_dn = "OU=x,DC=Acme, dc=example": expected one that is not within, and does not hold, '
+        'tenant "b": base_dn = "OU=x,DC=Acme, dc=example": expected a DN that is neither within nor above '
         '"dc=acme,dc=example" of tenant "acme"',
         'tenant "c": attribute_aliases: ext = "pager": expected the same value as in tenant "b", because an alias '
         "stands for the same attribute in all tenants",
@@ -398,7 +398,7 @@ def test_tls_does_not_come_before_the_header_of_a_proxy(tmp_path: Path) -> None:
     contexts_in(tmp_path)
     endpoint = f"ssl:636:privateKey={tmp_path}/key.pem:certKey={tmp_path}/certificate.pem"
     assert problems(tmp_path, f'{SMALLEST}\n[ldap]\nproxy_protocol = ["10.0.0.0/8"]\nlisten = ["{endpoint}"]') == [
-        f'ldap.listen = "{endpoint}": its TLS would have to come before the header of ldap.proxy_protocol'
+        f'ldap.listen = "{endpoint}": cannot have ldap.proxy_protocol, because the header of a proxy comes before TLS'
     ]
 
 
