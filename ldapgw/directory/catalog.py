@@ -127,7 +127,7 @@ class Catalog:
 
         An unknown name and a wrong password both cost one hash; the delay of a refusal hides the remaining difference.
 
-        :param name: ``cn=desk1,ou=phones,BASE`` or the bare ``desk1``.
+        :param name: ``cn=desk1,ou=phones,BASE``, ``cn=desk1`` or the bare ``desk1``.
         :raises DirectoryError: unavailable, when the store could not be read and may have such a login.
         """
         login = self.find_login(name)
@@ -181,7 +181,7 @@ class Catalog:
     def find_login(self, name: str) -> PhoneAccess | None:
         """Return the login that a bind request names, or None if there is none.
 
-        :param name: ``cn=desk1,ou=phones,BASE`` or the bare ``desk1``.
+        :param name: ``cn=desk1,ou=phones,BASE``, ``cn=desk1`` or the bare ``desk1``.
         """
         logins = self.snapshot.logins
         login = logins.get(name.strip().lower())
@@ -194,9 +194,11 @@ class Catalog:
             dn = Dn.parse(name)
         except InvalidDn:
             return None
-        leaf = dn.rdns[0][0][1] if dn.rdns else ""
+        kind, leaf = dn.rdns[0][0] if dn.rdns else ("", "")
         login = logins.get(leaf.strip().lower())
-        return login if login is not None and login.key == dn.key else None
+        # Guides for PBXs teach "cn=NAME" as a login.
+        is_bare = kind == "cn" and [len(rdn) for rdn in dn.rdns] == [1]
+        return login if login is not None and (is_bare or login.key == dn.key) else None
 
 
 def _successor(former: PhoneAccess, present: Iterable[PhoneAccess]) -> str:

@@ -38,6 +38,8 @@ def catalog() -> Catalog:
 NAMES = {
     "bare": "Desk1",
     "bare in another case, with blanks": " DESK1 ",
+    "cn alone, as guides for PBXs have it": "CN=desk1",
+    "commonName alone": "commonName = Desk1",
     "bind DN": DN,
     "bind DN in another writing": "CN=desk1, OU=Phones ,dc=ACME,dc=example",
 }
@@ -59,7 +61,8 @@ WRONG = {
     "name": ("Desk2", b"hush"),
     "no name": ("", b"hush"),
     "base": ("cn=Desk1,ou=phones,dc=other,dc=example", b"hush"),
-    "only the leaf": ("cn=Desk1", b"hush"),
+    "another attribute": ("uid=Desk1", b"hush"),
+    "two attributes": ("cn=Desk1+sn=Desk1", b"hush"),
     "no DN": ("cn=Desk1,,", b"hush"),
     "empty DN": ("=", b"hush"),
 }
