@@ -35,7 +35,7 @@ from ldapgw.ldap.admission import Deadlines, ExpiryAction, Timeout
 from ldapgw.ldap.connection_core import AHEAD, ConnectionCore, CoreServer, Tap
 from ldapgw.ldap.decoder import decode, is_unbind
 from ldapgw.ldap.encoder import encode
-from ldapgw.ldap.framing import Framer
+from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT, Framer
 from ldapgw.ldap.limits import (
     CLOSE_TIMEOUT,
     GONE_TIMEOUT,
@@ -81,11 +81,17 @@ class ConnectionServer(CoreServer, typing.Protocol):
     def count_misuse(self, kind: str, address: str, detail: str = "", connection: int = 0, tenant: str = "") -> None:
         """Count misuse by a client, for the log."""
 
+    def count_wrong_port(self, kind: str, address: str, connection: int) -> None:
+        """Count a client that speaks TLS where no TLS is expected, or the other way round."""
+
     def add(self, connection: LdapProtocol) -> None:
         """Register an open connection."""
 
     def remove(self, connection: LdapProtocol) -> None:
         """Unregister a closed connection."""
+
+
+PLAIN_ON_TLS_PORT = "LDAP without TLS on the port for TLS"
 
 
 @implementer(IHandshakeListener, IHalfCloseableProtocol)
@@ -94,6 +100,7 @@ class LdapProtocol(Protocol):
 
     :param address: the client's address, normalized.
     :param number: a number that no other connection of this process has.
+    :ivar has_plain_client: whether the client speaks LDAP without TLS to the port for TLS.
     """
 
     transport: Any  # a TCP or UNIX connection, or TLS over such a connection
@@ -101,6 +108,7 @@ class LdapProtocol(Protocol):
     def __init__(self, server: ConnectionServer, address: str, number: int) -> None:
         self.address = address
         self.number = number
+        self.has_plain_client = False
         self._server = server
         self._clock = server.clock
         self._framer = Framer(server.limits.max_message)
@@ -178,7 +186,11 @@ class LdapProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if isinstance(reason.value, TlsError) and self.deadlines.handshake != inf:
-            self._server.count_misuse("failed TLS handshake", self.address, _openssl_reason(reason.value), self.number)
+            if self.has_plain_client:
+                self._server.count_wrong_port(PLAIN_ON_TLS_PORT, self.address, self.number)
+            else:
+                detail = _openssl_reason(reason.value)
+                self._server.count_misuse("failed TLS handshake", self.address, detail, self.number)
         self._core.closing = True
         self._stop_work()
         if self._search_watch is not None and self._search_watch.active():
@@ -302,7 +314,10 @@ class LdapProtocol(Protocol):
         try:
             return process()
         except ProtocolViolation as violation:
-            self._server.count_misuse("not LDAP", self.address, violation.diagnostic, self.number, self.tenant)
+            if violation.diagnostic == TLS_ON_PLAIN_PORT:
+                self._server.count_wrong_port(TLS_ON_PLAIN_PORT, self.address, self.number)
+            else:
+                self._server.count_misuse("not LDAP", self.address, violation.diagnostic, self.number, self.tenant)
             self.close(notice_of_disconnection(ResultCode.PROTOCOL_ERROR, violation.diagnostic))
         except Exception as error:  # noqa: BLE001 - a request of one client never harms another client
             self.count_failure(error)

@@ -11,6 +11,10 @@ from __future__ import annotations
 from ldapgw.ber import SEQUENCE
 from ldapgw.errors import ProtocolViolation
 
+# The first octet of a TLS handshake (RFC 8446 5.1).
+TLS_HANDSHAKE = 0x16
+TLS_ON_PLAIN_PORT = "TLS on the port for LDAP without TLS"
+
 # The most octets of an encoded length: four octets can express 4 GiB.
 _MAX_LENGTH_OCTETS = 4
 
@@ -66,6 +70,8 @@ class Framer:
         buffer, start = self._buffer, self._taken
         available = len(buffer) - start
         if available and buffer[start] != SEQUENCE:
+            if buffer[start] == TLS_HANDSHAKE:
+                raise ProtocolViolation(TLS_ON_PLAIN_PORT)
             raise ProtocolViolation("message: not an LDAPMessage")
         if available < 2:
             return None

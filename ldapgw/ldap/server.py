@@ -15,7 +15,7 @@ from functools import partial
 from hashlib import blake2b
 from itertools import count
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
@@ -24,6 +24,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
+from ldapgw.ber import SEQUENCE
 from ldapgw.directory.access import LeftOut, Viewer
 from ldapgw.directory.clients import LOCAL, network_of, normalize_address
 from ldapgw.errors import ResultCode
@@ -245,6 +246,10 @@ class LdapFactory(ServerFactory):
         if line is not None:
             _log_misuse(line)
 
+    def count_wrong_port(self, kind: str, address: str, connection: int) -> None:
+        self.count_misuse(kind, address, connection=connection)
+        self._port.wrong_port(kind, address)
+
     def count_failure(self, error: Exception, connection: int = 0, tenant: str = "") -> None:
         """Count an error of our own; the log has at most a line a minute for each kind and position in the code."""
         line = self._failure_log.add(
@@ -340,11 +345,23 @@ def _count_text(line: LogLine) -> str:
     return ", {count} times" if line.count > 1 else ""
 
 
+class _LdapsProtocol(TLSMemoryBIOProtocol):
+    """TLS over a connection of which the first octet tells whether the client speaks LDAP without TLS."""
+
+    _is_first = True
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._is_first:
+            self._is_first = False
+            cast("LdapProtocol", self.wrappedProtocol).has_plain_client = data[:1] == bytes((SEQUENCE,))
+        super().dataReceived(data)
+
+
 class LdapsFactory(TLSMemoryBIOFactory):
     """The factory that adds TLS to the connections of `LdapFactory`, and refuses those that `LdapFactory` refuses."""
 
     # Twisted's default protocol would collect small writes for a turn of the reactor, but our output is joined already.
-    protocol = TLSMemoryBIOProtocol
+    protocol = _LdapsProtocol
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make the protocol of a new connection within TLS; return None if the connection is refused."""

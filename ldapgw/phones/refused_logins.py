@@ -33,6 +33,7 @@ from ldapgw.directory.naming_context import phone_name
 from ldapgw.directory.schema import attribute_type
 from ldapgw.errors import StoreError
 from ldapgw.ldap.admission import LogLine, LogThrottle
+from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT
 from ldapgw.phones.models import MODELS
 from ldapgw.store import phones
 from ldapgw.store.periodic import PeriodicService
@@ -99,11 +100,13 @@ class NewRefusals:
     :ivar unknown: names that no phone has, masked if they may be passwords; with the count since the previous message.
     :ivar elsewhere: phones whose logins were refused elsewhere; with the count since the previous message.
     :ivar logins: the DNs of logins whose state may have changed.
+    :ivar wrong_ports: clients of the wrong port, with a phrase for the name; with the count since the previous message.
     """
 
     unknown: tuple[UnknownLogin, ...] = ()
     elsewhere: tuple[ElsewhereRefusal, ...] = ()
     logins: tuple[str, ...] = ()
+    wrong_ports: tuple[UnknownLogin, ...] = ()
 
 
 class _Own(NamedTuple):
@@ -151,7 +154,9 @@ class RefusedLogins(PeriodicService):
         self._elsewhere: OrderedDict[str, ElsewhereRefusal] = OrderedDict()
         self._bases = bases
         self._words: tuple[Mapping[str, PhoneAccess] | None, frozenset[str]] = None, frozenset()
-        self._unknown = UnknownNames({tenant: Dn.parse(base) for tenant, base in bases.items()})
+        parsed_bases = {tenant: Dn.parse(base) for tenant, base in bases.items()}
+        self._unknown = UnknownNames(parsed_bases)
+        self._wrong_ports = UnknownNames(parsed_bases, by_address=True)
         self._log = LogThrottle()
         self._unknown_log = LogThrottle()
         # When the service stops, it judges and stores all noted refusals.
@@ -169,6 +174,23 @@ class RefusedLogins(PeriodicService):
         if count or len(self._noted) < MAX_NOTED:
             self._noted[key] = self._clock.seconds(), count + 1
 
+    def note_wrong_port(self, kind: str, address: str) -> None:
+        """Note a client that speaks TLS to the port without TLS, or the other way round.
+
+        :param kind: a phrase of `ldapgw.ldap`.
+        """
+        noted = UnknownLogin(kind, "", address, 1, self._clock.seconds())
+        self._wrong_ports.add_shown(noted)
+        self._queue(wrong_ports=(*self._unsent.wrong_ports, noted))
+
+    def wrong_ports(self, tenant: str) -> tuple[tuple[UnknownLogin, bool], ...]:
+        """Return the clients of the wrong port that a tenant may see, as `unknown` does, the most recent first.
+
+        :returns: each client with whether the client speaks TLS.
+        """
+        clients = self._wrong_ports.of(tenant, lambda address: self._is_network_of(tenant, address))
+        return tuple((client, client.name == TLS_ON_PLAIN_PORT) for client in clients)
+
     def take_unsent(self) -> NewRefusals:
         """Return the refusals judged since the last call, for other gateways."""
         unsent, self._unsent = self._unsent, NewRefusals()
@@ -182,6 +204,8 @@ class RefusedLogins(PeriodicService):
             self._add_elsewhere(refusal)
         for login in received.logins:
             self._on_refusal(login)
+        for client in received.wrong_ports:
+            self._wrong_ports.add_shown(client)
 
     def latest(self, login: PhoneLogin) -> PhoneLogin:
         """Return a stored phone with its refused logins that are not stored yet."""
@@ -341,9 +365,13 @@ class RefusedLogins(PeriodicService):
 
 
 class UnknownNames:
-    """The names of the last refused logins that no phone has."""
+    """The names of the last refused logins that no phone has.
 
-    def __init__(self, bases: Mapping[str, Dn]) -> None:
+    :param by_address: whether equal names from different addresses are counted separately.
+    """
+
+    def __init__(self, bases: Mapping[str, Dn], *, by_address: bool = False) -> None:
+        self._by_address = by_address
         self._bases = {tenant: base.key for tenant, base in bases.items()}
         self._names: OrderedDict[tuple[str, str, str], UnknownLogin] = OrderedDict()
 
@@ -362,7 +390,7 @@ class UnknownNames:
     def add_shown(self, added: UnknownLogin) -> None:
         """Count refused logins that `add` has returned, at this gateway or at another one."""
         # Masked names may differ, so the address distinguishes the phones.
-        key = added.name, added.tenant, added.address if added.name == MASK else ""
+        key = added.name, added.tenant, added.address if self._by_address or added.name == MASK else ""
         before = self._names.pop(key, None)
         self._names[key] = replace(added, count=added.count + (before.count if before else 0))
         if len(self._names) > MAX_UNKNOWN:

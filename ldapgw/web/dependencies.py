@@ -246,6 +246,8 @@ class AdminDependencies:
     :ivar metrics: the body and the content type of ``/metrics``.
     :ivar left_out: the clients of a tenant that asked caller-ID books for too many unknown numbers.
     :ivar unknown_logins: the names of refused logins that no phone has and a tenant's administrators may see.
+    :ivar wrong_ports: the clients that speak TLS to the port without TLS, or the other way round, and that a tenant's
+        administrators may see; each with whether the client speaks TLS.
     :ivar refused_elsewhere: the phones of a tenant whose logins were refused from other networks than the phones' own.
     :ivar may_be_new_store: whether the gateway may have begun with a new database by accident.
     """
@@ -258,5 +260,6 @@ class AdminDependencies:
     may_read_metrics: Callable[[str], bool]
     left_out: Callable[[str], Sequence[LeftOut]]
     unknown_logins: Callable[[str], Sequence[UnknownLogin]]
+    wrong_ports: Callable[[str], Sequence[tuple[UnknownLogin, bool]]]
     refused_elsewhere: Callable[[str], Sequence[ElsewhereRefusal]]
     may_be_new_store: bool

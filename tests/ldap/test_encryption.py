@@ -164,16 +164,16 @@ async def test_phones_show_a_certificate_where_the_site_wants_that(make_server, 
 
 
 @pytest.mark.parametrize(
-    ("octets", "detail"),
+    ("octets", "kind", "detail"),
     [
-        (b"GET / HTTP/1.1\r\n\r\n", "http request"),
-        (pdu.message(1, pdu.search("", 0)), "wrong version number"),
-        (b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", None),
+        (b"GET / HTTP/1.1\r\n\r\n", "failed TLS handshake", "http request"),
+        (pdu.message(1, pdu.search("", 0)), "LDAP without TLS on the port for TLS", ""),
+        (b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", "failed TLS handshake", None),
     ],
     ids=["HTTP", "plain LDAP", "half a hello"],
 )
 @pytest_twisted.ensureDeferred
-async def test_what_is_no_handshake_is_closed_with_one_line(make_server, reactor, tmp_path, octets, detail, logged):
+async def test_what_is_no_handshake_is_closed_with_a_line(make_server, reactor, octets, kind, detail, logged):
     """Whatever somebody sends to the TLS port."""
     server = make_server()
     stranger = Phone(server, "LDAPS")
@@ -181,9 +181,21 @@ async def test_what_is_no_handshake_is_closed_with_one_line(make_server, reactor
         await deferLater(reactor, 0)
     stranger.socket.send(octets)
     await server.gone()
-    [(kind, told)] = complaints(logged)
-    assert kind == "failed TLS handshake"
+    [(found, told)] = complaints(logged)
+    assert found == kind
     assert detail in (None, told)
+
+
+@pytest_twisted.ensureDeferred
+async def test_tls_on_the_port_without_tls_is_named(make_server, reactor, logged):
+    """A phone that was given the wrong port finds nobody, and says nothing."""
+    server = make_server()
+    stranger = Phone(server, "StartTLS")
+    stranger.socket.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    while not complaints(logged):
+        await deferLater(reactor, 0)
+    await server.gone()
+    assert complaints(logged) == [("TLS on the port for LDAP without TLS", "")]
 
 
 @pytest_twisted.ensureDeferred

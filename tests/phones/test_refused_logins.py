@@ -21,6 +21,7 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import phone_dn
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import StoreError
+from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT
 from ldapgw.phones.refused_logins import (
     MASK,
     MAX_ELSEWHERE,
@@ -29,6 +30,7 @@ from ldapgw.phones.refused_logins import (
     MAX_UNKNOWN,
     POLL_SECONDS,
     WRITE_SECONDS,
+    NewRefusals,
     RefusedLogins,
     UnknownLogin,
     house_words,
@@ -138,6 +140,19 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
     globalLogPublisher.removeObserver(scene.observe)
     scene.database.close()
     assert not scene.clock.getDelayedCalls()
+
+
+@pytest.mark.parametrize("scene", [{"acme": "dc=acme,dc=example"}], indirect=True)
+def test_clients_of_the_wrong_port(scene: Scene) -> None:
+    """Each address once, the last one first, with what it speaks; they are no names that were refused."""
+    scene.refused.note_wrong_port("LDAP without TLS on the port for TLS", "192.0.2.1")
+    for _ in range(2):
+        scene.refused.note_wrong_port(TLS_ON_PLAIN_PORT, "192.0.2.2")
+    other = replace(scene.refused.take_unsent().wrong_ports[0], address="192.0.2.3")
+    scene.refused.add_received(NewRefusals(wrong_ports=(other,)))
+    shown = [(client.address, client.count, speaks_tls) for client, speaks_tls in scene.refused.wrong_ports("acme")]
+    assert shown == [("192.0.2.3", 1, False), ("192.0.2.2", 2, True), ("192.0.2.1", 1, False)]
+    assert scene.refused.unknown("acme") == ()
 
 
 def test_a_wrong_password_until_the_right_one(scene: Scene) -> None:

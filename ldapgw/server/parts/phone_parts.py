@@ -120,6 +120,7 @@ class PhoneParts:
                 self._note_refusal,
                 log_replica_use,
                 base.counters.count_bind,
+                self.refused_logins.note_wrong_port,
             ),
             Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)}),
             base.reactor,

@@ -301,6 +301,7 @@ class Stage:
                 may_read_metrics=lambda address: address in self.metrics_from,
                 left_out=lambda tenant: [one for one in self.left_out if tenant in one.tenants],
                 unknown_logins=self.refused_logins.unknown,
+                wrong_ports=self.refused_logins.wrong_ports,
                 refused_elsewhere=self.refused_logins.elsewhere,
                 may_be_new_store=self.may_be_new_store,
             ),
