@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The directory: LDAP entries made of contacts, what each viewer may see of them, and the search that finds them.
 
-A pure function of values: no Twisted, no ldaptor, no SQL, no clock.  The public door is `ldapgw.directory.search`.
+The modules of this package compute with values only: they use no Twisted, ldaptor, SQL or clock.  Other packages search
+by `ldapgw.directory.search`.
 """

@@ -6,7 +6,7 @@ and `BookAccess` says what the rule grants.  `ReplicaAccess.branches_of` is the 
 may not see does not exist for the viewer: neither a search nor a name finds the book.
 
 Others see the shared part of a book (`Book.shared_branch`): the whole book, or the contacts with the book's shared
-label, or nothing where the account has no such label.
+label, or nothing if the account has no such label.
 
 `Viewer` and `Access` are named tuples because named tuples are compared and hashed fast: each search looks up cached
 results by its viewer.
@@ -31,10 +31,10 @@ class BookAccess(StrEnum):
 
     * ``OWN``: The book is that of the viewer's account.  The viewer sees all of the book.
     * ``SHARED``: The book is shared with the tenant.  The viewer sees the shared part.
-    * ``GROUP``: The book is shared with a group that the viewer's account belongs to.  The viewer sees the shared part.
+    * ``GROUP``: The book is shared with a group of the viewer's account.  The viewer sees the shared part.
     * ``DIRECTORY``: The book is the Workspace directory.  The viewer sees all of the book.
-    * ``CALLERS``: The book is open for caller ID.  A search for a complete number finds names of contacts in the shared
-      part (`ldapgw.directory.caller_id`), and nothing else does.
+    * ``CALLERS``: The book is open for caller ID.  Only a search for a complete number finds contacts in the shared
+      part, and shows only their names and this number (`ldapgw.directory.caller_id`).
     * ``PRIVATE``, ``OTHER_GROUP``: The viewer sees nothing.
     """
 
@@ -48,7 +48,7 @@ class BookAccess(StrEnum):
 
     @property
     def is_hidden(self) -> bool:
-        """Return whether nothing of the book is seen."""
+        """Return whether the viewer sees nothing of the book."""
         return self in (BookAccess.PRIVATE, BookAccess.OTHER_GROUP)
 
     def is_searched(self, *, for_number: bool) -> bool:
@@ -59,12 +59,12 @@ class BookAccess(StrEnum):
         return for_number if self is BookAccess.CALLERS else not self.is_hidden
 
 
-# The order of the books that a viewer sees; books with any other access come second.
+# The positions in which a viewer's books are ordered by their access; books with any other access have position 1.
 _ORDER: Final = {BookAccess.OWN: 0, BookAccess.DIRECTORY: 2, BookAccess.CALLERS: 3}
 
 
 class SeenBook(NamedTuple):
-    """A book as a viewer sees the book.
+    """A book that a viewer sees in whole or in part.
 
     :ivar book: the part of the book that the viewer sees.
     """
@@ -74,20 +74,20 @@ class SeenBook(NamedTuple):
 
     @property
     def is_browsed(self) -> bool:
-        """Return whether the viewer may list and read the contacts of the part, and not only find callers there."""
+        """Return whether the viewer may list and read the contacts, and not only find the names of callers."""
         return self.access is not BookAccess.CALLERS
 
     @property
     def is_label(self) -> bool:
-        """Return whether the viewer sees the contacts of the shared label alone, below the label's entry."""
+        """Return whether the viewer sees only the contacts with the shared label, below the label's entry."""
         return self.access is not BookAccess.OWN and self.book.shared_label != ""
 
 
 class TenantViewer(NamedTuple):
     """A viewer within one tenant.
 
-    :ivar book: the key of the viewer's own book; empty if there is none.
-    :ivar groups: the groups that the account of this book belongs to.
+    :ivar book: the key of the viewer's own book; empty if the viewer has no book.
+    :ivar groups: the groups to which the account of this book belongs.
     """
 
     book: str = ""
@@ -104,7 +104,7 @@ class TenantViewer(NamedTuple):
         return cls(book, tuple(group for group, members in context.groups.items() if name in members))
 
     def access_to(self, book: str, sharing: Sharing) -> BookAccess:
-        """Return how the viewer sees a book.
+        """Return the viewer's access to a book.
 
         :param book: the key of the book.
         """
@@ -120,7 +120,7 @@ class TenantViewer(NamedTuple):
         return (Sharing.SHARED, *(Sharing(f"group:{group}") for group in self.groups))
 
     def group_branches(self, books: Iterable[Book]) -> Iterator[Book | Label]:
-        """Yield the branches that are shared with a group which the viewer's account belongs to."""
+        """Yield the branches that are shared with a group to which the viewer's account belongs."""
         for book in books if self.groups else ():
             branch = book.shared_branch
             if book.sharing.group in self.groups and branch is not None:
@@ -139,7 +139,7 @@ class TenantViewer(NamedTuple):
         return SeenBook(book, BookAccess.DIRECTORY if book.name == DIRECTORY else access)
 
     def seen(self, books: Iterable[Book]) -> tuple[SeenBook, ...]:
-        """Return the viewer's books in order: the own book, shared books, the Workspace directory, caller-ID books."""
+        """Return the viewer's books in order: own book, shared books, the Workspace directory, caller-ID books."""
         parts = [part for book in books if (part := self.part_of(book)) is not None]
         return tuple(sorted(parts, key=lambda part: _ORDER.get(part.access, 1)))
 
@@ -147,9 +147,10 @@ class TenantViewer(NamedTuple):
 class Access(NamedTuple):
     """Access to one tenant: to its shared books, its Workspace directory, and the viewer's own book.
 
-    The own book also says to which groups of accounts the viewer belongs (`ldapgw.directory.dit.Directory.viewer`).
+    The viewer's own book also tells to which groups of accounts the viewer belongs
+    (`ldapgw.directory.dit.Directory.viewer`).
 
-    :ivar book: the key of the viewer's own book; empty if there is none.
+    :ivar book: the key of the viewer's own book; empty if the viewer has no book.
     """
 
     tenant: str
@@ -192,14 +193,14 @@ class ReplicaAccess(NamedTuple):
 
 
 class Viewer(NamedTuple):
-    """A login or an anonymous client, with everything that it may see.
+    """A login or an anonymous client, with its access to the directory.
 
     :ivar login: the phone's DN, for "Who am I?" (RFC 4532); empty for an anonymous client.
     :ivar per_number: whether a contact is shown as one entry for each of its numbers.
     :ivar number_formatter: converts numbers to the viewer's format; None if numbers stay in the tenant's format.
-    :ivar area_code: the area code of the phone's site; empty for the tenant's area code.
-    :ivar replica: the part of the tree that a replica's login reads, by content synchronization (RFC 4533) alone; None
-        for other logins.
+    :ivar area_code: the area code of the phone's site; empty if the tenant's area code applies.
+    :ivar replica: the part of the tree that a replica's login reads, and reads only by content synchronization (RFC
+        4533); None for other logins.
     """
 
     login: str = ""
@@ -211,7 +212,7 @@ class Viewer(NamedTuple):
 
     @property
     def tenant(self) -> str:
-        """Return the viewer's tenant; empty if there is none, or for an anonymous client that sees several."""
+        """Return the viewer's tenant; empty if the viewer sees no tenant, or several tenants as an anonymous client."""
         tenants = (self.replica,) if self.replica is not None else self.access
         return tenants[0].tenant if len(tenants) == 1 else ""
 
@@ -222,11 +223,11 @@ NOBODY = Viewer()
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A client for whose searches caller-ID books were left out.
+    """A client whose searches got no results from caller-ID books, because it asked for too many unknown numbers.
 
     :ivar login: the phone's DN; empty for the anonymous clients of a network.
     :ivar tenants: the names of the tenants whose books the client may see.
-    :ivar address: the address that the last of these searches came from.
+    :ivar address: the address from which the last of these searches came.
     :ivar count: the number of these searches; a filter with several numbers counts once.
     :ivar last: the time of the last of these searches, in the clock's seconds.
     """

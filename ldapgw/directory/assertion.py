@@ -3,7 +3,9 @@
 
 An `Assertion` is a test of a search text, together with *required strings*, from which an index finds the entries that
 may pass: a search text that passes contains at least one string of each required set.  Without required strings, any
-search text may pass.
+search text may pass.  The search text of an attribute holds its normalized values, one line for each variant of a value
+(`ldapgw.directory.normalization`).  The search text *on the keys* is the same text with each letter replaced by its
+digit on a telephone keypad (`name_folding.on_keys`).
 
 Functions that return an assertion return None if the assertion value makes no sense for the attribute: the filter's
 term is Undefined then (RFC 4511 4.5.1.7).
@@ -27,22 +29,25 @@ from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 TextPredicate = Callable[[str], bool]
 
 # Strings, at least one of which is a substring of a search text.  A string that begins with `NUMBER_END` is no
-# substring, but the tail of a number (`ldapgw.numbers.phone_number`).  A string that begins with `ON_KEYS` stands for
-# the digits behind this sign: they are a substring of the search text on the keys (`name_folding.on_keys`), and if they
-# do not begin a word, a part of a word in another script than the Latin script.
+# substring, but the tail of a number (`ldapgw.numbers.phone_number`).  If a string begins with `ON_KEYS`, the digits
+# behind this sign are a substring of the search text on the keys.  If these digits do not begin a word, they are a part
+# of a word in a script other than Latin: for Latin words, the alternatives contain the letters themselves.
 Alternatives = tuple[str, ...]
 NUMBER_END: Final = "#"
 ON_KEYS: Final = "\x0e"
 
 
 class Assertion:
-    """A prepared assertion; never changed once it is made (a frozen dataclass takes longer to make).
+    """A prepared assertion, which never changes.
+
+    The class is no frozen dataclass, because creating an object of a frozen dataclass takes longer.
 
     :ivar required: sets of strings; a search text that passes contains at least one string of each set.
-    :ivar value_range: the least and the greatest line: a search text that passes has a line between them; None if there
-        are no such bounds.
-    :ivar sufficient: strings; a search text that contains one of them passes.
-    :ivar anywhere: whether a search text of a single value passes if it contains a string of each required set.
+    :ivar value_range: the least and the greatest line; a search text that passes has a line between these two.  None if
+        there are no such bounds.
+    :ivar sufficient: strings; a search text that contains one of these strings passes.
+    :ivar anywhere: whether a search text of a single value passes if it contains a string of each required set, in
+        whatever order and line.
     """
 
     __slots__ = ("anywhere", "required", "sufficient", "test", "value_range")
@@ -66,31 +71,33 @@ class _Part(NamedTuple):
     """A part of a substring assertion.
 
     :ivar strings: strings, at least one of which has to match.
-    :ivar on_keys: whether the strings are digits that stand for the letters on the keys.
+    :ivar on_keys: whether the strings are digits that stand for letters of the telephone keypad.
     """
 
     strings: Alternatives
     on_keys: bool = False
 
 
-# Parts that match no value although nearly every number has them, because a number in E.164 begins with a "+".
+# Parts that consist of a "+" alone.  A filter with no other part matches no value: it would match nearly every number,
+# because a number in E.164 begins with a "+".
 _BARE_PLUS: Final = frozenset((("\t+",), ("+",), ("+\t",)))
 
-# Sorts after every line.
+# A text that sorts after every line.
 _HIGHEST_LINE: Final = "\U0010ffff"
 
-# The most digits for which an index is asked for all Latin letters on the keys: a key has up to five characters.
+# For how many digits at the beginning of a string all Latin spellings are looked up in an index: a key stands for up to
+# five characters, so three digits have up to 125 spellings.
 _SPELT_KEYS: Final = 3
 _CHARACTERS: Final = {str(key): f"{key}{letters}" for key, letters in enumerate(name_folding.LATIN_KEYS, 2)}
 
-# Attributes with names.  A person may type a name as digits on the keypad, and each part of a word ("Jean-Luc") is a
-# word too.
+# The attributes that hold names.  A person may type a name as digits on the keypad, and each part of a word
+# ("Jean-Luc") is a word too.
 _NAMES = frozenset(("cn", "sn", "givenName", "displayName", "o"))
 
 _COMPARISONS = [(kind.comparison, kind.name in _NAMES) for kind in ATTRIBUTE_TYPES]
 _COMPARISON_KEYS = {kind.name: _COMPARISONS.index((kind.comparison, kind.name in _NAMES)) for kind in ATTRIBUTE_TYPES}
 
-# Looking up a member in its enumeration takes time, and every search needs these.
+# Every search needs these members, and looking up a member in its enumeration takes time.
 _TEXT: Final = Family.TEXT
 _NUMBER: Final = Family.NUMBER
 
@@ -98,7 +105,10 @@ _STRINGS = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT, Family.LIST,
 
 
 def text_of(value: bytes, *, lenient: bool) -> str | None:
-    """Decode an assertion value; None if it is not UTF-8.  Old phones send ISO 8859-1, which `lenient` accepts."""
+    """Decode an assertion value from UTF-8; return None if the value is not UTF-8.
+
+    :param lenient: whether to decode any other value from ISO 8859-1, which old phones send.
+    """
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
@@ -130,7 +140,7 @@ def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Asser
 
 
 def approximate(kind: AttributeType, value: bytes, context: NamingContext) -> Assertion | None:
-    """Return the assertion that one value is about equal: in lenient matching, that it has all words of a text."""
+    """Return the assertion that one value is approximately equal: in lenient matching, that it has all words."""
     text = text_of(value, lenient=context.lenient)
     if text is None or not context.lenient or kind.comparison.family is not _TEXT:
         return equality(kind, value, context)
@@ -138,13 +148,15 @@ def approximate(kind: AttributeType, value: bytes, context: NamingContext) -> As
 
 
 def strict_equality(family: Family, text: str) -> Assertion | None:
-    """Return the assertion that one of the values equals a text, by the family's equality rule of RFC 4517."""
+    """Return the assertion that one of the values equals a text, by the equality rule of RFC 4517 for a `Family`."""
     line = normalization.normalized(family, text)
     return None if line is None else _any_of((f"\n{line}\n",))
 
 
 def number_equality(text: str, context: NamingContext) -> Assertion:
-    """Return the assertion that one value is a telephone number; a text that cannot be dialled matches no value.
+    """Return the assertion that one value is the telephone number in a text.
+
+    A text that cannot be dialled matches no value.
 
     The number is parsed, which is the expensive part, only for a search text that might contain it.
     """
@@ -152,8 +164,8 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
     tails, exact_forms = phone_number.number_query(text, context.region, context.outside_line, context.area_code)
     if not tails:
         return NO_VALUE
-    # A line nearly always begins with the number in E.164.  In the line of a number that no numbering plan knows, the
-    # first two forms are empty.
+    # A line holds the forms of one number between tabs, and nearly always begins with the E.164 form.  If no numbering
+    # plan knows the number, the first two forms in its line are empty.
     sufficient: list[str] = []
     for form in exact_forms:
         if form[0] == "+":
@@ -218,7 +230,7 @@ def strict_substrings(family: Family, texts: Sequence[str]) -> Assertion | None:
 
 
 def ordering(kind: AttributeType, value: bytes, context: NamingContext, *, greater: bool) -> Assertion | None:
-    """Return the assertion that one of the values is at least (`greater`) or at most a value.
+    """Return the assertion that one of the values is at least a value, or at most this value if `greater` is false.
 
     In lenient matching, texts are compared as people sort names.
     """
@@ -264,7 +276,7 @@ def _can_equal(kind: AttributeType, text: str) -> bool:
 
 
 def _same_text(kind: AttributeType, text: str) -> Assertion:
-    """Return the assertion that one value is a text, or has all words of a text with several words."""
+    """Return the assertion that one value equals a text, or has all words of a text with several words."""
     digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
     if digits:
         return _on_keys([(f"\n {digits} \n",), *[words for words in _keypad_words(digits, " ") if len(words) > 1]])
@@ -276,7 +288,7 @@ def _same_text(kind: AttributeType, text: str) -> Assertion:
 
 
 def _typed_words(kind: AttributeType, text: str, after: str = "") -> Assertion | None:
-    """Return the assertion that each word of a text begins another word of one value.
+    """Return the assertion that each word of a text begins a word of one value, and no two begin the same word.
 
     :param after: a blank if each word has to be a whole word of the value; otherwise empty.
     :returns: the assertion, or None if the text has no words, or too many.
@@ -299,23 +311,24 @@ def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], af
     if not parts:
         return as_typed
     in_parts = _in_any_order([tuple([f" {form}{after}" for form in forms]) for forms in parts])
-    # A value that passes by its parts has a string of each set of parts, so each set may be added to any set of words.
+    # A value that passes `in_parts` contains a string of each set of parts, so each of these sets may be merged with
+    # any set of words.
     required = [(*word, *part) for word, part in zip(as_typed.required, in_parts.required, strict=False)]
     return Assertion(lambda search_text: as_typed.test(search_text) or in_parts.test(search_text), tuple(required))
 
 
 def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True) -> Assertion:
-    """Return the assertion that one value contains a string of each set, each string in another word of the value.
+    """Return the assertion that one value contains a string of each set, each in a different word of the value.
 
     :param in_any_spelling: whether the strings may be in different variants (lines) of the value.  Even then, strings
         with words that begin with the same letter have to be in one line.
     """
     if len(words) == 1:
         return _any_of(words[0])
-    # Words that begin with the same letter have to be in one line: two variants of one word of the value could match
-    # two of these words.
+    # Words that begin with the same letter have to be in one line: otherwise two variants of one word of the value
+    # could match two of these words.
     alike = [_Words(group) for group in _with_a_shared_letter(words)] if in_any_spelling else []
-    # The list is filled when the first search text with several values is tested, which few searches do.
+    # The list is filled when a search text with several values is tested, because few searches test such a text.
     of_a_line: list[_Words] = []
 
     def test(search_text: str) -> bool:
@@ -331,13 +344,13 @@ def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True
 
 
 class _Words:
-    """Words that one line has to contain, each in another word of the line."""
+    """Searched words that one line has to contain, each in a different word of the line."""
 
     __slots__ = ("_beginnings", "_may_coincide", "_words")
 
     def __init__(self, words: Sequence[Alternatives]) -> None:
         self._words = words
-        # If no string begins another word's string, no word of a line begins with strings of two words.
+        # Two searched words can match the same word of a line only if a string of one begins a string of the other.
         self._may_coincide = any(
             one.startswith(other) or other.startswith(one)
             for strings, others in itertools.combinations(words, 2)
@@ -359,7 +372,10 @@ class _Words:
 
 
 def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
-    """Return beginnings of the words, none of which begins another: each place of a string has just one beginning."""
+    """Return the first words of all strings, without those that begin with another of these first words.
+
+    So at most one of the returned words begins at any position of a text.
+    """
     beginnings: list[str] = []
     for beginning in sorted({" " + string.split()[0] for strings in words for string in strings}):
         if not beginnings or not beginning.startswith(beginnings[-1]):
@@ -368,7 +384,7 @@ def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
 
 
 def _with_a_shared_letter(words: Sequence[Alternatives]) -> list[list[Alternatives]]:
-    """Group words whose strings contain words with the same first letter; a word in no group is left out."""
+    """Group the searched words that share a first letter in any of their strings; leave out words that share none."""
     of_words = [{part[0] for string in strings for part in string.split()} for strings in words]
     if sum(map(len, of_words)) == len(set().union(*of_words)):  # most names
         return []
@@ -410,11 +426,12 @@ def _count(text: str, strings: Iterable[str]) -> int:
 
 
 def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
-    """Return whether each word has a place in a line where no other word is (a matching in a bipartite graph).
+    """Return whether each searched word can have a position in a line that no other word has (bipartite matching).
 
-    A word with as many places as there are words always finds a place, so more places are not looked for.
+    A word that has as many possible positions as there are words always gets a position, so no further positions of
+    such a word are looked for.
     """
-    # In most cases, one place of each word is enough to see that the places differ.
+    # In most cases, one position of each word is enough, because all of these positions differ.
     if len({max([line.find(string) for string in strings]) for strings in words}) == len(words):
         return True
     places: list[list[int]] = []
@@ -431,7 +448,7 @@ def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
 
 
 def _takes_place(word: int, places: Sequence[Sequence[int]], word_at: dict[int, int], tried: set[int]) -> bool:
-    """Give a word a place; other words may have to move to other places.  Returns False if there is no place."""
+    """Assign a position to a word, and move other words to other positions if needed; return whether this succeeded."""
     for place in places[word]:
         if place not in tried:
             tried.add(place)
@@ -442,15 +459,18 @@ def _takes_place(word: int, places: Sequence[Sequence[int]], word_at: dict[int, 
 
 
 def _keypad_words(digits: str, after: str) -> list[Alternatives]:
-    """Return the ways to read digits as words on the keys, with a blank before each word; a first zero is no blank."""
+    """Return the ways to split keypad digits into words, each after a blank; a zero at the beginning is no blank."""
     readings = [reading.split() for reading in name_folding.keypad_readings(digits) if reading[0] != " "]
     return [tuple([f" {word}{after}" for word in words]) for words in readings if len(words) <= name_folding.MAX_WORDS]
 
 
 def _on_keys(readings: Sequence[Alternatives]) -> Assertion:
-    """Return the assertion that one line, on the keys, contains all words of one of several readings."""
+    """Return the assertion that one line of the search text on the keys contains all words of one of several lists.
+
+    :param readings: the lists of words, one for each way to split the digits into words.
+    """
     tests = [_in_any_order([(word,) for word in words], in_any_spelling=False).test for words in readings]
-    # For each place, the word of each reading at this place; a shorter reading gives its last word.
+    # For each position, the words that the lists have at this position; of a shorter list, its last word.
     required = [
         tuple(dict.fromkeys([ON_KEYS + words[min(at, len(words) - 1)] for words in readings]))
         for at in range(max(map(len, readings)))
@@ -464,7 +484,7 @@ def _on_keys(readings: Sequence[Alternatives]) -> Assertion:
 
 
 def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
-    """Return the assertion that a text has each part in one of its variants; the initial part may begin any word."""
+    """Return the assertion that one value has a variant of each part, in order; the first part may begin any word."""
     last = len(texts) - 1
     parts: list[_Part] = []
     after = ""
@@ -475,7 +495,7 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
         digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
         if digits:
             strings = [before + reading + after for reading in name_folding.keypad_readings(digits)]
-            # Two blanks in a row are in no line of digits.
+            # No line of keypad digits contains two blanks in a row.
             parts.append(_Part(tuple([string for string in strings if "  " not in string]), on_keys=True))
         elif forms := name_folding.query_variants(text, open_ended=at < last and not after):
             parts.append(_Part(tuple(before + form + after for form in forms)))
@@ -483,9 +503,9 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
 
 
 def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
-    """Return the assertion that a form of a number has the parts.
+    """Return the assertion that one form of a number contains the parts in their order.
 
-    A long final part without other parts also matches like a whole number.
+    If the only part is a long final part, it also matches like a whole number.
     """
     initial, *middle, final = texts
     if context.strip:
@@ -506,7 +526,7 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     substring = _in_order(parts, "\t")
     if len(parts) == 1 and len(dial_string.dial_text(final)) >= SHORTEST_PUBLIC:
         dialled = dial_string.dial_text(final)
-        # Some phones cut the first digits of the number, and with them a half of the prefix for calls abroad.
+        # Some phones cut off the first digits of the number, and so a part of the prefix for calls abroad.
         cut = phone_number.behind_cut_prefix(dialled, context.region)
         numbers = [number_equality(number, context) for number in (final, *cut)]
         required = itertools.chain.from_iterable(number.required for number in numbers)
@@ -519,7 +539,8 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
 def _strict_part(family: Family, text: str, at: int, last: int) -> str:
     """Prepare a part of a substring assertion (RFC 4518 2.6.1).
 
-    One blank stands at the ends of the value, two between words, and one where a part begins or ends with blanks.
+    A prepared value has one blank at each end, and two blanks between words.  A prepared part has one blank at an end
+    where the part has blanks.
     """
     inner = "  ".join(normalization.words(text, exact=family is Family.EXACT))
     if not inner:
@@ -562,7 +583,7 @@ def _part_assertion(part: _Part) -> Assertion:
 
 
 def _required_on_keys(strings: Alternatives) -> tuple[Alternatives, ...]:
-    """Return the required strings of digits on the keys: the digits, and the Latin letters that they can stand for."""
+    """Return the required strings for keypad digits: the digits, and the Latin letters for which they can stand."""
     if all(string.startswith(" ") for string in strings):
         return (tuple([ON_KEYS + string for string in strings]),)
     inner = dict.fromkeys([string.strip(" \n") for string in strings])
@@ -573,7 +594,7 @@ def _required_on_keys(strings: Alternatives) -> tuple[Alternatives, ...]:
 def _contains_in_order(line: str, parts: Iterable[_Part]) -> bool:
     """Return whether a line contains the parts in order.
 
-    Each part is matched at its first end, which leaves most of the line to the next part.
+    Each part is matched so that it ends as early as possible, which leaves most of the line to the next part.
     """
     position = 0
     for part in parts:
@@ -584,9 +605,9 @@ def _contains_in_order(line: str, parts: Iterable[_Part]) -> bool:
 
 
 def _find_end(part: _Part, line: str, position: int) -> int:
-    """Return the first end of a part that begins at a position or later; -1 if the line does not contain the part."""
+    """Find a part at or after a position, and return the least position where it can end; -1 if the part is missing."""
     if part.on_keys:
-        line = name_folding.on_keys(line)  # of the same length
+        line = name_folding.on_keys(line)  # the converted line has the same length
     matches = ((line.find(string, position), len(string)) for string in part.strings)
     return min((start + length for start, length in matches if start >= 0), default=-1)
 
@@ -605,5 +626,5 @@ def _compared(compare: Callable[[str, str], bool], bound: str, value_range: tupl
 
 
 ANY_VALUE: Final = Assertion(lambda _search_text: True)
-# An empty set of required strings: no search text passes.
+# The only set of required strings is empty, so no search text passes.
 NO_VALUE: Final = Assertion(lambda _search_text: False, ((),))

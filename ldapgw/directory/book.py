@@ -2,7 +2,7 @@
 """A book: the contacts of one account or of the Workspace directory as entries, ready to be searched.
 
 Building a book is slow and is done off the reactor's thread.  A book is never changed: an update makes another book,
-which shares all unchanged segments with the one before and answers every search like a book that was built anew.
+which shares all unchanged segments with the previous book and answers every search like a book that was built anew.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ FAVOURITES = "Favourites"
 # The name of the viewer's own book in `NamingContext.book_order`.
 OWN = "own"
 
-# An update takes up to `_MIN_CHANGES` changes of a small book, and one change for `_CHANGED_PART` contacts of a larger
-# book, but never more than `_MAX_CHANGES`.  A book with more changes is built anew.
+# An update accepts up to `_MIN_CHANGES` changes of a small book, and one change per `_CHANGED_PART` contacts of a
+# larger book, but never more than `_MAX_CHANGES`.  If there are more changes, the book is built anew.
 _MIN_CHANGES = 100
 _CHANGED_PART = 8
 _MAX_CHANGES = 2000
@@ -46,7 +46,7 @@ _BLANK = Entry(NO_ATTRIBUTES, FixedAttributes(b""))
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """The branch of a label: a second entry of each contact with this label, for searches below the label's entry.
+    """The branch of a label, with a second entry of each contact that has the label, for searches below this branch.
 
     :ivar name: the value of the label's ou.
     :ivar container: the label's own entry.
@@ -63,12 +63,13 @@ class Label:
 class Book:
     """The contacts of one account, or of the Workspace directory.
 
-    :ivar key: the key that `Access` refers to; the same for the life of an account.
+    :ivar key: the key by which `Access` refers to the book; never changed while the account exists.
     :ivar name: the value of the book's ou.
     :ivar container: the book's own entry.
     :ivar containers: the book's own entry and the labels' entries.
     :ivar labels: the labels in the order of their entries.
-    :ivar unlabelled_groups: resource names of groups without a label that the book's contacts are in, or were in.
+    :ivar unlabelled_groups: resource names of contact groups without a label to which contacts of the book belong, or
+        belonged.
     :ivar shared_label: the name of the label whose contacts alone are shared, as `ldapgw.directory.dn.folded` gives it;
         empty if all contacts are shared.
     :ivar shared_containers: the entries of `containers` that others see.
@@ -87,13 +88,13 @@ class Book:
 
     @property
     def shared_branch(self) -> Book | Label | None:
-        """Return the shared part: the book itself, or the label's branch; None if the account has no such label."""
+        """Return the shared part: the book, or the shared label's branch; None if the account has no such label."""
         if not self.shared_label:
             return self
         return next((label for label in self.labels if folded(label.name) == self.shared_label), None)
 
     def __len__(self) -> int:
-        """Return how many contacts the book has."""
+        """Return the number of contacts in the book."""
         return len(self.segments)
 
 
@@ -142,7 +143,7 @@ def assemble_book(
 
 
 def with_sharing(book: Book, sharing: Sharing, shared_label: str) -> Book:
-    """Return the book with another sharing.
+    """Return a copy of the book with another sharing.
 
     :param shared_label: the name of the label whose contacts alone are shared; empty if all contacts are shared.
     """
@@ -181,7 +182,7 @@ def book_parent(context: NamingContext, key: str, name: str) -> ParentEntry:
 
 def label_parent(book: ParentEntry, label: str) -> ParentEntry:
     dn, uuid_namespace = f"ou={escape(label)},{book.dn}", f"{book.uuid_namespace}/{folded(label)}"
-    # Others see a shared label in place of the book, so the label's entries have the place of the book.
+    # Others see a shared label in place of the book, so the label's entries have the precedence of the book.
     return ParentEntry(dn, uuid_namespace, book.precedence, book.precedence, book.book_position)
 
 
@@ -196,13 +197,13 @@ def update_book(
 
     :param stored: contacts that are new or different.
     :param deleted_uids: uids of contacts that were deleted; the book may never have had them.
-    :returns: the book, or None if so much is different that the book has to be built anew.
+    :returns: the book, or None if it has to be built anew because of too many changes or a new label.
     """
     if len(stored) + len(deleted_uids) > max_changes(book):
         return None
     labelled = {label.group_names for label in book.labels}
     groups = book.unlabelled_groups.union(*labelled)
-    # A new label also has contacts that have not changed, and only reading all contacts finds these.
+    # A new label also has contacts that have not changed, and these are found only by reading all contacts.
     if any(names not in labelled and not groups.isdisjoint(names) for _, names in _groups(labels)):
         return None
     parent = _parent_in(book.segments, book_parent(context, book.key, book.name))
@@ -210,13 +211,16 @@ def update_book(
 
 
 def _parent_in(segments: Segments, parent: ParentEntry) -> ParentEntry:
-    """Return the equal parent that entries of the segments have, so that changed entries share this object."""
+    """Return the parent of the segments' entries if it equals `parent`, and otherwise `parent`.
+
+    So changed and unchanged entries share one parent object.
+    """
     held = (segment.entries[0].parent for segment in segments.contacts if segment.entries)
     return next((entry for entry in held if entry == parent), parent)
 
 
 def max_changes(book: Book) -> int:
-    """Return the greatest number of changes that `update_book` takes."""
+    """Return the greatest number of changes that `update_book` accepts."""
     return max(_MIN_CHANGES, min(_MAX_CHANGES, len(book) // _CHANGED_PART))
 
 
@@ -237,7 +241,7 @@ def _with_changes(
     contact_entries: list[Entry] = []
     number_entries: list[Entry] = []
     labelled = []
-    # There may be a million contacts: keep only their entries where possible.
+    # There may be a million contacts, so only their entries stay in memory if possible.
     for contact in stored:
         entries = factory.entries_of(contact)
         contact_entries += entries.contact
@@ -247,7 +251,7 @@ def _with_changes(
             labelled.append((contact.labels, entries))
         if not is_new:
             old_uids.add(contact.uid)
-    del factory  # free its cache of shared values before the index is built
+    del factory  # frees the factory's cache of shared values before the index is built
     segments = book.segments.updated(old_uids, contact_entries, number_entries)
     new_labels = _labels(context, parent, book, labelled, old_uids, labels)
     ordered = tuple(sorted(new_labels, key=lambda label: label.container.sort_key))
@@ -280,9 +284,11 @@ def _labels(
     old_uids: Collection[str],
     labels: Mapping[str, str],
 ) -> Iterator[Label]:
-    """Yield the labels with their contacts changed; a renamed label for the same groups keeps its segments.
+    """Yield all labels of the book, updated with the changed contacts.
 
-    :param labelled: stored contacts with labels: their groups and their entries.
+    A renamed label is recognized by its contact groups, and its segments are used again.
+
+    :param labelled: the contact groups and the entries of each stored contact that has labels.
     """
     book_sort_key = container_sort_key(book.name, book_parent.uuid_namespace)
     labels_before = {label.group_names: label for label in book.labels}
@@ -303,7 +309,7 @@ def _labels(
 
 
 def _groups(labels: Mapping[str, str]) -> Collection[tuple[str, frozenset[str]]]:
-    """Return the labels' names and groups; labels whose names differ only in case or blanks are merged."""
+    """Return each label's name and contact groups; labels whose names differ only in case or blanks are merged."""
     groups: dict[str, tuple[str, frozenset[str]]] = {}
     for group_name, name in sorted(labels.items(), key=lambda item: (name_folding.collation_key(item[1]), item)):
         key = folded(name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A book file: a book written to a file with its entries, indexes and labels, so that it need not be built again.
+"""A book file holds a book with its entries, indexes and labels, so that the book need not be built again.
 
 A label's entries are the book's entries with another parent, so they are written as references to the book's entries.
 A deleted entry is written as an empty record.
@@ -22,21 +22,21 @@ from ldapgw.directory.name_folding import container_sort_key
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.segment import Segment, Segments
 
-# The version of the format.  Raise it by hand when the same contacts become another file: cached books of another
-# format are built anew.  ``tests/sync/test_book_cache.py`` fails if this was forgotten.
+# The version of the format.  Raise this version by hand whenever the same contacts give a different file: cached books
+# of another version are built anew.  ``tests/sync/test_book_cache.py`` fails if the version was not raised.
 FORMAT = 8
 
-# Entries that are written in one record, which takes a millisecond.
+# The number of entries that are written in one record, which takes a millisecond.
 _CHUNK = 1000
 
-# Stands in place of the reference to a deleted entry.
+# The number that is written in place of a reference to a deleted entry.
 _DELETED = (1 << 32) - 1
 
 
 class _Container(msgspec.Struct, frozen=True, array_like=True):
     """A book or a label.
 
-    :ivar groups: group resource names: a label's groups, or the groups for which a book has no label.
+    :ivar groups: resource names of contact groups: a label's groups, or the groups for which a book has no label.
     :ivar contacts: the number of segments with contact entries.
     :ivar numbers: the number of segments with number entries.
     """
@@ -89,7 +89,7 @@ def read(source: RecordReader, context: NamingContext, sharing: Sharing) -> Book
     sort_key = container_sort_key(container.name, parent.uuid_namespace)
     labels = [_read_label(source, context, parent, sort_key, entries) for _ in range(count)]
     groups = frozenset(container.groups)
-    # The file does not say which label is shared: whoever publishes the book sets the label of its account.
+    # The file does not tell which label is shared: the caller sets the shared label before it publishes the book.
     return assemble_book(context, parent, key, container.name, sharing, segments, labels, groups, shared_label="")
 
 
@@ -111,7 +111,7 @@ def _entries(segment: Segment) -> Iterator[Entry | None]:
 
 
 def _records(segment: Segment) -> Iterator[EntryRecord]:
-    """Yield the entries' records in their order; a deleted entry's record holds only the sort key before it."""
+    """Yield the entries' records in their order; a deleted entry's record has only the sort key of the entry before."""
     sort_key = ""
     for entry in _entries(segment):
         sort_key = entry.sort_key if entry else sort_key
@@ -119,7 +119,10 @@ def _records(segment: Segment) -> Iterator[EntryRecord]:
 
 
 def _references(form: Sequence[Segment]) -> Mapping[bytes, int]:
-    """Return the entries' numbers among all entries of a form, by uid; deleted entries are counted and left out."""
+    """Return, by uid, each entry's number in the sequence of all entries; deleted entries are counted, but left out.
+
+    :param form: the segments of all contact entries of a book, or of all its number entries.
+    """
     entries = chain.from_iterable(map(_entries, form))
     return {entry.uid: number for number, entry in enumerate(entries) if entry}
 
@@ -160,7 +163,7 @@ def _read_label(
 def _read_label_segment(source: RecordReader, parent: ParentEntry, form: Sequence[Entry]) -> Segment:
     """Read a label's segment, whose entries are entries of the book with another parent.
 
-    :param form: all entries of the book in this form.
+    :param form: all contact entries of the book, or all its number entries.
     """
     _, deleted, index = _read_header(source)
     entries: list[Entry] = []

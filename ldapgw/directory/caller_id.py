@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Caller ID: makes the entries that a search for a complete number finds besides the viewer's contacts.
 
-A book that is shared for caller ID only gives reduced entries (`find_callers`), on which the filter is then evaluated,
+A book that is shared only for caller ID gives reduced entries (`find_callers`), on which the filter is then evaluated,
 so that no filter can probe hidden attributes.  Clients could try numbers one after the other, so a `CallerIdBudget`
 limits how many unknown numbers a client asks for.
 
 Companies in countries with direct dialing store the number of their *switchboard*, such as "+49 7736 5559-0", and call
-from their extensions, such as +497736 5559 123.  If nobody has the number of a caller, the contact whose switchboard
-has the longest common beginning is the answer (`find_switchboards`), with " ?" behind the company's name: anybody may
-call from there.
+from their extensions, such as +497736 5559 123.  If no contact has the number of a caller, the search finds the contact
+whose switchboard's number has the longest beginning in common with the caller's number (`find_switchboards`).  " ?"
+follows the company's name, because anybody in the company may be the caller.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from ldapgw.directory.segment import Segment
 from ldapgw.numbers import phone_number
 
 _SORT_KEY = attrgetter("sort_key")
-# Identifies a requested number, however it is written: the strings by which an index finds the number.
+# The identity of a requested number, however the number is written: the strings by which an index finds the number.
 _Number = tuple[tuple[Alternatives, ...], Alternatives]
 
 
@@ -47,10 +47,10 @@ class CallerIdBudget(Protocol):
     """A limit on the unknown numbers that a client looks up in caller-ID books."""
 
     def take(self, count: int) -> bool:
-        """Count requested numbers.  Returns False if the numbers are too many; then none of them is counted."""
+        """Count requested numbers; if they are too many, count none of them and return False."""
 
     def give_back(self, count: int) -> None:
-        """Take back a count of numbers, because somebody has these numbers."""
+        """Undo the count of numbers that are not unknown, because contacts have these numbers."""
 
 
 def find_callers(
@@ -61,17 +61,19 @@ def find_callers(
     slice_size: int,
     budget: CallerIdBudget | None,
 ) -> Generator[None, None, Segment | None]:
-    """Find the caller-ID entries for the numbers that a filter names; yields None where a slice of work is done.
+    """Find the caller-ID entries for the numbers that a filter names; yield None after each slice of work.
 
     :param own_namespace: the UUID namespace of the viewer's own book, whose contacts are left out.
-    :param budget: the client's budget, or None if there is no limit; nobody is found if the filter names more numbers.
-    :returns: the entries, or None if nobody is found.
+    :param budget: the client's budget, or None if there is no limit; nobody is found if the filter names more numbers
+        than the budget allows.
+    :returns: a segment of the entries, or None if nobody is found.
     """
     if budget is not None and not budget.take(len({_number_of(assertion) for _, assertion, _ in numbers})):
         return None
     known: set[_Number] = set()
     query = query_plan.any_of([query for _, _, query in numbers])
-    # The order is always that of the schema: the first number that matches is a part of the entry's name.
+    # The attributes are in the schema's order, not in the filter's, because the first number that matches becomes a
+    # part of the entry's DN.
     assertions = [(kind, [assertion for kinds, assertion, _ in numbers if kind in kinds]) for kind in NUMBER_TYPES]
     assertions = [(kind, of_kind) for kind, of_kind in assertions if of_kind]
     found: dict[str, Entry] = {}
@@ -93,7 +95,7 @@ def find_callers(
 def matching_numbers(
     entry: Entry, numbers: Sequence[NamedNumber], formatter: NumberFormatter | None = None
 ) -> dict[str, tuple[str, ...]]:
-    """Return an entry's values that are numbers which a filter names, by attribute, in the schema's order.
+    """Return the numbers of an entry that a filter names: for each attribute, in the schema's order, its values.
 
     :param formatter: converts the values from the tenant's format to another format.
     """
@@ -121,7 +123,7 @@ def _caller_id_entry(
     """Return the caller-ID entry of a contact, or None if the contact has no number that a filter names.
 
     The entry holds cn, sn, displayName and the number, and nothing else.  Its RDN is the cn and the first matching
-    number, right below the tenant, so that neither the book nor the contact's id shows.
+    number, right below the tenant, so that the DN reveals neither the book nor the contact's id.
 
     :param assertions: for each attribute, the assertions that one of its values is a number that the filter names.
     :param known: a set to which the contact's numbers are added.
@@ -150,7 +152,7 @@ def _caller_id_entry(
 def _matching_values(
     entry: Entry, kind: AttributeType, assertions: Sequence[Assertion], known: set[_Number]
 ) -> dict[str, str]:
-    """Return an attribute's values that are requested numbers, with their lines of the search text."""
+    """Return the values of an attribute that are requested numbers, each with its line of the search text."""
     text = entry.search_text(kind)
     if text is None or not any(asserted.test(text) for asserted in assertions):
         return {}
@@ -169,13 +171,14 @@ def _number_of(assertion: Assertion) -> _Number:
 
 # --- switchboards ---
 
-# Follows the company's name.
+# The text that follows the company's name, because the caller only perhaps belongs to the company.
 _PERHAPS: Final = " ?"
 # The most digits of an extension, and the fewest digits in front of an extension, country code included.
 _LONGEST_EXTENSION: Final = 6
 _SHORTEST_BEGINNING: Final = 7
 
-# Attributes that show the company's name, and attributes that are copied; all others may be about a person.
+# Attributes that show the company's name, and attributes that are copied; all others are left out, because they may be
+# about a person.
 _SHOWN: Final = ("cn", "displayName", "sn")
 _KEPT: Final = ("objectClass", "uid", "o")
 
@@ -198,7 +201,10 @@ def find_switchboards(segments: Iterable[Segment], callers: Iterable[str], conte
 
 
 def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
-    """Return the possible beginnings of numbers of extensions, the longest first; networks may signal them alone."""
+    """Return the beginnings of callers' numbers that may be common to a company's numbers, the longest first.
+
+    The whole number is among them, because a network may signal a company's number without the extension.
+    """
     beginnings = {
         number[: len(number) - digits]
         for number in numbers
@@ -209,7 +215,7 @@ def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
 
 
 def _companies(segment: Segment, beginning: str) -> Iterable[Entry]:
-    """Yield the entries of a segment that have a switchboard with this beginning."""
+    """Yield the entries of a segment with a switchboard whose extensions' numbers have this beginning."""
     form, deleted = f"\t{beginning}{SWITCHBOARD_MARK}\t", segment.deleted
     for document in segment.find_documents(ExactKey(beginning + SWITCHBOARD_MARK)):
         entry = segment.entries[document]
@@ -218,9 +224,10 @@ def _companies(segment: Segment, beginning: str) -> Iterable[Entry]:
 
 
 def _named_perhaps(entry: Entry, *, lenient: bool) -> Entry:
-    """Copy an entry under the company's name and `_PERHAPS`, with only the number attributes that have a switchboard.
+    """Copy an entry, named after its company with `_PERHAPS` behind the name.
 
-    The contact may be a person, and the caller somebody else.
+    Number attributes are copied only if they contain a switchboard's number: the contact may be a person, and the
+    caller somebody else in the company.
     """
     company = next(value.decode() for name in ("o", "cn") for value in entry.attribute(name)) + _PERHAPS
     texts = normalization.text_search_text([company]) if lenient else ""

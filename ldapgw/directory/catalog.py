@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The catalog holds the snapshot that is served now: sync publishes a new snapshot, LDAP reads the snapshot.
+"""The catalog holds the current snapshot of directories and logins, which sync publishes and LDAP reads.
 
-Mutable: `Catalog.snapshot`, replaced by one assignment, and the phones that were seen.  A search keeps the directories
-that it started with.
+Mutable: `Catalog.snapshot`, which is replaced by one assignment, and the recorded logins of phones.  A search keeps the
+directories with which it started.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class PhoneAccess:
     key: Key = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Compute the key once: a phone may bind anew for each search."""
+        """Compute the key once, because a phone may bind anew for each search."""
         object.__setattr__(self, "key", self.dn.key)
 
     def __repr__(self) -> str:
@@ -44,7 +44,7 @@ class PhoneAccess:
 
 
 class Freshness(Enum):
-    """The age of a snapshot: as last read from the store, of a former run, or of a run that is too long ago."""
+    """The age of a snapshot: read from the store in this run, saved by a former run, or saved too long ago."""
 
     CURRENT = "current"
     STALE = "stale"
@@ -53,7 +53,7 @@ class Freshness(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A consistent state of all directories and logins; never changed.
+    """A consistent state of all directories and logins, which never changes.
 
     :ivar logins: logins by the phone's name in lower case.
     :ivar loaded: whether the stored contacts are in the snapshot; false until the first complete snapshot.
@@ -84,8 +84,8 @@ class Catalog:
 
     :param open_to: for each tenant, a function that returns whether a client address may search without a login.
     :param now: returns the seconds since the epoch.
-    :param is_own_test: returns whether a login, by its bind DN, from an address is a test by the gateway itself; after
-        such a test the phone does not count as seen.
+    :param is_own_test: returns whether a login with a bind DN from an address is a test by the gateway itself; such a
+        login is not recorded.
     """
 
     def __init__(
@@ -99,12 +99,13 @@ class Catalog:
         self._open_to = open_to
         self._now = now
         self._is_own_test = is_own_test
-        # By the phone's name: the logins since `take_seen_phones`, and the last login of each phone before.
+        # Both by the phone's name: the logins since the last call of `take_seen_phones`, and each phone's last earlier
+        # login.
         self._seen: dict[str, tuple[str, str, float]] = {}
         self._last_seen: dict[str, tuple[str, str, float]] = {}
 
     def publish(self, snapshot: Snapshot, names: Collection[str]) -> tuple[EndedLogin, ...]:
-        """Serve another snapshot from now on.
+        """Replace the current snapshot, and return the logins whose sessions have to end.
 
         :param names: the names, in lower case, of the phones whose logins may have changed.
         """
@@ -138,9 +139,9 @@ class Catalog:
         return login.viewer
 
     def authenticate_secret(self, secret: str, address: str) -> Viewer | None:
-        """Return the viewer whose XML phone book has a secret in its URL, or None if there is no such viewer.
+        """Return the viewer of the XML phone book with a secret in its URL, or None if there is no such phone book.
 
-        :param secret: the phone's name, a dot and the secret proper.
+        :param secret: the phone's name, a dot and the secret itself.
         :raises DirectoryError: unavailable, when the store could not be read and may have such a login.
         """
         name, _, secret = secret.rpartition(".")
@@ -151,7 +152,10 @@ class Catalog:
         return login.viewer
 
     def _is_right(self, password: bytes, login: PhoneAccess | None, stored: str) -> bool:
-        """Return whether a password has the stored hash of a login; an unknown login costs a hash too."""
+        """Return whether a password has the stored hash of a login.
+
+        A hash is also computed for an unknown login, so that the time does not tell which logins exist.
+        """
         snapshot = self.snapshot
         if login is None and (snapshot.unserved or snapshot.freshness is Freshness.EXPIRED):
             raise DirectoryError(ResultCode.UNAVAILABLE, "the gateway cannot read its database")
@@ -166,13 +170,13 @@ class Catalog:
         return Viewer(access=access) if access else NOBODY
 
     def take_seen_phones(self) -> Mapping[str, tuple[str, str, float]]:
-        """Return the last binds since the last call: address, password hash and time, by the phone's name."""
+        """Return, by name, the last login of each phone since the last call: address, password hash and time."""
         seen, self._seen = self._seen, {}
         self._last_seen |= seen
         return seen
 
     def last_login(self, phone: str) -> tuple[str, str, float] | None:
-        """Return a phone's last bind since the start: address, password hash and time; None if there was none.
+        """Return a phone's last login since the gateway started: address, password hash and time; None if none.
 
         :param phone: the phone's name, as it is stored.
         """
@@ -188,7 +192,7 @@ class Catalog:
         if login is not None or "=" not in name:
             return login
         login = logins.get(phone_name(name).lower())
-        if login is not None and login.viewer.login == name:  # spelt exactly as in the settings that we give out
+        if login is not None and login.viewer.login == name:  # the usual spelling, which need not be parsed
             return login
         try:
             dn = Dn.parse(name)
@@ -202,7 +206,10 @@ class Catalog:
 
 
 def _successor(former: PhoneAccess, present: Iterable[PhoneAccess]) -> str:
-    """Return the present bind DN of a phone with the same owner; a renamed phone keeps the salted hash."""
+    """Return the present bind DN of a phone with a former login; empty if the phone is gone or has another owner.
+
+    A phone is recognized by its name, or, if it was renamed, by the salted hash of its password.
+    """
     successors = (
         login.viewer.login
         for login in present

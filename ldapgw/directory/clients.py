@@ -34,17 +34,17 @@ def is_loopback(address: str) -> bool:
 
 
 def network_of(host: str) -> str:
-    """Return the network that an address counts for: the normalized address itself if it is IPv4, else its /64."""
+    """Return the network of an address: the normalized address itself if it is an IPv4 address, else its /64."""
     address = normalize_address(host)
     return str(IPv6Network((address, 64), strict=False)) if ":" in address else address
 
 
 class TokenBuckets:
-    """A token bucket for each key, filled at a steady rate; at most `MAX_BUCKETS` are remembered.
+    """Token buckets, one for each key, which are filled at a steady rate; at most `MAX_BUCKETS` are remembered.
 
     :param capacity: the tokens of a full bucket, with which each bucket begins.
     :param interval: seconds in which a bucket gains one token.
-    :param seconds: the clock.
+    :param seconds: returns the time in seconds.
     """
 
     __slots__ = ("_buckets", "_capacity", "_interval", "_seconds")
@@ -53,7 +53,7 @@ class TokenBuckets:
         self._capacity = capacity
         self._interval = interval
         self._seconds = seconds
-        # By key: the tokens, and when they were counted.
+        # For each key, the tokens in its bucket, and the time at which they were counted.
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -62,7 +62,8 @@ class TokenBuckets:
     def take(self, key: str, count: float = 1.0) -> float:
         """Take tokens.
 
-        :returns: 0, or the seconds to wait until the bucket has so many tokens; in this case no token was taken.
+        :returns: 0 if the tokens were taken; otherwise no token was taken, and this is the time in seconds until the
+            bucket has `count` tokens.
         """
         tokens = self._tokens(key)
         if tokens >= count:

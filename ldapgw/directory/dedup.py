@@ -27,12 +27,14 @@ _UID_LETTER: Final = ATTRIBUTE_TAGS["uid"][1]
 
 _Precedence = tuple[int, str]
 
-# Entries that are compared in one slice of work.
+# The number of entries that are compared in one slice of work.
 COMPARED: Final = 200
 
 
 def duplicate_flags(entries: Sequence[Entry]) -> bytes:
-    """Return, for each entry of a segment, whether an entry of another book may be the same person; empty if none is.
+    """Return a flag for each entry of a segment: whether an entry of another book may be the same person.
+
+    The result is empty if no entry has a duplicate.
 
     :param entries: contacts in the order of their sort keys.
     """
@@ -80,9 +82,9 @@ class SameName:
         self._points.append(_contact_points(entry))
 
     def duplicates(self) -> Generator[None, None, set[int]]:
-        """Return the numbers of the entries that are duplicates; yields None where a slice of work is done."""
+        """Return the numbers of the entries that are duplicates; yield None after each slice of work."""
         found: set[int] = set()
-        # The books of the entries that are shown, by telephone number and mail address.
+        # For each telephone number and mail address, the precedence of the first book with an entry that is shown.
         shown: dict[str, _Precedence] = {}
         compared = 0
         for precedence in sorted(self._by_precedence):
@@ -107,10 +109,10 @@ def _precedence(entry: Entry, own_namespace: str) -> _Precedence:
 
 
 def _contact_points(entry: Entry) -> frozenset[str]:
-    """Return the strings that identify a person among entries of one name: numbers, mail addresses, the contact.
+    """Return the strings that identify a person among entries of one name: numbers, mail addresses, the contact's id.
 
-    The whole name follows each string if entries with the same sort name may have different names, because the sort key
-    holds only the beginning of the name, or its reading.
+    The whole name follows each string if entries with the same sort name may have different names: the sort key of a
+    long name holds only its beginning, and a name in Chinese characters may be sorted by its pronunciation.
     """
     points: list[str] = []
     for part in entry.text.split(TAG_START)[1:-1]:

@@ -26,7 +26,8 @@ from ldapgw.directory.shared_books import SharedBooks, merge_shared_books, segme
 from ldapgw.directory.special_entries import Features, root_dse, subschema, tenant_entry
 from ldapgw.errors import DirectoryError, ResultCode
 
-# The most starred contacts of an account that come first: finding these takes a few milliseconds after each change.
+# How many starred contacts of an account precede all other contacts in a search; finding them takes a few milliseconds
+# after each change.
 MAX_FAVOURITES = 500
 
 _SORT_KEY = attrgetter("sort_key")
@@ -50,11 +51,12 @@ class ContactFlags(NamedTuple):
 class Directory:
     """A tenant's part of the tree.
 
-    :param before: the shared books of the directory until now, whose merged segments are used again where possible.
-    :param defer_merge: whether to build no segment; a later directory then has to merge the rest.
-    :ivar shared_books: the merged segments of books that are shared, by their sharing.
+    :param before: the shared books of the tenant's previous directory, whose merged segments are used again where
+        possible.
+    :param defer_merge: whether to merge no segments, which takes long; a later directory then has to merge them.
+    :ivar shared_books: for each kind of sharing, the merged segments of the books that are shared so.
 
-    Mutable: the starred contacts of viewers who have searched.
+    Mutable: the cached starred contacts of viewers.
     """
 
     context: NamingContext
@@ -70,7 +72,7 @@ class Directory:
     )
 
     def __post_init__(self, before: Mapping[Sharing, SharedBooks], defer_merge: bool) -> None:
-        """Merge, count and index the books once for all searches: there may be a thousand of them."""
+        """Merge, count and index the books once for all searches, because there may be a thousand books."""
         by_name: dict[str, list[Book]] = {}
         for book in self.books:
             by_name.setdefault(folded(book.name), []).append(book)
@@ -98,7 +100,7 @@ class Directory:
         return self.viewer(access).seen(self.books)
 
     def book_named(self, name: str, access: Access) -> SeenBook | None:
-        """Return the first book of this name that the viewer may browse, or None if there is none.
+        """Return the first book of this name that the viewer may browse, or None if there is no such book.
 
         :param name: folded (`ldapgw.directory.dn.folded`).
         """
@@ -107,7 +109,7 @@ class Directory:
     def flags(self, entry: Entry, access: Access) -> ContactFlags:
         """Return the flags of an entry that a viewer has found, by the labels that the viewer sees.
 
-        A star is personal: it counts in the viewer's own book alone.
+        A star counts only in the viewer's own book, because stars are personal.
         """
         key = entry.parent.uuid_namespace.removeprefix(f"{self.context.name}/").partition("/")[0]
         book = self._by_key.get(key)
@@ -124,7 +126,7 @@ class Directory:
         )
 
     def favourites(self, access: Access, *, per_number: bool) -> Segment | None:
-        """Return the entries of starred contacts in the viewer's own book, at most `MAX_FAVOURITES`, or None."""
+        """Return at most `MAX_FAVOURITES` entries of starred contacts in the viewer's own book; None if none exist."""
         key = access.book, per_number
         if key not in self._favourites:
             self._favourites[key] = self._find_favourites(access, per_number=per_number)
@@ -148,7 +150,7 @@ class Directory:
 class Dit:
     """All tenants' directories and the server's features; replaced as a whole.
 
-    Mutable: the root DSEs that were requested: clients read the root DSE at each connection.
+    Mutable: the cached root DSEs, because clients read the root DSE at each connection.
 
     :ivar in_clear: the tree for a connection without TLS.
     """
@@ -168,7 +170,10 @@ class Dit:
         return next((directory for directory in self.directories if directory.context.name == tenant), None)
 
     def root_dse(self, viewer: Viewer) -> Entry:
-        """Return the root DSE with the naming contexts of the viewer's tenants, or of all tenants if there are none."""
+        """Return the root DSE with the naming contexts of the viewer's tenants.
+
+        A viewer without a tenant gets the naming contexts of all tenants.
+        """
         names = frozenset(access.tenant for access in viewer.access)
         entry = self._root_dses.get(names)
         if entry is None:
@@ -205,7 +210,7 @@ def _search_scopes(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[S
     if dn.key == _SUBSCHEMA:
         return () if scope is Scope.SINGLE_LEVEL else (SearchScope.of(ROOT, subschema()),)
     if not viewer.access:
-        raise DirectoryError(ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "this needs a login")
+        raise DirectoryError(ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "this base can be read only after a login")
     views = tuple(_views(dit, viewer))
     if not dn.rdns:
         return tuple(chain.from_iterable(view.from_root(scope) for view in views))
@@ -218,20 +223,23 @@ def _search_scopes(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[S
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """A tenant as one viewer sees it."""
+    """The part of a tenant that one viewer sees."""
 
     directory: Directory
     access: Access
     per_number: bool
 
     def from_root(self, scope: Scope) -> tuple[SearchScope, ...]:
-        """Return the scopes of a search from the root: at one level the tenant's entry, otherwise the tenant's tree."""
+        """Return the scopes of a search from the root.
+
+        A search of one level below the root covers the tenant's entry; a search of the whole tree, the tenant's tree.
+        """
         if scope is Scope.SINGLE_LEVEL:
             return (SearchScope.of(self.directory.context, tenant_entry(self.directory.context)),)
         return self._with_favourites_first(self._tenant(scope))
 
     def at_name(self, dn: Dn, depth: int, scope: Scope) -> tuple[SearchScope, ...]:
-        """Return the scopes of a search from an entry of the tenant.
+        """Return the scopes of a search whose base is an entry of the tenant.
 
         :param depth: the number of RDNs in front of the tenant's base.
         """
@@ -256,7 +264,7 @@ class _View:
         return (self._branch(scope, label, ()) if depth == 2 else self._leaf(dn, depth - 2, label, scope),)
 
     def _with_favourites_first(self, scope: SearchScope) -> tuple[SearchScope, ...]:
-        """Return the scope, behind a scope of the viewer's starred contacts if the tenant wants these first."""
+        """Return the scope, preceded by a scope of the viewer's starred contacts if the tenant's settings say so."""
         if not (scope.context.favourites_first and scope.contacts):
             return (scope,)
         favourites = self.directory.favourites(self.access, per_number=self.per_number)
@@ -281,7 +289,8 @@ class _View:
         contacts = [segment for part in parts for segment in part.form(per_number=self.per_number)]
         has_others = bool(contacts)
         if own_book is not None and (own_book.shared_label or own_book.sharing not in browsed):
-            # A viewer sees all of the own book, also if others see only a label; others' containers are there already.
+            # A viewer sees all of the own book, even if others see only its shared label.  The containers that others
+            # see are already among the containers of the shared books.
             shown = set(own_book.shared_containers.entries if own_book.sharing in browsed else ())
             rest = [container for container in own_book.containers if container not in shown]
             containers.append(Segment.build(rest) if shown else own_book.containers)
@@ -297,7 +306,7 @@ class _View:
         )
 
     def _branch(self, scope: Scope, branch: Book | Label, labels: Iterable[Label]) -> SearchScope:
-        """Return the scope of a book or a label; a book's scope does not cover copies of its contacts below labels."""
+        """Return the scope of a book or a label; a book's scope does not cover the second entries below its labels."""
         container = () if scope is Scope.SINGLE_LEVEL else (branch.container,)
         if scope is Scope.BASE_OBJECT:
             return SearchScope.of(self.directory.context, *container)
@@ -331,10 +340,10 @@ def _views(dit: Dit, viewer: Viewer) -> Iterator[_View]:
 
 
 def _rdn_value(dn: Dn, at: int, kind: str) -> str | None:
-    """Return the folded value of an RDN of this type alone; None for any other RDN."""
+    """Return the folded value of an RDN that consists of one value of type `kind`; None for any other RDN."""
     rdn = dn.key[at]
     return dict(rdn).get(kind) if len(rdn) == 1 else None
 
 
 def _missing(matched: str) -> DirectoryError:
-    return DirectoryError(ResultCode.NO_SUCH_OBJECT, "no such entry, or not for this login", matched_dn=matched)
+    return DirectoryError(ResultCode.NO_SUCH_OBJECT, "no such entry, or this login may not see it", matched_dn=matched)

@@ -14,13 +14,13 @@ from typing import Self
 
 from ldapgw.directory.schema import attribute_type
 
-# Far longer than any DN of ours; a longer DN is refused before it is parsed.  Normalizing n combining marks in a row
-# takes n squared steps; this limit keeps the time below 10 ms.
+# The most characters of a DN, far more than any DN of this directory has; a longer DN is refused before it is parsed.
+# Normalizing n combining marks in a row takes n squared steps; this limit keeps the time below 10 ms.
 LONGEST = 4096
 MOST_RDNS = 64
 
 _SPECIAL = frozenset('"+,;<>\\')
-# "#" and "=" may always be escaped and seldom need to be, but some clients (ldap3) do not parse a DN otherwise.
+# "#" and "=" seldom need to be escaped, but some clients (ldap3) do not parse a DN with an unescaped "#" or "=".
 _ESCAPED = _SPECIAL | frozenset("#=")
 _HEX = frozenset("0123456789abcdefABCDEF")
 
@@ -29,7 +29,7 @@ Rdns = tuple[tuple[AttributeValue, ...], ...]
 # The comparable form of a DN.
 Key = tuple[frozenset[AttributeValue], ...]
 
-# In a DN without these characters, each part is a type and a literal value; nearly all DNs of clients have none.
+# In a DN without these characters, each part is a type and a literal value; nearly all clients send such DNs.
 _CHARACTER = re.compile(r'[+;\\"<>#\x00]')
 # Characters that are literal in a value.
 _PLAIN = re.compile(r'[^,+;\\"<>\x00]+')
@@ -53,15 +53,15 @@ class Dn:
     def parse(cls, text: str) -> Self:
         """Parse a DN.
 
-        :raises InvalidDn: when the text is no DN by RFC 4514, or is too long to be a DN of ours.
+        :raises InvalidDn: when the text is no DN by RFC 4514, or is too long to be a DN of this directory.
         """
         if len(text) > LONGEST:
-            raise InvalidDn("longer than a DN of ours can be")
+            raise InvalidDn("longer than a DN of this directory can be")
         if not text.strip(" "):
             return cls()
         rdns = _parse_literal(text) or _parse(text)
         if len(rdns) > MOST_RDNS:
-            raise InvalidDn("more parts than a DN of ours can have")
+            raise InvalidDn("more parts than a DN of this directory can have")
         return cls(rdns)
 
     @property
@@ -77,7 +77,7 @@ class Dn:
         return Dn((((kind, value),), *self.rdns))
 
     def __reduce__(self) -> tuple[type[Dn], tuple[Rdns]]:
-        """Pickle as a call of the class, for the process that builds books: a compiled class supports no other way."""
+        """Pickle the DN as a call of the class, for the process that builds books: compiled classes need this."""
         return Dn, (self.rdns,)
 
     def __str__(self) -> str:
@@ -86,7 +86,7 @@ class Dn:
 
 
 def _parse_literal(text: str) -> Rdns | None:
-    """Parse a DN of known types and literal values, as nearly all DNs are; None for any other DN."""
+    """Parse a DN of known types and literal values, as nearly all DNs are; return None for any other DN."""
     if not text.isascii() or _CHARACTER.search(text):
         return None
     rdns = []
@@ -159,7 +159,7 @@ def _value(text: str, position: int) -> tuple[str, int]:
     if position < len(text) and text[position] == '"':
         return _quoted(text, position + 1)
     octets = bytearray()
-    length = 0  # of the value without unescaped blanks at its end
+    length = 0  # the length of the value without unescaped blanks at its end
     while position < len(text) and text[position] not in ",+;":
         plain = _PLAIN.match(text, position)
         if plain:
@@ -190,7 +190,7 @@ def _quoted(text: str, position: int) -> tuple[str, int]:
 
 
 def _hex_string(text: str, position: int) -> tuple[str, int]:
-    """Parse a value that is the hex of its BER encoding (``#0402…``); the value must be a string."""
+    """Parse a value that is written as its BER encoding in hex (``#0402…``); the value must be a string."""
     start = position
     while position < len(text) and text[position] in _HEX:
         position += 1

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Entries: what LDAP returns for a contact, packed into a few strings that are searched and sent without unpacking.
 
-A hundred thousand entries are in memory, so an entry has no object for each attribute.  Its values are one string of
-octets: the time of the last change, and for each attribute its number and the encoding of its SET.  Its search texts
-are one string: for each attribute a tag and the search text of its values (`ldapgw.directory.normalization`).
-Attributes that all contacts share (their object classes) are packed once.  The DN and the operational attributes (RFC
-4512 3.4) are made from the entry's `Parent` on request.
+A hundred thousand entries are in memory, so an entry has no object for each attribute.  All values of an entry are one
+string of octets: the time of the last change, and for each attribute its number and the encoding of its SET.  All
+search texts of an entry are one string: for each attribute a tag, which begins with `TAG_START`, and the search text of
+the attribute's values (`ldapgw.directory.normalization`).  Attributes that all contacts share (their object classes)
+are packed once.  The DN and the operational attributes (RFC 4512 3.4) are made from the entry's `Parent` on request.
 
 A `Selection` is the parsed list of attributes that a search returns (RFC 4511 4.5.1.8), with the format of numbers.
 """
@@ -44,17 +44,17 @@ Attributes = Mapping[str, tuple[bytes, ...]]
 
 
 class Parent(Protocol):
-    """The parent of entries: their DNs, the attributes that they share, and their operational attributes."""
+    """The parent of entries, which knows their DNs, their shared attributes and their operational attributes."""
 
     @property
     def shared(self) -> PackedAttributes:
-        """Return the attributes that all entries have; they come first."""
+        """Return the attributes that all entries share; they precede an entry's own attributes."""
 
     @property
     def uuid_namespace(self) -> str:
-        """Return the namespace from which, with the RDN, an entry's UUID is made; empty for a single entry.
+        """Return the namespace from which, with the RDN, an entry's UUID is made.
 
-        The namespace never changes.
+        The namespace never changes; it is empty for entries that are no contacts of a book (`FixedAttributes`).
         """
 
     @property
@@ -99,7 +99,7 @@ class FixedAttributes:
 def structural_attributes(dn: str, structural: str, path: str, *, subordinates: bool) -> dict[str, tuple[bytes, ...]]:
     """Return the operational attributes of every entry of a tenant's tree (RFC 4512 3.4, RFC 4530, RFC 5020).
 
-    :param path: the text that the UUID is made of.
+    :param path: the text from which the UUID is made.
     """
     return {
         "structuralObjectClass": (structural.encode(),),
@@ -110,14 +110,16 @@ def structural_attributes(dn: str, structural: str, path: str, *, subordinates: 
     }
 
 
-# The formats of single phones.  Entries do not hold the typed text, so "typed" is a format of whole tenants.
+# The formats that a single phone can have.  Entries do not hold the text as it was typed, so only a whole tenant can
+# have the format "typed".
 PHONE_FORMATS: Final = tuple(form for form in NumberFormat if form is not NumberFormat.TYPED)
 
 
 def parse_written(text: str, form: NumberFormat, region: str, outside_line: str) -> Number | None:
-    """Parse a number that was written in a format; None if the number cannot be read.
+    """Parse a number that was written in a format; return None if the number cannot be parsed.
 
-    :param form: the format; with ``dial``, only numbers with a country can be told from their outside line.
+    :param form: the format.  With ``dial``, digits for an outside line may precede the number, so the number is
+        accepted only if its country is known without these digits.
     """
     if form is not NumberFormat.DIAL:
         return phone_number.parse(text, region)
@@ -126,7 +128,9 @@ def parse_written(text: str, form: NumberFormat, region: str, outside_line: str)
 
 
 class NumberFormatter(NamedTuple):
-    """A converter of numbers from a tenant's format to a phone's; a named tuple, because viewers are hashed fast.
+    """A converter of numbers from a tenant's format to a phone's format.
+
+    The class is a named tuple, because viewers refer to it and have to be hashed fast.
 
     :ivar target: the phone's format.
     :ivar source: the tenant's format.
@@ -152,7 +156,7 @@ class NumberFormatter(NamedTuple):
         return phone_number.format_number(number, self.target, self.region, self.outside_line)
 
     def original(self, text: str) -> str:
-        """Convert a number back to the tenant's format, as far as possible; ``typed`` cannot be restored.
+        """Convert a number back to the tenant's format; the format "typed" cannot be restored.
 
         :param text: the number in the phone's format.
         """
@@ -170,7 +174,7 @@ class NumberFormatter(NamedTuple):
 
 
 def number_formatter(form: NumberFormat | None, context: NamingContext) -> NumberFormatter | None:
-    """Return the formatter for numbers of a tenant's entries, or None if they have the format already.
+    """Return the formatter for numbers of a tenant's entries, or None if the numbers already have the format.
 
     :param form: the format, or None for the tenant's own format.
     """
@@ -180,7 +184,7 @@ def number_formatter(form: NumberFormat | None, context: NamingContext) -> Numbe
 
 
 TELEPHONE_NUMBER: Final = "telephoneNumber"
-# The attributes whose number is copied to telephoneNumber if the contact has no other number there.
+# The attributes whose number is copied to telephoneNumber if telephoneNumber would have no value otherwise.
 _COPIED: Final = tuple(kind for kind in NUMBER_TYPES if kind.name != TELEPHONE_NUMBER)
 
 # A requested attribute: the encoding of its name in the request's spelling, and its name in the schema.
@@ -193,18 +197,18 @@ _MAX_CACHED, _LONGEST_CACHED = 256, 512
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Selection:
-    """An attribute selection; compared by identity.
+    """An attribute selection, which is compared by identity.
 
     :ivar named: user attributes requested by name.
     :ivar operational: operational attributes requested by name.
-    :ivar names: the names in both.
-    :ivar all_user: all user attributes but binary ones (``*``, or an empty selection).
-    :ivar all_operational: all operational attributes (``+``, RFC 3673).
+    :ivar names: the names of the attributes in `named` and `operational`.
+    :ivar all_user: whether all user attributes except binary ones are selected (``*``, or an empty selection).
+    :ivar all_operational: whether all operational attributes are selected (``+``, RFC 3673).
     :ivar has_photos: whether photos are selected, so that messages are too large to be cached.
-    :ivar copied_from: the number attributes that are requested by name besides telephoneNumber: if one of them has the
-        only number in telephoneNumber, the entry is returned without telephoneNumber, so that a phone shows the number
-        once.
-    :ivar formatter: converts numbers to the format of the phone that searches; None if they stay in the tenant's
+    :ivar copied_from: the number attributes that are requested by name besides telephoneNumber.  If the only value of
+        telephoneNumber is also a value of one of these attributes, the entry is returned without telephoneNumber, so
+        that a phone shows the number once.
+    :ivar formatter: converts numbers to the format of the phone that searches; None if the numbers stay in the tenant's
         format.
     """
 
@@ -243,7 +247,7 @@ class Selection:
 
     @property
     def is_slow(self) -> bool:
-        """Return whether an entry takes long to encode: 8 KiB of photo are copied, or each number takes up to 50 µs."""
+        """Return whether encoding is slow: photos are copied (8 KiB each), or numbers converted (up to 50 µs each)."""
         return self.has_photos or self.formatter is not None
 
 
@@ -260,7 +264,8 @@ _select = lru_cache(_MAX_CACHED)(Selection.parse)
 def _named(name: str) -> tuple[AttributeType, ...]:
     """Return the attributes that a name selects; ``@`` and an object class select attributes of the class (RFC 4529).
 
-    A photo is larger than all else together, and few phones show it: only its own name selects it.
+    Only its own name selects a photo, because a photo is larger than all other attributes together, and few phones show
+    photos.
     """
     if name.startswith("@"):
         return tuple(kind for kind in attributes_of(name[1:]) if kind.comparison.family is not Family.BINARY)
@@ -272,7 +277,7 @@ def _named(name: str) -> tuple[AttributeType, ...]:
 SEARCH_RESULT_ENTRY = 0x64
 
 # A cached message has this octet in place of its messageID, an INTEGER of one octet as nearly all messageIDs are.  No
-# text in UTF-8 has the octet.  `PLACEHOLDER_ID` is the INTEGER, followed by the tag of the SearchResultEntry.
+# text in UTF-8 contains this octet.  `PLACEHOLDER_ID` is the INTEGER, followed by the tag of the SearchResultEntry.
 PLACEHOLDER: Final = b"\xff"
 PLACEHOLDER_ID: Final = b"\x02\x01" + PLACEHOLDER + bytes((SEARCH_RESULT_ENTRY,))
 
@@ -283,20 +288,22 @@ _BINARY = frozenset(kind.name for kind in ATTRIBUTE_TYPES if kind.comparison.fam
 
 _ATTRIBUTE_NAMES = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)
 _ATTRIBUTE_NUMBERS = {name: number for number, name in enumerate(_ATTRIBUTE_NAMES)}
-# Begins each attribute's part of a text, and ends the last part; no search text contains it.
+# The character that begins each attribute's part of a text, and ends the last part; no search text contains this
+# character.
 TAG_START: Final = "\x1e"
 ATTRIBUTE_TAGS = {name: TAG_START + chr(ord("A") + number) for name, number in _ATTRIBUTE_NUMBERS.items()}
 
 # The attribute letter of aliases: names that find an entry without being shown.
 ALIAS_LETTER: Final = "@"
-# Stands in place of a display name's search text that is the same as the search text of cn.
+# The character that stands for a display name's search text if this text equals the search text of cn.
 SAME_AS_CN: Final = "\x1d"
 
 _PERSON_NAMES = frozenset(("cn", "displayName", "givenName", "sn"))
 NAME_TAGS = frozenset(map(ATTRIBUTE_TAGS.__getitem__, _PERSON_NAMES))
 CN_TAG, OBJECT_CLASS_TAG, ALIAS_TAG = ATTRIBUTE_TAGS["cn"], ATTRIBUTE_TAGS["objectClass"], TAG_START + ALIAS_LETTER
 
-# An attribute's values as the encoding of their SET (empty: searched, but not returned), and their search text.
+# An attribute's values as an encoded SET, and their search text.  The SET is empty if the attribute is searched, but
+# not returned.
 PackedAttribute = tuple[bytes, str]
 
 
@@ -305,7 +312,7 @@ def attribute_tag(kind: AttributeType) -> str:
     return ATTRIBUTE_TAGS[kind.name]
 
 
-# Octets of the time of the last change, in seconds: up to the year 36,812.
+# The number of octets of the time of the last change, in seconds; five octets are enough up to the year 36,812.
 _TIME: Final = 5
 
 
@@ -357,7 +364,10 @@ class PackedAttributes:
         return sets
 
     def search_text(self, kind: AttributeType) -> str | None:
-        """Return the search text of a user attribute, to which names add the aliases; None if it is absent."""
+        """Return the search text of a user attribute; None if the attribute is absent.
+
+        The search text of a person's name includes the aliases.
+        """
         text = self._tagged_text(ATTRIBUTE_TAGS[kind.name])
         if text == SAME_AS_CN:
             text = self._tagged_text(ATTRIBUTE_TAGS["cn"])
@@ -375,7 +385,7 @@ NO_ATTRIBUTES: Final = PackedAttributes()
 
 @lru_cache(64)
 def _shared_sets(values: bytes) -> dict[str, bytes]:
-    """Return the unpacked sets that all entries of a book share, which are needed for each entry that is encoded."""
+    """Unpack the attributes that all entries of a book share; cached, because each encoding of an entry needs them."""
     return PackedAttributes(values).unpack()
 
 
@@ -384,10 +394,11 @@ EntryRecord = tuple[bytes, str, str]
 
 
 class Entry:
-    """An entry of the directory; never changed once it is made.
+    """An entry of the directory, which never changes.
 
-    :ivar text: the tagged search texts of its own attributes.
-    :ivar sort_key: sorts entries as people sort names; empty for a single entry.
+    :ivar text: the tagged search texts of the entry's own attributes.
+    :ivar sort_key: the key that sorts entries as people sort names; empty for an entry without such a key, such as the
+        root DSE.
     """
 
     __slots__ = ("_values", "parent", "sort_key", "text")
@@ -399,7 +410,7 @@ class Entry:
         self.sort_key = sort_key
 
     def __repr__(self) -> str:
-        # Without names or numbers: a log must not hold them.
+        # The description has no names or numbers, because a log must not contain them.
         return f"<Entry of {len(self._values)} octets>"
 
     @property
@@ -501,7 +512,7 @@ class Entry:
 def special_entry(
     dn: str, attributes: Mapping[str, Sequence[str]], operational: Attributes, *, lenient: bool, sort_key: str = ""
 ) -> Entry:
-    """Make an entry that is no contact: the root DSE, the subschema, a tenant, a book, a label."""
+    """Make an entry that is no contact: the root DSE, the subschema, a tenant, a book or a label."""
     packed: dict[str, PackedAttribute] = {}
     for name, texts in attributes.items():
         kind = attribute_type(name)
@@ -527,7 +538,7 @@ def encoded_set(values: Iterable[bytes]) -> bytes:
 
 
 def _has_copy(sets: Mapping[str, bytes], copied_from: Iterable[str]) -> bool:
-    """Return whether the only value of telephoneNumber is also a value of one of some attributes."""
+    """Return whether the only value of telephoneNumber is also a value of any of the attributes."""
     others = [sets[name] for name in copied_from if name in sets]
     number = decoded(sets.get(TELEPHONE_NUMBER, b"")) if others else ()
     return len(number) == 1 and any([number[0] in decoded(values) for values in others])  # noqa: C419  compiled

@@ -41,7 +41,7 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class Equality:
-    """``(attribute=value)``"""
+    """An equality match: ``(attribute=value)``."""
 
     attribute: str
     value: bytes
@@ -49,7 +49,7 @@ class Equality:
 
 @dataclass(frozen=True, slots=True)
 class Substrings:
-    """``(attribute=initial*any*final)`` with at least one part."""
+    """A substring match with at least one part: ``(attribute=initial*any*final)``."""
 
     attribute: str
     initial: bytes | None
@@ -59,7 +59,7 @@ class Substrings:
 
 @dataclass(frozen=True, slots=True)
 class GreaterOrEqual:
-    """``(attribute>=value)``"""
+    """An ordering match: ``(attribute>=value)``."""
 
     attribute: str
     value: bytes
@@ -67,7 +67,7 @@ class GreaterOrEqual:
 
 @dataclass(frozen=True, slots=True)
 class LessOrEqual:
-    """``(attribute<=value)``"""
+    """An ordering match: ``(attribute<=value)``."""
 
     attribute: str
     value: bytes
@@ -75,14 +75,14 @@ class LessOrEqual:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """``(attribute=*)``"""
+    """A presence match: ``(attribute=*)``."""
 
     attribute: str
 
 
 @dataclass(frozen=True, slots=True)
 class Approximate:
-    """``(attribute~=value)``"""
+    """An approximate match: ``(attribute~=value)``."""
 
     attribute: str
     value: bytes
@@ -90,7 +90,7 @@ class Approximate:
 
 @dataclass(frozen=True, slots=True)
 class Extensible:
-    """``(attribute:dn:rule:=value)``; the attribute or the rule may be missing, but not both."""
+    """An extensible match: ``(attribute:dn:rule:=value)``; the attribute or the rule may be missing, but not both."""
 
     rule: str | None
     attribute: str | None
@@ -114,7 +114,7 @@ class Scope(IntEnum):
 class SearchRequest:
     """A search request (RFC 4511 4.5.1).  This tree has no alias entries, so ``derefAliases`` is checked and dropped.
 
-    :ivar base: the base object as it was sent; not yet known to be a DN.
+    :ivar base: the base object as it was sent, which may be no DN.
     :ivar size_limit: the client's limit on the number of entries; 0 if there is none.
     :ivar time_limit: the client's limit in seconds; 0 if there is none.
     :ivar attributes: the attribute selection as it was sent; empty for all user attributes.
@@ -130,7 +130,7 @@ class SearchRequest:
 
 
 class SearchKind(IntEnum):
-    """The kind of a search by the form of its request; for statistics."""
+    """The kind of a search, which statistics derive from the form of its request."""
 
     NAME = 0  # a name or any other text, with or without numbers
     NUMBER = 1  # a telephone number, or a part of one, and no name
@@ -144,7 +144,10 @@ def search_kind(request: SearchRequest) -> SearchKind:
 
 
 def filter_kind(filter_: Filter) -> SearchKind:
-    """Return the kind of a search below a base; a NOT, an ordering or an object class only shortens a list."""
+    """Return the kind of a search below a base.
+
+    Terms in a NOT, orderings and object classes do not count, because they only shorten a list.
+    """
     kinds = set()
     for term, is_negated in _terms(filter_):
         if is_negated or isinstance(term, GreaterOrEqual | LessOrEqual) or not _values(term):
@@ -157,7 +160,7 @@ def filter_kind(filter_: Filter) -> SearchKind:
 
 
 def _terms(filter_: Filter, *, is_negated: bool = False) -> Iterator[tuple[_Term, bool]]:
-    """Yield the terms that are about an attribute, and whether a NOT stands in front of each."""
+    """Yield each term about an attribute, and whether the term is inside a NOT."""
     match filter_:
         case And(terms) | Or(terms):
             for term in terms:
@@ -221,24 +224,27 @@ def _escaped(character: str) -> str:
 
 # --- cost -------------------------------------------------------------------------------------------------------------
 
-# Units for parsing a telephone number, and for digits that are read as letters on the keys.
+# The costs, in units (`estimated_cost`), of parsing a telephone number, and of digits that may stand for letters of the
+# telephone keypad.
 _NUMBER = 20
 _KEYS = 12
 
-# Octets or characters of a value that one unit covers: of plain text, of transliterated characters, of DNs.
+# How much of a value costs one unit: octets of plain text, transliterated characters, and octets of a DN.
 _PLAIN, _FOREIGN, _NAME = 64, 8, 16
-# A word of a value, or a part of a word, which may be looked for alone.
+# A word of a value, or a part of a word, which may be looked up on its own.
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
-# Units for a text that is not ASCII, however short: it is transliterated in several ways.
+# The cost of each word of a text that is not ASCII, in units, because the text is transliterated in several ways.
 _SCRIPT = 4
-# Attributes or substrings that one unit covers.
+# How many attributes or substrings cost one unit.
 _ATTRIBUTES = 3
 
 _ALL = {kind.comparison.family for kind in ATTRIBUTE_TYPES}
 
 
 def estimated_cost(filter_: Filter) -> int:
-    """Estimate the cost of preparing a filter, in units of some five microseconds; linear in the filter's length.
+    """Estimate the cost of preparing a filter, in units of some five microseconds.
+
+    The estimate takes time linear in the filter's length.
 
     Each assertion value is folded or parsed once, before anything is searched, and this work is not interrupted, so
     callers limit the work by this estimate.  A value that is asserted of several attributes is parsed and counted once.
@@ -273,5 +279,5 @@ def _value_cost(family: Family, value: bytes) -> int:
 
 
 def _word_count(value: bytes) -> int:
-    """Return how many words of a value are looked for one by one, at least 1."""
+    """Return the number of words of a value that are looked up one by one, but at least 1."""
     return max(1, sum(1 for _ in islice(_WORD.finditer(value), name_folding.MAX_WORDS)))

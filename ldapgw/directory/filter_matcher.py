@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A filter (RFC 4511 4.5.1.7) prepared for a search: a predicate on entries, and a query that finds candidates.
 
-The assertions of a filter are read, folded and parsed here, once; then only a look into each entry's search text is
-left.  A predicate is True, False or None (Undefined) for an entry.  If an index finds just the entries that match, the
-filter is *exact*, and the entries are not tested at all.
+The assertion values of a filter are folded and parsed here once; after that, testing an entry takes only a look into
+its search text.  A predicate is True, False or None (Undefined) for an entry.  If an index finds exactly the entries
+that match, the filter is *exact*, and the entries are not tested at all.
 
 `FilterTemplate` is a filter without its value: phones send the same filter with another name or number each time.
 """
@@ -67,13 +67,15 @@ from ldapgw.directory.schema import (
 )
 from ldapgw.numbers import phone_number
 
-# The cost, in looks at a search text, of a text that has to be made for each entry.
+# The cost of a text that has to be made for each entry, as a number of looks at a search text.
 SLOW: Final = 20
-# Terms that are prepared in one slice of work, more than nearly all filters have: a fraction of a millisecond.
+# How many terms are prepared in one slice of work, which takes a fraction of a millisecond; nearly all filters have
+# fewer terms.
 _TERMS_IN_SLICE: Final = 12
-# The cost of a look for a telephone number in all attributes: few entries have numbers in more than three.
+# The cost of looking for a telephone number in all attributes, as a number of looks at a search text: few entries have
+# numbers in more than three attributes.
 _NUMBER_LOOKS = 3
-# Looking up a member in its enumeration takes time.
+# Every search needs this member, and looking up a member in its enumeration takes time.
 _NUMBER: Final = Family.NUMBER
 
 
@@ -83,15 +85,18 @@ NamedNumber = tuple[tuple[AttributeType, ...], Assertion, Query]
 
 
 class PreparedFilter:
-    """A filter prepared for a search; never changed once it is made (a frozen dataclass takes longer to make).
+    """A filter prepared for a search, which never changes.
+
+    The class is no frozen dataclass, because creating an object of a frozen dataclass takes longer.
 
     :ivar exact: whether the query finds only entries that match.
-    :ivar cost: the number of looks at a search text that the predicate takes for an entry, roughly.
+    :ivar cost: roughly the number of looks at a search text that the predicate takes for an entry.
     :ivar numbers: the telephone numbers that the filter names.
-    :ivar tag_letters: sets of letters; an entry that matches has an attribute of each set (`Entry.tagged_texts`).
+    :ivar tag_letters: sets of attributes' letters (`Entry.tagged_texts`); an entry that matches has at least one
+        attribute of each set.
     :ivar object_classes: sets of classes; an entry that matches has a class of each set (`Segment.object_classes`).
     :ivar callers: the numbers of callers if the filter asks for whole numbers only; empty if the filter asks for nobody
-        in particular, as by an object class; None if the filter asks for anything else.
+        in particular, such as for an object class; None if the filter asks for anything else.
     :ivar conditions: the filters of an AND; empty for all others.
     :ivar alternatives: the filters of an OR; empty for all others.
     """
@@ -139,13 +144,13 @@ class PreparedFilter:
         return self.exact and not self.conditions and (self._query is None or self._query in index.everywhere)
 
     def plan(self, index: Index | None, entries: Sequence[Entry]) -> tuple[Query, Predicate | None]:
-        """Return the query that finds candidates in a segment, and the predicate that tests them, or None for no test.
+        """Return the query that finds candidates in a segment, and the predicate that tests the candidates.
 
-        Of an AND, only the condition with the fewest candidates is looked up if it has far fewer than all others.
-        Conditions that all entries of the segment fulfil are left out.  This makes searches by a number's presence and
-        a name nine times as fast (``scripts/bench parts``).
+        The predicate is None if no test is needed.  Of an AND, only the condition with the fewest candidates is looked
+        up if all other conditions have far more candidates.  Conditions that all entries of the segment fulfil are left
+        out, which makes searches for a name and any number nine times as fast (``scripts/bench parts``).
 
-        :param index: the segment's index, or None if the segment has none: then all entries are looked at.
+        :param index: the segment's index, or None if the segment has no index, so that all entries are candidates.
         """
         if index is None:
             return None, self.predicate
@@ -163,7 +168,8 @@ class PreparedFilter:
 
 
 _COUNT = itemgetter(0)
-# A condition of an AND that has this many times as many candidates as another condition excludes few of those.
+# If a condition of an AND has this many times as many candidates as another condition, it excludes few of the other's
+# candidates.
 _FAR_MORE: Final = 8
 
 
@@ -234,11 +240,11 @@ def _cost(kind: AttributeType) -> int:
 
 
 class _AttributeSet:
-    """The attributes of an assertion, and their places in the texts of entries.
+    """The attributes of an assertion, with the tags of their search texts in entries.
 
-    :ivar tag_letters: a set of letters, of which a matching entry has at least one (`Entry.tagged_texts`); empty if an
-        entry may match without.
-    :ivar cost: the number of looks at a search text that an assertion takes, roughly.
+    :ivar tag_letters: a set of attributes' letters (`Entry.tagged_texts`), of which a matching entry has at least one;
+        empty if an entry without these letters may match.
+    :ivar cost: roughly the number of looks at a search text that an assertion takes.
     :ivar are_numbers: whether the values are telephone numbers.
     """
 
@@ -264,8 +270,8 @@ class _AttributeSet:
     ) -> PreparedFilter:
         """Prepare an assertion about any of these attributes.
 
-        :param caller: the whole number that the term names; empty if there is none, or if the tenant's switchboards
-            name no callers.
+        :param caller: the whole number that the term names; empty if the term names no whole number, or if the tenant
+            does not name callers after a switchboard.
         """
         cost = self.cost
         numbers: tuple[NamedNumber, ...] = ()
@@ -302,12 +308,12 @@ def prepare(search_filter: Filter, context: NamingContext) -> PreparedFilter:
 
 
 def prepare_in_slices(search_filter: Filter, context: NamingContext) -> Generator[None, None, PreparedFilter]:
-    """Prepare a filter as `prepare` does; yields None where a slice of work is done."""
+    """Prepare a filter as `prepare` does; yield None after each slice of work."""
     return (yield from _Preparation(context).in_slices(search_filter))
 
 
 class _Preparation:
-    """The preparation of one filter; an assertion about several attributes with the same comparison is read once."""
+    """The preparation of one filter; a value is parsed once for all attributes that are compared in the same way."""
 
     def __init__(self, context: NamingContext) -> None:
         self._context = context
@@ -315,7 +321,8 @@ class _Preparation:
         self._queries: dict[tuple[int, str], Query] = {}
         self._numbers: dict[int, PreparedFilter] = {}
         self._made_texts = MadeTexts()
-        # The numbers of made texts, by the attribute, the family of the rule, and whether values in the DN count.
+        # The number of each text in `_made_texts`, by the attribute, the family of the rule, and whether values of the
+        # DN count.
         self._made_numbers: dict[tuple[str, Family | None, bool], int] = {}
         self._terms = 0
 
@@ -372,7 +379,7 @@ class _Preparation:
         if found is None:
             return UNDEFINED
         if self._context.lenient and asks_number(kind, term):
-            # All attributes get the same object, so that an OR has it once.
+            # All attributes get the same object, so that an OR contains this object only once.
             if id(found) not in self._numbers:
                 query = self._query(kind, found)
                 caller = _caller(term.value, self._context) if isinstance(term, Equality) else ""
@@ -383,7 +390,7 @@ class _Preparation:
         return _SINGLE_ATTRIBUTES[kind.name].prepared(found, term, query, exact=prefix is not None)
 
     def _query(self, kind: AttributeType, found: Assertion) -> Query:
-        # Attributes whose values have the same terms have the same query.
+        # Attributes whose values have the same group of index terms have the same query.
         key = id(found), (found.value_range is None and index_terms.term_group(kind)) or kind.name
         if key not in self._queries:
             self._queries[key] = index_terms.assertion_query(kind, found, lenient=self._context.lenient)
@@ -392,7 +399,8 @@ class _Preparation:
     def _extensible(self, term: Extensible) -> PreparedFilter:
         """Prepare an extensible match (RFC 4511 4.5.1.7.7).
 
-        It asserts a value of one attribute or of all, by the named rule or the attribute's own, and of the DN if asked.
+        An extensible match asserts a value of one attribute or of all attributes, by the named rule or by each
+        attribute's own rule; with ``:dn``, the value may also be in the DN.
         """
         context = self._context
         rule = matching_rule(term.rule) if term.rule is not None else None
@@ -400,7 +408,8 @@ class _Preparation:
         if (term.rule is not None and rule is None) or (term.attribute is not None and kind is None):
             return UNDEFINED
         kinds = [kind] if kind else [each for each in ATTRIBUTE_TYPES if not each.supertype]
-        ruled = _ruled(rule, term.value) if rule else None  # once: the value may be long, and the attributes are many
+        # The value, which may be long, is parsed once for all attributes.
+        ruled = _ruled(rule, term.value) if rule else None
         assertions: dict[int, Assertion | None] = {}
         prepared: list[PreparedFilter] = []
         for subtype in [subtype for kind in kinds for subtype in subtypes(kind)]:
@@ -421,7 +430,7 @@ class _Preparation:
     def _made(
         self, kind: AttributeType, rule: MatchingRule | None, found: Assertion, *, with_dn: bool
     ) -> PreparedFilter:
-        """Prepare an assertion about a made text; the first term that tests the text bears the cost of making it."""
+        """Prepare an assertion about a text of `MadeTexts`; the first term that tests the text bears its cost."""
         key = kind.name, rule.family if rule else None, with_dn
         number, cost = self._made_numbers.get(key), 1
         if number is None:
@@ -438,20 +447,21 @@ _NUMBER_ATTRIBUTES = _AttributeSet(NUMBER_TYPES, cost=_NUMBER_LOOKS)
 def asks_number(kind: AttributeType, term: Filter) -> bool:
     """Return whether a term about an attribute names a whole telephone number.
 
-    Lenient matching looks for the number in all attributes that hold numbers: many phones know telephoneNumber alone.
+    Lenient matching looks for the number in all attributes that hold numbers, because many phones search only
+    telephoneNumber.
     """
     return kind.comparison.family is _NUMBER and isinstance(term, (Equality, Approximate))
 
 
 def _caller(value: bytes, context: NamingContext) -> str:
-    """Return the number of a caller whom a switchboard may name; empty if the tenant's switchboards name none."""
+    """Return the number of a caller who may be named after a switchboard; empty if the tenant names no callers so."""
     if not context.switchboard:
         return ""
     return assertion.asserted_number(assertion.text_of(value, lenient=True) or "", context)
 
 
 class _AlikeTerms:
-    """An OR of one assertion about several attributes with the same matching rule, as phones send it.
+    """An OR that asserts the same value of several attributes with the same matching rule, as phones send it.
 
     :ivar sample: one of the terms.
     :ivar is_number: whether the terms name a telephone number that any attribute may have (`asks_number`).
@@ -486,7 +496,10 @@ class _AlikeTerms:
         return cls(tuple(kinds), first, context) if alike else None
 
     def prepare(self, value: bytes | None = None) -> PreparedFilter:
-        """Prepare the terms, with another value if a value is given; the sample then has a single value."""
+        """Prepare the terms.
+
+        :param value: the value to assert in place of the terms' single value; None to assert the terms' own values.
+        """
         sample, kind, context = self.sample, self._groups[0], self._context
         if value is None:
             found = _read_assertion(sample, kind, context)
@@ -535,17 +548,18 @@ class _CombinedTemplate:
         )
 
 
-# A template's part: a filter that is the same for all values, terms that have the value, or an AND or OR of parts.
+# A part of a template: a filter that does not depend on the value, terms that assert the value, or an AND or OR of
+# parts.
 _TemplatePart = PreparedFilter | _AlikeTerms | _CombinedTemplate
 
 
 class FilterTemplate:
-    """A filter without its value, as phones have it in their settings: ``(&(objectClass=person)(|(cn=%*)(sn=%*)))``.
+    """A filter without its value, as it stands in phones' settings: ``(&(objectClass=person)(|(cn=%*)(sn=%*)))``.
 
-    Templates buy 200 % more reverse look-ups a second (``scripts/bench parts``).
+    Templates allow 200 % more reverse look-ups a second (``scripts/bench parts``).
 
-    :ivar context: the tenant that the template is prepared for.
-    :ivar prepare: returns the filter with a value.
+    :ivar context: the tenant for which the template is prepared.
+    :ivar prepare: prepares the filter with a value.
     """
 
     __slots__ = ("context", "prepare")
@@ -556,9 +570,9 @@ class FilterTemplate:
 
     @classmethod
     def of(cls, search_filter: Filter, value: bytes, context: NamingContext) -> FilterTemplate | None:
-        """Return the template of a filter, or None if a term asserts more than the value.
+        """Return the template of a filter, or None if a template does not support one of its terms.
 
-        :param value: the text that differs in other requests.
+        :param value: the assertion value that differs from request to request.
         """
         root = _template_part(search_filter, value, context)
         return None if root is None or isinstance(root, PreparedFilter) else cls(root, context)
@@ -597,7 +611,7 @@ def _template_part(search_filter: Filter, value: bytes, context: NamingContext) 
 
 
 def has_value(term: Filter, value: bytes) -> bool:
-    """Return whether a value is all that a term asserts of its attribute."""
+    """Return whether a term asserts this value and nothing else of its attribute."""
     if isinstance(term, Equality):
         return term.value == value
     if not isinstance(term, Substrings):
@@ -671,7 +685,7 @@ def _present_attribute(kind: AttributeType) -> PreparedFilter:
 
 
 def _own_search_text(kind: AttributeType, context: NamingContext) -> Callable[[Iterable[str]], str]:
-    """Return the function that makes a search text of an attribute's values, if the entry has no such text."""
+    """Return the function that makes an attribute's search text from its values, for a text that entries lack."""
     if kind.comparison.family is Family.TEXT and context.lenient:
         return normalization.text_search_text
     if kind.comparison.family is Family.NUMBER and context.lenient:
@@ -686,7 +700,7 @@ def _ruled_search_text(family: Family) -> Callable[[Iterable[str]], str]:
 
 
 def _ruled(rule: MatchingRule, value: bytes) -> Assertion | None:
-    """Return the assertion of a matching rule that the filter names, exactly as RFC 4517 defines the rule."""
+    """Return the assertion of a matching rule that the filter names, as RFC 4517 defines it; None if Undefined."""
     text = assertion.text_of(value, lenient=False)
     if text is None or not conforms(rule.syntax, text):
         return None

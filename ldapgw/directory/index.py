@@ -8,7 +8,8 @@ stand.  *Keys*, such as ends of telephone numbers, belong to one or two entries,
 keys give candidates, which the filter then tests.
 
 An index is written to a file as records: values and arrays one behind the other, each preceded by its length, with a
-checksum of all at the end.  Arrays are written and read in place, so that neither side holds an index twice.
+checksum of all records at the end.  Arrays are written and read in place, so that neither the writer nor the reader
+holds an index twice.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ class DamagedFile(ValueError):
 
 
 class RecordWriter:
-    """A writer of the records of a file, which a checksum follows.
+    """A writer of a file of records that ends with a checksum.
 
-    Mutable: the checksum of what was written.
+    Mutable: the checksum of the records that were written.
     """
 
     def __init__(self, file: BufferedIOBase) -> None:
@@ -65,7 +66,7 @@ class RecordWriter:
 
 
 class RecordReader:
-    """A reader of the records of a file whose checksum fits (`verified_records`)."""
+    """A reader of the records of a file whose checksum was verified (`verified_records`)."""
 
     def __init__(self, file: BufferedIOBase) -> None:
         self._file = file
@@ -73,7 +74,7 @@ class RecordReader:
     def value(self, kind: type[T]) -> T:
         """Read a value.
 
-        :param kind: the type that the value was written with.
+        :param kind: the type with which the value was written.
         :raises msgspec.ValidationError: when the value is not of the type.
         """
         return msgspec.msgpack.decode(self._file.read(self._length()), type=kind)
@@ -96,7 +97,7 @@ class RecordReader:
 def verified_records(file: BufferedIOBase) -> RecordReader:
     """Verify the checksum of a file, and return a reader of its records.
 
-    :raises DamagedFile: when the checksum does not fit.
+    :raises DamagedFile: when the checksum does not match.
     """
     seen, left = 0, file.seek(0, 2) - _SUM
     file.seek(0)
@@ -109,41 +110,42 @@ def verified_records(file: BufferedIOBase) -> RecordReader:
     return RecordReader(file)
 
 
-# Ranges of documents in an array of an index: the array; the starts of the ranges, each of which goes up to the start
-# of the next range, followed by the end of the last range; and whether the documents of each range ascend, each there
-# once.  Copying a range takes time for each document; this form takes none.
+# Adjacent ranges of documents in an array of an index, as three values: the array; the start of each range, followed by
+# the end of the last range; and whether the documents of each range ascend without repetition.  Copying the documents
+# would take time for each document.
 PostingsRanges = tuple[Sequence[int], Sequence[int], bool]
 
-# The most ranges of one lookup; if there are more, they are given as one range that does not ascend.
+# The most ranges that one lookup returns; more ranges are returned as one range whose documents do not ascend.
 _MAX_RANGES: Final = 128
 
-# Sorts behind everything that begins with the same letters.
+# A character that, at the end of a text, makes the text sort behind all longer texts with the same beginning.
 HIGHEST = "\U0010ffff"
 
-# Bits of a checksum, and of the document number that follows the checksum while keys are sorted.
+# The number of bits of a checksum, and a mask for the document number, which follows the checksum while keys are
+# sorted.
 _BITS: Final = 32
 _DOCUMENT: Final = (1 << _BITS) - 1
 
 # Keys are sorted in this many parts, by the highest four bits of their checksums.
 _PARTS, _PART_SHIFT = 16, 28
 
-# The most keys among which a linear search is faster than a binary search.
+# Up to this number of keys, a linear search is faster than a binary search.
 _FEW: Final = 16
-# Postings of one prefix that are read at once, together with other prefixes' postings up to the same document.
+# How many postings of one prefix are read at once, together with other prefixes' postings up to the same document.
 _READ: Final = 1024
 # If there are this many times as many postings as documents, looking each document up is faster than reading all
 # postings.
 _FAR_MORE: Final = 32
 
-# Terms that are written in one record.
+# How many terms are written in one record.
 _CHUNK = 10_000
 
 
 class EntryTerms(NamedTuple):
-    """The terms and keys by which an entry is found, each once.
+    """The terms, prefixes and keys by which an entry is found, without repetitions.
 
     :ivar terms: strings that many entries share.
-    :ivar prefixes: the first letters of words, each with the attributes that such a word stands in, as bits; prefixes
+    :ivar prefixes: the first letters of words, each with the attributes that contain such a word, as bits; prefixes
         sort before all terms.
     :ivar keys: strings that one or two entries have.
     """
@@ -155,7 +157,7 @@ class EntryTerms(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Index:
-    """Document numbers by term, by prefix and by key.
+    """The document numbers of a segment, by term, by prefix and by key.
 
     :ivar count: the number of documents of the segment.
     :ivar everywhere: terms that all documents have.
@@ -167,12 +169,13 @@ class Index:
     _terms: list[str]
     _offsets: array[int]
     _postings: array[int]
-    # For each posting of a prefix, the attributes that the prefix stands in.
+    # For each posting of a prefix, the attributes that contain the prefix, as bits.
     _attributes: array[int]
-    # The checksums of keys, and the document that each one belongs to.
+    # The checksums of keys, and the document of each checksum.
     _checksums: array[int]
     _key_documents: array[int]
-    # Keys are divided by the highest bits of their checksums: the start of each part, and the number of lower bits.
+    # Keys are divided into parts by the highest bits of their checksums: the start of each part, and the number of the
+    # remaining lower bits.
     _starts: array[int]
     _below: int
 
@@ -184,7 +187,8 @@ class Index:
         """
         found: dict[str, array[int]] = {}
         prefixes: dict[str, tuple[array[int], array[int]]] = {}
-        # Keys are divided by their highest bits, because sorting makes an object for each key: one part at a time.
+        # Keys are divided by their highest bits and sorted one part at a time: sorting makes an object for each key,
+        # and objects for all keys at once would take much memory.
         parts = [array("Q") for _ in range(_PARTS)]
         document = -1
         for document, entry in enumerate(described):
@@ -248,7 +252,7 @@ class Index:
         return self._postings, self._offsets[at : at + 2], True
 
     def prefix_postings(self, prefix: str, attributes: int, wanted: int) -> tuple[list[int], bool]:
-        """Return the first documents with a prefix in one of some attributes, and whether there may be more.
+        """Return the first documents with a prefix in any of the attributes, and whether there may be more.
 
         :param wanted: the number of documents that is enough; a few more may be returned.
         """
@@ -263,11 +267,11 @@ class Index:
         return found, start < end
 
     def fewest_postings(self, prefixes: Iterable[str]) -> PostingsRanges:
-        """Return the postings of the prefix that has the fewest."""
+        """Return the postings of the prefix that has the fewest postings."""
         return self._postings, min([self._span(prefix) for prefix in prefixes], key=_span_length), True
 
     def _span(self, prefix: str) -> tuple[int, int]:
-        """Return where the postings of a prefix begin and end; both are equal if no document has the prefix."""
+        """Return the start and the end of a prefix's postings, which are equal if no document has the prefix."""
         at = bisect_left(self._terms, prefix)
         if at == len(self._terms) or self._terms[at] != prefix:
             return 0, 0
@@ -276,7 +280,7 @@ class Index:
     def common_postings(
         self, prefixes: Sequence[str], attributes: int, wanted: int, most: int
     ) -> tuple[list[int], bool]:
-        """Return the first documents with each prefix in one of some attributes, and whether there may be more.
+        """Return the first documents with each prefix in any of the attributes, and whether there may be more.
 
         :param wanted: the number of documents that is enough.
         :param most: the number of postings of all prefixes together that are read; a few more may be read.
@@ -286,7 +290,7 @@ class Index:
         postings, step = self._postings, min(wanted, _READ)
         found: list[int] = []
         while at < end and len(found) < wanted and most > 0:
-            # The documents up to a bound, which is far away only if there are few common documents before it.
+            # Only documents up to a bound are read; the bound is far away only if few documents before it are common.
             stop = min(end, at + step)
             common, bound = set(self._masked_postings(at, stop, masked)), postings[stop - 1]
             most -= stop - at
@@ -310,7 +314,7 @@ class Index:
         return compress(self._postings[start:end], self._attributes[start:end].tobytes().translate(masked))
 
     def _stands(self, document: int, start: int, end: int, attributes: int) -> bool:
-        """Return whether a document is among postings, with one of some attributes."""
+        """Return whether a document is among the postings from `start` to `end` with any of the attributes."""
         at = bisect_left(self._postings, document, start, end)
         return at < end and self._postings[at] == document and bool(self._attributes[at] & attributes)
 
@@ -325,7 +329,10 @@ class Index:
         return self._postings, self._offsets[start : end + 1], True
 
     def key_postings(self, key: str) -> PostingsRanges:
-        """Return the postings of a key; once in 4 * 10**9 times, a document without the key is among them."""
+        """Return the postings of a key.
+
+        A document without the key is among the postings if its key has the same checksum, once in 4 * 10**9 times.
+        """
         checksum = crc32(key.encode())
         part = checksum >> self._below
         checksums, start, end = self._checksums, self._starts[part], self._starts[part + 1]
@@ -351,7 +358,10 @@ def _span_length(span: tuple[int, int]) -> int:
 
 
 def _parted(checksums: array[int]) -> tuple[array[int], int]:
-    """Return the starts of the parts of the checksums, and the bits below a part's number (`Index`)."""
+    """Divide sorted checksums into parts by their highest bits.
+
+    :returns: the start of each part, followed by the end of the last part; and the number of the lower bits.
+    """
     bits = max(len(checksums).bit_length() - 2, 0)
     below = _BITS - bits
     starts = array("I", [0])

@@ -3,24 +3,26 @@
 
 The first letter of a term says its group:
 
-* ``N`` a name (cn, displayName, sn, givenName), ``M`` a mail address, ``O`` any other text.  Then follows ``w`` and the
-  first letters of a word, or ``t`` and a trigram of a word; also its last two letters and its last letter.  Mail has no
-  trigrams, because mail would have the most trigrams.
-* ``D`` a telephone number: ``b`` and the prefix of a form of the number, or ``t`` and a trigram of its digits; also the
-  last two digits and the last digit.
-* ``K`` a word on the keys of a phone: ``N`` or ``O``, and the digits of its first letters; of a word in another script
-  than the Latin one also ``t`` and a trigram of its digits; and ``p`` and the first digits of two words of a line.
+* ``N`` a name (cn, displayName, sn, givenName), ``M`` a mail address, ``O`` any other text.  This letter is followed by
+  ``w`` and the first letters of a word, or by ``t`` and a trigram, the last two letters or the last letter of a word.
+  Mail addresses have no trigrams, because they would have more trigrams than all other values.
+* ``D`` a telephone number: ``b`` and the prefix of a form of the number, or ``t`` and a trigram, the last two digits or
+  the last digit of a form.
+* ``K`` a word as it is typed on a telephone keypad: ``N`` or ``O``, and the digits of the word's first letters; for a
+  word in a script other than Latin, also ``t`` and a trigram of its digits; for two words of a line, ``p`` and the
+  first digit of each word.
 * ``W`` two words of a value: ``N`` or ``O``, and a number made from the first two letters of both.
 * ``C`` an object class; ``P`` an attribute that is present; ``S`` an attribute and its value, for ordering.
 
 Only words of names and organizations have terms of the groups ``K`` and ``W``.
 
-*Prefixes* are the first one to three letters of a word in a name or an organization, after their count.  The bits of a
-prefix say which attributes contain such a word (`_WORD_BITS`), and which have a value that begins with such a word
-(`_VALUE_BITS`).  *Keys* are tails of numbers (`phone_number.stored_tails`), and uids.
+*Prefixes* are the first one to three letters of a word in a name or an organization, preceded by the number of these
+letters.  The bits of a prefix tell which attributes contain such a word (`_WORD_BITS`), and which attributes have a
+value that begins with such a word (`_VALUE_BITS`).  *Keys* are tails of numbers (`phone_number.stored_tails`), and
+uids.
 
-The query of an assertion finds every entry for which the assertion can be true, and may find others; `prefix_query`
-finds no others.  The form of terms is private to this module.
+The query of an assertion finds every entry for which the assertion can be true, and may find others; a query of
+`prefix_query` finds no others.  The form of terms is private to this module.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.number import Number
 
-# Characters of a word, and of an ordered value, that a term has: they distinguish the word from most others.
+# How many characters of a word, and of an ordered value, a term contains, which is enough to tell most words apart.
 _WORD = 8
 _VALUE = 12
 
@@ -58,35 +60,37 @@ _NAMES = frozenset(("cn", "displayName", "sn", "givenName"))
 # The most characters of a prefix.
 _MAX_PREFIX = 3
 # The bits of attributes that contain a word, and of attributes with a value that begins with the word.  An alias counts
-# for each name.
+# as a value of each attribute that holds a name.
 _WORD_BITS = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
 _VALUE_BITS = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
 _TRIGRAM = 3
 # The most words of a text, and trigrams of a word, that are looked up: more would hardly exclude further entries.
 _MAX_LOOKUPS = 8
-# Digits of the beginning of a number that a term has.
+# How many of the first digits of a telephone number a term contains.
 _NUMBER_PREFIX = 6
-# Digits of a word on the keys that a term has.
+# How many of the first keypad digits of a word a term contains.
 _KEYS: Final = 3
 _DIGITS: Final = "0123456789"
 _KEYPAD_GROUPS: Final = (("N", NAME_BITS), ("O", _WORD_BITS["o"]))
-# The letters of each word of a pair that count, and the number of terms for pairs: a prime number spreads pairs evenly.
+# How many letters of each word of a pair count, and how many different terms there are for pairs: a prime number
+# spreads pairs evenly.
 _PAIRED: Final = 2
 _PAIR_TERMS: Final = 16_381
-# A value with more beginnings of words gets all terms for pairs: nearly all values have fewer than ten beginnings, and
-# making the pairs of a name of a thousand characters would take as long as a thousand other names.
+# A value with more different beginnings of words than this gets all terms for pairs.  Nearly all values have fewer than
+# ten beginnings; to make the pairs of a name of a thousand characters would take as long as to index a thousand other
+# names.
 _MAX_PAIRED: Final = 64
 _NONE: Final = frozenset[str]()
 # The most combinations of variants by which two words are looked up.
 _MAX_PAIR_QUERIES: Final = 16
 
 _LETTERS = {kind.name: attribute_tag(kind)[1] for kind in ATTRIBUTE_TYPES if not kind.operational}
-# The bits by the attributes' letters.
+# The bits of `_WORD_BITS` and of `_VALUE_BITS`, by the attributes' letters.
 _LETTER_BITS = {_LETTERS[name]: bit for name, bit in _WORD_BITS.items()} | {ALIAS_LETTER: NAME_BITS}
 _LETTER_VALUE_BITS = {_LETTERS[name]: bit for name, bit in _VALUE_BITS.items()}
 _CN, _OBJECT_CLASS, _UID = _LETTERS["cn"], _LETTERS["objectClass"], _LETTERS["uid"]
-# The term of entries with a switchboard.
+# The term of entries that have the number of a switchboard.
 _SWITCHBOARD = "P" + SWITCHBOARD_MARK
 # Attributes with terms for ordering; each has a single value.
 _ORDERED = frozenset(map(_LETTERS.__getitem__, ("sn", "givenName", "o")))
@@ -107,7 +111,7 @@ _GROUPS_OF = {kind.name: term_group(kind) for kind in ATTRIBUTE_TYPES if not kin
 
 
 def entry_terms(entry: Entry) -> EntryTerms:
-    """Return the terms, prefixes and keys that an entry is found by."""
+    """Return the terms, prefixes and keys by which an entry is found."""
     terms: set[str] = set()
     keys: set[str] = set()
     words: dict[str, set[str]] = {"N": set(), "M": set(), "O": set()}
@@ -172,9 +176,9 @@ def _add_words(words: Mapping[str, set[str]], terms: set[str]) -> None:
 
 
 def _add_keypad_words(bits: Mapping[str, int], terms: set[str]) -> None:
-    """Add the terms of words on the keys.
+    """Add the terms of words as they are typed on the keypad.
 
-    :param bits: the attributes that contain each word.
+    :param bits: the attributes that contain each word, as bits.
     """
     # All ASCII words are converted at once, which takes a third less time.
     plain = [word for word in bits if word.isascii()]
@@ -194,7 +198,7 @@ def _add_keypad_words(bits: Mapping[str, int], terms: set[str]) -> None:
 
 
 def _add_keypad_pairs(group: str, text: str, terms: set[str]) -> None:
-    """Add the terms of the pairs of words of each line on the keys."""
+    """Add, for each line, terms for its pairs of words as they are typed on the keypad."""
     for line in text.split("\n"):
         initials = "".join([word[0] for word in line.split()])
         if len(initials) > 1:
@@ -206,8 +210,9 @@ def _add_keypad_pairs(group: str, text: str, terms: set[str]) -> None:
 def _add_pairs(group: str, text: str, words: Sequence[str], paired: dict[str, set[str]], terms: set[str]) -> None:
     """Add the terms of the pairs of words of a value; words that begin alike are a pair if they are in one line.
 
-    :param words: the words of the text, in which the value's variants are.
-    :param paired: the beginnings of the words of the first value, by group; most other names have the same words.
+    :param words: the words of the text, which holds all variants of the value.
+    :param paired: for each group, the beginnings of the words of the first value.  Most other names of an entry have
+        the same words, and need no further terms.
     """
     beginnings = {word[:_PAIRED] for word in words if len(word) >= _PAIRED}
     if len(beginnings) < len(words):
@@ -224,7 +229,7 @@ def _add_pairs(group: str, text: str, words: Sequence[str], paired: dict[str, se
 
 def _add_like_pairs(group: str, text: str, terms: set[str]) -> None:
     repeated: set[str] = set()
-    for line in text.split("\n"):  # variants and aliases too
+    for line in text.split("\n"):  # also variants and aliases
         found: set[str] = set()
         for word in line.split():
             beginning = word[:_PAIRED]
@@ -246,7 +251,7 @@ def _pair_term(group: str, one: int, other: int) -> str:
 
 
 def _unusual_uids(entry: Entry) -> list[str]:
-    """Return the uid as a DN compares it, if the attribute's own rule may compare it differently."""
+    """Return the uid in the form in which DNs are compared, if the attribute's own rule may use another form."""
     uid = entry.uid
     return [] if uid.replace(b"-", b"").replace(b"_", b"").isalnum() else [folded(uid.decode())]
 
@@ -302,7 +307,7 @@ def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool)
 
 
 def prefix_query(kinds: Sequence[AttributeType], assertion: Assertion) -> Query:
-    """Return the query that finds exactly the entries for which an assertion is true of one of some attributes.
+    """Return the query that finds exactly the entries in which an assertion is true of at least one of the attributes.
 
     :returns: the query, or None if the assertion is not about the first one to three characters of a word or a value,
         or if the index has no prefixes for one of the attributes.
@@ -354,11 +359,14 @@ def _range_query(kind: AttributeType, low: str, high: str, *, lenient: bool) -> 
 
 
 def _several_query(group: str, kind: AttributeType, required: Sequence[Alternatives]) -> Query:
-    """Return the query for a value with a string of each set; words of two letters and more are looked up in pairs."""
+    """Return the query for values that contain a string of each set in `required`.
+
+    Words of two letters or more are looked up in pairs.
+    """
     queries: list[Query] = []
     paired: set[Alternatives] = set()
     if kind.name in _WORD_BITS:
-        # In this order, words that begin alike are a pair, which few values have.
+        # Sorted words that begin alike become a pair, and few values contain such a pair.
         words = sorted([strings for strings in required[:_MAX_LOOKUPS] if _shortest(strings) > _PAIRED])
         for one, other in pairwise(words):
             is_keyed = one[0].startswith(ON_KEYS) and other[0].startswith(ON_KEYS)
@@ -383,7 +391,7 @@ def _shortest(strings: Alternatives) -> int:
 
 
 def _common_prefix_query(group: str, required: Sequence[Alternatives]) -> Query:
-    """Return the query for a name with words that begin with a few letters each; None for any other strings."""
+    """Return the query for a name with words that begin with a few letters each; None if other strings are required."""
     words = [strings[0][1:] for strings in required if len(strings) == 1 and strings[0][:1] == " "]
     if group != "N" or len(words) < 2 or len(words) < len(required):
         return None
@@ -393,7 +401,11 @@ def _common_prefix_query(group: str, required: Sequence[Alternatives]) -> Query:
 
 
 def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
-    """Return the query for a value with two words that begin with a string of each; None if a string begins no word."""
+    """Return the query for a value in which a word begins with a string of `one`, and another with one of `other`.
+
+    :returns: the query, or None if a string need not be at the beginning of a word or is too short, or if there are too
+        many pairs of strings.
+    """
     if len(one) == 1 == len(other):  # nearly always
         beginning, next_beginning = _beginning(one[0]), _beginning(other[0])
         if not beginning or not next_beginning:
@@ -409,9 +421,11 @@ def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
 
 
 def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
-    """Return the query for a line with two words that begin with digits on the keys; None if a string begins no word.
+    """Return the query for a line with two words that begin with keypad digits of `one` and of `other`.
 
-    A string of three digits and more is looked up alone: "605" may be one word, or the two words "6" and "5".
+    A string of three digits or more is looked up alone: "605" may be one word, or the two words "6" and "5".
+
+    :returns: the query, or None if a string need not be at the beginning of a word.
     """
     queries: list[Query] = []
     for string, next_string in product(one, other):
@@ -466,7 +480,7 @@ def _words_query(group: str, string: str) -> Query:
 
 
 def _keypad_query(group: str, string: str) -> Query:
-    """Return the query for texts that may contain a string of digits on the keys."""
+    """Return the query for texts that may contain a string of keypad digits."""
     digits = string.strip(" \n").partition(" ")[0]
     if not string[0].isspace():
         return _trigrams_query(f"K{group}t", digits)
@@ -497,7 +511,10 @@ def _word_query(group: str, word: str, *, begins: bool, ends: bool) -> Query:
 
 
 def _trigrams_query(group: str, letters: str) -> Query:
-    """Return the query for texts that may contain letters in a row; fewer than three letters begin a trigram."""
+    """Return the query for texts that may contain letters in a row.
+
+    If there are fewer than three letters, the query finds all trigrams that begin with these letters.
+    """
     if not letters:
         return None
     if len(letters) < _TRIGRAM:
@@ -512,10 +529,10 @@ def _digits_query(string: str) -> Query:
     if string.startswith(NUMBER_END):
         return ExactKey(string)
     form = string.strip("\t\n")
-    if string == "\n":  # strict matching: a part without digits, at the beginning or the end of a number
+    if string == "\n":  # in strict matching, a part without digits at the beginning or the end of a number
         return None
     if string[:1] == "\n" == string[-1:]:
-        # Strict matching asserts a whole number, which has one tail; an empty number has none.
+        # Strict matching asserts a whole number, which has one tail; an empty number has no tail.
         tails = phone_number.stored_tails(Number("", "", "", form))
         return ExactKey(NUMBER_END + "".join(tails))
     if string[:1] in ("\t", "\n"):
@@ -534,5 +551,5 @@ def uid_key(uid: str) -> ExactKey:
 
 
 def _uid_query(string: str) -> Query:
-    """Return the query for a uid; None for a substring, as only a whole uid has a key."""
+    """Return the query for a uid; None for a substring, because only a whole uid has a key."""
     return uid_key(string) if string.startswith("\n") and string.endswith("\n") else None

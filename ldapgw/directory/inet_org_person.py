@@ -48,7 +48,8 @@ NUMBER_ATTRIBUTES: Mapping[Kind, str] = {
 # A number that ends in "-0" is a switchboard; phones and mail programs write several kinds of hyphens.
 _SWITCHBOARD = re.compile("[-\u2010-\u2015\u2212] ?0$")
 
-# Nobody answers these numbers: they are used as telephoneNumber only if there is no other, a fax last of all.
+# Nobody answers these numbers: they are used as telephoneNumber only if the contact has no other number, and a fax last
+# of all.
 _LEAST_ANSWERED = {Kind.PAGER: 1, Kind.FAX: 2}
 
 Texts = Mapping[str, tuple[str, ...]]
@@ -59,7 +60,8 @@ Numbers = Mapping[str, Mapping[str, Number]]
 def numbers_of(contact: Contact, context: NamingContext) -> Numbers:
     """Return the attributes that hold telephone numbers.
 
-    Many phones search for ``(telephoneNumber=*)``: a contact with only other numbers gets its best number there too.
+    Many phones search for ``(telephoneNumber=*)``, so a contact without a telephoneNumber gets its best number of
+    another kind as telephoneNumber too.
     """
     numbers: dict[str, dict[str, Number]] = {"telephoneNumber": {}}
     for phone in contact.phones:
@@ -108,14 +110,18 @@ def shown_name(contact: Contact, numbers: Numbers) -> str:
 
 
 def other_names(contact: Contact) -> tuple[str, ...]:
-    """Return the aliases that find a contact without being shown: nicknames, readings, "family name given name"."""
+    """Return the aliases, which find a contact without being shown.
+
+    These are nicknames, pronunciations, and the family name in front of the given name.
+    """
     return (*contact.also, f"{contact.family_name} {contact.given_name}") if contact.family_name else contact.also
 
 
 def readings_of(contact: Contact, texts: Texts) -> Mapping[str, str]:
-    """Return the readings of a name in Chinese characters, by attribute; the name is sorted by its reading.
+    """Return, by attribute, the readings of a name in Chinese characters, by which the name is sorted.
 
-    Names in other scripts are sorted by their letters, however they are pronounced.
+    A *reading* is the pronunciation of a name.  Names in other scripts are sorted by their letters, however they are
+    pronounced.
 
     :param texts: the contact's texts (`texts_of`).
     """
@@ -136,7 +142,11 @@ def readings_of(contact: Contact, texts: Texts) -> Mapping[str, str]:
 
 
 def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Number:
-    """Return a number with the forms that find it from the tenant's site, and for calls from a company's extensions."""
+    """Return a number with further forms by which a search finds it.
+
+    These are the form with the area code of the tenant's site, and the beginning of the numbers of a company's
+    extensions.
+    """
     number = phone.number
     if context.area_code:
         number = phone_number.in_area(number, context.region, context.area_code)
@@ -206,8 +216,7 @@ CLASSES = PackedAttributes.pack(
 class ParentEntry:
     """The parent entry of contacts: a book or a label.
 
-    :ivar book_position: the position of the book among the books that come before all others; None if the book is not
-        among them.
+    :ivar book_position: the position of the book in `NamingContext.book_order`; None if the book is not in this order.
     """
 
     dn: str
@@ -218,7 +227,7 @@ class ParentEntry:
     _dn_suffix: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Encode the end of its entries' DNs once."""
+        """Encode the end of the entries' DNs once."""
         object.__setattr__(self, "_dn_suffix", octets_of(f",{self.dn}"))
 
     @property
@@ -229,7 +238,10 @@ class ParentEntry:
         return _rdn(uid) + self._dn_suffix
 
     def operational(self, uid: bytes, updated: int) -> Attributes:
-        """Return the operational attributes; the time of creation is that of the last change, the only one there is."""
+        """Return the operational attributes; the time of the last change is also given as the time of creation.
+
+        The true time of creation is unknown.
+        """
         dn, path = self.entry_dn(uid).decode(), f"{self.uuid_namespace}/{_rdn(uid).decode()}"
         attributes = structural_attributes(dn, "inetOrgPerson", path, subordinates=False)
         if updated > 0:
@@ -243,7 +255,7 @@ def _rdn(uid: bytes) -> bytes:
 
 
 class ContactEntries(NamedTuple):
-    """The entries of a contact: its own entry, if there is a name to show, and an entry for each of its numbers."""
+    """The entries of a contact: the contact's entry, if there is a name to show, and an entry for each number."""
 
     contact: tuple[Entry, ...] = ()
     numbers: tuple[Entry, ...] = ()
@@ -255,7 +267,7 @@ class ContactEntries(NamedTuple):
 class EntryFactory:
     """A factory of the entries of one book.
 
-    :param per_number: whether to make one entry for each number too.
+    :param per_number: whether to make an entry for each number too.
     """
 
     def __init__(self, context: NamingContext, parent: ParentEntry, *, per_number: bool) -> None:
@@ -265,7 +277,7 @@ class EntryFactory:
         self._packed: dict[tuple[str, tuple[str, ...]], PackedAttribute] = {}
 
     def entries_of(self, contact: Contact) -> ContactEntries:
-        """Make the entries of a contact; no entries if it has no name, organization, number or address."""
+        """Make the entries of a contact; a contact without name, organization, number and address has no entries."""
         numbers = numbers_of(contact, self._context)
         name = shown_name(contact, numbers)
         if not name:
@@ -306,7 +318,8 @@ class EntryFactory:
         """
         packed = {kind: self._text(kind, values, readings.get(kind, "")) for kind, values in texts.items()}
         packed |= {kind: self._numbers(values) for kind, values in numbers.items()}
-        # An answer must not hold the placeholder twice; no JPEG of ours holds it (ITU-T T.81 B.1.1.2: markers).
+        # A message must not contain the placeholder twice.  The image data of a JPEG never contains the placeholder,
+        # because its octets FF 64 are a reserved marker (ITU-T T.81, table B.1).
         if contact.photo and self._context.photos and PLACEHOLDER_ID not in contact.photo:
             packed["jpegPhoto"] = encoded_set((contact.photo,)), ""
         uid, cn = texts["uid"][0], texts["cn"][0]

@@ -4,13 +4,14 @@
 A text has one *main* variant (lower case, Latin letters, no accents, single blanks between words), which is also the
 collation key by which names are sorted, and further variants as a person may type them: "O'Brien" is ``o brien`` and
 ``obrien``, "Müller" is ``muller`` and ``mueller``, "Иванов" is ``ivanov`` and ``иванов``.  A stored text matches a
-query if they have a variant in common, so neither side has to guess the other's spelling.
+query if they have a variant in common, so a query also finds names in other spellings.
 
-A *sort key* is a text that sorts entries as people sort names, the same at each search.  It holds the collation key of
-the name or of its reading, behind `NO_LETTERS` if the name has no letters, the name as it is written, and a
-*tiebreaker* that belongs to the entry for as long as the entry exists; so no two sort keys are equal, and an entry is
-found again after a sync.  A sort key is bounded, because a paged search sends it to the client: names that agree in
-their first `MAX_SORT_NAME` characters are sorted by their tiebreakers.
+A *sort key* is a text that sorts entries as people sort names, and that is the same in each search.  A sort key has
+three parts: the collation key of the name, or of the *reading* (the pronunciation) of a name in Chinese characters; the
+name as it is written; and a *tiebreaker*, which never changes while the entry exists.  `NO_LETTERS` precedes the
+collation key of a name without letters.  So no two sort keys are equal, and an entry is found again after a sync.  A
+sort key is bounded, because a paged search sends it to the client: names that agree in their first `MAX_SORT_NAME`
+characters are sorted by their tiebreakers.
 
 All work is linear in the text, of which the first `MAX_TEXT` characters are read.
 """
@@ -26,22 +27,22 @@ from typing import Final, NamedTuple
 
 from ldapgw.directory.transliteration import CharacterMap, readings
 
-# Characters of a text that are read: nobody types more of a name, and a hostile text of a megabyte costs no more.
+# How many characters of a text are read: nobody types more of a name, and a hostile text of a megabyte takes no longer.
 MAX_TEXT = 1024
 
-# The most typed words that are looked for one by one; the words of a longer text have to stand in a row.
+# The most typed words that are looked up one by one; the words of a longer text have to be adjacent in the value.
 MAX_WORDS: Final = 8
 
-# The most digits that are read as keys of a telephone.
+# The most digits that may stand for letters of the telephone keypad.
 MAX_KEYS = 32
 
-# Stands for a character such as "-" or "'": it separates two words in one variant, and vanishes in another.
+# The sign for a character such as "-" or "'", which separates two words in one variant and is removed in another.
 _JOINT = "\x01"
-# Stands for a character whose reading depends on its neighbours.
+# The sign for a character whose transliteration depends on its neighbours.
 _OTHER = "\x02"
 
-# Where ä, ö, ü and å cannot be typed, people type ae, oe, ue and aa.  These are reduced to one letter in stored texts
-# and in queries, so that "Müller", "Mueller" and "Muller" find each other.
+# Where ä, ö, ü and å cannot be typed, people type ae, oe, ue and aa.  These pairs are reduced to one letter in stored
+# texts and in queries, so that "Müller", "Mueller" and "Muller" find each other.
 _DIGRAPH = re.compile("(a)[ae]++|([ou])e++")
 _OPEN_DIGRAPH = re.compile("(?:(a)[ae]++|([ou])e++)(?!$)")
 _SPELLINGS = {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "đ": "dj"}
@@ -52,7 +53,7 @@ _SAME_LETTER = str.maketrans({"ı": "i", "ى": "ي", "ی": "ي", "ک": "ك", "ة
 
 _ZEROS = re.compile("(0+)")
 
-# Each Chinese character is a word: names are written with and without blanks, and found by any of their parts.
+# Each Chinese character is a word, because names are written with and without blanks, and found by any of their parts.
 _HAN = re.compile("([\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
 
 # Invisible characters outside category Cf: variation selectors, fillers, the enclosing keycap.
@@ -63,7 +64,7 @@ _INVISIBLE = frozenset(
 _TRADE_MARKS = frozenset("™℠")
 
 # The letters on the keys 2 to 9: Latin letters by ITU-T E.161, Cyrillic, Greek and Hebrew letters by ETSI ES 202 130,
-# Arabic and Persian letters as phones have them.
+# Arabic and Persian letters as they stand on the keys of phones.
 LATIN_KEYS: Final = ("abc", "def", "ghi", "jkl", "mno", "pqrs", "tuv", "wxyz")
 _KEYS = (
     LATIN_KEYS,
@@ -75,7 +76,7 @@ _KEYS = (
 _KEY_OF = {letter: str(key) for keys in _KEYS for key, letters in enumerate(keys, 2) for letter in letters}
 # Letters that are folded to a letter of another key.
 _OTHER_KEY = re.compile("[ةىؤئѓќ]")
-# The most ways in which the zeros of a text of digits are read.
+# The most ways in which the zeros of a text of digits are read as blanks or as digits.
 _MAX_READINGS: Final = 8
 
 
@@ -85,7 +86,7 @@ class _Variants(NamedTuple):
     :ivar latin: the variants in Latin letters, the main variant first.
     :ivar spelt: the variants with ae, oe, ue and aa for umlauts, if the text has umlauts.
     :ivar native: the variants in the text's own script, if this is not Latin.
-    :ivar raw: the text unchanged but for case, if it has joints.
+    :ivar raw: the text unchanged except for case, if the text has characters such as "-" or "'".
     """
 
     latin: tuple[str, ...]
@@ -104,9 +105,9 @@ def variants(text: str) -> tuple[str, ...]:
 
 
 def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:
-    """Return the variants of a query to look for; a query without letters and digits is looked for unchanged.
+    """Return the variants that a query looks for; a query without letters and digits is looked for unchanged.
 
-    Chinese characters are not transliterated: their reading would find every name that sounds the same.
+    Chinese characters are not transliterated, because the query would then find every name that sounds the same.
 
     :param open_ended: whether more letters may follow the text: then "mue" is not read as "mu", which would find every
         "Mustermann".
@@ -158,25 +159,25 @@ def collation_key(text: str) -> str:
 
 
 def has_chinese(text: str) -> bool:
-    """Return whether a text has Chinese characters, which are read in several ways."""
+    """Return whether a text has Chinese characters, which may be pronounced in several ways."""
     return not text.isascii() and _HAN.search(text) is not None
 
 
 def keypad_digits(text: str) -> str:
-    """Return the digits of a text that may stand for the letters on the keys; empty for any other text."""
+    """Return the digits of a text that may stand for letters of the telephone keypad; empty for any other text."""
     digits = text.strip()
     return digits if digits.isascii() and digits.isdigit() and len(digits) <= MAX_KEYS else ""
 
 
 def on_keys(text: str) -> str:
-    """Replace each letter that is on a key by the digit of the key."""
+    """Replace each letter by its digit on the telephone keypad; characters that are on no key stay unchanged."""
     return text.encode().translate(_ASCII_ON_KEYS).decode() if text.isascii() else text.translate(_ON_KEYS)
 
 
 def keypad_readings(digits: str) -> tuple[str, ...]:
-    """Return the ways to read digits as words on the keys: a zero is a blank, or stands for itself.
+    """Return the ways to split keypad digits into words: a zero is a blank, or stands for itself.
 
-    Of several zeros in a row the first or the last one may be a blank: "Taxi 3000" is 829403000.
+    Of several zeros in a row, the first or the last zero may be a blank: "Taxi 3000" is 829403000.
     """
     runs = [
         (" ", "0") if run == "0" else (run, " " + run[1:], run[1:] + " ") if run[0] == "0" else (run,)
@@ -210,7 +211,7 @@ def _read(text: str, *, stored: bool) -> _Variants:
 
 
 def _read_script(text: str, *, stored: bool) -> _Variants:
-    """Return the variants of a text in which the reading of a letter depends on its neighbours."""
+    """Return the variants of a text in which the transliteration of a letter depends on its neighbours."""
     # One character can stand for a whole phrase (U+FDFA for 18 letters), so the normalized text is cut too.
     folded = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))[:MAX_TEXT].casefold().translate(_VISIBLE)
     shaped = folded.translate(_SHAPED)
@@ -223,7 +224,7 @@ def _read_script(text: str, *, stored: bool) -> _Variants:
     # Accented Latin letters end before U+0370; texts in other scripts are also typed in their own script.
     native = _split_joints(_HAN.sub(r" \1 ", bare.translate(_SAME_LETTER))) if max(bare, default="") > "\u036f" else ()
     if stored and _OTHER_KEY.search(shaped):
-        # The text as it is typed on the keys: "ة" is a letter of the key 2, and "ه" of the key 7.
+        # The text as it is typed on the keypad: "ة" is on the key 2, but "ه", to which it is folded, is on the key 7.
         native += _split_joints(folded.translate(_BARE).translate(_SHAPED))
     return _Variants(
         tuple(form for reading in latin for form in _split_joints(reading)), spelt, native, _raw(text, shaped)
@@ -231,14 +232,17 @@ def _read_script(text: str, *, stored: bool) -> _Variants:
 
 
 def _latin_forms(read: _Variants, *, open_ended: bool = False) -> tuple[str, ...]:
-    """Return the Latin variants; a transliterated "ue" is never an umlaut."""
+    """Return the Latin variants, also with ae, oe, ue and aa reduced to one letter.
+
+    Transliterated text is not reduced, because its "ue" never stands for an umlaut.
+    """
     if read.native:
         return read.latin
     return tuple(form for words in read.latin for form in _collapsed(words, open_ended=open_ended))
 
 
 def _collapsed(words: str, *, open_ended: bool = False) -> tuple[str, ...]:
-    """Return words, and the same words with ae, oe, ue and aa reduced to one letter, if this changes them."""
+    """Return words, and, if they have ae, oe, ue or aa, the same words with each of these reduced to one letter."""
     if not _has_digraph(words):
         return (words,)
     other = words.replace("ae", "a").replace("oe", "o").replace("ue", "u").replace("aa", "a")
@@ -266,29 +270,30 @@ def _words(text: str) -> str:
 
 
 def _shape(char: str) -> str:
-    """Return a letter, mark or digit unchanged, a blank for any blank, and a joint for any other character."""
+    """Return a letter, mark or digit unchanged, a blank for any blank, and `_JOINT` for any other character."""
     kind = unicodedata.category(char)[0]
     return char if kind in "LMN" else " " if kind == "Z" or char.isspace() else _JOINT
 
 
 def _apostrophe(char: str) -> str:
-    """Return an apostrophe for a spacing accent, which people type instead ("D´Angelo"), and for a trade mark sign.
+    """Return an apostrophe for a spacing accent or a trade mark sign, and any other character unchanged.
 
-    The letters of a trade mark sign belong to no name.  Any other character is unchanged.
+    People type a spacing accent in place of an apostrophe ("D´Angelo").  The letters of a trade mark sign belong to no
+    name.
     """
     accent = len(unicodedata.normalize("NFKC", char)) > 1 and unicodedata.category(char) == "Sk"
     return "'" if accent or char in _TRADE_MARKS else char
 
 
 def _simple(char: str) -> str:
-    """Return the Latin reading of a character if it does not depend on its neighbours; `_OTHER` if it does."""
+    """Return the transliteration of a character, or `_OTHER` if the transliteration depends on its neighbours."""
     if char >= "\u0250" and unicodedata.category(char)[0] in "LM":
         return _OTHER
     if not char.translate(_VISIBLE):
         return ""
     shape = _shape(_apostrophe(char))
     if shape in (" ", _JOINT):
-        # "№" and "㎡" are no letters and stand for letters.
+        # "№" and "㎡" are no letters, but stand for letters.
         letters = shape == _JOINT and any(map(str.isalnum, unicodedata.normalize("NFKC", _apostrophe(char))))
         return _OTHER if letters else shape
     latin = _read_script(char, stored=False).latin
@@ -311,28 +316,30 @@ _SIMPLE_SPELT = CharacterMap(lambda char: _SPELLINGS.get(char.lower()) or _simpl
 
 # --- sort keys ---
 
-# Begins the sort key of a contact whose name has no letters, such as a bare number: these contacts come last.
+# The beginning of the sort key of a contact whose name has no letters, such as a bare number: these contacts come last.
 NO_LETTERS: Final = "\U0010ffff"
 
-# Ends the name in a sort key.
+# The character that ends the name in a sort key.
 NAME_END: Final = "\0"
 
 MAX_SORT_NAME: Final = 96
-# A character may take four octets, and nobody sorts by the case of the 25th character.
+# The most characters of the written name in a sort key: a character may take four octets, and nobody sorts by the case
+# of the 25th character.
 _MAX_WRITTEN_NAME: Final = 24
 # A container's name is cut shorter: the sort key of a label follows the sort key of its book.
 _MAX_CONTAINER_NAME: Final = 40
 _MAX_WRITTEN_CONTAINER_NAME: Final = 10
 
-# How many books can go before all others; a tiebreaker has two hexadecimal digits for them.
+# How many books can precede all others: two hexadecimal digits of a tiebreaker are their position.
 MAX_ORDERED_BOOKS: Final = 256
 
-# Hexadecimal digits: two entries of one name in one tenant share a tiebreaker once in 2.8 * 10**14.
+# The number of hexadecimal digits of a tiebreaker: two entries of one name share a tiebreaker once in 2.8 * 10**14
+# times.
 TIEBREAKER_LENGTH: Final = 12
 
 
 def has_letters(text: str) -> bool:
-    """Return whether a name has letters, or characters that are read as such."""
+    """Return whether a name has letters, or characters that are transliterated to letters."""
     return any(map(str.isalpha, text)) or any(map(str.isalpha, collation_key(text)))
 
 
@@ -342,10 +349,11 @@ def contact_sort_key(
     """Return the sort key of a contact.
 
     :param identity: a text that no other entry has, and that stays the same for as long as the contact exists.
-    :param reading: the reading of the name, if the name is sorted by it; empty if the name is sorted as it is written.
-    :param book_position: the position of the contact's book among the books that come before all others; None if the
-        book is not among them.
-    :param is_bare: whether the contact's name has no letters; the shown name may have the letters of a number's kind.
+    :param reading: the pronunciation of the name, if the name is sorted by it; empty if the name is sorted as it is
+        written.
+    :param book_position: the position of the contact's book among the books that precede all others; None if the book
+        is not among these books.
+    :param is_bare: whether the contact's name has no letters, even if a number's kind behind the name has letters.
     """
     sort_key = _sort_key(name, identity, MAX_SORT_NAME, _MAX_WRITTEN_NAME, reading or name, is_bare=is_bare)
     if book_position is None:
@@ -364,7 +372,7 @@ def container_sort_key(name: str, identity: str, parent_key: str = "") -> str:
 
 
 def sort_name(sort_key: str) -> str:
-    """Return the name in a contact's sort key: the collation key of the name or its reading, cut at `MAX_SORT_NAME`.
+    """Return the name in a contact's sort key: the collation key of name or reading, cut at `MAX_SORT_NAME`.
 
     `NO_LETTERS` precedes a name without letters.
     """

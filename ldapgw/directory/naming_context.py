@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A tenant's naming context: the settings of its directory, and the names that its logins bind with."""
+"""A tenant's naming context: the settings of its directory, and the names with which its logins bind."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ class NamingContext:
     """A tenant's settings for the directory (RFC 4512 5.1 calls the root of a tree a naming context).
 
     :ivar name: the tenant's name; a viewer's `Access` refers to the tenant by this name.
-    :ivar base: the DN that the tenant's entries lie under.
+    :ivar base: the DN under which the tenant's entries are.
     :ivar region: the country of numbers without a country code (ISO 3166-1).
     :ivar outside_line: digits dialled for an outside line.
-    :ivar area_code: the area code of the site, without the trunk prefix: calls within the area are signalled without
-        the area code; empty if unknown.
-    :ivar switchboard: whether a caller from an extension of a company is answered with the company's name.
+    :ivar area_code: the area code of the site, without the trunk prefix; empty if unknown.  Networks signal calls
+        within the area without the area code.
+    :ivar switchboard: whether a search for the number of a company's extension finds the company's name.
     :ivar lenient: whether values are matched as a person expects, and not as RFC 4517 says.
     :ivar strip: texts that a PBX puts in front of a number or behind it, in lower case, for removal from assertions.
-    :ivar book_order: names of the books that go before all others, as `ldapgw.directory.dn.folded` gives them;
-        ``own`` is the viewer's own book.
+    :ivar book_order: names of the books that precede all others, as `ldapgw.directory.dn.folded` gives them; ``own`` is
+        the viewer's own book.
     :ivar favourites: whether each account's book has a branch `ldapgw.directory.book.FAVOURITES` of starred contacts.
     :ivar favourites_first: whether a viewer's own starred contacts come before all others.
     :ivar block_label: the folded name of the label whose contacts are blocked; empty if there is none.
-    :ivar groups: the groups of accounts that a book can be shared with: the folded names of the accounts' books, by the
-        group's name.
+    :ivar groups: the groups of accounts with which a book can be shared: for each group's name, the folded names of the
+        accounts' books.
     """
 
     name: str
@@ -57,17 +57,17 @@ ROOT = NamingContext("", "", Dn(), "", "", NumberFormat.E164, lenient=False)
 
 @lru_cache(maxsize=256)
 def at_site(context: NamingContext, area_code: str) -> NamingContext:
-    """Return the settings for a phone at a site with its own area code; the same object each time."""
+    """Return the settings for a phone at a site with its own area code; equal arguments give the same object."""
     return replace(context, area_code=area_code)
 
 
 def phone_dn(name: str, base: Dn) -> Dn:
-    """Return the DN that a phone binds with."""
+    """Return the DN with which a phone binds."""
     return base.child("ou", "phones").child("cn", name)
 
 
 def replica_dn(name: str, base: Dn) -> Dn:
-    """Return the DN that a replica binds with."""
+    """Return the DN with which a replica binds."""
     return base.child("ou", "replicas").child("cn", name)
 
 

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Values normalized for comparison (RFC 4517 4.2, RFC 4518), and the search texts made from these values.
 
-A function for one family of matching rules returns a *line*: a string without line breaks.  Two values match if, and
+A function for one `Family` of matching rules returns a *line*: a string without line breaks.  Two values match if, and
 only if, their lines are equal.
 
 The *search text* of an attribute's values is one string, made once, when a book is built, so that one ``in`` answers
-most assertions on all values at once.  It is a sequence of lines, each between two line breaks.  A line is
+most assertions on all values at once.  A search text is a sequence of lines, each between two line breaks:
 
-* of a text, in lenient matching: a variant of the text (`name_folding`) between two blanks, so that the start of any
-  word is a blank and a letter.  The main variants come first, one for each value; all others follow a form feed.
-* of a telephone number, in lenient matching: its three forms (E.164, national, as typed) between tabs; one line for
-  each value.  A form that the number does not have is empty.  Behind them stand its other E.164 forms.
-* of any other value: the value normalized by its matching rule; one line for each value.
+* In lenient matching, a text has a line for each of its variants (`name_folding`).  A line has a blank at each end, so
+  that the start of any word is a blank and a letter.  The main variants come first, one for each value; all other
+  variants follow a form feed.
+* In lenient matching, a telephone number has one line with three forms (E.164, national, as typed) between tabs, and
+  then its other E.164 forms.  A form that the number does not have is empty.
+* Any other value has one line, in which it is normalized by its matching rule.
 """
 
 from __future__ import annotations
@@ -44,16 +45,16 @@ _BLANK_CONTROLS = frozenset("\t\n\v\f\r\x85")
 # RFC 4518 2.2: variation selectors and fillers outside category Cf, mapped to nothing.
 _INVISIBLE = frozenset("\u034f\u180b\u180c\u180d\ufffc") | frozenset(map(chr, range(0xFE00, 0xFE10)))
 
-# Ends a form that is not a number, but the beginning of the numbers of a company's extensions
+# The sign at the end of a form that is no whole number, but the beginning of the numbers of a company's extensions
 # (`ldapgw.directory.caller_id`).
 SWITCHBOARD_MARK: Final = "?"
 
-# Separates the lines of one postal address.
+# The character between two lines of one postal address.
 NORMALIZED_END: Final = "\v"
 
 
 def words(text: str, *, exact: bool = False) -> tuple[str, ...]:
-    """Return the words of a string after RFC 4518's map, normalize and case folding (`exact`: without case folding)."""
+    """Return the words of a string, mapped, normalized and, unless `exact` is true, case-folded as in RFC 4518."""
     mapped = text.translate(_MAPPED)
     if mapped.isascii():
         return tuple((mapped if exact else mapped.lower()).split())
@@ -156,7 +157,7 @@ _NORMALIZERS: dict[Family, Callable[[str], str | None]] = {
 
 
 def normalized(family: Family, text: str) -> str | None:
-    """Return a value in the form that the family's rules compare; None if the value does not fit the syntax."""
+    """Return a value in the form that a family's rules compare; None if the value does not fit the syntax."""
     return _NORMALIZERS[family](text)
 
 
@@ -164,10 +165,10 @@ def normalized(family: Family, text: str) -> str | None:
 
 
 def text_search_text(values: Iterable[str], reading: str = "") -> str:
-    """Return the search text of texts in lenient matching.
+    """Return the search text of values that are texts, in lenient matching.
 
-    :param reading: the reading of a single value, which becomes the main variant, by which the value is sorted; empty
-        if the value is sorted as it is written.
+    :param reading: the pronunciation of a single value.  It becomes the main variant, by which the value is sorted;
+        empty if the value is sorted as it is written.
     """
     variants = [name_folding.variants(value) for value in values]
     if reading:
@@ -202,12 +203,12 @@ def value_search_text(family: Family, values: Iterable[str]) -> str:
 
 
 def search_text(family: Family, values: Iterable[str], *, lenient: bool) -> str:
-    """Return the search text of any values but telephone numbers in lenient matching."""
+    """Return the search text of values, which must not be telephone numbers if matching is lenient."""
     return text_search_text(values) if lenient and family is Family.TEXT else value_search_text(family, values)
 
 
 def lines_of(search_text: str) -> list[str]:
-    """Return the lines of the values, without further variants and aliases."""
+    """Return one line for each value, without the lines of further variants and aliases."""
     return search_text.partition("\f")[0].split("\n")[1:-1]
 
 
@@ -222,7 +223,7 @@ def is_number_line(line: str) -> bool:
 
 
 def number_of(line: str) -> Number:
-    """Return the telephone number of a line; its digits stand for the typed text."""
+    """Return the telephone number of a line; the digits in the line stand for the typed text."""
     _, e164, national, digits, *others, _ = line.split("\t")
     if others and others[-1].endswith(SWITCHBOARD_MARK):
         del others[-1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Predicates: decide from an entry's texts whether a filter is True, False or None (Undefined) for the entry."""
+"""Predicates decide from an entry's texts whether a filter is True, False or None (Undefined) for the entry."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Predicate(ABC):
 
 
 class CombinedPredicate(Predicate):
-    """An AND or OR: the decisive result if a predicate has this result; otherwise Undefined if a predicate is.
+    """An AND or OR (RFC 4511 4.5.1.7.1).
 
-    RFC 4511 4.5.1.7.1 defines the three values of both.
+    The result is `decisive` if any predicate has this result; otherwise it is Undefined if any predicate is Undefined.
 
     :param decisive: False for an AND, True for an OR.
     """
@@ -90,7 +90,7 @@ class ConstantPredicate(Predicate):
 
 
 class SearchTextPredicate(Predicate):
-    """A test of whole search texts: operational and shared attributes are not in an entry's own text."""
+    """A test of attributes that are not in an entry's own text: operational and shared attributes."""
 
     __slots__ = ("_kinds", "_test")
 
@@ -132,19 +132,20 @@ class TaggedTextPredicate(Predicate):
 
 
 class SufficientTextPredicate(TaggedTextPredicate):
-    """A faster test than the base class: most candidates have a sufficient string in one of the attributes.
+    """A test that is faster than the base class, because most candidates have a sufficient string in an attribute.
 
-    This class buys 30 % more searches by a part of a name a second (``scripts/bench parts``).
+    This class allows 30 % more searches a second by a part of a name (``scripts/bench parts``).
     """
 
     __slots__ = ("_is_necessary", "_sufficient", "_tag_letters")
 
     def __init__(self, tags: Sequence[str], assertion: Assertion, tag_letters: str) -> None:
-        self._tags = tags  # without the base class's constructor, to save time: every search makes a predicate
+        # The base class's constructor is not called, to save time: every search makes a predicate.
+        self._tags = tags
         self._test = assertion.test
         self._sufficient = assertion.sufficient
         self._tag_letters = tag_letters
-        # If this is true, no entry matches that has none of the strings.
+        # Whether every entry that matches contains a sufficient string.
         self._is_necessary = assertion.required == (assertion.sufficient,)
 
     def matches(self, entry: Entry) -> bool | None:
@@ -158,9 +159,9 @@ class SufficientTextPredicate(TaggedTextPredicate):
         return is_possible and super().matches(entry)
 
     def matching(self, documents: Sequence[int], entries: tuple[Entry, ...]) -> list[int]:
-        """Return the documents whose entries match, in one loop: a third faster than a call for each entry.
+        """Return the documents whose entries match, in one loop.
 
-        (Measured with substrings, not compiled.)
+        The loop is a third faster than a call for each entry (measured with substrings, not compiled).
         """
         sufficient, tag_letters = self._sufficient, self._tag_letters
         found: list[int] = []
@@ -180,7 +181,7 @@ class SufficientTextPredicate(TaggedTextPredicate):
 
 
 class SeveralWordsPredicate(TaggedTextPredicate):
-    """A faster test than the base class: most candidates have all words in one attribute, where the first word is."""
+    """A test that is faster than the base class, because most candidates have all words in one attribute."""
 
     __slots__ = ("_first", "_others", "_tag_letters")
 
@@ -236,11 +237,12 @@ class PresentPredicate(Predicate):
 
 
 class MadeTexts:
-    """The search texts that entries do not have, each made once for all terms of a filter that test it.
+    """The search texts that are not stored with entries, but made when the terms of a filter test an entry.
 
-    Such a text has values of the DN, or follows another rule than the attribute's own (RFC 4511 4.5.1.7.7).
+    Such a text includes values of the DN, or is normalized by another rule than the attribute's own (RFC 4511
+    4.5.1.7.7).  A text is made once for each entry, even if several terms of the filter test the text.
 
-    Mutable: the texts that terms ask for, by their numbers, and the texts of the entry that was tested last.
+    Mutable: how each text is made, by the text's number, and the texts of the last tested entry.
     """
 
     __slots__ = ("_dn_values", "_entry", "_made", "_sources")
@@ -283,7 +285,7 @@ class MadeTexts:
 
 
 class ExtensiblePredicate(Predicate):
-    """A test of values that no search text has, such as values of the DN (RFC 4511 4.5.1.7.7)."""
+    """A test of a text that is not stored with entries, such as values of the DN (`MadeTexts`)."""
 
     __slots__ = ("_number", "_test", "_texts")
 

@@ -2,8 +2,8 @@
 """The query plan of a filter: a tree of queries, made once per search, that finds candidate documents in an index.
 
 A query finds every document for which its filter can be true, and may find others.  Of an AND, the condition with the
-fewest documents is enough, and only its documents are read from the index; the documents of an OR are merged.  NOT, and
-assertions that no index helps with, may be true for any entry.
+fewest documents is enough, and only its documents are read from the index; the documents of an OR are merged.  A NOT,
+and an assertion for which the index has no terms, may be true for any entry.
 
 To find only the first documents, only documents before a bound are read, and all conditions of an AND that exclude many
 documents are intersected (`first_documents`).
@@ -22,44 +22,47 @@ from ldapgw.directory.name_folding import MAX_SORT_NAME, NO_LETTERS
 
 _SORT_KEY = attrgetter("sort_key")
 
-# A query that finds more than one in this many of all documents is not evaluated: to look at all documents in order
-# finds the first matches as fast.
+# A query that finds more than one in `_MAX_PART` of all documents is not evaluated, because looking at all documents in
+# order finds the first matches as fast.
 _MAX_PART: Final = 3
 
-# Of an AND, a condition with this many times as many postings as another condition excludes few documents.
+# If a condition of an AND has this many times as many postings as another condition, it excludes few documents.
 _FAR_MORE: Final = 8
 
-# If an AND has at most this many postings, all are read, which is faster than finding a bound.
+# If an AND has at most this many postings, all postings are read, which is faster than reading them up to a bound.
 _FEW: Final = 512
 
-# The most ranges that are cut at a bound without interruption, some 0.3 ms.
+# The most ranges that are cut at a bound without interruption, which takes some 0.3 ms.
 _MAX_RANGES: Final = 1000
 
-# The most postings of several prefixes that are read without interruption, some 3 ms.
+# The most postings of several prefixes that are read without interruption, which takes some 3 ms.
 _MAX_COMMON: Final = 100_000
 
-# The most documents that are sorted without interruption, some 3 ms; if there are more, all documents are looked at in
-# order, which can be interrupted.
+# The most documents that are sorted without interruption, which takes some 3 ms; if there are more, all documents are
+# looked at in order, which can be interrupted.
 _MAX_SORTED: Final = 30_000
 
 
 class _Sorted(Protocol):
-    """The part of an entry that a plan needs."""
+    """An entry, of which a plan reads only the sort key."""
 
     @property
     def sort_key(self) -> str:
-        """Return the key that the entries of an index are sorted by."""
+        """Return the key by which the entries of an index are sorted."""
 
 
 class TermRange(NamedTuple):
-    """Documents with a term that is not less than `low` and less than `high`."""
+    """A query for documents with a term that is not less than `low`, but less than `high`."""
 
     low: str
     high: str
 
 
 class ExactKey:
-    """Documents with a key; never changed once it is made (compiled, a named tuple takes longer to make)."""
+    """A query for documents with a key, which never changes.
+
+    The class is no named tuple, because compiled code takes longer to make a named tuple.
+    """
 
     __slots__ = ("key",)
 
@@ -74,9 +77,9 @@ class ExactKey:
 
 
 class PrefixQuery(NamedTuple):
-    """Documents with a prefix in one of some attributes (`Index.prefix_postings`).
+    """A query for documents with a prefix in any of the attributes (`Index.prefix_postings`).
 
-    It buys 78 % more searches by name a second (``scripts/bench parts``).
+    This query allows 78 % more searches by name a second (``scripts/bench parts``).
     """
 
     prefix: str
@@ -84,14 +87,17 @@ class PrefixQuery(NamedTuple):
 
 
 class CommonPrefixQuery(NamedTuple):
-    """Documents in which each of some prefixes stands in one of some attributes (`Index.common_postings`)."""
+    """A query for documents with each of the prefixes in any of the attributes (`Index.common_postings`)."""
 
     prefixes: tuple[str, ...]
     attributes: int
 
 
 class ValueRange(NamedTuple):
-    """Documents with a value of a single-valued attribute that begins with `low`, `high`, or a text between them."""
+    """A query for documents with a value of a single-valued attribute.
+
+    The value begins with `low`, with `high`, or with a text between the two.
+    """
 
     attribute: str
     low: str
@@ -99,20 +105,20 @@ class ValueRange(NamedTuple):
 
 
 class NameRange(NamedTuple):
-    """Documents whose name begins with `low`, `high`, or a text between them."""
+    """A query for documents whose name begins with `low`, with `high`, or with a text between the two."""
 
     low: str
     high: str
 
 
 class AndQuery(NamedTuple):
-    """Documents that all of the queries find."""
+    """A query for documents that all of its queries find."""
 
     queries: tuple[Narrowing, ...]
 
 
 class OrQuery(NamedTuple):
-    """Documents that any of the queries finds; without queries, none."""
+    """A query for documents that any of its queries finds; without queries, it finds no documents."""
 
     queries: frozenset[Narrowing]
 
@@ -136,7 +142,7 @@ def all_of(queries: Sequence[Query]) -> Query:
 
 
 def _intersected(queries: Iterable[Narrowing]) -> tuple[Narrowing, ...]:
-    """Merge the ranges of one attribute into one range ("from O" and "to Z": Poly turns pages that way)."""
+    """Merge the ranges of one attribute into one range: Poly phones request a page as "from O" and "to Z"."""
     result: dict[object, Narrowing] = {}
     for query in queries:
         match query:
@@ -171,7 +177,7 @@ def any_of(queries: Sequence[Query]) -> Query:
 
 
 def find_documents(query: Query, index: Index, entries: Sequence[_Sorted]) -> Sequence[int] | None:
-    """Return the documents that a query finds, ascending, each once; None if all documents are to be tested."""
+    """Return the documents that a query finds, ascending without repetition; None if all documents must be tested."""
     if query is None:
         return None
     if isinstance(query, PrefixQuery):
@@ -192,9 +198,9 @@ def find_documents(query: Query, index: Index, entries: Sequence[_Sorted]) -> Se
 
 
 def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most: int) -> tuple[Sequence[int], bool]:
-    """Return the first documents that a query finds, ascending, each once, and whether there may be more.
+    """Return the first documents that a query finds, ascending without repetition, and whether there may be more.
 
-    Stopping there buys 12 % more searches by a part of a name a second (``scripts/bench parts``).
+    Stopping after `most` documents allows 12 % more searches a second by a part of a name (``scripts/bench parts``).
 
     :param most: the number of documents that is enough; fewer may be returned although there are more.
     """
@@ -232,7 +238,7 @@ def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most
 
 
 def _prefixes_of(query: Query) -> list[PrefixQuery]:
-    """Return the prefixes of an OR; empty if the OR has other queries too."""
+    """Return the prefixes of an OR; empty if the query is no OR, or if the OR has other queries too."""
     if not isinstance(query, OrQuery):
         return []
     prefixes = [each for each in query.queries if isinstance(each, PrefixQuery)]
@@ -242,7 +248,8 @@ def _prefixes_of(query: Query) -> list[PrefixQuery]:
 def _first_of_prefixes(prefixes: Sequence[PrefixQuery], index: Index, wanted: int) -> tuple[list[int], bool]:
     """Return the first documents that any prefix finds, and whether there may be more (`Index.prefix_postings`).
 
-    Each prefix gives its first `wanted` documents or all, so none of the first `wanted` documents is missing.
+    Each prefix contributes its first `wanted` documents or all its documents, so none of the first `wanted` documents
+    is missing.
     """
     found = [index.prefix_postings(each.prefix, each.attributes, wanted) for each in prefixes]
     documents = set(chain.from_iterable([documents for documents, _ in found]))
@@ -250,7 +257,10 @@ def _first_of_prefixes(prefixes: Sequence[PrefixQuery], index: Index, wanted: in
 
 
 def count(query: Query, index: Index, entries: Sequence[_Sorted]) -> int:
-    """Count the documents that a query finds, at most; a document that several terms find is counted several times."""
+    """Return an upper bound for the number of documents that a query finds.
+
+    A document that several terms find is counted several times.
+    """
     if query is None:
         return index.count
     if isinstance(query, AndQuery):
@@ -278,7 +288,7 @@ def _first(conditions: Sequence[Sequence[PostingsRanges]], count: int, most: int
         return sorted(set.intersection(*[_documents_of(condition) for condition in conditions]))
     if sum([len(ranges) if ascends else _MAX_RANGES for _, ranges, ascends in postings]) >= _MAX_RANGES:
         return None
-    expected = count  # documents that probably fulfil all conditions
+    expected = count  # the number of documents that probably fulfil all conditions
     for condition in conditions:
         expected = expected * min(_count(condition), count) // count
     bound = min(count, count * most * 2 // max(expected, 1))
@@ -308,7 +318,7 @@ def _before(postings: Sequence[PostingsRanges], bound: int) -> set[int]:
 
 
 def _postings(query: Narrowing, index: Index, entries: Sequence[_Sorted]) -> list[PostingsRanges]:
-    """Return the postings of a query; of an AND, those of the condition with the fewest.
+    """Return the postings of a query; for an AND, the postings of the condition with the fewest postings.
 
     No document is read, so a condition of an AND that is not needed costs only a lookup, however many documents it has.
     """
@@ -360,5 +370,5 @@ def _name_range(query: NameRange, entries: Sequence[_Sorted]) -> tuple[int, int]
 
 
 def _count(postings: Sequence[PostingsRanges]) -> int:
-    """Count postings; a document that is there twice is counted twice."""
+    """Count postings; a document with two postings is counted twice."""
     return sum([ranges[-1] - ranges[0] for _, ranges, _ in postings])

@@ -2,8 +2,8 @@
 """The schema: the attribute types, object classes, matching rules and syntaxes that this directory knows.
 
 One table says how an attribute is named, how its values compare, and what the subschema publishes.  The definitions
-are those of RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, reduced to the attributes that we serve, with ordering and
-number rules added if we evaluate these.
+are those of RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, reduced to the attributes of this directory, with ordering
+and number rules added if the directory evaluates these rules.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from enum import Enum, auto
 
 
 class Family(Enum):
-    """The ways in which values are compared."""
+    """A family of matching rules, which compare values in the same normalized form."""
 
     TEXT = auto()  # names and words: compared by their variants (`name_folding`) if the tenant's matching is lenient
     NUMBER = auto()  # telephone numbers: compared as numbers if the tenant's matching is lenient
@@ -233,7 +233,7 @@ ATTRIBUTE_TYPES = (
     AttributeType("displayName", "2.16.840.1.113730.3.1.241", _WORDS, single_valued=True),
     AttributeType("labeledURI", "1.3.6.1.4.1.250.1.57", _EXACT),
     AttributeType("jpegPhoto", "0.9.2342.19200300.100.1.60", _JPEG),
-    # RFC 4512 3.4, RFC 4530, RFC 5020; hasSubordinates is X.501's
+    # RFC 4512 3.4, RFC 4530, RFC 5020; X.501 defines hasSubordinates
     AttributeType("structuralObjectClass", "2.5.21.9", _OID, usage=_OPERATION, single_valued=True),
     AttributeType("createTimestamp", "2.5.18.1", _TIME, usage=_OPERATION, single_valued=True),
     AttributeType("modifyTimestamp", "2.5.18.2", _TIME, usage=_OPERATION, single_valued=True),
@@ -249,7 +249,7 @@ ATTRIBUTE_TYPES = (
     AttributeType("ldapSyntaxes", "1.3.6.1.4.1.1466.101.120.16", _definition("54"), usage=_OPERATION),
     # RFC 4512 5.1, RFC 3045: the root DSE
     AttributeType("namingContexts", "1.3.6.1.4.1.1466.101.120.5", _DN, usage=_DSA),
-    # Active Directory's, which gave it no OID: this OID is ours, made of a UUID (ITU-T X.667).
+    # Active Directory defines this attribute without an OID: the OID here is made from a UUID (ITU-T X.667).
     AttributeType(
         "defaultNamingContext", "2.25.164793045556771646092987493404427621383", _DN, usage=_DSA, single_valued=True
     ),
@@ -272,7 +272,7 @@ OBJECT_CLASSES = (
     ObjectClass("person", "2.5.6.6", "STRUCTURAL", "top", ("sn", "cn"), ("telephoneNumber",)),
     ObjectClass("organizationalPerson", "2.5.6.7", "STRUCTURAL", "person", (),
                 ("title", "facsimileTelephoneNumber", *_PLACE, "ou")),
-    # RFC 2798 has no c; we add it for a contact's country, which harms no client.
+    # RFC 2798 does not allow c; it is added here for a contact's country, which harms no client.
     ObjectClass("inetOrgPerson", "2.16.840.1.113730.3.2.2", "STRUCTURAL", "organizationalPerson", (),
                 ("displayName", "givenName", "homePhone", "initials", "jpegPhoto", "labeledURI", "mail", "mobile", "o",
                  "pager", "uid", "c")),
@@ -300,25 +300,26 @@ _SUBTYPES = {
 
 
 def attribute_type(description: str) -> AttributeType | None:
-    """Return the type that a description names, by name or alias in any case or by OID; None if it is unknown.
+    """Return the type with a name, alias or OID, regardless of upper and lower case; None if it is unknown.
 
-    A description with an option ("cn;lang-de") names no type: no value here has an option (RFC 4512 2.5.2).
+    A description with an option ("cn;lang-de") names no type, because no value here has an option (RFC 4512 2.5.2).
     """
     return _TYPES.get(description) or _TYPES.get(description.lower())
 
 
 def can_be_alias(alias: str, name: str) -> bool:
-    """Return whether a name can be configured for an attribute: the standards give the name to no other attribute."""
+    """Return whether a name can be configured for an attribute: whether the standards give it to no other attribute."""
     owner = _STANDARD_TYPES.get(alias.lower())
     return owner is None or owner.name == name or alias.lower() in {known.lower() for known in owner.aliases}
 
 
 def configure_aliases(aliases: Mapping[str, str]) -> None:
-    """Make `attribute_type` understand further names in any case, which replace the names of an earlier call.
+    """Make `attribute_type` accept further names, which replace the names of an earlier call.
 
-    Call this at the start of a process: filters and selections that were prepared before do not know the new names.
+    Upper and lower case of these names do not matter.  Call this function at the start of a process: filters and
+    selections that were prepared before do not know the new names.
 
-    :param aliases: names of attributes, by the further names (`can_be_alias`).
+    :param aliases: for each further name (`can_be_alias`), the name of its attribute.
     :raises KeyError: for an attribute that does not exist.
     """
     configured = {

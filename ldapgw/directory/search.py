@@ -2,12 +2,16 @@
 """Search and Compare (RFC 4511 4.5 and 4.10): finds what a viewer's request matches in the directory.
 
 One `SearchCursor` answers every search.  It gives the matches of a filter in the order of their sort keys, a few at a
-time: the first page of a phone's list, a long list in slices, the matches behind a page of RFC 2696, or all that are to
-be sorted.  A cursor keeps the directories that it began with: a sync in the middle of a search changes nothing for it.
+time: the first page of a phone's list, a long list in parts, the matches behind a page of RFC 2696, or all matches that
+have to be sorted.  A cursor keeps the directories with which it began, so a sync during a search does not change the
+matches.
 
-For each segment a `_SegmentMatches` asks the index for candidates, and tests what the index cannot tell.  The matches
-of several segments are merged, and a person who is in several books is given once.  All entries of one name are
-compared together, because the choice among them must not depend on the beginning of a page.
+The work of a search is divided into *slices*, each of which takes a few milliseconds at most.  After a slice, a
+generator yields None, so that its caller can serve other clients.
+
+For each segment a `_SegmentMatches` asks the index for candidates, and tests them if the index alone cannot decide.
+The matches of several segments are merged, and a person who is in several books is given once.  All entries of one name
+are compared together, because the choice among them must not depend on the beginning of a page.
 """
 
 from __future__ import annotations
@@ -33,15 +37,16 @@ from ldapgw.directory.schema import attribute_type, subtypes
 from ldapgw.directory.segment import PAGE_SIZE, Match, ResultBatch, SearchScope, Segment
 from ldapgw.errors import DirectoryError, ResultCode
 
-# Looks at search texts in one slice of work: a fraction of a millisecond for an ordinary filter, a few for the
-# heaviest.
+# How many looks at search texts one slice of work has, which take a fraction of a millisecond for an ordinary filter,
+# and a few milliseconds for the heaviest filter.
 _LOOKS: Final = 800
-# The most candidates that are tested in one slice of work, and the most that are taken at once if none is tested.
+# The most candidates that are tested in one slice of work, and the most candidates that are taken at once if no test is
+# needed.
 _MAX_CANDIDATES: Final = PAGE_SIZE
 _MAX_EXACT: Final = 16 * PAGE_SIZE
-# Candidates that an index is first asked for: as many as a phone shows, and as many that do not match.
+# How many candidates an index is first asked for: as many as a phone shows, and as many that do not match.
 _FIRST: Final = 128
-# Matches of each segment that are merged at once, at least.
+# The fewest matches of each segment that are merged at once.
 _MERGED: Final = 64
 # Up to this cost of a filter, all segments are planned in one slice of work; otherwise each segment has its own slice.
 _QUICK: Final = 16
@@ -50,10 +55,10 @@ _QUICK: Final = 16
 class SearchCursor:
     """The matches of one search, in order.
 
-    Mutable: how far the search is.
+    Mutable: the progress of the search.
 
     :param prepared: the filter, prepared for each scope.
-    :param after: the key behind which the matches begin (`ResultBatch.key_prefix`); its entry may be gone.
+    :param after: the key behind which the matches begin (`ResultBatch.key_prefix`); the entry of this key may be gone.
     :param budget: the client's budget for caller-ID books, or None if there is no limit.
     """
 
@@ -67,7 +72,8 @@ class SearchCursor:
         budget: CallerIdBudget | None = None,
     ) -> None:
         self.finished = False
-        # The generator is no method: it would refer to the cursor, and this cycle would wait for the garbage collector.
+        # The generator is no method: a method would refer to the cursor, and only the garbage collector would free such
+        # a cycle.
         self._demand = _Demand()
         self._batches = _search(scopes, prepared, after, self._demand, budget)
         self._rest: ResultBatch | None = None
@@ -75,7 +81,7 @@ class SearchCursor:
     def next(self, limit: int) -> list[ResultBatch]:
         """Return the next matches, at most `limit`.
 
-        :returns: the matches; fewer of them, or none, where a slice of work is done or the search is `finished`.
+        :returns: the matches; fewer than `limit`, or none, if a slice of work ends first or the search is `finished`.
         """
         found: list[ResultBatch] = []
         self._demand.wanted = limit
@@ -120,9 +126,9 @@ def _search(
     demand: _Demand,
     budget: CallerIdBudget | None,
 ) -> Iterator[ResultBatch | None]:
-    """Yield batches, none of them empty, and None where a slice of work is done.
+    """Yield batches, none of them empty, and None after each slice of work.
 
-    A caller whom nobody matches is answered with the company that the number may belong to.
+    If no contact has the number of a caller, the company to which the number may belong is found.
     """
     is_found = False
     for batch in _matching(scopes, filters, after, demand, budget):
@@ -165,7 +171,7 @@ def _contacts(
     demand: _Demand,
     budget: CallerIdBudget | None,
 ) -> Iterator[ResultBatch | None]:
-    """Yield the contacts of one scope that match, and None where a slice of work is done.
+    """Yield the contacts of one scope that match, and None after each slice of work.
 
     :param after_key: the sort key behind which the contacts begin; None to begin with the first contact.
     """
@@ -190,7 +196,7 @@ def _contacts(
 
 
 def _leaving_out(sort_keys: frozenset[str], found: Iterator[ResultBatch | None]) -> Iterator[ResultBatch | None]:
-    """Yield batches without the contacts that an earlier scope has given."""
+    """Yield batches without the contacts with given sort keys, which an earlier scope covers."""
     for batch in found:
         if batch is None:
             yield None
@@ -212,8 +218,8 @@ def _merge(
 ) -> Iterator[ResultBatch | None]:
     """Yield the matches of several segments in one order.
 
-    :param own_namespace: the UUID namespace of the viewer's own book if duplicates are to be removed; None if the
-        contacts are different persons anyway.
+    :param own_namespace: the UUID namespace of the viewer's own book if duplicates are to be removed; None if no two
+        contacts can be the same person.
     """
     streams: list[_SegmentMatches] = []
     for segment in segments:
@@ -234,7 +240,7 @@ def _merge(
                         yield None
         rows, is_last = _rows(streams, own_namespace)
         if rows:
-            wanted = 0  # if there are no rows, a single name fills all that was read, and more has to be read
+            wanted = 0  # without rows, all matches that were read have the same name, and more have to be read
         for part in (rows,) if own_namespace is None else _without_duplicates(rows, streams, own_namespace):
             if part is None:
                 yield None
@@ -254,7 +260,7 @@ def needs_cursor(scope: SearchScope, prepared: PreparedFilter) -> bool:
 def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilter, wanted: int) -> Sequence[int] | None:
     """Find the first matches of a segment without a cursor, which nearly always succeeds.
 
-    This buys 22 % more reverse look-ups a second (``scripts/bench parts``).
+    This function allows 22 % more reverse look-ups a second (``scripts/bench parts``).
 
     :param index: the segment's index, or None if the segment has few entries, which are all tested.
     :returns: the documents of the wanted number of matches, or of all matches; None if only a cursor can find them.
@@ -272,7 +278,7 @@ def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilte
         documents = []
         while len(documents) < wanted and at < len(candidates):
             documents += predicate.matching(candidates[at:end], entries)
-            at, end = end, end + 2 * (wanted - len(documents))  # in most cases nearly all match
+            at, end = end, end + 2 * (wanted - len(documents))  # in most cases nearly all candidates match
         further = _LOOKS // prepared.cost
         if has_more and len(documents) < wanted and index is not None and further >= 2 * _FIRST:
             candidates, has_more = query_plan.first_documents(query, index, entries, further)
@@ -281,7 +287,7 @@ def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilte
             documents = predicate.matching(candidates, entries)
     if has_more and len(documents) < wanted:
         return None
-    # A cursor looks for the company that a caller may belong to.
+    # Only a cursor looks for the company to which a caller may belong.
     return None if not documents and prepared.callers and segment.has_switchboards else documents[:wanted]
 
 
@@ -291,7 +297,7 @@ def _slice_size(prepared: PreparedFilter) -> int:
 
 
 def _may_match_containers(scope: SearchScope, prepared: PreparedFilter) -> bool:
-    """Return whether a container may match: a look at a few of them is cheaper than a search."""
+    """Return whether a container may match; to test a few containers here is cheaper than to search them."""
     for alternatives in prepared.object_classes:
         if alternatives.isdisjoint(scope.container_classes):
             return False
@@ -323,12 +329,12 @@ _STREAM = itemgetter(1)
 
 
 class _SegmentMatches:
-    """The matches of one segment, found only as far as they are requested.
+    """The matches of one segment, which are found only as far as they are requested.
 
-    Mutable: the matches and candidates so far.
+    Mutable: the matches and candidates that were read.
 
     :param wanted: the number of matches that is likely to be enough.
-    :ivar found: matches that were read and not given yet.
+    :ivar found: matches that were read, but not returned yet.
     :ivar looked: the number of candidates that the last `read` tested; 1 if none has to be tested.
     """
 
@@ -363,7 +369,7 @@ class _SegmentMatches:
         self.exhausted = not self._candidates and not self._has_more
 
     def next(self, limit: int) -> Sequence[int]:
-        """Return the next matches, at most `limit`; fewer of them, or none, where a slice of work is done."""
+        """Return the next matches, at most `limit`; fewer, or none, if a slice of work ends first."""
         found, left = self.found, self._slice_size
         while len(found) < limit and left > 0 and not self.exhausted:
             documents = self.read(limit if self._predicate is None else min(limit, left))
@@ -375,7 +381,7 @@ class _SegmentMatches:
         return found[:limit]
 
     def read(self, size: int) -> Sequence[int]:
-        """Return the matches among the next candidates; no match does not mean the end (`exhausted`).
+        """Return the matches among the next candidates; if there are none, later candidates may match (`exhausted`).
 
         :param size: the most candidates to take.
         """
@@ -411,7 +417,7 @@ def _rows(streams: Sequence[_SegmentMatches], own_namespace: str | None) -> tupl
             last = stream.segment.entries[stream.found[-1]].sort_key
             bound = last if bound is None else min(bound, last)
     if bound is not None and own_namespace is not None:
-        bound = sort_name(bound)  # sorts before all keys of that name
+        bound = sort_name(bound)  # the bare name sorts before all sort keys with this name
     rows: list[_Row] = []
     for number, stream in enumerate(streams):
         entries, found = stream.segment.entries, stream.found
@@ -427,7 +433,7 @@ def _rows(streams: Sequence[_SegmentMatches], own_namespace: str | None) -> tupl
 def _without_duplicates(
     rows: list[_Row], streams: Sequence[_SegmentMatches], own_namespace: str
 ) -> Iterator[list[_Row] | None]:
-    """Yield rows without duplicates (`ldapgw.directory.dedup`), and None where a slice of work is done."""
+    """Yield rows without duplicates (`ldapgw.directory.dedup`), and None after each slice of work."""
     names = [sort_name(row[0]) for row in rows]
     if len(set(names)) == len(names):
         yield rows
@@ -446,7 +452,7 @@ def _without_duplicates(
             duplicates = yield from entries.duplicates()
             same = [row for number, row in enumerate(same) if number not in duplicates]
         kept += same
-        if len(kept) >= _MERGED:  # a phone shows fewer; the rest may never be compared
+        if len(kept) >= _MERGED:  # a phone shows fewer, so the rest may never have to be compared
             yield kept
             kept = []
     yield kept
@@ -471,7 +477,7 @@ def _key_after(key_prefix: str, after: str) -> str | None:
 def _cursor(
     dit: Dit, viewer: Viewer, request: SearchRequest, after: str, budget: CallerIdBudget | None
 ) -> Generator[None, None, SearchCursor]:
-    """Make the cursor of a request, without regard to its limits; yields None where a slice of work is done.
+    """Make the cursor of a request, without regard to its limits; yield None after each slice of work.
 
     :raises DirectoryError: when the base is no DN, does not exist, or is not for this viewer.
     """
@@ -488,7 +494,7 @@ def matches(
     """Yield the matches of a search in order, without regard to its limits.
 
     :param after: the key behind which the matches begin.
-    :returns: matches, and None where a slice of work is done: the caller may serve others before it goes on.
+    :returns: matches, and None after each slice of work, so that the caller can serve other clients.
     :raises DirectoryError: at the first step, when the base is no DN, does not exist, or is not for this viewer.
     """
     cursor = yield from _cursor(dit, viewer, request, after, budget)
@@ -503,10 +509,10 @@ def matches(
 def search(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[Entry | None]:
     """Return the entries that a search finds, in the order of their names.
 
-    :param request: the request, whose size limit is obeyed; 0 if there is none.
-    :returns: entries, and None where a slice of work is done: the caller may serve others before it goes on.
-    :raises DirectoryError: at the first step, when the base is no DN, does not exist, or is not for this viewer; behind
-        the last entry, when there are more than the size limit allows.
+    :param request: the request, whose size limit is obeyed; 0 if there is no limit.
+    :returns: entries, and None after each slice of work, so that the caller can serve other clients.
+    :raises DirectoryError: at the first step, when the base is no DN, does not exist, or is not for this viewer; after
+        the last entry, when there are more entries than the size limit allows.
     """
     return limited((match and match.entry for match in matches(dit, viewer, request)), request.size_limit)
 
@@ -514,7 +520,7 @@ def search(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[Entry |
 def result_batches(
     dit: Dit, viewer: Viewer, request: SearchRequest, size_limit: int, budget: CallerIdBudget | None = None
 ) -> Iterator[ResultBatch | None]:
-    """Yield the entries that a search finds, in batches, none of them empty.
+    """Yield the entries that a search finds, in batches, none of them empty; yield None after each slice of work.
 
     :param size_limit: the size limit to obey, greater than 0.
     """
@@ -533,9 +539,9 @@ def result_batches(
 
 
 def limited(entries: Iterator[Entry | None], size_limit: int) -> Iterator[Entry | None]:
-    """Yield no more entries than a limit allows; 0 allows all.
+    """Yield no more entries than a limit allows; 0 allows all entries.
 
-    :raises DirectoryError: sizeLimitExceeded, behind the last entry that the limit allows, when there is another entry.
+    :raises DirectoryError: sizeLimitExceeded, after the last entry that the limit allows, when there is another entry.
     """
     sent = 0
     for entry in entries:
@@ -553,8 +559,9 @@ def _more() -> DirectoryError:
 def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> bool:
     """Return whether an entry has a value of an attribute.
 
-    :raises DirectoryError: as a search of this base does; undefinedAttributeType and noSuchAttribute; and
-        invalidAttributeSyntax if the comparison is Undefined, which is not "false" (RFC 4511 4.10).
+    :raises DirectoryError: with the errors of a search at this base; with undefinedAttributeType if the attribute is
+        unknown; with noSuchAttribute if the entry lacks the attribute; and with invalidAttributeSyntax if the
+        comparison is Undefined, which is not "false" (RFC 4511 4.10).
     """
     found = search_scopes(dit, viewer, dn, Scope.BASE_OBJECT)[0]
     [entry] = found.containers[0]

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """A segment: entries in sort order, with an index, and encoded messages for frequent attribute selections.
 
-A segment is built once.  A book has few of them: `Segments` says when they are merged.
+A segment is built once.  A book has few segments: `Segments` says when they are merged.
 
 Two answers with the same entries differ only by the messageID, which stands in each message (RFC 4511 4.1.1).  So
-entries are cached as whole messages with `PLACEHOLDER_ID`, and the sender puts the messageID in its place, in one pass
-through adjacent octets, whatever the number of entries.  Messages are cached for the few attribute selections that are
-requested again and again, because phones of one model send the same selection; a whole list is cached as *pages* of
-messages.
+entries are cached as whole messages with `PLACEHOLDER_ID`, and the sender replaces the placeholder by the messageID in
+one pass through adjacent octets, whatever the number of entries.  Messages are cached for the few attribute selections
+that are requested again and again, because phones of one model send the same selection; a whole list is cached as
+*pages* of messages.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from ldapgw.directory.normalization import SWITCHBOARD_MARK, lines_of
 from ldapgw.directory.query_plan import Query
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 
-# The most attribute selections whose messages are cached: each takes some 25 MiB if a segment has 100,000 entries.
+# How many attribute selections have cached messages; each selection takes some 25 MiB if a segment has 100,000 entries.
 _MAX_SELECTIONS: Final = 4
-# The most further selections that are remembered, but whose messages are not cached.
+# How many more selections are remembered without their messages being cached.
 _MAX_CANDIDATE_SELECTIONS: Final = 12
 
-# Entries of a page; each page begins at a multiple of it.
+# The number of entries of a page; the first document of each page is a multiple of this number.
 PAGE_SIZE: Final = 192
 # The most octets of a page that is cached.
 MAX_PAGE_OCTETS: Final = 64 << 10
-# The most attribute selections whose pages are cached.
+# How many attribute selections have cached pages.
 _MAX_PAGED_SELECTIONS: Final = 2
 
-# The messages of a page, and the octet in place of the messageID, which stands nowhere else in them.
+# The messages of a page, and the octet that the messages contain in place of the messageID, and nowhere else.
 Page = tuple[bytes, bytes]
-# Stands in place of a page that has too many octets.
+# The value for a page that is not cached because it has too many octets.
 NO_PAGE: Final[Page] = (b"", b"")
 
 _SORT_KEY = attrgetter("sort_key")
@@ -53,7 +53,8 @@ def set_message_id(messages: bytes, message_id: bytes, *, is_plain: bool) -> byt
     """Put a messageID in place of the placeholder in messages.
 
     :param message_id: one octet, from 1 to 127.
-    :param is_plain: whether the placeholder's octet is in no length; this buys 9 % more searches by name a second.
+    :param is_plain: whether no BER length in the messages contains the placeholder's octet, so that this octet alone
+        can be replaced, which allows 9 % more searches by name a second.
     """
     if is_plain:
         return messages.replace(PLACEHOLDER, message_id)
@@ -67,7 +68,8 @@ def response_of(message: bytes) -> bytes:
 
 def _message(response: bytes) -> bytes:
     message = head(SEQUENCE, 3 + len(response)) + PLACEHOLDER_ID[:3] + response
-    if message.count(PLACEHOLDER_ID) > 1:  # in the length of a value of 131,583 octets; no contact has one
+    # The BER length of a value of 131,583 octets may look like the placeholder; no contact has such a value.
+    if message.count(PLACEHOLDER_ID) > 1:
         raise ValueError("an entry holds the placeholder")
     return message
 
@@ -75,8 +77,8 @@ def _message(response: bytes) -> bytes:
 class _SelectionMessages:
     """The messages of one attribute selection.
 
-    :ivar messages: the messages by document; empty if nobody has requested the entry.
-    :ivar odd: the documents in whose messages the placeholder's octet stands in a length too.
+    :ivar messages: the message of each document; empty if nobody has requested the entry.
+    :ivar odd: the documents in whose messages a BER length also contains the placeholder's octet.
     """
 
     __slots__ = ("messages", "odd")
@@ -89,9 +91,9 @@ class _SelectionMessages:
 class _KeptMessages:
     """The cached messages of a segment's entries, for the attribute selections that are requested again and again.
 
-    A selection is cached from its second request on.  If there is no room, the selection replaces the least recently
-    requested selection, unless all cached selections were requested since its own previous request: if more selections
-    are in use than can be cached, the first of them stay.
+    A selection is cached from its second request on.  If there is no room, the new selection replaces the least
+    recently requested cached selection, but only if the cached selection was not requested since the new selection's
+    previous request.  So if more selections are in use than can be cached, the first of them stay cached.
 
     Mutable: the cached messages, and the requested selections.
     """
@@ -101,7 +103,7 @@ class _KeptMessages:
     def __init__(self, count: int) -> None:
         self._count = count
         self._kept: dict[Selection, _SelectionMessages] = {}
-        # In the order of their last requests.
+        # The remembered selections, in the order of their last requests.
         self._requested: dict[Selection, None] = {}
         self._last: Selection | None = None
 
@@ -124,7 +126,7 @@ class _KeptMessages:
         return kept is not None and all([kept.messages[document] for document in documents])  # noqa: C419  compiled
 
     def _keep(self, selection: Selection) -> _SelectionMessages | None:
-        """Begin to cache a selection, if there is room or if another selection has to go."""
+        """Begin to cache a selection, if there is room or if another selection can be replaced."""
         if len(self._kept) == _MAX_SELECTIONS:
             first = next(
                 requested for requested in self._requested if requested is selection or requested in self._kept
@@ -148,9 +150,9 @@ class Segment:
 
     :ivar entries: the entries in their order; an entry's number is its *document*.
     :ivar index: the index, or None if the entries are so few that all are tested.
-    :ivar deleted: for each document, whether it is deleted; empty if none is.
-    :ivar duplicates: for each document, whether an entry of another book in this segment may be the same person; empty
-        if there are no duplicates.
+    :ivar deleted: a flag for each document: whether the entry is deleted; empty if no entry is deleted.
+    :ivar duplicates: a flag for each document: whether an entry of another book in this segment may be the same person;
+        empty if there are no duplicates.
     """
 
     __slots__ = (
@@ -188,7 +190,7 @@ class Segment:
         return cls(ordered, Index.build(map(index_terms.entry_terms, ordered)) if is_indexed else None)
 
     def __len__(self) -> int:
-        """Return how many entries are not deleted."""
+        """Return the number of entries that are not deleted."""
         return len(self.entries) - self.deleted.count(1)
 
     def __iter__(self) -> Iterator[Entry]:
@@ -211,7 +213,7 @@ class Segment:
         return Segment(self.entries, self.index, self.deleted, duplicates, self)
 
     def has_duplicates(self, documents: Iterable[int]) -> bool:
-        """Return whether an entry of these documents may be the same person as another entry of the segment."""
+        """Return whether the entry of any of these documents may be the same person as another entry of the segment."""
         return bool(self.duplicates) and any(map(self.duplicates.__getitem__, documents))
 
     def deleted_since(self, before: Segment) -> Iterator[Entry]:
@@ -239,12 +241,12 @@ class Segment:
         return bisect_right(self.entries, sort_key, key=_SORT_KEY)
 
     def document_of_uid(self, uid: str) -> int | None:
-        """Return the document of a uid, letter for letter; None if there is none, or if it is deleted."""
+        """Return the document with exactly this uid; None if there is no such document, or if it is deleted."""
         found, octets = self._uid_documents(folded(uid)), octets_of(uid)
         return next((document for document in found if self.entries[document].uid == octets), None)
 
     def entry_of_uid(self, uid: str) -> Entry | None:
-        """Return the entry of a uid, or None if there is none.
+        """Return the entry of a uid, or None if there is no such entry.
 
         :param uid: folded (`ldapgw.directory.dn.folded`).
         """
@@ -261,7 +263,10 @@ class Segment:
 
     @property
     def tag_letters(self) -> frozenset[str]:
-        """Return the letters of the entries' attributes (`Entry.tagged_texts`); with an index, without aliases."""
+        """Return the letters of the entries' attributes (`Entry.tagged_texts`).
+
+        If the segment has an index, the letter of aliases is left out.
+        """
         if self._tag_letters is None:
             texts = (text[0] for entry in self for text in entry.tagged_texts())
             self._tag_letters = frozenset(index_terms.present_attributes(self.index) if self.index else texts)
@@ -278,7 +283,7 @@ class Segment:
 
     @property
     def has_switchboards(self) -> bool:
-        """Return whether an entry has a switchboard (`ldapgw.directory.caller_id`)."""
+        """Return whether any entry has the number of a switchboard (`ldapgw.directory.caller_id`)."""
         if self._has_switchboards is None:
             self._has_switchboards = (
                 index_terms.has_switchboards(self.index)
@@ -292,7 +297,7 @@ class Segment:
     def messages(self, documents: Sequence[int], selection: Selection) -> tuple[list[bytes], bool]:
         """Return the LDAPMessage of each document's SearchResultEntry, with `PLACEHOLDER_ID`.
 
-        Caching them makes searches by name nine times as fast (``scripts/bench parts``).
+        The cache of messages makes searches by name nine times as fast (``scripts/bench parts``).
 
         :returns: the messages, and whether they are plain (`set_message_id`).
         """
@@ -346,7 +351,8 @@ class Segment:
 def _page(messages: list[bytes]) -> Page:
     joined = b"".join(messages)
     if len(joined) <= MAX_PAGE_OCTETS:
-        # UTF-8 never has an octet such as 0xC0, but a length may have, so an octet is looked for that is not there.
+        # UTF-8 never contains an octet such as 0xC0, but a BER length may, so an octet is chosen that the messages do
+        # not contain.
         unused = next((octet for octet in range(0xFF, -1, -1) if octet not in joined), None)
         if unused is not None:
             placeholder = bytes((unused,))
@@ -354,8 +360,8 @@ def _page(messages: list[bytes]) -> Page:
     return NO_PAGE
 
 
-# An older segment is merged into the new segment unless it is at least this many times as large, and is built anew
-# unless it has at least this many times as many entries as deleted entries.
+# An older segment is merged into the new segment if the older segment has less than this many times as many entries.
+# Otherwise the older segment is built anew if this many times its deleted entries are more than its entries.
 _MERGE_FACTOR = 8
 
 
@@ -365,26 +371,26 @@ class Segments:
 
     Each form has one segment with nearly all entries, and small segments with entries that have changed since.  No two
     segments of a form have an entry for the same contact.  Deleted entries are marked in their segment.  New entries go
-    into a new segment, which is merged with every segment less than `_MERGE_FACTOR` times its size: so there are few
-    segments, and an entry is written again a few times at most.
+    into a new segment, which is merged with every segment less than `_MERGE_FACTOR` times its size.  So there are few
+    segments, and an entry is merged into another segment only a few times.
 
-    :ivar numbers: the segments with one entry per number; empty if no phone wants this form.
+    :ivar numbers: the segments with one entry per number; empty if no phone needs this form.
     """
 
     contacts: tuple[Segment, ...] = ()
     numbers: tuple[Segment, ...] = ()
 
     def __len__(self) -> int:
-        """Return how many contacts there are."""
+        """Return the number of contacts."""
         return sum(map(len, self.contacts))
 
     @property
     def per_number(self) -> bool:
-        """Return whether the form with one entry per number is wanted."""
+        """Return whether the form with one entry per number was built."""
         return bool(self.numbers)
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:
-        """Return the segments of the form that a viewer wants, as far as it was built."""
+        """Return the segments of the form that a viewer needs, or of the contacts if this form was not built."""
         return self.numbers if per_number and self.numbers else self.contacts
 
     def entry_of_uid(self, uid: str) -> Entry | None:
@@ -395,7 +401,7 @@ class Segments:
     def updated(
         self, deleted_uids: Collection[str], contact_entries: Iterable[Entry], number_entries: Iterable[Entry]
     ) -> Segments:
-        """Return the segments with some contacts in place of others.
+        """Return the segments with some contacts removed and others added.
 
         :param deleted_uids: uids of contacts to remove, which may be in no segment.
         :param contact_entries: the new entries, one for each contact.
@@ -456,10 +462,10 @@ def _updated(
 
 
 class ResultBatch:
-    """Matches that stand in one segment, in their order; never changed once it is made.
+    """Matches of one segment, in their order; a batch never changes.
 
     :ivar documents: the matches' documents in the segment.
-    :ivar key_prefix: a prefix which, with an entry's sort key behind it, sorts all matches of a search.
+    :ivar key_prefix: the text in front of an entry's sort key in the key that sorts all matches of a search.
     """
 
     __slots__ = ("context", "documents", "key_prefix", "segment")
@@ -471,7 +477,7 @@ class ResultBatch:
         self.context = context
 
     def __len__(self) -> int:
-        """Return how many matches there are."""
+        """Return the number of matches."""
         return len(self.documents)
 
     def entries(self) -> list[Entry]:
@@ -485,7 +491,7 @@ class ResultBatch:
 class Match(NamedTuple):
     """A single match.
 
-    :ivar key: the key that sorts the matches of a search; it is the same in the next search.
+    :ivar key: the key that sorts the matches of a search; an entry has the same key in the next search.
     """
 
     key: str
@@ -510,8 +516,9 @@ class SearchScope:
         book is shown, unless the tenant has another order of books.
     :ivar left_out: sort keys of contacts that an earlier scope of the same search covers.
     :ivar may_have_duplicates: whether the contacts come from several books, which may have the same person.
-    :ivar only_segment: the only segment of contacts, if none of its entries has to be compared with others; else None.
-    :ivar container_tag_letters: the letters of the attributes that containers have (`Entry.tagged_texts`).
+    :ivar only_segment: the segment of all contacts, if there is only one and its entries have no possible duplicates;
+        otherwise None.
+    :ivar container_tag_letters: the letters that stand for the containers' attributes (`Entry.tagged_texts`).
     :ivar container_classes: the object classes that containers have (`Segment.object_classes`).
     :ivar container_entries: the containers' entries if there are few; empty if there are many.
     """
@@ -529,7 +536,7 @@ class SearchScope:
     container_entries: tuple[Entry, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Compute the fields by which `ldapgw.directory.search.first_matches` answers without a cursor."""
+        """Compute the fields that allow `ldapgw.directory.search.first_matches` to answer without a cursor."""
         first = self.contacts[0] if len(self.contacts) == 1 else None
         only = None if first is None or (self.may_have_duplicates and first.duplicates) else first
         object.__setattr__(self, "only_segment", only)

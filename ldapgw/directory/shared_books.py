@@ -2,8 +2,8 @@
 """The shared books of a tenant, merged into a few segments, so that more books don't make a search slower.
 
 Up to `_MAX_SEGMENTS` segments stay as they are.  Of more segments, the large ones stay, and all others are merged into
-one.  When a small book changes, its entries are deleted from the merged segment and its new segment is searched beside
-it, until there are so many segments that the small ones are merged anew.
+one.  When a small book changes, its entries are deleted from the merged segment, and its new segment is searched
+separately, until there are so many segments that the small segments are merged anew.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ldapgw.directory.book import Book
 from ldapgw.directory.dedup import duplicate_flags
 from ldapgw.directory.segment import Segment
 
-# The most segments that a search looks through one by one; each costs some microseconds.
+# The most segments that a search looks through one by one; each segment costs some microseconds.
 _MAX_SEGMENTS = 8
 # The most segments after a merge.  A segment with more than one in `_LARGE_PART` of all entries is large, and is not
 # merged.
@@ -28,7 +28,7 @@ _LARGE_PART = 16
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MergedSegment:
-    """A segment to search, and the segments that its entries come from: one, or several merged segments."""
+    """A segment to search, and the one or more segments from which its entries come."""
 
     segment: Segment
     sources: tuple[Segment, ...]
@@ -53,7 +53,7 @@ class SharedBooks:
         return max(map(len, (self.containers, self.contacts, self.numbers))) > _MAX_SEGMENTS
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:
-        """Return the books' contacts in the form that a viewer wants, as far as it was built."""
+        """Return the segments of the form that a viewer needs, or of the contacts if this form was not built."""
         return segments_of(self.numbers if per_number and self.numbers else self.contacts)
 
 
@@ -65,8 +65,8 @@ def merge_shared_books(
 ) -> Mapping[Sharing, SharedBooks]:
     """Merge the shared parts of books with the same sharing.
 
-    :param before: the shared segments until now, which are used again where possible.
-    :param defer_merge: whether to build nothing; then there may be more segments than a search should look through.
+    :param before: the previous result of this function, whose merged segments are used again where possible.
+    :param defer_merge: whether to merge nothing; then there may be more segments than a search should look through.
     """
     by_sharing: dict[Sharing, list[Book]] = {}
     for book in books:
@@ -106,7 +106,7 @@ def merge_segments(
     segments: Iterable[Segment], before: Sequence[MergedSegment], *, defer_merge: bool = False
 ) -> tuple[MergedSegment, ...]:
     """Merge many segments into the few segments that a search looks through."""
-    # A segment keeps its tuple of entries when more of them are deleted.
+    # Segments are compared by their tuple of entries, which stays the same object when entries are deleted.
     wanted = {id(segment.entries): segment for segment in segments if len(segment)}
     kept = []
     for merged in before:
@@ -122,7 +122,7 @@ def merge_segments(
 def _current(merged: MergedSegment, wanted: dict[int, Segment]) -> MergedSegment | None:
     """Return a merged segment without the entries that were deleted since.
 
-    :param wanted: the segments of the books now, by the identity of their entries.
+    :param wanted: the present segments of the books, by the identity of their tuple of entries.
     :returns: the segment, or None if too few of its entries are left, or if it has only one source.
     """
     now = [wanted.get(id(segment.entries)) for segment in merged.sources]

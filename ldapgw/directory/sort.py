@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Sorts search results by keys that the client names (RFC 2891), and cuts windows from the sorted list (VLV).
 
-The *rank* of an entry is a short string of octets that sorts: the values of the sort keys, one after the other, then
-the key of the entry's match.  A rank is cut at `LONGEST` and ends with the entry's tiebreaker, so that no two ranks are
-equal, and a paged search can send the rank of its last entry to the client.  Entries whose ranks agree in their first
-`LONGEST` octets are sorted by their tiebreakers.
+The *rank* of an entry is a short string of octets by which entries are sorted: the values of the sort keys, one after
+the other, then the key of the entry's match.  A rank is cut at `LONGEST` and ends with the entry's tiebreaker, so that
+no two ranks are equal, and a paged search can send the rank of its last entry to the client.  Entries whose ranks agree
+in their first `LONGEST` octets are sorted by their tiebreakers.
 
 Text is sorted as people sort names if the tenant's matching is lenient: a text without letters comes last.  Otherwise
 text is sorted by the rules of RFC 4517.
@@ -30,24 +30,24 @@ from ldapgw.errors import LdapgwError, ResultCode
 # The most octets of a rank before its tiebreaker.
 LONGEST: Final = 208
 
-# The most sort keys: nobody sorts by more, and each key is read from every entry.
+# The most sort keys: nobody sorts by more keys, and each key is read from every entry.
 MOST_KEYS: Final = 8
 # The most entries that are sorted, which takes some 30 MiB of memory.  A Google directory has fewer people.
 MOST_ENTRIES: Final = 100_000
 
-# Entries that are sorted, or passed over, between two yield points: a millisecond each.
+# How many entries are sorted, or passed over, in one slice of work, which takes a millisecond.
 _RUN: Final = 500
 # The most entries that are ranked in one slice of work.
 _RANKED: Final = 32
 
-# Characters of a value by which it is sorted.
+# How many characters of a value count when it is sorted.
 _MAX_CHARACTERS: Final = 256
 
 _INVERTED = bytes(range(255, -1, -1))
-# The octets of a key without a value, by `reverse`.
+# The octets that stand for a missing value of a sort key, by `reverse`.
 _NO_VALUE = {False: b"\xff", True: b"\x00"}
 
-# The attributes with the name by which entries are sorted if no key is named.
+# The attributes that hold the whole name, by which entries are sorted if the client requests no sort key.
 _WHOLE_NAMES = frozenset(("cn", "displayName"))
 
 Lines = Callable[[Entry], list[str]]
@@ -102,7 +102,8 @@ class Sorter:
     def rank(self, match: Match) -> bytes:
         """Return the rank of a match.
 
-        :raises Unsortable: when an attribute has no ordering in the match's tenant, or a rule does not apply to it.
+        :raises Unsortable: when an attribute has no ordering in the match's tenant, or when a rule does not apply to
+            the attribute.
         """
         context = match.context
         values = self._values.get(context)
@@ -113,7 +114,7 @@ class Sorter:
         return (keys + match_key)[:LONGEST] + match_key[-TIEBREAKER_LENGTH:]
 
     def start(self, value: bytes, context: NamingContext) -> bytes:
-        """Return the rank before all entries whose first key equals a value or follows it, and behind all others.
+        """Return a rank before all entries whose first key equals a value or follows it, and behind all other entries.
 
         :raises Unsortable: when the value makes no sense for the first key.
         """
@@ -184,7 +185,8 @@ class _Key:
 class Ranking:
     """Entries sorted by rank: sorted runs of ranks, which are merged when they are read.
 
-    No object is made for an entry: a hundred thousand objects would make the garbage collector look at all objects.
+    No object is made for an entry, because a hundred thousand objects would make the garbage collector look at all
+    objects.
 
     Mutable: the entries that were added.
 
@@ -220,7 +222,7 @@ class Ranking:
         return sum(bisect_left(run, rank) for run in self._runs)
 
     def slice(self, start: int, end: int) -> Iterator[Ranked | None]:
-        """Yield the entries from `start` up to `end` (exclusive, from 0), and None where a slice of work is done."""
+        """Yield the entries from `start` up to `end` (exclusive, from 0), and None after each slice of work."""
         for number, ranked in enumerate(self):
             if number >= end:
                 return
@@ -231,9 +233,9 @@ class Ranking:
 
 
 def collect(matches: Iterable[Match | None], sorter: Sorter, after: bytes = b"") -> Generator[None, None, Ranking]:
-    """Sort the matches of a search; yields None where a slice of work is done.
+    """Sort the matches of a search; yield None after each slice of work.
 
-    :param matches: matches, and None where a slice of work is done.
+    :param matches: matches, and None after each slice of work.
     :param after: the rank of the last entry to leave out; empty if there is none.
     :raises Unsortable: when there are too many entries, or the entries cannot be sorted.
     """
@@ -266,11 +268,11 @@ def _own_lines(kind: AttributeType) -> Lines:
 
 
 def _people_lines(kind: AttributeType) -> Lines:
-    """Return a function that returns an entry's values as people sort names."""
+    """Return a function that returns an entry's values in a form that sorts as people sort names."""
     own_lines, is_name = _own_lines(kind), kind.name in _WHOLE_NAMES
 
     def lines(entry: Entry) -> list[str]:
-        # A bare number may be followed by its kind, which has letters.
+        # The name is a bare number, and the kind of the number, which has letters, may follow the number.
         if is_name and entry.sort_key.startswith(NO_LETTERS):
             return [NO_LETTERS + line for line in own_lines(entry)]
         return [_people_line(line) for line in own_lines(entry)]
@@ -355,7 +357,7 @@ class Window:
 
 
 def _scaled(target: Offset, count: int) -> int:
-    """Return the target's position, scaled by our count and the client's content count (section 5 of the draft)."""
+    """Return the target's position, scaled from the client's content count to ours (section 5 of the draft)."""
     offset, content_count = target.offset, target.content_count
     if offset < 1 or content_count < 0 or 0 < content_count < offset:
         raise OffsetOutOfRange

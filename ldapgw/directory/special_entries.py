@@ -16,13 +16,15 @@ from ldapgw.directory.naming_context import ROOT, NamingContext
 
 _VENDOR = "ldapgw"
 
-# RFC 4511, and RFC 1777 as old phones speak it.
+# The versions of LDAP: 2 (RFC 1777), which old phones speak, and 3 (RFC 4511).
 _VERSIONS = (b"2", b"3")
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The server's features on TLS, for the root DSE; a feature is listed if, and only if, it works (RFC 4512 5.1).
+    """The features of the server on a connection with TLS, which the root DSE lists.
+
+    A feature is listed if, and only if, it works (RFC 4512 5.1).
 
     :ivar before_tls: extensions that work only on a connection without TLS.
     """
@@ -44,7 +46,7 @@ def root_dse(features: Features, contexts: Iterable[NamingContext], default: Nam
     """Return the root DSE (RFC 4512 5.1, RFC 3045).
 
     :param default: the default naming context, the best base for a client without a configured base; None if there are
-        several.
+        several naming contexts.
     """
     attributes = {
         "structuralObjectClass": (b"top",),
@@ -99,7 +101,7 @@ def subschema() -> Entry:
 
 
 def _matching_rule_use(rule: schema.MatchingRule) -> str:
-    """Describe the attributes that an extensible match can use a rule with (RFC 4512 4.1.4); empty if none."""
+    """Describe the attributes to which an extensible match can apply a rule (RFC 4512 4.1.4); empty if none."""
     names = tuple(kind.name for kind in schema.ATTRIBUTE_TYPES if rule.applies(kind, lenient=ROOT.lenient))
     return f"( {rule.oid} NAME '{rule.name}' APPLIES {_oids(names)} )" if names else ""
 

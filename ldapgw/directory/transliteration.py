@@ -3,7 +3,7 @@
 
 A person who types a foreign name types the spelling in the passport or on the business card.  Greece, Russia, Ukraine,
 Serbia, Bulgaria and Japan have rules of their own for this, which no transliteration letter by letter obeys, and Korean
-families have spellings of their own; so a text has several readings, and is found by each.
+families have spellings of their own; so a text has several Latin spellings, and is found by each.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 
 from anyascii import anyascii
 
-# Characters of alphabets are below this code point and always cached; thousands of other characters follow, which are
-# cached until the map has this many: some 500 KiB.
+# The characters of alphabets are below `_ALPHABETS_END` and are always cached.  Of the thousands of other characters,
+# more are cached only until the map has `_MAX_CACHED` characters, which take some 500 KiB.
 _ALPHABETS_END = 0x3000
 _MAX_CACHED = 1 << 14
 
 
 class CharacterMap(dict[int, str]):
-    """A table for `str.translate` that is filled when a character is first met."""
+    """A table for `str.translate` that computes the replacement of a character when the character first occurs."""
 
     def __init__(self, replacement: Callable[[str], str]) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class CharacterMap(dict[int, str]):
 
 @dataclass(frozen=True, slots=True)
 class _Spelling:
-    """The rules by which a country writes its script in Latin letters, if `anyascii` differs; in lower case.
+    """The rules by which a country writes its script in Latin letters, if `anyascii` differs; all in lower case.
 
     :ivar script: a pattern of the script's letters.
     :ivar rules: patterns with their replacements, in the order in which they are applied.
@@ -48,7 +48,7 @@ class _Spelling:
     letters: Mapping[int, str] = field(default_factory=dict)
 
     def write(self, text: str) -> str:
-        """Write a text's letters in this spelling as far as it has rules; `anyascii` writes the rest."""
+        """Write a text's letters in this spelling as far as the spelling has rules; `anyascii` writes the rest."""
         for pattern, latin in self.rules:
             text = pattern.sub(latin, text)
         return text.translate(self.letters)
@@ -58,7 +58,7 @@ def _rules(*rules: tuple[str, str]) -> tuple[tuple[re.Pattern[str], str], ...]:
     return tuple((re.compile(pattern), latin) for pattern, latin in rules)
 
 
-# The blocks of 256 characters that have letters.
+# The number of blocks of 256 characters, up to the last block that has letters.
 _BLOCKS = 0x330
 
 _GREEK = re.compile("[\u0370-\u03ff\u1f00-\u1fff]")
@@ -82,7 +82,7 @@ _MODERN_GREEK = _Spelling(
 )
 
 _CYRILLIC_SPELLINGS = (
-    # "Dostoevsky", "Dmitry"
+    # A "y" for the endings "ий" and "ый": "Dostoevsky", "Dmitry"
     _Spelling(_CYRILLIC, _rules((r"[иы]й\b", "y"))),
     # Russia, everyday: "Maria", "Fyodor", "Gorbachev", "Grigoryev"
     _Spelling(
@@ -106,7 +106,8 @@ _CYRILLIC_SPELLINGS = (
     _Spelling(_CYRILLIC, (), str.maketrans({"х": "h", "щ": "sht", "ъ": "a"})),
 )
 
-# Hepburn as passports have it: small letters make one sound of two ("shun"), long vowels are not marked ("Taro").
+# Hepburn as passports have it: a small letter joins two syllables into one ("shun"), and long vowels are not marked
+# ("Taro").
 _HEPBURN = _rules((r"(sh|ch|j)iy(?=[auo])", r"\1"), (r"([knhmrgbp])iy(?=[auo])", r"\1y"), ("o[uo]", "o"), ("uu", "u"))
 
 _HANGUL = re.compile("[\uac00-\ud7a3]")

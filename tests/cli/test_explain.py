@@ -191,7 +191,7 @@ def test_lookup_reads_no_book_that_its_phone_does_not_see(books: Gateway) -> Non
         (["x", "--phone", "desk9"], "there is no phone named desk9; see ldapgw phones list"),
         (["(cn=mull", "--phone", "desk1"], "This is not a filter: it cannot be read from position 9 on."),
         (["x", "--phone", "desk1", "--base", "dc=nowhere"],
-         "the search is refused: no such entry, or not for this login"),
+         "the search is refused: no such entry, or this login may not see it"),
         (["x", "--phone", "desk1", "--base", "nowhere"],
          "the search is refused: the base is not a distinguished name"),
     ],
