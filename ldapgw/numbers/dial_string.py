@@ -11,29 +11,30 @@ import unicodedata
 from collections.abc import Sequence
 from urllib.parse import unquote
 
-# Characters.  ITU-T E.164 allows 15 digits; blanks, brackets, an extension and a scheme fit into this limit too.
+# The most characters of a number: ITU-T E.164 allows 15 digits, and blanks, brackets, an extension and a scheme fit
+# into this limit too.
 LONGEST = 64
-# The most characters that are read of a text: invisible characters may stand among the characters that count.
+# The most characters of a text that are read: invisible characters may stand among the characters that count.
 LONGEST_TYPED = 4 * LONGEST
 
-# With so many digits, the text before a remark is a complete number.
+# The fewest digits with which the text before a remark is a complete number.
 _COMPLETE = 7
 
 _DIALLED = re.compile("[0-9*#]")
 _SILENT = re.compile("[^0-9*#]+")
 _LETTER = re.compile("[A-Za-z]")
 
-# The usual form that phones and PBX send: digits, perhaps behind a "+"; without extension and without letters.
+# The usual form that phones and PBXs send: digits, perhaps behind a "+", without an extension and without letters.
 _PLAIN = re.compile(r"[ (]*(\+?)([0-9() ./-]*)")
 _PUNCTUATION = str.maketrans("", "", "() ./-")
 
 # RFC 3966, RFC 3261 19.1.
 _SCHEME = re.compile(r"(?:tel|sips?|callto):/*", re.IGNORECASE)
 _CONTEXT = "phone-context="
-# Codes in front of a number: "*31#0301234567" hides one's own number, as "*67" does in North America.
+# Codes in front of a number: "*31#0301234567" hides the caller's number, as "*67" does in North America.
 _SERVICE_CODE = re.compile(r"([*#]{1,2}\d{1,3}[*#])\s*(?=[+(]?\d)")
 _VERTICAL_CODE = re.compile(r"([*#]\d\d)\s*(?=[+(]?\d)")
-# Words for an extension; `phonenumbers` knows some of them, but not their whole length.
+# Words for an extension; `phonenumbers` knows only some of these words.
 _EXTENSION_WORDS = (
     *("extension", "extensión", "extn", "ext", "xtn", "int", "interno", "interne", "poste"),
     *("durchwahl", "durchw", "dw", "nebenstelle", "nst", "apparat", "app", "klappe", "kl", "toestel"),
@@ -42,7 +43,7 @@ _EXTENSION_WORDS = (
     *("lokal", "lok", "loc", "xt", "ต่อ", "分機", "分机"),
     *("доб", "добавочный", "внутр", "вн", "εσωτ", "שלוחה", "تحويلة", "转", "轉", "內線", "内線", "内线", "내선"),
 )
-# Words for the number of a meeting, or for a secret, that is dialled after the connection.
+# Words for the number of a meeting, or for a secret, which is dialled after the connection is made.
 _CODE_WORDS = (
     *("pin", "id", "meeting[ -]?id", "conference[ -]?id", "konferenz[ -]?id", "participant[ -]?id"),
     *("code", "passcode", "access code", "zugangscode", "teilnehmercode", "kenncode", "kennwort", "passwort"),
@@ -52,10 +53,10 @@ _EXTENSION = re.compile(
     r"(?<![^\W\d_])(?:tel[ .:]{0,3})?(?:" + "|".join((*_EXTENSION_WORDS, *_CODE_WORDS)) + r")[ .:#]{0,3}(?=\d)",
     re.IGNORECASE,
 )
-# The groups of digits behind such a word, which are one code.
+# The groups of digits behind one of `_CODE_WORDS`; all groups together are one code.
 _GROUPED_CODE = re.compile(r"(?:" + "|".join(_CODE_WORDS) + r")[ .:#]{0,3}(\d+(?:[ -]\d+)*)", re.IGNORECASE)
-# What is dialled after the connection begins with a word for an extension, an "x", "~" or "#", with pauses (RFC 3601
-# "p" and "w"; "," and ";" on smartphones), or with the parameter "ext" of RFC 3966.
+# The beginning of the text that is dialled after the connection: a word for an extension, an "x", "~" or "#", pauses
+# (RFC 3601 "p" and "w"; "," and ";" on smartphones), or the parameter "ext" of RFC 3966.
 _AFTERWARDS = re.compile(
     r"[ .,;:=/–-]*" + _EXTENSION.pattern + r"|\s*(?<![^\W\d_])x[ .:-]{0,3}(?=\d)"
     r"|\s*(?<![^\W\d_])(?:[pw]|wait|pause)(?=[ .,;]*[\d#*])"
@@ -67,10 +68,10 @@ _AFTERWARDS = re.compile(
 _DIRECT = re.compile(
     r"[ .,;:=/–-]*(?:durchwahl|durchw|dw|nebenstelle|nst|klappe|kl)[ .:-]{0,3}(\d{1,5})", re.IGNORECASE
 )
-# Fewest digits in front of what is dialled after the connection: an internal number.
+# The fewest digits of a number in front of the text that is dialled after the connection: an internal number has three.
 _SHORTEST_BEFORE = 3
-# A word behind a blank or in brackets that contains a lower-case letter: words to dial ("FLOWERS") are in capitals or
-# follow a hyphen.
+# The beginning of a remark: a word behind a blank or in brackets that contains a lower-case letter.  Words whose
+# letters are dialled ("FLOWERS") are in capitals or follow a hyphen.
 _REMARK = re.compile(r"[ (][^\W\d_]*[^\W\d_A-Z]")
 
 # A remark in brackets that contains a letter.
@@ -128,7 +129,10 @@ def unwrapped(text: str) -> str:
 
 
 def _address_of(text: str) -> str:
-    """Return the address in "<…>" behind a caller's name (RFC 3261 25.1), if it is a URI or has the only digits."""
+    """Return the address in "<…>" behind a caller's name (RFC 3261 25.1), or the text if it has no such address.
+
+    The address has to be a URI, or to contain all digits of the text.
+    """
     name, _, address = text.rpartition("<")
     address = address.partition(">")[0].strip()
     if _SCHEME.match(address) or (_DIALLED.search(address) and not _DIALLED.search(name)):
@@ -166,7 +170,7 @@ def code(text: str) -> str:
 
 
 def split_afterwards(text: str) -> tuple[str, str]:
-    """Split an unwrapped text into the number and what is dialled after the connection; the latter may be empty.
+    """Split an unwrapped text into the number and the text that is dialled after the connection, which may be empty.
 
     A word for an extension in front of all digits is a remark.
     """
@@ -181,12 +185,13 @@ def split_afterwards(text: str) -> tuple[str, str]:
 
 
 def _shortest_before(group: str | None, more: str | None) -> int:
-    """Return how many digits have to stand in front of what is dialled after the connection.
+    """Return the fewest digits that a number has in front of a text that is dialled after the connection.
 
     A group of digits with a hash behind it may also be the last group of the number ("212-555-0145#12"), unless the
     group is long or a whole number stands in front of the group ("030 5550171 1234#56#").
 
-    :param group: the digits in front of the hash; None if another sign begins what is dialled after the connection.
+    :param group: the digits in front of the hash; None if another sign begins the text that is dialled after the
+        connection.
     :param more: a digit behind the hash; empty if there is none.
     """
     if group is None:
@@ -203,12 +208,12 @@ def direct_extension(afterwards: str) -> str:
 
 
 def leads_afterwards(gap: str) -> bool:
-    """Return whether the text between two groups of digits says that the second is dialled after the connection."""
+    """Return whether a text between two groups of digits says that the second is dialled after the connection."""
     return _AFTERWARDS.search(gap + "0") is not None
 
 
 def marks(text: str) -> list[int]:
-    """Return the positions of pauses, stars and hashes behind a number that may be complete, at most three."""
+    """Return the positions of at most three pauses, stars or hashes behind a number that may be complete."""
     positions, digits = [], 0
     for position, char in enumerate(text):
         if char.isdigit():
@@ -219,7 +224,7 @@ def marks(text: str) -> list[int]:
 
 
 def extension_of(afterwards: str) -> str:
-    """Return the digits of an extension, or the characters ``0-9*#,`` of pauses and menus as they are dialled."""
+    """Return the digits of an extension, or, for pauses and menus, the characters ``0-9*#,`` as they are dialled."""
     menu = re.sub("[^0-9*#,]", "", afterwards.replace(";", ",")).strip(",")
     if menu.lstrip("*#").rstrip("#").isdigit():
         # Other extensions may stand behind the first one, as in "x302/x2303".
@@ -257,7 +262,7 @@ def dialled(text: str) -> str:
 
 
 def dial_text(text: str) -> str:
-    """Reduce a part of a number as typed to ``+0-9*#``; empty if nothing of it can be dialled."""
+    """Reduce a part of a typed number to ``+0-9*#``; return an empty text if no character can be dialled."""
     cleaned = clean(text)[:LONGEST]
     return ("+" if is_international(cleaned) else "") + dialled(cleaned)
 

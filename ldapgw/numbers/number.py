@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A telephone number as a value, which databases and book files keep: its forms, and the rules by which it was read."""
+"""A telephone number as a value that databases and book files store: its forms, and the rules by which it was read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Rule(StrEnum):
-    """A rule by which a number is read otherwise than it is stored, with the reason for the rule.
+    """A rule by which a number is read differently from its stored text, with the reason for the rule.
 
     `ldapgw.numbers.stored_numbers` applies the rules, in this order.
     """
@@ -18,15 +18,15 @@ class Rule(StrEnum):
     SAME_AREA = "same_area"  # "030 5550171 / 5550172": the area code is written once.
     AFTERWARDS = "afterwards"  # Extensions, pauses and menus are dialled after the connection.
     REMARK = "remark"  # Times, dates, ranges and notes beside a number are not dialled.
-    CODE = "code"  # "*31#" in front of a number changes how this call is made, such as without the caller's number.
+    CODE = "code"  # A code in front of a number changes how the call is made: "*31#" hides the caller's number.
     PLUS = "plus"  # "491705551442": a country code without its "+" is likelier than a number without its trunk prefix.
     NO_PLUS = "no_plus"  # "+030 …": a trunk prefix is no country code.
     FOREIGN_PREFIX = "foreign_prefix"  # "0049 30 …" in the USA: the prefix for calls abroad differs by country.
     TRUNK_ZERO = "trunk_zero"  # Poland has no trunk prefix any more: a "0" in front of a number does not connect.
-    FORMER_PREFIX = "former_prefix"  # Mexico: 044, 045 and 01 in front of a number do not connect since 2019.
+    FORMER_PREFIX = "former_prefix"  # Mexico: 044, 045 and 01 in front of a number have not connected since 2019.
     ZERO = "zero"  # Italy: the "0" of a fixed line is a part of the number, also behind "+39".
     REPEATED_CODE = "repeated_code"  # "+49 0049 30 …": an import puts the country code in front of each number.
-    SHORT = "short"  # "+49 116117": a short number connects within its country alone, without a country code.
+    SHORT = "short"  # "+49 116117": a short number connects only within its country, without a country code.
     RENUMBERED = "renumbered"  # The country has changed its plan (`ldapgw.numbers.renumbering`).
     GOOGLE = "google"  # The number was typed for the country of the Google account, which is not the tenant's.
 
@@ -37,12 +37,13 @@ class Number:
 
     :ivar typed: the number as the owner of the contact typed it, without invisible characters and runs of blanks.
     :ivar e164: ``+`` and digits; empty if the country is unknown (short, internal or local numbers).
-    :ivar national: the number as dialled within the region that it was parsed in, with the trunk prefix; empty for
-        foreign numbers and if the country is unknown.
+    :ivar national: the number as it is dialled within the region in which it was parsed, with the trunk prefix; empty
+        for foreign numbers and if the country is unknown.
     :ivar digits: `typed` reduced to ``0-9*#``, with letters converted to keypad digits.
     :ivar extension: the characters ``0-9*#,`` that are dialled after the connection; comparisons ignore them.
     :ivar code: the service code to dial in front of the number, such as ``*31#``; comparisons ignore the code.
-    :ivar others: other E.164 forms of the number: less likely readings of the stored text, former and present forms.
+    :ivar others: other E.164 forms by which the number is found: less likely meanings of the stored text, and former
+        and present forms of the number.
     :ivar rules: the rules by which a stored number was read.
     """
 

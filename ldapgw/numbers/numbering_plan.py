@@ -32,27 +32,27 @@ _REGIONS = {str(code): regions[0] for code, regions in phonenumbers.COUNTRY_CODE
 # ITU-T E.164: a country code begins with 1 to 9, and a number has at most 15 digits.
 _E164 = re.compile(r"\+[1-9]\d{2,14}", re.ASCII)
 
-# A number without "+" and with fewer digits than this is internal: it is compared exactly and has no country.  Behind
-# a trunk prefix "0", one digit less is enough if the numbering plan has assigned the number.
+# The fewest digits of a public number without a "+".  A number with fewer digits is internal: it is compared exactly
+# and has no country.  If the trunk prefix is "0", a public number may have one digit less if the numbering plan has
+# assigned the number.
 SHORTEST_PUBLIC = 7
 
-# Without the trunk prefix "0", a full national number has nine digits or more in most countries; a shorter number is
-# local.
+# The fewest digits of a full national number without the trunk prefix "0" in most countries; a shorter number is local.
 _SHORTEST_WITHOUT_TRUNK = 9
 
-# A country's fixed lines have at least this many lengths if extensions can continue a number.
+# If extensions can continue a company's number, the country's fixed-line numbers have at least this many lengths.
 _FEWEST_LENGTHS = 3
 
 _NEVER = re.compile("(?!)")
 
-# Cache size: the numbers of a field are read in several ways.
+# The size of a cache, which is useful because the numbers of a field are read in several ways.
 _CACHED = 64
 
 # Mobile numbers that Ofcom reserves for fiction: no network connects them, and examples are full of them.
 _FICTION_COUNTRY = 44
 _FICTION = r"7700900\d{3}"
 
-# Codes in front of a number that hide or show one's own number, or choose a carrier, and look like a part of the
+# Codes in front of a number that hide or show the caller's number, or choose a carrier, and look like a part of the
 # number. https://www.ofcom.org.uk (141, 1470), ComReg (141, 142), ACMA (1831, 1832), NZ Telecom (0197, 0196), OFCA
 # (133), NTT (184, 186), Bundesnetzagentur (010xy, 0100yy)
 _DIALLED_CODES = {
@@ -71,15 +71,15 @@ class Dialling:
     """The dialling rules of a region.
 
     :ivar country: the country code; empty if the region is unknown.
-    :ivar international_prefix: digits to dial abroad ("00", "011"); empty if there are none that work for everybody.
+    :ivar international_prefix: the digits for calls abroad ("00", "011"); empty if no such digits work for all callers.
     :ivar national_prefix: the trunk prefix, which is dialled in front of national numbers; empty if there is none.
     :ivar has_zero_trunk: whether the trunk prefix is "0", so that full national numbers begin with "0".
-    :ivar rewrites_trunk: whether the digits that are dialled within the country alone can stand inside the number, so
-        that they show a full number: Argentine mobiles have 15 behind the area code.
-    :ivar has_direct_dialling: whether a company's number can be continued by extensions, so that fixed lines have
+    :ivar rewrites_trunk: whether digits that are dialled only within the country can be inside a number, and so prove
+        that the number is complete: Argentine mobile numbers have 15 behind the area code.
+    :ivar has_direct_dialling: whether extensions can continue a company's number, so that fixed-line numbers have
         several lengths.
-    :ivar zero_from: numbers with at least so many digits are always dialled with a "0" and no other prefix; None if the
-        region has no such rule.
+    :ivar zero_from: the number of digits from which on numbers are always dialled with a "0" and no other prefix; None
+        if the region has no such rule.
     :ivar shortest: the fewest digits of a public number; shorter numbers are internal.
     """
 
@@ -96,7 +96,9 @@ class Dialling:
     shortest: int = SHORTEST_PUBLIC
 
     def strip_international_prefix(self, digits: str) -> tuple[str, ...]:
-        """Return the possible numbers (from the country code on) behind the international prefix; empty without it.
+        """Return the possible numbers (from the country code on) behind the international prefix.
+
+        The result is empty if the digits do not begin with the prefix.
 
         The prefix can be ambiguous: in Hong Kong "001" is a carrier, or "00" and a country code that begins with 1.
         """
@@ -110,12 +112,15 @@ class Dialling:
         return tuple(dict.fromkeys(number for number in numbers if not number.startswith("0")))
 
     def is_public(self, digits: str) -> bool:
-        """Return whether there are enough digits for a public number; six are enough behind a trunk prefix "0"."""
+        """Return whether there are enough digits for a public number.
+
+        If the trunk prefix "0" is among the digits, one digit less is enough.
+        """
         least = self.shortest - 1 if self.has_zero_trunk and digits.startswith("0") else self.shortest
         return len(digits) >= least
 
     def strip_trunk_prefix(self, digits: str) -> str:
-        """Remove the trunk prefix, which is dialled within the country only."""
+        """Remove the trunk prefix, which is dialled only within the country."""
         if self._trunk_prefix is not None:
             return digits.removeprefix(self._trunk_prefix)
         match = self._trunk_pattern.match(digits)
@@ -197,13 +202,15 @@ def is_e164(text: str) -> bool:
 
 
 def is_whole(digits: str) -> bool:
-    """Return whether there are at least seven digits behind a "+", without the trunk prefix that may be among them."""
+    """Return whether at least seven digits follow a "+", and at least seven follow a trunk prefix in the number."""
     country = _country_of(digits[:3])
     return len(digits) >= SHORTEST_PUBLIC and (country is None or country[1].is_whole(digits[len(country[0]) :]))
 
 
 def parse(text: str, region: str) -> Parsed | None:
-    """Parse a text in a region; None if it is not a number.  The number may be impossible.
+    """Parse a text in a region; return None if the text is not a number.
+
+    The number may be impossible (`is_possible`).
 
     :param text: the number without an extension.
     """
@@ -216,7 +223,7 @@ def parse(text: str, region: str) -> Parsed | None:
 
 
 def read(digits: str, region: str, *, international: bool) -> Parsed | None:
-    """Parse plain digits in a region; the result is the same as of `parse`, but faster if only a "0" has to be removed.
+    """Parse plain digits in a region with the same result as `parse`, but faster if only a "0" has to be removed.
 
     :param international: whether a "+" precedes the digits.
     """
@@ -235,7 +242,7 @@ def read(digits: str, region: str, *, international: bool) -> Parsed | None:
 
 
 def canonical(text: str) -> Parsed | None:
-    """Parse a number in E.164; None if its country code is not assigned, or the number parses as another one.
+    """Parse a number in E.164; return None if its country code is not assigned, or if it parses as another number.
 
     A number without a possible trunk prefix is not parsed by `phonenumbers`, which saves most of the time.
     """
@@ -300,7 +307,7 @@ class Quality(IntEnum):
 
 
 def quality(parsed: Parsed | None) -> Quality:
-    """Return how well a number fits today's plan of its country; `Quality.IMPOSSIBLE` for None."""
+    """Return the quality of a number in today's plan of its country; `Quality.IMPOSSIBLE` for None."""
     if parsed is None:
         return Quality.IMPOSSIBLE
     if is_valid(parsed):
@@ -310,12 +317,12 @@ def quality(parsed: Parsed | None) -> Quality:
 
 
 def quality_of(number: str) -> Quality:
-    """Return how well a number in E.164 fits today's plan of its country."""
+    """Return the quality of a number in E.164 in today's plan of its country."""
     return quality(canonical(number)) if is_e164(number) else Quality.IMPOSSIBLE
 
 
 def is_mobile(number: str) -> bool:
-    """Return whether a number in E.164 lies in a range of mobiles alone."""
+    """Return whether a number in E.164 lies in a range that has only mobile numbers."""
     is_fiction = re.fullmatch(rf"\+{_FICTION_COUNTRY}{_FICTION}", number, re.ASCII) is not None
     return is_fiction or _type_of(number) == PhoneNumberType.MOBILE
 
@@ -341,7 +348,8 @@ def in_area_of(number: str, digits: str) -> str:
     """Return the number, in E.164, that digits without an area code reach within the area of another number.
 
     :param number: the other number, in E.164.
-    :param digits: the digits as dialled behind the area code: in Argentina, with "15" in front of a mobile's number.
+    :param digits: the digits as they are dialled behind the area code: in Argentina, with "15" in front of a mobile
+        number.
     :returns: the number; empty if the other number has no area code.
     """
     parsed = canonical(number)
@@ -414,7 +422,7 @@ def dialled_within(parsed: Parsed, region: str) -> str:
     is_same = plan.strip_trunk_prefix(digits) == subscriber and plan.is_public(digits)
     if is_same and is_valid(parsed):
         return digits
-    # The numbering plan has no format for such a number, so both spellings are tried.
+    # The numbering plan has no format for such a number, so the digits are tried without and with a "0".
     for written in (digits, "0" + digits):
         candidate = parse(written, region)
         if candidate is not None and e164(candidate) == e164(parsed) and is_in_full(candidate, written, region):
@@ -459,7 +467,7 @@ def _country_of(beginning: str) -> tuple[str, Dialling] | None:
 def _is_unambiguous(parsed: Parsed) -> bool:
     """Return whether the E.164 form of a number parses as the same number, without another trunk prefix in it.
 
-    A number typed with its trunk prefix twice still has one after parsing.
+    A number that was typed with its trunk prefix twice still has a trunk prefix after parsing.
     """
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(parsed.country_code or 0, ("",))
     digits = phonenumbers.national_significant_number(parsed)

@@ -5,6 +5,8 @@ A `Number` (`ldapgw.numbers.number`) is parsed once, when a contact is stored.  
 number, and only if an entry might contain that number.  All functions take time linear in their input, which is cut at
 `LONGEST`.
 
+The *readings* of a text are the numbers that a phone or a PBX may mean by the text.
+
 `dial_string` removes the text around a number, and `numbering_plan` knows the numbering plans of all countries.
 """
 
@@ -21,19 +23,21 @@ from ldapgw.numbers.dial_string import LONGEST, LONGEST_TYPED
 from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
 
-# Digits.  A requested prefix counts as a number that has lost its "+" only if it is as long as a complete number.
+# The fewest digits of a requested prefix that may be a number that has lost its "+": a shorter prefix is no complete
+# number.
 _SHORTEST_WITH_COUNTRY = 10
 
-# Digits.  A number with fewer digits is internal, also where the area code of the site is known.
+# The fewest digits of a local number: a number with fewer digits is internal, even if the area code of the site is
+# known.
 _SHORTEST_LOCAL = 5
 
-# Cache size: a search requests one number in several attributes, and phones repeat their searches.
+# The size of the caches for searches: a search requests one number in several attributes, and phones repeat searches.
 _CACHED = 256
-# Numbers on pages: a page of contacts has a hundred, each of which takes 30 µs.
+# The size of the cache for pages: a page of contacts has a hundred numbers, and formatting a number takes 30 µs.
 _CACHED_READABLE = 4096
 
 
-# The countries whose fixed lines keep a "0" behind the country code; some networks and PBXs lose it.
+# The countries whose fixed lines keep a "0" behind the country code; some networks and PBXs lose this "0".
 WITH_ZERO: Final = frozenset(("39", "378"))
 
 
@@ -62,7 +66,7 @@ class TypedParts(NamedTuple):
 
     :ivar code: the service code in front of the number.
     :ivar core: the number itself, as it is written.
-    :ivar afterwards: the text of what is dialled after the connection.
+    :ivar afterwards: the text that is dialled after the connection.
     :ivar digits: `core` reduced to ``0-9*#``.
     """
 
@@ -73,7 +77,7 @@ class TypedParts(NamedTuple):
 
 
 def take_apart(text: str, region: str) -> TypedParts:
-    """Split a cleaned text into a service code, a number, and what is dialled after the connection."""
+    """Split a cleaned text into a service code, a number, and the text that is dialled after the connection."""
     is_plain = dial_string.plain(text) is not None and not text.endswith(")")
     if is_plain and not numbering_plan.dialled_code(text, region):
         return TypedParts("", text, "", dial_string.dialled(text))
@@ -94,7 +98,7 @@ def take_apart(text: str, region: str) -> TypedParts:
     core = _spelt_out(dial_string.without_remark(core))
     digits = dial_string.dialled(core)
     if dial_string.is_spelt(core) and any(map(str.isdigit, digits)):
-        digits = digits.rstrip("*#")  # a remark's mark, which no vanity number has
+        digits = digits.rstrip("*#")  # no vanity number ends in "*" or "#", which here refers to a remark
     return TypedParts(code, core, afterwards, digits)
 
 
@@ -113,9 +117,9 @@ def _is_public(core: str, region: str) -> bool:
     if not digits.isdigit():
         return False
     if digits.startswith(f"00{numbering_plan.dialling(region).country}"):
-        # If "00" has to be followed by a carrier's code, a number with the region's country code has none.
+        # Even where a carrier's code has to follow "00", no carrier's code precedes the region's own country code.
         core = "+" + digits[2:]
-    # People may type a colon instead of a slash ("01:00000"); libphonenumber finds no number there.
+    # People may type a colon instead of a slash ("01:00000"); libphonenumber finds no number in such a text.
     parsed = numbering_plan.parse(core.replace(":", " "), region)
     return parsed is not None and is_complete(core, digits, parsed, region)
 
@@ -124,7 +128,7 @@ def parse(text: str, region: str) -> Number | None:
     """Parse a telephone number that is requested or signalled.
 
     :param text: any spelling, with ``tel:`` or ``sip:`` and an extension.
-    :param region: ISO 3166-1 code of the country for numbers without one, such as ``DE``.
+    :param region: ISO 3166-1 code of the country of numbers without a country code, such as ``DE``.
     :returns: the number, or None if the text contains no digit to dial.
     """
     typed = dial_string.clean(text)
@@ -161,14 +165,14 @@ def other_forms(e164: str) -> tuple[str, ...]:
 
 
 def readings(text: str, region: str, outside_line: str = "", area_code: str = "") -> tuple[Number, ...]:
-    """Return the numbers that a phone or a PBX may mean.
+    """Return the numbers that a phone or a PBX may mean by a text.
 
-    The numbers are the number as it is sent, without the outside line, with a lost "+", and with the area code of the
-    site.  A text with a word in front of its digits is not a number and has no readings.
+    The text is read in several ways: as it was sent; without the digits for an outside line; with a "+" that was lost;
+    and with the area code of the site.  A text with a word in front of its digits is not a number and has no readings.
 
-    :param outside_line: digits to dial for an outside line; some PBX leave them in front of a caller's number.
-    :param area_code: the area code of the site, without the trunk prefix; callers of the area are signalled without the
-        area code.
+    :param outside_line: the digits for an outside line; some PBXs leave these digits in front of a caller's number.
+    :param area_code: the area code of the site, without the trunk prefix; networks signal callers of the area without
+        the area code.
     """
     return _readings(text[:LONGEST_TYPED], region, outside_line, area_code)
 
@@ -192,7 +196,7 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
         if inside is not None and (inside.e164 or len(inside.digits) >= dialling.shortest):
             numbers[inside] = None
         for dialled in (number.digits for number in (plain, inside) if number):
-            # The first result of stripping the prefix is the plain reading again.
+            # The first result of `strip_international_prefix` is among the numbers already.
             numbers |= {
                 parse("+" + digits, region): None for digits in dialling.strip_international_prefix(dialled)[1:]
             }
@@ -214,7 +218,7 @@ def in_area(number: Number, region: str, area_code: str) -> Number:
 
 
 def _full_number(number: Number, region: str, area_code: str) -> Number | None:
-    """Return a local number with its area code; None if the number is not a local one."""
+    """Return a local number with its area code; None if the number is no local number."""
     if number.e164 or number.others or len(number.digits) < _SHORTEST_LOCAL or not number.digits.isdigit():
         return None
     text = numbering_plan.dialling(region).with_area_code(area_code, number.digits)
@@ -223,14 +227,14 @@ def _full_number(number: Number, region: str, area_code: str) -> Number | None:
 
 
 def _local_number(number: Number, region: str, area_code: str) -> Number | None:
-    """Return a number of the area in the local form that only neighbours store; None for a number of another area."""
+    """Return a number of the area without the area code, as people in the area store it; None for other numbers."""
     beginning = f"+{numbering_plan.dialling(region).country}{area_code}"
     local = number.e164.removeprefix(beginning)
     return Number("", digits=local) if number.e164 != local and len(local) >= _SHORTEST_LOCAL else None
 
 
 def number_query(text: str, region: str, outside_line: str = "", area_code: str = "") -> NumberQuery:
-    """Return the index keys of a requested number; the usual forms that phones and PBX send are not parsed."""
+    """Return the index keys of a requested number; the usual forms that phones and PBXs send are rarely parsed."""
     text = text[:LONGEST_TYPED]
     plain = dial_string.plain(text)
     if plain is None:
@@ -249,9 +253,9 @@ def number_query(text: str, region: str, outside_line: str = "", area_code: str 
 
 
 def stored_tails(number: Number) -> tuple[str, ...]:
-    """Return the index keys of a number: the last seven digits of each compared form, or all digits of a short one.
+    """Return the index keys of a number: the last seven digits of each compared form, or all digits of a short form.
 
-    Two numbers that are the same share at least one key.
+    Two stored forms of the same number share at least one key.
     """
     forms = (number.e164[1:], number.digits, *(other[1:] for other in number.others))
     return tuple(dict.fromkeys(digits[-SHORTEST_PUBLIC:] for digits in forms if digits))
@@ -299,8 +303,8 @@ def _shares_national_tail(known: Number, local: str) -> bool:
 def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
     """Return whether a stored number is the same as one of the `readings` of a requested number.
 
-    If one reading has a country, a reading without a country can only be a local number behind the outside line, so
-    it is not compared with the end of foreign numbers.
+    If one reading has a country, a reading without a country can only be a local number behind the digits for an
+    outside line, so such a reading is not compared with the ends of foreign numbers.
     """
     with_country = [reading for reading in readings if reading.e164]
     if any(is_same_number(stored, reading) for reading in with_country or readings):
@@ -315,9 +319,9 @@ def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
 
 
 def has_assumed_region(number: Number, region: str) -> bool:
-    """Return whether the region alone says a number's country: there is neither a country code nor a trunk prefix.
+    """Return whether a number's country is only assumed: the number has neither a country code nor a trunk prefix.
 
-    :param region: the region that the number was parsed in.
+    :param region: the region in which the number was parsed.
     """
     core = dial_string.unwrapped(number.typed)
     plan = numbering_plan.dialling(region)
@@ -329,7 +333,7 @@ def has_assumed_region(number: Number, region: str) -> bool:
 def typed_digits(number: Number) -> str:
     """Return the digits of a number as typed, behind a "+" if the typed number begins with one.
 
-    A number with a code in front is in E.164 behind the code, so that `split_code` can part them again.
+    If a service code precedes the number, the E.164 form follows the code, so that `split_code` can separate the two.
     """
     if number.code:
         return number.code + number.e164
@@ -339,7 +343,7 @@ def typed_digits(number: Number) -> str:
 
 
 def split_code(digits: str, e164: str) -> str:
-    """Return the code in front of a number as `typed_digits` writes it; empty if there is none."""
+    """Return the service code in a text that `typed_digits` has written; empty if there is none."""
     return digits.removesuffix(e164) if e164 and digits.endswith(e164) else ""
 
 
@@ -357,7 +361,8 @@ def behind_cut_prefix(digits: str, region: str) -> tuple[str, ...]:
 def prefix_forms(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
     """Return the prefixes of stored numbers that match ``(telephoneNumber=text*)``.
 
-    The international prefix of the region ("00") counts as "+".  A leading outside line is optional.
+    The international prefix of the region ("00") counts as "+".  The text may begin with the digits for an outside
+    line.
     """
     return _prefix_forms(text[:LONGEST_TYPED], region, outside_line)
 
@@ -367,7 +372,7 @@ def _prefix_forms(text: str, region: str, outside_line: str) -> tuple[str, ...]:
     core = dial_string.unwrapped(dial_string.clean(text))[:LONGEST]
     if any(map(str.isalpha, core)):
         return ()
-    # "+49 (0)30": the zero is dialled within the country only.
+    # "+49 (0)30": the zero is dialled only within the country.
     forms = [dial_string.dial_text(number) for number in (core, core.replace("(0)", ""))]
     forms.append(dial_string.dial_text(_without_outside_line(core, forms[0], outside_line)))
     forms += [plus for form in forms for plus in _with_country_code(form, region)]
@@ -377,7 +382,8 @@ def _prefix_forms(text: str, region: str, outside_line: str) -> tuple[str, ...]:
 def format_number(number: Number, form: NumberFormat, region: str, outside_line: str = "") -> str:
     """Format a number for an entry, so that phones can dial it.
 
-    :param form: ``dial`` gives the digits for phones of the tenant: with the outside line, national within `region`.
+    :param form: the format.  ``dial`` gives the digits that phones of the tenant dial: the digits for an outside line
+        and the number, in its national form if it belongs to `region`.
     """
     if form is NumberFormat.TYPED and set(number.rules) <= _AS_TYPED:
         return number.typed
@@ -424,7 +430,10 @@ def is_complete(core: str, digits: str, parsed: numbering_plan.Parsed, region: s
 
 
 def _is_dialled(core: str) -> bool:
-    """Return whether a text is meant as a number: three digits precede its first letter, or one if there is none."""
+    """Return whether a text is meant as a number.
+
+    The text has three digits in front of its first letter, or it has digits and no letter.
+    """
     first = next((index for index, char in enumerate(core) if char.isalnum()), len(core))
     letter = next((index for index in range(first, len(core)) if core[index].isalpha()), len(core))
     digits = sum(map(str.isdigit, core[first:letter]))
@@ -432,7 +441,7 @@ def _is_dialled(core: str) -> bool:
 
 
 def _without_outside_line(core: str, digits: str, outside_line: str) -> str:
-    """Return a number without its leading outside line; empty if the number does not begin with the outside line."""
+    """Return a number without the digits for an outside line; empty if the number does not begin with these digits."""
     before, plus, after = core.partition("+")
     if plus:
         return plus + after if outside_line and dial_string.dialled(before) == outside_line else ""
@@ -441,7 +450,7 @@ def _without_outside_line(core: str, digits: str, outside_line: str) -> str:
 
 
 def _with_country_code(digits: str, region: str) -> list[str]:
-    """Return E.164 prefixes for a prefix with the international prefix, or with a lost "+"."""
+    """Return the E.164 prefixes that digits mean if they have an international prefix, or have lost a "+"."""
     abroad = numbering_plan.dialling(region).strip_international_prefix(digits)
     has_lost_plus = len(digits) >= _SHORTEST_WITH_COUNTRY and digits[0] in "123456789"
     return ["+" + number for number in abroad or ((digits,) if has_lost_plus else ())]
@@ -469,7 +478,10 @@ def _tails_of_readings(text: str, region: str, outside_line: str, area_code: str
 
 
 def _as_dialled(digits: str, region: str, outside_line: str) -> tuple[bool, tuple[str, ...]]:
-    """Return whether all readings of digits without a "+" end in the same seven digits, and their exact forms."""
+    """Read digits without a "+".
+
+    :returns: whether all readings end in the same seven digits, and the exact forms of the readings.
+    """
     starts = [digits]
     if outside_line and digits.startswith(outside_line):
         starts.append(digits.removeprefix(outside_line))
@@ -497,7 +509,7 @@ def _share_tail(one: str, other: str) -> bool:
 
 
 def _local(number: Number, outside_line: str) -> str:
-    """Format a number without a country: internal numbers as typed, local ones behind the outside line."""
+    """Format a number without a country: an internal number as typed, a local number with the outside line in front."""
     digits = typed_digits(number)
     is_local = len(digits) >= SHORTEST_PUBLIC and digits.isdigit() and digits[0] != "0"
     return outside_line + digits if is_local and not digits.startswith(outside_line) else digits

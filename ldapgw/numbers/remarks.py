@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Finds remarks with digits beside telephone numbers: times, dates, prices, addresses, and labels with a number.
 
-Without the remarks, "030 5550171 8-17 Uhr" is one number, and "Handy2: 0171 5550171" begins with a 0.  The patterns
-match remarks that people write in address books; a remark that matches no pattern is left in the text.
+Without the remarks, "030 5550171 8-17 Uhr" is one number, and the number in "Handy2: 0171 5550171" begins with 0.  The
+patterns match remarks that people write in address books; a remark that matches no pattern is left in the text.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ _NO_END = r"(?:(?<=\d{4}\s)|(?<=\d\s)(?=\d(?!\d))|(?<!\d\s)(?<![\d.,:/-]))"
 _DAY = r"(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun|lun|mar|mer|jeu|gio|ven|sam|sab|dim|dom|ma|wo|vr)"
 _YEAR = r"(?:19|20)\d{2}"
 _MONEY = r"(?:€|\$|£|(?:euro?|ct|cent)(?![^\W_]))"
-# A short figure is followed by no digit, and by no group of digits but a number with its trunk prefix or its "+".
+# No digit follows a short figure; a group of digits may follow only if it begins with the trunk prefix 0 or a "+".
 _ALONE = r"(?![\d./-])(?!\s*[1-9(])"
 
-# Words in front of digits that are no telephone number.
+# Words in front of digits that are not a telephone number.
 _NUMBERED = "kunden|kd|vertrags?|rechnungs?|auftrags?|mitglieds?|account|acct|contract|invoice|case|ticket"
 _COUNTED = "vertrag|iban|blz|digicode|code porte"
 _FIGURE = r"[\d./-]*(?:[a-z]\d*)?(?![^\W_])"
 _PLACES = "raum|zimmer|room|suite|apt|plz|etage|stock|haus"
 _STREETS = "str\\.|straße|strasse|weg|platz|allee|gasse|street|road|avenue|rue"
-# Words behind "2." that are no beginning of a sentence, and behind five digits that are no town.
+# Words that follow an ordinal such as "2." in a remark ("2. Stock"), and words behind five digits that are no town, so
+# that the digits are no postcode.
 _ORDINAL = "stock|etage|og|ug|handy|nummer|nr|telefon|tel|mobil|anschluss|leitung|apparat|floor|line|num|núm|tür"
 _NO_TOWN = "fax|tel|mob|handy|priv|büro|ext|home|work|zentr|durchw|office"
 
@@ -84,9 +85,10 @@ _LABEL: Final = re.compile(
     r"|(?<![^\W_])(?:o2|d1|d2|a1|1&1)[:\s]+(?=\+?\(?\d)|^[1-9]:\s?(?=\+?\(?\d{2})",
     re.IGNORECASE,
 )
-# The signs of a number alone, which no pattern above matches, but for a date ("2024-03-01") and hours ("(9-17)").
+# A text with only the signs of a number: no pattern above matches such a text unless it contains a date ("2024-03-01")
+# or hours ("(9-17)"), which are excluded here.
 _NO_REMARK: Final = re.compile(r"(?!.*(?:\d{4}-\d|\([^)]*-))[+()\d -]*")
-# Empty brackets, which are left of a remark.
+# Empty brackets, which are left after a remark was removed.
 _EMPTY: Final = re.compile(r"\(\W*\)")
 _SEPARATORS: Final = " ,;-\u2013"
 # A whole number that a spreadsheet has written as a fraction.
@@ -94,7 +96,7 @@ _FRACTION: Final = re.compile(r"(\+?\d{7,})\.0")
 
 
 def without_remarks(text: str) -> str:
-    """Remove remarks with digits from a cleaned text, which is returned unchanged if there are none."""
+    """Remove remarks with digits from a cleaned text; a text without such remarks is returned unchanged."""
     if _NO_REMARK.fullmatch(text):
         return text
     fraction = _FRACTION.fullmatch(text)
@@ -105,6 +107,6 @@ def without_remarks(text: str) -> str:
 
 
 def _label(found: re.Match[str]) -> str:
-    """Return a label without its number, or a word for an extension unchanged."""
+    """Return a label without its number; a label that is a word for an extension is returned unchanged."""
     label = found[1] or found[2] or ""
     return found[0] if label and dial_string.leads_afterwards(f" {label} ") else f"{label} "

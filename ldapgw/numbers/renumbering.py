@@ -21,7 +21,7 @@ class _Row(NamedTuple):
     :ivar former: the beginning of the former form in E.164, or of the form without the added digits.
     :ivar present: the beginning of the present form.
     :ivar rest: a pattern of the digits that follow in both forms.
-    :ivar both_connect: whether networks connect both forms, and not the present one alone.
+    :ivar both_connect: whether networks connect both forms, and not only the present form.
     """
 
     former: str
@@ -30,7 +30,7 @@ class _Row(NamedTuple):
     both_connect: bool = False
 
 
-# Vietnam, 2018: the codes of mobile networks, the former and the present one.
+# Vietnam, 2018: the former and the present code of each mobile network.
 _VIETNAMESE_CODES = (
     *(("120", "70"), ("121", "79"), ("122", "77"), ("126", "76"), ("128", "78")),
     *(("123", "83"), ("124", "84"), ("125", "85"), ("127", "81"), ("129", "82")),
@@ -49,26 +49,27 @@ _IVORIAN_BEGINNINGS = {
     "27": "202 203 212 213 215 217 224 225 234 235 243 244 245 306 316 319 327 337 347 359 368",
 }
 
-# United Kingdom, 2000: the former area code, and the present one with the digits in front of the subscriber's number.
+# United Kingdom, 2000: the former area code; and the present area code with the digits that were put in front of the
+# subscriber's number.
 _BRITISH_CODES = (
     *(("171", "207"), ("181", "208"), ("1222", "2920"), ("1203", "2476"), ("1705", "2392"), ("1703", "2380")),
     ("1232", "2890"),
 )
 
 _RENUMBERED: Final = (
-    # Mexico, 2019 (IFT): calls from abroad to a mobile need no 1 any more.
+    # Mexico, 2019 (IFT): calls from abroad to a mobile number need no 1 any more.
     _Row("+521", "+52", r"[2-9]\d{9}"),
-    # Argentina: calls from abroad to a mobile need a 9, but the subscriber's number is unique without the 9.
+    # Argentina: calls from abroad to a mobile number need a 9, but the subscriber's number is unique without the 9.
     _Row("+54", "+549", r"(?:11|[23]\d)\d{8}", both_connect=True),
-    # Brazil, 2012 to 2016 (Anatel, resolution 553): mobile numbers have got a 9 behind the area code; some of trunked
-    # radio, which begin with 7, have not.
+    # Brazil, 2012 to 2016 (Anatel, resolution 553): 9 behind the area code of mobile numbers, except for some numbers
+    # of trunked radio, which begin with 7.
     *(
         _Row(f"+55{area}", f"+55{area}9", rest, both_connect)
         for area in range(11, 100)
         if area % 10
         for rest, both_connect in ((r"[689]\d{7}", False), (r"7\d{7}", True))
     ),
-    # Benin, 30 November 2024 (ARCEP): all numbers have got 01.
+    # Benin, 30 November 2024 (ARCEP): 01 in front of all numbers.
     _Row("+229", "+22901", r"[2-9]\d{7}"),
     # Vietnam, 2018 (circular 22/2014): codes of mobile networks; 2017: the area code of Hanoi.
     *(_Row(f"+84{former}", f"+84{present}", r"\d{7}") for former, present in _VIETNAMESE_CODES),
@@ -78,7 +79,7 @@ _RENUMBERED: Final = (
     # Cameroon, 21 November 2014 (ART): 2 in front of fixed lines, 6 in front of mobiles.
     _Row("+237", "+2372", r"[23]\d{7}"),
     _Row("+237", "+2376", r"[5-79]\d{7}"),
-    # Chile, 2012 to 2014 (Subtel): fixed lines have got a 2 behind the area code.
+    # Chile, 2012 to 2014 (Subtel): 2 behind the area codes of fixed lines.
     _Row("+562", "+5622", r"\d{7}"),
     *(_Row(f"+56{area}", f"+56{area}2", r"\d{6}") for area in range(32, 76)),
     # Côte d'Ivoire, 31 January 2021.
@@ -87,7 +88,7 @@ _RENUMBERED: Final = (
         for operator, beginnings in _IVORIAN_BEGINNINGS.items()
         for beginning in beginnings.split()
     ),
-    # Gabon, 2019 (ARCEP): the operator's digit; the 0 is no longer dialled from abroad.
+    # Gabon, 2019 (ARCEP): the operator's digit in front of all numbers; the 0 is no longer dialled from abroad.
     *(
         _Row(f"+241{zero}{digit}", f"+241{operator}{digit}", r"\d{6}")
         for operator, digits in (("1", "1"), ("6", "256"), ("7", "47"))
@@ -109,7 +110,7 @@ class _OtherForm(NamedTuple):
     """The beginning of the other form of a number, and the digits that follow.
 
     :ivar beginning: the beginning of the other form.
-    :ivar is_present: whether the other form is the present one.
+    :ivar is_present: whether the other form is the present form.
     """
 
     rest: re.Pattern[str]
@@ -132,7 +133,7 @@ _LENGTHS: Final = sorted({len(beginning) for beginning in _BY_BEGINNING})
 
 
 def other_forms(number: str) -> tuple[str, ...]:
-    """Return the other E.164 forms of a number, former and present ones; empty if the number has one form.
+    """Return the other E.164 forms of a number, former and present; empty if the number has only one form.
 
     :param number: the number in E.164, in either form.
     """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Reads a text that holds one telephone number.
 
-`ldapgw.numbers.phone_number.take_apart` removes a code in front of the number and what is dialled after the connection,
-and `_readings` lists the numbers that the rest may be, the likeliest first.
+`ldapgw.numbers.phone_number.take_apart` removes a code in front of the number and the text that is dialled after the
+connection.  `_readings` lists the *readings* of the rest: the numbers that the text may mean, the likeliest first.
 """
 
 from __future__ import annotations
@@ -17,50 +17,51 @@ from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import Quality
 from ldapgw.numbers.phone_number import WITH_ZERO, TypedParts
 
-# ITU-T E.164: no network connects more digits.
+# The most digits that a network connects (ITU-T E.164).
 MOST_DIGITS: Final = 15
 
-# A list of internal numbers, which is no number as a whole; behind an area code, the sign belongs to the number.
+# A list of internal numbers, such as "12, 13", which is no number as a whole.  In a text that begins with a zero, and
+# so with an area code, the separator belongs to the number.
 _LISTED: Final = re.compile(r"[1-9][^,;|&\n]*[,;|&\n]")
 # The most digits of an extension that has no word in front, and a pattern of such an extension at the end of a text.
 LONGEST_EXTENSION: Final = 5
 _LAST_GROUP: Final = re.compile(
     rf"(?:\s?(?:[-\u2013\u2014\u2026]|\.{{2,3}})\s?(?=[0-9]+$)|\s(?=[0-9]$))([0-9]{{1,{LONGEST_EXTENSION}}})$"
 )
-# A single digit behind a long group of digits: people count a person's numbers in this way.
+# A single digit behind a long group of digits: people count the numbers of a person in this way.
 _NUMBERED: Final = re.compile(r"[0-9]{5} [0-9]$")
 # The digit for an outside line, and the pause behind it, in front of a number.
 _OUTSIDE_LINE: Final = re.compile(r"^[0-9]{1,2}[,;pwPW](?=[+(]?[0-9])(?=(?:[^0-9]*[0-9]){7})")
-# This many last digits of Google's form have to be in the field; otherwise the form is of another number.
+# How many of the last digits of Google's form have to be in the field; otherwise the form belongs to another number.
 _SHORTEST_WITNESS: Final = 6
 # The fewest digits of a number of another country that has lost its "+"; fewer digits are a number of the region.  With
 # a country code that stands as a group of its own, fewer digits are enough ("43 1 5550171").
 SHORTEST_ABROAD: Final = 11
 _SHORTEST_GROUPED: Final = 10
-# A first group of this many digits may be an area code, as in "220 217 7294", and does not show a country code.
+# A first group of this many digits may be an area code, as in "220 217 7294", so it does not prove a country code.
 _AREA_CODE: Final = 3
 # The fewest digits of an Italian number without the "0" that belongs to it.
 _SHORTEST_WITHOUT_ZERO: Final = 8
 
-# The prefixes for calls abroad in countries of the world, the longest first.
+# The prefixes for calls abroad that countries use, the longest first.
 _PREFIXES_ABROAD: Final = ("0011", "011", "810", "010", "00")
-# Prefixes within a country that do not connect any more, by country code.
+# Prefixes for calls within a country that do not connect any more, by country code.
 _FORMER_PREFIXES: Final = {"52": ("044", "045", "01", "1"), "380": ("80", "8")}
 
 
 class Reading(NamedTuple):
-    """A number, in E.164, that a text may mean, and the rule that leads to the number; None if the text says so."""
+    """A number, in E.164, that a text may mean, and the rule that leads to it; None if the text needs no rule."""
 
     e164: str
     rule: Rule | None = None
 
 
 class Witness(NamedTuple):
-    """Google's form of a number of a field.
+    """Google's form of a number of a field, which tells for which country the field was typed.
 
-    :ivar e164: the form; empty if there is none, or if the form is none of the field's numbers.
+    :ivar e164: the form; empty if Google has no form, or if the form is none of the field's numbers.
     :ivar is_valid: whether the form lies in a range that is assigned.
-    :ivar region: the region of the account where the field was typed; empty if it is the tenant's, or unknown.
+    :ivar region: the region for which the field was typed; empty if this is the tenant's region, or unknown.
     """
 
     e164: str = ""
@@ -89,7 +90,7 @@ _NO_WITNESS: Final = Witness()
 
 
 def read_single(text: str, region: str, witness: Witness) -> Number | None:
-    """Read a text as one number; None if it contains no digit to dial."""
+    """Read a text as one number; return None if the text contains no digit to dial."""
     typed = " ".join(text.split())[: dial_string.LONGEST]
     behind_outside_line = _OUTSIDE_LINE.sub("", typed)
     parts = phone_number.take_apart(behind_outside_line, region)
@@ -116,18 +117,18 @@ def read_single(text: str, region: str, witness: Witness) -> Number | None:
 
 
 def goes_on(number: Number, digits: str) -> bool:
-    """Return True if digits may be the end of a later number of the same line, as in "030 5550171-173"."""
+    """Return True if digits may be the last digits of a higher number of the same range, as in "030 5550171-173"."""
     end, varying = number.e164[-len(digits) :], 1 if len(digits) < 3 else 2
     return len(digits) > 1 and digits[0] != "0" and end < digits and end[:-varying] == digits[:-varying]
 
 
 def is_guessed(number: Number) -> bool:
-    """Return True if a country code was found that the text does not mark as such."""
+    """Return True if a number has a country code that the text does not mark as a country code."""
     return Rule.PLUS in number.rules or Rule.FOREIGN_PREFIX in number.rules
 
 
 def make_number(typed: str, parts: TypedParts, readings: Sequence[Reading], region: str) -> Number:
-    """Make a number of its readings, the likeliest first; readings with more than `MOST_DIGITS` do not count."""
+    """Make a number from its readings, the likeliest first; readings with more than `MOST_DIGITS` do not count."""
     readings = [reading for reading in readings if len(reading.e164) <= 1 + MOST_DIGITS]
     rules = [Rule.CODE] if parts.code else []
     rules += [Rule.AFTERWARDS] if parts.afterwards else []
@@ -139,7 +140,8 @@ def make_number(typed: str, parts: TypedParts, readings: Sequence[Reading], regi
     forms = [form for reading in readings for form in (reading.e164, *phone_number.other_forms(reading.e164))]
     direct = dial_string.direct_extension(parts.afterwards)
     if direct and numbering_plan.has_direct_dialling(likeliest):
-        # The extension calls with its own number, which has no "0" of the switchboard.
+        # A call from the extension is signalled with the extension behind the company's number, in place of the
+        # switchboard's "0".
         forms.append(likeliest.removesuffix("0" if parts.core.endswith("-0") else "") + direct)
     others = tuple(form for form in dict.fromkeys(forms) if form != likeliest)
     if rule is Rule.SHORT:
@@ -151,7 +153,7 @@ def make_number(typed: str, parts: TypedParts, readings: Sequence[Reading], regi
 
 
 def _readings(parts: TypedParts, region: str, witness: Witness) -> Sequence[Reading]:
-    """Return the numbers that a text may be, the likeliest first; empty if its country is unknown."""
+    """Return the readings of a text, the likeliest first; empty if the country of the number is unknown."""
     core, digits = parts.core, parts.digits
     if not digits.isdigit() or _LISTED.match(core):
         return ()
@@ -166,7 +168,7 @@ def _readings(parts: TypedParts, region: str, witness: Witness) -> Sequence[Read
             again = _abroad("".join(groups[1:]).lstrip("0"), region)
             if again and numbering_plan.quality_of(again[0].e164) is Quality.VALID:
                 return [Reading(again[0].e164, Rule.REPEATED_CODE), *_abroad(digits, region)]
-        # "+49 (0)30 …": the zero is dialled within the country only; in Italy it belongs to the number.
+        # "+49 (0)30 …": the zero is dialled only within the country; in Italy, the zero belongs to the number.
         without_zero = dial_string.dialled(core.replace("(0)", "")) if "(0)" in core else digits
         found = _abroad(without_zero, region) if without_zero != digits else []
         if not found or numbering_plan.quality_of(found[0].e164) is not Quality.VALID or found[0].rule:
@@ -174,7 +176,7 @@ def _readings(parts: TypedParts, region: str, witness: Witness) -> Sequence[Read
         return found or ((Reading(witness.e164),) if witness.e164 == "+" + digits else ())
     abroad = dialling.strip_international_prefix(digits)
     if abroad:
-        # If "00" has to be followed by a carrier's code, a number with the region's country code has none.
+        # Even where a carrier's code has to follow "00", no carrier's code precedes the region's own country code.
         abroad = (*([digits[2:]] if digits.startswith(f"00{dialling.country}") else []), *abroad)
         found = next(filter(None, (_abroad(number, region) for number in abroad)), [])
         if found or witness.e164[1:] in abroad:
@@ -224,7 +226,7 @@ def _present(e164: str) -> list[Reading]:
 
 
 def _at_home(core: str, digits: str, region: str) -> list[Reading]:
-    """Return the readings of digits that were typed as within a region."""
+    """Return the readings of digits that were typed as people dial them within a region."""
     plan = numbering_plan.dialling(region)
     is_plain = not dial_string.is_spelt(core)
     parsed = (
@@ -243,7 +245,7 @@ def _at_home(core: str, digits: str, region: str) -> list[Reading]:
     if not has_trunk_prefix:
         with_plus = _with_plus(core, digits, plan, is_possible=is_possible)
     elif plan.has_zero_trunk and digits.startswith(f"0{plan.country}"):
-        # "0491705551442": the prefix for calls abroad has lost a zero.
+        # "0491705551442": the prefix "00" for calls abroad has lost a zero.
         behind_zero = _with_plus(core, digits[1:], plan, is_possible=is_possible)
         with_plus = [reading for reading in behind_zero if numbering_plan.is_mobile(reading.e164)]
     else:
@@ -262,7 +264,7 @@ def _at_home(core: str, digits: str, region: str) -> list[Reading]:
 
 
 def _with_plus(core: str, digits: str, plan: numbering_plan.Dialling, *, is_possible: bool) -> list[Reading]:
-    """Return the number that has lost its "+", if there may be one.
+    """Return the reading of digits as a number that has lost its "+"; empty if this reading is unlikely.
 
     :param core: the number as it is written.
     :param is_possible: whether the digits have the length of a number of the region.
@@ -282,7 +284,7 @@ def _with_plus(core: str, digits: str, plan: numbering_plan.Dialling, *, is_poss
 
 
 def _foreign(digits: str) -> list[Reading]:
-    """Return ten digits as a number abroad that has lost its "+", if the number lies in an assigned range."""
+    """Return ten digits as a foreign number that has lost its "+", if the number lies in an assigned range."""
     is_valid = len(digits) == _SHORTEST_GROUPED and numbering_plan.quality_of("+" + digits) is Quality.VALID
     return [Reading("+" + digits, Rule.PLUS)] if is_valid else []
 
@@ -290,9 +292,9 @@ def _foreign(digits: str) -> list[Reading]:
 def _is_likelier(with_plus: str, core: str, plan: numbering_plan.Dialling) -> bool:
     """Compare a number that has lost its "+" with a number of the region that has no trunk prefix.
 
-    A mobile is likelier, and so is a number whose first group of digits is the country code.  Without groups, the
-    country code of the region is likelier than the beginning of an area code; the groups of "4931 123456" show that an
-    area code is meant.
+    A mobile number that has lost its "+" is likelier, and so is a number whose first group of digits is the country
+    code.  Without groups, the country code of the region is likelier than the beginning of an area code; the groups of
+    "4931 123456" show that an area code is meant.
 
     :param with_plus: the number with a "+".
     :returns: True if the number with a "+" is likelier.
@@ -307,7 +309,7 @@ def _is_likelier(with_plus: str, core: str, plan: numbering_plan.Dialling) -> bo
 
 
 def _groups(core: str) -> list[str]:
-    """Return the groups of digits as they are written."""
+    """Return the groups of digits in a text."""
     return re.findall(r"\d+", core)
 
 
@@ -323,11 +325,11 @@ def _behind_prefix(digits: str) -> Iterator[Reading]:
 
 
 def _mended(code: str, plan: numbering_plan.Dialling, subscriber: str) -> Iterator[Reading]:
-    """Yield the numbers that a person may mean by digits that are no number of a country."""
+    """Yield the numbers of a country that a person may mean by digits that are no number of the country."""
     if subscriber.startswith("0") and not plan.has_zero_trunk:
         yield Reading(f"+{code}{subscriber.lstrip('0')}", Rule.TRUNK_ZERO)
     elif subscriber.startswith("0") and plan.rewrites_trunk:
-        # "011 1561-1954" in Argentina: the 15 is a part of the number, and not in front of a mobile.
+        # "011 1561-1954" in Argentina: 15 is a part of the subscriber's number, and not the prefix of a mobile number.
         yield Reading(f"+{code}{subscriber[1:]}")
     for prefix in _FORMER_PREFIXES.get(code, ()):
         if subscriber.startswith(prefix):
@@ -337,7 +339,7 @@ def _mended(code: str, plan: numbering_plan.Dialling, subscriber: str) -> Iterat
 
 
 def _better(candidates: Iterable[Reading], quality: Quality) -> list[Reading]:
-    """Return the candidates that fit their numbering plan better than a quality, the best first."""
+    """Return the candidates whose quality in their numbering plan is better than `quality`, the best first."""
     found = [(numbering_plan.quality_of(reading.e164), reading) for reading in candidates]
     found.sort(key=lambda rated: -rated[0])
     return [reading for fits, reading in found if fits > quality]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Splits the addresses of other services from the numbers of a field: SIP addresses, links, and names at messengers.
+"""Splits addresses of other services from the numbers of a field: SIP addresses, links, and user names of messengers.
 
 People write a SIP address (RFC 3261 19.1) in the place of a number, beside a number, or behind a name.  The SIP address
 of a public number is that number.
@@ -15,11 +15,11 @@ from urllib.parse import unquote
 from ldapgw.numbers import dial_string
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
-# The most characters of a field that are looked at: no number stands behind them.
+# The most characters of a field that are read: no number is expected behind them.
 LONGEST_FIELD: Final = 1024
 
-# A link, or a name at a messenger, which may be a number; or a SIP address, of which a password (RFC 3261 19.1.1) is
-# left out.
+# A link; a user name of a messenger, which may be a number; or a SIP address, whose password (RFC 3261 19.1.1) is left
+# out.
 _ADDRESS: Final = re.compile(
     r"<?(?:"
     r"(?:https?://wa\.me/|whatsapp:|skype:|facetime(?:-audio)?:)(?P<name>[^\s<>,;|?]*)[^\s<>,;|]*"
@@ -34,7 +34,7 @@ _BEHIND_SCHEME: Final = re.compile(r"\b(sips?)[: ]+(?=[^\s@]{1,64} ?@)", re.IGNO
 _AROUND_AT: Final = re.compile(r" ?@ ?")
 # Signs that separate an address from a number beside the address.
 _SEPARATORS: Final = " ,;:/|&\n"
-# Fewer digits beside an address belong to a name or a remark.
+# The fewest digits of a number beside an address; fewer digits belong to a name or a remark.
 _SHORTEST_BESIDE: Final = 3
 
 
@@ -73,7 +73,7 @@ def split_field(text: str) -> SplitField:
 
 
 def _between(text: str, addresses: list[re.Match[str]]) -> Iterator[str]:
-    """Yield the texts between addresses, and the names at messengers that are numbers."""
+    """Yield the texts between the addresses, and each user name of a messenger that is a public number."""
     position = 0
     for found in addresses:
         yield text[position : found.start()]
@@ -85,6 +85,6 @@ def _between(text: str, addresses: list[re.Match[str]]) -> Iterator[str]:
 
 
 def _is_public(user: str | None) -> bool:
-    """Return True for the user of an address, parameters included, that is a public number."""
+    """Return True if the user in an address is a public number; parameters behind the number are ignored."""
     number = dial_string.plain(unquote(user or "").partition(";")[0])
     return number is not None and (number[0] or len(number[1]) >= SHORTEST_PUBLIC)

@@ -3,12 +3,12 @@
 
 A field is a text of any form: several numbers, remarks, extensions, menus of conferences, a country code without its
 "+", or a number that its country has changed since.  `read` returns the numbers of a field as networks connect them.  A
-number keeps its other readings, so that callers are recognized by each of them, and the rules (`Rule`) by which it was
-read, so that pages can explain what is dialled.
+number also has its other *readings*, which are further numbers that the text may mean, so that callers are recognized
+by each of them.  It also has the rules (`Rule`) by which it was read, so that pages can explain what is dialled.
 
-A field is read with and without what may be a remark (`ldapgw.numbers.remarks`).  A `_Field` splits a text into its
-numbers, only between complete numbers: a slash behind an area code splits nothing.  `ldapgw.numbers.single_number`
-reads each number.
+A field is read with and without the text that may be a remark (`ldapgw.numbers.remarks`).  A `_Field` splits a text
+into its numbers, but only between complete numbers: a slash behind an area code splits nothing.
+`ldapgw.numbers.single_number` reads each number.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from ldapgw.numbers.sip_addresses import split_field
 # The version of the rules.  Raise it with each change of the results: all stored fields are then read anew.
 VERSION: Final = 3
 
-# The most numbers of a field, and the most places where a number may end, that are looked at: a text with more of them
-# is no list of numbers.
+# The most numbers of a field, and the most places where a number may end, that are looked at: a text with more numbers
+# or places is no list of numbers.
 _MOST_NUMBERS: Final = 8
 _MOST_PLACES: Final = 10
 
@@ -52,9 +52,9 @@ _IMPORT_SEPARATOR: Final = ":::"
 # The text between two groups of digits, and the signs at its end that belong to the digits behind it.
 _GAP: Final = re.compile(r"(?<=[0-9])[^0-9]+(?=[0-9])")
 _OPENING: Final = re.compile(r"[+(*#]*$")
-# Most gaps stand within a number.
+# The commonest gaps, which are within a number.
 _WITHIN: Final = frozenset((" ", "-", ".", ") "))
-# Signs that separate numbers, and words that do; other gaps, such as a blank, may also stand within a number.
+# Signs and words that separate numbers; other gaps, such as a blank, may also be within a number.
 _SIGN: Final = re.compile(r"[\n|/&\\\u2022\u2192>]|^#(?=\s)|(?<![,;])[,;](?![,;])|(?<=\s)[-\u2013\u2014+](?=\s)")
 _WORD: Final = re.compile(
     r"[^\W\d_]{2}|[^\W\d_]\s?:|\([^\W\d_]\)|(?<![^\W\d_])[^\W\d_xwp](?![^\W\d_])|[\s(][wp][\s),;]+[+(0]$", re.IGNORECASE
@@ -71,7 +71,7 @@ _HYPHEN: Final = re.compile(r"[\s),;/(]*(?:[,;/(]|fax[\s.:]*|und|u\.)\s*-\s?", r
 _LISTING: Final = re.compile(r"\s?(?:[,;]\s|&|und|u\.|and|et|y|e)\s?", re.IGNORECASE)
 # The digits behind a hyphen at the end of a number, which another ending may replace.
 _ENDING: Final = re.compile(r"-\s?([0-9]+)")
-# "1." or "1)" in front of the first number of a list, and the counts in front of all numbers.
+# "1." or "1)" in front of the first number of a list, and such item numbers in front of all numbers of the list.
 _FIRST_OF_LIST: Final = re.compile(r"(?:1[.):]|\(1\)|#1)\s.*\s(?:2[.):]|\(2\)|#2)\s", re.DOTALL)
 _OF_LIST: Final = re.compile(r"(?:^|\s)(?:[1-9][.):]|\([1-9]\)|#[1-9])\s")
 # A code that forwards calls to a number (3GPP TS 22.030).
@@ -79,8 +79,8 @@ _FORWARDING: Final = re.compile(r"[*#]{1,2}\d{2,3}\*(\d+)#")
 # A sign that may be a pause of a smartphone.
 _PAUSE: Final = re.compile("[,;]")
 
-# Digits: an internal number has two or more, a complete one five or more; behind a slash, the end of another number has
-# four or fewer, and more are a number of the same area.
+# The fewest digits of an internal number and of a complete number, and the most digits behind a slash that replace the
+# end of the number before; more digits behind a slash are a number of the same area.
 _SHORTEST_INTERNAL: Final = 2
 _SHORTEST_COMPLETE: Final = 5
 _LONGEST_ENDING: Final = 4
@@ -92,9 +92,9 @@ def read(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
     """Read the numbers of a field, in their order.
 
     :param text: the field; line breaks separate numbers.
-    :param region: ISO 3166-1 code of the country for numbers without one, such as ``DE``.
+    :param region: ISO 3166-1 code of the country of numbers without a country code, such as ``DE``.
     :param canonical: Google's ``canonicalForm`` of the field.  Google makes this form with the country of the user's
-        account, so the form is a witness for that country, and not the number.
+        account, so the form tells this country, but may be the wrong number.
     :returns: numbers that can be dialled; empty if the field has none, such as a SIP address.
     """
     text = split_field(text).numbers
@@ -129,7 +129,7 @@ def _has_lost_digits(found: Sequence[Number], as_stored: Sequence[Number]) -> bo
         return not found or any(map(is_valid, as_stored))
     if len(as_stored) != 1 or as_stored[0].extension or not is_valid(as_stored[0]) or is_guessed(as_stored[0]):
         return False
-    # Where numbers have several lengths, a remark may look like the end of a number.
+    # In a country whose numbers have several lengths, a remark may look like the end of a number.
     e164 = as_stored[0].e164
     return not numbering_plan.has_direct_dialling(e164) and e164 not in [number.e164 for number in found]
 
@@ -145,7 +145,7 @@ def is_understood(number: Number) -> bool:
 
 
 def _is_short_enough(number: Number) -> bool:
-    """Return True if a network connects so many digits; the digits of a code around the number do not count."""
+    """Return True if a number has no more digits than networks connect; digits of a code around it do not count."""
     inside = _FORWARDING.fullmatch(number.digits)
     return sum(map(str.isdigit, inside[1] if inside else number.digits)) <= MOST_DIGITS
 
@@ -168,19 +168,19 @@ class _Place(NamedTuple):
     digits: int
 
 
-# Returns the number that a part of a split stands for; None if the part is not accepted as a number.  The parameters
-# are the part's own number, the number before it (None at the beginning), and the gaps before and behind the part's own
-# number; the gap behind the last number is empty.
+# A function that returns the number for which a part of a split stands, or None if the part is not accepted as a
+# number.  Its parameters are the part's own number, the number before it (None at the beginning), and the gaps before
+# and behind the part's own number; the gap behind the last number is empty.
 _Accept = Callable[[Number, Number | None, str, str], Number | None]
 
-# Stands for digits of a remark in front of a number, such as "24h:".
+# The value for digits of a remark in front of a number, such as "24h:".
 _REMARK: Final = Number("", "", "", "")
 
 
 class _Field:
     """The text of a field, which is split into its numbers.
 
-    Mutable: the numbers that parts of the text were read as.
+    Mutable: the numbers that were read from parts of the text.
     """
 
     def __init__(self, text: str, region: str, witness: Witness) -> None:
@@ -255,9 +255,9 @@ class _Field:
         accepts: tuple[_Accept, ...],
         failed: set[tuple[int, str]],
     ) -> list[Number]:
-        """Return the numbers from a place on; empty if the text has no split into accepted numbers there.
+        """Return the numbers from a place on; empty if the rest of the text cannot be split into accepted numbers.
 
-        :param failed: pairs of a start and the number before the start that were tried in vain.
+        :param failed: the places that were tried in vain, each with the number in front of the place.
         """
         key = place.start, before.e164 if before else ""
         if key in failed:
@@ -355,7 +355,7 @@ def _is_pause_of(gap: str, number: Number) -> bool:
 
 
 def _has_ending(number: Number, digits: int) -> bool:
-    """Return True if a number ends with so many digits behind a hyphen, or if it was read from such an ending."""
+    """Return True if a number ends with `digits` digits behind a hyphen, or if it was read from such an ending."""
     ending = _ENDING.search(number.typed, max(number.typed.rfind("-"), 0))
     return Rule.OTHER_ENDING in number.rules or (ending is not None and len(ending[1]) == digits)
 
@@ -365,13 +365,13 @@ def _is_complete(number: Number) -> bool:
 
 
 def _complete(number: Number, before: Number | None, _gap: str, _behind: str) -> Number | None:
-    """Accept complete numbers; the PIN of a conference may look like one, but ends with "#"."""
+    """Accept complete numbers; the PIN of a conference may look like a complete number, but ends with "#"."""
     is_pin = before is not None and number.typed.endswith("#") and not number.extension
     return number if _is_complete(number) and not is_pin else None
 
 
 def _local(number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
-    """Accept numbers as long as local numbers, internal numbers in front of other numbers, and digits of a remark."""
+    """Accept numbers of the length of local numbers, internal numbers before others, and digits of a remark."""
     if not number.digits.isdigit() or number.typed.endswith("#"):
         return None
     if SHORTEST_PUBLIC <= len(number.digits) <= MOST_DIGITS:
@@ -383,10 +383,10 @@ def _local(number: Number, before: Number | None, gap: str, behind: str) -> Numb
 
 
 def _too_long(number: Number, _before: Number | None, _gap: str, _behind: str) -> Number | None:
-    """Accept digits that are too many for any network, beside numbers; `read` leaves these digits out."""
+    """Accept digits that no network can dial, so that the numbers beside them are found; `read` drops these digits."""
     return number if len(number.digits) > MOST_DIGITS else None
 
 
 def _assigned(number: Number, _before: Number | None, _gap: str, _behind: str) -> Number | None:
-    """Accept numbers in assigned ranges alone, as a blank between them may stand within a number too."""
+    """Accept only numbers in assigned ranges, because a blank between the numbers may also be within one number."""
     return number if is_valid(number) else None
