@@ -159,7 +159,7 @@ class _TunnelEndpoint:
 
     def __init__(self, endpoint: IStreamClientEndpoint, uri: URI, proxy: Proxy) -> None:
         self._endpoint = endpoint
-        authority = b"%s:%d" % (b"[%s]" % uri.host if b":" in uri.host else uri.host, uri.port)
+        authority = b"%s:%d" % (uri.host, uri.port)
         lines = [b"CONNECT %s HTTP/1.1" % authority, b"Host: %s" % authority]
         if proxy.authorization:
             lines.append(b"Proxy-Authorization: %s" % proxy.authorization.encode())
@@ -220,7 +220,6 @@ class _Tunnel(Protocol):
 
     def _begin(self, rest: bytes) -> None:
         transport: Any = self.transport
-        self._head = b""
         self._inner = self._factory.buildProtocol(transport.getPeer())
         self._inner.makeConnection(transport)
         self.established.callback(self._inner)

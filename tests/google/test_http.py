@@ -20,6 +20,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import DNSLookupError, NoRouteError, UserError
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseNeverReceived
 from zope.interface import implementer
@@ -328,6 +329,28 @@ async def test_endless_answer(reactor, serve, head, endless, detail, is_tls):
     with pytest.raises(BadResponse, match=detail):
         await get(http_client(reactor, policy), await serve(server, tls))
     await server.lost
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3])
+def test_one_connection_for_several_calls(piece):
+    """Each response's headers count anew, up to an empty line in two pieces; an idle connection is closed."""
+    reactor = MemoryReactorClock()
+    client = http_client(reactor)
+    head = HEAD + (b"X-Filler: " + b"x" * 8000 + b"\r\n") * 7 + b"Content-Length: 200000\r\n\r\n"
+    protocol, transport = None, StringTransportWithDisconnection()
+    for _ in range(2):
+        call = Deferred.fromCoroutine(get(client, "http://127.0.0.1/", reactor))
+        if protocol is None:
+            ((_, _, factory, _, _),) = reactor.tcpClients
+            protocol = transport.protocol = factory.buildProtocol(None)
+            protocol.makeConnection(transport)
+        protocol.dataReceived(head[: piece - 4])
+        protocol.dataReceived(head[piece - 4 :] + b"x" * 200_000)
+        assert result_of(call).body == b"x" * 200_000
+    reactor.advance(http.IDLE_SECONDS - 1)
+    assert (len(reactor.tcpClients), transport.connected) == (1, True)
+    reactor.advance(1)
+    assert not transport.connected
 
 
 @pytest.mark.parametrize("size", [0, 60_000, 200_000])

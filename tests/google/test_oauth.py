@@ -25,7 +25,7 @@ from ldapgw.errors import (
     UnknownRefusal,
 )
 from ldapgw.google.endpoints import Endpoints
-from ldapgw.google.identity import Identity
+from ldapgw.google.identity import Identity, PublishedKeys
 from ldapgw.google.oauth import OPENID_SCOPES, SCOPE_OF, Grant, OAuth, authorization_url, sources_of
 from tests.support.examples import examples
 from tests.support.results import result_of
@@ -51,8 +51,8 @@ def exchange(google: Google) -> Grant:
     )
 
 
-def refresh(google: Google) -> Grant:
-    return result_of(OAuth(google.http, ENDPOINTS, clock_at(NOW)).refresh(CLIENT, "1//03ExampleRefresh-L9Ir"))
+def refresh(google: Google, keys: PublishedKeys | None = None) -> Grant:
+    return result_of(OAuth(google.http, ENDPOINTS, clock_at(NOW), keys).refresh(CLIENT, "1//03ExampleRefresh-L9Ir"))
 
 
 def try_client(google: Google) -> None:
@@ -195,6 +195,14 @@ REFRESHED = Grant("ya29.a0EXAMPLE2", NOW + 3599, None, ALL_SCOPES, DORA, None)
 def test_refresh(changes, grant):
     """A refresh brings a new access token; the rest of the answer may be missing."""
     assert refresh(tokens("token_refresh_success", **changes)) == grant
+
+
+def test_refresh_behind_a_proxy_that_inspects():
+    """A refresh does not read the identity, because it would then need Google's keys."""
+    google = tokens("token_refresh_success")
+    keys = PublishedKeys(google.http, "https://www.googleapis.com/oauth2/v3/certs", clock_at(NOW))
+    assert refresh(google, keys) == replace(REFRESHED, identity=None)
+    assert len(google.requests) == 1
 
 
 def test_grant_hides_tokens():

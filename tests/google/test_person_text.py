@@ -50,6 +50,7 @@ def test_longest():
     assert clean("a" * (LONGEST - 1) + " b") == "a" * (LONGEST - 1)
     assert clean("👨\u200d👩", 2) == "👨"
     assert clean("x" * 50_000_000, 10) == "x" * 10
+    assert (clean("\0" * 39 + "x", 10), clean("\0" * 40 + "x", 10)) == ("x", "")
 
 
 @pytest.mark.parametrize(
