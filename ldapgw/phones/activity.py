@@ -153,8 +153,7 @@ class SearchRecorder(PeriodicService):
             self._written_at[login] = now
             if update.last_found:
                 self._working_logins.add(login)
-            if self._pending.get(login) is update:
-                del self._pending[login]
+            del self._pending[login]
         self._written_at = {login: when for login, when in self._written_at.items() if now - when < WRITE_SECONDS}
 
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import starmap
 from typing import Any
 
 import pytest
@@ -13,8 +15,10 @@ from twisted.internet.task import Clock
 from ldapgw.contact import Contact, Kind, Phone
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.entry import number_formatter
+from ldapgw.directory.filter import Scope
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import CallerIdLimits
+from ldapgw.ldap.decoder import decode
 from ldapgw.numbers.phone_number import NumberFormat, parse
 from ldapgw.phones.book_reader import MAX_NUMBER, BookReader, ListedContact, ListLength, ListQuery
 from tests.support.phonebook import naming_context
@@ -23,24 +27,26 @@ from tests.support.phonebook.wire import dit_of
 
 DESK1 = Viewer("cn=desk1,ou=phones,dc=acme,dc=example", (Access("acme", "alice"),))
 COUNT = 100
+NAMES = [f"Person {at:03}" for at in range(COUNT)]
 
 
-def numbered(at: int) -> Contact:
+def numbered(at: int, name: str) -> Contact:
     number = parse(f"+49 30 5550{at:03}", "DE")
     assert number is not None
-    return Contact(f"c{at}", name=f"Person {at:03}", family_name=f"{at:03}", phones=(Phone(Kind.MOBILE, number),))
+    return Contact(f"c{at}", name=name, family_name=f"{at:03}", phones=(Phone(Kind.MOBILE, number),))
 
 
 class Reading:
-    """A reader of a hundred contacts, whose clock stands still until it is asked to go on."""
+    """A reader of contacts with numbers and one without; its clock stands still until it is asked to go on."""
 
-    def __init__(self, *, lenient: bool = True) -> None:
+    def __init__(self, *, lenient: bool = True, names: Sequence[str] = NAMES) -> None:
         self.clock = Clock()
         self.turns = Turns(self.clock)
         context = replace(naming_context(), lenient=lenient)
-        contacts = [*map(numbered, range(COUNT)), Contact("x", name="Nobody", emails=("x@a.example",))]
+        contacts = [*starmap(numbered, enumerate(names)), Contact("x", name="Nobody", emails=("x@a.example",))]
         dit = dit_of(contacts, context)
         self.logged: list[tuple[int, ResultCode]] = []
+        self.messages: list[bytes] = []
         limits = CallerIdLimits(self.clock.seconds, lambda _login, _address: None)
         self.reader = BookReader(
             lambda: dit,
@@ -51,8 +57,9 @@ class Reading:
             self.turns.turn_of,
         )
 
-    def _observe(self, _login: str, _address: str, _message: bytes, found: int, code: ResultCode, *_: object) -> None:
+    def _observe(self, _login: str, _address: str, message: bytes, found: int, code: ResultCode, *_: object) -> None:
         self.logged.append((found, code))
+        self.messages.append(message)
 
     def names(self, query: ListQuery, viewer: Viewer = DESK1) -> tuple[list[str], ListLength]:
         """The names of a list, and its length."""
@@ -81,7 +88,7 @@ class Reading:
 def test_a_long_list_takes_several_turns() -> None:
     """All who have a number, in order; phones are answered in between."""
     names, length = (reading := Reading()).names(ListQuery())
-    assert names == [f"Person {at:03}" for at in range(COUNT)]
+    assert names == NAMES
     assert (length, reading.turns.asked) == (ListLength(COUNT, has_more=False), [DESK1.login] * 7)
     assert reading.logged == [(COUNT, ResultCode.SUCCESS)]
 
@@ -90,7 +97,7 @@ def test_a_long_list_takes_several_turns() -> None:
 def test_a_part(first: int, count: int) -> None:
     """As much of the whole list, and whether more follows."""
     names, length = Reading().names(ListQuery(first=first, count=count))
-    assert names == [f"Person {at:03}" for at in range(COUNT)][first : first + count]
+    assert names == NAMES[first : first + count]
     assert length.has_more is (first + count < COUNT)
 
 
@@ -109,6 +116,16 @@ def test_a_list_of_those_whose_name_has_the_words(text: str, found: list[str]) -
     assert Reading().names(ListQuery(text=text))[0][:2] == [f"Person {number}" for number in found]
 
 
+@pytest.mark.parametrize(
+    ("letter", "found"),
+    [("#", ["3M"]), ("a", ["Anna", "Äpfel"]), ("y", ["Yves"]), ("z", ["Żak", "Zoe"]), ("b", [])],
+)
+def test_a_letter(letter: str, found: list[str]) -> None:
+    """Names that begin with the letter, also with an accent; digits come before all letters."""
+    reading = Reading(names=["3M", "Anna", "Äpfel", "Yves", "Żak", "Zoe"])
+    assert reading.names(ListQuery(letter=letter))[0] == found
+
+
 @pytest.mark.parametrize("lenient", [True, False])
 def test_who_calls(lenient: bool) -> None:
     """Whatever kind of number it is, also where numbers are compared to the letter."""
@@ -117,6 +134,8 @@ def test_who_calls(lenient: bool) -> None:
     assert (found.name, found.number) == ("Person 007", ("+49305550007", "mobile"))
     assert reading.result(reading.reader.find_caller(DESK1, "192.0.2.1", "+49305559999")) is None
     assert [count for count, _ in reading.logged] == [1, 0]
+    request = decode(reading.messages[0]).request
+    assert (request.base, request.scope, request.size_limit) == ("dc=acme,dc=example", Scope.WHOLE_SUBTREE, 1)
 
 
 @pytest.mark.parametrize("lenient", [True, False])

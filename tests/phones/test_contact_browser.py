@@ -143,10 +143,11 @@ def test_callers_are_found_by_their_whole_number() -> None:
     assert (hit.name, hit.book) == ("Xaver Quitt", "")
 
 
-def test_only_so_many() -> None:
-    """There are more, it says."""
-    found = find("aaa", "bob", more=100)
-    assert (len(found.contacts), found.complete, found.contacts[0].name) == (MAX_CONTACTS, False, "Aaa 00000")
+@pytest.mark.parametrize(("matching", "complete"), [(MAX_CONTACTS, True), (MAX_CONTACTS + 1, False), (100, False)])
+def test_only_so_many(matching: int, complete: bool) -> None:
+    """The result says whether there are more."""
+    found = find("aaa", "bob", more=matching)
+    assert (len(found.contacts), found.complete, found.contacts[0].name) == (MAX_CONTACTS, complete, "Aaa 00000")
 
 
 def test_others_get_their_turn() -> None:

@@ -90,9 +90,11 @@ def test_an_error_for_each_line() -> None:
         (9, {"name": "desk4", "model": "nokia"}),
         (10, {"name": "desk5", "model": "snom", "mac": "1.565E+09"}),
         (11, {"name": "desk6", "model": "snom", "mac": "001565AABBCC"}),
-        (12, {"name": "desk8", "model": "snom", "placeholder": "%"}),
-        (13, {"name": "desk9", "model": "other", "placeholder": "$NAME"}),
-        (14, {"name": "desk7", "model": "Other", "placeholder": "$VALUE"}),
+        (12, {"name": "desk1", "model": "snom"}),
+        (13, {"name": "desk10", "model": "snom", "mac": "00-15-65-aa-bb-cc"}),
+        (14, {"name": "desk8", "model": "snom", "placeholder": "%"}),
+        (15, {"name": "desk9", "model": "other", "placeholder": "$NAME"}),
+        (16, {"name": "desk7", "model": "Other", "placeholder": "$VALUE"}),
     )
     lines = check_rows(rows, ACCOUNTS, {"hall"})
     assert (lines[0].account_id, lines[0].model, lines[0].mac, lines[0].error) == (1, "poly", "001565aabbcc", "")
@@ -107,6 +109,8 @@ def test_an_error_for_each_line() -> None:
         "The model is missing",
         "There’s no model “nokia”",
         "“1.565E+09” isn’t a MAC address. It has to have 12 digits 0–9 and a–f.",
+        "Line 2 has the same MAC address.",
+        "Line 2 has the same name.",
         "Line 2 has the same MAC address.",
         "Leave the placeholder empty: only phones of the model “other” have one.",
         "There’s no placeholder “$NAME”",

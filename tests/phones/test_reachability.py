@@ -122,6 +122,16 @@ async def test_a_test_is_told_from_the_phone(server: Server) -> None:
     assert not own.include(access.bind_dn, "127.0.0.1")
 
 
+@pytest_twisted.ensureDeferred
+async def test_the_address_that_a_test_comes_from() -> None:
+    """The test names the address that the port sees as the client's, which may not be the port's own."""
+    port, connected = reactor.listenTCP(0, Factory.forProtocol(Protocol), interface="127.0.0.2"), []
+    endpoint = LdapEndpoint(PLAIN, "127.0.0.2", port.getHost().port)
+    await try_phone(ConnectionSettings(endpoint, "", ""), reactor, connected.append)
+    await port.stopListening()
+    assert connected == ["127.0.0.1"]
+
+
 @pytest.mark.parametrize("text", ["", "no PEM", CUT], ids=["empty", "text", "cut"])
 def test_an_authority_that_cannot_be_read(text: str) -> None:
     with pytest.raises(UserError, match="expected certificates in PEM"):
