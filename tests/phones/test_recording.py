@@ -122,15 +122,24 @@ def test_requests_are_paired_with_their_answers() -> None:
         (3, False, result(1, 0x61, 49)),
         (3, True, search),
         (3, False, result(2, 0x65, 0)),
+        (1, True, bind),
+        (1, False, result(1, 0x61, 49)),
+        (1, True, search),
+        (1, False, result(2, 0x65, 0)),
     )
     recording = make_recording(messages, 100.0, phonebook(), PHONE, naming_context())
-    assert recording.binds == (RecordedBind(0.0, 1, "desk1", 0), RecordedBind(8.0, 3, "desk1", 49))
+    assert recording.binds == (
+        RecordedBind(0.0, 1, "desk1", 0),
+        RecordedBind(8.0, 3, "desk1", 49),
+        RecordedBind(12.0, 1, "desk1", 49),
+    )
     assert [(one.at, one.connection, one.is_bound, one.code, one.found) for one in recording.searches] == [
         (3.0, 1, True, 0, (dn,)),
         (10.0, 3, False, 0, ()),
+        (14.0, 1, False, 0, ()),
         (1.0, 2, False, None, (f"ou=alice,{BASE}",)),
     ]
-    assert [one.is_partial for one in recording.searches] == [False, False, True]
+    assert [one.is_partial for one in recording.searches] == [False, False, False, True]
     assert recording.entries == (RecordedEntry(dn, {"uid": ("a",), "cn": ("Anna",)}),)
 
 

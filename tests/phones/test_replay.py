@@ -163,7 +163,7 @@ def test_of_a_cut_answer_nothing_may_be_missing() -> None:
     assert differences(recording) == []
     first = recording.searches[0].found[0]
     without = replace(recording, entries=tuple(one for one in recording.entries if one.dn != first))
-    assert [missing for _, _, _, missing, _ in differences(without)] == [(first,)] * 4
+    assert [(missing, surplus) for _, _, _, missing, surplus in differences(without)] == [((first,), ())] * 4
 
 
 def test_a_search_without_a_login_is_not_repeated() -> None:

@@ -196,6 +196,9 @@ def test_of_too_many_the_searches_of_the_last_phones_are_told(kept: SearchLog) -
     assert [one.message for one in kept.take_unsent(3).searches] == [b"5"]
     observe(kept, DESK1, b"6")
     assert kept.take_unsent(0).searches == kept.take_unsent().searches == ()
+    observe(kept, DESK1, b"7")
+    observe(kept, DESK1, b"8")
+    assert [one.message for one in kept.take_unsent(1).searches] == [b"8"]
 
 
 def test_searches_of_another_gateway_come_late() -> None:
