@@ -341,7 +341,7 @@ def _host_problem(certificate: x509.Certificate, public_url: str) -> str:
     known = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
     known += [str(address) for address in names.get_values_for_type(x509.IPAddress)]
     host = urlsplit(public_url).hostname or ""
-    if host.lower() in known or "*." + host.lower().partition(".")[2] in known:
+    if host in known or "*." + host.partition(".")[2] in known:
         return ""
     return f"is for {', '.join(known)}, not for {host}; phones that verify the host name will refuse it"
 

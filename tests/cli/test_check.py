@@ -395,12 +395,12 @@ def test_files_of_secrets_that_variables_name(
     monkeypatch.setenv("LDAPGW__TENANT__ACME__CLIENT_SECRET__FROM_FILE", str(tmp_path / "secret"))
     monkeypatch.setenv("LDAPGW__TENANT__ACME__REGION__FROM_FILE", str(tmp_path / "region"))
     files = [tmp_path / "key", tmp_path / "secret", tmp_path / "region", proxy]
-    for mode in (0o644, 0o600):
+    for mode in (0o644, 0o602, 0o600):
         for file in files:
             file.chmod(mode)
         told = {item: (state, message.partition(";")[0]) for item, (state, message) in found(gateway).items()}
         assert [one for item, one in told.items() if item.startswith("secret ")] == (
-            [("warning", "everybody can read it")] * 3 if mode == 0o644 else []
+            [("warning", "everybody can read it")] * 3 if mode != 0o600 else []
         )
     assert not any("region" in item for item in told)
 

@@ -117,6 +117,26 @@ async def test_the_clock(
 
 
 @pytest_twisted.ensureDeferred
+async def test_the_clock_of_the_host_that_agrees_best(gateway: Gateway) -> None:
+    """A proxy that has changed the date of one host's answers says nothing about this machine's clock."""
+    at = 1_800_000_000.0
+    heads = [f"HTTP/1.1 404 Not Found\r\nDate: {formatdate(date, usegmt=True)}\r\n" for date in (at - 900, at)]
+    servers = [RudeServer(f"{head}Content-Length: 0\r\n\r\n".encode(), hang_up=True) for head in heads]
+    listening = [await server.listen(reactor) for server in servers]
+    urls = [f"http://127.0.0.1:{port.getHost().port}" for port in listening]
+    configure(gateway, urls[0])
+    gateway.write(gateway.file.read_text().replace(f'people_api = "{urls[0]}"', f'people_api = "{urls[1]}"'))
+    config = load(str(gateway.file))
+    results = await check_online(config, GoogleClients(config.google, reactor, reactor), {}, reactor, lambda: at)
+    for port in listening:
+        await port.stopListening()
+    assert [(one.item, one.status) for one in results] == [
+        *((f"online {url.removeprefix('http://')}", "ok") for url in urls),
+        (CLOCK, "ok"),
+    ]
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_client_that_fails(gateway: Gateway, tmp_path: Path) -> None:
     """Google is reached, and refuses the secret, which is not told; or answers with an error of its own."""
     async with inspected(tmp_path) as google:

@@ -198,8 +198,12 @@ Next:
 """)
 
 
-def test_ports(file: Path) -> None:
-    """Each table gets its own; a page on this machine listens where its address says."""
-    options = ("--admin", ROOT, "--public-url", "http://localhost:8000", "--ldap-port", "3389")
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [("http://localhost:8000", 8000), ("http://localhost", 8080), ("https://phonebook.acme.example:8443", 8080)],
+)
+def test_ports(file: Path, url: str, port: int) -> None:
+    """Each table gets its own; a page on this machine listens where its address says, others behind a proxy."""
+    options = ("--admin", ROOT, "--public-url", url, "--ldap-port", "3389")
     config = written(file, *options, answers=NOTHING_SAID)
-    assert (config.web.listen, config.ldap.listen) == (("tcp:8000",), ("tcp:3389",))
+    assert (config.web.listen, config.ldap.listen) == ((f"tcp:{port}",), ("tcp:3389",))

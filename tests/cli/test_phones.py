@@ -208,6 +208,11 @@ def test_rename_and_move(gateway: Gateway) -> None:
     assert gateway.refused("phones", "move", "lobby", "--nobody") == "lobby belongs to nobody already\n"
     for options in ([], ["--nobody", "--account", "bob@acme.example"], ["--nobody", "--keep-password", "--json"]):
         assert gateway.run("phones", "move", "lobby", *options).exit_code == 2
+    gateway.write(HEAD + ACME + BETA)
+    gateway.connect("eve@beta.example", "beta")
+    assert gateway.refused("phones", "move", "lobby", "--account", "eve@beta.example") == (
+        'there is no account eve@beta.example in tenant "acme"\n'
+    )
 
 
 @pytest.mark.parametrize(
@@ -423,6 +428,7 @@ def test_replicas_are_listed_apart(gateway: Gateway) -> None:
 
 def test_configuration_of_a_replica(gateway: Gateway, tmp_path: Path) -> None:
     """For OpenLDAP, in both of its forms; with the password only where it is given."""
+    gateway.write(LISTENING)
     gateway.run("phones", "add", "branch1", "--replica")
     assert "a replica on another machine needs TLS" in gateway.refused("replica-config", "branch1")
     gateway.write(LISTENING.replace("https://phonebook.example.com", "http://localhost:8080"))
