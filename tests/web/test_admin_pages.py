@@ -420,10 +420,11 @@ def test_a_client_of_the_configuration_is_changed_there() -> None:
 def test_a_new_secret_of_the_same_client_is_tried_by_one_account(stage: Stage) -> None:
     """What comes of it ends the alarm, and the others go on."""
     browser = signed_in(stage)
+    revoked = connect(stage, "aaron@acme.example", code="consent_revoked")
     first, second = connect(stage, ALICE), connect(stage, BOB)
     submit_client(browser)
     found = {one.id: one.requested_sync for one in stage.accounts()}
-    assert found == {first: SyncRequest.INCREMENTAL, second: None}
+    assert found == {revoked: None, first: SyncRequest.INCREMENTAL, second: None}
 
 
 def test_another_client_asks_everybody_to_connect_again(stage: Stage) -> None:

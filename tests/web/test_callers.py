@@ -213,6 +213,7 @@ def test_no_login(browser: Browser, headers: dict[str, str]) -> None:
         ("127.0.0.1", {}, True),
         ("192.0.2.1", {}, False),
         ("192.0.2.1", {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "https"}, False),
+        ("192.0.2.9", {}, False),
         ("192.0.2.9", {"X-Forwarded-For": "192.0.2.1"}, True),
         ("192.0.2.9", {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https"}, True),
         ("192.0.2.9", {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "http"}, False),

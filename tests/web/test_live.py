@@ -20,7 +20,7 @@ from ldapgw.web.events import KEEPALIVE_SECONDS, MAX_STREAM_SECONDS, MAX_STREAMS
 from ldapgw.web.live import AccountWatcher, ChangeNotifier, person_topic
 from ldapgw.web.site import WebSite
 from tests.support.results import result_of
-from tests.support.stage.web import ALICE, BOB, Browser, Connection, Stage
+from tests.support.stage.web import ALICE, BOB, Browser, Connection, Stage, by_link
 
 
 def test_topics() -> None:
@@ -245,6 +245,22 @@ def test_a_stream_whose_session_cannot_be_read_ends(error: Exception) -> None:
     assert (written, ended, clock.getDelayedCalls()) == ([b"retry: 2000\n\n"], [None], [])
 
 
+def test_a_stream_that_gives_way_during_the_check(caplog_twisted: list[str]) -> None:
+    """The outcome of the check changes nothing then."""
+    clock, written, over = Clock(), list[bytes](), Deferred[bool]()
+
+    async def is_over() -> bool:
+        return await over
+
+    stream = _Stream(clock, clock.seconds, written.append, is_over)
+    stream.run()
+    clock.advance(KEEPALIVE_SECONDS)
+    stream.give_way()
+    over.callback(True)
+    assert (written, clock.getDelayedCalls()) == ([b"retry: 2000\n\n", b"retry: 60000\n\n"], [])
+    assert caplog_twisted == []
+
+
 def test_a_browser_that_goes_away(stage: Stage, alice: Browser) -> None:
     """Nothing is left of its stream, not even what was about to be said."""
     stream = Stream(stage, alice)
@@ -266,3 +282,13 @@ def test_only_so_many_streams(stage: Stage, alice: Browser) -> None:
     for stream in streams[1:]:
         stream.close()
     assert set(stage.live.topics()) == set()
+
+
+def test_streams_of_administrators_by_link(stage: Stage) -> None:
+    """Each session counts as a person of its own."""
+    pages, browsers = web_resource(stage.gate), (by_link(stage), by_link(stage))
+    streams = [Stream(stage, browsers[number % 2], pages) for number in range(MAX_STREAMS_PER_PERSON + 1)]
+    assert [stream.head[9:12] for stream in streams] == [b"200"] * (MAX_STREAMS_PER_PERSON + 1)
+    assert not any(stream.transport.value() for stream in streams)
+    for stream in streams:
+        stream.close()

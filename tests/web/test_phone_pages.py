@@ -16,7 +16,7 @@ from markupsafe import Markup
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.passwords import verify_password
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, verify_password
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT
 from ldapgw.numbers.phone_number import NumberFormat
@@ -864,6 +864,9 @@ def test_a_secret_address(stage: Stage) -> None:
     second = secret_on(browser.get(PHONE))
     assert second not in ("", first)
     assert not verify_password(first.encode(), stored(stage).book_secret)
+    stage.do(phones.set_book_secret, "desk1", UNKNOWN_LOGIN_HASH)
+    assert secret_on(browser.get(PHONE)) == ""
+    browser.submit(f"{PHONE}/book-address")
     stage.clock.advance(PASSWORD_SECONDS)
     page = browser.get(PHONE)
     assert (secret_on(page), "Revoke secret address" in page.body) == ("", True)
@@ -989,4 +992,15 @@ def test_trying_too_often(stage: Stage) -> None:
     ]
     stage.set_back = 3600.0
     stage.clock.advance(phone_forms.TEST_INTERVAL_SECONDS)
+    assert browser.submit(f"{PHONE}/test").status == 200
+
+
+def test_tests_that_fail(stage: Stage) -> None:
+    """They count as running no longer, so that others can be made."""
+    browser = owner(stage, model="yealink")
+    steps, stage.steps = stage.steps, RuntimeError("a fault")
+    for _ in range(phone_forms.MAX_TESTS):
+        assert browser.submit(f"{PHONE}/test").status == 500
+        stage.clock.advance(phone_forms.TEST_INTERVAL_SECONDS)
+    stage.steps = steps
     assert browser.submit(f"{PHONE}/test").status == 200

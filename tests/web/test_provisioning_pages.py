@@ -15,7 +15,7 @@ from ldapgw.store.provisioning import SECONDS, ProvisioningCleaner
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from tests.support.readers import yealink
 from tests.support.stage.book_clients import Pbx
-from tests.support.stage.web import URL, Browser, Stage, owner, words_on
+from tests.support.stage.web import ACME, GLOBEX, URL, Browser, Stage, owner, words_on
 
 PHONE = "/acme/phones/desk1"
 
@@ -142,6 +142,15 @@ def test_an_address_needs_https(stage: Stage) -> None:
     for below in ("", "yealink-ldap.cfg"):
         clear = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "http"}
         assert stage.browser().get(path + below, clear).status == 403
+
+
+def test_an_address_of_another_tenant() -> None:
+    """Below another tenant's path, a right secret is answered as a wrong one is."""
+    stage = Stage(tenants=(ACME, GLOBEX))
+    path = made(owner(stage, model="yealink")).replace("/acme/", "/globex/")
+    phone = Pbx(stage)
+    assert phone.get(f"{path}yealink-ldap.cfg", {}) == b""
+    assert phone.wait(FIRST_DELAY).startswith(b"HTTP/1.1 404 ")
 
 
 @pytest.mark.parametrize("name", ["desk1", "desk9"])

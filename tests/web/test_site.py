@@ -217,6 +217,18 @@ def test_a_refused_request_that_trickles(stage: Stage, clock: Clock) -> None:
     assert (counted.ended, refused.ended) == (False, True)
 
 
+def test_a_connection_goes_on_after_a_refused_request(stage: Stage, clock: Clock) -> None:
+    """Once the refused request is complete, no time limit of the request ends the connection."""
+    stage.trusts = lambda address: address == "192.0.2.9"
+    site = WebSite(web_resource(stage.gate), clock, stage.admission(20, 1))
+    body = b"POST /acme/sync HTTP/1.1\r\nX-Forwarded-For: 198.51.100.7\r\nContent-Length: 9\r\n\r\n"
+    counted, refused = (Connection(site, "192.0.2.9") for _ in range(2))
+    counted.send(body)
+    assert refused.send(body + b"x" * 9).startswith(b"HTTP/1.1 429 ")
+    clock.advance(REQUEST_SECONDS)
+    assert (counted.ended, refused.ended) == (True, False)
+
+
 def test_what_is_too_much_is_logged_by_count(stage: Stage, logged: list[LogEvent]) -> None:
     """Connections that are refused or time out: a line a minute for each kind and network, and none of Twisted's."""
     stage.misuse.startService()

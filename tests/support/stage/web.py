@@ -232,7 +232,9 @@ class Stage:
         bases = {tenant.name: f"dc={tenant.name},dc=example" for tenant in self.tenants}
         self.disconnected: list[float] = []
         self.tried: list[ConnectionSettings] = []
-        self.steps = (StepResult(Step.NAME, StepStatus.OK, "phonebook.example.com can be resolved"),)
+        self.steps: Sequence[StepResult] | Exception = (
+            StepResult(Step.NAME, StepStatus.OK, "phonebook.example.com can be resolved"),
+        )
         self.one_time = OneTimeSecrets()
         self.watch = PhoneActivity(bases, self.clock.seconds)
         self.live = ChangeNotifier()
@@ -343,6 +345,8 @@ class Stage:
 
     async def _try_connection(self, access: ConnectionSettings) -> Sequence[StepResult]:
         self.tried.append(access)
+        if isinstance(self.steps, Exception):
+            raise self.steps
         return self.steps
 
     async def _certificate(self) -> str:
