@@ -288,6 +288,13 @@ def test_ends_stay_common_where_a_filter_asks_for_them(random: Random) -> None:
     assert changed[2].endswith(ends[1])
 
 
+def test_a_zero_at_a_common_end_is_replaced() -> None:
+    """Only a 0 at the beginning of a number has a meaning in the numbering plan."""
+    numbers = ("+49301234560", "+49892234560")
+    made = (pseudonyms(Random(seed), "(telephoneNumber=*234560)", numbers=numbers) for seed in range(100))
+    assert {number(each, numbers[0])[-1] for each in made} == {*"0123456789"}
+
+
 # --- a whole recording ------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 
 from ldapgw.contact import Sharing
+from ldapgw.errors import StoreError
 from ldapgw.store import accounts, contacts, phones, sync_state
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.accounts import SyncRequest
@@ -237,6 +238,15 @@ def test_disconnect_while_google_does_not_listen(stage: Stage, alice: Browser, f
     page = alice.get("/acme/").body
     assert "The gateway couldn’t revoke Google access yet" in page
     assert "myaccount.google.com/permissions" in page
+
+
+def test_disconnect_that_the_directory_cannot_follow(stage: Stage, alice: Browser) -> None:
+    """The grant is revoked at Google nevertheless."""
+    token = stage.do(accounts.read_tokens, stage.secret_box, stage.accounts()[0].id).refresh_token
+    stage.change_error = StoreError("the database is away")
+    assert alice.submit("/acme/disconnect").status == 503
+    assert stage.world.grants.use_refresh_token(token) is None
+    assert [account.is_connected for account in stage.accounts()] == [False]
 
 
 def test_disconnect_of_a_grant_that_is_gone_already(stage: Stage, alice: Browser) -> None:

@@ -188,6 +188,7 @@ class Stage:
     """Everything that a test of the pages needs.
 
     :ivar set_back: how far the time of day was set back, in seconds.
+    :ivar change_error: raised when a page has sync and directory read what it has changed.
     """
 
     url: str = URL
@@ -196,6 +197,7 @@ class Stage:
     clock: Clock = field(default_factory=Clock)
     set_back: float = 0.0
     changes: int = 0
+    change_error: Exception | None = None
     is_ready: bool = True
     certificate_ends: float | None = None
     is_certificate_near_its_end: bool = True
@@ -354,6 +356,8 @@ class Stage:
 
     async def _changed(self) -> None:
         self.changes += 1
+        if self.change_error is not None:
+            raise self.change_error
         await self.clients.refresh()
 
     def admission(self, connections: int = 1000, per_network: int = 256) -> Admission:
