@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import vobject
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ldapgw.cli.export import CSV_COLUMNS, ExportedContact, csv_header, csv_row, ldif, vcard
@@ -324,6 +324,7 @@ def test_awkward_ones_are_read_as_they_are(contact: Contact) -> None:
 
 @settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp")), min_size=1, max_size=120))
+@example("ß" + "a" * 160)
 def test_any_name_comes_through(name: str) -> None:
     """Whatever it is made of, folded where it is long."""
     [shown] = [line for line in vcard_lines(replace(FULL, name=name)) if line.startswith("FN:")]
