@@ -214,7 +214,7 @@ def problem_lines(known: Collection[Account], objects: Collection[dict[str, Any]
     for account, item in zip(known, objects, strict=True):
         error = item["error"]
         is_alarm = error is not None and error["code"] in TENANT_ERROR_CODES
-        if error and account.tenant not in alarms:
+        if error and account.tenant not in (alarms if is_alarm else ()):
             who = f"tenant {account.tenant}" if is_alarm else account.address
             since = local_time(account.error.since if account.error else None, now())
             yield f"! {who}: {error['message']} (since {since})"
