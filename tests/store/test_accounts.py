@@ -30,7 +30,7 @@ from ldapgw.store.engines import database_at
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import SignIn
-from ldapgw.store.sync_state import SyncState
+from ldapgw.store.sync_state import LabelState, SyncState
 from tests.support.stage.sync import GRANT, NOW, begin_sync, connect, read_account
 
 
@@ -94,11 +94,14 @@ def test_a_second_consent_continues_the_account(
     accounts.set_sharing(connection, account.id, Sharing.SHARED, "")
     sync_state.fail(connection, account, "consent_revoked", NOW + 5, None)
     sync_state.write_source_states(connection, account.id, {Source.CONTACTS: SourceState.ON})
+    sync_state.write_label_state(connection, account.id, LabelState({"contactGroups/a": "Work"}, "token", "print"))
     grant = replace(GRANT, address="alice@new.example", access_token="access-2", refresh_token=None)
     again = add(connection, secret_box, grant, NOW + 9)
     assert again.id == account.id
     assert (again.address, again.sharing, again.error, again.failures) == ("alice@new.example", "shared", None, 0)
     assert (again.requested_sync, again.next_sync, again.sources) == (SyncRequest.FULL, NOW + 9, {})
+    labels = sync_state.read_label_state(connection, account.id)
+    assert (labels.names, labels.sync_token) == ({"contactGroups/a": "Work"}, None)
     held = read_tokens(connection, secret_box, account.id)
     assert (held.refresh_token, held.access_token) == ("refresh-1", "access-2")
 
@@ -284,6 +287,16 @@ def test_what_was_accepted_untold_is_accepted_once(
         sync_state.fail(connection, begun, "network", NOW, NOW + 30)
     again = begin_sync(connection, account.id)
     assert (again.pending_sync, again.max_loss("book")) == (SyncRequest.FULL, 0)
+
+
+def test_an_earlier_error_outlives_a_postponed_sync(connection: Connection, account: Account) -> None:
+    """With its time; without an earlier error, the account gets the error of the postponed sync."""
+    for now in (NOW + 5, NOW + 9):
+        sync_state.postpone(connection, account, now, now + 30, "google_unavailable")
+        assert read_account(connection, account.id).error == ErrorStatus("google_unavailable", NOW + 5)
+    sync_state.fail(connection, account, "network", NOW + 20, NOW + 30)
+    sync_state.postpone(connection, account, NOW + 30, NOW + 60, "google_unavailable")
+    assert read_account(connection, account.id).error == ErrorStatus("network", NOW + 20)
 
 
 def test_a_run_that_outlives_its_grant_writes_nothing(connection: Connection, secret_box: SecretBox) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection, delete, select, update
 
 from ldapgw.contact import Contact, Source
 from ldapgw.store import accounts, changes, contacts, sync_state, tables
@@ -75,6 +75,7 @@ def test_changes_are_remembered_for_some_generations(connection: Connection, acc
     write(connection, account_id, [], ["one more"])
     assert changes_of(connection, account_id, first) is None
     assert changes_of(connection, account_id, last) == ([], [(Source.CONTACTS, "one more")])
+    assert len(connection.execute(select(tables.removed_contact)).all()) == KEPT_GENERATIONS
 
 
 def test_more_changes_than_are_wanted(connection: Connection, account_id: int) -> None:

@@ -17,8 +17,10 @@ from sqlalchemy import Connection, insert, select, update
 from ldapgw.contact import Address, Contact, Flaw, Kind, Phone, Source
 from ldapgw.numbers.phone_number import parse
 from ldapgw.store import accounts, contacts, directory_accounts, sync_state, tables
+from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import ContactRecord, RecordSummary, StoredContacts
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.sync_state import SyncState
 from tests.support.stage.sync import GRANT, NOW, connect, read_account
 
 NUMBER = parse("+49 30 1234567 x9", "DE")
@@ -128,6 +130,18 @@ def test_the_counters_of_an_account_are_what_is_stored(
             accounts.disconnect(connection, ids[which])
         for account_id in ids:
             assert counters(connection, account_id) == counted(connection, account_id)
+
+
+def test_a_source_that_moves_is_fetched_in_full_by_both_accounts(connection: Connection, secret_box: SecretBox) -> None:
+    """The token of either account says nothing about contacts that the account has got or given away."""
+    ids = [connect(connection, secret_box, replace(GRANT, sub=sub)) for sub in ("sub-1", "sub-2")]
+    state = SyncState("token", "fingerprint", NOW, NOW, warnings={sync_state.INCOMPLETE: {"listed": 1, "total": 2}})
+    for account_id in ids:
+        sync_state.write_source_states(connection, account_id, {Source.DIRECTORY: SourceState.ON})
+        sync_state.set_sync_state(connection, account_id, Source.DIRECTORY, state)
+    contacts.hand_over(connection, *ids, Source.DIRECTORY)
+    left = replace(state, sync_token=None, warnings={})
+    assert [sync_state.read_sync_states(connection, account_id) for account_id in ids] == [{Source.DIRECTORY: left}] * 2
 
 
 def test_changed_and_gone(connection: Connection, account_id: int) -> None:

@@ -112,7 +112,7 @@ def test_who_has_a_wrong_password(seen: float | None, address: str | None, later
     [
         ("10.0.0.1", "10.0.0.254", True),
         ("10.0.0.1", "10.0.1.1", False),
-        ("2001:db8::1", "2001:db8:0:0:9::", True),
+        ("2001:db8::1", "2001:db8:0:0:ffff::", True),
         ("2001:db8::1", "2001:db8:0:1::1", False),
         ("::1", "unknown", False),
     ],

@@ -111,6 +111,7 @@ def test_no_photo_at_the_address(connection: Connection, account_id: int) -> Non
 
 
 def test_a_failure(connection: Connection, account_id: int) -> None:
+    """It is counted until the photo has another address, which is due at once."""
     write(connection, account_id, (ADA, URL))
     [found] = photos.read_due(connection, ("acme",), NOW, 1)
     photos.postpone(connection, found, NOW + 60)
@@ -118,6 +119,8 @@ def test_a_failure(connection: Connection, account_id: int) -> None:
     [again] = photos.read_due(connection, ("acme",), NOW + 60, 1)
     assert again == replace(found, failures=1)
     assert "googleusercontent" not in repr(again)
+    write(connection, account_id, (ADA, OTHER_URL))
+    assert photos.read_due(connection, ("acme",), NOW, 1) == [replace(found, url=OTHER_URL)]
 
 
 def test_who_waits(connection: Connection, account_id: int) -> None:

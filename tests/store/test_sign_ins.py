@@ -112,6 +112,15 @@ def test_a_person_is_signed_in_with_so_many_browsers(connection: Connection) -> 
     assert sign_ins.read_sign_in(connection, "link 0", "acme", now) is not None
 
 
+def test_activity_is_stored_once_a_minute(connection: Connection) -> None:
+    sign_ins.create_sign_in(connection, "token", ALICE, NOW)
+    seen = []
+    for seconds in (60, 61, 121, 122):
+        sign_ins.extend_sign_in(connection, "token", NOW + seconds)
+        seen.append(connection.execute(select(tables.sign_in.c.seen_at)).scalar_one() - NOW)
+    assert seen == [0, 61, 61, 122]
+
+
 def test_silence_ends_a_sign_in_and_so_does_a_week(connection: Connection) -> None:
     """Each request begins the silence anew, not the week."""
     sign_ins.create_sign_in(connection, "silent", ALICE, NOW)
