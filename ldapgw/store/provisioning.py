@@ -65,7 +65,6 @@ def create(
 
     :returns: False if there is no phone of this name; nothing is stored then.
     """
-    remove_expired(connection, now)
     if not phones.set_password(connection, name, password_hash, now):
         return False
     connection.execute(

@@ -5,13 +5,18 @@ from __future__ import annotations
 
 import html
 import re
+from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred, fail
 
 from ldapgw.directory.passwords import verify_password
+from ldapgw.errors import StoreError
 from ldapgw.ldap.admission import FIRST_DELAY
 from ldapgw.store import phones, provisioning
+from ldapgw.store.database import Mode
 from ldapgw.store.provisioning import SECONDS, ProvisioningCleaner
+from ldapgw.store.worker import Store
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from tests.support.readers import yealink
 from tests.support.stage.book_clients import Pbx
@@ -133,6 +138,25 @@ def test_an_address_ends_on_the_dot(stage: Stage) -> None:
     assert passwords() == 0
     cleaner.stopService()
     assert stage.clock.getDelayedCalls() == []
+
+
+def test_an_address_ends_within_a_minute_after_an_outage(stage: Stage) -> None:
+    is_lost = True
+
+    def transact(mode: Mode, function: Any, *args: Any, **kw: Any) -> Deferred[Any]:
+        return fail(StoreError("gone")) if is_lost else stage.store.call(mode, function, *args, **kw)
+
+    owner(stage, model="yealink")
+    stage.do(provisioning.create, "desk1", stage.gate.secret_box, "password", "hash", "hash", stage.clock.seconds())
+    stage.clock.advance(SECONDS)
+    cleaner = ProvisioningCleaner(clock=stage.clock, store=Store(transact))
+    cleaner.startService()
+    stage.clock.advance(59)
+    is_lost = False
+    assert stage.do(provisioning.read_next_end) is not None
+    stage.clock.advance(1)
+    assert stage.do(provisioning.read_next_end) is None
+    cleaner.stopService()
 
 
 def test_an_address_needs_https(stage: Stage) -> None:
