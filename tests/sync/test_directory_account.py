@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 
 from ldapgw.contact import Source
-from ldapgw.errors import SuspiciousShrink
-from ldapgw.store import accounts, contacts, revocations, sync_state
+from ldapgw.errors import GoogleUnavailable, SuspiciousShrink
+from ldapgw.store import accounts, contacts, directory_accounts, revocations, sync_state
 from ldapgw.store.accounts import SourceState, SyncRequest
 from ldapgw.store.directory_accounts import DirectoryCandidate
 from ldapgw.sync.fetch import (
@@ -251,6 +251,17 @@ def test_who_leaves_hands_it_over(stage: Stage) -> None:
     stage.world.add_person(BOB, person("Fred Fort"), "directory")
     round_of(stage, BOB)
     assert stage.names("directory") == ["Dora Dienst", "Emil Erst", "Fred Fort"]
+
+
+def test_who_leaves_hands_it_to_nobody_who_could_not_fetch_it(stage: Stage) -> None:
+    """The last request through that account failed, so its copy would grow old."""
+    leaving, failing, now = stage.account(ALICE), stage.account(BOB), stage.clock.seconds()
+    error = GoogleUnavailable("HTTP 500")
+    record = directory_accounts.record_failure
+    stage.database.run(sync_state.write_source_states, failing.id, {Source.DIRECTORY: SourceState.ON})
+    stage.database.run(record, failing.id, Source.DIRECTORY, error, now, now + HOUR)
+    stage.database.run(revocations.disconnect_account, leaving.id, now)
+    assert stage.names("directory") == []
 
 
 def test_the_last_who_leaves_takes_it_along(stage: Stage) -> None:

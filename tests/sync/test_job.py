@@ -352,14 +352,17 @@ def test_which_of_the_sources_is_fetched() -> None:
 
 
 def test_an_address_that_changes_renames_the_account() -> None:
-    """The user is the same; Google tells when the access token is renewed."""
+    """The user is the same; Google tells when the access token is renewed, and the address is the user's."""
     stage = Stage()
     stage.connect(scopes=(*ALL_SCOPES, SCOPE + "userinfo.email"))
     stage.world.add_person(ALICE, person("Ada Riese"))
     stage.sync()
+    renamed = stage.world.account(ALICE)
     stage.world.rename_account(ALICE, "alice.new@acme.example")
-    stage.clock.advance(3600)
-    result_of(stage.job.sync(stage.account(), full=False))
+    for renamed.email_verified in (False, True):
+        account = stage.account()
+        stage.clock.advance(3600)
+        result_of(stage.job.sync(account, full=False))
     account = stage.account("alice.new@acme.example")
     assert stage.names("alice.new@acme.example") == ["Ada Riese"]
     assert account.contacts == 1

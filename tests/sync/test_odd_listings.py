@@ -146,8 +146,14 @@ def test_how_long_a_source_without_a_sync_token_waits(interval: float, seconds: 
 
 
 def test_a_delta_without_a_sync_token_keeps_the_old_one_once() -> None:
-    """Then a full sync is due."""
+    """Then a full sync is due, unless the next delta has a token, which also ends the warning."""
     stage, _ = stage_with(3)
+    stage.world.faults.inject("broken_no_sync_token", path=CONNECTIONS, times=1)
+    warned = []
+    for _ in range(2):
+        stage.sync()
+        warned.append(list(stage.sync_states()[Source.CONTACTS].warnings))
+    assert warned == [["no_sync_token"], []]
     token = stage.sync_states()[Source.CONTACTS].sync_token
     stage.world.faults.inject("broken_no_sync_token", path=CONNECTIONS, times=2)
     stage.world.add_person(ALICE, person("Zoë Young"))

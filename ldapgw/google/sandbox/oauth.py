@@ -182,7 +182,7 @@ def _id_token(
     if account.hd:
         claims["hd"] = account.hd
     if EMAIL in scopes:
-        claims |= {"email": account.address, "email_verified": True}
+        claims |= {"email": account.address, "email_verified": account.email_verified}
     # OpenID Connect Core 3.1.3.6: the left half of the hash of the access token.
     claims["at_hash"] = _base64url(hashlib.sha256(access_token.encode()).digest()[:16])
     if nonce:

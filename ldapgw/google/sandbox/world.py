@@ -73,6 +73,7 @@ class GoogleAccount:
     """A Google account.
 
     :ivar hd: the Workspace domain, or empty for a consumer account.
+    :ivar email_verified: whether Google knows that the address belongs to the user.
     """
 
     address: str
@@ -80,6 +81,7 @@ class GoogleAccount:
     given_name: str
     family_name: str
     hd: str = ""
+    email_verified: bool = True
     contacts: ResourceStore = field(default_factory=ResourceStore)
     other_contacts: ResourceStore = field(default_factory=ResourceStore)
     groups: ResourceStore = field(default_factory=ResourceStore)
