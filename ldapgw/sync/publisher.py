@@ -266,7 +266,6 @@ class Publisher:
         self._freshness = Freshness.EXPIRED
         self._books.clear()
         self._unserved_since.clear()
-        self._outdated_phones.clear()
         names = self._catalog.snapshot.logins.keys()
         nothing = Snapshot(Dit((), self._features), freshness=Freshness.EXPIRED)
         self._on_publish(self._catalog.publish(nothing, names))
