@@ -71,7 +71,7 @@ def test_sequences_round_trip(values):
 def test_an_element_that_does_not_lie_within_its_parent_is_refused(octets):
     """Cut off, longer than its parent, indefinite, a length of too many octets, a tag of many octets."""
     with pytest.raises(ProtocolViolation, match=r"^name: "):
-        BerReader.over(bytes.fromhex(octets)).octets("name")
+        BerReader.over(bytes.fromhex(octets)).element("name")
 
 
 def test_a_length_in_more_octets_than_needed_is_legal():

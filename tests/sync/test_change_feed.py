@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
+from ldapgw.errors import DamagedStore, StoreError, UnwritableStore
 from ldapgw.peers.change_feed import POLL_SECONDS, WRITE_BINDS_SECONDS, ChangeFeed
 from ldapgw.server.threads import WorkerThread
 from ldapgw.store import phones
 from ldapgw.store.database import Database
-from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin
 from ldapgw.store.worker import MonitoredStore
 from ldapgw.sync.book_builder import revise_books
 from tests.support.postgresql import TEMPLATE, shared
@@ -144,6 +145,7 @@ def test_what_depends_on_the_database_is_read_once_after_a_change(scene: Scene) 
     read = scene.clients_read, scene.told, scene.recordings_read
     scene.clock.advance(POLL_SECONDS)
     assert (scene.catalog.snapshot, (scene.clients_read, scene.told, scene.recordings_read)) == (before, read)
+    assert scene.looks[-1] == scene.clock.seconds()
     add_phone(scene)
     for _ in range(2):
         scene.clock.advance(POLL_SECONDS)
@@ -151,11 +153,15 @@ def test_what_depends_on_the_database_is_read_once_after_a_change(scene: Scene) 
 
 
 def test_phones_that_were_seen_are_written_down_from_time_to_time(scene: Scene) -> None:
-    """And at the end."""
+    """And at the end; each bind only once, because another gateway may know a later bind."""
     add_phone(scene)
     scene.seen = {"desk1": ("192.0.2.1", UNKNOWN_LOGIN_HASH, NOW + 1.0)}
     scene.clock.advance(WRITE_BINDS_SECONDS)
     assert last_seen(scene) == [(NOW + 1.0, "192.0.2.1")]
+    elsewhere = LastBind(NOW + 1.5, "192.0.2.9", UNKNOWN_LOGIN_HASH)
+    scene.database.run(phones.store_last_binds, {"desk1": elsewhere})
+    scene.clock.advance(WRITE_BINDS_SECONDS)
+    assert last_seen(scene) == [(NOW + 1.5, "192.0.2.9")]
     scene.seen = {"desk1": ("192.0.2.2", UNKNOWN_LOGIN_HASH, NOW + 2.0)}
     scene.feed.stopService()
     assert last_seen(scene) == [(NOW + 2.0, "192.0.2.2")]
@@ -176,6 +182,24 @@ def test_a_database_that_is_gone_is_told_once_and_so_is_its_return(scene: Scene)
     wait_until(scene.has_told_more, "the log says that it is back")
     assert scene.logged == [trouble, "the database can be used again"]
     assert [address for _, address in last_seen(scene)] == ["192.0.2.1"]
+
+
+@pytest.mark.parametrize(("error", "is_back"), [(UnwritableStore, True), (DamagedStore, False)])
+def test_a_failure_after_which_the_database_is_unchanged(
+    scene: Scene, error: type[StoreError], *, is_back: bool
+) -> None:
+    """A disk may have room again, and open pages are told; damage is checked again only after a change."""
+
+    def fail(_connection: Connection) -> None:
+        raise error("the disk fails")
+
+    told = scene.told
+    scene.store.run(fail).addErrback(lambda failure: failure.trap(error) and None)
+    scene.clock.advance(POLL_SECONDS)
+    assert (scene.store.is_failing, scene.told > told) == (not is_back, is_back)
+    add_phone(scene)
+    scene.clock.pump([POLL_SECONDS] * 2)
+    assert (scene.store.is_failing, scene.told > told) == (False, True)
 
 
 def test_a_database_that_is_being_restored_has_not_come_back(scene: Scene) -> None:
