@@ -213,9 +213,14 @@ def test_the_old_files_put_back_are_mended_too(stage: Stage) -> None:
     (stage.folder / "cert.pem").rename(stage.folder / "kept.pem")
     shutil.copy(stage.folder / "key.pem", stage.folder / "cert.pem")
     assert len(stage.later(60)) == 1
-    (stage.folder / "kept.pem").replace(stage.folder / "cert.pem")
-    assert stage.later(60) == ["tls.certificate = cert.pem: the file again contains the certificate that is in use"]
+    restored = ["tls.certificate = cert.pem: the file again contains the certificate that is in use"]
+    (stage.folder / "cert.pem").rename(stage.folder / "unusable.pem")
+    (stage.folder / "kept.pem").rename(stage.folder / "cert.pem")
+    assert stage.later(60) == restored
     assert stage.contexts.getContext() is before
+    (stage.folder / "cert.pem").rename(stage.folder / "kept.pem")
+    (stage.folder / "unusable.pem").rename(stage.folder / "cert.pem")
+    assert [len(stage.later()), len(stage.later())] == [0, 1]
 
 
 def test_a_certificate_that_ends_is_spoken_of(stage: Stage) -> None:
@@ -237,10 +242,14 @@ def test_a_certificate_that_ends_is_spoken_of(stage: Stage) -> None:
 
 
 def test_a_start_with_little_time_left_says_so(tmp_path: Path, caplog_twisted: list[str]) -> None:
-    """Once."""
+    """Once, and once more for each new certificate with little time left."""
     stage = Stage(tmp_path, caplog_twisted, days=3)
     stage.renewal.startService()
-    assert stage.later(DAY / 2) == ["tls.certificate = cert.pem: expires on 2026-02-03 09:30 UTC; renew it"]
+    expires = "tls.certificate = cert.pem: expires on 2026-02-03 09:30 UTC; renew it"
+    assert stage.later(DAY / 2) == [expires]
+    stage.put(which=1, days=3)
+    changed = "tls.certificate = cert.pem: has changed and is in use, valid until 2026-02-03"
+    assert stage.later(DAY / 2) == [changed, expires]
     stage.renewal.stopService()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
@@ -29,14 +30,19 @@ from ldapgw.server.config import decode
 from ldapgw.server.config.tables import Ldap
 from ldapgw.server.gateway import Gateway, makeService
 from ldapgw.server.listener import DescriptorLimitedFactory
+from ldapgw.server.parts.base import RecordPruner
 from ldapgw.server.proxy_protocol import HeaderReader, ProxyProtocolFactory
-from ldapgw.store import phones
+from ldapgw.store import activity, phones, sync_history, tables
+from ldapgw.store.activity import COMMAND_LINE, Act
 from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
 from ldapgw.store.secrets import new_key, write_keys
+from ldapgw.store.sync_history import SUMMARY_DAYS
 from tests.support import pdu
 from tests.support.certificates import issue
 from tests.support.results import result_of
+from tests.support.stage.sync import connect
 
+DAY = 86400.0
 LDAP: dict[str, Any] = {
     "listen": ["tcp:3389", "tcp:3390"],
     "listen_tls": ["tcp:6636"],
@@ -65,15 +71,18 @@ def _gateway(tmp_path: Path, reactor: MemoryReactorClock) -> Iterator[Gateway]:
 
 
 @contextmanager
-def running(tmp_path: Path, reactor: MemoryReactorClock, ldap: dict[str, Any]) -> Iterator[Gateway]:
-    """A gateway on a reactor in memory, with its ports open."""
+def running(tmp_path: Path, reactor: MemoryReactorClock, ldap: dict[str, Any], **tenant: str) -> Iterator[Gateway]:
+    """A gateway on a reactor in memory, with its ports open.
+
+    :param tenant: more settings of the tenant.
+    """
     issue().write(tmp_path)
     document = {
         "state_dir": str(tmp_path / "state"),
         "ldap": ldap,
         "tls": {"certificate": "cert.pem", "private_key": "key.pem"},
         "web": {"public_url": "https://phonebook.example.com", "listen": ["tcp:8081"]},
-        "tenant": [{"name": "acme", "base_dn": "dc=acme,dc=example"}],
+        "tenant": [{"name": "acme", "base_dn": "dc=acme,dc=example", **tenant}],
     }
     gateway = makeService(decode(document, str(tmp_path / "ldapgw.toml")), reactor, reactor)
     gateway.privilegedStartService()
@@ -222,6 +231,28 @@ def test_no_core_is_dumped() -> None:
 def test_the_certificate_is_looked_after(gateway: Gateway) -> None:
     """For as long as the gateway runs."""
     assert len([part for part in gateway.services if isinstance(part, CertificateReloader)]) == 1
+
+
+def test_old_records_are_deleted_at_the_start_and_daily(tmp_path: Path, reactor: MemoryReactorClock) -> None:
+    """Entries of the activity log after ``activity_keep``, and days that no summary of syncs shows."""
+    with running(tmp_path, reactor, LDAP, activity_keep=f"{SUMMARY_DAYS}d") as gateway:
+        database = gateway._state.database
+        [pruner] = [service for service in gateway.services if isinstance(service, RecordPruner)]
+        with database.begin() as connection:
+            account_id = connect(connection, gateway._state.secret_box)
+            for day in range(3):
+                activity.record(connection, activity.entry(day * DAY, "acme", COMMAND_LINE, Act.SIGNED_IN))
+                sync_history.record_end(connection, account_id, day, day * DAY, day * DAY)
+        reactor.advance((SUMMARY_DAYS + 1.5) * DAY)
+        pruner.startService()
+        left = []
+        for _ in range(2):
+            with database.begin_read() as connection:
+                entries = connection.execute(select(tables.activity.c.at / DAY)).scalars().all()
+                left.append((entries, connection.execute(select(tables.sync_day.c.day)).scalars().all()))
+            reactor.advance(DAY)
+        assert left == [([2.0], [1, 2]), ([], [2])]
+        pruner.stopService()
 
 
 def test_a_phone_that_is_removed_is_disconnected(tmp_path: Path, reactor: MemoryReactorClock) -> None:

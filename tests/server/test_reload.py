@@ -3,18 +3,25 @@
 
 from __future__ import annotations
 
+import json
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from cryptography.fernet import Fernet
+from twisted.internet.task import Clock
 
 from ldapgw.errors import UserError
 from ldapgw.server.check_result import Moment, Subject
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.forms import ServerEndpoints
+from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.preflight import require
+from ldapgw.server.reload import Reload, take_ports
+from ldapgw.server.service_manager import ServiceManager
 from ldapgw.server.state_dir import create_state_dir
 
 FILE = """
@@ -99,3 +106,58 @@ def test_a_key_that_joins_the_key_file(tmp_path: Path, former: Config) -> None:
     file = (tmp_path / "state" / "ldapgw.key").read_text().strip()
     other = Fernet.generate_key().decode()
     examine(changed(tmp_path, "[ldap]", f'encryption_key = "{other} {file}"\n[ldap]'), former)
+
+
+class ThreadedReactor(Clock):
+    """A reactor that is its own thread pool: the work for a thread waits until `work`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[tuple[Callable[..., None], Callable[[], object]]] = []
+
+    def getThreadPool(self) -> ThreadedReactor:  # noqa: N802 - Twisted's name
+        return self
+
+    def callInThreadWithCallback(  # noqa: N802 - Twisted's name
+        self, on_result: Callable[..., None], function: Callable[[], object]
+    ) -> None:
+        self.waiting.append((on_result, function))
+
+    def callFromThread(self, function: Callable[..., object], *args: Any, **kw: Any) -> None:  # noqa: N802
+        function(*args, **kw)
+
+    def work(self) -> None:
+        on_result, function = self.waiting.pop()
+        on_result(True, function())
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_configuration_that_another_signal_outdates_is_dropped(former: Config) -> None:
+    """Its file is closed, and the configuration is read again; a gateway that is to end reads nothing any more."""
+    reactor, status = ThreadedReactor(), ReloadStatus(5.0)
+    reload = Reload(reactor, "ldapgw.toml", former, lambda: former, status, dict, ServiceManager())
+    before = descriptors()
+    reload.ask()
+    reload.ask()
+    reactor.work()
+    assert (len(reactor.waiting), descriptors()) == (1, before)
+    reload.cancel()
+    reactor.work()
+    reload.ask()
+    assert reactor.waiting == []
+
+
+def test_a_port_that_was_kept_is_not_for_other_programs() -> None:
+    """A worker process that inherits the socket would keep the port after the gateway's end."""
+    with socket.create_server(("127.0.0.1", 0)) as kept:
+        kept.set_inheritable(True)
+        environment = {"_LDAPGW_KEPT_PORTS": json.dumps({"tcp:389": kept.detach()})}
+        ports = take_ports(environment)
+    assert ({endpoint: port.get_inheritable() for endpoint, port in ports.items()}, environment) == (
+        {"tcp:389": False},
+        {},
+    )
+    ports["tcp:389"].close()

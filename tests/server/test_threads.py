@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 import pytest_twisted
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+from twisted.internet.defer import CancelledError
 
 from ldapgw.server.threads import WorkerThread
 from tests.support.results import result_of
@@ -36,18 +37,22 @@ def test_what_is_raised_comes_back() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_calls_that_wait_are_counted() -> None:
-    """All but the one that runs; how long each had waited is told when it has ended."""
+    """All but the one that runs; how long each had waited is told when it has ended, unless it never began."""
     off = WorkerThread(reactor, "test")
     off.startService()
+    go_on = threading.Event()
     try:
-        go_on = threading.Event()
         wait: Callable[[], bool] = lambda: go_on.wait(30)  # noqa: E731
-        calls = [off(wait) for _ in range(3)]
+        *calls, cancelled = [off(wait) for _ in range(4)]
+        cancelled.cancel()
+        with pytest.raises(CancelledError):
+            await cancelled
         assert (off.waiting, sum(off.waits.counts)) == (2, 0)
         go_on.set()
         assert [await call for call in calls] == [True] * 3
         assert (off.waiting, sum(off.waits.counts)) == (0, 3)
     finally:
+        go_on.set()
         await off.stopService()
 
 
