@@ -24,6 +24,7 @@ from ldapgw.directory.passwords import hash_password
 from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.server import LdapFactory, LdapsFactory
 from ldapgw.peers.change_feed import ChangeFeed
+from ldapgw.peers.leadership import BEAT_SECONDS, Heartbeat
 from ldapgw.replication.sync_controls import SYNC_REQUEST
 from ldapgw.server.certificate_renewal import CertificateReloader
 from ldapgw.server.config import decode
@@ -32,13 +33,16 @@ from ldapgw.server.gateway import Gateway, makeService
 from ldapgw.server.listener import DescriptorLimitedFactory
 from ldapgw.server.parts.base import RecordPruner
 from ldapgw.server.proxy_protocol import HeaderReader, ProxyProtocolFactory
-from ldapgw.store import activity, phones, sync_history, tables
+from ldapgw.server.state_dir import KEY_FILE
+from ldapgw.store import activity, gateways, phones, sync_history, tables
 from ldapgw.store.activity import COMMAND_LINE, Act
+from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
-from ldapgw.store.secrets import new_key, write_keys
+from ldapgw.store.secrets import SecretBox, fingerprint, new_key, read_keys, write_keys
 from ldapgw.store.sync_history import SUMMARY_DAYS
 from tests.support import pdu
 from tests.support.certificates import issue
+from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.results import result_of
 from tests.support.stage.sync import connect
 
@@ -71,14 +75,18 @@ def _gateway(tmp_path: Path, reactor: MemoryReactorClock) -> Iterator[Gateway]:
 
 
 @contextmanager
-def running(tmp_path: Path, reactor: MemoryReactorClock, ldap: dict[str, Any], **tenant: str) -> Iterator[Gateway]:
+def running(
+    tmp_path: Path, reactor: MemoryReactorClock, ldap: dict[str, Any], database: str = "", **tenant: str
+) -> Iterator[Gateway]:
     """A gateway on a reactor in memory, with its ports open.
 
+    :param database: the setting ``database``.
     :param tenant: more settings of the tenant.
     """
     issue().write(tmp_path)
     document = {
         "state_dir": str(tmp_path / "state"),
+        "database": database,
         "ldap": ldap,
         "tls": {"certificate": "cert.pem", "private_key": "key.pem"},
         "web": {"public_url": "https://phonebook.example.com", "listen": ["tcp:8081"]},
@@ -146,6 +154,26 @@ def asked(reactor: MemoryReactorClock, door: Any, octets: bytes) -> bytes:
     reactor.advance(1)
     protocol.connectionLost(Failure(ConnectionDone()))
     return transport.value()
+
+
+@needs_postgresql
+def test_a_new_key_seals_when_all_gateways_have_it(tmp_path: Path, reactor: MemoryReactorClock) -> None:
+    """The gateway reads the new key at once, but another gateway could not unseal what is sealed under the key."""
+    with (
+        open_new() as database,
+        running(tmp_path, reactor, LDAP, database.url.render_as_string(hide_password=False)) as gateway,
+    ):
+        [heartbeat] = [service for service in gateway.services if isinstance(service, Heartbeat)]
+        heartbeat.startService()
+        key_file = tmp_path / "state" / KEY_FILE
+        [old], new = read_keys(key_file), new_key()
+        write_keys(key_file, [new, old])
+        for known, sealing in (([old], old), ([old, new], new)):
+            keys = tuple(map(fingerprint, known))
+            database.run(gateways.beat, GatewayInfo("other", "other", "0.1.0", keys=keys))
+            reactor.advance(BEAT_SECONDS)
+            assert SecretBox([sealing]).unseal(gateway._state.secret_box.seal("hush")) == "hush"
+        result_of(heartbeat.stopService())
 
 
 @pytest.mark.usefixtures("gateway")
