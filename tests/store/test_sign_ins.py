@@ -6,6 +6,8 @@ Links into the administration: good once, for one tenant, for an hour.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import Connection, select
 
@@ -95,9 +97,10 @@ def test_who_is_signed_in(connection: Connection) -> None:
 
 
 def test_a_person_is_signed_in_with_so_many_browsers(connection: Connection) -> None:
-    """One more ends the oldest; others, and whoever came by a link, are not counted."""
-    bob = SignIn("acme", "sub-b", "bob@acme.example", "")
+    """One more ends the oldest; others, other tenants, and whoever came by a link, are not counted."""
+    bob, elsewhere = SignIn("acme", "sub-b", "bob@acme.example", ""), replace(ALICE, tenant="globex")
     sign_ins.create_sign_in(connection, "bob", bob, NOW)
+    sign_ins.create_sign_in(connection, "elsewhere", elsewhere, NOW)
     for number in range(MAX_SIGN_INS + 2):
         sign_ins.create_sign_in(connection, f"link {number}", SignIn("acme", "", ""), NOW)
         sign_ins.create_sign_in(connection, f"alice {number}", ALICE, NOW + number)
@@ -109,6 +112,7 @@ def test_a_person_is_signed_in_with_so_many_browsers(connection: Connection) -> 
     ]
     assert signed_in == list(range(2, MAX_SIGN_INS + 2))
     assert sign_ins.read_sign_in(connection, "bob", "acme", now) == bob
+    assert sign_ins.read_sign_in(connection, "elsewhere", "globex", now) == elsewhere
     assert sign_ins.read_sign_in(connection, "link 0", "acme", now) is not None
 
 
