@@ -352,7 +352,7 @@ def behind_cut_prefix(digits: str, region: str) -> tuple[str, ...]:
 
     :returns: at most one number; empty if the digits are no such number.
     """
-    if digits[:1] != "0" or digits[:2] == "00" or numbering_plan.dialling(region).international_prefix != "00":
+    if digits[:1] != "0" or numbering_plan.dialling(region).international_prefix != "00":
         return ()
     number = "+" + digits[1:]
     return (number,) if numbering_plan.quality_of(number) is Quality.VALID else ()

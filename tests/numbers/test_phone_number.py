@@ -41,6 +41,8 @@ TYPED = st.one_of(
         ("030 1234567 DW 12", "+49301234567", "0301234567", "0301234567", "12"),
         ("030 1234567 Durchwahl 3", "+49301234567", "0301234567", "0301234567", "3"),
         ("030/1234567,,12#", "+49301234567", "0301234567", "0301234567", "12"),
+        ("0301234*12", "+49301234", "0301234", "0301234", "12"),
+        ("112A", "", "", "1122", ""),
         ("+1-800-FLOWERS", "+18003569377", "", "18003569377", ""),
         ("0800 FLOWERS", "+498003569377", "08003569377", "08003569377", ""),
         ("+39 06 6982 1234", "+390669821234", "", "390669821234", ""),
@@ -214,6 +216,7 @@ def test_six_digits_behind_a_trunk_prefix_may_be_public(stored: str, asked: str,
         ("00049 30", "0", ("0004930", "004930", "+4930")),
         ("tel:+49 30", "", ("+4930",)),
         ("(+49) 30", "", ("+4930",)),
+        ("> +49 30", "", ("+4930",)),
         ("+49 (0)30", "", ("+49030", "+4930")),
         ("0049 (0)30", "", ("0049030", "004930", "+49030", "+4930")),
         ("0+49 30", "0", ("04930", "+4930")),
@@ -301,6 +304,61 @@ def test_numbers_are_written_as_the_tenant_wants(typed: str, region: str, writte
 
     assert read is not None
     assert tuple(phone_number.format_number(read, form, region, "0") for form in NumberFormat) == written
+
+
+@pytest.mark.parametrize(
+    ("typed", "region", "outside_line", "written"),
+    [
+        ("1234567", "DE", "9", "91234567"),
+        ("9234567", "DE", "9", "9234567"),
+        ("9234567", "DE", "", "9234567"),
+        ("+9727457913", "IL", "9", "907457913"),
+    ],
+    ids=["local", "with the outside line", "no outside line", "in no format of its plan"],
+)
+def test_numbers_are_dialled_at_home(typed: str, region: str, outside_line: str, written: str) -> None:
+    """An outside line is dialled once, and the trunk prefix also where the plan has no format for a number."""
+    read = phone_number.parse(typed, region)
+
+    assert read is not None
+    assert phone_number.format_number(read, NumberFormat.DIAL, region, outside_line) == written
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "expected"),
+    [
+        ("12345", "030 12345", True),
+        ("123456", "+49 30 123456", True),
+        ("12345", "040 12345", False),
+        ("1234", "030 1234", False),
+        ("+49 30 12345", "12345", True),
+        ("+49 30 1234", "1234", False),
+    ],
+)
+def test_neighbours_need_no_area_code(stored: str, asked: str, expected: bool) -> None:
+    """A local number of the site's area has at least five digits; fewer digits are an internal number."""
+    read = phone_number.parse(stored, "DE")
+
+    assert read is not None
+    assert phone_number.matches_any_reading(read, phone_number.readings(asked, "DE", area_code="30")) is expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "region", "expected"),
+    [
+        ("30 1234567", "DE", True),
+        ("030 1234567", "DE", False),
+        ("+49 30 1234567", "DE", False),
+        ("119 49 30 1234567", "CU", False),
+        ("202 555 0142", "US", False),
+    ],
+)
+def test_region_that_was_assumed(typed: str, region: str, expected: bool) -> None:
+    """Neither a "+", nor the prefix for calls abroad, nor a trunk prefix "0" says the country."""
+    read = phone_number.parse(typed, region)
+
+    assert read is not None
+    assert phone_number.has_assumed_region(read, region) is expected
 
 
 def test_a_number_does_not_show_in_its_repr() -> None:
