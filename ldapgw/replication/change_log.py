@@ -208,9 +208,7 @@ class ChangeLog:
             else:
                 added_at = csn if before is None else Csn(0, 0) if former is None else former.added_at
                 self._changes[entry_uuid] = Change(csn, after, is_deleted=False, added_at=added_at)
-        while len(self._changes) > MAX_CHANGES or (
-            self._changes and next(iter(self._changes.values())).csn == self._floor
-        ):
+        while len(self._changes) > MAX_CHANGES:
             self._floor = self._changes.pop(next(iter(self._changes))).csn
 
 
@@ -278,7 +276,7 @@ def _read(
         for branch, has_contacts, sharing in access.branches_of(book):
             kind = _BOOK if branch is book else _LABEL
             is_new = containers.add(ContainerEntry(branch.container, kind, sharing.encode()))
-            if has_contacts and (is_new or branch is not book):
+            if has_contacts and is_new:
                 segments += branch.segments.contacts
     base = directory.context.base
     logins_dn = octets_of(str(base.child("ou", "phones")))

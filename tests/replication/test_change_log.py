@@ -9,9 +9,11 @@ import pytest
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import ReplicaAccess
+from ldapgw.directory.book import with_sharing
 from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import folded
+from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.replication import change_log
 from ldapgw.replication.change_log import Change, ChangeLog, ReplicaContent, ordered
 from ldapgw.replication.replica_entry import ContainerEntry, Csn, LoginEntry
@@ -110,15 +112,22 @@ def test_books_of_a_phone() -> None:
     assert logins["desk1"].books == (ALICE.encode(), f"ou=Sales,{BOB}".encode())
     assert logins["hall"].books == ()
     assert {entry.books for entry in content(site, SHARED).logins.values()} == {()}
+    site.share("dave", Sharing("group:sales"))
+    assert content(site, PRIVATE).logins["desk1"].books == (
+        *logins["desk1"].books,
+        f"ou=dave@acme.example,{BASE}".encode(),
+    )
 
 
-def test_two_books_of_one_name() -> None:
+@pytest.mark.parametrize(("label", "held"), [("", ["uid=c1,"]), ("Sales", ["ou=Sales,", "uid=c1,ou=Sales,"])])
+def test_two_books_of_one_name(label: str, held: list[str]) -> None:
     """Google can give an address to another person: a replica can hold only one of them."""
     site = Site()
-    site.books["alice"] = book("alice", Sharing.SHARED, [contact(1)])
-    site.books["other"] = replace(book("alice", Sharing.SHARED, [contact(2)]), key="other")
+    for key, number in (("alice", 1), ("other", 2)):
+        made = book("alice", Sharing.SHARED, [contact(number, **LABELLED)], SALES)
+        site.books[key] = with_sharing(replace(made, key=key), Sharing.SHARED, label)
     site.publish()
-    assert dns(site, SHARED) == [ALICE, f"uid=c1,{ALICE}"]
+    assert dns(site, SHARED) == sorted(f"{name}{ALICE}" for name in ("", *held))
 
 
 def test_unchanged_entries_are_the_same() -> None:
@@ -176,6 +185,21 @@ def test_content_that_comes_back() -> None:
     assert changes_since(log, first) == [(f"uid=c2,{ALICE}", True)]
 
 
+def test_content_that_comes_back_after_forgotten_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number from before the forgotten changes names the content, which the log has again."""
+    monkeypatch.setattr(change_log, "MAX_CHANGES", 2)
+    site = Site()
+    site.set("alice", Sharing.SHARED, [contact(1)])
+    log = opened(site)
+    first, added = log.csn, [contact(at) for at in (2, 3, 4)]
+    site.change("alice", added)
+    site.catch_up()
+    assert log.find(first) is None
+    site.change("alice", [], [one.uid for one in added])
+    site.catch_up()
+    assert (log.csn > first, log.find(first)) == (True, log.csn)
+
+
 def test_a_snapshot_is_read_once() -> None:
     """However many replicas ask while it is served: there is nothing new in it."""
     site = Site()
@@ -198,7 +222,11 @@ def test_settings_are_part_of_the_content() -> None:
     site.logins["plain"] = replace(BRANCH, name="plain", viewer=BRANCH.viewer._replace(replica=plain))
     site.publish()
     site.catch_up()
-    assert len({log.csn.state for log in logs if log is not None}) == 2
+    others = [
+        opened(Site(context=replace(CONTEXT, **setting)))
+        for setting in ({"number_format": NumberFormat.DIAL}, {"region": "US"}, {"outside_line": "0"})
+    ]
+    assert len({log.csn.state for log in (*logs, *others) if log is not None}) == 5
 
 
 def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:

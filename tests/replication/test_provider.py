@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from ldapgw.ber import ENUMERATED, SEQUENCE, integer, octets, tlv
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import NOBODY, Access, Viewer
+from ldapgw.directory.catalog import Freshness
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.server import LdapFactory
 from ldapgw.ldap.session import DirectoryPort
@@ -279,7 +280,9 @@ def test_too_many_changes(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_not_loaded(gateway: Gateway) -> None:
     """An empty refresh would empty the replica."""
-    for site in (Site(loaded=False), Site(context=replace(gateway.site.context, name="gone"))):
+    stale = Site()
+    stale.snapshot = replace(stale.snapshot, freshness=Freshness.STALE)
+    for site in (Site(loaded=False), Site(context=replace(gateway.site.context, name="gone")), stale):
         starting = Gateway(site)
         [done] = starting.sync(starting.client(), PERSIST)
         assert (done.code, done.controls) == (ResultCode.BUSY, ())
@@ -399,13 +402,18 @@ def test_slow_replica_holds_nothing_up(gateway: Gateway) -> None:
     assert name_of_first(copy) == b"Changed meanwhile"
 
 
-def test_error_of_the_logs(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error of our own ends nothing: the changes come with the next ones."""
+def test_error_of_the_logs(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, json_log: list[dict[str, object]]
+) -> None:
+    """An error of our own is logged, and ends nothing: the changes come with the next ones."""
     client, copy = gateway.client(), Copy()
     copy.take(gateway.sync(client, PERSIST))
     with monkeypatch.context() as patch:
         patch.setattr(Site, "snapshot", property(lambda _: 1 / 0), raising=False)
         gateway.publish()
+    assert [(line["event"], line["kind"], line["count"]) for line in json_log] == [
+        ("request_failed", "ZeroDivisionError", 1)
+    ]
     gateway.site.change("alice", [contact(1, "Later")])
     gateway.publish()
     assert copy.take(client.received()) == ["modify with cookie"]

@@ -44,9 +44,9 @@ PASSWORD = "ssha256$" + "00" * 16 + "$" + "11" * 32
 HASHED = b"{SSHA256}" + b64encode(b"\x11" * 32 + bytes(16))
 
 
-def entry_of(contact: Contact = CONTACT, **settings: object) -> ReplicaEntry:
+def entry_of(contact: Contact = CONTACT, address: str = "alice@acme.example", **settings: object) -> ReplicaEntry:
     context = replace(CONTEXT, **settings)
-    book = build_book(context, "alice", "alice@acme.example", Sharing.SHARED, [contact], {}, per_number=False)
+    book = build_book(context, "alice", address, Sharing.SHARED, [contact], {}, per_number=False)
     return ReplicaEntry(book.segments.contacts[0].entries[0])
 
 
@@ -115,6 +115,10 @@ def test_no_number_twice() -> None:
     both = replace(abroad, phones=(*abroad.phones, Phone(Kind.WORK, parse("030 1234567", "DE"))))
     numbers = attributes(entry_of(both), ReplicaEncoding(CONTEXT, SHARED))["telephoneNumber"]
     assert numbers == (b"+48225550170", b"+49301234567", b"030 1234567")
+    american = replace(CONTACT, phones=(Phone(Kind.WORK, parse("+1 201 555 0123", "DE")),))
+    entry = entry_of(american, number_format=NumberFormat.INTERNATIONAL)
+    context = replace(CONTEXT, number_format=NumberFormat.INTERNATIONAL)
+    assert attributes(entry, ReplicaEncoding(context, SHARED))["telephoneNumber"] == (b"+1 201-555-0123",)
 
 
 def test_values_that_openldap_refuses() -> None:
@@ -215,6 +219,7 @@ def test_digests_tell_what_differs() -> None:
     entries = (
         entry_of(),
         entry_of(other),
+        entry_of(address="smith@acme.example"),
         entry_of(replace(CONTACT, updated=1_700_000_001.0)),
         ContainerEntry(tenant_entry(CONTEXT), 0, b""),
         ContainerEntry(tenant_entry(CONTEXT), 0, b"shared"),

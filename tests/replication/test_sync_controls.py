@@ -12,6 +12,7 @@ from ldapgw.errors import ProtocolViolation
 from ldapgw.ldap.messages import Control
 from ldapgw.replication.replica_entry import Csn
 from ldapgw.replication.sync_controls import (
+    MAX_COOKIE,
     SYNC_INFO,
     SYNC_REQUEST,
     SYNC_STATE,
@@ -107,6 +108,7 @@ def test_any_request(mode: int, cookie: bytes | None, hint: bool) -> None:
         (f"rid=001,csn={Csn(0, 1)};{CSN}".encode(), SyncCookie("001", CSN)),
         (b"rid=001,csn=nonsense", SyncCookie("001")),
         (b"rid=12345", SyncCookie()),
+        (f"rid=001,{'x' * MAX_COOKIE},csn={CSN}".encode(), SyncCookie("001")),
         ("rid=٠٠١".encode(), SyncCookie()),
         (b"\xff\xfe", SyncCookie()),
     ],
