@@ -70,6 +70,7 @@ def test_each_deadline_has_its_end(waiting, expected):
     deadlines.set(Timeout(waiting), 10.0)
     assert deadlines.earliest == 10.0
     assert deadlines.expiry_action(9.9) is None
+    assert deadlines.earliest == 10.0
     assert deadlines.expiry_action(10.0) is expected
 
 
@@ -93,6 +94,8 @@ def test_wrong_passwords_get_slower_and_are_forgotten():
     assert penalties.delay("b", "other", 0.0) == 0.25
     assert penalties.delay("a", "other", FORGET_SECONDS - 1) == MAX_DELAY
     assert penalties.delay("a", "other", 2 * FORGET_SECONDS) == 0.25
+    penalties.add({"a": 2000}, 2 * FORGET_SECONDS)
+    assert penalties.delay("a", "another", 2 * FORGET_SECONDS) == MAX_DELAY
 
 
 @pytest.mark.parametrize("spelling", ["desk1", " DESK1", "cn=desk1,ou=phones,dc=example", "CN=Desk1, ou=phones"])
@@ -167,6 +170,8 @@ def test_what_is_known_of_numbers_is_bounded():
         limits.budget(PHONE._replace(login=f"cn={number}"), "192.0.2.1").take(301)
     shown = limits.left_out("acme")
     assert [one.login for one in shown] == [f"cn={number}" for number in range(MAX_SHOWN_LEFT_OUT, 0, -1)]
+    told = limits.take_left_out()
+    assert [one.login for one in told] == [f"cn={number}" for number in range(MAX_SHOWN_LEFT_OUT)]
 
 
 def test_the_tables_of_wrong_passwords_are_bounded():
@@ -248,6 +253,18 @@ def test_phones_and_web_pages_have_one_budget() -> None:
     assert not here.budget(PHONE, "192.0.2.1").take(1)
     assert here.bind_delay("192.0.2.1", "desk1") == 0.5
     assert ([client.count for client in here.left_out("acme")], here.left_out("other")) == ([2], ())
+
+
+def test_guesses_that_count_most_are_told_last() -> None:
+    factory = make_factory(clock=Clock())
+    for login in ("desk1", "desk2"):
+        factory.bind_delay("192.0.2.1", login)
+    for viewer, count in ((PHONE, 5), (HALL, 2)):
+        factory.budget(viewer, "192.0.2.1").take(count)
+    guesses = factory.take_guesses()
+    assert [*guesses.passwords.values()] == [1, 1, 2]
+    assert guesses.passwords["192.0.2.1"] == 2
+    assert [*guesses.numbers.items()] == [(HALL.login, 2), (PHONE.login, 5)]
 
 
 # --- the log ----------------------------------------------------------------------------------------------------------

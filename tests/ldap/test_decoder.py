@@ -72,6 +72,7 @@ def test_a_simple_bind_is_told_by_its_octets(message_id: int) -> None:
         pdu.message(1, pdu.bind("", b"secret")),
         pdu.message(1, pdu.bind("Jörg".encode("latin-1"), b"secret")),
         pdu.message(1, pdu.bind("desk1", b"x" * 120)),
+        b"\x30\x80" + pdu.message(1, pdu.bind("desk1", b"x" * 111))[3:],
         pdu.message(1, pdu.sasl("PLAIN", b"\0a\0b")),
         pdu.message(1, pdu.UNBIND),
         pdu.message(1, pdu.search("dc=example", 2)),

@@ -486,6 +486,13 @@ def test_work_is_not_idleness(clock, client):
     assert not client.closed
 
 
+def test_waiting_for_a_turn_is_not_idleness(clock, client):
+    client.protocol.dataReceived(pdu.message(1, pdu.search()))
+    client.protocol.deadlines.idle = 0.1
+    client.protocol.expire(0.2)
+    assert not client.closed
+
+
 def test_half_a_message_has_thirty_seconds(clock, client):
     """From its first octet on; further octets gain nothing, a whole message does."""
     for octet in pdu.message(1, pdu.search())[:28]:
@@ -493,8 +500,9 @@ def test_half_a_message_has_thirty_seconds(clock, client):
         clock.advance(1)
     client.send(pdu.message(1, pdu.search())[28:])
     assert not client.closed
-    client.send(b"\x30")
-    clock.pump([1] * 29)
+    for octet in pdu.message(1, pdu.search())[:29]:
+        client.send(bytes((octet,)))
+        clock.advance(1)
     assert not client.closed
     clock.pump([1] * 2)
     assert client.transport.disconnecting

@@ -152,6 +152,15 @@ def test_whoever_names_plain_alone_is_asked_for_the_rest():
     assert state.viewer == VIEWER
 
 
+def test_a_login_acts_for_itself_alone():
+    """RFC 4513 5.2.1.8: with the right password, another identity is refused as a wrong password is."""
+    state = session(secure=True)
+    assert answer(state, pdu.sasl("PLAIN", b"u:desk1\0desk1\0" + SECRET)) == SUCCESS
+    assert state.viewer == VIEWER
+    assert ask(state, pdu.sasl("PLAIN", b"u:desk2\0desk1\0" + SECRET)) == DelayResult(WRONG)
+    assert state.viewer is NOBODY
+
+
 def test_a_bind_waits_for_what_was_asked_for_before():
     """RFC 4511 4.2.1; it is answered with the rights that were there, and a bind that is held back goes on.
 
@@ -552,6 +561,7 @@ def test_plain_on_tls_is_the_same_login(credentials, expected):
     [
         ("u:desk1", True),
         ("u:Desk1", True),
+        ("u: desk1 ", True),
         (f"dn:{DN}", True),
         (f"dn:{DN.upper()}", True),
         ("u:desk2", False),

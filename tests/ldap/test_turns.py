@@ -170,6 +170,13 @@ def test_dear_answers_are_counted_one_by_one(reactor: Reactor) -> None:
     assert [found(reactor.turn()), found(reactor.turn())] == [["flood1"], ["flood2"]]
 
 
+def test_a_dear_answer_takes_one_slice_of_the_turn(reactor: Reactor) -> None:
+    """However long it took, others are answered in the same turn."""
+    members = [Member(reactor, "dear", cost=4 * TURN), *(Member(reactor, f"desk{at}", cost=MS / 4) for at in range(20))]
+    assert found(reactor.turn(*members)) == ["dear", *(f"desk{at}" for at in range(16))]
+    assert found(reactor.turn()) == [f"desk{at}" for at in range(16, 20)]
+
+
 def test_sending_counts_too(reactor: Reactor) -> None:
     """It takes as long as finding, and is shared out among those who were sent to."""
 
@@ -234,6 +241,14 @@ def test_one_login_has_one_slice_of_unfinished_work(reactor: Reactor) -> None:
     reactor.turn(*flood_of(reactor, "a", 3), *flood_of(reactor, "b", 1))
     reactor.turn()
     assert reactor.seconds == {"a": pytest.approx(MS), "b": pytest.approx(MS)}
+
+
+def test_unfinished_work_that_had_no_slice_comes_first(reactor: Reactor) -> None:
+    """Behind it, the others keep their order."""
+    greedy = [Member(reactor, name, work=10 * MS) for name in ("first", "second", "late")]
+    reactor.turn(*greedy[:2])
+    assert worked(reactor.turn(greedy[2])) == ["first", "second", "late"]
+    assert worked(reactor.turn()) == ["late", "first", "second"]
 
 
 def flood_of(reactor: Reactor, asker: str, count: int) -> list[Member]:
