@@ -166,7 +166,7 @@ def _value(text: str, position: int) -> tuple[str, int]:
             octets += plain[0].encode("utf-8", "surrogatepass")
             position = plain.end()
             blanks = len(plain[0]) - len(plain[0].rstrip(" "))
-            length = len(octets) - blanks if blanks < len(plain[0]) else length
+            length = len(octets) - blanks
         elif text[position] == "\\":
             piece, position = _escaped(text, position + 1)
             octets += piece

@@ -289,6 +289,17 @@ def test_labels_change(large: Both, changed: list[Labels], anew: int, held: Mapp
     assert {label.name: len(label.segments) for label in both.revised.labels} == held
 
 
+def test_a_label_tells_whether_it_has_contacts() -> None:
+    """A label's entry is made anew with its first contact, and when its last contact goes."""
+    both = book_of(2)
+    told = []
+    for stored, gone in (([], {"c0"}), ([replace(both.contacts["c0"], title="x")], set())):
+        both.change(stored, gone, None)
+        [label, _] = both.revised.labels
+        told.append((label.name, *label.container.operational()["hasSubordinates"]))
+    assert (told, both.anew) == ([("Kunden", b"FALSE"), ("Kunden", b"TRUE")], 0)
+
+
 def test_a_contact_may_be_in_a_group_before_that_is_a_label(large: Both) -> None:
     both = copy(large)
     both.change([Contact("x1", name="Ada", labels=tuple(LATE))], set(), None)
@@ -305,7 +316,7 @@ def test_too_many_changes_are_a_new_book(count: int, most: int) -> None:
     everybody = list(both.contacts.values())
     both.change([replace(one, title="x") for one in everybody[:most]], set(), None)
     assert both.anew == 0
-    both.change([replace(one, title="y") for one in everybody[: most + 1]], set(), None)
+    both.change([replace(one, title="y") for one in everybody[:most]], {everybody[most].uid}, None)
     assert both.anew == 1
     assert len(both.revised.segments.contacts) == 1
 

@@ -44,6 +44,14 @@ def test_a_burst_and_then_a_steady_rate() -> None:
     assert taken_at(1000.0, 1000.0, 1000.0, 1000.0) == [0, 0, 0, 2.0]
 
 
+def test_a_clock_that_is_set_back_takes_no_tokens() -> None:
+    now = [1000.0]
+    buckets = TokenBuckets(3, 2.0, lambda: now[0])
+    assert [buckets.take("a"), buckets.take("a")] == [0, 0]
+    now[0] = 0.0
+    assert [buckets.take("a"), buckets.take("a")] == [0, 2.0]
+
+
 def test_tokens_come_back_and_can_be_owed() -> None:
     """A full bucket takes no more tokens, and is not kept."""
     buckets = TokenBuckets(3, 1.0, Clock().seconds)

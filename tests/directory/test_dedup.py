@@ -150,8 +150,17 @@ def test_each_person_is_found_once(
         (("user01@acme.example", "directory"), "user01"),
         (("user03@acme.example",), "own"),
         (("user02@acme.example",), "own"),
+        (("user03@acme.example", "user01@acme.example"), "own"),
     ],
-    ids=["as always", "directory", "own named", "a colleague's", "own by its address", "a private one"],
+    ids=[
+        "as always",
+        "directory",
+        "own named",
+        "a colleague's",
+        "own by its address",
+        "a private one",
+        "own by its address before a colleague's",
+    ],
 )
 def test_the_book_that_goes_first_shows_the_person(order: tuple[str, ...], shown: str) -> None:
     """A book that is named but not seen changes nothing."""
@@ -161,6 +170,27 @@ def test_the_book_that_goes_first_shows_the_person(order: tuple[str, ...], shown
     dit = tree([(how, [replace(anna, title=who)]) for who, how in zip(whose, sharing, strict=True)], order)
     for text in ("(cn=anna)", "(telephoneNumber=0301000001)"):
         assert [entry.attribute("title") for entry in entries_found(dit, VIEWER, text)] == [(shown.encode(),)]
+
+
+def test_a_shared_book_goes_before_the_directory() -> None:
+    """The directory shows those who are in no other book that the viewer sees."""
+    held = {
+        "user": [replace(anna(1, mail="shared"), uid="c1")],
+        DIRECTORY: [replace(anna(at, mail="directory"), uid=f"d{at}") for at in (1, 2)],
+    }
+    books = (
+        build_book(CONTEXT, key, key, Sharing.SHARED, of_key, {}, per_number=False) for key, of_key in held.items()
+    )
+    dit = dit_of(*books, context=CONTEXT)
+    found = [entry.attribute("mail") for entry in entries_found(dit, VIEWER, "(cn=anna)")]
+    assert sorted(found) == [(b"directory",), (b"shared",)]
+
+
+def test_a_viewers_own_book_gives_no_callers() -> None:
+    """The viewer finds a contact of the own book by all its attributes, or not at all."""
+    dit = tree([(Sharing.CALLERS, [anna(1, mail="a@x")] if at == 3 else []) for at in range(6)])
+    assert entries_found(dit, VIEWER, "(&(telephoneNumber=0301000001)(!(mail=*)))") == []
+    assert len(entries_found(dit, VIEWER, "(telephoneNumber=0301000001)")) == 1
 
 
 def test_people_of_one_name_are_listed_in_the_order_of_books() -> None:

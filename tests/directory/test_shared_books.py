@@ -90,6 +90,22 @@ def test_many_books_have_few_segments() -> None:
     assert held(after[Sharing.SHARED].contacts) == having(books, Sharing.SHARED)
 
 
+def test_a_large_book_is_not_merged() -> None:
+    """Its segment is searched as it is, beside the merged segment of the small books."""
+    books = [book(0, 100, Sharing.SHARED), *(book(at, 3, Sharing.SHARED) for at in range(1, 20))]
+    [large] = books[0].segments.contacts
+    alone, merged = merge_shared_books(books, {})[Sharing.SHARED].contacts
+    assert (alone.segment, len(merged.segment), len(merged.sources)) == (large, 57, 19)
+
+
+def test_what_is_left_of_few_books_is_not_kept_merged() -> None:
+    """Otherwise the entries of all books that are gone would stay in memory."""
+    books = [book(at, 3, Sharing.SHARED) for at in range(20)]
+    before = merge_shared_books(books, {})
+    after = merge_shared_books(books[:5], before)[Sharing.SHARED]
+    assert sum(len(segment.entries) for segment in segments_of(after.contacts)) == 15
+
+
 def test_the_books_of_a_group_have_few_segments() -> None:
     """They are merged apart from all others, and merged again when they become too many."""
     books = [book(at, 3, SALES if at % 2 else Sharing.SHARED) for at in range(40)]

@@ -236,6 +236,15 @@ def test_switchboards_are_an_option(context: NamingContext) -> None:
     assert names(tree(context, *COMPANIES), caller("077365559223")) == []
 
 
+def test_a_walk_goes_on_without_a_switchboard() -> None:
+    """Behind the last contact with a number, the company that the number begins with is no further match."""
+    dit = tree(OFFICE, COMPANIES[0], contact("extension", "+49 7736 5559-223"))
+    request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter(caller("077365559223")))
+    [match] = all_matches(dit, PHONE, request)
+    assert match.entry.attribute("cn") == (b"extension",)
+    assert all_matches(dit, PHONE, request, match.key) == []
+
+
 def test_a_phones_format_writes_a_switchboards_number() -> None:
     """The mark behind the forms of the number is no part of the number."""
     dit = tree(OFFICE, COMPANIES[0])

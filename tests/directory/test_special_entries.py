@@ -58,6 +58,7 @@ def test_tenant() -> None:
         "hasSubordinates": [b"TRUE"],
     }
     assert answer(tenant_entry(replace(OTHER, base=Dn.parse("o=Other+x=1"))), "o") == {"o": [b"Acme GmbH", b"Other"]}
+    assert answer(tenant_entry(replace(OTHER, base=Dn.parse("o=Acme GmbH"))), "o") == {"o": [b"Acme GmbH"]}
 
 
 def definitions(attribute: str) -> list[str]:
