@@ -146,6 +146,8 @@ def test_orders_of_the_same_name() -> None:
     assert first != second
     assert first == contact_sort_key("Ada", "acme/a/1")
     assert contact_sort_key("ada", "0") > first > contact_sort_key("Abe", "z")
+    in_order = [contact_sort_key("Ada", "acme/a/1", book_position=at) for at in (0, 2, 16, 255)]
+    assert sorted([first, *reversed(in_order)]) == [*in_order, first]
 
 
 def test_a_branch_stands_before_its_labels_and_these_before_the_next() -> None:

@@ -62,6 +62,8 @@ def value(text: str | Filter, *, lenient: bool, of: Entry | None = None) -> bool
         ("(cn=5674 685537 58336724343438)", False, False),
         ("(sn=6855370583367243438)", True, False),
         ("(title=2433)", False, False),
+        ("(title=jockel)", False, False),
+        ("(o=jock*)", False, False),
         # Text, in parts
         ("(cn=mull*)", True, False),
         ("(cn=jör*)", True, True),
@@ -226,8 +228,11 @@ def value(text: str | Filter, *, lenient: bool, of: Entry | None = None) -> bool
         ("(entryUUID=00000000-0000-0000-0000-000000000000)", False, False),
         ("(entryUUID>=00000000-0000-0000-0000-000000000000)", True, True),
         ("(entryUUID=1)", None, None),
+        ("(entryUUID=00000000000000000000000000000000)", None, None),
+        ("(createTimestamp>=05000101000000Z)", True, True),
         ("(vendorName=x)", False, False),
         ("(supportedLDAPVersion=x)", None, None),
+        ("(supportedLDAPVersion=300000000000000000000)", None, None),
         # What is unknown, and three values
         ("(shoeSize=42)", None, None),
         ("(shoeSize=4*)", None, None),

@@ -102,6 +102,7 @@ def test_addresses() -> None:
         "c",
         addresses=(
             Address(("Weg 1 $\\", "Berlin"), "Weg 1", "Berlin", "BE", "12345", "Germany"),
+            Address(country_code="öö"),
             Address((), "Rue 2", "Paris", "", "75001", "fr"),
             Address((), "", "", "", "", "de"),
         ),
@@ -115,7 +116,7 @@ def test_addresses() -> None:
         "st": ("BE",),
         "postalCode": ("12345", "75001"),
         "c": ("FR",),
-        "postalAddress": ("Weg 1 \\24\\5C$Berlin", "Rue 2$75001 Paris$fr", "de"),
+        "postalAddress": ("Weg 1 \\24\\5C$Berlin", "öö", "Rue 2$75001 Paris$fr", "de"),
     }  # fmt: skip
 
 
