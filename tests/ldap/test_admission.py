@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -32,7 +33,7 @@ from ldapgw.ldap.admission import (
 )
 from ldapgw.ldap.server import Guesses
 from tests.support.phonebook.trees import HALL, PHONE
-from tests.support.phonebook.wire import make_factory
+from tests.support.phonebook.wire import make_factory, make_gate
 
 
 def test_connections_are_counted_in_all_and_by_network():
@@ -253,6 +254,11 @@ def test_phones_and_web_pages_have_one_budget() -> None:
     assert not here.budget(PHONE, "192.0.2.1").take(1)
     assert here.bind_delay("192.0.2.1", "desk1") == 0.5
     assert ([client.count for client in here.left_out("acme")], here.left_out("other")) == ([2], ())
+
+
+def test_a_key_of_any_length_hashes_logins() -> None:
+    factory = make_factory(replace(make_gate(), cookie_key=bytes(100)), clock=Clock())
+    assert factory.bind_delay("192.0.2.1", "desk1") == FIRST_DELAY
 
 
 def test_guesses_that_count_most_are_told_last() -> None:

@@ -416,7 +416,7 @@ def test_a_half_closed_connection_is_answered_and_then_closed(busy):
 
 
 # Each entry has to be looked at, and none is found.
-NOTHING = pdu.search(BASE, 2, pdu.tlv(0xA2, pdu.tlv(0x87, b"cn")), ("cn",))
+NOTHING = pdu.search(BASE, 2, encode(read_filter("(&(uid=*)(!(cn=*)))")), ("cn",))
 
 
 def test_a_search_that_finds_nothing_for_a_client_that_may_be_gone_is_dropped(busy):
@@ -431,6 +431,22 @@ def test_a_search_that_finds_nothing_for_a_client_that_may_be_gone_is_dropped(bu
     assert client.transport.aborted
     client.protocol.connectionLost()
     assert {call.func.__name__ for call in clock.getDelayedCalls()} <= {"_sweep"}
+
+
+@pytest.mark.parametrize(("begins_after", "is_dropped"), [(0.4, True), (0.6, False)])
+def test_a_later_search_for_a_client_that_may_be_gone_has_half_a_second(busy, begins_after, is_dropped):
+    clock, _, client = busy
+    client.send(pdu.message(2, EVERYTHING), pdu.message(3, NOTHING))
+    client.protocol.readConnectionLost()
+    clock.rightNow += begins_after
+    while all(answer.kind != DONE for answer in client.received()):
+        turn(clock)
+    clock.rightNow += 1 - begins_after
+    let_run(clock, 2)
+    assert client.transport.aborted is is_dropped
+    clock.rightNow += 1
+    let_run(clock, 2)
+    assert client.closed
 
 
 def test_a_search_that_finds_people_goes_on_for_a_client_that_may_be_gone(busy):
