@@ -19,7 +19,7 @@ from ldapgw.directory.filter import And, Equality, Filter, Present, Scope, Searc
 from ldapgw.directory.schema import NUMBER_TYPES, attribute_type, class_chain
 from ldapgw.errors import ResultCode
 from ldapgw.numbers import dial_string
-from ldapgw.phones.explain.query import WITHHELD, asserted_parts, filter_items, subject_of
+from ldapgw.phones.explain.query import WITHHELD, asserted_parts, filter_items, is_placeholder, subject_of
 from ldapgw.phones.logged_search import LoggedSearch
 from ldapgw.phones.models import OTHER_MODEL
 from ldapgw.phones.provisioning.settings import (
@@ -38,8 +38,6 @@ from ldapgw.store.phones import NumberMode, PhoneLogin, wrong_password
 # Controls by which a client takes the entries in parts: paged results (RFC 2696) and virtual list views (an IETF
 # draft).
 _PAGING_CONTROLS = frozenset(("1.2.840.113556.1.4.319", "2.16.840.1.113730.3.4.9"))
-# Placeholders for the input in the filters of all vendors: % %s %v1 $VALUE $SEARCH {q} ####
-_PLACEHOLDER = re.compile(r"%[a-z0-9]{0,2}|%[A-Z]+%|\$[A-Z]+|\{\w*\}|#+|%v1.*")
 _NAMES = frozenset((*NAME_ATTRIBUTES, "givenName", "displayName"))
 _NUMBERS = frozenset((*NUMBER_ATTRIBUTES, "pager", "facsimileTelephoneNumber"))
 _NUMBER_NAMES = frozenset(kind.name for kind in NUMBER_TYPES)
@@ -359,7 +357,7 @@ _RULES: Mapping[Hint, Callable[[_SearchFacts], bool]] = {
     Hint.UNREADABLE: lambda facts: facts.decoded.request is None and bool(facts.decoded.search.message),
     Hint.NO_SUCH_BASE: lambda facts: facts.code in {ResultCode.NO_SUCH_OBJECT, ResultCode.INVALID_DN_SYNTAX},
     Hint.SCOPE: lambda facts: facts.is_empty_result and facts.request.scope is Scope.SINGLE_LEVEL,
-    Hint.PLACEHOLDER: lambda facts: any(map(_PLACEHOLDER.fullmatch, facts.values)),
+    Hint.PLACEHOLDER: lambda facts: any(map(is_placeholder, facts.values)),
     Hint.UNKNOWN_ATTRIBUTES: _has_unknown_attributes,
     Hint.OBJECT_CLASS: _has_unknown_class,
     Hint.NO_CLASS: _has_no_class,

@@ -45,7 +45,7 @@ from ldapgw.phones.explain.model import (
     NumberVariant,
     SearchedBook,
 )
-from ldapgw.phones.explain.query import PERSON, PhoneQuery, QueryKind, octets
+from ldapgw.phones.explain.query import PERSON, WITHHELD, PhoneQuery, QueryKind, is_placeholder, octets
 from ldapgw.phones.explain.terms import (
     FilterItem,
     FilterTerm,
@@ -93,7 +93,7 @@ def explain(
     if result.entries:
         misses = [ranked for ranked in misses if ranked.has_query]
     nearest = nsmallest(MAX_MISSES, misses)
-    word_notes = () if result.entries else _word_notes(terms, view, base)
+    own_notes = () if result.entries else (*_word_notes(terms, view, base), *_number_notes(query, terms, view, base))
     return Explanation(
         query=query,
         filter=to_string(query.filter),
@@ -109,7 +109,7 @@ def explain(
         misses=tuple(ranked.miss for ranked in nearest),
         more_misses=len(misses) - len(nearest),
         plan=describe_plan(prepare(query.filter, context).query, tuple(view.segments())),
-        notes=(*word_notes, *query_notes(query, terms, context, states)),
+        notes=(*own_notes, *query_notes(query, terms, context, states)),
     )
 
 
@@ -166,6 +166,22 @@ def _word_notes(terms: Iterable[FilterTerm], view: PhoneView, base: str) -> Iter
             yield ExplanationNote("no_such_word", Phrase(message, {"word": word}))
 
 
+def _number_notes(
+    query: PhoneQuery, terms: Iterable[FilterTerm], view: PhoneView, base: str
+) -> Iterator[ExplanationNote]:
+    """Yield a note if a caller's number was withheld, or if a contact has a number that was sent with a star behind."""
+    text = query.text.strip()
+    if query.kind is not QueryKind.FILTER and text and text.lower() in WITHHELD:
+        yield ExplanationNote("empty_number", Phrase(TEXTS.empty_number, {"term": text}))
+    for term in islice(terms, MAX_MATCHES):
+        match term.item:
+            case Substrings(attribute=attribute, initial=bytes(number), any=(), final=None):
+                is_number = term.family is Family.NUMBER and dial_string.plain(term.text) is not None
+                if is_number and view.search(Equality(attribute, number), base, 1).entries:
+                    yield ExplanationNote("star", Phrase(TEXTS.star, {"number": term.text}))
+                    return
+
+
 def _with_text(item: FilterItem, word: str) -> Filter:
     """Return a term for one word of the item's text; the term asks for the word's beginning if the item does."""
     if isinstance(item, Substrings):
@@ -194,6 +210,8 @@ def _term_notes(term: FilterTerm, context: NamingContext) -> Iterator[Explanatio
     term_text = to_string(term.item)
     if term.attribute_type is None and not isinstance(term.item, Extensible):
         yield ExplanationNote("unknown_attribute", Phrase(TEXTS.unknown_attribute, {"term": term_text}))
+    if is_placeholder(term.text.strip()):
+        yield ExplanationNote("placeholder", Phrase(TEXTS.placeholder, {"term": term_text}))
     if term.family is not Family.NUMBER or not context.lenient or not isinstance(term.item, Equality | Approximate):
         return
     if not term.text.strip():

@@ -96,6 +96,8 @@ class _ExplanationTexts(Texts, frozen=True):
     region: str
     ringing: str
     stripped: str
+    star: str
+    placeholder: str
     affix: str
     trouble: str
     reasons: Mapping[MissReason, ReasonText]

@@ -32,6 +32,15 @@ class QueryKind(StrEnum):
     FILTER = "filter"
 
 
+# Placeholders for the input in the filters of all vendors: % %s %v1 $VALUE $SEARCH {q} ####
+_PLACEHOLDER = re.compile(r"%[a-z0-9]{0,2}|%[A-Z]+%|\$[A-Z]+|\{\w*\}|#+|%v1.*")
+
+
+def is_placeholder(text: str) -> bool:
+    """Return whether a text is a placeholder that phones replace by what people type."""
+    return _PLACEHOLDER.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class PhoneQuery:
     """A parsed query.

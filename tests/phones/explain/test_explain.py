@@ -254,6 +254,34 @@ def test_words_that_nobody_has(desk: PhoneView, asked: str, words: list[str]) ->
     assert [note.message.values["word"] for note in notes] == words
 
 
+@pytest.mark.parametrize(
+    ("asked", "codes"),
+    [
+        ("(telephoneNumber=00301234567*)", ["star"]),
+        ("(|(telephoneNumber=00301234567*)(mobile=00301234567*))", ["star"]),
+        ("(telephoneNumber=00301234567)", []),
+        ("(telephoneNumber=0301234567*)", []),
+        ("(telephoneNumber=00309999999*)", []),
+        ("(telephoneNumber=*0301234567*)", []),
+        ("(cn=%*)", ["placeholder"]),
+        ("(|(sn=$VALUE*)(o=$VALUE*))", ["placeholder", "placeholder"]),
+        ("(telephoneNumber=%s)", ["placeholder"]),
+        ("(cn=100%*)", []),
+        ("anonymous", ["empty_number"]),
+        (" Restricted ", ["empty_number"]),
+        ("(cn=anonymous)", []),
+    ],
+)
+def test_what_is_no_name_and_no_whole_number(asked: str, codes: list[str]) -> None:
+    """A star behind a number with an outside line that is not set, a placeholder, and a number that was withheld."""
+    notes = [note.code for note in explained(asked, sight(outside_line="")).notes]
+    assert [code for code in notes if code in ("star", "placeholder", "empty_number")] == codes
+
+
+def test_the_star_is_no_obstacle_once_the_outside_line_is_set(desk: PhoneView) -> None:
+    assert found(explained("(telephoneNumber=00301234567*)", desk)) == ["hans"]
+
+
 def test_who_is_found_is_no_miss_and_hides_what_is_merely_like(desk: PhoneView) -> None:
     """Numbers in the neighbourhood of one that was found are no news."""
     told = explained("030 7654321", desk)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
@@ -77,9 +78,11 @@ CISCO = DESK._replace(per_number=True)
 HALL = Viewer(f"cn=hall,ou=phones,{BASE}", (Access("acme"),))
 
 
-def sight(viewer: Viewer = DESK, *, lenient: bool = True, strip: tuple[str, ...] = ()) -> PhoneView:
+def sight(
+    viewer: Viewer = DESK, *, lenient: bool = True, strip: tuple[str, ...] = (), outside_line: str = "0"
+) -> PhoneView:
     """A phone before all books."""
-    context = naming_context(lenient=lenient, strip=strip)
+    context = replace(naming_context(lenient=lenient, strip=strip), outside_line=outside_line)
     labels = {"contactGroups/c": "Customers"}
     books = tuple(
         build_book(context, key, name, sharing, contacts, labels if key == "alice" else {}, per_number=True)
