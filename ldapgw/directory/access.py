@@ -59,7 +59,7 @@ class BookAccess(StrEnum):
         return for_number if self is BookAccess.CALLERS else not self.is_hidden
 
 
-# The positions in which a viewer's books are ordered by their access; books with any other access have position 1.
+# The positions by which a viewer's books are sorted, by the access to each book; any other access has position 1.
 _ORDER: Final = {BookAccess.OWN: 0, BookAccess.DIRECTORY: 2, BookAccess.CALLERS: 3}
 
 

@@ -38,7 +38,7 @@ ON_KEYS: Final = "\x0e"
 
 
 class Assertion:
-    """A prepared assertion, which never changes.
+    """A prepared assertion.  The assertion never changes.
 
     The class is no frozen dataclass, because creating an object of a frozen dataclass takes longer.
 

@@ -211,7 +211,7 @@ def update_book(
 
 
 def _parent_in(segments: Segments, parent: ParentEntry) -> ParentEntry:
-    """Return the parent of the segments' entries if it equals `parent`, and otherwise `parent`.
+    """Return the parent object that the segments' entries have if it equals `parent`, or else `parent` itself.
 
     So changed and unchanged entries share one parent object.
     """

@@ -50,7 +50,7 @@ class CallerIdBudget(Protocol):
         """Count requested numbers; if they are too many, count none of them and return False."""
 
     def give_back(self, count: int) -> None:
-        """Undo the count of numbers that are not unknown, because contacts have these numbers."""
+        """Take back numbers that `take` has counted as unknown, and that contacts have after all."""
 
 
 def find_callers(

@@ -36,7 +36,7 @@ class PhoneAccess:
     key: Key = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Compute the key once, because a phone may bind anew for each search."""
+        """Compute the comparable form of the DN once, because a phone may bind anew for each search."""
         object.__setattr__(self, "key", self.dn.key)
 
     def __repr__(self) -> str:
@@ -53,7 +53,7 @@ class Freshness(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A consistent state of all directories and logins, which never changes.
+    """A consistent state of all directories and logins.  A snapshot never changes.
 
     :ivar logins: logins by the phone's name in lower case.
     :ivar loaded: whether the stored contacts are in the snapshot; false until the first complete snapshot.
@@ -99,8 +99,8 @@ class Catalog:
         self._open_to = open_to
         self._now = now
         self._is_own_test = is_own_test
-        # Both by the phone's name: the logins since the last call of `take_seen_phones`, and each phone's last earlier
-        # login.
+        # The keys of both tables are the names of phones.  `_seen` has the logins since the last call of
+        # `take_seen_phones`, and `_last_seen` has each phone's last earlier login.
         self._seen: dict[str, tuple[str, str, float]] = {}
         self._last_seen: dict[str, tuple[str, str, float]] = {}
 

@@ -53,7 +53,7 @@ class Directory:
 
     :param before: the shared books of the tenant's previous directory, whose merged segments are used again where
         possible.
-    :param defer_merge: whether to merge no segments, which takes long; a later directory then has to merge them.
+    :param defer_merge: whether to leave the merging of segments, which takes long, to a later directory.
     :ivar shared_books: for each kind of sharing, the merged segments of the books that are shared so.
 
     Mutable: the cached starred contacts of viewers.
@@ -289,8 +289,8 @@ class _View:
         contacts = [segment for part in parts for segment in part.form(per_number=self.per_number)]
         has_others = bool(contacts)
         if own_book is not None and (own_book.shared_label or own_book.sharing not in browsed):
-            # A viewer sees all of the own book, even if others see only its shared label.  The containers that others
-            # see are already among the containers of the shared books.
+            # A viewer sees all of the viewer's own book, even if others see only the shared label of this book.  The
+            # containers that others see are already among the containers of the shared books.
             shown = set(own_book.shared_containers.entries if own_book.sharing in browsed else ())
             rest = [container for container in own_book.containers if container not in shown]
             containers.append(Segment.build(rest) if shown else own_book.containers)
@@ -306,7 +306,7 @@ class _View:
         )
 
     def _branch(self, scope: Scope, branch: Book | Label, labels: Iterable[Label]) -> SearchScope:
-        """Return the scope of a book or a label; a book's scope does not cover the second entries below its labels."""
+        """Return the scope of a book or a label; a book's scope leaves out the copies of contacts below its labels."""
         container = () if scope is Scope.SINGLE_LEVEL else (branch.container,)
         if scope is Scope.BASE_OBJECT:
             return SearchScope.of(self.directory.context, *container)

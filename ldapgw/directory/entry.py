@@ -394,7 +394,7 @@ EntryRecord = tuple[bytes, str, str]
 
 
 class Entry:
-    """An entry of the directory, which never changes.
+    """An entry of the directory.  The entry never changes.
 
     :ivar text: the tagged search texts of the entry's own attributes.
     :ivar sort_key: the key that sorts entries as people sort names; empty for an entry without such a key, such as the

@@ -85,7 +85,7 @@ NamedNumber = tuple[tuple[AttributeType, ...], Assertion, Query]
 
 
 class PreparedFilter:
-    """A filter prepared for a search, which never changes.
+    """A filter that is prepared for a search.  The prepared filter never changes.
 
     The class is no frozen dataclass, because creating an object of a frozen dataclass takes longer.
 
@@ -430,7 +430,7 @@ class _Preparation:
     def _made(
         self, kind: AttributeType, rule: MatchingRule | None, found: Assertion, *, with_dn: bool
     ) -> PreparedFilter:
-        """Prepare an assertion about a text of `MadeTexts`; the first term that tests the text bears its cost."""
+        """Prepare an assertion about a text of `MadeTexts`; the cost of making it counts only for its first term."""
         key = kind.name, rule.family if rule else None, with_dn
         number, cost = self._made_numbers.get(key), 1
         if number is None:

@@ -174,8 +174,8 @@ class Index:
     # The checksums of keys, and the document of each checksum.
     _checksums: array[int]
     _key_documents: array[int]
-    # Keys are divided into parts by the highest bits of their checksums: the start of each part, and the number of the
-    # remaining lower bits.
+    # Keys are divided into parts by the highest bits of their checksums.  `_starts` has the start of each part, and
+    # `_below` the number of the lower bits that remain.
     _starts: array[int]
     _below: int
 

@@ -77,9 +77,9 @@ _KEYPAD_GROUPS: Final = (("N", NAME_BITS), ("O", _WORD_BITS["o"]))
 # spreads pairs evenly.
 _PAIRED: Final = 2
 _PAIR_TERMS: Final = 16_381
-# A value with more different beginnings of words than this gets all terms for pairs.  Nearly all values have fewer than
-# ten beginnings; to make the pairs of a name of a thousand characters would take as long as to index a thousand other
-# names.
+# A value with more different beginnings of words than this gets all `_PAIR_TERMS` terms, so that each search for a pair
+# tests the value.  Nearly all values have fewer than ten beginnings; to make the pairs of a name of a thousand
+# characters would take as long as to index a thousand other names.
 _MAX_PAIRED: Final = 64
 _NONE: Final = frozenset[str]()
 # The most combinations of variants by which two words are looked up.
@@ -246,7 +246,7 @@ def _pair_number(beginning: str) -> int:
 
 
 def _pair_term(group: str, one: int, other: int) -> str:
-    """Return the term of a value with two words, by the numbers of their beginnings."""
+    """Return the term of values that have two words, given the `_pair_number` of the beginning of each word."""
     return f"W{group}{one * other % _PAIR_TERMS}"
 
 
@@ -278,7 +278,7 @@ def presence_query(kind: AttributeType) -> Query:
 
 
 def present_attributes(index: Index) -> Iterable[str]:
-    """Return the letters of the attributes that entries have (`Entry.tagged_texts`), without aliases."""
+    """Return the letters that stand for the attributes that entries have (`Entry.tagged_texts`), without aliases."""
     return [term[1:] for term in index.terms("P", "P" + HIGHEST) if term != _SWITCHBOARD]
 
 
@@ -366,7 +366,7 @@ def _several_query(group: str, kind: AttributeType, required: Sequence[Alternati
     queries: list[Query] = []
     paired: set[Alternatives] = set()
     if kind.name in _WORD_BITS:
-        # Sorted words that begin alike become a pair, and few values contain such a pair.
+        # The words are sorted, so that words that begin alike become a pair: few values contain such a pair.
         words = sorted([strings for strings in required[:_MAX_LOOKUPS] if _shortest(strings) > _PAIRED])
         for one, other in pairwise(words):
             is_keyed = one[0].startswith(ON_KEYS) and other[0].startswith(ON_KEYS)
@@ -401,7 +401,7 @@ def _common_prefix_query(group: str, required: Sequence[Alternatives]) -> Query:
 
 
 def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
-    """Return the query for a value in which a word begins with a string of `one`, and another with one of `other`.
+    """Return the query for a value with two words that begin with a string of `one` and with a string of `other`.
 
     :returns: the query, or None if a string need not be at the beginning of a word or is too short, or if there are too
         many pairs of strings.
@@ -442,7 +442,7 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
 
 
 def _beginning(string: str) -> str:
-    """Return the letters by which a word is paired; empty if a string does not begin a word, or is too short."""
+    """Return the first letters of a string, for a pair; empty if the string does not begin a word, or is too short."""
     letters = string[1 : _PAIRED + 1]
     return letters if string[0] == " " and len(letters) == _PAIRED and " " not in letters else ""
 
@@ -529,10 +529,11 @@ def _digits_query(string: str) -> Query:
     if string.startswith(NUMBER_END):
         return ExactKey(string)
     form = string.strip("\t\n")
-    if string == "\n":  # in strict matching, a part without digits at the beginning or the end of a number
+    # In strict matching, a line break stands for the beginning or the end of a number; alone, it narrows nothing.
+    if string == "\n":
         return None
     if string[:1] == "\n" == string[-1:]:
-        # Strict matching asserts a whole number, which has one tail; an empty number has no tail.
+        # Strict matching asserts a complete number, which has one tail (its last digits); an empty number has no tail.
         tails = phone_number.stored_tails(Number("", "", "", form))
         return ExactKey(NUMBER_END + "".join(tails))
     if string[:1] in ("\t", "\n"):

@@ -323,10 +323,10 @@ NO_LETTERS: Final = "\U0010ffff"
 NAME_END: Final = "\0"
 
 MAX_SORT_NAME: Final = 96
-# The most characters of the written name in a sort key: a character may take four octets, and nobody sorts by the case
-# of the 25th character.
+# The most characters of the written name in a sort key.  The written name only orders names that have the same
+# collation key, so its beginning is enough; a character may take four octets.
 _MAX_WRITTEN_NAME: Final = 24
-# A container's name is cut shorter: the sort key of a label follows the sort key of its book.
+# A container's name is cut shorter, because the sort key of a label begins with the sort key of its book.
 _MAX_CONTAINER_NAME: Final = 40
 _MAX_WRITTEN_CONTAINER_NAME: Final = 10
 
@@ -353,7 +353,7 @@ def contact_sort_key(
         written.
     :param book_position: the position of the contact's book among the books that precede all others; None if the book
         is not among these books.
-    :param is_bare: whether the contact's name has no letters, even if a number's kind behind the name has letters.
+    :param is_bare: whether the contact's name has no letters; `name` may also contain the kind of a number.
     """
     sort_key = _sort_key(name, identity, MAX_SORT_NAME, _MAX_WRITTEN_NAME, reading or name, is_bare=is_bare)
     if book_position is None:

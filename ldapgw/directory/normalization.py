@@ -45,7 +45,7 @@ _BLANK_CONTROLS = frozenset("\t\n\v\f\r\x85")
 # RFC 4518 2.2: variation selectors and fillers outside category Cf, mapped to nothing.
 _INVISIBLE = frozenset("\u034f\u180b\u180c\u180d\ufffc") | frozenset(map(chr, range(0xFE00, 0xFE10)))
 
-# The sign at the end of a form that is no whole number, but the beginning of the numbers of a company's extensions
+# The sign at the end of an incomplete number, with which the numbers of all extensions of a company begin
 # (`ldapgw.directory.caller_id`).
 SWITCHBOARD_MARK: Final = "?"
 
@@ -223,7 +223,7 @@ def is_number_line(line: str) -> bool:
 
 
 def number_of(line: str) -> Number:
-    """Return the telephone number of a line; the digits in the line stand for the typed text."""
+    """Return the telephone number of a line; its `typed` has the digits, because the line lacks the typed text."""
     _, e164, national, digits, *others, _ = line.split("\t")
     if others and others[-1].endswith(SWITCHBOARD_MARK):
         del others[-1]

@@ -59,7 +59,7 @@ class TermRange(NamedTuple):
 
 
 class ExactKey:
-    """A query for documents with a key, which never changes.
+    """A query for documents with a key.  The query never changes.
 
     The class is no named tuple, because compiled code takes longer to make a named tuple.
     """
@@ -274,8 +274,8 @@ def count(query: Query, index: Index, entries: Sequence[_Sorted]) -> int:
 def _first(conditions: Sequence[Sequence[PostingsRanges]], count: int, most: int) -> Sequence[int] | None:
     """Return the first documents that all conditions of an AND find: more than `most`, or all.
 
-    The documents before a bound are taken out of each range; if too few of them fulfil all conditions, the bound is
-    raised.
+    Only the documents below a bound are read from the postings.  If too few of these documents fulfil all conditions,
+    the bound is raised.
 
     :param conditions: the postings of each condition, the fewest first.
     :returns: the documents, or None if finding them would take too long.

@@ -108,7 +108,7 @@ class _KeptMessages:
         self._last: Selection | None = None
 
     def of(self, selection: Selection) -> _SelectionMessages | None:
-        """Return the messages of a selection, or None if the selection is not requested often enough."""
+        """Note a request for a selection; return the cached messages, or None if the selection is not cached."""
         kept = self._kept.get(selection)
         if selection is self._last and kept is not None:
             return kept
@@ -390,11 +390,11 @@ class Segments:
         return bool(self.numbers)
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:
-        """Return the segments of the form that a viewer needs, or of the contacts if this form was not built."""
+        """Return the segments with an entry per number if wanted and built, or else those with an entry per contact."""
         return self.numbers if per_number and self.numbers else self.contacts
 
     def entry_of_uid(self, uid: str) -> Entry | None:
-        """Return an entry by the folded value of its uid, in either form."""
+        """Return an entry by the folded value of its uid: the entry of a contact, or of one number of a contact."""
         found = (segment.entry_of_uid(uid) for segment in (*self.contacts, *self.numbers))
         return next(filter(None, found), None)
 

@@ -53,7 +53,7 @@ class SharedBooks:
         return max(map(len, (self.containers, self.contacts, self.numbers))) > _MAX_SEGMENTS
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:
-        """Return the segments of the form that a viewer needs, or of the contacts if this form was not built."""
+        """Return the segments with an entry per number if wanted and built, or else those with an entry per contact."""
         return segments_of(self.numbers if per_number and self.numbers else self.contacts)
 
 

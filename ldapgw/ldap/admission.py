@@ -131,7 +131,7 @@ class BindBackoff:
         return seconds
 
     def take_unsent(self) -> Mapping[str | int, int]:
-        """Return the wrong passwords since the last call, by network and by hash of the login."""
+        """Return how many wrong passwords were counted since the last call, by network and by hash of the login."""
         unsent, self._unsent = self._unsent, Counter()
         return unsent
 
@@ -202,7 +202,7 @@ class CallerIdLimits:
         )
 
     def take_left_out(self) -> tuple[LeftOut, ...]:
-        """Return the clients that were left out since the last call, with the number of their searches since then."""
+        """Return the clients that got no caller-ID books since the last call, each with the number of such searches."""
         new, self._new_left_out = self._new_left_out, {}
         return tuple(new.values())
 
@@ -231,7 +231,7 @@ class CallerIdLimits:
         return True
 
     def give_back(self, viewer: Viewer, address: str, count: int) -> None:
-        """Undo the count of numbers that are not unknown, because a contact has them."""
+        """Take back numbers that `take` has counted as unknown, and that a contact has after all."""
         key = viewer.login or network_of(address)
         self._buckets.add(key, count)
         self._queue(key, -count)

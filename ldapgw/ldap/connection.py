@@ -256,7 +256,7 @@ class LdapProtocol(Protocol):
     # --- called by the core ------------------------------------------------------------------------------------------
 
     def work(self, seconds: float) -> bool:
-        """Work on the slow path for some seconds, and return whether more work can be done now."""
+        """Work on the slow path for at most about `seconds`, and return whether more work can be done now."""
         try:
             if is_unbind(self._core.received):
                 self.close()

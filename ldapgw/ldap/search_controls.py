@@ -122,8 +122,8 @@ class ControlledSearch:
         budget: CallerIdBudget,
     ) -> None:
         if requested.page and requested.list_view:
-            # By section 9 of draft-ietf-ldapext-ldapv3-vlv-09, the combination has no meaning, so it is a protocolError
-            # (RFC 4511 4.1.11).
+            # By section 9 of draft-ietf-ldapext-ldapv3-vlv-09, paged results together with a list view have no meaning,
+            # so the answer is a protocolError (RFC 4511 4.1.11).
             raise DirectoryError(ResultCode.PROTOCOL_ERROR, "paged results and a list view cannot be combined")
         self._dit = dit
         self._viewer = viewer

@@ -600,7 +600,7 @@ class Session:
     def _refuse(self) -> Step:
         raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "this directory is read-only")
 
-    # --- what a request meets ---------------------------------------------------------------------------------------
+    # --- outstanding operations -------------------------------------------------------------------------------------
 
     def _find(self, message_id: int) -> Message | None:
         """Return the outstanding operation with a messageID, or None if there is no such operation."""

@@ -120,7 +120,8 @@ class SocketWriter:
         if self._tls is not None:
             start = 0
             for end in message_ends(octets):
-                TLSMemoryBIOProtocol.write(self._tls, octets[start:end])  # does not collect writes, even after StartTLS
+                # The method of this class collects no writes, unlike the method of the subclass that StartTLS uses.
+                TLSMemoryBIOProtocol.write(self._tls, octets[start:end])
                 start = end
             return
         if self._send is None or self.blocked:

@@ -57,7 +57,7 @@ class Worker(Protocol):
     def asker(self) -> str: ...
 
     def work(self, seconds: float) -> bool:
-        """Work for some seconds, and return whether more work can be done now.  Never raise an exception."""
+        """Work for at most about `seconds`, and return whether more work can be done now.  Never raise an exception."""
 
 
 class TurnMember(Worker, Protocol):
@@ -111,7 +111,7 @@ class Lane(Generic[_W]):
         self._place_of(worker).append(worker)
 
     def put_back(self, worker: _W) -> None:
-        """Queue a worker whose work has begun; the worker becomes one of the first `_MOST_BEGUN` of its asker."""
+        """Queue a worker whose work has begun, among the first `_MOST_BEGUN` workers of its asker."""
         self._place_of(worker).insert(_MOST_BEGUN - 1, worker)
 
     def _place_of(self, worker: _W) -> deque[_W]:
@@ -203,7 +203,7 @@ class TurnScheduler:
         self.resume(_Slices(slices, self.seconds))
 
     def turn_of(self, asker: str) -> Awaitable[None]:
-        """Wait for the asker's turn; the caller's work until its next wait is charged to the asker's slice."""
+        """Wait for the turn of an asker, whose slice is charged with the caller's work until the caller waits again."""
         waiter = _Waiter(asker)
         self.resume(waiter)
         return waiter.deferred
@@ -346,7 +346,7 @@ class _Slices:
 
     def work(self, seconds: float) -> bool:
         end = self._seconds() + seconds
-        return any(self._seconds() >= end for _ in self._steps)  # takes steps until `end`
+        return any(self._seconds() >= end for _ in self._steps)  # any() takes steps until `end`
 
 
 class _Waiter:

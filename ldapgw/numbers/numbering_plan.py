@@ -40,7 +40,8 @@ SHORTEST_PUBLIC = 7
 # The fewest digits of a full national number without the trunk prefix "0" in most countries; a shorter number is local.
 _SHORTEST_WITHOUT_TRUNK = 9
 
-# If extensions can continue a company's number, the country's fixed-line numbers have at least this many lengths.
+# A country whose fixed-line numbers have at least this many lengths is taken for a country where extensions can
+# continue a company's number.
 _FEWEST_LENGTHS = 3
 
 _NEVER = re.compile("(?!)")
@@ -114,7 +115,7 @@ class Dialling:
     def is_public(self, digits: str) -> bool:
         """Return whether there are enough digits for a public number.
 
-        If the trunk prefix "0" is among the digits, one digit less is enough.
+        Digits that begin with the trunk prefix "0" may be one digit fewer than `shortest`.
         """
         least = self.shortest - 1 if self.has_zero_trunk and digits.startswith("0") else self.shortest
         return len(digits) >= least

@@ -209,7 +209,7 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
 
 
 def in_area(number: Number, region: str, area_code: str) -> Number:
-    """Return a stored number that also has the form with the area code, if it is a local number of the area.
+    """Add the form with the area code to a stored number that is local; return any other number unchanged.
 
     :param area_code: the area code, without the trunk prefix.
     """
@@ -303,8 +303,8 @@ def _shares_national_tail(known: Number, local: str) -> bool:
 def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
     """Return whether a stored number is the same as one of the `readings` of a requested number.
 
-    If one reading has a country, a reading without a country can only be a local number behind the digits for an
-    outside line, so such a reading is not compared with the ends of foreign numbers.
+    If one reading has a country, the readings without a country are not compared with the ends of foreign numbers,
+    because these readings can only be local numbers behind the digits for an outside line.
     """
     with_country = [reading for reading in readings if reading.e164]
     if any(is_same_number(stored, reading) for reading in with_country or readings):
@@ -450,7 +450,7 @@ def _without_outside_line(core: str, digits: str, outside_line: str) -> str:
 
 
 def _with_country_code(digits: str, region: str) -> list[str]:
-    """Return the E.164 prefixes that digits mean if they have an international prefix, or have lost a "+"."""
+    """Return the E.164 prefixes for digits with an international prefix, or that have lost a "+"; else none."""
     abroad = numbering_plan.dialling(region).strip_international_prefix(digits)
     has_lost_plus = len(digits) >= _SHORTEST_WITH_COUNTRY and digits[0] in "123456789"
     return ["+" + number for number in abroad or ((digits,) if has_lost_plus else ())]

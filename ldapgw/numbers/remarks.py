@@ -17,12 +17,13 @@ _TIME = r"(?:[01]?\d|2[0-4])(?:[:.h]\d{2})?"
 _OCLOCK = r"(?:h|\s?(?:uhr|uur|hrs|std|óra|saat)|am|pm)(?![^\W_])"
 _TO = r"\s?(?:-|\u2013|\u2014|bis|to|until|à|al?)\s?"
 _RANGE = rf"{_TIME}\s?[-\u2013]\s?{_TIME}"
-# Two digits behind a short group of digits are the end of a number.
+# A place where hours may begin: not behind a short group of digits, because two more digits are the end of a number.
 _NO_END = r"(?:(?<=\d{4}\s)|(?<=\d\s)(?=\d(?!\d))|(?<!\d\s)(?<![\d.,:/-]))"
 _DAY = r"(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun|lun|mar|mer|jeu|gio|ven|sam|sab|dim|dom|ma|wo|vr)"
 _YEAR = r"(?:19|20)\d{2}"
 _MONEY = r"(?:€|\$|£|(?:euro?|ct|cent)(?![^\W_]))"
-# No digit follows a short figure; a group of digits may follow only if it begins with the trunk prefix 0 or a "+".
+# The end of a figure that stands alone: no digit follows directly.  A telephone number may follow, but only a number
+# that begins with the trunk prefix 0 or a "+".
 _ALONE = r"(?![\d./-])(?!\s*[1-9(])"
 
 # Words in front of digits that are not a telephone number.
@@ -31,8 +32,8 @@ _COUNTED = "vertrag|iban|blz|digicode|code porte"
 _FIGURE = r"[\d./-]*(?:[a-z]\d*)?(?![^\W_])"
 _PLACES = "raum|zimmer|room|suite|apt|plz|etage|stock|haus"
 _STREETS = "str\\.|straße|strasse|weg|platz|allee|gasse|street|road|avenue|rue"
-# Words that follow an ordinal such as "2." in a remark ("2. Stock"), and words behind five digits that are no town, so
-# that the digits are no postcode.
+# Words that follow an ordinal such as "2." in a remark ("2. Stock"), and words that are not the name of a town: digits
+# in front of such a word are not a postcode.
 _ORDINAL = "stock|etage|og|ug|handy|nummer|nr|telefon|tel|mobil|anschluss|leitung|apparat|floor|line|num|núm|tür"
 _NO_TOWN = "fax|tel|mob|handy|priv|büro|ext|home|work|zentr|durchw|office"
 
@@ -85,8 +86,8 @@ _LABEL: Final = re.compile(
     r"|(?<![^\W_])(?:o2|d1|d2|a1|1&1)[:\s]+(?=\+?\(?\d)|^[1-9]:\s?(?=\+?\(?\d{2})",
     re.IGNORECASE,
 )
-# A text with only the signs of a number: no pattern above matches such a text unless it contains a date ("2024-03-01")
-# or hours ("(9-17)"), which are excluded here.
+# A text with only the signs of a number, and without a date ("2024-03-01") or hours ("(9-17)"): no pattern above
+# matches such a text.
 _NO_REMARK: Final = re.compile(r"(?!.*(?:\d{4}-\d|\([^)]*-))[+()\d -]*")
 # Empty brackets, which are left after a remark was removed.
 _EMPTY: Final = re.compile(r"\(\W*\)")

@@ -50,7 +50,7 @@ _FORMER_PREFIXES: Final = {"52": ("044", "045", "01", "1"), "380": ("80", "8")}
 
 
 class Reading(NamedTuple):
-    """A number, in E.164, that a text may mean, and the rule that leads to it; None if the text needs no rule."""
+    """A number, in E.164, that a text may mean, and the rule that leads to it (None if the text needs no rule)."""
 
     e164: str
     rule: Rule | None = None

@@ -52,7 +52,7 @@ _IMPORT_SEPARATOR: Final = ":::"
 # The text between two groups of digits, and the signs at its end that belong to the digits behind it.
 _GAP: Final = re.compile(r"(?<=[0-9])[^0-9]+(?=[0-9])")
 _OPENING: Final = re.compile(r"[+(*#]*$")
-# The commonest gaps, which are within a number.
+# The commonest gaps, which are nearly always within a number.
 _WITHIN: Final = frozenset((" ", "-", ".", ") "))
 # Signs and words that separate numbers; other gaps, such as a blank, may also be within a number.
 _SIGN: Final = re.compile(r"[\n|/&\\\u2022\u2192>]|^#(?=\s)|(?<![,;])[,;](?![,;])|(?<=\s)[-\u2013\u2014+](?=\s)")
@@ -61,7 +61,7 @@ _WORD: Final = re.compile(
 )
 # A slash between two numbers that share their beginning, which is written once.
 _SLASH: Final = re.compile(r"\s*/\s*-?\s*")
-# An area code, a slash, and at least five digits: more digits than an ending of the number before has.
+# An area code, a slash, and at least five digits; fewer digits may replace the end of the number before.
 _SLASHED_AREA: Final = re.compile(r"0[1-9](?:/|[0-9]{1,4}\s?/\s?)[1-9](?:[ -]?[0-9]){4}")
 # Words between two numbers, the first of which may be internal.
 _AND: Final = re.compile(r"[^\w,;]*(?:und|oder|and|or|et|ou|[eyoiu])[^\w,;]*", re.IGNORECASE)
@@ -240,7 +240,7 @@ class _Field:
         return whole
 
     def _split(self, places: Sequence[_Place], *accepts: _Accept) -> list[Number]:
-        """Return the numbers between places, each accepted by one of `accepts`; empty if there are fewer than two."""
+        """Split the field at places into two or more numbers, each accepted by one of `accepts`; or return none."""
         if not places:
             return []
         ends = [*places, _Place(len(self._text), len(self._text), "", 0)]
@@ -289,7 +289,10 @@ class _Field:
         return self._read[part]
 
     def _sharing_beginning(self, number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
-        """Return the previous number with digits in place of its end, or behind its area code; None if neither fits."""
+        """Return the number that is meant if `number` shares the beginning of `before`, or else None.
+
+        The digits of `number` then replace the last digits of `before`, or follow the area code of `before`.
+        """
         digits = number.digits
         if before is None or not before.e164 or not digits.isdigit() or number.extension or before.extension:
             return None
@@ -350,7 +353,7 @@ def _separates(gap: str) -> bool:
 
 
 def _is_pause_of(gap: str, number: Number) -> bool:
-    """Return True if the text behind a number is a pause: a sign without a blank behind a toll-free number."""
+    """Return True if `gap` is a pause: a comma or semicolon, without a blank, that follows a toll-free number."""
     return _PAUSE.fullmatch(gap) is not None and numbering_plan.is_toll_free(number.e164)
 
 
@@ -371,7 +374,11 @@ def _complete(number: Number, before: Number | None, _gap: str, _behind: str) ->
 
 
 def _local(number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
-    """Accept numbers of the length of local numbers, internal numbers before others, and digits of a remark."""
+    """Accept a number as long as a local number, an internal number, and the digits of a remark in front of a number.
+
+    An internal number is accepted if it is the first number, or if it follows an internal number and a comma or
+    semicolon.
+    """
     if not number.digits.isdigit() or number.typed.endswith("#"):
         return None
     if SHORTEST_PUBLIC <= len(number.digits) <= MOST_DIGITS:

@@ -212,7 +212,7 @@ class LoginEntry(ReplicaEntry):
     ) -> None:
         super().__init__(parent)
         name = "" if access is None else f"/{access.name.lower()}"
-        # The UUID of a book is never made from the same text, because the key of a book has no blank.
+        # No book has the same UUID: the text below has a blank, which no key of a book has.
         self._uuid = uuid.uuid5(uuid.NAMESPACE_OID, f"ldapgw/{tenant}/phones of{name}").bytes
         self._dn = dn
         self.access = access

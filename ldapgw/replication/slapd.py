@@ -110,7 +110,7 @@ def _head(replica: Replica) -> Iterator[str]:
 
 
 def _root(replica: Replica) -> str:
-    """Return the DN under which slapd writes the copy; nobody can bind as this DN, because it has no password."""
+    """Return the rootdn, as which slapd writes the copy; nobody can bind as this DN, because it has no password."""
     return f"cn=replication,{replica.base}"
 
 
