@@ -45,7 +45,7 @@ class Sharing(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> Sharing | None:
-        """Return the value for a group of accounts, or None if the value names no group."""
+        """Return the member for the group of accounts that `value` names, or None if `value` names no group."""
         if not isinstance(value, str) or not _GROUP_PATTERN.fullmatch(value):
             return None
         made = str.__new__(cls, value)

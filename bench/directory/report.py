@@ -70,7 +70,7 @@ def lines(results: Results) -> Iterator[str]:
         yield from _titled(f"{count:,} contacts:", _compared([one for one in found if not one.workload.beside]))
         if beside:
             yield from _titled(
-                f"{count:,} contacts, loads compared with other loads of the gateway in the same rounds:",
+                f"{count:,} contacts; each load is compared with another load in the same rounds:",
                 _beside(beside),
             )
         if any(True for one in found for _ in one.changes()):

@@ -187,7 +187,7 @@ def rotate_key(site: Site) -> None:
         "of the database, and when you no longer have backups from before this rotation."
     )
     if len(living) > 1:
-        hint(f"The key files of the other gateways still have the old key too. Copy {key_file} to them again.")
+        hint(f"The key files of the other gateways do not have the new key yet. Copy {key_file} to them again.")
 
 
 def _rotate_configured(site: Site) -> None:
@@ -302,7 +302,7 @@ def copy(site: Site, url: str, password_file: Path | None) -> None:
     finally:
         lock.release()
     print_line(f"Copied {rows} rows to {target.name}, and compared each of them.")
-    print_line("Now write this URL as database into the configuration, and start the gateway.")
+    print_line("Now set database in the configuration to the URL of the new database, and start the gateway.")
 
 
 def _url(url: str, password_file: Path | None) -> URL:

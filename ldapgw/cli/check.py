@@ -284,7 +284,7 @@ def _unknown_names(subject: Subject, tenant: Tenant) -> Iterator[str]:
 def _left_groups(tenant: Tenant, connected: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield a warning for each account that is shared with a group that is no longer in the configuration.
 
-    :param connected: the address of each account, and the value of `Sharing`.
+    :param connected: the address of each account, and how the account is shared (a value of `Sharing`).
     """
     groups = dict(tenant.group)
     for address, sharing in connected:

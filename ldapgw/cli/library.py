@@ -36,8 +36,8 @@ class Library:
     :param cache: the books that the gateway has built.
     :param phone: the phone, or None for a phone without an account.
     :ivar context: the naming context of the tenant.
-    :ivar viewer: the phone as a viewer of the directory.
-    :ivar tenant_viewer: the phone as a viewer within the tenant.
+    :ivar viewer: the phone as a viewer, for searches.
+    :ivar tenant_viewer: the phone within the tenant, for the phone's access to each book.
     :raises StoreError: when the database cannot be used.
     """
 
@@ -64,7 +64,7 @@ class Library:
         return Dit((Directory(self.context, tuple(books)),), _NO_FEATURES)
 
     def hidden_books(self) -> Iterator[Book]:
-        """Return the books of other accounts of which the phone sees nothing, or only the contacts with a label."""
+        """Return the other accounts' books that the phone does not see, or of which it sees only a label's contacts."""
         others = (account for account in self._accounts if account is not self._phone_account)
         return self._books(account for account in others if self._access(account).is_hidden or account.shared_label)
 

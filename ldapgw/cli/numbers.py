@@ -23,8 +23,8 @@ from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 
-# The kind of numbers that telephone networks may refuse, and of texts with nothing to dial.  The other kinds are rules
-# (`Rule`).
+# This kind has the numbers that telephone networks may refuse, and the texts with nothing to dial.  Each other kind is
+# a rule (`Rule`).
 _NOT_UNDERSTOOD = "not_understood"
 _KINDS = (_NOT_UNDERSTOOD, *(rule.value for rule in Rule))
 _MEANINGS = {_NOT_UNDERSTOOD: "telephone networks may refuse the number"} | {rule: REASONS[rule] for rule in Rule}

@@ -65,8 +65,8 @@ async def check_online(
         steps.append(_fetch_keys(google.keys, urlsplit(config.google.jwks_uri).netloc))
     steps += [_try_client(google.oauth, name, client, config.redirect_uri) for name, client in clients.items()]
     results: list[CheckResult] = await gatherResults([Deferred.fromCoroutine(step) for step in steps])
-    # A proxy may have changed the date of an answer, but hardly to the time of this machine's clock.  So the smallest
-    # difference is the most trustworthy.
+    # A proxy may have changed the date of an answer, but a changed date hardly agrees with this machine's clock by
+    # chance.  So the smallest difference is the most trustworthy.
     return results if not differences else [*results, _compare_clocks(min(differences, key=abs))]
 
 

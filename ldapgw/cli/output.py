@@ -55,7 +55,7 @@ def print_table(
 
     screen = console(wide=wide)
     cells = [[clean(cell, keep="\n") for cell in row] for row in rows]
-    # Rich cuts values that must not be broken into lines if the terminal has no room for all of them.
+    # If the terminal has no room for all values that must stay on one line, Rich cuts some of these values.
     free, whole = screen.width - len(columns) * (1 + _GAP), set[str]()
     for name in keep:
         position = columns.index(name)

@@ -479,7 +479,7 @@ def _ask_for_password() -> str:
 
 
 def _check_placeholder(model: str, placeholder: str | None) -> None:
-    """Refuse a placeholder for a known model, because the model determines the placeholder."""
+    """Refuse ``--placeholder`` for a known model, because the model determines the placeholder in the filters."""
     if model and placeholder is not None:
         raise click.UsageError(f"--placeholder is only for --model {OTHER_MODEL}: {model} phones have their own.")
 

@@ -49,7 +49,8 @@ def import_phones(
 ) -> None:
     """Add the phones of a CSV file, all or none.
 
-    FILE has the columns name, account, model, mac and placeholder; placeholder is only for phones of model "other".
+    FILE has the columns name, account, model, mac and placeholder.  The placeholder is the sign in the phone's filters
+    that the phone replaces with the typed text; only phones of model "other" need it.
 
     Without --out or --zip, the command only shows what it would add.  With one of them, it writes a settings file for
     each phone, named as the vendor's provisioning expects, and sheets.html to print.  Only these files have the

@@ -217,9 +217,10 @@ def _begun_at(site: Site) -> float | None:
 
 
 def _stale_since(site: Site) -> float | None:
-    """Return the time at which the snapshot was written with which the gateway started.
+    """Return the time of the snapshot from which the gateway started.
 
-    Return None if the gateway has read the database since its start: it then writes a new snapshot at once.
+    Return None if the gateway has read the database since its start, because the gateway then writes a new snapshot at
+    once.
     """
     snapshot, begun_at = status_of(site.state.path / LOGINS_FILE), _begun_at(site)
     if snapshot is None or begun_at is None or site.state.database_file is not None:

@@ -50,8 +50,8 @@ _BRACKET_OR_STRING = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 T = TypeVar("T")
 # The items of a page; an item may be of any JSON type.
 Persons = Sequence[object]
-# A function that calls another function with a valid access token.  If Google rejects the token, it calls the other
-# function again with a new token, so that a long listing continues when its access token expires.
+# A function that calls another function with a valid access token.  If Google rejects the token, the other function is
+# called again with a new token, so that a long listing continues when its access token expires.
 Authorized = Callable[[Callable[[str], Awaitable[Any]]], Awaitable[Any]]
 
 
@@ -142,7 +142,7 @@ class CallEstimate:
 
     @property
     def fitting_interval(self) -> int | None:
-        """Return the shortest interval, in whole minutes, that keeps to the limit; None if the present one does so."""
+        """Return the shortest interval, in whole minutes, that keeps to `limit`; None if `interval` keeps to it."""
         if self.limit is None or self.calls_per_minute <= self.limit:
             return None
         return math.ceil(self.accounts * self.sources / self.limit)
@@ -370,7 +370,7 @@ _lenient_decoder = json.JSONDecoder(
 
 
 def _without_deep_values(text: str) -> str:
-    """Replace the arrays and objects in a JSON text that are nested too deeply for a person by ``null``."""
+    """Write ``null`` in place of the arrays and objects of a JSON text that are nested deeper than `DEEPEST`."""
     kept: list[str] = []
     depth = start = 0
     for match in _BRACKET_OR_STRING.finditer(text):

@@ -175,7 +175,8 @@ class ParsedPerson:
     :ivar unreadable_numbers: the number of values of ``phoneNumbers`` without anything to dial.
     :ivar photo_url: the address of the photo in a small size, or empty if there is no photo, or only a letter that
         Google has drawn.
-    :ivar flaws: the reasons why the contact lacks values of the person, or has another uid.
+    :ivar flaws: the reasons why the contact lacks values of the person, or why its uid is made from `source_id`, not
+        from the resource name.
     """
 
     contact: Contact | None
@@ -312,7 +313,8 @@ def _phonetic(name: Item, organization: Item) -> PhoneticName | None:
     family_name = clean(name.get("familyName"))
     family_first = family_name and _display_name(name).startswith(family_name)
     parts = (family, given, middle) if family_first else (given, middle, family)
-    # Google's own full form is not preferred, because its parts may be in another order than in the display name.
+    # The joined parts are preferred to ``phoneticFullName``, whose parts may be in another order than in the display
+    # name.
     full = "" if given and family else clean(name.get("phoneticFullName"))
     reading = full or clean(" ".join(filter(None, parts))) or clean(organization.get("phoneticName"))
     return PhoneticName(reading, given, family) if reading else None

@@ -17,7 +17,7 @@ from ldapgw.errors import BadResponse, PageTooLarge
 from ldapgw.google.endpoints import Endpoints
 from ldapgw.google.http import CallObserver, GoogleHttpClient, ignore_call
 
-# The width and height of a scaled photo in pixels; phones show smaller photos.
+# The width and height of a scaled photo in pixels; phones show photos smaller than this.
 SIZE = 160
 # The most octets of a scaled photo; an ordinary scaled photo has 8 KiB.
 LARGEST_SCALED = 16 * 1024

@@ -27,7 +27,7 @@ from ldapgw.store.account_status import error_message, state
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
 
-# The longest query that a page accepts, in characters; in a form, percent-encoding makes at most three octets of one.
+# The longest query that a page accepts, in characters; in a form, a character takes at most twelve octets.
 MAX_QUERY_LENGTH = 1000
 
 

@@ -65,8 +65,8 @@ _KEPT_WORDS = (
 _LAST = re.compile(b"[zZ~]+")
 # The values of attributes of these families say nothing about a person.
 _KEPT_FAMILIES = frozenset((Family.OID, Family.TIME, Family.BOOLEAN, Family.INTEGER, Family.DEFINITION))
-# The names of the trees of permutations: for numbers in the tenant's country, numbers abroad, numbers without an area
-# code, and the ends of numbers that filters ask for.
+# The names of the trees of permutations (see the module's docstring): for numbers in the tenant's country, numbers
+# abroad, numbers without an area code, and the ends of numbers that filters ask for.
 _HOME, _ABROAD, _LOCAL, _ENDS = "home", "abroad", "local", "ends"
 _INTERNATIONAL_PREFIXES = ("00", "011")
 _LONGEST_COUNTRY = len("+999")
@@ -88,7 +88,7 @@ class Pseudonyms:
         self._taken = {*self._words}
         # The substitute of a letter, by the letters of a filter's part up to this letter.
         self._letters: dict[str, str] = {}
-        # The substitutes that are used after the first letters of a filter's part, by these letters.
+        # The substitutes that are already taken for the next letter, by the letters of a filter's part in front.
         self._used: dict[str, set[str]] = {}
         # The substitutes of the digits 0 to 9, by the tree and by the digits in front.
         self._digits: dict[tuple[str, str], str] = {}
@@ -108,7 +108,8 @@ class Pseudonyms:
         self._inner = _longest_first(key for key, opens_left, opens_right in asked if opens_left and opens_right)
         self._endings = _longest_first(key for key, opens_left, opens_right in asked if opens_left and not opens_right)
         self._part_starts = {self._piece(key)[:1] for key in (*self._inner, *self._endings)}
-        for key in self._beginnings:  # beginnings first, because random letters must differ from their substitutes
+        # Make the substitutes of beginnings first, because random letters must differ from these substitutes.
+        for key in self._beginnings:
             self._piece(key)
 
     def text(
@@ -165,7 +166,11 @@ class Pseudonyms:
         return self._letters[path]
 
     def _random_letters(self, path: str, least: int, most: int) -> str:
-        """Return random letters to follow a part, which neither extend it to another part nor begin another part."""
+        """Return random letters to follow the substitute of a part that a filter asks for.
+
+        The letters neither extend this substitute to the substitute of a longer part, nor contain the beginning of the
+        substitute of another part.
+        """
         made = ""
         for at in range(self._random.randint(least, most)):
             used = self._part_starts if at else self._part_starts | self._used.get(path, set())
@@ -376,7 +381,10 @@ def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
 
 
 def _ends_of(numbers: Iterable[tuple[str, str]], ends: Set[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Return, by each of the ends, the numbers that have this end, split as `Pseudonyms` splits numbers."""
+    """Return a mapping from each end to the numbers that have this end.
+
+    :param numbers: the name of the tree and the digits of each number.
+    """
     owners: dict[str, list[tuple[str, str]]] = {}
     sizes = {len(end) for end in ends}
     for tree, digits in sorted(numbers):
@@ -391,7 +399,10 @@ def _family(attribute: str) -> Family:
 
 
 def _opens(found: re.Match[str], opens_left: bool, opens_right: bool) -> tuple[bool, bool]:  # noqa: FBT001 - a pair
-    """Return whether more letters may precede a word, and follow it: only signs separate the word from an open end."""
+    """Return whether the real value may have more letters directly in front of a word, and directly behind the word.
+
+    This is so if only signs stand between the word and an end of the text that is open (`opens_left`, `opens_right`).
+    """
     before, after = found.string[: found.start()], found.string[found.end() :]
     return opens_left and _SIGNS.fullmatch(before) is not None, opens_right and _SIGNS.fullmatch(after) is not None
 

@@ -44,7 +44,8 @@ from ldapgw.store.worker import Store
 POLL_SECONDS: Final = 1.0
 # One write a minute for each phone is enough.
 WRITE_SECONDS: Final = 60.0
-# The most pairs of name and address that are noted between two judgements; if there are more, they are not counted.
+# The most pairs of name and address that are noted until `RefusedLogins.judge` runs again; further pairs are not
+# counted.
 MAX_NOTED: Final = 1000
 # How many names are judged in one turn of the reactor; each name takes up to a millisecond.
 _NAMES_A_TURN: Final = 5
@@ -149,7 +150,8 @@ class RefusedLogins(PeriodicService):
         self._on_refusal = on_refusal
         self._noted: dict[tuple[str, str], tuple[float, int]] = {}
         self._unstored: dict[str, _Own] = {}
-        # The refusals stored within the last `WRITE_SECONDS`, which a page lacks if it read the phone just before.
+        # The refusals that were stored within the last `WRITE_SECONDS`; a page that read the phone before the write
+        # lacks these refusals.
         self._stored: dict[str, tuple[float, _Own]] = {}
         self._elsewhere: OrderedDict[str, ElsewhereRefusal] = OrderedDict()
         self._bases = bases
@@ -184,9 +186,9 @@ class RefusedLogins(PeriodicService):
         self._queue(wrong_ports=(*self._unsent.wrong_ports, noted))
 
     def wrong_ports(self, tenant: str) -> tuple[tuple[UnknownLogin, bool], ...]:
-        """Return the clients of the wrong port that a tenant may see, as `unknown` does, the most recent first.
+        """Return the clients that used the wrong port, the most recent first; a tenant sees clients as in `unknown`.
 
-        :returns: each client with whether the client speaks TLS.
+        :returns: each client, and whether the client speaks TLS.
         """
         clients = self._wrong_ports.of(tenant, lambda address: self._is_network_of(tenant, address))
         return tuple((client, client.name == TLS_ON_PLAIN_PORT) for client in clients)
@@ -219,7 +221,10 @@ class RefusedLogins(PeriodicService):
         return replace(login, refused=own.refused) if is_newer else login
 
     def elsewhere(self, tenant: str) -> tuple[ElsewhereRefusal, ...]:
-        """Return the phones of a tenant with refused logins from elsewhere within a day, the most recent first."""
+        """Return a tenant's phones that were refused elsewhere (see the module's docstring) within the last day.
+
+        The most recently refused phone comes first.
+        """
         since = self._clock.seconds() - phones.REFUSAL_SECONDS
         found = reversed(self._elsewhere.values())
         return tuple(refusal for refusal in found if refusal.tenant == tenant and refusal.refused.when > since)
@@ -378,8 +383,8 @@ class UnknownNames:
     def add(self, refused: Refusal, name: str, words: frozenset[str]) -> UnknownLogin:
         """Count refused logins.
 
-        :param name: the name that was sent, or `MASK` if the name is not judged.
-        :param words: from `house_words`.
+        :param name: the name that was sent, or `MASK` if the name is not judged (see the module's docstring).
+        :param words: the words that a shown name may contain (`house_words`).
         :returns: the refused logins as they are shown.
         """
         shown, tenant = shown_name(name, words), self._tenant_of(name)

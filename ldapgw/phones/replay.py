@@ -55,7 +55,10 @@ def replay(recording: Recording, find: Callable[[SearchRequest], Result]) -> Ite
 
 
 def difference(recorded: RecordedSearch, code: int | None, dns: tuple[str, ...]) -> Difference | None:
-    """Compare a result with the recorded result, corrected by the note; return None if nothing differs."""
+    """Compare a result with the recorded result; return None if nothing differs.
+
+    The differences that the recording already notes (`recorded.note`) are expected.
+    """
     note = recorded.note or Difference((), (), recorded.code)
     before = {dn_key(dn): dn for dn in (*recorded.found, *note.surplus)}
     for dn in note.missing:
@@ -140,7 +143,7 @@ def directory_of(recording: Recording) -> Directory:
 def _place(dn: str, base: Dn) -> tuple[str, tuple[str, ...]] | None:
     """Return the uid of an entry, empty for a container, and the names of its book and label; None for another DN.
 
-    The entry of a caller is directly below the base; its whole name is its uid.
+    For the entry of a caller, which is directly below the base, return the key of the whole DN in place of a uid.
     """
     try:
         name = Dn.parse(dn)

@@ -245,7 +245,7 @@ def _prepare_folder(folder: Path) -> None:
     :raises UserError: when the folder holds other files, because the demo must not delete the state of a gateway.
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / MARKER_FILE).exists():
-        raise UserError(f"{folder}: is not empty and isn't a demo's; choose another folder")
+        raise UserError(f"{folder}: is not empty, and was not created by ldapgw demo; choose another folder")
     _remove_folder(folder)
     folder.mkdir(mode=0o700, parents=True)
     (folder / MARKER_FILE).touch()

@@ -50,7 +50,7 @@ def run(config: Config, file: str, read: Callable[[], Config], begun: Callable[[
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     manager = ServiceManager.of(os.environ, os.getpid())
     if manager.watchdog_seconds is not None:
-        # The service manager ends a process that hangs with SIGABRT.  faulthandler then writes to the log where the
+        # The service manager sends SIGABRT to a process that hangs.  faulthandler then writes to the log where the
         # process hung.
         faulthandler.enable()
     ports = take_ports(os.environ)

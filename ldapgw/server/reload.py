@@ -142,7 +142,10 @@ class Reload:
         reading.addBoth(self._end_reading)
 
     def _try_to_read(self) -> int:
-        """Read and check the configuration, and return the descriptor of its file for the next program."""
+        """Read and check the configuration, and write it to a file for the program that this process executes next.
+
+        :returns: the descriptor of this file.
+        """
         config = self._read()
         require(Subject(Moment.RELOAD, config, current=self._current, keys=self._keys))
         return keep(config)

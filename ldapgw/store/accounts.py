@@ -97,7 +97,10 @@ class ErrorStatus:
 
     @property
     def shrink_key(self) -> str:
-        """Return the loss that a page's form asks a person to confirm, as ``SOURCE-LOST-BEFORE``."""
+        """Return a key of the loss of contacts that a page's form asks a person to confirm.
+
+        The key has the source, the number of lost contacts and the number before, as in ``book-30-40``.
+        """
         return f"{self.facts.get('source', 'book')}-{self.facts.get('lost', 0)}-{self.facts.get('before', 0)}"
 
 

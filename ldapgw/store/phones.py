@@ -44,7 +44,7 @@ class ReplicaBooks(StrEnum):
 
     @classmethod
     def of(cls, *, private: bool, extra_values: bool) -> ReplicaBooks:
-        """Return the content with these values of the properties `private` and `extra_values`."""
+        """Return the member whose properties `private` and `extra_values` have these values."""
         return cls(("private" if private else "shared") + ("" if extra_values else " plain"))
 
     @property

@@ -31,7 +31,7 @@ IDLE_SECONDS = 12
 READER_IDLE_SECONDS = 60
 CONNECT_SECONDS = 5
 
-# The beginning of a statement whose rows are sent after the statement.
+# The beginning of a COPY statement: the client sends the rows after the statement.
 COPY = "COPY"
 
 # The SQLSTATE of errors of a server that is starting or stopping, has too many connections, or has ended the

@@ -67,8 +67,8 @@ class KeySource:
         keys = self.configured.encode().split()
         if self.file.exists() and not set(read_keys(self.file)) <= set(keys):
             raise StoreError(
-                f"{self.file}: has another key than {_SETTING}; to use {_SETTING}, add this key after its own, or "
-                "move the file away if the database does not need it"
+                f"{self.file}: has a key that {_SETTING} lacks; add this key to {_SETTING}, after the present keys, or "
+                "move the file away if the database does not need this key"
             )
         return keys
 

@@ -362,7 +362,10 @@ class SqliteDatabase(Database):
         return {row.name: row.seq for row in connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence")}
 
     def raise_ids(self, connection: Connection, last: Mapping[str, int]) -> None:
-        """Let new rows get higher ids than `last`; SQLite itself accounts for the rows of this database."""
+        """Let new rows get higher ids than `last`.
+
+        SQLite itself gives new rows higher ids than the rows that this database has, or has had.
+        """
         present = self.last_ids(connection)
         for table in NUMBERED:
             if last.get(table, 0) > present.get(table, 0):

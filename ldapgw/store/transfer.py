@@ -149,7 +149,7 @@ def _differences(source: Connection, target: Connection, table: Table) -> Iterat
 
 
 def _is(table: Table, row: Row) -> Any:
-    """Return the SQL condition that selects the row with the same key."""
+    """Return the SQL condition that selects the row of `table` with the key of `row`."""
     return and_(*(column == value for column, value in zip(table.primary_key.columns, _key(table, row), strict=True)))
 
 

@@ -466,7 +466,7 @@ class AccountBooks:
             await self._delete_off_thread(self._cache.delete, names)
 
     async def _delete_if_orphaned(self, key: BookId, name: str) -> None:
-        """Delete a cached book if its name is no longer the name of this book."""
+        """Delete the cached book `name` if the book `key` is gone, or is now cached under another name."""
         account = self._account(key)
         if account is None or _cache_name(key, account.id) != name:
             self._orphans.add(name)

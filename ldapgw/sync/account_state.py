@@ -72,7 +72,7 @@ class AccountState:
 
     @property
     def history(self) -> History:
-        """Return the history of the database from which the state was read."""
+        """Return the `History` of the database from which the state was read."""
         return self.cursor.history if self.cursor is not None else NO_HISTORY
 
     def account(self, account_id: int | None) -> Account | None:

@@ -48,7 +48,7 @@ class BuildTask:
 
     @classmethod
     def of(cls, account: Account, context: NamingContext, state: AccountState) -> BuildTask:
-        """Return an account's task without books: the inputs of the books except contacts, and their keys."""
+        """Return an account's task, still without books: the books' keys, and the books' inputs except contacts."""
         # Neither groups nor blocked contacts change the content of a book.
         built_from = replace(context, groups={}, block_label="")
         per_number = state.needs_numbers(account.tenant)
@@ -60,7 +60,7 @@ class BuildTask:
 
     @property
     def forms(self) -> tuple[bool, bool]:
-        """Return whether each number has an entry, and whether one of the books is the Workspace directory's."""
+        """Return whether to build an entry for each number too, and whether to build the Workspace directory's book."""
         *_, per_number = self.build_key
         return per_number, len(self.book_ids) > 1
 
@@ -191,7 +191,7 @@ def build_cached_books(url: URL, folder: Path, task: BuildTask) -> None:
         for book in books:
             with database.begin_read() as connection:
                 present = accounts.read(connection, account.id)
-            # If the gateway has ended, nobody would delete the file when the account is removed.
+            # Save nothing after the gateway has ended: nobody would delete the file when the account is removed.
             if os.getppid() == gateway and present is not None and present.is_connected:
                 name = cache_name(account.id, directory=book.key == DIRECTORY)
                 book_cache.save(name, task.built(book))

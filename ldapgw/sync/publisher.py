@@ -94,7 +94,7 @@ class Publisher:
 
     @property
     def position(self) -> int:
-        """Return the number of the first change that may not be served yet, or 0 if nothing was read."""
+        """Return the number of the first change that is possibly not served yet, or 0 if nothing was read."""
         cursor = self._books.state.cursor
         return cursor.next if cursor is not None else 0
 
@@ -311,14 +311,14 @@ class Publisher:
     # --- the snapshot -------------------------------------------------------------------------------------------------
 
     async def _publish_built(self) -> None:
-        """Publish the built books; a start publishes all books at once."""
+        """Publish the built books; a start publishes all books together."""
         if self._books.unpublished and self._catalog.snapshot.loaded:
             async with self._publishing:
                 await self._merge_and_publish()
 
     async def _merge_and_publish(self) -> None:
-        # Phones wait for the end of the start, so all books are published at once, and the next refresh, a moment
-        # later, does work that only speeds up searches.
+        # Phones wait for the end of the start.  So a start publishes all books together, and leaves the merging of
+        # segments, which only speeds up searches, to the next refresh a moment later.
         is_start = not self._catalog.snapshot.loaded
         waiting = sorted(self._books.unpublished, reverse=True)
         while True:

@@ -56,7 +56,7 @@ class _Loop:
     """The next sync of one account, and its running sync.
 
     :ivar next: the call that begins the next sync, or None while a sync runs and until a person acts.
-    :ivar queued: the Deferred for which a sync that the timer has started waits in a queue, or None.
+    :ivar queued: fires when a sync that the timer has started may leave a queue; None if no such sync is queued.
     :ivar is_requested_again: whether a sync was requested during `run`; the account is read again after `run` has
         ended.
     :ivar is_tenant_wide: whether to sync early when another account of the tenant succeeds.
@@ -511,8 +511,8 @@ class SyncScheduler(Service):
     def _end_outage(self, project: str) -> None:
         """Sync the project's accounts that wait because of an outage, except where Google has set the wait.
 
-        No account calls Google sooner than an interval after its last call, nor later than two intervals from now:
-        an account that alone fails has no outage, and must not try again after each answer to another account.
+        An account calls Google at the earliest an interval after its last call, and at the latest two intervals from
+        now.  Otherwise an account that fails alone would try again after each answer to another account.
         """
         now, spread = self._clock.seconds(), min(self._interval, SPREAD_SECONDS)
         for account_id in self._outages.pop(project, ()):

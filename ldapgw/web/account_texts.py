@@ -339,7 +339,7 @@ def _sharing_text(sharing: Sharing, size: int | None) -> _SharingText:
 
 
 def shareable_labels(labels: Iterable[str], current: str) -> tuple[str, ...]:
-    """Return the labels whose contacts alone can be shared, each once.
+    """Return the labels to which the sharing of a book can be limited, each once.
 
     :param labels: the names of the account's labels at Google.
     :param current: the shared label, which is included even if Google no longer has the label; empty if there is none.

@@ -79,7 +79,7 @@ class AdminGoogle:
         )
 
     async def enter(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/admin/client``: try and store an OAuth client, given as a file or as id and secret.
+        """``POST /{tenant}/admin/client``: try an OAuth client, given as a file or as id and secret, and store it.
 
         If the id differs from the present client's id, the form must contain ``replace``, because everyone then has to
         reconnect.

@@ -142,7 +142,7 @@ class AdminOverview:
         return (get("/<tenant>/admin", self.show, RequiredRole.ADMIN),)
 
     async def topics(self, visit: Visit) -> Iterable[str]:
-        """Return the topics of an open page: the living gateways, and the first `_WATCHED` accounts and phones."""
+        """Return the topics that an open page subscribes to: gateways, and the first `_WATCHED` people and phones."""
         if "admin" not in visit.query or not visit.is_by_admin:
             return ()
         subs, logins = await visit.store.read(_watched, visit.tenant.name)
@@ -310,7 +310,7 @@ def _certificate(expires_at: float | None, near_expiry: float | None, now: float
 
 
 def _testing(known: Iterable[Account], now: float) -> Iterable[Alert]:
-    """Yield a notice if the Google client is in "Testing", which the consent of an account shows."""
+    """Yield a notice if the consent of an account shows that the Google client is in "Testing"."""
     ends = [account.refresh_expires_at for account in known if is_of_testing(account)]
     coming = [when for when in ends if when is not None and when > now]
     text, values = _TEXTS.testing.sentence, dict[str, object](people=len(ends))

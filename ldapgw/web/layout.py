@@ -217,7 +217,7 @@ class Layout:
         :param template: a file in ``templates/``; the template gets `values`, ``tenant``, ``visitor``,
             ``flash_message``, ``is_form_answer`` and the values of `Renderer.render`.
         """
-        # A background request that comes between a form and the next page must leave the message to this page.
+        # A background request between a form and the next page must not take the message, which is for the next page.
         message = "" if request.is_background else request.cookies.get(Cookie.FLASH_MESSAGE, "")
         if message:
             headers = (*headers, self.cookies.clear(Cookie.FLASH_MESSAGE))

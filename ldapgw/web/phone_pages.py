@@ -64,7 +64,7 @@ def qr_code(text: str, title: str) -> Markup:
     :param title: description of the content, for screen readers.
     """
     code = segno.make(text, micro=False, boost_error=False)
-    # With a view box, the code shrinks in a narrow window; with width and height alone, the code would be cut off.
+    # With a view box, the QR code shrinks in a narrow window; with width and height alone, it would be cut off.
     svg = code.svg_inline(omitsize=True, dark="#000", light="#fff", svgclass="qr", lineclass=None, title=title)
     width, height = code.symbol_size(scale=_SCALE)
     # segno escapes the title; everything else is numbers.

@@ -114,7 +114,7 @@ Load ÷ slapd Goal p99 ÷ slapd Goal a second slapd p50, ms slapd p99 slapd
 name, two letters 5.00 ≥ 5 ok 0.0750 ≤ 0.5 ok 50,000 10,000 0.12 0.80 0.30 4.00
 reverse look-up 0.200 ≥ 1.2 MISSED 13.3 ≤ 0.5 MISSED 10,000 50,000 0.80 0.12 4.00 0.30
 
-20,000 contacts, loads compared with other loads of the gateway in the same rounds:
+20,000 contacts; each load is compared with another load in the same rounds:
 
 Load Compared with ÷ that Goal a second that p50, ms p99
 person and a name name, two letters 0.200 ≥ 0.85 MISSED 10,000 50,000 0.80 4.00

@@ -221,7 +221,7 @@ TROUBLES: dict[str, tuple[Callable[[Gateway], object], list[str]]] = {
     ),
     "other key configured": (
         setting("\nstate_dir", f'\nencryption_key = "{new_key().decode()}"\nstate_dir'),
-        ["key file FOLDER/state/ldapgw.key: has another key than encryption_key; to use encryption_key, add this"],
+        ["key file FOLDER/state/ldapgw.key: has a key that encryption_key lacks; add this key"],
     ),
     "no database": (
         without_database,

@@ -152,5 +152,5 @@ def test_demo(tmp_path: Path) -> None:
 def test_demo_refuses_a_folder_that_is_somebodys(gateway: Gateway, tmp_path: Path) -> None:
     """One line; nothing in it is touched."""
     (tmp_path / "letter.txt").write_text("Dear Ann")
-    assert "is not empty and isn't a demo's" in gateway.refused("demo", "--state", str(tmp_path))
+    assert "is not empty, and was not created by ldapgw demo" in gateway.refused("demo", "--state", str(tmp_path))
     assert (tmp_path / "letter.txt").read_text() == "Dear Ann"

@@ -167,6 +167,6 @@ def test_a_key_file_beside_a_setting(tmp_path: Path) -> None:
     assert (
         SecretBox.open(KeySource(path, f"{new_key().decode()} {key.decode()}"), create=False).unseal(sealed) == "hush"
     )
-    with pytest.raises(StoreError, match="key: has another key than encryption_key; to use encryption_key, add this"):
+    with pytest.raises(StoreError, match="key: has a key that encryption_key lacks; add this key"):
         SecretBox.open(KeySource(path, new_key().decode()), create=True)
     assert SecretBox.open(KeySource(path), create=False).unseal(sealed) == "hush"

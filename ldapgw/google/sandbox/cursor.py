@@ -23,7 +23,7 @@ class ListToken:
     :ivar kind: ``page`` or ``sync``.
     :ivar call: fingerprint of account, method and parameters.
     :ivar generation: the account's generation of sync tokens; tokens of earlier generations have expired.
-    :ivar full_at: the time at which the full sync began from which the token descends.
+    :ivar full_at: the beginning of the full sync from which the token descends.
     :ivar issued_at: the time at which the token was issued.
     :ivar base: the revision at the beginning of this sync, after which the next sync starts.
     :ivar position: the revision of the last record returned.

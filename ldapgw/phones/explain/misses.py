@@ -210,7 +210,10 @@ class RankedMiss(NamedTuple):
 
     @property
     def has_query(self) -> bool:
-        """Return whether the contact contains the query; similar contacts help only if the phone finds nothing."""
+        """Return whether the contact contains the query, and is not only similar to the query.
+
+        Similar contacts are listed only if the phone finds nothing.
+        """
         return self.sort_key[0] < _FIRST_SIMILAR_RANK
 
 

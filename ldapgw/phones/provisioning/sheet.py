@@ -92,7 +92,7 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A value to enter by hand, with its label on the phone's web page, or our label.
 
-    :ivar value: the value, or in a vendor's field a template with the same values as the template of the file.
+    :ivar value: the value; in a field of `Vendor`, a template with the variables of the file's template.
     :ivar is_choice: whether the value is a choice on the phone, in our words, which the page translates.
     :ivar unless_per_number: whether a phone that gets one entry per number has no such field.
     """
@@ -175,7 +175,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Sheet:
     """The settings of one phone for one vendor.
 
-    :ivar link: the phone's endpoint; None if the phone cannot connect, and the sheet has no settings.
+    :ivar link: the phone's endpoint; None if the phone cannot connect; the sheet then has no settings.
     :ivar text: the text of the file; empty if there is none.
     """
 

@@ -179,7 +179,8 @@ def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dic
             table[key] = setting.text if hint is None else _value(hint, setting.text)
             names[where + key if tuple(parents[:1]) in _TABLES else parents[0]] = setting.name
             if is_of_tenant:
-                # The name of a tenant that is not in the file occurs only in the names of its variables.
+                # If a tenant is not in the file, the name is known only from the names of the tenant's variables, so a
+                # problem with the name is reported for one of these variables.
                 names.setdefault(where + "name", setting.name)
     if problems := list(_unknown_tenants(document, merged, settings)):
         raise UserError(problems)

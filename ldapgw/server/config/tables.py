@@ -177,7 +177,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     area_code: AreaCode = AreaCode()
     switchboard: bool = True
     outside_line: Digits = Digits()
-    # Each text is compared with each number, so the list is limited.  A PBX with more trunks names them by a pattern.
+    # The gateway compares each of these texts with each number that a phone asks for, so the list is limited.
     strip: Annotated[tuple[Affix, ...], msgspec.Meta(max_length=16)] = ()
     sources: tuple[Source, ...] = (Source.CONTACTS,)
     labels: tuple[LabelName, ...] = ()
