@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The replay of a recording: its searches are repeated among the recorded entries or at a gateway, and compared.
+"""The replay of a recording: repeats its searches among the recorded entries or at a gateway, and compares results.
 
 `RecordedDirectory` is the directory that the recorded entries make.  If a limit or a page had cut an answer, the search
 is repeated without the limit, and may find more than the recorded entries.

@@ -224,7 +224,7 @@ def normalized_words(text: str) -> tuple[str, ...]:
 
 
 def near_miss_filters(texts: Iterable[str], numbers: Iterable[Number], context: NamingContext) -> tuple[Filter, ...]:
-    """Return filters that find all near misses, and more; with strict matching, one filter for all contacts."""
+    """Return filters for contacts that may nearly match; with strict matching, one filter finds all contacts."""
     filters = [*_number_filters(numbers), *_text_filters(texts)]
     return tuple(filters) if context.lenient or not filters else (Present("uid"),)
 
