@@ -249,9 +249,9 @@ CSV_COLUMNS: Final = (
 )
 
 
-# A spreadsheet evaluates a cell that begins with one of these signs, and a stranger's name can begin with one.  Such a
-# cell gets an apostrophe in front, after which a spreadsheet shows it as text.  A cell with only telephone numbers gets
-# no apostrophe.
+# A spreadsheet evaluates a cell that begins with one of these signs, and a stranger's name can begin with such a sign.
+# The cell then gets an apostrophe in front, so that a spreadsheet shows the cell as text.  A cell with only telephone
+# numbers gets no apostrophe.
 _FORMULA_START: Final = re.compile(r"[=+\-@\t\r＝＋－＠]")
 _NUMBERS: Final = re.compile(r"[+\d \n]+")
 

@@ -195,8 +195,8 @@ class SecretBox:
         keys, sealing = read_keys(path), self._keys[0]
         if sealing not in keys and not any(sealing in read_keys(kept) for kept in kept_key_files(path)):
             raise StoreError(
-                f"{path}: does not have the key that encrypts now, so it may be another gateway's; put the former file "
-                "back, or write the keys of both into it, one per line"
+                f"{path}: does not have the key that encrypts now, so the file may belong to another gateway; put the "
+                "former file back, or write the keys of both files into it, one per line"
             )
         self._former = tuple(key for key in (*self._file_keys, *self._former) if key not in keys)
         self._use(keys)

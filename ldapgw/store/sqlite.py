@@ -60,10 +60,10 @@ TRY_SECONDS = 0.25
 # database file and nobody reads from the log.  The file does not shrink then, and it grows as long as there is always a
 # reader.  So a log that is larger than this is emptied.
 LOG_LIMIT = 16 << 20
-# The log is emptied when nothing was written for `IDLE_SECONDS`, and at the latest after a day ...
+# The log is emptied when nothing was written for `IDLE_SECONDS`, and at the latest after a day.
 IDLE_SECONDS = 3600.0
 DAY = 86400.0
-# ... and if a reader keeps the log from being emptied, the next attempt is made after `RETRY_SECONDS`.
+# If a reader keeps the log from being emptied, the next attempt is made after `RETRY_SECONDS`.
 RETRY_SECONDS = 60.0
 
 # The first version with the clause RETURNING.

@@ -166,7 +166,7 @@ class AccountDetails:
         consent.
     :ivar is_testing: whether the consent ends because the Google client is in "Testing".
     :ivar labels: name, CSS class and state of each label, and of each configured label that Google does not have.
-    :ivar shared_labels: names of labels whose contacts alone can be shared.
+    :ivar shared_labels: the names of the labels to which the sharing of the book can be limited.
     :ivar shared_label: the label whose contacts are shared, or the label to offer first if the book is private; empty
         if all contacts are shared.
     :ivar example: a contact of the book for the sharing examples, or None if the page has to invent a contact.
