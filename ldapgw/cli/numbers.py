@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``numbers check``: reads the stored numbers by the present rules, and counts those that are not dialled as stored."""
+"""``numbers check``: reads the stored numbers by the present rules, and counts numbers not dialled as stored."""
 
 from __future__ import annotations
 

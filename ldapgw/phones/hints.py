@@ -183,8 +183,8 @@ def find_hints(decoded: DecodedSearch, profile: PhoneProfile) -> tuple[Hint, ...
 def open_hints(searches: Iterable[DecodedSearch], profile: PhoneProfile) -> dict[Hint, DecodedSearch]:
     """Return the open hints on a phone's settings, the gravest first, each with the last search that shows the hint.
 
-    Among searches of the same kind, only those with the same settings as the last one count, because the settings have
-    been changed since the others.
+    Among searches of the same kind, only the searches with the same settings as the last search count, because the
+    settings have been changed since the other searches.
 
     :param searches: the last searches, newest first.
     """

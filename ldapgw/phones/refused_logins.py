@@ -96,7 +96,7 @@ class ElsewhereRefusal:
 
 @dataclass(frozen=True, slots=True)
 class NewRefusals:
-    """The refusals judged since the previous message, for other gateways, except those that the database has.
+    """The refusals judged since the previous message, for other gateways, except the refusals that the database has.
 
     :ivar unknown: names that no phone has, masked if they may be passwords; with the count since the previous message.
     :ivar elsewhere: phones whose logins were refused elsewhere; with the count since the previous message.

@@ -76,8 +76,8 @@ class SourceQuery:
     """The parameters of a fetch, on which the stored contacts and the sync token depend.
 
     :ivar region: the region for telephone numbers without a country code.
-    :ivar labels: the resource names of the labels of which a served contact has at least one, or None if all contacts
-        are served.
+    :ivar labels: resource names of labels; a contact without any of these labels is not served.  None if there is no
+        such limit.
     :ivar excluded_labels: resource names of labels; a contact with one of these labels is not served.
     :ivar photos: whether the addresses of photos are requested.
     """

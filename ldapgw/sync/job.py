@@ -75,7 +75,8 @@ _SOURCE_ERRORS = (BadResponse, GoogleUnavailable, NetworkFailure, QuotaExceeded)
 class SyncedTenant:
     """The configuration of a tenant that a sync needs.
 
-    :ivar labels: the names of the labels of which a served contact has at least one; empty if all contacts are served.
+    :ivar labels: names of labels; a contact without any of these labels is not served.
+        Empty if there is no such limit.
     :ivar region: the region for telephone numbers without a country code.
     :ivar excluded_labels: names of labels; a contact with one of these labels is not served.
     :ivar photos: whether contacts' photos are fetched.

@@ -60,8 +60,8 @@ def encode_page(
 
     :param persons: the persons as decoded JSON of any form.
     :param region: the region for telephone numbers without a country code.
-    :param labels: the resource names of the labels of which a served contact has at least one, or None if all contacts
-        are served.
+    :param labels: resource names of labels; a contact without any of these labels is not served.  None if there is no
+        such limit.
     :param excluded_labels: resource names of labels; a contact with one of these labels is not served.
     """
     parsed_persons = [read_person(person, source, region) for person in persons]

@@ -36,7 +36,7 @@ _SPELLINGS = {"email": EMAIL, "profile": PROFILE}
 
 @cache
 def _signing_key() -> RSAPrivateKey:
-    """Return the key that signs identity tokens; all sandboxes of a process share a key, which takes long to make."""
+    """Return the key that signs identity tokens; a process makes only one key, because this takes long."""
     return generate_private_key(65537, 2048)
 
 

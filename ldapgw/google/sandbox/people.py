@@ -54,7 +54,7 @@ class ListMethod:
 
     :ivar source: a source of `World.persons_of`, or empty for contact groups.
     :ivar key: key of the list in an answer.
-    :ivar scopes: the scopes of which the access token needs at least one.
+    :ivar scopes: the access token needs at least one of these scopes.
     :ivar mask: name of the parameter with the field mask.
     :ivar totals: keys of the total count in an answer.
     """
