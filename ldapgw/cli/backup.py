@@ -187,7 +187,10 @@ def rotate_key(site: Site) -> None:
         "of the database, and when you no longer have backups from before this rotation."
     )
     if len(living) > 1:
-        hint(f"The key files of the other gateways still have the old key beside the new key. Copy {key_file} again.")
+        hint(
+            "The key files of the other gateways still have the old key beside the new key. "
+            f"Copy {key_file} to these gateways again."
+        )
 
 
 def _rotate_configured(site: Site) -> None:
