@@ -16,8 +16,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,7 @@ class Server:
     listens: bool = False
     settings: tuple[str, ...] = _QUICK
     _process: subprocess.Popen[bytes] | None = None
+    _paused: list[int] = field(default_factory=list)
 
     @classmethod
     def create(cls, **more: Any) -> Server:
@@ -143,17 +144,24 @@ class Server:
             self._process.wait(PATIENCE)
             self._process = None
 
-    def pause(self, how: int = signal.SIGSTOP) -> None:
+    def pause(self) -> None:
         """Have all its processes hang: connections stay open, and nobody answers."""
         assert self._process is not None
         pid = self._process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for one in (pid, *map(int, children)):
-            os.kill(one, how)
+        os.kill(pid, signal.SIGSTOP)
+        self._paused = [pid]
+        # The kernel may leave out children while others end, so they are looked for until no new one is found.
+        while children := {*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())} - {*self._paused}:
+            for child in children:
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGSTOP)
+            self._paused += children
 
     def go_on(self) -> None:
-        """Undo `pause`."""
-        self.pause(signal.SIGCONT)
+        """Undo `pause`, for the same processes: a session that stays stopped would hold its locks."""
+        for pid in self._paused:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def copy(self) -> Callable[[], None]:
         """Copy the files, while it does not run; returns what puts the copy in their place."""

@@ -140,14 +140,14 @@ ROWS: Mapping[str, Row] = {
         None, base="LDAP search base (BaseDN)", title="Directory name",
         security=("Secure LDAP", {"ldaps": "SSL/TLS", "plain": "off"}),
         keypad=keypad.template(_GIGASET, *_GIGASET_KEYS),
-        opens=choosing("Each handset: directory key", "Directory name"),
-        looks_up=choosing("Each handset: Automatic look-up", "Directory name"),
+        opens=choosing("Directory key, Automatic look-up", "Directory name"),
+        looks_up=choosing("Directory key, Automatic look-up", "Directory name"),
     ),
     "gigaset-n510": Row(
         None, base="LDAP search base (BaseDN)", title="Directory name", security=("Secure LDAP", {"plain": "off"}),
         keypad=keypad.template(_GIGASET, *_GIGASET_KEYS),
-        opens=choosing("Each handset: directory key", "Directory name"),
-        looks_up=choosing("Each handset: Automatic look-up", "Directory name"),
+        opens=choosing("Directory key, Automatic look-up", "Directory name"),
+        looks_up=choosing("Directory key, Automatic look-up", "Directory name"),
     ),
     "gigaset-maxwell": Row(
         readers.maxwell, base="NetDir.LDAP.0.BaseDN", title="NetDir.LDAP.0.DirectoryName",

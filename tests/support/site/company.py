@@ -75,6 +75,12 @@ class Person:
             "mail": (self.mail,),
             **{attribute: tuple(values) for attribute, values in numbers.items()},
         }
+        # A phone that asks for the attribute that has the only number gets the number once.
+        others = {
+            number for attribute, values in numbers.items() if attribute != "telephoneNumber" for number in values
+        }
+        if len(found["telephoneNumber"]) == 1 and {*found["telephoneNumber"]} <= others:
+            found["telephoneNumber"] = ()
         return {attribute: values for attribute, values in found.items() if any(values)} if shown else None
 
 
