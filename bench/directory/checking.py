@@ -111,7 +111,14 @@ def found(target: Target, question: Question) -> Found:
 def _entries(ldif: str) -> Iterator[tuple[str, frozenset[tuple[str, str]]]]:
     for block in filter(None, ldif.split("\n\n")):
         (_, dn), *attributes = map(_value, block.splitlines())
-        yield dn, frozenset(attributes)
+        yield dn, _without_copy(frozenset(attributes))
+
+
+def _without_copy(attributes: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    """The attributes without a copy in telephoneNumber, which slapd returns and the gateway does not."""
+    numbers = [attribute for attribute in attributes if attribute[0] == "telephoneNumber"]
+    others = {value for name, value in attributes if name in ("mobile", "homePhone")}
+    return attributes.difference(numbers) if len(numbers) == 1 and numbers[0][1] in others else attributes
 
 
 def _value(line: str) -> tuple[str, str]:
