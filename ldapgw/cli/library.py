@@ -47,6 +47,7 @@ class Library:
         self.context = tenant.naming_context()
         with database.begin() as connection:
             self._state = AccountState.read(connection, {tenant.name})
+        self._directory: list[Book] = []
         self._accounts = self._state.accounts_of(tenant.name)
         self._directory_source = self._state.directory_accounts.get(tenant.name)
         self._phone_account = self._state.account(phone.account_id) if phone else None
@@ -100,14 +101,15 @@ class Library:
         return map(self._book, accounts)
 
     def _book(self, account: Account) -> Book:
-        own, *_ = self._present(account)
+        own, *directory = self._present(account)
+        self._directory = self._directory or directory  # built together with the book of the account that reads it
         return own
 
     def _directory_books(self) -> Iterator[Book]:
         """Yield the book of the Workspace directory, if an account reads the directory."""
-        if self._directory_source is not None:
-            _, directory = self._present(self._directory_source)
-            yield directory
+        if self._directory_source is not None and not self._directory:
+            _, *self._directory = self._present(self._directory_source)
+        yield from self._directory
 
     def _present(self, account: Account) -> tuple[Book, ...]:
         task = BuildTask.of(account, self.context, self._state)
