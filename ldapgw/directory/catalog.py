@@ -26,6 +26,9 @@ class PhoneAccess:
 
     :ivar book_secret_hash: the hash of the secret in the URL of the phone's XML phone book; empty if there is no such
         URL.
+    :ivar next_password_hash: the hash of a password that the phone may have fetched and not used yet; empty if there is
+        none.  Both passwords are right until the phone uses the next one.  The sessions of a phone do not end when it
+        gets a next password.
     """
 
     name: str
@@ -33,6 +36,7 @@ class PhoneAccess:
     password_hash: str
     viewer: Viewer
     book_secret_hash: str = ""
+    next_password_hash: str = field(default="", compare=False)
     key: Key = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -132,10 +136,15 @@ class Catalog:
         :raises DirectoryError: unavailable, when the store could not be read and may have such a login.
         """
         login = self.find_login(name)
-        if not self._is_right(password, login, login.password_hash if login else "") or login is None:
+        used = login.password_hash if login else ""
+        if not self._is_right(password, login, used):
+            used = login.next_password_hash if login else ""
+            if not used or not verify_password(password, used):
+                return None
+        if login is None:
             return None
         if not self._is_own_test(login.viewer.login, address):
-            self._see(login, address)
+            self._see(login, address, used)
         return login.viewer
 
     def authenticate_secret(self, secret: str, address: str) -> Viewer | None:
@@ -148,7 +157,7 @@ class Catalog:
         login = self.snapshot.logins.get(name.lower())
         if not self._is_right(secret.encode(), login, login.book_secret_hash if login else "") or login is None:
             return None
-        self._see(login, address)
+        self._see(login, address, login.password_hash)
         return login.viewer
 
     def _is_right(self, password: bytes, login: PhoneAccess | None, stored: str) -> bool:
@@ -161,8 +170,8 @@ class Catalog:
             raise DirectoryError(ResultCode.UNAVAILABLE, "the gateway cannot read its database")
         return verify_password(password, stored or UNKNOWN_LOGIN_HASH)
 
-    def _see(self, login: PhoneAccess, address: str) -> None:
-        self._seen[login.name] = (address, login.password_hash, self._now())
+    def _see(self, login: PhoneAccess, address: str, password_hash: str) -> None:
+        self._seen[login.name] = (address, password_hash, self._now())
 
     def anonymous(self, address: str) -> Viewer:
         """Return the viewer of a connection without a bind, who sees the tenants that are open to the address."""

@@ -229,8 +229,13 @@ class LoginEntry(ReplicaEntry):
         return self._dn
 
     def digest(self) -> int:
-        password = "" if self.access is None else self.access.password_hash
-        return digest_of(self._dn, password.encode(), *self.books)
+        return digest_of(self._dn, *self._passwords(), *self.books)
+
+    def _passwords(self) -> tuple[bytes, ...]:
+        """Return the values of userPassword; each of them is right (RFC 4519 section 2.41)."""
+        access = self.access
+        hashes = () if access is None else (access.password_hash, access.next_password_hash)
+        return tuple(ldap_password(stored) for stored in hashes if stored)
 
     def encode(self, encoding: ReplicaEncoding, csn: Csn) -> bytes:
         classes = [b"top"]
@@ -243,7 +248,7 @@ class LoginEntry(ReplicaEntry):
             attributes.append(("cn", (self.access.name.encode(),)))
             if _is_wanted("userPassword", encoding.wanted):
                 classes.append(b"simpleSecurityObject")
-                attributes.append(("userPassword", (ldap_password(self.access.password_hash),)))
+                attributes.append(("userPassword", self._passwords()))
             else:
                 # OpenLDAP lets the gateway check the password, and binds to the gateway with the DN in `owner`.
                 attributes.append(("owner", (self._dn,)))

@@ -73,6 +73,7 @@ class SavedLogin(msgspec.Struct, frozen=True, array_like=True, gc=False):
     number_format: NumberFormat | None
     replica: ReplicaBooks | None
     area_code: str = ""
+    next_password: str = ""
 
     @classmethod
     def of(cls, login: PhoneLogin) -> SavedLogin:

@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, sel
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store import recordings
 from ldapgw.store.database import ascii_lower
-from ldapgw.store.tables import phone, provisioning, recording, value_of
+from ldapgw.store.tables import phone, provisioning, recording, value_of, window_phone
 
 
 class NumberMode(StrEnum):
@@ -93,6 +93,9 @@ class PhoneLogin:
     :ivar password: the hash of the password; the password itself was shown once.
     :ivar refused: the last refused logins; `wrong_password` says whether these logins still count.
     :ivar replica: the content of a replica, or None if the login belongs to a phone.
+    :ivar next_password: the hash of the password in the file that the phone fetched in a provisioning window; it
+        replaces `password` when the phone first logs in with it.  Empty if there is none.
+    :ivar mac: the MAC address, 12 hexadecimal digits in lower case; empty if it is not known.
     """
 
     name: str
@@ -114,6 +117,8 @@ class PhoneLogin:
     replica: ReplicaBooks | None = None
     area_code: str = ""
     password_at: float | None = None
+    next_password: str = ""
+    mac: str = ""
 
     @property
     def password_made_at(self) -> float:
@@ -259,7 +264,7 @@ def add(connection: Connection, new: PhoneLogin) -> bool:
         return False
     names = ("name", "tenant", "account_id", "numbers", "model", "password", "created_at", "number_format", "area_code")
     columns = {name: getattr(new, name) for name in (*names, "replica")}
-    connection.execute(insert(phone).values(**columns, placeholder=new.placeholder or None))
+    connection.execute(insert(phone).values(**columns, placeholder=new.placeholder or None, mac=new.mac or None))
     return True
 
 
@@ -282,6 +287,19 @@ def read_taken(connection: Connection, names: Iterable[str]) -> frozenset[str]:
     return wanted & frozenset(connection.execute(select(func.lower(phone.c.name))).scalars())
 
 
+def read_by_mac(connection: Connection, tenant: str, mac: str) -> PhoneLogin | None:
+    """Read the phone of a tenant that has a MAC address; return None if there is no such phone."""
+    return next(iter(read_some(connection, phone.c.tenant == tenant, phone.c.mac == mac)), None)
+
+
+def set_mac(connection: Connection, name: str, mac: str) -> bool:
+    """Store a phone's MAC address; empty if it is not known.
+
+    The caller has checked in the same transaction that no other phone of the tenant has the address (`read_by_mac`).
+    """
+    return _set(connection, name, mac=mac or None)
+
+
 def remove(connection: Connection, name: str) -> bool:
     """Delete a phone or a replica; return False if there is none of this name."""
     return connection.execute(delete(phone).where(phone.c.name == name)).rowcount > 0
@@ -299,7 +317,9 @@ def rename(connection: Connection, name: str, new_name: str) -> bool:
     if name == new_name:
         return True
     # A new row lets the running gateway notice both that the old login ends and that the new login begins.
+    connection.execute(update(phone).where(phone.c.name == name).values(mac=None))  # two rows cannot have one address
     connection.execute(insert(phone).values({**row, **_NOT_REFUSED, "name": new_name}))
+    connection.execute(update(window_phone).where(window_phone.c.phone == name).values(phone=new_name))
     connection.execute(update(recording).where(recording.c.phone == name).values(phone=new_name))
     connection.execute(delete(phone).where(phone.c.name == name))
     return True
@@ -338,9 +358,10 @@ def set_placeholder(connection: Connection, name: str, placeholder: str) -> bool
 def set_password(connection: Connection, name: str, password: str, now: float) -> bool:
     """Store the hash of a new password, end the phone's secret addresses, and clear its last bind and refused logins.
 
+    A password from a provisioning window that the phone has not used yet ends, too.
     The outcome of the last searches stays, because it helps the person who sets up the phone again.
     """
-    cleared = dict.fromkeys(("last_seen", "last_address", "book_secret"))
+    cleared = dict.fromkeys(("last_seen", "last_address", "book_secret", "next_password"))
     connection.execute(delete(provisioning).where(provisioning.c.phone == name))
     return _set(connection, name, password=password, password_at=now, **cleared, **_NOT_REFUSED)
 
@@ -366,10 +387,19 @@ def _set(connection: Connection, name: str, **columns: object) -> bool:
 def store_last_binds(connection: Connection, binds: Mapping[str, LastBind]) -> None:
     """Store the times and addresses of phones' last binds, but ignore binds with a former password.
 
-    A bind clears earlier refused logins from the same network.
+    A bind clears earlier refused logins from the same network.  A bind with the next password makes it the password.
 
     :param binds: the last binds by name of the phone.
     """
+    for login in read_some(connection, phone.c.next_password.is_not(None)):
+        bind = binds.get(login.name)
+        if bind is not None and bind.password == login.next_password:
+            connection.execute(delete(provisioning).where(provisioning.c.phone == login.name))
+            _set(
+                connection,
+                login.name,
+                **{"password": bind.password, "password_at": bind.when, "next_password": None, **_NOT_REFUSED},
+            )
     for login in read_some(connection, phone.c.refused_at.is_not(None)):
         bind = binds.get(login.name)
         if bind is not None and bind.password == login.password and _is_over(login.refused, bind):

@@ -22,6 +22,7 @@ _PHONE_COLUMNS = (
     "numbers",
     "model",
     "password",
+    "next_password",
     "book_secret",
     "number_format",
     "area_code",

@@ -218,7 +218,12 @@ phone = Table(
     ),
     Column("replica", String, comment="content of a replica: shared, private …; null: the row is a phone"),
     Column("password_at", Float, comment="when the phone got its present password; null: when it was added"),
+    Column(
+        "next_password", String, comment="hash of the password that a provisioning window gave; null: none, or in use"
+    ),
+    Column("mac", String, comment="MAC address, 12 hexadecimal digits in lower case; null: not known"),
     Index("phone_account", "account_id"),
+    Index("phone_mac", "tenant", "mac", unique=True),
     Index("phone_folded_name", text("lower(name)")),
 )
 
@@ -236,6 +241,56 @@ provisioning = Table(
     _not_null("password", LargeBinary, comment="sealed password of the phone"),
     _not_null("until", Float, comment="when the address ends"),
     _not_null("fetches", String, comment="JSON: time, IP address and file of the last fetches"),
+)
+
+provisioning_window = Table(
+    "provisioning_window",
+    metadata,
+    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    _not_null("token", LargeBinary, comment="sealed; the token in the address"),
+    _not_null("opened_at", Float, comment="when the window was opened"),
+    _not_null("until", Float, comment="when the window closes or closed"),
+    _not_null("plain_http", Boolean, comment="whether phones may fetch their files by HTTP without TLS"),
+    _not_null("chosen", Boolean, comment="whether the window is open for chosen phones alone"),
+)
+
+window_phone = Table(
+    "window_phone",
+    metadata,
+    Column(
+        "phone",
+        String,
+        ForeignKey("phone.name", ondelete="CASCADE"),
+        primary_key=True,
+        comment="a phone that was chosen for the tenant's window, or has fetched its file",
+    ),
+    Column("fetched_at", Float, comment="when the phone fetched its file; null: not yet"),
+    _not_null("address", String, server_default="", comment="IP address of the fetch"),
+    _not_null("file", String, server_default="", comment="name of the fetched file"),
+)
+
+window_refusal = Table(
+    "window_refusal",
+    metadata,
+    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    Column("reason", String, primary_key=True, comment="why the request was refused (ldapgw.store.windows.Reason)"),
+    Column("mac", String, primary_key=True, comment="the MAC address in the name of the file"),
+    _not_null("address", String, comment="IP address of the last such request"),
+    _not_null("at", Float, comment="time of the last such request"),
+    _not_null("count", Integer, comment="how many such requests came"),
+)
+
+step_report = Table(
+    "step_report",
+    metadata,
+    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    Column("vendor", String, primary_key=True, comment="key of the vendor's settings (ldapgw/phones/vendors)"),
+    Column("model", String, primary_key=True, comment="the phone's model, as typed; empty: not told"),
+    Column("version", String, primary_key=True, comment="the phone's firmware, as typed; empty: not told"),
+    Column("step", Integer, primary_key=True, comment="number of the step; 0: all steps worked"),
+    Column("menu", String, primary_key=True, comment="what the menu is called on the phone; empty: the step worked"),
+    _not_null("count", Integer, comment="how many times this was reported"),
+    _not_null("at", Float, comment="time of the last such report"),
 )
 
 recording = Table(

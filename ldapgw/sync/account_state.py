@@ -257,5 +257,5 @@ def _access(login: PhoneLogin | None) -> Iterable[object] | None:
         return None
     return (
         *(login.tenant, login.account_id, login.numbers, login.password, login.book_secret, login.number_format),
-        login.area_code,
+        *(login.area_code, login.next_password),
     )

@@ -415,4 +415,4 @@ def make_login(login: PhoneLogin, context: NamingContext, own_book: str) -> Phon
         number_formatter=number_formatter(login.number_format, context),
         area_code=login.area_code,
     )
-    return PhoneAccess(login.name, dn, login.password, viewer, login.book_secret)
+    return PhoneAccess(login.name, dn, login.password, viewer, login.book_secret, login.next_password)

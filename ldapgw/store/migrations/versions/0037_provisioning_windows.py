@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""MAC addresses and next passwords of phones, provisioning windows, and reports on steps."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0037"
+down_revision = "0036"
+
+_PHONE_COLUMNS = "name, tenant, account_id, numbers, model, password, book_secret, number_format, area_code"
+_MARK = f"""
+CREATE TRIGGER change_phone_update AFTER UPDATE OF {_PHONE_COLUMNS}, next_password ON phone BEGIN
+    INSERT INTO change (kind, key, number)
+    VALUES ('phone', NEW.name, (SELECT coalesce(max(number), 0) + 1 FROM change))
+    ON CONFLICT (kind, key) DO UPDATE SET number = excluded.number;
+END
+"""
+
+
+def upgrade() -> None:
+    op.add_column("phone", sa.Column("next_password", sa.String()))
+    op.add_column("phone", sa.Column("mac", sa.String()))
+    op.create_index("phone_mac", "phone", ["tenant", "mac"], unique=True)
+    op.create_table(
+        "provisioning_window",
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("token", sa.LargeBinary(), nullable=False),
+        sa.Column("opened_at", sa.Float(), nullable=False),
+        sa.Column("until", sa.Float(), nullable=False),
+        sa.Column("plain_http", sa.Boolean(), nullable=False),
+        sa.Column("chosen", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant"),
+    )
+    op.create_table(
+        "window_phone",
+        sa.Column("phone", sa.String(), nullable=False),
+        sa.Column("fetched_at", sa.Float()),
+        sa.Column("address", sa.String(), server_default="", nullable=False),
+        sa.Column("file", sa.String(), server_default="", nullable=False),
+        sa.ForeignKeyConstraint(["phone"], ["phone.name"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("phone"),
+    )
+    op.create_table(
+        "window_refusal",
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("mac", sa.String(), nullable=False),
+        sa.Column("address", sa.String(), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "reason", "mac"),
+    )
+    op.create_table(
+        "step_report",
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("vendor", sa.String(), nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
+        sa.Column("version", sa.String(), nullable=False),
+        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("menu", sa.String(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "vendor", "model", "version", "step", "menu"),
+    )
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("DROP TRIGGER change_phone_update")
+        op.execute(_MARK)
