@@ -30,6 +30,7 @@ from ldapgw.cli.phone_output import (
     settings_json,
 )
 from ldapgw.cli.phones_import import import_phones
+from ldapgw.cli.provision import provision
 from ldapgw.cli.replicas import add_replica, print_replica, print_replicas, replica_json
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import (
@@ -115,6 +116,7 @@ def phones() -> None:
 
 
 phones.add_command(import_phones)
+phones.add_command(provision)
 
 
 @phones.command(

@@ -11,18 +11,17 @@ made on the reactor's thread.
 from __future__ import annotations
 
 import io
-import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ldapgw.phones.import_file import ImportLine
 from ldapgw.phones.models import number_mode
+from ldapgw.phones.provisioning.file_names import file_name
 from ldapgw.phones.provisioning.settings import Site
 from ldapgw.phones.provisioning.sheet import (
     Field,
     Sheet,
-    Vendor,
     fields_by_hand,
     has_our_labels,
     make_sheet,
@@ -32,8 +31,6 @@ from ldapgw.phones.provisioning.sheet import (
 from ldapgw.store.phones import PhoneLogin
 
 SHEETS_FILE = "sheets.html"
-
-_MAC = "[0-9A-Fa-f]{12}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,21 +118,9 @@ def make_zip(phones: Sequence[NewPhone], site: Site, render: Render) -> bytes:
     return octets.getvalue()
 
 
-def is_mac_name(vendor: Vendor, file: str) -> bool:
-    """Return whether the vendor's phones ask for a file of this name, with some MAC address."""
-    pattern = re.escape(_mac_pattern(vendor))
-    for mark, value in ((r"\{mac\}", _MAC), (r"\{MAC\}", _MAC), ("MODEL", "[0-9A-Za-z]+")):
-        pattern = pattern.replace(mark, value)
-    return re.fullmatch(pattern, file) is not None
-
-
-def _mac_pattern(vendor: Vendor) -> str:
-    return vendor.mac_file or f"{{mac}}.{vendor.file.rpartition('.')[2]}"
-
-
 def _file_name(phone: NewPhone, sheet: Sheet) -> str:
     """Return the file's name in the zip: the phone's own name if its MAC address is not known."""
     suffix = sheet.vendor.file.rpartition(".")[2]
     if not phone.mac:
         return f"{phone.login.name}.{suffix}"
-    return _mac_pattern(sheet.vendor).format(mac=phone.mac, MAC=phone.mac.upper())
+    return file_name(sheet.vendor, phone.mac)

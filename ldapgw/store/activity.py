@@ -56,6 +56,8 @@ class Act(StrEnum):
     PROVISIONING_MADE = "provisioning_made"
     PROVISIONING_ENDED = "provisioning_ended"
     PROVISIONING_FETCHED = "provisioning_fetched"
+    WINDOW_OPENED = "window_opened"
+    WINDOW_CLOSED = "window_closed"
     CLIENT_ENTERED = "client_entered"
     ADMIN_LINK_MADE = "admin_link_made"
     ADMIN_LINK_USED = "admin_link_used"

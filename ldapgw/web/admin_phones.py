@@ -17,6 +17,7 @@ from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, decode, read_rows
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode, title_of
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
+from ldapgw.phones.provisioning.window import MINUTES
 from ldapgw.phones.rollout import new_phone
 from ldapgw.phrase import Texts, Translatable, gettext_noop, read_texts
 from ldapgw.store import accounts, activity, phones
@@ -30,6 +31,7 @@ from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import MAX_BODY_SIZE, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.phone_pages import PhonePages, form_model, new_login
+from ldapgw.web.provisioning_windows import ProvisioningWindows
 
 log = Logger()
 
@@ -110,11 +112,14 @@ _COLUMNS: Mapping[str, Callable[[PhoneRow], Any]] = {
 class AdminPhones:
     """The table of phones, the form for a new phone, and the acts on phones."""
 
-    def __init__(self, layout: Layout, phone_pages: PhonePages, passwords: AdminPasswords) -> None:
+    def __init__(
+        self, layout: Layout, phone_pages: PhonePages, passwords: AdminPasswords, windows: ProvisioningWindows
+    ) -> None:
         self._layout = layout
         self._dependencies = layout.dependencies
         self._phone_pages = phone_pages
         self._passwords = passwords
+        self._windows = windows
         self.table = TablePage(
             layout,
             name="phones",
@@ -137,6 +142,7 @@ class AdminPhones:
                 "password": self._set_passwords,
                 "move": self._move,
                 "model": self._set_model,
+                "window": self._open_window,
             },
             unasked={},
             choices=self._choices,
@@ -201,7 +207,13 @@ class AdminPhones:
     async def _choices(self, visit: Visit, act: str, _rows: Sequence[PhoneRow]) -> Mapping[str, Any]:
         """Return the template values of the page that asks before an act."""
         owners = await visit.store.read(_owners, visit.tenant.name) if act == "move" else ()
-        return {"models": MODELS, "placeholders": PLACEHOLDERS, "owners": owners}
+        return {
+            "models": MODELS,
+            "placeholders": PLACEHOLDERS,
+            "owners": owners,
+            "minutes": MINUTES,
+            "may_fetch": visit.tenant.has_provisioning_networks,
+        }
 
     async def _unaccepted(self, visit: Visit) -> HttpResponse:
         """Redirect to the new passwords if the form was sent twice, or else to the table with a warning."""
@@ -236,6 +248,9 @@ class AdminPhones:
         stored, placeholder = form_model(visit)
         await visit.store.run(_set_models, entries, stored, number_mode(stored), placeholder)
         return await visit.done("phones-model", _PAGE)
+
+    async def _open_window(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse:
+        return await self._windows.open(visit, [row.login.name for row in selected])
 
     async def _set_passwords(
         self, visit: Visit, selected: Sequence[PhoneRow], move: Callable[[Connection], None] | None = None

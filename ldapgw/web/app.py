@@ -47,6 +47,7 @@ from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit
 from ldapgw.web.phone_forms import PhoneForms
 from ldapgw.web.phone_pages import PhonePages
 from ldapgw.web.provisioning_pages import ProvisioningPages
+from ldapgw.web.provisioning_windows import ProvisioningWindows
 from ldapgw.web.sessions import Visitor, is_valid_form
 from ldapgw.web.sign_in_pages import SignInPages
 
@@ -64,7 +65,9 @@ def routes(layout: Layout) -> tuple[Route, ...]:
     phones = PhonePages(layout)
     passwords = AdminPasswords(layout, phones)
     overview = AdminOverview(layout)
-    admin_people, admin_phones = AdminPeople(layout, phones, passwords), AdminPhones(layout, phones, passwords)
+    windows = ProvisioningWindows(layout)
+    admin_people = AdminPeople(layout, phones, passwords)
+    admin_phones = AdminPhones(layout, phones, passwords, windows)
     topic_providers = (phones.topics, overview.topics, admin_people.table.topics, admin_phones.table.topics)
     pages = (
         SignInPages(layout),
@@ -72,7 +75,8 @@ def routes(layout: Layout) -> tuple[Route, ...]:
         ContactPages(layout),
         phones,
         PhoneForms(layout, phones),
-        ProvisioningPages(layout, phones),
+        ProvisioningPages(layout, phones, windows),
+        windows,
         ExplainPages(layout),
         overview,
         passwords,

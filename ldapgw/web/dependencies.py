@@ -66,6 +66,8 @@ class WebTenant:
     activity_keep: float = 365 * 86400.0
     region: str = ""
     help: str = ""
+    has_provisioning_networks: bool = False
+    may_provision: Callable[[str], bool] = field(default=lambda _address: False, hash=False, compare=False)
 
     @property
     def help_url(self) -> str:

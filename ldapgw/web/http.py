@@ -285,6 +285,7 @@ class HttpRequest:
     :ivar language: the tag of the response's language.
     :ivar is_live: whether page.js, rather than the browser, fetches the page.
     :ivar is_background: whether page.js sent the request to keep a page up to date, rather than a person.
+    :ivar is_head: whether the client wants the headers of the answer alone (RFC 9110 9.3.2).
     """
 
     query: Mapping[str, str] = field(default_factory=dict)
@@ -304,6 +305,8 @@ class HttpRequest:
     language: str = "en"
     is_live: bool = False
     is_background: bool = False
+    is_head: bool = False
+    user_agent: str = ""
 
     def session(self, tenant: str) -> str:
         """Return the session cookie of a tenant; empty if not sent."""
@@ -389,6 +392,8 @@ def read_request(request: IRequest, dependencies: WebDependencies, cookies: Http
         language=chosen[0] if chosen else best_language(_header(request, "Accept-Language")),
         is_live=bool(_header(request, "Ldapgw-Live")),
         is_background=_header(request, "Ldapgw-Live") == "look" or accept == "text/event-stream",
+        is_head=request.method == b"HEAD",
+        user_agent=_header(request, "User-Agent"),
     )
 
 

@@ -12,8 +12,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, make_password, verify_password
+from ldapgw.phones.provisioning.file_names import vendor_of_file
 from ldapgw.phones.provisioning.sheet import Vendor, all_vendors, make_sheet, settings_of, vendors_of
-from ldapgw.phones.rollout import is_mac_name
 from ldapgw.store import activity, phones, provisioning
 from ldapgw.store.activity import Act, Actor
 from ldapgw.store.phones import PhoneLogin
@@ -24,6 +24,7 @@ from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse, text_response
 from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, get, post
 from ldapgw.web.phone_pages import PhonePages
+from ldapgw.web.provisioning_windows import ProvisioningWindows
 
 log = Logger()
 
@@ -34,16 +35,17 @@ class ProvisioningPages:
     `ldapgw.web.phone_forms` asks before an address is made or ended.
     """
 
-    def __init__(self, layout: Layout, phone_pages: PhonePages) -> None:
+    def __init__(self, layout: Layout, phone_pages: PhonePages, windows: ProvisioningWindows) -> None:
         self._layout = layout
         self._phone_pages = phone_pages
+        self._windows = windows
 
     def routes(self) -> tuple[Route, ...]:
         return (
             post("/<tenant>/phones/<name>/provision", self.make, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/provision/end", self.end, RequiredRole.SIGNED_IN),
             get("/<tenant>/provision/<secret>/", self.open, RequiredRole.TENANT),
-            get("/<tenant>/provision/<secret>/<file>", self.serve, RequiredRole.TENANT),
+            Route("GET", "/<tenant>/provision/<secret>/<file>", self.serve, RequiredRole.TENANT, runs_to_end=True),
         )
 
     async def make(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
@@ -77,7 +79,12 @@ class ProvisioningPages:
         return visit.page("provision.html", phone=login, until=address.until, files=files, secret=secret)
 
     async def serve(self, visit: TenantVisit, secret: str, file: str) -> HttpResponse:
-        """``/{tenant}/provision/{secret}/{file}``: send the phone's settings, in the vendor's format."""
+        """``/{tenant}/provision/{secret}/{file}``: send the phone's settings, in the vendor's format.
+
+        :param secret: the secret of an address, or the token of the tenant's provisioning window, which has no dot.
+        """
+        if "." not in secret:
+            return await self._windows.serve(visit, secret, file)
         login, address = await self._authenticate(visit, secret)
         vendor = _vendor_of(login.model, file)
         if vendor is None:
@@ -130,7 +137,7 @@ def _vendor_of(model: str, file: str) -> Vendor | None:
     name contains one; or else None.
     """
     named = next((vendor for vendor in all_vendors().values() if vendor.file == file), None)
-    return named or next((vendor for vendor in vendors_of(model) if vendor.file and is_mac_name(vendor, file)), None)
+    return named or vendor_of_file(model, file)
 
 
 def _not_found() -> HttpResponse:

@@ -55,6 +55,17 @@ def test_a_phone_is_known_by_its_name_or_its_dn(catalog: Catalog, name: str) -> 
     assert (catalog.take_seen_phones(), catalog.last_login("Desk1")) == ({}, seen)
 
 
+def test_a_next_password_is_right_beside_the_present_one(catalog: Catalog) -> None:
+    """The phone was seen with the one that it used; the sessions of a phone go on when it gets a next password."""
+    following = replace(LOGIN, next_password_hash=hash_password("next", os.urandom))
+    assert catalog.publish(replace(catalog.snapshot, logins={"desk1": following}), ["desk1"]) == ()
+    for password, used in ((b"hush", LOGIN.password_hash), (b"next", following.next_password_hash)):
+        assert catalog.authenticate("desk1", password, "10.0.0.7") == VIEWER
+        assert catalog.last_login("Desk1") == ("10.0.0.7", used, 7.0)
+    assert catalog.authenticate("desk1", b"neither", "10.0.0.7") is None
+    assert "ssha256" not in repr(following)
+
+
 WRONG = {
     "password": ("Desk1", b"hussh"),
     "no password": ("Desk1", b""),

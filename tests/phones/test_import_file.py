@@ -14,8 +14,8 @@ import pytest
 from ldapgw.phones.import_file import MAX_LINES, UnfitImportFile, check_rows, decode, read_rows
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
-from ldapgw.phones.provisioning.sheet import all_vendors, vendors_of
-from ldapgw.phones.rollout import NewPhone, is_mac_name, make_files, make_zip, new_phone
+from ldapgw.phones.provisioning.sheet import vendors_of
+from ldapgw.phones.rollout import NewPhone, make_files, make_zip, new_phone
 from ldapgw.web.rendering import Renderer
 
 ACCOUNTS = {"alice@acme.example": 1}
@@ -174,16 +174,3 @@ def test_a_zip_has_the_files_and_a_repr_no_password() -> None:
     with zipfile.ZipFile(io.BytesIO(make_zip(new, SITE, RENDER))) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == make_files(new, SITE, RENDER)
     assert "secret" not in repr(new)
-
-
-def test_vendors_phones_ask_for_names_of_their_own() -> None:
-    """As the vendors' documents have them: VTech's begin with the model."""
-    asked_for = {
-        "vtech": ["VSP735_0011A0112233.cfg", "MODEL_0011A0112233.cfg"],
-        "grandstream": ["cfg000b82000001.xml"],
-        "yealink": ["0011A0112233.cfg", "000b82000001.cfg"],
-    }
-    others = ["VSP735_cfg000b82000001.xml", "000b82000001.xml"]
-    files = [*others, *(file for names in asked_for.values() for file in names)]
-    vendors = {key: all_vendors()[key] for key in asked_for}
-    assert {key: [file for file in files if is_mac_name(vendor, file)] for key, vendor in vendors.items()} == asked_for

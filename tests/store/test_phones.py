@@ -6,10 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
+from sqlalchemy.exc import IntegrityError
 
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.store import changes, phones, provisioning, recordings
+from ldapgw.store import changes, phones, provisioning, recordings, tables
 from ldapgw.store.changes import Cursor
 from ldapgw.store.database import Database
 from ldapgw.store.phones import (
@@ -37,6 +38,50 @@ def test_a_phone_comes_back_as_it_was(connection: Connection, account_id: int) -
     assert not phones.add(connection, replace(DESK, name="DESK1", tenant="other"))
     assert phones.read_all(connection) == (hall, DESK)
     assert "sha256" not in repr(DESK)
+
+
+def test_a_next_password_replaces_the_password_when_it_is_used(connection: Connection) -> None:
+    """And not before; a new password by hand ends both, and a phone keeps both when it is renamed."""
+    phones.add(connection, replace(DESK, mac="001565aabbcc"))
+    connection.execute(update(tables.phone).values(next_password="sha256$22$22"))
+    phones.set_book_secret(connection, "desk1", "secret")
+    phones.store_last_binds(connection, {"desk1": LastBind(NOW + 5, "192.0.2.1", DESK.password)})
+    [login] = phones.read_all(connection)
+    assert (login.password, login.next_password, login.last_seen) == (DESK.password, "sha256$22$22", NOW + 5)
+    assert phones.rename(connection, "desk1", "desk2")
+    [renamed] = phones.read_all(connection)
+    assert renamed == replace(login, name="desk2")
+    phones.store_last_binds(connection, {"desk2": LastBind(NOW + 9, "192.0.2.2", "sha256$22$22")})
+    [used] = phones.read_all(connection)
+    assert used == replace(
+        renamed,
+        password="sha256$22$22",
+        next_password="",
+        password_at=NOW + 9,
+        last_seen=NOW + 9,
+        last_address="192.0.2.2",
+    )
+    phones.store_last_binds(connection, {"desk2": LastBind(NOW + 10, "192.0.2.1", DESK.password)})
+    assert phones.read_all(connection) == (used,)
+    connection.execute(update(tables.phone).values(next_password="sha256$33$33"))
+    phones.set_password(connection, "desk2", "sha256$44$44", NOW + 11)
+    assert phones.read_all(connection)[0].next_password == ""
+
+
+def test_a_mac_address_belongs_to_one_phone_of_a_tenant(connection: Connection) -> None:
+    phones.add(connection, replace(DESK, mac="001565aabbcc"))
+    phones.add(connection, replace(DESK, name="desk2"))
+    phones.add(connection, replace(DESK, name="desk3"))
+    phones.add(connection, replace(DESK, name="desk4", tenant="other", mac="001565aabbcc"))
+    for tenant, name in (("acme", "desk1"), ("other", "desk4")):
+        found = phones.read_by_mac(connection, tenant, "001565aabbcc")
+        assert found is not None
+        assert found.name == name
+    assert phones.set_mac(connection, "desk1", "")
+    assert phones.read_by_mac(connection, "acme", "001565aabbcc") is None
+    assert phones.set_mac(connection, "desk2", "001565aabbcc")
+    with pytest.raises(IntegrityError):
+        phones.set_mac(connection, "desk3", "001565aabbcc")
 
 
 def test_seen_reset_and_remove(connection: Connection) -> None:

@@ -30,6 +30,7 @@ from ldapgw.web.consent import CONNECT
 from ldapgw.web.layout import Layout, RequiredRole
 from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
 from ldapgw.web.phone_pages import PhonePages
+from ldapgw.web.provisioning_windows import ProvisioningWindows
 from tests.support.results import result_of
 from tests.support.stage.web import (
     ACME,
@@ -594,7 +595,9 @@ def test_what_an_open_table_listens_to(stage: Stage) -> None:
         visit = visit_by(stage, address, **query)
         pages = PhonePages(visit.layout)
         passwords = AdminPasswords(visit.layout, pages)
-        tables = (made(visit.layout, pages, passwords).table for made in (AdminPeople, AdminPhones))
+        windows = ProvisioningWindows(visit.layout)
+        admins = AdminPeople(visit.layout, pages, passwords), AdminPhones(visit.layout, pages, passwords, windows)
+        tables = (admin.table for admin in admins)
         return [topic for table in tables for topic in result_of(table.topics(visit))]
 
     assert topics(ROOT, table="people") == [person_topic("acme", ALICE), person_topic("acme", BOB)]

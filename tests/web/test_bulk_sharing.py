@@ -39,7 +39,7 @@ PEOPLE: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "gina": ("group:sales", "Customers", (GROUP, "")),
 }
 ADDRESS = {name: f"{name}@acme.example" for name in PEOPLE}
-TENANT = replace(ACME, groups={"sales": 2})
+TENANT = replace(ACME, groups={"sales": 2}, has_provisioning_networks=True)
 
 
 @dataclass
@@ -136,6 +136,7 @@ CHOICES: Mapping[str, tuple[dict[str, str], ...]] = {
     "people remove": ({}, {"with_phones": "1"}, {"new_passwords": "1"}),
     "move": ({"owner": "nobody"}, {"owner": "carl"}, {"owner": "carl", "new_passwords": "1"}),
     "model": ({"model": "cisco"},),
+    "window": ({"minutes": "60"},),
 }
 WALK = [(page, act, fields) for page, act in ACTS for fields in CHOICES.get(f"{page} {act}", CHOICES.get(act, ({},)))]
 

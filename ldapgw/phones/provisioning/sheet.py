@@ -120,9 +120,11 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for the name attributes and the number attributes.
     :ivar file: the name of the file, whose template is ``KEY.j2``; empty if the values are entered by hand.
     :ivar format: the format of the file.
-    :ivar mac_file: the name by which the phones ask a provisioning server for the file: ``{mac}`` and ``{MAC}`` stand
-        for the MAC address, ``MODEL`` for the phone's model, which people have to fill in; empty if this name is
-        ``{mac}`` followed by the extension of `file`.
+    :ivar mac_files: the names by which the phones ask a provisioning server for the file: ``{mac}`` and ``{MAC}`` stand
+        for the MAC address, ``MODEL`` for the phone's model.  Files for people to copy have the first name, in which
+        people have to fill in the model.  Empty if the phones do not ask by their MAC addresses.
+    :ivar user_agent: a regular expression that the User-Agent of these phones contains and that of the make's other
+        phones does not contain; empty if no other phones of the make ask for a file of the same name.
     :ivar fields: the fields to enter by hand.
     :ivar has_our_labels: whether the labels of the fields are ours, to be translated, rather than the phone's.
     :ivar unverified: the keys that we could not verify, or a few words on them.
@@ -145,7 +147,8 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attribute_setting: str = ""
     file: str = ""
     format: Format = Format.TEXT
-    mac_file: str = ""
+    mac_files: tuple[str, ...] = ()
+    user_agent: str = ""
     fields: tuple[Field, ...] = ()
     has_our_labels: bool = False
     unverified: tuple[str, ...] = ()

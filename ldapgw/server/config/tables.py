@@ -194,6 +194,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     shared_label: str = ""
     group: Groups = Groups()
     anonymous_networks: Networks = Networks()
+    provisioning_networks: Networks = Networks()
     number_format: NumberFormat = NumberFormat.E164
     matching: Literal["lenient", "strict"] = "lenient"
 

@@ -183,4 +183,6 @@ def web_tenant(tenant: Tenant) -> WebTenant:
         photos=tenant.photos,
         region=tenant.region,
         help=tenant.help,
+        has_provisioning_networks=bool(tenant.provisioning_networks),
+        may_provision=tenant.provisioning_networks.contains,
     )

@@ -7,9 +7,10 @@ from alembic import op
 revision = "0037"
 down_revision = "0036"
 
-_PHONE_COLUMNS = "name, tenant, account_id, numbers, model, password, book_secret, number_format, area_code"
-_MARK = f"""
-CREATE TRIGGER change_phone_update AFTER UPDATE OF {_PHONE_COLUMNS}, next_password ON phone BEGIN
+_MARK = """
+CREATE TRIGGER change_phone_update AFTER UPDATE
+OF name, tenant, account_id, numbers, model, password, next_password, book_secret, number_format, area_code ON phone
+BEGIN
     INSERT INTO change (kind, key, number)
     VALUES ('phone', NEW.name, (SELECT coalesce(max(number), 0) + 1 FROM change))
     ON CONFLICT (kind, key) DO UPDATE SET number = excluded.number;

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: MIT
+"""``phones provision``: opens and closes the provisioning window, in which phones fetch their settings themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import click
+from sqlalchemy import Connection
+
+from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
+from ldapgw.cli.root import examples
+from ldapgw.cli.site import Site, act, as_json, find_phone, now, only_tenant, pass_site
+from ldapgw.directory.passwords import generate_password
+from ldapgw.errors import UserError
+from ldapgw.phones.provisioning.window import MINUTES, REASONS, WindowRow, window_address, window_rows
+from ldapgw.server.config import Tenant
+from ldapgw.store import activity, windows
+from ldapgw.store import phones as stored
+from ldapgw.store.account_status import timestamp
+from ldapgw.store.activity import Act
+from ldapgw.store.secrets import SecretBox
+from ldapgw.store.windows import ProvisioningWindow, WindowRefusal
+
+_DURATIONS = {f"{minutes}m": minutes for minutes in MINUTES}
+
+
+@click.command(
+    epilog=examples(
+        "ldapgw phones provision --open 60m",
+        "ldapgw phones provision --open 15m desk1 desk2",
+        "ldapgw phones provision",
+        "ldapgw phones provision --close",
+    )
+)
+@click.argument("names", metavar="[NAME …]", nargs=-1)
+@only_tenant
+@click.option(
+    "--open",
+    "duration",
+    type=click.Choice([*_DURATIONS]),
+    help="Open the window: for the phones that you name, or for all phones without a working login.",
+)
+@click.option("--plain-http", is_flag=True, help="With --open: also allow HTTP without TLS, which others can read.")
+@click.option("--close", is_flag=True, help="Close the window.")
+@click.option("--new-address", is_flag=True, help="Close the window, and give the next one a new address.")
+@as_json
+@pass_site
+def provision(
+    site: Site,
+    names: Sequence[str],
+    tenant: str | None,
+    *,
+    duration: str | None,
+    plain_http: bool,
+    close: bool,
+    new_address: bool,
+    as_json: bool,
+) -> None:
+    """Let phones fetch their settings by themselves, or show which phones have done so.
+
+    While the window is open, each phone in provisioning_networks can fetch its settings once, by its MAC address. The
+    settings have a new password; the old password works until the phone uses the new one.
+    """
+    if [duration is not None, close, new_address].count(True) > 1:
+        raise click.UsageError("Choose one of --open, --close and --new-address.")
+    if (names or plain_http) and duration is None:
+        raise click.UsageError("Names of phones and --plain-http belong to --open.")
+    secret_box = SecretBox.open(site.state.key_source, create=False)
+    with site.open_store() as database, database.begin() as connection:
+        chosen = site.tenant(tenant or _tenant_of(connection, names))
+        if duration is not None:
+            _open(connection, chosen, secret_box, names, _DURATIONS[duration], plain_http=plain_http)
+        elif close:
+            activity.recorded(connection, act(chosen.name, Act.WINDOW_CLOSED), windows.close, chosen.name, now())
+        elif new_address:
+            entry = act(chosen.name, Act.WINDOW_CLOSED)
+            activity.recorded(connection, entry, windows.forget_address, chosen.name)
+        window = windows.read(connection, chosen.name, secret_box)
+        logins = stored.read_by_tenant(connection, chosen.name)
+        rows = window_rows(logins, window, windows.read_phones(connection, chosen.name), now())
+        refusals = windows.read_refusals(connection, chosen.name)
+    address = "" if window is None else window_address(site.page(chosen.name), window)
+    if as_json:
+        print_json(_as_json(chosen, window, address, rows, refusals))
+        return
+    _print_window(window, address)
+    _print_rows(rows)
+    _print_refusals(refusals)
+
+
+def _tenant_of(connection: Connection, names: Sequence[str]) -> str | None:
+    """Return the tenant of the named phones; None without names.
+
+    :raises UserError: when there is no such phone.
+    """
+    return next((find_phone(connection, name).tenant for name in names), None)
+
+
+def _open(
+    connection: Connection,
+    tenant: Tenant,
+    secret_box: SecretBox,
+    names: Sequence[str],
+    minutes: int,
+    *,
+    plain_http: bool,
+) -> None:
+    if not tenant.provisioning_networks:
+        raise UserError(
+            f"tenant.{tenant.name}.provisioning_networks is not set, so no phone could fetch its settings: set the "
+            'networks of the phones, such as ["192.168.10.0/24"], and reload the gateway',
+            is_setting=True,
+        )
+    found = [find_phone(connection, name) for name in names]
+    foreign = next((login.name for login in found if login.tenant != tenant.name), None)
+    if foreign is not None:
+        raise UserError(f"{foreign} is not a phone of {tenant.name}")
+    activity.recorded(
+        connection,
+        act(tenant.name, Act.WINDOW_OPENED, detail=str(minutes)),
+        windows.open_window,
+        tenant.name,
+        secret_box,
+        generate_password(os.urandom),
+        now(),
+        minutes * 60.0,
+        [login.name for login in found] if found else None,
+        plain_http=plain_http,
+    )
+
+
+def _print_window(window: ProvisioningWindow | None, address: str) -> None:
+    if window is None or not window.is_open(now()):
+        print_line("The provisioning window is closed.")
+        return
+    print_line(f"The provisioning window is open until {local_time(window.until, now())}.")
+    print_line(f"Address for the phones (DHCP option 66): {address}")
+    if window.plain_http:
+        hint("HTTP without TLS is allowed: others on the way can read the phones' passwords.")
+
+
+def _print_rows(rows: Sequence[WindowRow]) -> None:
+    if rows:
+        print_table(
+            ("phone", "mac", "file", "state"),
+            [(row.login.name, row.login.mac or "-", _file(row) or "-", _state(row)) for row in rows],
+        )
+
+
+def _file(row: WindowRow) -> str:
+    return row.fetch.file if row.fetch is not None and row.has_fetched else row.file
+
+
+def _state(row: WindowRow) -> str:
+    if row.fetch is not None and row.fetch.fetched_at is not None:
+        fetched = f"fetched {local_time(row.fetch.fetched_at, now())} from {row.fetch.address}"
+        return f"signed in ({fetched})" if row.has_logged_in else fetched
+    return str(row.obstacle) or "waiting"
+
+
+def _print_refusals(refusals: Sequence[WindowRefusal]) -> None:
+    for refusal in refusals:
+        times = "once" if refusal.count == 1 else f"{refusal.count} times"
+        print_line(
+            f"{refusal.mac} asked {times}, last from {refusal.address} at {local_time(refusal.at, now())}: "
+            f"{REASONS[refusal.reason]}"
+        )
+
+
+def _as_json(
+    tenant: Tenant,
+    window: ProvisioningWindow | None,
+    address: str,
+    rows: Sequence[WindowRow],
+    refusals: Sequence[WindowRefusal],
+) -> Mapping[str, object]:
+    return {
+        "tenant": tenant.name,
+        "open": window is not None and window.is_open(now()),
+        "until": timestamp(window.until if window else None),
+        "plain_http": window is not None and window.plain_http,
+        "address": address or None,
+        "phones": [
+            {
+                "name": row.login.name,
+                "mac": row.login.mac or None,
+                "file": _file(row) or None,
+                "fetched_at": timestamp(row.fetch.fetched_at if row.fetch is not None else None),
+                "fetched_from": (row.fetch.address if row.fetch is not None else "") or None,
+                "signed_in": row.has_logged_in,
+                "obstacle": str(row.obstacle) or None,
+            }
+            for row in rows
+        ],
+        "refused": [
+            {
+                "mac": refusal.mac,
+                "reason": refusal.reason.value,
+                "address": refusal.address,
+                "at": timestamp(refusal.at),
+                "count": refusal.count,
+            }
+            for refusal in refusals
+        ],
+    }

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""The names of phones' settings files, by which phones ask a provisioning server for their files.
+
+A phone derives the name from its MAC address, in a pattern of its vendor (`Vendor.mac_files`).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from ldapgw.phones.provisioning.sheet import Vendor, all_vendors, vendors_of
+
+# Names such as y000000000108.cfg (Yealink) and 000000000000.cfg (Poly), which many phones ask for, contain no address.
+_MAC = "(?!000000)[0-9A-Fa-f]{12}"
+_ANY_MAC = re.compile(f"(?<![0-9A-Fa-f]){_MAC}(?![0-9A-Fa-f])")
+
+
+def file_name(vendor: Vendor, mac: str) -> str:
+    """Return the name of a phone's file: the name by which the phone asks, or else the MAC address.
+
+    :param mac: 12 hexadecimal digits in lower case.
+    """
+    pattern = next(iter(vendor.mac_files), f"{{mac}}.{vendor.file.rpartition('.')[2]}")
+    return pattern.format(mac=mac, MAC=mac.upper())
+
+
+def mac_of_file(name: str) -> str:
+    """Return the MAC address in the name of a file, in lower case; empty if the name contains none."""
+    for vendor in all_vendors().values():
+        if match := _match(vendor, name):
+            return match["mac"].lower()
+    match = _ANY_MAC.search(name)
+    return match[0].lower() if match else ""
+
+
+def is_settings_file(name: str) -> bool:
+    """Return whether the phones of any vendor ask for their settings by a name, with some MAC address."""
+    return any(_match(vendor, name) for vendor in all_vendors().values())
+
+
+def vendor_of_file(model: str, name: str, user_agent: str = "") -> Vendor | None:
+    """Return the vendor of a model whose phones ask for a file of this name, with some MAC address; None if none does.
+
+    Several series of a make may ask for the same name and need other settings.  Then the phone's User-Agent decides
+    (`Vendor.user_agent`), and without a known User-Agent the likeliest series.
+
+    :param model: a key of `ldapgw.phones.models.MODELS`; empty if unknown.
+    :param user_agent: the header of the request.
+    """
+    fitting = [vendor for vendor in vendors_of(model) if _match(vendor, name)]
+    named = (vendor for vendor in fitting if vendor.user_agent and re.search(vendor.user_agent, user_agent))
+    return next(named, next(iter(fitting), None))
+
+
+def _match(vendor: Vendor, name: str) -> re.Match[str] | None:
+    return next(filter(None, (_regex(pattern).fullmatch(name) for pattern in vendor.mac_files)), None)
+
+
+@cache
+def _regex(pattern: str) -> re.Pattern[str]:
+    regex = re.escape(pattern)
+    for mark, value in ((r"\{mac\}", f"(?P<mac>{_MAC})"), (r"\{MAC\}", f"(?P<mac>{_MAC})"), ("MODEL", "[0-9A-Za-z]+")):
+        regex = regex.replace(mark, value)
+    return re.compile(regex)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""The phones of a provisioning window: which phones may fetch a file, its name, and what keeps other phones from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ldapgw.phones.models import title_of
+from ldapgw.phones.provisioning.file_names import file_name
+from ldapgw.phones.provisioning.sheet import vendors_of
+from ldapgw.phrase import Texts, Translatable, read_texts
+from ldapgw.store.phones import PhoneLogin, wrong_password
+from ldapgw.store.windows import ProvisioningWindow, Reason, WindowPhone
+
+# The minutes for which a window can be opened.
+MINUTES = (15, 60, 240)
+
+
+class _WindowTexts(Texts, frozen=True):
+    """The texts about a window.
+
+    :ivar obstacles: why a phone cannot fetch a file.
+    :ivar reasons: why a request was refused.
+    """
+
+    obstacles: Mapping[str, str]
+    reasons: Mapping[Reason, str]
+
+
+_TEXTS = read_texts("phones/texts/window", _WindowTexts)
+REASONS = _TEXTS.reasons
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRow:
+    """A phone for which a window is open.
+
+    :ivar model: the model's name for people; empty if unknown.
+    :ivar fetch: the phone in the window; None if the phone was not chosen and has not fetched a file.
+    :ivar obstacle: why the phone cannot fetch a file; empty if the phone can.
+    :ivar file: the name of the file for which the phone will ask; empty if there is none.
+    """
+
+    login: PhoneLogin
+    model: str
+    fetch: WindowPhone | None = None
+    obstacle: Translatable = ""
+    file: str = ""
+
+    @property
+    def has_fetched(self) -> bool:
+        return self.fetch is not None and self.fetch.fetched_at is not None
+
+    @property
+    def has_logged_in(self) -> bool:
+        """Return whether the phone has logged in with the password that it fetched."""
+        return self.has_fetched and not self.login.next_password
+
+
+def needs_login(login: PhoneLogin, now: float) -> bool:
+    """Return whether a phone has no working login: no login since its last new password, or a wrong password."""
+    return login.last_seen is None or wrong_password(login, now) is not None
+
+
+def window_rows(
+    logins: Sequence[PhoneLogin], window: ProvisioningWindow | None, fetches: Mapping[str, WindowPhone], now: float
+) -> tuple[WindowRow, ...]:
+    """Return the phones for which a window is or was open.
+
+    Without a window, these are the phones without a working login, for which a window would be open.
+
+    :param fetches: the phones that were chosen for the window or have fetched a file, by name.
+    """
+    is_for_all = window is None or not window.chosen
+    return tuple(
+        _row(login, fetches.get(login.name))
+        for login in logins
+        if login.name in fetches or (is_for_all and needs_login(login, now))
+    )
+
+
+def _row(login: PhoneLogin, fetch: WindowPhone | None) -> WindowRow:
+    model = title_of(login.model)
+    vendor = next((vendor for vendor in vendors_of(login.model) if vendor.mac_files), None)
+    if not login.model or vendor is None:
+        return WindowRow(login, model, fetch, _TEXTS.obstacles["no_file" if login.model else "no_model"])
+    if not login.mac:
+        return WindowRow(login, model, fetch, _TEXTS.obstacles["no_mac"])
+    return WindowRow(login, model, fetch, file=file_name(vendor, login.mac))
+
+
+def window_address(tenant_url: str, window: ProvisioningWindow) -> str:
+    """Return the address that phones need: the address of the folder with the files.
+
+    :param tenant_url: the absolute URL of the tenant's page, with a slash at its end.
+    """
+    url = f"{tenant_url}provision/{window.token}/"
+    return url.replace("https://", "http://", 1) if window.plain_http else url

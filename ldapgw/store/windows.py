@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: MIT
+"""Provisioning windows: the times during which phones on the office's network may fetch their settings by MAC address.
+
+A tenant has one window at most.  A phone fetches its file once in a window.  The file has a new password, which is only
+stored as a hash: the phone's `next_password`.  The token in the address stays the same from window to window, so that
+an administrator enters the address in the DHCP server once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
+
+from ldapgw.store.provisioning import Fetch
+from ldapgw.store.secrets import SecretBox
+from ldapgw.store.tables import phone, provisioning_window, value_of, window_phone, window_refusal
+
+# The most refused requests of a tenant that are stored; a request of one more phone takes the place of the oldest.
+MAX_REFUSALS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisioningWindow:
+    """A tenant's provisioning window, a row of the table ``provisioning_window``.
+
+    :ivar until: the time at which the window closes or closed.
+    :ivar plain_http: whether phones may fetch their files by HTTP without TLS.
+    :ivar chosen: whether the window is for chosen phones alone, rather than for all phones without a working login.
+    """
+
+    tenant: str
+    token: str = field(repr=False)
+    opened_at: float
+    until: float
+    plain_http: bool
+    chosen: bool
+
+    def is_open(self, now: float) -> bool:
+        return now < self.until
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPhone:
+    """A phone that was chosen for the window or has fetched its file, a row of the table ``window_phone``.
+
+    :ivar fetched_at: the time of the fetch; None if the phone has not fetched its file yet.
+    """
+
+    phone: str
+    fetched_at: float | None = None
+    address: str = ""
+    file: str = ""
+
+
+class Reason(StrEnum):
+    """The reasons for which a request with the right token is refused."""
+
+    CLOSED = "closed"
+    NETWORK = "network"  # the address is not in `provisioning_networks`
+    PLAIN_HTTP = "plain_http"
+    UNKNOWN_MAC = "unknown_mac"
+    NOT_CHOSEN = "not_chosen"
+    HAS_LOGIN = "has_login"  # the phone has a working login, and was not chosen
+    FETCHED = "fetched"  # the phone has fetched its file already
+    NO_FILE = "no_file"  # phones of this model do not ask for such a file, or cannot connect
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRefusal:
+    """Refused requests of one phone for one reason, a row of the table ``window_refusal``.
+
+    :ivar address: the IP address of the last request.
+    :ivar at: the time of the last request.
+    """
+
+    reason: Reason
+    mac: str
+    address: str
+    at: float
+    count: int
+
+
+def open_window(
+    connection: Connection,
+    tenant: str,
+    secret_box: SecretBox,
+    token: str,
+    now: float,
+    seconds: float,
+    phones: Collection[str] | None,
+    *,
+    plain_http: bool = False,
+) -> ProvisioningWindow:
+    """Open a tenant's window, or open the window anew with other values.
+
+    Phones that have fetched a file in an earlier window may fetch a file again.
+
+    :param token: the token of the tenant's first window; later windows keep the token.
+    :param phones: the names of the phones that may fetch files, or None for all phones without a working login.
+    """
+    former = read(connection, tenant, secret_box)
+    window = ProvisioningWindow(
+        tenant, former.token if former else token, now, now + seconds, plain_http, phones is not None
+    )
+    connection.execute(delete(provisioning_window).where(provisioning_window.c.tenant == tenant))
+    connection.execute(
+        insert(provisioning_window).values(
+            tenant=tenant,
+            token=secret_box.seal(window.token),
+            opened_at=window.opened_at,
+            until=window.until,
+            plain_http=window.plain_http,
+            chosen=window.chosen,
+        )
+    )
+    connection.execute(delete(window_phone).where(window_phone.c.phone.in_(_phones_of(tenant))))
+    connection.execute(delete(window_refusal).where(window_refusal.c.tenant == tenant))
+    if phones:
+        connection.execute(insert(window_phone), [{"phone": name} for name in phones])
+    return window
+
+
+def _phones_of(tenant: str) -> Select[tuple[str]]:
+    return select(phone.c.name).where(phone.c.tenant == tenant)
+
+
+def close(connection: Connection, tenant: str, now: float) -> bool:
+    """Close a tenant's window.
+
+    :returns: False if the window is not open.
+    """
+    is_open = (provisioning_window.c.tenant == tenant) & (provisioning_window.c.until > now)
+    return connection.execute(update(provisioning_window).where(is_open).values(until=now)).rowcount > 0
+
+
+def forget_address(connection: Connection, tenant: str) -> bool:
+    """Delete a tenant's window with its token, so that the next window has another address.
+
+    :returns: False if there is no window.
+    """
+    return connection.execute(delete(provisioning_window).where(provisioning_window.c.tenant == tenant)).rowcount > 0
+
+
+def read(connection: Connection, tenant: str, secret_box: SecretBox) -> ProvisioningWindow | None:
+    """Read a tenant's window, which may be closed; return None if no window was ever opened.
+
+    :raises UnfitKey: if the token was sealed with another key.
+    """
+    row = connection.execute(select(provisioning_window).where(provisioning_window.c.tenant == tenant)).first()
+    return None if row is None else value_of(ProvisioningWindow, row, token=secret_box.unseal(row.token))
+
+
+def read_phones(connection: Connection, tenant: str) -> Mapping[str, WindowPhone]:
+    """Read the phones that were chosen for a tenant's window or have fetched their files, by name."""
+    rows = connection.execute(select(window_phone).where(window_phone.c.phone.in_(_phones_of(tenant))))
+    return {row.phone: value_of(WindowPhone, row) for row in rows}
+
+
+def read_refusals(connection: Connection, tenant: str) -> tuple[WindowRefusal, ...]:
+    """Read the refused requests since a tenant's window was opened, the most recent first."""
+    query = select(window_refusal).where(window_refusal.c.tenant == tenant).order_by(window_refusal.c.at.desc())
+    return tuple(value_of(WindowRefusal, row) for row in connection.execute(query))
+
+
+def note_fetch(
+    connection: Connection, window: ProvisioningWindow, name: str, next_password: str, new: Fetch
+) -> Reason | None:
+    """Store that a phone fetches its file in a window, together with the hash of the password in the file.
+
+    :param window: the window as `read` returned it.
+    :returns: None, or the reason for which the phone may not fetch the file; nothing is stored then.
+    """
+    # The lock lets two requests for the same file wait for each other, so that only one of them is answered.
+    connection.execute(select(phone.c.name).where(phone.c.name == name).with_for_update())
+    is_same = (provisioning_window.c.tenant == window.tenant) & (provisioning_window.c.opened_at == window.opened_at)
+    until = connection.execute(select(provisioning_window.c.until).where(is_same)).scalar()
+    if until is None or until <= new.when:
+        return Reason.CLOSED
+    row = connection.execute(select(window_phone.c.fetched_at).where(window_phone.c.phone == name)).first()
+    if row is None and window.chosen:
+        return Reason.NOT_CHOSEN
+    if row is not None and row.fetched_at is not None:
+        return Reason.FETCHED
+    changed = connection.execute(update(phone).where(phone.c.name == name).values(next_password=next_password))
+    if not changed.rowcount:
+        return Reason.UNKNOWN_MAC
+    connection.execute(delete(window_phone).where(window_phone.c.phone == name))
+    connection.execute(insert(window_phone).values(phone=name, fetched_at=new.when, address=new.address, file=new.file))
+    return None
+
+
+def note_refusal(connection: Connection, tenant: str, reason: Reason, mac: str, address: str, now: float) -> None:
+    """Count a refused request with the right token.
+
+    :param mac: the MAC address in the name of the file, in lower case.
+    """
+    same = (
+        (window_refusal.c.tenant == tenant) & (window_refusal.c.reason == reason.value) & (window_refusal.c.mac == mac)
+    )
+    counted = {"address": address, "at": now, "count": window_refusal.c.count + 1}
+    if connection.execute(update(window_refusal).where(same).values(counted)).rowcount:
+        return
+    of_tenant = window_refusal.c.tenant == tenant
+    if connection.execute(select(func.count()).where(of_tenant)).scalar_one() >= MAX_REFUSALS:
+        oldest = connection.execute(select(func.min(window_refusal.c.at)).where(of_tenant)).scalar_one()
+        connection.execute(delete(window_refusal).where(of_tenant, window_refusal.c.at == oldest))
+    connection.execute(
+        insert(window_refusal).values(tenant=tenant, reason=reason.value, mac=mac, address=address, at=now, count=1)
+    )

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT
+"""The provisioning window: the administration's page about the window, and the files that phones fetch in the window.
+
+A phone asks for the file that has the phone's MAC address in its name.  The answer has a new password, so a window is
+short, a phone gets one answer, and only `provisioning_networks` get answers.  Any other request with the right token is
+answered as if there were no such file, is counted as a wrong login of the address, and is shown to the administrator.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from ldapgw.directory.clients import TokenBuckets, network_of
+from ldapgw.directory.passwords import generate_password, make_password
+from ldapgw.phones.provisioning.file_names import is_settings_file, mac_of_file, vendor_of_file
+from ldapgw.phones.provisioning.sheet import Sheet, make_sheet, settings_of
+from ldapgw.phones.provisioning.window import MINUTES, REASONS, needs_login, window_address, window_rows
+from ldapgw.store import activity, phones, windows
+from ldapgw.store.activity import Act, Actor, Entry
+from ldapgw.store.phones import PhoneLogin
+from ldapgw.store.provisioning import Fetch
+from ldapgw.store.secrets import SecretBox
+from ldapgw.store.windows import ProvisioningWindow, Reason, WindowPhone
+from ldapgw.web import error_pages
+from ldapgw.web.book_clients import LONGEST_DELAY
+from ldapgw.web.error_pages import PageError
+from ldapgw.web.http import HttpResponse, text_response
+from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, get, post
+
+log = Logger()
+
+PAGE: Final = "admin/phones/window"
+# Refused requests of one network that are stored at once, and the seconds after which one more is stored.
+_STORED_REFUSALS: Final = 30.0
+_SECONDS_A_REFUSAL: Final = 5.0
+
+
+class ProvisioningWindows:
+    """The page about the window, the forms that open and close the window, and the files."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._dependencies = layout.dependencies
+        self._stored_refusals = TokenBuckets(_STORED_REFUSALS, _SECONDS_A_REFUSAL, layout.dependencies.seconds)
+
+    def routes(self) -> tuple[Route, ...]:
+        admin = RequiredRole.ADMIN
+        return (
+            get("/<tenant>/admin/phones/window", self.show, admin),
+            post("/<tenant>/admin/phones/window", self.open_for_all, admin),
+            post("/<tenant>/admin/phones/window/close", self.close, admin),
+            post("/<tenant>/admin/phones/window/address", self.forget_address, admin),
+        )
+
+    async def show(self, visit: Visit) -> HttpResponse:
+        """``/{tenant}/admin/phones/window``: show the window, its address, its phones and the refused requests."""
+        window, logins, fetched, refusals = await visit.store.read(_read, visit.tenant.name, self._secret_box)
+        now = self._layout.now()
+        logins = tuple(map(self._dependencies.phones.latest, logins))
+        rows = window_rows(logins, window, fetched, now)
+        return visit.page(
+            "admin_window.html",
+            window=window,
+            is_open=window is not None and window.is_open(now),
+            address=window_address(visit.url, window) if window else "",
+            host=urlsplit(self._layout.public_url.url).netloc,
+            minutes=MINUTES,
+            may_fetch=visit.tenant.has_provisioning_networks,
+            rows=[row for row in rows if not row.obstacle],
+            unfit=[row for row in rows if row.obstacle],
+            phones_by_mac={login.mac: login.name for login in logins if login.mac},
+            refusals=refusals,
+            reasons=REASONS,
+        )
+
+    async def open_for_all(self, visit: Visit) -> HttpResponse:
+        """``POST /{tenant}/admin/phones/window``: open the window for all phones without a working login."""
+        return await self.open(visit, None)
+
+    async def open(self, visit: Visit, names: Sequence[str] | None) -> HttpResponse:
+        """Open the window for the minutes in a form.
+
+        :param names: the names of the chosen phones, or None for all phones without a working login.
+        """
+        minutes = visit.form.get("minutes", "")
+        if minutes not in map(str, MINUTES) or not visit.tenant.has_provisioning_networks:
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
+        await visit.change(
+            visit.entry(Act.WINDOW_OPENED, detail=minutes),
+            windows.open_window,
+            visit.tenant.name,
+            self._secret_box,
+            generate_password(self._dependencies.random),
+            self._layout.now(),
+            int(minutes) * 60.0,
+            names,
+            plain_http=bool(visit.form.get("plain_http")),
+        )
+        return visit.redirect("window-opened", PAGE)
+
+    async def close(self, visit: Visit) -> HttpResponse:
+        """``POST /{tenant}/admin/phones/window/close``: close the window."""
+        await visit.change(visit.entry(Act.WINDOW_CLOSED), windows.close, visit.tenant.name, self._layout.now())
+        return visit.redirect("window-closed", PAGE)
+
+    async def forget_address(self, visit: Visit) -> HttpResponse:
+        """``POST /{tenant}/admin/phones/window/address``: close the window, and let the next one have a new address."""
+        await visit.change(visit.entry(Act.WINDOW_CLOSED), windows.forget_address, visit.tenant.name)
+        return visit.redirect("window-address-ended", PAGE)
+
+    async def serve(self, visit: TenantVisit, token: str, file: str) -> HttpResponse:
+        """``/{tenant}/provision/{token}/{file}``: send the settings of the phone whose MAC address is in a file's name.
+
+        :raises PageError: when the token is wrong.
+        """
+        request, tenant = visit.request, visit.tenant
+        window = await visit.store.read(windows.read, tenant.name, self._secret_box)
+        is_right = hmac.compare_digest(token.encode(), (window.token if window else "").encode())
+        if window is None or not is_right:
+            await self._delay_guess(request.address, "")
+            raise PageError(error_pages.PAGES.not_found, tenant)
+        mac = mac_of_file(file)
+        if not mac:
+            # While a phone starts, it also asks for files that are the same for all phones of its model.
+            return _no_such_file()
+        login = await visit.store.read(phones.read_by_mac, tenant.name, mac)
+        password, hashed = make_password(self._dependencies.random)
+        found = self._file_for(visit, window, login, file, password)
+        if isinstance(found, Sheet) and login is not None and not request.is_head:
+            found = await self._fetch(visit, window, login, hashed, file) or found
+        if found is Reason.NO_FILE and not is_settings_file(file):
+            return _no_such_file()  # a phone that starts also asks for other files with its address in their names
+        if isinstance(found, Reason):
+            return await self._refuse(visit, found, mac)
+        return HttpResponse(200, found.text.encode(), found.vendor.media_type)
+
+    def _file_for(
+        self, visit: TenantVisit, window: ProvisioningWindow, login: PhoneLogin | None, file: str, password: str
+    ) -> Sheet | Reason:
+        """Return the settings that a phone may fetch, or the reason for which it may not."""
+        request, now = visit.request, self._layout.now()
+        if not window.is_open(now):
+            return Reason.CLOSED
+        if not visit.tenant.may_provision(request.address):
+            return Reason.NETWORK
+        if not request.is_private and not window.plain_http:
+            return Reason.PLAIN_HTTP
+        if login is None:
+            return Reason.UNKNOWN_MAC
+        login = self._dependencies.phones.latest(login)
+        if not window.chosen and not needs_login(login, now):
+            return Reason.HAS_LOGIN
+        vendor = vendor_of_file(login.model, file, request.user_agent)
+        if vendor is None:
+            return Reason.NO_FILE
+        sheet = make_sheet(vendor, settings_of(login, self._dependencies.phones.site(visit.tenant), password))
+        return sheet if sheet.text else Reason.NO_FILE
+
+    async def _fetch(
+        self, visit: TenantVisit, window: ProvisioningWindow, login: PhoneLogin, hashed: str, file: str
+    ) -> Reason | None:
+        """Give a phone its next password; return the reason if the phone may not fetch its file after all."""
+        new = Fetch(self._layout.now(), visit.request.address, file)
+        actor = Actor(activity.GATEWAY.name, new.address)
+        entry = activity.entry(new.when, login.tenant, actor, Act.PROVISIONING_FETCHED, login.name, file)
+        reason = await visit.store.run(_note_fetch, entry, window, login.name, hashed, new)
+        if reason is None:
+            # The phone may log in as soon as it has the file.
+            await self._dependencies.changed()
+            self._dependencies.notifier.notify(self._dependencies.phones.bind_dn(login))
+            log.info(
+                "web: the settings of phone {phone} of tenant {tenant} were fetched, from {address}",
+                event="settings_fetched",
+                phone=login.name,
+                tenant=login.tenant,
+                account=login.account_id,
+                address=new.address,
+            )
+        return reason
+
+    async def _refuse(self, visit: TenantVisit, reason: Reason, mac: str) -> HttpResponse:
+        """Count a request as a wrong login, store it for the administrator, and answer that there is no such file."""
+        address = visit.request.address
+        self._dependencies.count_misuse("provisioning requests", address)
+        if not self._stored_refusals.take(network_of(address)):
+            await visit.store.run(windows.note_refusal, visit.tenant.name, reason, mac, address, self._layout.now())
+        await self._delay_guess(address, mac)
+        return _no_such_file()
+
+    async def _delay_guess(self, address: str, name: str) -> None:
+        delay = self._dependencies.book_clients.login_delay(address, name)
+        await deferLater(self._dependencies.clock, LONGEST_DELAY if delay is None else delay)
+
+    @property
+    def _secret_box(self) -> SecretBox:
+        return self._dependencies.secret_box
+
+
+def _read(
+    connection: Connection, tenant: str, secret_box: SecretBox
+) -> tuple[
+    ProvisioningWindow | None,
+    Sequence[PhoneLogin],
+    Mapping[str, WindowPhone],
+    Sequence[windows.WindowRefusal],
+]:
+    return (
+        windows.read(connection, tenant, secret_box),
+        phones.read_by_tenant(connection, tenant),
+        windows.read_phones(connection, tenant),
+        windows.read_refusals(connection, tenant),
+    )
+
+
+def _note_fetch(
+    connection: Connection, entry: Entry, window: ProvisioningWindow, name: str, hashed: str, new: Fetch
+) -> Reason | None:
+    reason = windows.note_fetch(connection, window, name, hashed, new)
+    if reason is None:
+        activity.record(connection, entry)
+    return reason
+
+
+def _no_such_file() -> HttpResponse:
+    return text_response("There is no such file.", 404)

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: MIT
+"""The provisioning window: phones fetch their settings by their MAC addresses; every other request finds nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import pytest
+
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, verify_password
+from ldapgw.ldap.admission import FIRST_DELAY, MAX_DELAY
+from ldapgw.store import activity, phones, windows
+from ldapgw.store.activity import Act
+from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, Refusal
+from ldapgw.store.windows import MAX_REFUSALS, Reason
+from tests.support.readers import yealink
+from tests.support.stage.web import ACME, GLOBEX, NOW, URL, Seen, Stage, by_link, words_on
+
+OFFICE, ELSEWHERE, PROXY = "192.0.2.7", "198.51.100.9", "127.0.0.1"
+MAC = "001565aabbcc"
+FILE = f"{MAC}.cfg"
+PAGE = "/acme/admin/phones/window"
+TOKEN = "0123456789abcdefghjk"
+
+
+def in_office(address: str) -> bool:
+    return address.startswith("192.0.2.")
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """Acme's phones may fetch their files from the office; a proxy says where a request came from, and how."""
+    acme = replace(ACME, has_provisioning_networks=True, may_provision=in_office)
+    return Stage(tenants=(acme, GLOBEX), trusts=lambda address: address == PROXY)
+
+
+def add(stage: Stage, name: str = "desk1", mac: str = MAC, model: str = "yealink", tenant: str = "acme") -> None:
+    login = PhoneLogin(name, tenant, None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW, model, mac=mac)
+    assert stage.do(phones.add, login)
+
+
+def opened(stage: Stage, *names: str, plain_http: bool = False, minutes: int = 60) -> None:
+    now = stage.clock.seconds()
+    stage.do(
+        windows.open_window,
+        *("acme", stage.secret_box, TOKEN, now, minutes * 60.0, names or None),
+        plain_http=plain_http,
+    )
+
+
+def fetch(
+    stage: Stage,
+    file: str = FILE,
+    address: str = OFFICE,
+    *,
+    token: str = TOKEN,
+    tenant: str = "acme",
+    scheme: str = "https",
+    method: str = "GET",
+    user_agent: str = "",
+) -> Seen:
+    browser = stage.browser()
+    browser.patience = MAX_DELAY  # a guess is answered later
+    headers = {"X-Forwarded-For": address, "X-Forwarded-Proto": scheme, "User-Agent": user_agent}
+    return browser.get(f"/{tenant}/provision/{token}/{file}", headers, method)
+
+
+def refusals(stage: Stage) -> Mapping[tuple[Reason, str], int]:
+    return {(one.reason, one.mac): one.count for one in stage.do(windows.read_refusals, "acme")}
+
+
+def test_a_phone_fetches_its_settings_once(stage: Stage) -> None:
+    """With a next password beside the present one.  The fetch is logged and shown, and a second fetch finds nothing."""
+    add(stage)
+    opened(stage)
+    answer = fetch(stage)
+    assert (answer.status, answer.headers["cache-control"]) == (200, ["no-store"])
+    read = yealink(answer.body)
+    login = stage.do(phones.read_by_name, "desk1")
+    assert read["ldap.user"] == "desk1"
+    assert verify_password(read["ldap.password"].encode(), login.next_password)
+    assert login.password == UNKNOWN_LOGIN_HASH
+    assert stage.changes == 1  # the directory knows the password before the phone does
+    (entry,) = stage.do(activity.read_page, "acme").entries
+    assert (entry.act, entry.subject, entry.detail, entry.address) == (
+        Act.PROVISIONING_FETCHED,
+        "desk1",
+        FILE,
+        OFFICE,
+    )
+    assert fetch(stage).status == 404
+    assert stage.do(phones.read_by_name, "desk1") == login
+    assert refusals(stage) == {(Reason.FETCHED, MAC): 1}
+    shown = words_on(by_link(stage).get(PAGE))
+    assert f"desk1 {MAC} Fetched from {OFFICE}" in shown
+    assert f"{MAC} asked, but: The phone had fetched its settings in this window already." in shown
+
+
+def closed(stage: Stage) -> None:
+    stage.do(windows.close, "acme", stage.clock.seconds())
+
+
+def expired(stage: Stage) -> None:
+    stage.clock.advance(3600.0)
+
+
+def working(stage: Stage) -> None:
+    bind = LastBind(stage.clock.seconds(), OFFICE, UNKNOWN_LOGIN_HASH)
+    stage.do(phones.store_last_binds, {"desk1": bind})
+
+
+def for_another(stage: Stage) -> None:
+    add(stage, "desk2", "001565000002")
+    opened(stage, "desk2")
+
+
+def of_another_model(stage: Stage) -> None:
+    stage.do(phones.set_model, "desk1", "snom", NumberMode.VALUES)
+
+
+def without_a_file(stage: Stage) -> None:
+    stage.do(phones.set_model, "desk1", "ale", NumberMode.VALUES)
+
+
+def without_a_model(stage: Stage) -> None:
+    stage.do(phones.set_model, "desk1", "", NumberMode.VALUES)
+
+
+def of_another_tenant(stage: Stage) -> None:
+    stage.do(phones.remove, "desk1")
+    add(stage, "desk9", tenant="globex")
+
+
+def nothing(stage: Stage) -> None:
+    """The window is open for all phones without a login."""
+
+
+@pytest.mark.parametrize(
+    ("arranged", "asked", "reason"),
+    [
+        (closed, {}, Reason.CLOSED),
+        (expired, {}, Reason.CLOSED),
+        (nothing, {"address": ELSEWHERE}, Reason.NETWORK),
+        (nothing, {"scheme": "http"}, Reason.PLAIN_HTTP),
+        (nothing, {"file": "001565000001.cfg"}, Reason.UNKNOWN_MAC),
+        (of_another_tenant, {}, Reason.UNKNOWN_MAC),
+        (for_another, {}, Reason.NOT_CHOSEN),
+        (working, {}, Reason.HAS_LOGIN),
+        (nothing, {"file": f"cfg{MAC}.xml"}, Reason.NO_FILE),
+        (of_another_model, {}, Reason.NO_FILE),
+        (without_a_file, {}, Reason.NO_FILE),
+        (without_a_model, {}, Reason.NO_FILE),
+    ],
+)
+def test_every_other_request_finds_nothing(
+    stage: Stage, arranged: Callable[[Stage], None], asked: Mapping[str, str], reason: Reason
+) -> None:
+    """The answer is as if there were no such file, counts as a guess, and the administrator sees why."""
+    add(stage)
+    opened(stage)
+    arranged(stage)
+    began = stage.clock.seconds()
+    answer = fetch(stage, **asked)  # type: ignore[arg-type]
+    assert (answer.status, answer.body) == (404, "There is no such file.\n")
+    assert stage.clock.seconds() - began >= FIRST_DELAY
+    mac = re.sub("cfg|[.].*", "", asked.get("file", FILE))
+    assert refusals(stage) == {(reason, mac): 1}
+    assert not any(login.next_password for login in stage.do(phones.read_all))
+    (refused,) = stage.do(windows.read_refusals, "acme")
+    assert refused.address == asked.get("address", OFFICE)
+    assert f"{mac} asked, but:" in words_on(by_link(stage).get(PAGE))
+
+
+def test_a_wrong_token_is_a_guess(stage: Stage) -> None:
+    """It tells nobody anything, and nothing of it is stored: not even with the token of a closed window of another."""
+    add(stage)
+    opened(stage)
+    for token, tenant in (("0123456789abcdefghjx", "acme"), (TOKEN, "globex"), ("x", "acme"), ("é", "acme")):
+        began = stage.clock.seconds()
+        assert fetch(stage, token=token, tenant=tenant).status == 404
+        assert stage.clock.seconds() - began >= FIRST_DELAY
+    assert refusals(stage) == {}
+    assert fetch(stage).status == 200
+
+
+def test_files_of_a_whole_model_are_no_guesses(stage: Stage) -> None:
+    """A phone that starts asks for them first, and must not be delayed."""
+    add(stage)
+    opened(stage)
+    for file in ("y000000000000.boot", "y000000000108.cfg", "cfg.xml", "cfggxp2170.xml", "000000000000.cfg-x"):
+        answer = stage.browser().get(f"/acme/provision/{TOKEN}/{file}", {"X-Forwarded-For": OFFICE})
+        assert answer.status == 404
+    assert refusals(stage) == {}
+    assert fetch(stage).status == 200
+
+
+def test_head_takes_nothing_away(stage: Stage) -> None:
+    add(stage)
+    opened(stage)
+    for _ in range(2):
+        assert (fetch(stage, method="HEAD").status, fetch(stage, method="HEAD").body) == (200, "")
+    assert stage.do(phones.read_by_name, "desk1").next_password == ""
+    assert fetch(stage).status == 200
+
+
+def test_the_office_chooses_the_phones(stage: Stage) -> None:
+    """A chosen phone gets a file even if its login works, and whether its password is wrong does not matter."""
+    add(stage)
+    working(stage)
+    add(stage, "desk2", "001565000002")
+    opened(stage, "desk1")
+    assert fetch(stage).status == 200
+    assert fetch(stage, "001565000002.cfg").status == 404
+
+
+def test_a_phone_with_a_wrong_password_needs_a_login(stage: Stage) -> None:
+    add(stage)
+    working(stage)
+    opened(stage)
+    assert fetch(stage).status == 404
+    refused = Refusal(stage.clock.seconds(), OFFICE, 3)
+    stage.do(phones.store_refusals, {"desk1": (refused, UNKNOWN_LOGIN_HASH)})
+    assert fetch(stage).status == 200
+
+
+def test_plain_http_where_the_window_says_so(stage: Stage) -> None:
+    add(stage)
+    opened(stage, plain_http=True)
+    page = by_link(stage).get(PAGE)
+    assert f"http://phonebook.example.com/acme/provision/{TOKEN}/" in page.body
+    assert "anyone on the way between a phone and the gateway can read the phone’s password" in words_on(page)
+    assert fetch(stage, scheme="http").status == 200
+
+
+def test_a_new_window_lets_phones_fetch_again(stage: Stage) -> None:
+    """At the same address; the former next password ends, and the former refusals are forgotten."""
+    add(stage)
+    opened(stage)
+    first = yealink(fetch(stage).body)["ldap.password"]
+    fetch(stage)
+    stage.do(windows.open_window, "acme", stage.secret_box, "another", stage.clock.seconds(), 900.0, None)
+    assert refusals(stage) == {}
+    second = yealink(fetch(stage).body)["ldap.password"]
+    login = stage.do(phones.read_by_name, "desk1")
+    assert verify_password(second.encode(), login.next_password)
+    assert not verify_password(first.encode(), login.next_password)
+
+
+def test_a_flood_fills_nothing(stage: Stage) -> None:
+    """Somebody in the office who knows the token asks for many phones: few requests are stored, and few rows kept."""
+    opened(stage)
+    for number in range(100):
+        fetch(stage, f"0015650{number:05}.cfg", token=TOKEN)
+    assert len(refusals(stage)) <= MAX_REFUSALS
+    assert sum(refusals(stage).values()) <= 100
+
+
+def test_the_page_opens_and_closes_the_window(stage: Stage) -> None:
+    """For all phones without a working login; the page names the phones that cannot fetch a file, and why."""
+    add(stage)
+    add(stage, "desk2", "")
+    add(stage, "desk3", "001565000003", model="ale")
+    add(stage, "desk4", "001565000004", model="")
+    admin = by_link(stage)
+    assert "The provisioning window is closed" in words_on(admin.get(PAGE))
+    assert admin.submit(PAGE, minutes="60").location == PAGE
+    page = admin.get(PAGE)
+    address = re.search(r'<code id="the-window-address">([^<]+)</code>', page.body)
+    assert address is not None
+    path = address[1].removeprefix(URL)
+    words = words_on(page)
+    assert "each phone without a working login can fetch its settings once" in words
+    assert f"desk1 {MAC} Waiting {FILE}" in words
+    for name, why in (
+        ("desk2", "The MAC address isn’t known."),
+        ("desk3", "Phones of this model ask for no settings file by the MAC address."),
+        ("desk4", "The model isn’t known."),
+    ):
+        assert f"{name} {why}" in words
+    assert f"dhcp-option=66,&#34;{address[1]}&#34;" in page.body
+    token = path.split("/")[3]
+    assert fetch(stage, token=token).status == 200
+    stage.do(
+        phones.store_last_binds,
+        {"desk1": LastBind(stage.clock.seconds(), OFFICE, stage.do(phones.read_by_name, "desk1").next_password)},
+    )
+    assert f"desk1 {MAC} Signed in" in words_on(admin.get(PAGE))
+    assert admin.submit(f"{PAGE}/close").location == PAGE
+    assert "The provisioning window is closed" in words_on(admin.get(PAGE))
+    add(stage, "desk5", "001565000005")
+    assert fetch(stage, "001565000005.cfg", token=token).status == 404
+    admin.submit(PAGE, minutes="15")
+    assert path in admin.get(PAGE).body
+    admin.submit(f"{PAGE}/address")
+    admin.submit(PAGE, minutes="15")
+    assert path not in admin.get(PAGE).body
+    acts = [entry.act for entry in stage.do(activity.read_page, "acme").entries]
+    assert acts.count(Act.WINDOW_OPENED) == 3
+    assert acts.count(Act.WINDOW_CLOSED) == 2
+
+
+def test_the_table_of_phones_opens_the_window_for_some(stage: Stage) -> None:
+    add(stage)
+    add(stage, "desk2", "001565000002")
+    admin = by_link(stage)
+    asked = admin.submit("/acme/admin/phones/act", act="window", **{"row-desk2": "1"})
+    about = re.search(r'name="about" value="([^"]+)"', asked.body)
+    assert about is not None
+    form = {"act": "window", "confirmed": "1", "about": about[1], "minutes": "240", "row-desk2": "1"}
+    assert admin.submit("/acme/admin/phones/act", **form).location == PAGE
+    window = stage.do(windows.read, "acme", stage.secret_box)
+    assert (window.chosen, window.until - window.opened_at) == (True, 240 * 60.0)
+    assert [*stage.do(windows.read_phones, "acme")] == ["desk2"]
+
+
+@pytest.mark.parametrize("minutes", ["", "0", "61", "-15", "9999", "15x"])
+def test_no_other_duration(stage: Stage, minutes: str) -> None:
+    assert by_link(stage).submit(PAGE, minutes=minutes).status == 400
+    assert stage.do(windows.read, "acme", stage.secret_box) is None
+
+
+def test_without_networks_no_window(stage: Stage) -> None:
+    """The page says which setting is missing."""
+    admin = by_link(Stage())
+    assert "provisioning_networks" in words_on(admin.get(PAGE))
+    assert admin.submit(PAGE, minutes="60").status == 400
+
+
+def test_only_administrators_see_the_window(stage: Stage) -> None:
+    add(stage)
+    opened(stage)
+    alice = stage.visitor()
+    assert alice.get(PAGE).status == 403
+    for path in (PAGE, f"{PAGE}/close", f"{PAGE}/address"):
+        assert alice.submit(path, minutes="60").status == 403
+    assert TOKEN not in repr(stage.do(windows.read, "acme", stage.secret_box))
+    assert TOKEN not in repr(stage.do(lambda found: found.exec_driver_sql("select * from provisioning_window").all()))
