@@ -16,6 +16,7 @@ from ldapgw.directory.passwords import generate_password
 from ldapgw.errors import UserError
 from ldapgw.phones.provisioning.window import MINUTES, REASONS, WindowRow, window_address, window_rows
 from ldapgw.server.config import Tenant
+from ldapgw.server.state_dir import open_secret_box
 from ldapgw.store import activity, windows
 from ldapgw.store import phones as stored
 from ldapgw.store.account_status import timestamp
@@ -34,7 +35,7 @@ _DURATIONS = {f"{minutes}m": minutes for minutes in MINUTES}
         "ldapgw phones provision --close",
     )
 )
-@click.argument("names", metavar="[NAME …]", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
 @only_tenant
 @click.option(
     "--open",
@@ -67,9 +68,9 @@ def provision(
         raise click.UsageError("Choose one of --open, --close and --new-address.")
     if (names or plain_http) and duration is None:
         raise click.UsageError("Names of phones and --plain-http belong to --open.")
-    secret_box = SecretBox.open(site.state.key_source, create=False)
-    with site.open_store() as database, database.begin() as connection:
+    with (site.create_store() if duration else site.open_store()) as database, database.begin() as connection:
         chosen = site.tenant(tenant or _tenant_of(connection, names))
+        secret_box = open_secret_box(connection, site.state.key_source)
         if duration is not None:
             _open(connection, chosen, secret_box, names, _DURATIONS[duration], plain_http=plain_http)
         elif close:
