@@ -160,6 +160,13 @@ def read_phones(connection: Connection, tenant: str) -> Mapping[str, WindowPhone
     return {row.phone: value_of(WindowPhone, row) for row in rows}
 
 
+def read_fetch(connection: Connection, name: str) -> WindowPhone | None:
+    """Read the fetch of a phone in its tenant's window; return None if the phone has not fetched its file."""
+    fetched = (window_phone.c.phone == name) & window_phone.c.fetched_at.is_not(None)
+    row = connection.execute(select(window_phone).where(fetched)).first()
+    return None if row is None else value_of(WindowPhone, row)
+
+
 def read_refusals(connection: Connection, tenant: str) -> tuple[WindowRefusal, ...]:
     """Read the refused requests since a tenant's window was opened, the most recent first."""
     query = select(window_refusal).where(window_refusal.c.tenant == tenant).order_by(window_refusal.c.at.desc())

@@ -27,7 +27,7 @@ from ldapgw.phones.provisioning.sheet import Advice, Vendor, all_vendors, make_s
 from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import gettext_noop
-from ldapgw.store import accounts, phones, provisioning, recordings
+from ldapgw.store import accounts, phones, provisioning, recordings, windows
 from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
@@ -300,6 +300,7 @@ class PhonePages:
         files = (vendor.file, *(other.file for other in vendors_of(login.model)), all_vendors()["other"].file)
         return {
             "provisioning": await visit.store.read(provisioning.read, login.name, now),
+            "window_fetch": await visit.store.read(windows.read_fetch, login.name),
             "provisioning_url": url if secret else "",
             "provisioning_file": next(filter(None, files)),
             "provisioning_qr_code": code,

@@ -95,6 +95,9 @@ def test_a_phone_fetches_its_settings_once(stage: Stage) -> None:
     assert refusals(stage) == {(Reason.FETCHED, MAC): 1}
     shown = words_on(by_link(stage).get(PAGE))
     assert f"desk1 {MAC} Fetched from {OFFICE}" in shown
+    on_phone = words_on(by_link(stage).get("/acme/phones/desk1"))
+    assert "In the provisioning window, this phone fetched its settings with a new password on" in on_phone
+    assert "The old password works until the phone uses the new one." in on_phone
     assert f"{MAC} asked, but: The phone had fetched its settings in this window already." in shown
 
 
