@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""Provisioning windows: opened, closed, kept for each tenant apart, and fetched from once by each phone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from ldapgw.store import phones, windows
+from ldapgw.store.phones import PhoneLogin
+from ldapgw.store.provisioning import Fetch
+from ldapgw.store.secrets import SecretBox
+from ldapgw.store.windows import MAX_REFUSALS, ProvisioningWindow, Reason, WindowPhone, WindowRefusal
+from tests.support.postgresql import needs_postgresql, open_new
+from tests.support.stage.sync import DESK, NOW
+
+NEW = Fetch(NOW + 1, "192.0.2.7", "001565aabbcc.cfg")
+
+
+def opened(
+    connection: Connection, secret_box: SecretBox, *names: str, token: str = "t", at: float = NOW
+) -> ProvisioningWindow:
+    return windows.open_window(connection, "acme", secret_box, token, at, 900.0, names or None)
+
+
+def stored(connection: Connection, name: str = "desk1") -> PhoneLogin:
+    login = phones.read_by_name(connection, name)
+    assert login is not None
+    return login
+
+
+def test_a_window_comes_back_as_it_was(connection: Connection, secret_box: SecretBox) -> None:
+    """The token is stored sealed, is kept by the next window, and belongs to one tenant."""
+    assert windows.read(connection, "acme", secret_box) is None
+    window = opened(connection, secret_box, token="secret-token")
+    assert window == ProvisioningWindow("acme", "secret-token", NOW, NOW + 900.0, plain_http=False, chosen=False)
+    assert (windows.read(connection, "acme", secret_box), windows.read(connection, "other", secret_box)) == (
+        window,
+        None,
+    )
+    assert "secret-token" not in repr(connection.exec_driver_sql("SELECT * FROM provisioning_window").all())
+    assert "secret-token" not in repr(window)
+    assert [window.is_open(NOW + seconds) for seconds in (0.0, 899.0, 900.0)] == [True, True, False]
+    assert not windows.close(connection, "other", NOW + 5)
+    assert windows.close(connection, "acme", NOW + 5)
+    assert not windows.close(connection, "acme", NOW + 5)
+    closed = windows.read(connection, "acme", secret_box)
+    assert closed == replace(window, until=NOW + 5)
+    assert opened(connection, secret_box, token="another").token == "secret-token"
+    assert windows.forget_address(connection, "acme")
+    assert not windows.forget_address(connection, "acme")
+    assert opened(connection, secret_box, token="another").token == "another"
+
+
+def test_a_phone_fetches_once_in_a_window(connection: Connection, secret_box: SecretBox) -> None:
+    """And again in the next window.  A refused fetch stores nothing."""
+    phones.add(connection, DESK)
+    window = opened(connection, secret_box)
+    assert windows.note_fetch(connection, window, "desk1", "hash-1", NEW) is None
+    assert stored(connection).next_password == "hash-1"
+    fetched = WindowPhone("desk1", NEW.when, NEW.address, NEW.file)
+    assert windows.read_phones(connection, "acme") == {"desk1": fetched}
+    assert windows.read_fetch(connection, "desk1") == fetched
+    assert windows.note_fetch(connection, window, "desk1", "hash-2", NEW) is Reason.FETCHED
+    assert windows.note_fetch(connection, window, "gone", "hash-2", NEW) is Reason.UNKNOWN_MAC
+    late = replace(NEW, when=window.until)
+    again = opened(connection, secret_box, at=NOW + 2)
+    assert windows.note_fetch(connection, window, "desk1", "hash-2", NEW) is Reason.CLOSED
+    assert windows.note_fetch(connection, again, "desk1", "hash-2", replace(late, when=again.until)) is Reason.CLOSED
+    assert stored(connection).next_password == "hash-1"
+    assert windows.note_fetch(connection, again, "desk1", "hash-2", NEW) is None
+    assert stored(connection).next_password == "hash-2"
+
+
+def test_a_window_for_some_phones(connection: Connection, secret_box: SecretBox) -> None:
+    """A phone stays chosen under another name, and leaves with its row; another tenant's phones are not touched."""
+    for name, tenant in (("desk1", "acme"), ("desk2", "acme"), ("desk3", "acme"), ("desk4", "other")):
+        phones.add(connection, replace(DESK, name=name, tenant=tenant))
+    other = windows.open_window(connection, "other", secret_box, "t", NOW, 900.0, ["desk4"])
+    window = opened(connection, secret_box, "desk1", "desk3")
+    phones.rename(connection, "desk1", "desk9")
+    phones.remove(connection, "desk3")
+    assert windows.read_phones(connection, "acme") == {"desk9": WindowPhone("desk9")}
+    assert windows.read_fetch(connection, "desk9") is None
+    assert windows.note_fetch(connection, window, "desk2", "hash", NEW) is Reason.NOT_CHOSEN
+    assert windows.note_fetch(connection, window, "desk9", "hash", NEW) is None
+    assert windows.note_fetch(connection, other, "desk4", "hash", NEW) is None
+
+
+def test_refusals_are_counted_and_bounded(connection: Connection, secret_box: SecretBox) -> None:
+    """By phone and reason, the most recent first; the oldest one leaves for a new one; a new window forgets them."""
+    opened(connection, secret_box)
+    for when in (NOW + 1, NOW + 2):
+        windows.note_refusal(connection, "acme", Reason.UNKNOWN_MAC, "0015650000aa", f"192.0.2.{when - NOW:.0f}", when)
+    windows.note_refusal(connection, "acme", Reason.NETWORK, "0015650000aa", "198.51.100.1", NOW + 3)
+    assert windows.read_refusals(connection, "acme") == (
+        WindowRefusal(Reason.NETWORK, "0015650000aa", "198.51.100.1", NOW + 3, 1),
+        WindowRefusal(Reason.UNKNOWN_MAC, "0015650000aa", "192.0.2.2", NOW + 2, 2),
+    )
+    for number in range(MAX_REFUSALS):
+        windows.note_refusal(connection, "acme", Reason.UNKNOWN_MAC, f"{number:012x}", "192.0.2.9", NOW + 4 + number)
+    found = windows.read_refusals(connection, "acme")
+    assert [one.mac for one in found] == [f"{number:012x}" for number in reversed(range(MAX_REFUSALS))]
+    opened(connection, secret_box)
+    assert windows.read_refusals(connection, "acme") == ()
+
+
+@needs_postgresql
+def test_of_requests_at_once_one_gets_the_file(secret_box: SecretBox) -> None:
+    """Two gateways may be asked for the same file."""
+    with open_new() as database:
+        with database.begin() as connection:
+            phones.add(connection, DESK)
+            window = opened(connection, secret_box)
+
+        def fetch(number: int) -> Reason | None:
+            with database.begin() as connection:
+                return windows.note_fetch(connection, window, "desk1", f"hash-{number}", NEW)
+
+        with ThreadPoolExecutor(8) as threads:
+            outcomes = Counter(threads.map(fetch, range(8)))
+    assert outcomes == {None: 1, Reason.FETCHED: 7}
