@@ -123,6 +123,22 @@ def object_members() -> list[str]:
     return [literal for row in table for literal in row[0].literals]
 
 
+@pytest.mark.parametrize("asked", ["", "*"])
+def test_what_a_phone_lists_before_anything_is_typed(books: Gateway, asked: str) -> None:
+    """Everybody that the phone sees, and the setting of its make that lists them."""
+    books.run("phones", "add", "desk2", "--account", "alice@acme.example", "--model", "snom")
+    lines = books.run("explain", asked, "--phone", "desk2").stdout.splitlines()
+    assert lines[0] == "Asked for  everybody (nothing was typed)"
+    assert "Found: 3." in lines
+    assert lines[lines.index("Good to know:") + 1 :] == [
+        "  Nothing was typed, so this search asks for everybody who has a value in the fields of the filter. The phone "
+        "gets all of them, in the order of their names: 3.",
+        "  Snom lists everybody before anything is typed only with this setting: "
+        "perform_initial_query_in_ldap_state = on.",
+    ]
+    assert len(books.json("lookup", asked, "--phone", "desk2")) == 3
+
+
 def test_the_base_can_be_said(books: Gateway) -> None:
     """As the phone has it in its settings."""
     base = "ou=bob@acme.example,dc=acme,dc=example"

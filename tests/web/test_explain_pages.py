@@ -336,6 +336,16 @@ def test_nothing_of_it_is_in_an_address(alice: Browser) -> None:
     assert "finds" not in words_on(alice.get("/acme/explain?phone=desk1&asked=mueller"))
 
 
+def test_what_a_phone_lists_before_anything_is_typed(stage: Stage, alice: Browser) -> None:
+    """A star stands for it; the setting is that of the phone's make."""
+    stage.do(phones.set_model, "desk1", "snom", NumberMode.VALUES)
+    said = words_on(ask(alice, "*"))
+    assert "What desk1 finds for “*”" in said
+    assert "✓ desk1 finds 7 contacts" in said
+    assert "The phone gets all of them, in the order of their names: 7." in said
+    assert "only with this setting: perform_initial_query_in_ldap_state = on." in said
+
+
 def test_in_german(alice: Browser) -> None:
     """All of it."""
     page = alice.post(

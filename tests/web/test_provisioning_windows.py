@@ -11,6 +11,7 @@ import pytest
 
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, verify_password
 from ldapgw.ldap.admission import FIRST_DELAY, MAX_DELAY
+from ldapgw.phones.provisioning.window import REASONS
 from ldapgw.store import activity, phones, windows
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, Refusal
@@ -98,7 +99,7 @@ def test_a_phone_fetches_its_settings_once(stage: Stage) -> None:
     on_phone = words_on(by_link(stage).get("/acme/phones/desk1"))
     assert "In the provisioning window, this phone fetched its settings with a new password on" in on_phone
     assert "The old password works until the phone uses the new one." in on_phone
-    assert f"{MAC} asked, but: The phone had fetched its settings in this window already." in shown
+    assert f"{MAC} ( desk1 ) The phone had fetched its settings in this window already." in shown
 
 
 def closed(stage: Stage) -> None:
@@ -173,7 +174,7 @@ def test_every_other_request_finds_nothing(
     assert not any(login.next_password for login in stage.do(phones.read_all))
     (refused,) = stage.do(windows.read_refusals, "acme")
     assert refused.address == asked.get("address", OFFICE)
-    assert f"{mac} asked, but:" in words_on(by_link(stage).get(PAGE))
+    assert REASONS[reason] in words_on(by_link(stage).get(PAGE)).partition(mac)[2]
 
 
 def test_a_wrong_token_is_a_guess(stage: Stage) -> None:

@@ -6,9 +6,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from ldapgw.contact import Contact, Kind, Phone
+from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import BookAccess, Viewer
+from ldapgw.directory.book import build_book
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import Filter
+from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError
 from ldapgw.numbers import phone_number
 from ldapgw.phones.explain.explain import MAX_MISSES, explain
@@ -276,6 +279,88 @@ def test_what_is_no_name_and_no_whole_number(asked: str, codes: list[str]) -> No
     """A star behind a number with an outside line that is not set, a placeholder, and a number that was withheld."""
     notes = [note.code for note in explained(asked, sight(outside_line="")).notes]
     assert [code for code in notes if code in ("star", "placeholder", "empty_number")] == codes
+
+
+@pytest.mark.parametrize(
+    ("asked", "lenient", "count", "codes"),
+    [
+        ("", True, 7, ["everybody", "list_filter"]),
+        (" * ", True, 7, ["everybody", "list_filter"]),
+        ("**", True, 7, ["everybody", "list_filter"]),
+        ("", False, 7, ["everybody", "list_filter"]),
+        ("(cn=*)", True, 7, ["everybody", "list_filter"]),
+        ("(cn=)", True, 7, ["everybody", "list_filter"]),
+        ("(cn=)", False, 0, ["list_filter"]),
+        ("(&(cn=*)(sn=*))", True, 7, ["everybody", "list_filter"]),
+        ("(&(telephoneNumber=*)(sn=**))", True, 6, ["everybody", "list_filter"]),
+        ("(objectClass=person)", True, 7, ["everybody", "list_filter"]),
+        (r"(cn=\2a*)", True, 0, ["typed_star"]),
+        (r"(|(cn=\2a)(telephoneNumber=\2a))", True, 0, ["typed_star", "typed_star", "no_number"]),
+        ("(telephoneNumber=)", True, 0, ["empty_number"]),
+        ("(&(cn=*)(!(cn=ann*)))", True, 6, []),
+        ("(cn=ann*)", True, 1, []),
+    ],
+)
+def test_nothing_was_typed(asked: str, lenient: bool, count: int, codes: list[str]) -> None:  # noqa: FBT001
+    """The list of everybody, and what a phone sends in its place."""
+    told = explained(asked, sight(lenient=lenient))
+    assert (told.entry_count, [note.code for note in told.notes]) == (count, codes)
+
+
+_TYPED_NOTHING = "Nothing was typed, so this search asks for everybody who has a value in the fields of the filter. "
+_BY_THE_FILTER = (
+    "Some phones list everybody before anything is typed, and others wait for the first letter. If this phone lists "
+    "nobody, check its name filter: without a text, the filter has to become "
+    "(&(objectClass=person)(|(cn=*)(sn=*)(o=*)))."
+)
+_BY_A_SETTING = " lists everybody before anything is typed only with this setting: "
+
+
+@pytest.mark.parametrize(
+    ("model", "messages"),
+    [
+        ("", [_BY_THE_FILTER]),
+        ("yealink", [_BY_THE_FILTER]),
+        ("snom", [f"Snom{_BY_A_SETTING}perform_initial_query_in_ldap_state = on."]),
+        (
+            "gigaset",
+            [
+                f"Gigaset DECT{_BY_A_SETTING}Enable list mode.",
+                f"Snom{_BY_A_SETTING}perform_initial_query_in_ldap_state = on.",
+            ],
+        ),
+        ("linphone", [f"Linphone{_BY_A_SETTING}min_chars = 0."]),
+        ("bria", [f"Bria{_BY_A_SETTING}Type to filter list."]),
+    ],
+)
+def test_the_setting_that_lists_everybody(desk: PhoneView, model: str, messages: list[str]) -> None:
+    """Of each family of the phone's make, or where none is known, the form that the filter needs."""
+    first, *others = [str(note.message) for note in explained("*", desk, model=model).notes]
+    assert first == f"{_TYPED_NOTHING}The phone gets all of them, in the order of their names: 7."
+    assert others == messages
+
+
+@pytest.mark.parametrize(
+    ("model", "size_limit", "messages"),
+    [
+        ("yealink", 1000, ["all of them, in the order of their names: 60.", "50"]),
+        ("yealink", 55, ["only the first 55 of them, in the order of their names.", "50"]),
+        ("yealink", 50, ["only the first 50 of them, in the order of their names."]),
+        ("poly", 1000, ["all of them, in the order of their names: 60."]),
+    ],
+)
+def test_how_many_of_everybody(model: str, size_limit: int, messages: list[str]) -> None:
+    """As many as the gateway sends, and those that the phone asks for by our settings."""
+    contacts = tuple(Contact(uid=f"c{number}", name=f"Person {number:02}") for number in range(60))
+    book = build_book(naming_context(), "alice", ALICE, Sharing.PRIVATE, contacts, {}, per_number=False)
+    view = PhoneView(Dit((Directory(naming_context(), (book,)),), Features("1")), DESK, "acme")
+    told = explained("", view, model=model, size_limit=size_limit)
+    assert [match.name for match in told.matches] == [contact.name for contact in contacts[:50]]
+    assert [str(note.message) for note in told.notes] == [
+        f"{_TYPED_NOTHING}The phone gets {messages[0]}",
+        *(f"With the settings from the gateway, the phone asks for at most {count} contacts." for count in messages[1:]),
+        _BY_THE_FILTER,
+    ]
 
 
 def test_the_star_is_no_obstacle_once_the_outside_line_is_set(desk: PhoneView) -> None:

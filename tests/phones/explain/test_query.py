@@ -26,6 +26,7 @@ def never(_text: str) -> Filter:
             r"(&(objectClass=person)(|(cn=O'Brien \28\2a\29*)(sn=O'Brien \28\2a\29*)(o=O'Brien \28\2a\29*)))",
         ),
         ("", QueryKind.TEXT, "(&(objectClass=person)(|(cn=*)(sn=*)(o=*)))"),
+        ("*", QueryKind.TEXT, "(&(objectClass=person)(|(cn=*)(sn=*)(o=*)))"),
         ("030/123 45", QueryKind.NUMBER, "(|(telephoneNumber=030/123 45)(mobile=030/123 45)(homePhone=030/123 45))"),
         (
             "685",
@@ -35,7 +36,7 @@ def never(_text: str) -> Filter:
         ),
         ("m\udcfcl", QueryKind.TEXT, r"(&(objectClass=person)(|(cn=m\fcl*)(sn=m\fcl*)(o=m\fcl*)))"),
     ],
-    ids=["name", "signs", "nothing", "number", "few digits", "ISO 8859-1"],
+    ids=["name", "signs", "nothing", "a star", "number", "few digits", "ISO 8859-1"],
 )
 def test_what_is_typed_becomes_what_phones_send(asked: str, kind: QueryKind, sent: str) -> None:
     """The filters that ``phones add`` prints; octets reach the search as they were typed, and no repr says them."""
