@@ -68,7 +68,7 @@ def provision(
         raise click.UsageError("Choose one of --open, --close and --new-address.")
     if (names or plain_http) and duration is None:
         raise click.UsageError("Names of phones and --plain-http belong to --open.")
-    with (site.create_store() if duration else site.open_store()) as database, database.begin() as connection:
+    with site.create_store() if duration else site.open_store() as database, database.begin() as connection:
         chosen = site.tenant(tenant or _tenant_of(connection, names))
         secret_box = open_secret_box(connection, site.state.key_source)
         if duration is not None:

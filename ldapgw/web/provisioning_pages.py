@@ -8,9 +8,6 @@ shows a page with a button, so that a link preview fetches no settings.
 
 from __future__ import annotations
 
-from twisted.internet.task import deferLater
-from twisted.logger import Logger
-
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, make_password, verify_password
 from ldapgw.phones.provisioning.file_names import vendor_of_file
 from ldapgw.phones.provisioning.sheet import Vendor, all_vendors, make_sheet, settings_of, vendors_of
@@ -19,14 +16,11 @@ from ldapgw.store.activity import Act, Actor
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.provisioning import Fetch, ProvisioningAddress
 from ldapgw.web import error_pages
-from ldapgw.web.book_clients import LONGEST_DELAY
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpResponse, text_response
+from ldapgw.web.http import HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, get, post
 from ldapgw.web.phone_pages import PhonePages
-from ldapgw.web.provisioning_windows import ProvisioningWindows
-
-log = Logger()
+from ldapgw.web.provisioning_windows import ProvisioningWindows, delay_guess, no_such_file, tell_fetch
 
 
 class ProvisioningPages:
@@ -88,25 +82,17 @@ class ProvisioningPages:
         login, address = await self._authenticate(visit, secret)
         vendor = _vendor_of(login.model, file)
         if vendor is None:
-            return _not_found()
+            return no_such_file()
         dependencies = self._layout.dependencies
         new = Fetch(self._layout.now(), visit.request.address, file)
         actor = Actor(activity.GATEWAY.name, visit.request.address)
         entry = activity.entry(new.when, visit.tenant.name, actor, Act.PROVISIONING_FETCHED, login.name)
         password = await visit.change(entry, provisioning.fetch, address, dependencies.secret_box, new)
         if not password:
-            return _not_found()
+            return no_such_file()
         sheet = make_sheet(vendor, settings_of(login, dependencies.phones.site(visit.tenant), password))
-        dependencies.notifier.notify(dependencies.phones.bind_dn(login))
-        log.info(
-            "web: the settings of phone {phone} of tenant {tenant} were fetched, from {address}",
-            event="settings_fetched",
-            phone=login.name,
-            tenant=login.tenant,
-            account=login.account_id,
-            address=visit.request.address,
-        )
-        return HttpResponse(200, sheet.text.encode(), vendor.media_type) if sheet.text else _not_found()
+        tell_fetch(dependencies, login, visit.request.address)
+        return HttpResponse(200, sheet.text.encode(), vendor.media_type) if sheet.text else no_such_file()
 
     async def _authenticate(self, visit: TenantVisit, secret: str) -> tuple[PhoneLogin, ProvisioningAddress]:
         """Return the phone and the provisioning address to which a secret belongs.
@@ -125,8 +111,7 @@ class ProvisioningPages:
         right = verify_password(proper.encode(), address.secret if address else UNKNOWN_LOGIN_HASH)
         if right and login and address and login.tenant == visit.tenant.name:
             return login, address
-        delay = dependencies.book_clients.login_delay(visit.request.address, name)
-        await deferLater(dependencies.clock, LONGEST_DELAY if delay is None else delay)
+        await delay_guess(dependencies, visit.request.address, name)
         raise PageError(error_pages.PAGES.not_found, visit.tenant)
 
 
@@ -138,7 +123,3 @@ def _vendor_of(model: str, file: str) -> Vendor | None:
     """
     named = next((vendor for vendor in all_vendors().values() if vendor.file == file), None)
     return named or vendor_of_file(model, file)
-
-
-def _not_found() -> HttpResponse:
-    return text_response("There is no such file.", 404)

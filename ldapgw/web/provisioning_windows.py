@@ -30,6 +30,7 @@ from ldapgw.store.secrets import SecretBox
 from ldapgw.store.windows import ProvisioningWindow, Reason, WindowPhone
 from ldapgw.web import error_pages
 from ldapgw.web.book_clients import LONGEST_DELAY
+from ldapgw.web.dependencies import WebDependencies
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse, text_response
 from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, get, post
@@ -124,19 +125,19 @@ class ProvisioningWindows:
         window = await visit.store.read(windows.read, tenant.name, self._secret_box)
         is_right = hmac.compare_digest(token.encode(), (window.token if window else "").encode())
         if window is None or not is_right:
-            await self._delay_guess(request.address, "")
+            await delay_guess(self._dependencies, request.address, "")
             raise PageError(error_pages.PAGES.not_found, tenant)
         mac = mac_of_file(file)
         if not mac:
             # While a phone starts, it also asks for files that are the same for all phones of its model.
-            return _no_such_file()
+            return no_such_file()
         login = await visit.store.read(phones.read_by_mac, tenant.name, mac)
         password, hashed = make_password(self._dependencies.random)
         found = self._file_for(visit, window, login, file, password)
         if isinstance(found, Sheet) and login is not None and not request.is_head:
             found = await self._fetch(visit, window, login, hashed, file) or found
         if found is Reason.NO_FILE and not is_settings_file(file):
-            return _no_such_file()  # a phone that starts also asks for other files with its address in their names
+            return no_such_file()  # a phone that starts also asks for other files with its address in their names
         if isinstance(found, Reason):
             return await self._refuse(visit, found, mac)
         return HttpResponse(200, found.text.encode(), found.vendor.media_type)
@@ -174,15 +175,7 @@ class ProvisioningWindows:
         if reason is None:
             # The phone may log in as soon as it has the file.
             await self._dependencies.changed()
-            self._dependencies.notifier.notify(self._dependencies.phones.bind_dn(login))
-            log.info(
-                "web: the settings of phone {phone} of tenant {tenant} were fetched, from {address}",
-                event="settings_fetched",
-                phone=login.name,
-                tenant=login.tenant,
-                account=login.account_id,
-                address=new.address,
-            )
+            tell_fetch(self._dependencies, login, new.address)
         return reason
 
     async def _refuse(self, visit: TenantVisit, reason: Reason, mac: str) -> HttpResponse:
@@ -191,12 +184,8 @@ class ProvisioningWindows:
         self._dependencies.count_misuse("provisioning requests", address)
         if not self._stored_refusals.take(network_of(address)):
             await visit.store.run(windows.note_refusal, visit.tenant.name, reason, mac, address, self._layout.now())
-        await self._delay_guess(address, mac)
-        return _no_such_file()
-
-    async def _delay_guess(self, address: str, name: str) -> None:
-        delay = self._dependencies.book_clients.login_delay(address, name)
-        await deferLater(self._dependencies.clock, LONGEST_DELAY if delay is None else delay)
+        await delay_guess(self._dependencies, address, mac)
+        return no_such_file()
 
     @property
     def _secret_box(self) -> SecretBox:
@@ -228,5 +217,27 @@ def _note_fetch(
     return reason
 
 
-def _no_such_file() -> HttpResponse:
+async def delay_guess(dependencies: WebDependencies, address: str, name: str) -> None:
+    """Count a request as a wrong login, and wait as long as the answer to a wrong login waits.
+
+    :param name: what the request was for: the name of a phone or a MAC address; empty if unknown.
+    """
+    delay = dependencies.book_clients.login_delay(address, name)
+    await deferLater(dependencies.clock, LONGEST_DELAY if delay is None else delay)
+
+
+def tell_fetch(dependencies: WebDependencies, login: PhoneLogin, address: str) -> None:
+    """Log that a phone's settings were fetched, and update the open pages about the phone."""
+    dependencies.notifier.notify(dependencies.phones.bind_dn(login))
+    log.info(
+        "web: the settings of phone {phone} of tenant {tenant} were fetched, from {address}",
+        event="settings_fetched",
+        phone=login.name,
+        tenant=login.tenant,
+        account=login.account_id,
+        address=address,
+    )
+
+
+def no_such_file() -> HttpResponse:
     return text_response("There is no such file.", 404)
