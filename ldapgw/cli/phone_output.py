@@ -13,6 +13,7 @@ from ldapgw.cli.site import Site, now
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import phone_dn
 from ldapgw.phones.hints import Hint, PhoneCondition, PhoneProfile, hint_text, phone_condition
+from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import Site as PhoneSite
 from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet, settings_of, vendors_of
@@ -130,6 +131,7 @@ def phone_json(site: Site, login: PhoneLogin, addresses: Mapping[int | None, str
         "account": addresses.get(login.account_id),
         "model": login.model or None,
         "placeholder": login.placeholder or None,
+        "mac": show_mac(login.mac) or None,
         "numbers": login.numbers.value,
         "number_format": login.number_format,
         "area_code": login.area_code or None,

@@ -55,6 +55,7 @@ from ldapgw.errors import UserError
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, StepStatus
+from ldapgw.phones.mac_address import read_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS, choose_endpoint
 from ldapgw.phones.provisioning.sheet import all_vendors, vendors_of
@@ -74,6 +75,14 @@ def _phone_format(_context: click.Context, _parameter: click.Parameter, value: s
             f"a phone can have {', '.join(PHONE_FORMATS)}"
         )
     return None if value is None else NumberFormat(value)
+
+
+def _mac(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Read the MAC address of a phone."""
+    try:
+        return None if value is None else read_mac(value)
+    except ValueError:
+        raise click.BadParameter("expected a MAC address such as 00:15:65:aa:bb:cc") from None
 
 
 class _FamilyParam(click.ParamType[str]):
@@ -122,7 +131,7 @@ phones.add_command(provision)
 @phones.command(
     epilog=examples(
         "ldapgw phones add desk1 --account alice@acme.example --model yealink",
-        "ldapgw phones add lobby --model snom --settings lobby.xml",
+        "ldapgw phones add lobby --model snom --mac 00:04:13:aa:bb:cc --settings lobby.xml",
         "ldapgw phones add desk2 --model other --placeholder '%s' --json",
         "ldapgw phones add --replica branch1",
     )
@@ -161,6 +170,12 @@ phones.add_command(provision)
     help="The area code of the phone's site: calls within the area are signaled without it. Default: the tenant's "
     "area_code.",
 )
+@click.option(
+    "--mac",
+    callback=_mac,
+    metavar="ADDRESS",
+    help="The phone's MAC address, by which the phone can fetch its settings (ldapgw phones provision).",
+)
 @click.option("--settings", "target", metavar="FILE", help="Write the model's settings to FILE; - stands for stdout.")
 @click.option("--replica", is_flag=True, help="Add the login of an OpenLDAP replica instead of a phone.")
 @click.option(
@@ -182,6 +197,7 @@ def add(
     numbers: str | None,
     number_format: NumberFormat | None,
     area_code: str | None,
+    mac: str | None,
     target: str | None,
     replica: bool,
     private: bool,
@@ -194,7 +210,8 @@ def add(
     """
     if replica:
         if any(
-            option is not None for option in (account, model, placeholder, numbers, number_format, area_code, target)
+            option is not None
+            for option in (account, model, placeholder, numbers, number_format, area_code, mac, target)
         ):
             raise click.UsageError("A replica has no owner, model, numbers or settings: see ldapgw replica-config.")
         add_replica(site, name, tenant, private=private, extra_values=not no_extra_values, as_json=as_json)
@@ -220,7 +237,11 @@ def add(
                 number_format=number_format,
                 placeholder=placeholder or "",
                 area_code=dialling(chosen.region).area_code(area_code or ""),
+                mac=mac or "",
             )
+            other = stored.read_by_mac(connection, chosen.name, mac) if mac else None
+            if other is not None:
+                raise UserError(f"{other.name} has this MAC address already")
             if not activity.recorded(connection, act(chosen.name, Act.PHONE_ADDED, name), stored.add, login):
                 raise UserError(
                     f"a phone named {name} already exists; names are unique on a gateway, regardless of upper and "

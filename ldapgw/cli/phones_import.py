@@ -19,6 +19,7 @@ from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
 from ldapgw.directory.passwords import make_password
 from ldapgw.errors import UserError
 from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, decode, read_rows
+from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.provisioning.settings import Site as PhoneSite
 from ldapgw.phones.rollout import NewPhone, make_files, make_zip, new_phone
 from ldapgw.server.config import Tenant
@@ -97,7 +98,8 @@ def _checked(connection: Connection, octets: bytes, tenant: str) -> tuple[Import
     except UnfitImportFile as error:
         raise UserError(str(error.reason)) from None
     owners = {account.address.lower(): account.id for account in accounts.read_all(connection, tenant)}
-    return check_rows(rows, owners, stored.read_taken(connection, [row.get("name", "") for _, row in rows]))
+    taken = stored.read_taken(connection, [row.get("name", "") for _, row in rows])
+    return check_rows(rows, owners, taken, stored.read_macs(connection, tenant))
 
 
 def _make_folder(folder: Path) -> None:
@@ -109,10 +111,7 @@ def _make_folder(folder: Path) -> None:
 
 def _new_phones(lines: Sequence[ImportLine], tenant: str) -> list[NewPhone]:
     made = [(line, *make_password(os.urandom)) for line in lines]
-    return [
-        NewPhone(new_phone(line, tenant, hashed, now()), password, line.account, line.mac)
-        for line, password, hashed in made
-    ]
+    return [NewPhone(new_phone(line, tenant, hashed, now()), password, line.account) for line, password, hashed in made]
 
 
 def _contents(phones: Sequence[NewPhone], site: PhoneSite, out: Path | None, zip_file: Path) -> Mapping[Path, bytes]:
@@ -131,8 +130,13 @@ def _show(lines: Sequence[ImportLine], tenant: Tenant, *, as_json: bool) -> None
         return
     print_table(
         ("line#", "name", "account", "model", "mac", "error"),
-        [(str(line.number), line.name, line.account, line.model, line.mac, str(line.error)) for line in lines],
+        [(str(line.number), line.name, line.account, line.model, _shown_mac(line), str(line.error)) for line in lines],
     )
+
+
+def _shown_mac(line: ImportLine) -> str:
+    """Return the MAC address as people read it; a line with an error has the MAC address as it was written."""
+    return line.mac if line.error else show_mac(line.mac)
 
 
 def _json_object(line: ImportLine, tenant: Tenant) -> dict[str, Any]:
@@ -142,7 +146,7 @@ def _json_object(line: ImportLine, tenant: Tenant) -> dict[str, Any]:
         "tenant": tenant.name,
         "account": line.account or None,
         "model": line.model or None,
-        "mac": line.mac or None,
+        "mac": _shown_mac(line) or None,
         "placeholder": line.placeholder or None,
         "error": str(line.error) or None,
     }

@@ -14,6 +14,7 @@ from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, as_json, find_phone, now, only_tenant, pass_site
 from ldapgw.directory.passwords import generate_password
 from ldapgw.errors import UserError
+from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.provisioning.window import MINUTES, REASONS, WindowRow, window_address, window_rows
 from ldapgw.server.config import Tenant
 from ldapgw.server.state_dir import open_secret_box
@@ -146,7 +147,7 @@ def _print_rows(rows: Sequence[WindowRow]) -> None:
     if rows:
         print_table(
             ("phone", "mac", "file", "state"),
-            [(row.login.name, row.login.mac or "-", _file(row) or "-", _state(row)) for row in rows],
+            [(row.login.name, show_mac(row.login.mac) or "-", _file(row) or "-", _state(row)) for row in rows],
         )
 
 
@@ -165,7 +166,7 @@ def _print_refusals(refusals: Sequence[WindowRefusal]) -> None:
     for refusal in refusals:
         times = "once" if refusal.count == 1 else f"{refusal.count} times"
         print_line(
-            f"{refusal.mac} asked {times}, last from {refusal.address} at {local_time(refusal.at, now())}: "
+            f"{show_mac(refusal.mac)} asked {times}, last from {refusal.address} at {local_time(refusal.at, now())}: "
             f"{REASONS[refusal.reason]}"
         )
 
@@ -186,7 +187,7 @@ def _as_json(
         "phones": [
             {
                 "name": row.login.name,
-                "mac": row.login.mac or None,
+                "mac": show_mac(row.login.mac) or None,
                 "file": _file(row) or None,
                 "fetched_at": timestamp(row.fetch.fetched_at if row.fetch is not None else None),
                 "fetched_from": (row.fetch.address if row.fetch is not None else "") or None,
@@ -197,7 +198,7 @@ def _as_json(
         ],
         "refused": [
             {
-                "mac": refusal.mac,
+                "mac": show_mac(refusal.mac),
                 "reason": refusal.reason.value,
                 "address": refusal.address,
                 "at": timestamp(refusal.at),

@@ -15,6 +15,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from ldapgw.phones.mac_address import read_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
@@ -41,8 +42,6 @@ _COLUMNS = {
     "placeholder": "placeholder",
     "platzhalter": "placeholder",
 }
-_MAC = re.compile(r"[0-9a-f]{12}")
-_SEPARATORS = re.compile(r"[\s:.\-]")
 
 
 class _ImportTexts(Texts, frozen=True):
@@ -63,9 +62,10 @@ class _ImportTexts(Texts, frozen=True):
     not_other: str
     bad_placeholder: str
     same_mac: str
+    taken_mac: str
 
 
-_TEXTS = read_texts("phones/texts/import", _ImportTexts)
+TEXTS = read_texts("phones/texts/import", _ImportTexts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +115,9 @@ def read_rows(text: str) -> tuple[tuple[int, Mapping[str, str]], ...]:
     :raises UnfitImportFile: when the file is no list of phones.
     """
     if not text.strip():
-        raise UnfitImportFile(_TEXTS.empty)
+        raise UnfitImportFile(TEXTS.empty)
     if "\0" in text:
-        raise UnfitImportFile(_TEXTS.unreadable)
+        raise UnfitImportFile(TEXTS.unreadable)
     first, _, _ = text.lstrip("\ufeff\r\n ").partition("\n")
     # Excel writes a first line such as "sep=;", which names the separator, and hides this line when opening the file.
     declared = re.fullmatch(r"sep=(.)\s*", first)
@@ -133,27 +133,31 @@ def read_rows(text: str) -> tuple[tuple[int, Mapping[str, str]], ...]:
             if not columns:
                 columns = [_COLUMNS.get(value.casefold(), "") for value in values]
                 if not {"name", "model"} <= {*columns}:
-                    raise UnfitImportFile(_TEXTS.no_header)
+                    raise UnfitImportFile(TEXTS.no_header)
                 continue
             found.append((reader.line_num, dict(zip(columns, values, strict=False))))
     except csv.Error:
-        raise UnfitImportFile(_TEXTS.unreadable) from None
+        raise UnfitImportFile(TEXTS.unreadable) from None
     if not columns:
-        raise UnfitImportFile(_TEXTS.no_header)
+        raise UnfitImportFile(TEXTS.no_header)
     if not found:
-        raise UnfitImportFile(_TEXTS.empty)
+        raise UnfitImportFile(TEXTS.empty)
     if len(found) > MAX_LINES:
-        raise UnfitImportFile(Phrase(_TEXTS.too_many, {"lines": len(found), "most": MAX_LINES}))
+        raise UnfitImportFile(Phrase(TEXTS.too_many, {"lines": len(found), "most": MAX_LINES}))
     return tuple(found)
 
 
 def check_rows(
-    rows: Sequence[tuple[int, Mapping[str, str]]], accounts: Mapping[str, int], taken: Collection[str]
+    rows: Sequence[tuple[int, Mapping[str, str]]],
+    accounts: Mapping[str, int],
+    taken: Collection[str],
+    taken_macs: Mapping[str, str],
 ) -> tuple[ImportLine, ...]:
     """Check each line; a line has at most one error.
 
     :param accounts: the ids of the tenant's accounts by their addresses in lower case.
     :param taken: the names of all phones of the gateway, in lower case.
+    :param taken_macs: the names of the tenant's phones by their MAC addresses.
     """
     titles = {model.title.casefold(): key for key, model in MODELS.items()}
     names: dict[str, int] = {}
@@ -163,29 +167,25 @@ def check_rows(
         name, account, written = row.get("name", ""), row.get("account", ""), row.get("model", "")
         model = written.casefold()
         model = titles.get(model, model)
-        mac = _SEPARATORS.sub("", row.get("mac", "")).lower()
+        mac = _mac(row.get("mac", ""))
         placeholder = row.get("placeholder", "")
         error: Translatable = ""
         if not name:
-            error = _TEXTS.no_name
+            error = TEXTS.no_name
         elif not is_valid_name(name):
-            error = _TEXTS.bad_name
+            error = TEXTS.bad_name
         elif name.lower() in names:
-            error = Phrase(_TEXTS.same_name, {"line": names[name.lower()]})
+            error = Phrase(TEXTS.same_name, {"line": names[name.lower()]})
         elif name.lower() in taken:
-            error = _TEXTS.taken
+            error = TEXTS.taken
         elif account and account.lower() not in accounts:
-            error = _TEXTS.no_account
+            error = TEXTS.no_account
         elif not written:
-            error = Phrase(_TEXTS.no_model, {"models": _models()})
+            error = Phrase(TEXTS.no_model, {"models": _models()})
         elif model not in {OTHER_MODEL, *MODELS}:
-            error = Phrase(_TEXTS.unknown_model, {"model": written, "models": _models()})
-        elif mac and not _MAC.fullmatch(mac):
-            error = Phrase(_TEXTS.bad_mac, {"mac": row["mac"]})
-        elif mac in macs:
-            error = Phrase(_TEXTS.same_mac, {"line": macs[mac]})
+            error = Phrase(TEXTS.unknown_model, {"model": written, "models": _models()})
         else:
-            error = _placeholder_error(placeholder, model)
+            error = _mac_error(mac, row, macs, taken_macs) or _placeholder_error(placeholder, model)
         names.setdefault(name.lower(), number)
         if mac:
             macs.setdefault(mac, number)
@@ -195,7 +195,7 @@ def check_rows(
                 name,
                 account,
                 written if error else "" if model == OTHER_MODEL else model,
-                row.get("mac", "") if error else mac,
+                row.get("mac", "") if error else mac or "",
                 accounts.get(account.lower()),
                 placeholder,
                 error,
@@ -204,14 +204,36 @@ def check_rows(
     return tuple(lines)
 
 
+def _mac(written: str) -> str | None:
+    """Return a MAC address; None if the text is no MAC address."""
+    try:
+        return read_mac(written)
+    except ValueError:
+        return None
+
+
+def _mac_error(
+    mac: str | None, row: Mapping[str, str], macs: Mapping[str, int], taken_macs: Mapping[str, str]
+) -> Translatable:
+    """Return the error of a MAC address, or an empty text.
+
+    :param macs: the numbers of the earlier lines by their MAC addresses.
+    """
+    if mac is None:
+        return Phrase(TEXTS.bad_mac, {"mac": row["mac"]})
+    if mac in macs:
+        return Phrase(TEXTS.same_mac, {"line": macs[mac]})
+    return Phrase(TEXTS.taken_mac, {"phone": taken_macs[mac]}) if mac in taken_macs else ""
+
+
 def _placeholder_error(placeholder: str, model: str) -> Translatable:
     if not placeholder:
         return ""
     if model != OTHER_MODEL:
-        return _TEXTS.not_other
+        return TEXTS.not_other
     if placeholder in PLACEHOLDERS:
         return ""
-    return Phrase(_TEXTS.bad_placeholder, {"placeholder": placeholder, "placeholders": " ".join(PLACEHOLDERS)})
+    return Phrase(TEXTS.bad_placeholder, {"placeholder": placeholder, "placeholders": " ".join(PLACEHOLDERS)})
 
 
 def _models() -> str:

@@ -38,13 +38,11 @@ class NewPhone:
     """A phone with a new password.
 
     :ivar owner: the owner's address; empty for a phone without an owner.
-    :ivar mac: 12 hexadecimal digits in lower case; empty if not known.
     """
 
     login: PhoneLogin
     password: str = field(repr=False)
     owner: str = ""
-    mac: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +81,7 @@ def new_phone(line: ImportLine, tenant: str, hashed: str, now: float) -> PhoneLo
         created_at=now,
         model=line.model,
         placeholder=line.placeholder,
+        mac=line.mac,
     )
 
 
@@ -121,6 +120,6 @@ def make_zip(phones: Sequence[NewPhone], site: Site, render: Render) -> bytes:
 def _file_name(phone: NewPhone, sheet: Sheet) -> str:
     """Return the file's name in the zip: the phone's own name if its MAC address is not known."""
     suffix = sheet.vendor.file.rpartition(".")[2]
-    if not phone.mac:
+    if not phone.login.mac:
         return f"{phone.login.name}.{suffix}"
-    return file_name(sheet.vendor, phone.mac)
+    return file_name(sheet.vendor, phone.login.mac)

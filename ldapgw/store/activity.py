@@ -43,6 +43,7 @@ class Act(StrEnum):
     PHONE_MODEL = "phone_model"
     PHONE_MOVED = "phone_moved"
     PHONE_NUMBER_FORMAT = "phone_number_format"
+    PHONE_MAC = "phone_mac"
     PHONES_IMPORTED = "phones_imported"
     REPLICA_ADDED = "replica_added"
     REPLICA_REMOVED = "replica_removed"

@@ -292,6 +292,12 @@ def read_by_mac(connection: Connection, tenant: str, mac: str) -> PhoneLogin | N
     return next(iter(read_some(connection, phone.c.tenant == tenant, phone.c.mac == mac)), None)
 
 
+def read_macs(connection: Connection, tenant: str) -> dict[str, str]:
+    """Return the name of the phone with each MAC address of a tenant."""
+    known = select(phone.c.mac, phone.c.name).where(phone.c.tenant == tenant, phone.c.mac.is_not(None))
+    return {row.mac: row.name for row in connection.execute(known)}
+
+
 def set_mac(connection: Connection, name: str, mac: str) -> bool:
     """Store a phone's MAC address; empty if it is not known.
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from types import MappingProxyType
 
 from sqlalchemy import Connection
 
@@ -76,25 +75,16 @@ class AdminPasswords:
         passwords = {name: generate_password(random) for name in names}
         return passwords, {name: hash_password(password, random) for name, password in passwords.items()}
 
-    def keep(
-        self,
-        visitor: Visitor,
-        passwords: Mapping[str, str],
-        made_at: float,
-        macs: Mapping[str, str] = MappingProxyType({}),
-    ) -> str:
+    def keep(self, visitor: Visitor, passwords: Mapping[str, str], made_at: float) -> str:
         """Keep passwords in memory for the page that hands them out; return the `batch_key`.
 
         The passwords' hashes are stored already.
 
         :param passwords: the passwords by the phone's name.
         :param made_at: the time that is stored with the passwords, in seconds since the epoch.
-        :param macs: the known MAC addresses by the phone's name.
         """
         for name, password in passwords.items():
             self._phone_pages.show_password(visitor, name, password)
-        for name, mac in macs.items():
-            self._phone_pages.one_time.macs.add(visitor.session, name, mac, self._layout.now())
         return batch_key(made_at)
 
     def redirect(self, visit: Visit, batch: str) -> HttpResponse:
@@ -151,9 +141,8 @@ class AdminPasswords:
         found = [(login, owner) for login, owner in read if batch_key(login.password_made_at) == batch]
         if not found:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
-        now, macs = self._layout.now(), self._phone_pages.one_time.macs
         handed_out = [
-            NewPhone(login, password, owner, macs.get(visit.visitor.session, login.name, now))
+            NewPhone(login, password, owner)
             for login, owner in found
             if (password := self._phone_pages.new_password(visit.visitor, login))
         ]

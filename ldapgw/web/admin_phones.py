@@ -7,7 +7,7 @@ New passwords of several phones are handed out on a page of their own (`ldapgw.w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, decode, read_rows
+from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode, title_of
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phones.provisioning.window import MINUTES
@@ -30,6 +31,7 @@ from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import MAX_BODY_SIZE, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
+from ldapgw.web.phone_forms import read_form_mac, taken_mac
 from ldapgw.web.phone_pages import PhonePages, form_model, new_login
 from ldapgw.web.provisioning_windows import ProvisioningWindows
 
@@ -125,7 +127,7 @@ class AdminPhones:
             name="phones",
             read=_read,
             order=None,  # the phones are read in the order of their names
-            text=lambda row: f"{row.login.name} {row.owner} {row.model} {row.login.last_address or ''}",
+            text=_sought,
             filters=_filters,
             columns=_COLUMNS,
             topic=lambda _visit, row: phone_pages.topic(row.login),
@@ -172,13 +174,16 @@ class AdminPhones:
             error = TEXTS.no_owner
         elif model not in {OTHER_MODEL, *MODELS}:
             error = TEXTS.no_model
+        written = visit.form.get("mac", "").strip()
+        mac, mac_error = read_form_mac(written)
         login, password = new_login(visit, name, owner_id)
-        entry = visit.entry(Act.PHONE_ADDED, name)
-        if not error and not await visit.store.run(activity.recorded, entry, phones.add, login):
-            error = TEXTS.taken
-        if error:
-            values = {"name": name, "model": model, "placeholder": login.placeholder, "owner": owner, "error": error}
-            return await self._form(visit, values, status=400)
+        login = replace(login, mac=mac)
+        if not error and not mac_error:
+            entry = visit.entry(Act.PHONE_ADDED, name)
+            error, mac_error = await visit.store.run(_add, login, entry)
+        if error or mac_error:
+            values = {"name": name, "model": model, "placeholder": login.placeholder, "owner": owner, "mac": written}
+            return await self._form(visit, {**values, "error": error, "mac_error": mac_error}, status=400)
         self._phone_pages.show_password(visit.visitor, name, password)
         return await visit.done("phone-added", f"phones/{name}")
 
@@ -186,7 +191,7 @@ class AdminPhones:
         return visit.page(
             "admin_phone_new.html",
             status=status,
-            form={"name": "", "model": "", "placeholder": "", "error": "", **values},
+            form={"name": "", "model": "", "placeholder": "", "mac": "", "error": "", "mac_error": "", **values},
             models=MODELS,
             placeholders=PLACEHOLDERS,
             owners=await visit.store.read(_owners, visit.tenant.name),
@@ -329,8 +334,7 @@ class AdminImport:
             handed_out = await self._passwords.find_handed_out(visit, names)
             lines = await visit.store.read(_checked, visit.tenant.name, text)
             return handed_out or self._page(visit, text=text, lines=lines)
-        macs = {line.name: line.mac for line in lines if line.mac}
-        batch = self._passwords.keep(visit.visitor, passwords, now, macs)
+        batch = self._passwords.keep(visit.visitor, passwords, now)
         await self._dependencies.changed()
         return self._passwords.redirect(visit, batch)
 
@@ -364,7 +368,15 @@ def _checked(connection: Connection, tenant: str, text: str) -> tuple[ImportLine
     """
     rows = read_rows(text)
     owners = {address.lower(): key for key, address in accounts.read_addresses(connection, tenant)}
-    return check_rows(rows, owners, phones.read_taken(connection, [row.get("name", "") for _, row in rows]))
+    taken = phones.read_taken(connection, [row.get("name", "") for _, row in rows])
+    return check_rows(rows, owners, taken, phones.read_macs(connection, tenant))
+
+
+def _add(connection: Connection, login: PhoneLogin, entry: Entry) -> tuple[Translatable, Translatable]:
+    """Store a phone; return the reasons why its name and its MAC address cannot be stored, empty if they can."""
+    if mac_error := taken_mac(connection, login):
+        return "", mac_error
+    return "" if activity.recorded(connection, entry, phones.add, login) else TEXTS.taken, ""
 
 
 def _add_all(connection: Connection, logins: Sequence[PhoneLogin], entry: Entry) -> bool:
@@ -395,6 +407,12 @@ def _read(connection: Connection, tenant: WebTenant, now: float) -> Sequence[Pho
         PhoneRow(login, owners.get(login.account_id or 0, ""), phone_condition(login, now))
         for login in phones.read_by_tenant(connection, tenant.name)
     ]
+
+
+def _sought(row: PhoneRow) -> str:
+    """Return the text of a row in which a search looks; it has the MAC address with and without colons."""
+    login = row.login
+    return " ".join((login.name, row.owner, row.model, login.last_address or "", login.mac, show_mac(login.mac)))
 
 
 def _owners(connection: Connection, tenant: str) -> tuple[tuple[str, str], ...]:

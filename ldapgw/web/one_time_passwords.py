@@ -75,22 +75,20 @@ class OneTimePasswords:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class OneTimeSecrets:
-    """The passwords, secrets and MAC addresses that the pages of phones show for `PASSWORD_SECONDS`.
+    """The passwords and secrets that the pages of phones show for `PASSWORD_SECONDS`.
 
     :ivar passwords: passwords of phones.
     :ivar book_secrets: secrets of XML phone books' addresses.
     :ivar addresses: secrets of provisioning addresses.
-    :ivar macs: MAC addresses of imported phones, in 12 hexadecimal digits.
     """
 
     passwords: OneTimePasswords = field(default_factory=OneTimePasswords)
     book_secrets: OneTimePasswords = field(default_factory=OneTimePasswords)
     addresses: OneTimePasswords = field(default_factory=OneTimePasswords)
-    macs: OneTimePasswords = field(default_factory=OneTimePasswords)
 
     def forget(self, phone: str) -> None:
         """Forget everything about a phone, because the phone was removed, or has another name or password."""
-        for kept in (self.passwords, self.book_secrets, self.addresses, self.macs):
+        for kept in (self.passwords, self.book_secrets, self.addresses):
             kept.forget(phone)
 
 

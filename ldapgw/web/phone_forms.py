@@ -21,10 +21,12 @@ from ldapgw.directory.passwords import make_password
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
+from ldapgw.phones.import_file import TEXTS as IMPORT_TEXTS
+from ldapgw.phones.mac_address import read_mac, show_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode
 from ldapgw.phones.provisioning.settings import choose_endpoint
 from ldapgw.phones.provisioning.sheet import vendors_of
-from ldapgw.phrase import Translatable, gettext_noop
+from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import accounts, activity, phones, recordings
 from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import NumberMode, PhoneLogin
@@ -204,25 +206,37 @@ class PhoneForms:
         owner_id, is_owner = await self._new_owner(visit, visit.form["owner"].strip())
         if not is_owner:
             return visit.redirect("phone-owner-unknown", f"phones/{login.name}")
+        mac, mac_error = read_form_mac(visit.form.get("mac", login.mac))
+        if mac_error:
+            return visit.redirect("phone-bad-mac", f"phones/{login.name}")
         model, placeholder = form_model(visit)
         numbers = login.numbers if model == login.model else number_mode(model)
-        new = replace(login, name=new_name, model=model, numbers=numbers, account_id=owner_id, placeholder=placeholder)
+        new = replace(
+            login,
+            name=new_name,
+            model=model,
+            numbers=numbers,
+            account_id=owner_id,
+            placeholder=placeholder,
+            mac=mac,
+        )
         is_moved, password = new.account_id != login.account_id, ""
         if is_moved and visit.form.get("new_password"):
             password, hashed = make_password(self._layout.dependencies.random)
             new = replace(new, password=hashed)
         acts = [
             ((new.model, new.placeholder) != (login.model, login.placeholder), Act.PHONE_MODEL, choice),
+            (new.mac != login.mac, Act.PHONE_MAC, show_mac(mac)),
             (is_moved, Act.PHONE_MOVED, ""),
             (bool(password), Act.PHONE_PASSWORD, ""),
             (new.name != login.name, Act.PHONE_RENAMED, new_name),
         ]
         entries = [visit.entry(act, login.name, detail) for is_new, act, detail in acts if is_new]
-        is_changed = phones.is_valid_name(new_name) and await visit.store.run(
-            _change, login, new, entries, self._layout.now()
-        )
-        if not is_changed:
-            return visit.redirect("phone-not-renamed", f"phones/{login.name}")
+        problem = "phone-not-renamed"
+        if phones.is_valid_name(new_name):
+            problem = await visit.store.run(_change, login, new, entries, self._layout.now())
+        if problem:
+            return visit.redirect(problem, f"phones/{login.name}")
         if new.name != login.name:
             self._pages.one_time.forget(login.name)
         if password:
@@ -318,17 +332,40 @@ def _add(connection: Connection, login: PhoneLogin, entry: Entry) -> Translatabl
     return "" if activity.recorded(connection, entry, phones.add, login) else _NAME_TAKEN
 
 
-def _change(connection: Connection, login: PhoneLogin, new: PhoneLogin, entries: Sequence[Entry], now: float) -> bool:
-    """Store the changed name, model, owner and password of a phone.
+def _change(connection: Connection, login: PhoneLogin, new: PhoneLogin, entries: Sequence[Entry], now: float) -> str:
+    """Store the changed name, model, MAC address, owner and password of a phone.
 
-    :returns: False if another phone has the name; nothing is stored then.
+    :returns: the flash message if another phone has the name or the MAC address, and then nothing is stored; otherwise
+        an empty text.
     """
+    if new.mac != login.mac and taken_mac(connection, new, login.name):
+        return "phone-mac-taken"
     if new.name != login.name and not phones.rename(connection, login.name, new.name):
-        return False
+        return "phone-not-renamed"
+    phones.set_mac(connection, new.name, new.mac)
     phones.set_model(connection, new.name, new.model, new.numbers)
     phones.set_placeholder(connection, new.name, new.placeholder)
     phones.set_owner(connection, new.name, new.account_id)
     if new.password != login.password:
         phones.set_password(connection, new.name, new.password, now)
     activity.record(connection, *entries)
-    return True
+    return ""
+
+
+def read_form_mac(written: str) -> tuple[str, Translatable]:
+    """Return the MAC address in a form, and the error of the field, which is empty if there is none."""
+    try:
+        return read_mac(written), ""
+    except ValueError:
+        return "", Phrase(IMPORT_TEXTS.bad_mac, {"mac": written})
+
+
+def taken_mac(connection: Connection, login: PhoneLogin, former_name: str = "") -> Translatable:
+    """Return the reason why a phone cannot have its MAC address, because another phone has it; empty if it can.
+
+    :param former_name: the phone's name in the database, if the phone is stored.
+    """
+    other = phones.read_by_mac(connection, login.tenant, login.mac) if login.mac else None
+    if other is None or other.name == former_name:
+        return ""
+    return Phrase(IMPORT_TEXTS.taken_mac, {"phone": other.name})

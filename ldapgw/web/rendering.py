@@ -14,6 +14,7 @@ from markupsafe import Markup
 from ldapgw import __version__
 from ldapgw.google.person_text import without_controls
 from ldapgw.numbers.phone_number import readable
+from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.rollout import PrintSheet
 from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store.account_status import timestamp
@@ -109,6 +110,7 @@ def _environment(language: Language) -> Environment:
         day=partial(_format_day, language),
         date=language.format_date,
         iso=timestamp,
+        mac=show_mac,
         readable=readable,
     )
     return environment

@@ -25,8 +25,10 @@ OWNER = "maximilian.mustermann@acme-maschinenbau.example"
 
 
 def sheet(model: str) -> PrintSheet:
-    login = PhoneLogin("desk-reception-2", "acme", None, NumberMode.VALUES, "hash", 0.0, model=model)
-    phone = NewPhone(login, "0123456789abcdefghjk", OWNER, "001565aabbcc")
+    login = PhoneLogin(
+        "desk-reception-2", "acme", None, NumberMode.VALUES, "hash", 0.0, model=model, mac="001565aabbcc"
+    )
+    phone = NewPhone(login, "0123456789abcdefghjk", OWNER)
     return print_sheet(phone, SITE, "001565aabbcc.cfg", str(qr_code(f"{ADDRESS}{model}.cfg", "Address")))
 
 

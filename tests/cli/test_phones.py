@@ -316,6 +316,7 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
         "account": "alice@acme.example",
         "model": "cisco",
         "placeholder": None,
+        "mac": None,
         "numbers": "entries",
         "number_format": "dial",
         "area_code": None,

@@ -60,7 +60,7 @@ def test_a_directory_and_json(gateway: Gateway, desks: Path, tmp_path: Path) -> 
         "tenant": "acme",
         "account": "Alice@acme.example",
         "model": "yealink",
-        "mac": "001565aabbcc",
+        "mac": "00:15:65:aa:bb:cc",
         "placeholder": None,
         "error": None,
     }

@@ -45,8 +45,8 @@ def test_the_window_opens_shows_what_happens_and_closes(gateway: Gateway) -> Non
     assert address.startswith("https://phonebook.example.com/acme/provision/")
     assert (opened["open"], opened["plain_http"], opened["refused"]) == (True, False, [])
     assert [(one["name"], one["mac"], one["file"]) for one in opened["phones"]] == [
-        ("desk1", "001565aabbcc", "001565aabbcc.cfg"),
-        ("desk2", "000413aabbcc", one_file("desk2", opened)),
+        ("desk1", "00:15:65:aa:bb:cc", "001565aabbcc.cfg"),
+        ("desk2", "00:04:13:aa:bb:cc", one_file("desk2", opened)),
         ("desk3", None, None),
     ]
     assert opened["phones"][2]["obstacle"].startswith("The MAC address isn’t known.")
@@ -58,12 +58,12 @@ def test_the_window_opens_shows_what_happens_and_closes(gateway: Gateway) -> Non
         windows.note_refusal(connection, "acme", Reason.UNKNOWN_MAC, "001565ffffff", "192.0.2.8", fetched.when)
     said = run(gateway, "--tenant", "acme")
     assert "from 192.0.2.7" in said
-    assert "001565ffffff asked once, last from 192.0.2.8" in said
+    assert "00:15:65:ff:ff:ff asked once, last from 192.0.2.8" in said
     assert "No phone has this MAC address." in said
     shown = told(gateway, "--tenant", "acme")
     assert [one["fetched_from"] for one in shown["phones"]] == ["192.0.2.7", None, None]
     assert [(one["mac"], one["reason"], one["count"]) for one in shown["refused"]] == [
-        ("001565ffffff", "unknown_mac", 1)
+        ("00:15:65:ff:ff:ff", "unknown_mac", 1)
     ]
     assert told(gateway, "--tenant", "acme", "--close")["open"] is False
     assert run(gateway, "--tenant", "acme").startswith("The provisioning window is closed.\n")

@@ -66,6 +66,6 @@ def test_from_an_import_to_a_search(site: Site) -> None:
         ("desk1", True, "127.0.0.1")
     ]
     assert {(one["mac"], one["reason"]) for one in shown["refused"]} == {
-        (MAC, "fetched"),
-        ("001565aabbdd", "not_chosen"),
+        ("00:15:65:aa:bb:cc", "fetched"),
+        ("00:15:65:aa:bb:dd", "not_chosen"),
     }

@@ -94,9 +94,10 @@ def test_an_error_for_each_line() -> None:
         (13, {"name": "desk10", "model": "snom", "mac": "00-15-65-aa-bb-cc"}),
         (14, {"name": "desk8", "model": "snom", "placeholder": "%"}),
         (15, {"name": "desk9", "model": "other", "placeholder": "$NAME"}),
-        (16, {"name": "desk7", "model": "Other", "placeholder": "$VALUE"}),
+        (16, {"name": "desk11", "model": "snom", "mac": "0004.13AA.BBCC"}),
+        (17, {"name": "desk7", "model": "Other", "placeholder": "$VALUE"}),
     )
-    lines = check_rows(rows, ACCOUNTS, {"hall"})
+    lines = check_rows(rows, ACCOUNTS, {"hall"}, {"000413aabbcc": "lobby"})
     assert (lines[0].account_id, lines[0].model, lines[0].mac, lines[0].error) == (1, "poly", "001565aabbcc", "")
     assert (lines[-1].model, lines[-1].placeholder, lines[-1].error) == ("", "$VALUE", "")
     assert new_phone(lines[-1], "acme", "hash", 0.0).placeholder == "$VALUE"
@@ -114,14 +115,13 @@ def test_an_error_for_each_line() -> None:
         "Line 2 has the same MAC address.",
         "Leave the placeholder empty: only phones of the model “other” have one.",
         "There’s no placeholder “$NAME”",
+        "lobby has this MAC address already.",
     ]
 
 
 def phones(text: str) -> list[NewPhone]:
-    lines = check_rows(read_rows(text), ACCOUNTS, ())
-    return [
-        NewPhone(new_phone(line, "acme", "hash", 0.0), f"secret-{line.name}", line.account, line.mac) for line in lines
-    ]
+    lines = check_rows(read_rows(text), ACCOUNTS, (), {})
+    return [NewPhone(new_phone(line, "acme", "hash", 0.0), f"secret-{line.name}", line.account) for line in lines]
 
 
 def test_files_are_named_as_vendors_ask_for_them() -> None:

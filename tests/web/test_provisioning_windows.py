@@ -11,6 +11,7 @@ import pytest
 
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, verify_password
 from ldapgw.ldap.admission import FIRST_DELAY, MAX_DELAY
+from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.provisioning.window import REASONS
 from ldapgw.store import activity, phones, windows
 from ldapgw.store.activity import Act
@@ -21,6 +22,7 @@ from tests.support.stage.web import ACME, GLOBEX, NOW, URL, Seen, Stage, by_link
 
 OFFICE, ELSEWHERE, PROXY = "192.0.2.7", "198.51.100.9", "127.0.0.1"
 MAC = "001565aabbcc"
+SHOWN = "00:15:65:aa:bb:cc"
 FILE = f"{MAC}.cfg"
 PAGE = "/acme/admin/phones/window"
 TOKEN = "0123456789abcdefghjk"
@@ -95,11 +97,11 @@ def test_a_phone_fetches_its_settings_once(stage: Stage) -> None:
     assert stage.do(phones.read_by_name, "desk1") == login
     assert refusals(stage) == {(Reason.FETCHED, MAC): 1}
     shown = words_on(by_link(stage).get(PAGE))
-    assert f"desk1 {MAC} Fetched from {OFFICE}" in shown
+    assert f"desk1 {SHOWN} Fetched from {OFFICE}" in shown
     on_phone = words_on(by_link(stage).get("/acme/phones/desk1"))
     assert "In the provisioning window, this phone fetched its settings with a new password on" in on_phone
     assert "The old password works until the phone uses the new one." in on_phone
-    assert f"{MAC} ( desk1 ) The phone had fetched its settings in this window already." in shown
+    assert f"{SHOWN} ( desk1 ) The phone had fetched its settings in this window already." in shown
 
 
 def closed(stage: Stage) -> None:
@@ -174,7 +176,7 @@ def test_every_other_request_finds_nothing(
     assert not any(login.next_password for login in stage.do(phones.read_all))
     (refused,) = stage.do(windows.read_refusals, "acme")
     assert refused.address == asked.get("address", OFFICE)
-    assert REASONS[reason] in words_on(by_link(stage).get(PAGE)).partition(mac)[2]
+    assert REASONS[reason] in words_on(by_link(stage).get(PAGE)).partition(show_mac(mac))[2]
 
 
 def test_a_wrong_token_is_a_guess(stage: Stage) -> None:
@@ -276,7 +278,7 @@ def test_the_page_opens_and_closes_the_window(stage: Stage) -> None:
     path = address[1].removeprefix(URL)
     words = words_on(page)
     assert "each phone without a working login can fetch its settings once" in words
-    assert f"desk1 {MAC} Waiting {FILE}" in words
+    assert f"desk1 {SHOWN} Waiting {FILE}" in words
     for name, why in (
         ("desk2", "The MAC address isn’t known."),
         ("desk3", "Phones of this model ask for no settings file by the MAC address."),
@@ -290,7 +292,7 @@ def test_the_page_opens_and_closes_the_window(stage: Stage) -> None:
         phones.store_last_binds,
         {"desk1": LastBind(stage.clock.seconds(), OFFICE, stage.do(phones.read_by_name, "desk1").next_password)},
     )
-    assert f"desk1 {MAC} Signed in" in words_on(admin.get(PAGE))
+    assert f"desk1 {SHOWN} Signed in" in words_on(admin.get(PAGE))
     assert admin.submit(f"{PAGE}/close").location == PAGE
     assert "The provisioning window is closed" in words_on(admin.get(PAGE))
     add(stage, "desk5", "001565000005")
