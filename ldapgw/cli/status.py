@@ -22,7 +22,7 @@ from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import ldap_url
 from ldapgw.server.state_dir import LOCK_FILE, lock_holder_pid
-from ldapgw.store import accounts, phones
+from ldapgw.store import accounts, phones, wrong_ports
 from ldapgw.store import gateways as store
 from ldapgw.store.account_status import rejected_phones, timestamp
 from ldapgw.store.accounts import Account
@@ -30,12 +30,22 @@ from ldapgw.store.files import status_of
 from ldapgw.store.gateways import KnownGateway
 from ldapgw.store.logins_file import LOGINS_FILE
 from ldapgw.store.phones import PhoneLogin
+from ldapgw.store.wrong_ports import WrongPort
 
 _PHONE_WORDS = {
     PhoneCondition.WORKING: "working",
     PhoneCondition.PROBLEMS: "with settings to fix",
     PhoneCondition.REFUSED: "with a wrong password",
     PhoneCondition.WAITING: "waiting",
+}
+
+# By whether a client of the wrong port speaks TLS: what the client does, and what to change.
+_WRONG_PORTS = {
+    True: ("speaks TLS to the port for LDAP without TLS", "Enter the port for LDAPS in the device."),
+    False: (
+        "speaks LDAP without TLS to the port for TLS",
+        "Switch LDAPS on in the device, or enter the port for LDAP without TLS.",
+    ),
 }
 
 
@@ -50,6 +60,7 @@ class _Stored:
     accounts: tuple[Account, ...] = ()
     phones: tuple[PhoneLogin, ...] = ()
     clients: Collection[str] = ()
+    wrong_ports: tuple[WrongPort, ...] = ()
     error: str = ""
 
 
@@ -80,7 +91,12 @@ def _read(site: Site) -> _Stored:
         with site.open_store() as database:
             clients = site.clients(database)
             with database.begin() as connection:
-                return _Stored(accounts.read_all(connection), phones.read_all(connection), clients.keys())
+                return _Stored(
+                    accounts.read_all(connection),
+                    phones.read_all(connection),
+                    clients.keys(),
+                    wrong_ports.read_all(connection, now()),
+                )
     except StoreError as error:
         return _Stored(error=error.problems[0])
 
@@ -105,6 +121,10 @@ def _status(site: Site, held: _Stored, objects: Collection[dict[str, Any]], acti
         "tenants": [
             _tenant(tenant, held, [account for account in objects if account["tenant"] == tenant.name])
             for tenant in site.config.tenant
+        ],
+        "wrong_ports": [
+            {"address": client.address, "speaks_tls": client.speaks_tls, "last": timestamp(client.at)}
+            for client in held.wrong_ports
         ],
         "actions": list(actions),
     }
@@ -186,8 +206,14 @@ def _lines(site: Site, values: Mapping[str, Any], held: _Stored) -> Iterator[str
         last_sync = local_time(max(of_tenant), now()) if of_tenant else "never"
         yield f"  Contacts     {tenant['contacts']}, last synced {last_sync}"
     yield ""
+    if held.wrong_ports:
+        yield "Devices at the wrong port within a day:"
+        for client in held.wrong_ports:
+            mistake, change = _WRONG_PORTS[client.speaks_tls]
+            yield f"! {client.address} {mistake}, last at {local_time(client.at, now())}. {change}"
+        yield ""
     if not values["actions"]:
-        yield "✓ Nothing needs action."
+        yield "✓ Nothing else needs action." if held.wrong_ports else "✓ Nothing needs action."
         return
     yield "Needs action:"
     for action in values["actions"]:

@@ -7,6 +7,8 @@ the phone has never logged in, or has last logged in from the same network (`lda
 Refusals from *elsewhere*, which are all others, may be attempts to guess passwords.  Such refusals are shown only to
 the administrator, and are only in memory.
 
+Clients of the wrong port are in memory too, and the last clients are stored for ``ldapgw status``.
+
 A name that no phone has may be a password in the wrong field, so a name is masked unless it resembles the known names
 of logins (`shown_name`).
 
@@ -35,14 +37,15 @@ from ldapgw.errors import StoreError
 from ldapgw.ldap.admission import LogLine, LogThrottle
 from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT
 from ldapgw.phones.models import MODELS
-from ldapgw.store import phones
+from ldapgw.store import phones, wrong_ports
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.phones import PhoneLogin, Refusal, is_same_site, wrong_password
 from ldapgw.store.worker import Store
+from ldapgw.store.wrong_ports import WrongPort
 
 # A page shows a refused login at most this much later.
 POLL_SECONDS: Final = 1.0
-# One write a minute for each phone is enough.
+# One write a minute for each phone, and one for all clients of wrong ports, are enough.
 WRITE_SECONDS: Final = 60.0
 # The most pairs of name and address that are noted until `RefusedLogins.judge` runs again; further pairs are not
 # counted.
@@ -159,6 +162,9 @@ class RefusedLogins(PeriodicService):
         parsed_bases = {tenant: Dn.parse(base) for tenant, base in bases.items()}
         self._unknown = UnknownNames(parsed_bases)
         self._wrong_ports = UnknownNames(parsed_bases, by_address=True)
+        # The clients of wrong ports that are to be stored, the last client at the end, by address and `speaks_tls`.
+        self._unstored_clients: OrderedDict[tuple[str, bool], WrongPort] = OrderedDict()
+        self._clients_stored_at = 0.0
         self._log = LogThrottle()
         self._unknown_log = LogThrottle()
         # When the service stops, it judges and stores all noted refusals.
@@ -183,6 +189,11 @@ class RefusedLogins(PeriodicService):
         """
         noted = UnknownLogin(kind, "", address, 1, self._clock.seconds())
         self._wrong_ports.add_shown(noted)
+        key = address, kind == TLS_ON_PLAIN_PORT
+        self._unstored_clients[key] = WrongPort(*key, noted.when)
+        self._unstored_clients.move_to_end(key)
+        if len(self._unstored_clients) > wrong_ports.MAX_CLIENTS:
+            self._unstored_clients.popitem(last=False)
         self._queue(wrong_ports=(*self._unsent.wrong_ports, noted))
 
     def wrong_ports(self, tenant: str) -> tuple[tuple[UnknownLogin, bool], ...]:
@@ -253,7 +264,7 @@ class RefusedLogins(PeriodicService):
         Of the names that no phone has, the last `MAX_UNKNOWN` are judged, because no more are shown; the others are
         masked.
 
-        :param interval: seconds between two writes of a phone.
+        :param interval: seconds between two writes of a phone, and between two writes of clients of wrong ports.
         """
         noted, self._noted = self._noted, {}
         known: list[tuple[PhoneAccess, Refusal]] = []
@@ -282,6 +293,7 @@ class RefusedLogins(PeriodicService):
         for line in self._unknown_log.due(self._clock.seconds()):
             _log_unknown(line)
         await self._write(interval)
+        await self._write_clients(interval)
 
     async def _end_turn(self, number: int) -> None:
         """Wait for another turn of the reactor after each `_NAMES_A_TURN` names."""
@@ -352,6 +364,18 @@ class RefusedLogins(PeriodicService):
             self._stored[name] = now, own
             if self._unstored.get(name) is own:
                 del self._unstored[name]
+
+    async def _write_clients(self, interval: float) -> None:
+        """Store the clients of wrong ports; clients that cannot be stored are tried again."""
+        now = self._clock.seconds()
+        if not self._unstored_clients or now - self._clients_stored_at < interval:
+            return
+        written = dict(self._unstored_clients)
+        await self._store.run(wrong_ports.add, tuple(written.values()), now)
+        self._clients_stored_at = now
+        for key, client in written.items():
+            if self._unstored_clients.get(key) is client:
+                del self._unstored_clients[key]
 
     def _house_words(self) -> frozenset[str]:
         """Return the words in the names of all logins and bases, computed anew when the logins have changed."""

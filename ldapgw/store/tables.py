@@ -293,6 +293,19 @@ step_report = Table(
     _not_null("at", Float, comment="time of the last such report"),
 )
 
+wrong_port = Table(
+    "wrong_port",
+    metadata,
+    Column("address", String, primary_key=True, comment="IP address of a client"),
+    Column(
+        "speaks_tls",
+        Boolean,
+        primary_key=True,
+        comment="whether the client spoke TLS to the port without TLS, rather than LDAP to the port for TLS",
+    ),
+    _not_null("at", Float, comment="time of the client's last connection to this port"),
+)
+
 recording = Table(
     "recording",
     metadata,

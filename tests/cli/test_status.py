@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 
 import pytest
 
+from ldapgw.cli.output import local_time
 from ldapgw.cli.site import now
-from ldapgw.store import accounts, gateways, phones, sign_ins, sync_state
+from ldapgw.store import accounts, gateways, phones, sign_ins, sync_state, wrong_ports
+from ldapgw.store.account_status import timestamp
 from ldapgw.store.database import Mode
 from ldapgw.store.engines import database_at
 from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.phones import LastSearch
+from ldapgw.store.wrong_ports import WrongPort
 from tests.support.certificates import issue
 from tests.support.postgresql import needs_postgresql, new_url
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, person
@@ -50,6 +54,37 @@ def test_a_gateway_that_runs(gateway: Gateway) -> None:
     assert (told["running"], told["process"], told["since"]) == (True, os.getpid(), "2026-01-31T09:30:00Z")
     assert told["tenants"][0]["phones"] == {"working": 1, "problems": 1, "refused": 0, "waiting": 1}
     assert told["tenants"][0]["last_sync"] == "2026-01-31T09:30:00Z"
+
+
+def test_devices_at_the_wrong_port(gateway: Gateway) -> None:
+    """Each with its address and what to change; those of the day before are left out."""
+    gateway.connect("alice@acme.example")
+    today = now()
+    plain = WrongPort("192.0.2.17", speaks_tls=False, at=today)
+    clients = [
+        replace(plain, address="192.0.2.18", speaks_tls=True),
+        plain,
+        replace(plain, address="192.0.2.19", at=THEN),
+    ]
+    with gateway.begin() as connection:
+        wrong_ports.add(connection, clients, THEN)
+    with gateway.running():
+        lines = gateway.run("status").stdout.splitlines()
+        told = gateway.json("status")
+    at = local_time(today, now())
+    assert lines[lines.index("Devices at the wrong port within a day:") + 1 :] == [
+        f"! 192.0.2.17 speaks LDAP without TLS to the port for TLS, last at {at}. Switch LDAPS on in the device, or "
+        "enter the port for LDAP without TLS.",
+        f"! 192.0.2.18 speaks TLS to the port for LDAP without TLS, last at {at}. Enter the port for LDAPS in the "
+        "device.",
+        "",
+        "✓ Nothing else needs action.",
+    ]
+    assert told["wrong_ports"] == [
+        {"address": "192.0.2.17", "speaks_tls": False, "last": timestamp(today)},
+        {"address": "192.0.2.18", "speaks_tls": True, "last": timestamp(today)},
+    ]
+    assert told["actions"] == []
 
 
 @pytest.mark.parametrize(

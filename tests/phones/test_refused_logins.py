@@ -36,11 +36,12 @@ from ldapgw.phones.refused_logins import (
     house_words,
     shown_name,
 )
-from ldapgw.store import accounts, phones
+from ldapgw.store import accounts, phones, wrong_ports
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, Refusal, wrong_password
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store, on_threads
+from ldapgw.store.wrong_ports import MAX_CLIENTS, WrongPort
 from tests.support.stage.databases import open_in_memory
 from tests.support.work import calls
 
@@ -72,6 +73,7 @@ class Scene:
         self.store: Any = Store(on_threads(self.database, maybeDeferred, maybeDeferred))
         self.fails = False
         self.writes = 0
+        self.written_clients: list[int] = []
         self.told: list[str] = []
         self.logged: list[str] = []
         self.refused = self.restarted(bases)
@@ -90,6 +92,8 @@ class Scene:
 
     def run(self, *args: Any) -> Deferred[Any]:
         self.writes += 1
+        if args[0] is wrong_ports.add:
+            self.written_clients.append(len(args[1]))
         return fail(StoreError("disk I/O error")) if self.fails else self.store.run(*args)
 
     def read(self, *args: Any) -> Deferred[Any]:
@@ -119,6 +123,11 @@ class Scene:
             login = phones.read_by_name(connection, name)
         assert login is not None
         return login
+
+    def stored_clients(self) -> tuple[WrongPort, ...]:
+        """Clients of wrong ports."""
+        with self.database.begin() as connection:
+            return wrong_ports.read_all(connection, self.clock.seconds())
 
     def wrong(self, name: str = "desk1") -> Refusal | None:
         """What the page says of a phone."""
@@ -153,6 +162,41 @@ def test_clients_of_the_wrong_port(scene: Scene) -> None:
     shown = [(client.address, client.count, speaks_tls) for client, speaks_tls in scene.refused.wrong_ports("acme")]
     assert shown == [("192.0.2.3", 1, False), ("192.0.2.2", 2, True), ("192.0.2.1", 1, False)]
     assert scene.refused.unknown("acme") == ()
+
+
+def test_clients_of_the_wrong_port_are_stored_once_a_minute(scene: Scene) -> None:
+    """The first at once, the last twenty after a minute or at the stop; those of another gateway are not stored."""
+    first = WrongPort("192.0.2.1", speaks_tls=True, at=NOW)
+    scene.refused.note_wrong_port(TLS_ON_PLAIN_PORT, first.address)
+    scene.refused.add_received(NewRefusals(wrong_ports=(UnknownLogin(TLS_ON_PLAIN_PORT, "", "192.0.2.9", 1, NOW),)))
+    scene.wait()
+    assert (scene.writes, scene.stored_clients()) == (1, (first,))
+    numbers = [*range(25), 5, *range(25, 30)]
+    for number in numbers:
+        scene.refused.note_wrong_port("LDAP without TLS on the port for TLS", f"203.0.113.{number}")
+        scene.wait()
+    assert (scene.writes, scene.stored_clients()) == (1, (first,))
+    scene.wait(WRITE_SECONDS - len(numbers))
+    kept = [*enumerate(numbers, 1)][-MAX_CLIENTS:]
+    last = tuple(WrongPort(f"203.0.113.{number}", speaks_tls=False, at=NOW + at) for at, number in reversed(kept))
+    assert (scene.writes, scene.stored_clients()) == (2, last)
+    assert scene.written_clients == [1, MAX_CLIENTS]
+    scene.wait(2 * WRITE_SECONDS)
+    assert scene.writes == 2
+    scene.refused.note_wrong_port(TLS_ON_PLAIN_PORT, first.address)
+    scene.refused.stopService()
+    again = replace(first, at=scene.clock.seconds())
+    assert (scene.writes, scene.stored_clients()) == (3, (again, *last[:-1]))
+
+
+def test_clients_of_the_wrong_port_while_the_disk_fails(scene: Scene) -> None:
+    """They are stored later."""
+    scene.fails = True
+    scene.refused.note_wrong_port(TLS_ON_PLAIN_PORT, "192.0.2.1")
+    scene.wait(2)
+    scene.fails = False
+    scene.wait()
+    assert scene.stored_clients() == (WrongPort("192.0.2.1", speaks_tls=True, at=NOW),)
 
 
 def test_a_wrong_password_until_the_right_one(scene: Scene) -> None:

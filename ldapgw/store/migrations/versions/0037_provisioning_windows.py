@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""MAC addresses and next passwords of phones, provisioning windows, and reports on steps."""
+"""MAC addresses and next passwords of phones, provisioning windows, reports on steps, and clients of wrong ports."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -62,6 +62,13 @@ def upgrade() -> None:
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "vendor", "model", "version", "step", "menu"),
+    )
+    op.create_table(
+        "wrong_port",
+        sa.Column("address", sa.String(), nullable=False),
+        sa.Column("speaks_tls", sa.Boolean(), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("address", "speaks_tls"),
     )
     if op.get_bind().dialect.name == "sqlite":
         op.execute("DROP TRIGGER change_phone_update")
