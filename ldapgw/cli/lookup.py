@@ -204,4 +204,5 @@ def _explain(
             size_limit=site.config.ldap.size_limit,
             base=base,
             reader=OPERATOR,
+            model=login.model,
         )

@@ -85,10 +85,12 @@ class PhoneExplainer:
             lambda _: request.page_name,
             commands=request.reader.is_admin,
         )
-        explanation: Explanation = await self._run_off_thread(self._explain, view, request, tuple(states))
+        explanation: Explanation = await self._run_off_thread(self._explain, view, request, tuple(states), phone.model)
         return explanation
 
-    def _explain(self, view: PhoneView, request: ExplainRequest, states: Iterable[BookSyncState]) -> Explanation:
+    def _explain(
+        self, view: PhoneView, request: ExplainRequest, states: Iterable[BookSyncState], model: str
+    ) -> Explanation:
         from ldapgw.ldap.filter_text import read_filter  # importing ldaptor takes a tenth of the time of a command
 
         return explain(
@@ -99,6 +101,7 @@ class PhoneExplainer:
             size_limit=self._size_limit,
             base=request.base,
             reader=request.reader,
+            model=model,
         )
 
 

@@ -20,6 +20,7 @@ from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.special_entries import Features
 from ldapgw.phones.explainer import MAX_QUERY_LENGTH
 from ldapgw.store import accounts, phones, sync_state
+from ldapgw.store.phones import NumberMode
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.sync.publisher import make_login
 from ldapgw.web.error_pages import PageError

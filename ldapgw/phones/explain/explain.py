@@ -45,7 +45,19 @@ from ldapgw.phones.explain.model import (
     NumberVariant,
     SearchedBook,
 )
-from ldapgw.phones.explain.query import PERSON, WITHHELD, PhoneQuery, QueryKind, is_placeholder, octets
+from ldapgw.phones.explain.query import (
+    PERSON,
+    WITHHELD,
+    PhoneQuery,
+    QueryKind,
+    SubjectKind,
+    filter_items,
+    is_blank,
+    is_placeholder,
+    octets,
+    subject_of,
+    typeahead_filter,
+)
 from ldapgw.phones.explain.terms import (
     FilterItem,
     FilterTerm,
@@ -57,7 +69,9 @@ from ldapgw.phones.explain.terms import (
     several_words,
     text_variants,
 )
-from ldapgw.phones.explain.view import PhoneView, book_of, name_of
+from ldapgw.phones.explain.view import PhoneSearchResult, PhoneView, book_of, name_of
+from ldapgw.phones.provisioning.settings import MAX_HITS
+from ldapgw.phones.provisioning.sheet import vendors_of
 from ldapgw.phrase import Phrase
 
 # The most matches and the most near misses that an explanation lists; the others are only counted.
@@ -78,11 +92,13 @@ def explain(
     size_limit: int,
     base: str = "",
     reader: ExplanationReader,
+    model: str = "",
 ) -> Explanation:
     """Explain which contacts a phone finds and which contacts the phone misses.
 
     :param private: the tenant's books that the phone does not see; iterated over once.
     :param base: the search base; empty for the tenant's base.
+    :param model: the phone's model, a key of `ldapgw.phones.models.MODELS`; empty if unknown.
     :raises DirectoryError: if the base is no DN, or the phone sees no such entry.
     """
     context = view.context
@@ -109,7 +125,7 @@ def explain(
         misses=tuple(ranked.miss for ranked in nearest),
         more_misses=len(misses) - len(nearest),
         plan=describe_plan(prepare(query.filter, context).query, tuple(view.segments())),
-        notes=(*own_notes, *query_notes(query, terms, context, states)),
+        notes=(*own_notes, *_list_notes(query.filter, result, model), *query_notes(query, terms, context, states)),
     )
 
 
@@ -182,6 +198,29 @@ def _number_notes(
                     return
 
 
+def _list_notes(search_filter: Filter, result: PhoneSearchResult, model: str) -> Iterator[ExplanationNote]:
+    """Yield notes on the search that phones send before anything is typed.
+
+    The notes say which contacts come, and which setting of the phone decides whether the phone lists everybody.
+    """
+    # A NOT leaves somebody out.
+    has_not = [*filter_items(search_filter)] != [*filter_items(search_filter, negated=False)]
+    if has_not or subject_of(search_filter).kind is not SubjectKind.EVERYBODY:
+        return
+    vendors, count = vendors_of(model), len(result.entries)
+    if count:
+        message = TEXTS.everybody if result.complete else TEXTS.everybody_first
+        yield ExplanationNote("everybody", Phrase(message, {"count": count}))
+    if count > MAX_HITS and vendors[0].max_hits:
+        yield ExplanationNote("max_hits", Phrase(TEXTS.max_hits, {"count": MAX_HITS}))
+    settings = [{"vendor": vendor.title, "setting": vendor.list_setting} for vendor in vendors if vendor.list_setting]
+    for setting in settings:
+        yield ExplanationNote("list_setting", Phrase(TEXTS.list_setting, setting))
+    if not settings or not count:
+        everybody = {"filter": to_string(typeahead_filter(""))}
+        yield ExplanationNote("list_filter", Phrase(TEXTS.list_filter, everybody))
+
+
 def _with_text(item: FilterItem, word: str) -> Filter:
     """Return a term for one word of the item's text; the term asks for the word's beginning if the item does."""
     if isinstance(item, Substrings):
@@ -212,6 +251,8 @@ def _term_notes(term: FilterTerm, context: NamingContext) -> Iterator[Explanatio
         yield ExplanationNote("unknown_attribute", Phrase(TEXTS.unknown_attribute, {"term": term_text}))
     if is_placeholder(term.text.strip()):
         yield ExplanationNote("placeholder", Phrase(TEXTS.placeholder, {"term": term_text}))
+    if term.text.strip() and is_blank(term.text):
+        yield ExplanationNote("typed_star", Phrase(TEXTS.typed_star, {"term": term_text}))
     if term.family is not Family.NUMBER or not context.lenient or not isinstance(term.item, Equality | Approximate):
         return
     if not term.text.strip():
@@ -265,7 +306,7 @@ def _join_by_kind(parts: Iterable[tuple[str, str]]) -> str:
     """Join the texts of each kind, as in: names that begin with "a" or "b"."""
     texts_by_kind: dict[str, list[str]] = {}
     for kind, text in sorted(parts):
-        texts_by_kind.setdefault(kind, []).append(text)
+        texts_by_kind.setdefault(kind, []).extend(filter(None, [text]))
     return ", or ".join(f"{kind} {_join_texts(texts)}".rstrip() for kind, texts in texts_by_kind.items())
 
 

@@ -99,6 +99,12 @@ class _ExplanationTexts(Texts, frozen=True):
     star: str
     placeholder: str
     affix: str
+    everybody: str
+    everybody_first: str
+    max_hits: str
+    list_setting: str
+    list_filter: str
+    typed_star: str
     trouble: str
     reasons: Mapping[MissReason, ReasonText]
     access: Mapping[MissReason, str]

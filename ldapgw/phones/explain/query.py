@@ -41,6 +41,11 @@ def is_placeholder(text: str) -> bool:
     return _PLACEHOLDER.fullmatch(text) is not None
 
 
+def is_blank(text: str) -> bool:
+    """Return whether nothing was typed: the text is empty, or has stars and blanks only."""
+    return not text.replace("*", "").strip()
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class PhoneQuery:
     """A parsed query.
@@ -142,6 +147,8 @@ def parse_query(text: str, read_filter: Callable[[str], Filter], strip: Sequence
     """
     if text.strip().startswith("("):
         return PhoneQuery(text, QueryKind.FILTER, read_filter(text))
+    if is_blank(text):
+        return PhoneQuery(text, QueryKind.TEXT, typeahead_filter(""))
     if not is_number(dial_string.without_affixes(text.strip(), strip)):
         return PhoneQuery(text, QueryKind.TEXT, typeahead_filter(text))
     caller_filter = Or(_whole_number(text))
@@ -153,7 +160,12 @@ def parse_query(text: str, read_filter: Callable[[str], Filter], strip: Sequence
 
 
 def typeahead_filter(text: str) -> Filter:
-    """Return the filter that phones send for the beginning of a name or number; digits may stand for letters."""
+    """Return the filter that phones send for the beginning of a name or number; digits may stand for letters.
+
+    An empty text leaves only the star of the phone's filter, which then asks for everybody who has a name.
+    """
+    if not text:
+        return And((PERSON, Or(tuple(map(Present, NAME_ATTRIBUTES)))))
     if not is_number(text):
         return And((PERSON, Or(_prefix_terms(NAME_ATTRIBUTES, text))))
     return And((PERSON, Or((*_prefix_terms((*NUMBER_ATTRIBUTES, *NAME_ATTRIBUTES), text), *_whole_number(text)))))

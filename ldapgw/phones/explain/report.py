@@ -20,7 +20,7 @@ from ldapgw.phones.explain.model import (
     NumberVariant,
     SearchedBook,
 )
-from ldapgw.phones.explain.query import QueryKind
+from ldapgw.phones.explain.query import PhoneQuery, QueryKind, is_blank
 from ldapgw.phrase import Phrase
 
 _READINGS = {
@@ -67,7 +67,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
 
 def report_lines(explanation: Explanation) -> Iterator[str]:
     """Yield the lines for people; the details of a line follow the line, indented."""
-    yield f"Asked for  {_KINDS[explanation.query.kind]} {explanation.query.text}"
+    yield f"Asked for  {_asked(explanation.query)}"
     if explanation.query.kind is not QueryKind.FILTER:
         yield f"Sent as    {explanation.filter}"
     yield f"Tried as   {_tried(explanation)}"
@@ -81,6 +81,10 @@ def report_lines(explanation: Explanation) -> Iterator[str]:
         yield ""
         yield "Good to know:"
         yield from (f"  {note.message}" for note in explanation.notes)
+
+
+def _asked(query: PhoneQuery) -> str:
+    return "everybody (nothing was typed)" if is_blank(query.text) else f"{_KINDS[query.kind]} {query.text}"
 
 
 def _tried(explanation: Explanation) -> str:

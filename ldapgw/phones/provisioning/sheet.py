@@ -118,6 +118,8 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar max_hits: whether the phones' settings include a largest number of hits.
     :ivar attribute_setting: the name of the phone's setting for an attribute, for hints; empty if the phone has fields
         for the name attributes and the number attributes.
+    :ivar list_setting: the setting, with its value, by which the phones list everybody before anything is typed; empty
+        unless a source confirms the setting.
     :ivar file: the name of the file, whose template is ``KEY.j2``; empty if the values are entered by hand.
     :ivar format: the format of the file.
     :ivar mac_files: the names by which the phones ask a provisioning server for the file: ``{mac}`` and ``{MAC}`` stand
@@ -145,6 +147,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     number_filter: str = number_filter("%")
     max_hits: bool = True
     attribute_setting: str = ""
+    list_setting: str = ""
     file: str = ""
     format: Format = Format.TEXT
     mac_files: tuple[str, ...] = ()

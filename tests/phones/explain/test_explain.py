@@ -301,7 +301,7 @@ def test_what_is_no_name_and_no_whole_number(asked: str, codes: list[str]) -> No
         ("(cn=ann*)", True, 1, []),
     ],
 )
-def test_nothing_was_typed(asked: str, lenient: bool, count: int, codes: list[str]) -> None:  # noqa: FBT001
+def test_nothing_was_typed(asked: str, lenient: bool, count: int, codes: list[str]) -> None:
     """The list of everybody, and what a phone sends in its place."""
     told = explained(asked, sight(lenient=lenient))
     assert (told.entry_count, [note.code for note in told.notes]) == (count, codes)
@@ -340,6 +340,12 @@ def test_the_setting_that_lists_everybody(desk: PhoneView, model: str, messages:
     assert others == messages
 
 
+def test_the_setting_and_the_filter_where_nobody_is_listed() -> None:
+    """The phone asked, but its filter has no star."""
+    told = explained("(cn=)", sight(lenient=False), model="snom")
+    assert [note.code for note in told.notes] == ["list_setting", "list_filter"]
+
+
 @pytest.mark.parametrize(
     ("model", "size_limit", "messages"),
     [
@@ -358,7 +364,10 @@ def test_how_many_of_everybody(model: str, size_limit: int, messages: list[str])
     assert [match.name for match in told.matches] == [contact.name for contact in contacts[:50]]
     assert [str(note.message) for note in told.notes] == [
         f"{_TYPED_NOTHING}The phone gets {messages[0]}",
-        *(f"With the settings from the gateway, the phone asks for at most {count} contacts." for count in messages[1:]),
+        *(
+            f"With the settings from the gateway, the phone asks for at most {count} contacts."
+            for count in messages[1:]
+        ),
         _BY_THE_FILTER,
     ]
 

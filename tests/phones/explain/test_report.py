@@ -118,6 +118,9 @@ Good to know:
          'Looked up  mail addresses that begin with "x", or the smallest set of (names that begin with "stumm"; '
          'names that begin with "karin") (1)'),
         ("(cn=685*)", "    On the phone’s keys, the typed digits stand for “mul”, which is in cn “Ann Mulligan”."),
+        ("*", "Asked for  everybody (nothing was typed)"),
+        ("*", "Looked up  the smallest set of: entries that have the attribute (8); entries with the object class (8)"),
+        ("(|(cn=*)(sn=*)(o=*)(mail=*)(pager=*))", "Looked up  entries that have the attribute (8)"),
         ("tanaka", "    Another name or spelling of the contact matches: “tanaka tarou” (cn, sn)."),
         ("00301234567", "Tried as   00301234567, +49301234567 (without the prefix for an outside line)"),
         ("0171 7654321", "  Iwan Muller, as a caller"),
