@@ -230,8 +230,8 @@ def test_each_signal_has_the_newest_file_tried(served: Served) -> None:
 def test_settings_are_changed(tmp_path: Path) -> None:
     """All at once: a port, TLS, the log, networks that need no login, the interval of syncs.
 
-    The former port is closed, and others can have it.  SIGTERM while clients that have just connected may still ask is
-    the end.
+    The former port is closed, and others can have it.  The command ``status`` names a client that begins with TLS on
+    the new port.  SIGTERM while clients that have just connected may still ask is the end.
     """
     contexts_in(tmp_path)
     site = Site(tmp_path)
@@ -251,6 +251,10 @@ def test_settings_are_changed(tmp_path: Path) -> None:
         assert start_tls in site.ldapsearch("-s", "base", "+", phone="", base="")[1]
         assert site.figure("ldapgw_sync_interval_seconds") == 420
         assert "from 127.0.0.1 is open" in gateway.said
+        with socket.create_connection(("127.0.0.1", site.ldap_port)) as client:
+            client.sendall(bytes.fromhex("1603010200"))  # the beginning of a TLS hello
+        told = "! 127.0.0.1 speaks TLS to the port for LDAP without TLS"
+        wait_until(lambda: told in site.ldapgw("status").stdout, "the status names the client")
         gateway.send(signal.SIGHUP)
         wait_until(lambda: gateway.said.count(READ_AGAIN) == 2, "another reload begins")
         assert gateway.end() == 0
