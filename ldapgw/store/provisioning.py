@@ -21,6 +21,7 @@ from ldapgw.errors import StoreError
 from ldapgw.store import phones
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import provisioning, value_of
+from ldapgw.store.windows import Fetch
 from ldapgw.store.worker import Store
 
 SECONDS = 86400.0
@@ -28,15 +29,6 @@ SECONDS = 86400.0
 MAX_FETCHES = 20
 # The longest time between two searches for expired addresses, because somebody may set the machine's clock forward.
 LONGEST_WAIT = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """A fetch of a phone's settings: the time, the IP address of the phone, and the name of the file."""
-
-    when: float
-    address: str
-    file: str
 
 
 @dataclass(frozen=True, slots=True)

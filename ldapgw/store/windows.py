@@ -15,12 +15,20 @@ from typing import Final
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
-from ldapgw.store.provisioning import Fetch
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import phone, provisioning_window, value_of, window_phone, window_refusal
 
 # The most refused requests of a tenant that are stored; a request of one more phone takes the place of the oldest.
 MAX_REFUSALS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A fetch of a phone's settings: the time, the IP address of the phone, and the name of the file."""
+
+    when: float
+    address: str
+    file: str
 
 
 @dataclass(frozen=True, slots=True)

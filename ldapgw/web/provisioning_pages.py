@@ -14,7 +14,8 @@ from ldapgw.phones.provisioning.sheet import Vendor, all_vendors, make_sheet, se
 from ldapgw.store import activity, phones, provisioning
 from ldapgw.store.activity import Act, Actor
 from ldapgw.store.phones import PhoneLogin
-from ldapgw.store.provisioning import Fetch, ProvisioningAddress
+from ldapgw.store.provisioning import ProvisioningAddress
+from ldapgw.store.windows import Fetch
 from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse

@@ -19,15 +19,14 @@ from twisted.logger import Logger
 
 from ldapgw.directory.clients import TokenBuckets, network_of
 from ldapgw.directory.passwords import generate_password, make_password
-from ldapgw.phones.provisioning.file_names import is_settings_file, mac_of_file, vendor_of_file
+from ldapgw.phones.provisioning.file_names import boot_file, is_settings_file, mac_of_file, vendor_of_file
 from ldapgw.phones.provisioning.sheet import Sheet, make_sheet, settings_of
 from ldapgw.phones.provisioning.window import MINUTES, REASONS, needs_login, window_address, window_rows
 from ldapgw.store import activity, phones, windows
 from ldapgw.store.activity import Act, Actor, Entry
 from ldapgw.store.phones import PhoneLogin
-from ldapgw.store.provisioning import Fetch
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.windows import ProvisioningWindow, Reason, WindowPhone
+from ldapgw.store.windows import Fetch, ProvisioningWindow, Reason, WindowPhone
 from ldapgw.web import error_pages
 from ldapgw.web.book_clients import LONGEST_DELAY
 from ldapgw.web.dependencies import WebDependencies
@@ -128,10 +127,14 @@ class ProvisioningWindows:
             await delay_guess(self._dependencies, request.address, "")
             raise PageError(error_pages.PAGES.not_found, tenant)
         mac = mac_of_file(file)
+        login = await visit.store.read(phones.read_by_mac, tenant.name, mac) if mac else None
+        if (login is not None or not mac) and self._hindrance(visit, window) is None:
+            boot = boot_file(file, window_address(visit.url, window), login.model if login is not None else None)
+            if boot is not None:
+                return HttpResponse(200, boot[1].encode(), boot[0].media_type)
         if not mac:
             # While a phone starts, it also asks for files that are the same for all phones of its model.
             return no_such_file()
-        login = await visit.store.read(phones.read_by_mac, tenant.name, mac)
         password, hashed = make_password(self._dependencies.random)
         found = self._file_for(visit, window, login, file, password)
         if isinstance(found, Sheet) and login is not None and not request.is_head:
@@ -146,23 +149,26 @@ class ProvisioningWindows:
         self, visit: TenantVisit, window: ProvisioningWindow, login: PhoneLogin | None, file: str, password: str
     ) -> Sheet | Reason:
         """Return the settings that a phone may fetch, or the reason for which it may not."""
-        request, now = visit.request, self._layout.now()
-        if not window.is_open(now):
-            return Reason.CLOSED
-        if not visit.tenant.may_provision(request.address):
-            return Reason.NETWORK
-        if not request.is_private and not window.plain_http:
-            return Reason.PLAIN_HTTP
+        if hindrance := self._hindrance(visit, window):
+            return hindrance
         if login is None:
             return Reason.UNKNOWN_MAC
         login = self._dependencies.phones.latest(login)
-        if not window.chosen and not needs_login(login, now):
+        if not window.chosen and not needs_login(login, self._layout.now()):
             return Reason.HAS_LOGIN
-        vendor = vendor_of_file(login.model, file, request.user_agent)
+        vendor = vendor_of_file(login.model, file, visit.request.user_agent)
         if vendor is None:
             return Reason.NO_FILE
         sheet = make_sheet(vendor, settings_of(login, self._dependencies.phones.site(visit.tenant), password))
         return sheet if sheet.text else Reason.NO_FILE
+
+    def _hindrance(self, visit: TenantVisit, window: ProvisioningWindow) -> Reason | None:
+        """Return the reason for which no phone may fetch anything by a request; None if phones may."""
+        if not window.is_open(self._layout.now()):
+            return Reason.CLOSED
+        if not visit.tenant.may_provision(visit.request.address):
+            return Reason.NETWORK
+        return None if visit.request.is_private or window.plain_http else Reason.PLAIN_HTTP
 
     async def _fetch(
         self, visit: TenantVisit, window: ProvisioningWindow, login: PhoneLogin, hashed: str, file: str

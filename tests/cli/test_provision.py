@@ -9,8 +9,7 @@ import pytest
 
 from ldapgw.store import activity, phones, windows
 from ldapgw.store.activity import Act
-from ldapgw.store.provisioning import Fetch
-from ldapgw.store.windows import Reason
+from ldapgw.store.windows import Fetch, Reason
 from tests.support.site.command_line import ACME, HEAD, Gateway
 
 NETWORKS = 'provisioning_networks = ["192.0.2.0/24"]\n'

@@ -11,9 +11,8 @@ from sqlalchemy import Connection
 
 from ldapgw.store import phones, windows
 from ldapgw.store.phones import PhoneLogin
-from ldapgw.store.provisioning import Fetch
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.windows import MAX_REFUSALS, ProvisioningWindow, Reason, WindowPhone, WindowRefusal
+from ldapgw.store.windows import MAX_REFUSALS, Fetch, ProvisioningWindow, Reason, WindowPhone, WindowRefusal
 from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.stage.sync import DESK, NOW
 

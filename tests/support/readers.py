@@ -51,8 +51,8 @@ def avaya(text: str) -> Values:
 
 def fanvil_lines(text: str) -> Values:
     lines = text.splitlines()
-    assert lines[:4] == [
-        "<<VOIP CONFIG FILE>>Version:2.0000000000",
+    assert re.fullmatch(r"<<VOIP CONFIG FILE>>Version:2\.[0-9]{10}", lines[0])
+    assert lines[1:4] == [
         "",
         "<PHONE FEATURE MODULE>",
         "--LDAP Config--    :",

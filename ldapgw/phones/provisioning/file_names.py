@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The names of phones' settings files, by which phones ask a provisioning server for their files.
 
-A phone derives the name from its MAC address, in a pattern of its vendor (`Vendor.mac_files`).
+A phone derives the name from its MAC address, in a pattern of its vendor (`Vendor.mac_files`), in upper or lower case.
+Some phones first fetch a file that names the file with the settings (`Vendor.boot_files`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from functools import cache
 
 from ldapgw.phones.provisioning.sheet import Vendor, all_vendors, vendors_of
+from ldapgw.phones.provisioning.templates import render_boot_file
 
 # Names such as y000000000108.cfg (Yealink) and 000000000000.cfg (Poly), which many phones ask for, contain no address.
 _MAC = "(?!000000)[0-9A-Fa-f]{12}"
@@ -48,9 +50,24 @@ def vendor_of_file(model: str, name: str, user_agent: str = "") -> Vendor | None
     :param model: a key of `ldapgw.phones.models.MODELS`; empty if unknown.
     :param user_agent: the header of the request.
     """
-    fitting = [vendor for vendor in vendors_of(model) if _match(vendor, name)]
-    named = (vendor for vendor in fitting if vendor.user_agent and re.search(vendor.user_agent, user_agent))
-    return next(named, next(iter(fitting), None))
+    vendors = vendors_of(model)
+    known = next((vendor for vendor in vendors if vendor.user_agent and re.search(vendor.user_agent, user_agent)), None)
+    return next((vendor for vendor in ((known,) if known else vendors) if _match(vendor, name)), None)
+
+
+def boot_file(name: str, folder: str, model: str | None) -> tuple[Vendor, str] | None:
+    """Return the vendor whose phones fetch a file of this name before their settings, and the text of the file.
+
+    :param folder: the address of the folder with the files.
+    :param model: the model of the phone whose MAC address is in the name; None if the name contains no MAC address.
+    :returns: None if there is no such vendor.
+    """
+    for vendor in all_vendors().values() if model is None else vendors_of(model):
+        for pattern in vendor.boot_files:
+            if match := re.fullmatch(pattern, name, re.IGNORECASE):
+                values = {"folder": folder, "mac": match.groupdict().get("mac", "").lower()}
+                return vendor, render_boot_file(vendor.key, vendor.format, values)
+    return None
 
 
 def _match(vendor: Vendor, name: str) -> re.Match[str] | None:
@@ -60,6 +77,6 @@ def _match(vendor: Vendor, name: str) -> re.Match[str] | None:
 @cache
 def _regex(pattern: str) -> re.Pattern[str]:
     regex = re.escape(pattern)
-    for mark, value in ((r"\{mac\}", f"(?P<mac>{_MAC})"), (r"\{MAC\}", f"(?P<mac>{_MAC})"), ("MODEL", "[0-9A-Za-z]+")):
+    for mark, value in ((r"\{mac\}", f"(?P<mac>{_MAC})"), (r"\{MAC\}", f"(?P<mac>{_MAC})"), ("MODEL", "[0-9A-Za-z-]+")):
         regex = regex.replace(mark, value)
-    return re.compile(regex)
+    return re.compile(regex, re.IGNORECASE)

@@ -7,6 +7,7 @@ number attributes are those that `ldapgw.directory.entry` fills.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -85,6 +86,7 @@ class PhoneSettings:
     :ivar title: the directory's name in the phone's menu.
     :ivar per_number: whether the phone gets one entry per number.
     :ivar placeholder: one of `PLACEHOLDERS`, for a phone whose model is unknown; empty if not known.
+    :ivar mac: the MAC address, 12 hexadecimal digits in lower case; empty if not known.
     """
 
     server: ServerAddress
@@ -95,6 +97,12 @@ class PhoneSettings:
     title: str = ""
     per_number: bool = False
     placeholder: str = ""
+    mac: str = ""
+
+    @property
+    def revision(self) -> str:
+        """Return ten digits that change with the password, for phones that read a file only if its version is new."""
+        return f"{int(hashlib.sha256(self.password.encode()).hexdigest(), 16) % 10**10:010}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,8 +125,15 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar mac_files: the names by which the phones ask a provisioning server for the file: ``{mac}`` and ``{MAC}`` stand
         for the MAC address, ``MODEL`` for the phone's model.  Files for people to copy have the first name, in which
         people have to fill in the model.  Empty if the phones do not ask by their MAC addresses.
-    :ivar user_agent: a regular expression that the User-Agent of these phones contains and that of the make's other
-        phones does not contain; empty if no other phones of the make ask for a file of the same name.
+    :ivar user_agent: a regular expression that the User-Agent of these phones contains, and that of the make's other
+        phones does not contain; empty if the User-Agent is not known, or not needed to tell the phones apart.
+    :ivar boot_files: regular expressions for the names of files that name the file with the settings, and that the
+        phones fetch before; their template is ``KEY.boot.j2``.
+    :ivar dhcp_option: the number of the DHCP option with the address of the provisioning server.
+    :ivar dhcp_file: what follows the address of the folder in this option, with the phones' own placeholders; empty if
+        the phones add the name of the file.
+    :ivar replaces_settings: whether the phones take the settings of a provisioning server as a whole, so that they
+        lose the settings of a telephone system when they are sent to another server.
     :ivar fields: the fields to enter by hand.
     :ivar has_our_labels: whether the labels of the fields are ours, to be translated, rather than the phone's.
     :ivar unverified: the keys that we could not verify, or a few words on them.
@@ -152,6 +159,10 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Format = Format.TEXT
     mac_files: tuple[str, ...] = ()
     user_agent: str = ""
+    boot_files: tuple[str, ...] = ()
+    dhcp_option: int = 66
+    dhcp_file: str = ""
+    replaces_settings: bool = False
     fields: tuple[Field, ...] = ()
     has_our_labels: bool = False
     unverified: tuple[str, ...] = ()
@@ -211,6 +222,7 @@ def settings_of(login: PhoneLogin, site: Site, password: str = "") -> PhoneSetti
         title=site.title,
         per_number=login.numbers is NumberMode.ENTRIES,
         placeholder=login.placeholder,
+        mac=login.mac,
     )
 
 
@@ -239,7 +251,7 @@ def _template_values(vendor: Vendor, settings: PhoneSettings, endpoint: LdapEndp
     if vendor.key == OTHER_MODEL:
         by_name, by_number = filters_for(settings.placeholder)
     of_endpoint = ("host", "port", "authority", "address", "url")
-    of_settings = ("base_dn", "login", "bind_dn", "password", "title", "per_number")
+    of_settings = ("base_dn", "login", "bind_dn", "password", "title", "per_number", "mac", "revision")
     return {
         **{name: getattr(endpoint, name) for name in of_endpoint},
         **{name: getattr(settings, name) for name in of_settings},

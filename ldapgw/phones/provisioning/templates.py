@@ -45,6 +45,14 @@ def render_file(key: str, file_format: Format, values: Mapping[str, object]) -> 
     return _environment(_FINALIZERS[file_format]).get_template(f"{key}.j2").render(values)
 
 
+def render_boot_file(key: str, file_format: Format, values: Mapping[str, object]) -> str:
+    """Return the text of the file that names a vendor's file with the settings.
+
+    :raises jinja2.TemplateError: as for `render_file`.
+    """
+    return _environment(_FINALIZERS[file_format]).get_template(f"{key}.boot.j2").render(values)
+
+
 def render_value(template: str, values: Mapping[str, object]) -> str:
     """Return the value of a field to enter by hand; nothing is escaped.
 

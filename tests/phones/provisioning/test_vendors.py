@@ -44,6 +44,7 @@ def test_a_vendor_is_two_files() -> None:
     """A description, and a template if the phones read a file; each vendor has a place of its own."""
     vendors = all_vendors().values()
     templates = {f"{vendor.key}.j2" for vendor in vendors if vendor.file}
+    templates |= {f"{vendor.key}.boot.j2" for vendor in vendors if vendor.boot_files}
     found = {path.name for path in (ROOT / "ldapgw" / "phones" / "vendors").iterdir()}
     assert found == {f"{vendor.key}.toml" for vendor in vendors} | templates
     assert len({vendor.position for vendor in vendors}) == len(vendors)
