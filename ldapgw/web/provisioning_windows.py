@@ -11,7 +11,6 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping, Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 from twisted.internet.task import deferLater
@@ -21,7 +20,7 @@ from ldapgw.directory.clients import TokenBuckets, network_of
 from ldapgw.directory.passwords import generate_password, make_password
 from ldapgw.phones.provisioning.file_names import boot_file, is_settings_file, mac_of_file, vendor_of_file
 from ldapgw.phones.provisioning.sheet import Sheet, make_sheet, settings_of
-from ldapgw.phones.provisioning.window import MINUTES, REASONS, needs_login, window_address, window_rows
+from ldapgw.phones.provisioning.window import MINUTES, REASONS, dhcp_settings, needs_login, window_address, window_rows
 from ldapgw.store import activity, phones, windows
 from ldapgw.store.activity import Act, Actor, Entry
 from ldapgw.store.phones import PhoneLogin
@@ -69,8 +68,8 @@ class ProvisioningWindows:
             "admin_window.html",
             window=window,
             is_open=window is not None and window.is_open(now),
-            address=window_address(visit.url, window) if window else "",
-            host=urlsplit(self._layout.public_url.url).netloc,
+            dhcp=dhcp_settings(rows, window_address(visit.url, window)) if window else (),
+            replacing=sorted({row.vendor.title for row in rows if row.vendor and row.vendor.replaces_settings}),
             minutes=MINUTES,
             may_fetch=visit.tenant.has_provisioning_networks,
             rows=[row for row in rows if not row.obstacle],

@@ -273,7 +273,7 @@ def test_the_page_opens_and_closes_the_window(stage: Stage) -> None:
     assert "The provisioning window is closed" in words_on(admin.get(PAGE))
     assert admin.submit(PAGE, minutes="60").location == PAGE
     page = admin.get(PAGE)
-    address = re.search(r'<code id="the-window-address">([^<]+)</code>', page.body)
+    address = re.search(r'<code id="window-address-1">([^<]+)</code>', page.body)
     assert address is not None
     path = address[1].removeprefix(URL)
     words = words_on(page)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ldapgw.phones.models import title_of
 from ldapgw.phones.provisioning.file_names import file_name
-from ldapgw.phones.provisioning.sheet import vendors_of
+from ldapgw.phones.provisioning.sheet import Vendor, vendors_of
 from ldapgw.phrase import Texts, Translatable, read_texts
 from ldapgw.store.phones import PhoneLogin, wrong_password
 from ldapgw.store.windows import ProvisioningWindow, Reason, WindowPhone
@@ -39,6 +39,7 @@ class WindowRow:
     :ivar model: the model's name for people; empty if unknown.
     :ivar fetch: the phone in the window; None if the phone was not chosen and has not fetched a file.
     :ivar obstacle: why the phone cannot fetch a file; empty if the phone can.
+    :ivar vendor: the likeliest vendor of the phone; None if phones of the model cannot fetch a file.
     :ivar file: the name of the file for which the phone will ask; empty if there is none.
     """
 
@@ -46,6 +47,7 @@ class WindowRow:
     model: str
     fetch: WindowPhone | None = None
     obstacle: Translatable = ""
+    vendor: Vendor | None = None
     file: str = ""
 
     @property
@@ -87,7 +89,38 @@ def _row(login: PhoneLogin, fetch: WindowPhone | None) -> WindowRow:
         return WindowRow(login, model, fetch, _TEXTS.obstacles["no_file" if login.model else "no_model"])
     if not login.mac:
         return WindowRow(login, model, fetch, _TEXTS.obstacles["no_mac"])
-    return WindowRow(login, model, fetch, file=file_name(vendor, login.mac))
+    return WindowRow(login, model, fetch, vendor=vendor, file=file_name(vendor, login.mac))
+
+
+@dataclass(frozen=True, slots=True)
+class DhcpSetting:
+    """A DHCP option that brings the address of a window to the phones of some vendors.
+
+    :ivar vendors: the vendors' names for people, in the order of the vendors; empty if the option suits most phones.
+    """
+
+    option: int
+    value: str
+    vendors: tuple[str, ...] = ()
+
+    @property
+    def dnsmasq(self) -> str:
+        """Return the lines of dnsmasq's configuration."""
+        comment = f"# {', '.join(self.vendors)}\n" if self.vendors else ""
+        return f'{comment}dhcp-option={self.option},"{self.value}"'
+
+
+def dhcp_settings(rows: Sequence[WindowRow], address: str) -> tuple[DhcpSetting, ...]:
+    """Return the DHCP options that the phones of a window need; one option that suits most phones, if there are none.
+
+    :param address: the address of the folder with the files (`window_address`).
+    """
+    vendors = {row.vendor.position: row.vendor for row in rows if row.vendor is not None}
+    by_option: dict[tuple[int, str], list[str]] = {}
+    for _, vendor in sorted(vendors.items()):
+        by_option.setdefault((vendor.dhcp_option, vendor.dhcp_file), []).append(vendor.title)
+    found = (DhcpSetting(option, address + file, tuple(titles)) for (option, file), titles in by_option.items())
+    return tuple(found) or (DhcpSetting(66, address),)
 
 
 def window_address(tenant_url: str, window: ProvisioningWindow) -> str:
