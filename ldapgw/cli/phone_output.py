@@ -27,7 +27,22 @@ def settings_json(sheet: Sheet) -> dict[str, Any] | None:
     """Return a phone's settings in JSON, or None if the phone can't connect."""
     if sheet.link is None:
         return None
-    return {"vendor": sheet.vendor.key, "file": sheet.vendor.file or None, "content": sheet.printed}
+    vendor = sheet.vendor
+    return {
+        "vendor": vendor.key,
+        "file": vendor.file or None,
+        "content": sheet.printed,
+        "note": vendor.steps_note or None,
+        "steps": [{"text": step.text, "confirmed": step.is_confirmed} for step in vendor.setup_steps],
+    }
+
+
+def print_steps(vendor: Vendor) -> None:
+    """Print the steps that bring the settings into a phone, to standard error, because a file may take the settings."""
+    if vendor.steps_note:
+        hint(vendor.steps_note)
+    for step in vendor.setup_steps:
+        hint(f"{step.number}. {step.marked_text}")
 
 
 def no_protection(vendor: Vendor) -> str:

@@ -27,6 +27,7 @@ from ldapgw.cli.phone_output import (
     phone_json,
     print_login,
     print_phones,
+    print_steps,
     settings_json,
 )
 from ldapgw.cli.phones_import import import_phones
@@ -314,7 +315,8 @@ def settings(
     """Print the settings of a phone for its model.
 
     The phone's page offers the same settings as a file. The gateway doesn't know the password. Without
-    --password-file, the settings have the word PASSWORD in place of the password.
+    --password-file, the settings have the word PASSWORD in place of the password. The steps that bring the settings
+    into the phone go to standard error.
     """
     _check_target(target if target != "-" else None, as_json=as_json)
     with site.open_store() as database, database.begin() as connection:
@@ -329,6 +331,7 @@ def settings(
         print_json(settings_json(sheet))
         return
     write_target(target, sheet.printed.encode())
+    print_steps(vendor)
 
 
 @phones.command(epilog=examples("ldapgw phones rename desk1 reception"))

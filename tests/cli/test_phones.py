@@ -104,7 +104,9 @@ def test_all_ways_print_the_same_settings(gateway: Gateway, tmp_path: Path, mode
     assert password in asked.stdout
     told = gateway.json("phones", "add", "desk2", "--model", model)
     content = told["settings"].pop("content")
-    assert told["settings"] == {"vendor": vendor.key, "file": vendor.file or None}
+    steps = [{"text": step.text, "confirmed": step.is_confirmed} for step in vendor.setup_steps]
+    named = {"vendor": vendor.key, "file": vendor.file or None}
+    assert told["settings"] == {**named, "note": vendor.steps_note or None, "steps": steps}
     assert content.replace(told["password"], password).replace("desk2", "desk1") == sheet.printed
     without = gateway.run("phones", "settings", "desk1").stdout
     assert without == sheet.printed.replace(password, "PASSWORD")
@@ -149,6 +151,16 @@ def test_settings_go_to_standard_output_alone(gateway: Gateway) -> None:
         "phones", "add", "desk2", "--settings", str(gateway.file)
     )
     assert [*stored(gateway)] == ["desk1"]
+
+
+def test_the_steps_go_to_standard_error(gateway: Gateway) -> None:
+    """So that the settings can be redirected; they are those of the chosen model."""
+    gateway.write(LISTENING)
+    gateway.run("phones", "add", "desk1", "--model", "yealink")
+    for vendor in ("yealink", "bria"):
+        told = gateway.run("phones", "settings", "desk1", "--model", vendor).stderr
+        steps = [f"{step.number}. {step.marked_text}" for step in all_vendors()[vendor].setup_steps]
+        assert told.splitlines() == [*filter(None, [all_vendors()[vendor].steps_note]), *steps]
 
 
 def test_settings_of_another_model(gateway: Gateway) -> None:

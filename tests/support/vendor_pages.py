@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ldapgw.phones.models import OTHER_MODEL
 from ldapgw.phones.provisioning.settings import PhoneSettings, Security, ServerAddress
-from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor, all_vendors, make_sheet
+from ldapgw.phones.provisioning.sheet import CONFIRMED_MARK, Advice, Sheet, Vendor, all_vendors, make_sheet
 from ldapgw.web.phone_texts import ADVICE
 from tests.support import vendor_screens
 from tests.support.checkout import ROOT
@@ -29,8 +30,7 @@ _SECURITY_NAMES = {Security.LDAPS: "LDAPS", Security.STARTTLS: "StartTLS", Secur
 _SECURITY = {Security.LDAPS: "by LDAPS", Security.STARTTLS: "by StartTLS", Security.PLAIN: "without encryption"}
 # The directory's name on the phones.
 TITLE = "Acme GmbH"
-# The mark of a step, whose legend follows the steps.
-_UNVERIFIED = r" \*"
+NOT_TESTED = "Not tested on a real phone."
 # What depends on a gateway's address and on a phone's name is no news on a page for everybody.
 _LEFT_OUT = {Advice.LOOPBACK, Advice.GUESSED_PORT, Advice.HOST_NAME, Advice.CERTIFICATE, Advice.FIELDS_ALONE}
 
@@ -125,22 +125,22 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
     yield f"The phone can connect {_or([_SECURITY[one] for one in vendor.supported_security])}."
     if vendor.file:
         yield f"The gateway writes the settings into a file, ``{vendor.file}``."
+    if vendor.key != OTHER_MODEL:
+        yield f"Tested with {_plain(vendor.tested)}." if vendor.tested else NOT_TESTED
     yield ""
     yield "First `add the phone <../../tutorials/first-phone.rst>`__ on the gateway."
     yield "The phone's page on the gateway then shows the settings, with the password filled in."
     yield from _section("Steps")
-    for at, step in enumerate(vendor.steps, 1):
-        yield f"{at}. {_plain(step)}{_UNVERIFIED if at in vendor.unverified_steps else ''}"
-    if vendor.unverified_steps:
-        yield from (
-            "",
-            "\\* Not verified: we haven't found this step in the vendor's documents, so menus may have other names.",
-        )
-        yield "`Tell us how it went <../tell-us.rst>`__."
+    if vendor.steps_note:
+        yield from (vendor.steps_note, "")
+    for step in vendor.setup_steps:
+        yield f"{step.number}. {_plain(step.marked_text)}"
+    if vendor.steps_note:
+        yield from ("", "`Tell us how it went <../tell-us.rst>`__.")
     yield from _screen(vendor)
     yield from _notes(vendor)
     yield from _example(vendor)
-    yield from _documents(vendor)
+    yield from _sources(vendor)
     yield from _section("If it doesn't work")
     yield "* Look at the last searches on the phone's page: if a setting is wrong, there is a hint next to the search."
     yield "* `Troubleshooting <../troubleshooting.rst>`__ starts from what you see on the phone."
@@ -187,17 +187,30 @@ def _notes(vendor: Vendor) -> Iterator[str]:
         yield from (f"* {line}" for line in advice)
 
 
-def _documents(vendor: Vendor) -> Iterator[str]:
-    if vendor.documents:
-        yield from _section("The vendor's documents")
-    for document in vendor.documents:
-        title = _plain(document.title)
-        link = f"`{title} <{document.url}>`__" if document.url else title
-        confirms = f": confirms {_plain(' and '.join(document.confirms))}" if document.confirms else ""
-        if document.steps:
-            numbers = " and ".join(str(number) for number in document.steps)
-            confirms += f" (step{'s' if len(document.steps) > 1 else ''} {numbers})"
+def _sources(vendor: Vendor) -> Iterator[str]:
+    if vendor.key == OTHER_MODEL:
+        return
+    yield from _section("Sources")
+    if not vendor.sources:
+        yield "We have found no document that names these menus."
+        return
+    if any(step.is_confirmed for step in vendor.setup_steps):
+        yield f"A step with {CONFIRMED_MARK} is in one of these documents."
+    yield f"We last compared this page with them in {_month(vendor.sources_checked)}."
+    yield ""
+    for source in vendor.sources:
+        title = _plain(source.title)
+        link = f"`{title} <{source.url}>`__" if source.url else title
+        confirms = f": confirms {_plain(' and '.join(source.confirms))}" if source.confirms else ""
+        if source.steps:
+            numbers = " and ".join(str(number) for number in source.steps)
+            confirms += f" (step{'s' if len(source.steps) > 1 else ''} {numbers})"
         yield f"* {link}{confirms}"
+
+
+def _month(text: str) -> str:
+    """The month of ``YYYY-MM`` in words."""
+    return datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC).strftime("%B %Y")
 
 
 def _example_sheet(vendor: Vendor) -> Sheet:

@@ -7,12 +7,14 @@ import html
 import json
 import re
 from dataclasses import replace
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 import pytest
 import segno
 from markupsafe import Markup
 
+from ldapgw.cli.phone_output import print_steps, settings_json
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.dn import Dn
@@ -21,7 +23,7 @@ from ldapgw.errors import ResultCode
 from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
-from ldapgw.phones.provisioning.sheet import all_vendors
+from ldapgw.phones.provisioning.sheet import all_vendors, make_sheet, settings_of
 from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.store import phones
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
@@ -30,7 +32,7 @@ from ldapgw.web.error_pages import PageError
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS, OneTimePasswords
 from ldapgw.web.phone_pages import PhonePages, qr_code
 from ldapgw.web.rendering import Renderer
-from tests.support import pdu
+from tests.support import pdu, vendor_pages
 from tests.support.readers import yealink
 from tests.support.results import result_of
 from tests.support.stage.web import (
@@ -450,24 +452,51 @@ def test_steps_into_the_phone(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
-def test_steps_that_are_not_verified_are_marked(stage: Stage, language: str) -> None:
-    """Each of them on the page and on the sheet, and no others; one line below says what the mark means."""
+def test_one_line_above_steps_that_no_source_confirms(stage: Stage, language: str) -> None:
+    """On the page and on the sheet, and only if there are such steps; confirmed steps are marked, for all readers."""
     browser = owner(stage, model="yealink")
-    said, legend = {
-        "en": ("(unverified)", "* Not checked against the manufacturer’s documents: menus may have different names."),
+    note, mark = {
+        "en": ("From our notes; menus may differ by firmware.", '✓</span><span class="unseen">(confirmed)</span>'),
         "de": (
-            "(nicht geprüft)",
-            "* Nicht anhand der Dokumentation des Herstellers geprüft: Menüs können anders heißen.",
+            "Aus unseren Notizen; Menüs können je nach Firmware anders heißen.",
+            '✓</span><span class="unseen">(bestätigt)</span>',
         ),
     }[language]
     for key, vendor in all_vendors().items():
         page = browser.get(f"{PHONE}?vendor={key}&language={language}").body
-        marked = [number for number, step in enumerate(_steps_on(page), 1) if said in step]
-        assert marked == sorted(vendor.unverified_steps), key
-        assert page.count(legend) == bool(marked), key
+        steps = [mark in step for step in _steps_on(page)]
+        assert steps == [step.is_confirmed for step in vendor.setup_steps], key
+        assert page.count(note) == bool(vendor.unconfirmed_steps), key
+        assert page.find(note) < page.index('<ol class="numbered">')
     sheet = browser.get(f"{PHONE}/sheet?language={language}").body
-    assert [said in step for step in _steps_on(sheet)] == [True] * len(all_vendors()["yealink"].steps)
-    assert sheet.count(legend) == 1
+    assert [mark in step for step in _steps_on(sheet)] == [
+        step.is_confirmed for step in all_vendors()["yealink"].setup_steps
+    ]
+
+
+@pytest.mark.parametrize("key", all_vendors())
+def test_everything_that_shows_the_steps_shows_the_same(
+    stage: Stage, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line, and the steps with their marks: page, printed sheets, command, its JSON, and documents."""
+    vendor = all_vendors()[key]
+    shown = _Steps(vendor.steps_note, tuple((step.text, step.is_confirmed) for step in vendor.setup_steps))
+    page = owner(stage, model="yealink").get(f"{PHONE}?vendor={key}").body
+    login = PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "hash", 0.0, model="yealink")
+    site = Site(stage.server, "dc=acme,dc=example", "Acme GmbH")
+    sheet = make_sheet(vendor, settings_of(login, site))
+    made = replace(print_sheet(NewPhone(login, "secret"), site), sheet=sheet)
+    printed = Renderer("").print_sheets("en", "Acme GmbH", [made])
+    print_steps(vendor)
+    command = capsys.readouterr().err
+    told = settings_json(sheet)
+    assert told is not None
+    assert _steps_in_html(page) == shown
+    assert _steps_in_html(printed) == shown
+    assert _steps_in_lines(command) == shown
+    assert _Steps(told["note"] or "", tuple((step["text"], step["confirmed"]) for step in told["steps"])) == shown
+    document = vendor_pages.pages()[vendor_pages.FOLDER / f"{key}.rst"].replace("\\", "")
+    assert _steps_in_lines(document.partition("Steps\n=====\n")[2].partition("\n\n.. image")[0]) == shown
 
 
 def test_all_values_to_copy_at_once(stage: Stage) -> None:
@@ -485,24 +514,73 @@ def test_all_values_to_copy_at_once(stage: Stage) -> None:
         assert page.count('data-copy="all-fields"') == 1
 
 
+class _Steps(NamedTuple):
+    """The line above the steps, and each step with whether it is marked."""
+
+    note: str
+    steps: tuple[tuple[str, bool], ...]
+
+
+def _steps_in_html(page: str) -> _Steps:
+    """The steps of a page, without the words behind the last one."""
+    before, _, _ = page.partition('<ol class="numbered">')
+    notes = re.findall('<p class="hint">([^<]*)</p>\\n$', before)
+    steps = [
+        step.removesuffix(" As soon as the phone finds someone, its page here turns green.") for step in _steps_on(page)
+    ]
+    texts = [html.unescape(step.partition(" <span")[0]) for step in steps]
+    marks = ["✓" in step for step in steps]
+    return _Steps(notes[0] if notes else "", tuple(zip(texts, marks, strict=True)))
+
+
+def _steps_in_lines(text: str) -> _Steps:
+    """The steps in numbered lines."""
+    lines = text.strip().splitlines()
+    note = "" if lines[0].startswith("1. ") else lines[0]
+    found = [line.partition(". ")[2] for line in lines if re.match("[1-9]\\. ", line)]
+    return _Steps(note, tuple((step.removesuffix(" ✓"), step.endswith(" ✓")) for step in found))
+
+
 def _steps_on(page: str) -> list[str]:
     return re.findall(r"<li>(.*?)</li>", page.partition('<ol class="numbered">')[2].partition("</ol>")[0])
 
 
-def test_manuals_of_the_manufacturer(stage: Stage) -> None:
-    """The page and the sheet link each document that has an address, by its own title; no word where none has."""
+def test_sources_of_the_steps(stage: Stage) -> None:
+    """The page and the sheet name each document with the steps that it confirms; only vendors' own sites are linked."""
     browser = owner(stage, model="yealink")
-    for language, words in (("en", "From the manufacturer:"), ("de", "Vom Hersteller:")):
+    for language, word, one, several in (
+        ("en", "Sources", "confirms step", "confirms steps"),
+        ("de", "Quellen", "bestätigt Schritt", "bestätigt die Schritte"),
+    ):
         for key, vendor in all_vendors().items():
-            manuals = [(one.url, one.title) for one in vendor.documents if one.url]
+            expected = [
+                (source.url, f"{source.title} ({several if len(source.steps) > 1 else one} {_list(source.steps)})")
+                if source.steps
+                else (source.url, source.title)
+                for source in vendor.sources
+            ]
             page = browser.get(f"{PHONE}?vendor={key}&language={language}").body
-            found = re.findall('<a href="(.*?)" rel="noopener noreferrer" lang="en">(.*?)</a>', page)
-            assert [(html.unescape(url), html.unescape(title)) for url, title in found] == manuals, key
-            assert (words in page) is bool(manuals), key
-    assert "Vom Hersteller:" not in browser.get(f"{PHONE}?vendor=akuvox&language=de").body
-    sheet = browser.get(f"{PHONE}/sheet").body
-    urls = [one.url for one in all_vendors()["yealink"].documents if one.url]
-    assert (urls != [], [url for url in urls if f'href="{html.escape(url)}"' not in sheet]) == (True, [])
+            assert _sources_on(page) == expected, key
+            assert (f"<summary>{word}</summary>" in page) == bool(vendor.sources), key
+    sheet = browser.get(f"{PHONE}/sheet?language=en").body
+    words = [
+        f"{one.title} (✓ {_list(one.steps)})" if one.steps else one.title for one in all_vendors()["yealink"].sources
+    ]
+    paragraph = sheet.partition('<p class="hint sources">')[2].partition("</p>")[0]
+    assert html.unescape(re.sub("<[^>]+>", "", paragraph)) == f"Sources: {' · '.join(words)}"
+
+
+def _list(numbers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _sources_on(page: str) -> list[tuple[str, str]]:
+    """The address and the words of each source."""
+    _, _, rest = page.partition('<details class="hint sources"')
+    lines = re.findall("<li>(.*?)</li>", rest.partition("</details>")[0])
+    links = [re.search('href="(.*?)"', line) for line in lines]
+    words = [html.unescape(re.sub("<[^>]+>", "", line)) for line in lines]
+    return [(html.unescape(link[1]) if link else "", text) for link, text in zip(links, words, strict=True)]
 
 
 @pytest.mark.parametrize(

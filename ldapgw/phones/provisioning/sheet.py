@@ -37,6 +37,10 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 # The most characters of a login name in Gigaset's phones.
 _MAX_GIGASET_NAME = 50
 
+# The line above the steps, if sources confirm only some or none of them; and the mark of a confirmed step.
+FROM_OUR_NOTES = gettext_noop("From our notes; menus may differ by firmware.")
+CONFIRMED_MARK = "✓"
+
 _MEDIA_TYPES = {
     Format.XML: "application/xml",
     Format.TEXT: "text/plain; charset=utf-8",
@@ -74,19 +78,38 @@ class Advice(StrEnum):
     SEARCH_ON_DEMAND = "search_on_demand"  # the softphone can fetch the whole book or search on demand
 
 
-class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A document of a vendor about the settings of its phones, which we have read.
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A document about the settings of a vendor's phones, which we have read.
 
-    :ivar title: the title, and the page or section; not translated.
-    :ivar url: the address of the document or of a copy; empty if there is no lasting address.
+    :ivar title: who wrote the document, its name, and the page or section; not translated.
+    :ivar url: the address of the document at the vendor's own site; empty if the document is somewhere else or has no
+        lasting address, so that people find the document by its title.
     :ivar confirms: the steps and the names of files that the document confirms, in the words of the document.
-    :ivar steps: the numbers of the steps whose menus the document names; only if the document has an address.
+    :ivar steps: the numbers of the steps whose menus the document names.
     """
 
     title: str
     url: str = ""
     confirms: tuple[str, ...] = ()
     steps: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SetupStep:
+    """A step that brings the settings into a phone.
+
+    :ivar number: the number of the step, counted from 1.
+    :ivar is_confirmed: whether a source names the menus of the step.
+    """
+
+    number: int
+    text: str
+    is_confirmed: bool
+
+    @property
+    def marked_text(self) -> str:
+        """Return the text, with a mark behind it if the step is confirmed."""
+        return f"{self.text} {CONFIRMED_MARK}" if self.is_confirmed else self.text
 
 
 class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,7 +164,9 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar steps: the steps that bring the settings into a phone, in the words of its menus; the last step is a search on
         the phone.
     :ivar plain_steps: the numbers of the steps that name nothing on the phone, so that there is nothing to verify.
-    :ivar documents: the documents of the vendor.
+    :ivar sources: the documents that we have read.
+    :ivar sources_checked: the month in which somebody last compared the file with its sources (``YYYY-MM``).
+    :ivar tested: the models and firmware with which somebody tested the settings on a real phone; empty if nobody did.
     """
 
     key: str
@@ -169,7 +194,9 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     advice: tuple[Advice, ...] = ()
     steps: tuple[str, ...] = ()
     plain_steps: tuple[int, ...] = ()
-    documents: tuple[Document, ...] = ()
+    sources: tuple[Source, ...] = ()
+    sources_checked: str = ""
+    tested: str = ""
 
     @property
     def media_type(self) -> str:
@@ -182,10 +209,22 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return any(MODELS[make].per_number for make in self.makes)
 
     @property
-    def unverified_steps(self) -> frozenset[int]:
-        """Return the numbers of the steps that no document of the vendor confirms."""
-        confirmed = {number for document in self.documents for number in document.steps}
-        return frozenset(range(1, len(self.steps) + 1)) - confirmed - set(self.plain_steps)
+    def setup_steps(self) -> tuple[SetupStep, ...]:
+        """Return the steps, for every page, sheet and command that shows them."""
+        confirmed = {number for source in self.sources for number in source.steps}
+        return tuple(SetupStep(number, text, number in confirmed) for number, text in enumerate(self.steps, 1))
+
+    @property
+    def unconfirmed_steps(self) -> frozenset[int]:
+        """Return the numbers of the steps whose menus no source names."""
+        return frozenset(
+            step.number for step in self.setup_steps if not step.is_confirmed and step.number not in self.plain_steps
+        )
+
+    @property
+    def steps_note(self) -> str:
+        """Return the line above the steps, to be translated; empty if sources confirm all steps."""
+        return FROM_OUR_NOTES if self.unconfirmed_steps else ""
 
 
 @dataclass(frozen=True, slots=True)
