@@ -45,6 +45,7 @@ class Act(StrEnum):
     PHONE_NUMBER_FORMAT = "phone_number_format"
     PHONE_MAC = "phone_mac"
     PHONES_IMPORTED = "phones_imported"
+    STEP_REPORTS_REMOVED = "step_reports_removed"
     REPLICA_ADDED = "replica_added"
     REPLICA_REMOVED = "replica_removed"
     REPLICA_PASSWORD = "replica_password"  # noqa: S105  a code, not a password

@@ -50,6 +50,7 @@ from ldapgw.web.provisioning_pages import ProvisioningPages
 from ldapgw.web.provisioning_windows import ProvisioningWindows
 from ldapgw.web.sessions import Visitor, is_valid_form
 from ldapgw.web.sign_in_pages import SignInPages
+from ldapgw.web.step_reports import StepReports
 
 log = Logger()
 
@@ -77,6 +78,7 @@ def routes(layout: Layout) -> tuple[Route, ...]:
         PhoneForms(layout, phones),
         ProvisioningPages(layout, phones, windows),
         windows,
+        StepReports(layout),
         ExplainPages(layout),
         overview,
         passwords,

@@ -46,6 +46,7 @@ from ldapgw.web.phone_texts import (
     search_log_line,
 )
 from ldapgw.web.sessions import Visitor
+from ldapgw.web.step_reports import MAX_MENU
 
 log = Logger()
 
@@ -252,6 +253,7 @@ class PhonePages:
         return {
             "sheet": sheet,
             "vendor": vendor,
+            "max_menu": MAX_MENU,
             "advice": [(advice in SERIOUS_ADVICE, ADVICE[advice]) for advice in sheet.advice],
             "advice_names_administrator": not ADVICE_NAMING_ADMINISTRATOR.isdisjoint(sheet.advice),
             "has_tls": Advice.CERTIFICATE in sheet.advice,

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: MIT
+"""Reports on setup steps: sent from a phone's page, counted without persons, and shown to administrators."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from ldapgw import __version__
+from ldapgw.phones.provisioning.sheet import all_vendors
+from ldapgw.store import step_reports
+from ldapgw.store.step_reports import StepReport
+from ldapgw.web.step_reports import mail_address, mail_text
+from tests.support.stage.web import ALICE, NOW, Browser, Seen, Stage, add, owner, words_on
+
+PHONE = "/acme/phones/desk1"
+STEPS = "/acme/admin/phones/steps"
+ROOT = "root@acme.example"
+MENU = {"vendor": "yealink", "outcome": "menu", "step": "3", "menu": "Settings > Config"}
+
+
+def send(browser: Browser, **fields: str) -> Seen:
+    return browser.post(f"{PHONE}/steps", {"token": browser.get(PHONE).token, **fields})
+
+
+def stored(stage: Stage) -> tuple[StepReport, ...]:
+    with stage.database.begin() as connection:
+        return step_reports.read(connection, "acme")
+
+
+def test_the_steps_worked(stage: Stage) -> None:
+    """One press counts for the vendor that the page shows, and leads back to its page with thanks."""
+    browser = owner(stage, model="yealink")
+    page = browser.get(f"{PHONE}?vendor=snom").body
+    form = page.partition('class="report">')[2].partition("</form>")[0]
+    assert '<input type="hidden" name="vendor" value="snom">' in form
+    assert '<button class="plain small" name="outcome" value="worked">This worked</button>' in form
+    for _ in range(2):
+        seen = send(browser, vendor="snom", outcome="worked", step="3", menu="")
+        assert (seen.status, seen.location) == (303, f"{PHONE}?vendor=snom")
+        assert "Thank you. Your report was counted, without your name." in browser.get(seen.location).body
+    assert stored(stage) == (StepReport("acme", "snom", "", "", 0, "", NOW, 2),)
+
+
+def test_a_menu_has_another_name(stage: Stage) -> None:
+    """With its step, and the model and firmware if they are told; the form lists the vendor's steps."""
+    browser = owner(stage, model="yealink")
+    page = browser.get(PHONE).body
+    options = re.findall('<option value="([0-9])">', page.partition('name="step">')[2].partition("</select>")[0])
+    assert options == [str(step.number) for step in all_vendors()["yealink"].setup_steps]
+    send(browser, **MENU, model=" T54W ", version="96.86.0.70")
+    send(browser, **MENU)
+    assert stored(stage) == (
+        StepReport("acme", "yealink", "", "", 3, "Settings > Config", NOW),
+        StepReport("acme", "yealink", "T54W", "96.86.0.70", 3, "Settings > Config", NOW),
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "menu"),
+    [
+        ({"menu": "  Web\tinterface \u202e> Setup\r\n"}, "Web interface > Setup"),
+        ({"menu": "802.1X"}, "802.1X"),
+        ({"menu": "Port 5060 > 2"}, "Port 5060 > 2"),
+        ({"menu": "x" * 60}, "x" * 60),
+        ({"version": "5.5.1.11526", "model": "VVX 450"}, "Settings > Config"),
+        ({"version": "sip78xx.12-0-1SR1(0)"}, "Settings > Config"),
+    ],
+    ids=["white space", "802.1X", "port", "longest", "Poly's version", "Cisco's version"],
+)
+def test_texts_that_are_counted(stage: Stage, fields: dict[str, str], menu: str) -> None:
+    """On one line, without characters that cannot be seen."""
+    send(owner(stage, model="yealink"), **MENU | fields)
+    assert [report.menu for report in stored(stage)] == [menu]
+
+
+UNFIT_MENUS = (
+    {"menu": ""},
+    {"menu": " \u200b "},
+    {"menu": "x" * 61},
+    {"menu": "anna@acme.example"},
+    {"menu": "call 03012345"},
+    {"menu": "(030) 12-34"},
+    {"menu": "+49 1 6 0 1"},
+    {"menu": "\u0663\u0660\u0661\u0662\u0663"},
+)
+UNFIT_PHONES = (
+    {"model": "anna@acme.example"},
+    {"model": "0160 123 456"},
+    {"model": "x" * 41},
+    {"version": "x" * 41},
+    {"version": "Anna Berg"},
+    {"version": "anna@acme"},
+    {"version": "01601234567"},
+)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fields"),
+    [("menu", fields) for fields in UNFIT_MENUS + UNFIT_PHONES] + [("worked", fields) for fields in UNFIT_PHONES],
+    ids=lambda value: repr(value)[:40],
+)
+def test_texts_that_are_refused(stage: Stage, outcome: str, fields: dict[str, str]) -> None:
+    """Nothing, long texts, addresses and numbers: nothing is stored, and the next page says why."""
+    browser = owner(stage, model="yealink")
+    seen = send(browser, **MENU | {"outcome": outcome} | fields)
+    assert (seen.status, stored(stage)) == (303, ())
+    assert "The report wasn’t counted. Enter what the menu is called" in browser.get(seen.location).body
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"vendor": "nobody"},
+        {"vendor": ""},
+        {"outcome": ""},
+        {"outcome": "other"},
+        {"step": "0"},
+        {"step": "5"},
+        {"step": "-1"},
+        {"step": ""},
+        {"step": "9" * 30},
+    ],
+    ids=repr,
+)
+def test_a_form_that_is_no_pages(stage: Stage, fields: dict[str, str]) -> None:
+    """It is refused, and nothing is stored."""
+    assert (send(owner(stage, model="yealink"), **MENU | fields).status, stored(stage)) == (400, ())
+
+
+def test_reports_are_limited(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session sends a few at once; when the tenant has too many, the page says who can help."""
+    browser = owner(stage, model="yealink")
+    seen = [send(browser, **MENU | {"menu": f"menu {number}"}) for number in range(11)]
+    assert [one.status for one in seen] == [303] * 10 + [429]
+    assert seen[-1].headers["retry-after"] == ["60"]
+    assert len(stored(stage)) == 10
+    stage.clock.advance(60)
+    monkeypatch.setattr(step_reports, "MAX_ROWS", 10)
+    full = send(browser, **MENU | {"menu": "menu 11"})
+    assert "An administrator has to send and delete them first." in browser.get(full.location).body
+    assert len(stored(stage)) == 10
+
+
+def test_nobody_reports_for_somebody_elses_phone(stage: Stage) -> None:
+    """As if the phone did not exist."""
+    add(stage.visitor(account=ALICE), "desk1", model="yealink")
+    bob = stage.visitor(account="bob@acme.example")
+    bob.get("/acme/")
+    assert bob.post(f"{PHONE}/steps", {"token": bob.get("/acme/").token, **MENU}).status == 404
+    assert stored(stage) == ()
+
+
+def test_the_administrator_sees_the_counts(stage: Stage) -> None:
+    """By vendor, model and firmware; neither a person nor a phone is in them, nor in the mail."""
+    browser = owner(stage, model="yealink")
+    for fields in ({"outcome": "worked"}, {"outcome": "worked"}, {"model": "T54W", "version": "96.86.0.70"}):
+        send(browser, **MENU | fields)
+    assert browser.get(STEPS).status == 403
+    root = stage.visitor(account=ROOT)
+    assert f'href="{STEPS}">Reports on setup steps</a>' in root.get("/acme/admin/phones").body
+    page = root.get(STEPS)
+    table = page.body.partition("<tbody>")[2].partition("</tbody>")[0]
+    rows = [re.sub("<[^>]+>", "|", row) for row in table.split("</tr>")[:-1]]
+    assert [re.findall(r"[^|\n]+", row)[:5] for row in rows] == [
+        ["Yealink", "–", "–", "All steps worked", "2"],
+        ["Yealink", "T54W", "96.86.0.70", "Step 3: “Settings &gt; Config”", "1"],
+    ]
+    assert "desk1" not in page.body
+    assert ALICE not in page.body
+    mail = re.search('href="(mailto:[^"]*)"', page.body)
+    assert mail is not None
+    fields = parse_qs(urlsplit(mail[1].replace("&amp;", "&")).query)
+    assert fields["body"][0].replace("\r\n", "\n") == mail_text(stored(stage))
+    assert fields["subject"] == ["Reports on setup steps of phones"]
+
+
+def test_no_reports(stage: Stage) -> None:
+    """The page says where they come from, and has nothing to send or to delete."""
+    page = stage.visitor(account=ROOT).get(STEPS)
+    assert "There are no reports yet." in words_on(page)
+    assert "mailto:" not in page.body
+    assert "steps/delete" not in page.body
+
+
+def test_reports_are_deleted(stage: Stage) -> None:
+    """After a question; the activity log has the act."""
+    send(owner(stage, model="yealink"), **MENU)
+    root = stage.visitor(account=ROOT)
+    asked = root.get(f"{STEPS}/delete")
+    assert "<h1>Delete all reports on setup steps?</h1>" in asked.body
+    assert len(stored(stage)) == 1
+    seen = root.post(f"{STEPS}/delete", {"token": asked.token})
+    assert (seen.location, stored(stage)) == (STEPS, ())
+    assert "The reports were deleted." in root.get(STEPS).body
+    assert "Deleted the reports on setup steps" in root.get("/acme/admin/activity").body
+
+
+def test_the_text_of_the_mail() -> None:
+    """For each model and firmware the counts, with our words for a step; a vendor may be gone."""
+    third = all_vendors()["yealink"].steps[2]
+    reports = (
+        StepReport("acme", "yealink", "", "", 0, "", NOW, 2),
+        StepReport("acme", "yealink", "T54W", "96.86.0.70", 0, "", NOW),
+        StepReport("acme", "yealink", "T54W", "96.86.0.70", 3, "Setup", NOW, 4),
+        StepReport("acme", "gone", "X", "", 9, "Menu", NOW),
+    )
+    assert mail_text(reports).splitlines() == [
+        f"Reports on setup steps of phones, ldapgw {__version__}",
+        "",
+        "yealink, model unknown, firmware unknown",
+        "  2 x all steps worked",
+        "",
+        "yealink, model T54W, firmware 96.86.0.70",
+        "  1 x all steps worked",
+        '  4 x step 3: the menu is called "Setup"',
+        f"      our step: {third}",
+        "",
+        "gone, model X, firmware unknown",
+        '  1 x step 9: the menu is called "Menu"',
+    ]
+    assert mail_text(()) == ""
+
+
+def test_a_long_mail_is_pasted(stage: Stage) -> None:
+    """Programs cut long addresses; the page then says to copy the text."""
+    assert mail_address("x" * 2000) == ""
+    assert mail_address("a b&c\nd").endswith("&body=a%20b%26c%0D%0Ad")
+    browser = owner(stage, model="yealink")
+    for number in range(10):
+        send(browser, **MENU | {"menu": f"{'x' * 50} {number}", "model": f"T{number}W"})
+    page = stage.visitor(account=ROOT).get(STEPS).body
+    assert 'href="mailto:?subject=Reports%20on%20setup%20steps%20of%20phones&amp;body="' in page
+    assert "copy it into the email" in page
