@@ -234,6 +234,13 @@ def adding_a_phone(here: Walk) -> None:
     assert 3 <= here.css("#settings ol.numbered li").count() <= 5
     assert f"ldap.password = {here.site.phones[name]}\n" in here.css("#file").inner_text()
     here.stop("phone-added")
+    here.css(".sources summary").click()
+    here.css(".report summary").click()
+    here.stop("phone-step-report")
+    menu = here.css("#report-menu")
+    menu.fill("Setup")
+    menu.press("Enter")
+    expect(here.css("main > .note.good")).to_be_visible()
     here.css("#vendor").select_option("gigaset")
     here.css(".choose button").first.click()
     expect(here.css("#settings table")).to_contain_text(here.site.phones[name])
