@@ -107,9 +107,15 @@ def test_all_ways_print_the_same_settings(gateway: Gateway, tmp_path: Path, mode
     steps = [{"text": step.text, "confirmed": step.is_confirmed} for step in vendor.setup_steps]
     named = {"vendor": vendor.key, "file": vendor.file or None}
     assert told["settings"] == {**named, "note": vendor.steps_note or None, "steps": steps}
-    assert content.replace(told["password"], password).replace("desk2", "desk1") == sheet.printed
+    content = content.replace(told["password"], password).replace("desk2", "desk1")
+    assert without_revision(content) == without_revision(sheet.printed)
     without = gateway.run("phones", "settings", "desk1").stdout
-    assert without == sheet.printed.replace(password, "PASSWORD")
+    assert without_revision(without) == without_revision(sheet.printed.replace(password, "PASSWORD"))
+
+
+def without_revision(text: str) -> str:
+    """The file without the digits that another password changes."""
+    return re.sub(r"Version([>:])2\.[0-9]{10}", r"Version\g<1>2.", text)
 
 
 # Of each model, and of any other phone: the vendors whose files its page offers, one test each.
