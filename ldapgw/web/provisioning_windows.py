@@ -159,7 +159,7 @@ class ProvisioningWindows:
         if vendor is None:
             return Reason.NO_FILE
         sheet = make_sheet(vendor, settings_of(login, self._dependencies.phones.site(visit.tenant), password))
-        return sheet if sheet.text else Reason.NO_FILE
+        return sheet if password in sheet.text else Reason.NO_FILE
 
     def _hindrance(self, visit: TenantVisit, window: ProvisioningWindow) -> Reason | None:
         """Return the reason for which no phone may fetch anything by a request; None if phones may."""

@@ -12,13 +12,16 @@ import pytest
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, verify_password
 from ldapgw.ldap.admission import FIRST_DELAY, MAX_DELAY
 from ldapgw.phones.mac_address import show_mac
-from ldapgw.phones.provisioning.window import REASONS
+from ldapgw.phones.provisioning.sheet import all_vendors
+from ldapgw.phones.provisioning.window import REASONS, dhcp_settings, window_rows
 from ldapgw.store import activity, phones, windows
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, Refusal
 from ldapgw.store.windows import MAX_REFUSALS, Reason
+from tests.support.boot import BOOTS, Boot
 from tests.support.readers import yealink
 from tests.support.stage.web import ACME, GLOBEX, NOW, URL, Seen, Stage, by_link, words_on
+from tests.support.vendor_rows import ROWS
 
 OFFICE, ELSEWHERE, PROXY = "192.0.2.7", "198.51.100.9", "127.0.0.1"
 MAC = "001565aabbcc"
@@ -102,6 +105,39 @@ def test_a_phone_fetches_its_settings_once(stage: Stage) -> None:
     assert "In the provisioning window, this phone fetched its settings with a new password on" in on_phone
     assert "The old password works until the phone uses the new one." in on_phone
     assert f"{SHOWN} ( desk1 ) The phone had fetched its settings in this window already." in shown
+
+
+@pytest.mark.parametrize("boot", BOOTS, ids=lambda boot: f"{boot.vendor}-{boot.source}")
+def test_phones_find_their_settings_when_they_start(stage: Stage, boot: Boot) -> None:
+    """From an address of their own, in a window for thirty phones of all makes; no other request is a guess."""
+    for number, other in enumerate(BOOTS):
+        add(stage, f"desk{number}", other.mac, other.make)
+    opened(stage)
+    logins = stage.do(phones.read_by_tenant, "acme")
+    rows = window_rows([login for login in logins if login.mac == boot.mac], None, {}, NOW)
+    [setting] = dhcp_settings(rows, f"{URL}/acme/provision/{TOKEN}/")
+    headers = {"X-Forwarded-For": f"192.0.2.{100 + BOOTS.index(boot)}", "User-Agent": boot.user_agent}
+
+    def get(url: str) -> tuple[int, str]:
+        answer = stage.browser().get(url.removeprefix(URL), headers)
+        return answer.status, answer.body
+
+    texts = [*boot.start(setting.value, get)]
+    parse = ROWS[boot.vendor].parse
+    assert parse is not None
+    assert ROWS[boot.vendor].base in parse(texts[-1])
+    (login,) = [login for login in stage.do(phones.read_all) if login.next_password]
+    assert login.mac == boot.mac
+    passwords = re.findall(r"[0-9a-hjkmnp-tv-z]{20}", texts[-1])
+    assert any(verify_password(password.encode(), login.next_password) for password in passwords)
+    assert stage.do(windows.read_fetch, login.name).address == headers["X-Forwarded-For"]
+    assert refusals(stage) == {}
+
+
+def test_each_vendor_with_a_file_starts() -> None:
+    """A base whose file has no login needs its page."""
+    asking = {vendor.key for vendor in all_vendors().values() if vendor.mac_files}
+    assert {boot.vendor for boot in BOOTS} | {"fanvil-text", "gigaset-n510"} == asking
 
 
 def closed(stage: Stage) -> None:

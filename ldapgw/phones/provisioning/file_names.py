@@ -45,14 +45,15 @@ def vendor_of_file(model: str, name: str, user_agent: str = "") -> Vendor | None
     """Return the vendor of a model whose phones ask for a file of this name, with some MAC address; None if none does.
 
     Several series of a make may ask for the same name and need other settings.  Then the phone's User-Agent decides
-    (`Vendor.user_agent`), and without a known User-Agent the likeliest series.
+    (`Vendor.user_agent`).  A phone whose User-Agent is not known is of a series that has none.
 
     :param model: a key of `ldapgw.phones.models.MODELS`; empty if unknown.
     :param user_agent: the header of the request.
     """
     vendors = vendors_of(model)
-    known = next((vendor for vendor in vendors if vendor.user_agent and re.search(vendor.user_agent, user_agent)), None)
-    return next((vendor for vendor in ((known,) if known else vendors) if _match(vendor, name)), None)
+    known = [vendor for vendor in vendors if vendor.user_agent and re.search(vendor.user_agent, user_agent)]
+    others = [vendor for vendor in vendors if not vendor.user_agent]
+    return next((vendor for vendor in (known or others) if _match(vendor, name)), None)
 
 
 def boot_file(name: str, folder: str, model: str | None) -> tuple[Vendor, str] | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ldapgw.phones.models import title_of
 from ldapgw.phones.provisioning.file_names import file_name
-from ldapgw.phones.provisioning.sheet import Vendor, vendors_of
+from ldapgw.phones.provisioning.sheet import Advice, Vendor, vendors_of
 from ldapgw.phrase import Texts, Translatable, read_texts
 from ldapgw.store.phones import PhoneLogin, wrong_password
 from ldapgw.store.windows import ProvisioningWindow, Reason, WindowPhone
@@ -84,12 +84,17 @@ def window_rows(
 
 def _row(login: PhoneLogin, fetch: WindowPhone | None) -> WindowRow:
     model = title_of(login.model)
-    vendor = next((vendor for vendor in vendors_of(login.model) if vendor.mac_files), None)
+    vendor = next(filter(_has_login, vendors_of(login.model)), None)
     if not login.model or vendor is None:
         return WindowRow(login, model, fetch, _TEXTS.obstacles["no_file" if login.model else "no_model"])
     if not login.mac:
         return WindowRow(login, model, fetch, _TEXTS.obstacles["no_mac"])
     return WindowRow(login, model, fetch, vendor=vendor, file=file_name(vendor, login.mac))
+
+
+def _has_login(vendor: Vendor) -> bool:
+    """Return whether the phones ask for a file by their MAC addresses, and the file has the login."""
+    return bool(vendor.mac_files) and Advice.LOGIN_BY_HAND not in vendor.advice
 
 
 @dataclass(frozen=True, slots=True)
