@@ -171,7 +171,10 @@ class Catalog:
         return verify_password(password, stored or UNKNOWN_LOGIN_HASH)
 
     def _see(self, login: PhoneAccess, address: str, password_hash: str) -> None:
-        self._seen[login.name] = (address, password_hash, self._now())
+        seen = self._seen.get(login.name)
+        # The first use of the next password ends the password, so a later use of the password must not hide it.
+        if seen is None or seen[1] != login.next_password_hash or not login.next_password_hash:
+            self._seen[login.name] = (address, password_hash, self._now())
 
     def anonymous(self, address: str) -> Viewer:
         """Return the viewer of a connection without a bind, who sees the tenants that are open to the address."""

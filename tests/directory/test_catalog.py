@@ -64,6 +64,9 @@ def test_a_next_password_is_right_beside_the_present_one(catalog: Catalog) -> No
         assert catalog.last_login("Desk1") == ("10.0.0.7", used, 7.0)
     assert catalog.authenticate("desk1", b"neither", "10.0.0.7") is None
     assert "ssha256" not in repr(following)
+    # Another device that still has the password does not hide that the next one is in use.
+    assert catalog.authenticate("desk1", b"hush", "10.0.0.8") == VIEWER
+    assert catalog.take_seen_phones() == {"Desk1": ("10.0.0.7", following.next_password_hash, 7.0)}
 
 
 WRONG = {

@@ -28,6 +28,8 @@ _END = ".. The table of models ends here"
 _SERVER = ServerAddress("phonebook.example.com", 389, 636, start_tls=True)
 _SECURITY_NAMES = {Security.LDAPS: "LDAPS", Security.STARTTLS: "StartTLS", Security.PLAIN: "unencrypted"}
 _SECURITY = {Security.LDAPS: "by LDAPS", Security.STARTTLS: "by StartTLS", Security.PLAIN: "without encryption"}
+# The MAC address of a phone that asks for its file.
+_MAC = "001122aabbcc"
 # The directory's name on the phones.
 TITLE = "Acme GmbH"
 NOT_TESTED = "Not tested on a real phone."
@@ -137,6 +139,7 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
         yield f"{step.number}. {_plain(step.marked_text)}"
     if vendor.steps_note:
         yield from ("", "`Tell us how it went <../tell-us.rst>`__.")
+    yield from _window(vendor)
     yield from _screen(vendor)
     yield from _notes(vendor)
     yield from _example(vendor)
@@ -146,6 +149,24 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
     yield "* `Troubleshooting <../troubleshooting.rst>`__ starts from what you see on the phone."
     yield "* For problems of this and other vendors' phones, and their fixes, see"
     yield "  `Known problems by vendor <../troubleshooting.rst#known-problems-by-vendor>`__."
+
+
+def _window(vendor: Vendor) -> Iterator[str]:
+    """How the phone finds its settings by itself."""
+    if not vendor.mac_files or Advice.LOGIN_BY_HAND in vendor.advice:
+        return
+    yield from _section("Without a web page")
+    files = _or([f"``{file_name.replace('MODEL', 'D785')}``" for file_name in _names(vendor)])
+    yield "In a `provisioning window <../provisioning.rst>`__, the phone fetches the file from the gateway by itself."
+    yield f"A phone with the MAC address ``{_MAC}`` asks for {files}."
+    after = f", followed by ``{vendor.dhcp_file}``" if vendor.dhcp_file else ""
+    yield f"The phone takes the address of the window from DHCP option {vendor.dhcp_option}{after}."
+    if vendor.replaces_settings:
+        yield "Don't use the window if a telephone system provides the other settings: the phone would lose them."
+
+
+def _names(vendor: Vendor) -> list[str]:
+    return [name.format(mac=_MAC, MAC=_MAC.upper()) for name in vendor.mac_files]
 
 
 def _screen(vendor: Vendor) -> Iterator[str]:
