@@ -15,6 +15,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
+from ldapgw.errors import UnfitKey
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import phone, provisioning_window, value_of, window_phone, window_refusal
 
@@ -154,12 +155,17 @@ def forget_address(connection: Connection, tenant: str) -> bool:
 
 
 def read(connection: Connection, tenant: str, secret_box: SecretBox) -> ProvisioningWindow | None:
-    """Read a tenant's window, which may be closed; return None if no window was ever opened.
+    """Read a tenant's window, which may be closed.
 
-    :raises UnfitKey: if the token was sealed with another key.
+    :returns: None if no window was ever opened, or if the token was sealed with another key.
     """
     row = connection.execute(select(provisioning_window).where(provisioning_window.c.tenant == tenant)).first()
-    return None if row is None else value_of(ProvisioningWindow, row, token=secret_box.unseal(row.token))
+    if row is None:
+        return None
+    try:
+        return value_of(ProvisioningWindow, row, token=secret_box.unseal(row.token))
+    except UnfitKey:
+        return None
 
 
 def read_phones(connection: Connection, tenant: str) -> Mapping[str, WindowPhone]:

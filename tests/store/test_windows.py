@@ -7,6 +7,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from cryptography.fernet import Fernet
 from sqlalchemy import Connection
 
 from ldapgw.store import phones, windows
@@ -52,6 +53,14 @@ def test_a_window_comes_back_as_it_was(connection: Connection, secret_box: Secre
     assert windows.forget_address(connection, "acme")
     assert not windows.forget_address(connection, "acme")
     assert opened(connection, secret_box, token="another").token == "another"
+
+
+def test_a_token_of_another_key_is_gone(connection: Connection, secret_box: SecretBox) -> None:
+    """The next window has a token of its own."""
+    opened(connection, secret_box, token="lost")
+    other = SecretBox([Fernet.generate_key()])
+    assert windows.read(connection, "acme", other) is None
+    assert opened(connection, other, token="new").token == "new"
 
 
 def test_a_phone_fetches_once_in_a_window(connection: Connection, secret_box: SecretBox) -> None:
