@@ -7,7 +7,7 @@ import grp
 import os
 import pwd
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -106,7 +106,7 @@ def _checks(file: str) -> tuple[Check, ...]:
         _inspection,
         _redirect_uri,
         _encryption,
-        _metrics,
+        _networks_with_proxies,
         _calls,
         _left_tenants,
         lambda subject: chain.from_iterable(_tenant(subject, tenant) for tenant in subject.config.tenant),
@@ -149,21 +149,22 @@ def _redirect_uri(subject: Subject) -> Iterator[CheckResult]:
         yield _warning("web.public_url", REFUSED_REDIRECT_URI)
 
 
-def _metrics(subject: Subject) -> Iterator[CheckResult]:
-    """Warn if a proxy's own address may read ``/metrics``.
+def _networks_with_proxies(subject: Subject) -> Iterator[CheckResult]:
+    """Warn if a proxy's own address may read ``/metrics``, or fetch the settings of phones.
 
     A request that the proxy forwards without the client's address counts as a request of the proxy itself.
     """
     config = subject.config
-    for proxies in config.web.trusted_proxies:
-        for readers in config.web.metrics_networks:
+    lists = [("web.metrics_networks", config.web.metrics_networks, "anybody may read the metrics through the proxy")]
+    for tenant in config.tenant:
+        message = "in a provisioning window, anybody may fetch the settings of phones through the proxy"
+        lists.append((f"tenant.{tenant.name}.provisioning_networks", tenant.provisioning_networks, message))
+    for setting, networks, message in lists:
+        for proxies, allowed in product(config.web.trusted_proxies, networks):
             # The defaults of trusted_proxies and metrics_networks overlap too, but allow only this machine.
-            is_local = readers.is_loopback and proxies.is_loopback
-            if proxies.version == readers.version and proxies.overlaps(readers) and not is_local:
-                message = (
-                    f"{readers} overlaps trusted_proxies {proxies}: anybody may read the metrics through the proxy"
-                )
-                yield _warning("web.metrics_networks", message)
+            is_local = allowed.is_loopback and proxies.is_loopback
+            if proxies.version == allowed.version and proxies.overlaps(allowed) and not is_local:
+                yield _warning(setting, f"{allowed} overlaps trusted_proxies {proxies}: {message}")
 
 
 def _left_tenants(subject: Subject) -> Iterator[CheckResult]:
@@ -244,6 +245,11 @@ def _tenant(subject: Subject, tenant: Tenant) -> Iterator[CheckResult]:
         warnings.append(
             "anonymous_networks contains every address: anyone who can reach the port can read the shared books "
             "and the Workspace directory"
+        )
+    if any(network.prefixlen == 0 for network in tenant.provisioning_networks):
+        warnings.append(
+            "provisioning_networks contains every address: in a provisioning window, anyone who learns the address and "
+            "a phone's MAC address can fetch the phone's settings"
         )
     warnings += _unknown_names(subject, tenant)
     yield from (_warning(item, warning) for warning in warnings)

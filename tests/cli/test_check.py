@@ -353,10 +353,15 @@ def test_what_fails_is_counted_on_stderr(gateway: Gateway) -> None:
             "tenant acme",
             "anonymous_networks contains every address",
         ),
+        (
+            ('admins = ["root@acme.example"]', 'provisioning_networks = ["::/0"]'),
+            "tenant acme",
+            "provisioning_networks contains every address",
+        ),
         (('["tcp:0:interface=127.0.0.1"]', '["tcp:0"]'), "ldap.listen", "cross the network unencrypted"),
         (("https://phonebook.example.com", "https://192.168.1.10"), "web.public_url", "Google refuses redirect URIs"),
     ],
-    ids=["client", "nobody", "everybody", "anonymous", "unencrypted", "redirect URI"],
+    ids=["client", "nobody", "everybody", "anonymous", "provisioning", "unencrypted", "redirect URI"],
 )
 def test_warnings(gateway: Gateway, change: tuple[str, str], item: str, message: str) -> None:
     """What works and is probably not meant so; check succeeds."""
@@ -632,9 +637,11 @@ def test_tenants_that_left_the_configuration(gateway: Gateway) -> None:
         ("127.0.0.1", "0.0.0.0/0", True),
     ],
 )
-def test_a_proxy_that_may_read_the_metrics(gateway: Gateway, proxies: str, readers: str, warned: bool) -> None:
+def test_a_proxy_in_the_networks_of_others(gateway: Gateway, proxies: str, readers: str, warned: bool) -> None:
     """A client that the proxy does not name would look like the proxy; on this machine alone that is the default."""
     web = f'trusted_proxies = ["{proxies}"]\nmetrics_networks = ["{readers}"]\n'
-    gateway.write((HEAD + ACME).replace("[web]\n", "[web]\n" + web))
-    told = found(gateway).get("web.metrics_networks")
-    assert (told is not None and told[0] == "warning") is warned
+    text = (HEAD + ACME).replace("[web]\n", "[web]\n" + web)
+    gateway.write(f'{text}provisioning_networks = ["{readers}"]\n')
+    told = found(gateway)
+    for setting in ("web.metrics_networks", "tenant.acme.provisioning_networks"):
+        assert (told.get(setting, ("", ""))[0] == "warning") is warned
