@@ -21,10 +21,11 @@ from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET
 from tests.browser import axe
 from tests.browser.walk import Crew, Walk, Way, journeys, needs_axe
 from tests.browser.window import person
-from tests.support.site.running import Site, new_site, wait_until
+from tests.support.readers import yealink
+from tests.support.site.running import Site, fetch, new_site, wait_until
 
 CHIEF, STAYER, LEAVER, LOSER = (f"{name}@acme.example" for name in ("chief", "anna", "lars", "rudi"))
-ADMINS = f'admins = ["{CHIEF}"]\n'
+ADMINS = f'admins = ["{CHIEF}"]\nprovisioning_networks = ["127.0.0.0/8"]\n'
 # Nobody has come there yet, and only one of the companies has a Google client.
 NEW_TENANTS = """
 [[tenant]]
@@ -359,6 +360,8 @@ def thirty_desks(here: Walk) -> None:
     expect(here.css("tbody tr")).to_have_count(30)
     expect(find(here, f"desk-{number}-")).to_have_count(30)
     here.stop("admin-phones-found")
+    fetched_in_a_window(here, f"desk-{number}-07", f"00156500{number:02}07.cfg")
+    find(here, f"desk-{number}-")
     if here.way.has_scripts and here.way.size == "wide":
         here.css("[data-all]").check()
     else:
@@ -369,6 +372,26 @@ def thirty_desks(here: Walk) -> None:
     here.css(".ending button").click()
     section(here, "/phones")
     assert here.css("tbody tr", has_text=f"desk-{number}-").count() == 0
+
+
+def fetched_in_a_window(here: Walk, name: str, file: str) -> None:
+    """The window is opened for one of the phones in the table; the phone fetches its file, and its login works."""
+    pick(here, name)
+    act(here, "window")
+    here.stop("admin-ask-window")
+    here.css(".ending button").click()
+    here.shows("#window .state.warn")
+    status, text = fetch(here.css("#window-address-1").inner_text() + file)
+    assert status == 200
+    here.site.phones[name] = yealink(text)["ldap.password"]
+    assert here.site.ldapsearch("-s", "base", phone=name)[0] == 0
+    here.open("admin/phones/window")
+    expect(here.css("#window-phones tbody .tag.good")).to_have_count(1)
+    here.stop("admin-window")
+    here.send("admin/phones/window/close")
+    here.shows("#window .state.good")
+    here.stop("admin-window-closed")
+    section(here, "/phones")
 
 
 def alarms(here: Walk) -> None:
