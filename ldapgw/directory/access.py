@@ -5,8 +5,9 @@ Everything that answers a phone, a page, a command or a replica asks this module
 and `BookAccess` says what the rule grants.  `ReplicaAccess.branches_of` is the rule for replicas.  A book that a viewer
 may not see does not exist for the viewer: neither a search nor a name finds the book.
 
-Others see the shared part of a book (`Book.shared_branch`): the whole book, or the contacts with the book's shared
-label, or nothing if the account has no such label.
+Other viewers see the shared part of a book (`Book.shared_branch`).  If the book's settings name a shared label, this
+part is the contacts with the label, or nothing if the account has no such label.  Otherwise, this part is the whole
+book.
 
 `Viewer` and `Access` are named tuples because named tuples are compared and hashed fast: each search looks up cached
 results by its viewer.
@@ -29,7 +30,7 @@ from ldapgw.directory.naming_context import NamingContext
 class BookAccess(StrEnum):
     """The way in which a viewer sees a book.
 
-    * ``OWN``: The book is that of the viewer's account.  The viewer sees all of the book.
+    * ``OWN``: The book belongs to the viewer's account.  The viewer sees all of the book.
     * ``SHARED``: The book is shared with the tenant.  The viewer sees the shared part.
     * ``GROUP``: The book is shared with a group of the viewer's account.  The viewer sees the shared part.
     * ``DIRECTORY``: The book is the Workspace directory.  The viewer sees all of the book.
@@ -59,7 +60,7 @@ class BookAccess(StrEnum):
         return for_number if self is BookAccess.CALLERS else not self.is_hidden
 
 
-# The positions by which a viewer's books are sorted, by the access to each book; any other access has position 1.
+# A viewer's books are sorted by these positions.  An access that is not in this table has position 1.
 _ORDER: Final = {BookAccess.OWN: 0, BookAccess.DIRECTORY: 2, BookAccess.CALLERS: 3}
 
 
@@ -161,8 +162,8 @@ class ReplicatedBranch(NamedTuple):
     """A branch of the tree that a replica holds: a book, or the shared label of a book.
 
     :ivar has_contacts: whether the replica holds the branch's contacts, and not only the branch's own entry.
-    :ivar sharing: the sharing of the contacts, from which a replica that holds all books derives its access rules;
-        empty if the contacts are not shared, or if the replica holds only what everybody sees.
+    :ivar sharing: the sharing of the contacts.  A replica that holds all books derives its access rules from this
+        sharing.  Empty if the contacts are not shared, or if the replica holds only what everybody sees.
     """
 
     branch: Book | Label
@@ -199,8 +200,8 @@ class Viewer(NamedTuple):
     :ivar per_number: whether a contact is shown as one entry for each of its numbers.
     :ivar number_formatter: converts numbers to the viewer's format; None if numbers stay in the tenant's format.
     :ivar area_code: the area code of the phone's site; empty if the tenant's area code applies.
-    :ivar replica: the part of the tree that a replica's login reads, and reads only by content synchronization (RFC
-        4533); None for other logins.
+    :ivar replica: the part of the tree that a replica's login may read by content synchronization (RFC 4533), and in no
+        other way; None for other logins.
     """
 
     login: str = ""
@@ -223,7 +224,7 @@ NOBODY = Viewer()
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A client whose searches got no results from caller-ID books, because it asked for too many unknown numbers.
+    """A client that asked for too many unknown numbers, so that its searches found nobody in caller-ID books.
 
     :ivar login: the phone's DN; empty for the anonymous clients of a network.
     :ivar tenants: the names of the tenants whose books the client may see.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Assertions on an attribute (RFC 4511 4.1.6), prepared once per search, and tested on an attribute's search text.
 
-An `Assertion` is a test of a search text, together with *required strings*, from which an index finds the entries that
-may pass: a search text that passes contains at least one string of each required set.  Without required strings, any
-search text may pass.  The search text of an attribute holds its normalized values, one line for each variant of a value
+An `Assertion` is a test of a search text, together with sets of *required strings*.  A search text that passes contains
+at least one string of each set, so an index can find the entries that may pass.  Without required strings, any search
+text may pass.  The search text of an attribute holds its normalized values, one line for each variant of a value
 (`ldapgw.directory.normalization`).  The search text *on the keys* is the same text with each letter replaced by its
 digit on a telephone keypad (`name_folding.on_keys`).
 
@@ -43,8 +43,8 @@ class Assertion:
     The class is no frozen dataclass, because creating an object of a frozen dataclass takes longer.
 
     :ivar required: sets of strings; a search text that passes contains at least one string of each set.
-    :ivar value_range: the least and the greatest line; a search text that passes has a line between these two.  None if
-        there are no such bounds.
+    :ivar value_range: a least and a greatest line; a search text that passes has a line between these two lines.  None
+        if there are no such bounds.
     :ivar sufficient: strings; a search text that contains one of these strings passes.
     :ivar anywhere: whether a search text of a single value passes if it contains a string of each required set, in
         whatever order and line.
@@ -78,15 +78,15 @@ class _Part(NamedTuple):
     on_keys: bool = False
 
 
-# Parts that consist of a "+" alone.  A filter with no other part matches no value: it would match nearly every number,
-# because a number in E.164 begins with a "+".
+# Parts that consist of a "+" alone.  A filter that has only such parts matches no value.  Otherwise the filter would
+# match nearly every number, because a number in E.164 begins with a "+".
 _BARE_PLUS: Final = frozenset((("\t+",), ("+",), ("+\t",)))
 
 # A text that sorts after every line.
 _HIGHEST_LINE: Final = "\U0010ffff"
 
-# For how many digits at the beginning of a string all Latin spellings are looked up in an index: a key stands for up to
-# five characters, so three digits have up to 125 spellings.
+# An index looks up all Latin spellings of this many digits at the beginning of a string.  A key stands for up to five
+# characters, so three digits have up to 125 spellings.
 _SPELT_KEYS: Final = 3
 _CHARACTERS: Final = {str(key): f"{key}{letters}" for key, letters in enumerate(name_folding.LATIN_KEYS, 2)}
 
@@ -107,7 +107,7 @@ _STRINGS = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT, Family.LIST,
 def text_of(value: bytes, *, lenient: bool) -> str | None:
     """Decode an assertion value from UTF-8; return None if the value is not UTF-8.
 
-    :param lenient: whether to decode any other value from ISO 8859-1, which old phones send.
+    :param lenient: whether to decode a value that is not UTF-8 from ISO 8859-1, which old phones send.
     """
     try:
         return value.decode("utf-8")
@@ -126,7 +126,7 @@ def has_list_rule(kind: AttributeType) -> bool:
 
 
 def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Assertion | None:
-    """Return the assertion that one of the values equals a value."""
+    """Return the assertion that an attribute has a value equal to the asserted value."""
     text = text_of(value, lenient=context.lenient)
     if text is None:
         return None
@@ -140,7 +140,10 @@ def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Asser
 
 
 def approximate(kind: AttributeType, value: bytes, context: NamingContext) -> Assertion | None:
-    """Return the assertion that one value is approximately equal: in lenient matching, that it has all words."""
+    """Return the assertion that an attribute has a value approximately equal to the asserted value.
+
+    In lenient matching, a text is approximately equal if it has all words of the asserted value.
+    """
     text = text_of(value, lenient=context.lenient)
     if text is None or not context.lenient or kind.comparison.family is not _TEXT:
         return equality(kind, value, context)
@@ -148,17 +151,17 @@ def approximate(kind: AttributeType, value: bytes, context: NamingContext) -> As
 
 
 def strict_equality(family: Family, text: str) -> Assertion | None:
-    """Return the assertion that one of the values equals a text, by the equality rule of RFC 4517 for a `Family`."""
+    """Return the assertion that an attribute has a value equal to a text, by the rule of RFC 4517 for a `Family`."""
     line = normalization.normalized(family, text)
     return None if line is None else _any_of((f"\n{line}\n",))
 
 
 def number_equality(text: str, context: NamingContext) -> Assertion:
-    """Return the assertion that one value is the telephone number in a text.
+    """Return the assertion that one of an attribute's values is the telephone number in a text.
 
     A text that cannot be dialled matches no value.
 
-    The number is parsed, which is the expensive part, only for a search text that might contain it.
+    Parsing is expensive, so the number is parsed only when a tested search text may contain the number.
     """
     text = asserted_number(text, context)
     tails, exact_forms = phone_number.number_query(text, context.region, context.outside_line, context.area_code)
@@ -230,7 +233,7 @@ def strict_substrings(family: Family, texts: Sequence[str]) -> Assertion | None:
 
 
 def ordering(kind: AttributeType, value: bytes, context: NamingContext, *, greater: bool) -> Assertion | None:
-    """Return the assertion that one of the values is at least a value, or at most this value if `greater` is false.
+    """Return the assertion that an attribute has a value of at least `value`, or at most `value` if not `greater`.
 
     In lenient matching, texts are compared as people sort names.
     """
@@ -246,9 +249,9 @@ def ordering(kind: AttributeType, value: bytes, context: NamingContext, *, great
 
 
 def strict_less(family: Family, text: str) -> Assertion | None:
-    """Return the assertion that one of the values sorts before a text.
+    """Return the assertion that one of an attribute's values sorts before a text.
 
-    A filter that names an ordering rule asserts this (RFC 4517 4.2).
+    A filter that names an ordering rule makes this assertion (RFC 4517 4.2).
     """
     line = normalization.normalized(family, text)
     return None if line is None else _compared(operator.lt, line, ("", line))
@@ -325,10 +328,11 @@ def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True
     """
     if len(words) == 1:
         return _any_of(words[0])
-    # Words that begin with the same letter have to be in one line: otherwise two variants of one word of the value
+    # Words that begin with the same letter have to be in one line.  Otherwise two variants of one word of the value
     # could match two of these words.
     alike = [_Words(group) for group in _with_a_shared_letter(words)] if in_any_spelling else []
-    # The list is filled when a search text with several values is tested, because few searches test such a text.
+    # The list is filled only when a search text with several values is tested for the first time: few searches test
+    # such a text.
     of_a_line: list[_Words] = []
 
     def test(search_text: str) -> bool:
@@ -350,7 +354,7 @@ class _Words:
 
     def __init__(self, words: Sequence[Alternatives]) -> None:
         self._words = words
-        # Two searched words can match the same word of a line only if a string of one begins a string of the other.
+        # Two searched words can match the same word of a line only if their strings begin alike.
         self._may_coincide = any(
             one.startswith(other) or other.startswith(one)
             for strings, others in itertools.combinations(words, 2)
@@ -459,18 +463,21 @@ def _takes_place(word: int, places: Sequence[Sequence[int]], word_at: dict[int, 
 
 
 def _keypad_words(digits: str, after: str) -> list[Alternatives]:
-    """Return the ways to split keypad digits into words, each after a blank; a zero at the beginning is no blank."""
+    """Return the ways to split keypad digits into words, each after a blank.
+
+    A zero may stand for a blank between words.  At the beginning, a zero is never read as a blank.
+    """
     readings = [reading.split() for reading in name_folding.keypad_readings(digits) if reading[0] != " "]
     return [tuple([f" {word}{after}" for word in words]) for words in readings if len(words) <= name_folding.MAX_WORDS]
 
 
 def _on_keys(readings: Sequence[Alternatives]) -> Assertion:
-    """Return the assertion that one line of the search text on the keys contains all words of one of several lists.
+    """Return the assertion that the search text in keypad digits has a line with all words of at least one list.
 
     :param readings: the lists of words, one for each way to split the digits into words.
     """
     tests = [_in_any_order([(word,) for word in words], in_any_spelling=False).test for words in readings]
-    # For each position, the words that the lists have at this position; of a shorter list, its last word.
+    # For each position, the words that the lists have at this position.  A list that is too short gives its last word.
     required = [
         tuple(dict.fromkeys([ON_KEYS + words[min(at, len(words) - 1)] for words in readings]))
         for at in range(max(map(len, readings)))
@@ -484,7 +491,7 @@ def _on_keys(readings: Sequence[Alternatives]) -> Assertion:
 
 
 def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
-    """Return the assertion that one value has a variant of each part, in order; the first part may begin any word."""
+    """Return the assertion that one value has a variant of each part, in order, beginning at any word."""
     last = len(texts) - 1
     parts: list[_Part] = []
     after = ""
@@ -505,7 +512,7 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
 def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     """Return the assertion that one form of a number contains the parts in their order.
 
-    If the only part is a long final part, it also matches like a whole number.
+    A long final part without other parts also matches as a whole number does.
     """
     initial, *middle, final = texts
     if context.strip:
@@ -526,7 +533,7 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     substring = _in_order(parts, "\t")
     if len(parts) == 1 and len(dial_string.dial_text(final)) >= SHORTEST_PUBLIC:
         dialled = dial_string.dial_text(final)
-        # Some phones cut off the first digits of the number, and so a part of the prefix for calls abroad.
+        # Some phones cut off the first digits of a number, and these may be a part of the prefix for calls abroad.
         cut = phone_number.behind_cut_prefix(dialled, context.region)
         numbers = [number_equality(number, context) for number in (final, *cut)]
         required = itertools.chain.from_iterable(number.required for number in numbers)
@@ -539,8 +546,8 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
 def _strict_part(family: Family, text: str, at: int, last: int) -> str:
     """Prepare a part of a substring assertion (RFC 4518 2.6.1).
 
-    A prepared value has one blank at each end, and two blanks between words.  A prepared part has one blank at an end
-    where the part has blanks.
+    A prepared value has one blank at each end, and two blanks between words.  A prepared part has one blank at each
+    end at which the part had blanks.
     """
     inner = "  ".join(normalization.words(text, exact=family is Family.EXACT))
     if not inner:

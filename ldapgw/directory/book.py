@@ -2,7 +2,8 @@
 """A book: the contacts of one account or of the Workspace directory as entries, ready to be searched.
 
 Building a book is slow and is done off the reactor's thread.  A book is never changed: an update makes another book,
-which shares all unchanged segments with the previous book and answers every search like a book that was built anew.
+which shares all unchanged segments with the previous book.  An updated book answers every search like a book that was
+built anew.
 """
 
 from __future__ import annotations
@@ -68,10 +69,10 @@ class Book:
     :ivar container: the book's own entry.
     :ivar containers: the book's own entry and the labels' entries.
     :ivar labels: the labels in the order of their entries.
-    :ivar unlabelled_groups: resource names of contact groups without a label to which contacts of the book belong, or
-        belonged.
-    :ivar shared_label: the name of the label whose contacts alone are shared, as `ldapgw.directory.dn.folded` gives it;
-        empty if all contacts are shared.
+    :ivar unlabelled_groups: the resource names of contact groups that have no label.  Contacts of the book belong to
+        these groups, or did so once.
+    :ivar shared_label: the folded name (`ldapgw.directory.dn.folded`) of the label whose contacts are shared; the other
+        contacts are not shared then.  Empty if all contacts are shared.
     :ivar shared_containers: the entries of `containers` that others see.
     """
 
@@ -88,7 +89,7 @@ class Book:
 
     @property
     def shared_branch(self) -> Book | Label | None:
-        """Return the shared part: the book, or the shared label's branch; None if the account has no such label."""
+        """Return the shared part: the book, or the branch of the shared label; None if the book has no such label."""
         if not self.shared_label:
             return self
         return next((label for label in self.labels if folded(label.name) == self.shared_label), None)
@@ -110,8 +111,8 @@ def build_book(
 ) -> Book:
     """Build a book of contacts.
 
-    :param labels: the labels' names by the resource names of their groups.
-    :param per_number: whether to build one entry for each number too, for phones that show one number of an entry.
+    :param labels: the names of labels; the keys are the resource names of the labels' contact groups.
+    :param per_number: whether to build one entry for each number too, for phones that show only one number of an entry.
     """
     parent = book_parent(context, key, name)
     blank = Book(key, name, sharing, _BLANK, Segment(()), empty_segments(per_number=per_number))
@@ -203,7 +204,7 @@ def update_book(
         return None
     labelled = {label.group_names for label in book.labels}
     groups = book.unlabelled_groups.union(*labelled)
-    # A new label also has contacts that have not changed, and these are found only by reading all contacts.
+    # A new label may also have contacts that have not changed.  Only reading all contacts finds these contacts.
     if any(names not in labelled and not groups.isdisjoint(names) for _, names in _groups(labels)):
         return None
     parent = _parent_in(book.segments, book_parent(context, book.key, book.name))
@@ -211,9 +212,9 @@ def update_book(
 
 
 def _parent_in(segments: Segments, parent: ParentEntry) -> ParentEntry:
-    """Return the parent object that the segments' entries have if it equals `parent`, or else `parent` itself.
+    """Return a parent equal to `parent`: the object that entries of the segments already have, or `parent` itself.
 
-    So changed and unchanged entries share one parent object.
+    Changed and unchanged entries then share one parent object.
     """
     held = (segment.entries[0].parent for segment in segments.contacts if segment.entries)
     return next((entry for entry in held if entry == parent), parent)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A book file holds a book with its entries, indexes and labels, so that the book need not be built again.
 
-A label's entries are the book's entries with another parent, so they are written as references to the book's entries.
-A deleted entry is written as an empty record.
+The entries below a label are the book's entries with another parent.  So the file holds references to the book's
+entries in place of a label's entries.  A deleted entry is written as an empty record.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ldapgw.directory.segment import Segment, Segments
 # of another version are built anew.  ``tests/sync/test_book_cache.py`` fails if the version was not raised.
 FORMAT = 8
 
-# The number of entries that are written in one record, which takes a millisecond.
+# The number of entries in one record.  Writing a record takes a millisecond.
 _CHUNK = 1000
 
 # The number that is written in place of a reference to a deleted entry.
@@ -89,7 +89,7 @@ def read(source: RecordReader, context: NamingContext, sharing: Sharing) -> Book
     sort_key = container_sort_key(container.name, parent.uuid_namespace)
     labels = [_read_label(source, context, parent, sort_key, entries) for _ in range(count)]
     groups = frozenset(container.groups)
-    # The file does not tell which label is shared: the caller sets the shared label before it publishes the book.
+    # The file does not tell which label is shared: the caller sets the shared label before publishing the book.
     return assemble_book(context, parent, key, container.name, sharing, segments, labels, groups, shared_label="")
 
 
@@ -111,7 +111,7 @@ def _entries(segment: Segment) -> Iterator[Entry | None]:
 
 
 def _records(segment: Segment) -> Iterator[EntryRecord]:
-    """Yield the entries' records in their order; a deleted entry's record has only the sort key of the entry before."""
+    """Yield the entries' records in their order; a deleted entry's record has only the preceding sort key."""
     sort_key = ""
     for entry in _entries(segment):
         sort_key = entry.sort_key if entry else sort_key
@@ -119,7 +119,9 @@ def _records(segment: Segment) -> Iterator[EntryRecord]:
 
 
 def _references(form: Sequence[Segment]) -> Mapping[bytes, int]:
-    """Return, by uid, each entry's number in the sequence of all entries; deleted entries are counted, but left out.
+    """Return the number of each entry in the sequence of all entries; the keys are the entries' uids.
+
+    Deleted entries are counted, but they are not in the result.
 
     :param form: the segments of all contact entries of a book, or of all its number entries.
     """

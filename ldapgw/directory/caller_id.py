@@ -50,7 +50,7 @@ class CallerIdBudget(Protocol):
         """Count requested numbers; if they are too many, count none of them and return False."""
 
     def give_back(self, count: int) -> None:
-        """Take back numbers that `take` has counted as unknown, and that contacts have after all."""
+        """Undo `take` for numbers that `take` has counted as unknown although contacts have these numbers."""
 
 
 def find_callers(
@@ -95,7 +95,7 @@ def find_callers(
 def matching_numbers(
     entry: Entry, numbers: Sequence[NamedNumber], formatter: NumberFormatter | None = None
 ) -> dict[str, tuple[str, ...]]:
-    """Return the numbers of an entry that a filter names: for each attribute, in the schema's order, its values.
+    """Return those numbers of an entry that a filter names: for each attribute, in the schema's order, its values.
 
     :param formatter: converts the values from the tenant's format to another format.
     """
@@ -122,8 +122,8 @@ def _caller_id_entry(
 ) -> Entry | None:
     """Return the caller-ID entry of a contact, or None if the contact has no number that a filter names.
 
-    The entry holds cn, sn, displayName and the number, and nothing else.  Its RDN is the cn and the first matching
-    number, right below the tenant, so that the DN reveals neither the book nor the contact's id.
+    The entry holds cn, sn, displayName and the number, and nothing else.  The entry's RDN is the cn and the first
+    matching number.  The entry is right below the tenant, so that its DN reveals neither the book nor the contact's id.
 
     :param assertions: for each attribute, the assertions that one of its values is a number that the filter names.
     :param known: a set to which the contact's numbers are added.
@@ -173,7 +173,7 @@ def _number_of(assertion: Assertion) -> _Number:
 
 # The text that follows the company's name, because the caller only perhaps belongs to the company.
 _PERHAPS: Final = " ?"
-# The most digits of an extension, and the fewest digits in front of an extension, country code included.
+# An extension has at most this many digits.  At least this many digits, with the country code, precede an extension.
 _LONGEST_EXTENSION: Final = 6
 _SHORTEST_BEGINNING: Final = 7
 
@@ -201,9 +201,9 @@ def find_switchboards(segments: Iterable[Segment], callers: Iterable[str], conte
 
 
 def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
-    """Return the beginnings of callers' numbers that may be common to a company's numbers, the longest first.
+    """Return the beginnings that callers' numbers may have in common with a company's numbers, the longest first.
 
-    The whole number is among them, because a network may signal a company's number without the extension.
+    The callers' whole numbers are included, because a network may signal a company's number without the extension.
     """
     beginnings = {
         number[: len(number) - digits]
@@ -215,7 +215,7 @@ def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
 
 
 def _companies(segment: Segment, beginning: str) -> Iterable[Entry]:
-    """Yield the entries of a segment with a switchboard whose extensions' numbers have this beginning."""
+    """Yield the entries that have the number of a switchboard whose extensions' numbers have this beginning."""
     form, deleted = f"\t{beginning}{SWITCHBOARD_MARK}\t", segment.deleted
     for document in segment.find_documents(ExactKey(beginning + SWITCHBOARD_MARK)):
         entry = segment.entries[document]
@@ -226,8 +226,8 @@ def _companies(segment: Segment, beginning: str) -> Iterable[Entry]:
 def _named_perhaps(entry: Entry, *, lenient: bool) -> Entry:
     """Copy an entry, named after its company with `_PERHAPS` behind the name.
 
-    Number attributes are copied only if they contain a switchboard's number: the contact may be a person, and the
-    caller somebody else in the company.
+    A number attribute is copied only if it contains a switchboard's number.  The other numbers may belong to a person
+    who is not the caller, but works for the same company.
     """
     company = next(value.decode() for name in ("o", "cn") for value in entry.attribute(name)) + _PERHAPS
     texts = normalization.text_search_text([company]) if lenient else ""

@@ -27,8 +27,8 @@ class PhoneAccess:
     :ivar book_secret_hash: the hash of the secret in the URL of the phone's XML phone book; empty if there is no such
         URL.
     :ivar next_password_hash: the hash of a password that the phone may have fetched and not used yet; empty if there is
-        none.  Both passwords are right until the phone uses the next one.  The sessions of a phone do not end when it
-        gets a next password.
+        none.  Until the phone uses the next password, both passwords are accepted.  The sessions of a phone do not end
+        when the phone gets a next password.
     """
 
     name: str
@@ -48,7 +48,7 @@ class PhoneAccess:
 
 
 class Freshness(Enum):
-    """The age of a snapshot: read from the store in this run, saved by a former run, or saved too long ago."""
+    """The age of a snapshot: it was read from the store in this run, saved by a former run, or saved too long ago."""
 
     CURRENT = "current"
     STALE = "stale"
@@ -88,8 +88,8 @@ class Catalog:
 
     :param open_to: for each tenant, a function that returns whether a client address may search without a login.
     :param now: returns the seconds since the epoch.
-    :param is_own_test: returns whether a login with a bind DN from an address is a test by the gateway itself; such a
-        login is not recorded.
+    :param is_own_test: returns, for a bind DN and a client address, whether the login is a test by the gateway itself;
+        such a login is not recorded.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Catalog:
         self._now = now
         self._is_own_test = is_own_test
         # The keys of both tables are the names of phones.  `_seen` has the logins since the last call of
-        # `take_seen_phones`, and `_last_seen` has each phone's last earlier login.
+        # `take_seen_phones`, and `_last_seen` has each phone's last login before that call.
         self._seen: dict[str, tuple[str, str, float]] = {}
         self._last_seen: dict[str, tuple[str, str, float]] = {}
 
@@ -130,7 +130,8 @@ class Catalog:
     def authenticate(self, name: str, password: bytes, address: str) -> Viewer | None:
         """Return the viewer who binds with a name and a password, or None if either is wrong.
 
-        An unknown name and a wrong password both cost one hash; the delay of a refusal hides the remaining difference.
+        An unknown name and a wrong password both take the time of one hash.  The delay of a refusal hides the remaining
+        difference in time.
 
         :param name: ``cn=desk1,ou=phones,BASE``, ``cn=desk1`` or the bare ``desk1``.
         :raises DirectoryError: unavailable, when the store could not be read and may have such a login.
@@ -188,7 +189,9 @@ class Catalog:
         return seen
 
     def last_login(self, phone: str) -> tuple[str, str, float] | None:
-        """Return a phone's last login since the gateway started: address, password hash and time; None if none.
+        """Return a phone's last login since the gateway started: address, password hash and time.
+
+        The result is None if the phone has not logged in.
 
         :param phone: the phone's name, as it is stored.
         """

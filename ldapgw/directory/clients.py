@@ -16,7 +16,7 @@ from typing import Final
 # The address of clients on a UNIX socket: they are on this machine.
 LOCAL = "127.0.0.1"
 
-# Above this number of buckets, the least recently used bucket is forgotten, as if this bucket were full.
+# Above this number of buckets, the least recently used bucket is forgotten.  A forgotten bucket counts as full.
 MAX_BUCKETS: Final = 20_000
 
 
@@ -62,8 +62,8 @@ class TokenBuckets:
     def take(self, key: str, count: float = 1.0) -> float:
         """Take tokens.
 
-        :returns: 0 if the tokens were taken; otherwise no token was taken, and this is the time in seconds until the
-            bucket has `count` tokens.
+        :returns: 0 if the tokens were taken.  Otherwise no token was taken, and the result is the time in seconds until
+            the bucket has `count` tokens.
         """
         tokens = self._tokens(key)
         if tokens >= count:

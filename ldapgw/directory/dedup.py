@@ -2,8 +2,8 @@
 """Duplicates: finds the entries of one person in several books, and decides which of them a phone gets.
 
 Two entries with the same name are one person only if both have the same telephone number or mail address
-(`is_same_person`).  The name alone is not enough, nor is a third entry that shares something with each of the two.  A
-contact of a book and the same contact below a label of the book are one person too.
+(`is_same_person`).  The name alone is not enough.  Nor is it enough that each of two entries shares a number or
+address with a third entry.  A contact of a book and the same contact below a label of the book are one person too.
 
 Of the entries of one person, a search shows the entry in the first book, and leaves the others out.  The books that the
 tenant's `book_order` names come first, then the viewer's own book, the shared books, the Workspace directory, and the
@@ -61,7 +61,7 @@ def is_same_person(one: Entry, other: Entry) -> bool:
 
 
 class SameName:
-    """The entries of one name, among which duplicates of entries in preceding books are found.
+    """The entries of one name; `duplicates` finds the entries that repeat a person of a preceding book.
 
     Mutable: the entries that were added.
 
@@ -111,8 +111,9 @@ def _precedence(entry: Entry, own_namespace: str) -> _Precedence:
 def _contact_points(entry: Entry) -> frozenset[str]:
     """Return the strings that identify a person among entries of one name: numbers, mail addresses, the contact's id.
 
-    The whole name follows each string if entries with the same sort name may have different names: the sort key of a
-    long name holds only its beginning, and a name in Chinese characters may be sorted by its pronunciation.
+    The whole name follows each string if entries with the same sort name may have different names.  Such entries have
+    long names, because a sort key holds only the beginning of a name, or names in Chinese characters, because these
+    names may be sorted by their pronunciation.
     """
     points: list[str] = []
     for part in entry.text.split(TAG_START)[1:-1]:

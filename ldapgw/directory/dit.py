@@ -26,8 +26,8 @@ from ldapgw.directory.shared_books import SharedBooks, merge_shared_books, segme
 from ldapgw.directory.special_entries import Features, root_dse, subschema, tenant_entry
 from ldapgw.errors import DirectoryError, ResultCode
 
-# How many starred contacts of an account precede all other contacts in a search; finding them takes a few milliseconds
-# after each change.
+# In a search, at most this many starred contacts of an account precede all other contacts.  The starred contacts are
+# found again after each change, which takes a few milliseconds.
 MAX_FAVOURITES = 500
 
 _SORT_KEY = attrgetter("sort_key")
@@ -54,7 +54,7 @@ class Directory:
     :param before: the shared books of the tenant's previous directory, whose merged segments are used again where
         possible.
     :param defer_merge: whether to leave the merging of segments, which takes long, to a later directory.
-    :ivar shared_books: for each kind of sharing, the merged segments of the books that are shared so.
+    :ivar shared_books: for each kind of sharing, the merged segments of the books that are shared in this way.
 
     Mutable: the cached starred contacts of viewers.
     """
@@ -150,7 +150,7 @@ class Directory:
 class Dit:
     """All tenants' directories and the server's features; replaced as a whole.
 
-    Mutable: the cached root DSEs, because clients read the root DSE at each connection.
+    Mutable: the root DSEs, which are cached because clients read the root DSE at each connection.
 
     :ivar in_clear: the tree for a connection without TLS.
     """
@@ -161,7 +161,7 @@ class Dit:
     _root_dses: dict[frozenset[str], Entry] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Make the tree for connections without TLS if its features differ."""
+        """Make another tree for connections without TLS if these connections have other features."""
         has_tls = self.features.sasl_mechanisms or self.features.before_tls
         in_clear = replace(self, features=self.features.in_clear()) if has_tls else self
         object.__setattr__(self, "in_clear", in_clear)
@@ -232,7 +232,8 @@ class _View:
     def from_root(self, scope: Scope) -> tuple[SearchScope, ...]:
         """Return the scopes of a search from the root.
 
-        A search of one level below the root covers the tenant's entry; a search of the whole tree, the tenant's tree.
+        A search of one level below the root covers the tenant's entry.  A search of the whole tree covers all entries
+        of the tenant that the viewer sees.
         """
         if scope is Scope.SINGLE_LEVEL:
             return (SearchScope.of(self.directory.context, tenant_entry(self.directory.context)),)

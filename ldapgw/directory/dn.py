@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Distinguished names as text (RFC 4514): parsing, comparing and escaping them.
 
-This module replaces ldaptor's parser: every search carries a DN, and ldaptor reads hex pairs as ISO 8859-1, accepts an
-escape before any character, and keeps the blanks around a value.
+This module replaces ldaptor's parser, because every search carries a DN and ldaptor parses some DNs wrongly.  Ldaptor
+reads hex pairs as ISO 8859-1, accepts an escape before any character, and keeps the blanks around a value.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Self
 
 from ldapgw.directory.schema import attribute_type
 
-# The most characters of a DN, far more than any DN of this directory has; a longer DN is refused before it is parsed.
-# Normalizing n combining marks in a row takes n squared steps; this limit keeps the time below 10 ms.
+# A DN with more characters is refused before it is parsed.  The DNs of this directory are much shorter.  Normalizing n
+# combining marks in a row takes n squared steps; this limit keeps the time below 10 ms.
 LONGEST = 4096
 MOST_RDNS = 64
 
@@ -70,7 +70,7 @@ class Dn:
         return tuple(frozenset((kind.lower(), folded(value)) for kind, value in rdn) for rdn in self.rdns)
 
     def parent(self, levels: int = 1) -> Dn:
-        """Return the DN of the entry above this one."""
+        """Return the DN of the entry that is `levels` levels above the entry with this DN."""
         return Dn(self.rdns[levels:])
 
     def child(self, kind: str, value: str) -> Dn:
@@ -81,7 +81,7 @@ class Dn:
         return Dn, (self.rdns,)
 
     def __str__(self) -> str:
-        """Return the string representation (RFC 4514 2), escaped so that any client can parse it."""
+        """Return the string representation (RFC 4514 2), escaped so that any client can parse the text."""
         return ",".join("+".join(f"{kind}={escape(value)}" for kind, value in rdn) for rdn in self.rdns)
 
 

@@ -52,9 +52,9 @@ class Parent(Protocol):
 
     @property
     def uuid_namespace(self) -> str:
-        """Return the namespace from which, with the RDN, an entry's UUID is made.
+        """Return the namespace that is combined with an entry's RDN to make the entry's UUID.
 
-        The namespace never changes; it is empty for entries that are no contacts of a book (`FixedAttributes`).
+        The namespace never changes.  It is empty for an entry that is no contact of a book (`FixedAttributes`).
         """
 
     @property
@@ -63,7 +63,7 @@ class Parent(Protocol):
 
     @property
     def own_precedence(self) -> int:
-        """Return the precedence for the viewer whose own book this is."""
+        """Return the precedence of the entries for the viewer who owns the book of the entries."""
 
     def entry_dn(self, uid: bytes) -> bytes:
         """Return the DN of an entry, in UTF-8."""
@@ -191,7 +191,7 @@ _COPIED: Final = tuple(kind for kind in NUMBER_TYPES if kind.name != TELEPHONE_N
 RequestedAttribute = tuple[bytes, str]
 
 
-# The most parsed selections that are cached, and the most characters of a cached selection.
+# The largest number of parsed selections in the cache, and the largest number of characters of a cached selection.
 _MAX_CACHED, _LONGEST_CACHED = 256, 512
 
 
@@ -264,8 +264,8 @@ _select = lru_cache(_MAX_CACHED)(Selection.parse)
 def _named(name: str) -> tuple[AttributeType, ...]:
     """Return the attributes that a name selects; ``@`` and an object class select attributes of the class (RFC 4529).
 
-    Only its own name selects a photo, because a photo is larger than all other attributes together, and few phones show
-    photos.
+    Only the name of the photo's attribute selects the photo, because a photo is larger than all other attributes
+    together, and few phones show photos.
     """
     if name.startswith("@"):
         return tuple(kind for kind in attributes_of(name[1:]) if kind.comparison.family is not Family.BINARY)
@@ -276,8 +276,9 @@ def _named(name: str) -> tuple[AttributeType, ...]:
 # RFC 4511 4.5.2: SearchResultEntry ::= [APPLICATION 4] SEQUENCE { objectName, attributes }
 SEARCH_RESULT_ENTRY = 0x64
 
-# A cached message has this octet in place of its messageID, an INTEGER of one octet as nearly all messageIDs are.  No
-# text in UTF-8 contains this octet.  `PLACEHOLDER_ID` is the INTEGER, followed by the tag of the SearchResultEntry.
+# In a cached message, this octet is the content of the messageID, which is an INTEGER.  Nearly all messageIDs have one
+# octet.  No text in UTF-8 contains this octet.  `PLACEHOLDER_ID` is the whole INTEGER and the tag of the
+# SearchResultEntry behind it.
 PLACEHOLDER: Final = b"\xff"
 PLACEHOLDER_ID: Final = b"\x02\x01" + PLACEHOLDER + bytes((SEARCH_RESULT_ENTRY,))
 
@@ -385,7 +386,7 @@ NO_ATTRIBUTES: Final = PackedAttributes()
 
 @lru_cache(64)
 def _shared_sets(values: bytes) -> dict[str, bytes]:
-    """Unpack the attributes that all entries of a book share; cached, because each encoding of an entry needs them."""
+    """Unpack the attributes that all entries of a book share; each encoding of an entry needs the cached result."""
     return PackedAttributes(values).unpack()
 
 
@@ -494,7 +495,7 @@ class Entry:
     def _formatted_numbers(
         self, sets: Mapping[str, bytes], selection: Selection, formatter: NumberFormatter
     ) -> dict[str, bytes]:
-        """Return the encoded sets of the selected attributes that hold numbers, in another format."""
+        """Return the encoded sets of the selected number attributes, with their numbers in the format of the phone."""
         return {
             kind.name: encoded_set(formatter.values(decoded(sets[kind.name]), self.search_text(kind) or ""))
             for kind in NUMBER_TYPES

@@ -229,13 +229,13 @@ def _escaped(character: str) -> str:
 _NUMBER = 20
 _KEYS = 12
 
-# How much of a value costs one unit: octets of plain text, transliterated characters, and octets of a DN.
+# One unit is the cost of this many octets of plain text, transliterated characters, or octets of a DN.
 _PLAIN, _FOREIGN, _NAME = 64, 8, 16
 # A word of a value, or a part of a word, which may be looked up on its own.
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
-# The cost of each word of a text that is not ASCII, in units, because the text is transliterated in several ways.
+# Each word of a text that is not ASCII costs this many units, because the text is transliterated in several ways.
 _SCRIPT = 4
-# How many attributes or substrings cost one unit.
+# One unit is the cost of this many attributes or substrings.
 _ATTRIBUTES = 3
 
 _ALL = {kind.comparison.family for kind in ATTRIBUTE_TYPES}

@@ -67,20 +67,20 @@ from ldapgw.directory.schema import (
 )
 from ldapgw.numbers import phone_number
 
-# The cost of a text that has to be made for each entry, as a number of looks at a search text.
+# A text that has to be made for each entry costs as much as this many looks at a search text.
 SLOW: Final = 20
-# How many terms are prepared in one slice of work, which takes a fraction of a millisecond; nearly all filters have
-# fewer terms.
+# The number of terms that are prepared in one slice of work.  A slice takes a fraction of a millisecond, and nearly all
+# filters have fewer terms.
 _TERMS_IN_SLICE: Final = 12
-# The cost of looking for a telephone number in all attributes, as a number of looks at a search text: few entries have
-# numbers in more than three attributes.
+# Looking for a telephone number in all attributes costs as much as this many looks at a search text, because few
+# entries have numbers in more than three attributes.
 _NUMBER_LOOKS = 3
 # Every search needs this member, and looking up a member in its enumeration takes time.
 _NUMBER: Final = Family.NUMBER
 
 
-# A telephone number that a filter names as a whole, in a term that can make the filter true: the attributes that may
-# have the number, the assertion that a value is the number, and the query that finds candidates.
+# A whole telephone number that a filter names in a term that can make the filter true.  The parts are the attributes
+# that may have the number, the assertion that a value is the number, and the query that finds candidates.
 NamedNumber = tuple[tuple[AttributeType, ...], Assertion, Query]
 
 
@@ -146,9 +146,9 @@ class PreparedFilter:
     def plan(self, index: Index | None, entries: Sequence[Entry]) -> tuple[Query, Predicate | None]:
         """Return the query that finds candidates in a segment, and the predicate that tests the candidates.
 
-        The predicate is None if no test is needed.  Of an AND, only the condition with the fewest candidates is looked
-        up if all other conditions have far more candidates.  Conditions that all entries of the segment fulfil are left
-        out, which makes searches for a name and any number nine times as fast (``scripts/bench parts``).
+        The predicate is None if no test is needed.  If one condition of an AND has far fewer candidates than all other
+        conditions, only this condition is looked up.  Conditions that all entries of the segment fulfil are left out,
+        which makes searches for a name and any number nine times as fast (``scripts/bench parts``).
 
         :param index: the segment's index, or None if the segment has no index, so that all entries are candidates.
         """
@@ -168,8 +168,8 @@ class PreparedFilter:
 
 
 _COUNT = itemgetter(0)
-# If a condition of an AND has this many times as many candidates as another condition, it excludes few of the other's
-# candidates.
+# If one condition of an AND has this many times as many candidates as another condition, the first condition excludes
+# few candidates of the other condition.
 _FAR_MORE: Final = 8
 
 
@@ -321,8 +321,8 @@ class _Preparation:
         self._queries: dict[tuple[int, str], Query] = {}
         self._numbers: dict[int, PreparedFilter] = {}
         self._made_texts = MadeTexts()
-        # The number of each text in `_made_texts`, by the attribute, the family of the rule, and whether values of the
-        # DN count.
+        # The number of each text in `_made_texts`.  A key is the attribute's name, the family of the rule, and whether
+        # the text includes values of the DN.
         self._made_numbers: dict[tuple[str, Family | None, bool], int] = {}
         self._terms = 0
 
@@ -430,7 +430,10 @@ class _Preparation:
     def _made(
         self, kind: AttributeType, rule: MatchingRule | None, found: Assertion, *, with_dn: bool
     ) -> PreparedFilter:
-        """Prepare an assertion about a text of `MadeTexts`; the cost of making it counts only for its first term."""
+        """Prepare an assertion about a text of `MadeTexts`.
+
+        The cost of making the text is counted only in the first term that tests this text.
+        """
         key = kind.name, rule.family if rule else None, with_dn
         number, cost = self._made_numbers.get(key), 1
         if number is None:
@@ -454,14 +457,17 @@ def asks_number(kind: AttributeType, term: Filter) -> bool:
 
 
 def _caller(value: bytes, context: NamingContext) -> str:
-    """Return the number of a caller who may be named after a switchboard; empty if the tenant names no callers so."""
+    """Return the number of a caller who may be named after a switchboard.
+
+    The number is empty if the tenant does not name callers after switchboards.
+    """
     if not context.switchboard:
         return ""
     return assertion.asserted_number(assertion.text_of(value, lenient=True) or "", context)
 
 
 class _AlikeTerms:
-    """An OR that asserts the same value of several attributes with the same matching rule, as phones send it.
+    """An OR that asserts one value of several attributes with the same matching rule, as filters of phones do.
 
     :ivar sample: one of the terms.
     :ivar is_number: whether the terms name a telephone number that any attribute may have (`asks_number`).
@@ -556,7 +562,7 @@ _TemplatePart = PreparedFilter | _AlikeTerms | _CombinedTemplate
 class FilterTemplate:
     """A filter without its value, as it stands in phones' settings: ``(&(objectClass=person)(|(cn=%*)(sn=%*)))``.
 
-    Templates allow 200 % more reverse look-ups a second (``scripts/bench parts``).
+    With templates, the server answers 200 % more reverse look-ups per second than without (``scripts/bench parts``).
 
     :ivar context: the tenant for which the template is prepared.
     :ivar prepare: prepares the filter with a value.
@@ -685,7 +691,7 @@ def _present_attribute(kind: AttributeType) -> PreparedFilter:
 
 
 def _own_search_text(kind: AttributeType, context: NamingContext) -> Callable[[Iterable[str]], str]:
-    """Return the function that makes an attribute's search text from its values, for a text that entries lack."""
+    """Return the function that makes an attribute's search text from its values, for a text of `MadeTexts`."""
     if kind.comparison.family is Family.TEXT and context.lenient:
         return normalization.text_search_text
     if kind.comparison.family is Family.NUMBER and context.lenient:

@@ -111,8 +111,8 @@ def verified_records(file: BufferedIOBase) -> RecordReader:
 
 
 # Adjacent ranges of documents in an array of an index, as three values: the array; the start of each range, followed by
-# the end of the last range; and whether the documents of each range ascend without repetition.  Copying the documents
-# would take time for each document.
+# the end of the last range; and whether the documents of each range ascend without repetition.  The documents are not
+# copied, because copying takes time for each document.
 PostingsRanges = tuple[Sequence[int], Sequence[int], bool]
 
 # The most ranges that one lookup returns; more ranges are returned as one range whose documents do not ascend.
@@ -131,13 +131,14 @@ _PARTS, _PART_SHIFT = 16, 28
 
 # Up to this number of keys, a linear search is faster than a binary search.
 _FEW: Final = 16
-# How many postings of one prefix are read at once, together with other prefixes' postings up to the same document.
+# The number of postings of one prefix that are read at once.  The postings of other prefixes are read up to the same
+# document.
 _READ: Final = 1024
 # If there are this many times as many postings as documents, looking each document up is faster than reading all
 # postings.
 _FAR_MORE: Final = 32
 
-# How many terms are written in one record.
+# The number of terms that are written in one record.
 _CHUNK = 10_000
 
 
@@ -187,7 +188,7 @@ class Index:
         """
         found: dict[str, array[int]] = {}
         prefixes: dict[str, tuple[array[int], array[int]]] = {}
-        # Keys are divided by their highest bits and sorted one part at a time: sorting makes an object for each key,
+        # Keys are divided by their highest bits and sorted one part at a time.  Sorting makes an object for each key,
         # and objects for all keys at once would take much memory.
         parts = [array("Q") for _ in range(_PARTS)]
         document = -1
@@ -331,7 +332,8 @@ class Index:
     def key_postings(self, key: str) -> PostingsRanges:
         """Return the postings of a key.
 
-        A document without the key is among the postings if its key has the same checksum, once in 4 * 10**9 times.
+        Another document is also among the postings if one of its keys happens to have the same checksum: once in
+        4 * 10**9 times.
         """
         checksum = crc32(key.encode())
         part = checksum >> self._below
@@ -346,7 +348,7 @@ class Index:
         return self._key_documents, (start, end), True
 
     def terms(self, low: str, high: str) -> list[str]:
-        """Return all terms from `low` up to `high`, which is excluded, in no order."""
+        """Return all terms from `low` up to `high`, which is excluded, in no particular order."""
         start = bisect_left(self._terms, low)
         found = self._terms[start : bisect_left(self._terms, high, start)]
         return found + [term for term in self.everywhere if low <= term < high]

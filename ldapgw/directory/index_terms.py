@@ -11,7 +11,7 @@ The first letter of a term says its group:
 * ``K`` a word as it is typed on a telephone keypad: ``N`` or ``O``, and the digits of the word's first letters; for a
   word in a script other than Latin, also ``t`` and a trigram of its digits; for two words of a line, ``p`` and the
   first digit of each word.
-* ``W`` two words of a value: ``N`` or ``O``, and a number made from the first two letters of both.
+* ``W`` two words of a value: ``N`` or ``O``, and a number made from the first two letters of each word.
 * ``C`` an object class; ``P`` an attribute that is present; ``S`` an attribute and its value, for ordering.
 
 Only words of names and organizations have terms of the groups ``K`` and ``W``.
@@ -51,7 +51,8 @@ from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.number import Number
 
-# How many characters of a word, and of an ordered value, a term contains, which is enough to tell most words apart.
+# The number of characters in a term: the first characters of a word, or of an ordered value.  So many characters tell
+# most words apart.
 _WORD = 8
 _VALUE = 12
 
@@ -65,16 +66,17 @@ _WORD_BITS = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
 _VALUE_BITS = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
 _TRIGRAM = 3
-# The most words of a text, and trigrams of a word, that are looked up: more would hardly exclude further entries.
+# At most this many words of a text, and trigrams of a word, are looked up, because further lookups would exclude hardly
+# any entries.
 _MAX_LOOKUPS = 8
-# How many of the first digits of a telephone number a term contains.
+# The number of characters in a term: the first characters of a form of a telephone number.
 _NUMBER_PREFIX = 6
-# How many of the first keypad digits of a word a term contains.
+# The number of keypad digits in a term: the first digits of a word.
 _KEYS: Final = 3
 _DIGITS: Final = "0123456789"
 _KEYPAD_GROUPS: Final = (("N", NAME_BITS), ("O", _WORD_BITS["o"]))
-# How many letters of each word of a pair count, and how many different terms there are for pairs: a prime number
-# spreads pairs evenly.
+# The number of first letters of each word of a pair that count, and the number of different terms for pairs.  A prime
+# number of terms spreads the pairs evenly.
 _PAIRED: Final = 2
 _PAIR_TERMS: Final = 16_381
 # A value with more different beginnings of words than this gets all `_PAIR_TERMS` terms, so that each search for a pair
@@ -180,7 +182,7 @@ def _add_keypad_words(bits: Mapping[str, int], terms: set[str]) -> None:
 
     :param bits: the attributes that contain each word, as bits.
     """
-    # All ASCII words are converted at once, which takes a third less time.
+    # All ASCII words are converted at once, which takes a third less time than word by word.
     plain = [word for word in bits if word.isascii()]
     keyed = dict(zip(plain, name_folding.on_keys(" ".join(plain)).split(" "), strict=False))
     for word, word_bits in bits.items():
@@ -229,7 +231,7 @@ def _add_pairs(group: str, text: str, words: Sequence[str], paired: dict[str, se
 
 def _add_like_pairs(group: str, text: str, terms: set[str]) -> None:
     repeated: set[str] = set()
-    for line in text.split("\n"):  # also variants and aliases
+    for line in text.split("\n"):  # the lines include variants and aliases
         found: set[str] = set()
         for word in line.split():
             beginning = word[:_PAIRED]
@@ -529,18 +531,20 @@ def _digits_query(string: str) -> Query:
     if string.startswith(NUMBER_END):
         return ExactKey(string)
     form = string.strip("\t\n")
-    # In strict matching, a line break stands for the beginning or the end of a number; alone, it narrows nothing.
+    # In strict matching, a line break stands for the beginning or the end of a number.  A line break alone excludes no
+    # number.
     if string == "\n":
         return None
     if string[:1] == "\n" == string[-1:]:
-        # Strict matching asserts a complete number, which has one tail (its last digits); an empty number has no tail.
+        # Here strict matching asserts a complete number.  A complete number has one tail (its last digits), and an
+        # empty number has no tail.
         tails = phone_number.stored_tails(Number("", "", "", form))
         return ExactKey(NUMBER_END + "".join(tails))
     if string[:1] in ("\t", "\n"):
         prefix = "Db" + form[:_NUMBER_PREFIX]
         if len(form) < _NUMBER_PREFIX:
             return TermRange(prefix, prefix + HIGHEST)
-        # All numbers of a company have the same prefix; the digits after it distinguish them.
+        # All numbers of a company have the same prefix; the digits after the prefix distinguish the numbers.
         suffix = form[_NUMBER_PREFIX - _TRIGRAM + 1 :]
         return query_plan.all_of([prefix, _trigrams_query("Dt", suffix)]) if len(form) > _NUMBER_PREFIX else prefix
     return _trigrams_query("Dt", form)

@@ -48,12 +48,12 @@ NUMBER_ATTRIBUTES: Mapping[Kind, str] = {
 # A number that ends in "-0" is a switchboard; phones and mail programs write several kinds of hyphens.
 _SWITCHBOARD = re.compile("[-\u2010-\u2015\u2212] ?0$")
 
-# Nobody answers these numbers: they are used as telephoneNumber only if the contact has no other number, and a fax last
-# of all.
+# Nobody answers these numbers, so they are used as telephoneNumber only if the contact has no other number.  A pager
+# precedes a fax.
 _LEAST_ANSWERED = {Kind.PAGER: 1, Kind.FAX: 2}
 
 Texts = Mapping[str, tuple[str, ...]]
-# Numbers by attribute name, and then by their form in the entry, each form once.
+# For each attribute's name, the numbers; the key of a number is its form in the entry.
 Numbers = Mapping[str, Mapping[str, Number]]
 
 
@@ -112,16 +112,16 @@ def shown_name(contact: Contact, numbers: Numbers) -> str:
 def other_names(contact: Contact) -> tuple[str, ...]:
     """Return the aliases, which find a contact without being shown.
 
-    These are nicknames, pronunciations, and the family name in front of the given name.
+    The aliases are nicknames, pronunciations, and the family name in front of the given name.
     """
     return (*contact.also, f"{contact.family_name} {contact.given_name}") if contact.family_name else contact.also
 
 
 def readings_of(contact: Contact, texts: Texts) -> Mapping[str, str]:
-    """Return, by attribute, the readings of a name in Chinese characters, by which the name is sorted.
+    """Return, for each attribute, the reading of a name in Chinese characters.
 
-    A *reading* is the pronunciation of a name.  Names in other scripts are sorted by their letters, however they are
-    pronounced.
+    A *reading* is the pronunciation of a name.  A name in Chinese characters is sorted by its reading.  Names in other
+    scripts are sorted by their letters, however they are pronounced.
 
     :param texts: the contact's texts (`texts_of`).
     """
@@ -142,10 +142,10 @@ def readings_of(contact: Contact, texts: Texts) -> Mapping[str, str]:
 
 
 def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Number:
-    """Return a number with further forms by which a search finds it.
+    """Return a number with further forms by which a search finds the number.
 
-    These are the form with the area code of the tenant's site, and the beginning of the numbers of a company's
-    extensions.
+    The further forms are the form with the area code of the tenant's site, and the beginning of the numbers of a
+    company's extensions.
     """
     number = phone.number
     if context.area_code:
@@ -318,8 +318,9 @@ class EntryFactory:
         """
         packed = {kind: self._text(kind, values, readings.get(kind, "")) for kind, values in texts.items()}
         packed |= {kind: self._numbers(values) for kind, values in numbers.items()}
-        # A message must not contain the placeholder twice.  The image data of a JPEG never contains the placeholder,
-        # because its octets FF 64 are a reserved marker (ITU-T T.81, table B.1).
+        # A message must not contain the placeholder twice, so a photo with the placeholder is left out.  The image data
+        # of a JPEG never contains the placeholder, because the octets FF 64 are a reserved marker (ITU-T T.81, table
+        # B.1).
         if contact.photo and self._context.photos and PLACEHOLDER_ID not in contact.photo:
             packed["jpegPhoto"] = encoded_set((contact.photo,)), ""
         uid, cn = texts["uid"][0], texts["cn"][0]

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Name folding: the variants of a name by which a person at a phone finds it.
+"""Name folding: the variants of a name by which a person at a phone finds the name.
 
-A text has one *main* variant (lower case, Latin letters, no accents, single blanks between words), which is also the
-collation key by which names are sorted, and further variants as a person may type them: "O'Brien" is ``o brien`` and
-``obrien``, "Müller" is ``muller`` and ``mueller``, "Иванов" is ``ivanov`` and ``иванов``.  A stored text matches a
-query if they have a variant in common, so a query also finds names in other spellings.
+A text has one *main* variant (lower case, Latin letters, no accents, single blanks between words).  The main variant is
+also the collation key by which names are sorted.  Further variants are spellings that a person may type: "O'Brien" is
+``o brien`` and ``obrien``, "Müller" is ``muller`` and ``mueller``, "Иванов" is ``ivanov`` and ``иванов``.  A stored
+text matches a query if the text and the query have a variant in common, so a query also finds names in other spellings.
 
 A *sort key* is a text that sorts entries as people sort names, and that is the same in each search.  A sort key has
 three parts: the collation key of the name, or of the *reading* (the pronunciation) of a name in Chinese characters; the
-name as it is written; and a *tiebreaker*, which never changes while the entry exists.  `NO_LETTERS` precedes the
-collation key of a name without letters.  So no two sort keys are equal, and an entry is found again after a sync.  A
-sort key is bounded, because a paged search sends it to the client: names that agree in their first `MAX_SORT_NAME`
-characters are sorted by their tiebreakers.
+name as it is written; and a *tiebreaker*, which never changes while the entry exists.  With the tiebreaker, no two sort
+keys are equal, and an entry is found again after a sync.  `NO_LETTERS` precedes the collation key of a name without
+letters.  The length of a sort key is limited, because a paged search sends the sort key to the client.  So names that
+agree in their first `MAX_SORT_NAME` characters are sorted by their tiebreakers.
 
 All work is linear in the text, of which the first `MAX_TEXT` characters are read.
 """
@@ -27,10 +27,12 @@ from typing import Final, NamedTuple
 
 from ldapgw.directory.transliteration import CharacterMap, readings
 
-# How many characters of a text are read: nobody types more of a name, and a hostile text of a megabyte takes no longer.
+# The number of characters of a text that are read.  Nobody types more of a name, and reading a hostile text of a
+# megabyte takes no longer than reading a text of this length.
 MAX_TEXT = 1024
 
-# The most typed words that are looked up one by one; the words of a longer text have to be adjacent in the value.
+# The words of a typed text are looked up one by one if there are at most this many words.  The words of a longer text
+# have to be adjacent in the value.
 MAX_WORDS: Final = 8
 
 # The most digits that may stand for letters of the telephone keypad.
@@ -85,7 +87,7 @@ class _Variants(NamedTuple):
 
     :ivar latin: the variants in Latin letters, the main variant first.
     :ivar spelt: the variants with ae, oe, ue and aa for umlauts, if the text has umlauts.
-    :ivar native: the variants in the text's own script, if this is not Latin.
+    :ivar native: the variants in the text's own script, if this script is not Latin.
     :ivar raw: the text unchanged except for case, if the text has characters such as "-" or "'".
     """
 
@@ -109,8 +111,8 @@ def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:
 
     Chinese characters are not transliterated, because the query would then find every name that sounds the same.
 
-    :param open_ended: whether more letters may follow the text: then "mue" is not read as "mu", which would find every
-        "Mustermann".
+    :param open_ended: whether more letters may follow the text.  If so, "mue" is not read as "mu", because "mu" would
+        find every "Mustermann".
     """
     return letter_variants(text, open_ended) or _read(text[:MAX_TEXT], stored=False).raw
 
@@ -224,7 +226,7 @@ def _read_script(text: str, *, stored: bool) -> _Variants:
     # Accented Latin letters end before U+0370; texts in other scripts are also typed in their own script.
     native = _split_joints(_HAN.sub(r" \1 ", bare.translate(_SAME_LETTER))) if max(bare, default="") > "\u036f" else ()
     if stored and _OTHER_KEY.search(shaped):
-        # The text as it is typed on the keypad: "ة" is on the key 2, but "ه", to which it is folded, is on the key 7.
+        # The text as it is typed on the keypad: "ة" is on the key 2, but "ه", to which "ة" is folded, is on the key 7.
         native += _split_joints(folded.translate(_BARE).translate(_SHAPED))
     return _Variants(
         tuple(form for reading in latin for form in _split_joints(reading)), spelt, native, _raw(text, shaped)
@@ -330,7 +332,7 @@ _MAX_WRITTEN_NAME: Final = 24
 _MAX_CONTAINER_NAME: Final = 40
 _MAX_WRITTEN_CONTAINER_NAME: Final = 10
 
-# How many books can precede all others: two hexadecimal digits of a tiebreaker are their position.
+# At most this many books can precede all others, because two hexadecimal digits of a tiebreaker hold a book's position.
 MAX_ORDERED_BOOKS: Final = 256
 
 # The number of hexadecimal digits of a tiebreaker: two entries of one name share a tiebreaker once in 2.8 * 10**14
@@ -349,11 +351,12 @@ def contact_sort_key(
     """Return the sort key of a contact.
 
     :param identity: a text that no other entry has, and that stays the same for as long as the contact exists.
-    :param reading: the pronunciation of the name, if the name is sorted by it; empty if the name is sorted as it is
-        written.
+    :param reading: the pronunciation of the name, if the name is sorted by its pronunciation; empty if the name is
+        sorted as it is written.
     :param book_position: the position of the contact's book among the books that precede all others; None if the book
         is not among these books.
-    :param is_bare: whether the contact's name has no letters; `name` may also contain the kind of a number.
+    :param is_bare: whether the contact's name has no letters.  Then `name` has letters only if the kind of a number
+        follows the contact's name.
     """
     sort_key = _sort_key(name, identity, MAX_SORT_NAME, _MAX_WRITTEN_NAME, reading or name, is_bare=is_bare)
     if book_position is None:

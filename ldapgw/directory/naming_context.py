@@ -23,8 +23,9 @@ class NamingContext:
         within the area without the area code.
     :ivar switchboard: whether a search for the number of a company's extension finds the company's name.
     :ivar lenient: whether values are matched as a person expects, and not as RFC 4517 says.
-    :ivar strip: texts that a PBX puts in front of a number or behind it, in lower case, for removal from assertions.
-    :ivar book_order: names of the books that precede all others, as `ldapgw.directory.dn.folded` gives them; ``own`` is
+    :ivar strip: texts, in lower case, that a PBX puts in front of a number or behind a number.  These texts are removed
+        from assertion values.
+    :ivar book_order: the folded names (`ldapgw.directory.dn.folded`) of the books that precede all others; ``own`` is
         the viewer's own book.
     :ivar favourites: whether each account's book has a branch `ldapgw.directory.book.FAVOURITES` of starred contacts.
     :ivar favourites_first: whether a viewer's own starred contacts come before all others.

@@ -4,8 +4,9 @@
 A function for one `Family` of matching rules returns a *line*: a string without line breaks.  Two values match if, and
 only if, their lines are equal.
 
-The *search text* of an attribute's values is one string, made once, when a book is built, so that one ``in`` answers
-most assertions on all values at once.  A search text is a sequence of lines, each between two line breaks:
+The *search text* of an attribute's values is one string, which is made when a book is built.  With this string, one
+``in`` answers most assertions on all values at once.  A search text is a sequence of lines, each between two line
+breaks:
 
 * In lenient matching, a text has a line for each of its variants (`name_folding`).  A line has a blank at each end, so
   that the start of any word is a blank and a letter.  The main variants come first, one for each value; all other
@@ -45,7 +46,7 @@ _BLANK_CONTROLS = frozenset("\t\n\v\f\r\x85")
 # RFC 4518 2.2: variation selectors and fillers outside category Cf, mapped to nothing.
 _INVISIBLE = frozenset("\u034f\u180b\u180c\u180d\ufffc") | frozenset(map(chr, range(0xFE00, 0xFE10)))
 
-# The sign at the end of an incomplete number, with which the numbers of all extensions of a company begin
+# The sign that marks an incomplete number: the beginning that the numbers of all extensions of a company have in common
 # (`ldapgw.directory.caller_id`).
 SWITCHBOARD_MARK: Final = "?"
 
@@ -88,7 +89,7 @@ def identifier(text: str) -> str | None:
 
 
 def definition(text: str) -> str | None:
-    """Return the OID at the beginning of a subschema definition, or named by an assertion value (RFC 4517 4.2.25)."""
+    """Return the OID of a subschema definition, or the OID that an assertion value names (RFC 4517 4.2.25)."""
     return text[1:].split()[0] if text.startswith("( ") else identifier(text)
 
 
@@ -98,7 +99,7 @@ def distinguished_name(text: str) -> str | None:
         key = Dn.parse(text).key
     except InvalidDn:
         return None
-    if text and not key:  # only blanks: phones send this as a base, but it is no value (RFC 4514 3)
+    if text and not key:  # only blanks: phones send them as a base, but they are no value (RFC 4514 3)
         return None
     return ",".join("+".join(sorted(map(repr, rdn))) for rdn in key)
 
@@ -167,8 +168,8 @@ def normalized(family: Family, text: str) -> str | None:
 def text_search_text(values: Iterable[str], reading: str = "") -> str:
     """Return the search text of values that are texts, in lenient matching.
 
-    :param reading: the pronunciation of a single value.  It becomes the main variant, by which the value is sorted;
-        empty if the value is sorted as it is written.
+    :param reading: the pronunciation of a single value.  The pronunciation becomes the main variant, by which the value
+        is sorted.  Empty if the value is sorted as it is written.
     """
     variants = [name_folding.variants(value) for value in values]
     if reading:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The query plan of a filter: a tree of queries, made once per search, that finds candidate documents in an index.
 
-A query finds every document for which its filter can be true, and may find others.  Of an AND, the condition with the
-fewest documents is enough, and only its documents are read from the index; the documents of an OR are merged.  A NOT,
-and an assertion for which the index has no terms, may be true for any entry.
+A query finds every document for which its filter can be true, and may find others.  For an AND, only the documents of
+the condition with the fewest documents are read from the index.  For an OR, the documents of all conditions are merged.
+A NOT, and an assertion for which the index has no terms, may be true for any entry.
 
 To find only the first documents, only documents before a bound are read, and all conditions of an AND that exclude many
 documents are intersected (`first_documents`).
@@ -22,11 +22,12 @@ from ldapgw.directory.name_folding import MAX_SORT_NAME, NO_LETTERS
 
 _SORT_KEY = attrgetter("sort_key")
 
-# A query that finds more than one in `_MAX_PART` of all documents is not evaluated, because looking at all documents in
+# A query that finds more than 1/`_MAX_PART` of all documents is not evaluated, because looking at all documents in
 # order finds the first matches as fast.
 _MAX_PART: Final = 3
 
-# If a condition of an AND has this many times as many postings as another condition, it excludes few documents.
+# If one condition of an AND has this many times as many postings as another condition, the first condition excludes few
+# documents.
 _FAR_MORE: Final = 8
 
 # If an AND has at most this many postings, all postings are read, which is faster than reading them up to a bound.
@@ -79,7 +80,7 @@ class ExactKey:
 class PrefixQuery(NamedTuple):
     """A query for documents with a prefix in any of the attributes (`Index.prefix_postings`).
 
-    This query allows 78 % more searches by name a second (``scripts/bench parts``).
+    With this query, the server answers 78 % more searches by name per second than without (``scripts/bench parts``).
     """
 
     prefix: str
@@ -200,7 +201,8 @@ def find_documents(query: Query, index: Index, entries: Sequence[_Sorted]) -> Se
 def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most: int) -> tuple[Sequence[int], bool]:
     """Return the first documents that a query finds, ascending without repetition, and whether there may be more.
 
-    Stopping after `most` documents allows 12 % more searches a second by a part of a name (``scripts/bench parts``).
+    Because this function stops after `most` documents, the server answers 12 % more searches by a part of a name per
+    second (``scripts/bench parts``).
 
     :param most: the number of documents that is enough; fewer may be returned although there are more.
     """
@@ -355,8 +357,8 @@ def _postings_of(
 def _name_range(query: NameRange, entries: Sequence[_Sorted]) -> tuple[int, int]:
     """Return the start and the end of the documents of a range of names.
 
-    Names without letters come last, and the range applies to them too.  If the range has names of both kinds, the
-    documents between them are included.
+    Names without letters are sorted after all other names, although they may lie in the range.  If the range has names
+    with letters and names without letters, the result includes the documents between these two groups of names.
     """
     start = bisect_left(entries, query.low, key=_SORT_KEY)
     last = bisect_left(entries, NO_LETTERS, key=_SORT_KEY)

@@ -2,8 +2,8 @@
 """The schema: the attribute types, object classes, matching rules and syntaxes that this directory knows.
 
 One table says how an attribute is named, how its values compare, and what the subschema publishes.  The definitions
-are those of RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, reduced to the attributes of this directory, with ordering
-and number rules added if the directory evaluates these rules.
+are those of RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, reduced to the attributes of this directory.  Ordering
+rules and number rules are added if the directory evaluates these rules.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Use(Enum):
     SUBSTRINGS = auto()
 
 
-# RFC 4517 4.2.4 to 4.2.6 and 4.2.11 to 4.2.13: the rules that compare a Directory String compare all its alternatives,
-# which are, of the syntaxes here, Directory String itself, Country String and Telephone Number.
+# RFC 4517 4.2.4 to 4.2.6 and 4.2.11 to 4.2.13: the rules for a Directory String also compare values of the syntaxes
+# Country String and Telephone Number.
 _DIRECTORY_STRING_RULES = frozenset(f"2.5.13.{arc}" for arc in range(2, 8))
 _DIRECTORY_STRINGS = frozenset(f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (11, 15, 50))
 # A person who asks for one of these rules means any text: mail and postal addresses too.
@@ -86,7 +86,7 @@ class AttributeType:
 
     :ivar name: the spelling under which entries hold the values.
     :ivar other_names: other names in the standards, which are published too.
-    :ivar aliases: further names that phones use; understood, but not published.
+    :ivar aliases: further names that phones use.  A search may use these names, but the subschema leaves them out.
     :ivar usage: "" for user attributes.
     """
 
@@ -308,7 +308,7 @@ def attribute_type(description: str) -> AttributeType | None:
 
 
 def can_be_alias(alias: str, name: str) -> bool:
-    """Return whether a name can be configured for an attribute: whether the standards give it to no other attribute."""
+    """Return whether a name can be configured for an attribute: no standard gives the name to another attribute."""
     owner = _STANDARD_TYPES.get(alias.lower())
     return owner is None or owner.name == name or alias.lower() in {known.lower() for known in owner.aliases}
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Search and Compare (RFC 4511 4.5 and 4.10): finds what a viewer's request matches in the directory.
 
-One `SearchCursor` answers every search.  It gives the matches of a filter in the order of their sort keys, a few at a
-time: the first page of a phone's list, a long list in parts, the matches behind a page of RFC 2696, or all matches that
-have to be sorted.  A cursor keeps the directories with which it began, so a sync during a search does not change the
-matches.
+A `SearchCursor` can answer every search.  The cursor gives the matches of a filter in the order of their sort keys, a
+few at a time.  Callers read the first page of a phone's list, a long list in parts, the matches behind a page of RFC
+2696, or all matches that have to be sorted.  A cursor keeps the directories with which it began, so a sync during a
+search does not change the matches.
 
 The work of a search is divided into *slices*, each of which takes a few milliseconds at most.  After a slice, a
 generator yields None, so that its caller can serve other clients.
@@ -44,7 +44,8 @@ _LOOKS: Final = 800
 # needed.
 _MAX_CANDIDATES: Final = PAGE_SIZE
 _MAX_EXACT: Final = 16 * PAGE_SIZE
-# The number of candidates that an index is first asked for: twice as many as a phone shows, because some do not match.
+# The number of candidates that an index is first asked for: twice as many as a phone shows, because some
+# candidates do not match.
 _FIRST: Final = 128
 # The fewest matches of each segment that are merged at once.
 _MERGED: Final = 64
@@ -260,7 +261,7 @@ def needs_cursor(scope: SearchScope, prepared: PreparedFilter) -> bool:
 def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilter, wanted: int) -> Sequence[int] | None:
     """Find the first matches of a segment without a cursor; this nearly always succeeds.
 
-    This function allows 22 % more reverse look-ups a second (``scripts/bench parts``).
+    With this function, the server answers 22 % more reverse look-ups per second than without (``scripts/bench parts``).
 
     :param index: the segment's index, or None if the segment has few entries, which are all tested.
     :returns: the documents of the wanted number of matches, or of all matches; None if only a cursor can find them.
@@ -297,7 +298,7 @@ def _slice_size(prepared: PreparedFilter) -> int:
 
 
 def _may_match_containers(scope: SearchScope, prepared: PreparedFilter) -> bool:
-    """Return whether a container may match; to test a few containers here is cheaper than to search them."""
+    """Return whether a container may match; testing a few containers here is cheaper than searching them."""
     for alternatives in prepared.object_classes:
         if alternatives.isdisjoint(scope.container_classes):
             return False
@@ -381,7 +382,7 @@ class _SegmentMatches:
         return found[:limit]
 
     def read(self, size: int) -> Sequence[int]:
-        """Return the matches among the next candidates; if there are none, later candidates may match (`exhausted`).
+        """Return the matches among the next candidates; if none match, later candidates may match unless `exhausted`.
 
         :param size: the most candidates to take.
         """
@@ -452,7 +453,7 @@ def _without_duplicates(
             duplicates = yield from entries.duplicates()
             same = [row for number, row in enumerate(same) if number not in duplicates]
         kept += same
-        if len(kept) >= _MERGED:  # a phone shows fewer, so the rest may never have to be compared
+        if len(kept) >= _MERGED:  # a phone shows fewer matches, so the other rows may never have to be compared
             yield kept
             kept = []
     yield kept

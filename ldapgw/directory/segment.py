@@ -28,16 +28,17 @@ from ldapgw.directory.normalization import SWITCHBOARD_MARK, lines_of
 from ldapgw.directory.query_plan import Query
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 
-# How many attribute selections have cached messages; each selection takes some 25 MiB if a segment has 100,000 entries.
+# At most this many attribute selections have cached messages.  Each of these selections takes some 25 MiB if a segment
+# has 100,000 entries.
 _MAX_SELECTIONS: Final = 4
-# How many more selections are remembered without their messages being cached.
+# At most this many selections are remembered in addition to the selections that have cached messages.
 _MAX_CANDIDATE_SELECTIONS: Final = 12
 
 # The number of entries of a page; the first document of each page is a multiple of this number.
 PAGE_SIZE: Final = 192
 # The most octets of a page that is cached.
 MAX_PAGE_OCTETS: Final = 64 << 10
-# How many attribute selections have cached pages.
+# At most this many attribute selections have cached pages.
 _MAX_PAGED_SELECTIONS: Final = 2
 
 # The messages of a page, and the octet that the messages contain in place of the messageID, and nowhere else.
@@ -53,8 +54,8 @@ def set_message_id(messages: bytes, message_id: bytes, *, is_plain: bool) -> byt
     """Put a messageID in place of the placeholder in messages.
 
     :param message_id: one octet, from 1 to 127.
-    :param is_plain: whether no BER length in the messages contains the placeholder's octet, so that this octet alone
-        can be replaced, which allows 9 % more searches by name a second.
+    :param is_plain: whether no BER length in the messages contains the placeholder's octet.  Then this octet alone is
+        replaced, and the server answers 9 % more searches by name per second.
     """
     if is_plain:
         return messages.replace(PLACEHOLDER, message_id)
@@ -62,7 +63,7 @@ def set_message_id(messages: bytes, message_id: bytes, *, is_plain: bool) -> byt
 
 
 def response_of(message: bytes) -> bytes:
-    """Return the SearchResultEntry of a message with a placeholder."""
+    """Return the SearchResultEntry in a message whose messageID is the placeholder."""
     return message[message.index(PLACEHOLDER_ID) + 3 :]
 
 
@@ -93,7 +94,8 @@ class _KeptMessages:
 
     A selection is cached from its second request on.  If there is no room, the new selection replaces the least
     recently requested cached selection, but only if the cached selection was not requested since the new selection's
-    previous request.  So if more selections are in use than can be cached, the first of them stay cached.
+    previous request.  So if more selections are in use than can be cached, the selections that were cached first stay
+    cached.
 
     Mutable: the cached messages, and the requested selections.
     """
@@ -138,8 +140,8 @@ class _KeptMessages:
         return kept
 
 
-# The fewest entries that get an index: testing fewer entries takes a few microseconds, and an index takes five times
-# their memory.
+# The fewest entries that get an index.  Testing fewer entries takes a few microseconds, and an index takes five times
+# the memory of its entries.
 INDEXED_FROM = 32
 
 
@@ -321,7 +323,7 @@ class Segment:
         return self._messages.has(documents, selection)
 
     def encoded(self, documents: Sequence[int], selection: Selection) -> list[bytes]:
-        """Encode the messages that `messages` returns, without caching them; they may not be plain."""
+        """Encode the messages that `messages` returns, without caching them; they need not be plain."""
         entries = self.entries
         return [_message(entries[document].encode(selection)) for document in documents]
 
@@ -360,8 +362,9 @@ def _page(messages: list[bytes]) -> Page:
     return NO_PAGE
 
 
-# An older segment is merged into the new segment if the older segment has less than this many times as many entries.
-# Otherwise the older segment is built anew if this many times its deleted entries are more than its entries.
+# An older segment is merged into the new segment if the older segment has less than `_MERGE_FACTOR` times the entries
+# of the new segment.  Otherwise the older segment is built anew if more than 1/`_MERGE_FACTOR` of its entries are
+# deleted.
 _MERGE_FACTOR = 8
 
 
@@ -369,10 +372,11 @@ _MERGE_FACTOR = 8
 class Segments:
     """The contacts of a book or a label, in two forms: an entry for each contact, and one entry per number.
 
-    Each form has one segment with nearly all entries, and small segments with entries that have changed since.  No two
+    Each form has one segment with nearly all entries, and small segments with entries that changed later.  No two
     segments of a form have an entry for the same contact.  Deleted entries are marked in their segment.  New entries go
-    into a new segment, which is merged with every segment less than `_MERGE_FACTOR` times its size.  So there are few
-    segments, and an entry is merged into another segment only a few times.
+    into a new segment.  An older segment is merged into the new segment if the older segment has less than
+    `_MERGE_FACTOR` times the entries of the new segment.  So there are few segments, and an entry is merged into
+    another segment only a few times.
 
     :ivar numbers: the segments with one entry per number; empty if no phone needs this form.
     """
@@ -429,7 +433,10 @@ def _contact_documents(segment: Segment, uids: Iterable[str]) -> Iterator[int]:
 
 
 def _number_documents(segment: Segment, uids: Iterable[str]) -> Iterator[int]:
-    """Yield the documents of contacts' numbers, whose uids are counted from 1 on within one segment."""
+    """Yield the documents of contacts' numbers.
+
+    The numbers of a contact are in one segment, and their uids end in -1, -2 and so on.
+    """
     for uid in uids:
         at = 1
         while (document := segment.document_of_uid(f"{uid}-{at}")) is not None:
@@ -465,7 +472,8 @@ class ResultBatch:
     """Matches of one segment, in their order; a batch never changes.
 
     :ivar documents: the matches' documents in the segment.
-    :ivar key_prefix: the text in front of an entry's sort key in the key that sorts all matches of a search.
+    :ivar key_prefix: the text that precedes an entry's sort key; the two together are the key (`Match.key`) by which
+        all matches of a search are sorted.
     """
 
     __slots__ = ("context", "documents", "key_prefix", "segment")
@@ -512,7 +520,7 @@ class SearchScope:
     :ivar containers: the entries of the tenant, of books and of labels; or the single entry at the base.
     :ivar contacts: the contacts that the viewer may browse.
     :ivar callers: contacts of books that are open for caller ID only.
-    :ivar own_namespace: the UUID namespace of the viewer's own book: of two entries for one person, the entry in this
+    :ivar own_namespace: the UUID namespace of the viewer's own book.  Of two entries for one person, the entry in this
         book is shown, unless the tenant has another order of books.
     :ivar left_out: sort keys of contacts that an earlier scope of the same search covers.
     :ivar may_have_duplicates: whether the contacts come from several books, which may have the same person.

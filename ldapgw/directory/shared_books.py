@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The shared books of a tenant, merged into a few segments, so that more books don't make a search slower.
 
-Up to `_MAX_SEGMENTS` segments stay as they are.  Of more segments, the large ones stay, and all others are merged into
-one.  When a small book changes, its entries are deleted from the merged segment, and its new segment is searched
-separately, until there are so many segments that the small segments are merged anew.
+Up to `_MAX_SEGMENTS` segments stay as they are.  If there are more segments, the large segments stay, and all other
+segments are merged into one segment.  When a small book changes, its entries are deleted from the merged segment, and
+its new segment is searched separately.  If there are too many segments again, the small segments are merged anew.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from ldapgw.directory.segment import Segment
 
 # The most segments that a search looks through one by one; each segment costs some microseconds.
 _MAX_SEGMENTS = 8
-# The most segments after a merge.  A segment with more than one in `_LARGE_PART` of all entries is large, and is not
-# merged.
+# The most segments after a merge.  A segment with more than 1/`_LARGE_PART` of all entries is large, and is not merged.
 _SEGMENTS_AFTER_MERGE = 4
 _LARGE_PART = 16
 
@@ -36,7 +35,7 @@ class MergedSegment:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SharedBooks:
-    """The merged segments of a tenant's books with one value of sharing, which all have the same viewers.
+    """The merged segments of a tenant's books that have one value of sharing, and therefore the same viewers.
 
     :ivar containers: the entries of the books and of their labels.
     :ivar numbers: the books' contacts, one entry per number.
@@ -120,7 +119,7 @@ def merge_segments(
 
 
 def _current(merged: MergedSegment, wanted: dict[int, Segment]) -> MergedSegment | None:
-    """Return a merged segment without the entries that were deleted since.
+    """Return a merged segment without the entries that were deleted after the merge.
 
     :param wanted: the present segments of the books, by the identity of their tuple of entries.
     :returns: the segment, or None if too few of its entries are left, or if it has only one source.

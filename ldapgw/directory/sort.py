@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Sorts search results by keys that the client names (RFC 2891), and cuts windows from the sorted list (VLV).
 
-The *rank* of an entry is a short string of octets by which entries are sorted: the values of the sort keys, one after
-the other, then the key of the entry's match.  A rank is cut at `LONGEST` and ends with the entry's tiebreaker, so that
-no two ranks are equal, and a paged search can send the rank of its last entry to the client.  Entries whose ranks agree
-in their first `LONGEST` octets are sorted by their tiebreakers.
+The *rank* of an entry is a short string of octets by which entries are sorted.  A rank holds the values of the sort
+keys, one after the other, and then the key of the entry's match.  A rank is cut at `LONGEST`, so that a paged search
+can send the rank of its last entry to the client.  A rank ends with the entry's tiebreaker, so that no two ranks are
+equal.  Entries whose ranks agree in their first `LONGEST` octets are sorted by their tiebreakers.
 
 Text is sorted as people sort names if the tenant's matching is lenient: a text without letters comes last.  Otherwise
 text is sorted by the rules of RFC 4517.
@@ -35,16 +35,16 @@ MOST_KEYS: Final = 8
 # The most entries that are sorted, which takes some 30 MiB of memory.  A Google directory has fewer people.
 MOST_ENTRIES: Final = 100_000
 
-# How many entries are sorted, or passed over, in one slice of work, which takes a millisecond.
+# The number of entries that are sorted, or passed over, in one slice of work, which takes a millisecond.
 _RUN: Final = 500
 # The most entries that are ranked in one slice of work.
 _RANKED: Final = 32
 
-# How many characters of a value count when it is sorted.
+# The number of characters of a value that count in sorting.
 _MAX_CHARACTERS: Final = 256
 
 _INVERTED = bytes(range(255, -1, -1))
-# The octets that stand for a missing value of a sort key, by `reverse`.
+# The octets that stand for a missing value of a sort key; `reverse` is the key of this table.
 _NO_VALUE = {False: b"\xff", True: b"\x00"}
 
 # The attributes that hold the whole name, by which entries are sorted if the client requests no sort key.
@@ -114,7 +114,7 @@ class Sorter:
         return (keys + match_key)[:LONGEST] + match_key[-TIEBREAKER_LENGTH:]
 
     def start(self, value: bytes, context: NamingContext) -> bytes:
-        """Return a rank before all entries whose first key equals a value or follows it, and behind all other entries.
+        """Return a rank that precedes all entries whose first key equals or follows a value, and follows all others.
 
         :raises Unsortable: when the value makes no sense for the first key.
         """
@@ -272,7 +272,8 @@ def _people_lines(kind: AttributeType) -> Lines:
     own_lines, is_name = _own_lines(kind), kind.name in _WHOLE_NAMES
 
     def lines(entry: Entry) -> list[str]:
-        # The name is a bare number, and the kind of the number, which has letters, may follow the number.
+        # The contact's name has no letters.  A word for the kind of a number ("mobile") may follow the name, so the
+        # text may have letters all the same.
         if is_name and entry.sort_key.startswith(NO_LETTERS):
             return [NO_LETTERS + line for line in own_lines(entry)]
         return [_people_line(line) for line in own_lines(entry)]
@@ -310,7 +311,7 @@ def _least(lines: list[str], reverse: bool) -> bytes:  # noqa: FBT001 - from a t
 
 
 class OffsetOutOfRange(LdapgwError):
-    """Raised when an offset or its content count is invalid: an offset of 0, or greater than its own content count."""
+    """Raised when an offset is 0 or greater than its own content count, or when the content count is negative."""
 
     code = ResultCode.OFFSET_RANGE_ERROR
 
@@ -325,7 +326,7 @@ class Offset:
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
-    """A target that is the first entry whose first sort key equals a value or follows it."""
+    """A target that is the first entry whose first sort key equals or follows a value."""
 
     value: bytes
 

@@ -2,8 +2,9 @@
 """Writes names from other scripts in Latin letters in two ways: as ``anyascii`` does, and as people with such names do.
 
 A person who types a foreign name types the spelling in the passport or on the business card.  Greece, Russia, Ukraine,
-Serbia, Bulgaria and Japan have rules of their own for this, which no transliteration letter by letter obeys, and Korean
-families have spellings of their own; so a text has several Latin spellings, and is found by each.
+Serbia, Bulgaria and Japan have their own rules for this spelling, and no transliteration letter by letter follows these
+rules.  Korean families have their own spellings.  So a text has several Latin spellings, and each of them finds the
+text.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from dataclasses import dataclass, field
 
 from anyascii import anyascii
 
-# The characters of alphabets are below `_ALPHABETS_END` and are always cached.  Of the thousands of other characters,
-# more are cached only until the map has `_MAX_CACHED` characters, which take some 500 KiB.
+# The characters of alphabets are below `_ALPHABETS_END` and are always cached.  Each of the thousands of other
+# characters is cached only while the map has fewer than `_MAX_CACHED` characters, which take some 500 KiB.
 _ALPHABETS_END = 0x3000
 _MAX_CACHED = 1 << 14
 
@@ -147,7 +148,7 @@ def readings(text: str, bare: str) -> tuple[str, ...]:
 
 
 def load() -> None:
-    """Read anyascii's tables of all scripts, which are files, so that no later search waits for them."""
+    """Read the files with anyascii's tables for all scripts, so that no later search waits for a file."""
     for block in range(_BLOCKS):
         anyascii(chr(block << 8))
 
