@@ -141,9 +141,9 @@ def _address_of(text: str) -> str:
 
 
 def without_affixes(text: str, affixes: Sequence[str]) -> str:
-    """Remove the texts that a PBX puts in front of a number or behind it, each once, in their order.
+    """Remove each text that a PBX puts in front of a number or behind the number once, in the given order.
 
-    :param affixes: the texts in lower case; they are compared without regard to case.
+    :param affixes: the texts in lower case; upper and lower case of `text` do not matter.
     """
     for affix in affixes:
         if text[: len(affix)].lower() == affix:
@@ -187,8 +187,8 @@ def split_afterwards(text: str) -> tuple[str, str]:
 def _shortest_before(group: str | None, more: str | None) -> int:
     """Return the fewest digits that a number has in front of a text that is dialled after the connection.
 
-    A group of digits with a hash behind it may also be the last group of the number ("212-555-0145#12"), unless the
-    group is long or a whole number stands in front of the group ("030 5550171 1234#56#").
+    A group of digits in front of a hash may also be the last group of the number itself ("212-555-0145#12").  The group
+    is no part of the number if the group is long, or if a whole number precedes the group ("030 5550171 1234#56#").
 
     :param group: the digits in front of the hash; None if another sign begins the text that is dialled after the
         connection.
@@ -208,7 +208,7 @@ def direct_extension(afterwards: str) -> str:
 
 
 def leads_afterwards(gap: str) -> bool:
-    """Return whether a text between two groups of digits says that the second is dialled after the connection."""
+    """Return whether the text between two groups of digits says that the second group is dialled after connecting."""
     return _AFTERWARDS.search(gap + "0") is not None
 
 

@@ -21,7 +21,8 @@ from phonenumbers import (
 
 from ldapgw.numbers import dial_string, renumbering
 
-# Python caches 512 patterns and the numbering plans have thousands, which would be compiled again and again.
+# Python caches only 512 patterns, and the numbering plans have thousands.  Without this cache, patterns would be
+# compiled again and again.
 phonenumbers.enable_pattern_cache()
 
 Parsed: TypeAlias = PhoneNumber
@@ -40,8 +41,8 @@ SHORTEST_PUBLIC = 7
 # The fewest digits of a full national number without the trunk prefix "0" in most countries; a shorter number is local.
 _SHORTEST_WITHOUT_TRUNK = 9
 
-# A country whose fixed-line numbers have at least this many lengths is taken for a country where extensions can
-# continue a company's number.
+# If the fixed-line numbers of a country have at least this many different lengths, extensions are assumed to continue
+# a company's number in this country.
 _FEWEST_LENGTHS = 3
 
 _NEVER = re.compile("(?!)")
@@ -79,14 +80,14 @@ class Dialling:
         that the number is complete: Argentine mobile numbers have 15 behind the area code.
     :ivar has_direct_dialling: whether extensions can continue a company's number, so that fixed-line numbers have
         several lengths.
-    :ivar zero_from: the number of digits from which on numbers are always dialled with a "0" and no other prefix; None
-        if the region has no such rule.
+    :ivar zero_from: numbers with at least this many digits are always dialled with a "0" and no other prefix; None if
+        the region has no such rule.
     :ivar shortest: the fewest digits of a public number; shorter numbers are internal.
     """
 
     _international_pattern: re.Pattern[str]
     _trunk_pattern: re.Pattern[str]
-    _trunk_prefix: str | None = None  # set if `_trunk_pattern` only matches fixed digits or nothing
+    _trunk_prefix: str | None = None  # "" if there is no trunk prefix; None if only the pattern finds it
     country: str = ""
     international_prefix: str = ""
     national_prefix: str = ""
@@ -115,7 +116,7 @@ class Dialling:
     def is_public(self, digits: str) -> bool:
         """Return whether there are enough digits for a public number.
 
-        Digits that begin with the trunk prefix "0" may be one digit fewer than `shortest`.
+        A number that begins with the trunk prefix "0" may have one digit fewer than `shortest`.
         """
         least = self.shortest - 1 if self.has_zero_trunk and digits.startswith("0") else self.shortest
         return len(digits) >= least
@@ -203,7 +204,10 @@ def is_e164(text: str) -> bool:
 
 
 def is_whole(digits: str) -> bool:
-    """Return whether at least seven digits follow a "+", and at least seven follow a trunk prefix in the number."""
+    """Return whether a number has at least seven digits, and at least seven digits behind its trunk prefix, if any.
+
+    :param digits: the number in E.164 without its "+".  A trunk prefix may follow the country code by mistake.
+    """
     country = _country_of(digits[:3])
     return len(digits) >= SHORTEST_PUBLIC and (country is None or country[1].is_whole(digits[len(country[0]) :]))
 
@@ -303,8 +307,8 @@ class Quality(IntEnum):
     """The degree to which a number fits the numbering plan of its country."""
 
     IMPOSSIBLE = 0
-    POSSIBLE = 1  # by its length
-    VALID = 2  # in a range that is assigned
+    POSSIBLE = 1  # the length of the number is possible
+    VALID = 2  # the number lies in a range that is assigned
 
 
 def quality(parsed: Parsed | None) -> Quality:
@@ -371,11 +375,11 @@ def region_of(parsed: Parsed) -> str:
 
 
 def dialled_code(text: str, region: str) -> str:
-    """Return the code in front of a number that a region's networks know, such as 141 in the United Kingdom.
-
-    :returns: the code; empty if there is none.
+    """Return the code in front of a number, if the networks of a region know this code (141 in the United Kingdom).
 
     The code may be the beginning of the number itself: the caller has to check that a complete number follows.
+
+    :returns: the code; empty if there is none.
     """
     pattern = _DIALLED_CODES.get(region)
     match = pattern.match(text) if pattern else None
@@ -394,7 +398,7 @@ def is_short(digits: str, region: str) -> bool:
 
 
 def is_in_full(parsed: Parsed, digits: str, region: str) -> bool:
-    """Return whether a number parsed of digits without a "+" is a full number, neither internal nor local."""
+    """Return whether a number that was parsed from digits without a "+" is complete: neither internal nor local."""
     plan = dialling(region)
     if not plan.is_public(digits) or not is_possible(parsed):
         return False
@@ -466,7 +470,7 @@ def _country_of(beginning: str) -> tuple[str, Dialling] | None:
 
 
 def _is_unambiguous(parsed: Parsed) -> bool:
-    """Return whether the E.164 form of a number parses as the same number, without another trunk prefix in it.
+    """Return whether the E.164 form of a number parses as the same number, and so has no trunk prefix.
 
     A number that was typed with its trunk prefix twice still has a trunk prefix after parsing.
     """

@@ -23,8 +23,8 @@ from ldapgw.numbers.dial_string import LONGEST, LONGEST_TYPED
 from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
 
-# The fewest digits of a requested prefix that may be a number that has lost its "+": a shorter prefix is no complete
-# number.
+# A requested prefix with at least this many digits may be a number that has lost its "+".  A shorter prefix is no
+# complete number.
 _SHORTEST_WITH_COUNTRY = 10
 
 # The fewest digits of a local number: a number with fewer digits is internal, even if the area code of the site is
@@ -98,7 +98,7 @@ def take_apart(text: str, region: str) -> TypedParts:
     core = _spelt_out(dial_string.without_remark(core))
     digits = dial_string.dialled(core)
     if dial_string.is_spelt(core) and any(map(str.isdigit, digits)):
-        digits = digits.rstrip("*#")  # no vanity number ends in "*" or "#", which here refers to a remark
+        digits = digits.rstrip("*#")  # no vanity number ends in "*" or "#": such a sign here refers to a remark
     return TypedParts(code, core, afterwards, digits)
 
 
@@ -117,7 +117,8 @@ def _is_public(core: str, region: str) -> bool:
     if not digits.isdigit():
         return False
     if digits.startswith(f"00{numbering_plan.dialling(region).country}"):
-        # Even where a carrier's code has to follow "00", no carrier's code precedes the region's own country code.
+        # Even where a carrier's code has to follow "00", no carrier's code precedes the region's own country code, so
+        # the digits behind "00" are a number in E.164.
         core = "+" + digits[2:]
     # People may type a colon instead of a slash ("01:00000"); libphonenumber finds no number in such a text.
     parsed = numbering_plan.parse(core.replace(":", " "), region)
@@ -234,7 +235,10 @@ def _local_number(number: Number, region: str, area_code: str) -> Number | None:
 
 
 def number_query(text: str, region: str, outside_line: str = "", area_code: str = "") -> NumberQuery:
-    """Return the index keys of a requested number; the usual forms that phones and PBXs send are rarely parsed."""
+    """Return the index keys of a requested number.
+
+    If the number has a usual form that phones and PBXs send, its keys are mostly found without parsing the number.
+    """
     text = text[:LONGEST_TYPED]
     plain = dial_string.plain(text)
     if plain is None:
@@ -271,8 +275,9 @@ def is_same_number(stored: Number, query: Number) -> bool:
     """Return whether two numbers are the same telephone number.
 
     Two numbers with known countries are compared by E.164 alone, in all their forms.  A number without a country is
-    local or internal, and belongs to the region in which both numbers were parsed: the number is compared with the ends
-    of numbers of this region if it has the seven digits of a public number.  Shorter numbers are compared exactly.
+    local or internal, and belongs to the region in which both numbers were parsed.  If such a number has the seven
+    digits of a public number, it is compared with the ends of numbers of this region.  Shorter numbers are compared
+    exactly.
     """
     if stored.digits == query.digits and not (stored.e164 and query.e164):
         return True
@@ -292,9 +297,10 @@ def _forms(number: Number) -> set[str]:
 
 
 def _shares_national_tail(known: Number, local: str) -> bool:
-    """Return whether digits without a country are the end of a number of the region, or end in that number.
+    """Return whether the national form of a known number ends in the digits `local`, or `local` ends in this form.
 
-    A national form does not count if its digits differ from the E.164 form (mobile numbers of Argentina).
+    The result is False if the last digits of the national form and of the E.164 form differ, as in mobile numbers of
+    Argentina.
     """
     national = known.national
     return bool(national) and known.e164.endswith(national[-SHORTEST_PUBLIC:]) and _share_tail(national, local)
@@ -303,8 +309,8 @@ def _shares_national_tail(known: Number, local: str) -> bool:
 def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
     """Return whether a stored number is the same as one of the `readings` of a requested number.
 
-    If one reading has a country, the readings without a country are not compared with the ends of foreign numbers,
-    because these readings can only be local numbers behind the digits for an outside line.
+    If one reading has a country, the readings without a country can only be local numbers behind the digits for an
+    outside line.  So these readings are not compared with the ends of foreign numbers.
     """
     with_country = [reading for reading in readings if reading.e164]
     if any(is_same_number(stored, reading) for reading in with_country or readings):
@@ -331,7 +337,7 @@ def has_assumed_region(number: Number, region: str) -> bool:
 
 
 def typed_digits(number: Number) -> str:
-    """Return the digits of a number as typed, behind a "+" if the typed number begins with one.
+    """Return the digits of a number as typed, behind a "+" if the typed number begins with a "+".
 
     If a service code precedes the number, the E.164 form follows the code, so that `split_code` can separate the two.
     """
@@ -450,14 +456,14 @@ def _without_outside_line(core: str, digits: str, outside_line: str) -> str:
 
 
 def _with_country_code(digits: str, region: str) -> list[str]:
-    """Return the E.164 prefixes for digits with an international prefix, or that have lost a "+"; else none."""
+    """Return the E.164 prefixes of digits that have an international prefix or may have lost a "+"; otherwise none."""
     abroad = numbering_plan.dialling(region).strip_international_prefix(digits)
     has_lost_plus = len(digits) >= _SHORTEST_WITH_COUNTRY and digits[0] in "123456789"
     return ["+" + number for number in abroad or ((digits,) if has_lost_plus else ())]
 
 
 def _with_plus(plain: Number, region: str) -> Number | None:
-    """Return the number that results from restoring a lost "+", if it is valid, now or in a former numbering plan."""
+    """Return the number with its lost "+" restored; None if this number is valid in no present or former plan."""
     restored = "+" + plain.digits
     if len(plain.digits) <= SHORTEST_PUBLIC or plain.digits[0] not in "123456789" or plain.e164 == restored:
         return None

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Finds remarks with digits beside telephone numbers: times, dates, prices, addresses, and labels with a number.
 
-Without the remarks, "030 5550171 8-17 Uhr" is one number, and the number in "Handy2: 0171 5550171" begins with 0.  The
-patterns match remarks that people write in address books; a remark that matches no pattern is left in the text.
+When the remarks are removed, "030 5550171 8-17 Uhr" is read as one number.  The number in "Handy2: 0171 5550171" is
+then read from the 0 on, not from the 2 on.  The patterns match remarks that people write in address books; a remark
+that matches no pattern is left in the text.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _TIME = r"(?:[01]?\d|2[0-4])(?:[:.h]\d{2})?"
 _OCLOCK = r"(?:h|\s?(?:uhr|uur|hrs|std|óra|saat)|am|pm)(?![^\W_])"
 _TO = r"\s?(?:-|\u2013|\u2014|bis|to|until|à|al?)\s?"
 _RANGE = rf"{_TIME}\s?[-\u2013]\s?{_TIME}"
-# A place where hours may begin: not behind a short group of digits, because two more digits are the end of a number.
+# A place where hours may begin.  Two digits behind a short group of digits are no hours, but the end of a number.
 _NO_END = r"(?:(?<=\d{4}\s)|(?<=\d\s)(?=\d(?!\d))|(?<!\d\s)(?<![\d.,:/-]))"
 _DAY = r"(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun|lun|mar|mer|jeu|gio|ven|sam|sab|dim|dom|ma|wo|vr)"
 _YEAR = r"(?:19|20)\d{2}"

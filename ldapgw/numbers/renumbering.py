@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Numbers that are written in two forms, most of them because their country has changed its numbering plan.
+"""Numbers that are written in two forms, mostly because a country has changed its numbering plan.
 
-Countries renumber, and address books keep the former numbers; telephone systems go on signalling either form.  The
-table `_RENUMBERED` says how the former and the present form of a number begin in E.164, and which digits follow in both
+Address books keep the former forms of numbers, and telephone systems go on signalling either form.  The table
+`_RENUMBERED` says how the former and the present form of a number begin in E.164, and which digits follow in both
 forms.
 
 In most rows the former form no longer connects: such a number is dialled in its present form.  In the other rows both
@@ -146,7 +146,7 @@ def present_forms(number: str) -> tuple[str, ...]:
 
 
 def key(number: str) -> str:
-    """Return a text that both forms of a number have in common, if both are in use; other numbers are unchanged."""
+    """Return one text for both forms of a number if networks connect both forms; return other numbers unchanged."""
     return min((number, *(other for other, form in _others(number) if form.both_connect)))
 
 

@@ -28,14 +28,14 @@ LONGEST_EXTENSION: Final = 5
 _LAST_GROUP: Final = re.compile(
     rf"(?:\s?(?:[-\u2013\u2014\u2026]|\.{{2,3}})\s?(?=[0-9]+$)|\s(?=[0-9]$))([0-9]{{1,{LONGEST_EXTENSION}}})$"
 )
-# A single digit behind a long group of digits: people count the numbers of a person in this way.
+# A single digit behind a long group of digits: the "2" in "0171 5550171 2" says that this is a person's second number.
 _NUMBERED: Final = re.compile(r"[0-9]{5} [0-9]$")
 # The digit for an outside line, and the pause behind it, in front of a number.
 _OUTSIDE_LINE: Final = re.compile(r"^[0-9]{1,2}[,;pwPW](?=[+(]?[0-9])(?=(?:[^0-9]*[0-9]){7})")
-# How many of the last digits of Google's form have to be in the field; otherwise the form belongs to another number.
+# The last digits of Google's form, this many, have to be in the field.  Otherwise the form belongs to another number.
 _SHORTEST_WITNESS: Final = 6
-# The fewest digits of a number of another country that has lost its "+"; fewer digits are a number of the region.  With
-# a country code that stands as a group of its own, fewer digits are enough ("43 1 5550171").
+# At least `SHORTEST_ABROAD` digits may be a number of another country that has lost its "+".  If the country code is a
+# group of its own ("43 1 5550171"), `_SHORTEST_GROUPED` digits are enough.
 SHORTEST_ABROAD: Final = 11
 _SHORTEST_GROUPED: Final = 10
 # A first group of this many digits may be an area code, as in "220 217 7294", so it does not prove a country code.
@@ -176,7 +176,8 @@ def _readings(parts: TypedParts, region: str, witness: Witness) -> Sequence[Read
         return found or ((Reading(witness.e164),) if witness.e164 == "+" + digits else ())
     abroad = dialling.strip_international_prefix(digits)
     if abroad:
-        # Even where a carrier's code has to follow "00", no carrier's code precedes the region's own country code.
+        # Even where a carrier's code has to follow "00", no carrier's code precedes the region's own country code, so
+        # the digits behind "00" are tried first.
         abroad = (*([digits[2:]] if digits.startswith(f"00{dialling.country}") else []), *abroad)
         found = next(filter(None, (_abroad(number, region) for number in abroad)), [])
         if found or witness.e164[1:] in abroad:

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from ldapgw.numbers import dial_string
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
-# The most characters of a field that are read: no number is expected behind them.
+# The most characters of a field that are read: no number is expected behind so many characters.
 LONGEST_FIELD: Final = 1024
 
 # A link; a user name of a messenger, which may be a number; or a SIP address, whose password (RFC 3261 19.1.1) is left

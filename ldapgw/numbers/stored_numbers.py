@@ -4,7 +4,8 @@
 A field is a text of any form: several numbers, remarks, extensions, menus of conferences, a country code without its
 "+", or a number that its country has changed since.  `read` returns the numbers of a field as networks connect them.  A
 number also has its other *readings*, which are further numbers that the text may mean, so that callers are recognized
-by each of them.  It also has the rules (`Rule`) by which it was read, so that pages can explain what is dialled.
+by each of these numbers.  A number also has the rules (`Rule`) by which it was read, so that pages can explain what is
+dialled.
 
 A field is read with and without the text that may be a remark (`ldapgw.numbers.remarks`).  A `_Field` splits a text
 into its numbers, but only between complete numbers: a slash behind an area code splits nothing.
@@ -38,18 +39,19 @@ from ldapgw.numbers.single_number import (
 )
 from ldapgw.numbers.sip_addresses import split_field
 
-# The version of the rules.  Raise it with each change of the results: all stored fields are then read anew.
+# The version of the rules.  Raise the version with each change of the results: all stored fields are then read anew.
 VERSION: Final = 3
 
-# The most numbers of a field, and the most places where a number may end, that are looked at: a text with more numbers
-# or places is no list of numbers.
+# At most this many numbers of a field, and places where a number may end, are looked at.  A text with more numbers or
+# places is no list of numbers.
 _MOST_NUMBERS: Final = 8
 _MOST_PLACES: Final = 10
 
 # Google's CSV format separates several values of one kind by this sign.
 _IMPORT_SEPARATOR: Final = ":::"
 
-# The text between two groups of digits, and the signs at its end that belong to the digits behind it.
+# A gap, which is the text between two groups of digits; and the signs at the end of a gap that belong to the digits
+# behind the gap.
 _GAP: Final = re.compile(r"(?<=[0-9])[^0-9]+(?=[0-9])")
 _OPENING: Final = re.compile(r"[+(*#]*$")
 # The commonest gaps, which are nearly always within a number.
@@ -61,11 +63,12 @@ _WORD: Final = re.compile(
 )
 # A slash between two numbers that share their beginning, which is written once.
 _SLASH: Final = re.compile(r"\s*/\s*-?\s*")
-# An area code, a slash, and at least five digits; fewer digits may replace the end of the number before.
+# An area code, a slash, and at least five digits.  Fewer digits may be another ending of the preceding number.
 _SLASHED_AREA: Final = re.compile(r"0[1-9](?:/|[0-9]{1,4}\s?/\s?)[1-9](?:[ -]?[0-9]){4}")
 # Words between two numbers, the first of which may be internal.
 _AND: Final = re.compile(r"[^\w,;]*(?:und|oder|and|or|et|ou|[eyoiu])[^\w,;]*", re.IGNORECASE)
-# A hyphen behind a sign or "Fax" precedes another ending of the number before ("030 55501-0, -12").
+# A sign or "Fax", and then a hyphen.  The digits behind such a hyphen are another ending of the preceding number
+# ("030 55501-0, -12").
 _HYPHEN: Final = re.compile(r"[\s),;/(]*(?:[,;/(]|fax[\s.:]*|und|u\.)\s*-\s?", re.IGNORECASE)
 # Signs in front of the last digits of a further number, if these digits continue a range ("030 5550171, 72").
 _LISTING: Final = re.compile(r"\s?(?:[,;]\s|&|und|u\.|and|et|y|e)\s?", re.IGNORECASE)
@@ -80,7 +83,7 @@ _FORWARDING: Final = re.compile(r"[*#]{1,2}\d{2,3}\*(\d+)#")
 _PAUSE: Final = re.compile("[,;]")
 
 # The fewest digits of an internal number and of a complete number, and the most digits behind a slash that replace the
-# end of the number before; more digits behind a slash are a number of the same area.
+# end of the preceding number.  More digits behind a slash are a number of the same area.
 _SHORTEST_INTERNAL: Final = 2
 _SHORTEST_COMPLETE: Final = 5
 _LONGEST_ENDING: Final = 4
@@ -192,9 +195,9 @@ class _Field:
     def numbers(self) -> list[Number]:
         """Return the numbers that can be dialled.
 
-        A split into complete numbers counts most; then the text as one number; then a split into assigned numbers,
-        between which there may be nothing but a blank; then a split into numbers of which some are local or internal.
-        If the digits are too many for one number, the parts that may be numbers are read.
+        The text is read in the first of these ways that succeeds: as a split into complete numbers; as one number; as a
+        split into assigned numbers, between which there may be nothing but a blank; as a split into numbers of which
+        some are local or internal.  If the digits are too many for one number, the parts that may be numbers are read.
         """
         if dial_string.plain(self._text) is not None and not _SIGN.search(self._text):
             # Most fields hold one number of digits and punctuation.
@@ -223,10 +226,10 @@ class _Field:
         return [self._beginning(whole, places)]
 
     def _beginning(self, whole: Number, places: Sequence[_Place]) -> Number:
-        """Return the number in an assigned range at the beginning of a text that is no number as a whole.
+        """Return the number at the beginning of a text that is no number as a whole.
 
-        Up to `LONGEST_EXTENSION` digits behind the number are its extension; more digits are left out, because no
-        network connects them.
+        The number has to lie in an assigned range.  Up to `LONGEST_EXTENSION` digits behind the number are its
+        extension.  More digits are left out, because no network connects them.
 
         :param whole: the text as a number, which is returned if there is no such beginning.
         """
@@ -240,7 +243,10 @@ class _Field:
         return whole
 
     def _split(self, places: Sequence[_Place], *accepts: _Accept) -> list[Number]:
-        """Split the field at places into two or more numbers, each accepted by one of `accepts`; or return none."""
+        """Split the field into two or more numbers at some of the places; return an empty list if this is impossible.
+
+        :param accepts: functions, at least one of which has to accept each number.
+        """
         if not places:
             return []
         ends = [*places, _Place(len(self._text), len(self._text), "", 0)]
@@ -323,7 +329,10 @@ class _Field:
         return None
 
     def _with_other_ending(self, before: Number, digits: str, gap: str) -> Number | None:
-        """Return the number with other digits behind its hyphen, or in place of its last digits."""
+        """Return the number `before` with `digits` in place of the digits behind its hyphen, or of its last digits.
+
+        :returns: the number, or None if it fits its numbering plan worse than `before`.
+        """
         ending = _ENDING.search(before.typed, max(before.typed.rfind("-"), 0)) if "-" in gap else None
         e164 = before.e164[: -len(ending[1] if ending else digits)] + digits
         if numbering_plan.quality_of(e164) < numbering_plan.quality_of(before.e164):
@@ -374,7 +383,7 @@ def _complete(number: Number, before: Number | None, _gap: str, _behind: str) ->
 
 
 def _local(number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
-    """Accept a number as long as a local number, an internal number, and the digits of a remark in front of a number.
+    """Accept a number of a local number's length, an internal number, or the digits of a remark in front of a number.
 
     An internal number is accepted if it is the first number, or if it follows an internal number and a comma or
     semicolon.
