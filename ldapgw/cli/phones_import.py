@@ -80,7 +80,9 @@ def import_phones(
             database.begin() as connection,
         ):
             if not stored.add_all(connection, [phone.login for phone in phones]):
-                raise UserError("another phone got one of these names meanwhile, so no phone is added; try again")
+                raise UserError(
+                    "another phone got one of these names or MAC addresses meanwhile, so no phone is added; try again"
+                )
             activity.record(connection, *(act(chosen.name, Act.PHONE_ADDED, phone.login.name) for phone in phones))
     if as_json:
         print_json([_json_object(line, chosen) for line in lines])

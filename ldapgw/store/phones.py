@@ -271,10 +271,10 @@ def add(connection: Connection, new: PhoneLogin) -> bool:
 def add_all(connection: Connection, new: Sequence[PhoneLogin]) -> bool:
     """Store several new phones.
 
-    :returns: False if any name is taken, regardless of case; nothing is stored then.
+    :returns: False if any name is taken, regardless of case, or any MAC address; nothing is stored then.
     """
     names = {login.name.lower() for login in new}
-    if len(names) < len(new) or read_taken(connection, names):
+    if len(names) < len(new) or read_taken(connection, names) or _has_taken_mac(connection, new):
         return False
     for login in new:
         add(connection, login)
@@ -290,6 +290,13 @@ def read_taken(connection: Connection, names: Iterable[str]) -> frozenset[str]:
 def read_by_mac(connection: Connection, tenant: str, mac: str) -> PhoneLogin | None:
     """Read the phone of a tenant that has a MAC address; return None if there is no such phone."""
     return next(iter(read_some(connection, phone.c.tenant == tenant, phone.c.mac == mac)), None)
+
+
+def _has_taken_mac(connection: Connection, new: Sequence[PhoneLogin]) -> bool:
+    """Return whether two of some new phones, or a new and a stored phone, have the same MAC address in a tenant."""
+    macs = [(login.tenant, login.mac) for login in new if login.mac]
+    stored = {tenant: read_macs(connection, tenant) for tenant, _ in macs}
+    return len(set(macs)) < len(macs) or any(mac in stored[tenant] for tenant, mac in macs)
 
 
 def read_macs(connection: Connection, tenant: str) -> dict[str, str]:

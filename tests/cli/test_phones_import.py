@@ -47,7 +47,9 @@ def test_a_zip_of_two_phones(gateway: Gateway, desks: Path, tmp_path: Path) -> N
         text = files.read("001565aabbcc.cfg").decode()
     password = text.partition("ldap.password = ")[2].partition("\n")[0]
     with gateway.begin() as connection:
-        assert verify_password(password.encode(), phones.read_all(connection)[0].password)
+        desk1, hall = phones.read_all(connection)
+    assert verify_password(password.encode(), desk1.password)
+    assert (desk1.mac, hall.mac) == ("001565aabbcc", "")
 
 
 def test_a_directory_and_json(gateway: Gateway, desks: Path, tmp_path: Path) -> None:
@@ -94,3 +96,6 @@ def test_one_bad_line_and_no_phone_is_added(gateway: Gateway, desks: Path, tmp_p
     assert (stored(gateway), (tmp_path / "desks.zip").exists()) == ([], False)
     desks.write_text("desks\n")
     assert "The first line must name the columns" in run(gateway, desks, status=1)
+    gateway.run("phones", "add", "lobby", "--mac", "00:15:65:aa:bb:cc")
+    desks.write_text(DESKS)
+    assert "001565AABBCC lobby has this MAC address already." in " ".join(run(gateway, desks, status=1).split())

@@ -80,8 +80,32 @@ def test_a_mac_address_belongs_to_one_phone_of_a_tenant(connection: Connection) 
     assert phones.set_mac(connection, "desk1", "")
     assert phones.read_by_mac(connection, "acme", "001565aabbcc") is None
     assert phones.set_mac(connection, "desk2", "001565aabbcc")
+    assert phones.remove(connection, "desk2")
+    assert phones.set_mac(connection, "desk1", "001565aabbcc")
+    assert phones.read_macs(connection, "acme") == {"001565aabbcc": "desk1"}
     with pytest.raises(IntegrityError):
         phones.set_mac(connection, "desk3", "001565aabbcc")
+
+
+@pytest.mark.parametrize(
+    ("desk2", "desk3", "is_added"),
+    [
+        ("000413aabbcc", "000413aabbdd", True),
+        ("", "", True),
+        ("000413aabbcc", "000413aabbcc", False),
+        ("000413aabbcc", "001565aabbcc", False),
+    ],
+    ids=["free", "unknown", "twice", "taken"],
+)
+def test_phones_with_a_taken_address_are_not_added(
+    connection: Connection, desk2: str, desk3: str, is_added: bool
+) -> None:
+    """Then none of the phones is added; the address of another tenant's phone is free."""
+    phones.add(connection, replace(DESK, mac="001565aabbcc"))
+    phones.add(connection, replace(DESK, name="desk9", tenant="other", mac="000413aabbdd"))
+    new = [replace(DESK, name="desk2", mac=desk2), replace(DESK, name="desk3", mac=desk3)]
+    assert phones.add_all(connection, new) is is_added
+    assert phones.read_taken(connection, ["desk2", "desk3"]) == ({"desk2", "desk3"} if is_added else set())
 
 
 def test_seen_reset_and_remove(connection: Connection) -> None:
@@ -227,7 +251,7 @@ def test_finding_some(connection: Connection, account_id: int) -> None:
 def test_a_phone_gets_another_name(database: Database) -> None:
     """With all that is known of it; the gateway is told of the login that ends and of the one that begins."""
     with database.begin() as connection:
-        phones.add(connection, DESK)
+        phones.add(connection, replace(DESK, mac="001565aabbcc"))
         phones.add(connection, replace(DESK, name="hall"))
         recordings.begin(connection, DESK.name, NOW, NOW + 60, is_plain=False)
     with database.begin() as connection:
@@ -239,7 +263,7 @@ def assert_renamed(connection: Connection, cursor: Cursor) -> None:
     assert not phones.rename(connection, DESK.name, "HALL")
     assert not phones.rename(connection, "desk7", "desk8")
     assert phones.rename(connection, DESK.name, "Desk1")
-    renamed = replace(DESK, name="Desk1")
+    renamed = replace(DESK, name="Desk1", mac="001565aabbcc")
     assert changes.read_since(connection, cursor).phones == {DESK.name: None, "Desk1": renamed}
     assert [one.phone for one in recordings.read_all(connection)] == ["Desk1"]
     assert phones.rename(connection, "Desk1", "Desk1")
