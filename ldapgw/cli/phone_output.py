@@ -108,6 +108,7 @@ def print_login(
         *_numbers_row(login),
         *([("number format", login.number_format)] if login.number_format else []),
         *([("area code", login.area_code)] if login.area_code else []),
+        *([("MAC address", show_mac(login.mac))] if login.mac else []),
         ("server", values["ldap_url"]),
         ("user name", f"{login.name}  (as a DN: {values['bind_dn']})"),
         ("password", f"{password}  (shown only once)"),
@@ -213,10 +214,20 @@ _SIGNS = {
 }
 
 
+def _wide_values(login: PhoneLogin) -> Sequence[str]:
+    """Return the values of the columns that only a wide table of phones has."""
+    return (
+        show_mac(login.mac) or NEVER,
+        login.numbers.value,
+        login.number_format or NEVER,
+        login.last_address or NEVER,
+    )
+
+
 def print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[int | None, str], *, wide: bool) -> None:
     """Print the table of phones, and a line for each hint."""
     several = wide or len({login.tenant for login in logins} | {tenant.name for tenant in site.config.tenant}) > 1
-    tenant_column, all_columns = ("tenant",) if several else (), ("numbers", "format", "from") if wide else ()
+    tenant_column, all_columns = ("tenant",) if several else (), ("mac", "numbers", "format", "from") if wide else ()
     columns = ("", "phone", *tenant_column, "account", "model", *all_columns, "last seen", "last search")
     rows = (
         (
@@ -225,7 +236,7 @@ def print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[in
             *([login.tenant] if several else []),
             addresses.get(login.account_id, NEVER),
             login.model or NEVER,
-            *([login.numbers.value, login.number_format or NEVER, login.last_address or NEVER] if wide else []),
+            *(_wide_values(login) if wide else []),
             local_time(login.last_seen, now()),
             local_time(login.searched_at, now()),
         )

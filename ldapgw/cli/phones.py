@@ -56,7 +56,7 @@ from ldapgw.errors import UserError
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, StepStatus
-from ldapgw.phones.mac_address import read_mac
+from ldapgw.phones.mac_address import read_mac, show_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS, choose_endpoint
 from ldapgw.phones.provisioning.sheet import all_vendors, vendors_of
@@ -240,9 +240,7 @@ def add(
                 area_code=dialling(chosen.region).area_code(area_code or ""),
                 mac=mac or "",
             )
-            other = stored.read_by_mac(connection, chosen.name, mac) if mac else None
-            if other is not None:
-                raise UserError(f"{other.name} has this MAC address already")
+            _check_mac(connection, login)
             if not activity.recorded(connection, act(chosen.name, Act.PHONE_ADDED, name), stored.add, login):
                 raise UserError(
                     f"a phone named {name} already exists; names are unique on a gateway, regardless of upper and "
@@ -425,18 +423,33 @@ def remove(site: Site, name: str, *, yes: bool) -> None:
     print_line(f"Removed {login.name}.")
 
 
-@phones.command(epilog=examples("ldapgw phones reset desk1", "ldapgw phones reset desk1 --yes --json"))
+@phones.command(
+    epilog=examples(
+        "ldapgw phones reset desk1",
+        "ldapgw phones reset desk1 --mac 00:15:65:aa:bb:cc",
+        "ldapgw phones reset desk1 --yes --json",
+    )
+)
 @click.argument("name")
+@click.option(
+    "--mac",
+    callback=_mac,
+    metavar="ADDRESS",
+    help="The MAC address of the device that replaces the phone's former device. An empty address removes the known "
+    "one.",
+)
 @yes_option
 @as_json
 @pass_site
-def reset(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
+def reset(site: Site, name: str, *, mac: str | None, yes: bool, as_json: bool) -> None:
     """Give a phone, or the login of a replica, a new password. The old password stops working immediately."""
     password, hashed = make_password(os.urandom)
     with site.open_store() as database:
         with database.begin() as connection:
             login = find_login(connection, name)
             address = _addresses(connection).get(login.account_id)
+        if mac is not None and login.replica:
+            raise click.UsageError("A replica has no MAC address.")
         site.tenant(login.tenant)
         until = (
             "gets no changes until its configuration has the new password."
@@ -447,6 +460,11 @@ def reset(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
         with database.begin() as connection:
             entry = act(login.tenant, Act.REPLICA_PASSWORD if login.replica else Act.PHONE_PASSWORD, login.name)
             activity.recorded(connection, entry, stored.set_password, login.name, hashed, now())
+            if mac is not None:
+                login = replace(login, mac=mac)
+                _check_mac(connection, login)
+                entry = act(login.tenant, Act.PHONE_MAC, login.name, show_mac(mac))
+                activity.recorded(connection, entry, stored.set_mac, login.name, mac)
     if login.replica:
         print_replica(site, login, password, as_json=as_json)
         return
@@ -508,6 +526,13 @@ def _check_placeholder(model: str, placeholder: str | None) -> None:
     """Refuse ``--placeholder`` for a known model, because the model determines the placeholder in the filters."""
     if model and placeholder is not None:
         raise click.UsageError(f"--placeholder is only for --model {OTHER_MODEL}: {model} phones have their own.")
+
+
+def _check_mac(connection: Connection, login: PhoneLogin) -> None:
+    """Refuse a phone's MAC address if another phone of the tenant has the address."""
+    other = stored.read_by_mac(connection, login.tenant, login.mac) if login.mac else None
+    if other is not None and other.name != login.name:
+        raise UserError(f"{other.name} has this MAC address already")
 
 
 def _check_target(target: str | None, *, as_json: bool) -> None:

@@ -13,7 +13,8 @@ from ldapgw.directory.passwords import verify_password
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import ServerAddress, Site, choose_endpoint
 from ldapgw.phones.provisioning.sheet import all_vendors, make_sheet, settings_of, vendors_of
-from ldapgw.store import phones
+from ldapgw.store import activity, phones
+from ldapgw.store.activity import Act
 from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.phones import LastBind, LastSearch, PhoneLogin, Refusal
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
@@ -284,6 +285,8 @@ NAME = "expected 1 to 64 letters a-z, digits, dots, underscores and hyphens"
         ),
         (("desk1", "--number-format", "local"), "'local' is not one of"),
         (("desk1", "--model", "acme"), "'yealink', 'snom', 'poly'"),
+        (("desk1", "--mac", "00:15:65"), "expected a MAC address such as 00:15:65:aa:bb:cc"),
+        (("desk1", "--mac", "001565aabbcc", "--replica"), "A replica has no owner, model, numbers or settings"),
         (("desk1",), "Missing option '--tenant'; the tenants are: acme, beta"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -319,7 +322,8 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
     """As rows for people and as objects for programs, without hashes."""
     gateway.connect("alice@acme.example")
     gateway.run(
-        "phones", "add", "desk1", "--account", "alice@acme.example", "--model", "Cisco", "--number-format", "Dial"
+        *("phones", "add", "desk1", "--account", "alice@acme.example", "--model", "Cisco", "--number-format", "Dial"),
+        *("--mac", "00-15-65-AA-BB-CC"),
     )
     gateway.run("phones", "add", "hall")
     with gateway.begin() as connection:
@@ -334,7 +338,7 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
         "account": "alice@acme.example",
         "model": "cisco",
         "placeholder": None,
-        "mac": None,
+        "mac": "00:15:65:aa:bb:cc",
         "numbers": "entries",
         "number_format": "dial",
         "area_code": None,
@@ -353,6 +357,8 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
         "… hall – – – –",
         "! desk1: The phone’s search base doesn’t exist. Use dc=acme,dc=example",
     ]
+    heads, desk, *_ = gateway.run("phones", "list", "--wide").stdout.splitlines()
+    assert ("mac" in heads.split(), "00:15:65:aa:bb:cc" in desk.split()) == (True, True)
 
 
 def test_a_wrong_password(gateway: Gateway) -> None:
@@ -392,6 +398,29 @@ def test_reset_gives_a_new_password(gateway: Gateway) -> None:
     assert before == after
     found = stored(gateway)["desk1"].password
     assert [verify_password(one.encode(), found) for one in (old, new)] == [False, True]
+
+
+def test_a_mac_address_is_of_one_phone_of_a_tenant(gateway: Gateway) -> None:
+    """The address is printed, and changed when another device replaces the phone; a refusal changes nothing."""
+    gateway.write(HEAD + ACME + BETA)
+    for name, tenant in (("desk1", "acme"), ("hall", "beta")):
+        said = gateway.run("phones", "add", name, "--tenant", tenant, "--mac", "0015.65AA.BBCC").stdout
+        assert rows(said)["MAC address"] == "00:15:65:aa:bb:cc"
+    taken = "desk1 has this MAC address already\n"
+    assert gateway.refused("phones", "add", "desk2", "--tenant", "acme", "--mac", "001565aabbcc") == taken
+    assert "MAC address" not in rows(gateway.run("phones", "add", "desk2", "--tenant", "acme").stdout)
+    before = stored(gateway)
+    assert gateway.refused("phones", "reset", "desk2", "--yes", "--mac", "00:15:65:aa:bb:cc") == taken
+    assert stored(gateway) == before
+    for mac in ("000413aabbcc", ""):
+        gateway.run("phones", "reset", "desk1", "--yes", "--mac", mac)
+        assert stored(gateway)["desk1"].mac == mac
+    with gateway.begin() as connection:
+        entries = activity.read_page(connection, "acme").entries[::-1]
+    assert [one.detail for one in entries if one.act == Act.PHONE_MAC] == ["00:04:13:aa:bb:cc", ""]
+    gateway.run("phones", "add", "--replica", "branch1", "--tenant", "acme")
+    refused = gateway.run("phones", "reset", "branch1", "--yes", "--mac", "000413aabbcc")
+    assert (refused.exit_code, "A replica has no MAC address." in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("command", ["remove", "reset"])
