@@ -56,6 +56,8 @@ RECORDING_SECONDS = 600
 _INVALID_NAME = gettext_noop("Use 1 to 64 letters a–z, digits, dots, underscores and hyphens.")
 _NO_MODEL = gettext_noop("Choose the phone’s model, or “Other or not sure”.")
 _NAME_TAKEN = gettext_noop("There’s already a phone with this name on this gateway. Choose another name.")
+# The phone may belong to another person, so that only administrators read its name.
+_MAC_TAKEN = gettext_noop("Another phone has this MAC address already.")
 _AREA_CODE = re.compile("[0-9]{0,6}")
 
 # JSON lines have no registered type; a browser saves a file of this type instead of showing the file.
@@ -196,7 +198,7 @@ class PhoneForms:
         return await self._done(visit, login, "dials otherwise", "dialing-set")
 
     async def change(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/change``: give the phone another ``name``, ``model`` or ``owner``.
+        """``POST /{tenant}/phones/{name}/change``: give the phone another ``name``, ``model``, ``mac`` or ``owner``.
 
         With ``new_password``, a phone that gets another owner also gets a new password.
         """
@@ -208,7 +210,7 @@ class PhoneForms:
             return visit.redirect("phone-owner-unknown", f"phones/{login.name}")
         mac, mac_error = read_form_mac(visit.form.get("mac", login.mac))
         if mac_error:
-            return visit.redirect("phone-bad-mac", f"phones/{login.name}")
+            return await self._pages.show(visit, login, mac_error=mac_error)
         model, placeholder = form_model(visit)
         numbers = login.numbers if model == login.model else number_mode(model)
         new = replace(
@@ -232,11 +234,14 @@ class PhoneForms:
             (new.name != login.name, Act.PHONE_RENAMED, new_name),
         ]
         entries = [visit.entry(act, login.name, detail) for is_new, act, detail in acts if is_new]
-        problem = "phone-not-renamed"
-        if phones.is_valid_name(new_name):
-            problem = await visit.store.run(_change, login, new, entries, self._layout.now())
-        if problem:
-            return visit.redirect(problem, f"phones/{login.name}")
+        is_free = phones.is_valid_name(new_name)
+        if is_free:
+            is_free, mac_error = await visit.store.run(_change, login, new, entries, self._layout.now())
+        if mac_error:
+            mac_error = mac_error if visit.is_by_admin else _MAC_TAKEN
+            return await self._pages.show(visit, login, mac_error=mac_error)
+        if not is_free:
+            return visit.redirect("phone-not-renamed", f"phones/{login.name}")
         if new.name != login.name:
             self._pages.one_time.forget(login.name)
         if password:
@@ -332,16 +337,18 @@ def _add(connection: Connection, login: PhoneLogin, entry: Entry) -> Translatabl
     return "" if activity.recorded(connection, entry, phones.add, login) else _NAME_TAKEN
 
 
-def _change(connection: Connection, login: PhoneLogin, new: PhoneLogin, entries: Sequence[Entry], now: float) -> str:
+def _change(
+    connection: Connection, login: PhoneLogin, new: PhoneLogin, entries: Sequence[Entry], now: float
+) -> tuple[bool, Translatable]:
     """Store the changed name, model, MAC address, owner and password of a phone.
 
-    :returns: the flash message if another phone has the name or the MAC address, and then nothing is stored; otherwise
-        an empty text.
+    :returns: whether the name is free, and the error of the MAC address, empty if there is none; if another phone has
+        the name or the MAC address, nothing is stored.
     """
-    if new.mac != login.mac and taken_mac(connection, new, login.name):
-        return "phone-mac-taken"
+    if mac_error := taken_mac(connection, new, login.name):
+        return True, mac_error
     if new.name != login.name and not phones.rename(connection, login.name, new.name):
-        return "phone-not-renamed"
+        return False, ""
     phones.set_mac(connection, new.name, new.mac)
     phones.set_model(connection, new.name, new.model, new.numbers)
     phones.set_placeholder(connection, new.name, new.placeholder)
@@ -349,7 +356,7 @@ def _change(connection: Connection, login: PhoneLogin, new: PhoneLogin, entries:
     if new.password != login.password:
         phones.set_password(connection, new.name, new.password, now)
     activity.record(connection, *entries)
-    return ""
+    return True, ""
 
 
 def read_form_mac(written: str) -> tuple[str, Translatable]:

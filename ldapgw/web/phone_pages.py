@@ -21,12 +21,13 @@ from ldapgw.directory.entry import PHONE_FORMATS
 from ldapgw.directory.passwords import make_password, verify_password
 from ldapgw.phones.connection_test import StepResult
 from ldapgw.phones.hints import PhoneProfile
+from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode, title_of
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phones.provisioning.sheet import Advice, Vendor, all_vendors, make_sheet, settings_of, vendors_of
 from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.phones.xml_books import XML_BOOKS
-from ldapgw.phrase import gettext_noop
+from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import accounts, phones, provisioning, recordings, windows
 from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal
 from ldapgw.web import error_pages
@@ -70,6 +71,12 @@ def qr_code(text: str, title: str) -> Markup:
     width, height = code.symbol_size(scale=_SCALE)
     # segno escapes the title; everything else is numbers.
     return Markup(svg.replace("<svg ", f'<svg role="img" width="{width}" height="{height}" ', 1))  # noqa: S704
+
+
+def _sent_values(visit: Visit) -> dict[str, Any]:
+    """Return the values of the sent form that changes a phone."""
+    sent = {name: visit.form.get(name, "") for name in ("name", "model", "placeholder", "mac", "owner")}
+    return {**sent, "new_password": bool(visit.form.get("new_password"))}
 
 
 def visible_phones(connection: Connection, visit: Visit) -> tuple[PhoneLogin, ...]:
@@ -144,10 +151,14 @@ class PhonePages:
         """``/{tenant}/phones``: show the visitor's phones, and the form that adds a phone."""
         return visit.page("phones.html", **await self.list_values(visit))
 
-    async def show(self, visit: Visit, login: PhoneLogin, steps: Sequence[StepResult] = ()) -> HttpResponse:
+    async def show(
+        self, visit: Visit, login: PhoneLogin, steps: Sequence[StepResult] = (), *, mac_error: Translatable = ""
+    ) -> HttpResponse:
         """``/{tenant}/phones/{name}``: show the phone's state, settings for ``vendor``, and last searches.
 
         :param steps: the steps of a connection test, if a test was made.
+        :param mac_error: the reason why the MAC address in the sent form cannot be stored.  The form on the page then
+            has the values that were sent.
         """
         model_vendors = vendors_of(login.model)
         vendor = all_vendors().get(visit.query.get("vendor", ""), model_vendors[0])
@@ -158,6 +169,7 @@ class PhonePages:
         has_unused_password = self._dependencies.latest(login).has_unused_password
         return visit.page(
             "phone.html",
+            status=400 if mac_error else 200,
             phone=login,
             is_own=visit.owns(login),
             model=title_of(login.model),
@@ -177,7 +189,8 @@ class PhonePages:
             steps=steps,
             number_formats=[(form, NUMBER_FORMATS[form]) for form in PHONE_FORMATS],
             tenant_format=NUMBER_FORMATS[visit.tenant.number_format],
-            change=await self._change_values(visit, login),
+            change=await self._change_values(visit, login) | (_sent_values(visit) if mac_error else {}),
+            mac_error=mac_error,
             models=MODELS,
             placeholders=PLACEHOLDERS,
             **await self._provisioning_values(visit, login, vendor),
@@ -276,19 +289,26 @@ class PhonePages:
             "secret_photo": f"{tenant_url}photo/{login.name}.{secret}/" if visit.tenant.photos and secret else "",
         }
 
-    async def _change_values(self, visit: Visit, login: PhoneLogin) -> Mapping[str, Any]:
+    async def _change_values(self, visit: Visit, login: PhoneLogin) -> dict[str, Any]:
         """Return the values of the form that changes a phone.
 
         Administrators enter the owner's address, because a list of hundreds of accounts would be too long.
         """
+        stored = {
+            "name": login.name,
+            "model": login.model or OTHER_MODEL,
+            "placeholder": login.placeholder,
+            "mac": show_mac(login.mac),
+            "new_password": True,
+        }
         if visit.is_by_admin:
             owner = None
             if login.account_id is not None:
                 owner = await visit.store.read(accounts.read, login.account_id)
-            return {"enters_owner": True, "owner": owner.address if owner else ""}
+            return {**stored, "enters_owner": True, "owner": owner.address if owner else ""}
         owners = [(account.sub, account.address) for account in visit.visitor.accounts]
         chosen = next((account.sub for account in visit.visitor.accounts if account.id == login.account_id), "")
-        return {"enters_owner": False, "owners": owners, "owner": chosen}
+        return {**stored, "enters_owner": False, "owners": owners, "owner": chosen}
 
     async def _provisioning_values(self, visit: Visit, login: PhoneLogin, vendor: Vendor) -> Mapping[str, Any]:
         """Return the template values of the phone's provisioning address; a URL that must not be shown is empty."""

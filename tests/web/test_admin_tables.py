@@ -154,6 +154,20 @@ def test_the_table_of_phones(stage: Stage, admin: Browser) -> None:
     assert {query: shown(admin.get(f"/acme/admin/phones{query}")) for query in expected} == expected
 
 
+@pytest.mark.parametrize(
+    ("find", "found"),
+    [("001565AABB", ["desk1"]), ("00:15:65:aa", ["desk1"]), ("aa:bb:cc", ["desk1", "desk2"]), ("aabbdd", [])],
+)
+def test_a_phone_is_found_by_its_mac_address(stage: Stage, admin: Browser, find: str, found: list[str]) -> None:
+    """With and without colons; the table shows the address with colons."""
+    add_phone(stage, "desk1", mac="001565aabbcc")
+    add_phone(stage, "desk2", mac="000413aabbcc")
+    add_phone(stage, "hall")
+    seen = admin.submit("/acme/admin/phones", find=find)
+    assert shown(seen) == found
+    assert ("00:15:65:aa:bb:cc" in words_on(seen)) is ("desk1" in found)
+
+
 def test_a_table_of_many_is_cut_into_pages() -> None:
     """A page beyond the last is the last one; the filter stays in the links."""
     rows = [f"desk{number:03}" for number in range(2 * ROWS_PER_PAGE + 1)]
@@ -275,6 +289,34 @@ def test_a_phone_is_added_for_anybody(stage: Stage, admin: Browser) -> None:
     assert (login.account_id, login.model, login.placeholder) == (None, "", "none")
 
 
+@pytest.mark.parametrize(
+    ("written", "mac", "error"),
+    [
+        ("00-04-13-AA-BB-CC", "000413aabbcc", ""),
+        ("", "", ""),
+        ("0015.65aa.bbcc", None, "hall has this MAC address already."),
+        ("00:04", None, "“00:04” isn’t a MAC address."),
+    ],
+    ids=["free", "unknown", "taken", "malformed"],
+)
+def test_a_phone_is_added_with_its_mac_address(
+    stage: Stage, admin: Browser, written: str, mac: str | None, error: str
+) -> None:
+    """An error is at the field, and the form keeps what was typed."""
+    add_phone(stage, "hall", mac="001565aabbcc")
+    seen = admin.submit("/acme/admin/phones/new", name="desk1", owner="nobody", model="snom", mac=written)
+    login = stage.do(phones.read_by_name, "desk1")
+    if mac is not None:
+        assert (seen.location, login.mac) == ("/acme/phones/desk1", mac)
+        return
+    assert (seen.status, login) == (400, None)
+    assert f'<p id="mac-hint" class="wrong">{error}' in seen.body
+    assert [f'name="{name}" value="{value}"' in seen.body for name, value in (("mac", written), ("name", "desk1"))] == [
+        True,
+        True,
+    ]
+
+
 def test_phones_are_moved_changed_and_removed(stage: Stage, admin: Browser) -> None:
     """Many at once; removing is asked first."""
     alice = connect(stage, ALICE)
@@ -329,6 +371,11 @@ def test_a_preview_stores_nothing(stage: Stage, admin: Browser) -> None:
     assert (seen.status, "phones/import/add" in seen.body) == (400, False)
     assert "✗ Line 2 has the same name." in words_on(seen)
     assert "1 line has an error." in words_on(seen)
+    add_phone(stage, "lobby", mac="001565000003")
+    add_phone(stage, "theirs", tenant="globex", mac="001565000004")
+    seen = upload(admin, DESKS.encode())
+    assert "✗ lobby has this MAC address already." in words_on(seen)
+    assert "1 line has an error." in words_on(seen)
     assert "Choose a CSV file first." in upload(admin, b"").body
     assert "This isn’t a CSV file" in upload(admin, b"PK\0\3").body
 
@@ -357,6 +404,17 @@ def test_thirty_desks_become_a_zip(stage: Stage, admin: Browser) -> None:
     assert logged(stage) == [("phones_imported", "", "30")]
     again = admin.get(done.location)
     assert ("http-equiv" in again.body, "Download again" in again.body) == (False, True)
+
+
+def test_new_passwords_are_in_files_of_the_same_names(stage: Stage, admin: Browser) -> None:
+    """The files replace those of the import on a provisioning server, whoever asks for them, and however late."""
+    connect(stage, ALICE)
+    add_desks(admin, DESKS)
+    stage.clock.advance(PASSWORD_SECONDS)
+    another = by_link(stage)
+    done = act(another, "phones password", ["desk3", "desk4"], confirmed="1")
+    seen = another.get(f"{done.location}/zip")
+    assert sorted(set(re.findall(r"[\w.-]+[.]cfg", seen.body))) == ["001565000003.cfg", "001565000004.cfg"]
 
 
 def test_what_is_sent_twice_is_done_once(stage: Stage, admin: Browser) -> None:

@@ -22,10 +22,12 @@ from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, verify_password
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT
 from ldapgw.numbers.phone_number import NumberFormat
+from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.provisioning.sheet import all_vendors, make_sheet, settings_of
 from ldapgw.phones.rollout import NewPhone, print_sheet
-from ldapgw.store import phones
+from ldapgw.store import activity, phones
+from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
 from ldapgw.web import one_time_passwords, phone_forms
 from ldapgw.web.error_pages import PageError
@@ -45,6 +47,7 @@ from tests.support.stage.web import (
     Seen,
     Stage,
     add,
+    add_phone,
     owner,
     search,
     visit_by,
@@ -376,6 +379,58 @@ def test_a_phone_is_changed(stage: Stage) -> None:
     assert (hall.model, hall.numbers, addresses[hall.account_id]) == ("cisco", NumberMode.ENTRIES, BOB)
     for fields in ({**alice, "owner": "shared"}, {**alice, "owner": "1"}, {**alice, "model": "x"}, {}):
         assert browser.submit("/acme/phones/hall/change", name="hall", **fields).status == 400
+
+
+@pytest.mark.parametrize(
+    ("written", "mac", "error"),
+    [
+        ("00-04-13-AA-BB-CC", "000413aabbcc", ""),
+        ("", "", ""),
+        ("00:15:65:aa:bb:dd", "001565aabbdd", ""),
+        ("001565AABBCC", None, "Another phone has this MAC address already."),
+        ("00:04", None, "“00:04” isn’t a MAC address. It has to have 12 digits 0–9 and a–f."),
+    ],
+    ids=["another", "none", "the same", "taken", "malformed"],
+)
+def test_a_phones_mac_address_is_changed(stage: Stage, written: str, mac: str | None, error: str) -> None:
+    """An error is at the field, nothing is stored, and the form keeps what was entered."""
+    browser = owner(stage, model="yealink")
+    add_phone(stage, "hall", mac="001565aabbcc")
+    stage.do(phones.set_mac, "desk1", "001565aabbdd")
+    before = stored(stage)
+    change = {"name": "desk2", "model": "other", "placeholder": "#", "owner": stage.accounts()[0].sub}
+    seen = browser.submit(f"{PHONE}/change", mac=written, **change)
+    if mac is not None:
+        login = stage.do(phones.read_by_name, "desk2")
+        assert (seen.location, login.mac) == ("/acme/phones/desk2", mac)
+        acts = [one.detail for one in stage.do(activity.read_page, "acme").entries if one.act == Act.PHONE_MAC]
+        assert acts == ([show_mac(mac)] if mac != before.mac else [])
+        assert ("MAC address 00:04:13:aa:bb:cc Several numbers" in words_on(browser.get(seen.location))) is (
+            mac == "000413aabbcc"
+        )
+        return
+    assert (seen.status, stored(stage)) == (400, before)
+    assert f'aria-invalid="true" autofocus>\n  <p id="mac-hint" class="wrong">{error}</p>' in seen.body
+    for kept in (
+        f'value="{written}"',
+        'value="desk2"',
+        '<option value="other" selected>',
+        '<option value="#" selected>',
+    ):
+        assert kept in seen.body.partition('id="change"')[2]
+    assert 'name="new_password" value="1" checked' not in seen.body
+
+
+def test_an_administrator_reads_which_phone_has_a_mac_address(stage: Stage) -> None:
+    """Other people don't read the name, because the phone may be somebody else's."""
+    owner(stage)
+    add_phone(stage, "hall", mac="001565aabbcc")
+    admin = stage.visitor("/acme/signin", account=ROOT)
+    change = {"name": "desk1", "model": "other", "owner": "", "new_password": "1", "mac": "0015.65aa.bbcc"}
+    seen = admin.submit(f"{PHONE}/change", **change)
+    assert '<p id="mac-hint" class="wrong">hall has this MAC address already.</p>' in seen.body
+    assert 'name="owner" value=""' in seen.body
+    assert 'name="new_password" value="1" checked' in seen.body
 
 
 def test_an_administrator_gives_a_phone_to_anybody(stage: Stage) -> None:
