@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 """New passwords and secret addresses of phones, kept for ten minutes; only the session that made them can show them.
 
-The passwords are only in memory, because a stored password could still be stolen years later.  The MAC addresses of
-imported phones, after which the settings files are named, are here for the same ten minutes.
+The passwords are only in memory, because a stored password could still be stolen years later.
 
 Only the gateway that made a password can show the password.  A proxy before several gateways must therefore send all
 requests of a browser to the same gateway.

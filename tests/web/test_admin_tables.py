@@ -367,6 +367,7 @@ def test_a_preview_stores_nothing(stage: Stage, admin: Browser) -> None:
     seen = upload(admin, (DESKS + "hall;;snom;\n").encode("utf-16"))
     assert (seen.status, "Add 31 phones" in seen.body, names(stage)) == (200, True, [])
     assert "1 phone will have no owner, and find only shared contacts" in words_on(seen)
+    assert "Yealink 00:15:65:00:00:29" in words_on(seen)
     seen = upload(admin, (DESKS + "desk0;zoë@acme.example;nokia;\n").encode("cp1252"))
     assert (seen.status, "phones/import/add" in seen.body) == (400, False)
     assert "✗ Line 2 has the same name." in words_on(seen)
