@@ -32,9 +32,9 @@ from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.phones import LastSearch, PhoneLogin
 from ldapgw.store.worker import Store
 
-# The recorder takes new searches from the log every time after this many seconds.
+# The recorder takes new searches from the log at intervals of this many seconds.
 POLL_SECONDS = 5.0
-# A phone searches at every keystroke.  One write per phone and minute is enough, and saves writes to the disk.
+# A phone searches at every keystroke.  One write per phone and minute is enough, and spares the disk.
 WRITE_SECONDS = 60.0
 
 log = Logger()

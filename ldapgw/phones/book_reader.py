@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The reader of the directory for phones and PBXs that ask over HTTP; the search is the one that LDAP clients use.
+"""The reader of the directory for phones and PBXs that ask over HTTP; it uses the same search as LDAP clients.
 
 A request is answered, limited and logged like the same search over LDAP.  The requests of a login over HTTP and over
 LDAP share the login's slices of the reactor's turns (`ldapgw.ldap.turns`).
@@ -42,7 +42,7 @@ from ldapgw.phones.provisioning.settings import NUMBER_ATTRIBUTES
 # The longest number that is looked up, in characters: a SIP address with a number has fewer.
 MAX_NUMBER = 256
 
-# How many contacts are read in one turn of the reactor, which takes a millisecond.
+# How many contacts are read in one turn of the reactor; reading them takes a millisecond.
 _SLICE = 16
 
 # The kinds of numbers in lists: only numbers that people dial.
@@ -290,7 +290,7 @@ class BookReader:
 def _number_filter(number: str, context: NamingContext) -> Filter:
     """Return the filter for a whole number.
 
-    Lenient matching looks for a whole number in all attributes with numbers.
+    With lenient matching, a whole number in one attribute is searched in all attributes with numbers.
     """
     value = number.encode()
     return (
@@ -318,7 +318,7 @@ def _list_filter(query: ListQuery, context: NamingContext) -> Filter:
 
 def _listed(entry: Entry, directory: Directory, access: Access, formatter: NumberFormatter | None) -> ListedContact:
     numbers: dict[str, str] = {}
-    # telephoneNumber may repeat the best number, whose own attribute then tells its kind.
+    # telephoneNumber may repeat a number of another attribute; the other attribute then tells the kind.
     for attribute in NUMBER_ATTRIBUTES:
         numbers |= dict.fromkeys(texts_of(entry, attribute, formatter), _KINDS[attribute])
     name, given_name, family_name, company = (text_of(entry, attribute) for attribute in ("cn", "givenName", "sn", "o"))

@@ -53,8 +53,8 @@ class ConnectionSettings:
     """The settings with which a phone connects.
 
     :ivar endpoint: the address and the protection of the connection.
-    :ivar password: the password; empty if unknown, so that login and searches are skipped.
-    :ivar ca: certificates of private authorities in PEM; empty for the authorities that the system trusts.
+    :ivar password: the password; empty if unknown: the test then skips login and searches.
+    :ivar ca: certificates of private authorities in PEM; if empty, the test trusts the authorities of the system.
     """
 
     endpoint: LdapEndpoint

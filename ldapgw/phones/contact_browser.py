@@ -126,7 +126,7 @@ class LookupResult:
 
 
 def contact_id(entry: Entry, context: NamingContext, own_book: str) -> str:
-    """Return a contact's id on the pages: its uid, and a digest of the book unless it is the reader's first book.
+    """Return a contact's id on the pages: its uid, and a digest of its book unless the book is the reader's first.
 
     :param own_book: the key of the reader's first book.
     """
@@ -183,7 +183,7 @@ class ContactBrowser:
         return ContactPage(contacts, sections, section, number)
 
     def contact(self, tenant: str, books: Sequence[str], contact: str) -> BrowsedContact | None:
-        """Return the contact with an id, if the phones of one of the reader's accounts find it by browsing; else None.
+        """Return the contact with an id, or None unless the phones of one of the reader's accounts list the contact.
 
         :param books: the keys (``sub``) of the reader's accounts; if empty, the books of a phone without an account
             count.
@@ -325,7 +325,7 @@ def numbers_of(entry: Entry, context: NamingContext) -> dict[str, str]:
     formatter = number_formatter(NumberFormat.E164, context)
     for attribute in _SHOWN_NUMBERS:
         for number in texts_of(entry, attribute, formatter):
-            # telephoneNumber may repeat the best number, whose own attribute then tells its kind.
+            # telephoneNumber may repeat a number of another attribute; the other attribute then tells the kind.
             if numbers.get(number, "telephoneNumber") == "telephoneNumber":
                 numbers[number] = attribute
     return numbers

@@ -27,7 +27,8 @@ from ldapgw.store.account_status import error_message, state
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
 
-# The longest query that a page accepts, in characters; in a form, a character takes at most twelve octets.
+# The longest query that a page accepts, in characters.  In a form, a character takes at most twelve octets, so such a
+# query takes at most 12 kB.
 MAX_QUERY_LENGTH = 1000
 
 
@@ -111,7 +112,7 @@ def read_number_notes(
     explanation: Explanation,
     known: Iterable[Account],
 ) -> Explanation:
-    """Add notes to the found contacts about numbers that are dialled in another form than the stored one.
+    """Add a note for each number of the found contacts that is not dialled as it is stored.
 
     :param known: the accounts whose stored contacts the reader may know.
     """

@@ -35,8 +35,8 @@ from ldapgw.phones.provisioning.sheet import vendors_of
 from ldapgw.phrase import Phrase, Texts, read_texts
 from ldapgw.store.phones import NumberMode, PhoneLogin, wrong_password
 
-# Controls by which a client takes the entries in parts: paged results (RFC 2696) and virtual list views (an IETF
-# draft).
+# The controls with which a client requests the entries in parts: paged results (RFC 2696) and virtual list views (an
+# IETF draft).
 _PAGING_CONTROLS = frozenset(("1.2.840.113556.1.4.319", "2.16.840.1.113730.3.4.9"))
 _NAMES = frozenset((*NAME_ATTRIBUTES, "givenName", "displayName"))
 _NUMBERS = frozenset((*NUMBER_ATTRIBUTES, "pager", "facsimileTelephoneNumber"))
@@ -299,7 +299,7 @@ def _is_any_class(term: Filter) -> bool:
 
 
 def _searches_one_number(facts: _SearchFacts) -> bool:
-    """Return whether a number's beginning is searched in one attribute only; whole numbers are searched in all."""
+    """Return whether a number's beginning is searched in one attribute only; a whole number is searched in all."""
     names = {*map(_attribute, facts.numbers)}
     is_typed = any(isinstance(term, Substrings) and _digits(term) >= _TYPED_DIGITS for term in facts.numbers)
     return names == {"telephoneNumber"} and is_typed and facts.profile.wants_all_numbers and not facts.has_model_filter

@@ -54,8 +54,8 @@ class NewSearches:
     """The searches that another gateway has answered since its previous message.
 
     :ivar searches: the searches, `ldapgw.phones.search_log.SEARCHES_PER_PHONE` of each phone at most.
-    :ivar refusals: the time at which each address was last refused a search because nobody had logged in, by the
-        address.
+    :ivar refusals: for each address, the time at which a search from this address was last refused because nobody had
+        logged in.
     """
 
     searches: tuple[LoggedSearch, ...] = ()

@@ -71,5 +71,5 @@ def title_of(model: str) -> str:
 
 
 def number_mode(model: str) -> NumberMode:
-    """Return the way in which phones of a model get several numbers."""
+    """Return whether phones of a model get all numbers of a contact in one entry, or one entry per number."""
     return NumberMode.ENTRIES if model in MODELS and MODELS[model].per_number else NumberMode.VALUES

@@ -47,7 +47,10 @@ def notes_on(contact: Contact) -> Iterator[Phrase]:
 
 
 def number_text(number: Number) -> str:
-    """Return a number as people read it: with its country, or as it is stored if no other number is dialled."""
+    """Return a number as people read it: with its country code if the country is known.
+
+    Otherwise, return the number as it is stored or, if the gateway changes the number, as it is dialled.
+    """
     if number.e164:
         return f"{number.code} {readable(number.e164)}".lstrip()
     return typed_digits(number) if number.rules else number.typed

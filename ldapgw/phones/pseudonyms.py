@@ -3,11 +3,11 @@
 
 Each distinct word becomes a random word of another length.  Two pseudonyms have a beginning or a part in common only if
 a filter of the recording asked for that beginning or part: a filter for ``mü*`` becomes a filter for two random
-letters, with which the pseudonyms of all words that begin with ``mü`` begin.  The digits of a number are permuted; each
-beginning of a number has a permutation of its own for the digit that follows, as in Crypto-PAn.  These permutations
-form a *tree*; national, foreign and local numbers have a tree each.  So numbers with the same beginning keep the same
-beginning, and no digit says anything about another digit.  Only the country code of the tenant's own region and the
-prefixes that are dialled in front of a number stay unchanged.
+letters, and these letters begin the pseudonym of each word that begins with ``mü``.  The digits of a number are
+permuted; each beginning of a number has a permutation of its own for the digit that follows, as in Crypto-PAn.  These
+permutations form a *tree*; national, foreign and local numbers have a tree each.  So numbers that share a beginning
+still share one of the same length, and no digit says anything about another digit.  Only the country code of the
+tenant's own region and the prefixes that are dialled in front of a number stay unchanged.
 
 Answers lose their order, which is the order of the real names.  Invented entries are added, so that each filter has to
 tell entries apart.
@@ -53,7 +53,7 @@ _VOWEL = re.compile(f"[{_VOWELS}]")
 _DIGIT = re.compile(r"\d")
 _SIGNS = re.compile(r"[^\w\s]*")
 _WORD = r"[^\W_]+"
-# In names, a number counts as a word; in telephone numbers, people write signs between the digits.
+# In names, adjacent digits count as a word; in telephone numbers, signs may stand between the digits of a number.
 _WORDS = re.compile(rf"\+?\d+(?![^\W_])|{_WORD}")
 _NUMBERS = re.compile(rf"\+?\d(?:[\d ()./-]*\d)?|{_WORD}")
 # The names that the gateway itself gives, and the words of tel: and sip: addresses (RFC 3966, RFC 3261).
@@ -77,7 +77,8 @@ class Pseudonyms:
 
     Mutable: the tables, which grow when a word or a digit is first met.
 
-    :param recording: the recording, whose filters decide which beginnings and ends stay common.
+    :param recording: the recording; if its filters ask for a beginning or an end that several values share, the
+        pseudonyms of these values share one too.
     :param random: the source of the tables, which must not be predictable.
     """
 
@@ -86,11 +87,12 @@ class Pseudonyms:
         kept = (*_KEPT_WORDS, *recording.context.strip)
         self._words = {_key(word): _key(word) for word in kept}
         self._taken = {*self._words}
-        # The substitute of a letter, by the letters of a filter's part up to this letter.
+        # The substitutes of the letters in the parts that filters ask for.  The key is the part up to and including the
+        # letter.
         self._letters: dict[str, str] = {}
-        # The substitutes that are already taken for the next letter, by the letters of a filter's part in front.
+        # The substitutes that are taken already.  The key is the part in front of the letter.
         self._used: dict[str, set[str]] = {}
-        # The substitutes of the digits 0 to 9, by the tree and by the digits in front.
+        # The substitutes of the digits 0 to 9.  The key is the tree and the digits in front.
         self._digits: dict[tuple[str, str], str] = {}
         names = [kind.name for kind in NUMBER_TYPES]
         values = [value for entry in recording.entries for name in names for value in entry.attributes.get(name, ())]
@@ -229,8 +231,8 @@ class Pseudonyms:
         for at, digit in enumerate(digits):
             node = tree, digits[:at]
             if node not in self._digits:
-                # A 0 at the beginning has a meaning in the numbering plan, so a number keeps a 0 there, and never gets
-                # one.
+                # A 0 at the beginning has a meaning in the numbering plan, so a first digit 0 stays 0, and no other
+                # first digit becomes 0.
                 fixed = "" if at or tree == _ENDS else "0"
                 order = self._random.sample("0123456789"[len(fixed) :], 10 - len(fixed))
                 self._digits[node] = fixed + "".join(order)
@@ -308,7 +310,7 @@ class Pseudonyms:
     def decoy(self, parent: Dn, attributes: Iterable[str], *, per_number: bool) -> RecordedEntry:
         """Invent an entry.
 
-        :param parent: its parent's DN, with pseudonyms.
+        :param parent: the DN of the entry's parent, with pseudonyms.
         :param per_number: whether the entry is for a single number.
         """
         uid = self._new_word() + ("-1" if per_number else "")
@@ -372,7 +374,10 @@ def _parts(search_filter: Filter) -> Iterator[_Part]:
 
 
 def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
-    """Yield the keys of the parts of words that filters ask for, and whether a part may be an end, and a beginning."""
+    """Yield the key of each part of a word that a filter asks for, with two booleans.
+
+    The booleans say whether the part may be the end of a word, and whether the part may be the beginning of a word.
+    """
     for attribute, text, opens_left, opens_right in parts:
         for found in _pattern(attribute).finditer(text):
             is_end, is_beginning = _opens(found, opens_left, opens_right)
@@ -399,9 +404,10 @@ def _family(attribute: str) -> Family:
 
 
 def _opens(found: re.Match[str], opens_left: bool, opens_right: bool) -> tuple[bool, bool]:  # noqa: FBT001 - a pair
-    """Return whether the real value may have more letters directly in front of a word, and directly behind the word.
+    """Return whether a filter's word may be cut at its beginning, and whether it may be cut at its end.
 
-    This is so if only signs stand between the word and an end of the text that is open (`opens_left`, `opens_right`).
+    The word may be cut at its beginning if the real value may have more in front of the text (`opens_left`), and the
+    text has only signs in front of the word.  The same holds for the end (`opens_right`).
     """
     before, after = found.string[: found.start()], found.string[found.end() :]
     return opens_left and _SIGNS.fullmatch(before) is not None, opens_right and _SIGNS.fullmatch(after) is not None
@@ -429,9 +435,9 @@ def _numbers(text: str) -> Iterator[tuple[str, bool]]:
 def _home_codes(values: Iterable[str], region: str) -> tuple[str, str]:
     """Return the country code and the trunk prefix of a region from its numbers; empty if no number shows them.
 
-    The country code precedes the digits that the E.164 form and the national form share, and the trunk prefix precedes
-    the same digits in the national form.  Some mobile numbers have more digits there than the country code, so the
-    shortest prefix counts, if it is no longer than a country code.
+    The E.164 form and the national form of a number end with the same digits.  In front of these digits, the E.164 form
+    has the country code, and the national form has the trunk prefix.  Some mobile numbers have further digits there, so
+    the shortest text of all numbers counts, and only if it is no longer than a country code.
     """
     found: set[tuple[str, str]] = set()
     for number in filter(None, (parse(value, region) for value in values)):

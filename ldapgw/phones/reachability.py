@@ -31,12 +31,13 @@ from ldapgw.phones.provisioning.settings import NAME_ATTRIBUTES, NUMBER_ATTRIBUT
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 
 with warnings.catch_warnings():
-    # ldaptor is written for an older pyparsing, which now warns of old names.
+    # ldaptor uses old names of pyparsing, and new versions of pyparsing warn of these names.
     warnings.simplefilter("ignore", DeprecationWarning)
     from ldaptor.protocols import pureldap
     from ldaptor.protocols.ldap import ldapclient, ldaperrors, ldapsyntax
 
-# The most seconds for each step.  Snom gives up a search after 7 s; DNS and handshake may take longer.
+# The most seconds for each step.  A Snom phone gives up a search after 7 s; DNS and the TLS handshake may take longer
+# than 7 s.
 PATIENCE = 10.0
 
 # How many letters of a name the test searches for: as many as people type.

@@ -92,7 +92,7 @@ class PhoneRecorder(MultiService):
     :param version: the version of ldapgw, for the files.
     :param on_change: called with the DN of a login whose recording has changed.
     :ivar captures: the phones that are recorded now, by their DNs.
-    :ivar connections: counts the connections, which have these numbers in the files.
+    :ivar connections: counts the connections; the files number connections in this way.
     """
 
     def __init__(

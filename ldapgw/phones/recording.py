@@ -59,7 +59,7 @@ class RecordedMessage:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RecordedEntry:
-    """An entry: the attributes that the phone was given, and the attributes that its filters name.
+    """An entry: the attributes that the phone was given, and the attributes that the phone's filters name.
 
     :ivar attributes: texts by the attribute's name, without objectClass.
     :ivar is_decoy: whether the entry was invented, so that a filter has to choose between entries.
@@ -137,7 +137,8 @@ class Recording:
     :ivar per_number: whether the phone gets one entry per number.
     :ivar number_format: the format in which the phone gets numbers, or None for the tenant's format.
     :ivar model: a model of `ldapgw.phones.models`; empty if unknown.
-    :ivar attribute_aliases: names of attributes by further names (`ldapgw.directory.schema.configure_aliases`).
+    :ivar attribute_aliases: for each further name, the name of its attribute
+        (`ldapgw.directory.schema.configure_aliases`).
     :ivar version: the version of ldapgw that recorded the phone.
     :ivar is_plain: whether names and numbers are real.
     :ivar left_out: the number of the phone's messages that could not be read, may hold a password, or would change
@@ -226,7 +227,7 @@ class Response:
     def read(cls, message_octets: bytes) -> Response:
         """Decode a message.
 
-        :raises ProtocolViolation: if the message is not a server's.
+        :raises ProtocolViolation: if a server cannot send such a message.
         """
         message = BerReader.over(message_octets).enter(SEQUENCE, "message")
         message_id = message.integer("messageID")
@@ -258,9 +259,9 @@ def make_recording(
 ) -> Recording:
     """Pair the requests of a phone with their answers, and take the entries of the answers.
 
-    An entry has the attributes that the phone was given, and the attributes that its filters name, so that the filters
-    find the entry again.  All values are read from the directory, in the tenant's number format, as long as the entry
-    exists.
+    An entry has the attributes that the phone was given, and the attributes that the phone's filters name, so that
+    these filters find the entry again.  All values are read from the directory, in the tenant's number format, as long
+    as the entry exists.
 
     :param begun_at: seconds since the epoch.
     :param dit: the directory at the end of the recording.
@@ -339,7 +340,7 @@ def _add_entry(given: _Given, response: Response) -> None:
     attributes = given.setdefault(response.dn, dict(named))
     for name, values in response.attributes:
         kind = attribute_type(name)
-        # The number in the DN of a caller's entry has the tenant's format already.
+        # Keep the number from the DN of a caller's entry, which has the tenant's format; the phone's format may differ.
         if values and kind is not None and _is_recorded(kind) and kind.name not in named:
             attributes[kind.name] = tuple(value.decode() for value in values)
 

@@ -30,7 +30,7 @@ from ldapgw.numbers.number import Number
 from ldapgw.numbers.phone_number import parse
 from ldapgw.phones.recording import Difference, RecordedEntry, RecordedSearch, Recording
 
-# The result code of a search, or None without an answer, and the DNs of the entries.
+# The result code of a search (None if there was no answer), and the DNs of the entries.
 Result = tuple[int | None, tuple[str, ...]]
 
 _OWN, _CALLERS = "own", "callers"
@@ -141,9 +141,10 @@ def directory_of(recording: Recording) -> Directory:
 
 
 def _place(dn: str, base: Dn) -> tuple[str, tuple[str, ...]] | None:
-    """Return the uid of an entry, empty for a container, and the names of its book and label; None for another DN.
+    """Return the uid of an entry, and the names of its book and label; None if the DN is not below the base.
 
-    For the entry of a caller, which is directly below the base, return the key of the whole DN in place of a uid.
+    The uid of a container is empty.  The entry of a caller has no uid, so the key of the whole DN stands
+    in place of the uid.
     """
     try:
         name = Dn.parse(dn)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The settings of many phones in one zip: a file for each phone, named as the phone expects, and sheets to print.
 
-The sheets are one HTML file to print, a page for each phone, as `Render` makes it.  Only the zip has the new
-passwords.
+The sheets are one HTML file, made by `Render`, with a page to print for each phone.  The new passwords are stored only
+in the zip.
 
 The functions are pure: they do no I/O.  Making a zip of hundreds of phones takes tenths of a second, so the zip is not
 made on the reactor's thread.
@@ -50,7 +50,8 @@ class PrintSheet:
     """The printed sheet of one phone, for the person in front of the phone.
 
     :ivar fields: the values to enter in the phone, with the password.
-    :ivar has_our_labels: whether the labels of the fields are ours, to be translated.
+    :ivar has_our_labels: whether the labels of the fields are texts of ldapgw, which are translated, and not the
+        phone's own words.
     :ivar file: name of the phone's settings file; empty if there is none.
     :ivar code: an address with the phone's settings as a QR code, in SVG; empty if there is none.
     """
@@ -94,7 +95,7 @@ def print_sheet(phone: NewPhone, site: Site, file: str = "", code: str = "") -> 
 
 
 def make_files(phones: Sequence[NewPhone], site: Site, render: Render) -> Mapping[str, bytes]:
-    """Make the files of the zip, by their names: a vendor's file for each phone that takes a file, and the sheets."""
+    """Return the content of each file, by name: the settings of each phone that takes a file, and the sheets."""
     files: dict[str, bytes] = {}
     sheets = []
     for phone in phones:
@@ -118,7 +119,7 @@ def make_zip(phones: Sequence[NewPhone], site: Site, render: Render) -> bytes:
 
 
 def _file_name(phone: NewPhone, sheet: Sheet) -> str:
-    """Return the file's name in the zip: the phone's own name if its MAC address is not known."""
+    """Return the name of a phone's file in the zip: the phone's own name if its MAC address is not known."""
     suffix = sheet.vendor.file.rpartition(".")[2]
     if not phone.login.mac:
         return f"{phone.login.name}.{suffix}"

@@ -20,8 +20,8 @@ from ldapgw.phones.logged_search import SUCCESS_CODES, LoggedSearch, NewSearches
 
 # The most searches of each phone, enough for somebody who has just tried a few things.
 SEARCHES_PER_PHONE = 20
-# The most searches of all phones together; the log keeps the phones that searched last.  With 500 octets for each
-# search, the log takes 5 MB.
+# The most searches of all phones together; the log keeps the searches of the phones that searched last.  With 500
+# octets for each search, the log takes 5 MB.
 MAX_SEARCHES = 10_000
 # The longest message that is kept, in octets; the longest search that we know of a phone has 2 KiB.
 MAX_MESSAGE_BYTES = 2048
@@ -86,8 +86,8 @@ class SearchLog:
     def last_refusal(self, address: str) -> float | None:
         """Return the time at which an address was last refused a search without a login; None if unknown.
 
-        The time is in seconds since the epoch.  Health checks read the root DSE all day; such reads need no login and
-        are never refused.
+        The time is in seconds since the epoch.  Health checks do not count here: they read only the root DSE, which
+        needs no login.
         """
         return self._refusals.get(address)
 
@@ -114,7 +114,8 @@ class SearchLog:
     def take_unsent(self, limit: int = MAX_SEARCHES) -> NewSearches:
         """Return the searches since the previous call, in the order of time, for the log of another gateway.
 
-        :param limit: the most searches; if there are more, the phones that began to search last have precedence.
+        :param limit: the most searches; if there are more, the phones whose first search since the previous call came
+            last have precedence.
         """
         untold, self._untold = self._untold, {}
         taken: list[list[LoggedSearch]] = []
@@ -165,7 +166,7 @@ class SearchLog:
 
 
 def _insert(records: deque[_Record], record: _Record) -> None:
-    """Insert a search that another gateway has answered, perhaps before searches that this gateway has answered."""
+    """Insert a search of another gateway in the order of time, so perhaps before searches of this gateway."""
     later: list[_Record] = []
     while records and records[-1][-1] > record[-1]:
         later.append(records.pop())

@@ -35,7 +35,7 @@ Elements = Sequence[Sequence[str]]
 class ListAddress:
     """The address of a phone book, for links in its answers.
 
-    :ivar url: the URL without a query, which may hold the phone's secret.
+    :ivar url: the URL, which may hold the phone's secret; a query is left out.
     :ivar parameters: the parameters of the request that links keep.
     """
 
@@ -138,8 +138,8 @@ _SNOM_TYPES = {"work": "business", "mobile": "mobile", "home": "home"}
 
 
 def _snom_contact(contact: ListedContact) -> Sequence[str]:
-    # If a contact has no family name, such as a company, this element has the whole name, because the phone shows only
-    # the given name and the family name.
+    # The phone shows only the given name and the family name.  If a contact has no given name, as a company has none,
+    # the whole name is written as the family name.
     family_name = contact.family_name if contact.given_name else contact.name
     flags = f'fav={_boolean(contact.flags.favourite)} vip="false" blocked={_boolean(contact.flags.blocked)}'
     numbers = "".join(
@@ -224,7 +224,7 @@ def _cisco_name(name: str, kind: str) -> str:
 
 
 def _read_cisco(parameters: Parameters, address: ListAddress) -> ListQuery | str:
-    """Read a request: the first request gets a menu, which leads to a search form, all contacts or a letter."""
+    """Read a request: the first request gets a menu, which leads to a form, to all contacts or to those of a letter."""
     if "form" in parameters:
         field = f"{_element('DisplayName', 'Name')}<QueryStringParam>q</QueryStringParam><InputFlags>A</InputFlags>"
         texts = (_element("Title", _TITLE), _element("Prompt", "Name or number"), _element("URL", address.link()))
@@ -277,7 +277,7 @@ def _read_gigaset(parameters: Parameters, _address: ListAddress) -> ListQuery:
 
 
 def _gigaset_contact(contact: ListedContact) -> Sequence[str]:
-    """Write one entry, because a base station counts entries; an entry has room for a fixed and a mobile number."""
+    """Write exactly one entry, with a fixed and a mobile number: further entries would be counted as contacts."""
     fixed = [number for number, kind in contact.numbers if kind != "mobile"]
     mobile = [number for number, kind in contact.numbers if kind == "mobile"]
     given_name, family_name = contact.given_name, contact.family_name

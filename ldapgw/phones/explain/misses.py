@@ -203,7 +203,7 @@ def _spelling_causes(words: WordDifference, entry: Entry) -> Iterator[MissCause]
 
 
 class RankedMiss(NamedTuple):
-    """A missed contact with its sort key: rank of the reason, distance, number of the book, and name."""
+    """A missed contact with its sort key: rank of the reason, distance, position of the book, and name."""
 
     sort_key: tuple[int, int, int, str]
     miss: MissedContact
@@ -324,11 +324,11 @@ class MissFinder:
         return texts.advice if self._reader.is_admin else texts.user_advice or texts.advice
 
     def _private_book_misses(self, books: Iterable[Book], number: int) -> Iterator[RankedMiss]:
-        """Yield one anonymous miss if some private book has a whole number of the filter.
+        """Yield one anonymous miss if a private book has a whole number that the filter asks for.
 
         Only whole numbers are searched, so that nobody can probe private books for anything else.
 
-        :param number: the number of the last book, by which the miss is sorted.
+        :param number: the position of the last book; the miss is sorted as if it were in this book.
         """
         numbers = Or(tuple(_whole_numbers(self._search_filter)))
         for book in books if numbers.terms else ():

@@ -161,7 +161,7 @@ class BookSyncState:
 class MatchedTerm:
     """A reason why an entry matched: a term of the filter, and the value of the entry that fulfils the term.
 
-    :ivar value: the value; empty if an alternative name of the contact, and no value, fulfils the term.
+    :ivar value: the value; empty if only an alternative name of the contact fulfils the term.
     :ivar variant: the variant of the text on which term and value agree, if the two are not the same text.
     """
 
@@ -249,7 +249,7 @@ class ExplanationReader:
     """The person who reads an explanation, and the facts that the explanation may reveal to this person.
 
     :ivar hides_private_books: whether to reveal nothing of private books and caller-ID books; an administrator still
-        learns that some private book has a whole number.
+        learns that a private book has the complete number of a search.
     :ivar is_admin: whether advice may name commands and settings.
     :ivar own_books: keys of the reader's own books, which are never hidden from the reader.
     """

@@ -3,7 +3,8 @@
 
 The directory's search finds the candidates, and `misses` decides on each.  Each filter finds candidates for one kind of
 mistake, so that many candidates for one kind leave room for the other kinds.  Words are compared at the beginning of a
-word, within a word, and misspelt; telephone numbers by the digits in which two numbers differ.
+word, within a word, and with a spelling mistake.  Telephone numbers are compared by the digits in which two numbers
+differ.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ _REASONS = tuple(MissReason)
 
 
 def number_difference(stored: Number, readings: Iterable[Number]) -> NumberDifference | None:
-    """Return the least difference between a stored number and the ways to read a number; None if all are far."""
+    """Return the least difference between a stored number and the ways to read a number, or None if none is near."""
     differences = filter(None, (_difference_between(stored, reading) for reading in readings))
     return min(differences, key=lambda difference: difference.distance, default=None)
 
@@ -224,7 +225,7 @@ def normalized_words(text: str) -> tuple[str, ...]:
 
 
 def near_miss_filters(texts: Iterable[str], numbers: Iterable[Number], context: NamingContext) -> tuple[Filter, ...]:
-    """Return filters for contacts that may nearly match; with strict matching, one filter finds all contacts."""
+    """Return filters for contacts that may nearly match; with strict matching, a single filter for all contacts."""
     filters = [*_number_filters(numbers), *_text_filters(texts)]
     return tuple(filters) if context.lenient or not filters else (Present("uid"),)
 
@@ -260,9 +261,9 @@ def _text_filters(texts: Iterable[str]) -> Iterator[Filter]:
 
 
 def _misspelt_filters(word: str) -> Iterator[Filter]:
-    """Yield filters for each half of a word, because a wrong letter is in one half only, and for the word's ends.
+    """Yield filters for words that are spelt nearly like a word.
 
-    The ends are the first and the last two letters.
+    A wrong letter leaves one half of the word unchanged, or the first letter and the last two letters.
     """
     half = len(word) // 2
     yield Or(tuple(Substrings(name, octets(word[:half]), (), None) for name in NAME_ATTRIBUTES))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Queries: a name, a number or a filter is parsed into the filter that phones send, and read back from a filter."""
+"""Queries: parses a name, number or filter into the filter that phones send, and reads a query back from a filter."""
 
 from __future__ import annotations
 
@@ -50,8 +50,7 @@ def is_blank(text: str) -> bool:
 class PhoneQuery:
     """A parsed query.
 
-    :ivar caller_filter: the filter that phones send when they get a call from the number; None if this is the same
-        filter.
+    :ivar caller_filter: the filter that phones send when the number calls them; None if this filter equals `filter`.
     """
 
     text: str
@@ -152,8 +151,8 @@ def parse_query(text: str, read_filter: Callable[[str], Filter], strip: Sequence
     if not is_number(dial_string.without_affixes(text.strip(), strip)):
         return PhoneQuery(text, QueryKind.TEXT, typeahead_filter(text))
     caller_filter = Or(_whole_number(text))
-    # A text with so few digits may be a caller's internal number, or the beginning of a number, or of a name on the
-    # keypad.
+    # So few digits may be a caller's internal number.  They may also be the typed beginning of a number, or of a name
+    # on the keypad.
     if _DIGITS.fullmatch(text) and sum(map(str.isdigit, text)) < SHORTEST_PUBLIC:
         return PhoneQuery(text, QueryKind.NUMBER, typeahead_filter(text), caller_filter)
     return PhoneQuery(text, QueryKind.NUMBER, caller_filter)

@@ -169,7 +169,7 @@ def several_words(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
 
 
 def several_keypad_words(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
-    """Return the words typed as keypad digits, which zeros separate; empty if there are not several words."""
+    """Return the words that are typed as keypad digits with zeros between them; empty if there are not several."""
     digits = name_folding.keypad_digits(term.text)
     if digits.startswith("0") or not _is_of_words(term, context):
         return ()

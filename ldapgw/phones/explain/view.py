@@ -126,7 +126,7 @@ class PhoneView:
 
 
 def _by_name(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    """Return the entries by name key, which all entries for the same person share."""
+    """Return the entries grouped by name key; all entries for the same person have the same name key."""
     entries_by_name: dict[str, list[Entry]] = {}
     for entry in entries:
         entries_by_name.setdefault(_name_key(entry), []).append(entry)
@@ -138,7 +138,7 @@ def _name_key(entry: Entry) -> str:
 
 
 class BookSearch:
-    """A single book, searched in the same way as the phones of its owner search."""
+    """A single book, searched as the phones of the book's owner search it."""
 
     def __init__(self, context: NamingContext, features: Features, book: Book) -> None:
         self.name = book.name
@@ -174,7 +174,7 @@ def texts_of(entry: Entry, attribute: str, formatter: NumberFormatter | None = N
 
 
 def text_of(entry: Entry, attribute: str, formatter: NumberFormatter | None = None) -> str:
-    """Return the first of `texts_of`; empty if there is none, as for the uid of an entry from a caller-ID book."""
+    """Return the first of `texts_of`; empty if there is none, such as the uid of a caller-ID book's entry."""
     return next(iter(texts_of(entry, attribute, formatter)), "")
 
 
