@@ -147,8 +147,8 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
 
 
 # The longest times that the command waits for the gateways.  A gateway publishes its keys with each heartbeat, every
-# three seconds, so after `_TELL_SECONDS` a gateway that has not published the new key does not have the key.  At the
-# third heartbeat after all gateways have the new key, all gateways use the new key.
+# three seconds.  So if a gateway has not published the new key within `_TELL_SECONDS`, the gateway does not have this
+# key.  At the third heartbeat after all gateways have the new key, all gateways use the new key.
 _TELL_SECONDS = 8.0
 _READY_SECONDS = 20.0
 _POLL_SECONDS = 0.5
@@ -181,7 +181,7 @@ def rotate_key(site: Site) -> None:
                 else []
             )
     last = datetime.fromtimestamp(moment + MAX_AGE_SECONDS, UTC).date()
-    print_line(f"Encrypted {count} secrets with a new key in {key_file}. Keep a copy of it elsewhere.")
+    print_line(f"Encrypted {count} secrets with a new key in {key_file}. Keep a copy of this file elsewhere.")
     print_line(
         f"The old key is in {former_key}. Delete that file after {last}, when the gateway has deleted its older copies "
         "of the database, and when you no longer have backups from before this rotation."
@@ -213,7 +213,7 @@ def _rotate_configured(site: Site) -> None:
         with database.begin() as connection:
             activity.record(connection, *(act(tenant.name, Act.KEY_ROTATED) for tenant in site.config.tenant))
     print_line(f"Encrypted {count} secrets with the first key of encryption_key. Now remove its other keys.")
-    print_line("Keep a copy of them as long as you have backups from before this rotation.")
+    print_line("Keep a copy of the other keys as long as you have backups from before this rotation.")
 
 
 def _key_of_all_gateways(database: Database, key_file: Path) -> bytes:

@@ -161,7 +161,8 @@ def _networks_with_proxies(subject: Subject) -> Iterator[CheckResult]:
         lists.append((f"tenant.{tenant.name}.provisioning_networks", tenant.provisioning_networks, message))
     for setting, networks, message in lists:
         for proxies, allowed in product(config.web.trusted_proxies, networks):
-            # The defaults of trusted_proxies and metrics_networks overlap too, but allow only this machine.
+            # The defaults of trusted_proxies and metrics_networks overlap too; this is no fault, because they allow
+            # only this machine.
             is_local = allowed.is_loopback and proxies.is_loopback
             if proxies.version == allowed.version and proxies.overlaps(allowed) and not is_local:
                 yield _warning(setting, f"{allowed} overlaps trusted_proxies {proxies}: {message}")
@@ -353,7 +354,7 @@ def _host_problem(certificate: x509.Certificate, public_url: str) -> str:
 
 
 def _secret_files(subject: Subject, file: Path) -> Iterator[CheckResult]:
-    """Check the configuration file, the environment, and the files with secrets that either of them names.
+    """Check the configuration file, the environment, and the files with secrets that the two name.
 
     `ldapgw.server.preflight` checks the key files of the state directory together with their content.
 

@@ -119,7 +119,7 @@ def _paste(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -
     """Ask for the address to which the browser was redirected.
 
     :raises PageError: when the consent fails, such as when it was refused; the web page shows the same error.
-    :raises UserError: when the answer is not that address.
+    :raises UserError: when the answer is not such an address.
     """
     _print_url(dependencies, redirect)
     hint("At the end, the browser shows an address on localhost, which it may not be able to open.")
@@ -127,7 +127,8 @@ def _paste(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -
     query = dict(parse_qsl(urlsplit(pasted).query))
     if "state" not in query:
         raise UserError(
-            f"that is not the address, which begins with {PublicUrl.parse(dependencies.public_url).redirect_uri}?"
+            "that is not the right address: paste the address that begins with "
+            f"{PublicUrl.parse(dependencies.public_url).redirect_uri}?"
         )
     return run_in_reactor(lambda _: AuthorizationCodeFlow(dependencies).finish(callback_request(query, redirect)))
 
@@ -151,7 +152,7 @@ def _print_url(dependencies: ConsentDependencies, redirect: AuthorizationRedirec
 
 
 def _discard_session(database: Database, result: ConsentResult) -> str:
-    """End the session that the consent began, which no browser needs; return the address of the account."""
+    """Return the address of the account; end the session that the consent began, because no browser uses it."""
     with database.begin() as connection:
         sign_ins.sign_out(connection, result.session)
         account = accounts.read_by_sub(connection, result.tenant.name, result.sub)
@@ -199,7 +200,7 @@ async def wait_for_browser(
                 if interface == "127.0.0.1":
                     reason = getattr(error.socketError, "strerror", "")
                     raise UserError(
-                        f"cannot listen on port {port} of localhost: {reason}; choose another one with --port, or "
+                        f"cannot listen on port {port} of localhost: {reason}; choose another port with --port, or "
                         "use --paste"
                     ) from None
         announce()

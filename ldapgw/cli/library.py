@@ -102,7 +102,8 @@ class Library:
 
     def _book(self, account: Account) -> Book:
         own, *directory = self._present(account)
-        self._directory = self._directory or directory  # built together with the book of the account that reads it
+        # The book of the Workspace directory is built together with the book of the account that reads the directory.
+        self._directory = self._directory or directory
         return own
 
     def _directory_books(self) -> Iterator[Book]:

@@ -160,7 +160,7 @@ def _hint_at_private_books(database: Database, tenant: str, query: PhoneQuery) -
     count = sum(not access.is_searched(for_number=is_number) for access in seen)
     if count:
         books = "1 book that is not shared was" if count == 1 else f"{count} books that are not shared were"
-        hint(f"{books} not searched. Search as one of their phones with --phone NAME.")
+        hint(f"{books} not searched. To search a person's own book, use --phone NAME with a phone of this person.")
 
 
 @click.command(epilog=examples("ldapgw explain 0301234567 --phone desk1", "ldapgw explain müller --phone desk1 --json"))

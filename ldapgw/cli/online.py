@@ -38,8 +38,8 @@ _KEYS_INSPECTED = (
 
 
 # Differences in seconds between this machine's clock and Google's clock: above the first, the check warns, and above
-# the second, the check fails.  Google's dates have whole seconds, and an answer takes some seconds.  A greater
-# difference makes valid tokens seem invalid.
+# the second, the check fails.  Smaller differences prove nothing, because Google's dates have whole seconds and an
+# answer takes some seconds.  A greater difference makes valid tokens seem invalid.
 _CLOCK_WARNING, _CLOCK_FAILURE = 60, 300
 
 
@@ -65,8 +65,8 @@ async def check_online(
         steps.append(_fetch_keys(google.keys, urlsplit(config.google.jwks_uri).netloc))
     steps += [_try_client(google.oauth, name, client, config.redirect_uri) for name, client in clients.items()]
     results: list[CheckResult] = await gatherResults([Deferred.fromCoroutine(step) for step in steps])
-    # A proxy may have changed the date of an answer, but a changed date hardly agrees with this machine's clock by
-    # chance.  So the smallest difference is the most trustworthy.
+    # A proxy may change the date of an answer, but the changed date is unlikely to match this machine's clock.  So
+    # trust the answer whose date is nearest to the clock.
     return results if not differences else [*results, _compare_clocks(min(differences, key=abs))]
 
 

@@ -23,7 +23,7 @@ from ldapgw.google.person_text import REPLACEMENT, without_controls
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Wider than any row, so that a table that a program reads is neither wrapped nor cut.
+# The width of a table that a program reads.  No row is wider, so the table is neither wrapped nor cut.
 _UNBOUNDED = 10_000
 # The number of blanks between the columns of a table.
 _GAP = 2
@@ -115,7 +115,7 @@ def clean(text: str, *, keep: str = "") -> str:
 
 
 def local_time(seconds: float | None, now: float) -> str:
-    """Return a time (seconds since the epoch) as local time, without the date if it is today; a dash for None."""
+    """Return a time (seconds since the epoch) as local time, without the date if the date is today; a dash for None."""
     if seconds is None:
         return NEVER
     local, today = (datetime.fromtimestamp(moment, UTC).astimezone() for moment in (seconds, now))

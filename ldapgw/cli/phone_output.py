@@ -38,7 +38,7 @@ def settings_json(sheet: Sheet) -> dict[str, Any] | None:
 
 
 def print_steps(vendor: Vendor) -> None:
-    """Print the steps that bring the settings into a phone, to standard error, because a file may take the settings."""
+    """Print the steps that bring the settings into a phone, on stderr, because stdout may go to the settings file."""
     if vendor.steps_note:
         hint(vendor.steps_note)
     for step in vendor.setup_steps:

@@ -63,7 +63,7 @@ def _try_port(config: Config, setting: str, endpoint: str, listening: ListenAddr
         try:
             return use(config, item, listening, over_tls=over_tls)
         except ssl.SSLCertVerificationError as error:
-            # The same request is made without a check of the certificate, to try the other steps; it sends no secret.
+            # Repeat the request without a check of the certificate, to try the other steps; the request has no secret.
             result = use(config, item, listening, over_tls=over_tls, checks_certificate=False)
             if result.status is not CheckStatus.OK:
                 return result

@@ -18,8 +18,8 @@ from click.shell_completion import CompletionItem
 from ldapgw import __version__, is_compiled
 from ldapgw.errors import GoogleError, UserError
 
-# The commands by the headings of the help, each with its module and a line of help.  A module defines a command under
-# the command's name, with "_" in place of "-".
+# The commands under the headings of the help, each with its module and a line of help.  A module defines a command
+# under the command's name, with "_" in place of "-".
 COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Set up": {
         "demo": ("sandbox", "Run a demo gateway with a stand-in for Google, until Ctrl-C."),

@@ -39,7 +39,7 @@ _PHONE_WORDS = {
     PhoneCondition.WAITING: "waiting",
 }
 
-# By whether a client of the wrong port speaks TLS: what the client does, and what to change.
+# The mistake of a client at the wrong port, and what to change.  The key says whether the client speaks TLS.
 _WRONG_PORTS = {
     True: ("speaks TLS to the port for LDAP without TLS", "Enter the port for LDAPS in the device."),
     False: (

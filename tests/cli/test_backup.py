@@ -153,7 +153,8 @@ def test_a_new_key(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     said = gateway.run("rotate-key")
     kept = gateway.state_dir / "ldapgw.key.2026-01-31"
     assert said.stdout == (
-        f"Encrypted 2 secrets with a new key in {gateway.state_dir / 'ldapgw.key'}. Keep a copy of it elsewhere.\n"
+        f"Encrypted 2 secrets with a new key in {gateway.state_dir / 'ldapgw.key'}. "
+        "Keep a copy of this file elsewhere.\n"
         f"The old key is in {kept}. Delete that file after 2026-03-02, when the gateway has deleted its older copies "
         "of the database, and when you no longer have backups from before this rotation.\n"
     )
@@ -208,7 +209,7 @@ def test_a_new_key_of_the_setting(gateway: Gateway, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("LDAPGW__ENCRYPTION_KEY", f"{new.decode()} {old.decode()}")
     assert gateway.run("rotate-key").stdout == (
         "Encrypted 2 secrets with the first key of encryption_key. Now remove its other keys.\n"
-        "Keep a copy of them as long as you have backups from before this rotation.\n"
+        "Keep a copy of the other keys as long as you have backups from before this rotation.\n"
     )
     assert acts(gateway) == ["key_rotated"]
     assert refresh_token(gateway, [new], account_id) == f"rt-{ALICE}"

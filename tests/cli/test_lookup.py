@@ -59,7 +59,8 @@ def test_entries_are_rows(books: Gateway) -> None:
         "Ann Mulligan +442079460123 (mobile) mulligan@mail.example bob@acme.example"
     )
     assert result.stderr == (
-        "2 books that are not shared were not searched. Search as one of their phones with --phone NAME.\n"
+        "2 books that are not shared were not searched. "
+        "To search a person's own book, use --phone NAME with a phone of this person.\n"
     )
 
 
