@@ -57,12 +57,12 @@ class Syncs(Protocol):
 class ChangeFeed(MultiService):
     """The service that polls the database for changes, and stores the last binds of phones.
 
-    :param take_binds: returns the binds since the previous call, only the last bind of each phone, by the phone's name;
-        each bind is an IP address, the hash of the password, and a time.
+    :param take_binds: returns the last bind of each phone that has logged in since the previous call, by the phone's
+        name; a bind is an IP address, the hash of the password, and a time.
     :param read: functions that read other cached data again; called after each change, before syncs begin.
     :param on_bulletin: called on any thread with each message of a gateway on this database (`ldapgw.peers.bulletin`).
-    :param looked: called, with the time at which a poll began, whenever the poll has made the published accounts and
-        logins agree with the database.
+    :param looked: called with the time at which a poll began, after the poll has made the published accounts and logins
+        agree with the database.
     """
 
     def __init__(
