@@ -140,7 +140,7 @@ class ChangeLog:
         self._snapshot = snapshot
 
     def find(self, csn: Csn) -> Csn | None:
-        """Return the CSN by which this log knows the content that a given CSN names.
+        """Return this log's own CSN for the content that a given CSN names.
 
         :param csn: a CSN of this log, or of another gateway that has had the same content.
         :returns: the CSN, or None if this log has never had the content, or lacks a later change.
@@ -179,7 +179,7 @@ class ChangeLog:
 
     def _begin(self, content: ReplicaContent, now: float) -> Iterator[None]:
         context = content.encoding.context
-        # The settings on which the replicated values depend besides the entries.
+        # Besides the entries, the replicated values depend on these settings.
         settings = f"{context.number_format} {context.region} {context.outside_line} {self._access.extra_values}"
         digest = digest_of(_FORMAT, settings.encode())
         for count, entry in enumerate(content.entries()):
@@ -368,7 +368,7 @@ def _compare(before: ReplicaContent, after: ReplicaContent) -> Generator[None, N
 
 
 def _only_in(segments: Iterable[Segment], others: Iterable[Segment]) -> Generator[None, None, dict[int, Entry]]:
-    """Find the entries of segments that other segments lack or mark as deleted.
+    """Find the entries of some segments that are missing in other segments, or marked as deleted there.
 
     :returns: the entries by their identity (``id``).
     """

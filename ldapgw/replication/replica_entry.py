@@ -108,7 +108,7 @@ DIGEST_BITS: Final = 48
 
 
 class ReplicaEncoding(NamedTuple):
-    """The inputs of the encoding of a replica's entries, besides the entries themselves.
+    """The values that decide, besides the entries themselves, how a replica's entries are encoded.
 
     :ivar wanted: the names of the user attributes to encode, in lower case, or None for all attributes.
     """
@@ -232,7 +232,7 @@ class LoginEntry(ReplicaEntry):
         return digest_of(self._dn, *self._passwords(), *self.books)
 
     def _passwords(self) -> tuple[bytes, ...]:
-        """Return the values of userPassword; each of them is right (RFC 4519 section 2.41)."""
+        """Return the values of userPassword; the phone may use the password of any value (RFC 4519 section 2.41)."""
         access = self.access
         hashes = () if access is None else (access.password_hash, access.next_password_hash)
         return tuple(ldap_password(stored) for stored in hashes if stored)

@@ -25,8 +25,7 @@ SYNC_INFO = "1.3.6.1.4.1.4203.1.9.1.4"
 
 REFRESH_ONLY, REFRESH_AND_PERSIST = 1, 3
 
-# The largest number of octets of a cookie that are read.  A cookie of OpenLDAP has one CSN of 40 octets for each server
-# id.
+# The longest cookie that is read, in octets.  A cookie of OpenLDAP has one CSN of 40 octets for each server id.
 MAX_COOKIE: Final = 4096
 
 # RFC 4511 4.13: IntermediateResponse ::= [APPLICATION 25] SEQUENCE
