@@ -45,7 +45,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             "Cisco SPA, 7800, 8800", per_number=True, reason="it dials only one number per entry", xml_entries=32
         ),
         "fanvil": Model("Fanvil", xml_entries=1000),
-        # A base station requests as many contacts as it shows.
+        # A base station requests as many contacts as it shows at a time, so this is only an upper limit.
         "gigaset": Model("Gigaset, Unify OpenScape", xml_entries=50),
         "mitel": Model("Mitel, Aastra"),
         "avaya": Model("Avaya, Konftel"),

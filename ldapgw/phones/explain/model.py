@@ -30,7 +30,7 @@ class MatchKind(StrEnum):
 
 
 class MissReason(StrEnum):
-    """The reasons why a phone does not find a contact, the nearest first (`misses.REASON_RANKS`)."""
+    """The reasons why a phone misses a contact, in the order of `misses.REASON_RANKS`: the nearest misses first."""
 
     PRIVATE_BOOK = "private_book"
     GROUP_BOOK = "group_book"

@@ -90,7 +90,7 @@ def _filter_term(item: FilterItem) -> FilterTerm:
 
 
 def term_predicate(item: Filter, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
-    """Return a term's test on an attribute's search text; None if the term is Undefined, or tests more than values."""
+    """Return a term's test on an attribute's search text; None if the term is Undefined, or no such test exists."""
     match item:
         case Substrings(initial=initial, any=middle, final=final):
             return _predicate(assertion.substrings(kind, initial, middle, final, context))
