@@ -43,7 +43,7 @@ log = Logger()
 class PhoneActivity:
     """The searches of all phones.
 
-    :param bases: the search base of each tenant, by the tenant's name.
+    :param bases: the search base of each tenant; the keys are the tenants' names.
     :param now: returns the seconds since the epoch.
     :param on_search: called with the login after each search of a phone.
     :ivar search_log: the LDAP server reports each search to the log.
@@ -113,7 +113,7 @@ class SearchRecorder(PeriodicService):
     async def write_due(self) -> None:
         """Store the updates that are due.
 
-        An update is due when the phone's last write is `WRITE_SECONDS` old, and at once after the phone's first
+        An update is due when the phone's last write is `WRITE_SECONDS` old, or immediately after the phone's first
         successful search.
         """
         self._collect()

@@ -94,7 +94,7 @@ class OwnTests:
             self._running = +self._running
 
     def include(self, login: str, address: str) -> bool:
-        """Return whether a login, or a search with it, is part of a test.
+        """Return whether a login, or a search with this login, is part of a test.
 
         :param login: the bind DN.
         :param address: the client's address, normalized.

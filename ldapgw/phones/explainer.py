@@ -138,7 +138,7 @@ def book_sync_states(
     *,
     commands: bool = True,
 ) -> Iterator[BookSyncState]:
-    """Return the sync state of each account whose book a phone sees.
+    """Return the sync states of the accounts whose books the phone sees.
 
     :param viewer: the phone.
     :param now: seconds since the epoch.

@@ -409,7 +409,7 @@ def phone_condition(login: PhoneLogin, now: float) -> PhoneCondition:
 class _HintTexts(Texts, frozen=True):
     """The texts of hints.
 
-    :ivar named: texts for phones whose setting for attributes has a name that people need.
+    :ivar named: texts that name the phone's setting for attributes (`PhoneProfile.attribute_setting`).
     """
 
     hints: Mapping[Hint, str]

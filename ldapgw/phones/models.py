@@ -31,7 +31,7 @@ class Model:
     xml_entries: int = 0
 
 
-# The models by the values of the option ``--model`` of ``phones add``.
+# The models.  The keys are the values of the option ``--model`` of ``phones add``.
 MODELS: Mapping[str, Model] = MappingProxyType(
     {
         "yealink": Model("Yealink", xml_entries=5000),

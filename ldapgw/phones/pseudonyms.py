@@ -170,8 +170,8 @@ class Pseudonyms:
     def _random_letters(self, path: str, least: int, most: int) -> str:
         """Return random letters to follow the substitute of a part that a filter asks for.
 
-        The letters neither extend this substitute to the substitute of a longer part, nor contain the beginning of the
-        substitute of another part.
+        The letters must not match another part by chance.  So they neither continue this substitute as the substitute
+        of a longer part does, nor contain the first letter of another part's substitute.
         """
         made = ""
         for at in range(self._random.randint(least, most)):

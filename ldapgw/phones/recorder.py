@@ -87,7 +87,7 @@ class PhoneRecorder(MultiService):
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
     :param snapshot: returns the snapshot of the directory that phones search now.
-    :param contexts: the naming context of each tenant by its name.
+    :param contexts: the naming context of each tenant; the keys are the tenants' names.
     :param tap: gives the LDAP server the function that makes a tap for a connection, or None if nothing is recorded.
     :param version: the version of ldapgw, for the files.
     :param on_change: called with the DN of a login whose recording has changed.

@@ -250,7 +250,7 @@ def _attributes(content: BerReader) -> Iterator[tuple[str, tuple[bytes, ...]]]:
 
 # --- the recording of all messages ------------------------------------------------------------------------------------
 
-# The values that the phone was given, by DN and by the attribute's name.
+# The values that the phone was given.  The keys are the DN and the attribute's name.
 _Given = dict[str, dict[str, tuple[str, ...]]]
 
 

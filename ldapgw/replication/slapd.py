@@ -23,7 +23,7 @@ _LOGIN_ATTRIBUTES = ("businessCategory", "owner", "seeAlso")
 _LOST = """What this server cannot do as the gateway does:
 - Values are compared letter by letter, without keypad digits.  Other spellings and number formats match only if the
   gateway adds them.
-- Only its owner's phones find a caller-ID book, and a search finds a person once for each book.
+- A caller-ID book is found only by its owner's phones, and a search finds a person once for each book.
 - A phone may read all entries that it finds, within the size limit; there is no limit on searches for guessed numbers.
 - A label is a branch only if a book shares this label alone, and every phone gets numbers in the tenant's format."""
 

@@ -73,8 +73,9 @@ class _ExplanationTexts(Texts, frozen=True):
     :ivar word_variant: replaces the text of `MatchKind.WORDS` if value and term agree on a variant that is not obvious.
     :ivar private_book_message: the only text about private books whose contacts the reader may not know.
     :ivar own_book_advice: the advice if the reader's own book hides the contact.
-    :ivar last_digit: a text that fills a placeholder of other texts, like the next three texts.
-    :ivar unknown_attribute: a note, like the texts that follow; most of their names are codes of `ExplanationNote`.
+    :ivar last_digit: a text that fills a placeholder of other texts; the next three texts are of the same kind.
+    :ivar unknown_attribute: a note; the texts that follow are notes too, and most of their names are codes of
+        `ExplanationNote`.
     :ivar access: texts added to another reason if the book also hides the contact.
     :ivar states: texts by the state of a book's sync.
     :ivar skipped: texts by the reasons in an account's ``skipped``.
