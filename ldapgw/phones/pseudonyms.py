@@ -63,7 +63,7 @@ _KEPT_WORDS = (
 )
 # The text that is sorted after all names: phones put this text at the end of a range in a filter.
 _LAST = re.compile(b"[zZ~]+")
-# The values of attributes of these families say nothing about a person.
+# The values of attributes of these families say nothing about a person, and stay unchanged.
 _KEPT_FAMILIES = frozenset((Family.OID, Family.TIME, Family.BOOLEAN, Family.INTEGER, Family.DEFINITION))
 # The names of the trees of permutations (see the module's docstring): for numbers in the tenant's country, numbers
 # abroad, numbers without an area code, and the ends of numbers that filters ask for.
@@ -356,7 +356,8 @@ def with_pseudonyms(recording: Recording, random: Random) -> Recording:
     )
 
 
-# A part of a value that a filter asks for: attribute, text, and whether the value may have more before and after it.
+# A part of a value that a filter asks for: the attribute, the text of the part, whether the value may have more before
+# the part, and whether the value may have more after the part.
 _Part = tuple[str, str, bool, bool]
 
 

@@ -96,7 +96,7 @@ class RecordedDirectory:
 
 @dataclass(slots=True)
 class _RecordedBook:
-    """A book that is being built: its entries by uid, and the uids of its labels' branches.
+    """A book that is being built: its entries by uid, and for each label the uids of the entries with this label.
 
     The object is mutable.
     """

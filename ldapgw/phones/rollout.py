@@ -69,7 +69,7 @@ Render = Callable[[Sequence[PrintSheet]], str]
 
 
 def new_phone(line: ImportLine, tenant: str, hashed: str, now: float) -> PhoneLogin:
-    """Return the phone to store for a line of an import file without an error.
+    """Return the phone to store for a line of an import file; the line has no error.
 
     :param now: seconds since the epoch.
     """

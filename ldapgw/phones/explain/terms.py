@@ -218,7 +218,7 @@ def matched_terms(entry: Entry, terms: Iterable[FilterTerm], context: NamingCont
 
 
 def _term_matches(entry: Entry, term: FilterTerm, context: NamingContext) -> list[MatchedTerm]:
-    """Return the matches of a term in the attributes that the term names, or else the matches in other attributes."""
+    """Return a term's matches in the attributes that it names; if there are none, its matches in other attributes."""
     matched = [match for kind in term.tested_types(context) if (match := _matched_term(entry, term, kind, context))]
     names = {kind.name for kind in term.attribute_types}
     return [match for match in matched if match.attribute in names] or matched
