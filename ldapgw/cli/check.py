@@ -324,7 +324,7 @@ def _validity(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _lifetime(certificates: Sequence[x509.Certificate], now: float, item: str) -> tuple[CheckStatus, str, str]:
-    """Return the result for the validity of a chain, which ends when the first certificate of the chain expires."""
+    """Return the result for a chain's validity; a chain is valid until the first of its certificates expires."""
     validity = ValidityPeriod.of(certificates)
     days, end = validity.days_left(now), f"{validity.not_after:%Y-%m-%d}"
     if days < 0:

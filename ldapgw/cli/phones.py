@@ -87,7 +87,7 @@ def _mac(_context: click.Context, _parameter: click.Parameter, value: str | None
 
 
 class _FamilyParam(click.ParamType[str]):
-    """The type of an option that names a model, or a series of phones of a model with other settings.
+    """The type of an option that names a model, or a series of a model's phones that has settings of its own.
 
     The names are read when a command line has the option, because most commands do not need the names.
     """
