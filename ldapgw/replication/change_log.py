@@ -56,7 +56,7 @@ _TENANT, _BOOK, _LABEL = 0, 1, 2
 
 
 class ReplicaContent(NamedTuple):
-    """The content of a replica that is made from one snapshot.
+    """The content of a replica, made from one snapshot.
 
     :ivar others: the entries other than contacts, by UUID, parents first.
     :ivar logins: the logins of phones among `others`, by the phone's name in lower case.
@@ -113,11 +113,11 @@ class ChangeLog:
         self.content: ReplicaContent | None = None
         self.csn = self._floor = Csn(0, 0)
         self._digest = 0
-        # The last changes by UUID of the entry, in the order of the changes.
+        # The last change of each entry, in the order of the changes.  The key is the entry's UUID.
         self._changes: dict[bytes, Change] = {}
         # The CSNs that this log has made, in their order.
         self._csns: dict[Csn, None] = {}
-        # The latest CSN of each content, by the digest of the content.
+        # The latest CSN of each content.  The key is the digest of the content.
         self._latest: dict[int, Csn] = {}
 
     def advance(self, snapshot: Snapshot, now: float) -> Iterator[None]:

@@ -86,7 +86,8 @@ _MAX_FOLDED: Final = 4
 _NUMBER_FORMATS: Final = (NumberFormat.E164, NumberFormat.NATIONAL)
 _NUMBER_TYPES: Final = {kind.name: kind for kind in NUMBER_TYPES}
 _USER_TYPES: Final = {kind.name: kind for kind in ATTRIBUTE_TYPES if not kind.operational}
-# Patterns of the values that OpenLDAP accepts for a syntax (RFC 4517 3.3), by the last number of the syntax's OID.
+# Patterns of the values that OpenLDAP accepts for a syntax (RFC 4517 3.3).  The key is the last number of the syntax's
+# OID.
 _PRINTABLE = rb"[A-Za-z0-9'()+,./:?= -]"
 _VALID: Final = {
     "11": re.compile(_PRINTABLE + rb"{2}"),  # Country String
