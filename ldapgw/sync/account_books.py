@@ -87,7 +87,7 @@ class AccountBooks:
         self._seconds = seconds
         self._built: dict[BookId, BuiltBook] = {}
         self._replaced: list[Book] = []
-        # The books that the cache lacks, or will soon have in too old a version.
+        # The books that are not in the cache, or whose cached version will soon be too old to be revised.
         self._unsaved: set[BookId] = set()
         self._orphans: set[str] = set()  # names of cached books that belong to no account any more
         self._is_cache_pruned = False
@@ -156,7 +156,7 @@ class AccountBooks:
 
         :param account_id: the account, or None for all outdated accounts.  An account that another call is building
             counts as outdated only if the account has changed since that call began to build.
-        :param publish: publishes the built books; called before each part of the work that takes longer.
+        :param publish: publishes the books built so far; called before each slow part of the work.
         """
         is_whole = account_id is None
         ids = self.outdated.copy() if account_id is None else {account_id}
@@ -236,7 +236,7 @@ class AccountBooks:
 
         An account whose book cannot be built must not keep the books of other accounts from phones.
 
-        :param is_anew: whether to build large books that cannot be revised; otherwise these books stay outdated.
+        :param is_anew: whether to build a large book anew if it cannot be revised; otherwise this book stays outdated.
         """
         # A change during the build makes an account outdated again.
         self.outdated.difference_update(ids)
@@ -275,7 +275,7 @@ class AccountBooks:
         self.outdated |= postponed
 
     async def _revise(self, tasks: Sequence[BuildTask]) -> list[BuildTask]:
-        """Revise books by the changes of the contacts, unless the changes are unknown or too many."""
+        """Apply the changes of the contacts to the books, unless the changes are unknown or too many."""
         revisable = [task for task in tasks if task.is_complete and not task.is_done]
         if not revisable:
             return list(tasks)
@@ -324,7 +324,7 @@ class AccountBooks:
     async def _build_by_thread(self, tasks: Sequence[BuildTask]) -> list[BuildTask]:
         """Build missing books in this process.
 
-        At a time, only the contacts of several small accounts, or of one large account, are in memory.
+        The contacts of several small accounts, or of one large account, are in memory at the same time, but no more.
         """
         unbuilt = [task for task in tasks if not task.is_done]
         if not unbuilt:

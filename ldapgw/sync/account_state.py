@@ -46,7 +46,7 @@ class AccountState:
 
     :ivar cursor: the position up to which changes were applied, or None if nothing was read yet.
     :ivar accounts: the connected accounts by id, with addresses that are unique within a tenant.
-    :ivar directory_accounts: by tenant, the account with which the contacts of the Workspace directory are stored.
+    :ivar directory_accounts: by tenant, the account under which the contacts of the Workspace directory are stored.
     """
 
     def __init__(self, tenants: Collection[str]) -> None:
@@ -101,7 +101,7 @@ class AccountState:
         return self._per_number[tenant] > 0
 
     def has_directory(self, account: Account) -> bool:
-        """Return whether the tenant's Workspace directory is stored with the account."""
+        """Return whether the tenant's Workspace directory is stored under the account."""
         holder = self.directory_accounts.get(account.tenant)
         return holder is not None and holder.id == account.id
 
@@ -136,7 +136,7 @@ class AccountState:
     def apply(self, found: Changes, with_directory: Collection[int]) -> StateUpdate:
         """Apply the changes since the last call.
 
-        :param with_directory: the ids of the changed accounts with which contacts of the Workspace directory are
+        :param with_directory: the ids of those changed accounts under which contacts of the Workspace directory are
             stored.
         """
         self.cursor = found.cursor
@@ -196,7 +196,7 @@ class AccountState:
                 self._ordered.pop(named.tenant, None)
 
     def _set_directory(self, account: Account | None, *, has_directory: bool, update: StateUpdate) -> None:
-        """Set the tenant's directory account: the oldest account with which contacts of the directory are stored."""
+        """Set the tenant's directory account: the oldest account under which contacts of the directory are stored."""
         if account is None:
             return
         holders = self._with_directory[account.tenant]
@@ -234,7 +234,7 @@ def read_changes(
 ) -> tuple[Changes, frozenset[int]]:
     """Read the changes since a cursor.
 
-    :returns: the changes, and the ids of the changed accounts with which contacts of the Workspace directory are
+    :returns: the changes, and the ids of those changed accounts under which contacts of the Workspace directory are
         stored.
     """
     found = changes.read_since(connection, cursor, tenants)

@@ -25,7 +25,7 @@ log = Logger()
 
 # The sources of an account's book; the directory is a book by itself.
 _BOOK_SOURCES = frozenset({Source.CONTACTS, Source.OTHER_CONTACTS})
-# Above this many changes it is quicker to read the summaries of all stored persons than of the changed persons.
+# Above this many changes, it is quicker to read the summaries of all stored persons than only of the changed persons.
 MAX_KEYED_READ = 2000
 # Google reports no total for a directory, so a full listing that lacks more than this part of the stored contacts gets
 # a warning.
@@ -136,7 +136,7 @@ def _write(
 
 
 def _failing(states: Mapping[Source, SyncState]) -> set[Source]:
-    """Return the sources of which a failure is recorded."""
+    """Return the sources for which a failure is recorded."""
     return {source for source, state in states.items() if state.next_try is not None}
 
 

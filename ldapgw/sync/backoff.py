@@ -9,7 +9,7 @@ minimum.
 
 When Google is down, or a tenant's OAuth client is rejected, all accounts of the tenant would fail alike.  Then the
 tenant's circuit breaker is open: only one account at a time tries to sync.  This sync is a trial, and the success of a
-trial lets all accounts sync.  A success also ends the waits after an outage of all accounts of the same Google project
+trial lets all accounts sync.  After an outage, a success also ends the waits of all accounts of the same Google project
 (`ldapgw.sync.scheduler`).
 """
 
@@ -42,8 +42,8 @@ API_DISABLED_TRIALS = (120.0, 420.0, 1020.0)
 FULL_SYNC_WAITS = (300.0, 900.0, HOUR)
 # The circuit opens when this many accounts in a row could not reach Google, which is no coincidence.
 FAILURES_TO_OPEN = 3
-# The longest wait between two trials; it is short because only a trial shows the end of an outage.  Different accounts
-# make the trials, because an account that fails waits at least for an interval.
+# The longest wait between two trials; it is short because only a trial shows the end of an outage.  An account that
+# fails waits for at least an interval, so another account makes the next trial.
 MAX_OPEN_SECONDS = 300.0
 # The seconds for which the other accounts wait for the outcome of a trial.  The call of a trial takes no longer.
 TRIAL_SECONDS = 90.0

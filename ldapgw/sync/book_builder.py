@@ -48,7 +48,7 @@ class BuildTask:
 
     @classmethod
     def of(cls, account: Account, context: NamingContext, state: AccountState) -> BuildTask:
-        """Return an account's task, still without books: the books' keys, and the books' inputs except contacts."""
+        """Return an account's task: the books' keys and their inputs except contacts, but no books yet."""
         # Neither groups nor blocked contacts change the content of a book.
         built_from = replace(context, groups={}, block_label="")
         per_number = state.needs_numbers(account.tenant)
@@ -139,7 +139,7 @@ def build_books(
 ) -> tuple[Book, ...]:
     """Build the account's book, and the directory's book when the directory is stored with the account.
 
-    :param all_contacts: the account's contacts of all sources; iterated twice with a directory.
+    :param all_contacts: the account's contacts of all sources; iterated over twice if `with_directory`.
     :param labels: names of the account's labels by resource name.
     :param per_number: whether to build an entry per number too, for phones that need them.
     """

@@ -202,7 +202,8 @@ class BookCache:
         """Delete cached books, even while they are being written."""
         for name in names:
             file = self._file(name)
-            # Delete the unfinished file first: a thread that completes the file renames it.
+            # Delete the unfinished file first.  Otherwise a thread could complete and rename the unfinished file after
+            # the cached book was deleted.
             with suppress(OSError):
                 file.with_suffix(_UNFINISHED).unlink(missing_ok=True)
             self._delete(file)

@@ -109,7 +109,7 @@ class SourceQuery:
         return self._parts(self.fingerprint)[0] == self._parts(state.fingerprint)[0]
 
     def is_changed_for_all(self, state: SyncState) -> bool:
-        """Return whether a parameter has changed that all accounts share; labels may change for one account alone."""
+        """Return whether a parameter other than the labels has changed: one that all accounts share."""
         return self._parts(self.fingerprint) != self._parts(state.fingerprint)
 
     @staticmethod
@@ -130,8 +130,8 @@ class FullSyncLimits:
     """The limits of full syncs that neither a person nor Google has asked for.
 
     :ivar pause: seconds between two full syncs of a source.
-    :ivar seconds_per_account: the seconds by which each account lengthens the time (at most `MAX_SPREAD_SECONDS`) over
-        which full syncs are spread when parameters of all accounts have changed, as with another version or region.
+    :ivar seconds_per_account: if parameters of all accounts have changed (because of another version or region), full
+        syncs are spread over this many seconds for each account, at most `MAX_SPREAD_SECONDS` altogether.
     """
 
     pause: float = HOUR
@@ -178,12 +178,13 @@ def due_sync(
 
     Google's sync tokens expire after seven days.  The full sync comes earlier, at a time within the sixth day that
     depends on account and source, so that accounts connected on the same day do not use up Google's small quota of full
-    syncs together.  A full sync that is due too early (`FullSyncLimits`) waits; meanwhile the old token is used if
-    Google accepts the token.
+    syncs together.  If `FullSyncLimits` do not allow a full sync yet, the full sync waits; until then, incremental
+    syncs use the old token if Google accepts the token.
 
     :param sub: Google's key of the user (id_token claim ``sub``).
     :param interval: seconds between syncs; a source without a sync token is fetched less often.
-    :param account_count: the number of accounts whose parameters change together.
+    :param account_count: the number of accounts whose full syncs would be due at the same time after a change of
+        parameters of all accounts.
     """
     if state is None or state.full_sync_at is None:
         return DueSync.FULL
@@ -230,14 +231,15 @@ def choose_directory_account(
 ) -> int | None:
     """Return the id of the account through which the directory is fetched now, or None if no account is to be tried.
 
-    :param requested_account_id: an account whose sync a person has requested, which need not wait after a failure.
+    :param requested_account_id: an account whose sync a person has requested; it need not wait after a failure.
     """
     eligible = [candidate for candidate in candidates if _is_eligible(candidate, now)]
     current = next((candidate for candidate in eligible if candidate.is_directory_account), None)
     if current is not None and current.account_id == requested_account_id:
         return requested_account_id
     if current is not None and current.directory_error == SuspiciousShrink.code:
-        # Another account would lose as many contacts, so a person has to accept the loss first.
+        # A listing through another account would lack the same contacts.  So no other account is tried until a person
+        # has accepted the loss.
         eligible = [current]
     waiting = [
         candidate

@@ -3,7 +3,7 @@
 
 A sync is applied as a whole or not at all: before the transaction only a refreshed access token is written, and after a
 failure the contacts and the sync tokens are unchanged.  A failure of the "other contacts" does not prevent the sync of
-the contacts.  The tenant's Workspace directory is synced after that in a separate sync; a failure of one sync does not
+the contacts.  The tenant's Workspace directory is synced afterwards in a separate sync; a failure of one sync does not
 affect the other.
 """
 
@@ -174,7 +174,7 @@ class SyncJob:
         self._on_progress = on_progress
 
     def client(self, account: Account) -> Client:
-        """Return the present OAuth client of an account's tenant; Google counts the calls for the client's project."""
+        """Return the present OAuth client of an account's tenant."""
         return self.tenants[account.tenant].client
 
     async def sync(self, account: Account, *, full: bool, max_loss: float = 0, account_count: int = 1) -> bool:
@@ -251,12 +251,12 @@ class SyncJob:
             return await self._apply(account, result)
 
     async def sync_directory(self, account: Account, *, full: bool, max_loss: float = 0, own_error: str = "") -> bool:
-        """Sync the tenant's Workspace directory through an account, if it is the directory account now.
+        """Sync the tenant's Workspace directory if the account is the directory account now.
 
-        The caller has to record a failure (`record_directory_failure`); then another account is chosen next.
+        The caller has to record a failure (`record_directory_failure`), so that another account is chosen next time.
 
-        :param own_error: the error code of the sync of the account's own sources just before; empty if this sync
-            succeeded.
+        :param own_error: the error code of the sync of the account's own sources, which has just ended; empty if that
+            sync succeeded.
         :returns: whether the directory has changed.
         :raises GoogleError: as `sync`.
         """
@@ -385,10 +385,10 @@ class SyncJob:
         failed: dict[Source, GoogleError],
         due_sync_of: Callable[[SourceQuery], DueSync],
     ) -> LabelState | None:
-        """Fetch the account's labels with a full sync, once a day, or when a person asks; at other times return None.
+        """Fetch the account's labels with a full sync, after a failure, daily, or when a person asks; else return None.
 
-        Without a full sync, the fetch is left out for an account without labels if the tenant has no filter for labels:
-        no label can have been renamed, and a new label is noticed when a contact has the label.
+        If the account has no labels and the tenant does not filter by labels, neither a new day nor a request is a
+        reason to fetch labels: no label can have been renamed, and a new label is noticed when a contact has the label.
         """
         tenant = self.tenants[account.tenant]
         query = stored.query(tenant, Source.CONTACTS)
@@ -473,7 +473,7 @@ class SyncJob:
         return LabelState(names, listing.next_sync_token or None, current)
 
     def _authorized(self, account: Account) -> Authorized:
-        """Return the function that makes an account's calls, each call when its turn comes and with an access token."""
+        """Return a function that makes an account's calls: each call waits for its turn and gets an access token."""
         client = self.client(account)
 
         async def paced(call: Callable[[str], Awaitable[Any]], access_token: str) -> Any:

@@ -26,7 +26,8 @@ MINUTE = 60.0
 _BURST_PART = 12
 # The shortest wait in seconds.  A shorter wait may be rounded to nothing, and the timer would then run again and again.
 _SHORTEST_WAIT = 0.001
-# If the quota is used up for this many accounts within a minute, the quota of their project is used up.
+# Google has quotas for each user and for the whole project.  If Google reports a used-up quota to this many accounts of
+# a project within a minute, the gateway concludes that the project's quota is used up.
 ACCOUNTS_OF_PROJECT_QUOTA = 3
 
 log = Logger()
@@ -57,7 +58,7 @@ class CallPacer:
 class ProjectPacer:
     """The token bucket of one project; one token allows one call.
 
-    Mutable: the tokens, the calls that wait, and the accounts whose quota was used up lately.
+    Mutable: the tokens, the calls that wait, and the accounts to which Google has lately reported a used-up quota.
     """
 
     def __init__(self, project: str, clock: IReactorTime, calls_per_minute: int | None) -> None:
@@ -93,7 +94,7 @@ class ProjectPacer:
         return waiting
 
     def wait_for_quota(self) -> Deferred[None]:
-        """Wait while the project's quota is used up; can be cancelled."""
+        """Wait while the project's quota is used up; the Deferred can be cancelled."""
         wait = self._pause()
         return deferLater(self._clock, wait) if wait else succeed(None)
 

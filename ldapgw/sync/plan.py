@@ -83,13 +83,14 @@ def make_plan(
     :param stored: summaries by uid; for an incremental sync, at least of the persons in the listing.
     :param persons: the listing, in Google's order; of a person listed twice, the last occurrence counts.
     :param total: the number of persons in a full listing by Google's count, or 0 if Google does not say.
-    :param is_query_changed: whether another configuration was used for the last sync.  A listed person who is no longer
-        served then does not count as lost, because the new configuration excludes the person on purpose.
+    :param is_query_changed: whether another configuration was used for the last sync.  If so, a listed person who is no
+        longer served does not count as lost, because the new configuration excludes the person on purpose.
     """
     listed: dict[str, _ListedPerson] = {}
     deleted: dict[str, None] = {}
-    # A stored uid may be missing from the listing although the person is listed: the person got a new uid, and was then
-    # deleted or got another uid.  The source id identifies such a person.
+    # A listing may contain a person without the person's stored uid.  This happens if the person got a second uid since
+    # the last sync, and was then deleted under the second uid, or got a third uid.  The source id identifies such a
+    # person.
     source_ids: set[str] = set()
     seen_uids: set[str] = set()
     without_uid = 0
@@ -111,7 +112,8 @@ def make_plan(
     unlisted = {uid: summary for uid, summary in stored.items() if uid not in listed and uid not in deleted}
     is_incomplete = full and len(seen_uids) < total
     if is_incomplete and not seen_uids and sum(kept.is_served for kept in stored.values()) < SHRINK_CHECK_MINIMUM:
-        return SyncPlan(source)  # change nothing; for a larger book, `is_suspicious` asks a person
+        # A small book stays unchanged.  In a larger book the loss is suspicious, so a person has to accept the loss.
+        return SyncPlan(source)
     # An incomplete listing does not prove the deletion of persons whom the previous listing had.
     protected = {
         uid

@@ -83,12 +83,12 @@ class Publisher:
         self._seconds = seconds
         self._observe_lag = observe_lag
         self._freshness = catalog.snapshot.freshness
-        self._is_sound = (
-            not catalog.snapshot.unserved
-        )  # False: a change was not applied, and everything has to be read again
+        # If False, a change was not applied, and everything has to be read again.
+        self._is_sound = not catalog.snapshot.unserved
         self.version = 0
         self._outdated_phones: set[str] = set()
-        self._unserved_since: dict[int, float] = {}  # when the first change that phones cannot find yet was read
+        # By account id, the time at which the gateway read the oldest change that phones cannot find yet.
+        self._unserved_since: dict[int, float] = {}
         self._reading = DeferredLock()
         self._publishing = DeferredLock()
 
@@ -122,8 +122,8 @@ class Publisher:
         """Publish at once the changes that need no building: logins, sharing and removed accounts.
 
         A removed or private book must not be visible while another book is built.  If the changes cannot be applied,
-        everything is read from the database once.  If that fails for a tenant too, the tenant is not served until a
-        later reading succeeds.
+        everything is read from the database once.  If this reading fails for a tenant too, the tenant is not served
+        until a later reading succeeds.
         """
         async with self._reading:
             if self._is_sound:
@@ -224,15 +224,16 @@ class Publisher:
 
         :param account_id: the account whose books to build, or None for all accounts.
         """
-        # Phones wait for the end of the start, so the next refresh, a moment later, saves the books to the cache.
+        # Phones wait for the end of the start.  So a start saves no books to the cache; the next refresh saves them a
+        # moment later.
         is_start = not self._catalog.snapshot.loaded
         await self._books.delete_orphans(is_start=is_start)
         await self._books.update(account_id, self._publish_built)
         has_read_all = account_id is None and self._books.state.cursor is not None
         is_settled = has_read_all and self._freshness is not Freshness.CURRENT
         if is_start or is_settled:
-            # Before a start ends, and before the content counts as current, the builds that other calls have begun have
-            # to end.
+            # Other calls may have begun builds.  Before the end of a start, and before the content counts as current,
+            # wait for these builds.
             await self._books.wait()
         async with self._publishing:
             await self._merge_and_publish()
@@ -257,7 +258,7 @@ class Publisher:
         await self._merge_and_publish()
 
     def expire(self) -> bool:
-        """Stop serving from the snapshot of logins, unless the store was read; the next `refresh` is as at a start.
+        """Stop serving from the snapshot of logins, unless the store was read; the next `refresh` begins as at a start.
 
         :returns: whether the publisher has stopped serving.
         """
@@ -285,7 +286,7 @@ class Publisher:
                 "the database was replaced, or has lost its latest changes; the gateway rebuilds all books",
                 event="database_replaced",
             )
-        # A start completes without waiting for a turn; nobody is served before its end.
+        # A start applies all changes in one part, because nobody is served before the end of the start.
         parts = state.parts(found, _CHANGES_AT_ONCE) if self._catalog.snapshot.loaded else (found,)
         for number, part in enumerate(parts):
             if number:
@@ -341,7 +342,10 @@ class Publisher:
             await self._next_turn()
 
     async def _merge(self, tenant: str, *, defer_merge: bool) -> Directory:
-        """Return a tenant's directory with the present books: the served directory, unless books or segments differ."""
+        """Return a tenant's directory with the present books.
+
+        This is the served directory if the served directory has these books and needs no merge of segments.
+        """
         books, served = self._books.of_tenant(tenant), self._catalog.dit().directory(tenant)
         if served is not None and served.books == books and not served.needs_merge:
             return served

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Converts a page of Google persons to records for the store.
 
-The functions are pure.  They are the slowest part of a sync and run in another process.  A converted page is passed on
-and buffered in encoded form (`FetchedPage.encoded_persons`), so that a large account is never in memory as a whole.
+The functions are pure.  The conversion is the slowest part of a sync and runs in another process.  A converted
+page is passed on and buffered in encoded form (`FetchedPage.encoded_persons`), so that a large account is never in
+memory as a whole.
 """
 
 from __future__ import annotations

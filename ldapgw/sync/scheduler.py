@@ -55,13 +55,13 @@ log = Logger()
 class _Loop:
     """The next sync of one account, and its running sync.
 
-    :ivar next: the call that begins the next sync, or None while a sync runs and until a person acts.
+    :ivar next: the call that begins the next sync, or None while a sync runs or if a person has to act first.
     :ivar queued: fires when a sync that the timer has started may leave a queue; None if no such sync is queued.
     :ivar is_requested_again: whether a sync was requested during `run`; the account is read again after `run` has
         ended.
     :ivar is_tenant_wide: whether to sync early when another account of the tenant succeeds.
-    :ivar outage: the Google project whose next successful answer to any account ends the wait; empty if no answer ends
-        the wait.
+    :ivar outage: a Google project; the next successful answer to any account of this project ends the wait.  Empty if
+        no answer ends the wait.
     :ivar called_at: the time at which a sync last began to call Google, in seconds since the epoch.
     :ivar is_client_refused: whether Google has refused the tenant's OAuth client for this account's grant.
     """
@@ -147,7 +147,7 @@ class SyncScheduler(Service):
         self._unserved: set[int] = set()
         self.is_outdated = False
         self._circuits: dict[str, CircuitBreaker] = {}
-        # By Google project, the ids of the accounts that wait for a successful answer to any account.
+        # By Google project, the ids of the accounts that wait until Google answers any account of the project.
         self._outages: dict[str, set[int]] = {}
         self._slots = DeferredSemaphore(concurrency)
         self._priority_slots = DeferredSemaphore(concurrency)
@@ -257,7 +257,7 @@ class SyncScheduler(Service):
         if account.requested_sync is not None or interrupted or (account.revoked and not self._is_revoked(account)):
             self._start(account.id, loop, 0.0)
         elif loop.next is None and account.next_sync is not None:
-            # A later time than `longest` was computed when the clock was wrong.
+            # A time later than `longest` must have been computed while the clock was wrong.
             longest = backoff.after_success(self._interval, 1.0) if account.error is None else MAX_WAIT
             self._start(account.id, loop, min(max(account.next_sync - self._clock.seconds(), 0.0), longest))
 
@@ -303,7 +303,7 @@ class SyncScheduler(Service):
         loop.run = None
         self._unserved.add(account_id)
         if loop.is_requested_again:
-            # A sync whose grant was replaced records nothing, so no change in the database reports its end.
+            # A sync whose grant was replaced records nothing, so no change in the database reports the end of the sync.
             loop.is_requested_again = False
             self.is_outdated = True
         if self._loops.get(account_id) in (loop, None):
@@ -374,7 +374,7 @@ class SyncScheduler(Service):
             slots.release()
 
     def _will_call(self, account: Account) -> bool:
-        """Return whether a sync that its timer starts now would call Google."""
+        """Return whether the account's sync would call Google if the timer started the sync now."""
         if not account.is_connected or self._is_revoked(account):
             return False
         return not self._circuits[account.tenant].wait(self._clock.seconds())
@@ -512,7 +512,8 @@ class SyncScheduler(Service):
         """Sync the project's accounts that wait because of an outage, except where Google has set the wait.
 
         An account calls Google at the earliest an interval after its last call, and at the latest two intervals from
-        now.  Otherwise an account that fails alone would try again after each answer to another account.
+        now.  Without the earliest time, an account that fails alone would try again after each answer to another
+        account.
         """
         now, spread = self._clock.seconds(), min(self._interval, SPREAD_SECONDS)
         for account_id in self._outages.pop(project, ()):
@@ -568,7 +569,7 @@ def _result(error: Exception | None) -> str:
 
 
 async def _queue(loop: _Loop, place: Deferred[Any], *, is_requested: bool = False) -> None:
-    """Wait in a queue; a person's request ends the wait of a sync that its timer has started."""
+    """Wait in a queue; a person's request ends the wait of a sync that a timer has started."""
     loop.queued = None if is_requested else place
     try:
         await place

@@ -78,7 +78,7 @@ class AccessTokenProvider:
     async def _tokens(self, account: Account, client: Client) -> Tokens:
         """Return the stored tokens.
 
-        :raises ConsentRevoked: when the account was disconnected, or its grant is of another OAuth client.
+        :raises ConsentRevoked: when the account was disconnected, or its grant belongs to another OAuth client.
         """
         if account.client_id not in (None, client.client_id):
             raise ConsentRevoked("the tenant has another OAuth client now", by="client")
