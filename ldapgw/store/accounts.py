@@ -51,7 +51,7 @@ from ldapgw.store.tables import (
     value_of,
 )
 
-# Figures about oddities of a listing, by warning code.  The listing was applied nevertheless.
+# Figures about oddities of a listing that was applied nevertheless, by warning code.
 ListingWarnings = Mapping[str, Mapping[str, int]]
 
 
@@ -110,7 +110,8 @@ class Account:
 
     :ivar error: the tenant's alarm, or else the account's error, or else the error of one of the account's sources.
     :ivar requested_sync: a sync that a person has requested and that has not begun.
-    :ivar pending_sync: the kind of the next sync, because of requests that no successful sync has fulfilled yet.
+    :ivar pending_sync: the kind of sync that persons have requested, until such a sync has succeeded; None if there is
+        no such request.
     :ivar warnings: oddities of the last listings of each source; the listings were applied nevertheless.
     :ivar skipped: the numbers of skipped persons, of flawed persons and of unreadable telephone numbers, by reason.
     :ivar shared_label: the name of the label whose contacts alone are shared, or would be shared if the book were not
@@ -388,7 +389,9 @@ def store_refreshed_tokens(
     refresh_token: str | None,
     client_id: str,
 ) -> None:
-    """Store a new access token and a refresh token, if Google sent one, unless a later consent has replaced the grant.
+    """Store a new access token, and a new refresh token if Google sent one.
+
+    If a later consent has replaced the grant, nothing is stored.
 
     :param client_id: the OAuth client that has refreshed the token; this is the client to which the grant was given.
     """

@@ -143,9 +143,10 @@ def _clean(file: Path, now: float, disconnected: Collection[tuple[str, str]], *,
 
 
 def _remove_accounts(file: Path, disconnected: Iterable[tuple[str, str]]) -> None:
-    """Replace a copy that has contacts or tokens of the accounts by a file without them, which keeps the copy's age.
+    """Replace a copy by a file without the contacts and tokens of the accounts, unless the copy has none of them.
 
-    The old file may still have the octets of rows that were deleted earlier.
+    The new file keeps the copy's age.  The rows are not deleted in the old file, because the old file may still have
+    the octets of rows that were deleted earlier.
     """
     times = file.stat().st_atime, file.stat().st_mtime
     try:

@@ -47,8 +47,8 @@ CHUNK = 500
 # a call that waits for a lock or a connection does not count as hanging.
 HANG_SECONDS = 15.0
 
-# The number of rows or persons after which a transaction shows the server that the transaction continues.  This number
-# of rows takes a second or less.
+# After this number of rows or persons, a transaction executes a statement, so that the server does not end the
+# transaction as idle.  Processing these rows takes a second or less.
 _ALIVE_EVERY = 2000
 
 

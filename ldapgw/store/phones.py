@@ -33,8 +33,8 @@ class NumberMode(StrEnum):
 class ReplicaBooks(StrEnum):
     """The contents of a replica of the directory.
 
-    A replica has only the shared books, or the private books too.  "Plain" means that entries lack the extra values for
-    servers that compare values literally.
+    A replica has only the shared books, or the private books too.  Its entries have extra values for servers that
+    compare values literally; with "plain", these values are left out.
     """
 
     SHARED = "shared"
@@ -223,7 +223,7 @@ def count_by_tenant(connection: Connection) -> dict[str, int]:
 
 
 def count_by_account(connection: Connection, tenant: str) -> dict[int, int]:
-    """Count the phones of each account of a tenant that has phones, by account id."""
+    """Count the phones of a tenant's accounts, by account id; accounts without phones are left out."""
     query = select(phone.c.account_id, func.count()).where(phone.c.tenant == tenant).group_by(phone.c.account_id)
     return {row[0]: row[1] for row in connection.execute(query) if row[0] is not None}
 
@@ -314,7 +314,7 @@ def set_mac(connection: Connection, name: str, mac: str) -> bool:
 
 
 def remove(connection: Connection, name: str) -> bool:
-    """Delete a phone or a replica; return False if there is none of this name."""
+    """Delete a phone or a replica; return False if no phone or replica has this name."""
     return connection.execute(delete(phone).where(phone.c.name == name)).rowcount > 0
 
 

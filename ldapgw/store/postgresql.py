@@ -74,10 +74,9 @@ OLDEST_SERVER = 140000
 AWAY_SECONDS = 1.0
 # The largest number of attempts of a transaction that conflicts with other transactions.
 TRIES = 5
-# A sync may lock a row for seconds.  A page's transaction waits for the row for this time, then lets other pages write,
-# and tries again ...
+# A sync may lock a row for seconds.  A page's transaction waits for the row for `ROW_SECONDS`, then lets other pages
+# write for `ROW_PAUSE_SECONDS`, and then tries again.
 ROW_SECONDS = 0.2
-# ... after this time.
 ROW_PAUSE_SECONDS = 0.2
 # An upgrade waits only briefly for the lock of a table, because all other transactions queue behind the waiting
 # upgrade.
@@ -447,8 +446,8 @@ class PostgresqlDatabase(Database):
     def _errors(self, *, reads: bool = False, of_session: bool = False) -> Iterator[None]:
         """Turn errors of the driver into errors of the store.
 
-        :param of_session: whether the server may have ended only this session if a connection is lost.  Other
-            transactions then still try to connect.
+        :param of_session: whether the errors are errors of the leader's session.  The server may have ended only this
+            session, so other transactions still try to connect.
         """
         try:
             yield

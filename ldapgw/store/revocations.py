@@ -16,8 +16,8 @@ from ldapgw.store import accounts, directory_accounts
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import account, revocation, value_of
 
-# The age at which the gateway gives up a revocation.  When the user disconnected, the page explained how the user can
-# revoke the grant at Google.
+# The age at which the gateway gives up a revocation.  From then on, only the user can revoke the grant, at Google; the
+# page explained this when the user disconnected.
 MAX_AGE_SECONDS = 86400.0
 # The seconds until the first attempt of the service `ldapgw.sync.tokens.TokenRevoker`.  The page or command that
 # disconnects the account makes an attempt at once.

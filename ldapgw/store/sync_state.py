@@ -288,7 +288,7 @@ def is_grant_current(connection: Connection, grant: Account) -> bool:
 
 
 def clear_running(connection: Connection) -> None:
-    """Mark all syncs as not running, and plan for now the syncs that a killed process had begun."""
+    """Mark all syncs as not running; the syncs that a killed process had begun are due at once."""
     connection.execute(delete(sync_progress))
     connection.execute(update(account).where(account.c.syncing).values(syncing=False, next_sync=0.0))
 

@@ -132,7 +132,7 @@ def _key(table: Table, row: Row) -> Row:
 
 
 def _differences(source: Connection, target: Connection, table: Table) -> Iterator[tuple[Any, Any]]:
-    """Yield the differing rows of each key as a pair: the source's row and the target's row, or None for no row."""
+    """Yield a pair for each key whose rows differ: the source's row and the target's row, or None for a missing row."""
     all_expected, all_found = _read(source, table), _read(target, table)
     expected, found = next(all_expected, None), next(all_found, None)
     while expected is not None or found is not None:

@@ -29,9 +29,9 @@ from ldapgw.errors import DamagedStore, StoreError, UnfitKey, UnreachableStore, 
 from ldapgw.store.database import HANG_SECONDS, Database, Mode, noting_answers
 
 # A problem may come and go quickly, as on a disk that is nearly full.  So after a recovery, the same problem is logged
-# again only if its last log line is at least this old ...
+# again only if its last log line is at least `LOG_PAUSE_SECONDS` old, or if the problem has lasted for
+# `LOG_AFTER_SECONDS`.
 LOG_PAUSE_SECONDS: Final = 600.0
-# ... or if the problem has lasted for this long.
 LOG_AFTER_SECONDS: Final = 10.0
 
 _UNREACHABLE = "unreachable"

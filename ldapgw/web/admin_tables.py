@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The tables of the administration: search, filters, sorting and pages, and acts on the selected rows.
+"""The tables of the administration: search, filters, sorting, pages, and actions on the selected rows.
 
 The text of a search may be somebody's address, so the text is sent in a form (POST) and gets into no address of a page.
 
