@@ -324,7 +324,7 @@ class AccountBooks:
     async def _build_by_thread(self, tasks: Sequence[BuildTask]) -> list[BuildTask]:
         """Build missing books in this process.
 
-        The contacts of several small accounts, or of one large account, are in memory at the same time, but no more.
+        Memory holds the contacts of several small accounts, or of one large account, but never more at the same time.
         """
         unbuilt = [task for task in tasks if not task.is_done]
         if not unbuilt:

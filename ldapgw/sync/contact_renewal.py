@@ -163,8 +163,8 @@ def read_outdated(connection: Connection, account_id: int, after: ContactKey, li
 def renew(connection: Connection, account_id: int, renewed: Sequence[tuple[OutdatedContact, Contact, int]]) -> bool:
     """Store contacts that were read anew, unless a sync has written them meanwhile.
 
-    :param renewed: for each contact, the stored contact, the same contact read anew, and the count of its number fields
-        that contain nothing to dial.
+    :param renewed: for each contact, the stored contact, the same contact read anew, and the number of the contact's
+        texts that contain nothing to dial.
     :returns: whether a contact has changed.
     """
     accounts.lock(connection, account_id)

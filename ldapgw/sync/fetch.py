@@ -109,7 +109,7 @@ class SourceQuery:
         return self._parts(self.fingerprint)[0] == self._parts(state.fingerprint)[0]
 
     def is_changed_for_all(self, state: SyncState) -> bool:
-        """Return whether a parameter other than the labels has changed: one that all accounts share."""
+        """Return whether a parameter that all accounts share has changed; labels do not count."""
         return self._parts(self.fingerprint) != self._parts(state.fingerprint)
 
     @staticmethod
