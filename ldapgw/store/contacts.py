@@ -42,9 +42,8 @@ from ldapgw.store import photos
 from ldapgw.store.database import CHUNK, chunks, database_of, keeping_alive
 from ldapgw.store.tables import account, contact, label, photo, removed_contact, source
 
-# The largest number of records in one statement.  The number is high because PostgreSQL may scan the whole account for
-# each statement that deletes persons, as PostgreSQL has no statistics yet of the rows that a first sync has just
-# written.
+# The largest number of records in one statement.  PostgreSQL has no statistics yet of the rows that a first sync has
+# just written, and may scan the whole account for each statement that deletes persons.  So few statements are better.
 WRITTEN_AT_ONCE = 5000
 
 # The number of generations for which removed persons are recorded.  A book in memory is a generation or two behind its

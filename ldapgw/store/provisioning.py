@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Provisioning addresses: secret addresses, valid for a day, from which a phone fetches its settings and password.
 
-The secret is stored as a hash, and the password is stored encrypted.  Both are deleted when the address ends: after a
-day (`ProvisioningCleaner`), when the address is revoked, when the phone gets a new password, another name or another
-owner, or when the phone is removed.
+The secret is stored as a hash, and the password is stored encrypted.  The secret and the password are deleted when the
+address ends.  An address ends after a day (`ProvisioningCleaner`), or earlier when the address is revoked, or when the
+phone gets a new password, another name or another owner, or is removed.
 """
 
 from __future__ import annotations

@@ -176,10 +176,10 @@ def due_sync(
 ) -> DueSync:
     """Return the fetch that is due for a source.
 
-    Google's sync tokens expire after seven days.  The full sync comes earlier, at a time within the sixth day that
-    depends on account and source, so that accounts connected on the same day do not use up Google's small quota of full
-    syncs together.  If `FullSyncLimits` do not allow a full sync yet, the full sync waits; until then, incremental
-    syncs use the old token if Google accepts the token.
+    Google's sync tokens expire after seven days.  The full sync comes earlier, within the sixth day.  The time depends
+    on account and source, because accounts that were connected on the same day would otherwise use up Google's small
+    quota of full syncs together.  If `FullSyncLimits` do not allow a full sync yet, the full sync waits; until
+    then, incremental syncs use the old token if Google accepts the token.
 
     :param sub: Google's key of the user (id_token claim ``sub``).
     :param interval: seconds between syncs; a source without a sync token is fetched less often.

@@ -113,8 +113,8 @@ class SyncScheduler(Service):
     :param concurrency: the number of accounts that sync at once by their timers; the same number of further accounts
         may sync at once at the request of a person.
     :param random: returns a number from 0 to 1, for jitter.
-    :param observe: called for each sync that has published its contacts or has failed, with ``ok`` or the code of the
-        error and the seconds since the sync began to call Google.
+    :param observe: called for each sync that has published its contacts or has failed.  The arguments are ``ok`` or the
+        error's code, and the seconds since the sync began to call Google.
     """
 
     def __init__(
