@@ -78,7 +78,7 @@ class Advice(StrEnum):
     SEARCH_ON_DEMAND = "search_on_demand"  # the softphone can fetch the whole book or search on demand
 
 
-class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A document about the settings of a vendor's phones, which we have read.
 
     :ivar title: who wrote the document, its name, and the page or section; not translated.
@@ -194,7 +194,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     advice: tuple[Advice, ...] = ()
     steps: tuple[str, ...] = ()
     plain_steps: tuple[int, ...] = ()
-    sources: tuple[Source, ...] = ()
+    sources: tuple[Document, ...] = ()
     sources_checked: str = ""
     tested: str = ""
 

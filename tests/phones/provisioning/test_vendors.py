@@ -28,8 +28,8 @@ from ldapgw.phones.provisioning.settings import (
 from ldapgw.phones.provisioning.sheet import (
     FROM_OUR_NOTES,
     Advice,
+    Document,
     Field,
-    Source,
     Vendor,
     all_vendors,
     make_sheet,
@@ -106,7 +106,7 @@ def test_steps_that_no_source_confirms(
     confirmed: list[tuple[int, ...]], plain: tuple[int, ...], unconfirmed: set[int], note: str
 ) -> None:
     """They have one line for all of them; a confirmed step is marked, and a plain step needs no source."""
-    sources = tuple(Source(f"guide {at}", "", ("menus",), steps) for at, steps in enumerate(confirmed))
+    sources = tuple(Document(f"guide {at}", "", ("menus",), steps) for at, steps in enumerate(confirmed))
     texts = ("Open the menu.", "Load the file.", "Search.")
     vendor = msgspec.structs.replace(all_vendors()["other"], steps=texts, plain_steps=plain, sources=sources)
     assert (vendor.unconfirmed_steps, vendor.steps_note) == (unconfirmed, note)
