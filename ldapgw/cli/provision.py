@@ -15,7 +15,18 @@ from ldapgw.cli.site import Site, act, as_json, find_phone, now, only_tenant, pa
 from ldapgw.directory.passwords import generate_password
 from ldapgw.errors import UserError
 from ldapgw.phones.mac_address import show_mac
-from ldapgw.phones.provisioning.window import MINUTES, REASONS, WindowRow, window_address, window_rows
+from ldapgw.phones.provisioning.window import (
+    MINUTES,
+    REASONS,
+    DhcpSetting,
+    WindowRow,
+    dhcp_settings,
+    opening_detail,
+    phones_with_wrong_password,
+    window_address,
+    window_rows,
+    without_tls,
+)
 from ldapgw.server.config import Tenant
 from ldapgw.server.state_dir import open_secret_box
 from ldapgw.store import activity, windows
@@ -84,11 +95,12 @@ def provision(
         rows = window_rows(logins, window, windows.read_phones(connection, chosen.name), now())
         refusals = windows.read_refusals(connection, chosen.name)
     address = "" if window is None else window_address(site.page(chosen.name), window)
+    plain_address = without_tls(address) if window is not None and window.plain_http else ""
     if as_json:
-        print_json(_as_json(chosen, window, address, rows, refusals))
+        print_json(_as_json(chosen, window, address, plain_address, rows, refusals))
         return
-    _print_window(window, address)
-    _print_rows(rows)
+    _print_window(window, dhcp_settings(rows, address), plain_address)
+    _print_rows(rows, is_open=window is not None and window.is_open(now()))
     _print_refusals(refusals)
 
 
@@ -119,35 +131,45 @@ def _open(
     foreign = next((login.name for login in found if login.tenant != tenant.name), None)
     if foreign is not None:
         raise UserError(f"{foreign} is not a phone of {tenant.name}")
+    chosen = [login.name for login in found] if found else None
+    wrong = phones_with_wrong_password(stored.read_by_tenant(connection, tenant.name), now())
     activity.recorded(
         connection,
-        act(tenant.name, Act.WINDOW_OPENED, detail=str(minutes)),
+        act(tenant.name, Act.WINDOW_OPENED, detail=opening_detail(minutes, chosen, plain_http=plain_http)),
         windows.open_window,
         tenant.name,
         secret_box,
         generate_password(os.urandom),
         now(),
         minutes * 60.0,
-        [login.name for login in found] if found else None,
+        wrong if chosen is None else chosen,
+        chosen=chosen is not None,
         plain_http=plain_http,
     )
 
 
-def _print_window(window: ProvisioningWindow | None, address: str) -> None:
-    if window is None or not window.is_open(now()):
+def _print_window(window: ProvisioningWindow | None, settings: Sequence[DhcpSetting], plain_address: str) -> None:
+    is_open = window is not None and window.is_open(now())
+    if window is None or not is_open:
         print_line("The provisioning window is closed.")
-        return
-    print_line(f"The provisioning window is open until {local_time(window.until, now())}.")
-    print_line(f"Address for the phones (DHCP option 66): {address}")
-    if window.plain_http:
+    else:
+        print_line(f"The provisioning window is open until {local_time(window.until, now())}.")
+    for setting in settings if window is not None else ():
+        vendors = f" for {', '.join(setting.vendors)}" if setting.vendors else ""
+        print_line(f"DHCP option {setting.option}{vendors}: {setting.value}")
+    if is_open and plain_address:
+        print_line(f"Without TLS: {plain_address}")
         hint("HTTP without TLS is allowed: others on the way can read the phones' passwords.")
 
 
-def _print_rows(rows: Sequence[WindowRow]) -> None:
+def _print_rows(rows: Sequence[WindowRow], *, is_open: bool) -> None:
     if rows:
         print_table(
             ("phone", "mac", "file", "state"),
-            [(row.login.name, show_mac(row.login.mac) or "-", _file(row) or "-", _state(row)) for row in rows],
+            [
+                (row.login.name, show_mac(row.login.mac) or "-", _file(row) or "-", _state(row, is_open=is_open))
+                for row in rows
+            ],
         )
 
 
@@ -155,11 +177,12 @@ def _file(row: WindowRow) -> str:
     return row.fetch.file if row.fetch is not None and row.has_fetched else row.file
 
 
-def _state(row: WindowRow) -> str:
+def _state(row: WindowRow, *, is_open: bool) -> str:
     if row.fetch is not None and row.fetch.fetched_at is not None:
         fetched = f"fetched {local_time(row.fetch.fetched_at, now())} from {row.fetch.address}"
-        return f"signed in ({fetched})" if row.has_logged_in else fetched
-    return str(row.obstacle) or "waiting"
+        outcome = "signed in" if row.has_logged_in else "password replaced" if row.is_replaced else ""
+        return f"{outcome} ({fetched})" if outcome else fetched
+    return str(row.obstacle) or ("waiting" if is_open else "not fetched")
 
 
 def _print_refusals(refusals: Sequence[WindowRefusal]) -> None:
@@ -175,6 +198,7 @@ def _as_json(
     tenant: Tenant,
     window: ProvisioningWindow | None,
     address: str,
+    plain_address: str,
     rows: Sequence[WindowRow],
     refusals: Sequence[WindowRefusal],
 ) -> Mapping[str, object]:
@@ -184,6 +208,11 @@ def _as_json(
         "until": timestamp(window.until if window else None),
         "plain_http": window is not None and window.plain_http,
         "address": address or None,
+        "plain_address": plain_address or None,
+        "dhcp": [
+            {"option": setting.option, "value": setting.value, "vendors": setting.vendors}
+            for setting in (dhcp_settings(rows, address) if address else ())
+        ],
         "phones": [
             {
                 "name": row.login.name,
@@ -192,6 +221,7 @@ def _as_json(
                 "fetched_at": timestamp(row.fetch.fetched_at if row.fetch is not None else None),
                 "fetched_from": (row.fetch.address if row.fetch is not None else "") or None,
                 "signed_in": row.has_logged_in,
+                "replaced": row.is_replaced,
                 "obstacle": str(row.obstacle) or None,
             }
             for row in rows

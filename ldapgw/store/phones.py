@@ -374,7 +374,7 @@ def set_password(connection: Connection, name: str, password: str, now: float) -
     A password from a provisioning window that the phone has not used yet ends, too.
     The outcome of the last searches stays, because it helps the person who sets up the phone again.
     """
-    cleared = dict.fromkeys(("last_seen", "last_address", "book_secret", "next_password"))
+    cleared = dict.fromkeys(("last_seen", "last_address", "book_secret", "next_password", "next_password_at"))
     connection.execute(delete(provisioning).where(provisioning.c.phone == name))
     return _set(connection, name, password=password, password_at=now, **cleared, **_NOT_REFUSED)
 
@@ -407,12 +407,7 @@ def store_last_binds(connection: Connection, binds: Mapping[str, LastBind]) -> N
     for login in read_some(connection, phone.c.next_password.is_not(None)):
         bind = binds.get(login.name)
         if bind is not None and bind.password == login.next_password:
-            connection.execute(delete(provisioning).where(provisioning.c.phone == login.name))
-            _set(
-                connection,
-                login.name,
-                **{"password": bind.password, "password_at": bind.when, "next_password": None, **_NOT_REFUSED},
-            )
+            set_password(connection, login.name, bind.password, bind.when)
     for login in read_some(connection, phone.c.refused_at.is_not(None)):
         bind = binds.get(login.name)
         if bind is not None and bind.password == login.password and _is_over(login.refused, bind):

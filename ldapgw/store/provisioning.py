@@ -2,7 +2,7 @@
 """Provisioning addresses: secret addresses, valid for a day, from which a phone fetches its settings and password.
 
 The secret is stored as a hash, and the password is stored encrypted.  The secret and the password are deleted when the
-address ends.  An address ends after a day (`ProvisioningCleaner`), or earlier when the address is revoked, or when the
+address ends.  An address ends after a day (`ExpiryCleaner`), or earlier when the address is revoked, or when the
 phone gets a new password, another name or another owner, or is removed.
 """
 
@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ldapgw.errors import StoreError
-from ldapgw.store import phones
+from ldapgw.store import phones, windows, wrong_ports
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import provisioning, value_of
 from ldapgw.store.windows import Fetch
@@ -76,8 +76,10 @@ def end(connection: Connection, name: str) -> bool:
 
 
 def remove_expired(connection: Connection, now: float) -> None:
-    """Delete the expired addresses with their passwords."""
+    """Delete what has expired: addresses with their passwords, unused fetched passwords, clients of wrong ports."""
     connection.execute(delete(provisioning).where(provisioning.c.until <= now))
+    windows.remove_unused(connection, now)
+    wrong_ports.remove_old(connection, now)
 
 
 def read(connection: Connection, name: str, now: float) -> ProvisioningAddress | None:
@@ -109,17 +111,17 @@ def fetch(
 
 
 def read_next_end(connection: Connection) -> float | None:
-    """Return the time at which the first of the addresses expires or expired, or None if there is no address."""
+    """Return the time at which the first thing expires or expired that `remove_expired` deletes; None if none does."""
     end: float | None = connection.execute(select(func.min(provisioning.c.until))).scalar_one()
-    return end
+    ends = end, windows.read_next_end(connection), wrong_ports.read_next_end(connection)
+    return min((time for time in ends if time is not None), default=None)
 
 
-class ProvisioningCleaner(Service):
-    """The service that deletes each address with its password when the address expires.
+class ExpiryCleaner(Service):
+    """The service that calls `remove_expired` when something expires.
 
-    At its start, the service deletes the addresses that expired earlier.  The service looks for expired addresses at
-    least every `LONGEST_WAIT` seconds, which is less than the life of a new address.  So the service need not be told
-    of a new address.
+    At its start, the service deletes what expired earlier.  The service looks at least every `LONGEST_WAIT` seconds,
+    which is less than the life of anything new.  So the service need not be told of new addresses.
 
     :param clock: a clock with seconds since the epoch.
     """

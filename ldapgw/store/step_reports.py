@@ -25,6 +25,7 @@ class StepReport:
     :ivar version: the phone's firmware, as typed; empty if the report names none.
     :ivar step: the number of the step; 0 if all steps worked.
     :ivar menu: what the step's menu is called on the phone; empty if all steps worked.
+    :ivar step_text: the step as the page had it at the last such report; empty if all steps worked.
     :ivar at: the time of the last such report, in seconds since the epoch.
     """
 
@@ -36,14 +37,15 @@ class StepReport:
     menu: str
     at: float
     count: int = 1
+    step_text: str = ""
 
 
 # The statement is an SQL text because SQLAlchemy has no common form of ON CONFLICT for all databases.
 _COUNT = text("""
-    INSERT INTO step_report (tenant, vendor, model, version, step, menu, count, at)
-    VALUES (:tenant, :vendor, :model, :version, :step, :menu, :count, :at)
+    INSERT INTO step_report (tenant, vendor, model, version, step, menu, step_text, count, at)
+    VALUES (:tenant, :vendor, :model, :version, :step, :menu, :step_text, :count, :at)
     ON CONFLICT (tenant, vendor, model, version, step, menu) DO UPDATE SET
-        count = step_report.count + excluded.count, at = excluded.at
+        count = step_report.count + excluded.count, at = excluded.at, step_text = excluded.step_text
 """)
 
 

@@ -221,6 +221,7 @@ phone = Table(
     Column(
         "next_password", String, comment="hash of the password that a provisioning window gave; null: none, or in use"
     ),
+    Column("next_password_at", Float, comment="when the phone fetched the next password; null: no next password"),
     Column("mac", String, comment="MAC address, 12 hexadecimal digits in lower case; null: not known"),
     Index("phone_account", "account_id"),
     Index("phone_mac", "tenant", "mac", unique=True),
@@ -289,6 +290,7 @@ step_report = Table(
     Column("version", String, primary_key=True, comment="the phone's firmware, as typed; empty: not told"),
     Column("step", Integer, primary_key=True, comment="number of the step; 0: all steps worked"),
     Column("menu", String, primary_key=True, comment="what the menu is called on the phone; empty: the step worked"),
+    _not_null("step_text", String, comment="the step as the page had it at the last such report; empty: all steps"),
     _not_null("count", Integer, comment="how many times this was reported"),
     _not_null("at", Float, comment="time of the last such report"),
 )

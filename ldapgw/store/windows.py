@@ -2,8 +2,10 @@
 """Provisioning windows: the times during which phones on the office's network may fetch their settings by MAC address.
 
 A tenant has one window at most.  A phone fetches its file once in a window.  The file has a new password, which is only
-stored as a hash: the phone's `next_password`.  The token in the address stays the same from window to window, so that
-an administrator enters the address in the DHCP server once.
+stored as a hash: the phone's `next_password`, which ends after `UNUSED_SECONDS` unless the phone logs in with it.
+
+The token in the address stays the same from window to window, so that an administrator enters the address in the DHCP
+server once.
 """
 
 from __future__ import annotations
@@ -16,11 +18,22 @@ from typing import Final
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from ldapgw.errors import UnfitKey
+from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import phone, provisioning_window, value_of, window_phone, window_refusal
 
+# The seconds after which a fetched password ends that nobody has used.
+UNUSED_SECONDS: Final = 30 * 86_400.0
 # The most refused requests of a tenant that are stored; a request of one more phone takes the place of the oldest.
 MAX_REFUSALS: Final = 50
+
+
+# A phone may log in at a replica, of which the gateway does not learn, so tenants with replicas keep their phones'
+# fetched passwords.
+_replica = phone.alias()
+_CAN_END = phone.c.next_password_at.is_not(None) & phone.c.tenant.not_in(
+    select(_replica.c.tenant).where(_replica.c.replica.is_not(None))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +87,7 @@ class Reason(StrEnum):
     UNKNOWN_MAC = "unknown_mac"
     NOT_CHOSEN = "not_chosen"
     HAS_LOGIN = "has_login"  # the phone has a working login, and was not chosen
-    FETCHED = "fetched"  # the phone has fetched its file already
+    FETCHED = "fetched"  # the phone has fetched its file already, and has not been chosen since
     NO_FILE = "no_file"  # phones of this model do not ask for such a file, or cannot connect
 
 
@@ -100,21 +113,20 @@ def open_window(
     token: str,
     now: float,
     seconds: float,
-    phones: Collection[str] | None,
+    phones: Collection[str],
     *,
+    chosen: bool,
     plain_http: bool = False,
 ) -> ProvisioningWindow:
     """Open a tenant's window, or open the window anew with other values.
 
-    Phones that have fetched a file in an earlier window may fetch a file again.
-
     :param token: the token of the tenant's first window; later windows keep the token.
-    :param phones: the names of the phones that may fetch files, or None for all phones without a working login.
+    :param phones: the names of phones that may fetch files.
+    :param chosen: whether only these phones may fetch files.  Otherwise, phones that have never logged in with their
+        present password may fetch files, too.
     """
     former = read(connection, tenant, secret_box)
-    window = ProvisioningWindow(
-        tenant, former.token if former else token, now, now + seconds, plain_http, phones is not None
-    )
+    window = ProvisioningWindow(tenant, former.token if former else token, now, now + seconds, plain_http, chosen)
     connection.execute(delete(provisioning_window).where(provisioning_window.c.tenant == tenant))
     connection.execute(
         insert(provisioning_window).values(
@@ -129,7 +141,7 @@ def open_window(
     connection.execute(delete(window_phone).where(window_phone.c.phone.in_(_phones_of(tenant))))
     connection.execute(delete(window_refusal).where(window_refusal.c.tenant == tenant))
     if phones:
-        connection.execute(insert(window_phone), [{"phone": name} for name in phones])
+        connection.execute(insert(window_phone), [{"phone": name} for name in dict.fromkeys(phones)])
     return window
 
 
@@ -187,8 +199,28 @@ def read_refusals(connection: Connection, tenant: str) -> tuple[WindowRefusal, .
     return tuple(value_of(WindowRefusal, row) for row in connection.execute(query))
 
 
+def hindrance(connection: Connection, window: ProvisioningWindow, login: PhoneLogin, now: float) -> Reason | None:
+    """Return the reason for which a phone may not fetch its file in a window now; None if the phone may.
+
+    :param window: the window as `read` returned it.
+    """
+    is_same = (provisioning_window.c.tenant == window.tenant) & (provisioning_window.c.opened_at == window.opened_at)
+    until = connection.execute(select(provisioning_window.c.until).where(is_same)).scalar()
+    if until is None or until <= now:
+        return Reason.CLOSED
+    row = connection.execute(select(window_phone.c.fetched_at).where(window_phone.c.phone == login.name)).first()
+    if row is not None:
+        return None if row.fetched_at is None else Reason.FETCHED
+    if window.chosen:
+        return Reason.NOT_CHOSEN
+    if login.last_seen is not None:
+        return Reason.HAS_LOGIN
+    # A stranger's fetch in a later window must not end the password that the phone itself has fetched.
+    return Reason.FETCHED if login.next_password else None
+
+
 def note_fetch(
-    connection: Connection, window: ProvisioningWindow, name: str, next_password: str, new: Fetch
+    connection: Connection, window: ProvisioningWindow, login: PhoneLogin, next_password: str, new: Fetch
 ) -> Reason | None:
     """Store that a phone fetches its file in a window, together with the hash of the password in the file.
 
@@ -196,22 +228,29 @@ def note_fetch(
     :returns: None, or the reason for which the phone may not fetch the file; nothing is stored then.
     """
     # The lock lets two requests for the same file wait for each other, so that only one of them is answered.
+    name = login.name
     connection.execute(select(phone.c.name).where(phone.c.name == name).with_for_update())
-    is_same = (provisioning_window.c.tenant == window.tenant) & (provisioning_window.c.opened_at == window.opened_at)
-    until = connection.execute(select(provisioning_window.c.until).where(is_same)).scalar()
-    if until is None or until <= new.when:
-        return Reason.CLOSED
-    row = connection.execute(select(window_phone.c.fetched_at).where(window_phone.c.phone == name)).first()
-    if row is None and window.chosen:
-        return Reason.NOT_CHOSEN
-    if row is not None and row.fetched_at is not None:
-        return Reason.FETCHED
-    changed = connection.execute(update(phone).where(phone.c.name == name).values(next_password=next_password))
-    if not changed.rowcount:
+    if reason := hindrance(connection, window, login, new.when):
+        return reason
+    values = {"next_password": next_password, "next_password_at": new.when}
+    if not connection.execute(update(phone).where(phone.c.name == name).values(values)).rowcount:
         return Reason.UNKNOWN_MAC
     connection.execute(delete(window_phone).where(window_phone.c.phone == name))
     connection.execute(insert(window_phone).values(phone=name, fetched_at=new.when, address=new.address, file=new.file))
     return None
+
+
+def read_next_end(connection: Connection) -> float | None:
+    """Return the time at which the first of the unused fetched passwords ends or ended, or None if there is none."""
+    fetched = select(func.min(phone.c.next_password_at)).where(_CAN_END)
+    first: float | None = connection.execute(fetched).scalar_one()
+    return None if first is None else first + UNUSED_SECONDS
+
+
+def remove_unused(connection: Connection, now: float) -> None:
+    """End the fetched passwords that nobody has used for `UNUSED_SECONDS`."""
+    is_old = _CAN_END & (phone.c.next_password_at <= now - UNUSED_SECONDS)
+    connection.execute(update(phone).where(is_old).values(next_password=None, next_password_at=None))
 
 
 def note_refusal(connection: Connection, tenant: str, reason: Reason, mac: str, address: str, now: float) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ldapgw.store.tables import columns_of, value_of, wrong_port
 
@@ -34,13 +34,24 @@ class WrongPort:
     at: float
 
 
+def remove_old(connection: Connection, now: float) -> None:
+    """Forget the clients whose last connection to the wrong port is too old."""
+    connection.execute(delete(wrong_port).where(wrong_port.c.at <= now - KEEP_SECONDS))
+
+
+def read_next_end(connection: Connection) -> float | None:
+    """Return the time at which the first client is or was to be forgotten, or None if there is no client."""
+    first: float | None = connection.execute(select(func.min(wrong_port.c.at))).scalar_one()
+    return None if first is None else first + KEEP_SECONDS
+
+
 def add(connection: Connection, clients: Iterable[WrongPort], now: float) -> None:
     """Store clients, and forget the clients that are too old or too many."""
     for client in clients:
         same = (wrong_port.c.address == client.address) & (wrong_port.c.speaks_tls == client.speaks_tls)
         if not connection.execute(update(wrong_port).where(same).values(at=client.at)).rowcount:
             connection.execute(insert(wrong_port).values(columns_of(client)))
-    connection.execute(delete(wrong_port).where(wrong_port.c.at <= now - KEEP_SECONDS))
+    remove_old(connection, now)
     oldest = select(wrong_port.c.address, wrong_port.c.speaks_tls).order_by(*_LAST_FIRST).offset(MAX_CLIENTS)
     for address, speaks_tls in connection.execute(oldest).all():
         is_oldest = (wrong_port.c.address == address) & (wrong_port.c.speaks_tls == speaks_tls)

@@ -218,6 +218,7 @@ class AdminPhones:
             "owners": owners,
             "minutes": MINUTES,
             "may_fetch": visit.tenant.has_provisioning_networks,
+            "window_is_open": act == "window" and await self._windows.is_open(visit),
         }
 
     async def _unaccepted(self, visit: Visit) -> HttpResponse:

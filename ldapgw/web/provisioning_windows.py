@@ -20,7 +20,16 @@ from ldapgw.directory.clients import TokenBuckets, network_of
 from ldapgw.directory.passwords import generate_password, make_password
 from ldapgw.phones.provisioning.file_names import boot_file, is_settings_file, mac_of_file, vendor_of_file
 from ldapgw.phones.provisioning.sheet import Sheet, make_sheet, settings_of
-from ldapgw.phones.provisioning.window import MINUTES, REASONS, dhcp_settings, needs_login, window_address, window_rows
+from ldapgw.phones.provisioning.window import (
+    MINUTES,
+    REASONS,
+    dhcp_settings,
+    opening_detail,
+    phones_with_wrong_password,
+    window_address,
+    window_rows,
+    without_tls,
+)
 from ldapgw.store import activity, phones, windows
 from ldapgw.store.activity import Act, Actor, Entry
 from ldapgw.store.phones import PhoneLogin
@@ -64,11 +73,13 @@ class ProvisioningWindows:
         now = self._layout.now()
         logins = tuple(map(self._dependencies.phones.latest, logins))
         rows = window_rows(logins, window, fetched, now)
+        address = window_address(visit.url, window) if window else ""
         return visit.page(
             "admin_window.html",
             window=window,
             is_open=window is not None and window.is_open(now),
-            dhcp=dhcp_settings(rows, window_address(visit.url, window)) if window else (),
+            dhcp=dhcp_settings(rows, address),
+            plain_address=without_tls(address) if window and window.plain_http else "",
             replacing=sorted({row.vendor.title for row in rows if row.vendor and row.vendor.replaces_settings}),
             minutes=MINUTES,
             may_fetch=visit.tenant.has_provisioning_networks,
@@ -78,6 +89,11 @@ class ProvisioningWindows:
             refusals=refusals,
             reasons=REASONS,
         )
+
+    async def is_open(self, visit: Visit) -> bool:
+        """Return whether the tenant's window is open."""
+        window = await visit.store.read(windows.read, visit.tenant.name, self._secret_box)
+        return window is not None and window.is_open(self._layout.now())
 
     async def open_for_all(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/phones/window``: open the window for all phones without a working login."""
@@ -91,16 +107,20 @@ class ProvisioningWindows:
         minutes = visit.form.get("minutes", "")
         if minutes not in map(str, MINUTES) or not visit.tenant.has_provisioning_networks:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
+        now, plain_http = self._layout.now(), bool(visit.form.get("plain_http"))
+        logins = await visit.store.read(phones.read_by_tenant, visit.tenant.name)
+        latest = tuple(map(self._dependencies.phones.latest, logins))
         await visit.change(
-            visit.entry(Act.WINDOW_OPENED, detail=minutes),
+            visit.entry(Act.WINDOW_OPENED, detail=opening_detail(int(minutes), names, plain_http=plain_http)),
             windows.open_window,
             visit.tenant.name,
             self._secret_box,
             generate_password(self._dependencies.random),
-            self._layout.now(),
+            now,
             int(minutes) * 60.0,
-            names,
-            plain_http=bool(visit.form.get("plain_http")),
+            phones_with_wrong_password(latest, now) if names is None else names,
+            chosen=names is not None,
+            plain_http=plain_http,
         )
         return visit.redirect("window-opened", PAGE)
 
@@ -126,18 +146,20 @@ class ProvisioningWindows:
             await delay_guess(self._dependencies, request.address, "")
             raise PageError(error_pages.PAGES.not_found, tenant)
         mac = mac_of_file(file)
-        login = await visit.store.read(phones.read_by_mac, tenant.name, mac) if mac else None
-        if (login is not None or not mac) and self._hindrance(visit, window) is None:
-            boot = boot_file(file, window_address(visit.url, window), login.model if login is not None else None)
-            if boot is not None:
-                return HttpResponse(200, boot[1].encode(), boot[0].media_type)
-        if not mac:
-            # While a phone starts, it also asks for files that are the same for all phones of its model.
-            return no_such_file()
+        # While a phone starts, it also asks for files that are the same for all phones of its model.
+        own_mac = mac or mac_of_file(request.user_agent)
+        login = await visit.store.read(phones.read_by_mac, tenant.name, own_mac) if own_mac else None
+        boot = await self._boot_file(visit, window, login, file) if login is not None else None
+        if boot is not None or not mac:
+            return boot or no_such_file()
         password, hashed = make_password(self._dependencies.random)
         found = self._file_for(visit, window, login, file, password)
-        if isinstance(found, Sheet) and login is not None and not request.is_head:
-            found = await self._fetch(visit, window, login, hashed, file) or found
+        if isinstance(found, Sheet) and login is not None:
+            login = self._dependencies.phones.latest(login)
+            if request.is_head:
+                found = await visit.store.read(windows.hindrance, window, login, self._layout.now()) or found
+            else:
+                found = await self._fetch(visit, window, login, hashed, file) or found
         if found is Reason.NO_FILE and not is_settings_file(file):
             return no_such_file()  # a phone that starts also asks for other files with its address in their names
         if isinstance(found, Reason):
@@ -152,9 +174,6 @@ class ProvisioningWindows:
             return hindrance
         if login is None:
             return Reason.UNKNOWN_MAC
-        login = self._dependencies.phones.latest(login)
-        if not window.chosen and not needs_login(login, self._layout.now()):
-            return Reason.HAS_LOGIN
         vendor = vendor_of_file(login.model, file, visit.request.user_agent)
         if vendor is None:
             return Reason.NO_FILE
@@ -169,6 +188,23 @@ class ProvisioningWindows:
             return Reason.NETWORK
         return None if visit.request.is_private or window.plain_http else Reason.PLAIN_HTTP
 
+    async def _boot_file(
+        self, visit: TenantVisit, window: ProvisioningWindow, login: PhoneLogin, file: str
+    ) -> HttpResponse | None:
+        """Return the file that names a phone's file with the settings; None if the phone may not fetch its settings.
+
+        Another phone of this model must not get this file: it may lose the settings that it has from another server.
+        """
+        folder = window_address(visit.url, window)
+        boot = boot_file(login, file, folder if visit.request.is_private else without_tls(folder))
+        if boot is None or self._hindrance(visit, window):
+            return None
+        now, latest = self._layout.now(), self._dependencies.phones.latest(login)
+        if await visit.store.read(windows.hindrance, window, latest, now):
+            return None
+        vendor, text = boot
+        return HttpResponse(200, text.encode(), vendor.media_type)
+
     async def _fetch(
         self, visit: TenantVisit, window: ProvisioningWindow, login: PhoneLogin, hashed: str, file: str
     ) -> Reason | None:
@@ -176,7 +212,7 @@ class ProvisioningWindows:
         new = Fetch(self._layout.now(), visit.request.address, file)
         actor = Actor(activity.GATEWAY.name, new.address)
         entry = activity.entry(new.when, login.tenant, actor, Act.PROVISIONING_FETCHED, login.name, file)
-        reason = await visit.store.run(_note_fetch, entry, window, login.name, hashed, new)
+        reason = await visit.store.run(_note_fetch, entry, window, login, hashed, new)
         if reason is None:
             # The phone may log in as soon as it has the file.
             await self._dependencies.changed()
@@ -214,9 +250,9 @@ def _read(
 
 
 def _note_fetch(
-    connection: Connection, entry: Entry, window: ProvisioningWindow, name: str, hashed: str, new: Fetch
+    connection: Connection, entry: Entry, window: ProvisioningWindow, login: PhoneLogin, hashed: str, new: Fetch
 ) -> Reason | None:
-    reason = windows.note_fetch(connection, window, name, hashed, new)
+    reason = windows.note_fetch(connection, window, login, hashed, new)
     if reason is None:
         activity.record(connection, entry)
     return reason

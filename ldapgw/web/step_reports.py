@@ -77,7 +77,9 @@ class StepReports:
         model, version = (_plain(visit.form.get(name, "")) for name in ("model", "version"))
         if not _is_fit(menu, model, version) or (is_menu and not menu):
             return visit.redirect("step-unfit", page)
-        new = StepReport(visit.tenant.name, vendor.key, model, version, step, menu, self._layout.now())
+        text = vendor.steps[step - 1] if is_menu else ""
+        now = self._layout.now()
+        new = StepReport(visit.tenant.name, vendor.key, model, version, step, menu, now, step_text=text)
         is_counted = await visit.store.run(step_reports.add, new)
         return visit.redirect("step-reported" if is_counted else "step-reports-full", page)
 
@@ -132,22 +134,20 @@ def _mail_lines(reports: Sequence[StepReport]) -> Iterator[str]:
         yield f"{_SUBJECT}, ldapgw {__version__}"
     heading = ""
     for report in reports:
-        vendor = all_vendors().get(report.vendor)
         new_heading = f"{report.vendor}, model {report.model or 'unknown'}, firmware {report.version or 'unknown'}"
         if new_heading != heading:
             heading = new_heading
             yield from ("", heading)
         outcome = f'step {report.step}: the menu is called "{report.menu}"' if report.step else "all steps worked"
         yield f"  {report.count} x {outcome}"
-        # An older version of ldapgw may have had more steps, or another vendor.
-        if vendor is not None and 1 <= report.step <= len(vendor.steps):
-            yield f"      our step: {vendor.steps[report.step - 1]}"
+        if report.step_text:
+            yield f"      our step: {report.step_text}"
 
 
 def mail_address(text: str) -> str:
     """Return the address that opens a new mail with a text, or an empty text if such an address is too long.
 
-    The person enters the recipient, whom the page names.
+    The person enters the recipient.
     """
     body = quote(text.replace("\n", "\r\n"))  # RFC 6068 5
     address = f"mailto:?subject={quote(_SUBJECT)}&body={body}"

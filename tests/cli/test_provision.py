@@ -53,7 +53,9 @@ def test_the_window_opens_shows_what_happens_and_closes(gateway: Gateway) -> Non
         window = windows.read(connection, "acme", gateway.secret_box)
         assert window is not None
         fetched = Fetch(window.opened_at + 1, "192.0.2.7", "001565aabbcc.cfg")
-        assert windows.note_fetch(connection, window, "desk1", "ssha256$00$00", fetched) is None
+        login = phones.read_by_name(connection, "desk1")
+        assert login is not None
+        assert windows.note_fetch(connection, window, login, "ssha256$00$00", fetched) is None
         windows.note_refusal(connection, "acme", Reason.UNKNOWN_MAC, "001565ffffff", "192.0.2.8", fetched.when)
     said = run(gateway, "--tenant", "acme")
     assert "from 192.0.2.7" in said
@@ -67,13 +69,22 @@ def test_the_window_opens_shows_what_happens_and_closes(gateway: Gateway) -> Non
     assert told(gateway, "--tenant", "acme", "--close")["open"] is False
     assert run(gateway, "--tenant", "acme").startswith("The provisioning window is closed.\n")
     assert told(gateway, "--open", "15m", "desk2")["address"] == address
-    assert [one["name"] for one in told(gateway, "--tenant", "acme")["phones"]] == ["desk2"]
+    assert [one["name"] for one in told(gateway, "--open", "15m", "desk2", "DESK2")["phones"]] == ["desk2"]
     assert told(gateway, "--tenant", "acme", "--new-address")["address"] is None
-    plain = told(gateway, "--tenant", "acme", "--open", "240m", "--plain-http")["address"]
-    assert plain.startswith("http://phonebook.example.com/acme/provision/")
-    assert plain.partition("provision/")[2] != address.partition("provision/")[2]
+    plain = told(gateway, "--tenant", "acme", "--open", "240m", "--plain-http")
+    assert plain["plain_address"] == plain["address"].replace("https:", "http:")
+    assert plain["address"].partition("provision/")[2] != address.partition("provision/")[2]
+    assert [(one["option"], one["value"].removeprefix(plain["address"])) for one in plain["dhcp"]] == [
+        (66, "{mac}.xml")
+    ]
     with gateway.begin() as connection:
-        acts = [entry.act for entry in activity.read_page(connection, "acme").entries]
+        entries = activity.read_page(connection, "acme").entries
+    acts = [entry.act for entry in entries]
+    assert [entry.detail for entry in entries if entry.act == Act.WINDOW_OPENED] == [
+        "240 min; HTTP",
+        "15 min; desk2",
+        "60 min",
+    ]
     assert (acts.count(Act.WINDOW_OPENED), acts.count(Act.WINDOW_CLOSED)) == (3, 2)
 
 

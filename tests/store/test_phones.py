@@ -41,7 +41,10 @@ def test_a_phone_comes_back_as_it_was(connection: Connection, account_id: int) -
 
 
 def test_a_next_password_replaces_the_password_when_it_is_used(connection: Connection) -> None:
-    """And not before; a new password by hand ends both, and a phone keeps both when it is renamed."""
+    """And not before, together with the secret addresses; a new password by hand ends both passwords.
+
+    A phone keeps both when it is renamed.
+    """
     phones.add(connection, replace(DESK, mac="001565aabbcc"))
     connection.execute(update(tables.phone).values(next_password="sha256$22$22"))
     phones.set_book_secret(connection, "desk1", "secret")
@@ -57,6 +60,7 @@ def test_a_next_password_replaces_the_password_when_it_is_used(connection: Conne
         renamed,
         password="sha256$22$22",
         next_password="",
+        book_secret="",
         password_at=NOW + 9,
         last_seen=NOW + 9,
         last_address="192.0.2.2",

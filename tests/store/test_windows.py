@@ -10,10 +10,18 @@ from dataclasses import replace
 from cryptography.fernet import Fernet
 from sqlalchemy import Connection
 
-from ldapgw.store import phones, windows
-from ldapgw.store.phones import PhoneLogin
+from ldapgw.store import phones, provisioning, windows
+from ldapgw.store.phones import PhoneLogin, ReplicaBooks
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.windows import MAX_REFUSALS, Fetch, ProvisioningWindow, Reason, WindowPhone, WindowRefusal
+from ldapgw.store.windows import (
+    MAX_REFUSALS,
+    UNUSED_SECONDS,
+    Fetch,
+    ProvisioningWindow,
+    Reason,
+    WindowPhone,
+    WindowRefusal,
+)
 from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.stage.sync import DESK, NOW
 
@@ -23,7 +31,7 @@ NEW = Fetch(NOW + 1, "192.0.2.7", "001565aabbcc.cfg")
 def opened(
     connection: Connection, secret_box: SecretBox, *names: str, token: str = "t", at: float = NOW
 ) -> ProvisioningWindow:
-    return windows.open_window(connection, "acme", secret_box, token, at, 900.0, names or None)
+    return windows.open_window(connection, "acme", secret_box, token, at, 900.0, names, chosen=bool(names))
 
 
 def stored(connection: Connection, name: str = "desk1") -> PhoneLogin:
@@ -67,19 +75,24 @@ def test_a_phone_fetches_once_in_a_window(connection: Connection, secret_box: Se
     """And again in the next window.  A refused fetch stores nothing."""
     phones.add(connection, DESK)
     window = opened(connection, secret_box)
-    assert windows.note_fetch(connection, window, "desk1", "hash-1", NEW) is None
+    assert windows.note_fetch(connection, window, stored(connection, "desk1"), "hash-1", NEW) is None
     assert stored(connection).next_password == "hash-1"
     fetched = WindowPhone("desk1", NEW.when, NEW.address, NEW.file)
     assert windows.read_phones(connection, "acme") == {"desk1": fetched}
     assert windows.read_fetch(connection, "desk1") == fetched
-    assert windows.note_fetch(connection, window, "desk1", "hash-2", NEW) is Reason.FETCHED
-    assert windows.note_fetch(connection, window, "gone", "hash-2", NEW) is Reason.UNKNOWN_MAC
-    late = replace(NEW, when=window.until)
+    assert windows.note_fetch(connection, window, stored(connection, "desk1"), "hash-2", NEW) is Reason.FETCHED
+    assert windows.note_fetch(connection, window, replace(DESK, name="gone"), "hash-2", NEW) is Reason.UNKNOWN_MAC
+    # Another window for all phones does not end what the phone has fetched; a window for this phone does.
     again = opened(connection, secret_box, at=NOW + 2)
-    assert windows.note_fetch(connection, window, "desk1", "hash-2", NEW) is Reason.CLOSED
-    assert windows.note_fetch(connection, again, "desk1", "hash-2", replace(late, when=again.until)) is Reason.CLOSED
+    assert windows.note_fetch(connection, again, stored(connection), "hash-2", NEW) is Reason.FETCHED
+    again = opened(connection, secret_box, "desk1", at=NOW + 3)
+    assert windows.note_fetch(connection, window, stored(connection, "desk1"), "hash-2", NEW) is Reason.CLOSED
+    assert (
+        windows.note_fetch(connection, again, stored(connection, "desk1"), "hash-2", replace(NEW, when=again.until))
+        is Reason.CLOSED
+    )
     assert stored(connection).next_password == "hash-1"
-    assert windows.note_fetch(connection, again, "desk1", "hash-2", NEW) is None
+    assert windows.note_fetch(connection, again, stored(connection, "desk1"), "hash-2", NEW) is None
     assert stored(connection).next_password == "hash-2"
 
 
@@ -87,15 +100,15 @@ def test_a_window_for_some_phones(connection: Connection, secret_box: SecretBox)
     """A phone stays chosen under another name, and leaves with its row; another tenant's phones are not touched."""
     for name, tenant in (("desk1", "acme"), ("desk2", "acme"), ("desk3", "acme"), ("desk4", "other")):
         phones.add(connection, replace(DESK, name=name, tenant=tenant))
-    other = windows.open_window(connection, "other", secret_box, "t", NOW, 900.0, ["desk4"])
+    other = windows.open_window(connection, "other", secret_box, "t", NOW, 900.0, ["desk4", "desk4"], chosen=True)
     window = opened(connection, secret_box, "desk1", "desk3")
     phones.rename(connection, "desk1", "desk9")
     phones.remove(connection, "desk3")
     assert windows.read_phones(connection, "acme") == {"desk9": WindowPhone("desk9")}
     assert windows.read_fetch(connection, "desk9") is None
-    assert windows.note_fetch(connection, window, "desk2", "hash", NEW) is Reason.NOT_CHOSEN
-    assert windows.note_fetch(connection, window, "desk9", "hash", NEW) is None
-    assert windows.note_fetch(connection, other, "desk4", "hash", NEW) is None
+    assert windows.note_fetch(connection, window, stored(connection, "desk2"), "hash", NEW) is Reason.NOT_CHOSEN
+    assert windows.note_fetch(connection, window, stored(connection, "desk9"), "hash", NEW) is None
+    assert windows.note_fetch(connection, other, stored(connection, "desk4"), "hash", NEW) is None
 
 
 def test_refusals_are_counted_and_bounded(connection: Connection, secret_box: SecretBox) -> None:
@@ -116,6 +129,30 @@ def test_refusals_are_counted_and_bounded(connection: Connection, secret_box: Se
     assert windows.read_refusals(connection, "acme") == ()
 
 
+def test_a_phone_with_a_login_is_not_in_a_window_for_all(connection: Connection, secret_box: SecretBox) -> None:
+    phones.add(connection, DESK)
+    window = opened(connection, secret_box)
+    seen = replace(stored(connection), last_seen=NOW)
+    assert windows.note_fetch(connection, window, seen, "hash", NEW) is Reason.HAS_LOGIN
+    assert windows.hindrance(connection, window, seen, NOW) is Reason.HAS_LOGIN
+    assert windows.hindrance(connection, window, stored(connection), NOW) is None
+
+
+def test_an_unused_password_ends(connection: Connection, secret_box: SecretBox) -> None:
+    """After a month; but the phones of a tenant with a replica may use theirs without the gateway's learning of it."""
+    for name, tenant in (("desk1", "acme"), ("desk2", "other")):
+        phones.add(connection, replace(DESK, name=name, tenant=tenant))
+        window = windows.open_window(connection, tenant, secret_box, "t", NOW, 900.0, (), chosen=False)
+        assert windows.note_fetch(connection, window, stored(connection, name), "hash", NEW) is None
+    phones.add(connection, replace(DESK, name="branch", tenant="other", replica=ReplicaBooks.SHARED))
+    assert provisioning.read_next_end(connection) == NEW.when + UNUSED_SECONDS
+    provisioning.remove_expired(connection, NEW.when + UNUSED_SECONDS - 1)
+    assert [stored(connection, name).next_password for name in ("desk1", "desk2")] == ["hash", "hash"]
+    provisioning.remove_expired(connection, NEW.when + UNUSED_SECONDS)
+    assert [stored(connection, name).next_password for name in ("desk1", "desk2")] == ["", "hash"]
+    assert provisioning.read_next_end(connection) is None
+
+
 @needs_postgresql
 def test_of_requests_at_once_one_gets_the_file(secret_box: SecretBox) -> None:
     """Two gateways may be asked for the same file."""
@@ -126,7 +163,7 @@ def test_of_requests_at_once_one_gets_the_file(secret_box: SecretBox) -> None:
 
         def fetch(number: int) -> Reason | None:
             with database.begin() as connection:
-                return windows.note_fetch(connection, window, "desk1", f"hash-{number}", NEW)
+                return windows.note_fetch(connection, window, stored(connection, "desk1"), f"hash-{number}", NEW)
 
         with ThreadPoolExecutor(8) as threads:
             outcomes = Counter(threads.map(fetch, range(8)))

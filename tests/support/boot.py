@@ -124,14 +124,6 @@ BOOTS = (
         follows=_poly,
     ),
     Boot(
-        "poly",
-        "poly",
-        "64167faabb17",
-        "the same, where the first file is missing",
-        ("000000000000.cfg",),
-        follows=_poly,
-    ),
-    Boot(
         "cisco-mpp",
         "cisco",
         "00562baabb08",

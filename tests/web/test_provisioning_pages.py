@@ -15,7 +15,7 @@ from ldapgw.errors import StoreError
 from ldapgw.ldap.admission import FIRST_DELAY
 from ldapgw.store import phones, provisioning
 from ldapgw.store.database import Mode
-from ldapgw.store.provisioning import SECONDS, ProvisioningCleaner
+from ldapgw.store.provisioning import SECONDS, ExpiryCleaner
 from ldapgw.store.worker import Store
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from tests.support.readers import yealink
@@ -119,7 +119,7 @@ def test_an_address_ends_on_the_dot(stage: Stage) -> None:
     def passwords() -> int:
         return stage.do(lambda connection: connection.exec_driver_sql("select count(*) from provisioning").scalar())
 
-    cleaner = ProvisioningCleaner(clock=stage.clock, store=stage.store)
+    cleaner = ExpiryCleaner(clock=stage.clock, store=stage.store)
     cleaner.startService()
     browser = owner(stage, model="yealink")
     stage.clock.advance(1234)
@@ -149,7 +149,7 @@ def test_an_address_ends_within_a_minute_after_an_outage(stage: Stage) -> None:
     owner(stage, model="yealink")
     stage.do(provisioning.create, "desk1", stage.gate.secret_box, "password", "hash", "hash", stage.clock.seconds())
     stage.clock.advance(SECONDS)
-    cleaner = ProvisioningCleaner(clock=stage.clock, store=Store(transact))
+    cleaner = ExpiryCleaner(clock=stage.clock, store=Store(transact))
     cleaner.startService()
     stage.clock.advance(59)
     is_lost = False

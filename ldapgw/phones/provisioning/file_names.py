@@ -12,6 +12,7 @@ from functools import cache
 
 from ldapgw.phones.provisioning.sheet import Vendor, all_vendors, vendors_of
 from ldapgw.phones.provisioning.templates import render_boot_file
+from ldapgw.store.phones import PhoneLogin
 
 # Names such as y000000000108.cfg (Yealink) and 000000000000.cfg (Poly), which many phones ask for, contain no address.
 _MAC = "(?!000000)[0-9A-Fa-f]{12}"
@@ -56,18 +57,15 @@ def vendor_of_file(model: str, name: str, user_agent: str = "") -> Vendor | None
     return next((vendor for vendor in (known or others) if _match(vendor, name)), None)
 
 
-def boot_file(name: str, folder: str, model: str | None) -> tuple[Vendor, str] | None:
+def boot_file(login: PhoneLogin, name: str, folder: str) -> tuple[Vendor, str] | None:
     """Return the vendor whose phones fetch a file of this name before their settings, and the text of the file.
 
     :param folder: the address of the folder with the files.
-    :param model: the model of the phone whose MAC address is in the name; None if the name contains no MAC address.
-    :returns: None if there is no such vendor.
+    :returns: None if phones of this model fetch no such file.
     """
-    for vendor in all_vendors().values() if model is None else vendors_of(model):
-        for pattern in vendor.boot_files:
-            if match := re.fullmatch(pattern, name, re.IGNORECASE):
-                values = {"folder": folder, "mac": match.groupdict().get("mac", "").lower()}
-                return vendor, render_boot_file(vendor.key, vendor.format, values)
+    for vendor in vendors_of(login.model):
+        if any(re.fullmatch(pattern, name, re.IGNORECASE) for pattern in vendor.boot_files):
+            return vendor, render_boot_file(vendor.key, vendor.format, {"folder": folder, "mac": login.mac})
     return None
 
 

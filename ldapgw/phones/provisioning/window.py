@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from ldapgw.phones.models import title_of
 from ldapgw.phones.provisioning.file_names import file_name
@@ -56,29 +57,45 @@ class WindowRow:
 
     @property
     def has_logged_in(self) -> bool:
-        """Return whether the phone has logged in with the password that it fetched."""
-        return self.has_fetched and not self.login.next_password
+        """Return whether the phone has logged in since it fetched its file, with the password that it fetched."""
+        fetched_at = self.fetch.fetched_at if self.fetch is not None else None
+        seen = self.login.last_seen
+        return fetched_at is not None and not self.login.next_password and seen is not None and seen >= fetched_at
+
+    @property
+    def is_replaced(self) -> bool:
+        """Return whether the fetched password ended before the phone used it, because the phone got another one."""
+        return self.has_fetched and not self.login.next_password and not self.has_logged_in
 
 
-def needs_login(login: PhoneLogin, now: float) -> bool:
-    """Return whether a phone has no working login: no login since its last new password, or a wrong password."""
-    return login.last_seen is None or wrong_password(login, now) is not None
+def phones_with_wrong_password(logins: Sequence[PhoneLogin], now: float) -> tuple[str, ...]:
+    """Return the names of the phones that have logged in before, and have a wrong password now.
+
+    A window for all phones without a working login is opened for these phones, too.  The names are stored then, so that
+    a stranger cannot add a phone to an open window by a login with a wrong password.
+    """
+    return tuple(
+        login.name for login in logins if login.last_seen is not None and wrong_password(login, now) is not None
+    )
 
 
 def window_rows(
     logins: Sequence[PhoneLogin], window: ProvisioningWindow | None, fetches: Mapping[str, WindowPhone], now: float
 ) -> tuple[WindowRow, ...]:
-    """Return the phones for which a window is or was open.
+    """Return the phones for which a window is open or was open.
 
-    Without a window, these are the phones without a working login, for which a window would be open.
+    While no window is open, these are the phones for which a window for all phones without a working login would open,
+    and the phones of the last window.
 
     :param fetches: the phones that were chosen for the window or have fetched a file, by name.
     """
-    is_for_all = window is None or not window.chosen
+    is_open = window is not None and window.is_open(now)
+    named = {*fetches, *(() if is_open else phones_with_wrong_password(logins, now))}
+    is_for_all = window is None or not is_open or not window.chosen
     return tuple(
         _row(login, fetches.get(login.name))
         for login in logins
-        if login.name in fetches or (is_for_all and needs_login(login, now))
+        if login.name in named or (is_for_all and login.last_seen is None)
     )
 
 
@@ -114,6 +131,11 @@ class DhcpSetting:
         comment = f"# {', '.join(self.vendors)}\n" if self.vendors else ""
         return f'{comment}dhcp-option={self.option},"{self.value}"'
 
+    @property
+    def kea(self) -> str:
+        """Return the option in Kea's configuration."""
+        return f'{{ "code": {self.option}, "data": "{self.value}" }}'
+
 
 def dhcp_settings(rows: Sequence[WindowRow], address: str) -> tuple[DhcpSetting, ...]:
     """Return the DHCP options that the phones of a window need; one option that suits most phones, if there are none.
@@ -128,10 +150,25 @@ def dhcp_settings(rows: Sequence[WindowRow], address: str) -> tuple[DhcpSetting,
     return tuple(found) or (DhcpSetting(66, address),)
 
 
+def opening_detail(minutes: int, names: Sequence[str] | None, *, plain_http: bool) -> str:
+    """Return the detail of an opened window for the activity log.
+
+    :param names: the names of the chosen phones, or None for all phones without a working login.
+    """
+    parts = [f"{minutes} min", *(["HTTP"] if plain_http else []), *([", ".join(names)] if names is not None else [])]
+    return "; ".join(parts)
+
+
 def window_address(tenant_url: str, window: ProvisioningWindow) -> str:
     """Return the address that phones need: the address of the folder with the files.
 
     :param tenant_url: the absolute URL of the tenant's page, with a slash at its end.
     """
-    url = f"{tenant_url}provision/{window.token}/"
-    return url.replace("https://", "http://", 1) if window.plain_http else url
+    return f"{tenant_url}provision/{window.token}/"
+
+
+def without_tls(address: str) -> str:
+    """Return an address without TLS and without a port, for a proxy that also answers HTTP."""
+    host = urlsplit(address).hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return urlsplit(address)._replace(scheme="http", netloc=host).geturl() if address.startswith("https:") else address

@@ -24,7 +24,7 @@ from ldapgw.store import accounts, activity, sync_history
 from ldapgw.store.copies import CopyCleaner
 from ldapgw.store.database import Mode
 from ldapgw.store.periodic import PeriodicService
-from ldapgw.store.provisioning import ProvisioningCleaner
+from ldapgw.store.provisioning import ExpiryCleaner
 from ldapgw.store.worker import MonitoredStore, Store
 
 log = Logger()
@@ -113,7 +113,7 @@ class Base:
             store=self.store,
             keep={tenant.name: float(tenant.activity_keep) for tenant in config.tenant},
         )
-        self.provisioning_cleaner = ProvisioningCleaner(clock=wall_clock, store=self.store)
+        self.provisioning_cleaner = ExpiryCleaner(clock=wall_clock, store=self.store)
 
     def certificate_expiry(self) -> float | None:
         return self.tls.loaded.validity.not_after.timestamp() if self.tls else None

@@ -6,6 +6,8 @@ from alembic import op
 
 revision = "0037"
 down_revision = "0036"
+# An older gateway would refuse a phone's next password, and keep it when the phone gets another password.
+readable_from = "0037"
 
 _MARK = """
 CREATE TRIGGER change_phone_update AFTER UPDATE
@@ -20,6 +22,7 @@ END
 
 def upgrade() -> None:
     op.add_column("phone", sa.Column("next_password", sa.String()))
+    op.add_column("phone", sa.Column("next_password_at", sa.Float()))
     op.add_column("phone", sa.Column("mac", sa.String()))
     op.create_index("phone_mac", "phone", ["tenant", "mac"], unique=True)
     op.create_table(
@@ -59,6 +62,7 @@ def upgrade() -> None:
         sa.Column("version", sa.String(), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("menu", sa.String(), nullable=False),
+        sa.Column("step_text", sa.String(), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "vendor", "model", "version", "step", "menu"),
