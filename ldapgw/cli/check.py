@@ -160,12 +160,12 @@ def _networks_with_proxies(subject: Subject) -> Iterator[CheckResult]:
         message = "in a provisioning window, anybody may fetch the settings of phones through the proxy"
         lists.append((f"tenant.{tenant.name}.provisioning_networks", tenant.provisioning_networks, message))
     for setting, networks, message in lists:
-        for proxies, allowed in product(config.web.trusted_proxies, networks):
+        for proxies, allowed in product((*config.web.trusted_proxies, *config.web.proxy_protocol), networks):
             # The defaults of trusted_proxies and metrics_networks overlap too; this is no fault, because they allow
             # only this machine.
             is_local = allowed.is_loopback and proxies.is_loopback
             if proxies.version == allowed.version and proxies.overlaps(allowed) and not is_local:
-                yield _warning(setting, f"{allowed} overlaps trusted_proxies {proxies}: {message}")
+                yield _warning(setting, f"{allowed} overlaps the proxies {proxies}: {message}")
 
 
 def _left_tenants(subject: Subject) -> Iterator[CheckResult]:

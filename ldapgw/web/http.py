@@ -90,7 +90,7 @@ def client_address(peer: str, forwarded_for: Iterable[str], is_trusted_proxy: Ca
     :param peer: the address at the other end of the connection; empty for a Unix socket.
     :param forwarded_for: the ``X-Forwarded-For`` headers, each a comma-separated list.
     """
-    address = peer
+    address = normalize_address(peer)  # a listener for IPv4 and IPv6 has IPv4-mapped addresses
     hops = [hop.strip() for header in forwarded_for for hop in header.split(",")]
     hops = [hop for hop in hops if hop]  # RFC 9110 5.6.1: empty elements do not count
     while hops and is_trusted_proxy(address):
@@ -117,7 +117,8 @@ def _is_private(request: IRequest, is_trusted_proxy: Callable[[str], bool]) -> b
     """
     peer = getattr(request.getClientAddress(), "host", "")
     if peer and is_trusted_proxy(peer) and request.requestHeaders.hasHeader(b"X-Forwarded-For"):
-        return _header(request, "X-Forwarded-Proto").strip().lower() in ("", "https")
+        schemes = request.requestHeaders.getRawHeaders(b"X-Forwarded-Proto", [])
+        return all(_text(scheme).strip().lower() in ("", "https") for scheme in schemes)
     return request.isSecure() or not peer or is_loopback(normalize_address(peer))
 
 
@@ -125,7 +126,7 @@ def _read_hop(hop: str) -> str:
     match = _HOP.fullmatch(hop)
     address = (match[1] or match[2] or "") if match else hop
     try:
-        return str(ipaddress.ip_address(address))
+        return normalize_address(str(ipaddress.ip_address(address.partition("%")[0])))  # a zone may be any text
     except ValueError:
         return UNKNOWN_ADDRESS
 

@@ -40,7 +40,7 @@ class ProvisioningPages:
             post("/<tenant>/phones/<name>/provision", self.make, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/provision/end", self.end, RequiredRole.SIGNED_IN),
             get("/<tenant>/provision/<secret>/", self.open, RequiredRole.TENANT),
-            Route("GET", "/<tenant>/provision/<secret>/<file>", self.serve, RequiredRole.TENANT, runs_to_end=True),
+            get("/<tenant>/provision/<secret>/<file>", self.serve, RequiredRole.TENANT),
         )
 
     async def make(self, visit: Visit, login: PhoneLogin) -> HttpResponse:

@@ -146,11 +146,11 @@ class ProvisioningWindows:
             await delay_guess(self._dependencies, request.address, "")
             raise PageError(error_pages.PAGES.not_found, tenant)
         mac = mac_of_file(file)
-        # While a phone starts, it also asks for files that are the same for all phones of its model.
         own_mac = mac or mac_of_file(request.user_agent)
         login = await visit.store.read(phones.read_by_mac, tenant.name, own_mac) if own_mac else None
         boot = await self._boot_file(visit, window, login, file) if login is not None else None
-        if boot is not None or not mac:
+        if boot is not None or not is_settings_file(file):
+            # While a phone starts, it also asks for other files, which are no guesses.
             return boot or no_such_file()
         password, hashed = make_password(self._dependencies.random)
         found = self._file_for(visit, window, login, file, password)
@@ -160,8 +160,6 @@ class ProvisioningWindows:
                 found = await visit.store.read(windows.hindrance, window, login, self._layout.now()) or found
             else:
                 found = await self._fetch(visit, window, login, hashed, file) or found
-        if found is Reason.NO_FILE and not is_settings_file(file):
-            return no_such_file()  # a phone that starts also asks for other files with its address in their names
         if isinstance(found, Reason):
             return await self._refuse(visit, found, mac)
         return HttpResponse(200, found.text.encode(), found.vendor.media_type)

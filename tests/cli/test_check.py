@@ -637,9 +637,12 @@ def test_tenants_that_left_the_configuration(gateway: Gateway) -> None:
         ("127.0.0.1", "0.0.0.0/0", True),
     ],
 )
-def test_a_proxy_in_the_networks_of_others(gateway: Gateway, proxies: str, readers: str, warned: bool) -> None:
+@pytest.mark.parametrize("key", ["trusted_proxies", "proxy_protocol"])
+def test_a_proxy_in_the_networks_of_others(
+    gateway: Gateway, proxies: str, readers: str, warned: bool, key: str
+) -> None:
     """A client that the proxy does not name would look like the proxy; on this machine alone that is the default."""
-    web = f'trusted_proxies = ["{proxies}"]\nmetrics_networks = ["{readers}"]\n'
+    web = f'{key} = ["{proxies}"]\nmetrics_networks = ["{readers}"]\n'
     text = (HEAD + ACME).replace("[web]\n", "[web]\n" + web)
     gateway.write(f'{text}provisioning_networks = ["{readers}"]\n')
     told = found(gateway)

@@ -217,6 +217,7 @@ def test_no_login(browser: Browser, headers: dict[str, str]) -> None:
         ("192.0.2.9", {"X-Forwarded-For": "192.0.2.1"}, True),
         ("192.0.2.9", {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https"}, True),
         ("192.0.2.9", {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "http"}, False),
+        ("192.0.2.9", {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "http\r\nX-Forwarded-Proto: http"}, False),
     ],
 )
 def test_a_login_in_clear(stage: Stage, peer: str, headers: dict[str, str], is_served: bool) -> None:

@@ -45,6 +45,9 @@ from ldapgw.web.http import (
         ("10.0.0.1", ("203.0.113.7\r\nfake: line, 10.0.0.2",), "unknown"),
         ("10.0.0.1", ("",), "10.0.0.1"),
         ("", ("203.0.113.7",), ""),
+        ("::ffff:192.0.2.1", (), "192.0.2.1"),
+        ("::ffff:10.0.0.1", ("::ffff:203.0.113.7",), "203.0.113.7"),
+        ("10.0.0.1", ("fe80::1%" + 99 * "A",), "fe80::1"),
     ],
 )
 def test_the_nearest_address_that_is_no_proxy(peer: str, forwarded_for: tuple[str, ...], found: str) -> None:

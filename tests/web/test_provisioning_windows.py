@@ -232,7 +232,15 @@ def test_files_of_a_whole_model_are_no_guesses(stage: Stage) -> None:
     """A phone that starts asks for them first, and must not be delayed."""
     add(stage)
     opened(stage)
-    for file in ("y000000000000.boot", "y000000000108.cfg", "cfg.xml", "cfggxp2170.xml", "000000000000.cfg-x"):
+    for file in (
+        "y000000000000.boot",
+        "y000000000108.cfg",
+        "cfg.xml",
+        "cfggxp2170.xml",
+        "000000000000.cfg-x",
+        f"{MAC}.boot",
+        "001565ffffff.boot",
+    ):
         answer = stage.browser().get(f"/acme/provision/{TOKEN}/{file}", {"X-Forwarded-For": OFFICE})
         assert answer.status == 404
     assert refusals(stage) == {}
@@ -246,6 +254,11 @@ def test_head_takes_nothing_away(stage: Stage) -> None:
         assert (fetch(stage, method="HEAD").status, fetch(stage, method="HEAD").body) == (200, "")
     assert stage.do(phones.read_by_name, "desk1").next_password == ""
     assert fetch(stage).status == 200
+    # A HEAD for a phone that may not fetch its file is a guess like any other request.
+    began = stage.clock.seconds()
+    assert fetch(stage, method="HEAD").status == 404
+    assert stage.clock.seconds() - began >= FIRST_DELAY
+    assert refusals(stage) == {(Reason.FETCHED, MAC): 1}
 
 
 def test_the_office_chooses_the_phones(stage: Stage) -> None:

@@ -16,7 +16,7 @@ from ldapgw.store.phones import PhoneLogin
 
 # Names such as y000000000108.cfg (Yealink) and 000000000000.cfg (Poly), which many phones ask for, contain no address.
 _MAC = "(?!000000)[0-9A-Fa-f]{12}"
-_ANY_MAC = re.compile(f"(?<![0-9A-Fa-f]){_MAC}(?![0-9A-Fa-f])")
+_ANY_MAC = re.compile(f"(?<![0-9A-Fa-f])(?P<mac>{_MAC})(?![0-9A-Fa-f])")
 
 
 def file_name(vendor: Vendor, mac: str) -> str:
@@ -30,11 +30,9 @@ def file_name(vendor: Vendor, mac: str) -> str:
 
 def mac_of_file(name: str) -> str:
     """Return the MAC address in the name of a file, in lower case; empty if the name contains none."""
-    for vendor in all_vendors().values():
-        if match := _match(vendor, name):
-            return match["mac"].lower()
-    match = _ANY_MAC.search(name)
-    return match[0].lower() if match else ""
+    match = next(filter(None, (_match(vendor, name) for vendor in all_vendors().values())), None)
+    match = match or _ANY_MAC.search(name)
+    return match["mac"].lower() if match else ""
 
 
 def is_settings_file(name: str) -> bool:
