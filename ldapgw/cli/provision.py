@@ -131,7 +131,7 @@ def _open(
     foreign = next((login.name for login in found if login.tenant != tenant.name), None)
     if foreign is not None:
         raise UserError(f"{foreign} is not a phone of {tenant.name}")
-    chosen = [login.name for login in found] if found else None
+    chosen = [*dict.fromkeys(login.name for login in found)] if found else None
     wrong = phones_with_wrong_password(stored.read_by_tenant(connection, tenant.name), now())
     activity.recorded(
         connection,

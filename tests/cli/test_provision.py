@@ -82,9 +82,10 @@ def test_the_window_opens_shows_what_happens_and_closes(gateway: Gateway) -> Non
     assert [entry.detail for entry in entries if entry.act == Act.WINDOW_OPENED] == [
         "240 min; HTTP",
         "15 min; desk2",
+        "15 min; desk2",
         "60 min",
     ]
-    assert (acts.count(Act.WINDOW_OPENED), acts.count(Act.WINDOW_CLOSED)) == (3, 2)
+    assert (acts.count(Act.WINDOW_OPENED), acts.count(Act.WINDOW_CLOSED)) == (4, 2)
 
 
 def one_file(name: str, shown: Any) -> str:
