@@ -24,6 +24,7 @@ from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import UnwritableStore
 from ldapgw.ldap.server import LdapFactory
 from ldapgw.numbers import phone_number
+from ldapgw.phones.provisioning.sheet import all_vendors
 from ldapgw.server.certificate_renewal import CertificateReloader
 from ldapgw.server.check_result import Moment, Subject
 from ldapgw.server.config import Config
@@ -229,13 +230,15 @@ def _listeners(base: Base, ldap: LdapFactory, web: WebSite, misuse_log: MisuseLo
 
 
 def _load(base: Base, catalog: Catalog, publisher: Publisher) -> None:
-    """Load the tables of scripts and telephone numbers, and the stored contacts."""
+    """Load the tables of scripts and telephone numbers, the vendors of phones, and the stored contacts."""
     config, state, store = base.config, base.state, base.store
     # Tokens, keys and contacts are in memory; a core file would keep them on the disk.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     configure_aliases(config.attribute_aliases)
     transliteration.load()
     phone_number.load()
+    if "web" in config.roles:
+        all_vendors()  # so that no phone waits for the files when a page first needs the vendors
     if state.database.is_read_only:
         # Let the store notice and log that the database is read-only, as the store does if this happens later.
         with suppress(UnwritableStore):
