@@ -121,7 +121,7 @@ class Catalog:
         return tuple(
             EndedLogin(login.viewer.login, _successor(login, present))
             for name, login in former.items()
-            if snapshot.logins.get(name) != login
+            if snapshot.logins.get(name) != login and not _is_promoted(login, snapshot.logins.get(name))
         )
 
     def dit(self) -> Dit:
@@ -218,6 +218,19 @@ class Catalog:
         # Guides for PBXs teach "cn=NAME" as a login.
         is_bare = kind == "cn" and [len(rdn) for rdn in dn.rdns] == [1]
         return login if login is not None and (is_bare or login.key == dn.key) else None
+
+
+def _is_promoted(former: PhoneAccess, present: PhoneAccess | None) -> bool:
+    """Return whether a phone's next password has become its password, and nothing else has changed for its sessions.
+
+    Such a phone may be in the middle of its first search with the new password.
+    """
+    return (
+        present is not None
+        and former.next_password_hash != ""
+        and present.password_hash == former.next_password_hash
+        and present.viewer == former.viewer
+    )
 
 
 def _successor(former: PhoneAccess, present: Iterable[PhoneAccess]) -> str:

@@ -24,7 +24,7 @@ from ldapgw.store.tables import phone, provisioning_window, value_of, window_pho
 
 # The seconds after which a fetched password ends that nobody has used.
 UNUSED_SECONDS: Final = 30 * 86_400.0
-# The most refused requests of a tenant that are stored; a request of one more phone takes the place of the oldest.
+# The most refused requests of a tenant that are stored; a request of one more phone takes the place of another one.
 MAX_REFUSALS: Final = 50
 
 
@@ -266,8 +266,18 @@ def note_refusal(connection: Connection, tenant: str, reason: Reason, mac: str, 
         return
     of_tenant = window_refusal.c.tenant == tenant
     if connection.execute(select(func.count()).where(of_tenant)).scalar_one() >= MAX_REFUSALS:
-        oldest = connection.execute(select(func.min(window_refusal.c.at)).where(of_tenant)).scalar_one()
-        connection.execute(delete(window_refusal).where(of_tenant, window_refusal.c.at == oldest))
+        # Requests for unknown phones leave first, because anybody can invent MAC addresses.
+        is_known = window_refusal.c.mac.in_(
+            select(phone.c.mac).where(phone.c.tenant == tenant, phone.c.mac.is_not(None))
+        )
+        first = (
+            select(window_refusal.c.reason, window_refusal.c.mac)
+            .where(of_tenant)
+            .order_by(is_known, window_refusal.c.at)
+        )
+        for row in connection.execute(first.limit(1)).all():
+            is_first = (window_refusal.c.reason == row.reason) & (window_refusal.c.mac == row.mac)
+            connection.execute(delete(window_refusal).where(of_tenant, is_first))
     connection.execute(
         insert(window_refusal).values(tenant=tenant, reason=reason.value, mac=mac, address=address, at=now, count=1)
     )

@@ -161,7 +161,7 @@ class ProvisioningWindows:
             else:
                 found = await self._fetch(visit, window, login, hashed, file) or found
         if isinstance(found, Reason):
-            return await self._refuse(visit, found, mac)
+            return await self._refuse(visit, found, mac, is_known=login is not None)
         return HttpResponse(200, found.text.encode(), found.vendor.media_type)
 
     def _file_for(
@@ -217,11 +217,15 @@ class ProvisioningWindows:
             tell_fetch(self._dependencies, login, new.address)
         return reason
 
-    async def _refuse(self, visit: TenantVisit, reason: Reason, mac: str) -> HttpResponse:
-        """Count a request as a wrong login, store it for the administrator, and answer that there is no such file."""
+    async def _refuse(self, visit: TenantVisit, reason: Reason, mac: str, *, is_known: bool) -> HttpResponse:
+        """Count a request as a wrong login, store it for the administrator, and answer that there is no such file.
+
+        :param is_known: whether a phone of the tenant has the MAC address.
+        """
         address = visit.request.address
         self._dependencies.count_misuse("provisioning requests", address)
-        if not self._stored_refusals.take(network_of(address)):
+        # A stranger can invent MAC addresses, but must not hide the requests for phones.
+        if is_known or not self._stored_refusals.take(network_of(address)):
             await visit.store.run(windows.note_refusal, visit.tenant.name, reason, mac, address, self._layout.now())
         await delay_guess(self._dependencies, address, mac)
         return no_such_file()

@@ -67,6 +67,12 @@ def test_a_next_password_is_right_beside_the_present_one(catalog: Catalog) -> No
     # Another device that still has the password does not hide that the next one is in use.
     assert catalog.authenticate("desk1", b"hush", "10.0.0.8") == VIEWER
     assert catalog.take_seen_phones() == {"Desk1": ("10.0.0.7", following.next_password_hash, 7.0)}
+    # A phone may be in the middle of its first search when the next password becomes its password.
+    promoted = replace(LOGIN, password_hash=following.next_password_hash)
+    assert catalog.publish(replace(catalog.snapshot, logins={"desk1": promoted}), ["desk1"]) == ()
+    assert catalog.authenticate("desk1", b"hush", "10.0.0.8") is None
+    other = replace(promoted, password_hash=hash_password("other", os.urandom))
+    assert [one.dn for one in catalog.publish(replace(catalog.snapshot, logins={"desk1": other}), ["desk1"])] == [DN]
 
 
 WRONG = {
