@@ -340,7 +340,8 @@ def commands() -> dict[str, click.Command]:
         if isinstance(command, click.Group):
             if command.invoke_without_command:
                 found[name] = command
-            found |= {f"{name} {sub}": command.commands[sub] for sub in command.commands}
+            of_group = ((sub, command.get_command(context, sub)) for sub in command.list_commands(context))
+            found |= {f"{name} {sub}": one for sub, one in of_group if one is not None}
         else:
             found[name] = command
     return found

@@ -11,8 +11,9 @@ import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from typing import TextIO
+from typing import ClassVar, TextIO
 
 import click
 from click.shell_completion import CompletionItem
@@ -30,8 +31,6 @@ from ldapgw.cli.phone_output import (
     print_steps,
     settings_json,
 )
-from ldapgw.cli.phones_import import import_phones
-from ldapgw.cli.provision import provision
 from ldapgw.cli.replicas import add_replica, print_replica, print_replicas, replica_json
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import (
@@ -114,19 +113,34 @@ _placeholder = click.option(
 )
 
 
+class _PhoneCommands(click.Group):
+    """The group of the commands about phones.
+
+    A command with a module of its own is imported when the command or the group's help is used.
+    """
+
+    _modules: ClassVar[Mapping[str, str]] = {"import": "phones_import", "provision": "provision"}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *self._modules])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._modules:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = import_module(f"ldapgw.cli.{self._modules[cmd_name]}").command
+        return command
+
+
 @click.group(
+    cls=_PhoneCommands,
     epilog=examples(
         "ldapgw phones add desk1 --account alice@acme.example --model yealink",
         "ldapgw phones list",
         "ldapgw phones test desk1",
-    )
+    ),
 )
 def phones() -> None:
     """Add, list, test, change and remove phones."""
-
-
-phones.add_command(import_phones)
-phones.add_command(provision)
 
 
 @phones.command(

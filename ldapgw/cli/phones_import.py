@@ -38,7 +38,7 @@ from ldapgw.store.activity import Act
 @yes_option
 @as_json
 @pass_site
-def import_phones(
+def command(
     site: Site,
     file: Any,
     tenant: str | None,

@@ -40,12 +40,13 @@ _DURATIONS = {f"{minutes}m": minutes for minutes in MINUTES}
 
 
 @click.command(
+    name="provision",
     epilog=examples(
         "ldapgw phones provision --open 60m",
         "ldapgw phones provision --open 15m desk1 desk2",
         "ldapgw phones provision",
         "ldapgw phones provision --close",
-    )
+    ),
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @only_tenant
@@ -60,7 +61,7 @@ _DURATIONS = {f"{minutes}m": minutes for minutes in MINUTES}
 @click.option("--new-address", is_flag=True, help="Close the window, and give the next one a new address.")
 @as_json
 @pass_site
-def provision(
+def command(
     site: Site,
     names: Sequence[str],
     tenant: str | None,
