@@ -314,8 +314,8 @@ def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], af
     if not parts:
         return as_typed
     in_parts = _in_any_order([tuple([f" {form}{after}" for form in forms]) for forms in parts])
-    # A value that passes `in_parts` contains a string of each set of parts, so each of these sets may be merged with
-    # any set of words.
+    # A value that passes `in_parts` contains a string from each set of parts.  So any set of words can take in the
+    # strings of any set of parts, and no value that passes one of the two tests is lost.
     required = [(*word, *part) for word, part in zip(as_typed.required, in_parts.required, strict=False)]
     return Assertion(lambda search_text: as_typed.test(search_text) or in_parts.test(search_text), tuple(required))
 
@@ -354,7 +354,8 @@ class _Words:
 
     def __init__(self, words: Sequence[Alternatives]) -> None:
         self._words = words
-        # Two searched words can match the same word of a line only if their strings begin alike.
+        # Two searched words can match the same word of a line only if an alternative of one searched word begins with
+        # an alternative of the other.
         self._may_coincide = any(
             one.startswith(other) or other.startswith(one)
             for strings, others in itertools.combinations(words, 2)
@@ -376,9 +377,9 @@ class _Words:
 
 
 def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
-    """Return the first words of all strings, without those that begin with another of these first words.
+    """Return the first word of each string, except first words of which a shorter first word is a prefix.
 
-    So at most one of the returned words begins at any position of a text.
+    Therefore at most one of the returned words can match at a given position of a text.
     """
     beginnings: list[str] = []
     for beginning in sorted({" " + string.split()[0] for strings in words for string in strings}):
@@ -388,7 +389,10 @@ def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
 
 
 def _with_a_shared_letter(words: Sequence[Alternatives]) -> list[list[Alternatives]]:
-    """Group the searched words that share a first letter in any of their strings; leave out words that share none."""
+    """Group the searched words of which some alternatives share the first letter of a word.
+
+    Leave out each searched word that shares no first letter with another searched word.
+    """
     of_words = [{part[0] for string in strings for part in string.split()} for strings in words]
     if sum(map(len, of_words)) == len(set().union(*of_words)):  # most names
         return []
@@ -512,7 +516,7 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
 def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     """Return the assertion that one form of a number contains the parts in their order.
 
-    A long final part without other parts also matches as a whole number does.
+    If the only part is a final part with at least `SHORTEST_PUBLIC` digits, numbers that equal this part match too.
     """
     initial, *middle, final = texts
     if context.strip:

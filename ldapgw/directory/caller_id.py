@@ -173,8 +173,9 @@ def _number_of(assertion: Assertion) -> _Number:
 
 # The text that follows the company's name, because the caller only perhaps belongs to the company.
 _PERHAPS: Final = " ?"
-# An extension has at most this many digits.  At least this many digits, with the country code, precede an extension.
+# The most digits of an extension.
 _LONGEST_EXTENSION: Final = 6
+# The fewest digits in front of an extension, including the country code.
 _SHORTEST_BEGINNING: Final = 7
 
 # Attributes that show the company's name, and attributes that are copied; all others are left out, because they may be

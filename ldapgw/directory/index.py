@@ -115,7 +115,8 @@ def verified_records(file: BufferedIOBase) -> RecordReader:
 # copied, because copying takes time for each document.
 PostingsRanges = tuple[Sequence[int], Sequence[int], bool]
 
-# The most ranges that one lookup returns; more ranges are returned as one range whose documents do not ascend.
+# The most ranges that one lookup returns.  If a lookup finds more ranges, it returns them as a single range, in which
+# the numbers of the documents are not in ascending order.
 _MAX_RANGES: Final = 128
 
 # A character that, at the end of a text, makes the text sort behind all longer texts with the same beginning.

@@ -210,11 +210,13 @@ def _add_keypad_pairs(group: str, text: str, terms: set[str]) -> None:
 
 
 def _add_pairs(group: str, text: str, words: Sequence[str], paired: dict[str, set[str]], terms: set[str]) -> None:
-    """Add the terms of the pairs of words of a value; words that begin alike are a pair if they are in one line.
+    """Add the terms of the pairs of words of a value.
+
+    Two words that begin alike are a pair only if they are in the same line.  Any other two words are a pair.
 
     :param words: the words of the text, which holds all variants of the value.
-    :param paired: for each group, the beginnings of the words of the first value.  Most other names of an entry have
-        the same words, and need no further terms.
+    :param paired: for each group of terms, the beginnings of the words of the entry's first value.  Most further names
+        of an entry have the same words, so they need no further terms.
     """
     beginnings = {word[:_PAIRED] for word in words if len(word) >= _PAIRED}
     if len(beginnings) < len(words):
@@ -393,7 +395,7 @@ def _shortest(strings: Alternatives) -> int:
 
 
 def _common_prefix_query(group: str, required: Sequence[Alternatives]) -> Query:
-    """Return the query for a name with words that begin with a few letters each; None if other strings are required."""
+    """Return the query for a name if the search gives only the first few letters of each word; otherwise None."""
     words = [strings[0][1:] for strings in required if len(strings) == 1 and strings[0][:1] == " "]
     if group != "N" or len(words) < 2 or len(words) < len(required):
         return None
@@ -425,7 +427,8 @@ def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
 def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
     """Return the query for a line with two words that begin with keypad digits of `one` and of `other`.
 
-    A string of three digits or more is looked up alone: "605" may be one word, or the two words "6" and "5".
+    A string of three digits or more is looked up without the other string.  The reason is that 0 also stands for a
+    blank: "605" may be one word, or the two words "6" and "5".
 
     :returns: the query, or None if a string need not be at the beginning of a word.
     """

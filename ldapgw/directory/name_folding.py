@@ -78,7 +78,7 @@ _KEYS = (
 _KEY_OF = {letter: str(key) for keys in _KEYS for key, letters in enumerate(keys, 2) for letter in letters}
 # Letters that are folded to a letter of another key.
 _OTHER_KEY = re.compile("[ةىؤئѓќ]")
-# The most ways in which the zeros of a text of digits are read as blanks or as digits.
+# On a keypad, 0 may stand for a blank.  At most this many combinations of blanks and zeros are tried for one text.
 _MAX_READINGS: Final = 8
 
 

@@ -468,7 +468,10 @@ def _may_be_duplicates(same: Sequence[_Row], streams: Sequence[_SegmentMatches])
 
 
 def _key_after(key_prefix: str, after: str) -> str | None:
-    """Return the sort key behind which the matches of a key prefix begin; None to begin with the first match."""
+    """Return the sort key, without a key prefix, behind which the search goes on.
+
+    Return None if `after` lacks the prefix: the search then begins with the first match that has the prefix.
+    """
     return after[len(key_prefix) :] if after.startswith(key_prefix) else None
 
 

@@ -44,7 +44,7 @@ _RANKED: Final = 32
 _MAX_CHARACTERS: Final = 256
 
 _INVERTED = bytes(range(255, -1, -1))
-# The octets that stand for a missing value of a sort key; `reverse` is the key of this table.
+# The octets that stand for a missing value in a sort key, in ascending order (False) and in reverse order (True).
 _NO_VALUE = {False: b"\xff", True: b"\x00"}
 
 # The attributes that hold the whole name, by which entries are sorted if the client requests no sort key.
@@ -311,7 +311,7 @@ def _least(lines: list[str], reverse: bool) -> bytes:  # noqa: FBT001 - from a t
 
 
 class OffsetOutOfRange(LdapgwError):
-    """Raised when an offset is 0 or greater than its own content count, or when the content count is negative."""
+    """Raised when a request's offset is 0 or exceeds the request's content count, or when this count is negative."""
 
     code = ResultCode.OFFSET_RANGE_ERROR
 
