@@ -90,9 +90,10 @@ class Pseudonyms:
         # The substitutes of the letters in the parts that filters ask for.  The key is the part up to and including the
         # letter.
         self._letters: dict[str, str] = {}
-        # The substitutes that are taken already.  The key is the part in front of the letter.
+        # The substitutes that are taken already.  The key is the part in front of the replaced letter.
         self._used: dict[str, set[str]] = {}
-        # The substitutes of the digits 0 to 9.  The key is the tree and the digits in front.
+        # The substitutes of the digits 0 to 9.  The key is the name of a tree of substitutes (see `_split`), and the
+        # digits in front of the replaced digit.
         self._digits: dict[tuple[str, str], str] = {}
         names = [kind.name for kind in NUMBER_TYPES]
         values = [value for entry in recording.entries for name in names for value in entry.attributes.get(name, ())]
@@ -110,7 +111,8 @@ class Pseudonyms:
         self._inner = _longest_first(key for key, opens_left, opens_right in asked if opens_left and opens_right)
         self._endings = _longest_first(key for key, opens_left, opens_right in asked if opens_left and not opens_right)
         self._part_starts = {self._piece(key)[:1] for key in (*self._inner, *self._endings)}
-        # Make the substitutes of beginnings first, because random letters must differ from these substitutes.
+        # First make the substitutes for the beginnings of words that filters ask for.  Random letters are chosen later,
+        # and must differ from these substitutes.
         for key in self._beginnings:
             self._piece(key)
 
@@ -437,8 +439,8 @@ def _home_codes(values: Iterable[str], region: str) -> tuple[str, str]:
     """Return the country code and the trunk prefix of a region from its numbers; empty if no number shows them.
 
     The E.164 form and the national form of a number end with the same digits.  In front of these digits, the E.164 form
-    has the country code, and the national form has the trunk prefix.  Some mobile numbers have further digits there, so
-    the shortest text of all numbers counts, and only if it is no longer than a country code.
+    has the country code, and the national form has the trunk prefix.  Some mobile numbers have further digits there.
+    So the shortest prefix that any number has is returned.  Prefixes longer than a country code are ignored.
     """
     found: set[tuple[str, str]] = set()
     for number in filter(None, (parse(value, region) for value in values)):

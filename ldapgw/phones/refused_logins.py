@@ -261,8 +261,8 @@ class RefusedLogins(PeriodicService):
     async def judge(self, interval: float = WRITE_SECONDS) -> None:
         """Judge the refusals since the last call, and store the refusals that are due.
 
-        Of the names that no phone has, the last `MAX_UNKNOWN` are judged, because no more are shown; the others are
-        masked.
+        Pages show only the last `MAX_UNKNOWN` of the names that no phone has.  So only these names are judged, and all
+        earlier names are masked.
 
         :param interval: seconds between two writes of a phone, and between two writes of clients of wrong ports.
         """
@@ -418,7 +418,7 @@ class UnknownNames:
 
     def add_shown(self, added: UnknownLogin) -> None:
         """Count refused logins that `add` has returned, at this gateway or at another one."""
-        # Masked names may differ, so the address distinguishes the phones.
+        # Different names may look the same once they are masked, so the address tells the phones apart.
         key = added.name, added.tenant, added.address if self._by_address or added.name == MASK else ""
         before = self._names.pop(key, None)
         self._names[key] = replace(added, count=added.count + (before.count if before else 0))
@@ -467,8 +467,8 @@ _USUAL_WORDS: Final = frozenset(
 # A part of a name: a word with a number of three digits at most, or a number.  Four digits may be a year.
 _PART = re.compile(r"(?P<word>[^\W\d_]{1,20})\d{0,3}|\d{1,2}(?P<counted>[^\W\d_]{1,20})|(?P<number>\d{1,15})")
 _EXTENSION_DIGITS: Final = 5
-# Short parts without a meaning of their own, such as EG in EG-Flur, also with a number of three digits, and models such
-# as T46S.
+# Parts that mean nothing by themselves: one or two letters such as EG in EG-Flur, with or without a number, and models
+# such as T46S.
 _SHORT = re.compile(r"[^\W\d_]{1,2}\d{0,3}|\d{1,2}[^\W\d_]{1,2}|[^\W\d_]\d\d[^\W\d_]")
 # Twelve decimal digits are a number, not a MAC address.
 _MAC = re.compile(r"(?!\d{12}\Z)(?:SEP)?[0-9A-F]{2}(?:[:-]?[0-9A-F]{2}){5}", re.IGNORECASE)
@@ -517,7 +517,8 @@ def _is_dn_of_the_house(text: str, words: frozenset[str]) -> bool:
     # Dn.parse takes any word for an attribute type.
     if not all(attribute_type(kind) for rdn in (leaf, *above) for kind, _ in rdn):
         return False
-    # People enter a login as the first value; the other values, the server's tree, are no secret.
+    # What a person has entered is the value of the DN's first RDN.  The other RDNs only name the server's tree, and are
+    # no secret.
     return all("=" not in value and _is_of_the_house(value, words) for _, value in leaf) and all(
         (parts := _parts(value)) and all(map(_PART.fullmatch, parts)) for rdn in above for _, value in rdn
     )

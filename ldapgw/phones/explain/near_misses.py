@@ -132,7 +132,7 @@ class NumberDifference:
 
     @property
     def distance(self) -> tuple[int, int]:
-        """Return the sort key: `MissReason` lists the reason of the nearest difference first."""
+        """Return the sort key: the position of the reason in `MissReason`, nearest first, and the number of digits."""
         return _REASONS.index(self.reason), self.digits
 
 

@@ -174,7 +174,7 @@ def texts_of(entry: Entry, attribute: str, formatter: NumberFormatter | None = N
 
 
 def text_of(entry: Entry, attribute: str, formatter: NumberFormatter | None = None) -> str:
-    """Return the first of `texts_of`; empty if there is none, such as the uid of a caller-ID book's entry."""
+    """Return the first of `texts_of`; empty if there is none: an entry of a caller-ID book, for example, has no uid."""
     return next(iter(texts_of(entry, attribute, formatter)), "")
 
 

@@ -148,10 +148,10 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar mac_files: the names by which the phones ask a provisioning server for the file: ``{mac}`` and ``{MAC}`` stand
         for the MAC address, ``MODEL`` for the phone's model.  Files for people to copy have the first name, in which
         people have to fill in the model.  Empty if the phones do not ask by their MAC addresses.
-    :ivar user_agent: a regular expression that the User-Agent of these phones contains, and that of the make's other
-        phones does not contain; empty if the User-Agent is not known, or not needed to tell the phones apart.
-    :ivar boot_files: regular expressions for the names of files that name the file with the settings, and that the
-        phones fetch before; their template is ``KEY.boot.j2``.
+    :ivar user_agent: a regular expression that matches the User-Agent of these phones, but not the User-Agent of the
+        make's other phones; empty if the User-Agent is not known, or not needed to tell the phones apart.
+    :ivar boot_files: regular expressions for the names of files that phones fetch before the file with the settings,
+        and that name this file; their template is ``KEY.boot.j2``.
     :ivar dhcp_option: the number of the DHCP option with the address of the provisioning server.
     :ivar dhcp_file: what follows the address of the folder in this option, with the phones' own placeholders; empty if
         the phones add the name of the file.
@@ -216,7 +216,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def unconfirmed_steps(self) -> frozenset[int]:
-        """Return the numbers of the steps whose menus no source names."""
+        """Return the numbers of the steps whose menus are named in no source."""
         return frozenset(
             step.number for step in self.setup_steps if not step.is_confirmed and step.number not in self.plain_steps
         )
@@ -243,7 +243,7 @@ class Sheet:
 
     @property
     def printed(self) -> str:
-        """Return the text of the file, or without a file a line for each field; empty if there are no settings."""
+        """Return the text of the file; if there is no file, a line for each field; empty if there are no settings."""
         return self.text or "".join(f"{field.label}: {field.value}\n" for field in self.fields)
 
 
