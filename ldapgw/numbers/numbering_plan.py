@@ -76,8 +76,8 @@ class Dialling:
     :ivar international_prefix: the digits for calls abroad ("00", "011"); empty if no such digits work for all callers.
     :ivar national_prefix: the trunk prefix, which is dialled in front of national numbers; empty if there is none.
     :ivar has_zero_trunk: whether the trunk prefix is "0", so that full national numbers begin with "0".
-    :ivar rewrites_trunk: whether digits that are dialled only within the country can be inside a number, and so prove
-        that the number is complete: Argentine mobile numbers have 15 behind the area code.
+    :ivar rewrites_trunk: whether a number as dialled within the country can have extra digits in the middle, such as
+        the 15 behind the area code of Argentine mobile numbers.  A number with such digits has its area code too.
     :ivar has_direct_dialling: whether extensions can continue a company's number, so that fixed-line numbers have
         several lengths.
     :ivar zero_from: numbers with at least this many digits are always dialled with a "0" and no other prefix; None if
@@ -87,7 +87,8 @@ class Dialling:
 
     _international_pattern: re.Pattern[str]
     _trunk_pattern: re.Pattern[str]
-    _trunk_prefix: str | None = None  # "" if there is no trunk prefix; None if only the pattern finds it
+    # "" if there is no trunk prefix; None if the prefix is not fixed, and only `_trunk_pattern` recognizes the prefix.
+    _trunk_prefix: str | None = None
     country: str = ""
     international_prefix: str = ""
     national_prefix: str = ""

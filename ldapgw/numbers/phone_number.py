@@ -309,8 +309,8 @@ def _shares_national_tail(known: Number, local: str) -> bool:
 def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
     """Return whether a stored number is the same as one of the `readings` of a requested number.
 
-    If one reading has a country, the readings without a country can only be local numbers behind the digits for an
-    outside line.  So these readings are not compared with the ends of foreign numbers.
+    If one reading has a country, a reading without a country is what is left when the digits for an outside line are
+    removed: a local number.  A local number is never abroad, so it is not compared with the ends of foreign numbers.
     """
     with_country = [reading for reading in readings if reading.e164]
     if any(is_same_number(stored, reading) for reading in with_country or readings):

@@ -33,9 +33,9 @@ _COUNTED = "vertrag|iban|blz|digicode|code porte"
 _FIGURE = r"[\d./-]*(?:[a-z]\d*)?(?![^\W_])"
 _PLACES = "raum|zimmer|room|suite|apt|plz|etage|stock|haus"
 _STREETS = "str\\.|straße|strasse|weg|platz|allee|gasse|street|road|avenue|rue"
-# Words that follow an ordinal such as "2." in a remark ("2. Stock"), and words that are not the name of a town: digits
-# in front of such a word are not a postcode.
+# Words that follow an ordinal such as "2." in a remark ("2. Stock").
 _ORDINAL = "stock|etage|og|ug|handy|nummer|nr|telefon|tel|mobil|anschluss|leitung|apparat|floor|line|num|núm|tür"
+# Words that may follow digits but cannot name a town, so that the digits in front of such a word are no postcode.
 _NO_TOWN = "fax|tel|mob|handy|priv|büro|ext|home|work|zentr|durchw|office"
 
 _REMARK: Final = re.compile(

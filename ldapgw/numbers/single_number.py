@@ -32,7 +32,8 @@ _LAST_GROUP: Final = re.compile(
 _NUMBERED: Final = re.compile(r"[0-9]{5} [0-9]$")
 # The digit for an outside line, and the pause behind it, in front of a number.
 _OUTSIDE_LINE: Final = re.compile(r"^[0-9]{1,2}[,;pwPW](?=[+(]?[0-9])(?=(?:[^0-9]*[0-9]){7})")
-# The last digits of Google's form, this many, have to be in the field.  Otherwise the form belongs to another number.
+# The number of last digits of Google's form that have to be in the field.  If the field lacks these digits, the form
+# belongs to another number.
 _SHORTEST_WITNESS: Final = 6
 # At least `SHORTEST_ABROAD` digits may be a number of another country that has lost its "+".  If the country code is a
 # group of its own ("43 1 5550171"), `_SHORTEST_GROUPED` digits are enough.

@@ -42,8 +42,8 @@ from ldapgw.numbers.sip_addresses import split_field
 # The version of the rules.  Raise the version with each change of the results: all stored fields are then read anew.
 VERSION: Final = 3
 
-# At most this many numbers of a field, and places where a number may end, are looked at.  A text with more numbers or
-# places is no list of numbers.
+# The most numbers of a field that are looked at, and the most places in a field where a number may end.  A text with
+# more numbers or places is no list of numbers.
 _MOST_NUMBERS: Final = 8
 _MOST_PLACES: Final = 10
 
@@ -176,7 +176,7 @@ class _Place(NamedTuple):
 # and behind the part's own number; the gap behind the last number is empty.
 _Accept = Callable[[Number, Number | None, str, str], Number | None]
 
-# The value for digits of a remark in front of a number, such as "24h:".
+# The result of an `_Accept` function for digits that belong to a remark, such as "24h:", in front of a number.
 _REMARK: Final = Number("", "", "", "")
 
 
