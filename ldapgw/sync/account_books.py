@@ -227,7 +227,7 @@ class AccountBooks:
             async with lock:
                 yield
         finally:
-            # A call that waited for the lock has run already, and may have removed the lock.
+            # Another call that waited for this lock may have run since the release, and may have removed the lock.
             if not lock.locked and self._locks.get(account_id) is lock:
                 del self._locks[account_id]
 
@@ -484,5 +484,5 @@ class AccountBooks:
 
 
 def _cache_name(key: BookId, account_id: int) -> str:
-    """Return the name in the cache of a book that is stored with an account."""
+    """Return the name under which the cache has a book that is stored with an account."""
     return cache_name(account_id, directory=isinstance(key, str))

@@ -110,7 +110,7 @@ def _doubled(first: float, failures: int, cap: float) -> float:
 class CircuitBreaker:
     """The circuit breaker of a tenant, which is open while no account of the tenant can sync.
 
-    :ivar failed: ids of the accounts that could not reach Google, with no other outcome in between.
+    :ivar failed: ids of the accounts that could not reach Google since Google last answered an account of the tenant.
     :ivar trips: the number of failures that have opened the circuit, or kept it open, since it was last closed.
     :ivar until: the time until which no account syncs, or None if the circuit is closed.
     :ivar code: the error code that opened the circuit.

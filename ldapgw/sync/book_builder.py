@@ -65,7 +65,7 @@ class BuildTask:
         return per_number, len(self.book_ids) > 1
 
     def built(self, book: Book) -> BuiltBook:
-        """Return a book with the inputs of this task."""
+        """Return a record of a book and of the inputs from which this task has built the book."""
         return BuiltBook(self.history, self.account.generation, self.build_key, book)
 
     @property

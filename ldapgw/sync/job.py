@@ -332,7 +332,10 @@ class SyncJob:
     def _due_sync(
         self, account: Account, stored: _StoredState, query: SourceQuery, *, full: bool, account_count: int = 1
     ) -> DueSync:
-        """Return the fetch that is due for a source; a person's request is not subject to the limits of full syncs."""
+        """Return the fetch that is due for a source.
+
+        If a person has requested a sync, neither the interval nor the limits of full syncs delay the fetch.
+        """
         if full:
             return DueSync.FULL
         is_requested = account.pending_sync is not None
@@ -385,8 +388,9 @@ class SyncJob:
         failed: dict[Source, GoogleError],
         due_sync_of: Callable[[SourceQuery], DueSync],
     ) -> LabelState | None:
-        """Fetch the account's labels with a full sync, after a failure, daily, or when a person asks; else return None.
+        """Fetch the account's labels if a fetch of labels is due; otherwise return None.
 
+        A fetch is due in a full sync, after a failed fetch of labels, once a day, and if a person has requested a sync.
         If the account has no labels and the tenant does not filter by labels, neither a new day nor a request is a
         reason to fetch labels: no label can have been renamed, and a new label is noticed when a contact has the label.
         """

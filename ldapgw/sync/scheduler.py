@@ -511,9 +511,9 @@ class SyncScheduler(Service):
     def _end_outage(self, project: str) -> None:
         """Sync the project's accounts that wait because of an outage, except where Google has set the wait.
 
-        An account calls Google at the earliest an interval after its last call, and at the latest two intervals from
-        now.  Without the earliest time, an account that fails alone would try again after each answer to another
-        account.
+        An account calls Google at the latest two intervals from now, but not before an interval has passed since its
+        last call.  This function runs after each successful sync, so an account that alone fails would otherwise call
+        Google after each sync of another account.
         """
         now, spread = self._clock.seconds(), min(self._interval, SPREAD_SECONDS)
         for account_id in self._outages.pop(project, ()):
