@@ -97,9 +97,9 @@ class ErrorStatus:
 
     @property
     def shrink_key(self) -> str:
-        """Return a key of the loss of contacts that a page's form asks a person to confirm.
+        """Return the text by which a form identifies a loss of contacts that a person has to confirm.
 
-        The key has the source, the number of lost contacts and the number before, as in ``book-30-40``.
+        The text has the source, the number of lost contacts and the number before, as in ``book-30-40``.
         """
         return f"{self.facts.get('source', 'book')}-{self.facts.get('lost', 0)}-{self.facts.get('before', 0)}"
 

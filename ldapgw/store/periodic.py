@@ -67,7 +67,7 @@ class PeriodicService(Service):
         self.__timer.start(self.__seconds, now=self.__now)
 
     def stopService(self) -> Deferred[None]:
-        """Begin no more runs; the Deferred fires when the run under way and the last work have ended."""
+        """Begin no more runs; the Deferred fires when the run under way, and then the work `last`, have ended."""
         super().stopService()
         if self.__timer.running:
             self.__timer.stop()

@@ -400,7 +400,8 @@ def _set(connection: Connection, name: str, **columns: object) -> bool:
 def store_last_binds(connection: Connection, binds: Mapping[str, LastBind]) -> None:
     """Store the times and addresses of phones' last binds, but ignore binds with a former password.
 
-    A bind clears earlier refused logins from the same network.  A bind with the next password makes it the password.
+    A bind clears earlier refused logins from the same network.  If a phone binds with
+    its next password, this password replaces the former one.
 
     :param binds: the last binds by name of the phone.
     """

@@ -175,7 +175,7 @@ class SecretBox:
             [problem] = error.problems
         if problem == self.problem:
             return
-        from twisted.logger import Logger  # commands, which log nothing, import this module
+        from twisted.logger import Logger  # imported here, because commands import this module too, but log nothing
 
         log = Logger()
         if problem:

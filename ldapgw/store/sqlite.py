@@ -438,7 +438,9 @@ class SqliteDatabase(Database):
                 return
 
     def _connect_read_only(self, _dialect: object, _record: object, _args: object, options: dict[str, Any]) -> Any:
-        """Connect without creating files beside the database, if it is read-only; return None for a normal connection.
+        """If the database is read-only, connect without creating files beside the database.
+
+        Otherwise return None; SQLAlchemy then makes a normal connection.
 
         A log with content has to be read too.  After a crash the index of the log exists, and with ``readonly_shm``
         SQLite copies the index into memory.  Without a log, the file is opened as immutable, because nobody can write
