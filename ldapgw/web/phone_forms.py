@@ -60,7 +60,7 @@ _NAME_TAKEN = gettext_noop("There’s already a phone with this name on this gat
 _MAC_TAKEN = gettext_noop("Another phone has this MAC address already.")
 _AREA_CODE = re.compile("[0-9]{0,6}")
 
-# JSON lines have no registered type; a browser saves a file of this type instead of showing the file.
+# JSON lines have no registered media type.  With this type, a browser saves the file instead of showing the file.
 _RECORDING_MEDIA_TYPE = "application/octet-stream"
 
 

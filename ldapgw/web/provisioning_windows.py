@@ -45,7 +45,8 @@ from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, g
 log = Logger()
 
 PAGE: Final = "admin/phones/window"
-# Refused requests of one network that are stored at once, and the seconds after which one more is stored.
+# The number of refused requests of one network that are stored however fast they come, and the seconds after which one
+# more request is stored.
 _STORED_REFUSALS: Final = 30.0
 _SECONDS_A_REFUSAL: Final = 5.0
 
@@ -179,7 +180,7 @@ class ProvisioningWindows:
         return sheet if password in sheet.text else Reason.NO_FILE
 
     def _hindrance(self, visit: TenantVisit, window: ProvisioningWindow) -> Reason | None:
-        """Return the reason for which no phone may fetch anything by a request; None if phones may."""
+        """Return the reason to refuse a request, whichever phone sends the request; None if there is no such reason."""
         if not window.is_open(self._layout.now()):
             return Reason.CLOSED
         if not visit.tenant.may_provision(visit.request.address):
