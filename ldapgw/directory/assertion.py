@@ -97,7 +97,7 @@ _NAMES = frozenset(("cn", "sn", "givenName", "displayName", "o"))
 _COMPARISONS = [(kind.comparison, kind.name in _NAMES) for kind in ATTRIBUTE_TYPES]
 _COMPARISON_KEYS = {kind.name: _COMPARISONS.index((kind.comparison, kind.name in _NAMES)) for kind in ATTRIBUTE_TYPES}
 
-# Every search needs these members, and looking up a member in its enumeration takes time.
+# Every search needs these members.  They have names here, because looking up a member in its enumeration takes time.
 _TEXT: Final = Family.TEXT
 _NUMBER: Final = Family.NUMBER
 
@@ -506,7 +506,7 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
         digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
         if digits:
             strings = [before + reading + after for reading in name_folding.keypad_readings(digits)]
-            # No line of keypad digits contains two blanks in a row.
+            # No line of keypad digits contains two blanks in a row, so no line contains a string with two blanks.
             parts.append(_Part(tuple([string for string in strings if "  " not in string]), on_keys=True))
         elif forms := name_folding.query_variants(text, open_ended=at < last and not after):
             parts.append(_Part(tuple(before + form + after for form in forms)))
@@ -537,7 +537,7 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     substring = _in_order(parts, "\t")
     if len(parts) == 1 and len(dial_string.dial_text(final)) >= SHORTEST_PUBLIC:
         dialled = dial_string.dial_text(final)
-        # Some phones cut off the first digits of a number, and these may be a part of the prefix for calls abroad.
+        # Some phones cut off the first digits of a number: what is left may begin within the prefix for calls abroad.
         cut = phone_number.behind_cut_prefix(dialled, context.region)
         numbers = [number_equality(number, context) for number in (final, *cut)]
         required = itertools.chain.from_iterable(number.required for number in numbers)

@@ -292,7 +292,8 @@ class Index:
         postings, step = self._postings, min(wanted, _READ)
         found: list[int] = []
         while at < end and len(found) < wanted and most > 0:
-            # Only documents up to a bound are read; the bound is far away only if few documents before it are common.
+            # Only documents up to a bound are read.  The bound is far away only if few documents before the bound have
+            # all prefixes.
             stop = min(end, at + step)
             common, bound = set(self._masked_postings(at, stop, masked)), postings[stop - 1]
             most -= stop - at

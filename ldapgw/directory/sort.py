@@ -32,7 +32,8 @@ LONGEST: Final = 208
 
 # The most sort keys: nobody sorts by more keys, and each key is read from every entry.
 MOST_KEYS: Final = 8
-# The most entries that are sorted, which takes some 30 MiB of memory.  A Google directory has fewer people.
+# The most entries that are sorted.  Sorting this many entries takes some 30 MiB of memory.  A Google directory has
+# fewer people.
 MOST_ENTRIES: Final = 100_000
 
 # The number of entries that are sorted, or passed over, in one slice of work, which takes a millisecond.
@@ -68,7 +69,7 @@ class Unsortable(LdapgwError):
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """A sort key (RFC 2891 1.1): an attribute, a rule to order by (None for the attribute's own), and a direction."""
+    """A sort key (RFC 2891 1.1): an attribute, an ordering rule (None: the attribute's own rule), and a direction."""
 
     attribute: str
     rule: str | None = None
