@@ -6,8 +6,8 @@ a filter of the recording asked for that beginning or part: a filter for ``mü*`
 letters, and these letters begin the pseudonym of each word that begins with ``mü``.  The digits of a number are
 permuted; each beginning of a number has a permutation of its own for the digit that follows, as in Crypto-PAn.  These
 permutations form a *tree*; national, foreign and local numbers have a tree each.  So numbers that share a beginning
-still share one of the same length, and no digit says anything about another digit.  Only the country code of the
-tenant's own region and the prefixes that are dialled in front of a number stay unchanged.
+still share a beginning of the same length, and no digit says anything about another digit.  Only the country code of
+the tenant's own region and the prefixes that are dialled in front of a number stay unchanged.
 
 Answers lose their order, which is the order of the real names.  Invented entries are added, so that each filter has to
 tell entries apart.
@@ -78,7 +78,7 @@ class Pseudonyms:
     Mutable: the tables, which grow when a word or a digit is first met.
 
     :param recording: the recording; if its filters ask for a beginning or an end that several values share, the
-        pseudonyms of these values share one too.
+        pseudonyms of these values share a beginning or an end too.
     :param random: the source of the tables, which must not be predictable.
     """
 

@@ -309,7 +309,7 @@ class RefusedLogins(PeriodicService):
 
     def _log_unknown(self, unknown: UnknownLogin) -> None:
         """Log refused logins with an unknown name, in one line a minute for each address that they come from."""
-        # An e-mail address identifies a person.
+        # An e-mail address identifies a person, so the log must not contain the address.
         name = MASK if "@" in unknown.name else unknown.name
         now = self._clock.seconds()
         line = self._unknown_log.add("unknown", unknown.address, now, name, unknown.count, tenant=unknown.tenant)

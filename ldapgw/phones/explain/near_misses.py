@@ -103,7 +103,7 @@ def _never(_text: str) -> bool:
 
 
 def _is_near_miss(word: str, stored: str) -> bool:
-    """Return whether a word sounds like the beginning of a stored word, or differs from it in one letter."""
+    """Return whether a word sounds like the beginning of a stored word, or differs from the beginning in one letter."""
     if len(word) < MIN_MISSPELT_LENGTH:
         return False
     lengths = (len(word) - 1, len(word), len(word) + 1)

@@ -159,7 +159,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         lose the settings of a telephone system when they are sent to another server.
     :ivar fields: the fields to enter by hand.
     :ivar has_our_labels: whether the labels of the fields are ours, to be translated, rather than the phone's.
-    :ivar unverified: the keys that we could not verify, or a few words on them.
+    :ivar unverified: the keys that we could not verify, or a few words on these keys.
     :ivar advice: advice for this family; `make_sheet` adds the advice about TLS.
     :ivar steps: the steps that bring the settings into a phone, in the words of its menus; the last step is a search on
         the phone.
@@ -335,7 +335,7 @@ def _about_entries(vendor: Vendor, settings: PhoneSettings, endpoint: LdapEndpoi
         yield Advice.ONE_NUMBER
 
 
-# The fields that a person fills in on nearly every phone, by the labels of the vendor `OTHER_MODEL`.
+# The fields that a person fills in on nearly every phone, with the labels of the vendor `OTHER_MODEL`.
 _GENERAL_FIELDS = ("Server", "Port", "Encryption", "Search base", "User name", "Password")
 
 
