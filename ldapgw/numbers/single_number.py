@@ -30,7 +30,7 @@ _LAST_GROUP: Final = re.compile(
 )
 # A single digit behind a long group of digits: the "2" in "0171 5550171 2" says that this is a person's second number.
 _NUMBERED: Final = re.compile(r"[0-9]{5} [0-9]$")
-# The digit for an outside line, and the pause behind it, in front of a number.
+# The digits for an outside line, and the pause behind these digits, in front of a number.
 _OUTSIDE_LINE: Final = re.compile(r"^[0-9]{1,2}[,;pwPW](?=[+(]?[0-9])(?=(?:[^0-9]*[0-9]){7})")
 # The number of last digits of Google's form that have to be in the field.  If the field lacks these digits, the form
 # belongs to another number.

@@ -331,7 +331,7 @@ class _Field:
     def _with_other_ending(self, before: Number, digits: str, gap: str) -> Number | None:
         """Return the number `before` with `digits` in place of the digits behind its hyphen, or of its last digits.
 
-        :returns: the number, or None if it fits its numbering plan worse than `before`.
+        :returns: the number, or None if the number fits its numbering plan worse than `before`.
         """
         ending = _ENDING.search(before.typed, max(before.typed.rfind("-"), 0)) if "-" in gap else None
         e164 = before.e164[: -len(ending[1] if ending else digits)] + digits
