@@ -46,7 +46,7 @@ def admin_link(site: Site, tenant: str | None, *, as_json: bool) -> None:
 
 
 def make_admin_link(site: Site, database: Database, tenant: str, created_at: float) -> str:
-    """Make a link that opens the administration of a tenant once, within an hour."""
+    """Make a link that opens the administration of a tenant once, and that ends after an hour."""
     token = secrets.token_urlsafe(32)
     with database.begin() as connection:
         entry = act(tenant, Act.ADMIN_LINK_MADE)
