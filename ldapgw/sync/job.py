@@ -119,7 +119,7 @@ class _StoredState:
         included = resolve_label_filter(tenant.labels, labels.names)
         excluded = resolve_label_filter(tenant.excluded_labels, labels.names)
         if excluded is not None and not labels.is_known:
-            included = frozenset()  # any contact may have an excluded label
+            included = frozenset()  # serve no contact: any contact may have an excluded label
         return SourceQuery(source, tenant.region, included, page_size, excluded or frozenset(), tenant.photos)
 
     def changed_queries(self, tenant: SyncedTenant) -> list[Source]:
