@@ -93,8 +93,8 @@ class PhoneLogin:
     :ivar password: the hash of the password; the password itself was shown once.
     :ivar refused: the last refused logins; `wrong_password` says whether these logins still count.
     :ivar replica: the content of a replica, or None if the login belongs to a phone.
-    :ivar next_password: the hash of the password in the file that the phone fetched in a provisioning window; it
-        replaces `password` when the phone first logs in with it.  Empty if there is none.
+    :ivar next_password: the hash of the password in the file that the phone fetched in a provisioning window.  When the
+        phone first logs in with this password, the hash replaces `password`.  Empty if there is no such password.
     :ivar mac: the MAC address, 12 hexadecimal digits in lower case; empty if it is not known.
     """
 
@@ -300,7 +300,7 @@ def _has_taken_mac(connection: Connection, new: Sequence[PhoneLogin]) -> bool:
 
 
 def read_macs(connection: Connection, tenant: str) -> dict[str, str]:
-    """Return the name of the phone with each MAC address of a tenant."""
+    """Return the names of a tenant's phones by MAC address."""
     known = select(phone.c.mac, phone.c.name).where(phone.c.tenant == tenant, phone.c.mac.is_not(None))
     return {row.mac: row.name for row in connection.execute(known)}
 
@@ -371,8 +371,8 @@ def set_placeholder(connection: Connection, name: str, placeholder: str) -> bool
 def set_password(connection: Connection, name: str, password: str, now: float) -> bool:
     """Store the hash of a new password, end the phone's secret addresses, and clear its last bind and refused logins.
 
-    A password from a provisioning window that the phone has not used yet ends, too.
-    The outcome of the last searches stays, because it helps the person who sets up the phone again.
+    If the phone has not yet used the password from a provisioning window, this password ends too.  The outcome of the
+    last searches stays, because it helps the person who sets up the phone again.
     """
     cleared = dict.fromkeys(("last_seen", "last_address", "book_secret", "next_password", "next_password_at"))
     connection.execute(delete(provisioning).where(provisioning.c.phone == name))
@@ -400,8 +400,8 @@ def _set(connection: Connection, name: str, **columns: object) -> bool:
 def store_last_binds(connection: Connection, binds: Mapping[str, LastBind]) -> None:
     """Store the times and addresses of phones' last binds, but ignore binds with a former password.
 
-    A bind clears earlier refused logins from the same network.  If a phone binds with
-    its next password, this password replaces the former one.
+    A bind clears earlier refused logins from the same network.  If a phone binds with its next password, this password
+    replaces the former password.
 
     :param binds: the last binds by name of the phone.
     """

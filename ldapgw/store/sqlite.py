@@ -230,7 +230,7 @@ class SqliteDatabase(Database):
         if self._checkpoint():
             self.close()
             self.reopened += 1
-            from twisted.logger import Logger  # commands, which log nothing, import this module
+            from twisted.logger import Logger  # imported here, because commands import this module too, but log nothing
 
             log = Logger()
             log.error(
@@ -264,7 +264,7 @@ class SqliteDatabase(Database):
         after = status_of(file)
         if (left := after.st_size if after else 0) >= self._log_bound:
             self._log_bound = 2 * left
-            from twisted.logger import Logger  # commands, which log nothing, import this module
+            from twisted.logger import Logger  # imported here, because commands import this module too, but log nothing
 
             log = Logger()
             log.warn(
@@ -377,7 +377,7 @@ class SqliteDatabase(Database):
             result = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
             if result != "ok":
                 raise DamagedStore(f"{self.name}: is damaged; {_ADVICE[sqlite3.SQLITE_CORRUPT]}")
-        # SQLite writes a page even when the value stays the same.
+        # This statement shows whether SQLite can write: SQLite writes a page even when the value stays the same.
         connection.exec_driver_sql("PRAGMA user_version = 0")
 
     def end_hanging(self) -> UnreachableStore:
