@@ -56,7 +56,7 @@ RECORDING_SECONDS = 600
 _INVALID_NAME = gettext_noop("Use 1 to 64 letters a–z, digits, dots, underscores and hyphens.")
 _NO_MODEL = gettext_noop("Choose the phone’s model, or “Other or not sure”.")
 _NAME_TAKEN = gettext_noop("There’s already a phone with this name on this gateway. Choose another name.")
-# The phone may belong to another person, so that only administrators read its name.
+# The other phone may belong to another person, so only administrators get the message with the phone's name.
 _MAC_TAKEN = gettext_noop("Another phone has this MAC address already.")
 _AREA_CODE = re.compile("[0-9]{0,6}")
 
@@ -186,7 +186,7 @@ class PhoneForms:
         return await self._done(visit, login, "lost its secret address", "address-ended")
 
     async def set_dialling(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/dialing``: set number format and area code; if empty, the tenant's apply."""
+        """``POST /{tenant}/phones/{name}/dialing``: set the number format and area code; empty: the tenant's."""
         form, area_code = visit.form.get("number_format"), visit.form.get("area_code", "").strip()
         if form not in {"", *PHONE_FORMATS} or not _AREA_CODE.fullmatch(area_code):
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
@@ -368,7 +368,7 @@ def read_form_mac(written: str) -> tuple[str, Translatable]:
 
 
 def taken_mac(connection: Connection, login: PhoneLogin, former_name: str = "") -> Translatable:
-    """Return the reason why a phone cannot have its MAC address, because another phone has it; empty if it can.
+    """Return a reason if another phone has the MAC address of a phone; empty if no other phone has the address.
 
     :param former_name: the phone's name in the database, if the phone is stored.
     """

@@ -131,7 +131,7 @@ class ProvisioningWindows:
         return visit.redirect("window-closed", PAGE)
 
     async def forget_address(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/admin/phones/window/address``: close the window, and let the next one have a new address."""
+        """``POST /{tenant}/admin/phones/window/address``: close the window; the next window has a new address."""
         await visit.change(visit.entry(Act.WINDOW_CLOSED), windows.forget_address, visit.tenant.name)
         return visit.redirect("window-address-ended", PAGE)
 
@@ -168,7 +168,7 @@ class ProvisioningWindows:
     def _file_for(
         self, visit: TenantVisit, window: ProvisioningWindow, login: PhoneLogin | None, file: str, password: str
     ) -> Sheet | Reason:
-        """Return the settings that a phone may fetch, or the reason for which it may not."""
+        """Return the settings that a phone may fetch, or the reason why the phone may fetch none."""
         if hindrance := self._hindrance(visit, window):
             return hindrance
         if login is None:
@@ -192,7 +192,8 @@ class ProvisioningWindows:
     ) -> HttpResponse | None:
         """Return the file that names a phone's file with the settings; None if the phone may not fetch its settings.
 
-        Another phone of this model must not get this file: it may lose the settings that it has from another server.
+        Another phone of this model must not get this file, because the file may make that phone drop the settings that
+        it has from another server.
         """
         folder = window_address(visit.url, window)
         boot = boot_file(login, file, folder if visit.request.is_private else without_tls(folder))
