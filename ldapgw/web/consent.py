@@ -340,7 +340,7 @@ def _new_grant(grant: Grant, identity: Identity, client: Client | None) -> NewGr
 
 
 def _is_expected_account(flow: ConsentFlow, visitor: Visitor | None, sub: str) -> bool:
-    """Return whether the consented account is the expected one, and the visitor's own; `ADD` allows any account."""
+    """Return whether an account is the expected account, and the visitor's own; `ADD` allows any account."""
     if flow.purpose == ADD:
         return True
     if flow.expected not in ("", sub):

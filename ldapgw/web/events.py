@@ -68,7 +68,7 @@ class EventStreams:
         clock, seconds = self._layout.dependencies.clock, self._layout.dependencies.seconds
         stream = _Stream(clock, seconds, write, partial(self._is_over, visit))
         unsubscribe = self._layout.dependencies.notifier.subscribe(topics, stream.notify)
-        # An administrator who signed in by a link has no sub.
+        # An administrator who signed in by a link has no sub, so the token identifies this administrator.
         person = visit.tenant.name, visit.visitor.person.sub or visit.visitor.token
         if len(self._open.get(person, ())) >= MAX_STREAMS_PER_PERSON:
             self._open[person][0].give_way()

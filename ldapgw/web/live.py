@@ -86,7 +86,8 @@ class AccountWatcher:
         states = await self._store.read(_account_states, watched, recoveries) if watched else {}
         last_states, self._last_states = self._last_states, states
         for topic, state in states.items():
-            # The accounts of a person who is watched for the first time may have changed since the page was rendered.
+            # A topic that is watched for the first time is notified too, because the person's accounts may have changed
+            # since the page was rendered.
             if topic not in last_states or last_states[topic] != state:
                 self._notifier.notify(topic)
 
