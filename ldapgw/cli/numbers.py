@@ -75,8 +75,8 @@ def numbers() -> None:
 def check(site: Site, *, tenant: str | None, kind: str, as_json: bool) -> None:
     """Say how the stored numbers are dialed.
 
-    The command counts, by kind, the numbers that aren't dialed as people have stored them, and lists the numbers that
-    can't be understood, with the pages of their contacts in Google Contacts.
+    The command counts, for each kind, the numbers that aren't dialed as people have stored them. It lists the numbers
+    that can't be understood, with the pages of their contacts in Google Contacts.
     """
     tenants = site.config.tenant if tenant is None else (site.tenant(tenant),)
     total, as_stored, counts, listed = 0, 0, Counter[str](), []

@@ -299,7 +299,10 @@ def _is_any_class(term: Filter) -> bool:
 
 
 def _searches_one_number(facts: _SearchFacts) -> bool:
-    """Return whether a number's beginning is searched in one attribute only; a whole number is searched in all."""
+    """Return whether a number's beginning is searched in one attribute only.
+
+    A search for a whole number does not count, because a whole number is found in any number attribute.
+    """
     names = {*map(_attribute, facts.numbers)}
     is_typed = any(isinstance(term, Substrings) and _digits(term) >= _TYPED_DIGITS for term in facts.numbers)
     return names == {"telephoneNumber"} and is_typed and facts.profile.wants_all_numbers and not facts.has_model_filter
