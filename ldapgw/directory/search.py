@@ -468,9 +468,9 @@ def _may_be_duplicates(same: Sequence[_Row], streams: Sequence[_SegmentMatches])
 
 
 def _key_after(key_prefix: str, after: str) -> str | None:
-    """Return the sort key, without a key prefix, behind which the search goes on.
+    """Return the sort key in `after`, without a key prefix; the matches begin behind this sort key.
 
-    Return None if `after` lacks the prefix: the search then begins with the first match that has the prefix.
+    Return None if `after` lacks the prefix: the matches then begin with the first match that has the prefix.
     """
     return after[len(key_prefix) :] if after.startswith(key_prefix) else None
 
