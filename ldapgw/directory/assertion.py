@@ -323,8 +323,8 @@ def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], af
 def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True) -> Assertion:
     """Return the assertion that one value contains a string of each set, each in a different word of the value.
 
-    :param in_any_spelling: whether the strings may be in different variants (lines) of the value.  Even then, strings
-        with words that begin with the same letter have to be in one line.
+    :param in_any_spelling: whether the strings may be in different variants (lines) of the value.  Even then, searched
+        words that begin with the same letter have to be in one line.
     """
     if len(words) == 1:
         return _any_of(words[0])

@@ -171,7 +171,7 @@ def _number_of(assertion: Assertion) -> _Number:
 
 # --- switchboards ---
 
-# The text that follows the company's name, because the caller only perhaps belongs to the company.
+# The text behind the company's name; the text says that the caller belongs to the company only perhaps.
 _PERHAPS: Final = " ?"
 # The most digits of an extension.
 _LONGEST_EXTENSION: Final = 6

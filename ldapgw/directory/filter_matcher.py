@@ -457,9 +457,9 @@ def asks_number(kind: AttributeType, term: Filter) -> bool:
 
 
 def _caller(value: bytes, context: NamingContext) -> str:
-    """Return the number of a caller who may be named after a switchboard.
+    """Return the number of a caller, by which the company to which the caller may belong is searched.
 
-    The number is empty if the tenant does not name callers after switchboards.
+    Return an empty text if the tenant does not show such a company's name for a caller.
     """
     if not context.switchboard:
         return ""
@@ -691,7 +691,7 @@ def _present_attribute(kind: AttributeType) -> PreparedFilter:
 
 
 def _own_search_text(kind: AttributeType, context: NamingContext) -> Callable[[Iterable[str]], str]:
-    """Return the function that makes an attribute's search text from its values, for a text of `MadeTexts`."""
+    """Return the function with which `MadeTexts` makes the search text of an attribute from values."""
     if kind.comparison.family is Family.TEXT and context.lenient:
         return normalization.text_search_text
     if kind.comparison.family is Family.NUMBER and context.lenient:

@@ -69,9 +69,9 @@ _TRIGRAM = 3
 # At most this many words of a text, and trigrams of a word, are looked up, because further lookups would exclude hardly
 # any entries.
 _MAX_LOOKUPS = 8
-# The number of characters in a term: the first characters of a form of a telephone number.
+# The number of characters in a term that is the beginning of a form of a telephone number.
 _NUMBER_PREFIX = 6
-# The number of keypad digits in a term: the first digits of a word.
+# The number of keypad digits in a term that is the beginning of a word.
 _KEYS: Final = 3
 _DIGITS: Final = "0123456789"
 _KEYPAD_GROUPS: Final = (("N", NAME_BITS), ("O", _WORD_BITS["o"]))
@@ -370,7 +370,8 @@ def _several_query(group: str, kind: AttributeType, required: Sequence[Alternati
     queries: list[Query] = []
     paired: set[Alternatives] = set()
     if kind.name in _WORD_BITS:
-        # The words are sorted, so that words that begin alike become a pair: few values contain such a pair.
+        # The words are sorted, so that two words that begin alike are neighbours, and are looked up as one pair.  Few
+        # values contain such a pair, so the query finds few candidates.
         words = sorted([strings for strings in required[:_MAX_LOOKUPS] if _shortest(strings) > _PAIRED])
         for one, other in pairwise(words):
             is_keyed = one[0].startswith(ON_KEYS) and other[0].startswith(ON_KEYS)

@@ -453,7 +453,7 @@ def _without_duplicates(
             duplicates = yield from entries.duplicates()
             same = [row for number, row in enumerate(same) if number not in duplicates]
         kept += same
-        if len(kept) >= _MERGED:  # a phone shows fewer matches, so the other rows may never have to be compared
+        if len(kept) >= _MERGED:  # a phone shows only the first matches, so the other rows may stay uncompared
             yield kept
             kept = []
     yield kept
