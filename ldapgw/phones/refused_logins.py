@@ -104,7 +104,8 @@ class NewRefusals:
     :ivar unknown: names that no phone has, masked if they may be passwords; with the count since the previous message.
     :ivar elsewhere: phones whose logins were refused elsewhere; with the count since the previous message.
     :ivar logins: the DNs of logins whose state may have changed.
-    :ivar wrong_ports: clients of the wrong port, with a phrase for the name; with the count since the previous message.
+    :ivar wrong_ports: clients that connected to the wrong port, with the count since the previous message; `name` has a
+        phrase that describes the mistake.
     """
 
     unknown: tuple[UnknownLogin, ...] = ()
@@ -221,7 +222,7 @@ class RefusedLogins(PeriodicService):
             self._wrong_ports.add_shown(client)
 
     def latest(self, login: PhoneLogin) -> PhoneLogin:
-        """Return a stored phone with its refused logins that are not stored yet."""
+        """Return a phone as it is stored, but with the last login and the refused logins that are only in memory."""
         seen = self._last_login(login.name)
         if seen is not None and seen[1] == login.password and seen[2] > (login.last_seen or 0.0):
             login = replace(login, last_seen=seen[2], last_address=seen[0])
@@ -241,7 +242,7 @@ class RefusedLogins(PeriodicService):
         return tuple(refusal for refusal in found if refusal.tenant == tenant and refusal.refused.when > since)
 
     def unknown(self, tenant: str) -> tuple[UnknownLogin, ...]:
-        """Return the names without a phone that a tenant may see, the most recent first.
+        """Return the names that belong to no phone and that a tenant may see, the most recent first.
 
         A name that is no DN is shown to a tenant if there is no other tenant, or if one of the tenant's phones is in
         the same network.
@@ -394,7 +395,7 @@ class RefusedLogins(PeriodicService):
 
 
 class UnknownNames:
-    """The names of the last refused logins that no phone has.
+    """The names in the last refused logins, as far as no phone has these names.
 
     :param by_address: whether equal names from different addresses are counted separately.
     """
@@ -514,7 +515,7 @@ def _is_dn_of_the_house(text: str, words: frozenset[str]) -> bool:
         leaf, *above = Dn.parse(text).rdns
     except InvalidDn:
         return False
-    # Dn.parse takes any word for an attribute type.
+    # Dn.parse accepts any word as an attribute type, so the types have to be known.
     if not all(attribute_type(kind) for rdn in (leaf, *above) for kind, _ in rdn):
         return False
     # What a person has entered is the value of the DN's first RDN.  The other RDNs only name the server's tree, and are
