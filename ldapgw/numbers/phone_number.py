@@ -117,8 +117,8 @@ def _is_public(core: str, region: str) -> bool:
     if not digits.isdigit():
         return False
     if digits.startswith(f"00{numbering_plan.dialling(region).country}"):
-        # Even where a carrier's code has to follow "00", no carrier's code precedes the region's own country code, so
-        # the digits behind "00" are a number in E.164.
+        # In some regions, a carrier's code has to follow "00".  But nobody dials a carrier's code in front of the
+        # region's own country code.  So if this country code follows "00", the digits behind "00" are in E.164.
         core = "+" + digits[2:]
     # People may type a colon instead of a slash ("01:00000"); libphonenumber finds no number in such a text.
     parsed = numbering_plan.parse(core.replace(":", " "), region)

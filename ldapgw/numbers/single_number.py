@@ -177,8 +177,8 @@ def _readings(parts: TypedParts, region: str, witness: Witness) -> Sequence[Read
         return found or ((Reading(witness.e164),) if witness.e164 == "+" + digits else ())
     abroad = dialling.strip_international_prefix(digits)
     if abroad:
-        # Even where a carrier's code has to follow "00", no carrier's code precedes the region's own country code, so
-        # the digits behind "00" are tried first.
+        # In some regions, a carrier's code has to follow "00".  But nobody dials a carrier's code in front of the
+        # region's own country code.  So if this country code follows "00", the digits behind "00" are tried first.
         abroad = (*([digits[2:]] if digits.startswith(f"00{dialling.country}") else []), *abroad)
         found = next(filter(None, (_abroad(number, region) for number in abroad)), [])
         if found or witness.e164[1:] in abroad:
@@ -239,8 +239,8 @@ def _at_home(core: str, digits: str, region: str) -> list[Reading]:
     typed, quality = numbering_plan.e164(parsed), numbering_plan.quality(parsed)
     has_trunk_prefix = digits[0] == "0" or plan.begins_with_trunk_prefix(digits)
     if typed == "+" + digits and quality > Quality.IMPOSSIBLE:
-        # The digits would be too many for a number without its country code; in North America, the country code 1 is
-        # the trunk prefix too.
+        # The digits begin with the country code: they are too many for a number without a country code.  In North
+        # America, the 1 may also be the trunk prefix, which is the same digit; then no "+" was lost.
         return [Reading(typed, None if has_trunk_prefix else Rule.PLUS)]
     home = [Reading(typed)] if numbering_plan.is_in_full(parsed, digits, region) else []
     is_possible = numbering_plan.is_possible(parsed)
@@ -327,7 +327,7 @@ def _behind_prefix(digits: str) -> Iterator[Reading]:
 
 
 def _mended(code: str, plan: numbering_plan.Dialling, subscriber: str) -> Iterator[Reading]:
-    """Yield the numbers of a country that a person may mean by digits that are no number of the country."""
+    """Take digits that are no number of a country, and yield the country's numbers that a person may have meant."""
     if subscriber.startswith("0") and not plan.has_zero_trunk:
         yield Reading(f"+{code}{subscriber.lstrip('0')}", Rule.TRUNK_ZERO)
     elif subscriber.startswith("0") and plan.rewrites_trunk:

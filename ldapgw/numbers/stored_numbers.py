@@ -65,14 +65,14 @@ _WORD: Final = re.compile(
 _SLASH: Final = re.compile(r"\s*/\s*-?\s*")
 # An area code, a slash, and at least five digits.  Fewer digits may be another ending of the preceding number.
 _SLASHED_AREA: Final = re.compile(r"0[1-9](?:/|[0-9]{1,4}\s?/\s?)[1-9](?:[ -]?[0-9]){4}")
-# Words between two numbers, the first of which may be internal.
+# Words between two numbers; the number in front of such a word may be internal.
 _AND: Final = re.compile(r"[^\w,;]*(?:und|oder|and|or|et|ou|[eyoiu])[^\w,;]*", re.IGNORECASE)
 # A sign or "Fax", and then a hyphen.  The digits behind such a hyphen are another ending of the preceding number
 # ("030 55501-0, -12").
 _HYPHEN: Final = re.compile(r"[\s),;/(]*(?:[,;/(]|fax[\s.:]*|und|u\.)\s*-\s?", re.IGNORECASE)
 # Signs in front of the last digits of a further number, if these digits continue a range ("030 5550171, 72").
 _LISTING: Final = re.compile(r"\s?(?:[,;]\s|&|und|u\.|and|et|y|e)\s?", re.IGNORECASE)
-# The digits behind a hyphen at the end of a number, which another ending may replace.
+# The digits behind a hyphen at the end of a number.  Another ending in the field may replace these digits.
 _ENDING: Final = re.compile(r"-\s?([0-9]+)")
 # "1." or "1)" in front of the first number of a list, and such item numbers in front of all numbers of the list.
 _FIRST_OF_LIST: Final = re.compile(r"(?:1[.):]|\(1\)|#1)\s.*\s(?:2[.):]|\(2\)|#2)\s", re.DOTALL)
@@ -109,7 +109,7 @@ def read(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
 
 
 def _read_value(text: str, region: str, witness: Witness) -> list[Number]:
-    """Read the numbers of a value with and without what may be remarks, and return the likelier numbers."""
+    """Read the numbers of a value twice, with its possible remarks and without, and return the likelier numbers."""
     text = "\n".join(filter(None, map(dial_string.clean, text.splitlines())))
     text = _OF_LIST.sub("\n", text).strip() if _FIRST_OF_LIST.match(text) else text
     as_stored = _Field(text, region, witness)
