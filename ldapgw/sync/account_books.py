@@ -392,7 +392,7 @@ class AccountBooks:
         return BuildTask.of(account, self.contexts[account.tenant], self.state)
 
     async def _current(self, task: BuildTask, key: BookId) -> BuiltBook | None:
-        """Return the present book of a build key, maybe of an older generation: from memory, else from the cache."""
+        """Return the last book with a task's inputs from memory, else from the cache; its contacts may be outdated."""
         built = self._built.get(key)
         if built is not None and (built.build_key, built.history) == (task.build_key, task.history):
             return built
@@ -416,7 +416,7 @@ class AccountBooks:
     # --- the books in the cache ---------------------------------------------------------------------------------------
 
     async def load_all(self) -> None:
-        """Read all books from the cache, whatever their generation; accounts without cached books then have none."""
+        """Read all books from the cache, whatever their generation; an account without cached books gets no books."""
         for account in tuple(self.state.accounts.values()):
             task = self._task(account)
             for key in task.book_ids:

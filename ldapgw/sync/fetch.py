@@ -104,7 +104,8 @@ class SourceQuery:
     def is_token_valid(self, state: SyncState) -> bool:
         """Return whether Google accepts a stored sync token with these parameters.
 
-        The parameters of the conversion may differ.
+        Only the parameters that are sent to Google have to be equal.  The parameters by which the gateway converts
+        persons to contacts may differ.
         """
         return self._parts(self.fingerprint)[0] == self._parts(state.fingerprint)[0]
 

@@ -411,7 +411,8 @@ class SyncScheduler(Service):
         full = account.pending_sync in (SyncRequest.FULL, SyncRequest.ACCEPT)
         error, changed = await self._sync_account(account, full=full)
         if self._loops.get(account.id) is not loop:
-            # The loop is gone because the error has ended the lead.  Without the lead, the sync has no result.
+            # The loop is gone, because after the error this gateway is no longer the leader.  Only a sync of the leader
+            # has a result.
             raise CancelledError
         if self._is_client_refused_to_all(account, error):
             error = ClientRejected("unauthorized_client for all accounts")
