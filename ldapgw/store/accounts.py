@@ -160,7 +160,7 @@ class Account:
         return math.inf if self.accepted_loss is None else self.accepted_loss.get(what, 0)
 
     def label_to_share(self, tenant_label: str) -> str:
-        """Return the label whose contacts alone are shared if nobody chooses another label; empty for all contacts.
+        """Return the label that limits sharing unless somebody chooses another label; empty if all contacts are shared.
 
         :param tenant_label: the tenant's ``shared_label``, which applies to a private book without a label of its own.
         """

@@ -47,13 +47,13 @@ CHUNK = 500
 # a call that waits for a lock or a connection does not count as hanging.
 HANG_SECONDS = 15.0
 
-# After this number of rows or persons, a transaction executes a statement, so that the server does not end the
-# transaction as idle.  Processing these rows takes a second or less.
+# After this number of rows or persons, a transaction executes a statement that changes nothing (`keep_alive`), so that
+# the server does not end the transaction as idle.  Processing these rows takes a second or less.
 _ALIVE_EVERY = 2000
 
 
 class _Thread(threading.local):
-    """The function that is called on the present thread after each statement that a database has answered."""
+    """Data of each thread: the function that is called after each statement that a database has answered."""
 
     answered: Callable[[], object] = staticmethod(lambda: None)
 
@@ -254,7 +254,8 @@ class Database(ABC):
     def raise_ids(self, connection: Connection, last: Mapping[str, int]) -> None:
         """Let new rows get higher ids than all former rows of this database and of the database in `last`.
 
-        :param last: the highest ids of the database from which rows were copied, or that is replaced (`last_ids`).
+        :param last: the highest ids (`last_ids`) of another database: the source of a copy, or the database that is
+            being replaced.
         """
 
     @abstractmethod

@@ -19,7 +19,7 @@ from ldapgw.store.tables import alarm, columns_of, oauth_client, value_of
 
 @dataclass(frozen=True, slots=True)
 class EnteredClient:
-    """The OAuth client of a tenant that an administrator has entered."""
+    """A tenant's OAuth client, as an administrator has entered it."""
 
     tenant: str
     client_id: str
