@@ -58,7 +58,7 @@ class _OverviewTexts(Texts, frozen=True):
     """The texts of the page.
 
     :ivar renew_certificate: the title of an alert; the other texts on the certificate are sentences.
-    :ivar testing_with_next: the sentence of ``testing`` if the end of a consent is known.
+    :ivar testing_with_next: replaces the text ``testing`` if it is known when a consent ends.
     :ivar alarms: the texts by the code of a tenant's alarm.
     """
 
@@ -253,7 +253,7 @@ class AdminActivity:
     async def show(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/admin/activity``: show page ``page`` of the log, filtered by ``act`` and ``person``.
 
-        The person is sent in a form (POST), so that no address of a person gets into the page's address.
+        The filter by person is sent in a form (POST), so that nobody's e-mail address gets into the page's URL.
         """
         query = visit.form or visit.query
         act, person = query.get("act", ""), visit.form.get("person", "").strip()[:_MAX_PERSON]

@@ -411,7 +411,7 @@ def _read(connection: Connection, tenant: WebTenant, now: float) -> Sequence[Pho
 
 
 def _sought(row: PhoneRow) -> str:
-    """Return the text of a row in which a search looks; it has the MAC address with and without colons."""
+    """Return the text by which a search finds a row; the text has the MAC address with and without colons."""
     login = row.login
     return " ".join((login.name, row.owner, row.model, login.last_address or "", login.mac, show_mac(login.mac)))
 

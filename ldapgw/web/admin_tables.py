@@ -158,7 +158,7 @@ class TablePage(Generic[T]):
     :ivar name: the page's path below ``admin/``; its template is ``admin_{name}.html``.
     :ivar read: reads all rows of a tenant; its last argument is the time in seconds since the epoch.
     :ivar order: the key of the table's own order, or None for the order in which the rows are read.
-    :ivar text: the text of a row in which a search looks.
+    :ivar text: returns the text of a row; a search finds the rows whose texts contain the search's text.
     :ivar filters: the filters for the value of ``show`` in an address or form.
     :ivar columns: the values to sort by.
     :ivar topic: the topic of a row (`ldapgw.web.live`).
@@ -168,7 +168,7 @@ class TablePage(Generic[T]):
     :ivar state: the values of a row that the page of confirmation has shown; if they change, the act is refused.
     :ivar questions: the texts of the pages of confirmation, by the act's name.
     :ivar asked: the acts that need a confirmation, by name.
-    :ivar unasked: all other acts, by name.
+    :ivar unasked: the acts that need no confirmation, by name.
     :ivar choices: further values for the page of confirmation, by the act's name.
     :ivar unaccepted: the response to a confirmation that does not fit the rows any more, or was sent twice.
     """

@@ -149,8 +149,8 @@ class AuthorizationCodeFlow:
                 )
             else:
                 self._dependencies.count_misuse("a callback without its consent", request.address)
-            # A person who reloads the callback is signed in already.  The session then tells the tenant of the error
-            # page, unless the person is signed in to several tenants.
+            # A person who reloads the callback is signed in already.  The session then shows for which tenant the error
+            # page is, unless the person is signed in to several tenants.
             read = self._dependencies.store.read
             names = [
                 name

@@ -59,7 +59,8 @@ class Renderer:
         """Render a template to HTML.
 
         The template gets `values` and ``tenant``, ``path`` (the prefix of all our paths), ``home`` (the tenant's page)
-        and ``page`` (the template's name, from which page.js sees that an address shows another page than before).
+        and ``page`` (the template's name).  When page.js fetches an address again, it compares ``page``, and so notices
+        if the address now shows another page.
 
         :param language: a tag of `LANGUAGES`.
         :param template: the template's file name.

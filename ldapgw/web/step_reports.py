@@ -24,7 +24,7 @@ from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse, read_number
 from ldapgw.web.layout import CONFIRMATIONS, Layout, RequiredRole, Route, Visit, get, post
 
-# The most characters of a menu's name, and of a model and a firmware.
+# The most characters of a menu's name, of a model's name and of a firmware version.
 MAX_MENU = 60
 _MAX_MODEL = 40
 # A session may send `_BURST` reports at once, and then one more after each interval.
