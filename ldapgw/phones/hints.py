@@ -270,7 +270,7 @@ def _digits(term: Filter) -> int:
 
 
 def _attribute(term: Filter) -> str:
-    """Return the name of a term's attribute; empty for an unknown one."""
+    """Return the name of a term's attribute; empty for an unknown attribute."""
     kind = attribute_type(getattr(term, "attribute", None) or "")
     return kind.name if kind else ""
 

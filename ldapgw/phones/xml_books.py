@@ -224,7 +224,7 @@ def _cisco_name(name: str, kind: str) -> str:
 
 
 def _read_cisco(parameters: Parameters, address: ListAddress) -> ListQuery | str:
-    """Read a request: the first request gets a menu, which leads to a form, to all contacts or to those of a letter."""
+    """Read a request: the first request gets a menu, which leads to a form, to all contacts, or to a letter."""
     if "form" in parameters:
         field = f"{_element('DisplayName', 'Name')}<QueryStringParam>q</QueryStringParam><InputFlags>A</InputFlags>"
         texts = (_element("Title", _TITLE), _element("Prompt", "Name or number"), _element("URL", address.link()))

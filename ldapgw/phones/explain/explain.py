@@ -203,7 +203,7 @@ def _list_notes(search_filter: Filter, result: PhoneSearchResult, model: str) ->
 
     The notes say which contacts come, and which setting of the phone decides whether the phone lists everybody.
     """
-    # A NOT leaves somebody out.
+    # A filter with a NOT does not ask for everybody, because the NOT leaves somebody out.
     has_not = [*filter_items(search_filter)] != [*filter_items(search_filter, negated=False)]
     if has_not or subject_of(search_filter).kind is not SubjectKind.EVERYBODY:
         return

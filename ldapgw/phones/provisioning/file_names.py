@@ -44,7 +44,7 @@ def vendor_of_file(model: str, name: str, user_agent: str = "") -> Vendor | None
     """Return the vendor of a model whose phones ask for a file of this name, with some MAC address; None if none does.
 
     Several series of a make may ask for the same name and need other settings.  Then the phone's User-Agent decides
-    (`Vendor.user_agent`).  A phone whose User-Agent is not known is of a series that has none.
+    (`Vendor.user_agent`).  If the User-Agent fits none of these series, the phone is of a series without `user_agent`.
 
     :param model: a key of `ldapgw.phones.models.MODELS`; empty if unknown.
     :param user_agent: the header of the request.

@@ -64,7 +64,7 @@ class WindowRow:
 
     @property
     def is_replaced(self) -> bool:
-        """Return whether the fetched password ended before the phone used it, because the phone got another one."""
+        """Return whether the fetched password ended before the phone used it, because the phone got a new one."""
         return self.has_fetched and not self.login.next_password and not self.has_logged_in
 
 
@@ -138,7 +138,7 @@ class DhcpSetting:
 
 
 def dhcp_settings(rows: Sequence[WindowRow], address: str) -> tuple[DhcpSetting, ...]:
-    """Return the DHCP options that the phones of a window need; one option that suits most phones, if there are none.
+    """Return the DHCP options that the phones of a window need; without a vendor, the option that suits most phones.
 
     :param address: the address of the folder with the files (`window_address`).
     """
