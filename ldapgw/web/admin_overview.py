@@ -294,7 +294,9 @@ def _overview(connection: Connection, tenant: WebTenant, now: float) -> _Overvie
 
 
 def _certificate(expires_at: float | None, near_expiry: float | None, now: float) -> Alert:
-    """Return a notice on the validity of the LDAP certificate; it is a problem only if the certificate must be renewed.
+    """Return a notice on the validity of the LDAP certificate.
+
+    The notice is about a problem only if the certificate must be renewed.
 
     :param expires_at: expiry in seconds since the epoch, or None without a certificate.
     :param near_expiry: the same time if the expiry is near, or else None.
@@ -321,7 +323,7 @@ def _testing(known: Iterable[Account], now: float) -> Iterable[Alert]:
 
 
 def _gateways(connection: Connection) -> tuple[KnownGateway, ...]:
-    """Return the gateways that share the database, or none if only one is known."""
+    """Return the gateways that share the database, or none if only one gateway is known."""
     if not database_of(connection).runs_beside:
         return ()
     known = gateways.without_replaced(gateways.read_all(connection))

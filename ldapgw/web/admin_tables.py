@@ -124,7 +124,7 @@ def select_rows(
     """Return the page of a table that a query asks for, or the last page if there are fewer pages.
 
     :param rows: all rows, in the table's own order; sorting keeps this order for rows of equal values.
-    :param text: returns the text of a row in which a search looks.
+    :param text: returns the text by which a search finds a row.
     :param columns: the values to sort by; None comes last in both directions.
     """
     sought = query.find.casefold()
@@ -158,7 +158,7 @@ class TablePage(Generic[T]):
     :ivar name: the page's path below ``admin/``; its template is ``admin_{name}.html``.
     :ivar read: reads all rows of a tenant; its last argument is the time in seconds since the epoch.
     :ivar order: the key of the table's own order, or None for the order in which the rows are read.
-    :ivar text: returns the text of a row; a search finds the rows whose texts contain the search's text.
+    :ivar text: returns the text by which a search finds a row.
     :ivar filters: the filters for the value of ``show`` in an address or form.
     :ivar columns: the values to sort by.
     :ivar topic: the topic of a row (`ldapgw.web.live`).

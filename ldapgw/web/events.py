@@ -117,7 +117,7 @@ class _Stream:
         return self._ended.addBoth(self._end)
 
     def give_way(self) -> None:
-        """End the stream, and have the browser wait before it asks for another one."""
+        """End the stream, and have the browser wait before it asks for another stream."""
         self._write(_GIVE_WAY)
         self._ended.callback(None)
 
