@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Decides which fetch is due for a source, fetches the source from Google, and stores the progress.
 
-The pages of a listing are buffered until the last one has arrived, so that no partial listing is used.  A small listing
-is buffered in memory, a large listing in a file without a name.  Nothing is left of the file however the process ends,
-and the file is as private as its folder.
+The pages of a listing are buffered until the last page has arrived, so that no partial listing is used.  A small
+listing is buffered in memory, a large listing in a file without a name.  Nothing is left of the file however the
+process ends, and the file is as private as its folder.
 
 One account at a time fetches a tenant's Workspace directory.  When this account fails, another account takes over; when
 all accounts fail, the accounts take turns, so that the gateway notices when the directory is available again.
@@ -232,7 +232,7 @@ def choose_directory_account(
 ) -> int | None:
     """Return the id of the account through which the directory is fetched now, or None if no account is to be tried.
 
-    :param requested_account_id: an account whose sync a person has requested; it need not wait after a failure.
+    :param requested_account_id: an account whose sync a person has requested, and which need not wait after a failure.
     """
     eligible = [candidate for candidate in candidates if _is_eligible(candidate, now)]
     current = next((candidate for candidate in eligible if candidate.is_directory_account), None)

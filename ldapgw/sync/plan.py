@@ -21,7 +21,8 @@ from ldapgw.store.contacts import ContactRecord, RecordSummary
 from ldapgw.store.sync_history import NO_FIGURES, SyncFigures
 from ldapgw.sync.records import FetchedPerson
 
-# A book of at least this many contacts that loses more than half of them is more likely a fault than the user's intent.
+# If a book of at least this many contacts loses more than half of its contacts, a fault is more likely than the user's
+# intent.
 SHRINK_CHECK_MINIMUM = 20
 
 
