@@ -388,7 +388,7 @@ def is_current(connection: Connection, database: Database) -> bool:
 
 def upgrade(connection: Connection) -> None:
     """Create the tables, or upgrade them to the newest version; the tables of a new copy are marked as unfinished."""
-    # The import of Alembic takes a fifth of a start, and few starts upgrade anything.
+    # Alembic is imported only here: the import takes a fifth of a start, and few starts upgrade anything.
     from alembic import command
     from alembic.config import Config
 
