@@ -75,7 +75,7 @@ _TERMS_IN_SLICE: Final = 12
 # Looking for a telephone number in all attributes costs as much as this many looks at a search text, because few
 # entries have numbers in more than three attributes.
 _NUMBER_LOOKS = 3
-# Every search needs this member, and looking up a member in its enumeration takes time.
+# Every search needs this member.  It has a name here, because looking up a member in its enumeration takes time.
 _NUMBER: Final = Family.NUMBER
 
 
@@ -271,7 +271,7 @@ class _AttributeSet:
         """Prepare an assertion about any of these attributes.
 
         :param caller: the whole number that the term names; empty if the term names no whole number, or if the tenant
-            does not name callers after a switchboard.
+            does not show a company's name for an unknown caller.
         """
         cost = self.cost
         numbers: tuple[NamedNumber, ...] = ()
