@@ -159,8 +159,9 @@ def _window(vendor: Vendor) -> Iterator[str]:
     files = _or([f"``{file_name.replace('MODEL', 'D785')}``" for file_name in _names(vendor)])
     yield "In a `provisioning window <../provisioning.rst>`__, the phone fetches the file from the gateway by itself."
     yield f"A phone with the MAC address ``{_MAC}`` asks for {files}."
-    after = f", followed by ``{vendor.dhcp_file}``" if vendor.dhcp_file else ""
-    yield f"The phone takes the address of the window from DHCP option {vendor.dhcp_option}{after}."
+    yield f"The phone takes the address of the window from DHCP option {vendor.dhcp_option}."
+    if vendor.dhcp_file:
+        yield f"In this option, ``{vendor.dhcp_file}`` has to follow the address."
     if vendor.replaces_settings:
         yield "Don't use the window if a telephone system provides the other settings: the phone would lose them."
 
