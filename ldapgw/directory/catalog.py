@@ -137,12 +137,11 @@ class Catalog:
         :raises DirectoryError: unavailable, when the store could not be read and may have such a login.
         """
         login = self.find_login(name)
-        used = login.password_hash if login else ""
-        if not self._is_right(password, login, used):
-            used = login.next_password_hash if login else ""
-            if not used or not verify_password(password, used):
-                return None
+        is_present = self._is_right(password, login, login.password_hash if login else "")
         if login is None:
+            return None
+        used = login.password_hash if is_present else login.next_password_hash
+        if not is_present and not (used and verify_password(password, used)):
             return None
         if not self._is_own_test(login.viewer.login, address):
             self._see(login, address, used)
