@@ -380,7 +380,8 @@ def fetched_in_a_window(here: Walk, name: str, file: str) -> None:
     pick(here, name)
     act(here, "window")
     here.stop("admin-ask-window")
-    here.css(".ending button").click()
+    with here.page.expect_navigation():
+        here.css(".ending button").click()
     here.shows("#window .state.warn")
     status, text = fetch(here.css("#window-address-1").inner_text() + file)
     assert status == 200
