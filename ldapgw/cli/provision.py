@@ -97,10 +97,11 @@ def command(
         refusals = windows.read_refusals(connection, chosen.name)
     address = "" if window is None else window_address(site.page(chosen.name), window)
     plain_address = without_tls(address) if window is not None and window.plain_http else ""
+    settings = dhcp_settings((row.vendor for row in rows), address) if address else ()
     if as_json:
-        print_json(_as_json(chosen, window, address, plain_address, rows, refusals))
+        print_json(_as_json(chosen, window, address, plain_address, settings, rows, refusals))
         return
-    _print_window(window, dhcp_settings(rows, address), plain_address)
+    _print_window(window, settings, plain_address)
     _print_rows(rows, is_open=window is not None and window.is_open(now()))
     _print_refusals(refusals)
 
@@ -155,7 +156,7 @@ def _print_window(window: ProvisioningWindow | None, settings: Sequence[DhcpSett
         print_line("The provisioning window is closed.")
     else:
         print_line(f"The provisioning window is open until {local_time(window.until, now())}.")
-    for setting in settings if window is not None else ():
+    for setting in settings:
         vendors = f" for {', '.join(setting.vendors)}" if setting.vendors else ""
         print_line(f"DHCP option {setting.option}{vendors}: {setting.value}")
     if is_open and plain_address:
@@ -200,6 +201,7 @@ def _as_json(
     window: ProvisioningWindow | None,
     address: str,
     plain_address: str,
+    settings: Sequence[DhcpSetting],
     rows: Sequence[WindowRow],
     refusals: Sequence[WindowRefusal],
 ) -> Mapping[str, object]:
@@ -211,8 +213,7 @@ def _as_json(
         "address": address or None,
         "plain_address": plain_address or None,
         "dhcp": [
-            {"option": setting.option, "value": setting.value, "vendors": setting.vendors}
-            for setting in (dhcp_settings(rows, address) if address else ())
+            {"option": setting.option, "value": setting.value, "vendors": setting.vendors} for setting in settings
         ],
         "phones": [
             {

@@ -27,7 +27,6 @@ UNUSED_SECONDS: Final = 30 * 86_400.0
 # The most refused requests of a tenant that are stored; a request of one more phone takes the place of another one.
 MAX_REFUSALS: Final = 50
 
-
 # A phone may log in at a replica, of which the gateway does not learn, so tenants with replicas keep their phones'
 # fetched passwords.
 _replica = phone.alias()

@@ -25,11 +25,15 @@ from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode, title_of
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phones.provisioning.sheet import Advice, Vendor, all_vendors, make_sheet, settings_of, vendors_of
+from ldapgw.phones.provisioning.window import DhcpSetting, dhcp_settings, fetching_vendor, window_address
 from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import accounts, phones, provisioning, recordings, windows
 from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal
+from ldapgw.store.provisioning import ProvisioningAddress
+from ldapgw.store.secrets import SecretBox
+from ldapgw.store.windows import ProvisioningWindow, WindowPhone
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
@@ -319,14 +323,37 @@ class PhonePages:
         code = self.one_time.addresses.cached_qr_code(
             visit.visitor.session, login.name, visit.request.language, lambda: qr_code(url, title)
         )
+        address, window_fetch, window = await visit.store.read(
+            _read_provisioning, login, self._layout.dependencies.secret_box, now
+        )
         files = (vendor.file, *(other.file for other in vendors_of(login.model)), all_vendors()["other"].file)
         return {
-            "provisioning": await visit.store.read(provisioning.read, login.name, now),
-            "window_fetch": await visit.store.read(windows.read_fetch, login.name),
+            "provisioning": address,
+            "window_fetch": window_fetch,
+            "dhcp": self._dhcp_settings(visit, login, window),
             "provisioning_url": url if secret else "",
             "provisioning_file": next(filter(None, files)),
             "provisioning_qr_code": code,
         }
+
+    def _dhcp_settings(
+        self, visit: Visit, login: PhoneLogin, window: ProvisioningWindow | None
+    ) -> Sequence[DhcpSetting]:
+        """Return the DHCP option that brings the window's address to a phone, for administrators alone."""
+        vendor = fetching_vendor(login.model)
+        if window is None or vendor is None or not visit.is_by_admin:
+            return ()
+        return dhcp_settings([vendor], window_address(visit.url, window))
+
+
+def _read_provisioning(
+    connection: Connection, login: PhoneLogin, secret_box: SecretBox, now: float
+) -> tuple[ProvisioningAddress | None, WindowPhone | None, ProvisioningWindow | None]:
+    return (
+        provisioning.read(connection, login.name, now),
+        windows.read_fetch(connection, login.name),
+        windows.read(connection, login.tenant, secret_box),
+    )
 
 
 def _phones_and_free_name(connection: Connection, visitor: Visitor) -> tuple[tuple[PhoneLogin, ...], str]:

@@ -79,7 +79,7 @@ class ProvisioningWindows:
             "admin_window.html",
             window=window,
             is_open=window is not None and window.is_open(now),
-            dhcp=dhcp_settings(rows, address),
+            dhcp=dhcp_settings((row.vendor for row in rows), address),
             plain_address=without_tls(address) if window and window.plain_http else "",
             replacing=sorted({row.vendor.title for row in rows if row.vendor and row.vendor.replaces_settings}),
             minutes=MINUTES,

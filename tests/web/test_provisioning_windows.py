@@ -20,7 +20,7 @@ from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, Refusal
 from ldapgw.store.windows import Reason
 from tests.support.boot import BOOTS, Boot
 from tests.support.readers import yealink
-from tests.support.stage.web import ACME, GLOBEX, NOW, URL, Seen, Stage, by_link, words_on
+from tests.support.stage.web import ACME, GLOBEX, NOW, URL, Seen, Stage, by_link, owner, words_on
 from tests.support.vendor_rows import ROWS
 
 OFFICE, ELSEWHERE, PROXY = "192.0.2.7", "198.51.100.9", "127.0.0.1"
@@ -116,7 +116,7 @@ def test_phones_find_their_settings_when_they_start(stage: Stage, boot: Boot) ->
     opened(stage)
     logins = stage.do(phones.read_by_tenant, "acme")
     rows = window_rows([login for login in logins if login.mac == boot.mac], None, {}, NOW)
-    [setting] = dhcp_settings(rows, f"{URL}/acme/provision/{TOKEN}/")
+    [setting] = dhcp_settings((row.vendor for row in rows), f"{URL}/acme/provision/{TOKEN}/")
     headers = {"X-Forwarded-For": f"192.0.2.{100 + BOOTS.index(boot)}", "User-Agent": boot.user_agent}
 
     def get(url: str) -> tuple[int, str]:
@@ -438,9 +438,15 @@ def test_without_networks_no_window(stage: Stage) -> None:
 
 
 def test_only_administrators_see_the_window(stage: Stage) -> None:
-    add(stage)
+    """The phone's page also shows the address to them, as the phone needs it from the DHCP server; not to its owner."""
+    alice = owner(stage, model="snom", mac=SHOWN)
+    page = "/acme/phones/desk1"
+    assert "provisioning window" not in by_link(stage).get(page).body
     opened(stage)
-    alice = stage.visitor()
+    shown = by_link(stage).get(page)
+    assert f"{URL}/acme/provision/{TOKEN}/{{mac}}.xml" in shown.body
+    assert "The DHCP server tells the phone this address in option 66:" in words_on(shown)
+    assert (alice.get(page).status, TOKEN in alice.get(page).body) == (200, False)
     assert alice.get(PAGE).status == 403
     for path in (PAGE, f"{PAGE}/close", f"{PAGE}/address"):
         assert alice.submit(path, minutes="60").status == 403

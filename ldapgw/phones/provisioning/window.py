@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ldapgw.phones.models import title_of
 from ldapgw.phones.provisioning.file_names import file_name
 from ldapgw.phones.provisioning.sheet import Advice, Vendor, vendors_of
 from ldapgw.phrase import Texts, Translatable, read_texts
@@ -37,7 +36,6 @@ REASONS = _TEXTS.reasons
 class WindowRow:
     """A phone for which a window is open.
 
-    :ivar model: the model's name for people; empty if unknown.
     :ivar fetch: the phone in the window; None if the phone was not chosen and has not fetched a file.
     :ivar obstacle: why the phone cannot fetch a file; empty if the phone can.
     :ivar vendor: the likeliest vendor of the phone; None if phones of the model cannot fetch a file.
@@ -45,7 +43,6 @@ class WindowRow:
     """
 
     login: PhoneLogin
-    model: str
     fetch: WindowPhone | None = None
     obstacle: Translatable = ""
     vendor: Vendor | None = None
@@ -100,18 +97,22 @@ def window_rows(
 
 
 def _row(login: PhoneLogin, fetch: WindowPhone | None) -> WindowRow:
-    model = title_of(login.model)
-    vendor = next(filter(_has_login, vendors_of(login.model)), None)
-    if not login.model or vendor is None:
-        return WindowRow(login, model, fetch, _TEXTS.obstacles["no_file" if login.model else "no_model"])
+    vendor = fetching_vendor(login.model)
+    if vendor is None:
+        return WindowRow(login, fetch, _TEXTS.obstacles["no_file" if login.model else "no_model"])
     if not login.mac:
-        return WindowRow(login, model, fetch, _TEXTS.obstacles["no_mac"])
-    return WindowRow(login, model, fetch, vendor=vendor, file=file_name(vendor, login.mac))
+        return WindowRow(login, fetch, _TEXTS.obstacles["no_mac"])
+    return WindowRow(login, fetch, vendor=vendor, file=file_name(vendor, login.mac))
 
 
-def _has_login(vendor: Vendor) -> bool:
-    """Return whether the phones ask for a file by their MAC addresses, and the file has the login."""
-    return bool(vendor.mac_files) and Advice.LOGIN_BY_HAND not in vendor.advice
+def fetching_vendor(model: str) -> Vendor | None:
+    """Return the likeliest vendor of a model whose phones fetch a file with their login by their MAC addresses.
+
+    :param model: the key of the model; empty if unknown.
+    :returns: None if the model is unknown, or if its phones fetch no such file.
+    """
+    vendors = vendors_of(model) if model else ()
+    return next((vendor for vendor in vendors if vendor.mac_files and Advice.LOGIN_BY_HAND not in vendor.advice), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +138,15 @@ class DhcpSetting:
         return f'{{ "code": {self.option}, "data": "{self.value}" }}'
 
 
-def dhcp_settings(rows: Sequence[WindowRow], address: str) -> tuple[DhcpSetting, ...]:
+def dhcp_settings(vendors: Iterable[Vendor | None], address: str) -> tuple[DhcpSetting, ...]:
     """Return the DHCP options that the phones of a window need; without a vendor, the option that suits most phones.
 
+    :param vendors: the vendors of the phones; None for phones that fetch no file.
     :param address: the address of the folder with the files (`window_address`).
     """
-    vendors = {row.vendor.position: row.vendor for row in rows if row.vendor is not None}
+    by_position = {vendor.position: vendor for vendor in vendors if vendor is not None}
     by_option: dict[tuple[int, str], list[str]] = {}
-    for _, vendor in sorted(vendors.items()):
+    for _, vendor in sorted(by_position.items()):
         by_option.setdefault((vendor.dhcp_option, vendor.dhcp_file), []).append(vendor.title)
     found = (DhcpSetting(option, address + file, tuple(titles)) for (option, file), titles in by_option.items())
     return tuple(found) or (DhcpSetting(66, address),)
