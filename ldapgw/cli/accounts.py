@@ -170,7 +170,7 @@ def _check_group(sharing: Sharing, site: Site, tenant: str) -> None:
     :raises UserError: when the tenant has no such group.
     """
     configured = site.find_tenant(tenant)
-    groups = [name for name, _ in configured.group] if configured else []
+    groups = [group.name for group in configured.group] if configured else []
     if sharing.group and sharing.group not in groups:
         known = f"there are: {', '.join(groups)}" if groups else "it has none; add a [[tenant.group]]"
         raise UserError(f'tenant "{tenant}" has no group "{sharing.group}"; {known}', is_setting=True)

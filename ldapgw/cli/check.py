@@ -267,7 +267,10 @@ def _unknown_names(subject: Subject, tenant: Tenant) -> Iterator[str]:
     connected = preflight.connected_accounts(subject).get(tenant.name)
     if connected is not None:
         addresses = {folded(address) for address, _ in connected}
-        named = [("book_order", tenant.book_order), *((f"group {group}", names) for group, names in tenant.group)]
+        named = [
+            ("book_order", tenant.book_order),
+            *((f"group {group.name}", group.accounts) for group in tenant.group),
+        ]
         for key, names in named:
             for name in names:
                 if folded(name) not in {OWN, DIRECTORY, *addresses}:
@@ -293,7 +296,7 @@ def _left_groups(tenant: Tenant, connected: Iterable[tuple[str, str]]) -> Iterat
 
     :param connected: the address of each account, and how the account is shared (a value of `Sharing`).
     """
-    groups = dict(tenant.group)
+    groups = {group.name for group in tenant.group}
     for address, sharing in connected:
         group = Sharing(sharing).group
         if group and group not in groups:

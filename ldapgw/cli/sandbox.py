@@ -76,6 +76,7 @@ authorization_endpoint = "{url}{AUTHORIZATION}"
 token_endpoint = "{url}/token"
 revocation_endpoint = "{url}/revoke"
 people_api = "{url}"
+admin_api = "{url}"
 issuer = "{url}"
 jwks_uri = "{url}{KEYS}"
 

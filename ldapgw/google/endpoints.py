@@ -32,6 +32,7 @@ class Endpoints:
     """The URLs of Google or of the sandbox, with https, or with http on a loopback address.
 
     :ivar people_api: the URL of the People API without a path, such as ``https://people.googleapis.com``.
+    :ivar admin_api: the URL of the Directory API of the Admin SDK, without a path.
     :ivar issuer: the issuer of an ``id_token``, such as ``https://accounts.google.com``.
     """
 
@@ -40,6 +41,7 @@ class Endpoints:
     revocation_endpoint: str
     people_api: str
     issuer: str
+    admin_api: str = "https://admin.googleapis.com"
 
     def has_photo(self, url: str) -> bool:
         """Return whether photos may be fetched from a URL: its host must be Google's image host or the sandbox."""

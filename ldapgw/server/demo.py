@@ -211,6 +211,7 @@ authorization_endpoint = "{google}{authorization}"
 token_endpoint = "{google}/token"
 revocation_endpoint = "{google}/revoke"
 people_api = "{google}"
+admin_api = "{google}"
 issuer = "{google}"
 
 [[tenant]]

@@ -117,6 +117,8 @@ class Account:
     :ivar shared_label: the name of the label whose contacts alone are shared, or would be shared if the book were not
         private; empty if all contacts are shared.
     :ivar revoked: whether Google no longer accepts the grant; the gateway then makes no calls with the grant.
+    :ivar delegated: whether the tenant's service account may read the account's contacts.
+    :ivar has_consent: whether a refresh token of the user's own consent is stored.
     :ivar accepted_loss: the number of contacts that may vanish from the book (``book``) and from the directory
         (``directory``) in the pending sync, or None if a person has accepted any number.
     """
@@ -149,6 +151,8 @@ class Account:
     client_id: str | None = None
     hd: str | None = None
     shared_label: str = ""
+    delegated: bool = False
+    has_consent: bool = False
 
     def max_loss(self, what: str) -> float:
         """Return the number of contacts that a sync may remove without another confirmation.
@@ -555,6 +559,7 @@ def read_some(
             pending_sync=row.due,
             sources=states.get(row.id, {}),
             skipped=json.loads(row.skipped or "{}"),
+            has_consent=row.refresh_token is not None,
             revoked=row.error_code == "consent_revoked",
             accepted_loss=json.loads(row.accepted or "null"),
             warnings=warnings.get(row.id, {}),

@@ -34,9 +34,11 @@ _MARKED = (
     ("source", "account", "account_id", ("state",)),
     ("phone", "phone", "name", _PHONE_COLUMNS),
 )
+# The tables of which each change marks all accounts of the tenant.
+_MARKING_TENANT = ("oauth_client", "delegation", "google_group")
 # The tables whose changes are notified.  A change of a table in `_MARKED` is notified because a trigger writes the mark
 # into the table "change".
-_TOLD = ("change", "recording", "recording_part", "alarm", "oauth_client", "sync_progress")
+_TOLD = ("change", "recording", "recording_part", "alarm", *_MARKING_TENANT, "sync_progress")
 # Tables whose rows are needed only for seconds.  A commit in an unlogged table does not wait for the disk, and a crash
 # deletes the rows.
 _UNLOGGED = ("sync_progress",)
@@ -96,9 +98,10 @@ def finishing_statements(connection: Connection) -> Iterator[str]:
             f"ldapgw_mark_{table}_update", table, "AFTER UPDATE", "ROW", f"ldapgw_mark_{table}", f"WHEN ({when})"
         )
     yield _MARK_TENANT.format(values=_VALUES, upsert=_UPSERT)
-    yield from _trigger(
-        "ldapgw_mark_tenant", "oauth_client", "AFTER INSERT OR UPDATE OR DELETE", "ROW", "ldapgw_mark_tenant"
-    )
+    for table in _MARKING_TENANT:
+        yield from _trigger(
+            "ldapgw_mark_tenant", table, "AFTER INSERT OR UPDATE OR DELETE", "ROW", "ldapgw_mark_tenant"
+        )
     yield _TELL
     for table in _UNLOGGED:
         yield f"ALTER TABLE {table} SET UNLOGGED"

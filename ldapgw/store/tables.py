@@ -116,6 +116,12 @@ account = Table(
     Column("numbers", Integer, comment="how many telephone numbers the served contacts have; null: none"),
     Column("skipped", String, comment="skipped or flawed persons and unreadable numbers, as JSON; null: none"),
     Column("shared_label", String, comment="the label whose contacts alone are shared; null: all contacts are shared"),
+    _not_null(
+        "delegated",
+        Boolean,
+        server_default=false(),
+        comment="whether the tenant's service account may read the account's contacts",
+    ),
     UniqueConstraint("tenant", "sub", name="account_tenant_sub"),
     Index("account_owner", "owner"),
     Index("account_folded_address", text("lower(address)")),
@@ -345,6 +351,55 @@ oauth_client = Table(
     _not_null("client_id", String, comment="client id, as registered with Google"),
     _not_null("client_secret", LargeBinary, comment="sealed; the client secret"),
     _not_null("entered_at", Float, comment="when an administrator entered the client"),
+)
+
+delegation = Table(
+    "delegation",
+    metadata,
+    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    _not_null("key_file", LargeBinary, comment="sealed; the service account's key file"),
+    _not_null("settings", String, comment="the keys of [[tenant.delegation]] except key_file, as JSON"),
+    _not_null("entered_at", Float, comment="when an administrator entered the delegation"),
+)
+
+workspace = Table(
+    "workspace",
+    metadata,
+    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    Column("read_at", Float, comment="when the users were last read in full; null: never"),
+    _not_null("users", Integer, server_default="0", comment="how many users the service account reads for"),
+    _not_null("scopes", String, server_default="", comment="scopes that the service account may use, with blanks"),
+    Column("error_code", String, comment="why the last read failed (ldapgw.google.delegation); null: no failure"),
+    Column("error_since", Float, comment="when this error first occurred"),
+)
+
+google_group = Table(
+    "google_group",
+    metadata,
+    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    Column("address", String, primary_key=True, comment="the group's e-mail address in lower case"),
+    _not_null("members", String, comment="addresses of the members in lower case, as JSON"),
+    Column("read_at", Float, comment="when the members were last read; null: never"),
+    Column("error_code", String, comment="why the last read failed; null: no failure"),
+    Column("error_since", Float, comment="when this error first occurred"),
+)
+
+leaver = Table(
+    "leaver",
+    metadata,
+    _account_key(),
+    _not_null("reason", String, comment="missing, suspended, deleted or moved"),
+    _not_null("since", Float, comment="when the person was first seen to have left"),
+    _not_null("kept", Boolean, server_default=false(), comment="whether an administrator keeps the account"),
+)
+
+held_leavers = Table(
+    "held_leavers",
+    metadata,
+    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    _not_null("count", Integer, comment="how many accounts were to be removed at once"),
+    _not_null("since", Float, comment="when the removal was stopped"),
+    Column("approved_at", Float, comment="when an administrator allowed the removal; null: not allowed"),
 )
 
 admin_link = Table(

@@ -70,6 +70,7 @@ def test_sandbox_prints_the_lines_of_a_configuration(tmp_path: Path, number: sig
         "token_endpoint": f"{url}/token",
         "revocation_endpoint": f"{url}/revoke",
         "people_api": url,
+        "admin_api": url,
         "issuer": url,
         "jwks_uri": f"{url}/oauth2/v3/certs",
     }

@@ -26,6 +26,7 @@ ENDPOINTS = Endpoints(
     token_endpoint="https://oauth2.googleapis.com/token",
     revocation_endpoint="https://oauth2.googleapis.com/revoke",
     people_api="https://people.googleapis.com",
+    admin_api="https://admin.googleapis.com",
     issuer="https://accounts.google.com",
 )
 

@@ -63,6 +63,7 @@ def test_a_consent_makes_an_account(connection: Connection, account: Account) ->
         next_sync=NOW,
         requested_sync=SyncRequest.FULL,
         skipped={},
+        has_consent=True,
     )
     assert account.is_connected
     assert repr(account) == f"<Account {account.id} of acme>"  # a log may have an account, and no address

@@ -21,7 +21,7 @@ import msgspec
 
 from ldapgw.server.config import Config
 from ldapgw.server.config.forms import AttributeAliases, Size
-from ldapgw.server.config.tables import Google, Ldap, Serve, Sync, Table, Tenant, Tls, Web
+from ldapgw.server.config.tables import Delegation, Google, Ldap, Serve, Sync, Table, Tenant, Tls, Web
 from tests.support.checkout import ROOT
 
 # The sections of the reference, in the order of the file.
@@ -34,6 +34,7 @@ TABLES: dict[str, type[Table]] = {
     "``[serve]``": Serve,
     "``[google]``": Google,
     "``[[tenant]]``": Tenant,
+    "``[[tenant.delegation]]``": Delegation,
 }
 SAMPLE = ROOT / "ldapgw" / "server" / "config" / "ldapgw.toml"
 REFERENCE = ROOT / "docs" / "reference" / "configuration.rst"
@@ -84,7 +85,14 @@ _EXAMPLES: dict[type[Table], dict[str, object]] = {
         "client_secret": "GOCSPX-abc",
         "admins": ["admin@acme.example"],
     },
+    Delegation: {
+        "key_file": "service-account.json",
+        "administrator": "admin@acme.example",
+        "users": ["@acme.example"],
+    },
 }
+# The tables that few gateways have, so the sample has them as comments.
+_RARE = (Tls, Delegation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +181,7 @@ def _section(document: str, title: str, table: type[Table]) -> Iterator[str]:
         intro = re.search(rf"\n{re.escape(title)}\n=+\n\n(?!\.\.)((?:.|\n)*?\.)\n", document)
         yield ""
         yield from _comment(plain(intro[1])) if intro else ()
-        yield f"{'#[tls]':<55} {EXAMPLE}" if table is Tls else header
+        yield f"{f'#{header}':<55} {EXAMPLE}" if table in _RARE else header
     meanings = {row.key: row.meaning for row in rows(document, title)}
     first = "" if table is Config else next(iter(meanings))
     for key, field in settings(table).items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
@@ -76,6 +77,24 @@ class StaleStart(Duration):
         if value == "0s":
             return cls(0)
         if (read := super().read(value)) > cls.units["d"]:
+            raise ValueError
+        return read
+
+
+class LeaverDelay(Duration):
+    """A duration of a day or more, in seconds; 0, written ``""``, means that the gateway removes no account."""
+
+    expected: ClassVar[str] = 'a duration of a day or more, such as "14d", or "": never'
+
+    def __str__(self) -> str:
+        """Return the duration as written in the file."""
+        return super().__str__() if self else ""
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        if value == "":
+            return cls(0)
+        if (read := super().read(value)) < cls.units["d"]:
             raise ValueError
         return read
 
@@ -341,6 +360,13 @@ class Mail(Text):
     pattern: ClassVar[re.Pattern[str]] = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
+class OrgUnit(Text):
+    """The path of an organizational unit in the Google Admin console."""
+
+    expected: ClassVar[str] = 'the path of an organizational unit, such as "/Sales"'
+    pattern: ClassVar[re.Pattern[str]] = re.compile(r"/([^\x00-\x1f]*[^/\x00-\x1f])?")
+
+
 class LabelName(Text):
     """The name of a label in Google Contacts."""
 
@@ -348,23 +374,33 @@ class LabelName(Text):
     pattern: ClassVar[re.Pattern[str]] = re.compile(r".*\S.*", re.DOTALL)
 
 
-class Groups(tuple[tuple[str, tuple[str, ...]], ...]):
-    """Groups of accounts: the name of each group with the addresses of its accounts."""
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A table ``[[tenant.group]]``: accounts that books can be shared with.
+
+    :ivar google_group: the address of a Google Group whose members belong to the group too; empty if there is none.
+    """
+
+    name: str
+    accounts: tuple[str, ...] = ()
+    google_group: str = ""
+
+
+class Groups(tuple[Group, ...]):
+    """Groups of accounts."""
 
     __slots__ = ()
     expected: ClassVar[str] = (
-        "tables [[tenant.group]], each with a name of a-z, 0-9 and -, and with accounts, a list of e-mail addresses"
+        "tables [[tenant.group]], each with a name of a-z, 0-9 and -, and with accounts, a list of e-mail addresses, "
+        "or google_group, the address of a Google Group"
     )
 
     @classmethod
     def read(cls, value: object) -> Self:
-        if not isinstance(value, list) or not all(map(_is_group, value)):
+        groups = cls(map(_group, value)) if isinstance(value, list) else None
+        if groups is None or len({group.name for group in groups}) < len(groups):
             raise ValueError
-        # `Sharing` raises ValueError for an invalid name of a group.
-        groups = {Sharing(f"group:{table['name']}").group: tuple(map(Mail.read, table["accounts"])) for table in value}
-        if len(groups) < len(value):
-            raise ValueError
-        return cls(groups.items())
+        return groups
 
 
 class AttributeAliases(tuple[tuple[str, str], ...]):
@@ -391,8 +427,13 @@ class AttributeAliases(tuple[tuple[str, str], ...]):
         return cls(found)
 
 
-def _is_group(value: object) -> bool:
-    return isinstance(value, Mapping) and value.keys() == {"name", "accounts"} and isinstance(value["accounts"], list)
+def _group(value: object) -> Group:
+    if not isinstance(value, Mapping) or not {"name"} < value.keys() <= {"name", "accounts", "google_group"}:
+        raise ValueError
+    # `Sharing` raises ValueError for an invalid name of a group.
+    name = Sharing(f"group:{value['name']}").group
+    google_group = Mail.read(value["google_group"]).lower() if value.get("google_group", "") != "" else ""
+    return Group(name, tuple(map(Mail.read, _texts(value.get("accounts", [])))), google_group)
 
 
 class BookName(Text):

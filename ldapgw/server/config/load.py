@@ -33,7 +33,7 @@ from ldapgw.errors import UserError
 from ldapgw.google.endpoints import UnfitClientFile, read_client_file
 from ldapgw.server.config.environment import PREFIX, closest_name, merge, read_settings
 from ldapgw.server.config.forms import OWN_PATHS, DatabaseUrl, Duration, File, Secret, read_form
-from ldapgw.server.config.tables import ROLES, Config, Google, Ldap, Sync, Table, Tenant, Tls, Web
+from ldapgw.server.config.tables import ROLES, Config, Delegation, Google, Ldap, Sync, Table, Tenant, Tls, Web
 
 DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
 
@@ -181,6 +181,8 @@ class _Decoder:
         """Decode one value; return `_MISSING` after noting a problem of the value."""
         if hint == tuple[Tenant, ...]:
             return self._tenants(raw)
+        if hint == tuple[Delegation, ...]:
+            return self._delegations(raw, where)
         kind = next(
             (part for part in (hint, *get_args(hint)) if isinstance(part, type) and issubclass(part, Table)), None
         )
@@ -203,6 +205,13 @@ class _Decoder:
             return _MISSING
         tenants = [self.table(Tenant, item, f"tenant[{number}].") for number, item in enumerate(raw, 1)]
         return _MISSING if None in tenants else tuple(tenants)
+
+    def _delegations(self, raw: object, where: str) -> Any:
+        if not isinstance(raw, list) or len(raw) > 1:
+            self.problems.append(f"{self._names.get(where, where)}: expected at most one table [[tenant.delegation]]")
+            return _MISSING
+        delegations = [self.table(Delegation, item, f"{where}[{number}].") for number, item in enumerate(raw, 1)]
+        return _MISSING if None in delegations else tuple(delegations)
 
 
 def _expected(hint: Any) -> str:
@@ -322,7 +331,8 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
             sources = _abbreviated_json(tenant.sources)
             yield f"{where}: sources = {sources}: expected at least one source, and each only once"
         yield from _label_contradictions(tenant, where)
-        if tenant.sharing.group and tenant.sharing.group not in dict(tenant.group):
+        yield from _delegation_contradictions(tenant, where)
+        if tenant.sharing.group and tenant.sharing.group not in {group.name for group in tenant.group}:
             yield f'{where}: sharing = "{tenant.sharing}": there is no such [[tenant.group]]'
         if len(set(map(folded, tenant.book_order))) < len(tenant.book_order):
             yield f"{where}: book_order = {_abbreviated_json(tenant.book_order)}: expected each book once"
@@ -330,6 +340,12 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
             yield f"{where}: book_order: expected {MAX_ORDERED_BOOKS} books at most"
         if bool(tenant.client_id) != bool(tenant.client_secret):
             yield f"{where}: expected both client_id and client_secret"
+
+
+def _delegation_contradictions(tenant: Tenant, where: str) -> Iterator[str]:
+    for delegation in tenant.delegation:
+        if not (delegation.users or delegation.groups or delegation.org_units):
+            yield f"{where}: delegation: expected users, groups or org_units, which say whose contacts are read"
 
 
 def _alias_contradictions(tenant: Tenant, others: Iterable[Tenant], where: str) -> Iterator[str]:

@@ -29,9 +29,11 @@ from ldapgw.server.config.forms import (
     Groups,
     Help,
     LabelName,
+    LeaverDelay,
     LogLevels,
     Mail,
     Networks,
+    OrgUnit,
     ProxyUrl,
     Region,
     Secret,
@@ -131,6 +133,7 @@ class Google(Table, frozen=True, kw_only=True):
     token_endpoint: ServiceUrl = ServiceUrl("https://oauth2.googleapis.com/token")
     revocation_endpoint: ServiceUrl = ServiceUrl("https://oauth2.googleapis.com/revoke")
     people_api: ServiceUrl = ServiceUrl("https://people.googleapis.com")
+    admin_api: ServiceUrl = ServiceUrl("https://admin.googleapis.com")
     issuer: Url = Url("https://accounts.google.com")
     # None stands for the default, which depends on the endpoints (`max_calls_per_minute`).
     calls_per_minute: Count | None = None
@@ -142,7 +145,7 @@ class Google(Table, frozen=True, kw_only=True):
 
     @property
     def endpoints(self) -> Mapping[str, str]:
-        """Return the endpoints of OAuth and of the People API by name."""
+        """Return the endpoints of OAuth, of the People API and of the Directory API by name."""
         others = ("calls_per_minute", "proxy", "ca_file", "jwks_uri")
         return {name: getattr(self, name) for name in self.__struct_fields__ if name not in others}
 
@@ -153,13 +156,24 @@ class Google(Table, frozen=True, kw_only=True):
 
     @property
     def is_on_loopback(self) -> bool:
-        """Return whether all endpoints are on this machine, like the endpoints of a sandbox."""
-        return all(map(is_loopback_url, self.endpoints.values()))
+        """Return whether OAuth and the People API are on this machine, like a sandbox."""
+        return all(is_loopback_url(url) for name, url in self.endpoints.items() if name != "admin_api")
 
     @property
     def max_calls_per_minute(self) -> int | None:
         """Return the most calls a minute to the People API for each Google project, or None without a limit."""
         return self.calls_per_minute or (None if self.is_on_loopback else DEFAULT_CALLS_PER_MINUTE)
+
+
+class Delegation(Table, frozen=True, kw_only=True):
+    """The table ``[[tenant.delegation]]``: a service account, and the users whose contacts it may read."""
+
+    key_file: File
+    administrator: Mail
+    users: tuple[Allowed, ...] = ()
+    groups: tuple[Mail, ...] = ()
+    org_units: tuple[OrgUnit, ...] = ()
+    exclude: tuple[Mail, ...] = ()
 
 
 class Tenant(Table, frozen=True, kw_only=True):
@@ -193,6 +207,9 @@ class Tenant(Table, frozen=True, kw_only=True):
     sharing: Sharing = Sharing.PRIVATE
     shared_label: str = ""
     group: Groups = Groups()
+    delegation: tuple[Delegation, ...] = ()
+    # None by default, because the gateway must remove no account unless an administrator has decided so.
+    remove_leavers: LeaverDelay = LeaverDelay(0)
     anonymous_networks: Networks = Networks()
     provisioning_networks: Networks = Networks()
     number_format: NumberFormat = NumberFormat.E164
@@ -217,7 +234,7 @@ class Tenant(Table, frozen=True, kw_only=True):
             favourites_first=self.favourites_first,
             block_label=folded(self.block_label),
             photos=self.photos,
-            groups={name: frozenset(map(folded, members)) for name, members in self.group},
+            groups={group.name: frozenset(map(folded, group.accounts)) for group in self.group},
         )
 
 

@@ -176,7 +176,7 @@ def web_tenant(tenant: Tenant) -> WebTenant:
         labels=tenant.labels,
         excluded_labels=tenant.exclude_labels,
         sharing=tenant.sharing,
-        groups={name: len(members) for name, members in tenant.group},
+        groups={group.name: len(group.accounts) for group in tenant.group},
         shared_label=tenant.shared_label,
         number_format=tenant.number_format,
         activity_keep=float(tenant.activity_keep),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from sqlalchemy import make_url
 from ldapgw.contact import Sharing
 from ldapgw.errors import UserError
 from ldapgw.server.config import Config, load
+from ldapgw.server.config.forms import Allowed, File, Group, Mail, OrgUnit
+from ldapgw.server.config.tables import Delegation
 from tests.support.phonebook.listening import contexts_in
 
 SMALLEST = """
@@ -206,7 +209,8 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
             '"other_contacts", "directory"',
             'tenant[1].sharing = "all": expected one of "private", "callers", "shared", "group:NAME"',
             'tenant[1].group = [{"name": "Sales", "accounts": ["a@x.example"]}]: expected tables [[tenant.group]], '
-            "each with a name of a-z, 0-9 and -, and with accounts, a list of e-mail addresses",
+            "each with a name of a-z, 0-9 and -, and with accounts, a list of e-mail addresses, or google_group, the "
+            "address of a Google Group",
             'tenant[1].book_order = ["boss"]: expected a list, each item an account\'s e-mail address, "directory" or '
             '"own"',
             'tenant[1].admins = ["root"]: expected a list, each item an e-mail address',
@@ -546,7 +550,7 @@ def test_groups_of_accounts(tmp_path: Path) -> None:
     staff = '[[tenant.group]]\nname = "staff"\naccounts = []\n'
     config = read(tmp_path, f'{SMALLEST}sharing = "group:sales"\n{sales}{staff}')
     (tenant,) = config.tenant
-    assert (tenant.sharing, dict(tenant.group)) == (Sharing("group:sales"), {"sales": ("A@x.example",), "staff": ()})
+    assert (tenant.sharing, *tenant.group) == (Sharing("group:sales"), Group("sales", ("A@x.example",)), Group("staff"))
     assert tenant.naming_context().groups == {"sales": frozenset({"a@x.example"}), "staff": frozenset()}
 
 
@@ -616,3 +620,36 @@ def test_roles_that_cannot_be(tmp_path: Path, roles: str, database: str, problem
 def test_a_stale_start(tmp_path: Path, value: str, seconds: float) -> None:
     """At most a day, or never."""
     assert read(tmp_path, SMALLEST + f'[serve]\nstale_start = "{value}"').serve.stale_start == seconds
+
+
+def test_a_service_account(tmp_path: Path) -> None:
+    """A tenant has one at most, which names whose contacts it reads; its key file lies beside the configuration."""
+    needed = '[[tenant.delegation]]\nkey_file = "key.json"\nadministrator = "admin@acme.example"\n'
+    (tenant,) = read(tmp_path, f'{SMALLEST}{needed}users = ["@acme.example"]\norg_units = ["/Sales/East"]\n').tenant
+    assert tenant.delegation == (
+        Delegation(
+            key_file=File(tmp_path / "key.json"),
+            administrator=Mail("admin@acme.example"),
+            users=(Allowed("@acme.example"),),
+            org_units=(OrgUnit("/Sales/East"),),
+        ),
+    )
+    refused = (
+        (needed, "delegation: expected users, groups or org_units"),
+        (f'{needed}org_units = ["Sales"]', "delegation[1].org_units"),
+        (2 * f'{needed}users = ["*"]\n', "delegation: expected at most one table [[tenant.delegation]]"),
+        ("[[tenant.delegation]]\n", "delegation[1].key_file: is missing"),
+    )
+    for text, problem in refused:
+        with pytest.raises(UserError, match=re.escape(problem)):
+            read(tmp_path, SMALLEST + text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [('""', 0), ('"14d"', 14 * 86400), ('"1h"', None), ('"0s"', None)])
+def test_the_time_after_which_leavers_are_removed(tmp_path: Path, text: str, seconds: float | None) -> None:
+    document = f"{SMALLEST}remove_leavers = {text}\n"
+    if seconds is None:
+        with pytest.raises(UserError, match="remove_leavers"):
+            read(tmp_path, document)
+    else:
+        assert read(tmp_path, document).tenant[0].remove_leavers == seconds

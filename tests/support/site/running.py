@@ -48,6 +48,7 @@ authorization_endpoint = "{google}/o/oauth2/v2/auth"
 token_endpoint = "{google}/token"
 revocation_endpoint = "{google}/revoke"
 people_api = "{google}"
+admin_api = "{google}"
 issuer = "{google}"
 [[tenant]]
 name = "acme"
