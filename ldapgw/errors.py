@@ -135,6 +135,23 @@ class GoogleRefused(GoogleError):
         return {"by": self.by}
 
 
+class DelegationRefused(GoogleError):
+    """Raised when Google refuses a call of the tenant's service account.
+
+    :param refusal: the reason, a value of `ldapgw.google.delegation.Refusal`.
+    """
+
+    code = "google_refused"
+
+    def __init__(self, detail: str = "", *, retry_after: float | None = None, refusal: str) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.refusal = refusal
+
+    @property
+    def facts(self) -> Mapping[str, int | str]:
+        return {"by": "delegation", "refusal": self.refusal}
+
+
 class ScopeMissing(GoogleError):
     """Raised when the grant lacks a scope that the call needs, because the user left a box of the consent page empty.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The mapping of error answers of the People API to exceptions.
+"""The mapping of error answers of the People API and of the Directory API to exceptions.
 
 Google describes an error in up to three ways, which are tried in this order: the ``reason`` of a
 ``google.rpc.ErrorInfo``, the ``reason`` of the old-style ``errors[0]``, and the HTTP status.  The field ``status`` is
@@ -23,6 +23,7 @@ from ldapgw.errors import (
     ApiDisabled,
     BadResponse,
     ClientRejected,
+    DelegationRefused,
     GoogleError,
     GoogleRefused,
     GoogleUnavailable,
@@ -31,6 +32,7 @@ from ldapgw.errors import (
     SourceUnavailable,
     SyncTokenExpired,
 )
+from ldapgw.google.delegation import Refusal
 from ldapgw.google.http import GoogleResponse, log_excerpt
 
 _REASONS: Mapping[str, type[GoogleError]] = MappingProxyType(
@@ -48,6 +50,18 @@ _REASONS: Mapping[str, type[GoogleError]] = MappingProxyType(
         "insufficientPermissions": ScopeMissing,
         "authError": AccessTokenRejected,
         "backendError": GoogleUnavailable,
+    }
+)
+
+# Reasons of the Directory API.  Google gives most of the errors both with a new and with an old reason.
+_DIRECTORY_REASONS: Mapping[str, Refusal] = MappingProxyType(
+    {
+        "SERVICE_DISABLED": Refusal.API_DISABLED,
+        "accessNotConfigured": Refusal.API_DISABLED,
+        "ACCESS_TOKEN_SCOPE_INSUFFICIENT": Refusal.SOME_SCOPES,
+        "insufficientPermissions": Refusal.SOME_SCOPES,
+        "domainCannotUseApis": Refusal.API_ACCESS_OFF,
+        "domainPolicy": Refusal.POLICY,
     }
 )
 
@@ -70,8 +84,7 @@ def read_refusal(
     """
     error = _error(answer.body)
     reasons = _reasons(error)
-    said = log_excerpt(error.get("message"))
-    detail = " ".join([f"HTTP {answer.status}", *reasons]) + (f": {said}" if said else "")
+    detail = _detail(answer, error, reasons)
     for reason in reasons:
         if reason in _REASONS:
             return _error_from_reason(_REASONS[reason], detail, answer, error, incremental=incremental)
@@ -87,6 +100,42 @@ def read_refusal(
         # An HTML page comes from a proxy, or from Google's check for robots, and is temporary.
         return SourceUnavailable(detail) if error or not answer.body.strip() else BadResponse(detail)
     return _error_from_status(answer.status, detail, error, source, is_sync_token_suspect=incremental and first)
+
+
+def read_directory_refusal(answer: GoogleResponse, *, of_group: bool) -> GoogleError:
+    """Return the exception for an answer of the Directory API whose status is not 200.
+
+    The Directory API answers 403 both for missing rights and for too many calls, so the reason decides, not the status.
+
+    :param of_group: whether the request was for the members of a group, not for the users of the Workspace.
+    """
+    error = _error(answer.body)
+    reasons = _reasons(error)
+    detail = _detail(answer, error, reasons)
+    for reason in reasons:
+        if reason in _DIRECTORY_REASONS:
+            return DelegationRefused(detail, refusal=_DIRECTORY_REASONS[reason])
+        if _QUOTA.search(reason):
+            return _quota_exceeded(detail, answer, error)
+    if error.get("status") == "RESOURCE_EXHAUSTED":
+        return _quota_exceeded(detail, answer, error)
+    if answer.error is not None or "backendError" in reasons:
+        return answer.error or GoogleUnavailable(detail)
+    if answer.status == 401:
+        return AccessTokenRejected(detail)
+    if answer.status == 403 and error:
+        return DelegationRefused(detail, refusal=Refusal.NOT_AN_ADMIN)
+    if answer.status == 404 and error:
+        return DelegationRefused(detail, refusal=Refusal.NO_GROUP if of_group else Refusal.NOT_WORKSPACE)
+    if answer.status == 400 and error.get("status") == "FAILED_PRECONDITION":
+        return DelegationRefused(detail, refusal=Refusal.NOT_WORKSPACE)
+    # An HTML page comes from a proxy, or from Google's check for robots, and is temporary.
+    return BadResponse(detail)
+
+
+def _detail(answer: GoogleResponse, error: Mapping[str, Any], reasons: list[str]) -> str:
+    said = log_excerpt(error.get("message"))
+    return " ".join([f"HTTP {answer.status}", *reasons]) + (f": {said}" if said else "")
 
 
 def _quota_exceeded(detail: str, answer: GoogleResponse, error: Mapping[str, Any]) -> QuotaExceeded:

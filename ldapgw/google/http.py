@@ -100,12 +100,17 @@ _PRIVATE = re.compile(r"\S+@\S+|[\w.~+/=-]*\d[\w.~+/=-]{6,}|[\w.~+/=-]{25,}")
 
 
 class CallSource(StrEnum):
-    """The subjects of calls, for statistics: the sources of contacts, and other data that Google is asked for."""
+    """The subjects of calls, for statistics: the sources of contacts, and other data that Google is asked for.
+
+    The users and the groups are those of a Workspace.
+    """
 
     CONTACTS = "contacts"
     OTHER_CONTACTS = "other_contacts"
     DIRECTORY = "directory"
     LABELS = "labels"
+    USERS = "users"
+    GROUPS = "groups"
     PHOTOS = "photos"
     TOKENS = "tokens"
     REVOCATION = "revocation"
@@ -181,12 +186,17 @@ class GoogleHttpClient:
         params: Sequence[tuple[str, str]],
         access_token: str,
         source: CallSource = CallSource.CONTACTS,
+        quota_user: str = "",
     ) -> GoogleResponse:
         """Make a GET request with a bearer token (RFC 6750 2.1), and return a response of any status.
 
+        :param quota_user: at most 40 characters that stand for the user in Google's quotas per user, or empty to let
+            Google take the owner of the token.  Google may count all calls of a service account as calls of one user.
         :raises GoogleError: `NetworkFailure` or `BadResponse`.
         """
-        headers = {"Authorization": f"Bearer {access_token}"}
+        headers = {"Authorization": f"Bearer {access_token}"} | (
+            {"x-goog-quota-user": quota_user} if quota_user else {}
+        )
         return await self._call(source, "GET", url, LARGEST_BODY, headers, params=list(params))
 
     async def get_public(self, url: str) -> GoogleResponse:

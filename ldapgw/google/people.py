@@ -222,6 +222,7 @@ class People:
         page_size: int = PAGE_SIZE,
         *,
         photos: bool = False,
+        quota_user: str = "",
     ) -> AsyncIterator[PersonPage[T]]:
         """List all persons of a source page by page, or, with a sync token, only the changed persons.
 
@@ -229,15 +230,16 @@ class People:
 
         :param reader: converts the persons of a page; called by `offload`.
         :param photos: whether to request the addresses of photos.
+        :param quota_user: see `GoogleHttpClient.get`.
         :raises GoogleError: `SyncTokenExpired`, `AccessTokenRejected`, `ScopeMissing`, `SourceUnavailable`,
             `ApiDisabled`, `QuotaExceeded`, `GoogleUnavailable`, `NetworkFailure`, `BadResponse`; `PageTooLarge` if
             the listing has to begin again with smaller pages.
         """
         listing = LISTINGS[source].with_photos() if photos else LISTINGS[source]
-        async for page in self._list_pages(listing, source, authorized, sync_token, reader, page_size):
+        async for page in self._list_pages(listing, source, authorized, sync_token, reader, page_size, quota_user):
             yield page
 
-    async def labels(self, authorized: Authorized, sync_token: str | None) -> Labels:
+    async def labels(self, authorized: Authorized, sync_token: str | None, *, quota_user: str = "") -> Labels:
         """List the user's own contact groups, without Google's system groups.
 
         :param sync_token: the token of an earlier call, to list the changes since then, or None to list all groups.
@@ -247,7 +249,8 @@ class People:
         deleted: set[str] = set()
         seen: set[str] = set()
         next_sync_token, total = "", 1
-        async for page in self._list_pages(_GROUPS, None, authorized, sync_token, _read_groups, PAGE_SIZE):
+        pages = self._list_pages(_GROUPS, None, authorized, sync_token, _read_groups, PAGE_SIZE, quota_user)
+        async for page in pages:
             names |= page.content.names
             deleted |= page.content.deleted
             seen |= page.content.seen
@@ -263,6 +266,7 @@ class People:
         sync_token: str | None,
         reader: Callable[[Persons], T],
         page_size: int,
+        quota_user: str,
     ) -> AsyncIterator[PersonPage[T]]:
         params = [*listing.params, ("pageSize", f"{page_size}"), _COMPACT]
         params += [("syncToken", sync_token)] if sync_token else []
@@ -271,7 +275,8 @@ class People:
             page_param = [("pageToken", page_tokens[-1])] if page_tokens[-1] else []
             refusal = partial(_refusal, source=source, incremental=bool(sync_token), first=not page_param)
             call_source = CallSource(source.value) if source is not None else CallSource.LABELS
-            body: bytes = await authorized(partial(self._get, listing, [*params, *page_param], call_source, refusal))
+            get = partial(self._get, listing, [*params, *page_param], call_source, refusal, quota_user)
+            body: bytes = await authorized(get)
             page, next_page_token = await self._offload(_decode_page, body, listing, reader)
             yield page
             # An empty page need not be the last page; only a missing page token ends the listing.
@@ -288,9 +293,10 @@ class People:
         params: list[tuple[str, str]],
         source: CallSource,
         refusal: Callable[[GoogleResponse], GoogleError],
+        quota_user: str,
         access_token: str,
     ) -> bytes:
-        answer = await self._http.get(self._address + listing.path, params, access_token, source)
+        answer = await self._http.get(self._address + listing.path, params, access_token, source, quota_user)
         if answer.status != 200:
             raise refusal(answer)
         return answer.body
@@ -324,7 +330,7 @@ def _decode_page(body: bytes, listing: Listing, reader: Callable[[Persons], T]) 
     Any key may be missing, because the account may have no contacts, or nothing may have changed.
     """
     try:
-        answer = _decode(body)
+        answer = decode_object(body)
         persons = msgspec.convert(answer.get(listing.key, ()), list[Any])
         next_page_token = msgspec.convert(answer.get("nextPageToken", ""), str)
         next_sync_token = msgspec.convert(answer.get("nextSyncToken", ""), str)
@@ -341,14 +347,13 @@ def _decode_page(body: bytes, listing: Listing, reader: Callable[[Persons], T]) 
     return page, next_page_token
 
 
-def _decode(body: bytes) -> dict[str, Any]:
+def decode_object(body: bytes) -> dict[str, Any]:
     """Decode a JSON object.
 
     msgspec rejects the whole page if a single person has a text with a lone surrogate, a number that is out of range,
     or a value that is nested too deeply.  Then Python's decoder, which is slower, reads the page.
 
-    :raises ValueError: if the octets are not JSON.
-    :raises BadResponse: if the JSON value is not an object.
+    :raises ValueError: if the octets are not a JSON object.
     """
     with suppress(ValueError, RecursionError):
         return msgspec.json.decode(body, type=dict[str, Any])
@@ -358,7 +363,7 @@ def _decode(body: bytes) -> dict[str, Any]:
     except RecursionError:
         decoded = _lenient_decoder.decode(_without_deep_values(text))
     if not isinstance(decoded, dict):
-        raise BadResponse("not a page of the People API")
+        raise ValueError("not a JSON object")  # noqa: TRY004 - as for other damaged JSON
     return decoded
 
 

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: MIT
+"""Service accounts with domain-wide delegation: their key files, and Google's refusals of their calls.
+
+A Workspace administrator allows a service account to read data of the Workspace's users.  The gateway then requests an
+access token for one user with a JWT that it signs with the key of the service account (RFC 7523;
+`ldapgw.google.oauth.OAuth.delegated_grant`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from ldapgw.errors import UserError
+from ldapgw.phrase import gettext_noop
+
+# The scopes of the Directory API; the scopes of the People API are in `ldapgw.google.oauth.SCOPE_OF`.
+USERS_SCOPE = "https://www.googleapis.com/auth/admin.directory.user.readonly"
+GROUPS_SCOPE = "https://www.googleapis.com/auth/admin.directory.group.readonly"
+
+# The most octets of a key file; Google's files have some 2.4 KiB.
+LARGEST_KEY_FILE = 16 * 1024
+
+# Delegation exists only in Google's public cloud.
+_UNIVERSE = "googleapis.com"
+_SMALLEST_KEY_BITS = 2048
+_FORMS: Mapping[str, re.Pattern[str]] = MappingProxyType(
+    {
+        "client_email": re.compile(r"[!-?A-~]{1,200}@[!-?A-~]{1,200}"),
+        "client_id": re.compile(r"[0-9]{1,40}"),
+        "project_id": re.compile(r"[!-~]{1,100}"),
+        "private_key_id": re.compile(r"[!-~]{1,100}"),
+    }
+)
+
+
+class UnfitKeyFile(UserError):
+    """Raised when octets are not the key file of a service account; the message is a translatable sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccount:
+    """A service account with its key, as in a key file; the ``repr`` omits the key.
+
+    :ivar client_email: the address of the service account, which is the issuer of its JWTs.
+    :ivar client_id: the number that a Workspace administrator enters for domain-wide delegation.
+    :ivar project_id: the Google project to which the service account belongs.
+    :ivar key_id: Google's name for the key, which the console shows.
+    :ivar private_key: the loaded key, because loading a key takes 35 ms, and each JWT needs the key.
+    """
+
+    client_email: str
+    client_id: str
+    project_id: str
+    key_id: str
+    private_key: RSAPrivateKey = field(repr=False, compare=False)
+
+
+class Refusal(StrEnum):
+    """Google's reasons to refuse a service account a token, or the list of the Workspace's users or groups.
+
+    The first part of the members are answers of the token endpoint, the others are answers of the Directory API.
+    """
+
+    # The scopes are not authorized: none of them, or only some of them.  Google also answers SOME_SCOPES for a user who
+    # has never signed in, or for whom the service is off.
+    NOT_AUTHORIZED = "not_authorized"
+    SOME_SCOPES = "some_scopes"
+    RESTRICTED = "restricted"
+    UNKNOWN_USER = "unknown_user"
+    DELETED_USER = "deleted_user"
+    DISABLED_USER = "disabled_user"
+    # Google gives no reason; a suspended user is one of the possible reasons.
+    UNEXPLAINED = "unexplained"
+    BAD_KEY = "bad_key"
+    CLOCK = "clock"
+    # Google rejects the JWT's audience or issuer.
+    BAD_ASSERTION = "bad_assertion"
+    NO_SERVICE_ACCOUNT = "no_service_account"
+    SERVICE_ACCOUNT_DISABLED = "service_account_disabled"
+    BAD_SCOPE = "bad_scope"
+    POLICY = "policy"
+
+    NOT_AN_ADMIN = "not_an_admin"
+    API_DISABLED = "api_disabled"
+    API_ACCESS_OFF = "api_access_off"
+    NOT_WORKSPACE = "not_workspace"
+    NO_GROUP = "no_group"
+
+
+# Refusals that concern all users of the tenant.  All other refusals concern the user (or the group) of the call, unless
+# Google also refuses the tenant's administrator.
+REFUSED_TENANT: frozenset[Refusal] = frozenset(
+    (
+        Refusal.NOT_AUTHORIZED,
+        Refusal.BAD_KEY,
+        Refusal.CLOCK,
+        Refusal.BAD_ASSERTION,
+        Refusal.NO_SERVICE_ACCOUNT,
+        Refusal.SERVICE_ACCOUNT_DISABLED,
+        Refusal.BAD_SCOPE,
+        Refusal.POLICY,
+        Refusal.NOT_AN_ADMIN,
+        Refusal.API_DISABLED,
+        Refusal.API_ACCESS_OFF,
+        Refusal.NOT_WORKSPACE,
+    )
+)
+
+# The refusal for each error code of the token endpoint.  Where Google uses one code for several reasons, the table
+# `_DESCRIBED` tells the reasons apart.
+_BY_ERROR: Mapping[str, Refusal] = MappingProxyType(
+    {
+        "unauthorized_client": Refusal.NOT_AUTHORIZED,
+        "access_denied": Refusal.SOME_SCOPES,
+        "invalid_grant": Refusal.UNEXPLAINED,
+        "invalid_account": Refusal.DISABLED_USER,
+        "account_disabled": Refusal.DISABLED_USER,
+        "invalid_client": Refusal.NO_SERVICE_ACCOUNT,
+        "deleted_client": Refusal.NO_SERVICE_ACCOUNT,
+        "disabled_client": Refusal.SERVICE_ACCOUNT_DISABLED,
+        "invalid_scope": Refusal.BAD_SCOPE,
+        "admin_policy_enforced": Refusal.POLICY,
+    }
+)
+# Error codes with the beginning of Google's description, in lower case and without punctuation.  Google changes its
+# descriptions from time to time, so the patterns are short.
+_DESCRIBED: tuple[tuple[str, re.Pattern[str], Refusal], ...] = tuple(
+    (error, re.compile(pattern), refusal)
+    for error, pattern, refusal in (
+        ("access_denied", "account restricted", Refusal.RESTRICTED),
+        ("invalid_grant", "invalid email or user|not a valid email", Refusal.UNKNOWN_USER),
+        ("invalid_grant", "the account has been deleted|account has been deleted", Refusal.DELETED_USER),
+        ("invalid_grant", "invalid jwt signature", Refusal.BAD_KEY),
+        ("invalid_grant", "invalid jwt token must be", Refusal.CLOCK),
+        ("invalid_grant", "invalid jwt failed audience|invalid jwt no valid verifier", Refusal.BAD_ASSERTION),
+        ("invalid_grant", "invalid grant account not found", Refusal.NO_SERVICE_ACCOUNT),
+        ("invalid_request", "invalid impersonation", Refusal.UNKNOWN_USER),
+    )
+)
+
+
+def read_key_file(octets: bytes) -> ServiceAccount:
+    """Decode the key file of a service account; this takes some 40 ms, because the key is checked.
+
+    The file also names a ``token_uri``, which is never used: a forged file could name a host of the local network.
+
+    :raises UnfitKeyFile: if `octets` are not such a file, or if the key cannot be used.
+    """
+    if len(octets) > LARGEST_KEY_FILE:
+        raise UnfitKeyFile(gettext_noop("The file is too large to be the key of a service account."))
+    try:
+        content = json.loads(octets)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise UnfitKeyFile(
+            gettext_noop("The file is not JSON; choose the type JSON when you create the key of the service account.")
+        )
+    _check_kind(content)
+    texts = {name: _text(content, name) for name in _FORMS}
+    if not all(form.fullmatch(texts[name]) for name, form in _FORMS.items()) or not _text(content, "private_key"):
+        raise UnfitKeyFile(
+            gettext_noop("The file is incomplete; expected the unchanged JSON file of a service account's key.")
+        )
+    return ServiceAccount(
+        texts["client_email"],
+        texts["client_id"],
+        texts["project_id"],
+        texts["private_key_id"],
+        _load_key(_text(content, "private_key")),
+    )
+
+
+def read_token_refusal(error: str, description: str) -> Refusal | None:
+    """Return the refusal of an error answer of the token endpoint, or None if the error code is unknown.
+
+    :param error: the value of ``error``.
+    :param description: the value of ``error_description``.
+    """
+    plain = " ".join(re.findall(r"[a-z]+", description[:400].lower()))
+    for code, pattern, refusal in _DESCRIBED:
+        if error == code and pattern.match(plain):
+            return refusal
+    return _BY_ERROR.get(error)
+
+
+def _check_kind(content: Mapping[str, Any]) -> None:
+    """Raise an `UnfitKeyFile` for another kind of credentials than the key of a service account."""
+    if "web" in content or "installed" in content:
+        raise UnfitKeyFile(gettext_noop("The file belongs to an OAuth client; expected the key of a service account."))
+    kind = content.get("type")
+    if kind == "authorized_user":
+        raise UnfitKeyFile(
+            gettext_noop("The file holds the consent of a person; expected the key of a service account.")
+        )
+    if kind != "service_account":
+        raise UnfitKeyFile(
+            gettext_noop("The file is not the key of a service account; its type is not “service_account”.")
+        )
+    if content.get("universe_domain", _UNIVERSE) != _UNIVERSE:
+        raise UnfitKeyFile(
+            gettext_noop("The service account belongs to another cloud than googleapis.com, which has no delegation.")
+        )
+
+
+def _load_key(pem: str) -> RSAPrivateKey:
+    if "\\n" in pem:
+        raise UnfitKeyFile(
+            gettext_noop("The private key is damaged: it has “\\n” as two characters where its lines should end.")
+        )
+    try:
+        key = load_pem_private_key(pem.encode(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, RSAPrivateKey) or key.key_size < _SMALLEST_KEY_BITS:
+        raise UnfitKeyFile(
+            gettext_noop("The private key is damaged; expected an RSA key in PEM form, as in the file from Google.")
+        )
+    return key
+
+
+def _text(content: Mapping[str, Any], name: str) -> str:
+    value = content.get(name)
+    return value if isinstance(value, str) else ""
