@@ -44,9 +44,9 @@ class Library:
     def __init__(self, database: Database, cache: BookCache, tenant: Tenant, phone: PhoneLogin | None) -> None:
         self._database = database
         self._cache = cache
-        self.context = tenant.naming_context()
         with database.begin() as connection:
             self._state = AccountState.read(connection, {tenant.name})
+        self.context = tenant.naming_context().with_members(self._state.google_groups.get(tenant.name, {}))
         self._directory: list[Book] = []
         self._accounts = self._state.accounts_of(tenant.name)
         self._directory_source = self._state.directory_accounts.get(tenant.name)

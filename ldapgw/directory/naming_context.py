@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from ldapgw.directory.dn import Dn
+from ldapgw.directory.dn import Dn, folded
 from ldapgw.numbers.phone_number import NumberFormat
 
 
@@ -32,6 +32,7 @@ class NamingContext:
     :ivar block_label: the folded name of the label whose contacts are blocked; empty if there is none.
     :ivar groups: the groups of accounts with which a book can be shared: for each group's name, the folded names of the
         accounts' books.
+    :ivar google_groups: the addresses of the Google Groups whose members belong to `groups` too, by the group's name.
     """
 
     name: str
@@ -50,6 +51,18 @@ class NamingContext:
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
     area_code: str = ""
     switchboard: bool = False
+    google_groups: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def with_members(self, members: Mapping[str, frozenset[str]]) -> NamingContext:
+        """Return the settings with the members of Google Groups added to `groups`.
+
+        :param members: the addresses of the members of each Google Group, by the group's address.
+        """
+        if not self.google_groups:
+            return self
+        added = {name: members.get(address, frozenset()) for name, address in self.google_groups.items()}
+        groups = {name: found | set(map(folded, added.get(name, ()))) for name, found in self.groups.items()}
+        return replace(self, groups=groups)
 
 
 # The root DSE and the subschema belong to no tenant; their values are compared as the RFCs say.

@@ -182,6 +182,7 @@ def _assemble(base: Base) -> Gateway:
         base.provisioning_cleaner,
         sync_parts.photo_fetcher,
         sync_parts.contact_renewal,
+        sync_parts.workspace_reader,
         sync_parts.scheduler,
         sync_parts.leadership,
         sync_parts.heartbeat,
@@ -256,6 +257,7 @@ def _load(base: Base, catalog: Catalog, publisher: Publisher) -> None:
         _run_synchronously(publisher.load_saved(state.snapshot.saved))
     else:
         _run_synchronously(base.clients.refresh())
+        _run_synchronously(base.delegations.refresh())
         _run_synchronously(publisher.refresh())
     # The loaded books live long.  Freezing the books exempts them from garbage collection, during which all work stops.
     gc.collect()

@@ -1,35 +1,42 @@
 # SPDX-License-Identifier: MIT
-"""The clients of Google's endpoints, as ``[google]`` configures them, and the present OAuth client of each tenant.
+"""The clients of Google's endpoints, and the present OAuth client and service account of each tenant.
 
-An OAuth client is configured in the file, or entered on the page by an administrator.  An entered client takes effect
-at once, also in a running gateway, because each use looks up the client anew.
-Mutable: `TenantClients`, which holds the entered clients as last read.
+An OAuth client, and likewise a service account, is configured in the file, or entered on the page by an administrator.
+What is entered takes effect at once, also in a running gateway, because each use looks up the client anew.
+Mutable: `TenantClients` and `TenantDelegations`, which hold what administrators have entered, as last read.
 """
 
 from __future__ import annotations
 
 from collections import UserDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from cryptography.x509 import Certificate
+from sqlalchemy import Connection
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ldapgw.errors import UserError
 from ldapgw.google.connections import trusting, uninspected
+from ldapgw.google.delegation import ServiceAccount, UnfitKeyFile, read_key_file
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.http import CallObserver, http_client, ignore_call
 from ldapgw.google.identity import PublishedKeys
 from ldapgw.google.oauth import OAuth
 from ldapgw.server.config import Google
+from ldapgw.server.config.tables import Delegation as ConfiguredDelegation
+from ldapgw.server.config.tables import Tenant
 from ldapgw.server.tls import read_certificates
-from ldapgw.store import tenants
+from ldapgw.store import tenants, workspaces
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
+from ldapgw.store.workspaces import DelegationSettings
+from ldapgw.sync.workspace import Delegation
 
 T = TypeVar("T")
 
@@ -106,6 +113,70 @@ class TenantClients(UserDict[str, Client]):
         self._undecryptable = undecryptable
         found = {client.tenant: Client(client.client_id, client.client_secret) for client in entered}
         self.data = found | dict(self.configured)
+
+
+class TenantDelegations(UserDict[str, Delegation]):
+    """The service accounts by tenant name; tenants without a service account are not in the mapping.
+
+    :param tenants: the tenants of the configuration file, whose service accounts take precedence over entered ones.
+    :raises UserError: when a key file cannot be used.
+    """
+
+    def __init__(self, store: Store, secret_box: SecretBox, tenants: Iterable[Tenant]) -> None:
+        self.configured: Mapping[str, Delegation] = {
+            tenant.name: _configured_delegation(tenant, found) for tenant in tenants for found in tenant.delegation
+        }
+        super().__init__(self.configured)
+        self._store = store
+        self._secret_box = secret_box
+        self._undecryptable: frozenset[str] = frozenset()
+
+    async def refresh(self) -> None:
+        """Read the entered service accounts from the store.
+
+        :raises StoreError: when the database cannot be used.
+        """
+        entered, undecryptable = await self._store.read(_read_entered, self._secret_box)
+        for tenant in sorted(undecryptable - self._undecryptable):
+            log.error(
+                "tenant {tenant}: the gateway cannot decrypt the stored service account with {source}; put back the "
+                "key that encrypted the service account, or enter the service account again on the page",
+                event="delegation_undecryptable",
+                tenant=tenant,
+                source=self._secret_box.source,
+            )
+        self._undecryptable = undecryptable
+        self.data = {**entered, **self.configured}
+
+
+def _configured_delegation(tenant: Tenant, configured: ConfiguredDelegation) -> Delegation:
+    """Read the key file of a configured service account; blocks on the disk.
+
+    :raises UserError: when the key file cannot be used.
+    """
+    where = f'tenant "{tenant.name}": delegation: key_file = {configured.key_file}'
+    try:
+        service_account = read_key_file(Path(configured.key_file).read_bytes())
+    except OSError as error:
+        raise UserError(f"{where}: cannot be read: {error.strerror}", is_setting=True) from None
+    except UnfitKeyFile as error:
+        raise UserError(f"{where}: {error.problems[0]}", is_setting=True) from None
+    settings = DelegationSettings(
+        configured.administrator, configured.users, configured.groups, configured.org_units, configured.exclude
+    )
+    return Delegation(service_account, settings)
+
+
+def _read_entered(connection: Connection, secret_box: SecretBox) -> tuple[Mapping[str, Delegation], frozenset[str]]:
+    """Read the entered service accounts, and the tenants whose service accounts cannot be decrypted."""
+    entered, undecryptable = workspaces.read_delegations(connection, secret_box)
+    return {found.tenant: Delegation(_load(found.key_file), found.settings) for found in entered}, undecryptable
+
+
+@lru_cache(maxsize=100)
+def _load(key_file: str) -> ServiceAccount:
+    """Decode a key file only once, because loading a key takes 40 ms."""
+    return read_key_file(key_file.encode())
 
 
 class TenantsWithClients(UserDict[str, T]):

@@ -184,9 +184,14 @@ class Account:
         return self.connected_at is not None
 
     @property
+    def uses_delegation(self) -> bool:
+        """Return whether the tenant's service account gets the access tokens, because the user has not consented."""
+        return self.delegated and not self.has_consent
+
+    @property
     def needs_consent(self) -> bool:
         """Return whether the account is connected but cannot sync until the user gives another consent."""
-        return self.is_connected and self.next_sync is None
+        return self.is_connected and self.next_sync is None and not self.uses_delegation
 
     def __repr__(self) -> str:
         """Omit address and sub, which a log must not contain."""
@@ -195,7 +200,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Tokens:
-    """The stored tokens of a grant."""
+    """The stored tokens of a grant.
+
+    :ivar refresh_token: the refresh token of a consent; empty for a delegated account.
+    :ivar access_token: the last access token; empty for a delegated account that has not got any.
+    """
 
     refresh_token: str
     access_token: str
@@ -377,11 +386,10 @@ def read_tokens(connection: Connection, secret_box: SecretBox, account_id: int) 
     row = connection.execute(_TOKENS, {"account_id": account_id}).first()
     if row is None:
         return None
-    return Tokens(
-        refresh_token=secret_box.unseal(row.refresh_token),
-        access_token=secret_box.unseal(row.access_token),
-        access_expires_at=row.access_expires_at,
+    refresh_token, access_token = (
+        secret_box.unseal(sealed) if sealed is not None else "" for sealed in (row.refresh_token, row.access_token)
     )
+    return Tokens(refresh_token, access_token, row.access_expires_at or 0.0)
 
 
 def store_refreshed_tokens(
@@ -391,13 +399,14 @@ def store_refreshed_tokens(
     access_token: str,
     expires_at: float,
     refresh_token: str | None,
-    client_id: str,
+    client_id: str | None,
 ) -> None:
     """Store a new access token, and a new refresh token if Google sent one.
 
     If a later consent has replaced the grant, nothing is stored.
 
     :param client_id: the OAuth client that has refreshed the token; this is the client to which the grant was given.
+        None if the tenant's service account got the token.
     """
     values: dict[str, object] = {
         "access_token": secret_box.seal(access_token),
@@ -547,7 +556,8 @@ def read_some(
     for row in rows:
         if row.error_code:
             errors[row.id] = _error_status(row)
-        if row.tenant in alarms and row.connected_at is not None:
+        # An alarm is about the tenant's OAuth client, which delegated accounts do not use.
+        if row.tenant in alarms and row.connected_at is not None and (row.refresh_token or not row.delegated):
             errors[row.id] = alarms[row.tenant]
     return tuple(
         value_of(

@@ -12,6 +12,7 @@ reads only these contacts.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from ldapgw.store.accounts import Account
 from ldapgw.store.contacts import KEPT_GENERATIONS, decode_contact, read_labels_of, select_with_photos
 from ldapgw.store.database import chunks, database_of
 from ldapgw.store.phones import PhoneLogin
-from ldapgw.store.tables import EPOCH, account, change, contact, phone, removed_contact
+from ldapgw.store.tables import EPOCH, account, change, contact, google_group, phone, removed_contact
 
 # The time for which PostgreSQL keeps the mark of a removed phone, so that other gateways can read the mark.
 KEPT_SECONDS = 86400.0
@@ -72,6 +73,8 @@ class Changes:
     :ivar is_whole: whether everything was read, so that accounts and phones which are missing here do not exist.
     :ivar accounts: the accounts by id, or None for an account that no longer exists.
     :ivar phones: the phones by name, or None for a phone that no longer exists.
+    :ivar google_groups: by tenant, the members of each Google Group by the group's address; None if no account has
+        changed, because each change of a group marks the tenant's accounts as changed.
     :ivar has_gone_back: whether the database lacks commits that were read before, although its history is the same.
     """
 
@@ -79,6 +82,7 @@ class Changes:
     is_whole: bool
     accounts: Mapping[int, Account | None] = field(default_factory=dict)
     phones: Mapping[str, PhoneLogin | None] = field(default_factory=dict)
+    google_groups: Mapping[str, Mapping[str, frozenset[str]]] | None = None
     has_gone_back: bool = False
 
 
@@ -103,6 +107,7 @@ def read_since(connection: Connection, cursor: Cursor | None, tenants: Collectio
             is_whole=True,
             accounts={found.id: found for found in accounts.read_some(connection, _is_of(account, tenants))},
             phones={login.name: login for login in phones.read_some(connection, _is_of(phone, tenants))},
+            google_groups=_read_google_groups(connection),
             has_gone_back=cursor is not None and cursor.history == history and now.next < cursor.next,
         )
     # The query has no condition on the kind, because SQLite would then scan all marks of the kind, not the index of
@@ -114,7 +119,15 @@ def read_since(connection: Connection, cursor: Cursor | None, tenants: Collectio
         changed_accounts |= {found.id: found for found in accounts.read_some(connection, account.c.id.in_(ids))}
     for names in chunks(tuple(changed_phones)):
         changed_phones |= {login.name: login for login in phones.read_some(connection, phone.c.name.in_(names))}
-    return Changes(now, is_whole=False, accounts=changed_accounts, phones=changed_phones)
+    google_groups = _read_google_groups(connection) if changed_accounts else None
+    return Changes(now, is_whole=False, accounts=changed_accounts, phones=changed_phones, google_groups=google_groups)
+
+
+def _read_google_groups(connection: Connection) -> dict[str, dict[str, frozenset[str]]]:
+    found: dict[str, dict[str, frozenset[str]]] = {}
+    for row in connection.execute(select(google_group.c.tenant, google_group.c.address, google_group.c.members)):
+        found.setdefault(row.tenant, {})[row.address] = frozenset(json.loads(row.members))
+    return found
 
 
 def _is_of(table: Table, tenants: Collection[str] | None) -> ColumnElement[bool]:

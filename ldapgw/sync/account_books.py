@@ -94,6 +94,10 @@ class AccountBooks:
         self._locks: dict[int, DeferredLock] = {}
         self._contacts_lock = DeferredLock()
 
+    def context(self, tenant: str) -> NamingContext:
+        """Return a tenant's naming context with the present members of its Google Groups."""
+        return self.contexts[tenant].with_members(self.state.google_groups.get(tenant, {}))
+
     def clear(self) -> None:
         """Drop all accounts and books, so that the state is the same as before the first read of the store."""
         self.state = AccountState(self.contexts.keys())

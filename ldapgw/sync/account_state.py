@@ -8,7 +8,7 @@ changes, not on the number of accounts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
@@ -46,6 +46,7 @@ class AccountState:
 
     :ivar cursor: the position up to which changes were applied, or None if nothing was read yet.
     :ivar accounts: the connected accounts by id, with addresses that are unique within a tenant.
+    :ivar google_groups: by tenant, the addresses of the members of each Google Group, by the group's address.
     :ivar directory_accounts: by tenant, the account under which the contacts of the Workspace directory are stored.
     """
 
@@ -53,6 +54,7 @@ class AccountState:
         self.cursor: Cursor | None = None
         self.accounts: dict[int, Account] = {}
         self.phones: dict[str, PhoneLogin] = {}
+        self.google_groups: dict[str, Mapping[str, frozenset[str]]] = {}
         self.directory_accounts: dict[str, Account] = {}
         self._tenants = frozenset(tenants)
         self._stored: dict[int, Account] = {}
@@ -120,7 +122,7 @@ class AccountState:
             yield Changes(self.cursor, is_whole=False, accounts={each: accounts[each] for each in ids})
         for names in chunks(list(phones), size):
             yield Changes(self.cursor, is_whole=False, phones={each: phones[each] for each in names})
-        yield Changes(found.cursor, is_whole=False)
+        yield Changes(found.cursor, is_whole=False, google_groups=found.google_groups)
 
     def _with_removed(self, found: Changes) -> tuple[dict[int, Account | None], dict[str, PhoneLogin | None]]:
         """Return the changed accounts and phones, with None for each removed account or phone.
@@ -145,9 +147,17 @@ class AccountState:
         for account_id, account in accounts.items():
             is_served = account is not None and account.is_connected and account.tenant in self._tenants
             self._set_account(account_id, account if is_served else None, account_id in with_directory, update)
+        if found.google_groups is not None:
+            self._set_google_groups(found.google_groups, update)
         for name, login in phones.items():
             self._set_phone(name, login if login is not None and login.tenant in self._tenants else None, update)
         return update
+
+    def _set_google_groups(self, found: Mapping[str, Mapping[str, frozenset[str]]], update: StateUpdate) -> None:
+        before, self.google_groups = self.google_groups, {tenant: found.get(tenant, {}) for tenant in self._tenants}
+        for tenant, groups in self.google_groups.items():
+            if groups != before.get(tenant, {}):
+                update.tenants.add(tenant)
 
     def _set_account(self, account_id: int, account: Account | None, has_directory: bool, update: StateUpdate) -> None:  # noqa: FBT001
         before = self._stored.get(account_id)

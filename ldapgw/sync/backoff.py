@@ -22,6 +22,7 @@ from ldapgw.errors import (
     BadResponse,
     ClientRejected,
     ConsentRevoked,
+    DelegationRefused,
     GoogleError,
     GoogleRefused,
     GoogleUnavailable,
@@ -67,7 +68,7 @@ def after_failure(error: Exception, failures: int, interval: float, jitter: floa
     if isinstance(error, ConsentRevoked | ScopeMissing):
         return None
     minimum = after_success(interval, jitter)
-    if isinstance(error, ClientRejected | ApiDisabled | GoogleRefused):
+    if isinstance(error, ClientRejected | ApiDisabled | GoogleRefused | DelegationRefused):
         return max(HOUR * (0.9 + 0.2 * jitter), minimum)
     if isinstance(error, SuspiciousShrink):
         # Each attempt is a full listing, of which Google allows few.

@@ -58,6 +58,7 @@ from ldapgw.sync.fetch import (
 )
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.tokens import AccessTokenProvider
+from ldapgw.sync.workspace import Delegation
 
 log = Logger()
 
@@ -139,6 +140,7 @@ class SyncJob:
     :param interval: seconds between syncs of an account.
     :ivar tenants: the tenants by name; accounts of other tenants are not synced.
     :ivar pacer: limits the rate of the calls to the People API.
+    :param delegations: the tenants' service accounts by name of the tenant.
     :ivar access_tokens: gets the access tokens for these calls.
     :param full_syncs: the limits of full syncs.
     :param folder: folder for the files of large listings.
@@ -152,6 +154,7 @@ class SyncJob:
         leader: Leader,
         secret_box: SecretBox,
         oauth: OAuth,
+        delegations: Mapping[str, Delegation],
         people: People,
         tenants: Mapping[str, SyncedTenant],
         interval: float,
@@ -168,7 +171,9 @@ class SyncJob:
         self._interval = interval
         self.pacer = pacer
         self._full_syncs = full_syncs
-        self.access_tokens = AccessTokenProvider(leader=leader, secret_box=secret_box, oauth=oauth, now=now)
+        self.access_tokens = AccessTokenProvider(
+            leader=leader, secret_box=secret_box, oauth=oauth, delegations=delegations, now=now
+        )
         self._fetcher = Fetcher(people, folder, run_off_thread)
         self._now = now
         self._on_progress = on_progress
@@ -176,6 +181,11 @@ class SyncJob:
     def client(self, account: Account) -> Client:
         """Return the present OAuth client of an account's tenant."""
         return self.tenants[account.tenant].client
+
+    def project(self, account: Account) -> str:
+        """Return the Google project whose quota the account's calls use."""
+        service_account = self.access_tokens.service_account(account)
+        return self.client(account).project if service_account is None else service_account.project_id
 
     async def sync(self, account: Account, *, full: bool, max_loss: float = 0, account_count: int = 1) -> bool:
         """Sync an account's own sources, without the directory; see `sync_directory`.
@@ -478,15 +488,15 @@ class SyncJob:
 
     def _authorized(self, account: Account) -> Authorized:
         """Return a function that makes an account's calls: each call waits for its turn and gets an access token."""
-        client = self.client(account)
+        client, pacer = self.client(account), self.pacer.of(self.project(account))
 
         async def paced(call: Callable[[str], Awaitable[Any]], access_token: str) -> Any:
-            await self.pacer.of(client).turn(is_requested=account.pending_sync is not None)
+            await pacer.turn(is_requested=account.pending_sync is not None)
             await self._leader.check_lead()
             try:
                 return await call(access_token)
             except QuotaExceeded as error:
-                self.pacer.of(client).report(account.id, error)
+                pacer.report(account.id, error)
                 raise
 
         async def authorized(call: Callable[[str], Awaitable[Any]]) -> Any:

@@ -19,7 +19,6 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ldapgw.errors import QuotaExceeded
-from ldapgw.google.endpoints import Client
 
 MINUTE = 60.0
 # A bucket holds the calls of a twelfth of a minute, so that the first pages of a person's first sync need not wait.
@@ -47,11 +46,14 @@ class CallPacer:
         self._calls_per_minute = calls_per_minute
         self._projects: dict[str, ProjectPacer] = {}
 
-    def of(self, client: Client) -> ProjectPacer:
-        """Return the pacer of an OAuth client's project."""
-        found = self._projects.get(client.project)
+    def of(self, project: str) -> ProjectPacer:
+        """Return the pacer of a Google project.
+
+        :param project: the number of an OAuth client's project, or the id of a service account's project.
+        """
+        found = self._projects.get(project)
         if found is None:
-            found = self._projects[client.project] = ProjectPacer(client.project, self._clock, self._calls_per_minute)
+            found = self._projects[project] = ProjectPacer(project, self._clock, self._calls_per_minute)
         return found
 
 

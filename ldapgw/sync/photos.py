@@ -86,7 +86,7 @@ class PhotoFetcher(PeriodicService):
         fetched: list[tuple[DuePhoto, bytes]] = []
         for due_photo in due:
             try:
-                await self._pacer.of(self._tenants[due_photo.tenant].client).turn(is_requested=False)
+                await self._pacer.of(self._tenants[due_photo.tenant].client.project).turn(is_requested=False)
                 photo = await self._client.fetch(due_photo.url)
             except BadResponse as error:  # this photo alone has failed
                 await self._postpone(due_photo, error)

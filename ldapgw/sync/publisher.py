@@ -148,8 +148,9 @@ class Publisher:
         count = 0
         for tenant in sorted(self._books.unpublished):
             books, served = self._books.of_tenant(tenant), self._catalog.dit().directory(tenant)
-            if served is None or served.books != books:
-                served = Directory(self._books.contexts[tenant], books, _shared_books(served), defer_merge=True)
+            context = self._books.context(tenant)
+            if served is None or served.books != books or served.context != context:
+                served = Directory(context, books, _shared_books(served), defer_merge=True)
             replaced[tenant] = served
             count += len(books)
             if count >= _BOOKS_AT_ONCE:
@@ -181,7 +182,8 @@ class Publisher:
         }
         directories: list[Directory] = []
         logins: dict[str, PhoneAccess] = {}
-        for tenant, context in self._books.contexts.items():
+        for tenant in self._books.contexts:
+            context = self._books.context(tenant)
             try:
                 names = [name for name, login in self._books.state.phones.items() if login.tenant == tenant]
                 made = {name.lower(): login for name in names if (login := self._make_login(name))}
@@ -329,9 +331,10 @@ class Publisher:
                 tenant = waiting.pop()
                 merged[tenant] = await self._merge(tenant, defer_merge=is_start)
                 count += len(merged[tenant].books)
-            # An account may have been removed during the merge.
+            # An account may have been removed, or a group may have got other members, during the merge.
             for tenant in sorted(merged):
-                if merged[tenant].books != self._books.of_tenant(tenant):
+                present = self._books.of_tenant(tenant), self._books.context(tenant)
+                if (merged[tenant].books, merged[tenant].context) != present:
                     waiting.append(tenant)
                     del merged[tenant]
             self._books.unpublished -= {name for name, directory in merged.items() if not directory.needs_merge}
@@ -347,9 +350,9 @@ class Publisher:
         This is the served directory if the served directory has these books and needs no merge of segments.
         """
         books, served = self._books.of_tenant(tenant), self._catalog.dit().directory(tenant)
-        if served is not None and served.books == books and not served.needs_merge:
+        context, before = self._books.context(tenant), _shared_books(served)
+        if served is not None and served.books == books and served.context == context and not served.needs_merge:
             return served
-        context, before = self._books.contexts[tenant], _shared_books(served)
         merged: Directory = await self._run_off_thread(Directory, context, books, before, defer_merge=defer_merge)
         return merged
 
@@ -383,7 +386,7 @@ class Publisher:
         if login is None:
             return None
         account = state.account(login.account_id)
-        return make_login(login, self._books.contexts[login.tenant], account.sub if account else "")
+        return make_login(login, self._books.context(login.tenant), account.sub if account else "")
 
     def _note_served(self, tenants: Collection[str], *, is_start: bool) -> None:
         """Report the waiting times of changes that phones of some tenants can find now."""

@@ -59,6 +59,7 @@ class _Loop:
     :ivar queued: fires when a sync that the timer has started may leave a queue; None if no such sync is queued.
     :ivar is_requested_again: whether a sync was requested during `run`; the account is read again after `run` has
         ended.
+    :ivar grantor: the key of the account's circuit breaker.
     :ivar is_tenant_wide: whether to sync early when another account of the tenant succeeds.
     :ivar outage: a Google project; the next successful answer to any account of this project ends the wait.  Empty if
         no answer ends the wait.
@@ -67,6 +68,7 @@ class _Loop:
     """
 
     identity: tuple[str, str]
+    grantor: str = ""
     next: IDelayedCall | None = None
     run: Deferred[Any] | None = None
     queued: Deferred[Any] | None = None
@@ -239,10 +241,11 @@ class SyncScheduler(Service):
             code = account.error.code if account.error is not None else ""
             loop.is_tenant_wide = code in _ALARMS
             if code in _OUTAGES and account.failures:
-                self._await_answer(account.id, loop, self._job.client(account).project)
-        if account.tenant not in self._circuits:
+                self._await_answer(account.id, loop, self._job.project(account))
+        loop.grantor = _grantor(account)
+        if loop.grantor not in self._circuits:
             alarm = account.error if account.error and account.error.code in _ALARMS else None
-            self._circuits[account.tenant] = (
+            self._circuits[_grantor(account)] = (
                 CircuitBreaker(until=self._clock.seconds(), code=alarm.code, since=alarm.since)
                 if alarm
                 else CircuitBreaker()
@@ -345,12 +348,12 @@ class SyncScheduler(Service):
         if queued_account is None or not self._will_call(queued_account):
             return await self._sync_with(self._slots, account_id, loop)
         # A project whose calls have to wait must not occupy all slots, nor thousands of places in the queue for slots.
-        client = self._job.client(queued_account)
-        project_slots = self._project_slots.setdefault(client.project, DeferredSemaphore(self._slots.limit))
+        project = self._job.project(queued_account)
+        project_slots = self._project_slots.setdefault(project, DeferredSemaphore(self._slots.limit))
         await _queue(loop, project_slots.acquire())
         try:
-            await _queue(loop, self._job.pacer.of(client).wait_for_quota())
-            if self._job.client(queued_account).project == client.project:
+            await _queue(loop, self._job.pacer.of(project).wait_for_quota())
+            if self._job.project(queued_account) == project:
                 return await self._sync_with(self._slots, account_id, loop)
         finally:
             project_slots.release()
@@ -368,7 +371,7 @@ class SyncScheduler(Service):
                 return await self._stay_revoked(account)
             # A person may have requested the sync since it was queued.
             is_requested = is_requested or account.requested_sync is not None
-            wait = self._circuits[account.tenant].wait(self._clock.seconds())
+            wait = self._circuits[_grantor(account)].wait(self._clock.seconds())
             return await (self._sync(account) if is_requested or not wait else self._postpone(account, wait))
         finally:
             slots.release()
@@ -377,7 +380,7 @@ class SyncScheduler(Service):
         """Return whether the account's sync would call Google if the timer started the sync now."""
         if not account.is_connected or self._is_revoked(account):
             return False
-        return not self._circuits[account.tenant].wait(self._clock.seconds())
+        return not self._circuits[_grantor(account)].wait(self._clock.seconds())
 
     def _is_revoked(self, account: Account) -> bool:
         """Return whether an account needs a new consent: its consent has ended, and the cause still exists."""
@@ -392,19 +395,19 @@ class SyncScheduler(Service):
 
     async def _postpone(self, account: Account, wait: float) -> _Outcome:
         """Postpone the sync while the circuit is open; another account's trial closes the circuit."""
-        now, circuit = self._clock.seconds(), self._circuits[account.tenant]
+        now, circuit = self._clock.seconds(), self._circuits[_grantor(account)]
         wait += min(self._interval, SPREAD_SECONDS) * self._random()
         postpone = partial(sync_state.postpone, reason=circuit.code, begun_at=now, is_outage=True)
         if circuit.code in _ALARMS:
             await self._leader.store.run(postpone, account, now, now + wait)
             return _Outcome(wait, is_tenant_wide=True)
         await self._leader.store.run(postpone, account, now, now + wait, circuit.code)
-        return _Outcome(wait, outage=self._job.client(account).project)
+        return _Outcome(wait, outage=self._job.project(account))
 
     async def _sync(self, account: Account) -> _Synced:
         """Sync an account and, if it is the directory account, the directory; update the tenant's circuit breaker."""
         now = self._clock.seconds()
-        self._circuits[account.tenant] = self._circuits[account.tenant].begin_trial(now)
+        self._circuits[_grantor(account)] = self._circuits[_grantor(account)].begin_trial(now)
         loop = self._loops.get(account.id)
         if loop is not None:
             loop.called_at = now
@@ -416,9 +419,9 @@ class SyncScheduler(Service):
             raise CancelledError
         if self._is_client_refused_to_all(account, error):
             error = ClientRejected("unauthorized_client for all accounts")
-        before = self._circuits[account.tenant]
+        before = self._circuits[_grantor(account)]
         after = before.after_outcome(error, account.id, self._clock.seconds(), self._interval, self._random())
-        self._circuits[account.tenant] = after
+        self._circuits[_grantor(account)] = after
         if error is None or isinstance(error, SuspiciousShrink | BadResponse):
             own_error = error.code if error is not None else ""
             changed = await self._sync_directory(account, full=full, own_error=own_error) or changed
@@ -426,7 +429,7 @@ class SyncScheduler(Service):
         if is_closed:
             await self._restart_tenant(account.tenant)
         if is_closed or error is None:
-            self._end_outage(self._job.client(account).project)
+            self._end_outage(self._job.project(account))
         return _Synced(account, error, changed, now)
 
     def _is_client_refused_to_all(self, account: Account, error: Exception | None) -> bool:
@@ -456,7 +459,7 @@ class SyncScheduler(Service):
             return _Outcome(
                 await self._record_failure(account, synced.error, synced.begun_at),
                 is_tenant_wide=isinstance(synced.error, TENANT_ERRORS) and synced.error.retry_after is None,
-                outage=self._job.client(account).project if is_outage else "",
+                outage=self._job.project(account) if is_outage else "",
             )
         wait = backoff.after_success(self._interval, self._random())
         now = self._clock.seconds()
@@ -521,7 +524,7 @@ class SyncScheduler(Service):
             loop = self._loops.get(account_id)
             if loop is None or loop.outage != project or loop.next is None:
                 continue
-            self._circuits[loop.tenant] = self._circuits[loop.tenant].after_outage()
+            self._circuits[loop.grantor] = self._circuits[loop.grantor].after_outage()
             rest = min(max(loop.called_at + self._interval - now, 0.0), self._interval)
             self._start(account_id, loop, rest + spread * (0.1 + 0.9 * self._random()))
 
@@ -540,7 +543,7 @@ class SyncScheduler(Service):
         now = self._clock.seconds()
         next_sync = None if wait is None else now + wait
         if isinstance(error, TENANT_ERRORS):
-            wait = self._circuits[account.tenant].wait(now)  # only one account of the tenant keeps trying
+            wait = self._circuits[_grantor(account)].wait(now)  # only one account of the tenant keeps trying
             next_sync = now + wait
             link = error.activation_url if isinstance(error, ApiDisabled) else ""
             if await self._leader.store.run(tenants.raise_alarm, account.tenant, error.code, now, link):
@@ -560,6 +563,15 @@ class SyncScheduler(Service):
         if wait is None:
             await self._start_successor(account)
         return wait
+
+
+def _grantor(account: Account) -> str:
+    """Return the key of an account's circuit breaker: who lets the gateway read the accounts that would fail alike.
+
+    The accounts that people have connected depend on the tenant's OAuth client, and the delegated accounts depend on
+    the tenant's service account.
+    """
+    return f"{account.tenant}/delegation" if account.uses_delegation else account.tenant
 
 
 def _result(error: Exception | None) -> str:

@@ -15,16 +15,18 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ldapgw.errors import AccessTokenRejected, BadResponse, ClientRejected, ConsentRevoked, GoogleError, GoogleRefused
+from ldapgw.google.delegation import ServiceAccount
 from ldapgw.google.endpoints import Client
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import OAuth
 from ldapgw.peers.leadership import Leader
-from ldapgw.store import accounts, revocations
+from ldapgw.store import accounts, revocations, workspaces
 from ldapgw.store.accounts import Account, Tokens
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.revocations import Revocation
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
+from ldapgw.sync.workspace import Delegation
 
 # An access token is refreshed this many seconds before it expires, so that it does not expire between two pages.
 REFRESH_EARLY_SECONDS = 60.0
@@ -39,14 +41,29 @@ log = Logger()
 class AccessTokenProvider:
     """The provider of access tokens, which makes the calls to Google for accounts.
 
+    :param delegations: the tenants' service accounts by name of the tenant.
     :param now: returns seconds since the epoch.
     """
 
-    def __init__(self, *, leader: Leader, secret_box: SecretBox, oauth: OAuth, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        leader: Leader,
+        secret_box: SecretBox,
+        oauth: OAuth,
+        delegations: Mapping[str, Delegation],
+        now: Callable[[], float],
+    ) -> None:
         self._leader = leader
         self._secret_box = secret_box
         self._oauth = oauth
+        self._delegations = delegations
         self._now = now
+
+    def service_account(self, account: Account) -> ServiceAccount | None:
+        """Return the service account that gets an account's tokens, or None if the user has consented."""
+        delegation = self._delegations.get(account.tenant) if account.uses_delegation else None
+        return None if delegation is None else delegation.service_account
 
     async def call(self, account: Account, client: Client, call: Callable[[str], Awaitable[T]]) -> T:
         """Make a call with a valid access token, and once more with a new token when Google rejects the first.
@@ -81,6 +98,7 @@ class AccessTokenProvider:
         :raises ConsentRevoked: when the account was disconnected, or its grant belongs to another OAuth client.
         """
         if account.client_id not in (None, client.client_id):
+            await self._end_consent(account)
             raise ConsentRevoked("the tenant has another OAuth client now", by="client")
         tokens = await self._leader.store.run(accounts.read_tokens, self._secret_box, account.id)
         if tokens is None:
@@ -89,8 +107,13 @@ class AccessTokenProvider:
 
     async def _refresh(self, account: Account, client: Client, tokens: Tokens) -> str:
         """Get a new access token, and store it before its first use."""
+        if account.uses_delegation:
+            return await self._get_delegated(account)
         try:
             grant = await self._oauth.refresh(client, tokens.refresh_token)
+        except ConsentRevoked:
+            await self._end_consent(account)
+            raise
         except ClientRejected as error:
             if not error.detail.startswith("unauthorized_client"):
                 raise
@@ -115,6 +138,31 @@ class AccessTokenProvider:
             )
             await self._leader.store.run(accounts.set_address, account, grant.identity.email)
         return grant.access_token
+
+    async def _get_delegated(self, account: Account) -> str:
+        """Get an access token with the tenant's service account, and store the token before its first use."""
+        service_account = self.service_account(account)
+        if service_account is None:
+            raise ConsentRevoked("the tenant has no service account now", by="delegation")
+        grant = await self._oauth.delegated_grant(service_account, account.address, sorted(account.scopes))
+        await self._leader.store.run(
+            accounts.store_refreshed_tokens,
+            self._secret_box,
+            account,
+            grant.access_token,
+            grant.expires_at,
+            None,
+            None,
+        )
+        return grant.access_token
+
+    async def _end_consent(self, account: Account) -> None:
+        """Let the service account read the contacts from now on, if the tenant has delegated the account.
+
+        The sync that has found the end of the consent fails, and the next sync begins at once.
+        """
+        if account.delegated and account.tenant in self._delegations:
+            await self._leader.store.run(workspaces.use_delegation, account, self._now())
 
 
 def _is_renamed(account: Account, identity: Identity) -> bool:

@@ -34,7 +34,7 @@ class Calls:
 
     def ask(self, who: str, client: Client = ACME, *, is_requested: bool = False) -> Callable[[], None]:
         """Ask for a turn; returns what cancels it."""
-        turn = self.pacer.of(client).turn(is_requested=is_requested)
+        turn = self.pacer.of(client.project).turn(is_requested=is_requested)
         turn.addCallback(lambda _: self.made.append((who, self.clock.seconds() - NOW)))
         turn.addErrback(lambda failure: failure.trap(CancelledError))
         return turn.cancel
@@ -78,7 +78,7 @@ def test_a_wait_too_short_for_the_clock_is_no_timer_that_runs_again_and_again() 
     clock.advance(NOW)
     pacer, made = CallPacer(clock=clock, calls_per_minute=120), []
     for number in range(300):
-        pacer.of(ACME).turn(is_requested=False).addCallback(lambda _, number=number: made.append(number))
+        pacer.of(ACME.project).turn(is_requested=False).addCallback(lambda _, number=number: made.append(number))
     for _ in range(200):
         clock.advance(1)
     assert made == list(range(300))
@@ -107,7 +107,7 @@ def test_a_used_up_quota_of_a_project_stops_its_calls_until_the_next_minute() ->
     """Of all its clients, also of a person's; other projects go on.  Google counts anew with each minute."""
     calls = Calls(600)
     calls.ask("before")
-    calls.pacer.of(ACME).report(7, OF_PROJECT)
+    calls.pacer.of(ACME.project).report(7, OF_PROJECT)
     for who, client in (("same", SAME_PROJECT), ("own", ACME), ("other", GLOBEX)):
         calls.ask(who, client)
     calls.ask("person", is_requested=True)
@@ -121,19 +121,19 @@ def test_three_accounts_within_a_minute_show_it_too() -> None:
     """Where Google names another limit or none; one account's quota is its own."""
     calls = Calls(None)
     for _ in range(5):
-        calls.pacer.of(ACME).report(1, OF_USER)
-    calls.pacer.of(ACME).report(2, OF_USER)
+        calls.pacer.of(ACME.project).report(1, OF_USER)
+    calls.pacer.of(ACME.project).report(2, OF_USER)
     calls.wait(61)
-    calls.pacer.of(ACME).report(3, QuotaExceeded())
+    calls.pacer.of(ACME.project).report(3, QuotaExceeded())
     calls.ask("still")
     assert calls.names() == ["still"]
-    calls.pacer.of(ACME).report(4, QuotaExceeded())
-    calls.pacer.of(ACME).report(5, OF_USER)
+    calls.pacer.of(ACME.project).report(4, QuotaExceeded())
+    calls.pacer.of(ACME.project).report(5, OF_USER)
     calls.ask("in the next minute")
     calls.wait(39)
     assert calls.names() == ["still"]
     calls.wait(2)
-    calls.pacer.of(ACME).report(6, OF_USER)  # the earlier refusals no longer count
+    calls.pacer.of(ACME.project).report(6, OF_USER)  # the earlier refusals no longer count
     calls.ask("at once")
     assert calls.names() == ["still", "in the next minute", "at once"]
 
@@ -142,7 +142,7 @@ def test_it_is_told_once(caplog_twisted: list[str]) -> None:
     """With Google's own word for the limit."""
     calls = Calls(None)
     for account_id in range(5):
-        calls.pacer.of(ACME).report(account_id, OF_PROJECT)
+        calls.pacer.of(ACME.project).report(account_id, OF_PROJECT)
     assert caplog_twisted == [
         "Google project 1: its quota is used up (429); the gateway makes no call for it until the next minute"
     ]
@@ -154,10 +154,10 @@ def test_a_clock_that_was_ahead_does_not_stop_calls() -> None:
     calls.clock.advance(120)
     calls.ask("ahead")
     for account_id in (1, 2):
-        calls.pacer.of(ACME).report(account_id, OF_USER)
+        calls.pacer.of(ACME.project).report(account_id, OF_USER)
     calls.clock.rightNow -= 120
     calls.ask("now")
     calls.wait(2)
-    calls.pacer.of(ACME).report(3, OF_USER)
+    calls.pacer.of(ACME.project).report(3, OF_USER)
     calls.ask("next")
     assert calls.names() == ["ahead", "now", "next"]

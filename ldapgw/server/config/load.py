@@ -30,6 +30,7 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.dn import Dn, folded
 from ldapgw.directory.name_folding import MAX_ORDERED_BOOKS
 from ldapgw.errors import UserError
+from ldapgw.google.delegation import UnfitKeyFile, read_key_file
 from ldapgw.google.endpoints import UnfitClientFile, read_client_file
 from ldapgw.server.config.environment import PREFIX, closest_name, merge, read_settings
 from ldapgw.server.config.forms import OWN_PATHS, DatabaseUrl, Duration, File, Secret, read_form
@@ -127,6 +128,7 @@ def decode(document: Mapping[str, Any], file: str, names: Mapping[str, str] = Ma
     problems = [*decoder.problems, *_contradictions(decoded), *_tenant_contradictions(decoded.get(Tenant, []))]
     problems += _path_contradictions(decoded)
     tenants = tuple(_with_client(tenant, problems) for tenant in decoded.get(Tenant, []))
+    problems += [problem for tenant in tenants for problem in _key_file_problems(tenant)]
     database = _with_password(config, problems) if config else None
     problems += _role_contradictions(config) if config else ()
     if problems or config is None:
@@ -346,6 +348,18 @@ def _delegation_contradictions(tenant: Tenant, where: str) -> Iterator[str]:
     for delegation in tenant.delegation:
         if not (delegation.users or delegation.groups or delegation.org_units):
             yield f"{where}: delegation: expected users, groups or org_units, which say whose contacts are read"
+
+
+def _key_file_problems(tenant: Tenant) -> Iterator[str]:
+    """Yield the problem of a service account's key file, which the gateway reads when it starts."""
+    for delegation in tenant.delegation:
+        where = f'tenant "{tenant.name}": delegation: key_file = {delegation.key_file}'
+        try:
+            read_key_file(Path(delegation.key_file).read_bytes())
+        except OSError as error:
+            yield f"{where}: cannot be read: {error.strerror}"
+        except UnfitKeyFile as error:
+            yield f"{where}: {error.problems[0]}"
 
 
 def _alias_contradictions(tenant: Tenant, others: Iterable[Tenant], where: str) -> Iterator[str]:

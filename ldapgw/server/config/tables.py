@@ -235,6 +235,7 @@ class Tenant(Table, frozen=True, kw_only=True):
             block_label=folded(self.block_label),
             photos=self.photos,
             groups={group.name: frozenset(map(folded, group.accounts)) for group in self.group},
+            google_groups={group.name: group.google_group for group in self.group if group.google_group},
         )
 
 

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from ldapgw.server.config import Config
 from ldapgw.server.counters import Counters, ReloadStatus
-from ldapgw.server.google import TenantClients
+from ldapgw.server.google import TenantClients, TenantDelegations
 from ldapgw.server.processes import BUILD_TIMEOUT_SECONDS, ChildProcess, WorkerProcess
 from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir
 from ldapgw.server.threads import WorkerThread
@@ -77,7 +77,8 @@ class Base:
     :ivar store: the store, which notes failures of the database.
     :ivar sync_store: the store for syncs, which do not wait for the calls of web pages.
     :ivar clients: the tenants' OAuth clients.
-    :raises UserError: when the certificate cannot be used.
+    :ivar delegations: the tenants' service accounts.
+    :raises UserError: when the certificate, or the key file of a service account, cannot be used.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Base:
         )
         self.sync_store = Store(self.store.call, Mode.BESIDE)
         self.clients = TenantClients(self.store, state.secret_box, config.clients)
+        self.delegations = TenantDelegations(self.store, state.secret_box, config.tenant)
         self.copy_cleaner = self._copy_cleaner()
         self.record_pruner = RecordPruner(
             clock=wall_clock,

@@ -13,12 +13,14 @@ from twisted.internet.task import deferLater
 from ldapgw import __version__
 from ldapgw.google.people import People
 from ldapgw.google.photos import PhotoClient
+from ldapgw.google.workspace import WorkspaceDirectory
 from ldapgw.ldap.server import Guesses
 from ldapgw.peers.bulletin import Bulletin, Topic
 from ldapgw.peers.change_feed import ChangeFeed
 from ldapgw.peers.leadership import Heartbeat, Leader, Leadership, OnlyGateway
 from ldapgw.phones.logged_search import NewSearches
 from ldapgw.phones.refused_logins import NewRefusals
+from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import gateway_name
 from ldapgw.server.google import MISSING_CLIENT, GoogleClients, TenantsWithClients
 from ldapgw.server.parts.base import Base
@@ -40,6 +42,7 @@ from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.sync.tokens import TokenRevoker
+from ldapgw.sync.workspace import DelegatedTenant, WorkspaceReader
 from ldapgw.web.live import GATEWAYS_TOPIC, AccountWatcher
 
 # On Linux CLOCK_MONOTONIC stops while the machine sleeps; CLOCK_BOOTTIME goes on.
@@ -98,6 +101,15 @@ class SyncParts:
             tenants=self._tenants,
             read_in_process=base.workers.work_process,
             publish=self.publisher.refresh,
+        )
+        self.workspace_reader = WorkspaceReader(
+            clock=base.wall_clock,
+            leader=self._leader,
+            oauth=self.google.oauth,
+            directory=WorkspaceDirectory(self.google.http, self.google.endpoints, base.wall_clock, self._observe_call),
+            pacer=self._pacer,
+            tenants={tenant.name: _delegated_tenant(tenant) for tenant in base.config.tenant},
+            delegations=base.delegations,
         )
         self.revoker = TokenRevoker(
             clock=base.wall_clock,
@@ -160,6 +172,7 @@ class SyncParts:
             leader=self._leader,
             secret_box=base.state.secret_box,
             oauth=google.oauth,
+            delegations=base.delegations,
             people=People(google.http, google.endpoints, base.wall_clock, offload, self._observe_call),
             tenants=self._tenants,
             interval=config.sync.interval,
@@ -194,6 +207,7 @@ class SyncParts:
             take_binds=phones.catalog.take_seen_phones,
             read=(
                 base.clients.refresh,
+                base.delegations.refresh,
                 AccountWatcher(store, phones.notifier, lambda: store.recoveries).check,
                 phones.phone_recorder.refresh,
             ),
@@ -293,3 +307,12 @@ class SyncParts:
         """Return a store with a thread of its own, so that calls wait neither for pages nor for syncs."""
         peers = self._base.workers.peers
         return Store(on_threads(self._base.state.database, peers, peers), Mode.BESIDE)
+
+
+def _delegated_tenant(tenant: Tenant) -> DelegatedTenant:
+    return DelegatedTenant(
+        tenant.sources,
+        tenant.sharing,
+        tenant.shared_label,
+        tuple(group.google_group for group in tenant.group if group.google_group),
+    )

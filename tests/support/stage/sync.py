@@ -52,6 +52,7 @@ from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.scheduler import SyncScheduler
+from ldapgw.sync.workspace import Delegation
 from tests.support.damaged_replies import ALL_FAULTS
 from tests.support.results import result_of
 from tests.support.stage.databases import open_in_memory
@@ -71,7 +72,7 @@ ALL_SCOPES = (
     SCOPE + "directory.readonly",
 )
 ALL_SOURCES = (Source.CONTACTS, Source.OTHER_CONTACTS, Source.DIRECTORY)
-ENDPOINTS = Endpoints(GOOGLE + "/o/oauth2/v2/auth", GOOGLE + "/token", GOOGLE + "/revoke", GOOGLE, GOOGLE)
+ENDPOINTS = Endpoints(GOOGLE + "/o/oauth2/v2/auth", GOOGLE + "/token", GOOGLE + "/revoke", GOOGLE, GOOGLE, GOOGLE)
 INTERVAL = 600.0
 
 CONTEXT = NamingContext(
@@ -220,6 +221,7 @@ class Stage:
         self.oauth = OAuth(http, ENDPOINTS, self.clock)
         tenant = SyncedTenant(CLIENT, self.sources, self.labels, "DE", self.excluded_labels, self.photos)
         self.synced = dict.fromkeys(self.tenants, tenant)
+        self.delegations: dict[str, Delegation] = {}
         pacer = CallPacer(clock=self.clock, calls_per_minute=self.calls_per_minute)
         self.sync_store: Store = sync_store
         self.leader = OnlyGateway(sync_store)
@@ -227,6 +229,7 @@ class Stage:
             leader=self.leader,
             secret_box=self.secret_box,
             oauth=self.oauth,
+            delegations=self.delegations,
             people=People(http, ENDPOINTS, self.clock, AT_ONCE),
             tenants=self.synced,
             interval=self.interval,

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: MIT
+"""What the gateway knows about the Google Workspaces that have delegated their users: users, scopes and groups.
+
+The accounts of delegated users are rows of the table ``account`` like the accounts that people have connected; their
+column ``delegated`` is true.  An account may be delegated and have its user's own consent.  Then the consent is used as
+long as Google accepts the consent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select, update
+
+from ldapgw.contact import Sharing
+from ldapgw.errors import UnfitKey
+from ldapgw.store import accounts, leavers, sync_state
+from ldapgw.store.accounts import ERROR_COLUMNS, Account, holds_grant
+from ldapgw.store.leavers import Reason
+from ldapgw.store.secrets import SecretBox
+from ldapgw.store.tables import account, delegation, google_group, source, value_of, workspace
+
+
+class DelegationSettings(msgspec.Struct, frozen=True):
+    """The users whose contacts a service account may read.
+
+    :ivar administrator: the address of the user who may list users and groups.
+    :ivar users: addresses, ``@domain`` or ``*``.
+    :ivar groups: the addresses of Google Groups.
+    :ivar org_units: the paths of organizational units.
+    :ivar exclude: addresses of users whose contacts the gateway must not read.
+    """
+
+    administrator: str
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    org_units: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EnteredDelegation:
+    """A tenant's service account, as an administrator has entered it on the page.
+
+    :ivar key_file: the content of the key file, whose private key no message may show.
+    """
+
+    tenant: str
+    key_file: str = field(repr=False)
+    settings: DelegationSettings
+    entered_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceStatus:
+    """The result of the last read of a tenant's Workspace, a row of the table ``workspace``.
+
+    :ivar read_at: when the users were last read in full, in seconds since the epoch, or None if they never were.
+    :ivar users: how many users the service account reads for.
+    :ivar scopes: the scopes that the Workspace's administrator has allowed the service account.
+    :ivar error_code: why the last read failed: a `ldapgw.google.delegation.Refusal`, or an error code of
+        ``status.json``; empty if the last read succeeded.
+    """
+
+    read_at: float | None = None
+    users: int = 0
+    scopes: frozenset[str] = frozenset()
+    error_code: str = ""
+    error_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatus:
+    """The members of a Google Group, as they were last read.
+
+    :ivar members: the addresses of the members in lower case.
+    """
+
+    address: str
+    members: frozenset[str]
+    read_at: float | None
+    error_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DelegatedUser:
+    """A user of the Workspace whose contacts the service account reads.
+
+    :ivar sub: the user's id in the directory, which is also the claim ``sub`` of the user's ``id_token``.
+    :ivar address: the user's primary address.
+    """
+
+    sub: str
+    address: str
+
+
+def enter_delegation(connection: Connection, secret_box: SecretBox, new: EnteredDelegation) -> None:
+    """Store a tenant's service account, which replaces the tenant's former service account."""
+    connection.execute(delete(delegation).where(delegation.c.tenant == new.tenant))
+    connection.execute(
+        insert(delegation).values(
+            tenant=new.tenant,
+            key_file=secret_box.seal(new.key_file),
+            settings=msgspec.json.encode(new.settings).decode(),
+            entered_at=new.entered_at,
+        )
+    )
+
+
+def remove_delegation(connection: Connection, tenant: str) -> bool:
+    """Delete a tenant's entered service account, and return whether there was any."""
+    return connection.execute(delete(delegation).where(delegation.c.tenant == tenant)).rowcount > 0
+
+
+def read_delegations(
+    connection: Connection, secret_box: SecretBox
+) -> tuple[tuple[EnteredDelegation, ...], frozenset[str]]:
+    """Read all entered service accounts, and the tenants whose key files were encrypted with another key."""
+    found, unfit = [], set()
+    for row in connection.execute(select(delegation).order_by(delegation.c.tenant)):
+        try:
+            key_file = secret_box.unseal(row.key_file)
+        except UnfitKey:
+            unfit.add(row.tenant)
+        else:
+            settings = msgspec.json.decode(row.settings, type=DelegationSettings)
+            found.append(EnteredDelegation(row.tenant, key_file, settings, row.entered_at))
+    return tuple(found), frozenset(unfit)
+
+
+def read_status(connection: Connection, tenant: str) -> WorkspaceStatus:
+    """Read the result of the last read of a tenant's Workspace."""
+    row = connection.execute(select(workspace).where(workspace.c.tenant == tenant)).first()
+    if row is None:
+        return WorkspaceStatus()
+    return value_of(WorkspaceStatus, row, scopes=row.scopes.split(), error_code=row.error_code or "")
+
+
+def record_failure(connection: Connection, tenant: str, error_code: str, now: float) -> bool:
+    """Record that a tenant's Workspace could not be read, and return whether the last read failed otherwise."""
+    before = read_status(connection, tenant)
+    since = before.error_since if before.error_code == error_code else now
+    _write_status(connection, tenant, {"error_code": error_code, "error_since": since})
+    return before.error_code != error_code
+
+
+def _write_status(connection: Connection, tenant: str, values: Mapping[str, object]) -> None:
+    if not connection.execute(update(workspace).where(workspace.c.tenant == tenant).values(**values)).rowcount:
+        connection.execute(insert(workspace).values(tenant=tenant, **values))
+
+
+def write_group(connection: Connection, tenant: str, address: str, members: Collection[str], now: float) -> None:
+    """Store the members of a Google Group.
+
+    :param address: the group's address in lower case.
+    :param members: the addresses of the members in lower case.
+    """
+    where = google_group.c.tenant == tenant, google_group.c.address == address
+    values = {"members": json.dumps(sorted(members)), "read_at": now, "error_code": None, "error_since": None}
+    if not connection.execute(update(google_group).where(*where).values(values)).rowcount:
+        connection.execute(insert(google_group).values(tenant=tenant, address=address, **values))
+
+
+def record_group_failure(connection: Connection, tenant: str, address: str, error_code: str, now: float) -> bool:
+    """Record that the members of a Google Group could not be read; the last members stay.
+
+    :returns: whether the last read of the group failed otherwise.
+    """
+    where = google_group.c.tenant == tenant, google_group.c.address == address
+    before = connection.execute(select(google_group).where(*where)).first()
+    since = now if before is None or before.error_code != error_code else before.error_since
+    values = {"error_code": error_code, "error_since": since}
+    if before is None:
+        connection.execute(insert(google_group).values(tenant=tenant, address=address, members="[]", **values))
+    else:
+        connection.execute(update(google_group).where(*where).values(values))
+    return before is None or before.error_code != error_code
+
+
+def remove_other_groups(connection: Connection, tenant: str, addresses: Collection[str]) -> None:
+    """Delete the stored groups of a tenant except those with the given addresses."""
+    connection.execute(
+        delete(google_group).where(google_group.c.tenant == tenant, google_group.c.address.not_in(addresses))
+    )
+
+
+def read_groups(connection: Connection, tenant: str) -> tuple[GroupStatus, ...]:
+    """Read the Google Groups of a tenant."""
+    rows = connection.execute(
+        select(google_group).where(google_group.c.tenant == tenant).order_by(google_group.c.address)
+    )
+    return tuple(
+        value_of(GroupStatus, row, members=json.loads(row.members), error_code=row.error_code or "") for row in rows
+    )
+
+
+def apply_users(
+    connection: Connection,
+    tenant: str,
+    users: Iterable[DelegatedUser],
+    gone: Mapping[str, Reason],
+    unknown: Collection[str],
+    *,
+    scopes: frozenset[str],
+    sharing: Sharing,
+    shared_label: str,
+    now: float,
+) -> int:
+    """Make the tenant's delegated accounts agree with the users of the Workspace, in one transaction.
+
+    A user without an account gets one.  The account of a user who is gone keeps its contacts, but is no longer synced;
+    `ldapgw.sync.leavers` removes the account later if the tenant wishes so.
+
+    :param gone: by ``sub``, why the service account may no longer read the user's contacts.  A delegated account that
+        is neither in `users` nor in `gone` nor in `unknown` counts as deleted.
+    :param unknown: each ``sub`` whose account stays as it is, because Google did not say enough about the user.
+    :param sharing: the sharing of new accounts.
+    :param shared_label: the label whose contacts alone new accounts share; empty for all contacts.
+    :returns: the number of new accounts.
+    """
+    known = {found.sub: found for found in accounts.read_all(connection, tenant)}
+    present = {user.sub: user for user in users}
+    added = 0
+    for sub, user in present.items():
+        if sub in known and known[sub].is_connected:
+            _continue(connection, known[sub], user, scopes, now)
+        else:
+            _begin(connection, tenant, known.get(sub), user, scopes, sharing, shared_label, now)
+            added += sub not in known
+    considered = [found for found in known.values() if found.delegated and found.sub not in unknown]
+    left: dict[int, Reason] = {}
+    for found in considered:
+        if found.sub in present:
+            continue
+        reason = gone.get(found.sub, Reason.DELETED)
+        if found.has_consent and reason is Reason.MOVED:
+            connection.execute(update(account).where(account.c.id == found.id).values(delegated=False))
+            continue
+        left[found.id] = reason
+        if found.uses_delegation and found.next_sync is not None:
+            facts = {"by": "delegation", "refusal": reason.value}
+            sync_state.fail(connection, found, "google_refused", now, None, facts=facts)
+    leavers.mark(connection, [found.id for found in considered], left, now)
+    status = {"read_at": now, "users": len(present), "scopes": " ".join(sorted(scopes))}
+    _write_status(connection, tenant, {**status, "error_code": None, "error_since": None})
+    return added
+
+
+def _begin(
+    connection: Connection,
+    tenant: str,
+    known: Account | None,
+    user: DelegatedUser,
+    scopes: frozenset[str],
+    sharing: Sharing,
+    shared_label: str,
+    now: float,
+) -> None:
+    """Connect the account of a user, which may have been disconnected before."""
+    values = {**_granted(scopes, now), "address": user.address, "delegated": True}
+    if known is not None:
+        connection.execute(update(account).where(account.c.id == known.id).values(values))
+        return
+    new = {"tenant": tenant, "sub": user.sub, "sharing": sharing, "shared_label": shared_label or None}
+    connection.execute(insert(account).values({**values, **new}))
+
+
+def _continue(connection: Connection, known: Account, user: DelegatedUser, scopes: frozenset[str], now: float) -> None:
+    """Update a connected account whose user the service account may read."""
+    values: dict[str, object] = {"address": user.address, "delegated": True}
+    is_resumed = known.next_sync is None and not known.syncing
+    if (known.uses_delegation and (is_resumed or known.scopes != scopes)) or (known.has_consent and known.revoked):
+        use_delegation(connection, known, now, scopes)
+    if values != {"address": known.address, "delegated": known.delegated}:
+        connection.execute(update(account).where(account.c.id == known.id).values(values))
+
+
+def use_delegation(connection: Connection, grant: Account, now: float, scopes: frozenset[str] | None = None) -> None:
+    """Let the service account read an account's contacts, and forget the consent of the account's user.
+
+    :param scopes: the scopes that the service account may use, or None for the scopes that were last read.
+    """
+    if scopes is None:
+        scopes = read_status(connection, grant.tenant).scopes
+    if connection.execute(update(account).where(holds_grant(grant)).values(_granted(scopes, now))).rowcount:
+        connection.execute(delete(source).where(source.c.account_id == grant.id))
+
+
+def _granted(scopes: frozenset[str], now: float) -> Mapping[str, object]:
+    """Return the columns of an account that begins to be read by the service account."""
+    forgotten = (
+        "refresh_token",
+        "refresh_expires_at",
+        "access_token",
+        "access_expires_at",
+        "client_id",
+        "labels_token",
+    )
+    return {
+        **dict.fromkeys((*forgotten, *ERROR_COLUMNS)),
+        "connected_at": now,
+        "scopes": " ".join(sorted(scopes)),
+        "next_sync": now,
+        "failures": 0,
+    }
+
+
+def end_delegation(connection: Connection, tenant: str, now: float) -> int:
+    """End the delegation of all accounts of a tenant that has no service account any more.
+
+    Accounts with a consent go on.  The other accounts keep their contacts, and need a consent to be synced again.
+
+    :returns: the number of accounts that need a consent now.
+    """
+    delegated = [found for found in accounts.read_all(connection, tenant) if found.delegated]
+    if not delegated:
+        return 0
+    leavers.mark(connection, [found.id for found in delegated], {}, now)
+    connection.execute(update(account).where(account.c.tenant == tenant).values(delegated=False))
+    orphans = [found for found in delegated if found.uses_delegation and found.is_connected]
+    for found in orphans:
+        sync_state.fail(connection, found, "consent_revoked", now, None, facts={"by": "delegation"})
+    connection.execute(delete(workspace).where(workspace.c.tenant == tenant))
+    return len(orphans)

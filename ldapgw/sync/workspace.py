@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: MIT
+"""Reads the users and groups of Google Workspaces that have delegated their users' contacts to a service account.
+
+Each hour, the leader lists the users of each tenant with a service account, and makes the accounts agree with the
+list (`ldapgw.store.workspaces.apply_users`).  After an error, and after a list that lacks most of the known users, all
+accounts stay as they are.
+
+The administrator's own token shows which scopes the Workspace allows, because Google refuses a whole token request if
+a single scope is not allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ldapgw.contact import Sharing, Source
+from ldapgw.errors import BadResponse, DelegationRefused, GoogleError
+from ldapgw.google.delegation import GROUPS_SCOPE, USERS_SCOPE, Refusal, ServiceAccount
+from ldapgw.google.oauth import SCOPE_OF, OAuth
+from ldapgw.google.workspace import WorkspaceDirectory, WorkspaceUser
+from ldapgw.peers.leadership import Leader
+from ldapgw.store import accounts, workspaces
+from ldapgw.store.leavers import Reason
+from ldapgw.store.periodic import PeriodicService
+from ldapgw.store.workspaces import DelegatedUser, DelegationSettings
+from ldapgw.sync.pacing import CallPacer
+from ldapgw.sync.plan import is_suspicious
+
+# Seconds between two reads of a Workspace, and between two attempts after a failure.
+READ_SECONDS = 3600.0
+RETRY_SECONDS = 600.0
+# Seconds between two looks at what has to be read.
+POLL_SECONDS = 15.0
+# A list that lacks most users counts if the list has been that short for this many seconds.
+SHORT_SECONDS = 7 * 86400.0
+
+log = Logger()
+
+
+class ShortList(BadResponse):
+    """Raised when a list of users lacks most of the known users, which is more likely a fault than the truth."""
+
+    code = "short_list"
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """A tenant's service account, and the users whose contacts the service account may read."""
+
+    service_account: ServiceAccount
+    settings: DelegationSettings
+
+
+@dataclass(frozen=True, slots=True)
+class DelegatedTenant:
+    """The configuration of a tenant that the read of its Workspace needs.
+
+    :ivar sharing: the sharing of new accounts.
+    :ivar shared_label: the label whose contacts alone new accounts share; empty for all contacts.
+    :ivar google_groups: the addresses, in lower case, of the Google Groups whose members books can be shared with.
+    """
+
+    sources: tuple[Source, ...]
+    sharing: Sharing = Sharing.PRIVATE
+    shared_label: str = ""
+    google_groups: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Turn:
+    """The last read of a tenant's Workspace: the delegation that was used, and the time of the next read."""
+
+    delegation: Delegation
+    next_at: float
+
+
+def select_users(
+    settings: DelegationSettings, users: Iterable[WorkspaceUser], members: Collection[str]
+) -> tuple[tuple[DelegatedUser, ...], Mapping[str, Reason]]:
+    """Select the users whose contacts a service account may read.
+
+    :param members: the ids of the members of the groups in `settings`.
+    :returns: the users, and by id the reason why each other user is not selected.
+    """
+    selected: list[DelegatedUser] = []
+    others: dict[str, Reason] = {}
+    for user in users:
+        if user.is_suspended or user.is_archived:
+            others[user.id] = Reason.SUSPENDED
+        elif user.is_guest or not _covers(settings, user, members):
+            others[user.id] = Reason.MOVED
+        else:
+            selected.append(DelegatedUser(user.id, user.address))
+    return tuple(selected), others
+
+
+def _covers(settings: DelegationSettings, user: WorkspaceUser, members: Collection[str]) -> bool:
+    address = user.address.lower()
+    if address in map(str.lower, settings.exclude):
+        return False
+    names = {"*", address, address[address.find("@") :]}
+    if names.intersection(map(str.lower, settings.users)) or user.id in members:
+        return True
+    return any(f"{user.org_unit.rstrip('/')}/".startswith(f"{unit.rstrip('/')}/") for unit in settings.org_units)
+
+
+class WorkspaceReader(PeriodicService):
+    """The service that reads the Workspaces of all tenants with a service account.
+
+    :param clock: ``seconds()`` returns the seconds since the epoch.
+    :param tenants: all tenants by name.
+    :param delegations: the tenants' present service accounts by name of the tenant.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        leader: Leader,
+        oauth: OAuth,
+        directory: WorkspaceDirectory,
+        pacer: CallPacer,
+        tenants: Mapping[str, DelegatedTenant],
+        delegations: Mapping[str, Delegation],
+    ) -> None:
+        self._clock = clock
+        self._leader = leader
+        self._oauth = oauth
+        self._directory = directory
+        self._pacer = pacer
+        self._tenants = tenants
+        self._delegations = delegations
+        self._turns: dict[str, _Turn] = {}
+        self._ended: set[str] = set()
+        failed = partial(log.failure, "reading Google Workspace failed", event="workspace_crashed")
+        super().__init__(clock, POLL_SECONDS, self.read_due, failed)
+
+    async def read_due(self) -> None:
+        """Read the Workspaces that are due, and end the delegations that no tenant has any more."""
+        if not self._leader.is_leader:
+            self._turns.clear()
+            self._ended.clear()
+            return
+        for name, tenant in self._tenants.items():
+            delegation = self._delegations.get(name)
+            if delegation is None:
+                self._turns.pop(name, None)
+                if name not in self._ended:
+                    await self._end(name)
+                continue
+            self._ended.discard(name)
+            turn = self._turns.get(name)
+            if turn is None or turn.delegation != delegation or turn.next_at <= self._clock.seconds():
+                wait = READ_SECONDS if await self._attempt(name, tenant, delegation) else RETRY_SECONDS
+                self._turns[name] = _Turn(delegation, self._clock.seconds() + wait)
+
+    async def _end(self, name: str) -> None:
+        orphans = await self._leader.store.run(workspaces.end_delegation, name, self._clock.seconds())
+        self._ended.add(name)
+        if orphans:
+            log.warn(
+                "tenant {tenant} has no service account any more: {count} accounts need their users' consents",
+                event="delegation_ended",
+                tenant=name,
+                count=orphans,
+            )
+
+    async def _attempt(self, name: str, tenant: DelegatedTenant, delegation: Delegation) -> bool:
+        """Read a Workspace, and return whether the read has succeeded; record and log the failure once."""
+        try:
+            await self._read(name, tenant, delegation)
+        except GoogleError as error:
+            code = error.refusal if isinstance(error, DelegationRefused) else error.code
+            now = self._clock.seconds()
+            if await self._leader.store.run(workspaces.record_failure, name, code, now):
+                log.error(
+                    "tenant {tenant}: the users of its Workspace cannot be read: {code} {detail}",
+                    event="workspace_failed",
+                    tenant=name,
+                    code=code,
+                    detail=error.detail,
+                )
+            return False
+        return True
+
+    async def _read(self, name: str, tenant: DelegatedTenant, delegation: Delegation) -> None:
+        scopes = await allowed_scopes(self._oauth, delegation, tenant.sources)
+        settings = delegation.settings
+        groups = sorted({group.lower() for group in (*settings.groups, *tenant.google_groups)})
+        grant = await self._oauth.delegated_grant(
+            delegation.service_account, settings.administrator, [USERS_SCOPE, *([GROUPS_SCOPE] if groups else [])]
+        )
+        await self._turn(delegation)
+        listing = await self._directory.users(grant.access_token)
+        members: set[str] = set()
+        for group in groups:
+            found = await self._read_group(name, delegation, grant.access_token, group, listing.users)
+            if found is None and group in map(str.lower, settings.groups):
+                # The users of this group must not count as leavers.
+                raise BadResponse("the members of a group that decides whose contacts are read are unknown")
+            if found is not None and group in map(str.lower, settings.groups):
+                members.update(found)
+        await self._check_length(name, {*listing.skipped, *(user.id for user in listing.users)})
+        selected, others = select_users(settings, listing.users, members)
+        added = await self._leader.store.run(
+            workspaces.apply_users,
+            name,
+            selected,
+            others,
+            listing.skipped,
+            scopes=scopes,
+            sharing=tenant.sharing,
+            shared_label=tenant.shared_label if tenant.sharing is not Sharing.PRIVATE else "",
+            now=self._clock.seconds(),
+        )
+        await self._leader.store.run(workspaces.remove_other_groups, name, groups)
+        if added:
+            log.info(
+                "tenant {tenant}: the service account reads the contacts of {count} more users",
+                event="users_added",
+                tenant=name,
+                count=added,
+            )
+
+    async def _read_group(
+        self, name: str, delegation: Delegation, access_token: str, group: str, users: Iterable[WorkspaceUser]
+    ) -> frozenset[str] | None:
+        """Read and store the members of a group.
+
+        :returns: the ids of those members who are users, or None if the group cannot be read; the members that are
+            stored stay then.
+        """
+        try:
+            await self._turn(delegation)
+            found = await self._directory.group_members(access_token, group)
+        except DelegationRefused as error:
+            now = self._clock.seconds()
+            if await self._leader.store.run(workspaces.record_group_failure, name, group, error.refusal, now):
+                log.warn(
+                    "tenant {tenant}: a Google Group cannot be read: {code} {detail}",
+                    event="group_failed",
+                    tenant=name,
+                    code=error.refusal,
+                    detail=error.detail,
+                )
+            return None
+        present = [user for user in users if found.has(user)]
+        addresses = {user.address.lower() for user in present}
+        await self._leader.store.run(workspaces.write_group, name, group, addresses, self._clock.seconds())
+        return frozenset(user.id for user in present)
+
+    async def _check_length(self, name: str, listed: Collection[str]) -> None:
+        """Check that a list of users has most of the known users.
+
+        :param listed: the ids of all listed users.
+        :raises BadResponse: if most of the known users are missing, unless they have been missing for a week.
+        """
+        known = await self._leader.store.run(accounts.read_all, name)
+        delegated = [account.sub for account in known if account.delegated]
+        missing = len(set(delegated) - set(listed))
+        if not is_suspicious(len(delegated), missing):
+            return
+        status = await self._leader.store.run(workspaces.read_status, name)
+        since = status.error_since if status.error_code == ShortList.code else None
+        if since is None or self._clock.seconds() - since < SHORT_SECONDS:
+            raise ShortList(f"{missing} of {len(delegated)} users are missing")
+
+    async def _turn(self, delegation: Delegation) -> None:
+        await self._pacer.of(delegation.service_account.project_id).turn(is_requested=False)
+
+
+async def allowed_scopes(oauth: OAuth, delegation: Delegation, sources: Iterable[Source]) -> frozenset[str]:
+    """Return the scopes of some sources that the Workspace allows the service account.
+
+    :raises GoogleError: if Google refuses another thing than the scopes, or allows none of the scopes.
+    """
+    allowed: list[str] = []
+    refused: DelegationRefused | None = None
+    for scope in (SCOPE_OF[source] for source in sources):
+        try:
+            await oauth.delegated_grant(delegation.service_account, delegation.settings.administrator, [scope])
+            allowed.append(scope)
+        except DelegationRefused as error:
+            if error.refusal not in (Refusal.NOT_AUTHORIZED, Refusal.SOME_SCOPES):
+                raise
+            refused = error
+    if not allowed and refused is not None:
+        raise refused
+    return frozenset(allowed)
