@@ -69,7 +69,7 @@ DOORS = {
     "alembic": {"store.database", "store.migrations.env"},
     "cryptography": {
         *("store.secrets", "server.tls", "server.google", "cli.check", "google.connections", "google.sandbox.oauth"),
-        *("phones.reachability", "google.delegation", "google.sandbox.service_accounts"),
+        *("phones.reachability", "google.delegation", "google.sandbox.delegation"),
     },
     "jwt": {"google.identity"},
     "psycopg": {"store.change_listener", "store.postgresql", "store.postgresql_connection"},

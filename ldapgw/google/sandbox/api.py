@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The answers to calls of the token, revocation, key and People API endpoints, with injected faults.
+"""The answers to calls of the token, revocation, key, People API and Directory API endpoints, with injected faults.
 
 The functions are pure: they do no I/O.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 from functools import partial
 
-from ldapgw.google.sandbox import oauth, people
+from ldapgw.google.sandbox import admin, oauth, people
 from ldapgw.google.sandbox.faults import PROJECT_QUOTA, Breakage
 from ldapgw.google.sandbox.reply import ApiRefusal, ApiReply, ApiRequest
 from ldapgw.google.sandbox.world import PHOTOS, World
@@ -65,4 +65,6 @@ def _respond(world: World, call: ApiRequest, *, empty: bool) -> ApiReply:
         return oauth.keys()
     if call.path.startswith(PHOTOS):
         return _photo(world, call)
+    if call.path.startswith(admin.PREFIX):
+        return admin.answer(world, call)
     return people.answer(world, call, empty=empty)

@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 
 from ldapgw.errors import UserError
-from ldapgw.google.sandbox import api, authorization, controls, pages
+from ldapgw.google.sandbox import admin, api, authorization, controls, delegation, pages
 from ldapgw.google.sandbox.authorization import AuthorizationError, Redirect
 from ldapgw.google.sandbox.faults import Breakage
 from ldapgw.google.sandbox.reply import ApiReply, ApiRequest, Parameters
@@ -92,6 +92,13 @@ def _person(world: World, request: Request) -> bytes:
 
 def _state(world: World, request: Request) -> bytes:
     return _json(request, 200, controls.state(world))
+
+
+def _key_file(world: World, request: Request) -> bytes:
+    request.setHeader(b"Content-Type", b"application/json")
+    request.setHeader(b"Content-Disposition", b'attachment; filename="service-account.json"')
+    request.setHeader(b"Cache-Control", b"no-store")
+    return delegation.key_file(world, _first(_query(request), "service_account"))
 
 
 def _run_control(world: World, request: Request, name: str) -> bytes:
@@ -248,12 +255,14 @@ _ROUTES = Map(
     [
         *(Rule(path, methods=[method], endpoint=_answer) for path, method in api.ENDPOINTS.items()),
         Rule(f"{PHOTOS}<name>", methods=["GET"], endpoint=_answer),
+        Rule(f"{admin.PREFIX}<path:name>", methods=["GET"], endpoint=_answer),
         Rule(AUTHORIZATION, methods=["GET", "POST"], endpoint=_authorize),
         Rule("/", methods=["GET"], endpoint=_front),
         Rule("/sandbox/style.css", methods=["GET"], endpoint=_style),
         Rule("/sandbox/", methods=["GET"], endpoint=_control),
         Rule("/sandbox/persons", methods=["GET"], endpoint=_persons),
         Rule("/sandbox/person", methods=["GET"], endpoint=_person),
+        Rule("/sandbox/service-account.json", methods=["GET"], endpoint=_key_file),
         Rule("/sandbox/state", methods=["GET"], endpoint=_state),
         Rule("/sandbox/<name>", methods=["POST"], endpoint=_run_control),
     ]

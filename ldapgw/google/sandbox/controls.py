@@ -30,6 +30,10 @@ def state(world: World) -> dict[str, Any]:
                 "name": account.name,
                 "workspace": account.hd,
                 "sub": account.sub,
+                "org_unit": account.org_unit,
+                "admin": account.is_admin,
+                "suspended": account.is_suspended,
+                "archived": account.is_archived,
                 "persons": {
                     source: len(world.persons_of(account.address, source))
                     for source in SOURCES
@@ -46,6 +50,19 @@ def state(world: World) -> dict[str, Any]:
                 "redirect_uris": list(client.redirect_uris),
             }
             for client in world.clients.values()
+        ],
+        "service_accounts": [
+            {
+                "service_account": account.client_email,
+                "client_id": account.client_id,
+                "state": account.state,
+                "scopes": {domain: sorted(scopes) for domain, scopes in account.scopes.items()},
+            }
+            for account in world.workspaces.service_accounts.values()
+        ],
+        "groups": [
+            {"group": group.address, "name": group.name, "members": list(group.members)}
+            for group in world.workspaces.groups.values()
         ],
         "calls": dict(world.calls),
         "faults": [
@@ -151,6 +168,47 @@ def _set_quota(world: World, arguments: Arguments) -> dict[str, Any]:
     return {}
 
 
+def _set_user(world: World, arguments: Arguments) -> dict[str, Any]:
+    flags = {name: _flag(arguments, name) for name in ("suspended", "archived", "admin", "signed_in")}
+    world.set_user(_required(arguments, "account"), org_unit=_text(arguments, "org_unit"), **flags)
+    return {}
+
+
+def _delete_user(world: World, arguments: Arguments) -> dict[str, Any]:
+    world.delete_account(_required(arguments, "account"))
+    return {}
+
+
+def _authorize_service_account(world: World, arguments: Arguments) -> dict[str, Any]:
+    """Authorize scopes as the Admin console does: the scopes are separated by commas, and replace earlier scopes."""
+    scopes = [scope.strip() for scope in _text(arguments, "scopes").split(",") if scope.strip()]
+    domain = _text(arguments, "domain") or next((account.hd for account in world.accounts.values() if account.hd), "")
+    world.workspaces.authorize(_text(arguments, "client_id"), domain, scopes)
+    return {}
+
+
+def _set_service_account(world: World, arguments: Arguments) -> dict[str, Any]:
+    world.workspaces.set_state(_text(arguments, "service_account"), _required(arguments, "state"))
+    return {}
+
+
+def _replace_key(world: World, arguments: Arguments) -> dict[str, Any]:
+    world.workspaces.replace_key(_text(arguments, "service_account"))
+    return {}
+
+
+def _set_group(world: World, arguments: Arguments) -> dict[str, Any]:
+    members = [member.strip() for member in _text(arguments, "members").split(",") if member.strip()]
+    address = _required(arguments, "group")
+    world.workspaces.set_group(address, _text(arguments, "name") or address.partition("@")[0], members)
+    return {}
+
+
+def _delete_group(world: World, arguments: Arguments) -> dict[str, Any]:
+    world.workspaces.delete_group(_required(arguments, "group"))
+    return {}
+
+
 # The controls by the last part of the path in ``POST /sandbox/…``.
 CONTROLS: dict[str, Callable[[World, Arguments], dict[str, Any]]] = {
     "add-person": _add_person,
@@ -167,6 +225,13 @@ CONTROLS: dict[str, Callable[[World, Arguments], dict[str, Any]]] = {
     "client": _set_client,
     "add-redirect-uri": _add_redirect_uri,
     "advance": _advance,
+    "set-user": _set_user,
+    "delete-user": _delete_user,
+    "authorize-service-account": _authorize_service_account,
+    "set-service-account": _set_service_account,
+    "replace-key": _replace_key,
+    "set-group": _set_group,
+    "delete-group": _delete_group,
 }
 
 
@@ -186,6 +251,18 @@ def _text(arguments: Arguments, name: str) -> str:
     if not isinstance(value, str):
         raise UserError(f"{name}: expected text")
     return value.strip()
+
+
+def _flag(arguments: Arguments, name: str) -> bool | None:
+    """Return a truth value, or None if the argument is missing."""
+    value = arguments.get(name)
+    if value in (None, ""):
+        return None
+    if value in (True, "true"):
+        return True
+    if value in (False, "false"):
+        return False
+    raise UserError(f"{name}: expected true or false")
 
 
 def _required(arguments: Arguments, name: str) -> str:

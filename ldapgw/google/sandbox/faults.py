@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from ldapgw.errors import UserError
@@ -186,6 +187,50 @@ DELETED_CLIENT = token_error(401, "deleted_client", "The OAuth client was delete
 WRONG_REDIRECT = token_error(400, "redirect_uri_mismatch", "Bad Request")
 FOREIGN_CLIENT = token_error(401, "unauthorized_client", "Unauthorized")
 ALREADY_GONE = token_error(400, "invalid_token", "Token expired or revoked")
+ACCOUNT_DISABLED = token_error(400, "account_disabled", "The user account is disabled.")
+
+# Errors for service accounts.
+NOT_AUTHORIZED = token_error(
+    401,
+    "unauthorized_client",
+    "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the "
+    "scopes requested.",
+)
+SOME_SCOPES = token_error(403, "access_denied", "Requested client not authorized.")
+UNKNOWN_USER = token_error(400, "invalid_grant", "Invalid email or User ID")
+NO_ADDRESS = token_error(400, "invalid_grant", "Not a valid email or user ID.")
+DELETED_USER = token_error(400, "invalid_grant", "The account has been deleted")
+BAD_SIGNATURE = token_error(400, "invalid_grant", "Invalid JWT Signature.")
+BAD_TIMES = token_error(
+    400,
+    "invalid_grant",
+    "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp "
+    "values in the JWT claim.",
+)
+BAD_AUDIENCE = token_error(400, "invalid_grant", "Invalid JWT: Failed audience check.")
+NO_SERVICE_ACCOUNT = token_error(400, "invalid_grant", "Invalid grant: account not found")
+SERVICE_ACCOUNT_DISABLED = token_error(401, "disabled_client", "The OAuth client was disabled.")
+BAD_SCOPE = token_error(400, "invalid_scope", "Invalid OAuth scope or ID token audience provided.")
+
+
+def directory_error(code: int, reason: str, message: str, domain: str = "global") -> ApiReply:
+    """Return an error reply of the Directory API, which has no field ``status``."""
+    error = {"message": message, "domain": domain, "reason": reason}
+    return ApiReply.of(code, {"error": {"code": code, "message": message, "errors": [error]}}, API_HEADERS)
+
+
+NOT_AN_ADMIN = directory_error(403, "forbidden", "Not Authorized to access this resource/api")
+NO_DOMAIN = directory_error(404, "notFound", "Domain not found")
+NO_CREDENTIALS = directory_error(401, "authError", "Invalid Credentials")
+NO_SCOPE = directory_error(403, "insufficientPermissions", "Insufficient Permission")
+
+
+def no_resource(name: str) -> ApiReply:
+    """Return the error reply of the Directory API for an unknown user or group (404).
+
+    :param name: the parameter that names the resource: ``userKey`` or ``groupKey``.
+    """
+    return directory_error(404, "notFound", f"Resource Not Found: {name}")
 
 
 def missing_parameter(name: str) -> ApiReply:
@@ -337,7 +382,7 @@ _TOKEN_FAULTS: dict[str, ApiReply] = {
     ),
     "token_error_invalid_scope": token_error(400, "invalid_scope", "Some requested scopes were invalid."),
     "token_error_interaction_required": token_error(400, "interaction_required", "User interaction is required."),
-    "token_error_account_disabled": token_error(400, "account_disabled", "The user account is disabled."),
+    "token_error_account_disabled": ACCOUNT_DISABLED,
     "token_error_unauthorized_client": FOREIGN_CLIENT,
     "token_error_unknown": token_error(400, "context_aware_block", "Access from somebody@acme.example was blocked."),
     "token_error_503_html": ApiReply.of(
@@ -345,6 +390,46 @@ _TOKEN_FAULTS: dict[str, ApiReply] = {
         "<!DOCTYPE html><html><head><title>Error 503 (Service Unavailable)</title></head><body>Try again later."
         "</body></html>",
         (_HTML, *TOKEN_HEADERS[1:]),
+    ),
+}
+_DELEGATION_FAULTS: dict[str, ApiReply] = {
+    "delegation_not_authorized": NOT_AUTHORIZED,
+    "delegation_not_authorized_short": token_error(
+        401, "unauthorized_client", "Unauthorized client or scope in request."
+    ),
+    "delegation_some_scopes": SOME_SCOPES,
+    "delegation_restricted": token_error(403, "access_denied", "Account restricted"),
+    "delegation_unknown_user": UNKNOWN_USER,
+    "delegation_deleted_user": DELETED_USER,
+    "delegation_disabled_user": token_error(400, "invalid_account", "Forbidden"),
+    "delegation_unexplained": BAD_GRANT,
+    "delegation_bad_key": BAD_SIGNATURE,
+    "delegation_clock": BAD_TIMES,
+    "delegation_audience": BAD_AUDIENCE,
+    "delegation_no_service_account": NO_SERVICE_ACCOUNT,
+    "delegation_service_account_disabled": SERVICE_ACCOUNT_DISABLED,
+    "delegation_bad_scope": BAD_SCOPE,
+    "delegation_policy": token_error(
+        400, "admin_policy_enforced", "Request is not allowed for your organization by its administrator."
+    ),
+    "delegation_503": token_error(503, "internal_failure", ""),
+}
+_WORKSPACE_FAULTS: dict[str, ApiReply] = {
+    "workspace_not_an_admin_403": NOT_AN_ADMIN,
+    "workspace_api_disabled_403": directory_error(
+        403, "accessNotConfigured", "Access Not Configured. Admin SDK API is disabled.", "usageLimits"
+    ),
+    "workspace_api_access_off_403": directory_error(
+        403, "domainCannotUseApis", "The domain cannot use apis.", "usageLimits"
+    ),
+    "workspace_scope_403": NO_SCOPE,
+    "workspace_rate_limit_403": directory_error(403, "userRateLimitExceeded", "Rate Limit Exceeded", "usageLimits"),
+    "workspace_rate_limit_429": directory_error(429, "rateLimitExceeded", "Rate Limit Exceeded", "usageLimits"),
+    "workspace_no_domain_404": NO_DOMAIN,
+    "workspace_no_list": ApiReply.of(200, {"kind": "admin#directory#users"}, API_HEADERS),
+    "workspace_not_json": ApiReply.of(200, "Please sign in to this network to continue.", API_HEADERS),
+    "workspace_unavailable_503_html": ApiReply.of(
+        503, "<!DOCTYPE html><title>Error 503 (Service Unavailable)</title>", (_HTML, *API_HEADERS[1:])
     ),
 }
 _PHOTO_FAULTS: dict[str, ApiReply] = {
@@ -361,9 +446,20 @@ _EVERYWHERE: dict[str, Breakage] = {
     "broken_silence": Breakage.SILENCE,
 }
 
+
+def _refuse_delegation(reply: ApiReply, call: ApiRequest, respond: Respond) -> ApiReply:
+    """Return an error reply to a service account; consents get the sandbox's own reply."""
+    return reply if call.form.get("assertion") else respond(call)
+
+
 FAULTS: dict[str, Fault] = {
     **{name: Fault(name, _API, happens) for name, happens in _PEOPLE_FAULTS.items()},
     **{name: Fault(name, "/token", happens) for name, happens in _TOKEN_FAULTS.items()},
+    **{name: Fault(name, "/token", partial(_refuse_delegation, reply)) for name, reply in _DELEGATION_FAULTS.items()},
+    **{name: Fault(name, "/admin/", happens) for name, happens in _WORKSPACE_FAULTS.items()},
+    "workspace_group_gone_404": Fault(
+        "workspace_group_gone_404", "/admin/directory/v1/groups/", no_resource("groupKey")
+    ),
     **{name: Fault(name, "/a/", happens) for name, happens in _PHOTO_FAULTS.items()},
     "revoke_error_already_gone": Fault("revoke_error_already_gone", "/revoke", ALREADY_GONE),
     **{name: Fault(name, "/", happens) for name, happens in _EVERYWHERE.items()},

@@ -133,10 +133,16 @@ class Grants:
         self._refresh[token] = replace(state, used_at=self._now())
         return state
 
-    def issue_access(self, grantee: Grantee, scopes: tuple[str, ...]) -> str:
-        """Issue an access token."""
+    def issue_access(
+        self, grantee: Grantee, scopes: tuple[str, ...], *, beginning: str = "ya29.a0", end: str = ""
+    ) -> str:
+        """Issue an access token.
+
+        :param beginning: the first characters of the token, by which Google's kinds of tokens differ.
+        :param end: the last characters of the token.
+        """
         self._access = {token: state for token, state in self._access.items() if self._now() < state.expires_at}
-        token = "ya29.a0" + self._token(96)
+        token = beginning + self._token(96) + end
         self._access[token] = AccessToken(grantee, scopes, self._now() + ACCESS_LIFE)
         return token
 

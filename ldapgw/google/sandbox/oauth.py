@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The sandbox's token and revocation endpoints, with Google's rules, and the sandbox's published keys.
 
+Requests of service accounts are answered in `ldapgw.google.sandbox.delegation`.
+
 The functions are pure: they do no I/O.
 
 Sources: RFC 6749 4.1.3 and 6, RFC 7636, RFC 7009, OpenID Connect Core 3.1.3.3.
@@ -21,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from ldapgw.google.sandbox import faults
+from ldapgw.google.sandbox import delegation, faults
 from ldapgw.google.sandbox.grants import ACCESS_LIFE, TESTING_LIFE, AuthorizationCode, Grantee
 from ldapgw.google.sandbox.reply import KEY_HEADERS, TOKEN_HEADERS, ApiRefusal, ApiReply, ApiRequest, Parameters
 from ldapgw.google.sandbox.world import GoogleAccount, RegisteredClient, World
@@ -50,7 +52,7 @@ def token(world: World, call: ApiRequest) -> ApiReply:
 
     :raises ApiRefusal: with the error reply of Google.
     """
-    grants = {"authorization_code": _exchange, "refresh_token": _refresh}
+    grants = {"authorization_code": _exchange, "refresh_token": _refresh, delegation.GRANT_TYPE: delegation.token}
     grant_type = _required(call.form, "grant_type")
     if grant_type not in grants:
         raise ApiRefusal(faults.token_error(400, "unsupported_grant_type", f"Invalid grant_type: {grant_type}"))
@@ -79,7 +81,12 @@ def keys() -> ApiReply:
 
 
 def account_of(world: World, call: ApiRequest) -> str:
-    """Return the address of the account whose code or token is in a call, or empty if it is unknown."""
+    """Return the address of the account whose code or token is in a call, or empty if it is unknown.
+
+    A JWT counts as a token of the user for whom a service account requests an access token.
+    """
+    if _first(call.form, "assertion"):
+        return delegation.subject_of(call)
     tokens = (_first(call.form, name) or _first(call.query, name) for name in ("code", "refresh_token", "token"))
     grantee = world.grants.grantee(next(filter(None, tokens), "") or call.bearer)
     account = world.account_of(grantee.sub) if grantee else None
@@ -160,6 +167,8 @@ def _tokens(
     account = world.account_of(grantee.sub)
     if account is None:
         raise ApiRefusal(faults.token_error(400, "invalid_grant", "Account has been deleted"))
+    if account.is_suspended or account.is_archived:
+        raise ApiRefusal(faults.ACCOUNT_DISABLED)
     access_token = world.grants.issue_access(grantee, scopes)
     content = {
         "access_token": access_token,

@@ -20,6 +20,8 @@ CAROL = "carol.private@gmail.example"
 CLIENT_ID = "123456789012-sandbox.apps.googleusercontent.com"
 # Not secret: the sandbox has invented data only, and every gateway needs the value.
 CLIENT_SECRET = "GOCSPX-sandbox-is-no-secret"  # noqa: S105 - published on purpose, see above
+# The service account has no authorized scopes: an administrator authorizes them on the control page.
+SERVICE_ACCOUNT = "phonebook@acme-phones.iam.gserviceaccount.com"
 REDIRECT_URIS = ("http://localhost:8080/oauth/callback", "http://127.0.0.1:8080/oauth/callback")
 
 LABELS = ("Customers", "Suppliers", "Family")
@@ -50,6 +52,8 @@ def demo_world(
     world.add_account(BOB, "Bob", "Bergmann", hd=DOMAIN)
     world.add_account(CAROL, "Carol", "Sandmann")
     from_file = {address or ALICE: persons for address, persons in (people or {}).items()}
+    world.set_user(ALICE, admin=True)
+    world.workspaces.register(SERVICE_ACCOUNT)
     lists = read_data("people.json")
     for address, written, invented in ((ALICE, "alice", 272), (BOB, "bob", 35), (CAROL, "carol", 0)):
         if address not in from_file:

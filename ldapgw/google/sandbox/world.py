@@ -20,6 +20,7 @@ from ldapgw.google.sandbox.faults import FAULTS, Faults
 from ldapgw.google.sandbox.fields import PersonKind
 from ldapgw.google.sandbox.grants import Grants, Now, RandomBytes
 from ldapgw.google.sandbox.resource_store import Resource, ResourceStore
+from ldapgw.google.sandbox.workspace import DeletedUser, Workspaces
 
 SOURCES = ("contacts", "other_contacts", "directory")
 AUDIENCES = ("external", "testing", "internal")
@@ -74,6 +75,9 @@ class GoogleAccount:
 
     :ivar hd: the Workspace domain, or empty for a consumer account.
     :ivar email_verified: whether Google knows that the address belongs to the user.
+    :ivar org_unit: the path of the user's organizational unit.
+    :ivar is_admin: whether the user has an administrator's role that may read users and groups.
+    :ivar has_signed_in: whether the user has ever signed in; a service account gets no token for another user.
     """
 
     address: str
@@ -82,6 +86,13 @@ class GoogleAccount:
     family_name: str
     hd: str = ""
     email_verified: bool = True
+    org_unit: str = "/"
+    is_suspended: bool = False
+    is_archived: bool = False
+    is_admin: bool = False
+    has_signed_in: bool = True
+    # The user's profile while the directory does not show it.
+    hidden_profile: Resource | None = None
     contacts: ResourceStore = field(default_factory=ResourceStore)
     other_contacts: ResourceStore = field(default_factory=ResourceStore)
     groups: ResourceStore = field(default_factory=ResourceStore)
@@ -117,6 +128,7 @@ class World:
         self.directories: dict[str, ResourceStore] = {}
         self.clients: dict[str, RegisteredClient] = {}
         self.grants = Grants(self.time, random)
+        self.workspaces = Workspaces()
         self.faults = Faults(FAULTS)
         self.photos: dict[str, Photo] = {}
         self.calls: Counter[str] = Counter()
@@ -146,9 +158,10 @@ class World:
 
     def add_account(self, address: str, given_name: str, family_name: str, *, hd: str = "") -> GoogleAccount:
         """Add an account with Google's system groups and no contacts."""
-        account = self.accounts[address] = GoogleAccount(
-            address, str(_account_id(address)), given_name, family_name, hd
-        )
+        # A new user with the address of a deleted user is another person.
+        former = sum(user.address == address for user in self.workspaces.deleted)
+        sub = str(_account_id(f"{address}{former or ''}"))
+        account = self.accounts[address] = GoogleAccount(address, sub, given_name, family_name, hd)
         for name, formatted in SYSTEM_GROUPS.items():
             group = {"resourceName": f"contactGroups/{name}", "groupType": "SYSTEM_CONTACT_GROUP"}
             account.groups.put(group | {"name": name, "formattedName": formatted})
@@ -175,11 +188,50 @@ class World:
         if new in self.accounts:
             raise UserError(f"{new}: is an account already")
         account.address = new
+        self.workspaces.rename_member(address, new)
         self.accounts = {account.address: account for account in self.accounts.values()}
 
     def delete_account(self, address: str) -> None:
-        """Delete an account; its tokens become invalid."""
-        del self.accounts[self.account(address).address]
+        """Delete an account; its tokens become invalid, and the directory loses its profile."""
+        account = self.accounts.pop(self.account(address).address)
+        self._hide_profile(account)
+        self.workspaces.deleted.append(DeletedUser(address, account.sub, account.hd, self.time()))
+
+    def set_user(
+        self,
+        address: str,
+        *,
+        suspended: bool | None = None,
+        archived: bool | None = None,
+        org_unit: str = "",
+        admin: bool | None = None,
+        signed_in: bool | None = None,
+    ) -> None:
+        """Change a user of a Workspace as its administrator can; None and an empty text change nothing.
+
+        A suspended or archived user has no valid access token, and the directory does not show the user's profile.
+        """
+        account = self.account(address)
+        account.org_unit = org_unit or account.org_unit
+        account.is_admin = account.is_admin if admin is None else admin
+        account.has_signed_in = account.has_signed_in if signed_in is None else signed_in
+        account.is_suspended = account.is_suspended if suspended is None else suspended
+        account.is_archived = account.is_archived if archived is None else archived
+        if account.is_suspended or account.is_archived:
+            self.grants.expire_access(account.sub)
+            self._hide_profile(account)
+        elif account.hidden_profile is not None:
+            self.directories[account.hd].put(account.hidden_profile)
+            account.hidden_profile = None
+
+    def _hide_profile(self, account: GoogleAccount) -> None:
+        for profile in self.directories.get(account.hd, ()):
+            mails = [mail.get("value") for mail in profile.get("emailAddresses", ())]
+            kinds = [source.get("type") for source in profile["metadata"].get("sources", ())]
+            if account.address in mails and "DOMAIN_PROFILE" in kinds:
+                account.hidden_profile = profile
+                self.directories[account.hd].delete(fields.tombstone(profile))
+                return
 
     def register(self, client: RegisteredClient) -> None:
         """Add a client, or replace the client of the same id."""

@@ -27,7 +27,9 @@ def test_state(google: Google, world: World) -> None:
     world.faults.inject("error_internal_500", times=3, account=BOB, path="/v1/otherContacts", after=1)
     answer = google.request("GET", "/sandbox/state")
     state = answer.json
-    assert state.keys() == {"time", "accounts", "clients", "calls", "faults", "known_faults"}
+    assert state.keys() == {
+        *("time", "accounts", "clients", "service_accounts", "groups", "calls", "faults", "known_faults")
+    }
     assert state["time"] == START
     assert [account["persons"] for account in state["accounts"]] == [
         {"contacts": 300, "other_contacts": 6, "directory": 25},

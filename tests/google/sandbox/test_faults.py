@@ -12,8 +12,10 @@ from twisted.web.client import ResponseFailed
 
 from ldapgw.errors import UserError
 from ldapgw.google.sandbox.faults import FAULTS
+from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.google.sandbox.reply import ApiReply
 from ldapgw.google.sandbox.tenant import ALICE, BOB
+from ldapgw.google.sandbox.workspace import GROUPS_SCOPE, USERS_SCOPE
 from ldapgw.google.sandbox.world import World
 from tests.support.sandbox_client import BASE, CONTACTS, OTHER, Google
 
@@ -38,11 +40,16 @@ def test_errors_are_googles(name: str) -> None:
 def test_injected_error_arrives(google: Google, world: World, name: str) -> None:
     """An injected error is what the next call to its endpoint gets, status, headers and body; then all is well."""
     tokens = google.connect()
+    world.workspaces.set_group("g@acme.example", "G", ())
+    grantee = Grantee(world.account(ALICE).sub, "1")
+    admin_token = world.grants.issue_access(grantee, (USERS_SCOPE, GROUPS_SCOPE))
     photo = world.add_photo(ALICE, world.add_person(ALICE, {"names": [{"givenName": "Ada"}]}), b"photo") + "=s240"
     calls = {
         "/token": lambda: google.refresh(tokens["refresh_token"]),
         "/revoke": lambda: google.form("/revoke", token=tokens["access_token"]),
         "/v1/": lambda: google.connections(tokens["access_token"]),
+        "/admin/": lambda: google.people("/admin/directory/v1/users", admin_token, customer="my_customer"),
+        "/admin/directory/v1/groups/": lambda: google.people("/admin/directory/v1/groups/g@acme.example", admin_token),
         "/a/": lambda: google.request("GET", photo),
     }
     world.faults.inject(name, times=1)
