@@ -547,7 +547,7 @@ def test_models_of_phones_are_documented() -> None:
 def test_the_hosts_behind_a_proxy_are_documented() -> None:
     """Those that the gateway calls, and no host that only browsers open."""
     google = Google()
-    called = (google.token_endpoint, google.revocation_endpoint, google.people_api, google.jwks_uri)
+    called = (google.token_endpoint, google.revocation_endpoint, google.people_api, google.admin_api, google.jwks_uri)
     told = rst.section(DOCS / "how-to" / "proxy.rst", "To Google, through a proxy")
     hosts = {one.astext() for one in told.findall(nodes.literal) if re.fullmatch(r"[*a-z0-9.]+\.com", one.astext())}
     assert hosts == {urlsplit(url).netloc for url in called} | {"*.googleusercontent.com", "*.ggpht.com"}
