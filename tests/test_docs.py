@@ -39,7 +39,7 @@ from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.sheet import all_vendors
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.forms import read_form
-from ldapgw.server.config.tables import Google, Ldap, Sync, Table, Web
+from ldapgw.server.config.tables import Google, Ldap, Sync, Table, Tenant, Web
 from ldapgw.server.listener import OTHER_DESCRIPTORS
 from ldapgw.store.account_status import _TEXTS, STALE_SECONDS, account_to_json
 from ldapgw.store.accounts import Account
@@ -183,9 +183,9 @@ def test_the_list_of_modules_is_up_to_date() -> None:
 
 def test_every_table_has_a_section() -> None:
     """The sections of the reference are the tables of the file."""
-    hints = get_type_hints(Config)
-    parts = {name: [p for p in (hint, *get_args(hint)) if isinstance(p, type)] for name, hint in hints.items()}
-    tables = {part for found in parts.values() for part in found if issubclass(part, Table)}
+    hints = [*get_type_hints(Config).values(), *get_type_hints(Tenant).values()]
+    parts = [part for hint in hints for part in (hint, *get_args(hint)) if isinstance(part, type)]
+    tables = {part for part in parts if issubclass(part, Table)}
     assert tables | {Config} == set(TABLES.values())
     others = {"Environment variables", "How keys depend on each other"}
     assert [title for title in rst.titles(REFERENCE) if title not in others] == [title.strip("`") for title in TABLES]
@@ -547,7 +547,7 @@ def test_models_of_phones_are_documented() -> None:
 def test_the_hosts_behind_a_proxy_are_documented() -> None:
     """Those that the gateway calls, and no host that only browsers open."""
     google = Google()
-    called = (google.token_endpoint, google.revocation_endpoint, google.people_api, google.jwks_uri)
+    called = (google.token_endpoint, google.revocation_endpoint, google.people_api, google.admin_api, google.jwks_uri)
     told = rst.section(DOCS / "how-to" / "proxy.rst", "To Google, through a proxy")
     hosts = {one.astext() for one in told.findall(nodes.literal) if re.fullmatch(r"[*a-z0-9.]+\.com", one.astext())}
     assert hosts == {urlsplit(url).netloc for url in called} | {"*.googleusercontent.com", "*.ggpht.com"}

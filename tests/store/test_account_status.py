@@ -140,7 +140,8 @@ TOLD = {
         ErrorStatus("client_rejected", NOW),
         FINE,
         "Google rejects the OAuth client of acme, so no account can sync. The administrator has to check the "
-        "client ID and secret in the Google console. No one else needs to do anything.",
+        "client ID and secret in the Google console (Google Auth Platform, Clients). A deleted client can be restored "
+        "there for 30 days. No one else needs to do anything.",
     ),
     "a box of another source": (
         ErrorStatus("scope_missing", NOW, facts={"source": "directory"}),
