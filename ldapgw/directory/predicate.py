@@ -259,7 +259,7 @@ class MadeTexts:
         self._dn_values: list[tuple[AttributeType | None, str]] | None = None
 
     def add(self, kind: AttributeType, search: Callable[[Iterable[str]], str], *, with_dn: bool) -> int:
-        """Add a text to make, and return its number; the text holds an attribute's values and, if `with_dn`, the DN's."""
+        """Add a text of an attribute's values and, if `with_dn`, of the DN's values to the table; return its number."""
         self._sources.append((kind, search, with_dn))
         return len(self._sources) - 1
 

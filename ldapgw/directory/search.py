@@ -494,7 +494,7 @@ def _cursor(
     scopes = search_scopes(dit, viewer, request.base, request.scope)
     prepared: list[PreparedFilter] = []
     for scope in scopes:
-        prepared.append((yield from prepare_in_slices(request.filter, scope.context)))  # noqa: PERF401  no comprehension can yield
+        prepared.append((yield from prepare_in_slices(request.filter, scope.context)))  # noqa: PERF401  it has to yield
     return SearchCursor(scopes, prepared, after, budget)
 
 
