@@ -75,7 +75,10 @@ class SeenBook(NamedTuple):
 
     @property
     def is_browsed(self) -> bool:
-        """Return whether the viewer may list and read the contacts, and not only find the names of callers."""
+        """Return whether the viewer may list and read the contacts.
+
+        Otherwise, a number finds at most the caller's name.
+        """
         return self.access is not BookAccess.CALLERS
 
     @property
@@ -117,7 +120,7 @@ class TenantViewer(NamedTuple):
 
     @property
     def browsed(self) -> tuple[Sharing, ...]:
-        """Return the kinds of sharing that let the viewer browse other accounts' books."""
+        """Return the kinds of sharing with which the viewer may browse other accounts' books."""
         return (Sharing.SHARED, *(Sharing(f"group:{group}") for group in self.groups))
 
     def group_branches(self, books: Iterable[Book]) -> Iterator[Book | Label]:
@@ -148,7 +151,7 @@ class TenantViewer(NamedTuple):
 class Access(NamedTuple):
     """Access to one tenant: to its shared books, its Workspace directory, and the viewer's own book.
 
-    The viewer's own book also tells to which groups of accounts the viewer belongs
+    The groups of accounts to which the viewer belongs follow from the viewer's own book
     (`ldapgw.directory.dit.Directory.viewer`).
 
     :ivar book: the key of the viewer's own book; empty if the viewer has no book.
@@ -162,8 +165,8 @@ class ReplicatedBranch(NamedTuple):
     """A branch of the tree that a replica holds: a book, or the shared label of a book.
 
     :ivar has_contacts: whether the replica holds the branch's contacts, and not only the branch's own entry.
-    :ivar sharing: the sharing of the contacts.  A replica that holds all books derives its access rules from this
-        sharing.  Empty if the contacts are not shared, or if the replica holds only what everybody sees.
+    :ivar sharing: how the contacts are shared.  A replica that holds all books derives its access rules from this
+        value.  Empty if the contacts are not shared, or if the replica holds only books that everybody sees.
     """
 
     branch: Book | Label
@@ -174,7 +177,8 @@ class ReplicatedBranch(NamedTuple):
 class ReplicaAccess(NamedTuple):
     """The part of a tenant's tree that a replica holds.
 
-    :ivar private: whether the replica holds all books, and not only the books that are shared with everybody.
+    :ivar private: true if the replica holds all books; false if the replica holds only the books that are shared with
+        everybody.
     :ivar extra_values: whether entries have further values for servers that match literally: numbers in other formats,
         and folded names.
     """
@@ -200,8 +204,8 @@ class Viewer(NamedTuple):
     :ivar per_number: whether a contact is shown as one entry for each of its numbers.
     :ivar number_formatter: converts numbers to the viewer's format; None if numbers stay in the tenant's format.
     :ivar area_code: the area code of the phone's site; empty if the tenant's area code applies.
-    :ivar replica: the part of the tree that a replica's login may read by content synchronization (RFC 4533), and in no
-        other way; None for other logins.
+    :ivar replica: for the login of a replica, the part of the tree that the login may read, by content synchronization
+        (RFC 4533) only; None for other logins.
     """
 
     login: str = ""
@@ -213,7 +217,7 @@ class Viewer(NamedTuple):
 
     @property
     def tenant(self) -> str:
-        """Return the viewer's tenant; empty if the viewer sees no tenant, or several tenants as an anonymous client."""
+        """Return the viewer's tenant; empty if the viewer, as an anonymous client, sees no tenant or several."""
         tenants = (self.replica,) if self.replica is not None else self.access
         return tenants[0].tenant if len(tenants) == 1 else ""
 

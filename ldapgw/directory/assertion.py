@@ -28,10 +28,10 @@ from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
 TextPredicate = Callable[[str], bool]
 
-# Strings, at least one of which is a substring of a search text.  A string that begins with `NUMBER_END` is no
-# substring, but the tail of a number (`ldapgw.numbers.phone_number`).  If a string begins with `ON_KEYS`, the digits
-# behind this sign are a substring of the search text on the keys.  If these digits do not begin a word, they are a part
-# of a word in a script other than Latin: for Latin words, the alternatives contain the letters themselves.
+# Strings, at least one of which is a substring of a search text.  There are two exceptions.  A string that begins with
+# `NUMBER_END` is the tail of a number (`ldapgw.numbers.phone_number`).  A string that begins with `ON_KEYS` holds
+# digits, and these digits are a substring of the search text on the keys.  Digits that do not begin a word are a part
+# of a word in a script other than Latin.  For parts of Latin words, the alternatives hold letters and no digits.
 Alternatives = tuple[str, ...]
 NUMBER_END: Final = "#"
 ON_KEYS: Final = "\x0e"
@@ -85,8 +85,8 @@ _BARE_PLUS: Final = frozenset((("\t+",), ("+",), ("+\t",)))
 # A text that sorts after every line.
 _HIGHEST_LINE: Final = "\U0010ffff"
 
-# An index looks up all Latin spellings of this many digits at the beginning of a string.  A key stands for up to five
-# characters, so three digits have up to 125 spellings.
+# The number of keypad digits, at the beginning of a string, whose Latin spellings are all looked up in an index.  A key
+# stands for up to five characters, so three digits have up to 125 spellings.
 _SPELT_KEYS: Final = 3
 _CHARACTERS: Final = {str(key): f"{key}{letters}" for key, letters in enumerate(name_folding.LATIN_KEYS, 2)}
 
@@ -291,7 +291,7 @@ def _same_text(kind: AttributeType, text: str) -> Assertion:
 
 
 def _typed_words(kind: AttributeType, text: str, after: str = "") -> Assertion | None:
-    """Return the assertion that each word of a text begins a word of one value, and no two begin the same word.
+    """Return the assertion that each word of a text is the beginning of a different word of one value.
 
     :param after: a blank if each word has to be a whole word of the value; otherwise empty.
     :returns: the assertion, or None if the text has no words, or too many.
@@ -304,7 +304,7 @@ def _typed_words(kind: AttributeType, text: str, after: str = "") -> Assertion |
 
 
 def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], after: str) -> Assertion:
-    """Return the assertion that one value has all words of a text; in a name, parts of words may be words too.
+    """Return the assertion that one value has all words of a text; in a name, parts of a word count as words too.
 
     The text "k-h" stands for a word that begins with "k-h" or "kh", and for two words that begin with "k" and "h".
     """
@@ -314,8 +314,8 @@ def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], af
     if not parts:
         return as_typed
     in_parts = _in_any_order([tuple([f" {form}{after}" for form in forms]) for forms in parts])
-    # A value that passes `in_parts` contains a string from each set of parts.  So any set of words can take in the
-    # strings of any set of parts, and no value that passes one of the two tests is lost.
+    # The result is an OR of both tests.  A value that passes either test contains a string of the word or of the part
+    # in each pair below, so these pairs are the required strings of the OR.
     required = [(*word, *part) for word, part in zip(as_typed.required, in_parts.required, strict=False)]
     return Assertion(lambda search_text: as_typed.test(search_text) or in_parts.test(search_text), tuple(required))
 
@@ -354,8 +354,8 @@ class _Words:
 
     def __init__(self, words: Sequence[Alternatives]) -> None:
         self._words = words
-        # Two searched words can match the same word of a line only if an alternative of one searched word begins with
-        # an alternative of the other.
+        # Two searched words can match the same word of a line only if an alternative of the first begins with an
+        # alternative of the second, or the other way round.
         self._may_coincide = any(
             one.startswith(other) or other.startswith(one)
             for strings, others in itertools.combinations(words, 2)
@@ -377,7 +377,7 @@ class _Words:
 
 
 def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
-    """Return the first word of each string, except first words of which a shorter first word is a prefix.
+    """Return the first word of each string, except a first word that begins with a shorter first word.
 
     Therefore at most one of the returned words can match at a given position of a text.
     """
@@ -389,9 +389,9 @@ def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
 
 
 def _with_a_shared_letter(words: Sequence[Alternatives]) -> list[list[Alternatives]]:
-    """Group the searched words of which some alternatives share the first letter of a word.
+    """Group the searched words that have an initial in common with another searched word, and leave out all others.
 
-    Leave out each searched word that shares no first letter with another searched word.
+    The initials of a searched word are the first letters of the words in its alternatives.
     """
     of_words = [{part[0] for string in strings for part in string.split()} for strings in words]
     if sum(map(len, of_words)) == len(set().union(*of_words)):  # most names
@@ -434,12 +434,12 @@ def _count(text: str, strings: Iterable[str]) -> int:
 
 
 def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
-    """Return whether each searched word can have a position in a line that no other word has (bipartite matching).
+    """Return whether the searched words can be at different positions in a line (bipartite matching).
 
-    A word that has as many possible positions as there are words always gets a position, so no further positions of
-    such a word are looked for.
+    At most as many positions of a word are looked for as there are searched words: with so many positions, a word
+    always gets a position that no other word needs.
     """
-    # In most cases, one position of each word is enough, because all of these positions differ.
+    # In most cases the first positions that are found all differ, and no further positions are needed.
     if len({max([line.find(string) for string in strings]) for strings in words}) == len(words):
         return True
     places: list[list[int]] = []

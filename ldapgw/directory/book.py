@@ -47,7 +47,9 @@ _BLANK = Entry(NO_ATTRIBUTES, FixedAttributes(b""))
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """The branch of a label, with a second entry of each contact that has the label, for searches below this branch.
+    """The branch of a label.
+
+    Each contact with the label has a second entry here, which searches below the branch find.
 
     :ivar name: the value of the label's ou.
     :ivar container: the label's own entry.
@@ -69,10 +71,10 @@ class Book:
     :ivar container: the book's own entry.
     :ivar containers: the book's own entry and the labels' entries.
     :ivar labels: the labels in the order of their entries.
-    :ivar unlabelled_groups: the resource names of contact groups that have no label.  Contacts of the book belong to
-        these groups, or did so once.
-    :ivar shared_label: the folded name (`ldapgw.directory.dn.folded`) of the label whose contacts are shared; the other
-        contacts are not shared then.  Empty if all contacts are shared.
+    :ivar unlabelled_groups: the resource names of contact groups that have no label, and to which contacts of the book
+        belong or once belonged.
+    :ivar shared_label: the folded name (`ldapgw.directory.dn.folded`) of the label if only the contacts with one label
+        are shared; empty if all contacts are shared.
     :ivar shared_containers: the entries of `containers` that others see.
     """
 
@@ -112,7 +114,8 @@ def build_book(
     """Build a book of contacts.
 
     :param labels: the names of labels; the keys are the resource names of the labels' contact groups.
-    :param per_number: whether to build one entry for each number too, for phones that show only one number of an entry.
+    :param per_number: whether to build also one entry for each number, for phones that show only one number of an
+        entry.
     """
     parent = book_parent(context, key, name)
     blank = Book(key, name, sharing, _BLANK, Segment(()), empty_segments(per_number=per_number))
@@ -197,14 +200,14 @@ def update_book(
     """Return the book with a few contacts changed.
 
     :param stored: contacts that are new or different.
-    :param deleted_uids: uids of contacts that were deleted; the book may never have had them.
+    :param deleted_uids: uids of contacts that were deleted; a uid that is not in the book has no effect.
     :returns: the book, or None if it has to be built anew because of too many changes or a new label.
     """
     if len(stored) + len(deleted_uids) > max_changes(book):
         return None
     labelled = {label.group_names for label in book.labels}
     groups = book.unlabelled_groups.union(*labelled)
-    # A new label may also have contacts that have not changed.  Only reading all contacts finds these contacts.
+    # Unchanged contacts may have the new label too.  To find them, all contacts have to be read again.
     if any(names not in labelled and not groups.isdisjoint(names) for _, names in _groups(labels)):
         return None
     parent = _parent_in(book.segments, book_parent(context, book.key, book.name))
@@ -212,9 +215,9 @@ def update_book(
 
 
 def _parent_in(segments: Segments, parent: ParentEntry) -> ParentEntry:
-    """Return a parent equal to `parent`: the object that entries of the segments already have, or `parent` itself.
+    """Return the parent object of the segments' entries if this object equals `parent`, or else `parent` itself.
 
-    Changed and unchanged entries then share one parent object.
+    So changed and unchanged entries share one parent object.
     """
     held = (segment.entries[0].parent for segment in segments.contacts if segment.entries)
     return next((entry for entry in held if entry == parent), parent)
@@ -252,7 +255,7 @@ def _with_changes(
             labelled.append((contact.labels, entries))
         if not is_new:
             old_uids.add(contact.uid)
-    del factory  # frees the factory's cache of shared values before the index is built
+    del factory  # this frees the factory's cache of shared values before the index is built
     segments = book.segments.updated(old_uids, contact_entries, number_entries)
     new_labels = _labels(context, parent, book, labelled, old_uids, labels)
     ordered = tuple(sorted(new_labels, key=lambda label: label.container.sort_key))

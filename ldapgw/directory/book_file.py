@@ -111,7 +111,7 @@ def _entries(segment: Segment) -> Iterator[Entry | None]:
 
 
 def _records(segment: Segment) -> Iterator[EntryRecord]:
-    """Yield the entries' records in their order; a deleted entry's record has only the preceding sort key."""
+    """Yield the entries' records in order; the record of a deleted entry has only the preceding entry's sort key."""
     sort_key = ""
     for entry in _entries(segment):
         sort_key = entry.sort_key if entry else sort_key
@@ -119,11 +119,11 @@ def _records(segment: Segment) -> Iterator[EntryRecord]:
 
 
 def _references(form: Sequence[Segment]) -> Mapping[bytes, int]:
-    """Return the number of each entry in the sequence of all entries; the keys are the entries' uids.
+    """Return the position of each entry in the sequence of all entries; the keys are the entries' uids.
 
-    Deleted entries are counted, but they are not in the result.
+    The numbers count deleted entries too, but the result contains no deleted entries.
 
-    :param form: the segments of all contact entries of a book, or of all its number entries.
+    :param form: the segments with all contact entries of a book, or the segments with all number entries of the book.
     """
     entries = chain.from_iterable(map(_entries, form))
     return {entry.uid: number for number, entry in enumerate(entries) if entry}

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Caller ID: makes the entries that a search for a complete number finds besides the viewer's contacts.
 
-A book that is shared only for caller ID gives reduced entries (`find_callers`), on which the filter is then evaluated,
-so that no filter can probe hidden attributes.  Clients could try numbers one after the other, so a `CallerIdBudget`
-limits how many unknown numbers a client asks for.
+From a book that is shared only for caller ID, `find_callers` makes reduced entries.  The filter is then evaluated on
+the reduced entries, so that no filter can probe hidden attributes.  Clients could try numbers one after the other, so a
+`CallerIdBudget` limits how many unknown numbers a client asks for.
 
 Companies in countries with direct dialing store the number of their *switchboard*, such as "+49 7736 5559-0", and call
 from their extensions, such as +497736 5559 123.  If no contact has the number of a caller, the search finds the contact
@@ -39,7 +39,7 @@ from ldapgw.directory.segment import Segment
 from ldapgw.numbers import phone_number
 
 _SORT_KEY = attrgetter("sort_key")
-# The identity of a requested number, however the number is written: the strings by which an index finds the number.
+# A requested number, identified by the strings by which an index finds the number in any spelling.
 _Number = tuple[tuple[Alternatives, ...], Alternatives]
 
 
@@ -47,10 +47,10 @@ class CallerIdBudget(Protocol):
     """A limit on the unknown numbers that a client looks up in caller-ID books."""
 
     def take(self, count: int) -> bool:
-        """Count requested numbers; if they are too many, count none of them and return False."""
+        """Count requested numbers and return True; if the numbers are too many, count nothing and return False."""
 
     def give_back(self, count: int) -> None:
-        """Undo `take` for numbers that `take` has counted as unknown although contacts have these numbers."""
+        """Give back the numbers that `take` has counted, but that turned out to be numbers of contacts."""
 
 
 def find_callers(
@@ -95,7 +95,7 @@ def find_callers(
 def matching_numbers(
     entry: Entry, numbers: Sequence[NamedNumber], formatter: NumberFormatter | None = None
 ) -> dict[str, tuple[str, ...]]:
-    """Return those numbers of an entry that a filter names: for each attribute, in the schema's order, its values.
+    """Return the numbers of an entry that a filter names, by attribute in the schema's order.
 
     :param formatter: converts the values from the tenant's format to another format.
     """
@@ -125,7 +125,8 @@ def _caller_id_entry(
     The entry holds cn, sn, displayName and the number, and nothing else.  The entry's RDN is the cn and the first
     matching number.  The entry is right below the tenant, so that its DN reveals neither the book nor the contact's id.
 
-    :param assertions: for each attribute, the assertions that one of its values is a number that the filter names.
+    :param assertions: for each attribute, assertions on its values: each assertion is true of one number that the
+        filter names.
     :param known: a set to which the contact's numbers are added.
     """
     numbers = {
@@ -152,7 +153,7 @@ def _caller_id_entry(
 def _matching_values(
     entry: Entry, kind: AttributeType, assertions: Sequence[Assertion], known: set[_Number]
 ) -> dict[str, str]:
-    """Return the values of an attribute that are requested numbers, each with its line of the search text."""
+    """Return the values of an attribute that are requested numbers, each with the value's line in the search text."""
     text = entry.search_text(kind)
     if text is None or not any(asserted.test(text) for asserted in assertions):
         return {}
@@ -171,15 +172,15 @@ def _number_of(assertion: Assertion) -> _Number:
 
 # --- switchboards ---
 
-# The text behind the company's name; the text says that the caller belongs to the company only perhaps.
+# The text behind the company's name, which says that the caller may or may not belong to the company.
 _PERHAPS: Final = " ?"
 # The most digits of an extension.
 _LONGEST_EXTENSION: Final = 6
-# The fewest digits in front of an extension, including the country code.
+# The fewest digits, including the country code, in front of an extension.
 _SHORTEST_BEGINNING: Final = 7
 
-# Attributes that show the company's name, and attributes that are copied; all others are left out, because they may be
-# about a person.
+# The attributes that get the company's name as their value, and the attributes that are copied.  All other attributes
+# are left out, because their values may be about a person.
 _SHOWN: Final = ("cn", "displayName", "sn")
 _KEPT: Final = ("objectClass", "uid", "o")
 
@@ -204,7 +205,8 @@ def find_switchboards(segments: Iterable[Segment], callers: Iterable[str], conte
 def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
     """Return the beginnings that callers' numbers may have in common with a company's numbers, the longest first.
 
-    The callers' whole numbers are included, because a network may signal a company's number without the extension.
+    A caller's whole number is one of these beginnings, because a network may signal a company's number without the
+    extension.
     """
     beginnings = {
         number[: len(number) - digits]
@@ -216,7 +218,7 @@ def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
 
 
 def _companies(segment: Segment, beginning: str) -> Iterable[Entry]:
-    """Yield the entries that have the number of a switchboard whose extensions' numbers have this beginning."""
+    """Yield each entry that has the number of a switchboard whose extensions' numbers begin with `beginning`."""
     form, deleted = f"\t{beginning}{SWITCHBOARD_MARK}\t", segment.deleted
     for document in segment.find_documents(ExactKey(beginning + SWITCHBOARD_MARK)):
         entry = segment.entries[document]

@@ -44,7 +44,7 @@ class PhoneAccess:
         object.__setattr__(self, "key", self.dn.key)
 
     def __repr__(self) -> str:
-        return f"<PhoneAccess {self.name}>"  # without the hashes
+        return f"<PhoneAccess {self.name}>"  # the description leaves out the hashes
 
 
 class Freshness(Enum):
@@ -62,7 +62,7 @@ class Snapshot:
     :ivar logins: logins by the phone's name in lower case.
     :ivar loaded: whether the stored contacts are in the snapshot; false until the first complete snapshot.
     :ivar freshness: stale until the store was read for the first time; an expired snapshot is empty.
-    :ivar unserved: the tenants whose logins and books could not be read from the store, and which are therefore empty.
+    :ivar unserved: the tenants that are empty because their logins and books could not be read from the store.
     """
 
     dit: Dit
@@ -75,7 +75,7 @@ class Snapshot:
 class EndedLogin(NamedTuple):
     """A login whose sessions have to end, because the login is gone or changed.
 
-    :ivar successor: the bind DN of the same phone from now on: a new DN if the phone was renamed; empty if the phone
+    :ivar successor: the bind DN that the same phone has now, which differs if the phone was renamed; empty if the phone
         was removed or sees another owner's book.
     """
 
@@ -103,13 +103,13 @@ class Catalog:
         self._open_to = open_to
         self._now = now
         self._is_own_test = is_own_test
-        # The keys of both tables are the names of phones.  `_seen` has the logins since the last call of
-        # `take_seen_phones`, and `_last_seen` has each phone's last login before that call.
+        # The keys of both tables are the names of phones.  `_seen` holds each phone's last login since the last call of
+        # `take_seen_phones`.  `_last_seen` holds each phone's last login before this call.
         self._seen: dict[str, tuple[str, str, float]] = {}
         self._last_seen: dict[str, tuple[str, str, float]] = {}
 
     def publish(self, snapshot: Snapshot, names: Collection[str]) -> tuple[EndedLogin, ...]:
-        """Replace the current snapshot, and return the logins whose sessions have to end.
+        """Make a snapshot the current snapshot, and return the logins whose sessions have to end.
 
         :param names: the names, in lower case, of the phones whose logins may have changed.
         """
@@ -206,7 +206,7 @@ class Catalog:
         if login is not None or "=" not in name:
             return login
         login = logins.get(phone_name(name).lower())
-        if login is not None and login.viewer.login == name:  # the usual spelling, which need not be parsed
+        if login is not None and login.viewer.login == name:  # a DN in the usual spelling need not be parsed
             return login
         try:
             dn = Dn.parse(name)
@@ -233,9 +233,9 @@ def _is_promoted(former: PhoneAccess, present: PhoneAccess | None) -> bool:
 
 
 def _successor(former: PhoneAccess, present: Iterable[PhoneAccess]) -> str:
-    """Return the present bind DN of a phone with a former login; empty if the phone is gone or has another owner.
+    """Return the bind DN that the phone of a former login has now; empty if the phone is gone or has another owner.
 
-    A phone is recognized by its name, or, if it was renamed, by the salted hash of its password.
+    A phone is recognized by its name.  A renamed phone is recognized by the salted hash of its password.
     """
     successors = (
         login.viewer.login

@@ -16,7 +16,8 @@ from typing import Final
 # The address of clients on a UNIX socket: they are on this machine.
 LOCAL = "127.0.0.1"
 
-# Above this number of buckets, the least recently used bucket is forgotten.  A forgotten bucket counts as full.
+# The most buckets that are remembered.  When there are more, the least recently used bucket is forgotten, and counts as
+# full from then on.
 MAX_BUCKETS: Final = 20_000
 
 
@@ -40,7 +41,7 @@ def network_of(host: str) -> str:
 
 
 class TokenBuckets:
-    """Token buckets, one for each key, which are filled at a steady rate; at most `MAX_BUCKETS` are remembered.
+    """Token buckets, one for each key, which fill at a steady rate; at most `MAX_BUCKETS` buckets are remembered.
 
     :param capacity: the tokens of a full bucket, with which each bucket begins.
     :param interval: seconds in which a bucket gains one token.
@@ -53,7 +54,7 @@ class TokenBuckets:
         self._capacity = capacity
         self._interval = interval
         self._seconds = seconds
-        # For each key, the tokens in its bucket, and the time at which they were counted.
+        # For each key, the tokens in its bucket, and the time at which the tokens were counted.
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def __len__(self) -> int:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Duplicates: finds the entries of one person in several books, and decides which of them a phone gets.
 
-Two entries with the same name are one person only if both have the same telephone number or mail address
-(`is_same_person`).  The name alone is not enough.  Nor is it enough that each of two entries shares a number or
-address with a third entry.  A contact of a book and the same contact below a label of the book are one person too.
+Two entries with the same name are one person only if they also share a telephone number or a mail address
+(`is_same_person`).  Two entries that share nothing with each other stay two persons, even if each of them shares a
+number with a third entry.  A contact of a book and the same contact below a label of the book are one person too.
 
 Of the entries of one person, a search shows the entry in the first book, and leaves the others out.  The books that the
 tenant's `book_order` names come first, then the viewer's own book, the shared books, the Workspace directory, and the
@@ -56,7 +56,7 @@ def duplicate_flags(entries: Sequence[Entry]) -> bytes:
 
 
 def is_same_person(one: Entry, other: Entry) -> bool:
-    """Return whether two entries with the same sort name, of different books, are the same person."""
+    """Return whether two entries of different books, which have the same sort name, are the same person."""
     return not _contact_points(one).isdisjoint(_contact_points(other))
 
 
@@ -84,13 +84,14 @@ class SameName:
     def duplicates(self) -> Generator[None, None, set[int]]:
         """Return the numbers of the entries that are duplicates; yield None after each slice of work."""
         found: set[int] = set()
-        # For each telephone number and mail address, the precedence of the first book with an entry that is shown.
+        # For each telephone number and mail address, the precedence of the first book that has an entry to show with
+        # it.
         shown: dict[str, _Precedence] = {}
         compared = 0
         for precedence in sorted(self._by_precedence):
             for number in self._by_precedence[precedence]:
                 points = self._points[number]
-                if any([shown.get(point, precedence) < precedence for point in points]):  # noqa: C419  faster compiled
+                if any([shown.get(point, precedence) < precedence for point in points]):  # noqa: C419  a list is faster
                     found.add(number)
                 else:
                     for point in points:
@@ -111,9 +112,9 @@ def _precedence(entry: Entry, own_namespace: str) -> _Precedence:
 def _contact_points(entry: Entry) -> frozenset[str]:
     """Return the strings that identify a person among entries of one name: numbers, mail addresses, the contact's id.
 
-    The whole name follows each string if entries with the same sort name may have different names.  Such entries have
-    long names, because a sort key holds only the beginning of a name, or names in Chinese characters, because these
-    names may be sorted by their pronunciation.
+    Entries with the same sort name may have different names in two cases: long names, of which a sort key holds only
+    the beginning, and names in Chinese characters, which may be sorted by their pronunciation.  In these cases the
+    whole name follows each string.
     """
     points: list[str] = []
     for part in entry.text.split(TAG_START)[1:-1]:

@@ -26,8 +26,8 @@ from ldapgw.directory.shared_books import SharedBooks, merge_shared_books, segme
 from ldapgw.directory.special_entries import Features, root_dse, subschema, tenant_entry
 from ldapgw.errors import DirectoryError, ResultCode
 
-# In a search, at most this many starred contacts of an account precede all other contacts.  The starred contacts are
-# found again after each change, which takes a few milliseconds.
+# The most starred contacts of an account that precede all other contacts in a search.  After each change of the
+# directory, the starred contacts are looked up anew, which takes a few milliseconds.
 MAX_FAVOURITES = 500
 
 _SORT_KEY = attrgetter("sort_key")
@@ -53,7 +53,7 @@ class Directory:
 
     :param before: the shared books of the tenant's previous directory, whose merged segments are used again where
         possible.
-    :param defer_merge: whether to leave the merging of segments, which takes long, to a later directory.
+    :param defer_merge: whether to leave segments unmerged.  Merging takes long; a later directory then merges them.
     :ivar shared_books: for each kind of sharing, the merged segments of the books that are shared in this way.
 
     Mutable: the cached starred contacts of viewers.
@@ -84,7 +84,7 @@ class Directory:
 
     @property
     def needs_merge(self) -> bool:
-        """Return whether there are more segments than a search should look through."""
+        """Return whether there are more segments than a search should look through, so that they have to be merged."""
         return any(shared.needs_merge for shared in self.shared_books.values())
 
     def own_book(self, access: Access) -> Book | None:
@@ -126,7 +126,7 @@ class Directory:
         )
 
     def favourites(self, access: Access, *, per_number: bool) -> Segment | None:
-        """Return at most `MAX_FAVOURITES` entries of starred contacts in the viewer's own book; None if none exist."""
+        """Return at most `MAX_FAVOURITES` entries of starred contacts in the viewer's own book, or None."""
         key = access.book, per_number
         if key not in self._favourites:
             self._favourites[key] = self._find_favourites(access, per_number=per_number)
@@ -161,7 +161,7 @@ class Dit:
     _root_dses: dict[frozenset[str], Entry] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Make another tree for connections without TLS if these connections have other features."""
+        """Make the tree for connections without TLS (`in_clear`) if these connections have other features."""
         has_tls = self.features.sasl_mechanisms or self.features.before_tls
         in_clear = replace(self, features=self.features.in_clear()) if has_tls else self
         object.__setattr__(self, "in_clear", in_clear)

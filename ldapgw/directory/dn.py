@@ -20,7 +20,8 @@ LONGEST = 4096
 MOST_RDNS = 64
 
 _SPECIAL = frozenset('"+,;<>\\')
-# "#" and "=" seldom need to be escaped, but some clients (ldap3) do not parse a DN with an unescaped "#" or "=".
+# RFC 4514 rarely requires an escape for "#" and "=", but some clients (ldap3) cannot parse a DN with an unescaped "#"
+# or "=".
 _ESCAPED = _SPECIAL | frozenset("#=")
 _HEX = frozenset("0123456789abcdefABCDEF")
 
@@ -31,7 +32,7 @@ Key = tuple[frozenset[AttributeValue], ...]
 
 # In a DN without these characters, each part is a type and a literal value; nearly all clients send such DNs.
 _CHARACTER = re.compile(r'[+;\\"<>#\x00]')
-# Characters that are literal in a value.
+# Characters that stand for themselves in a value.
 _PLAIN = re.compile(r'[^,+;\\"<>\x00]+')
 
 
@@ -43,8 +44,8 @@ class InvalidDn(ValueError):
 class Dn:
     """A distinguished name, leaf first.
 
-    :ivar rdns: each RDN as its (type, value) pairs in the order of the text; types are in lower case, their aliases
-        resolved.
+    :ivar rdns: for each RDN, its (type, value) pairs in the order of the text.  Types are in lower case, and an alias
+        of a type is replaced by the type's name.
     """
 
     rdns: Rdns = ()
@@ -77,7 +78,7 @@ class Dn:
         return Dn((((kind, value),), *self.rdns))
 
     def __reduce__(self) -> tuple[type[Dn], tuple[Rdns]]:
-        """Pickle the DN as a call of the class, for the process that builds books: compiled classes need this."""
+        """Pickle the DN as a call of its class, as compiled classes need it; the process that builds books gets DNs."""
         return Dn, (self.rdns,)
 
     def __str__(self) -> str:

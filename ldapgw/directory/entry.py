@@ -44,11 +44,11 @@ Attributes = Mapping[str, tuple[bytes, ...]]
 
 
 class Parent(Protocol):
-    """The parent of entries, which knows their DNs, their shared attributes and their operational attributes."""
+    """The parent of entries, which gives their DNs, their shared attributes and their operational attributes."""
 
     @property
     def shared(self) -> PackedAttributes:
-        """Return the attributes that all entries share; they precede an entry's own attributes."""
+        """Return the attributes that all entries of this parent share; an entry's own attributes come after them."""
 
     @property
     def uuid_namespace(self) -> str:
@@ -187,7 +187,7 @@ TELEPHONE_NUMBER: Final = "telephoneNumber"
 # The attributes whose number is copied to telephoneNumber if telephoneNumber would have no value otherwise.
 _COPIED: Final = tuple(kind for kind in NUMBER_TYPES if kind.name != TELEPHONE_NUMBER)
 
-# A requested attribute: the encoding of its name in the request's spelling, and its name in the schema.
+# A requested attribute: its name as the request spells it, encoded; and its name in the schema.
 RequestedAttribute = tuple[bytes, str]
 
 
@@ -205,8 +205,8 @@ class Selection:
     :ivar all_user: whether all user attributes except binary ones are selected (``*``, or an empty selection).
     :ivar all_operational: whether all operational attributes are selected (``+``, RFC 3673).
     :ivar has_photos: whether photos are selected, so that messages are too large to be cached.
-    :ivar copied_from: the number attributes that are requested by name besides telephoneNumber.  If the only value of
-        telephoneNumber is also a value of one of these attributes, the entry is returned without telephoneNumber, so
+    :ivar copied_from: the number attributes that are requested by name besides telephoneNumber.  If telephoneNumber has
+        one value, which is also a value of one of these attributes, the entry is returned without telephoneNumber, so
         that a phone shows the number once.
     :ivar formatter: converts numbers to the format of the phone that searches; None if the numbers stay in the tenant's
         format.
@@ -247,7 +247,7 @@ class Selection:
 
     @property
     def is_slow(self) -> bool:
-        """Return whether encoding is slow: photos are copied (8 KiB each), or numbers converted (up to 50 µs each)."""
+        """Return whether an entry takes long to encode: photos are copied (8 KiB) or numbers converted (50 µs each)."""
         return self.has_photos or self.formatter is not None
 
 
@@ -276,9 +276,9 @@ def _named(name: str) -> tuple[AttributeType, ...]:
 # RFC 4511 4.5.2: SearchResultEntry ::= [APPLICATION 4] SEQUENCE { objectName, attributes }
 SEARCH_RESULT_ENTRY = 0x64
 
-# In a cached message, this octet is the content of the messageID, which is an INTEGER.  Nearly all messageIDs have one
-# octet.  No text in UTF-8 contains this octet.  `PLACEHOLDER_ID` is the whole INTEGER and the tag of the
-# SearchResultEntry behind it.
+# In a cached message, this octet takes the place of the messageID.  A messageID is an INTEGER, nearly always of one
+# octet.  No text in UTF-8 contains this octet.  `PLACEHOLDER_ID` is the whole encoded INTEGER, followed by the tag of
+# the SearchResultEntry.
 PLACEHOLDER: Final = b"\xff"
 PLACEHOLDER_ID: Final = b"\x02\x01" + PLACEHOLDER + bytes((SEARCH_RESULT_ENTRY,))
 
@@ -289,12 +289,12 @@ _BINARY = frozenset(kind.name for kind in ATTRIBUTE_TYPES if kind.comparison.fam
 
 _ATTRIBUTE_NAMES = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)
 _ATTRIBUTE_NUMBERS = {name: number for number, name in enumerate(_ATTRIBUTE_NAMES)}
-# The character that begins each attribute's part of a text, and ends the last part; no search text contains this
-# character.
+# The character that begins each attribute's part of an entry's text, and that ends the last part.  No search text
+# contains this character.
 TAG_START: Final = "\x1e"
 ATTRIBUTE_TAGS = {name: TAG_START + chr(ord("A") + number) for name, number in _ATTRIBUTE_NUMBERS.items()}
 
-# The attribute letter of aliases: names that find an entry without being shown.
+# The letter that stands for aliases in place of an attribute: names that find an entry without being shown.
 ALIAS_LETTER: Final = "@"
 # The character that stands for a display name's search text if this text equals the search text of cn.
 SAME_AS_CN: Final = "\x1d"
@@ -386,7 +386,7 @@ NO_ATTRIBUTES: Final = PackedAttributes()
 
 @lru_cache(64)
 def _shared_sets(values: bytes) -> dict[str, bytes]:
-    """Unpack the attributes that all entries of a book share; each encoding of an entry needs the cached result."""
+    """Unpack the attributes that all entries of a book share.  The result is cached: each encoded entry needs it."""
     return PackedAttributes(values).unpack()
 
 
@@ -539,7 +539,7 @@ def encoded_set(values: Iterable[bytes]) -> bytes:
 
 
 def _has_copy(sets: Mapping[str, bytes], copied_from: Iterable[str]) -> bool:
-    """Return whether the only value of telephoneNumber is also a value of any of the attributes."""
+    """Return whether telephoneNumber has one value, which is also a value of one of the attributes."""
     others = [sets[name] for name in copied_from if name in sets]
     number = decoded(sets.get(TELEPHONE_NUMBER, b"")) if others else ()
     return len(number) == 1 and any([number[0] in decoded(values) for values in others])  # noqa: C419  compiled

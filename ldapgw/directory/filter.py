@@ -146,7 +146,7 @@ def search_kind(request: SearchRequest) -> SearchKind:
 def filter_kind(filter_: Filter) -> SearchKind:
     """Return the kind of a search below a base.
 
-    Terms in a NOT, orderings and object classes do not count, because they only shorten a list.
+    Three sorts of terms do not count, because they only shorten a list: terms in a NOT, orderings, and object classes.
     """
     kinds = set()
     for term, is_negated in _terms(filter_):
@@ -172,7 +172,7 @@ def _terms(filter_: Filter, *, is_negated: bool = False) -> Iterator[tuple[_Term
 
 
 def _values(term: _Term) -> tuple[bytes, ...]:
-    """Return the assertion values of a term: none for a presence, and the parts of substrings that are not empty."""
+    """Return the assertion values of a term: for substrings, the parts that are not empty; for a presence, none."""
     match term:
         case Present():
             return ()
@@ -224,18 +224,18 @@ def _escaped(character: str) -> str:
 
 # --- cost -------------------------------------------------------------------------------------------------------------
 
-# The costs, in units (`estimated_cost`), of parsing a telephone number, and of digits that may stand for letters of the
+# Two costs in units (`estimated_cost`): of parsing a telephone number, and of looking up digits as letters of the
 # telephone keypad.
 _NUMBER = 20
 _KEYS = 12
 
-# One unit is the cost of this many octets of plain text, transliterated characters, or octets of a DN.
+# The numbers of octets of plain text, of transliterated characters, and of octets of a DN that cost one unit each.
 _PLAIN, _FOREIGN, _NAME = 64, 8, 16
-# A word of a value, or a part of a word, which may be looked up on its own.
+# A pattern of what is looked up on its own: a word of a value, or a part of a word.
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
 # Each word of a text that is not ASCII costs this many units, because the text is transliterated in several ways.
 _SCRIPT = 4
-# One unit is the cost of this many attributes or substrings.
+# This many attributes or substrings cost one unit.
 _ATTRIBUTES = 3
 
 _ALL = {kind.comparison.family for kind in ATTRIBUTE_TYPES}
@@ -246,8 +246,9 @@ def estimated_cost(filter_: Filter) -> int:
 
     The estimate takes time linear in the filter's length.
 
-    Each assertion value is folded or parsed once, before anything is searched, and this work is not interrupted, so
-    callers limit the work by this estimate.  A value that is asserted of several attributes is parsed and counted once.
+    Each assertion value is folded or parsed once, before the search begins.  This work cannot be interrupted, so
+    callers refuse filters with too high an estimate.  A value that is asserted of several attributes is parsed and
+    counted once.
     """
     seen: set[tuple[Family, bytes]] = set()
     return sum(_term_cost(term.attribute, _values(term), seen) for term, _ in _terms(filter_))
@@ -279,5 +280,5 @@ def _value_cost(family: Family, value: bytes) -> int:
 
 
 def _word_count(value: bytes) -> int:
-    """Return the number of words of a value that are looked up one by one, but at least 1."""
+    """Return the number of words of a value that are looked up one by one; 1 if there are none."""
     return max(1, sum(1 for _ in islice(_WORD.finditer(value), name_folding.MAX_WORDS)))

@@ -67,19 +67,19 @@ from ldapgw.directory.schema import (
 )
 from ldapgw.numbers import phone_number
 
-# A text that has to be made for each entry costs as much as this many looks at a search text.
+# The cost of making a text for an entry, measured in looks at a search text.
 SLOW: Final = 20
 # The number of terms that are prepared in one slice of work.  A slice takes a fraction of a millisecond, and nearly all
 # filters have fewer terms.
 _TERMS_IN_SLICE: Final = 12
-# Looking for a telephone number in all attributes costs as much as this many looks at a search text, because few
+# The cost of looking for a telephone number in all attributes of an entry, measured in looks at a search text: few
 # entries have numbers in more than three attributes.
 _NUMBER_LOOKS = 3
 # Every search needs this member.  It has a name here, because looking up a member in its enumeration takes time.
 _NUMBER: Final = Family.NUMBER
 
 
-# A whole telephone number that a filter names in a term that can make the filter true.  The parts are the attributes
+# A whole telephone number that a filter names in a term that can make the filter true.  The tuple holds the attributes
 # that may have the number, the assertion that a value is the number, and the query that finds candidates.
 NamedNumber = tuple[tuple[AttributeType, ...], Assertion, Query]
 
@@ -95,8 +95,8 @@ class PreparedFilter:
     :ivar tag_letters: sets of attributes' letters (`Entry.tagged_texts`); an entry that matches has at least one
         attribute of each set.
     :ivar object_classes: sets of classes; an entry that matches has a class of each set (`Segment.object_classes`).
-    :ivar callers: the numbers of callers if the filter asks for whole numbers only; empty if the filter asks for nobody
-        in particular, such as for an object class; None if the filter asks for anything else.
+    :ivar callers: the numbers of callers if the filter asks for whole numbers only; empty if the filter asks for
+        everybody, for example by an object class; None if the filter asks for anything else.
     :ivar conditions: the filters of an AND; empty for all others.
     :ivar alternatives: the filters of an OR; empty for all others.
     """
@@ -168,8 +168,8 @@ class PreparedFilter:
 
 
 _COUNT = itemgetter(0)
-# If one condition of an AND has this many times as many candidates as another condition, the first condition excludes
-# few candidates of the other condition.
+# A condition of an AND that has this many times the candidates of another condition is not looked up, because it would
+# exclude few of the other condition's candidates.
 _FAR_MORE: Final = 8
 
 
@@ -242,9 +242,9 @@ def _cost(kind: AttributeType) -> int:
 class _AttributeSet:
     """The attributes of an assertion, with the tags of their search texts in entries.
 
-    :ivar tag_letters: a set of attributes' letters (`Entry.tagged_texts`), of which a matching entry has at least one;
-        empty if an entry without these letters may match.
-    :ivar cost: roughly the number of looks at a search text that an assertion takes.
+    :ivar tag_letters: a set of attributes' letters (`Entry.tagged_texts`), at least one of which each matching entry
+        has; empty if an entry without these letters may match.
+    :ivar cost: roughly the number of looks at a search text that testing an assertion takes.
     :ivar are_numbers: whether the values are telephone numbers.
     """
 
@@ -321,8 +321,8 @@ class _Preparation:
         self._queries: dict[tuple[int, str], Query] = {}
         self._numbers: dict[int, PreparedFilter] = {}
         self._made_texts = MadeTexts()
-        # The number of each text in `_made_texts`.  A key is the attribute's name, the family of the rule, and whether
-        # the text includes values of the DN.
+        # The numbers of the texts in `_made_texts`.  The key of a text is the attribute's name, the family of the rule,
+        # and whether the text includes values of the DN.
         self._made_numbers: dict[tuple[str, Family | None, bool], int] = {}
         self._terms = 0
 
@@ -379,7 +379,7 @@ class _Preparation:
         if found is None:
             return UNDEFINED
         if self._context.lenient and asks_number(kind, term):
-            # All attributes get the same object, so that an OR contains this object only once.
+            # The filters for all attributes are one object, so that an OR of them contains only this object.
             if id(found) not in self._numbers:
                 query = self._query(kind, found)
                 caller = _caller(term.value, self._context) if isinstance(term, Equality) else ""
@@ -432,7 +432,7 @@ class _Preparation:
     ) -> PreparedFilter:
         """Prepare an assertion about a text of `MadeTexts`.
 
-        The cost of making the text is counted only in the first term that tests this text.
+        Only the first term that tests a text counts the cost of making this text.
         """
         key = kind.name, rule.family if rule else None, with_dn
         number, cost = self._made_numbers.get(key), 1
@@ -457,9 +457,9 @@ def asks_number(kind: AttributeType, term: Filter) -> bool:
 
 
 def _caller(value: bytes, context: NamingContext) -> str:
-    """Return the number of a caller, by which the company to which the caller may belong is searched.
+    """Return the number of a caller, from which the caller's company may be found.
 
-    Return an empty text if the tenant does not show such a company's name for a caller.
+    Return an empty text if the tenant does not show companies' names for unknown callers.
     """
     if not context.switchboard:
         return ""
@@ -504,7 +504,7 @@ class _AlikeTerms:
     def prepare(self, value: bytes | None = None) -> PreparedFilter:
         """Prepare the terms.
 
-        :param value: the value to assert in place of the terms' single value; None to assert the terms' own values.
+        :param value: the value to assert in place of the value in the terms; None to assert the terms' own values.
         """
         sample, kind, context = self.sample, self._groups[0], self._context
         if value is None:
@@ -554,8 +554,8 @@ class _CombinedTemplate:
         )
 
 
-# A part of a template: a filter that does not depend on the value, terms that assert the value, or an AND or OR of
-# parts.
+# A part of a template: a filter that does not depend on the value, or terms that assert the value, or an AND or OR of
+# such parts.
 _TemplatePart = PreparedFilter | _AlikeTerms | _CombinedTemplate
 
 
@@ -647,7 +647,7 @@ def replace_value(search_filter: Filter, value: bytes, other: bytes) -> Filter:
 
 
 def _with_value(term: _Assertion, value: bytes) -> Equality | Substrings:
-    """Replace the value of a term that has just one value."""
+    """Return a copy of a term, which has one value, with another value."""
     if not isinstance(term, Substrings):
         return Equality(term.attribute, value)
     if term.initial is not None:
@@ -663,7 +663,7 @@ def _value_of(term: _Assertion) -> object:
 
 
 def _read_assertion(term: _Assertion, kind: AttributeType, context: NamingContext) -> Assertion | None:
-    """Return the assertion of a term about one attribute, or None if the term is Undefined."""
+    """Return the assertion that a term makes of one attribute, or None if the term is Undefined."""
     if isinstance(term, Substrings):
         return assertion.substrings(kind, term.initial, term.any, term.final, context)
     if isinstance(term, Equality):
@@ -691,7 +691,7 @@ def _present_attribute(kind: AttributeType) -> PreparedFilter:
 
 
 def _own_search_text(kind: AttributeType, context: NamingContext) -> Callable[[Iterable[str]], str]:
-    """Return the function with which `MadeTexts` makes the search text of an attribute from values."""
+    """Return the function with which `MadeTexts` makes the search text of an attribute from its values."""
     if kind.comparison.family is Family.TEXT and context.lenient:
         return normalization.text_search_text
     if kind.comparison.family is Family.NUMBER and context.lenient:

@@ -111,19 +111,19 @@ def verified_records(file: BufferedIOBase) -> RecordReader:
 
 
 # Adjacent ranges of documents in an array of an index, as three values: the array; the start of each range, followed by
-# the end of the last range; and whether the documents of each range ascend without repetition.  The documents are not
+# the end of the last range; and whether the documents of each range ascend without repetition.  The array is not
 # copied, because copying takes time for each document.
 PostingsRanges = tuple[Sequence[int], Sequence[int], bool]
 
-# The most ranges that one lookup returns.  If a lookup finds more ranges, it returns them as a single range, in which
-# the numbers of the documents are not in ascending order.
+# The most ranges that one lookup returns.  A lookup that finds more ranges returns a single range with all their
+# documents, in which the numbers of the documents are not in ascending order.
 _MAX_RANGES: Final = 128
 
-# A character that, at the end of a text, makes the text sort behind all longer texts with the same beginning.
+# A character to put behind a text, so that the result sorts behind all other texts that begin with the text.
 HIGHEST = "\U0010ffff"
 
-# The number of bits of a checksum, and a mask for the document number, which follows the checksum while keys are
-# sorted.
+# The number of bits of a checksum, and a mask for the bits of the document number.  While keys are sorted, each key is
+# one integer: the bits of its checksum, and then the bits of its document number.
 _BITS: Final = 32
 _DOCUMENT: Final = (1 << _BITS) - 1
 
@@ -132,11 +132,11 @@ _PARTS, _PART_SHIFT = 16, 28
 
 # Up to this number of keys, a linear search is faster than a binary search.
 _FEW: Final = 16
-# The number of postings of one prefix that are read at once.  The postings of other prefixes are read up to the same
-# document.
+# The number of postings of one prefix that are read in one step.  In the same step, the postings of the other prefixes
+# are read up to the same document.
 _READ: Final = 1024
-# If there are this many times as many postings as documents, looking each document up is faster than reading all
-# postings.
+# If the postings are this many times as many as the documents, looking up each document among the postings is faster
+# than reading all postings.
 _FAR_MORE: Final = 32
 
 # The number of terms that are written in one record.
@@ -147,8 +147,8 @@ class EntryTerms(NamedTuple):
     """The terms, prefixes and keys by which an entry is found, without repetitions.
 
     :ivar terms: strings that many entries share.
-    :ivar prefixes: the first letters of words, each with the attributes that contain such a word, as bits; prefixes
-        sort before all terms.
+    :ivar prefixes: the first letters of words.  Each prefix has the attributes that contain such a word, as bits.  All
+        prefixes sort before all terms.
     :ivar keys: strings that one or two entries have.
     """
 
@@ -167,7 +167,7 @@ class Index:
 
     count: int
     everywhere: frozenset[str]
-    # The prefixes, followed by the terms, and the start of the postings of each.
+    # All prefixes and then all terms, and for each of them the position at which its postings start.
     _terms: list[str]
     _offsets: array[int]
     _postings: array[int]
@@ -177,7 +177,7 @@ class Index:
     _checksums: array[int]
     _key_documents: array[int]
     # Keys are divided into parts by the highest bits of their checksums.  `_starts` has the start of each part, and
-    # `_below` the number of the lower bits that remain.
+    # `_below` is the number of the other bits of a checksum.
     _starts: array[int]
     _below: int
 
@@ -189,8 +189,8 @@ class Index:
         """
         found: dict[str, array[int]] = {}
         prefixes: dict[str, tuple[array[int], array[int]]] = {}
-        # Keys are divided by their highest bits and sorted one part at a time.  Sorting makes an object for each key,
-        # and objects for all keys at once would take much memory.
+        # Keys are divided into parts by their highest bits, and the parts are sorted one after the other.  Sorting
+        # makes an object for each key of a part, and objects for all keys at once would take much memory.
         parts = [array("Q") for _ in range(_PARTS)]
         document = -1
         for document, entry in enumerate(described):
@@ -285,15 +285,14 @@ class Index:
         """Return the first documents with each prefix in any of the attributes, and whether there may be more.
 
         :param wanted: the number of documents that is enough.
-        :param most: the number of postings of all prefixes together that are read; a few more may be read.
+        :param most: the most postings, of all prefixes together, that are read; a few more may be read.
         """
         (at, end), *others = sorted([self._span(prefix) for prefix in prefixes], key=_span_length)
         masked = bytes([bits & attributes for bits in range(256)])
         postings, step = self._postings, min(wanted, _READ)
         found: list[int] = []
         while at < end and len(found) < wanted and most > 0:
-            # Only documents up to a bound are read.  The bound is far away only if few documents before the bound have
-            # all prefixes.
+            # The postings are read only up to a bound.  The bound becomes high only if few documents have all prefixes.
             stop = min(end, at + step)
             common, bound = set(self._masked_postings(at, stop, masked)), postings[stop - 1]
             most -= stop - at
@@ -310,14 +309,14 @@ class Index:
         return found[:wanted], at < end or len(found) > wanted
 
     def _masked_postings(self, start: int, end: int, masked: bytes) -> Iterable[int]:
-        """Return the documents of postings whose attributes are not masked out.
+        """Return the documents of the postings that have one of the wanted attributes.
 
-        :param masked: for each value of the attributes' bits, the bits that count.
+        :param masked: a table that maps the bits of all attributes to the bits of the wanted attributes.
         """
         return compress(self._postings[start:end], self._attributes[start:end].tobytes().translate(masked))
 
     def _stands(self, document: int, start: int, end: int, attributes: int) -> bool:
-        """Return whether a document is among the postings from `start` to `end` with any of the attributes."""
+        """Return whether the postings from `start` to `end` have a document with any of the attributes."""
         at = bisect_left(self._postings, document, start, end)
         return at < end and self._postings[at] == document and bool(self._attributes[at] & attributes)
 
@@ -334,8 +333,8 @@ class Index:
     def key_postings(self, key: str) -> PostingsRanges:
         """Return the postings of a key.
 
-        Another document is also among the postings if one of its keys happens to have the same checksum: once in
-        4 * 10**9 times.
+        A document without this key is among the postings too if another key of the document has the same checksum by
+        chance, which happens once in 4 * 10**9 times.
         """
         checksum = crc32(key.encode())
         part = checksum >> self._below
@@ -364,7 +363,8 @@ def _span_length(span: tuple[int, int]) -> int:
 def _parted(checksums: array[int]) -> tuple[array[int], int]:
     """Divide sorted checksums into parts by their highest bits.
 
-    :returns: the start of each part, followed by the end of the last part; and the number of the lower bits.
+    :returns: the start of each part, followed by the end of the last part; and the number of bits below the highest
+        bits.
     """
     bits = max(len(checksums).bit_length() - 2, 0)
     below = _BITS - bits

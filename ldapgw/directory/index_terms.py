@@ -51,8 +51,8 @@ from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.number import Number
 
-# The number of characters in a term: the first characters of a word, or of an ordered value.  So many characters tell
-# most words apart.
+# The number of first characters, of a word or of an ordered value, that a term contains: enough to tell most words
+# apart.
 _WORD = 8
 _VALUE = 12
 
@@ -60,13 +60,14 @@ _NAMES = frozenset(("cn", "displayName", "sn", "givenName"))
 
 # The most characters of a prefix.
 _MAX_PREFIX = 3
-# The bits of attributes that contain a word, and of attributes with a value that begins with the word.  An alias counts
-# as a value of each attribute that holds a name.
+# Each prefix has these bits.  The first table has a bit for each attribute that may contain the word; the second table
+# has a bit for each attribute that may have a value which begins with the word.  An alias counts as a value of each
+# attribute that holds a name.
 _WORD_BITS = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
 _VALUE_BITS = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
 _TRIGRAM = 3
-# At most this many words of a text, and trigrams of a word, are looked up, because further lookups would exclude hardly
+# The most words of a text, and the most trigrams of a word, that are looked up: further lookups would exclude hardly
 # any entries.
 _MAX_LOOKUPS = 8
 # The number of characters in a term that is the beginning of a form of a telephone number.
@@ -75,16 +76,17 @@ _NUMBER_PREFIX = 6
 _KEYS: Final = 3
 _DIGITS: Final = "0123456789"
 _KEYPAD_GROUPS: Final = (("N", NAME_BITS), ("O", _WORD_BITS["o"]))
-# The number of first letters of each word of a pair that count, and the number of different terms for pairs.  A prime
-# number of terms spreads the pairs evenly.
+# The number of letters at the beginning of a word that count in a pair, and the number of different terms for pairs.
+# The number of terms is a prime number, which spreads the pairs evenly.
 _PAIRED: Final = 2
 _PAIR_TERMS: Final = 16_381
-# A value with more different beginnings of words than this gets all `_PAIR_TERMS` terms, so that each search for a pair
-# tests the value.  Nearly all values have fewer than ten beginnings; to make the pairs of a name of a thousand
-# characters would take as long as to index a thousand other names.
+# The most different beginnings of words whose pairs are made for a value.  A value with more beginnings gets all
+# `_PAIR_TERMS` terms, so that each search for a pair tests the value.  Nearly all values have fewer than ten
+# beginnings.  Making the pairs for a name of a thousand characters would take as long as indexing a thousand other
+# names.
 _MAX_PAIRED: Final = 64
 _NONE: Final = frozenset[str]()
-# The most combinations of variants by which two words are looked up.
+# The most pairs of variants that are looked up for two searched words.
 _MAX_PAIR_QUERIES: Final = 16
 
 _LETTERS = {kind.name: attribute_tag(kind)[1] for kind in ATTRIBUTE_TYPES if not kind.operational}
@@ -212,11 +214,12 @@ def _add_keypad_pairs(group: str, text: str, terms: set[str]) -> None:
 def _add_pairs(group: str, text: str, words: Sequence[str], paired: dict[str, set[str]], terms: set[str]) -> None:
     """Add the terms of the pairs of words of a value.
 
-    Two words that begin alike are a pair only if they are in the same line.  Any other two words are a pair.
+    Two words with the same beginning are a pair only if they are in the same line.  Two words with different beginnings
+    are always a pair.
 
     :param words: the words of the text, which holds all variants of the value.
-    :param paired: for each group of terms, the beginnings of the words of the entry's first value.  Most further names
-        of an entry have the same words, so they need no further terms.
+    :param paired: for each group of terms, the beginnings of the words of the entry's first value.  A further value
+        with no other beginnings, such as nearly every other name of the entry, needs no further terms.
     """
     beginnings = {word[:_PAIRED] for word in words if len(word) >= _PAIRED}
     if len(beginnings) < len(words):
@@ -255,7 +258,7 @@ def _pair_term(group: str, one: int, other: int) -> str:
 
 
 def _unusual_uids(entry: Entry) -> list[str]:
-    """Return the uid in the form in which DNs are compared, if the attribute's own rule may use another form."""
+    """Return the uid as DNs compare it, if the uid's own matching rule may compare another form; otherwise nothing."""
     uid = entry.uid
     return [] if uid.replace(b"-", b"").replace(b"_", b"").isalnum() else [folded(uid.decode())]
 
@@ -297,7 +300,7 @@ def present_object_classes(index: Index) -> Iterable[str]:
 
 
 def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool) -> Query:
-    """Return the query for entries in which an assertion may be true of an attribute."""
+    """Return the query for the entries that may have an attribute of which an assertion is true."""
     group, required = _GROUPS_OF.get(kind.name), assertion.required
     if group is None:
         return None
@@ -311,10 +314,10 @@ def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool)
 
 
 def prefix_query(kinds: Sequence[AttributeType], assertion: Assertion) -> Query:
-    """Return the query that finds exactly the entries in which an assertion is true of at least one of the attributes.
+    """Return the query for exactly the entries in which an assertion is true of at least one of the attributes.
 
-    :returns: the query, or None if the assertion is not about the first one to three characters of a word or a value,
-        or if the index has no prefixes for one of the attributes.
+    :returns: the query, or None if there is no such query.  The assertion has to be about the first one to three
+        characters of a word or a value, and the index has to have prefixes for each of the attributes.
     """
     texts = assertion.sufficient
     if not texts or assertion.required != (texts,):
@@ -370,8 +373,8 @@ def _several_query(group: str, kind: AttributeType, required: Sequence[Alternati
     queries: list[Query] = []
     paired: set[Alternatives] = set()
     if kind.name in _WORD_BITS:
-        # The words are sorted, so that two words that begin alike are neighbours, and are looked up as one pair.  Few
-        # values contain such a pair, so the query finds few candidates.
+        # The words are sorted, so that two words with the same beginning are neighbours, and are looked up as a pair.
+        # Few values contain such a pair, so the query finds few candidates.
         words = sorted([strings for strings in required[:_MAX_LOOKUPS] if _shortest(strings) > _PAIRED])
         for one, other in pairwise(words):
             is_keyed = one[0].startswith(ON_KEYS) and other[0].startswith(ON_KEYS)
@@ -396,7 +399,7 @@ def _shortest(strings: Alternatives) -> int:
 
 
 def _common_prefix_query(group: str, required: Sequence[Alternatives]) -> Query:
-    """Return the query for a name if the search gives only the first few letters of each word; otherwise None."""
+    """Return the query for a name, if a search gives one to three letters of each of several words; otherwise None."""
     words = [strings[0][1:] for strings in required if len(strings) == 1 and strings[0][:1] == " "]
     if group != "N" or len(words) < 2 or len(words) < len(required):
         return None
@@ -408,8 +411,8 @@ def _common_prefix_query(group: str, required: Sequence[Alternatives]) -> Query:
 def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
     """Return the query for a value with two words that begin with a string of `one` and with a string of `other`.
 
-    :returns: the query, or None if a string need not be at the beginning of a word or is too short, or if there are too
-        many pairs of strings.
+    :returns: the query, or None if a string may be within a word, if a string is too short, or if there are too many
+        pairs of strings.
     """
     if len(one) == 1 == len(other):  # nearly always
         beginning, next_beginning = _beginning(one[0]), _beginning(other[0])
@@ -428,10 +431,10 @@ def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
 def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
     """Return the query for a line with two words that begin with keypad digits of `one` and of `other`.
 
-    A string of three digits or more is looked up without the other string.  The reason is that 0 also stands for a
-    blank: "605" may be one word, or the two words "6" and "5".
+    If a string has three digits or more, only this string is looked up, without the other string.  In such a string a 0
+    may stand for a blank: "605" may be one word, or the two words "6" and "5".
 
-    :returns: the query, or None if a string need not be at the beginning of a word.
+    :returns: the query, or None if a string may be within a word.
     """
     queries: list[Query] = []
     for string, next_string in product(one, other):
@@ -448,7 +451,7 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
 
 
 def _beginning(string: str) -> str:
-    """Return the first letters of a string, for a pair; empty if the string does not begin a word, or is too short."""
+    """Return the first letters of a string, for a pair; empty if the string may be within a word, or is too short."""
     letters = string[1 : _PAIRED + 1]
     return letters if string[0] == " " and len(letters) == _PAIRED and " " not in letters else ""
 
@@ -519,7 +522,7 @@ def _word_query(group: str, word: str, *, begins: bool, ends: bool) -> Query:
 def _trigrams_query(group: str, letters: str) -> Query:
     """Return the query for texts that may contain letters in a row.
 
-    If there are fewer than three letters, the query finds all trigrams that begin with these letters.
+    If there are fewer than three letters, the query asks for all trigrams that begin with these letters.
     """
     if not letters:
         return None
@@ -540,8 +543,8 @@ def _digits_query(string: str) -> Query:
     if string == "\n":
         return None
     if string[:1] == "\n" == string[-1:]:
-        # Here strict matching asserts a complete number.  A complete number has one tail (its last digits), and an
-        # empty number has no tail.
+        # In strict matching, this is the assertion of a complete number.  A complete number has one tail, its last
+        # digits; an empty number has no tail.
         tails = phone_number.stored_tails(Number("", "", "", form))
         return ExactKey(NUMBER_END + "".join(tails))
     if string[:1] in ("\t", "\n"):

@@ -45,7 +45,7 @@ NUMBER_ATTRIBUTES: Mapping[Kind, str] = {
     Kind.PAGER: "pager",
 }
 
-# A number that ends in "-0" is a switchboard; phones and mail programs write several kinds of hyphens.
+# A number that ends in a hyphen and "0" is a switchboard's; phones and mail programs write several kinds of hyphens.
 _SWITCHBOARD = re.compile("[-\u2010-\u2015\u2212] ?0$")
 
 # Nobody answers these numbers, so they are used as telephoneNumber only if the contact has no other number.  A pager
@@ -53,7 +53,7 @@ _SWITCHBOARD = re.compile("[-\u2010-\u2015\u2212] ?0$")
 _LEAST_ANSWERED = {Kind.PAGER: 1, Kind.FAX: 2}
 
 Texts = Mapping[str, tuple[str, ...]]
-# For each attribute's name, the numbers; the key of a number is its form in the entry.
+# The numbers by the attribute's name, and then by the form of the number in the entry.
 Numbers = Mapping[str, Mapping[str, Number]]
 
 
@@ -103,7 +103,7 @@ def texts_of(contact: Contact, name: str) -> Texts:
 
 
 def shown_name(contact: Contact, numbers: Numbers) -> str:
-    """Return the value of cn: the name, or else organization, number, mail or postal address; "" if there is none."""
+    """Return the value of cn: the name, else the organization, number, mail or postal address; "" if there is none."""
     best = next(iter(numbers.get("telephoneNumber", ())), "")
     addresses = (*contact.emails, *(line for address in contact.addresses for line in _lines(address)))
     return contact.name or contact.organization or best or next(iter(addresses), "")
@@ -118,7 +118,7 @@ def other_names(contact: Contact) -> tuple[str, ...]:
 
 
 def readings_of(contact: Contact, texts: Texts) -> Mapping[str, str]:
-    """Return, for each attribute, the reading of a name in Chinese characters.
+    """Return the reading of a name in Chinese characters, for each attribute that holds such a name.
 
     A *reading* is the pronunciation of a name.  A name in Chinese characters is sorted by its reading.  Names in other
     scripts are sorted by their letters, however they are pronounced.
@@ -128,7 +128,7 @@ def readings_of(contact: Contact, texts: Texts) -> Mapping[str, str]:
     phonetic = contact.phonetic
     if phonetic is None:
         return {}
-    is_whole = texts["sn"] == texts["cn"]  # such as the name of a company
+    is_whole = texts["sn"] == texts["cn"]  # a name without given and family name, such as the name of a company
     readings = {
         **dict.fromkeys(_SHOWN, phonetic.name),
         "givenName": phonetic.given_name,
@@ -142,7 +142,7 @@ def readings_of(contact: Contact, texts: Texts) -> Mapping[str, str]:
 
 
 def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Number:
-    """Return a number with further forms by which a search finds the number.
+    """Return the number as a search finds it: with further forms.
 
     The further forms are the form with the area code of the tenant's site, and the beginning of the numbers of a
     company's extensions.
@@ -155,9 +155,10 @@ def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Num
 
 
 def _beginning_of_extensions(phone: Phone, contact: Contact) -> str:
-    """Return the beginning of the numbers of a company's extensions in E.164; empty if the number is no switchboard.
+    """Return how the numbers of a company's extensions begin, in E.164; empty if the number is no switchboard's.
 
-    A switchboard is a number that ends in "-0", or the main number of a company without a person's name.
+    Two sorts of numbers are a switchboard's: a company's number that ends in "-0", and the main number of a contact
+    that is a company and no person.
     """
     number = phone.number
     if not (number.e164 and contact.organization and numbering_plan.has_direct_dialling(number.e164)):
@@ -238,9 +239,9 @@ class ParentEntry:
         return _rdn(uid) + self._dn_suffix
 
     def operational(self, uid: bytes, updated: int) -> Attributes:
-        """Return the operational attributes; the time of the last change is also given as the time of creation.
+        """Return the operational attributes.
 
-        The true time of creation is unknown.
+        The time of creation is unknown, so the time of the last change stands in its place.
         """
         dn, path = self.entry_dn(uid).decode(), f"{self.uuid_namespace}/{_rdn(uid).decode()}"
         attributes = structural_attributes(dn, "inetOrgPerson", path, subordinates=False)
@@ -255,7 +256,7 @@ def _rdn(uid: bytes) -> bytes:
 
 
 class ContactEntries(NamedTuple):
-    """The entries of a contact: the contact's entry, if there is a name to show, and an entry for each number."""
+    """The entries of a contact: an entry for the contact, if there is a name to show, and an entry for each number."""
 
     contact: tuple[Entry, ...] = ()
     numbers: tuple[Entry, ...] = ()
@@ -267,7 +268,7 @@ class ContactEntries(NamedTuple):
 class EntryFactory:
     """A factory of the entries of one book.
 
-    :param per_number: whether to make an entry for each number too.
+    :param per_number: whether to make also one entry for each number.
     """
 
     def __init__(self, context: NamingContext, parent: ParentEntry, *, per_number: bool) -> None:
@@ -277,7 +278,7 @@ class EntryFactory:
         self._packed: dict[tuple[str, tuple[str, ...]], PackedAttribute] = {}
 
     def entries_of(self, contact: Contact) -> ContactEntries:
-        """Make the entries of a contact; a contact without name, organization, number and address has no entries."""
+        """Make the entries of a contact; a contact without name, organization, number and address gets no entries."""
         numbers = numbers_of(contact, self._context)
         name = shown_name(contact, numbers)
         if not name:

@@ -55,7 +55,7 @@ _SAME_LETTER = str.maketrans({"ı": "i", "ى": "ي", "ی": "ي", "ک": "ك", "ة
 
 _ZEROS = re.compile("(0+)")
 
-# Each Chinese character is a word, because names are written with and without blanks, and found by any of their parts.
+# Each Chinese character counts as a word, because people write a name with or without blanks, and search for any part.
 _HAN = re.compile("([\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
 
 # Invisible characters outside category Cf: variation selectors, fillers, the enclosing keycap.
@@ -76,7 +76,7 @@ _KEYS = (
     ("بتةثپ", "اأإآىؤئء", "سشصض", "دذرزژ", "جحخچ", "نهويی", "فقكلمکگ", "طظعغ"),
 )
 _KEY_OF = {letter: str(key) for keys in _KEYS for key, letters in enumerate(keys, 2) for letter in letters}
-# Letters that are folded to a letter of another key.
+# Letters that folding replaces by a letter on another key.
 _OTHER_KEY = re.compile("[ةىؤئѓќ]")
 # On a keypad, 0 may stand for a blank.  At most this many combinations of blanks and zeros are tried for one text.
 _MAX_READINGS: Final = 8
@@ -118,7 +118,7 @@ def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:
 
 
 def typed_words(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:
-    """Return the variants of each word of a query; a word of punctuation alone does not count.
+    """Return the variants of each word of a query; a word that consists of punctuation is left out.
 
     Blanks separate words: "O'Brien" and "王小明" are one word each, whose variants may have blanks.
     """
@@ -127,7 +127,7 @@ def typed_words(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:
 
 
 def typed_parts(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:
-    """Return the variants of each part of the words of a query, between hyphens, apostrophes, commas and the like.
+    """Return the variants of each part of a query's words; hyphens, apostrophes, commas and the like separate parts.
 
     :returns: the variants; empty if no word has several parts, or if there are more than `MAX_WORDS` parts.
     """
@@ -244,7 +244,7 @@ def _latin_forms(read: _Variants, *, open_ended: bool = False) -> tuple[str, ...
 
 
 def _collapsed(words: str, *, open_ended: bool = False) -> tuple[str, ...]:
-    """Return words, and, if they have ae, oe, ue or aa, the same words with each of these reduced to one letter."""
+    """Return words and, if they have ae, oe, ue or aa, also the same words with one letter in place of each pair."""
     if not _has_digraph(words):
         return (words,)
     other = words.replace("ae", "a").replace("oe", "o").replace("ue", "u").replace("aa", "a")
@@ -308,7 +308,7 @@ _VISIBLE = CharacterMap(lambda char: "" if unicodedata.category(char) == "Cf" or
 # Accents have a combining class of 10 or more; marks of a lower class are letters of their own (kana voicing, Indic
 # vowels).
 _BARE = CharacterMap(lambda char: "" if unicodedata.combining(char) >= 10 else char)
-# Characters that the transliteration adds ("Igor'" for "Игорь") belong to no word.
+# Signs that the transliteration adds to letters ("Igor'" for "Игорь") are removed.
 _LATIN = CharacterMap(lambda char: char if char.isalnum() or char in (" ", _JOINT) else "")
 _SIMPLE = CharacterMap(_simple)
 _ON_KEYS = CharacterMap(lambda char: _KEY_OF.get(char, char))
@@ -318,7 +318,8 @@ _SIMPLE_SPELT = CharacterMap(lambda char: _SPELLINGS.get(char.lower()) or _simpl
 
 # --- sort keys ---
 
-# The beginning of the sort key of a contact whose name has no letters, such as a bare number: these contacts come last.
+# The beginning of the sort key of a contact whose name has no letters, such as a bare number.  These contacts are
+# sorted last.
 NO_LETTERS: Final = "\U0010ffff"
 
 # The character that ends the name in a sort key.
@@ -355,8 +356,8 @@ def contact_sort_key(
         sorted as it is written.
     :param book_position: the position of the contact's book among the books that precede all others; None if the book
         is not among these books.
-    :param is_bare: whether the contact's name has no letters.  Then `name` has letters only if the kind of a number
-        follows the contact's name.
+    :param is_bare: true if the contact's name has no letters.  `name` may have letters even then: the kind of a number,
+        such as "mobile", may follow the contact's name.
     """
     sort_key = _sort_key(name, identity, MAX_SORT_NAME, _MAX_WRITTEN_NAME, reading or name, is_bare=is_bare)
     if book_position is None:
@@ -369,7 +370,8 @@ def contact_sort_key(
 def container_sort_key(name: str, identity: str, parent_key: str = "") -> str:
     """Return the sort key of a book or a label.
 
-    :param parent_key: the sort key of the book above a label: a label sorts after its book.
+    :param parent_key: the sort key of the book to which a label belongs, so that the label sorts after its book; empty
+        for a book.
     """
     return parent_key + _sort_key(name, identity, _MAX_CONTAINER_NAME, _MAX_WRITTEN_CONTAINER_NAME, name)
 

@@ -17,12 +17,12 @@ class NamingContext:
 
     :ivar name: the tenant's name; a viewer's `Access` refers to the tenant by this name.
     :ivar base: the DN under which the tenant's entries are.
-    :ivar region: the country of numbers without a country code (ISO 3166-1).
+    :ivar region: the country to which numbers without a country code belong (ISO 3166-1).
     :ivar outside_line: digits dialled for an outside line.
     :ivar area_code: the area code of the site, without the trunk prefix; empty if unknown.  Networks signal calls
         within the area without the area code.
     :ivar switchboard: whether a search for the number of a company's extension finds the company's name.
-    :ivar lenient: whether values are matched as a person expects, and not as RFC 4517 says.
+    :ivar lenient: true if values are matched as a person expects, false if values are matched by the rules of RFC 4517.
     :ivar strip: texts, in lower case, that a PBX puts in front of a number or behind a number.  These texts are removed
         from assertion values.
     :ivar book_order: the folded names (`ldapgw.directory.dn.folded`) of the books that precede all others; ``own`` is
@@ -86,5 +86,5 @@ def replica_dn(name: str, base: Dn) -> Dn:
 
 
 def phone_name(dn: str) -> str:
-    """Return the login's name in a DN that is spelt as `phone_dn` or `replica_dn` spells DNs."""
+    """Return the login's name from a DN in the spelling of `phone_dn` and `replica_dn`."""
     return dn.partition("=")[2].partition(",")[0]

@@ -33,7 +33,8 @@ from ldapgw.numbers import renumbering
 from ldapgw.numbers.number import Number
 from ldapgw.numbers.phone_number import split_code, typed_digits
 
-# RFC 4517 3.3.13; a fraction belongs to the last element given, and every value has a zone.
+# RFC 4517 3.3.13: a fraction is a part of the last element that is given (hour, minute or second), and every value has
+# a time zone.
 _TIME = re.compile(
     r"(\d{4})(\d\d)(\d\d)(\d\d)(?:(\d\d)(?:(\d\d))?)?(?:[.,](\d{1,9})\d*)?(?:Z|([+-])(\d\d)(\d\d)?)", re.ASCII
 )
@@ -68,7 +69,7 @@ def string(text: str, *, exact: bool = False) -> str:
 
 
 def listing(text: str) -> str:
-    """Prepare the lines of a postal address (RFC 4517 3.3.28) by `string`, each without the blanks at its ends.
+    """Prepare each line of a postal address (RFC 4517 3.3.28) as `string` does, but without blanks at its ends.
 
     The lines are separated by a character that no substring assertion contains, so that no substring matches across two
     lines (RFC 4517 4.2.12).  The text may have been prepared by `string` before.
@@ -99,7 +100,7 @@ def distinguished_name(text: str) -> str | None:
         key = Dn.parse(text).key
     except InvalidDn:
         return None
-    if text and not key:  # only blanks: phones send them as a base, but they are no value (RFC 4514 3)
+    if text and not key:  # phones send blanks as a base, but blanks are no value (RFC 4514 3)
         return None
     return ",".join("+".join(sorted(map(repr, rdn))) for rdn in key)
 
@@ -204,7 +205,7 @@ def value_search_text(family: Family, values: Iterable[str]) -> str:
 
 
 def search_text(family: Family, values: Iterable[str], *, lenient: bool) -> str:
-    """Return the search text of values, which must not be telephone numbers if matching is lenient."""
+    """Return the search text of values.  In lenient matching, the values must not be telephone numbers."""
     return text_search_text(values) if lenient and family is Family.TEXT else value_search_text(family, values)
 
 
@@ -224,7 +225,7 @@ def is_number_line(line: str) -> bool:
 
 
 def number_of(line: str) -> Number:
-    """Return the telephone number of a line; its `typed` has the digits, because the line lacks the typed text."""
+    """Return the telephone number of a line.  The line lacks the typed text, so the number's `typed` has the digits."""
     _, e164, national, digits, *others, _ = line.split("\t")
     if others and others[-1].endswith(SWITCHBOARD_MARK):
         del others[-1]
@@ -233,7 +234,7 @@ def number_of(line: str) -> Number:
 
 
 def number_key(line: str) -> str:
-    """Return the text that lines of one telephone number have in common: the E.164 form, or else the digits."""
+    """Return a text that all lines of the same telephone number give: the E.164 form, or else the digits."""
     _, e164, _, digits, *_ = line.split("\t")
     return renumbering.key(e164) if e164 else digits.removeprefix("+")
 

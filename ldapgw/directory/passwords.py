@@ -24,8 +24,7 @@ PASSWORD_LENGTH = 20
 # The beginning of a stored hash: SHA-256 of the password and then the salt.
 _SCHEME = "ssha256"
 
-# The hash that stands for the missing hash of an unknown login, so that verifying a password takes as long as for a
-# known login.
+# The hash that is used for an unknown login, so that verifying a password takes as long as for a known login.
 UNKNOWN_LOGIN_HASH = f"{_SCHEME}$" + "0" * 32 + "$" + "0" * 64
 
 RandomBytes = Callable[[int], bytes]

@@ -23,8 +23,8 @@ from ldapgw.directory.schema import AttributeType, attribute_type
 class Predicate(ABC):
     """A test of entries by a filter; the result for an entry never changes.
 
-    The test is a class and no function, because mypyc compiles the call of a method to a jump, and a search makes many
-    of these calls.
+    A search makes many tests.  The test is a class and not a function, because mypyc compiles the call of a method to a
+    jump.
     """
 
     __slots__ = ()
@@ -86,12 +86,12 @@ class ConstantPredicate(Predicate):
     def __init__(self, *, result: bool | None) -> None:
         self._result = result
 
-    def matches(self, entry: Entry) -> bool | None:  # noqa: ARG002 - whichever it is
+    def matches(self, entry: Entry) -> bool | None:  # noqa: ARG002 - the entry does not matter
         return self._result
 
 
 class SearchTextPredicate(Predicate):
-    """A test of attributes that are not in an entry's own text: operational and shared attributes."""
+    """A test of attributes whose search texts are not in an entry's own text: operational and shared attributes."""
 
     __slots__ = ("_kinds", "_test")
 
@@ -108,7 +108,7 @@ class SearchTextPredicate(Predicate):
 
 
 class TaggedTextPredicate(Predicate):
-    """A test of the tagged texts of an entry."""
+    """A test of some attributes' search texts in an entry's own text."""
 
     __slots__ = ("_tags", "_test")
 
@@ -128,7 +128,7 @@ class TaggedTextPredicate(Predicate):
                 if test(tagged):
                     return True
                 is_name = is_name or tag in NAME_TAGS
-        at = text.rfind(ALIAS_TAG) + 2 if is_name else 0  # the last part
+        at = text.rfind(ALIAS_TAG) + 2 if is_name else 0  # aliases are the last part
         return at > 1 and test(text[at : text.index(TAG_START, at)])
 
 
@@ -147,7 +147,7 @@ class SufficientTextPredicate(TaggedTextPredicate):
         self._test = assertion.test
         self._sufficient = assertion.sufficient
         self._tag_letters = tag_letters
-        # True if every entry that matches contains a sufficient string.
+        # Whether every entry that matches contains a sufficient string.
         self._is_necessary = assertion.required == (assertion.sufficient,)
 
     def matches(self, entry: Entry) -> bool | None:
@@ -244,7 +244,7 @@ class PresentPredicate(Predicate):
 class MadeTexts:
     """The search texts that are not stored with entries, but made when the terms of a filter test an entry.
 
-    Such a text includes values of the DN, or is normalized by another rule than the attribute's own (RFC 4511
+    Such a text includes values of the DN, or is normalized by a rule that is not the attribute's own (RFC 4511
     4.5.1.7.7).  A text is made once for each entry, even if several terms of the filter test the text.
 
     Mutable: the table that says how to make each text, and the texts that were made for the last tested entry.
@@ -259,12 +259,12 @@ class MadeTexts:
         self._dn_values: list[tuple[AttributeType | None, str]] | None = None
 
     def add(self, kind: AttributeType, search: Callable[[Iterable[str]], str], *, with_dn: bool) -> int:
-        """Add a text made of an attribute's values, and of the DN's values if `with_dn`, and return its number."""
+        """Add a text of an attribute's values and, if `with_dn`, of the DN's values to the table; return its number."""
         self._sources.append((kind, search, with_dn))
         return len(self._sources) - 1
 
     def of(self, entry: Entry, number: int) -> str | None:
-        """Return a text of an entry, or None if the entry has no values."""
+        """Return an entry's text with a number, or None if the entry has no values for this text."""
         if entry is not self._entry:
             self._entry = entry
             self._made = {}

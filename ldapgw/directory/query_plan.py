@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The query plan of a filter: a tree of queries, made once per search, that finds candidate documents in an index.
 
-A query finds every document for which its filter can be true, and may find others.  For an AND, only the documents of
-the condition with the fewest documents are read from the index.  For an OR, the documents of all conditions are merged.
-A NOT, and an assertion for which the index has no terms, may be true for any entry.
+A query finds every document for which its filter can be true, and may find others.  For an AND, only the condition with
+the fewest documents is read from the index.  For an OR, the documents of all conditions are merged.  A NOT has no
+query, and neither has an assertion without index terms: either may be true for any entry.
 
 To find only the first documents, only documents before a bound are read, and all conditions of an AND that exclude many
 documents are intersected (`first_documents`).
@@ -22,30 +22,30 @@ from ldapgw.directory.name_folding import MAX_SORT_NAME, NO_LETTERS
 
 _SORT_KEY = attrgetter("sort_key")
 
-# A query that finds more than 1/`_MAX_PART` of all documents is not evaluated, because looking at all documents in
-# order finds the first matches as fast.
+# A query that finds more than 1/`_MAX_PART` of all documents is not evaluated: testing all documents in order finds the
+# first matches as fast.
 _MAX_PART: Final = 3
 
-# If one condition of an AND has this many times as many postings as another condition, the first condition excludes few
+# A condition of an AND that has this many times the postings of another condition is left out, because it excludes few
 # documents.
 _FAR_MORE: Final = 8
 
 # If an AND has at most this many postings, all postings are read, which is faster than reading them up to a bound.
 _FEW: Final = 512
 
-# The most ranges that are cut at a bound without interruption, which takes some 0.3 ms.
+# The most ranges that are cut at a bound in one slice of work, which takes some 0.3 ms.
 _MAX_RANGES: Final = 1000
 
-# The most postings of several prefixes that are read without interruption, which takes some 3 ms.
+# The most postings of several prefixes that are read in one slice of work, which takes some 3 ms.
 _MAX_COMMON: Final = 100_000
 
-# The most documents that are sorted without interruption, which takes some 3 ms; if there are more, all documents are
-# looked at in order, which can be interrupted.
+# The most documents that are sorted in one slice of work, which takes some 3 ms.  If there are more documents, all
+# documents of the index are tested in order instead, which takes several slices.
 _MAX_SORTED: Final = 30_000
 
 
 class _Sorted(Protocol):
-    """An entry, of which a plan reads only the sort key."""
+    """An entry.  A plan reads nothing of an entry but the sort key."""
 
     @property
     def sort_key(self) -> str:
@@ -53,7 +53,7 @@ class _Sorted(Protocol):
 
 
 class TermRange(NamedTuple):
-    """A query for documents with a term that is not less than `low`, but less than `high`."""
+    """A query for documents with a term from `low` up to `high`, which is excluded."""
 
     low: str
     high: str
@@ -88,7 +88,7 @@ class PrefixQuery(NamedTuple):
 
 
 class CommonPrefixQuery(NamedTuple):
-    """A query for documents with each of the prefixes in any of the attributes (`Index.common_postings`)."""
+    """A query for documents with all of the prefixes, each in any of the attributes (`Index.common_postings`)."""
 
     prefixes: tuple[str, ...]
     attributes: int
@@ -143,7 +143,7 @@ def all_of(queries: Sequence[Query]) -> Query:
 
 
 def _intersected(queries: Iterable[Narrowing]) -> tuple[Narrowing, ...]:
-    """Merge the ranges of one attribute into one range: Poly phones request a page as "from O" and "to Z"."""
+    """Merge the ranges of one attribute into their intersection: Poly phones request a page as "from O" and "to Z"."""
     result: dict[object, Narrowing] = {}
     for query in queries:
         match query:
@@ -250,12 +250,12 @@ def _prefixes_of(query: Query) -> list[PrefixQuery]:
 def _first_of_prefixes(prefixes: Sequence[PrefixQuery], index: Index, wanted: int) -> tuple[list[int], bool]:
     """Return the first documents that any prefix finds, and whether there may be more (`Index.prefix_postings`).
 
-    Each prefix contributes its first `wanted` documents or all its documents, so none of the first `wanted` documents
-    is missing.
+    Each prefix contributes its first `wanted` documents, or all documents if there are fewer.  So the result contains
+    the first `wanted` documents of all prefixes together.
     """
     found = [index.prefix_postings(each.prefix, each.attributes, wanted) for each in prefixes]
     documents = set(chain.from_iterable([documents for documents, _ in found]))
-    return sorted(documents), any([has_more for _, has_more in found])  # noqa: C419  faster compiled
+    return sorted(documents), any([has_more for _, has_more in found])  # noqa: C419  a list is faster
 
 
 def count(query: Query, index: Index, entries: Sequence[_Sorted]) -> int:
@@ -274,7 +274,7 @@ def count(query: Query, index: Index, entries: Sequence[_Sorted]) -> int:
 
 
 def _first(conditions: Sequence[Sequence[PostingsRanges]], count: int, most: int) -> Sequence[int] | None:
-    """Return the first documents that all conditions of an AND find: more than `most`, or all.
+    """Return the first documents that all conditions of an AND find: more than `most` documents, or all documents.
 
     Only the documents below a bound are read from the postings.  If too few of these documents fulfil all conditions,
     the bound is raised.
@@ -310,7 +310,7 @@ def _documents_of(postings: Sequence[PostingsRanges]) -> set[int]:
 
 
 def _before(postings: Sequence[PostingsRanges], bound: int) -> set[int]:
-    """Return the documents of postings that are less than a bound."""
+    """Return the documents of postings whose numbers are below a bound."""
     before: set[int] = set()
     for documents, ranges, _ in postings:
         for number in range(len(ranges) - 1):
@@ -322,7 +322,8 @@ def _before(postings: Sequence[PostingsRanges], bound: int) -> set[int]:
 def _postings(query: Narrowing, index: Index, entries: Sequence[_Sorted]) -> list[PostingsRanges]:
     """Return the postings of a query; for an AND, the postings of the condition with the fewest postings.
 
-    No document is read, so a condition of an AND that is not needed costs only a lookup, however many documents it has.
+    No document is read.  So a condition of an AND that is not needed costs only a lookup, however many documents fulfil
+    the condition.
     """
     if isinstance(query, AndQuery):
         _, smallest = min([(count(each, index, entries), number) for number, each in enumerate(query.queries)])
@@ -355,10 +356,10 @@ def _postings_of(
 
 
 def _name_range(query: NameRange, entries: Sequence[_Sorted]) -> tuple[int, int]:
-    """Return the start and the end of the documents of a range of names.
+    """Return the start and the end of the documents whose names lie in a range.
 
-    Names without letters are sorted after all other names, although they may lie in the range.  If the range has names
-    with letters and names without letters, the result includes the documents between these two groups of names.
+    Names without letters are sorted after all other names, although such names may lie in the range.  If the range has
+    names of both sorts, the result includes all documents between the two sorts.
     """
     start = bisect_left(entries, query.low, key=_SORT_KEY)
     last = bisect_left(entries, NO_LETTERS, key=_SORT_KEY)

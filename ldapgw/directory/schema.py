@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The schema: the attribute types, object classes, matching rules and syntaxes that this directory knows.
 
-One table says how an attribute is named, how its values compare, and what the subschema publishes.  The definitions
-are those of RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, reduced to the attributes of this directory.  Ordering
-rules and number rules are added if the directory evaluates these rules.
+One table says how an attribute is named, how its values compare, and what the subschema publishes.  The definitions are
+those of RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, reduced to the attributes of this directory.  Ordering rules
+and rules for numbers are added where the directory evaluates such rules.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from enum import Enum, auto
 class Family(Enum):
     """A family of matching rules, which compare values in the same normalized form."""
 
-    TEXT = auto()  # names and words: compared by their variants (`name_folding`) if the tenant's matching is lenient
-    NUMBER = auto()  # telephone numbers: compared as numbers if the tenant's matching is lenient
-    IDENTIFIER = auto()  # compared without case
+    TEXT = auto()  # names and words, which lenient matching compares by their variants (`name_folding`)
+    NUMBER = auto()  # telephone numbers, which lenient matching compares as numbers
+    IDENTIFIER = auto()  # compared without regard to case
     EXACT = auto()
     LIST = auto()  # lines of text
     OID = auto()
@@ -29,7 +29,7 @@ class Family(Enum):
     UUID = auto()
     BOOLEAN = auto()
     INTEGER = auto()
-    BINARY = auto()  # octets: not compared, and returned only if a search names the attribute
+    BINARY = auto()  # octets, which are not compared, and are returned only if a search names the attribute
 
 
 class Use(Enum):
@@ -44,7 +44,7 @@ class Use(Enum):
 # Country String and Telephone Number.
 _DIRECTORY_STRING_RULES = frozenset(f"2.5.13.{arc}" for arc in range(2, 8))
 _DIRECTORY_STRINGS = frozenset(f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (11, 15, 50))
-# A person who asks for one of these rules means any text: mail and postal addresses too.
+# A person who names one of these rules in a filter means any text, even a mail address or a postal address.
 _TEXTS = _DIRECTORY_STRINGS | {f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (26, 41)}
 
 
@@ -71,7 +71,7 @@ class MatchingRule:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A syntax with the names of its matching rules ("" if there is none)."""
+    """A syntax, with the name of its matching rule for each use ("" if there is none)."""
 
     syntax: str
     family: Family
@@ -206,7 +206,7 @@ _OPERATION, _DSA = "directoryOperation", "dSAOperation"
 
 ATTRIBUTE_TYPES = (
     AttributeType("objectClass", "2.5.4.0", _OID),
-    # RFC 4519; `name` has no values of its own: it stands for its subtypes.
+    # RFC 4519.  The attribute `name` has no values of its own, and stands for its subtypes.
     AttributeType("name", "2.5.4.41", _WORDS),
     AttributeType("cn", "2.5.4.3", _WORDS, ("commonName",), ("CallerIDName",), supertype="name"),
     AttributeType("sn", "2.5.4.4", _WORDS, ("surname",), supertype="name"),
@@ -249,7 +249,7 @@ ATTRIBUTE_TYPES = (
     AttributeType("ldapSyntaxes", "1.3.6.1.4.1.1466.101.120.16", _definition("54"), usage=_OPERATION),
     # RFC 4512 5.1, RFC 3045: the root DSE
     AttributeType("namingContexts", "1.3.6.1.4.1.1466.101.120.5", _DN, usage=_DSA),
-    # Active Directory defines this attribute without an OID: the OID here is made from a UUID (ITU-T X.667).
+    # The OID is made from a UUID (ITU-T X.667), because Active Directory defines this attribute without an OID.
     AttributeType(
         "defaultNamingContext", "2.25.164793045556771646092987493404427621383", _DN, usage=_DSA, single_valued=True
     ),
@@ -272,7 +272,7 @@ OBJECT_CLASSES = (
     ObjectClass("person", "2.5.6.6", "STRUCTURAL", "top", ("sn", "cn"), ("telephoneNumber",)),
     ObjectClass("organizationalPerson", "2.5.6.7", "STRUCTURAL", "person", (),
                 ("title", "facsimileTelephoneNumber", *_PLACE, "ou")),
-    # RFC 2798 does not allow c; it is added here for a contact's country, which harms no client.
+    # RFC 2798 does not allow the attribute c.  The class allows c here, for a contact's country, which harms no client.
     ObjectClass("inetOrgPerson", "2.16.840.1.113730.3.2.2", "STRUCTURAL", "organizationalPerson", (),
                 ("displayName", "givenName", "homePhone", "initials", "jpegPhoto", "labeledURI", "mail", "mobile", "o",
                  "pager", "uid", "c")),
@@ -300,7 +300,7 @@ _SUBTYPES = {
 
 
 def attribute_type(description: str) -> AttributeType | None:
-    """Return the type with a name, alias or OID, regardless of upper and lower case; None if it is unknown.
+    """Return the type with a name, alias or OID, regardless of upper and lower case; None if there is no such type.
 
     A description with an option ("cn;lang-de") names no type, because no value here has an option (RFC 4512 2.5.2).
     """
@@ -308,7 +308,7 @@ def attribute_type(description: str) -> AttributeType | None:
 
 
 def can_be_alias(alias: str, name: str) -> bool:
-    """Return whether a name can be configured for an attribute: no standard gives the name to another attribute."""
+    """Return whether a name may be configured as an alias: the name must not be a standard's name of an attribute."""
     owner = _STANDARD_TYPES.get(alias.lower())
     return owner is None or owner.name == name or alias.lower() in {known.lower() for known in owner.aliases}
 
@@ -332,7 +332,7 @@ def configure_aliases(aliases: Mapping[str, str]) -> None:
 
 
 def subtypes(kind: AttributeType) -> tuple[AttributeType, ...]:
-    """Return the types that hold a type's values: its subtypes (RFC 4512 2.5.1), or the type itself if it has none."""
+    """Return the types that hold a type's values: its subtypes (RFC 4512 2.5.1), or, if there are none, itself."""
     return _SUBTYPES[kind.name]
 
 
@@ -347,7 +347,7 @@ def matching_rule(name: str) -> MatchingRule | None:
 
 
 def oid_of(name: str) -> str | None:
-    """Return the OID of the object class, attribute type or matching rule with a name or OID; None if it is unknown."""
+    """Return the OID of an object class, attribute type or matching rule with a name or OID; None if there is none."""
     definition = object_class(name) or attribute_type(name) or matching_rule(name)
     return definition.oid if definition else None
 
@@ -375,7 +375,7 @@ _SYNTAX_PATTERNS = {
     _SYNTAX + "26": re.compile("[\\x00-\\x7f]*"),
     # RFC 4517 3.3.16
     _SYNTAX + "27": re.compile("0|-?[1-9][0-9]*"),
-    # RFC 4512 1.4: a name, or numbers with dots between them; neither has a blank.
+    # RFC 4512 1.4: a name, or numbers with dots in between, without blanks.
     _SYNTAX + "38": re.compile("[A-Za-z][A-Za-z0-9-]*|[0-9.]+"),
     # RFC 4517 3.3.28: a backslash begins only the escape of a dollar or of a backslash.  Empty lines are accepted.
     _SYNTAX + "41": re.compile(r"(?:[^\\]|\\24|\\5[Cc])*"),
@@ -389,8 +389,8 @@ def conforms(syntax: str, text: str) -> bool:
 
     An assertion value that does not conform makes the filter's term Undefined (RFC 4511 4.5.1.7).
 
-    :param syntax: the OID of the syntax; any text conforms to a syntax without a pattern here, because its matching
-        rule checks values.
+    :param syntax: the OID of the syntax.  Any text conforms to a syntax that has no pattern here, because the syntax's
+        matching rule checks values.
     """
     pattern = _SYNTAX_PATTERNS.get(syntax)
     return pattern is None or pattern.fullmatch(text) is not None

@@ -2,9 +2,9 @@
 """Search and Compare (RFC 4511 4.5 and 4.10): finds what a viewer's request matches in the directory.
 
 A `SearchCursor` can answer every search.  The cursor gives the matches of a filter in the order of their sort keys, a
-few at a time.  Callers read the first page of a phone's list, a long list in parts, the matches behind a page of RFC
-2696, or all matches that have to be sorted.  A cursor keeps the directories with which it began, so a sync during a
-search does not change the matches.
+few at a time.  From a cursor, a caller may read the first page of a phone's list, a long list in parts, the matches
+behind a page of RFC 2696, or all matches to sort them.  A cursor keeps the directories with which it began, so a sync
+during a search does not change the matches.
 
 The work of a search is divided into *slices*, each of which takes a few milliseconds at most.  After a slice, a
 generator yields None, so that its caller can serve other clients.
@@ -40,16 +40,17 @@ from ldapgw.errors import DirectoryError, ResultCode
 # The number of looks at search texts in one slice of work.  The looks take a fraction of a millisecond for an ordinary
 # filter, and a few milliseconds for the heaviest filter.
 _LOOKS: Final = 800
-# The most candidates that are tested in one slice of work, and the most candidates that are taken at once if no test is
-# needed.
+# Two limits on candidates: the most that are tested in one slice of work, and the most that are taken at once if no
+# test is needed.
 _MAX_CANDIDATES: Final = PAGE_SIZE
 _MAX_EXACT: Final = 16 * PAGE_SIZE
-# The number of candidates that an index is first asked for: twice as many as a phone shows, because some
+# The number of candidates that an index has to find at first: twice as many as a phone shows entries, because some
 # candidates do not match.
 _FIRST: Final = 128
-# The fewest matches of each segment that are merged at once.
+# The fewest matches that are read from each segment for one step of merging.
 _MERGED: Final = 64
-# Up to this cost of a filter, all segments are planned in one slice of work; otherwise each segment has its own slice.
+# If a filter costs at most this much, the queries for all segments are planned in one slice of work.  For a costlier
+# filter, each segment is planned in a slice of its own.
 _QUICK: Final = 16
 
 
@@ -59,7 +60,8 @@ class SearchCursor:
     Mutable: the progress of the search.
 
     :param prepared: the filter, prepared for each scope.
-    :param after: the key behind which the matches begin (`ResultBatch.key_prefix`); the entry of this key may be gone.
+    :param after: the key behind which the matches begin (`ResultBatch.key_prefix`); an entry with this key need not
+        exist any more.
     :param budget: the client's budget for caller-ID books, or None if there is no limit.
     """
 
@@ -73,8 +75,8 @@ class SearchCursor:
         budget: CallerIdBudget | None = None,
     ) -> None:
         self.finished = False
-        # The generator is no method: a method would refer to the cursor, and only the garbage collector would free such
-        # a cycle.
+        # The generator is a function and not a method.  A method would refer to the cursor that holds the generator,
+        # and only the garbage collector would free this cycle.
         self._demand = _Demand()
         self._batches = _search(scopes, prepared, after, self._demand, budget)
         self._rest: ResultBatch | None = None
@@ -241,7 +243,7 @@ def _merge(
                         yield None
         rows, is_last = _rows(streams, own_namespace)
         if rows:
-            wanted = 0  # without rows, all matches that were read have the same name, and more have to be read
+            wanted = 0  # without rows, all read matches have the same name: more have to be read
         for part in (rows,) if own_namespace is None else _without_duplicates(rows, streams, own_namespace):
             if part is None:
                 yield None
@@ -252,7 +254,7 @@ def _merge(
 
 
 def needs_cursor(scope: SearchScope, prepared: PreparedFilter) -> bool:
-    """Return whether a search needs a `SearchCursor` although all contacts are in one segment; this is rare."""
+    """Return whether a search needs a `SearchCursor` even if all contacts are in one segment, which is rare."""
     if _FIRST * prepared.cost > _LOOKS or scope.left_out or (scope.callers and prepared.numbers):
         return True
     return _may_match_containers(scope, prepared)
@@ -298,7 +300,10 @@ def _slice_size(prepared: PreparedFilter) -> int:
 
 
 def _may_match_containers(scope: SearchScope, prepared: PreparedFilter) -> bool:
-    """Return whether a container may match; testing a few containers here is cheaper than searching them."""
+    """Return whether a container may match.
+
+    If there are few containers, they are tested here, which is cheaper than a search.
+    """
     for alternatives in prepared.object_classes:
         if alternatives.isdisjoint(scope.container_classes):
             return False
@@ -307,13 +312,13 @@ def _may_match_containers(scope: SearchScope, prepared: PreparedFilter) -> bool:
         if required.isdisjoint(tag_letters):
             return False
     entries = scope.container_entries
-    return not entries or any([prepared.predicate.matches(entry) for entry in entries])  # noqa: C419  faster compiled
+    return not entries or any([prepared.predicate.matches(entry) for entry in entries])  # noqa: C419  a list is faster
 
 
 def _start(segment: Segment, after_key: str | None, own_namespace: str | None) -> int:
     """Return the document at which matches behind a sort key begin.
 
-    If duplicates are removed, all entries with the name of the sort key are included.
+    If duplicates are removed, the matches begin with the first entry that has the name of the sort key.
     """
     if after_key is None:
         return 0
@@ -324,7 +329,7 @@ def _start(segment: Segment, after_key: str | None, own_namespace: str | None) -
     )
 
 
-# A match: its sort key, the number of its stream, and its document.
+# A match: its sort key, the number of the `_SegmentMatches` from which it comes, and its document.
 _Row = tuple[str, int, int]
 _STREAM = itemgetter(1)
 
@@ -336,7 +341,7 @@ class _SegmentMatches:
 
     :param wanted: the number of matches that is likely to be enough.
     :ivar found: matches that were read, but not returned yet.
-    :ivar looked: the number of candidates that the last `read` tested; 1 if none has to be tested.
+    :ivar looked: the number of candidates that the last `read` tested; 1 if candidates need no test.
     """
 
     __slots__ = (
@@ -376,18 +381,18 @@ class _SegmentMatches:
             documents = self.read(limit if self._predicate is None else min(limit, left))
             left -= self.looked
             if not found and (self.exhausted or len(documents) >= PAGE_SIZE):
-                return documents  # not copied: a page is sent as it is
+                return documents  # the list is not copied, because a page is sent as it is
             found += documents
         self.found = found[limit:]
         return found[:limit]
 
     def read(self, size: int) -> Sequence[int]:
-        """Return the matches among the next candidates; if none match, later candidates may match unless `exhausted`.
+        """Return the matches among the next candidates; empty if none of these candidates match.
 
         :param size: the most candidates to take.
         """
         at, candidates = self._at, self._candidates
-        if at >= len(candidates):  # the first candidates were not enough
+        if at >= len(candidates):  # all candidates that were found first are read
             start = candidates[-1] + 1 if candidates else 0
             self._candidates = candidates = self.segment.find_documents(self._query, start)
             self._has_more = False
@@ -395,7 +400,7 @@ class _SegmentMatches:
         predicate = self._predicate
         deleted, entries = self.segment.deleted, self.segment.entries
         if predicate is None and deleted and at < len(candidates):
-            size = min(size, _MAX_EXACT - candidates[at] % PAGE_SIZE)  # whole pages
+            size = min(size, _MAX_EXACT - candidates[at] % PAGE_SIZE)  # only whole pages are taken
         documents = candidates[at : at + size]
         self.looked = 1 if predicate is None else len(documents)
         self._at = at + size
@@ -408,7 +413,7 @@ class _SegmentMatches:
 
 
 def _rows(streams: Sequence[_SegmentMatches], own_namespace: str | None) -> tuple[list[_Row], bool]:
-    """Take the matches that sort before all unread matches, and return whether they are the last matches.
+    """Take the matches that sort before all unread matches; return them, and whether they are the last matches.
 
     :param own_namespace: if not None, all matches of one name are taken together.
     """
@@ -453,14 +458,14 @@ def _without_duplicates(
             duplicates = yield from entries.duplicates()
             same = [row for number, row in enumerate(same) if number not in duplicates]
         kept += same
-        if len(kept) >= _MERGED:  # a phone shows only the first matches, so the other rows may stay uncompared
+        if len(kept) >= _MERGED:  # a phone shows only the first matches, so the other rows need not be compared yet
             yield kept
             kept = []
     yield kept
 
 
 def _may_be_duplicates(same: Sequence[_Row], streams: Sequence[_SegmentMatches]) -> bool:
-    """Return whether any of several entries of one name may be the same person."""
+    """Return whether two of several entries with one name may be the same person."""
     first = same[0][1]
     if any(at != first for _, at, _ in same):
         return True
@@ -468,9 +473,10 @@ def _may_be_duplicates(same: Sequence[_Row], streams: Sequence[_SegmentMatches])
 
 
 def _key_after(key_prefix: str, after: str) -> str | None:
-    """Return the sort key in `after`, without a key prefix; the matches begin behind this sort key.
+    """Return the sort key that follows the key prefix in `after`: the matches begin behind this sort key.
 
-    Return None if `after` lacks the prefix: the matches then begin with the first match that has the prefix.
+    Return None if `after` does not begin with the key prefix: then the matches begin with the first match that has the
+    prefix.
     """
     return after[len(key_prefix) :] if after.startswith(key_prefix) else None
 
@@ -488,7 +494,7 @@ def _cursor(
     scopes = search_scopes(dit, viewer, request.base, request.scope)
     prepared: list[PreparedFilter] = []
     for scope in scopes:
-        prepared.append((yield from prepare_in_slices(request.filter, scope.context)))  # noqa: PERF401  it yields
+        prepared.append((yield from prepare_in_slices(request.filter, scope.context)))  # noqa: PERF401  it has to yield
     return SearchCursor(scopes, prepared, after, budget)
 
 
@@ -563,9 +569,9 @@ def _more() -> DirectoryError:
 def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> bool:
     """Return whether an entry has a value of an attribute.
 
-    :raises DirectoryError: with the errors of a search at this base; with undefinedAttributeType if the attribute is
-        unknown; with noSuchAttribute if the entry lacks the attribute; and with invalidAttributeSyntax if the
-        comparison is Undefined, which is not "false" (RFC 4511 4.10).
+    :raises DirectoryError: with an error of a search at this base; undefinedAttributeType if the attribute is unknown;
+        noSuchAttribute if the entry lacks the attribute; invalidAttributeSyntax if the comparison is Undefined, and so
+        neither true nor false (RFC 4511 4.10).
     """
     found = search_scopes(dit, viewer, dn, Scope.BASE_OBJECT)[0]
     [entry] = found.containers[0]

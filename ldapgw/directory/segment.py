@@ -4,10 +4,9 @@
 A segment is built once.  A book has few segments: `Segments` says when they are merged.
 
 Two answers with the same entries differ only by the messageID, which stands in each message (RFC 4511 4.1.1).  So
-entries are cached as whole messages with `PLACEHOLDER_ID`, and the sender replaces the placeholder by the messageID in
-one pass through adjacent octets, whatever the number of entries.  Messages are cached for the few attribute selections
-that are requested again and again, because phones of one model send the same selection; a whole list is cached as
-*pages* of messages.
+entries are cached as whole messages with `PLACEHOLDER_ID`.  The sender joins the messages, and replaces all
+placeholders by the messageID in one pass.  Messages are cached for the few attribute selections that are requested
+again and again, because phones of one model send the same selection; a whole list is cached as *pages* of messages.
 """
 
 from __future__ import annotations
@@ -28,20 +27,21 @@ from ldapgw.directory.normalization import SWITCHBOARD_MARK, lines_of
 from ldapgw.directory.query_plan import Query
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 
-# At most this many attribute selections have cached messages.  Each of these selections takes some 25 MiB if a segment
-# has 100,000 entries.
+# The most attribute selections whose messages are cached.  In a segment of 100,000 entries, each of these selections
+# takes some 25 MiB.
 _MAX_SELECTIONS: Final = 4
-# At most this many selections are remembered in addition to the selections that have cached messages.
+# The most selections that are remembered in addition to the selections whose messages are cached.
 _MAX_CANDIDATE_SELECTIONS: Final = 12
 
-# The number of entries of a page; the first document of each page is a multiple of this number.
+# The number of entries on a page.  The number of the first document of each page is a multiple of this.
 PAGE_SIZE: Final = 192
 # The most octets of a page that is cached.
 MAX_PAGE_OCTETS: Final = 64 << 10
-# At most this many attribute selections have cached pages.
+# The most attribute selections whose pages are cached.
 _MAX_PAGED_SELECTIONS: Final = 2
 
-# The messages of a page, and the octet that the messages contain in place of the messageID, and nowhere else.
+# A page: its messages, and the octet that stands in place of the messageID.  The messages contain this octet nowhere
+# else.
 Page = tuple[bytes, bytes]
 # The value for a page that is not cached because it has too many octets.
 NO_PAGE: Final[Page] = (b"", b"")
@@ -54,8 +54,8 @@ def set_message_id(messages: bytes, message_id: bytes, *, is_plain: bool) -> byt
     """Put a messageID in place of the placeholder in messages.
 
     :param message_id: one octet, from 1 to 127.
-    :param is_plain: whether no BER length in the messages contains the placeholder's octet.  Then this octet alone is
-        replaced, and the server answers 9 % more searches by name per second.
+    :param is_plain: true if the messages contain the placeholder's octet nowhere else, not even in a BER length.  Then
+        only this octet is searched and replaced, and the server answers 9 % more searches by name per second.
     """
     if is_plain:
         return messages.replace(PLACEHOLDER, message_id)
@@ -69,7 +69,8 @@ def response_of(message: bytes) -> bytes:
 
 def _message(response: bytes) -> bytes:
     message = head(SEQUENCE, 3 + len(response)) + PLACEHOLDER_ID[:3] + response
-    # The BER length of a value of 131,583 octets may look like the placeholder; no contact has such a value.
+    # In theory, the BER length of a value of 131,583 octets can look like the placeholder, but no contact has such a
+    # value.
     if message.count(PLACEHOLDER_ID) > 1:
         raise ValueError("an entry holds the placeholder")
     return message
@@ -79,7 +80,7 @@ class _SelectionMessages:
     """The messages of one attribute selection.
 
     :ivar messages: the message of each document; empty if nobody has requested the entry.
-    :ivar odd: the documents in whose messages a BER length also contains the placeholder's octet.
+    :ivar odd: the documents whose messages contain the placeholder's octet also in a BER length.
     """
 
     __slots__ = ("messages", "odd")
@@ -92,10 +93,10 @@ class _SelectionMessages:
 class _KeptMessages:
     """The cached messages of a segment's entries, for the attribute selections that are requested again and again.
 
-    A selection is cached from its second request on.  If there is no room, the new selection replaces the least
-    recently requested cached selection, but only if the cached selection was not requested since the new selection's
-    previous request.  So if more selections are in use than can be cached, the selections that were cached first stay
-    cached.
+    A selection is cached from its second request on.  If there is no room for a new selection, the least recently
+    requested of the cached selections may be replaced.  This cached selection is replaced only if nobody has requested
+    it since the previous request for the new selection.  So if more selections are in use than can be cached, the
+    selections that were cached first stay cached.
 
     Mutable: the cached messages, and the requested selections.
     """
@@ -128,7 +129,7 @@ class _KeptMessages:
         return kept is not None and all([kept.messages[document] for document in documents])  # noqa: C419  compiled
 
     def _keep(self, selection: Selection) -> _SelectionMessages | None:
-        """Begin to cache a selection, if there is room or if another selection can be replaced."""
+        """Begin to cache a selection, if there is room or another selection may be replaced."""
         if len(self._kept) == _MAX_SELECTIONS:
             first = next(
                 requested for requested in self._requested if requested is selection or requested in self._kept
@@ -151,7 +152,7 @@ class Segment:
     Mutable: the messages that are cached.
 
     :ivar entries: the entries in their order; an entry's number is its *document*.
-    :ivar index: the index, or None if the entries are so few that all are tested.
+    :ivar index: the index, or None if there are so few entries that a search tests all of them.
     :ivar deleted: a flag for each document: whether the entry is deleted; empty if no entry is deleted.
     :ivar duplicates: a flag for each document: whether an entry of another book in this segment may be the same person;
         empty if there are no duplicates.
@@ -215,7 +216,7 @@ class Segment:
         return Segment(self.entries, self.index, self.deleted, duplicates, self)
 
     def has_duplicates(self, documents: Iterable[int]) -> bool:
-        """Return whether the entry of any of these documents may be the same person as another entry of the segment."""
+        """Return whether any of these documents is flagged as a possible duplicate."""
         return bool(self.duplicates) and any(map(self.duplicates.__getitem__, documents))
 
     def deleted_since(self, before: Segment) -> Iterator[Entry]:
@@ -235,11 +236,11 @@ class Segment:
         return found[bisect_left(found, start) :] if start else found
 
     def document_from(self, sort_key: str) -> int:
-        """Return the first document whose sort key is not less than the given key."""
+        """Return the first document whose sort key equals or follows the given key."""
         return bisect_left(self.entries, sort_key, key=_SORT_KEY)
 
     def document_after(self, sort_key: str) -> int:
-        """Return the first document whose sort key is greater than the given key."""
+        """Return the first document whose sort key follows the given key."""
         return bisect_right(self.entries, sort_key, key=_SORT_KEY)
 
     def document_of_uid(self, uid: str) -> int | None:
@@ -323,12 +324,12 @@ class Segment:
         return self._messages.has(documents, selection)
 
     def encoded(self, documents: Sequence[int], selection: Selection) -> list[bytes]:
-        """Encode the messages that `messages` returns, without caching them; they need not be plain."""
+        """Encode the messages that `messages` returns, without caching the messages; they may be not plain."""
         entries = self.entries
         return [_message(entries[document].encode(selection)) for document in documents]
 
     def page(self, first: int, selection: Selection) -> Page | None:
-        """Return the messages of a page; `NO_PAGE` if they have too many octets, None if the page is not cached.
+        """Return a page; `NO_PAGE` if the page has too many octets to be cached, None if the page is not cached.
 
         Pages make reading whole books seven times as fast (``scripts/bench parts``).
 
@@ -353,8 +354,8 @@ class Segment:
 def _page(messages: list[bytes]) -> Page:
     joined = b"".join(messages)
     if len(joined) <= MAX_PAGE_OCTETS:
-        # UTF-8 never contains an octet such as 0xC0, but a BER length may, so an octet is chosen that the messages do
-        # not contain.
+        # A text in UTF-8 never contains the octet 0xC0, but a BER length may.  So an octet is chosen that the messages
+        # do not contain.
         unused = next((octet for octet in range(0xFF, -1, -1) if octet not in joined), None)
         if unused is not None:
             placeholder = bytes((unused,))
@@ -362,9 +363,9 @@ def _page(messages: list[bytes]) -> Page:
     return NO_PAGE
 
 
-# An older segment is merged into the new segment if the older segment has less than `_MERGE_FACTOR` times the entries
-# of the new segment.  Otherwise the older segment is built anew if more than 1/`_MERGE_FACTOR` of its entries are
-# deleted.
+# New entries go into a new segment.  An older segment is merged into the new segment if the older segment has less than
+# `_MERGE_FACTOR` times the entries of the new segment.  An older segment that is not merged is built anew if more than
+# 1/`_MERGE_FACTOR` of its entries are deleted.
 _MERGE_FACTOR = 8
 
 
@@ -398,7 +399,7 @@ class Segments:
         return self.numbers if per_number and self.numbers else self.contacts
 
     def entry_of_uid(self, uid: str) -> Entry | None:
-        """Return an entry by the folded value of its uid: the entry of a contact, or of one number of a contact."""
+        """Return the entry with a folded uid, which may be the entry of a contact or the entry of one number."""
         found = (segment.entry_of_uid(uid) for segment in (*self.contacts, *self.numbers))
         return next(filter(None, found), None)
 
@@ -407,7 +408,7 @@ class Segments:
     ) -> Segments:
         """Return the segments with some contacts removed and others added.
 
-        :param deleted_uids: uids of contacts to remove, which may be in no segment.
+        :param deleted_uids: uids of contacts to remove; a uid that is in no segment has no effect.
         :param contact_entries: the new entries, one for each contact.
         :param number_entries: the new entries, one for each number of these contacts.
         """
@@ -472,8 +473,8 @@ class ResultBatch:
     """Matches of one segment, in their order; a batch never changes.
 
     :ivar documents: the matches' documents in the segment.
-    :ivar key_prefix: the text that precedes an entry's sort key; the two together are the key (`Match.key`) by which
-        all matches of a search are sorted.
+    :ivar key_prefix: the text that precedes the sort key of each entry.  Prefix and sort key together are the key
+        (`Match.key`) by which all matches of a search are sorted.
     """
 
     __slots__ = ("context", "documents", "key_prefix", "segment")
@@ -499,7 +500,7 @@ class ResultBatch:
 class Match(NamedTuple):
     """A single match.
 
-    :ivar key: the key that sorts the matches of a search; an entry has the same key in the next search.
+    :ivar key: the key by which the matches of a search are sorted; an entry has the same key in each search.
     """
 
     key: str
@@ -509,7 +510,7 @@ class Match(NamedTuple):
 
 # --- what a search covers ---------------------------------------------------------------------------------------------
 
-# The most containers that are tested one by one, which is faster than a lookup in their indexes.
+# The most containers that are tested one by one, which is faster than a lookup in the containers' indexes.
 _FEW = 16
 
 
@@ -523,7 +524,8 @@ class SearchScope:
     :ivar own_namespace: the UUID namespace of the viewer's own book.  Of two entries for one person, the entry in this
         book is shown, unless the tenant has another order of books.
     :ivar left_out: sort keys of contacts that an earlier scope of the same search covers.
-    :ivar may_have_duplicates: whether the contacts come from several books, which may have the same person.
+    :ivar may_have_duplicates: whether the contacts come from several books, so that the same person may be in more than
+        one book.
     :ivar only_segment: the segment of all contacts, if there is only one and its entries have no possible duplicates;
         otherwise None.
     :ivar container_tag_letters: the letters that stand for the containers' attributes (`Entry.tagged_texts`).

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The shared books of a tenant, merged into a few segments, so that more books don't make a search slower.
+"""The shared books of a tenant, merged into a few segments, so that a search takes no longer if there are many books.
 
-Up to `_MAX_SEGMENTS` segments stay as they are.  If there are more segments, the large segments stay, and all other
-segments are merged into one segment.  When a small book changes, its entries are deleted from the merged segment, and
-its new segment is searched separately.  If there are too many segments again, the small segments are merged anew.
+If the books have at most `_MAX_SEGMENTS` segments, nothing is merged.  If there are more segments, the large segments
+stay as they are, and all others are merged into one segment.  When a small book changes, its entries are deleted from
+the merged segment, and its new segment is searched separately.  If there are too many segments again, the small
+segments are merged anew.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from ldapgw.directory.segment import Segment
 
 # The most segments that a search looks through one by one; each segment costs some microseconds.
 _MAX_SEGMENTS = 8
-# The most segments after a merge.  A segment with more than 1/`_LARGE_PART` of all entries is large, and is not merged.
+# A segment with more than 1/`_LARGE_PART` of all entries is large and is not merged, so a merge leaves about this many
+# segments at most.
 _SEGMENTS_AFTER_MERGE = 4
 _LARGE_PART = 16
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MergedSegment:
-    """A segment to search, and the one or more segments from which its entries come."""
+    """A segment to search, and the segments (at least one) from which its entries come."""
 
     segment: Segment
     sources: tuple[Segment, ...]
@@ -48,7 +50,7 @@ class SharedBooks:
 
     @property
     def needs_merge(self) -> bool:
-        """Return whether there are more segments than a search should look through."""
+        """Return whether there are more segments than a search should look through, so that they have to be merged."""
         return max(map(len, (self.containers, self.contacts, self.numbers))) > _MAX_SEGMENTS
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:
@@ -82,7 +84,7 @@ def _merge(books: Sequence[Book], before: SharedBooks, sharing: Sharing, *, defe
     contacts = merge_segments(
         (segment for segments in branches for segment in segments.contacts), before.contacts, defer_merge=defer_merge
     )
-    if sharing is Sharing.CALLERS:  # nobody browses these books
+    if sharing is Sharing.CALLERS:  # these books cannot be browsed, so nothing is merged
         return SharedBooks(len(branches), contacts=contacts)
     by_number = branches if any(segments.numbers for segments in branches) else []
     return SharedBooks(
@@ -105,7 +107,8 @@ def merge_segments(
     segments: Iterable[Segment], before: Sequence[MergedSegment], *, defer_merge: bool = False
 ) -> tuple[MergedSegment, ...]:
     """Merge many segments into the few segments that a search looks through."""
-    # Segments are compared by their tuple of entries, which stays the same object when entries are deleted.
+    # Two segments are the same if they have the same tuple of entries: this object stays the same when entries are
+    # deleted.
     wanted = {id(segment.entries): segment for segment in segments if len(segment)}
     kept = []
     for merged in before:
@@ -137,7 +140,7 @@ def _current(merged: MergedSegment, wanted: dict[int, Segment]) -> MergedSegment
 
 
 def _fewer(merged: Sequence[MergedSegment]) -> tuple[MergedSegment, ...]:
-    """Put all entries into few segments: large segments stay as they are, all others are merged into one."""
+    """Return few segments with all entries: large segments stay as they are, all others are merged into one."""
     ordered = sorted(merged, key=lambda each: -len(each.segment))
     least = sum(len(each.segment) for each in ordered) / _LARGE_PART
     large = sum(len(each.segment) > least for each in ordered[: _SEGMENTS_AFTER_MERGE - 1])

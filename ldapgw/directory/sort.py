@@ -36,7 +36,7 @@ MOST_KEYS: Final = 8
 # fewer people.
 MOST_ENTRIES: Final = 100_000
 
-# The number of entries that are sorted, or passed over, in one slice of work, which takes a millisecond.
+# The number of entries that are sorted or skipped in one slice of work, which takes a millisecond.
 _RUN: Final = 500
 # The most entries that are ranked in one slice of work.
 _RANKED: Final = 32
@@ -115,7 +115,7 @@ class Sorter:
         return (keys + match_key)[:LONGEST] + match_key[-TIEBREAKER_LENGTH:]
 
     def start(self, value: bytes, context: NamingContext) -> bytes:
-        """Return a rank that precedes all entries whose first key equals or follows a value, and follows all others.
+        """Return a rank to compare entries with: an entry whose first key equals or follows a value has a higher rank.
 
         :raises Unsortable: when the value makes no sense for the first key.
         """
@@ -179,15 +179,17 @@ class _Key:
             raise Unsortable(ResultCode.INAPPROPRIATE_MATCHING, self.requested.attribute)
 
     def _sorts_as_people(self, context: NamingContext) -> bool:
-        """Return whether values are sorted as people sort names."""
+        """Return whether an attribute's values are sorted as people sort names."""
         return self.rule is None and context.lenient and self.kind.comparison.family is Family.TEXT
 
 
 class Ranking:
-    """Entries sorted by rank: sorted runs of ranks, which are merged when they are read.
+    """Entries sorted by rank.
 
-    No object is made for an entry, because a hundred thousand objects would make the garbage collector look at all
-    objects.
+    The ranks are in several sorted lists (runs), which are merged when the entries are read.
+
+    No new object is made for an entry, because a hundred thousand new objects would make the garbage collector look at
+    all objects.
 
     Mutable: the entries that were added.
 
@@ -259,7 +261,7 @@ def collect(matches: Iterable[Match | None], sorter: Sorter, after: bytes = b"")
 
 
 def _own_lines(kind: AttributeType) -> Lines:
-    """Return a function for the attribute's own ordering, which returns the lines of an entry's search text."""
+    """Return a function that returns the lines of an entry's search text, for the attribute's own ordering."""
 
     def lines(entry: Entry) -> list[str]:
         text = entry.search_text(kind)
@@ -273,8 +275,8 @@ def _people_lines(kind: AttributeType) -> Lines:
     own_lines, is_name = _own_lines(kind), kind.name in _WHOLE_NAMES
 
     def lines(entry: Entry) -> list[str]:
-        # The contact's name has no letters.  A word for the kind of a number ("mobile") may follow the name, so the
-        # text may have letters all the same.
+        # The contact's name has no letters.  The text may have letters even so, because a word for the kind of a number
+        # ("mobile") may follow the name.
         if is_name and entry.sort_key.startswith(NO_LETTERS):
             return [NO_LETTERS + line for line in own_lines(entry)]
         return [_people_line(line) for line in own_lines(entry)]
@@ -300,8 +302,8 @@ def _joined(functions: list[Lines]) -> Lines:
     return lambda entry: [line for lines in functions for line in lines(entry)]
 
 
-def _least(lines: list[str], reverse: bool) -> bytes:  # noqa: FBT001 - from a table
-    """Return the octets of the least value, with an end marker; an absent value is the largest (RFC 2891 2.2)."""
+def _least(lines: list[str], reverse: bool) -> bytes:  # noqa: FBT001 - the boolean comes from a table
+    """Return the octets of the least value, with an end marker.  An absent value sorts last (RFC 2891 2.2)."""
     if not lines:
         return _NO_VALUE[reverse]
     value = min(lines)[:_MAX_CHARACTERS].encode("utf-8", "surrogatepass").replace(b"\0", b"\1")
@@ -312,14 +314,14 @@ def _least(lines: list[str], reverse: bool) -> bytes:  # noqa: FBT001 - from a t
 
 
 class OffsetOutOfRange(LdapgwError):
-    """Raised when a request's offset is 0 or exceeds the request's content count, or when this count is negative."""
+    """Raised when a request's offset is 0 or exceeds the content count in the request, or this count is negative."""
 
     code = ResultCode.OFFSET_RANGE_ERROR
 
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """A target at an offset of a list that the client believes to have `content_count` entries; 0 if unknown."""
+    """A target at an offset of a list.  The client believes that the list has `content_count` entries; 0 if unknown."""
 
     offset: int
     content_count: int
@@ -336,7 +338,7 @@ class AtLeast:
 class Window:
     """The requested part of a list: `before` and `after` entries around a target.
 
-    Positions count from 1, as on the wire; the position after the last entry says that there is no target.
+    Positions count from 1, as in the protocol.  The position after the last entry means that there is no target.
     """
 
     before: int
@@ -359,7 +361,7 @@ class Window:
 
 
 def _scaled(target: Offset, count: int) -> int:
-    """Return the target's position, scaled from the client's content count to ours (section 5 of the draft)."""
+    """Return the target's position, scaled from the client's content count to the true count (draft, section 5)."""
     offset, content_count = target.offset, target.content_count
     if offset < 1 or content_count < 0 or 0 < content_count < offset:
         raise OffsetOutOfRange

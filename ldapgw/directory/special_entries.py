@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The entries that aren't contacts, books or labels: root DSE, subschema, and the entries of tenants.
 
-The same search finds these entries and contacts.
+A search finds these entries in the same way as contacts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ldapgw.directory.naming_context import ROOT, NamingContext
 
 _VENDOR = "ldapgw"
 
-# The versions of LDAP: 2 (RFC 1777), which old phones speak, and 3 (RFC 4511).
+# The versions of LDAP that the server speaks: 2 (RFC 1777) for old phones, and 3 (RFC 4511).
 _VERSIONS = (b"2", b"3")
 
 
@@ -67,7 +67,7 @@ def root_dse(features: Features, contexts: Iterable[NamingContext], default: Nam
 
 @lru_cache(maxsize=1024)
 def tenant_entry(context: NamingContext) -> Entry:
-    """Return a tenant's own entry, an organization, which holds the values of its RDN too (RFC 4512 2.3.1)."""
+    """Return a tenant's own entry, an organization; the attributes contain the values of the RDN (RFC 4512 2.3.1)."""
     dn = str(context.base)
     attributes: dict[str, tuple[str, ...]] = {"objectClass": ("top", "organization"), "o": (context.title,)}
     for name, value in next(iter(context.base.rdns), ()):

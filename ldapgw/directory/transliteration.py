@@ -3,8 +3,8 @@
 
 A person who types a foreign name types the spelling in the passport or on the business card.  Greece, Russia, Ukraine,
 Serbia, Bulgaria and Japan have their own rules for this spelling, and no transliteration letter by letter follows these
-rules.  Korean families have their own spellings.  So a text has several Latin spellings, and each of them finds the
-text.
+rules.  Korean families have their own spellings.  So a text has several Latin spellings, and a search for any of these
+spellings finds the text.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from anyascii import anyascii
 
-# The characters of alphabets are below `_ALPHABETS_END` and are always cached.  Each of the thousands of other
-# characters is cached only while the map has fewer than `_MAX_CACHED` characters, which take some 500 KiB.
+# Characters below `_ALPHABETS_END`, which belong to alphabets, are always cached.  There are thousands of other
+# characters, so these are cached only until the map has `_MAX_CACHED` characters, which take some 500 KiB.
 _ALPHABETS_END = 0x3000
 _MAX_CACHED = 1 << 14
 
@@ -37,7 +37,7 @@ class CharacterMap(dict[int, str]):
 
 @dataclass(frozen=True, slots=True)
 class _Spelling:
-    """The rules by which a country writes its script in Latin letters, if `anyascii` differs; all in lower case.
+    """The rules, all in lower case, by which a country writes its script in Latin letters and which `anyascii` lacks.
 
     :ivar script: a pattern of the script's letters.
     :ivar rules: patterns with their replacements, in the order in which they are applied.
@@ -49,7 +49,7 @@ class _Spelling:
     letters: Mapping[int, str] = field(default_factory=dict)
 
     def write(self, text: str) -> str:
-        """Write a text's letters in this spelling as far as the spelling has rules; `anyascii` writes the rest."""
+        """Write a text's letters by the rules of this spelling; `anyascii` writes the letters that have no rule."""
         for pattern, latin in self.rules:
             text = pattern.sub(latin, text)
         return text.translate(self.letters)
@@ -59,7 +59,7 @@ def _rules(*rules: tuple[str, str]) -> tuple[tuple[re.Pattern[str], str], ...]:
     return tuple((re.compile(pattern), latin) for pattern, latin in rules)
 
 
-# The number of blocks of 256 characters, up to the last block that has letters.
+# The number of blocks of 256 characters from U+0000 to the last block that has letters.
 _BLOCKS = 0x330
 
 _GREEK = re.compile("[\u0370-\u03ff\u1f00-\u1fff]")

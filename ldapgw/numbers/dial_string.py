@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Removes the text around a telephone number: URI schemes, extensions and remarks; converts keypad letters.
 
-All functions convert text to text without a numbering plan, in time linear in their input, which is cut at `LONGEST`.
+All functions convert text to text, without a numbering plan.  A function cuts its input at `LONGEST`, and takes time
+linear in the input.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from urllib.parse import unquote
 # The most characters of a number: ITU-T E.164 allows 15 digits, and blanks, brackets, an extension and a scheme fit
 # into this limit too.
 LONGEST = 64
-# The most characters of a text that are read: invisible characters may stand among the characters that count.
+# The most characters of a text that are read, invisible characters included.
 LONGEST_TYPED = 4 * LONGEST
 
-# The fewest digits with which the text before a remark is a complete number.
+# The fewest digits in front of a remark that count as a complete number.
 _COMPLETE = 7
 
 _DIALLED = re.compile("[0-9*#]")
@@ -34,7 +35,7 @@ _CONTEXT = "phone-context="
 # Codes in front of a number: "*31#0301234567" hides the caller's number, as "*67" does in North America.
 _SERVICE_CODE = re.compile(r"([*#]{1,2}\d{1,3}[*#])\s*(?=[+(]?\d)")
 _VERTICAL_CODE = re.compile(r"([*#]\d\d)\s*(?=[+(]?\d)")
-# Words for an extension; `phonenumbers` knows only some of these words.
+# Words for an extension, of which `phonenumbers` knows only some.
 _EXTENSION_WORDS = (
     *("extension", "extensión", "extn", "ext", "xtn", "int", "interno", "interne", "poste"),
     *("durchwahl", "durchw", "dw", "nebenstelle", "nst", "apparat", "app", "klappe", "kl", "toestel"),
@@ -53,7 +54,7 @@ _EXTENSION = re.compile(
     r"(?<![^\W\d_])(?:tel[ .:]{0,3})?(?:" + "|".join((*_EXTENSION_WORDS, *_CODE_WORDS)) + r")[ .:#]{0,3}(?=\d)",
     re.IGNORECASE,
 )
-# The groups of digits behind one of `_CODE_WORDS`; all groups together are one code.
+# The groups of digits behind one of `_CODE_WORDS`, which together are one code.
 _GROUPED_CODE = re.compile(r"(?:" + "|".join(_CODE_WORDS) + r")[ .:#]{0,3}(\d+(?:[ -]\d+)*)", re.IGNORECASE)
 # The beginning of the text that is dialled after the connection: a word for an extension, an "x", "~" or "#", pauses
 # (RFC 3601 "p" and "w"; "," and ";" on smartphones), or the parameter "ext" of RFC 3966.
@@ -68,7 +69,8 @@ _AFTERWARDS = re.compile(
 _DIRECT = re.compile(
     r"[ .,;:=/–-]*(?:durchwahl|durchw|dw|nebenstelle|nst|klappe|kl)[ .:-]{0,3}(\d{1,5})", re.IGNORECASE
 )
-# The fewest digits of a number in front of the text that is dialled after the connection: an internal number has three.
+# The fewest digits of a number in front of a text that is dialled after the connection: three, as in an internal
+# number.
 _SHORTEST_BEFORE = 3
 # The beginning of a remark: a word behind a blank or in brackets that contains a lower-case letter.  Words whose
 # letters are dialled ("FLOWERS") are in capitals or follow a hyphen.
@@ -86,10 +88,10 @@ _KEYS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999"
 
 
 def clean(text: str) -> str:
-    """Return a text in NFKC with ASCII digits (full-width and Arabic digits too), without invisible characters."""
+    """Return a text in NFKC without invisible characters; digits of all scripts become ASCII digits."""
     text = text[:LONGEST_TYPED]
     if not (text.isascii() and text.isprintable()):
-        # Some characters expand to a whole phrase (U+FDFA to 18 letters), so the result is cut too.
+        # NFKC replaces some characters by a whole phrase (U+FDFA by 18 letters), so the result has to be cut too.
         folded = unicodedata.normalize("NFKC", text)[:LONGEST_TYPED]
         text = "".join(_visible(char) for char in folded)
     return " ".join(text.split())
@@ -141,7 +143,7 @@ def _address_of(text: str) -> str:
 
 
 def without_affixes(text: str, affixes: Sequence[str]) -> str:
-    """Remove each text that a PBX puts in front of a number or behind the number once, in the given order.
+    """Remove the texts that a PBX puts in front of a number or behind it, in the given order, each text once.
 
     :param affixes: the texts in lower case; upper and lower case of `text` do not matter.
     """
@@ -163,7 +165,8 @@ def affix_of(text: str) -> str:
 def code(text: str) -> str:
     """Return the code in front of an unwrapped number, such as ``*31#`` and ``*67``; empty if there is none.
 
-    The code may be a part of a longer code: the caller has to check that a complete number follows.
+    The code may be the beginning of a longer code, so the caller of this function has to check that a complete number
+    follows.
     """
     match = _SERVICE_CODE.match(text) or _VERTICAL_CODE.match(text)
     return match[1] if match else ""
@@ -172,7 +175,7 @@ def code(text: str) -> str:
 def split_afterwards(text: str) -> tuple[str, str]:
     """Split an unwrapped text into the number and the text that is dialled after the connection, which may be empty.
 
-    A word for an extension in front of all digits is a remark.
+    A word for an extension is only a remark if all digits follow the word.
     """
     digits = 0
     position = 0
@@ -185,10 +188,11 @@ def split_afterwards(text: str) -> tuple[str, str]:
 
 
 def _shortest_before(group: str | None, more: str | None) -> int:
-    """Return the fewest digits that a number has in front of a text that is dialled after the connection.
+    """Return the fewest digits that the number in front of a text that is dialled after the connection must have.
 
-    A group of digits in front of a hash may also be the last group of the number itself ("212-555-0145#12").  The group
-    is no part of the number if the group is long, or if a whole number precedes the group ("030 5550171 1234#56#").
+    A group of digits in front of a hash belongs either to the number ("212-555-0145#12") or to the dialled text ("030
+    5550171 1234#56#").  The group belongs to the dialled text if the group is long, or if a whole number precedes the
+    group.
 
     :param group: the digits in front of the hash; None if another sign begins the text that is dialled after the
         connection.
@@ -202,18 +206,18 @@ def _shortest_before(group: str | None, more: str | None) -> int:
 
 
 def direct_extension(afterwards: str) -> str:
-    """Return the digits of an extension that is dialled directly, as in Germany and Austria; empty if there is none."""
+    """Return the digits of an extension that is dialled directly behind a company's number, as in Germany; or ""."""
     match = _DIRECT.fullmatch(afterwards)
     return match[1] if match else ""
 
 
 def leads_afterwards(gap: str) -> bool:
-    """Return whether the text between two groups of digits says that the second group is dialled after connecting."""
+    """Return whether the text between two groups of digits means that the second group is dialled after connecting."""
     return _AFTERWARDS.search(gap + "0") is not None
 
 
 def marks(text: str) -> list[int]:
-    """Return the positions of at most three pauses, stars or hashes behind a number that may be complete."""
+    """Return the positions of the first three pauses, stars or hashes that follow enough digits for a whole number."""
     positions, digits = [], 0
     for position, char in enumerate(text):
         if char.isdigit():
@@ -224,10 +228,10 @@ def marks(text: str) -> list[int]:
 
 
 def extension_of(afterwards: str) -> str:
-    """Return the digits of an extension, or, for pauses and menus, the characters ``0-9*#,`` as they are dialled."""
+    """Return what is dialled after the connection: the digits of an extension, or a menu's characters ``0-9*#,``."""
     menu = re.sub("[^0-9*#,]", "", afterwards.replace(";", ",")).strip(",")
     if menu.lstrip("*#").rstrip("#").isdigit():
-        # Other extensions may stand behind the first one, as in "x302/x2303".
+        # A second extension may follow the first extension, as in "x302/x2303".
         first = _GROUPED_CODE.search(afterwards) or re.search(r"(\d+(?:-\d+)*)", afterwards)
         return re.sub("[ -]", "", first[1]) if first else ""
     return menu[:LONGEST]
@@ -268,7 +272,7 @@ def dial_text(text: str) -> str:
 
 
 def _visible(char: str) -> str:
-    """Return the ASCII digit of a digit in any script, "" for an invisible character, else the character."""
+    """Return a digit of any script as an ASCII digit, "" for an invisible character, and other characters unchanged."""
     if char.isspace():
         return " "
     digit = unicodedata.digit(char, -1)

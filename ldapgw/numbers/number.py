@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A telephone number as a value that databases and book files store: its forms, and the rules by which it was read."""
+"""A telephone number as databases and book files store it: its forms, and the rules by which it was read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Rule(StrEnum):
-    """A rule by which a number is read differently from its stored text, with the reason for the rule.
+    """A rule by which a number is read differently from its stored text; each comment gives the reason.
 
     `ldapgw.numbers.stored_numbers` applies the rules, in this order.
     """
@@ -19,16 +19,16 @@ class Rule(StrEnum):
     AFTERWARDS = "afterwards"  # Extensions, pauses and menus are dialled after the connection.
     REMARK = "remark"  # Times, dates, ranges and notes beside a number are not dialled.
     CODE = "code"  # A code in front of a number changes how the call is made: "*31#" hides the caller's number.
-    PLUS = "plus"  # "491705551442": a country code without its "+" is likelier than a number without its trunk prefix.
-    NO_PLUS = "no_plus"  # "+030 …": a trunk prefix is no country code.
-    FOREIGN_PREFIX = "foreign_prefix"  # "0049 30 …" in the USA: the prefix for calls abroad differs by country.
+    PLUS = "plus"  # "491705551442": a lost "+" is more likely than a lost trunk prefix.
+    NO_PLUS = "no_plus"  # "+030 …": a "+" in front of a trunk prefix is a mistake.
+    FOREIGN_PREFIX = "foreign_prefix"  # "0049 30 …" in the USA: "00" is the prefix for calls abroad in other countries.
     TRUNK_ZERO = "trunk_zero"  # Poland has no trunk prefix any more: a "0" in front of a number does not connect.
     FORMER_PREFIX = "former_prefix"  # Mexico: 044, 045 and 01 in front of a number have not connected since 2019.
     ZERO = "zero"  # Italy: the "0" of a fixed line is a part of the number, also behind "+39".
     REPEATED_CODE = "repeated_code"  # "+49 0049 30 …": an import puts the country code in front of each number.
     SHORT = "short"  # "+49 116117": a short number connects only within its country, without a country code.
     RENUMBERED = "renumbered"  # The country has changed its plan (`ldapgw.numbers.renumbering`).
-    GOOGLE = "google"  # The number was typed for the country of the Google account, which is not the tenant's.
+    GOOGLE = "google"  # The number was typed for the Google account's country, not for the tenant's.
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,11 @@ class Number:
     :ivar national: the number as it is dialled within the region in which it was parsed, with the trunk prefix; empty
         for foreign numbers and if the country is unknown.
     :ivar digits: `typed` reduced to ``0-9*#``, with letters converted to keypad digits.
-    :ivar extension: the characters ``0-9*#,`` that are dialled after the connection; comparisons ignore them.
+    :ivar extension: the characters ``0-9*#,`` that are dialled after the connection; comparisons ignore these
+        characters.
     :ivar code: the service code to dial in front of the number, such as ``*31#``; comparisons ignore the code.
-    :ivar others: other E.164 forms by which the number is found: less likely meanings of the stored text, and former
-        and present forms of the number.
+    :ivar others: other E.164 forms by which a search finds the number: less likely meanings of the stored text, and
+        former and present forms of the number.
     :ivar rules: the rules by which a stored number was read.
     """
 

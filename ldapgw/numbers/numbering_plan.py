@@ -33,30 +33,31 @@ _REGIONS = {str(code): regions[0] for code, regions in phonenumbers.COUNTRY_CODE
 # ITU-T E.164: a country code begins with 1 to 9, and a number has at most 15 digits.
 _E164 = re.compile(r"\+[1-9]\d{2,14}", re.ASCII)
 
-# The fewest digits of a public number without a "+".  A number with fewer digits is internal: it is compared exactly
-# and has no country.  If the trunk prefix is "0", a public number may have one digit less if the numbering plan has
-# assigned the number.
+# The fewest digits of a public number without a "+".  A number with fewer digits is internal: such a number is compared
+# exactly and has no country.  Where the trunk prefix is "0", a number that the numbering plan has assigned may have one
+# digit less.
 SHORTEST_PUBLIC = 7
 
 # The fewest digits of a full national number without the trunk prefix "0" in most countries; a shorter number is local.
 _SHORTEST_WITHOUT_TRUNK = 9
 
-# If the fixed-line numbers of a country have at least this many different lengths, extensions are assumed to continue
-# a company's number in this country.
+# The number of different lengths of a country's fixed-line numbers from which on the country counts as one where
+# extensions continue a company's number.
 _FEWEST_LENGTHS = 3
 
 _NEVER = re.compile("(?!)")
 
-# The size of a cache, which is useful because the numbers of a field are read in several ways.
+# The size of each cache.  Caches help because the numbers of a field are read in several ways.
 _CACHED = 64
 
-# Mobile numbers that Ofcom reserves for fiction: no network connects them, and examples are full of them.
+# Mobile numbers that Ofcom reserves for fiction: no network connects these numbers, but many examples contain such
+# numbers.
 _FICTION_COUNTRY = 44
 _FICTION = r"7700900\d{3}"
 
-# Codes in front of a number that hide or show the caller's number, or choose a carrier, and look like a part of the
-# number. https://www.ofcom.org.uk (141, 1470), ComReg (141, 142), ACMA (1831, 1832), NZ Telecom (0197, 0196), OFCA
-# (133), NTT (184, 186), Bundesnetzagentur (010xy, 0100yy)
+# Codes that are dialled in front of a number, and that look like a part of the number.  Such a code hides or shows the
+# caller's number, or chooses a carrier. https://www.ofcom.org.uk (141, 1470), ComReg (141, 142), ACMA (1831, 1832), NZ
+# Telecom (0197, 0196), OFCA (133), NTT (184, 186), Bundesnetzagentur (010xy, 0100yy)
 _DIALLED_CODES = {
     "AU": re.compile("183[12]"),
     "DE": re.compile(r"010 ?(?:[1-9]\d|0\d\d)"),
@@ -76,8 +77,9 @@ class Dialling:
     :ivar international_prefix: the digits for calls abroad ("00", "011"); empty if no such digits work for all callers.
     :ivar national_prefix: the trunk prefix, which is dialled in front of national numbers; empty if there is none.
     :ivar has_zero_trunk: whether the trunk prefix is "0", so that full national numbers begin with "0".
-    :ivar rewrites_trunk: whether a number as dialled within the country can have extra digits in the middle, such as
-        the 15 behind the area code of Argentine mobile numbers.  A number with such digits has its area code too.
+    :ivar rewrites_trunk: whether numbers can have extra digits in the middle when they are dialled within the country,
+        such as the 15 behind the area code of Argentine mobile numbers.  A number with such digits has its area code
+        too.
     :ivar has_direct_dialling: whether extensions can continue a company's number, so that fixed-line numbers have
         several lengths.
     :ivar zero_from: numbers with at least this many digits are always dialled with a "0" and no other prefix; None if
@@ -87,7 +89,7 @@ class Dialling:
 
     _international_pattern: re.Pattern[str]
     _trunk_pattern: re.Pattern[str]
-    # "" if there is no trunk prefix; None if the prefix is not fixed, and only `_trunk_pattern` recognizes the prefix.
+    # The trunk prefix; "" if there is none; None if there are several, which only `_trunk_pattern` recognizes.
     _trunk_prefix: str | None = None
     country: str = ""
     international_prefix: str = ""
@@ -99,11 +101,11 @@ class Dialling:
     shortest: int = SHORTEST_PUBLIC
 
     def strip_international_prefix(self, digits: str) -> tuple[str, ...]:
-        """Return the possible numbers (from the country code on) behind the international prefix.
+        """Return the digits without the international prefix, which then begin with a country code.
 
-        The result is empty if the digits do not begin with the prefix.
-
-        The prefix can be ambiguous: in Hong Kong "001" is a carrier, or "00" and a country code that begins with 1.
+        There may be two results, because the end of the prefix can be ambiguous: in Hong Kong "001" is the prefix of a
+        carrier, or "00" and a country code that begins with 1.  The result is empty if the digits do not begin with the
+        prefix.
         """
         match = self._international_pattern.match(digits)
         if not match:
@@ -117,7 +119,7 @@ class Dialling:
     def is_public(self, digits: str) -> bool:
         """Return whether there are enough digits for a public number.
 
-        A number that begins with the trunk prefix "0" may have one digit fewer than `shortest`.
+        `shortest` digits are enough; one digit less is enough for a number that begins with the trunk prefix "0".
         """
         least = self.shortest - 1 if self.has_zero_trunk and digits.startswith("0") else self.shortest
         return len(digits) >= least
@@ -130,11 +132,11 @@ class Dialling:
         return digits[match.end() :] if match else digits
 
     def area_code(self, text: str) -> str:
-        """Return an area code without the trunk prefix that people write in front of it."""
+        """Return an area code without the trunk prefix that people may write in front of the code."""
         return text.removeprefix(self.national_prefix) if self.has_zero_trunk else text
 
     def with_area_code(self, area_code: str, digits: str) -> str:
-        """Return a local number as it is dialled within the country; empty if the digits have a trunk prefix."""
+        """Return local digits with their area code, as dialled within the country; "" if they have a trunk prefix."""
         if self.begins_with_trunk_prefix(digits):
             return ""
         return self.national_prefix + area_code + digits
@@ -190,7 +192,7 @@ def _zero_from(metadata: phonenumbers.PhoneMetadata) -> int | None:
 
 
 def _longest_match(pattern: str) -> int:
-    r"""Return the greatest number of digits that a pattern such as ``(\d{3})(\d{3,4})`` can match."""
+    r"""Return the length of the longest number that a pattern such as ``(\d{3})(\d{3,4})`` can match."""
     return sum(int(maximum or 1) for maximum in re.findall(r"\\d(?:\{(?:\d+,)?(\d+)\})?", pattern))
 
 
@@ -214,9 +216,9 @@ def is_whole(digits: str) -> bool:
 
 
 def parse(text: str, region: str) -> Parsed | None:
-    """Parse a text in a region; return None if the text is not a number.
+    """Parse a text as a number of a region; return None if the text is not a number.
 
-    The number may be impossible (`is_possible`).
+    The result may be a number that is not possible (`is_possible`).
 
     :param text: the number without an extension.
     """
@@ -229,7 +231,7 @@ def parse(text: str, region: str) -> Parsed | None:
 
 
 def read(digits: str, region: str, *, international: bool) -> Parsed | None:
-    """Parse plain digits in a region with the same result as `parse`, but faster if only a "0" has to be removed.
+    """Parse plain digits as `parse` does, but faster if only a "0" has to be removed.
 
     :param international: whether a "+" precedes the digits.
     """
@@ -248,9 +250,9 @@ def read(digits: str, region: str, *, international: bool) -> Parsed | None:
 
 
 def canonical(text: str) -> Parsed | None:
-    """Parse a number in E.164; return None if its country code is not assigned, or if it parses as another number.
+    """Parse a number in E.164; return None if the country code is not assigned, or the result has another E.164 form.
 
-    A number without a possible trunk prefix is not parsed by `phonenumbers`, which saves most of the time.
+    A number that cannot contain a trunk prefix is not parsed by `phonenumbers`, which saves most of the time.
     """
     country = country_of(text[1:])
     if country is None:
@@ -269,7 +271,7 @@ def e164(parsed: Parsed) -> str:
 
 
 def is_possible(parsed: Parsed) -> bool:
-    """Return whether a number has a possible length in its country's present or former numbering plan."""
+    """Return whether the length of a number is possible in its country's numbering plan, present or former."""
     possible = phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.IS_POSSIBLE
     return (possible and _is_unambiguous(parsed)) or (not possible and bool(renumbering.other_forms(e164(parsed))))
 
@@ -281,7 +283,7 @@ def is_valid(parsed: Parsed) -> bool:
 
 @cache
 def _assigned(country_code: int) -> re.Pattern[str]:
-    """Return a pattern of the numbers that the regions of a country code have assigned, of all types."""
+    """Return a pattern that matches the numbers, of all types, that the regions of a country code have assigned."""
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(country_code, ())
     plans = [phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(country_code, region) for region in regions]
     patterns = {
@@ -294,7 +296,7 @@ def _assigned(country_code: int) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{pattern})" for pattern in sorted(patterns)) or "(?!)", re.ASCII)
 
 
-# The types of numbers, as the attributes of a plan in `phonenumbers`.
+# The types of numbers: the names of the attributes that a numbering plan has in `phonenumbers`.
 _TYPES: Final = (
     *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan"),
     "voicemail",
@@ -308,7 +310,7 @@ class Quality(IntEnum):
     """The degree to which a number fits the numbering plan of its country."""
 
     IMPOSSIBLE = 0
-    POSSIBLE = 1  # the length of the number is possible
+    POSSIBLE = 1  # only the length of the number is possible
     VALID = 2  # the number lies in a range that is assigned
 
 
@@ -334,7 +336,7 @@ def is_mobile(number: str) -> bool:
 
 
 def is_toll_free(number: str) -> bool:
-    """Return whether a number in E.164 is free of charge or has shared costs, as most conference numbers are."""
+    """Return whether a number in E.164 is free of charge or has shared costs, as most numbers of conferences."""
     return _type_of(number) in (PhoneNumberType.TOLL_FREE, PhoneNumberType.SHARED_COST)
 
 
@@ -344,18 +346,18 @@ def _type_of(number: str) -> int:
 
 
 def has_direct_dialling(number: str) -> bool:
-    """Return whether extensions can be dialled behind a company's number in the country of a number in E.164."""
+    """Return whether, in the country of a number in E.164, extensions can be dialled behind a company's number."""
     country = country_of(number[1:])
     return country is not None and country[1].has_direct_dialling
 
 
 @lru_cache(maxsize=_CACHED)
 def in_area_of(number: str, digits: str) -> str:
-    """Return the number, in E.164, that digits without an area code reach within the area of another number.
+    """Return the number, in E.164, that is reached by digits without an area code in the area of another number.
 
     :param number: the other number, in E.164.
-    :param digits: the digits as they are dialled behind the area code: in Argentina, with "15" in front of a mobile
-        number.
+    :param digits: the digits that are dialled behind the area code; for a mobile number in Argentina, these digits
+        begin with "15".
     :returns: the number; empty if the other number has no area code.
     """
     parsed = canonical(number)
@@ -378,7 +380,8 @@ def region_of(parsed: Parsed) -> str:
 def dialled_code(text: str, region: str) -> str:
     """Return the code in front of a number, if the networks of a region know this code (141 in the United Kingdom).
 
-    The code may be the beginning of the number itself: the caller has to check that a complete number follows.
+    The code may be the beginning of the number itself, so the caller of this function has to check that a complete
+    number follows.
 
     :returns: the code; empty if there is none.
     """
@@ -394,12 +397,12 @@ def is_short(digits: str, region: str) -> bool:
     number = _from_parts(dialling(region).country or "0", digits)
     if shortnumberinfo.is_valid_short_number_for_region(number, region):
         return True
-    # "13 12 13" in Australia: numbers of companies, which have no area code and no trunk prefix.
+    # Some numbers of companies have no area code and no trunk prefix, such as "13 12 13" in Australia.
     return phonenumbers.number_type(number) in _SHORT_TYPES and phonenumbers.region_code_for_number(number) == region
 
 
 def is_in_full(parsed: Parsed, digits: str, region: str) -> bool:
-    """Return whether a number that was parsed from digits without a "+" is complete: neither internal nor local."""
+    """Return whether a number, which was parsed from digits without a "+", is complete: neither internal nor local."""
     plan = dialling(region)
     if not plan.is_public(digits) or not is_possible(parsed):
         return False
@@ -409,7 +412,7 @@ def is_in_full(parsed: Parsed, digits: str, region: str) -> bool:
         return True
     if plan.rewrites_trunk and plan.strip_trunk_prefix(digits) != digits:
         return True
-    # Without a trunk prefix the number may be local ("1234567"), unless it is a valid full number of the plan.
+    # A number without a trunk prefix may be local ("1234567"), so it has to be a valid number of the plan.
     if not is_valid(parsed):
         return False
     is_complete = not plan.has_zero_trunk or len(digits) >= _SHORTEST_WITHOUT_TRUNK
@@ -417,7 +420,7 @@ def is_in_full(parsed: Parsed, digits: str, region: str) -> bool:
 
 
 def dialled_within(parsed: Parsed, region: str) -> str:
-    """Return the digits to dial within a region, if they parse as the same number; empty for foreign numbers."""
+    """Return the digits to dial for a number within a region; empty if there are none, as for foreign numbers."""
     plan = dialling(region)
     if str(parsed.country_code) != plan.country:
         return ""
@@ -428,7 +431,7 @@ def dialled_within(parsed: Parsed, region: str) -> str:
     is_same = plan.strip_trunk_prefix(digits) == subscriber and plan.is_public(digits)
     if is_same and is_valid(parsed):
         return digits
-    # The numbering plan has no format for such a number, so the digits are tried without and with a "0".
+    # The numbering plan has no format for such a number.  So the digits are tried without a "0" and with a "0".
     for written in (digits, "0" + digits):
         candidate = parse(written, region)
         if candidate is not None and e164(candidate) == e164(parsed) and is_in_full(candidate, written, region):
@@ -457,7 +460,7 @@ def _from_parts(country: str, digits: str) -> Parsed:
 
 
 def country_of(digits: str) -> tuple[str, Dialling] | None:
-    """Return the country code at the start of digits and its dialling rules; None if the code is not assigned."""
+    """Return the country code with which digits begin, and its dialling rules; None if no such code is assigned."""
     return _country_of(digits[:3])
 
 
@@ -471,9 +474,10 @@ def _country_of(beginning: str) -> tuple[str, Dialling] | None:
 
 
 def _is_unambiguous(parsed: Parsed) -> bool:
-    """Return whether the E.164 form of a number parses as the same number, and so has no trunk prefix.
+    """Return whether parsing the E.164 form of a number gives the same number again.
 
-    A number that was typed with its trunk prefix twice still has a trunk prefix after parsing.
+    The result is False if the E.164 form contains a trunk prefix: a number that was typed with its trunk prefix twice
+    still has one of them after parsing.
     """
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(parsed.country_code or 0, ("",))
     digits = phonenumbers.national_significant_number(parsed)

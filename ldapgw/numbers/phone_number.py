@@ -5,9 +5,10 @@ A `Number` (`ldapgw.numbers.number`) is parsed once, when a contact is stored.  
 number, and only if an entry might contain that number.  All functions take time linear in their input, which is cut at
 `LONGEST`.
 
-The *readings* of a text are the numbers that a phone or a PBX may mean by the text.
+A text may be ambiguous: its *readings* are the numbers that a phone or a PBX may mean by the text.
 
-`dial_string` removes the text around a number, and `numbering_plan` knows the numbering plans of all countries.
+The module `dial_string` removes the text around a number, and `numbering_plan` has the numbering plans of all
+countries.
 """
 
 from __future__ import annotations
@@ -23,15 +24,14 @@ from ldapgw.numbers.dial_string import LONGEST, LONGEST_TYPED
 from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
 
-# A requested prefix with at least this many digits may be a number that has lost its "+".  A shorter prefix is no
-# complete number.
+# The fewest digits of a requested prefix that may be a number which has lost its "+".
 _SHORTEST_WITH_COUNTRY = 10
 
 # The fewest digits of a local number: a number with fewer digits is internal, even if the area code of the site is
 # known.
 _SHORTEST_LOCAL = 5
 
-# The size of the caches for searches: a search requests one number in several attributes, and phones repeat searches.
+# The size of the caches for searches: a search asks for one number in several attributes, and phones repeat searches.
 _CACHED = 256
 # The size of the cache for pages: a page of contacts has a hundred numbers, and formatting a number takes 30 µs.
 _CACHED_READABLE = 4096
@@ -51,13 +51,13 @@ class NumberFormat(StrEnum):
     DIAL = "dial"
 
 
-# The rules that leave a number as it was typed.
+# The rules after which a number is still shown as it was typed.
 _AS_TYPED = frozenset((Rule.CODE, Rule.GOOGLE))
 
 
-# Index keys of a requested number: tails and exact forms.  Every stored number that equals a reading of the requested
-# number has one of the tails in its `stored_tails`.  A stored number is the same number if its `Number.e164` or
-# `Number.national` is one of the exact forms.
+# Index keys of a requested number: tails and exact forms.  A stored number that equals a reading of the requested
+# number has at least one of these tails among its `stored_tails`.  A stored number is certainly the requested number if
+# its `Number.e164` or `Number.national` is one of the exact forms.
 NumberQuery = tuple[tuple[str, ...], tuple[str, ...]]
 
 
@@ -93,17 +93,17 @@ def take_apart(text: str, region: str) -> TypedParts:
     else:
         code = ""
     if core.startswith(("*", "#")):
-        # "**21*+49…#" forwards calls: within a code, phones cannot dial a "+".
+        # "**21*+49…#" forwards calls; the "+" is removed, because phones cannot dial a "+" within a code.
         core = core.replace("+", numbering_plan.dialling(region).international_prefix or "+")
     core = _spelt_out(dial_string.without_remark(core))
     digits = dial_string.dialled(core)
     if dial_string.is_spelt(core) and any(map(str.isdigit, digits)):
-        digits = digits.rstrip("*#")  # no vanity number ends in "*" or "#": such a sign here refers to a remark
+        digits = digits.rstrip("*#")  # no vanity number ends in "*" or "#", so the sign points to a remark
     return TypedParts(code, core, afterwards, digits)
 
 
 def _spelt_out(core: str) -> str:
-    """Put the "+" in front of a number with letters behind a 1, which is North American in every region."""
+    """Put a "+" in front of a number with a 1 and then letters, which is a North American number in every region."""
     if core.startswith("1") and dial_string.is_spelt(core):
         american = numbering_plan.parse("+" + core, "")
         if american is not None and numbering_plan.is_valid(american):
@@ -112,7 +112,7 @@ def _spelt_out(core: str) -> str:
 
 
 def _is_public(core: str, region: str) -> bool:
-    """Return whether a text is a complete number with a country."""
+    """Return whether a text is a complete number, of which the country is known."""
     digits = dial_string.dialled(core)
     if not digits.isdigit():
         return False
@@ -155,7 +155,7 @@ def parse(text: str, region: str) -> Number | None:
 
 
 def other_forms(e164: str) -> tuple[str, ...]:
-    """Return the other forms in which networks signal a number in E.164."""
+    """Return the other E.164 forms in which networks may signal a number that is given in E.164."""
     forms = renumbering.other_forms(e164)
     for country in WITH_ZERO:
         if e164.startswith(f"+{country}0"):
@@ -168,10 +168,10 @@ def other_forms(e164: str) -> tuple[str, ...]:
 def readings(text: str, region: str, outside_line: str = "", area_code: str = "") -> tuple[Number, ...]:
     """Return the numbers that a phone or a PBX may mean by a text.
 
-    The text is read in several ways: as it was sent; without the digits for an outside line; with a "+" that was lost;
+    The text is read in several ways: as the phone sent it, without the digits for an outside line, with a "+" in front,
     and with the area code of the site.  A text with a word in front of its digits is not a number and has no readings.
 
-    :param outside_line: the digits for an outside line; some PBXs leave these digits in front of a caller's number.
+    :param outside_line: the digits for an outside line, which some PBXs leave in front of a caller's number.
     :param area_code: the area code of the site, without the trunk prefix; networks signal callers of the area without
         the area code.
     """
@@ -186,7 +186,7 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
         return ()
     numbers: dict[Number | None, None] = {plain: None}
     if dial_string.is_international(core):
-        # Any number in E.164 is trusted, as Google's canonical forms are.
+        # Any number that is sent in E.164 counts as complete, like Google's canonical forms.
         asked = "+" + plain.digits
         if numbering_plan.is_e164(asked) and not plain.e164:
             numbers[Number(asked, asked, "", plain.digits)] = None
@@ -197,7 +197,8 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
         if inside is not None and (inside.e164 or len(inside.digits) >= dialling.shortest):
             numbers[inside] = None
         for dialled in (number.digits for number in (plain, inside) if number):
-            # The first result of `strip_international_prefix` is among the numbers already.
+            # The first result of `strip_international_prefix` is left out, because `parse` has given this number
+            # already.
             numbers |= {
                 parse("+" + digits, region): None for digits in dialling.strip_international_prefix(dialled)[1:]
             }
@@ -228,7 +229,7 @@ def _full_number(number: Number, region: str, area_code: str) -> Number | None:
 
 
 def _local_number(number: Number, region: str, area_code: str) -> Number | None:
-    """Return a number of the area without the area code, as people in the area store it; None for other numbers."""
+    """Return a number of the area without its area code, as people in the area store the number; else None."""
     beginning = f"+{numbering_plan.dialling(region).country}{area_code}"
     local = number.e164.removeprefix(beginning)
     return Number("", digits=local) if number.e164 != local and len(local) >= _SHORTEST_LOCAL else None
@@ -237,7 +238,7 @@ def _local_number(number: Number, region: str, area_code: str) -> Number | None:
 def number_query(text: str, region: str, outside_line: str = "", area_code: str = "") -> NumberQuery:
     """Return the index keys of a requested number.
 
-    If the number has a usual form that phones and PBXs send, its keys are mostly found without parsing the number.
+    Most numbers that phones and PBXs send have a usual form; the keys of such a number are found without parsing it.
     """
     text = text[:LONGEST_TYPED]
     plain = dial_string.plain(text)
@@ -257,9 +258,9 @@ def number_query(text: str, region: str, outside_line: str = "", area_code: str 
 
 
 def stored_tails(number: Number) -> tuple[str, ...]:
-    """Return the index keys of a number: the last seven digits of each compared form, or all digits of a short form.
+    """Return the index keys of a number: the last seven digits of each form; all digits of a form with fewer digits.
 
-    Two stored forms of the same number share at least one key.
+    Two texts that are the same number have at least one key in common.
     """
     forms = (number.e164[1:], number.digits, *(other[1:] for other in number.others))
     return tuple(dict.fromkeys(digits[-SHORTEST_PUBLIC:] for digits in forms if digits))
@@ -274,10 +275,10 @@ def load() -> None:
 def is_same_number(stored: Number, query: Number) -> bool:
     """Return whether two numbers are the same telephone number.
 
-    Two numbers with known countries are compared by E.164 alone, in all their forms.  A number without a country is
-    local or internal, and belongs to the region in which both numbers were parsed.  If such a number has the seven
-    digits of a public number, it is compared with the ends of numbers of this region.  Shorter numbers are compared
-    exactly.
+    If the countries of both numbers are known, only E.164 forms are compared.  A number without a country is local or
+    internal, and belongs to the region in which both numbers were parsed.  A number without a country that has at least
+    seven digits, as a public number has, is compared with the ends of numbers of this region.  A shorter number is
+    compared exactly.
     """
     if stored.digits == query.digits and not (stored.e164 and query.e164):
         return True
@@ -297,9 +298,9 @@ def _forms(number: Number) -> set[str]:
 
 
 def _shares_national_tail(known: Number, local: str) -> bool:
-    """Return whether the national form of a known number ends in the digits `local`, or `local` ends in this form.
+    """Return whether a known number's national form ends in the digits `local`, or `local` ends in the national form.
 
-    The result is False if the last digits of the national form and of the E.164 form differ, as in mobile numbers of
+    The result is False if the national form and the E.164 form end in different digits, as in mobile numbers of
     Argentina.
     """
     national = known.national
@@ -309,8 +310,8 @@ def _shares_national_tail(known: Number, local: str) -> bool:
 def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
     """Return whether a stored number is the same as one of the `readings` of a requested number.
 
-    If one reading has a country, a reading without a country is what is left when the digits for an outside line are
-    removed: a local number.  A local number is never abroad, so it is not compared with the ends of foreign numbers.
+    If at least one reading has a country, each reading without a country comes from removing the digits for an outside
+    line, and is a local number.  Local numbers are not compared with the ends of foreign numbers.
     """
     with_country = [reading for reading in readings if reading.e164]
     if any(is_same_number(stored, reading) for reading in with_country or readings):
@@ -325,7 +326,7 @@ def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
 
 
 def has_assumed_region(number: Number, region: str) -> bool:
-    """Return whether a number's country is only assumed: the number has neither a country code nor a trunk prefix.
+    """Return whether the country of a number is only assumed, because there is no country code and no trunk prefix.
 
     :param region: the region in which the number was parsed.
     """
@@ -337,9 +338,10 @@ def has_assumed_region(number: Number, region: str) -> bool:
 
 
 def typed_digits(number: Number) -> str:
-    """Return the digits of a number as typed, behind a "+" if the typed number begins with a "+".
+    """Return the digits of a number as typed, with the "+" if the typed number begins with a "+".
 
-    If a service code precedes the number, the E.164 form follows the code, so that `split_code` can separate the two.
+    If the number has a service code, return the code and then the E.164 form, so that `split_code` can separate the
+    two.
     """
     if number.code:
         return number.code + number.e164
@@ -356,7 +358,7 @@ def split_code(digits: str, e164: str) -> str:
 def behind_cut_prefix(digits: str, region: str) -> tuple[str, ...]:
     """Return the number, in E.164, of digits that have lost one zero of the prefix "00" for calls abroad.
 
-    :returns: at most one number; empty if the digits are no such number.
+    :returns: one number, or nothing if the digits are no such number.
     """
     if digits[:1] != "0" or numbering_plan.dialling(region).international_prefix != "00":
         return ()
@@ -365,10 +367,10 @@ def behind_cut_prefix(digits: str, region: str) -> tuple[str, ...]:
 
 
 def prefix_forms(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
-    """Return the prefixes of stored numbers that match ``(telephoneNumber=text*)``.
+    """Return the beginnings that stored numbers have if the filter ``(telephoneNumber=text*)`` matches them.
 
-    The international prefix of the region ("00") counts as "+".  The text may begin with the digits for an outside
-    line.
+    The text may begin with the international prefix of the region ("00"), which counts as "+", or with the digits for
+    an outside line.
     """
     return _prefix_forms(text[:LONGEST_TYPED], region, outside_line)
 
@@ -378,7 +380,7 @@ def _prefix_forms(text: str, region: str, outside_line: str) -> tuple[str, ...]:
     core = dial_string.unwrapped(dial_string.clean(text))[:LONGEST]
     if any(map(str.isalpha, core)):
         return ()
-    # "+49 (0)30": the zero is dialled only within the country.
+    # The zero of "+49 (0)30" is removed, because this zero is dialled only within the country.
     forms = [dial_string.dial_text(number) for number in (core, core.replace("(0)", ""))]
     forms.append(dial_string.dial_text(_without_outside_line(core, forms[0], outside_line)))
     forms += [plus for form in forms for plus in _with_country_code(form, region)]
@@ -388,8 +390,8 @@ def _prefix_forms(text: str, region: str, outside_line: str) -> tuple[str, ...]:
 def format_number(number: Number, form: NumberFormat, region: str, outside_line: str = "") -> str:
     """Format a number for an entry, so that phones can dial it.
 
-    :param form: the format.  ``dial`` gives the digits that phones of the tenant dial: the digits for an outside line
-        and the number, in its national form if it belongs to `region`.
+    :param form: the format.  In the format ``dial``, the result is what phones of the tenant dial: the digits for an
+        outside line and then the number, in the national form if the number belongs to `region`.
     """
     if form is NumberFormat.TYPED and set(number.rules) <= _AS_TYPED:
         return number.typed
@@ -401,7 +403,7 @@ def _formatted(number: Number, form: NumberFormat, region: str, outside_line: st
         return _local(number, outside_line if form is NumberFormat.DIAL else "")
     if form is NumberFormat.E164:
         return number.e164
-    # `national` is empty if its few digits would be taken for an internal number.
+    # `national` is empty if so few digits would be taken for an internal number.
     is_home = _is_home(number, region)
     if form is NumberFormat.DIAL:
         abroad = (numbering_plan.dialling(region).international_prefix or "+") + number.e164[1:]
@@ -438,7 +440,7 @@ def is_complete(core: str, digits: str, parsed: numbering_plan.Parsed, region: s
 def _is_dialled(core: str) -> bool:
     """Return whether a text is meant as a number.
 
-    The text has three digits in front of its first letter, or it has digits and no letter.
+    Such a text has at least three digits in front of its first letter, or has digits and no letter.
     """
     first = next((index for index, char in enumerate(core) if char.isalnum()), len(core))
     letter = next((index for index in range(first, len(core)) if core[index].isalpha()), len(core))
@@ -456,14 +458,14 @@ def _without_outside_line(core: str, digits: str, outside_line: str) -> str:
 
 
 def _with_country_code(digits: str, region: str) -> list[str]:
-    """Return the E.164 prefixes of digits that have an international prefix or may have lost a "+"; otherwise none."""
+    """Return the E.164 prefixes of digits with an international prefix, and of digits that may have lost a "+"."""
     abroad = numbering_plan.dialling(region).strip_international_prefix(digits)
     has_lost_plus = len(digits) >= _SHORTEST_WITH_COUNTRY and digits[0] in "123456789"
     return ["+" + number for number in abroad or ((digits,) if has_lost_plus else ())]
 
 
 def _with_plus(plain: Number, region: str) -> Number | None:
-    """Return the number with its lost "+" restored; None if this number is valid in no present or former plan."""
+    """Read digits as a number that has lost its "+"; return None if no plan, present or former, has such a number."""
     restored = "+" + plain.digits
     if len(plain.digits) <= SHORTEST_PUBLIC or plain.digits[0] not in "123456789" or plain.e164 == restored:
         return None
@@ -486,7 +488,7 @@ def _tails_of_readings(text: str, region: str, outside_line: str, area_code: str
 def _as_dialled(digits: str, region: str, outside_line: str) -> tuple[bool, tuple[str, ...]]:
     """Read digits without a "+".
 
-    :returns: whether all readings end in the same seven digits, and the exact forms of the readings.
+    :returns: a boolean, true if all readings end in the same seven digits; and the exact forms of the readings.
     """
     starts = [digits]
     if outside_line and digits.startswith(outside_line):
@@ -522,6 +524,6 @@ def _local(number: Number, outside_line: str) -> str:
 
 
 def _is_home(number: Number, region: str) -> bool:
-    """Return whether the national form of a number can be dialled within a region."""
+    """Return whether a number can be dialled in its national form within a region."""
     country = numbering_plan.dialling(region).country
     return bool(country and number.national) and number.e164.startswith("+" + country)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Finds remarks with digits beside telephone numbers: times, dates, prices, addresses, and labels with a number.
 
-When the remarks are removed, "030 5550171 8-17 Uhr" is read as one number.  The number in "Handy2: 0171 5550171" is
-then read from the 0 on, not from the 2 on.  The patterns match remarks that people write in address books; a remark
-that matches no pattern is left in the text.
+Without its remark, "030 5550171 8-17 Uhr" is one number.  Without the 2 of its label, "Handy2: 0171 5550171" is the
+number that begins with 0171.  The patterns match remarks that people write in address books; a remark that matches no
+pattern is left in the text.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from typing import Final
 
 from ldapgw.numbers import dial_string
 
-# Hours of a day, and the words that follow hours; an "h" behind a blank stands for a telephone at home.
+# Hours of a day, and the words that follow hours.  An "h" behind a blank is no such word, because it stands for a
+# telephone at home.
 _TIME = r"(?:[01]?\d|2[0-4])(?:[:.h]\d{2})?"
 _OCLOCK = r"(?:h|\s?(?:uhr|uur|hrs|std|óra|saat)|am|pm)(?![^\W_])"
 _TO = r"\s?(?:-|\u2013|\u2014|bis|to|until|à|al?)\s?"
 _RANGE = rf"{_TIME}\s?[-\u2013]\s?{_TIME}"
-# A place where hours may begin.  Two digits behind a short group of digits are no hours, but the end of a number.
+# A position at which hours may begin.  Two digits that follow a short group of digits are the end of a number and no
+# hours.
 _NO_END = r"(?:(?<=\d{4}\s)|(?<=\d\s)(?=\d(?!\d))|(?<!\d\s)(?<![\d.,:/-]))"
 _DAY = r"(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun|lun|mar|mer|jeu|gio|ven|sam|sab|dim|dom|ma|wo|vr)"
 _YEAR = r"(?:19|20)\d{2}"
 _MONEY = r"(?:€|\$|£|(?:euro?|ct|cent)(?![^\W_]))"
-# The end of a figure that stands alone: no digit follows directly.  A telephone number may follow, but only a number
-# that begins with the trunk prefix 0 or a "+".
+# The end of a figure that stands alone: no digit follows directly.  Behind a gap, no digits may follow but a telephone
+# number that begins with the trunk prefix 0 or a "+".
 _ALONE = r"(?![\d./-])(?!\s*[1-9(])"
 
 # Words in front of digits that are not a telephone number.
@@ -35,7 +37,7 @@ _PLACES = "raum|zimmer|room|suite|apt|plz|etage|stock|haus"
 _STREETS = "str\\.|straße|strasse|weg|platz|allee|gasse|street|road|avenue|rue"
 # Words that follow an ordinal such as "2." in a remark ("2. Stock").
 _ORDINAL = "stock|etage|og|ug|handy|nummer|nr|telefon|tel|mobil|anschluss|leitung|apparat|floor|line|num|núm|tür"
-# Words that may follow digits but cannot name a town, so that the digits in front of such a word are no postcode.
+# Words that may follow digits and that name no town: digits in front of such a word are no postcode.
 _NO_TOWN = "fax|tel|mob|handy|priv|büro|ext|home|work|zentr|durchw|office"
 
 _REMARK: Final = re.compile(
@@ -93,7 +95,7 @@ _NO_REMARK: Final = re.compile(r"(?!.*(?:\d{4}-\d|\([^)]*-))[+()\d -]*")
 # Empty brackets, which are left after a remark was removed.
 _EMPTY: Final = re.compile(r"\(\W*\)")
 _SEPARATORS: Final = " ,;-\u2013"
-# A whole number that a spreadsheet has written as a fraction.
+# A whole number that a spreadsheet has written with a decimal fraction.
 _FRACTION: Final = re.compile(r"(\+?\d{7,})\.0")
 
 
@@ -109,6 +111,6 @@ def without_remarks(text: str) -> str:
 
 
 def _label(found: re.Match[str]) -> str:
-    """Return a label without its number; a label that is a word for an extension is returned unchanged."""
+    """Return a label without its number.  A label that is a word for an extension is returned unchanged."""
     label = found[1] or found[2] or ""
     return found[0] if label and dial_string.leads_afterwards(f" {label} ") else f"{label} "

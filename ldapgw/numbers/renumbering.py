@@ -5,8 +5,8 @@ Address books keep the former forms of numbers, and telephone systems go on sign
 `_RENUMBERED` says how the former and the present form of a number begin in E.164, and which digits follow in both
 forms.
 
-In most rows the former form no longer connects: such a number is dialled in its present form.  In the other rows both
-forms connect: such a number is dialled as it is written.
+In most rows of the table, the former form no longer connects.  A number of such a row is dialled in the present form.
+In the other rows, both forms connect, and a number is dialled as it is written.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from typing import Final, NamedTuple
 class _Row(NamedTuple):
     """A rule of renumbering.
 
-    :ivar former: the beginning of the former form in E.164, or of the form without the added digits.
+    :ivar former: the beginning of the former form in E.164.  If neither form is older, this is the form without the
+        added digits.
     :ivar present: the beginning of the present form.
     :ivar rest: a pattern of the digits that follow in both forms.
-    :ivar both_connect: whether networks connect both forms, and not only the present form.
+    :ivar both_connect: true if networks connect both forms, false if networks connect only the present form.
     """
 
     former: str
@@ -59,7 +60,8 @@ _BRITISH_CODES = (
 _RENUMBERED: Final = (
     # Mexico, 2019 (IFT): calls from abroad to a mobile number need no 1 any more.
     _Row("+521", "+52", r"[2-9]\d{9}"),
-    # Argentina: calls from abroad to a mobile number need a 9, but the subscriber's number is unique without the 9.
+    # Argentina: callers from abroad have to dial a 9 in front of a mobile number; but no two numbers differ only by the
+    # 9.
     _Row("+54", "+549", r"(?:11|[23]\d)\d{8}", both_connect=True),
     # Brazil, 2012 to 2016 (Anatel, resolution 553): 9 behind the area code of mobile numbers, except for some numbers
     # of trunked radio, which begin with 7.
@@ -107,7 +109,7 @@ _RENUMBERED: Final = (
 
 
 class _OtherForm(NamedTuple):
-    """The beginning of the other form of a number, and the digits that follow.
+    """The other form of a number: its beginning, and the digits that follow.
 
     :ivar beginning: the beginning of the other form.
     :ivar is_present: whether the other form is the present form.
@@ -141,12 +143,12 @@ def other_forms(number: str) -> tuple[str, ...]:
 
 
 def present_forms(number: str) -> tuple[str, ...]:
-    """Return the present forms of a number whose form no longer connects; empty if the form connects."""
+    """Return the present forms of a number in a form that no longer connects; empty if the form connects."""
     return tuple(other for other, form in _others(number) if form.is_present and not form.both_connect)
 
 
 def key(number: str) -> str:
-    """Return one text for both forms of a number if networks connect both forms; return other numbers unchanged."""
+    """Return one text for both forms of a number if networks connect both; any other number is returned unchanged."""
     return min((number, *(other for other, form in _others(number) if form.both_connect)))
 
 

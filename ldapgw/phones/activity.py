@@ -2,9 +2,9 @@
 """The summaries of phones' logged searches: one per phone, with the hints that apply, stored in the database.
 
 The command line shows the summaries, and the summaries survive a restart.  A summary holds times, exact to a minute or
-so, and a hint's code, but never a filter, a name or a number.  The LDAP server logs only the octets of a search.  A
-search is decoded when a page shows the search, or when a summary is due.  Decoding takes a while, so the store's thread
-makes the summaries.
+so, and a hint's code, but never a filter, a name or a number.  When a search ends, the LDAP server logs only its
+octets.  The octets are decoded when a page shows the search, or when a summary is due.  Decoding takes a while, so the
+store's thread makes the summaries.
 
 Mutable: `SearchRecorder`.
 """
@@ -34,7 +34,8 @@ from ldapgw.store.worker import Store
 
 # The recorder takes new searches from the log at intervals of this many seconds.
 POLL_SECONDS = 5.0
-# A phone searches at every keystroke.  One write per phone and minute is enough, and spares the disk.
+# The least seconds between two writes for one phone.  A phone searches at every keystroke, so more writes would only
+# burden the disk.
 WRITE_SECONDS = 60.0
 
 log = Logger()
@@ -46,7 +47,7 @@ class PhoneActivity:
     :param bases: the search base of each tenant; the keys are the tenants' names.
     :param now: returns the seconds since the epoch.
     :param on_search: called with the login after each search of a phone.
-    :ivar search_log: the LDAP server reports each search to the log.
+    :ivar search_log: the log to which the LDAP server reports each search.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class PhoneActivity:
         return tuple(map(decode_search, self.search_log.searches_of(self.bind_dn(login))))
 
     def summarize(self, login: PhoneLogin, update: SearchUpdate) -> LastSearch:
-        """Return the summary to store, which does not hold the text of the search."""
+        """Return the summary to store, which does not hold the searches' texts."""
         profile = PhoneProfile.for_login(self.base_dn(login.tenant), login)
         hints = find_hints(decode_search(update.last), profile)
         has_worked = update.last_found is not None and decode_search(update.last_found).has_contacts
@@ -113,7 +114,7 @@ class SearchRecorder(PeriodicService):
     async def write_due(self) -> None:
         """Store the updates that are due.
 
-        An update is due when the phone's last write is `WRITE_SECONDS` old, or immediately after the phone's first
+        An update is due `WRITE_SECONDS` after the last write for the phone, or immediately after the phone's first
         successful search.
         """
         self._collect()
@@ -162,7 +163,7 @@ def _write_summaries(
 ) -> None:
     """Store the summaries of phones.
 
-    A phone is left out if the directory does not use its newly stored password yet: the searches were made with the old
+    A phone is left out if its new password is stored, but not in the directory yet: its searches were made with the old
     password.
     """
     updates = {phone_name(login).lower(): update for login, update in due.items()}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The reader of the directory for phones and PBXs that ask over HTTP; it uses the same search as LDAP clients.
 
-A request is answered, limited and logged like the same search over LDAP.  The requests of a login over HTTP and over
-LDAP share the login's slices of the reactor's turns (`ldapgw.ldap.turns`).
+A request is answered, limited and logged like the same search over LDAP.  Each login has slices of the reactor's turns
+(`ldapgw.ldap.turns`), which its requests over HTTP share with its requests over LDAP.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from ldapgw.phones.explain.query import PERSON, typeahead_filter
 from ldapgw.phones.explain.view import book_of, text_of, texts_of
 from ldapgw.phones.provisioning.settings import NUMBER_ATTRIBUTES
 
-# The longest number that is looked up, in characters: a SIP address with a number has fewer.
+# The longest number that is looked up, in characters.  A SIP address with a number is shorter.
 MAX_NUMBER = 256
 
 # How many contacts are read in one turn of the reactor; reading them takes a millisecond.
 _SLICE = 16
 
-# The kinds of numbers in lists: only numbers that people dial.
+# The kinds of numbers that lists contain: only numbers that people dial.
 DIALLED = ("work", "mobile", "home")
 
 # The kind of a number, by its attribute.  telephoneNumber comes last, because its value may repeat the best number of
@@ -78,7 +78,7 @@ class ListQuery:
     If text, letter and number are empty, the list has all contacts with a number.
 
     :ivar text: the beginning of a name or number.
-    :ivar letter: the letter that names begin with, from a to z; "z" includes all names that sort after "z", and "#"
+    :ivar letter: the first letter of the names to list, from a to z.  "z" includes all names that sort after "z"; "#"
         stands for all names that sort before "a".
     :ivar number: a whole number.
     :ivar first: how many contacts to leave out at the list's beginning.
@@ -97,8 +97,8 @@ class ListQuery:
 class ListedContact:
     """A contact in a list.
 
-    :ivar numbers: pairs of a number, in the format for phones, and its kind, which is one of `DIALLED`; no number
-        occurs twice.
+    :ivar numbers: pairs of a number in the format for phones and the kind of this number, which is one of `DIALLED`.
+        No number occurs twice.
     """
 
     name: str
@@ -115,8 +115,9 @@ class ListLength:
 
     The object is mutable.
 
-    :ivar total: the number of matching contacts that were read, including the first ones that are left out.
-    :ivar has_more: whether there are more contacts after the last one that was read.
+    :ivar total: the number of matching contacts that were read, including the contacts that are left out at the
+        beginning.
+    :ivar has_more: whether more contacts follow the last contact that was read.
     """
 
     total: int = 0
@@ -127,9 +128,9 @@ class ListLength:
 class Caller:
     """The contact that a look-up of a number found.
 
-    Most PBXs ask for the name only, so other values are read on request.
+    Most PBXs need only the name, so all other values are read when they are asked for.
 
-    :param numbers: the number that was looked up, as in `PreparedFilter.numbers`.
+    :param numbers: the number that was looked up (see `PreparedFilter.numbers`).
     :param access: the access of the login that has looked the number up.
     :param formatter: formats numbers for the login, or None if the login uses the tenant's format.
     """
@@ -145,7 +146,7 @@ class Caller:
         return self.text("cn")
 
     def text(self, attribute: str) -> str:
-        """Return the first value of an attribute; empty if there is none that the login may see."""
+        """Return the first value of an attribute; empty if the login sees no value."""
         return text_of(self.entry, attribute, self.formatter)
 
     @property
@@ -157,7 +158,8 @@ class Caller:
     def number(self) -> tuple[str, str]:
         """Return the number in the format for phones, and its kind: mobile, home, fax, pager or work.
 
-        If the contact is a company to which the caller may belong, the number is that of the company's switchboard.
+        The contact may be a company to which the caller perhaps belongs.  Then the number is the company's
+        switchboard's.
         """
         numbers = matching_numbers(self.entry, self.numbers, self.formatter)
         if not numbers:
@@ -178,7 +180,7 @@ class BookReader:
     """The reader of the published directory for logins of phones.
 
     :param budget: the budget of a login at a client address (`ldapgw.ldap.admission.CallerIdLimits`).
-    :param observers: called for each search, as for searches over LDAP.
+    :param observers: functions that are called for each search, as they are for searches over LDAP.
     :param first_turn_of: waits until a request of a login may begin (`ldapgw.ldap.turns.TurnScheduler`).
     :param turn_of: waits for the next turn of a login.
     """
@@ -290,7 +292,7 @@ class BookReader:
 def _number_filter(number: str, context: NamingContext) -> Filter:
     """Return the filter for a whole number.
 
-    With lenient matching, a whole number in one attribute is searched in all attributes with numbers.
+    With lenient matching, a filter that names a whole number and one attribute searches all attributes with numbers.
     """
     value = number.encode()
     return (
@@ -318,7 +320,8 @@ def _list_filter(query: ListQuery, context: NamingContext) -> Filter:
 
 def _listed(entry: Entry, directory: Directory, access: Access, formatter: NumberFormatter | None) -> ListedContact:
     numbers: dict[str, str] = {}
-    # telephoneNumber may repeat a number of another attribute; the other attribute then tells the kind.
+    # A value of telephoneNumber may be a number of another attribute too.  The name of the other attribute then tells
+    # the kind.
     for attribute in NUMBER_ATTRIBUTES:
         numbers |= dict.fromkeys(texts_of(entry, attribute, formatter), _KINDS[attribute])
     name, given_name, family_name, company = (text_of(entry, attribute) for attribute in ("cn", "givenName", "sn", "o"))

@@ -53,7 +53,7 @@ class ConnectionSettings:
     """The settings with which a phone connects.
 
     :ivar endpoint: the address and the protection of the connection.
-    :ivar password: the password; empty if unknown: the test then skips login and searches.
+    :ivar password: the password; empty if unknown.  Without a password, the test skips the login and the searches.
     :ivar ca: certificates of private authorities in PEM; if empty, the test trusts the authorities of the system.
     """
 
@@ -69,7 +69,7 @@ class OwnTests:
 
     The object is mutable.
 
-    A test is recognized by the login together with the address from which the gateway connects.
+    A test is recognized by two values together: its login, and the address from which the gateway connects.
     """
 
     def __init__(self) -> None:

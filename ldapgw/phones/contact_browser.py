@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The contacts for the pages: all contacts that a phone finds, a single contact by its ID, or the result of a search.
+"""The contacts that pages show: all contacts that a phone finds, a single contact by its ID, or a search's result.
 
-A list is a phone's search for everybody, with the phone's rights, order and removal of duplicates; the sections of a
-list are the first letters of names.  Like a phone's search, a search here gives way to the reactor at each yield point.
+A list is the result of a phone's search for everybody: it has the contacts that the phone may see, in the phone's
+order, without duplicates.  The sections of a list are the first letters of names.  Like a phone's search, a search for
+a page lets the reactor do other work at each yield point.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ STARRED, DIGITS, OTHER = "starred", "digits", "other"
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 SECTIONS = (STARRED, DIGITS, *LETTERS, OTHER)
 
-# How many contacts are read in one turn of the reactor; this takes a millisecond or two if books are merged.
+# How many contacts are read in one turn of the reactor, which takes a millisecond or two if several books are merged.
 _SLICE = 250
 
-# The most contacts in the result of a search; people rather type one more letter than look through more contacts.
+# The most contacts in the result of a search.  People prefer typing another letter to looking through more contacts.
 MAX_CONTACTS = 20
 _SHOWN_NUMBERS = (*NUMBER_ATTRIBUTES, "facsimileTelephoneNumber", "pager")
 
-# The lowest key of a search's second scope (`ldapgw.directory.search`).
+# The lowest key in the second scope of a search (`ldapgw.directory.search`); starred contacts are the first scope.
 _SECOND_SCOPE = "0001"
 
 
@@ -55,7 +56,7 @@ class BrowsedContact:
     :ivar id: the contact's id on the pages (`contact_id`).
     :ivar book: the key of the contact's book.
     :ivar book_name: the value of the book's ou.
-    :ivar is_own: whether the book is one of the reader's own.
+    :ivar is_own: whether the book belongs to the reader.
     :ivar section: the contact's section in the list; `STARRED` only in a list with starred contacts first.
     :ivar flags: the flags from the contact's labels; None in a list.
     """
@@ -100,8 +101,8 @@ class ContactPage:
 class ContactSummary:
     """A contact that a search has found.
 
-    :ivar numbers: pairs of a number, in E.164 where the country is known, and the LDAP attribute that holds the number;
-        no number twice.
+    :ivar numbers: pairs of a number, in E.164 if the country is known, and the LDAP attribute that holds this number.
+        No number occurs twice.
     :ivar book: name of the contact's book; empty for a contact from a caller-ID book, which cannot be browsed.
     :ivar id: the contact's id on the pages (`contact_id`); empty where there is no book.
     """
@@ -126,7 +127,7 @@ class LookupResult:
 
 
 def contact_id(entry: Entry, context: NamingContext, own_book: str) -> str:
-    """Return a contact's id on the pages: its uid, and a digest of its book unless the book is the reader's first.
+    """Return a contact's id on the pages: the uid, and, except for the reader's first book, a digest of the book.
 
     :param own_book: the key of the reader's first book.
     """
@@ -185,9 +186,10 @@ class ContactBrowser:
     def contact(self, tenant: str, books: Sequence[str], contact: str) -> BrowsedContact | None:
         """Return the contact with an id, or None unless the phones of one of the reader's accounts list the contact.
 
-        :param books: the keys (``sub``) of the reader's accounts; if empty, the books of a phone without an account
-            count.
-        :param contact: an id of `contact_id`; without a digest, the first book that has the uid counts.
+        :param books: the keys (``sub``) of the reader's accounts; if empty, the books that a phone without an account
+            sees.
+        :param contact: an id that `contact_id` has made.  If the id has no digest, the contact is in the first book
+            that has the uid.
         """
         directory = self._dit().directory(tenant)
         if directory is None:
@@ -205,7 +207,7 @@ class ContactBrowser:
         return None
 
     def shared_count(self, tenant: str, book: str, label: str) -> int | None:
-        """Return the number of contacts of a book that others find when the book is shared.
+        """Return the number of contacts in a book that other people find if the book is shared.
 
         :param book: the key (``sub``) of the book's account.
         :param label: the name of the label whose contacts alone are shared; empty if all contacts are shared.
@@ -263,7 +265,7 @@ class ContactBrowser:
         return entries
 
     async def _runs(self, dit: Dit, directory: Directory, account: str) -> AsyncIterator[tuple[str, list[Entry]]]:
-        """Yield the entries of a list in groups of one section; each group comes with its section."""
+        """Yield the sections of a list, each with entries of this section."""
         base, viewer = str(directory.context.base), Viewer(access=(Access(directory.context.name, account),))
         scopes = search_scopes(dit, viewer, base, Scope.WHOLE_SUBTREE)
         cursor = SearchCursor(scopes, [prepare(PERSON, directory.context)] * len(scopes))
@@ -280,7 +282,7 @@ class ContactBrowser:
 
 
 def _visible_books(directory: Directory, books: Sequence[str]) -> Iterator[tuple[str, Book]]:
-    """Yield the books that a reader may browse, the reader's own first, each with an account that sees the book."""
+    """Yield the books that a reader may browse, the reader's own first, each with an account that may see the book."""
     accesses = [Access(directory.context.name, key) for key in books or ("",)]
     for access in accesses:
         own_book = directory.own_book(access)
@@ -325,7 +327,8 @@ def numbers_of(entry: Entry, context: NamingContext) -> dict[str, str]:
     formatter = number_formatter(NumberFormat.E164, context)
     for attribute in _SHOWN_NUMBERS:
         for number in texts_of(entry, attribute, formatter):
-            # telephoneNumber may repeat a number of another attribute; the other attribute then tells the kind.
+            # A value of telephoneNumber may be a number of another attribute too.  The name of the other attribute then
+            # tells the kind.
             if numbers.get(number, "telephoneNumber") == "telephoneNumber":
                 numbers[number] = attribute
     return numbers

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The explanation of a phone's search on the pages, with the directory that the phone currently gets.
+"""The explanation of a phone's search, for pages, in the directory that the phone searches at present.
 
 An explanation searches the directory dozens of times, which is too long for the thread that serves phones, so each
 explanation runs on another thread.
@@ -27,8 +27,8 @@ from ldapgw.store.account_status import error_message, state
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
 
-# The longest query that a page accepts, in characters.  In a form, a character takes at most twelve octets, so such a
-# query takes at most 12 kB.
+# The longest query that a page accepts, in characters.  A form sends a character in at most twelve octets, and so the
+# query in at most 12 kB.
 MAX_QUERY_LENGTH = 1000
 
 
@@ -38,7 +38,7 @@ class ExplainRequest:
 
     :ivar text: a name, a number or a filter.
     :ivar base: the phone's search base; empty for the tenant's base.
-    :ivar accounts: the accounts whose sync state the reader may see.
+    :ivar accounts: the accounts for which the reader may see the state of the sync.
     :ivar page_name: the name of the page that shows these accounts.
     """
 
@@ -112,7 +112,7 @@ def read_number_notes(
     explanation: Explanation,
     known: Iterable[Account],
 ) -> Explanation:
-    """Add a note for each number of the found contacts that is not dialled as it is stored.
+    """Add to found contacts a note on each number that is not dialled as it is stored.
 
     :param known: the accounts whose stored contacts the reader may know.
     """
@@ -142,8 +142,8 @@ def book_sync_states(
 
     :param viewer: the phone.
     :param now: seconds since the epoch.
-    :param page: returns the name of the page that shows an account.
-    :param commands: whether the error message may name commands.
+    :param page: a function that returns the name of the page that shows an account.
+    :param commands: whether error messages may name commands.
     """
     for account in accounts:
         access = viewer.access_to(account.sub, account.sharing)

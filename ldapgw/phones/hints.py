@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Hints on a phone's search: each hint names a problem in plain words and says what to do about the problem.
 
-The functions are pure: they do no I/O.  Each hint is a rule in a table, the gravest first.  The text of a hint repeats
-nothing of the search's text, so the hint's code may be stored and its text printed anywhere.
+The functions are pure: they do no I/O.  Each hint is a rule in a table, the gravest first.  A hint repeats nothing of
+the text that somebody searched for.  So a hint's code may be stored, and a hint's text may be printed anywhere.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ _NAMES = frozenset((*NAME_ATTRIBUTES, "givenName", "displayName"))
 _NUMBERS = frozenset((*NUMBER_ATTRIBUTES, "pager", "facsimileTelephoneNumber"))
 _NUMBER_NAMES = frozenset(kind.name for kind in NUMBER_TYPES)
 _CLASSES = frozenset(kind.name.lower() for kind in class_chain("inetOrgPerson"))
-# A number with fewer digits counts as the typed beginning of a number.
+# The fewest digits of a whole number.  A number with fewer digits counts as the typed beginning of a number.
 _WHOLE_NUMBER_DIGITS = 7
 _TYPED_DIGITS = 3
-# A phone's display shows this many entries at once.
+# The number of entries that a phone's display shows at once.
 _DISPLAY_ENTRIES = 20
 
-# A filter's comparison of numbers: each attribute that holds numbers, and whether a star precedes the input.  A star
-# after the input does not count: most phones add a star of their own while somebody types.
+# The shape of a number filter: for each attribute that is compared with a number, whether a star precedes the number.
+# A star behind the number does not count, because most phones add such a star while somebody types.
 FilterShape = frozenset[tuple[str, bool]]
 
 _TERM = re.compile(r"\((\w+)=(\*?)[^*()]")
 
 
 def _filter_shape(template: str) -> FilterShape:
-    """Return the shape of a filter as it is entered in a phone."""
+    """Return the shape of a filter that is written as people enter filters in a phone."""
     return frozenset((name, bool(star)) for name, star in _TERM.findall(template) if name in _NUMBER_NAMES)
 
 
@@ -90,14 +90,15 @@ class Hint(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PhoneProfile:
-    """The facts about a phone that its searches do not show.
+    """Facts about a phone that cannot be seen in its searches.
 
     :ivar name_filter: the recommended name filter for the phone's model.
     :ivar number_filter: the recommended number filter for the phone's model.
-    :ivar wants_all_numbers: whether the phone should ask for all numbers of a contact; false if the phone gets an entry
-        for each number, or shows one number only.
+    :ivar wants_all_numbers: true if the phone should ask for all numbers of a contact; false if the phone gets an entry
+        for each number, or can show only one number.
     :ivar has_limit: whether the phone's settings include a largest number of hits.
-    :ivar number_filter_shapes: shapes of the number filters that the model gets from us, or builds itself.
+    :ivar number_filter_shapes: the shapes of the number filters that ldapgw recommends for the model, or that the model
+        builds itself.
     :ivar builds_filters: whether the phone builds its filters itself, in a way that is not known.
     :ivar attribute_setting: the name of the phone's setting for an attribute, as in `Vendor.attribute_setting`.
     """
@@ -122,8 +123,7 @@ class PhoneProfile:
         """Return the profile of a model.
 
         :param model: a key of `ldapgw.phones.models.MODELS`; empty if unknown.
-        :param placeholder: as in `ldapgw.store.phones.PhoneLogin`; only a phone whose model is unknown has a
-            placeholder.
+        :param placeholder: as in `ldapgw.store.phones.PhoneLogin`; empty unless the model is unknown.
         """
         vendors = vendors_of(model)
         if vendors[0].key == OTHER_MODEL:
@@ -146,7 +146,7 @@ class PhoneProfile:
 class DecodedSearch:
     """A logged search, decoded.
 
-    :ivar request: None if the message is no readable search, or was too long to be logged.
+    :ivar request: the request; None if the message is no readable search, or was too long to be logged.
     :ivar controls: object identifiers of the request's controls.
     """
 
@@ -161,7 +161,7 @@ class DecodedSearch:
 
     @property
     def has_contacts(self) -> bool:
-        """Return whether the search found contacts; the read of an entry by its DN does not count."""
+        """Return whether the search found contacts.  Reading one entry by its DN does not count as a search."""
         return self.search.has_entries and self.is_list
 
     @property
@@ -174,17 +174,17 @@ def find_hints(decoded: DecodedSearch, profile: PhoneProfile) -> tuple[Hint, ...
     """Return the hints that apply to a search, the gravest first; empty if the search has no problem."""
     facts = _SearchFacts(decoded, profile)
     if decoded.search.login and _is_withheld(facts):
-        return (Hint.WITHHELD,)  # no filter finds a name for a withheld number
+        return (Hint.WITHHELD,)  # no filter can find a name for a withheld number
     hints = tuple(hint for hint, applies in _RULES.items() if applies(facts))
-    # Another hint already says why nobody was found.
+    # A graver hint says already why nobody was found.
     return hints[:-1] if len(hints) > 1 and hints[-1] is Hint.NOTHING else hints
 
 
 def open_hints(searches: Iterable[DecodedSearch], profile: PhoneProfile) -> dict[Hint, DecodedSearch]:
     """Return the open hints on a phone's settings, the gravest first, each with the last search that shows the hint.
 
-    Among searches of the same kind, only the searches with the same settings as the last search count, because the
-    settings have been changed since the other searches.
+    An earlier search counts only if it was made with the same settings as the last search of its kind.  If the settings
+    differ, they were changed in between.
 
     :param searches: the last searches, newest first.
     """
@@ -199,7 +199,7 @@ def open_hints(searches: Iterable[DecodedSearch], profile: PhoneProfile) -> dict
 
 
 def _settings_of(decoded: DecodedSearch) -> tuple[object, object]:
-    """Return the kind of a search, and the parts that come from the phone's settings, not from the typed text."""
+    """Return the kind of a search, and the parts of the search that come from the phone's settings."""
     request = decoded.request
     if request is None:
         return None, None
@@ -239,7 +239,7 @@ class _SearchFacts:
 
     @property
     def has_model_filter(self) -> bool:
-        """Return whether the filter compares numbers like the model's own filters, which cannot be improved."""
+        """Return whether the filter compares numbers as the model's own filters do, which nobody can improve."""
         if self.profile.builds_filters:
             return True
         shape = ((_attribute(term), isinstance(term, Substrings) and not term.initial) for term in self.numbers)
@@ -289,7 +289,7 @@ def _has_unknown_class(facts: _SearchFacts) -> bool:
 
 
 def _has_no_class(facts: _SearchFacts) -> bool:
-    """Return whether the filter accepts any class, so that the search returns books as well as contacts."""
+    """Return whether the filter accepts every object class, so that the search returns books besides contacts."""
     return facts.decoded.is_list and facts.decoded.search.has_entries and all(map(_is_any_class, facts.terms))
 
 
@@ -301,7 +301,7 @@ def _is_any_class(term: Filter) -> bool:
 def _searches_one_number(facts: _SearchFacts) -> bool:
     """Return whether a number's beginning is searched in one attribute only.
 
-    A search for a whole number does not count, because a whole number is found in any number attribute.
+    The result is False for a whole number, because a search finds a whole number in any number attribute.
     """
     names = {*map(_attribute, facts.numbers)}
     is_typed = any(isinstance(term, Substrings) and _digits(term) >= _TYPED_DIGITS for term in facts.numbers)
@@ -345,7 +345,7 @@ def _has_no_limit(facts: _SearchFacts) -> bool:
 
 
 def _affix(facts: _SearchFacts) -> str:
-    """Return the filter's text that seems to stand before or after a number; empty if there is none."""
+    """Return the text in a filter that a PBX seems to have put before or after a number; empty if there is none."""
     texts = ("".join(_texts(term)) for term in facts.numbers)
     return next(filter(None, map(dial_string.affix_of, texts)), "")
 
@@ -387,10 +387,10 @@ NAME_ADMINISTRATOR = frozenset((Hint.AFFIX,))
 
 
 class PhoneCondition(StrEnum):
-    """The states of a phone, according to the database."""
+    """The states of a phone, as far as the database knows."""
 
     WORKING = "working"
-    PROBLEMS = "problems"  # a setting has to be changed
+    PROBLEMS = "problems"  # somebody has to change a setting
     REFUSED = "refused"  # the phone's password is wrong
     WAITING = "waiting"  # the phone has not found anybody yet, or has not logged in with its new password
 

@@ -21,10 +21,10 @@ from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 from ldapgw.store.phones import is_valid_name
 
-# The most lines of a file.  More phones at once are probably a mistake; a larger company can import several files.
+# The most lines of a file.  A longer file is probably a mistake; a company with more phones can import several files.
 MAX_LINES = 500
 
-# The columns by their headings in lower case; German headings are known too.
+# The columns, by their headings in lower case, English and German.
 _COLUMNS = {
     "name": "name",
     "phone": "name",
@@ -77,8 +77,8 @@ class ImportLine:
     :ivar model: a key of `MODELS`, or the text as written if the model is unknown; empty for another phone.
     :ivar mac: 12 hexadecimal digits in lower case, or the text as written if it is no MAC address; empty if there is
         none.
-    :ivar placeholder: one of `PLACEHOLDERS`, or the text as written if it is none of them; empty if not known.
-    :ivar error: the reason why the phone cannot be added; empty if it can be.
+    :ivar placeholder: a text of `PLACEHOLDERS`, or any other text as written; empty if not known.
+    :ivar error: the reason why the phone cannot be added; empty if the phone can be added.
     """
 
     number: int
@@ -110,7 +110,7 @@ def decode(octets: bytes) -> str:
 
 
 def read_rows(text: str) -> tuple[tuple[int, Mapping[str, str]], ...]:
-    """Return the number and the values by column of each line of a file; empty lines are left out.
+    """Return, for each line of a file that is not empty, the line's number and the line's values by column.
 
     :raises UnfitImportFile: when the file is no list of phones.
     """
@@ -217,7 +217,7 @@ def _mac_error(
 ) -> Translatable:
     """Return the error of a MAC address, or an empty text.
 
-    :param macs: the numbers of the earlier lines by their MAC addresses.
+    :param macs: for each MAC address in an earlier line, the number of the line.
     """
     if mac is None:
         return Phrase(TEXTS.bad_mac, {"mac": row["mac"]})

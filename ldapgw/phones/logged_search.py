@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Searches of phones in the form that pages show and that gateways send to each other.
 
-The module is not compiled (``setup.py``): msgspec reads the annotations, which mypyc does not keep.
+The module is not compiled (``setup.py``), because msgspec needs the annotations, which mypyc drops.
 """
 
 from __future__ import annotations

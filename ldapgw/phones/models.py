@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Table of phone models, with the special needs of each model.
 
-A *model* here is a make (a brand) whose phones behave alike.  The table replaces branches in the code.  Nearly all
-models show every number of an entry, so nearly all rows are empty; a row is filled only for a reason that the
-manufacturer documents.
+A *model* here is a make (a brand) whose phones behave alike.  Nearly all models show every number of an entry and need
+nothing special, so their rows are empty.  Each need in a row has a reason that the manufacturer documents.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from ldapgw.store.phones import NumberMode
 class Model:
     """The needs of a make of phones.
 
-    :ivar per_number: one entry per number suits the model better than one entry per contact.
+    :ivar per_number: whether one entry per number suits the model better than one entry per contact.
     :ivar reason: a text for people that says why the model needs `per_number`; otherwise empty.
     :ivar xml_entries: the most contacts that the model takes in one XML phone book (`ldapgw.phones.xml_books`); 0 if
         the model reads none from ldapgw.
@@ -35,17 +34,17 @@ class Model:
 MODELS: Mapping[str, Model] = MappingProxyType(
     {
         "yealink": Model("Yealink", xml_entries=5000),
-        # The phone stores a remote phone book in its own directory, which has room for this many contacts.
+        # The phone copies a remote phone book to the phone's own directory, which has room for this many contacts.
         "snom": Model("Snom", xml_entries=1000),
         "poly": Model("Poly, Polycom"),
         "grandstream": Model("Grandstream", xml_entries=2000),
-        # LDAP_Display_Attrs makes the first attribute with "t=p" dialable; all other attributes are text.
-        # A CiscoIPPhoneDirectory has 32 entries at most.
+        # Of the attributes in LDAP_Display_Attrs, the phone dials only the first attribute with "t=p"; all others are
+        # text.  A CiscoIPPhoneDirectory has 32 entries at most.
         "cisco": Model(
             "Cisco SPA, 7800, 8800", per_number=True, reason="it dials only one number per entry", xml_entries=32
         ),
         "fanvil": Model("Fanvil", xml_entries=1000),
-        # A base station requests as many contacts as it shows at a time, so this is only an upper limit.
+        # This is only an upper limit: a base station requests as many contacts as it shows at a time.
         "gigaset": Model("Gigaset, Unify OpenScape", xml_entries=50),
         "mitel": Model("Mitel, Aastra"),
         "avaya": Model("Avaya, Konftel"),
@@ -71,5 +70,5 @@ def title_of(model: str) -> str:
 
 
 def number_mode(model: str) -> NumberMode:
-    """Return whether phones of a model get all numbers of a contact in one entry, or one entry per number."""
+    """Return the number mode of a model's phones: all numbers of a contact in one entry, or one entry per number."""
     return NumberMode.ENTRIES if model in MODELS and MODELS[model].per_number else NumberMode.VALUES

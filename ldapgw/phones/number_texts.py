@@ -49,7 +49,7 @@ def notes_on(contact: Contact) -> Iterator[Phrase]:
 def number_text(number: Number) -> str:
     """Return a number as people read it: with its country code if the country is known.
 
-    Otherwise, return the number as it is stored or, if the gateway changes the number, as it is dialled.
+    If the country is not known, return the number as the gateway dials it, which mostly is the number as it is stored.
     """
     if number.e164:
         return f"{number.code} {readable(number.e164)}".lstrip()

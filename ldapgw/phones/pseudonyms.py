@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Pseudonyms, which replace names, numbers and addresses in a recording, so that its filters still find its entries.
+"""Pseudonyms replace names, numbers and addresses in a recording; the recorded filters still find the same entries.
 
 Each distinct word becomes a random word of another length.  Two pseudonyms have a beginning or a part in common only if
-a filter of the recording asked for that beginning or part: a filter for ``mü*`` becomes a filter for two random
-letters, and these letters begin the pseudonym of each word that begins with ``mü``.  The digits of a number are
-permuted; each beginning of a number has a permutation of its own for the digit that follows, as in Crypto-PAn.  These
-permutations form a *tree*; national, foreign and local numbers have a tree each.  So numbers that share a beginning
-still share a beginning of the same length, and no digit says anything about another digit.  Only the country code of
-the tenant's own region and the prefixes that are dialled in front of a number stay unchanged.
+a filter of the recording asks for this beginning or part.  For example, a filter for ``mü*`` becomes a filter for two
+random letters.  The pseudonym of each word that begins with ``mü`` then begins with these two letters.  Each digit of a
+number is replaced by a permutation of the ten digits.  Which permutation is used depends on all digits in front of the
+digit, as in Crypto-PAn.  These permutations form a *tree*.  There is one tree for national, one for foreign and one for
+local numbers.  So if two numbers have their first n digits in common, their pseudonyms have the first n digits in
+common too, and the pseudonym of a digit says nothing about any other digit.  Two things stay unchanged: the country
+code of the tenant's own region, and prefixes that are dialled in front of a number.
 
-Answers lose their order, which is the order of the real names.  Invented entries are added, so that each filter has to
-tell entries apart.
+Entries in answers lose their order, which would reveal the order of the real names.  Invented entries are added, which
+some filters must not find, so that each filter has to choose between entries.
 
 The tables are random and are not kept.  A reader who knows some of the people can still recognize them by shared names
 or companies, and by the texts and times of searches: the file remains personal data.
@@ -46,14 +47,15 @@ from ldapgw.phones.replay import RecordedDirectory, replay
 
 DECOYS = 10
 
-# Pseudonyms have no e and no two vowels in a row, because the folding of names reads ae, oe, ue and aa as one letter.
+# Pseudonyms have no e and no two vowels in a row, because `name_folding` reads ae, oe, ue and aa as one letter each.
 _CONSONANTS, _VOWELS, _DIGITS = "bcdfghjklmnpqrstvwxz", "aiou", "23456789"
 _MARKED = str.maketrans(_VOWELS, "äïöü")
 _VOWEL = re.compile(f"[{_VOWELS}]")
 _DIGIT = re.compile(r"\d")
 _SIGNS = re.compile(r"[^\w\s]*")
 _WORD = r"[^\W_]+"
-# In names, adjacent digits count as a word; in telephone numbers, signs may stand between the digits of a number.
+# The first pattern is for names, where adjacent digits count as a word.  The second pattern is for telephone numbers,
+# where signs may stand between the digits.
 _WORDS = re.compile(rf"\+?\d+(?![^\W_])|{_WORD}")
 _NUMBERS = re.compile(rf"\+?\d(?:[\d ()./-]*\d)?|{_WORD}")
 # The names that the gateway itself gives, and the words of tel: and sip: addresses (RFC 3966, RFC 3261).
@@ -63,10 +65,10 @@ _KEPT_WORDS = (
 )
 # The text that is sorted after all names: phones put this text at the end of a range in a filter.
 _LAST = re.compile(b"[zZ~]+")
-# The values of attributes of these families say nothing about a person, and stay unchanged.
+# Attributes of these families say nothing about a person, so their values stay unchanged.
 _KEPT_FAMILIES = frozenset((Family.OID, Family.TIME, Family.BOOLEAN, Family.INTEGER, Family.DEFINITION))
-# The names of the trees of permutations (see the module's docstring): for numbers in the tenant's country, numbers
-# abroad, numbers without an area code, and the ends of numbers that filters ask for.
+# The names of the trees of permutations (see the module's docstring): for numbers in the tenant's country, for numbers
+# abroad, for numbers without an area code, and for ends of numbers for which filters ask.
 _HOME, _ABROAD, _LOCAL, _ENDS = "home", "abroad", "local", "ends"
 _INTERNATIONAL_PREFIXES = ("00", "011")
 _LONGEST_COUNTRY = len("+999")
@@ -77,8 +79,8 @@ class Pseudonyms:
 
     Mutable: the tables, which grow when a word or a digit is first met.
 
-    :param recording: the recording; if its filters ask for a beginning or an end that several values share, the
-        pseudonyms of these values share a beginning or an end too.
+    :param recording: the recording.  If a filter of the recording asks for a beginning or an end that several values
+        share, the pseudonyms of these values share a beginning or an end too.
     :param random: the source of the tables, which must not be predictable.
     """
 
@@ -87,13 +89,14 @@ class Pseudonyms:
         kept = (*_KEPT_WORDS, *recording.context.strip)
         self._words = {_key(word): _key(word) for word in kept}
         self._taken = {*self._words}
-        # The substitutes of the letters in the parts that filters ask for.  The key is the part up to and including the
-        # letter.
+        # The substitutes of letters in the parts of words for which filters ask.  The key is the part, up to and
+        # including the letter.
         self._letters: dict[str, str] = {}
-        # The substitutes that are taken already.  The key is the part in front of the replaced letter.
+        # The substitutes that are taken already, because another letter at the same place has them.  The key is the
+        # part in front of the letter.
         self._used: dict[str, set[str]] = {}
-        # The substitutes of the digits 0 to 9.  The key is the name of a tree of substitutes (see `_split`), and the
-        # digits in front of the replaced digit.
+        # The permutations: ten digits that replace the digits 0 to 9.  The key is the name of a tree (see `_split`),
+        # and the digits in front of the digit to replace.
         self._digits: dict[tuple[str, str], str] = {}
         names = [kind.name for kind in NUMBER_TYPES]
         values = [value for entry in recording.entries for name in names for value in entry.attributes.get(name, ())]
@@ -101,7 +104,7 @@ class Pseudonyms:
         self._known = {self._split(*number)[1:] for value in values for number in _numbers(self._without_line(value))}
         self._begun = {(tree, digits[:end]) for tree, digits in self._known for end in range(1, len(digits))}
         parts = {part for search in recording.searches for part in _parts(search.request.filter)}
-        # The ends of numbers that filters ask for.
+        # The ends of numbers for which filters ask.
         asked_ends = {digits for _, text, opens_left, _ in parts if opens_left for digits, _ in _numbers(text)}
         owners = _ends_of(self._known, asked_ends)
         self._ends = _longest_first(end for end, numbers in owners.items() if len(numbers) > 1)
@@ -111,8 +114,8 @@ class Pseudonyms:
         self._inner = _longest_first(key for key, opens_left, opens_right in asked if opens_left and opens_right)
         self._endings = _longest_first(key for key, opens_left, opens_right in asked if opens_left and not opens_right)
         self._part_starts = {self._piece(key)[:1] for key in (*self._inner, *self._endings)}
-        # First make the substitutes for the beginnings of words that filters ask for.  Random letters are chosen later,
-        # and must differ from these substitutes.
+        # The substitutes for the beginnings for which filters ask are made first, because random letters, which are
+        # chosen later, must differ from these substitutes.
         for key in self._beginnings:
             self._piece(key)
 
@@ -149,7 +152,7 @@ class Pseudonyms:
         return self._words[key]
 
     def _new_word(self, key: str = "") -> str:
-        """Make the pseudonym of a word: the parts that filters ask for, and random letters."""
+        """Make the pseudonym of a word: substitutes for the parts for which filters ask, and random letters."""
         path = next(filter(key.startswith, self._beginnings), "")
         made = self._piece(path)
         for part in self._inner:
@@ -159,7 +162,7 @@ class Pseudonyms:
         return made + self._random_letters(path, 2 if made else 5, 8) + self._piece(ending)
 
     def _piece(self, key: str) -> str:
-        """Return the letters that replace a beginning or a part that a filter asks for."""
+        """Return the letters that replace a beginning or a part of a word for which a filter asks."""
         return "".join(self._letter(key[:end]) for end in range(1, len(key) + 1))
 
     def _letter(self, path: str) -> str:
@@ -170,10 +173,10 @@ class Pseudonyms:
         return self._letters[path]
 
     def _random_letters(self, path: str, least: int, most: int) -> str:
-        """Return random letters to follow the substitute of a part that a filter asks for.
+        """Return random letters to follow the substitute of a part for which a filter asks.
 
-        The letters must not match another part by chance.  So they neither continue this substitute as the substitute
-        of a longer part does, nor contain the first letter of another part's substitute.
+        The letters must not match another part by chance.  So no letter continues this substitute in the same way as
+        the substitute of a longer part, and no letter is the first letter of another part's substitute.
         """
         made = ""
         for at in range(self._random.randint(least, most)):
@@ -208,7 +211,7 @@ class Pseudonyms:
         return line + head + self._permuted(tree, rest)
 
     def _split(self, digits: str, has_plus: bool) -> tuple[str, str, str]:  # noqa: FBT001 - one of a pair
-        """Split digits into a prefix that stays the same, the name of a tree, and the digits that the tree permutes."""
+        """Split digits into a prefix that stays unchanged, a tree's name, and the digits that this tree replaces."""
         country, trunk = self._country, self._trunk
         head = "" if has_plus else next(filter(digits.startswith, _INTERNATIONAL_PREFIXES), "")
         rest = digits.removeprefix(head)
@@ -218,7 +221,7 @@ class Pseudonyms:
             if not (country and rest.startswith(country)):
                 return head, _ABROAD, rest
             head, rest = head + country, rest.removeprefix(country)
-            zero = "0" if trunk == "0" and rest.startswith("0") else ""  # +49 (0)30
+            zero = "0" if trunk == "0" and rest.startswith("0") else ""  # as in +49 (0)30
             return head + zero, _HOME, rest.removeprefix(zero)
         if country and digits.startswith(trunk):
             return trunk, _HOME, digits.removeprefix(trunk)
@@ -233,8 +236,8 @@ class Pseudonyms:
         for at, digit in enumerate(digits):
             node = tree, digits[:at]
             if node not in self._digits:
-                # A 0 at the beginning has a meaning in the numbering plan, so a first digit 0 stays 0, and no other
-                # first digit becomes 0.
+                # A 0 at the beginning has a meaning in the numbering plan.  So a 0 as the first digit stays 0, and no
+                # other first digit becomes 0.
                 fixed = "" if at or tree == _ENDS else "0"
                 order = self._random.sample("0123456789"[len(fixed) :], 10 - len(fixed))
                 self._digits[node] = fixed + "".join(order)
@@ -265,7 +268,7 @@ class Pseudonyms:
         return self.text(text, pattern=_pattern(attribute), opens_left=opens_left, opens_right=opens_right)
 
     def filter(self, term: Filter) -> Filter:
-        """Replace the values of a filter, each in the encoding in which the phone sent it."""
+        """Replace the values of a filter; each value keeps the encoding in which the phone sent the value."""
         match term:
             case And(terms) | Or(terms):
                 return type(term)(tuple(map(self.filter, terms)))
@@ -312,7 +315,7 @@ class Pseudonyms:
     def decoy(self, parent: Dn, attributes: Iterable[str], *, per_number: bool) -> RecordedEntry:
         """Invent an entry.
 
-        :param parent: the DN of the entry's parent, with pseudonyms.
+        :param parent: the DN of the entry's parent, in which names are replaced already.
         :param per_number: whether the entry is for a single number.
         """
         uid = self._new_word() + ("-1" if per_number else "")
@@ -326,13 +329,13 @@ class Pseudonyms:
         return (" ".join(words),)
 
     def search(self, search: RecordedSearch) -> RecordedSearch:
-        """Replace the request and the result of a search; the entries lose their order."""
+        """Replace the request and the result of a search, and shuffle the entries of the result."""
         request = replace(search.request, base=self.dn(search.request.base), filter=self.filter(search.request.filter))
         return replace(search, request=request, found=tuple(sorted(map(self.dn, search.found))))
 
 
 def with_pseudonyms(recording: Recording, random: Random) -> Recording:
-    """Replace the names and numbers of a recording, and note each search whose result differs with pseudonyms.
+    """Replace the names and numbers of a recording, and note the searches that then find other entries than before.
 
     :param random: the source of the pseudonyms, which must not be predictable.
     """
@@ -358,7 +361,7 @@ def with_pseudonyms(recording: Recording, random: Random) -> Recording:
     )
 
 
-# A part of a value that a filter asks for: the attribute, the text of the part, whether the value may have more before
+# A part of a value for which a filter asks: the attribute, the text of the part, whether the value may have more before
 # the part, and whether the value may have more after the part.
 _Part = tuple[str, str, bool, bool]
 
@@ -377,9 +380,10 @@ def _parts(search_filter: Filter) -> Iterator[_Part]:
 
 
 def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
-    """Yield the key of each part of a word that a filter asks for, with two booleans.
+    """Yield the key of each part of a word for which a filter asks, with two booleans.
 
-    The booleans say whether the part may be the end of a word, and whether the part may be the beginning of a word.
+    The first boolean says whether the word may have more in front of the part, the second boolean whether the word may
+    have more behind the part.
     """
     for attribute, text, opens_left, opens_right in parts:
         for found in _pattern(attribute).finditer(text):
@@ -389,7 +393,7 @@ def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
 
 
 def _ends_of(numbers: Iterable[tuple[str, str]], ends: Set[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Return a mapping from each end to the numbers that have this end.
+    """Return, for each end, the numbers that end so.
 
     :param numbers: the name of the tree and the digits of each number.
     """
@@ -407,10 +411,10 @@ def _family(attribute: str) -> Family:
 
 
 def _opens(found: re.Match[str], opens_left: bool, opens_right: bool) -> tuple[bool, bool]:  # noqa: FBT001 - a pair
-    """Return whether a filter's word may be cut at its beginning, and whether it may be cut at its end.
+    """Return two booleans: whether a word in a filter may lack its beginning, and whether the word may lack its end.
 
-    The word may be cut at its beginning if the real value may have more in front of the text (`opens_left`), and the
-    text has only signs in front of the word.  The same holds for the end (`opens_right`).
+    The word may lack its beginning if the real value may have more in front of the text (`opens_left`), and the text
+    has only signs in front of the word.  The same holds for the end and `opens_right`.
     """
     before, after = found.string[: found.start()], found.string[found.end() :]
     return opens_left and _SIGNS.fullmatch(before) is not None, opens_right and _SIGNS.fullmatch(after) is not None
@@ -436,11 +440,11 @@ def _numbers(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _home_codes(values: Iterable[str], region: str) -> tuple[str, str]:
-    """Return the country code and the trunk prefix of a region from its numbers; empty if no number shows them.
+    """Return the country code and the trunk prefix of a region, taken from its numbers; empty if no number has them.
 
     The E.164 form and the national form of a number end with the same digits.  In front of these digits, the E.164 form
     has the country code, and the national form has the trunk prefix.  Some mobile numbers have further digits there.
-    So the shortest prefix that any number has is returned.  Prefixes longer than a country code are ignored.
+    So the shortest prefix of all numbers is returned.  A prefix that is longer than a country code is ignored.
     """
     found: set[tuple[str, str]] = set()
     for number in filter(None, (parse(value, region) for value in values)):
@@ -452,7 +456,7 @@ def _home_codes(values: Iterable[str], region: str) -> tuple[str, str]:
 
 
 def _key(word: str) -> str:
-    """Return the key that spellings of a word share: Latin letters without accents, and one letter for ue and ü."""
+    """Return one key for all spellings of a word: Latin letters without accents, the same letter for ue and ü."""
     latin = collation_key(word) or word.casefold()
     return query_variants(latin)[-1].replace(" ", "")
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The test of each step of a phone's connection: name, port, TLS, login and two searches, with ldaptor as the client.
 
-The client uses none of the server's own code: ldaptor encodes and decodes, and Twisted checks the certificate.  So the
-test shows a fault of ours as a phone would show it (``docs/decisions/0002-fence-ldaptor.rst``).
+The client uses none of the server's own code: ldaptor encodes and decodes, and Twisted checks the certificate.  So a
+fault of the server appears in the test as it appears on a phone (``docs/decisions/0002-fence-ldaptor.rst``).
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ with warnings.catch_warnings():
     from ldaptor.protocols import pureldap
     from ldaptor.protocols.ldap import ldapclient, ldaperrors, ldapsyntax
 
-# The most seconds for each step.  A Snom phone gives up a search after 7 s; DNS and the TLS handshake may take longer
-# than 7 s.
+# The most seconds for each step.  A Snom phone gives up a search after 7 s, but DNS and the TLS handshake may take
+# longer.
 PATIENCE = 10.0
 
-# How many letters of a name the test searches for: as many as people type.
+# The number of letters at the beginning of a name for which the test searches: as many as people type.
 _TYPED_LETTERS = 3
 
 
@@ -71,7 +71,7 @@ _TEXTS = read_texts("phones/texts/reachability", _ResultTexts)
 
 
 class _StepFailed(Exception):
-    """Raised when a step fails, so that no later step can be tried; the message is for people."""
+    """Raised when a step fails, so that the later steps cannot be tried.  The message is shown to people."""
 
     def __init__(self, step: Step, message: Translatable) -> None:
         super().__init__(str(message))
@@ -144,7 +144,7 @@ async def try_phone(
     client = _Client(reactor)
     try:
         async for result in _steps(client, access, reactor, on_connect):
-            results.append(result)  # noqa: PERF401 - the steps before a failure count
+            results.append(result)  # noqa: PERF401 - the results before a failure have to be kept
     except _StepFailed as failed:
         results.append(failed.result)
     finally:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The service that records phones: it gets the messages of their connections, and stores the recordings.
+"""The service that records phones: the service gets the messages of the phones' connections, and stores recordings.
 
 A command or a page asks for a recording in the database (`ldapgw.store.recordings`).  While a phone is recorded, the
 LDAP server reports the octets of each connection to a `_ConnectionTap`, which drops the messages of other phones.  Each
 gateway keeps the messages of its own connections in memory, without passwords.  When the recording ends, or the gateway
-stops, the gateway stores its part: with pseudonyms, unless the recording is plain.
+stops, the gateway stores its part of the recording.  Names and numbers are replaced by pseudonyms, unless the recording
+is plain.
 
 Mutable: `PhoneRecorder`, `_ConnectionTap`, `_Capture`.
 """
@@ -37,11 +38,12 @@ from ldapgw.store.recordings import RecordingPart, StoredRecording
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
 
-# The most octets of the messages of one recording; a phone's search and its answer have some 10 KB.
+# The most octets of all messages of one recording.  A search and its answer have some 10 KB together.
 MAX_OCTETS: Final = 4 << 20
 # The most octets that are kept of a connection whose phone is not known yet.
 MAX_UNKNOWN: Final = 64 << 10
-# The most octets of a request that is kept, and of an answer: an entry has some kilobytes.
+# The most octets of a request that is kept, and of an answer that is kept.  An answer with one entry has some
+# kilobytes.
 _MAX_REQUEST: Final = 64 << 10
 MAX_RESPONSE: Final = 1 << 24
 DAY: Final = 86400.0
@@ -57,7 +59,7 @@ class _Capture:
     """The messages of one phone that is recorded.
 
     :ivar viewer: the phone as a viewer of the directory.
-    :ivar part: the part that waits to be stored, or None if the part is not made yet.
+    :ivar part: the finished part of the recording that waits to be stored; None before the recording ends.
     """
 
     stored: StoredRecording
@@ -71,7 +73,7 @@ class _Capture:
     def add(self, messages: Iterable[RecordedMessage], left_out: int) -> None:
         """Keep messages of a connection.
 
-        :param left_out: how many other messages must not be kept.
+        :param left_out: the number of other messages, which must not be kept.
         """
         for message in messages:
             if message.at <= self.stored.until:
@@ -88,11 +90,12 @@ class PhoneRecorder(MultiService):
     :param clock: ``seconds()`` returns the seconds since the epoch.
     :param snapshot: returns the snapshot of the directory that phones search now.
     :param contexts: the naming context of each tenant; the keys are the tenants' names.
-    :param tap: gives the LDAP server the function that makes a tap for a connection, or None if nothing is recorded.
-    :param version: the version of ldapgw, for the files.
+    :param tap: called with the function that makes a tap for each connection of the LDAP server, or with None if
+        nothing is recorded.
+    :param version: the version of ldapgw, which the files name.
     :param on_change: called with the DN of a login whose recording has changed.
     :ivar captures: the phones that are recorded now, by their DNs.
-    :ivar connections: counts the connections; the files number connections in this way.
+    :ivar connections: the numbers of the connections, which the files contain.
     """
 
     def __init__(
@@ -144,7 +147,7 @@ class PhoneRecorder(MultiService):
                 continue
             before = self.captures.get(viewer.login)
             if before is not None and before.stored.begun_at == stored.begun_at:
-                before.stored = stored  # the recording may end at another time now
+                before.stored = stored  # the end of the recording may have been changed
                 captures[viewer.login] = before
             elif self.now() < stored.until:
                 captures[viewer.login] = _Capture(stored, viewer)
@@ -160,7 +163,7 @@ class PhoneRecorder(MultiService):
             self._on_change(viewer.login)
 
     def named(self, name: str) -> _Capture | None:
-        """Return the capture of the phone that binds with a name, or None if the phone is not recorded."""
+        """Return the capture of the phone that binds with this name, or None if the phone is not recorded."""
         spelt = name.lower()
         for login, capture in self.captures.items():
             if spelt in (login.lower(), capture.stored.phone.lower()):
@@ -172,7 +175,7 @@ class PhoneRecorder(MultiService):
         return self._clock.seconds()
 
     def _record(self, captures: dict[str, _Capture]) -> None:
-        """Record only these phones from now on."""
+        """Record these phones, and no others, from now on."""
         before, self.captures = self.captures, captures
         if bool(before) != bool(captures):
             self._tap((lambda: _ConnectionTap(self)) if captures else None)
@@ -187,7 +190,10 @@ class PhoneRecorder(MultiService):
         await self.refresh()
 
     async def _store_all(self) -> None:
-        """Store this gateway's parts of all recordings; after its next start, the gateway stores further parts."""
+        """Store this gateway's parts of all recordings.
+
+        If the gateway starts again, it goes on, and stores further parts.
+        """
         try:
             await self._store_parts(is_stopping=True)
         finally:
@@ -196,7 +202,7 @@ class PhoneRecorder(MultiService):
     async def _store_parts(self, *, is_stopping: bool = False) -> None:
         """Store the parts of the recordings that have ended.
 
-        :param is_stopping: whether to store the parts of all recordings.
+        :param is_stopping: true to store the parts of all recordings, even if they have not ended.
         :raises StoreError: when the database cannot be used; the parts wait for the next call.
         """
         for login, capture in tuple(self.captures.items()):
@@ -206,7 +212,7 @@ class PhoneRecorder(MultiService):
                 await self._store_part(capture)
             except StoreError:
                 raise
-            except Exception:  # noqa: BLE001 - the next recording is stored nevertheless
+            except Exception:  # noqa: BLE001 - a failure must not keep the next recording from being stored
                 log.failure("recording a phone failed", event="recording_failed")
             self._record({name: other for name, other in self.captures.items() if other is not capture})
             self._on_change(login)
@@ -263,7 +269,7 @@ class _ConnectionTap:
         self._named: _Capture | None = None
         self._is_readable = self._is_new = True
 
-    def __call__(self, login: str, is_sent: bool, octets: bytes) -> None:  # noqa: FBT001 - as `Tap` has it
+    def __call__(self, login: str, is_sent: bool, octets: bytes) -> None:  # noqa: FBT001 - `Tap` has this parameter
         capture = self._recorder.captures.get(login)
         if login and capture is None:  # the connection belongs to another phone
             if not self._is_new:

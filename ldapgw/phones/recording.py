@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """A recording: the binds and the searches of a phone, their results, and the entries that the phone was given.
 
-While a phone is recorded, its messages are kept as `RecordedMessage`, without passwords: `storable` removes a password
-before the message is kept.  At the end, `make_recording` pairs the requests with their answers.
-`ldapgw.phones.pseudonyms` then replaces names and numbers, unless the recording is *plain*.
+While a phone is recorded, its messages are kept as `RecordedMessage`, and `storable` first removes any password from a
+message.  At the end, `make_recording` pairs the requests with their answers.  `ldapgw.phones.pseudonyms` then replaces
+names and numbers, unless the recording is *plain*.
 
-The file of a recording has lines of JSON: a header, then the entries, then the binds and searches by their time.  The
-files of several gateways that recorded the same phone are concatenated.
+The file of a recording has lines of JSON: a header, then the entries, then the binds and searches in the order of time.
+If several gateways have recorded a phone, their files are joined into one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ldapgw.ldap.messages import BindRequest, Message, Operation, Sasl
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.explain.query import filter_items
 
-# The names of attributes that may hold a password, which a filter may contain.
+# The names of attributes that may hold a password: a filter on such an attribute contains a password.
 _PASSWORD_NAMES = (b"passw", b"pwd")
 _LIMITED = frozenset((ResultCode.TIME_LIMIT_EXCEEDED, ResultCode.SIZE_LIMIT_EXCEEDED))
 
@@ -46,7 +46,7 @@ class RecordedMessage:
 
     :ivar at: seconds since the epoch.
     :ivar connection: number of the connection, from 1.
-    :ivar from_phone: whether the phone sent the message, and not the gateway.
+    :ivar from_phone: true if the phone sent the message, false if the gateway sent the message.
     :ivar is_bound: whether the connection had a login when the message came.
     """
 
@@ -59,10 +59,10 @@ class RecordedMessage:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RecordedEntry:
-    """An entry: the attributes that the phone was given, and the attributes that the phone's filters name.
+    """An entry, with the attributes that the phone was given and the attributes that the phone's filters name.
 
     :ivar attributes: texts by the attribute's name, without objectClass.
-    :ivar is_decoy: whether the entry was invented, so that a filter has to choose between entries.
+    :ivar is_decoy: true if the entry was invented, so that a filter has to choose between entries.
     """
 
     dn: str
@@ -90,7 +90,7 @@ class Difference:
 
     :ivar missing: DNs of the entries that are not found any more.
     :ivar surplus: DNs of the entries that were not found before.
-    :ivar code: the other result code, or None if there was no answer.
+    :ivar code: the result code at the other time, or None if there was no answer.
     """
 
     missing: tuple[str, ...]
@@ -107,8 +107,8 @@ class RecordedSearch:
     :ivar controls: the OIDs of the search's controls.
     :ivar code: the result code, or None if the search was not answered completely.
     :ivar found: the DNs of the entries.
-    :ivar note: the difference between this result and the result of a search among the recording's own entries, or None
-        if there is no difference.
+    :ivar note: the difference between this result and the result of the same search among only the recorded entries, or
+        None if there is no difference.
     """
 
     at: float
@@ -141,8 +141,8 @@ class Recording:
         (`ldapgw.directory.schema.configure_aliases`).
     :ivar version: the version of ldapgw that recorded the phone.
     :ivar is_plain: whether names and numbers are real.
-    :ivar left_out: the number of the phone's messages that could not be read, may hold a password, or would change
-        something.
+    :ivar left_out: the number of messages that were left out, because they could not be read, may hold a password, or
+        would change something.
     :ivar is_cut: whether the phone sent more than a recording holds.
     """
 
@@ -168,8 +168,8 @@ class Recording:
 def storable(message_octets: bytes) -> bytes | None:
     """Return a phone's message without its password.
 
-    :returns: empty if the message is neither a bind nor a search and need not be kept; None if the message must not be
-        kept, because it cannot be read, may hold a password, or would change something.
+    :returns: the message.  Empty if the message need not be kept, because it is neither a bind nor a search.  None if
+        the message must not be kept, because it cannot be read, may hold a password, or would change something.
     """
     if any(name in message_octets.lower() for name in _PASSWORD_NAMES):
         return None
@@ -250,7 +250,7 @@ def _attributes(content: BerReader) -> Iterator[tuple[str, tuple[bytes, ...]]]:
 
 # --- the recording of all messages ------------------------------------------------------------------------------------
 
-# The values that the phone was given.  The keys are the DN and the attribute's name.
+# The values that the phone was given, by the entry's DN and then by the attribute's name.
 _Given = dict[str, dict[str, tuple[str, ...]]]
 
 
@@ -260,8 +260,8 @@ def make_recording(
     """Pair the requests of a phone with their answers, and take the entries of the answers.
 
     An entry has the attributes that the phone was given, and the attributes that the phone's filters name, so that
-    these filters find the entry again.  All values are read from the directory, in the tenant's number format, as long
-    as the entry exists.
+    these filters find the entry again.  If the entry still exists, all values come from the directory, with numbers in
+    the tenant's format.
 
     :param begun_at: seconds since the epoch.
     :param dit: the directory at the end of the recording.
@@ -298,7 +298,7 @@ def _paired(
     searches: list[RecordedSearch] = []
     given: _Given = {}
     waiting: dict[tuple[int, int], tuple[RecordedMessage, Message, list[str]]] = {}
-    bound: set[int] = set()  # the connections that are bound, by their numbers
+    bound: set[int] = set()  # the numbers of the connections that are bound
 
     def end(key: tuple[int, int], code: int | None) -> None:
         message, request, found = waiting.pop(key)
@@ -320,7 +320,7 @@ def _paired(
             continue
         response = Response.read(message.octets)
         key = message.connection, response.message_id
-        if key not in waiting:  # the request was left out
+        if key not in waiting:  # the request of this answer was left out
             continue
         if response.code is not None:
             end(key, response.code)
@@ -340,7 +340,8 @@ def _add_entry(given: _Given, response: Response) -> None:
     attributes = given.setdefault(response.dn, dict(named))
     for name, values in response.attributes:
         kind = attribute_type(name)
-        # Keep the number from the DN of a caller's entry, which has the tenant's format; the phone's format may differ.
+        # The number in the DN of a caller's entry is kept, because it has the tenant's format, unlike the number in an
+        # attribute.
         if values and kind is not None and _is_recorded(kind) and kind.name not in named:
             attributes[kind.name] = tuple(value.decode() for value in values)
 
@@ -375,7 +376,7 @@ FORMAT = 2
 
 
 def dump(recording: Recording) -> str:
-    """Return the file of a recording."""
+    """Return the text of a recording's file."""
     context = recording.context
     header = {
         "format": FORMAT,
@@ -421,8 +422,8 @@ def _search_object(search: RecordedSearch) -> dict[str, Any]:
         "at": round(search.at, 3),
         "connection": search.connection,
         "bound": search.is_bound,
-        # The fields about the request are for people.  `load` reads the request from its octets, which keep the phone's
-        # encoding of letters.
+        # Some fields describe the request, but only for people.  `load` reads the request from its octets, in which
+        # letters keep the phone's encoding.
         "base": request.base,
         "scope": request.scope.name.lower(),
         "filter": to_string(request.filter),

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Refused logins: a known phone gets the state "Wrong password", and unknown names are remembered.
 
-At first, a refused login is only noted, which takes equally long whether there is such a phone or not.  Once a second,
-the noted refusals are *judged*: the gateway finds out which phone each refusal concerns.  A refusal concerns a phone if
-the phone has never logged in, or has last logged in from the same network (`ldapgw.store.phones.is_same_site`).
-Refusals from *elsewhere*, which are all others, may be attempts to guess passwords.  Such refusals are shown only to
-the administrator, and are only in memory.
+At first, a refused login is only noted, which takes the same time for known and unknown names.  Once a second, the
+noted refusals are *judged*: the gateway finds out which phone each refusal concerns.  A refusal concerns a phone if the
+phone has never logged in, or has last logged in from the same network (`ldapgw.store.phones.is_same_site`).  Refusals
+from *elsewhere*, which are all others, may be attempts to guess passwords.  Only the administrator sees such refusals,
+and they are only in memory.
 
-Clients of the wrong port are in memory too, and the last clients are stored for ``ldapgw status``.
+Clients that connect to the wrong port (TLS to the port without TLS, or the other way round) are in memory too.  The
+last of them are also stored, for ``ldapgw status``.
 
-A name that no phone has may be a password in the wrong field, so a name is masked unless it resembles the known names
-of logins (`shown_name`).
+A name that no phone has may be a password that somebody typed into the wrong field.  So such a name is shown only if it
+resembles the known names of logins, and is masked otherwise (`shown_name`).
 
 Mutable: `RefusedLogins`, and `UnknownNames`.
 """
@@ -43,16 +44,16 @@ from ldapgw.store.phones import PhoneLogin, Refusal, is_same_site, wrong_passwor
 from ldapgw.store.worker import Store
 from ldapgw.store.wrong_ports import WrongPort
 
-# A page shows a refused login at most this much later.
+# The seconds after which noted refusals are judged, so that a page shows a refused login at most this much later.
 POLL_SECONDS: Final = 1.0
-# One write a minute for each phone, and one for all clients of wrong ports, are enough.
+# The least seconds between two writes for one phone, and between two writes for all clients of wrong ports.
 WRITE_SECONDS: Final = 60.0
 # The most pairs of name and address that are noted until `RefusedLogins.judge` runs again; further pairs are not
 # counted.
 MAX_NOTED: Final = 1000
 # How many names are judged in one turn of the reactor; each name takes up to a millisecond.
 _NAMES_A_TURN: Final = 5
-# A refused name is cut to this many characters; a phone's bind DN is shorter.
+# A refused name is cut to this many characters.  The bind DN of a phone is shorter.
 _MAX_NAME: Final = 512
 # The most unknown names, and the most characters of a name, that the administrator sees.
 MAX_UNKNOWN: Final = 20
@@ -99,13 +100,14 @@ class ElsewhereRefusal:
 
 @dataclass(frozen=True, slots=True)
 class NewRefusals:
-    """The refusals judged since the previous message, for other gateways, except the refusals that the database has.
+    """A message to other gateways: the refusals judged since the last message, without those stored in the database.
 
-    :ivar unknown: names that no phone has, masked if they may be passwords; with the count since the previous message.
-    :ivar elsewhere: phones whose logins were refused elsewhere; with the count since the previous message.
+    :ivar unknown: names that no phone has, each with its number of refusals since the last message; a name that may be
+        a password is masked.
+    :ivar elsewhere: phones that were refused elsewhere, each with its number of refusals since the last message.
     :ivar logins: the DNs of logins whose state may have changed.
-    :ivar wrong_ports: clients that connected to the wrong port, with the count since the previous message; `name` has a
-        phrase that describes the mistake.
+    :ivar wrong_ports: clients that connected to the wrong port, each with its number of connections since the last
+        message.  The field `name` has a phrase that describes the mistake.
     """
 
     unknown: tuple[UnknownLogin, ...] = ()
@@ -115,7 +117,7 @@ class NewRefusals:
 
 
 class _Own(NamedTuple):
-    """The refused logins of a phone that are to be stored, and the hash of the phone's right password."""
+    """A phone's refused logins that wait to be stored, and the hash of the phone's right password."""
 
     refused: Refusal
     password: str
@@ -129,7 +131,7 @@ class RefusedLogins(PeriodicService):
     :param logins: returns the logins of the published directory, by name in lower case.
     :param bases: the search base of each tenant, by the tenant's name.
     :param on_refusal: called with the login's DN when its state may have changed.
-    :param tells_others: whether `take_unsent` is called, because there may be other gateways.
+    :param tells_others: true if there may be other gateways, for which `take_unsent` is called.
     """
 
     def __init__(
@@ -154,8 +156,8 @@ class RefusedLogins(PeriodicService):
         self._on_refusal = on_refusal
         self._noted: dict[tuple[str, str], tuple[float, int]] = {}
         self._unstored: dict[str, _Own] = {}
-        # The refusals that were stored within the last `WRITE_SECONDS`; a page that read the phone before the write
-        # lacks these refusals.
+        # The refusals that were stored within the last `WRITE_SECONDS`.  They are kept for pages that read the phone
+        # before the write.
         self._stored: dict[str, tuple[float, _Own]] = {}
         self._elsewhere: OrderedDict[str, ElsewhereRefusal] = OrderedDict()
         self._bases = bases
@@ -163,7 +165,8 @@ class RefusedLogins(PeriodicService):
         parsed_bases = {tenant: Dn.parse(base) for tenant, base in bases.items()}
         self._unknown = UnknownNames(parsed_bases)
         self._wrong_ports = UnknownNames(parsed_bases, by_address=True)
-        # The clients of wrong ports that are to be stored, the last client at the end, by address and `speaks_tls`.
+        # The clients of wrong ports that wait to be stored, by address and `speaks_tls`; the most recent client is the
+        # last.
         self._unstored_clients: OrderedDict[tuple[str, bool], WrongPort] = OrderedDict()
         self._clients_stored_at = 0.0
         self._log = LogThrottle()
@@ -173,7 +176,7 @@ class RefusedLogins(PeriodicService):
         super().__init__(clock, POLL_SECONDS, self.judge, _report, waits=True, last=last)
 
     def note(self, name: str, address: str) -> None:
-        """Note a refused login, which takes equally long whether there is such a phone or not.
+        """Note a refused login, which takes the same time for known and unknown names.
 
         :param name: the name as sent.
         :param address: the client's address, normalized.
@@ -198,7 +201,7 @@ class RefusedLogins(PeriodicService):
         self._queue(wrong_ports=(*self._unsent.wrong_ports, noted))
 
     def wrong_ports(self, tenant: str) -> tuple[tuple[UnknownLogin, bool], ...]:
-        """Return the clients that used the wrong port, the most recent first; a tenant sees clients as in `unknown`.
+        """Return the clients of wrong ports that a tenant may see, by the rules of `unknown`, the most recent first.
 
         :returns: each client, and whether the client speaks TLS.
         """
@@ -222,7 +225,7 @@ class RefusedLogins(PeriodicService):
             self._wrong_ports.add_shown(client)
 
     def latest(self, login: PhoneLogin) -> PhoneLogin:
-        """Return a phone as it is stored, but with the last login and the refused logins that are only in memory."""
+        """Return a stored phone, completed by the last login and the refused logins that are only in memory."""
         seen = self._last_login(login.name)
         if seen is not None and seen[1] == login.password and seen[2] > (login.last_seen or 0.0):
             login = replace(login, last_seen=seen[2], last_address=seen[0])
@@ -233,9 +236,9 @@ class RefusedLogins(PeriodicService):
         return replace(login, refused=own.refused) if is_newer else login
 
     def elsewhere(self, tenant: str) -> tuple[ElsewhereRefusal, ...]:
-        """Return a tenant's phones that were refused elsewhere (see the module's docstring) within the last day.
+        """Return a tenant's phones that were refused elsewhere within the last day, the most recent refusal first.
 
-        The most recently refused phone comes first.
+        The module's docstring says what elsewhere means.
         """
         since = self._clock.seconds() - phones.REFUSAL_SECONDS
         found = reversed(self._elsewhere.values())
@@ -244,8 +247,8 @@ class RefusedLogins(PeriodicService):
     def unknown(self, tenant: str) -> tuple[UnknownLogin, ...]:
         """Return the names that belong to no phone and that a tenant may see, the most recent first.
 
-        A name that is no DN is shown to a tenant if there is no other tenant, or if one of the tenant's phones is in
-        the same network.
+        A DN shows to which tenant it belongs.  Any other name is shown to a tenant if there is no other tenant, or if
+        one of the tenant's phones is in the same network.
         """
         return self._unknown.of(tenant, lambda address: self._is_network_of(tenant, address))
 
@@ -262,10 +265,11 @@ class RefusedLogins(PeriodicService):
     async def judge(self, interval: float = WRITE_SECONDS) -> None:
         """Judge the refusals since the last call, and store the refusals that are due.
 
-        Pages show only the last `MAX_UNKNOWN` of the names that no phone has.  So only these names are judged, and all
-        earlier names are masked.
+        Of the names that no phone has, pages show only the last `MAX_UNKNOWN`.  So only these names are compared with
+        known names, and all earlier names are masked.
 
-        :param interval: seconds between two writes of a phone, and between two writes of clients of wrong ports.
+        :param interval: the least seconds between two writes for one phone, and between two writes for clients of wrong
+            ports.
         """
         noted, self._noted = self._noted, {}
         known: list[tuple[PhoneAccess, Refusal]] = []
@@ -302,14 +306,14 @@ class RefusedLogins(PeriodicService):
             await deferLater(self._clock, 0.0)
 
     async def _read(self, names: Iterable[str]) -> Mapping[str, PhoneLogin]:
-        """Return the stored phones; empty while the database fails, which the store reports."""
+        """Return the stored phones; empty while the database fails.  The store reports the failure."""
         try:
             return {login.name: login for login in await self._store.read(phones.read_by_names, [*names])}
         except StoreError:
             return {}
 
     def _log_unknown(self, unknown: UnknownLogin) -> None:
-        """Log refused logins with an unknown name, in one line a minute for each address that they come from."""
+        """Log refused logins with unknown names: for each address, at most one line a minute."""
         # An e-mail address identifies a person, so the log must not contain the address.
         name = MASK if "@" in unknown.name else unknown.name
         now = self._clock.seconds()
@@ -337,7 +341,7 @@ class RefusedLogins(PeriodicService):
         self._on_refusal(login.viewer.login)
 
     def _queue(self, **new: tuple[Any, ...]) -> None:
-        """Keep the newest items of some fields of `NewRefusals` for other gateways."""
+        """Add refusals to the next message to other gateways, which keeps only the newest items of each field."""
         if self._tells_others:
             self._unsent = replace(self._unsent, **{name: items[-MAX_SENT:] for name, items in new.items()})
 
@@ -354,7 +358,7 @@ class RefusedLogins(PeriodicService):
         for name, own in [*self._unstored.items()]:
             seen = self._last_login(name)
             if seen is not None and seen[2] >= own.refused.when and is_same_site(seen[0], own.refused.address):
-                del self._unstored[name]  # the refusal became outdated before it was stored
+                del self._unstored[name]  # the phone has changed, so the refusal is outdated
             elif now - self._stored.get(name, (0.0, own))[0] >= interval:
                 due[name] = own
         if not due:
@@ -379,7 +383,7 @@ class RefusedLogins(PeriodicService):
                 del self._unstored_clients[key]
 
     def _house_words(self) -> frozenset[str]:
-        """Return the words in the names of all logins and bases, computed anew when the logins have changed."""
+        """Return the words in the names of all logins and bases; computed anew only after the logins have changed."""
         logins = self._logins()
         if logins is not self._words[0]:
             self._words = logins, house_words([*logins, *self._bases.values()])
@@ -395,9 +399,9 @@ class RefusedLogins(PeriodicService):
 
 
 class UnknownNames:
-    """The names in the last refused logins, as far as no phone has these names.
+    """The last refused logins with names that no phone has.
 
-    :param by_address: whether equal names from different addresses are counted separately.
+    :param by_address: whether refused logins with the same name are counted separately for each address.
     """
 
     def __init__(self, bases: Mapping[str, Dn], *, by_address: bool = False) -> None:
@@ -408,7 +412,7 @@ class UnknownNames:
     def add(self, refused: Refusal, name: str, words: frozenset[str]) -> UnknownLogin:
         """Count refused logins.
 
-        :param name: the name that was sent, or `MASK` if the name is not judged (see the module's docstring).
+        :param name: the name that was sent, or `MASK` for a name that must not be shown.
         :param words: the words that a shown name may contain (`house_words`).
         :returns: the refused logins as they are shown.
         """
@@ -418,8 +422,8 @@ class UnknownNames:
         return added
 
     def add_shown(self, added: UnknownLogin) -> None:
-        """Count refused logins that `add` has returned, at this gateway or at another one."""
-        # Different names may look the same once they are masked, so the address tells the phones apart.
+        """Count refused logins that `add` has returned, at this or at another gateway."""
+        # Masked names all look the same, so the phones with such names are told apart by their addresses.
         key = added.name, added.tenant, added.address if self._by_address or added.name == MASK else ""
         before = self._names.pop(key, None)
         self._names[key] = replace(added, count=added.count + (before.count if before else 0))
@@ -444,7 +448,7 @@ class UnknownNames:
             key = Dn.parse(name).key
         except InvalidDn:
             return ""
-        # A name may be below several bases; the longest base is the nearest.
+        # A DN may be below the bases of several tenants, and belongs to the tenant with the longest base.
         below = [tenant for tenant, base in self._bases.items() if base and key[-len(base) :] == base]
         return max(below, key=lambda tenant: len(self._bases[tenant]), default="")
 
@@ -468,8 +472,8 @@ _USUAL_WORDS: Final = frozenset(
 # A part of a name: a word with a number of three digits at most, or a number.  Four digits may be a year.
 _PART = re.compile(r"(?P<word>[^\W\d_]{1,20})\d{0,3}|\d{1,2}(?P<counted>[^\W\d_]{1,20})|(?P<number>\d{1,15})")
 _EXTENSION_DIGITS: Final = 5
-# Parts that mean nothing by themselves: one or two letters such as EG in EG-Flur, with or without a number, and models
-# such as T46S.
+# Parts that may stand beside a known word: one or two letters such as EG in EG-Flur, with or without a number, and
+# models such as T46S.
 _SHORT = re.compile(r"[^\W\d_]{1,2}\d{0,3}|\d{1,2}[^\W\d_]{1,2}|[^\W\d_]\d\d[^\W\d_]")
 # Twelve decimal digits are a number, not a MAC address.
 _MAC = re.compile(r"(?!\d{12}\Z)(?:SEP)?[0-9A-F]{2}(?:[:-]?[0-9A-F]{2}){5}", re.IGNORECASE)
@@ -479,7 +483,7 @@ _BETWEEN = re.compile(r"[ ._\\/,+-]+")
 
 
 def house_words(names: Iterable[str]) -> frozenset[str]:
-    """Return the words in names of logins, without their numbers; a number alone becomes a zero for each digit.
+    """Return the words in names of logins, without numbers.  For a name that is a number, the word has as many zeros.
 
     A MAC address has no words.
     """
@@ -492,8 +496,8 @@ def house_words(names: Iterable[str]) -> frozenset[str]:
 def shown_name(name: str, words: frozenset[str]) -> str:
     """Return an unknown name as the administrator may see it: shortened, or masked if it may be a password.
 
-    The administrator sees names whose words occur in `words`, each with a short number; extensions; MAC addresses and
-    e-mail addresses; and DNs of known attribute types whose first value is such a name.
+    The administrator sees these names: names of which each word occurs in `words`, with or without a short number;
+    extensions; MAC addresses; e-mail addresses; and DNs of known attribute types whose first value is such a name.
 
     :param words: from `house_words`.
     """
@@ -518,7 +522,7 @@ def _is_dn_of_the_house(text: str, words: frozenset[str]) -> bool:
     # Dn.parse accepts any word as an attribute type, so the types have to be known.
     if not all(attribute_type(kind) for rdn in (leaf, *above) for kind, _ in rdn):
         return False
-    # What a person has entered is the value of the DN's first RDN.  The other RDNs only name the server's tree, and are
+    # Only the first RDN's value is the name that a person has entered.  The other RDNs name the server's tree, and are
     # no secret.
     return all("=" not in value and _is_of_the_house(value, words) for _, value in leaf) and all(
         (parts := _parts(value)) and all(map(_PART.fullmatch, parts)) for rdn in above for _, value in rdn

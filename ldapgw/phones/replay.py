@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The replay of a recording: repeats its searches among the recorded entries or at a gateway, and compares results.
+"""The replay of a recording: repeats the recorded searches, among the recorded entries or at a gateway, and compares.
 
-`RecordedDirectory` is the directory that the recorded entries make.  If a limit or a page had cut an answer, the search
-is repeated without the limit, and may find more than the recorded entries.
+`RecordedDirectory` is the directory that the recorded entries make.  A recorded answer may have been cut by a limit or
+a page.  Such a search is repeated without the limit, and may find more entries than were recorded.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _KIND = re.compile(r" \([^()]*\)$")
 def replay(recording: Recording, find: Callable[[SearchRequest], Result]) -> Iterator[tuple[int, Difference]]:
     """Repeat the searches that were made with a login.
 
-    :param find: makes a search with a login.
+    :param find: a function that makes a search with a login.
     :returns: the differences, each with the position of the search in the recording.
     """
     for at, recorded in enumerate(recording.searches):
@@ -72,7 +72,7 @@ def difference(recorded: RecordedSearch, code: int | None, dns: tuple[str, ...])
 
 
 def dn_key(dn: str) -> str:
-    """Return the letters and digits of a DN, which do not depend on its spelling or the format of its numbers."""
+    """Return the letters and digits of a DN, which are the same in each spelling and in each format of numbers."""
     return "".join(filter(str.isalnum, dn.casefold()))
 
 
@@ -107,7 +107,7 @@ class _RecordedBook:
 
 
 def directory_of(recording: Recording) -> Directory:
-    """Build the directory that the entries of a recording make, with the containers that were found or searched."""
+    """Build the directory of a recording: its entries, and the containers that were found or were bases of searches."""
     context = recording.context
     books: dict[str, _RecordedBook] = {}
     callers = _RecordedBook(_CALLERS)

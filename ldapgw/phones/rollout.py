@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The settings of many phones in one zip: a file for each phone, named as the phone expects, and sheets to print.
+"""The settings of many phones in one zip: for each phone a file with the name that the phone expects, and a sheet.
 
-The sheets are one HTML file, made by `Render`, with a page to print for each phone.  The new passwords are stored only
-in the zip.
+The sheets are in one HTML file, made by `Render`, with a page to print for each phone.  The new passwords are stored
+only in the zip.
 
 The functions are pure: they do no I/O.  Making a zip of hundreds of phones takes tenths of a second, so the zip is not
 made on the reactor's thread.
@@ -50,8 +50,8 @@ class PrintSheet:
     """The printed sheet of one phone, for the person in front of the phone.
 
     :ivar fields: the values to enter in the phone, with the password.
-    :ivar has_our_labels: whether the labels of the fields are texts of ldapgw, which are translated, and not the
-        phone's own words.
+    :ivar has_our_labels: true if the labels of the fields are texts of ldapgw, which are translated; false if they are
+        the phone's own words.
     :ivar file: name of the phone's settings file; empty if there is none.
     :ivar code: an address with the phone's settings as a QR code, in SVG; empty if there is none.
     """
@@ -69,7 +69,7 @@ Render = Callable[[Sequence[PrintSheet]], str]
 
 
 def new_phone(line: ImportLine, tenant: str, hashed: str, now: float) -> PhoneLogin:
-    """Return the phone to store for a line of an import file; the line has no error.
+    """Return the phone to store for a line of an import file, which must be a line without an error.
 
     :param now: seconds since the epoch.
     """
@@ -95,7 +95,7 @@ def print_sheet(phone: NewPhone, site: Site, file: str = "", code: str = "") -> 
 
 
 def make_files(phones: Sequence[NewPhone], site: Site, render: Render) -> Mapping[str, bytes]:
-    """Return the content of each file, by name: the settings of each phone that takes a file, and the sheets."""
+    """Return the files' contents by name: a settings file for each phone that takes one, and the sheets."""
     files: dict[str, bytes] = {}
     sheets = []
     for phone in phones:
@@ -113,13 +113,13 @@ def make_zip(phones: Sequence[NewPhone], site: Site, render: Render) -> bytes:
     octets = io.BytesIO()
     with zipfile.ZipFile(octets, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in make_files(phones, site, render).items():
-            # The time is always the same, so that the same phones make the same zip.
+            # The files' time is always the same, so that the same phones make the same zip.
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
     return octets.getvalue()
 
 
 def _file_name(phone: NewPhone, sheet: Sheet) -> str:
-    """Return the name of a phone's file in the zip: the phone's own name if its MAC address is not known."""
+    """Return the name of a phone's file in the zip, which is made from the phone's name if there is no MAC address."""
     suffix = sheet.vendor.file.rpartition(".")[2]
     if not phone.login.mac:
         return f"{phone.login.name}.{suffix}"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The last searches of each phone, kept in memory so that a phone's owner can see what went wrong.
 
-The LDAP server reports every search when the search is done.  The log keeps the octets of the message, which are
-decoded when a page shows the search.  The gateway stores only summaries of the log (`ldapgw.phones.activity`), which
-hold no name and no number.  Several gateways on one database also send each other new searches, in encrypted messages
-that are stored nowhere (`ldapgw.peers.bulletin`).
+The LDAP server reports every search as soon as it has answered the search.  The log keeps the octets of the search's
+message.  These octets are decoded only when a page shows the search.  The gateway stores only summaries of the log
+(`ldapgw.phones.activity`), which hold no name and no number.  Several gateways on one database also send each other new
+searches, in encrypted messages that are stored nowhere (`ldapgw.peers.bulletin`).
 
 Mutable: `SearchLog`.
 """
@@ -20,12 +20,12 @@ from ldapgw.phones.logged_search import SUCCESS_CODES, LoggedSearch, NewSearches
 
 # The most searches of each phone, enough for somebody who has just tried a few things.
 SEARCHES_PER_PHONE = 20
-# The most searches of all phones together; the log keeps the searches of the phones that searched last.  With 500
-# octets for each search, the log takes 5 MB.
+# The most searches of all phones together.  If there are more, the log drops the phones whose last search is the
+# oldest.  With 500 octets for each search, the log takes 5 MB.
 MAX_SEARCHES = 10_000
-# The longest message that is kept, in octets; the longest search that we know of a phone has 2 KiB.
+# The longest message that is kept, in octets.  The longest search that a phone is known to send has 2 KiB.
 MAX_MESSAGE_BYTES = 2048
-# The most remembered addresses that were refused a search because nobody had logged in.
+# The most addresses that are remembered because a search without a login was refused to them.
 MAX_REFUSED_ADDRESSES = 1000
 
 # The fields of a `LoggedSearch` after the login; the log makes the object when a page asks for the search.
@@ -47,12 +47,15 @@ class SearchLog:
         self._latest: dict[str, _Record] = {}
         self._latest_found: dict[str, _Record] = {}
         self._refusals: OrderedDict[str, float] = OrderedDict()
-        # How many searches each login has made, and the refusals, since the last `take_unsent`.
+        # The number of searches of each login, and the refusals, since the last call of `take_unsent`.
         self._untold: dict[str, int] = {}
         self._new_refusals: dict[str, float] = {}
 
     def observe(self, login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
-        """Log a search (`ldapgw.ldap.session.Observer`); called for every search, so the method does very little."""
+        """Log a search (`ldapgw.ldap.session.Observer`).
+
+        The method does very little, because each search calls the method.
+        """
         now = self._now()
         if not login:
             if code is ResultCode.INSUFFICIENT_ACCESS_RIGHTS:
@@ -86,8 +89,8 @@ class SearchLog:
     def last_refusal(self, address: str) -> float | None:
         """Return the time at which an address was last refused a search without a login; None if unknown.
 
-        The time is in seconds since the epoch.  Health checks do not count here: they read only the root DSE, which
-        needs no login.
+        The time is in seconds since the epoch.  Health checks are never refused, because they read only the root DSE,
+        for which no login is needed.
         """
         return self._refusals.get(address)
 
@@ -114,8 +117,8 @@ class SearchLog:
     def take_unsent(self, limit: int = MAX_SEARCHES) -> NewSearches:
         """Return the searches since the previous call, in the order of time, for the log of another gateway.
 
-        :param limit: the most searches; if there are more, the phones whose first search since the previous call came
-            last have precedence.
+        :param limit: the most searches to return.  If there are more, phones that began to search later since the
+            previous call have precedence.
         """
         untold, self._untold = self._untold, {}
         taken: list[list[LoggedSearch]] = []
@@ -130,7 +133,7 @@ class SearchLog:
         return NewSearches(tuple(searches), refusals)
 
     def add(self, received: NewSearches) -> None:
-        """Log searches that another gateway has answered; the other gateway itself stores their summaries."""
+        """Log searches that another gateway has answered; the other gateway stores the summaries of these searches."""
         for search in received.searches:
             record = search.address, search.message, search.entries, search.code, search.seconds, search.when
             self._log(search.login, record, is_elsewhere=True)
@@ -166,7 +169,7 @@ class SearchLog:
 
 
 def _insert(records: deque[_Record], record: _Record) -> None:
-    """Insert a search of another gateway in the order of time, so perhaps before searches of this gateway."""
+    """Insert a search of another gateway in the order of time, which may be before searches of this gateway."""
     later: list[_Record] = []
     while records and records[-1][-1] > record[-1]:
         later.append(records.pop())

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """XML phone books in the formats of six vendors, for phones without LDAP.
 
-An `XmlBook` reads the parameters of a phone's request, and writes the answer.  The formats follow the vendors'
-documents as far as these are public; ``docs/reference/phones.rst`` lists the details that are not verified.
+An `XmlBook` reads the parameters of a phone's request, and writes the answer.  The formats follow the vendors' public
+documents.  ``docs/reference/phones.rst`` lists the details that no document confirms.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ldapgw.phones.models import MODELS
 
 # The longest text that is searched for, in characters.
 MAX_TEXT = 100
-# The parameters in which phones send the text of a search; our own addresses use the first parameter.
+# The parameters in which phones send the text of a search.  Links that the gateway makes use the first parameter.
 _SEARCHED = ("q", "query", "search", "name")
 # The characters that no XML document can hold (XML 1.0, section 2.2).
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -36,7 +36,7 @@ class ListAddress:
     """The address of a phone book, for links in its answers.
 
     :ivar url: the URL, which may hold the phone's secret; a query is left out.
-    :ivar parameters: the parameters of the request that links keep.
+    :ivar parameters: those parameters of the request that links have to keep.
     """
 
     url: str
@@ -58,8 +58,8 @@ class XmlBook:
     :ivar vendor: the vendor, which is also the model's key in `MODELS`.
     :ivar contact: writes the elements of a contact.
     :ivar write: writes the answer from the elements of each contact.
-    :ivar read: reads a request, and returns a query, or the text of a page without contacts: a menu, or a form for a
-        search.
+    :ivar read: reads a request, and returns either a query or the text of a page without contacts (a menu, or a form
+        for a search).
     """
 
     vendor: str
@@ -81,7 +81,7 @@ def _element(name: str, value: str) -> str:
 
 
 def _elements(*pairs: tuple[str, str]) -> str:
-    """Return the elements that have a value."""
+    """Return XML elements for those values that are not empty."""
     return "".join(_element(name, value) for name, value in pairs if value)
 
 
@@ -95,7 +95,7 @@ def searched_text(parameters: Parameters) -> str:
 
 
 def _listing(root: str) -> Callable[[Elements, ListQuery, ListLength, ListAddress], str]:
-    """Return a function that writes an answer with the contacts and nothing else."""
+    """Return a function that writes an answer which has contacts and nothing else."""
     return lambda contacts, *_: _document(root, chain.from_iterable(contacts))
 
 
@@ -138,7 +138,7 @@ _SNOM_TYPES = {"work": "business", "mobile": "mobile", "home": "home"}
 
 
 def _snom_contact(contact: ListedContact) -> Sequence[str]:
-    # The phone shows only the given name and the family name.  If a contact has no given name, as a company has none,
+    # The phone shows only the given name and the family name.  For a contact without a given name, such as a company,
     # the whole name is written as the family name.
     family_name = contact.family_name if contact.given_name else contact.name
     flags = f'fav={_boolean(contact.flags.favourite)} vip="false" blocked={_boolean(contact.flags.blocked)}'
@@ -155,8 +155,8 @@ def _boolean(value: bool) -> str:  # noqa: FBT001 - the boolean is the value to 
 
 
 def _snom(contacts: Elements, query: ListQuery, _length: ListLength, _address: ListAddress) -> str:
-    # The phone deletes its contacts that are missing in a complete answer, so a part of the book must not be marked
-    # complete.
+    # If an answer is marked complete, the phone deletes all its contacts that the answer lacks.  So an answer with a
+    # part of the book must not be marked complete.
     is_whole = not (query.text or query.letter or query.first)
     return _document("tbook", chain.from_iterable(contacts), f' e="2" version="2.0" complete={_boolean(is_whole)}')
 
@@ -186,7 +186,7 @@ _FANVIL_KINDS = (("Telephone", ("work",)), ("Mobile", ("mobile",)), ("Other", DI
 
 
 def _fanvil_contact(contact: ListedContact) -> Sequence[str]:
-    """Write a contact: an entry has room for one number of each kind; more numbers follow in further entries."""
+    """Write a contact in one or more entries, because an entry has room for only one number of each kind."""
     left = list(contact.numbers)
     entries = []
     while left:
@@ -210,7 +210,7 @@ _CISCO_LETTERS = "abcdefghijklmnopqrstuvwxyz#"
 
 
 def _cisco_contact(contact: ListedContact) -> Sequence[str]:
-    """Write one entry per number, because an entry has room for one number."""
+    """Write one entry per number, because an entry has room for only one number."""
     several = len(contact.numbers) > 1
     return [
         f"<DirectoryEntry>{_element('Name', _cisco_name(contact.name, f' ({kind})' if several else ''))}"
@@ -224,7 +224,10 @@ def _cisco_name(name: str, kind: str) -> str:
 
 
 def _read_cisco(parameters: Parameters, address: ListAddress) -> ListQuery | str:
-    """Read a request: the first request gets a menu, which leads to a form, to all contacts, or to a letter."""
+    """Read a request.
+
+    The answer to the first request is a menu, which leads to a form, to all contacts, or to a letter.
+    """
     if "form" in parameters:
         field = f"{_element('DisplayName', 'Name')}<QueryStringParam>q</QueryStringParam><InputFlags>A</InputFlags>"
         texts = (_element("Title", _TITLE), _element("Prompt", "Name or number"), _element("URL", address.link()))
@@ -264,7 +267,7 @@ _GIGASET_NAMES = ("ln", "fn")
 
 
 def _read_gigaset(parameters: Parameters, _address: ListAddress) -> ListQuery:
-    """Read a request: a base station sends ``*`` in each field that is not searched, and counts contacts from 1."""
+    """Read a request.  A base station sends ``*`` in each field that is not searched, and counts contacts from 1."""
     asked = {name: value.strip() for name, value in parameters.items() if value.strip("* ")}
     query = _query(parameters, "gigaset")
     return ListQuery(
@@ -277,7 +280,7 @@ def _read_gigaset(parameters: Parameters, _address: ListAddress) -> ListQuery:
 
 
 def _gigaset_contact(contact: ListedContact) -> Sequence[str]:
-    """Write exactly one entry, with a fixed and a mobile number: further entries would be counted as contacts."""
+    """Write one entry, with a fixed and a mobile number.  The base station would count further entries as contacts."""
     fixed = [number for number, kind in contact.numbers if kind != "mobile"]
     mobile = [number for number, kind in contact.numbers if kind == "mobile"]
     given_name, family_name = contact.given_name, contact.family_name

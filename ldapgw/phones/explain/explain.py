@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """An explanation of a phone's query: matches, near misses, notes on the query and the syncs, and the index plan.
 
-The plan names the terms of the index (`ldapgw.directory.index_terms`) that the search reads, each with the number of
-candidates, which the search then tests one by one.  For an AND the search reads the rarest term only, which comes first
-in the plan.  The notes report terms that can never be true, and syncs that have not fetched all contacts.
+The plan names the index terms (`ldapgw.directory.index_terms`) that the search reads, each with its number of
+candidates.  The search tests the candidates one by one.  For an AND, the search reads only the rarest term, which is
+the first term of the plan.  The notes tell of terms of the filter that can never be true, and of syncs that have not
+fetched all contacts.
 """
 
 from __future__ import annotations
@@ -74,12 +75,12 @@ from ldapgw.phones.provisioning.settings import MAX_HITS
 from ldapgw.phones.provisioning.sheet import vendors_of
 from ldapgw.phrase import Phrase
 
-# The most matches and the most near misses that an explanation lists; the others are only counted.
+# The most matches, and the most near misses, that an explanation lists.  Further ones are only counted.
 MAX_MATCHES = 50
 MAX_MISSES = 10
 
 _INDEX_FIELDS = {"N": "names", "M": "mail addresses", "O": "other words"}
-# The most texts in one line of the plan.  Without this limit, three keypad digits could make 64 texts.
+# The most texts in one line of the plan.  Three keypad digits alone can make 64 texts.
 _MAX_TEXTS = 4
 
 
@@ -96,7 +97,7 @@ def explain(
 ) -> Explanation:
     """Explain which contacts a phone finds and which contacts the phone misses.
 
-    :param private: the tenant's books that the phone does not see; iterated over once.
+    :param private: the tenant's books that the phone does not see, which are read once.
     :param base: the search base; empty for the tenant's base.
     :param model: the phone's model, a key of `ldapgw.phones.models.MODELS`; empty if unknown.
     :raises DirectoryError: if the base is no DN, or the phone sees no such entry.
@@ -157,7 +158,7 @@ def _number_variants(term: FilterTerm, context: NamingContext) -> Iterator[Numbe
 
 
 def _distinct_numbers(variants: Iterable[NumberVariant]) -> tuple[NumberVariant, ...]:
-    """Return each number once, as it was read first."""
+    """Return each number once, in the way in which it was read first."""
     distinct: dict[str, NumberVariant] = {}
     for variant in variants:
         distinct.setdefault(variant.number, variant)
@@ -165,9 +166,10 @@ def _distinct_numbers(variants: Iterable[NumberVariant]) -> tuple[NumberVariant,
 
 
 def _word_notes(terms: Iterable[FilterTerm], view: PhoneView, base: str) -> Iterator[ExplanationNote]:
-    """Yield a note for each of several typed words that no contact has in the attributes of the filter.
+    """If several words were typed, yield a note for each word that no contact has in the attributes of the filter.
 
-    If the filter also looks for digits in numbers, the digits are more likely a number than words typed on the keypad.
+    Digits get no note if the filter also looks for them in numbers, because the digits then are more likely a number
+    than words.
     """
     terms, items = tuple(terms), dict[str, list[Filter]]()
     has_numbers = any(term.family is Family.NUMBER for term in terms)
@@ -185,7 +187,7 @@ def _word_notes(terms: Iterable[FilterTerm], view: PhoneView, base: str) -> Iter
 def _number_notes(
     query: PhoneQuery, terms: Iterable[FilterTerm], view: PhoneView, base: str
 ) -> Iterator[ExplanationNote]:
-    """Yield a note if a caller's number was withheld, or if a contact has a number that was sent with a star behind."""
+    """Yield a note if a caller's number was withheld, or if the filter has a star behind the number of a contact."""
     text = query.text.strip()
     if query.kind is not QueryKind.FILTER and text and text.lower() in WITHHELD:
         yield ExplanationNote("empty_number", Phrase(TEXTS.empty_number, {"term": text}))
@@ -203,7 +205,7 @@ def _list_notes(search_filter: Filter, result: PhoneSearchResult, model: str) ->
 
     The notes say which contacts come, and which setting of the phone decides whether the phone lists everybody.
     """
-    # A filter with a NOT does not ask for everybody, because the NOT leaves somebody out.
+    # A filter with a NOT does not ask for everybody, because the NOT excludes somebody.
     has_not = [*filter_items(search_filter)] != [*filter_items(search_filter, negated=False)]
     if has_not or subject_of(search_filter).kind is not SubjectKind.EVERYBODY:
         return
@@ -222,7 +224,7 @@ def _list_notes(search_filter: Filter, result: PhoneSearchResult, model: str) ->
 
 
 def _with_text(item: FilterItem, word: str) -> Filter:
-    """Return a term for one word of the item's text; the term asks for the word's beginning if the item does."""
+    """Return a term for one word, which asks for the beginning of the word if `item` asks for a beginning."""
     if isinstance(item, Substrings):
         return Substrings(item.attribute, octets(word), (), None)
     return Approximate(item.attribute or "", octets(word))
@@ -231,7 +233,7 @@ def _with_text(item: FilterItem, word: str) -> Filter:
 def query_notes(
     query: PhoneQuery, terms: Iterable[FilterTerm], context: NamingContext, states: Iterable[BookSyncState]
 ) -> tuple[ExplanationNote, ...]:
-    """Return the notes on a query and on the syncs, without repeated messages."""
+    """Return the notes on a query and on the syncs, each message once."""
     notes = (
         [ExplanationNote("ringing", Phrase(TEXTS.ringing, {"filter": to_string(query.caller_filter)}))]
         if query.caller_filter
@@ -303,7 +305,7 @@ def _describe(plan: Query) -> str:
 
 
 def _join_by_kind(parts: Iterable[tuple[str, str]]) -> str:
-    """Join the texts of each kind, as in: names that begin with "a" or "b"."""
+    """Join the texts of each kind of term, as in: names that begin with "a" or "b"."""
     texts_by_kind: dict[str, list[str]] = {}
     for kind, text in sorted(parts):
         texts_by_kind.setdefault(kind, []).extend(filter(None, [text]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The near misses: contacts that nearly match a query, but the phone doesn't find them; each with reason and advice."""
+"""The near misses: contacts that nearly match a query and that the phone does not find, with reasons and advice."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ from ldapgw.phones.explain.terms import (
 from ldapgw.phones.explain.view import BookSearch, PhoneSearchResult, PhoneView, book_of, name_of, text_of
 from ldapgw.phrase import Phrase, joined
 
-# The first reason of each rank; contacts with reasons of the same rank are equally near to the query.
+# The first reason of each rank, in the order of `MissReason`.  Contacts are equally near to the query if their reasons
+# have the same rank.
 _FIRST_OF_RANK = (
     *(MissReason.SIZE_LIMIT, MissReason.DUPLICATE, MissReason.INSIDE_WORD, MissReason.SOME_WORDS),
     MissReason.SHORT_NUMBER,
@@ -49,7 +50,7 @@ REASON_RANKS: Final = dict(
     zip(MissReason, accumulate(int(reason in _FIRST_OF_RANK) for reason in MissReason), strict=True)
 )
 
-# From this rank on, a contact is only similar to the query, and does not contain the query itself.
+# The first rank of contacts that are only similar to the query: they do not contain the query itself.
 _FIRST_SIMILAR_RANK = REASON_RANKS[MissReason.INSIDE_WORD]
 
 _ACCESS_REASONS = {
@@ -58,17 +59,16 @@ _ACCESS_REASONS = {
     BookAccess.CALLERS: MissReason.CALLERS_BOOK,
 }
 
-# If a query has several words and a contact has only some of these words, one of the words must have at least this many
-# letters.
+# The letters that the longest matching word needs if a query has several words and a contact has only some of them.
 _MIN_SIGNIFICANT_LENGTH = 3
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MissCause:
-    """The cause of an entry's absence from the result.
+    """The cause of which an entry is missing in the result.
 
     :ivar values: the values for the placeholders in the reason's text.
-    :ivar distance: orders causes with the same reason, the nearest first.
+    :ivar distance: the distance from the query, by which causes with the same reason are sorted.
     """
 
     reason: MissReason
@@ -79,8 +79,8 @@ class MissCause:
 class MissClassifier:
     """The classifier that finds out why entries do not match a filter.
 
-    :ivar texts: the texts that the filter asserts of text attributes.
-    :ivar numbers: the numbers that the filter asserts, read in each possible way.
+    :ivar texts: the texts for which the filter asks in text attributes.
+    :ivar numbers: the numbers for which the filter asks, read in each possible way.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class MissClassifier:
             TEXTS.last_digit if difference.digits == 1 else TEXTS.last_digits,
             {"count": str(difference.digits)},
         )
-        # The more digits at the end are equal, the nearer a number is; the more digits differ, the farther it is.
+        # A number is the nearer, the more digits at its end are equal, and the farther, the more digits differ.
         distance = -difference.digits if difference.reason is MissReason.OTHER_BEGINNING else difference.digits
         values = {"attribute": DIALLED_TYPES[index].name, "value": value, "digits": digits}
         return MissCause(difference.reason, values, distance)
@@ -184,7 +184,7 @@ class MissClassifier:
 
 
 def _scattered_word_causes(words: WordDifference, search_texts: SearchTexts) -> Iterator[MissCause]:
-    """Yield the cause if an entry has several words of the query in different attributes, or only some of the words."""
+    """Yield the cause if an entry has the words of the query in different attributes, or has only some of the words."""
     attributes = words.attributes_by_word(search_texts)
     present = {word: attribute for word, attribute in attributes.items() if attribute}
     found = [Phrase(TEXTS.word_in_attribute, {"value": word, "attribute": name}) for word, name in present.items()]
@@ -210,9 +210,9 @@ class RankedMiss(NamedTuple):
 
     @property
     def has_query(self) -> bool:
-        """Return whether the contact contains the query, and is not only similar to the query.
+        """Return whether the contact contains the query.
 
-        Similar contacts are listed only if the phone finds nothing.
+        Other contacts are only similar to the query, and are listed only if the phone finds nothing.
         """
         return self.sort_key[0] < _FIRST_SIMILAR_RANK
 
@@ -251,7 +251,8 @@ class MissFinder:
             for entry, cause in self._book_misses(book, access):
                 sort_key = REASON_RANKS[cause.reason], cause.distance, number, entry.sort_key + entry.dn
                 yield RankedMiss(sort_key, self._miss(entry, cause, book, access))
-        # For a phone and its user, other people's private books do not exist; an administrator may learn of such books.
+        # Other people's private books do not exist for a phone and its user, but an administrator may learn of such
+        # books.
         yield from self._private_book_misses(hidden_books if self._reader.is_admin else (), number)
 
     def _book_misses(self, book: Book, access: BookAccess) -> Iterator[tuple[Entry, MissCause]]:
@@ -301,8 +302,8 @@ class MissFinder:
 
     def _miss(self, entry: Entry, cause: MissCause, book: Book, access: BookAccess) -> MissedContact:
         texts = TEXTS.reasons[cause.reason]
-        # For a whole number, the advice is to share the book for caller ID, because this reveals nothing else of the
-        # book.
+        # If the query is a whole number, the advice is to share the book for caller ID, which reveals nothing but names
+        # of callers.
         values = {
             **cause.values,
             "book": book.name,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An explanation as values: query, books, matches and misses with their reasons and texts, and the reader."""
+"""The values of an explanation: query, books, matches, misses with their reasons, texts, and the reader."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 
 
 class MatchKind(StrEnum):
-    """The ways in which a value fulfils a term."""
+    """The ways in which an entry's value fulfils a term of a filter."""
 
     WORDS = "words"
     SEVERAL_WORDS = "several_words"
@@ -30,7 +30,7 @@ class MatchKind(StrEnum):
 
 
 class MissReason(StrEnum):
-    """The reasons why a phone misses a contact, in the order of `misses.REASON_RANKS`: the nearest misses first."""
+    """The reasons why a phone does not find a contact, the nearest misses first (`misses.REASON_RANKS`)."""
 
     PRIVATE_BOOK = "private_book"
     GROUP_BOOK = "group_book"
@@ -70,15 +70,16 @@ class ReasonText(Texts, frozen=True):
 class _ExplanationTexts(Texts, frozen=True):
     """The texts of explanations.
 
-    :ivar word_variant: replaces the text of `MatchKind.WORDS` if value and term agree on a variant that is not obvious.
-    :ivar private_book_message: the only text about private books whose contacts the reader may not know.
-    :ivar own_book_advice: the advice if the reader's own book hides the contact.
-    :ivar last_digit: a text that fills a placeholder of other texts; the next three texts are of the same kind.
-    :ivar unknown_attribute: a note; the texts that follow are notes too, and most of their names are codes of
-        `ExplanationNote`.
-    :ivar access: texts added to another reason if the book also hides the contact.
+    :ivar word_variant: replaces the text of `MatchKind.WORDS` if value and term have a variant in common that is not
+        obvious.
+    :ivar private_book_message: the text about private books whose contacts the reader may not know; there is no other
+        text about such books.
+    :ivar own_book_advice: the advice if the contact is in a book of the reader that the phone may not see.
+    :ivar last_digit: a text for a placeholder in other texts, as are the next three texts.
+    :ivar unknown_attribute: a note, as are the texts that follow; most of their names are codes of `ExplanationNote`.
+    :ivar access: texts that are added to another reason if the phone may not see the contact's book either.
     :ivar states: texts by the state of a book's sync.
-    :ivar skipped: texts by the reasons in an account's ``skipped``.
+    :ivar skipped: texts on persons whom a sync has left out, by the reasons in an account's ``skipped``.
     """
 
     word_variant: str
@@ -144,7 +145,7 @@ class SearchedBook:
 
 @dataclass(frozen=True, slots=True)
 class BookSyncState:
-    """State of the sync that fills a book which the phone sees.
+    """The state of the sync of a book that the phone sees.
 
     :ivar state: as in ``status.json``: ok, syncing, waiting, attention, disconnected.
     :ivar error: the sync's error in plain words; empty if there is none.
@@ -162,8 +163,8 @@ class BookSyncState:
 class MatchedTerm:
     """A reason why an entry matched: a term of the filter, and the value of the entry that fulfils the term.
 
-    :ivar value: the value; empty if only an alternative name of the contact fulfils the term.
-    :ivar variant: the variant of the text on which term and value agree, if the two are not the same text.
+    :ivar value: the value; empty if no value of the entry, but an alternative name of the contact fulfils the term.
+    :ivar variant: the variant that term and value have in common; empty if term and value are the same text.
     """
 
     attribute: str
@@ -178,7 +179,7 @@ class MatchedEntry:
     """An entry that the phone finds.
 
     :ivar book: the name of the entry's book; empty for an entry from a caller-ID book, and for the tenant's own entry.
-    :ivar number_notes: sentences on numbers that are not dialled as stored; only for readers who may know the stored
+    :ivar number_notes: sentences on numbers that are not dialled as stored; empty if the reader may not know the stored
         numbers.
     """
 
@@ -195,7 +196,7 @@ class MatchedEntry:
 class MissedContact:
     """A contact that exists and that the phone does not find.
 
-    :ivar name: the contact's name; empty, like `dn` and `book`, if the reader may not know the contact.
+    :ivar name: the contact's name.  If the reader may not know the contact, `name`, `dn` and `book` are empty.
     :ivar message: the cause, in a sentence or two.
     :ivar advice: the remedy, in a sentence.
     """
@@ -221,10 +222,10 @@ class Explanation:
     """The explanation of a search.
 
     :ivar filter: the filter that the phone sends (RFC 4515).
-    :ivar keypad: whether the search also read digits as the letters on the telephone's keys.
-    :ivar entry_count: number of entries that the phone gets; `matches` holds the first entries.
+    :ivar keypad: whether the search has read digits also as letters on the telephone's keys.
+    :ivar entry_count: the number of entries that the phone gets, of which `matches` holds the first.
     :ivar complete: false if a limit has cut the result.
-    :ivar more_misses: number of near misses that `misses` leaves out.
+    :ivar more_misses: the number of near misses that are not in `misses`.
     :ivar plan: the index ranges that the search read; empty if unknown.
     """
 
@@ -249,8 +250,8 @@ class Explanation:
 class ExplanationReader:
     """The person who reads an explanation, and the facts that the explanation may reveal to this person.
 
-    :ivar hides_private_books: whether to reveal nothing of private books and caller-ID books; an administrator still
-        learns that a private book has the complete number of a search.
+    :ivar hides_private_books: true if the explanation must reveal nothing of private books and caller-ID books.  An
+        administrator still learns that a private book has the complete number of a search.
     :ivar is_admin: whether advice may name commands and settings.
     :ivar own_books: keys of the reader's own books, which are never hidden from the reader.
     """
@@ -260,6 +261,7 @@ class ExplanationReader:
     own_books: frozenset[str] = frozenset()
 
 
-# OPERATOR uses the command line, and may read the database anyway.  USER is an unknown person at a page.
+# OPERATOR is somebody at the command line, who may read the database anyway.  USER is somebody at a page, whose rights
+# are not known.
 OPERATOR = ExplanationReader(hides_private_books=False, is_admin=True)
 USER = ExplanationReader(hides_private_books=True, is_admin=False)

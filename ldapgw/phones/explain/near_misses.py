@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Near misses of a query: wider filters find candidates, whose words and numbers are compared with the query.
+"""Near misses of a query: wider filters find candidates, and the candidates are compared with the query.
 
-The directory's search finds the candidates, and `misses` decides on each.  Each filter finds candidates for one kind of
-mistake, so that many candidates for one kind leave room for the other kinds.  Words are compared at the beginning of a
-word, within a word, and with a spelling mistake.  Telephone numbers are compared by the digits in which two numbers
-differ.
+The directory's search finds the candidates, and `misses` decides which candidates are near misses.  There is one filter
+for each kind of mistake, so that many candidates for one kind do not crowd out the other kinds.  A word of the query is
+looked for at the beginning of a word, within a word, and with a spelling mistake.  Telephone numbers are compared by
+the digits in which two numbers differ.
 """
 
 from __future__ import annotations
@@ -29,35 +29,36 @@ from ldapgw.phones.explain.terms import FilterTerm, number_readings, term_predic
 # The lenient search text of each attribute of an entry, by the attribute's name.
 SearchTexts = Mapping[str, str]
 
-# Names that sound alike in the languages of many tenants: Meier, Mayer, Meyr; Schmid, Schmitt; Stefan, Stephen.
+# Rules by which names get the same key if they sound alike in many languages: Meier, Mayer, Meyr; Schmid, Schmitt;
+# Stefan, Stephen.
 _SOUNDS = (("ai", "ei"), ("ay", "ei"), ("ey", "ei"), ("dt", "t"), ("th", "t"), ("ph", "f"), ("ck", "k"), ("d", "t"))
 _DOUBLED = re.compile(r"(.)\1+")
 
 NAME_ATTRIBUTES = ("cn", "givenName", "sn", "o")
 TEXT_ATTRIBUTES = (*NAME_ATTRIBUTES, "ou", "title", "mail", "street", "l", "postalAddress", "labeledURI")
-# telephoneNumber may repeat the best number, so mobile and homePhone, which say the number's type, come first.
+# A value of telephoneNumber may be a number of mobile or homePhone too.  So mobile and homePhone come first, because
+# their names tell the type of the number.
 NUMBER_ATTRIBUTES = ("mobile", "homePhone", "telephoneNumber", "facsimileTelephoneNumber", "pager")
 TEXT_TYPES = tuple(filter(None, map(attribute_type, TEXT_ATTRIBUTES)))
 DIALLED_TYPES = tuple(filter(None, map(attribute_type, NUMBER_ATTRIBUTES)))
 
-# If this many digits at the end of two numbers are equal, this is hardly a coincidence, even in a book of 10,000
-# numbers.
+# The fewest equal digits at the end of two numbers that are hardly a coincidence, even in a book of 10,000 numbers.
 COMMON_SUFFIX_DIGITS = 6
-# A direct-dial number differs from its company's number in at most this many digits at the end.
+# The most digits at the end in which an extension's number differs from the number of the company.
 EXTENSION_DIGITS = 4
 MAX_LAST_DIGITS = 3
 # The fewest digits of an internal number.
 MIN_INTERNAL_DIGITS = 3
 
-# Words are searched within other words only from this length on, because shorter words occur in too many other words.
+# The fewest letters of a word that is searched within other words: shorter words occur in too many words.
 _MIN_WORD_LENGTH = 2
 MIN_MISSPELT_LENGTH = 4
-# Only the first texts and numbers of a filter, and the first words of a text, are examined.
+# The most texts of a filter, numbers of a filter, and words of a text that are examined; the first ones are.
 _MAX_ASSERTIONS = 8
 
 
 class WordDifference:
-    """The comparison of entries with a text of the query; its tests are prepared once.
+    """The comparison of entries with one text of the query, for which the tests are prepared once.
 
     :param context: a naming context with lenient matching.
     :ivar words: the words of the text, as collation keys.
@@ -79,7 +80,7 @@ class WordDifference:
         return self._substring_predicates[name](search_texts[name])
 
     def attributes_by_word(self, search_texts: SearchTexts) -> dict[str, str]:
-        """Return for each word the name of an attribute that has the word; empty if no attribute has the word."""
+        """Return, for each word, the name of an attribute that contains the word; empty if no attribute does."""
         return {
             word: next((name for name, text in search_texts.items() if tests[name](text)), "")
             for word, tests in self._prefix_predicates.items()
@@ -87,7 +88,7 @@ class WordDifference:
         }
 
     def is_misspelt(self, value: str) -> bool:
-        """Return whether a value has all words, at least one of them misspelt."""
+        """Return whether a value has all words, of which at least one is misspelt."""
         stored = name_folding.collation_key(value).split()
         missing = [word for word in self.words if not any(other.startswith(word) for other in stored)]
         return bool(missing) and all(any(_is_near_miss(word, other) for other in stored) for word in missing)
@@ -103,7 +104,7 @@ def _never(_text: str) -> bool:
 
 
 def _is_near_miss(word: str, stored: str) -> bool:
-    """Return whether a word sounds like the beginning of a stored word, or differs from the beginning in one letter."""
+    """Return whether a word sounds like a stored word's beginning, or differs from this beginning in one letter."""
     if len(word) < MIN_MISSPELT_LENGTH:
         return False
     lengths = (len(word) - 1, len(word), len(word) + 1)
@@ -124,7 +125,7 @@ class NumberDifference:
     """The difference between two telephone numbers.
 
     :ivar reason: `OTHER_ATTRIBUTE` if the numbers are equal.
-    :ivar digits: how many digits differ; for OTHER_BEGINNING and SHORT_NUMBER, how many digits are equal.
+    :ivar digits: the number of digits that differ; for OTHER_BEGINNING and SHORT_NUMBER, the number of equal digits.
     """
 
     reason: MissReason
@@ -140,13 +141,13 @@ _REASONS = tuple(MissReason)
 
 
 def number_difference(stored: Number, readings: Iterable[Number]) -> NumberDifference | None:
-    """Return the least difference between a stored number and the ways to read a number, or None if none is near."""
+    """Return the least difference between a stored number and the readings of a number; None if no reading is near."""
     differences = filter(None, (_difference_between(stored, reading) for reading in readings))
     return min(differences, key=lambda difference: difference.distance, default=None)
 
 
 def significant_digits(number: Number) -> str:
-    """Return the digits that identify a number: no plus sign, no leading zeros of a trunk prefix."""
+    """Return the digits that identify a number, without a plus sign and without the zeros of a trunk prefix."""
     return number.e164[1:] or number.digits.lstrip("0")
 
 
@@ -188,7 +189,7 @@ def _long_number_difference(shorter: str, longer: str) -> NumberDifference | Non
 
 
 def is_one_edit_apart(first: str, second: str) -> bool:
-    """Return whether two texts differ by one character, replaced, added, deleted or swapped with the next one."""
+    """Return whether one change makes two texts equal: replacing, adding or deleting a character, or swapping two."""
     shorter, longer = sorted((first, second), key=len)
     if len(longer) - len(shorter) > 1:
         return False
@@ -207,13 +208,13 @@ def _common_prefix_length(first: str, second: str) -> int:
 
 
 def asserted_texts(terms: Iterable[FilterTerm]) -> tuple[str, ...]:
-    """Return the texts that a filter asserts of text attributes."""
+    """Return the texts for which a filter asks in text attributes."""
     texts = (term.text for term in terms if term.family is Family.TEXT)
     return tuple(dict.fromkeys(text for text in texts if name_folding.query_variants(text)))[:_MAX_ASSERTIONS]
 
 
 def asserted_numbers(terms: Iterable[FilterTerm], context: NamingContext) -> tuple[Number, ...]:
-    """Return the numbers that a filter asserts, read in each possible way."""
+    """Return the numbers for which a filter asks, read in each possible way."""
     texts = {asserted_number(term.text, context): term.text for term in terms if term.family is Family.NUMBER}
     first = islice(texts.values(), _MAX_ASSERTIONS)
     return tuple(number for text in first for number in number_readings(text, context))
@@ -225,7 +226,7 @@ def normalized_words(text: str) -> tuple[str, ...]:
 
 
 def near_miss_filters(texts: Iterable[str], numbers: Iterable[Number], context: NamingContext) -> tuple[Filter, ...]:
-    """Return filters for contacts that may nearly match; with strict matching, a single filter for all contacts."""
+    """Return filters for contacts that may nearly match; for strict matching, one filter for all contacts."""
     filters = [*_number_filters(numbers), *_text_filters(texts)]
     return tuple(filters) if context.lenient or not filters else (Present("uid"),)
 
@@ -241,8 +242,8 @@ def _number_filters(numbers: Iterable[Number]) -> Iterator[Filter]:
         yield _number_parts(None, digits[-COMMON_SUFFIX_DIGITS:])
         full_number = number.e164 or number.digits
         yield _number_parts(full_number[:-MAX_LAST_DIGITS])
-        # This filter finds numbers with one wrong digit, or two swapped digits, at a position that both filters above
-        # compare.
+        # If one digit is wrong, or two digits are swapped, at a position that both filters above compare, only this
+        # filter finds the number.
         yield from (
             _number_parts(full_number[: -suffix_length - 2], digits[-suffix_length:])
             for suffix_length in range(MAX_LAST_DIGITS, COMMON_SUFFIX_DIGITS)
@@ -261,9 +262,10 @@ def _text_filters(texts: Iterable[str]) -> Iterator[Filter]:
 
 
 def _misspelt_filters(word: str) -> Iterator[Filter]:
-    """Yield filters for words that are spelt nearly like a word.
+    """Yield filters that find misspellings of a word.
 
-    A wrong letter leaves one half of the word unchanged, or the first letter and the last two letters.
+    If one letter is wrong, at least one of these is unchanged: the first half of the word, the second half, or the
+    first letter together with the last two letters.
     """
     half = len(word) // 2
     yield Or(tuple(Substrings(name, octets(word[:half]), (), None) for name in NAME_ATTRIBUTES))
@@ -276,6 +278,6 @@ def _any(names: Iterable[str], value: str) -> Filter:
 
 
 def _number_parts(beginning: str | None, end: str | None = None) -> Filter:
-    """Return a filter for numbers with a beginning and an end."""
+    """Return a filter for numbers that have a given beginning and a given end."""
     initial, final = (None if part is None else octets(part) for part in (beginning, end))
     return Or(tuple(Substrings(name, initial, (), final) for name in NUMBER_ATTRIBUTES))

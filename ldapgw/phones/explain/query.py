@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Queries: parses a name, number or filter into the filter that phones send, and reads a query back from a filter."""
+"""Queries: makes, from a name or a number, the filter that phones send, and reads the name or number from a filter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ldapgw.phones.provisioning.settings import NAME_ATTRIBUTES, NUMBER_ATTRIBUT
 
 PERSON = Equality("objectClass", b"person")
 
-# Digits with the characters that people write between digits; no letters, so that "extension 204" is a text.
+# Digits, with the characters that people write between digits.  Letters are not allowed, so "extension 204" is a text.
 _DIGITS = re.compile(r"[0-9\s()./+*#–-]*[0-9][0-9\s()./+*#–-]*")
 
 
@@ -32,7 +32,7 @@ class QueryKind(StrEnum):
     FILTER = "filter"
 
 
-# Placeholders for the input in the filters of all vendors: % %s %v1 $VALUE $SEARCH {q} ####
+# The placeholders that vendors' filters have in place of the typed text: % %s %v1 $VALUE $SEARCH {q} ####
 _PLACEHOLDER = re.compile(r"%[a-z0-9]{0,2}|%[A-Z]+%|\$[A-Z]+|\{\w*\}|#+|%v1.*")
 
 
@@ -50,7 +50,8 @@ def is_blank(text: str) -> bool:
 class PhoneQuery:
     """A parsed query.
 
-    :ivar caller_filter: the filter that phones send when the number calls them; None if this filter equals `filter`.
+    :ivar caller_filter: the filter that phones send when they are called from the number; None if this filter equals
+        `filter`.
     """
 
     text: str
@@ -83,9 +84,9 @@ class SearchSubject:
 def filter_items(search_filter: Filter, *, negated: bool = True) -> Iterator[Filter]:
     """Yield the leaves of a filter.
 
-    The depth of the recursion is limited, because the decoder limits the depth of filters.
+    The recursion is not deep, because the decoder limits the depth of filters.
 
-    :param negated: whether leaves within a NOT are yielded too.
+    :param negated: whether to yield also the leaves within a NOT.
     """
     match search_filter:
         case And(terms) | Or(terms):
@@ -98,7 +99,7 @@ def filter_items(search_filter: Filter, *, negated: bool = True) -> Iterator[Fil
 
 
 def asserted_parts(item: Filter) -> tuple[bytes, ...]:
-    """Return the values that a leaf of a filter asserts: several for substrings, and none for presence."""
+    """Return the values for which a leaf of a filter asks: several for substrings, none for presence."""
     match item:
         case Substrings(initial=initial, any=middle, final=final):
             return tuple(part for part in (initial, *middle, final) if part)
@@ -109,7 +110,7 @@ def asserted_parts(item: Filter) -> tuple[bytes, ...]:
 
 
 def subject_of(search_filter: Filter) -> SearchSubject:
-    """Read the typed text or the caller's number back from a filter: the reverse of `parse_query`."""
+    """Read the typed text, or the caller's number, from a filter.  This is the reverse of `parse_query`."""
     numbers: dict[str, None] = {}
     names: dict[str, None] = {}
     has_unknown = False
@@ -151,8 +152,8 @@ def parse_query(text: str, read_filter: Callable[[str], Filter], strip: Sequence
     if not is_number(dial_string.without_affixes(text.strip(), strip)):
         return PhoneQuery(text, QueryKind.TEXT, typeahead_filter(text))
     caller_filter = Or(_whole_number(text))
-    # So few digits may be a caller's internal number.  They may also be the typed beginning of a number, or of a name
-    # on the keypad.
+    # So few digits may be a caller's internal number, the typed beginning of a number, or a name that is typed on the
+    # keypad.
     if _DIGITS.fullmatch(text) and sum(map(str.isdigit, text)) < SHORTEST_PUBLIC:
         return PhoneQuery(text, QueryKind.NUMBER, typeahead_filter(text), caller_filter)
     return PhoneQuery(text, QueryKind.NUMBER, caller_filter)
@@ -161,7 +162,7 @@ def parse_query(text: str, read_filter: Callable[[str], Filter], strip: Sequence
 def typeahead_filter(text: str) -> Filter:
     """Return the filter that phones send for the beginning of a name or number; digits may stand for letters.
 
-    An empty text leaves only the star of the phone's filter, which then asks for everybody who has a name.
+    If the text is empty, only the star in the phone's filter remains, and the filter asks for everybody who has a name.
     """
     if not text:
         return And((PERSON, Or(tuple(map(Present, NAME_ATTRIBUTES)))))
@@ -179,14 +180,15 @@ def _whole_number(text: str) -> tuple[Filter, ...]:
 
 
 def octets(text: str) -> bytes:
-    """Encode a text; octets that are not UTF-8 reach the search unchanged, as from a phone."""
+    """Encode a text.  Octets that are not UTF-8 are encoded unchanged, as a phone may send such octets."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def is_number(text: str) -> bool:
     """Return whether a text is a telephone number in the notation of people, telephone systems and letterheads.
 
-    A text with letters has to be long to be a number: "204 Empfang" may be a name, "030 1234567 x204" is a number.
+    A text with letters is a number only if there are many digits: "204 Empfang" may be a name, "030 1234567 x204" is a
+    number.
     """
     return _DIGITS.fullmatch(text) is not None or _is_signalled(text)
 

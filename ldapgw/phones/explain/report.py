@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The rendering of an explanation: as the JSON object of ``ldapgw explain --json``, and as lines for people."""
+"""The two forms of an explanation: the JSON object of ``ldapgw explain --json``, and lines for people."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _BOOKS = {
     BookAccess.CALLERS: "{name} (callers' names only)",
 }
 
-# The most books in the line for people; the JSON object has all books.
+# The most books that the line for people names.  The JSON object names all books.
 _MAX_BOOKS = 10
 
 _KINDS = {QueryKind.TEXT: "the name", QueryKind.NUMBER: "the number", QueryKind.FILTER: "the filter"}
@@ -66,7 +66,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
 
 
 def report_lines(explanation: Explanation) -> Iterator[str]:
-    """Yield the lines for people; the details of a line follow the line, indented."""
+    """Yield the lines for people.  The details of a line follow on further lines, indented."""
     yield f"Asked for  {_asked(explanation.query)}"
     if explanation.query.kind is not QueryKind.FILTER:
         yield f"Sent as    {explanation.filter}"
@@ -125,7 +125,7 @@ def _flags(match: MatchedEntry) -> list[str]:
 
 
 def match_sentences(match: MatchedEntry) -> Iterator[Phrase]:
-    """Return the reasons why an entry was found; reasons that differ only in the attribute share a sentence."""
+    """Return sentences with the reasons why an entry was found; one sentence names all attributes with one reason."""
     groups: dict[tuple[MatchKind, str, str], list[MatchedTerm]] = {}
     for term in match.matched_terms:
         groups.setdefault((term.kind, term.value, term.variant), []).append(term)
@@ -156,7 +156,7 @@ def _misses(explanation: Explanation) -> Iterator[str]:
             yield f"    {miss.message}"
         else:
             yield f"  {miss.message}"
-        # Several contacts may have the same problem; print the advice once.
+        # Several contacts may have the same problem, so each advice is printed only once.
         if str(miss.advice) not in told:
             told.add(str(miss.advice))
             yield f"    → {miss.advice}"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The terms of a filter: the text and the attribute of each term, and whether a value matches the term.
+"""The terms of a filter: reads the text and the attribute of a term, and tests whether a value matches a term.
 
-`matched_terms` finds out why an entry matches: the values of the entry that fulfil terms of the filter.
+`matched_terms` finds out why an entry matches, by finding the values of the entry that fulfil terms of the filter.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class FilterTerm:
     """A term of a filter.
 
     :ivar attribute_type: type of the term's attribute; None if the attribute is unknown or missing.
-    :ivar text: the asserted value, substrings joined by blanks; empty for presence.
+    :ivar text: the asserted value; for substrings, their parts joined by blanks; empty for presence.
     """
 
     item: FilterItem
@@ -61,18 +61,18 @@ class FilterTerm:
 
     @property
     def attribute_types(self) -> tuple[AttributeType, ...]:
-        """Return the attribute and its subtypes, which hold the values that the term asks for."""
+        """Return the attribute and its subtypes, which hold the values for which the term asks."""
         return subtypes(self.attribute_type) if self.attribute_type else ()
 
     def tested_types(self, context: NamingContext) -> tuple[AttributeType, ...]:
-        """Return the attributes whose values can fulfil the term; for a whole number, all attributes with numbers."""
+        """Return the attributes whose values can fulfil the term; for a whole number, every attribute with numbers."""
         if not (self.is_number and context.lenient):
             return self.attribute_types
         return tuple(dict.fromkeys((*self.attribute_types, *NUMBER_TYPES)))
 
 
 def filter_terms(search_filter: Filter, *, is_positive: bool = True) -> Iterator[FilterTerm]:
-    """Yield the terms that can make a filter true; a term under an odd number of NOTs cannot."""
+    """Yield the terms that can make a filter true: all terms except those within an odd number of NOTs."""
     match search_filter:
         case And(terms) | Or(terms):
             for term in terms:
@@ -90,7 +90,7 @@ def _filter_term(item: FilterItem) -> FilterTerm:
 
 
 def term_predicate(item: Filter, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
-    """Return a term's test on an attribute's search text; None if the term is Undefined, or no such test exists."""
+    """Return a term's test of an attribute's search text; None if the term is Undefined, or has no such test."""
     match item:
         case Substrings(initial=initial, any=middle, final=final):
             return _predicate(assertion.substrings(kind, initial, middle, final, context))
@@ -114,7 +114,7 @@ def as_lenient(context: NamingContext) -> NamingContext:
 
 
 def search_text(entry: Entry, kind: AttributeType, context: NamingContext) -> str | None:
-    """Return the lenient search text of an attribute, even if the tenant's matching is strict; None without a value."""
+    """Return the lenient search text of an attribute, even if the tenant's matching is strict; None if it is absent."""
     stored = entry.search_text(kind)
     if context.lenient or stored is None or kind.comparison.family not in (Family.TEXT, Family.NUMBER):
         return stored
@@ -161,7 +161,7 @@ def text_variants(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
 
 
 def several_words(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
-    """Return the typed words of a term that the search looks for one by one; empty if there are not several."""
+    """Return the typed words that a search looks up one by one; empty if the term has fewer than two words."""
     if not _is_of_words(term, context):
         return ()
     words = tuple(word for word in term.text.split() if name_folding.typed_words(word, open_ended=True))
@@ -169,7 +169,7 @@ def several_words(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
 
 
 def several_keypad_words(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
-    """Return the words that are typed as keypad digits with zeros between them; empty if there are not several."""
+    """Return the words that are typed as keypad digits with zeros in between; empty if there are fewer than two."""
     digits = name_folding.keypad_digits(term.text)
     if digits.startswith("0") or not _is_of_words(term, context):
         return ()
@@ -178,7 +178,7 @@ def several_keypad_words(term: FilterTerm, context: NamingContext) -> tuple[str,
 
 
 def _is_of_words(term: FilterTerm, context: NamingContext) -> bool:
-    """Return whether a term asks for a text whose words the search looks for one by one."""
+    """Return whether a term asks for a text whose words a search looks up one by one."""
     match term.item:
         case Substrings(initial=bytes(), any=middle, final=final):
             is_whole = not (any(middle) or final)
@@ -188,19 +188,19 @@ def _is_of_words(term: FilterTerm, context: NamingContext) -> bool:
 
 
 def is_keypad_term(term: FilterTerm, context: NamingContext) -> bool:
-    """Return whether the search also reads the digits of a term as letters on the telephone's keys."""
+    """Return whether a search reads the digits of a term also as letters on the telephone's keys."""
     return context.lenient and term.family is Family.TEXT and name_folding.keypad_digits(term.text) != ""
 
 
 def has_number_assertion(search_filter: Filter) -> bool:
-    """Return whether a filter asks for a whole number, which is the only search that caller-ID books answer."""
+    """Return whether a filter asks for a whole number; caller-ID books answer no other searches."""
     return any(term.is_number for term in filter_terms(search_filter))
 
 
 def matched_terms(entry: Entry, terms: Iterable[FilterTerm], context: NamingContext) -> tuple[MatchedTerm, ...]:
     """Return the terms that an entry fulfils, each with the value that fulfils the term.
 
-    Presence of an attribute and the object class are left out, unless the entry fulfils no other term.
+    Terms for the presence of an attribute or for an object class are left out if the entry fulfils any other term.
     """
     terms = tuple(terms)
     matched = [match for term in terms for match in _term_matches(entry, term, context)]
@@ -218,14 +218,14 @@ def matched_terms(entry: Entry, terms: Iterable[FilterTerm], context: NamingCont
 
 
 def _term_matches(entry: Entry, term: FilterTerm, context: NamingContext) -> list[MatchedTerm]:
-    """Return a term's matches in the attributes that it names; if there are none, its matches in other attributes."""
+    """Return the matches of a term in the attribute that the term names or, if there are none, in other attributes."""
     matched = [match for kind in term.tested_types(context) if (match := _matched_term(entry, term, kind, context))]
     names = {kind.name for kind in term.attribute_types}
     return [match for match in matched if match.attribute in names] or matched
 
 
 def _switchboards(entry: Entry, term: FilterTerm) -> Iterator[MatchedTerm]:
-    """Yield the numbers of a company's switchboard; such a number matches a caller from one of the extensions."""
+    """Yield the numbers of a company's switchboard that match a caller from one of the company's extensions."""
     for kind in NUMBER_TYPES:
         lines = normalization.lines_of(entry.search_text(kind) or "")
         for value, line in zip(entry.attribute(kind.name), lines, strict=True):
@@ -274,10 +274,10 @@ def _match_kind(term: FilterTerm, search_text: str, context: NamingContext) -> t
 
 
 def _spelled_on_keys(digits: str, search_text: str) -> str:
-    """Return the letters of a search text for which the typed digits stand."""
+    """Return the letters of a search text that were typed as keypad digits."""
     for reading in name_folding.keypad_readings(name_folding.keypad_digits(digits)):
         for line in search_text.split("\n"):
-            # the keypad digits have the length of the line, so positions in both are the same
+            # the line in keypad digits is as long as the line, so a position is the same in both
             keyed = name_folding.on_keys(line)
             places = [(keyed.find(word), len(word)) for word in reading.split()]
             if places and all(at >= 0 for at, _ in places):
@@ -286,7 +286,7 @@ def _spelled_on_keys(digits: str, search_text: str) -> str:
 
 
 def _is_prefix_term(term: FilterTerm) -> bool:
-    """Return whether a term asks for the beginning of a word only."""
+    """Return whether a term asks for the beginning of a word, and for no complete word."""
     match term.item:
         case Substrings(initial=initial, any=(), final=None):
             return bool(initial)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A phone's view of its tenant's directory, and the view of a single book; both use the search that phones use."""
+"""The views of a directory in which explanations search: a phone's view, and the view of a single book."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ldapgw.directory.segment import Segment
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError, ResultCode
 
-# The most candidates that one filter yields in one book, which limits the cost.
+# The most candidates that are read from one book for one filter, so that an explanation does not take too long.
 MAX_CANDIDATES = 2000
 
 
@@ -40,15 +40,15 @@ class PhoneSearchResult:
         self._entries_by_name = _by_name(entries)
 
     def has_contact(self, book: str, uid: str) -> bool:
-        """Return whether the result has a contact, as one entry or as one entry per number."""
+        """Return whether the result has a contact: as one entry, or as entries for the contact's numbers."""
         return (book, uid) in self._contacts
 
     def has_caller(self, entry: Entry) -> bool:
-        """Return whether the result has an entry of a caller-ID book for the same person as `entry`."""
+        """Return whether the result has an entry from a caller-ID book that is the same person as `entry`."""
         return any(is_same_person(entry, caller) for caller in self._callers.get(_name_key(entry), ()))
 
     def find_duplicate(self, entry: Entry) -> Entry | None:
-        """Return the entry of another book in the result that stands for the same person as `entry`, or None."""
+        """Return the result's entry from another book that is the same person as `entry`, or None."""
         book = entry.parent.uuid_namespace
         of_name = self._entries_by_name.get(_name_key(entry), ())
         others = (other for other in of_name if other.parent.uuid_namespace != book)
@@ -59,7 +59,7 @@ class PhoneSearchResult:
 class PhoneView:
     """The directory as one phone sees it.
 
-    :ivar dit: holds all books that the phone sees, caller-ID books too.
+    :ivar dit: the tree of all books that the phone sees, including caller-ID books.
     :ivar tenant: name of a tenant to which the viewer has access.
     """
 
@@ -93,7 +93,7 @@ class PhoneView:
                 yield from seen.book.segments.form(per_number=self.viewer.per_number)
 
     def hidden_books(self) -> Iterator[Book]:
-        """Yield the tenant's books that the phone does not see, or of which it sees only a label's contacts."""
+        """Yield the tenant's books that the phone sees not at all or in part (only a label's contacts)."""
         whole = {seen.book.key for seen in self.books() if not seen.is_label}
         return (book for book in self._directory.books if book.key not in whole)
 
@@ -126,7 +126,7 @@ class PhoneView:
 
 
 def _by_name(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    """Return the entries grouped by name key; all entries for the same person have the same name key."""
+    """Return the entries grouped by the collation key of the name, which all entries of one person share."""
     entries_by_name: dict[str, list[Entry]] = {}
     for entry in entries:
         entries_by_name.setdefault(_name_key(entry), []).append(entry)
@@ -174,7 +174,7 @@ def texts_of(entry: Entry, attribute: str, formatter: NumberFormatter | None = N
 
 
 def text_of(entry: Entry, attribute: str, formatter: NumberFormatter | None = None) -> str:
-    """Return the first of `texts_of`; empty if there is none: an entry of a caller-ID book, for example, has no uid."""
+    """Return the first of `texts_of`; empty if there is none, such as the uid of an entry from a caller-ID book."""
     return next(iter(texts_of(entry, attribute, formatter)), "")
 
 

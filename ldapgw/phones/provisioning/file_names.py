@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The names of phones' settings files, by which phones ask a provisioning server for their files.
 
-A phone derives the name from its MAC address, in a pattern of its vendor (`Vendor.mac_files`), in upper or lower case.
-Some phones first fetch a file that names the file with the settings (`Vendor.boot_files`).
+A phone puts its MAC address, in upper or lower case, into its vendor's pattern of file names (`Vendor.mac_files`).
+Some phones first fetch another file, which contains the name of the file with the settings (`Vendor.boot_files`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from ldapgw.phones.provisioning.sheet import Vendor, all_vendors, vendors_of
 from ldapgw.phones.provisioning.templates import render_boot_file
 from ldapgw.store.phones import PhoneLogin
 
-# Names such as y000000000108.cfg (Yealink) and 000000000000.cfg (Poly), which many phones ask for, contain no address.
+# The digits in names such as y000000000108.cfg (Yealink) and 000000000000.cfg (Poly), for which many phones ask, are no
+# MAC address.
 _MAC = "(?!000000)[0-9A-Fa-f]{12}"
 _ANY_MAC = re.compile(f"(?<![0-9A-Fa-f])(?P<mac>{_MAC})(?![0-9A-Fa-f])")
 
@@ -36,15 +37,16 @@ def mac_of_file(name: str) -> str:
 
 
 def is_settings_file(name: str) -> bool:
-    """Return whether the phones of any vendor ask for their settings by a name, with some MAC address."""
+    """Return whether a file's name fits the pattern, with some MAC address, of any vendor's settings files."""
     return any(_match(vendor, name) for vendor in all_vendors().values())
 
 
 def vendor_of_file(model: str, name: str, user_agent: str = "") -> Vendor | None:
-    """Return the vendor of a model whose phones ask for a file of this name, with some MAC address; None if none does.
+    """Return that vendor of a model whose phones ask for a file with this name; None if there is no such vendor.
 
-    Several series of a make may ask for the same name and need other settings.  Then the phone's User-Agent decides
-    (`Vendor.user_agent`).  If the User-Agent fits none of these series, the phone is of a series without `user_agent`.
+    Several series of a make may ask for the same name, but need different settings.  Then the series whose
+    `Vendor.user_agent` matches the phone's User-Agent is returned.  If no series matches, a series without `user_agent`
+    is returned.
 
     :param model: a key of `ldapgw.phones.models.MODELS`; empty if unknown.
     :param user_agent: the header of the request.
@@ -56,7 +58,7 @@ def vendor_of_file(model: str, name: str, user_agent: str = "") -> Vendor | None
 
 
 def boot_file(login: PhoneLogin, name: str, folder: str) -> tuple[Vendor, str] | None:
-    """Return the vendor whose phones fetch a file of this name before their settings, and the text of the file.
+    """Return the vendor whose phones fetch a file with this name before the settings, and the text of this file.
 
     :param folder: the address of the folder with the files.
     :returns: None if phones of this model fetch no such file.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The settings that every phone needs, whichever vendor made the phone: the endpoint, the login and the search filters.
 
-Every filter is shorter than 99 characters: a longer filter does not fit into the field of some Yealink firmware.  The
-number attributes are those that `ldapgw.directory.entry` fills.
+Every filter is shorter than 99 characters, because a longer filter does not fit into the field of some Yealink
+firmware.  The filters name the number attributes that `ldapgw.directory.entry` fills.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 # Shown in place of the password when the gateway no longer knows the password.
-PASSWORD_PLACEHOLDER = "PASSWORD"  # noqa: S105  not a password: the word that is shown in its place
+PASSWORD_PLACEHOLDER = "PASSWORD"  # noqa: S105  this is not a password, but shown in place of a password
 
 MAX_HITS = 50
 
-# The texts that phones replace by the input; the first text suits most phones.  NO_PLACEHOLDER stands for phones that
-# build their filters themselves.
+# The texts that phones replace by the input, of which the first text suits most phones.  NO_PLACEHOLDER stands for
+# phones that build their filters themselves.
 NO_PLACEHOLDER = "none"
 PLACEHOLDERS = ("%*", "%", "$VALUE", "#", "%s", NO_PLACEHOLDER)
 
 NAME_ATTRIBUTES = ("cn", "sn", "o")
 NUMBER_ATTRIBUTES = ("telephoneNumber", "mobile", "homePhone")
-# The filter for a phone that builds its filters itself, and combines its filters with this filter.
+# The filter for a phone that builds filters itself, and combines its own filters with the configured filter.
 _ANYBODY = "(objectClass=person)"
 
 
@@ -43,8 +43,8 @@ class ServerAddress:
     :ivar tls_port: the port for LDAPS, on which TLS begins at once; 0 if there is none.
     :ivar start_tls: whether the LDAP port offers StartTLS.
     :ivar require_tls: whether the gateway refuses a password without TLS.
-    :ivar is_loopback: whether the host is a loopback name or address, by which no phone reaches the gateway.
-    :ivar is_port_guessed: whether a port is only probably right.
+    :ivar is_loopback: whether the host is a loopback name or address, at which no phone reaches the gateway.
+    :ivar is_port_guessed: whether a port is a guess, and only probably right.
     """
 
     host: str
@@ -66,9 +66,9 @@ class ServerAddress:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The values that the settings of all phones of a tenant share.
+    """The values that are the same in the settings of all phones of a tenant.
 
-    :ivar title: the tenant's name for people, and the directory's name on phones.
+    :ivar title: the tenant's name for people, which is also the directory's name on phones.
     """
 
     server: ServerAddress
@@ -101,13 +101,13 @@ class PhoneSettings:
 
     @property
     def revision(self) -> str:
-        """Return ten digits that change with the password, for phones that read a file only if its version is new."""
+        """Return the settings' version, ten digits that change with the password: some phones skip a known version."""
         return f"{int(hashlib.sha256(self.password.encode()).hexdigest(), 16) % 10**10:010}"
 
 
 @dataclass(frozen=True, slots=True)
 class LdapEndpoint:
-    """The address and protection by which a model of phone reaches the gateway."""
+    """The address and the protection with which phones of a model connect to the gateway."""
 
     security: Security
     host: str
@@ -125,7 +125,7 @@ class LdapEndpoint:
 
     @property
     def address(self) -> str:
-        """Return the URL without the port, for phones with a field for the port; the scheme for StartTLS is ldap."""
+        """Return the URL without the port, for phones with a field for the port; with StartTLS, the scheme is ldap."""
         return ("ldaps://" if self.security is Security.LDAPS else "ldap://") + self._bracketed
 
     @property
@@ -145,7 +145,8 @@ def choose_endpoint(server: ServerAddress, supported: tuple[Security, ...]) -> L
 def name_filter(placeholder: str) -> str:
     """Return a filter for people and companies whose name begins with the input; the tenant's own entry does not match.
 
-    :param placeholder: the text that the phone replaces by the input, with the stars that the phone does not add.
+    :param placeholder: the text that the phone replaces by the input, with a star wherever the phone does not add a
+        star itself.
     """
     return f"(&(objectClass=person){_any_of(NAME_ATTRIBUTES, placeholder)})"
 
@@ -166,14 +167,14 @@ def filters_for(placeholder: str) -> tuple[str, str]:
     if placeholder == NO_PLACEHOLDER:
         return _ANYBODY, _ANYBODY
     text = placeholder or PLACEHOLDERS[0]
-    # The name filter has a star in case the phone does not add a star; two stars do no harm.  In a number filter, the
-    # star would match everybody for a caller without a number.
+    # The name filter has a star, because the phone may not add a star itself, and two stars do no harm.  The number
+    # filter has no star, because for a caller without a number, the star would match everybody.
     name = text if text.startswith("%") and text != "%s" else f"{text}*"
     return name_filter(name), number_filter(text.removesuffix("*"))
 
 
 def number_attributes(*, per_number: bool) -> tuple[str, ...]:
-    """Return the number attributes that a phone requests; an entry for one number has only the first attribute."""
+    """Return the number attributes that a phone should request; with one entry per number, only the first one."""
     return NUMBER_ATTRIBUTES[:1] if per_number else NUMBER_ATTRIBUTES
 
 

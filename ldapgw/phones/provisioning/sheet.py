@@ -37,7 +37,7 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 # The most characters of a login name in Gigaset's phones.
 _MAX_GIGASET_NAME = 50
 
-# The line above the steps, if sources confirm only some or none of them; and the mark of a confirmed step.
+# The line above the steps if sources confirm only some of the steps, or none; and the mark of a confirmed step.
 FROM_OUR_NOTES = gettext_noop("From our notes; menus may differ by firmware.")
 CONFIRMED_MARK = "✓"
 
@@ -52,40 +52,40 @@ _SECURITY_NAMES = {Security.LDAPS: "LDAPS", Security.STARTTLS: "StartTLS", Secur
 class Advice(StrEnum):
     """Advice for the person who sets a phone up; the page has the texts."""
 
-    NO_COMMON_SECURITY = "no_way"  # gateway and phone support no common protection
-    LOOPBACK = "loopback"  # no phone can reach the gateway by this host
-    GUESSED_PORT = "guessed_port"  # the port is only likely to be right
+    NO_COMMON_SECURITY = "no_way"  # the gateway and the phone have no kind of protection in common
+    LOOPBACK = "loopback"  # phones cannot reach the gateway at this host
+    GUESSED_PORT = "guessed_port"  # the port is probably right, but not certainly
     PLAIN_ONLY = "plain_only"  # this model has no TLS
     PLAIN_HERE = "plain_here"  # the gateway offers no TLS that the model supports
     CERTIFICATE = "certificate"  # if a private CA issued the certificate, load the certificate into the phone
     HOST_NAME = "host_name"  # the phone checks the certificate against a host name, not an address
-    OLD_FIRMWARE = "old_firmware"  # the TLS keys need a newer firmware
+    OLD_FIRMWARE = "old_firmware"  # the keys for TLS need a newer firmware
     OLD_TLS = "old_tls"  # older firmware connects to the TLS port without TLS
-    TRUST_LIST = "trust_list"  # name the certificate's file in TRUSTCERTS
+    TRUST_LIST = "trust_list"  # enter the certificate's file in TRUSTCERTS
     NAME_CHARACTERS = "name_characters"  # a login may have only letters and digits
     TLS_UNVERIFIED = "tls_unverified"  # the setting that switches TLS on is unverified
-    STAR_ADDED = "star_added"  # firmware before 10.1.27 adds the star itself: harmless
+    STAR_ADDED = "star_added"  # firmware before 10.1.27 adds a second star, which is harmless
     ONE_NUMBER = "one_number"  # the phone shows one number: add the phone with --numbers entries
     NO_CALLER_LOOKUP = "no_caller_lookup"  # no document of the vendor says that the phone looks up callers' names
     FIELDS_ALONE = "fields_alone"  # only the web page fields are known, not the keys of a file
     NUMBER_FIELDS = "number_fields"  # the keys for the number attributes are unverified
-    EXACT_NUMBER = "exact_number"  # the phone compares whole numbers only
+    EXACT_NUMBER = "exact_number"  # the phone finds a number only if the whole number is equal
     NAME_LENGTH = "name_length"  # the login may have 50 characters at most
-    ROOT_CERTIFICATE = "root_certificate"  # name a private CA's certificate in LDAP_ROOT_CERT_PATH
+    ROOT_CERTIFICATE = "root_certificate"  # enter the file of a private CA's certificate in LDAP_ROOT_CERT_PATH
     LOGIN_BY_HAND = "login_by_hand"  # the keys of user name and password are not known
-    CALLER_DELAY = "caller_delay"  # the phone waits for a caller's name
+    CALLER_DELAY = "caller_delay"  # the phone waits for the caller's name before it rings
     LICENCE = "licence"  # old phones need a licence for LDAP
     SEARCH_ON_DEMAND = "search_on_demand"  # the softphone can fetch the whole book or search on demand
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A document about the settings of a vendor's phones, which we have read.
+    """A document about the settings of a vendor's phones, which the authors of the vendor's file have read.
 
     :ivar title: who wrote the document, its name, and the page or section; not translated.
-    :ivar url: the address of the document at the vendor's own site; empty if the document is somewhere else or has no
-        lasting address, so that people find the document by its title.
-    :ivar confirms: the steps and the names of files that the document confirms, in the words of the document.
-    :ivar steps: the numbers of the steps whose menus the document names.
+    :ivar url: the address of the document at the vendor's own site.  Empty if the document is somewhere else, or has no
+        lasting address; people then find the document by its title.
+    :ivar confirms: the steps, and the names of files, that the document confirms, in the document's words.
+    :ivar steps: the numbers of those steps whose menus the document names.
     """
 
     title: str
@@ -108,16 +108,17 @@ class SetupStep:
 
     @property
     def marked_text(self) -> str:
-        """Return the text, with a mark behind it if the step is confirmed."""
+        """Return the step's text, with a mark behind the text if the step is confirmed."""
         return f"{self.text} {CONFIRMED_MARK}" if self.is_confirmed else self.text
 
 
 class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value to enter by hand, with its label on the phone's web page, or our label.
+    """A value to enter by hand, with a label: the phone's own label, on its web page, or ldapgw's label.
 
     :ivar value: the value; in a field of `Vendor`, a template with the variables of the file's template.
-    :ivar is_choice: whether the value is a choice on the phone, in our words, which the page translates.
-    :ivar unless_per_number: whether a phone that gets one entry per number has no such field.
+    :ivar is_choice: true if the value is one of several choices on the phone; the value is then in ldapgw's words, and
+        translated.
+    :ivar unless_per_number: true if the field does not apply to a phone that gets one entry per number.
     """
 
     label: str
@@ -133,38 +134,39 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar title: name for people.
     :ivar series: the series of phones, for people.
     :ivar makes: keys of `ldapgw.phones.models.MODELS`.
-    :ivar position: the position in the list of vendors, which is in ascending order.
+    :ivar position: the vendor's position in the list of vendors, the smallest first.
     :ivar supported_security: the kinds of protection that the phones support, the best one for the phones first.
     :ivar name_filter: the recommended name filter, for the settings and for hints.
-    :ivar number_filter: the recommended number filter, likewise; if the phones take no filter, the filter that they
-        build themselves.
+    :ivar number_filter: the recommended number filter, for the same uses.  If a phone takes no filter, this is the
+        filter that the phone builds itself.
     :ivar max_hits: whether the phones' settings include a largest number of hits.
     :ivar attribute_setting: the name of the phone's setting for an attribute, for hints; empty if the phone has fields
         for the name attributes and the number attributes.
-    :ivar list_setting: the setting, with its value, by which the phones list everybody before anything is typed; empty
-        unless a source confirms the setting.
+    :ivar list_setting: the setting, with its value, with which the phones list everybody before anything is typed;
+        empty if no source confirms such a setting.
     :ivar file: the name of the file, whose template is ``KEY.j2``; empty if the values are entered by hand.
     :ivar format: the format of the file.
-    :ivar mac_files: the names by which the phones ask a provisioning server for the file: ``{mac}`` and ``{MAC}`` stand
-        for the MAC address, ``MODEL`` for the phone's model.  Files for people to copy have the first name, in which
-        people have to fill in the model.  Empty if the phones do not ask by their MAC addresses.
-    :ivar user_agent: a regular expression that matches the User-Agent of these phones, but not the User-Agent of the
-        make's other phones; empty if the User-Agent is not known, or not needed to tell the phones apart.
-    :ivar boot_files: regular expressions for the names of files that phones fetch before the file with the settings,
-        and that name this file; their template is ``KEY.boot.j2``.
+    :ivar mac_files: the names by which the phones ask a provisioning server for the file.  ``{mac}`` and ``{MAC}``
+        stand for the MAC address, ``MODEL`` for the phone's model.  A file for people to copy has the first of these
+        names, in which people replace ``MODEL``.  Empty if the phones do not ask by their MAC addresses.
+    :ivar user_agent: a regular expression that matches the User-Agent of these phones, but not that of other phones of
+        the make; empty if not known, or not needed to tell the phones apart.
+    :ivar boot_files: regular expressions for the names of files that the phones fetch first, and from which the phones
+        learn the name of the file with the settings.  The template of these files is ``KEY.boot.j2``.
     :ivar dhcp_option: the number of the DHCP option with the address of the provisioning server.
-    :ivar dhcp_file: what follows the address of the folder in this option, with the phones' own placeholders; empty if
-        the phones add the name of the file.
-    :ivar replaces_settings: whether the phones take the settings of a provisioning server as a whole, so that they
-        lose the settings of a telephone system when they are sent to another server.
+    :ivar dhcp_file: the text, with the phones' own placeholders, that follows the folder's address in this option;
+        empty if the phones themselves add the name of the file.
+    :ivar replaces_settings: true if a provisioning server's settings replace all settings of the phones.  Such phones
+        lose the settings of a telephone system if they get their file from ldapgw.
     :ivar fields: the fields to enter by hand.
-    :ivar has_our_labels: whether the labels of the fields are ours, to be translated, rather than the phone's.
-    :ivar unverified: the keys that we could not verify, or a few words on these keys.
-    :ivar advice: advice for this family; `make_sheet` adds the advice about TLS.
+    :ivar has_our_labels: true if the labels of the fields are texts of ldapgw, which are translated; false if they are
+        the phone's own words.
+    :ivar unverified: the keys that no source confirms, or a few words on these keys.
+    :ivar advice: advice for this family, to which `make_sheet` adds advice about TLS.
     :ivar steps: the steps that bring the settings into a phone, in the words of its menus; the last step is a search on
         the phone.
-    :ivar plain_steps: the numbers of the steps that name nothing on the phone, so that there is nothing to verify.
-    :ivar sources: the documents that we have read.
+    :ivar plain_steps: the numbers of the steps that name nothing on the phone, so that no source has to confirm them.
+    :ivar sources: the documents that the authors of the file have read.
     :ivar sources_checked: the month in which somebody last compared the file with its sources (``YYYY-MM``).
     :ivar tested: the models and firmware with which somebody tested the settings on a real phone; empty if nobody did.
     """
@@ -205,7 +207,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def one_number(self) -> bool:
-        """Return whether one entry per number suits the phones better than an entry per contact."""
+        """Return whether one entry per number suits the phones better than one entry per contact."""
         return any(MODELS[make].per_number for make in self.makes)
 
     @property
@@ -216,7 +218,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def unconfirmed_steps(self) -> frozenset[int]:
-        """Return the numbers of the steps whose menus are named in no source."""
+        """Return the numbers of the steps whose menus no source names."""
         return frozenset(
             step.number for step in self.setup_steps if not step.is_confirmed and step.number not in self.plain_steps
         )
@@ -231,7 +233,8 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Sheet:
     """The settings of one phone for one vendor.
 
-    :ivar link: the phone's endpoint; None if the phone cannot connect; the sheet then has no settings.
+    :ivar link: the endpoint to which the phone connects.  None if the phone cannot connect; the sheet then has no
+        settings.
     :ivar text: the text of the file; empty if there is none.
     """
 
@@ -243,14 +246,14 @@ class Sheet:
 
     @property
     def printed(self) -> str:
-        """Return the text of the file; if there is no file, a line for each field; empty if there are no settings."""
+        """Return the text of the file or, without a file, a line for each field; empty if there are no settings."""
         return self.text or "".join(f"{field.label}: {field.value}\n" for field in self.fields)
 
 
 def settings_of(login: PhoneLogin, site: Site, password: str = "") -> PhoneSettings:
-    """Return the settings of a stored phone, for the page, the commands and the files of an import.
+    """Return the settings of a stored phone.
 
-    :param password: the password; empty if it is no longer known.
+    :param password: the password; empty if the password is no longer known.
     """
     return PhoneSettings(
         server=site.server,
@@ -285,7 +288,7 @@ def make_sheet(vendor: Vendor, settings: PhoneSettings) -> Sheet:
 
 
 def _template_values(vendor: Vendor, settings: PhoneSettings, endpoint: LdapEndpoint) -> Mapping[str, object]:
-    """Return the values of the templates, by their names there (CONTRIBUTING.rst lists them)."""
+    """Return the values for the templates, by the names that templates use (CONTRIBUTING.rst lists the names)."""
     by_name, by_number = vendor.name_filter, vendor.number_filter
     if vendor.key == OTHER_MODEL:
         by_name, by_number = filters_for(settings.placeholder)
@@ -341,7 +344,7 @@ _GENERAL_FIELDS = ("Server", "Port", "Encryption", "Search base", "User name", "
 
 @cache
 def all_vendors() -> Mapping[str, Vendor]:
-    """Return all vendors by their keys; the first call reads their files, in some 20 ms.
+    """Return all vendors by their keys.  The first call reads the vendors' files, which takes some 20 ms.
 
     :raises ValueError: if a file is not TOML.
     :raises msgspec.ValidationError: if a key or a value of a file is unknown.
@@ -360,19 +363,19 @@ def all_vendors() -> Mapping[str, Vendor]:
 
 
 def vendors_of(model: str) -> tuple[Vendor, ...]:
-    """Return the vendors that fit a model, the likeliest first; the vendor `OTHER_MODEL` if none fits.
+    """Return the vendors that fit a model, the likeliest first; if no vendor fits, the vendor `OTHER_MODEL`.
 
     :param model: a key of `ldapgw.phones.models.MODELS`; empty if unknown.
     """
     candidates = [vendor for vendor in all_vendors().values() if model in vendor.makes]
-    # Gigaset's desk phones with Snom's software come last, because they are the fewest of Gigaset's phones.
+    # Gigaset's desk phones with Snom's software come last, because most of Gigaset's phones are other phones.
     return tuple(sorted(candidates, key=lambda vendor: vendor.makes[0] != model)) or (all_vendors()[OTHER_MODEL],)
 
 
 def fields_by_hand(vendor: Vendor, settings: PhoneSettings) -> tuple[Field, ...]:
     """Return the fields to enter by hand in a phone: the vendor's fields, or the fields that nearly every phone has.
 
-    The result is empty if gateway and phone support no common protection.
+    The result is empty if the gateway and the phone have no kind of protection in common.
     """
     sheet = make_sheet(vendor, settings)
     if sheet.link is None or sheet.fields:
@@ -385,5 +388,5 @@ def fields_by_hand(vendor: Vendor, settings: PhoneSettings) -> tuple[Field, ...]
 
 
 def has_our_labels(vendor: Vendor) -> bool:
-    """Return whether the labels of `fields_by_hand` are ours, to be translated, rather than the phone's."""
+    """Return whether the labels of `fields_by_hand` are texts of ldapgw, which are translated."""
     return vendor.has_our_labels or not vendor.fields

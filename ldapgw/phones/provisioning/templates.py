@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The rendering of vendors' files and fields; a value can't add a line or an element, or end its quotes.
+"""The rendering of vendors' files and fields, in which no value can add a line or an element, or end its quotes.
 
-The template of a file is ``ldapgw/phones/vendors/KEY.j2``.  Each value that the template prints is reduced to one line;
-in XML the value is also escaped, for attributes as well as texts.  The templates have the filters ``label(n)``,
-``quoted``, ``json`` and ``text``.
+The template of a file is ``ldapgw/phones/vendors/KEY.j2``.  Each value that a template prints is reduced to one line.
+In XML, each value is also escaped, so that it fits into an attribute or a text.  The templates have the filters
+``label(n)``, ``quoted``, ``json`` and ``text``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def render_file(key: str, file_format: Format, values: Mapping[str, object]) -> 
 
 
 def render_boot_file(key: str, file_format: Format, values: Mapping[str, object]) -> str:
-    """Return the text of the file that names a vendor's file with the settings.
+    """Return the text of the file from which phones learn the name of a vendor's file with the settings.
 
     :raises jinja2.TemplateError: as for `render_file`.
     """
@@ -73,12 +73,12 @@ def label(title: str, max_length: int) -> str:
 
 
 def quoted(value: str) -> str:
-    """Return a value in double quotes; the formats have no escapes, so double quotes within become apostrophes."""
+    """Return a value in double quotes; double quotes in the value become apostrophes, because there are no escapes."""
     return '"' + one_line(value).replace('"', "'") + '"'
 
 
 def _xml_text(value: str) -> str:
-    """Escape a value for an element's text, where double quotes may stay."""
+    """Escape a value for the text of an element, in which double quotes need no escape."""
     return _Escaped(one_line(value).translate(_IN_TEXT))
 
 
@@ -93,9 +93,9 @@ _FINALIZERS: Mapping[Format, Callable[[object], str]] = {
 }
 
 
-@cache  # an environment keeps the templates that it has compiled
+@cache  # the environment is cached, because it keeps the templates that it has compiled
 def _environment(finalize: Callable[[object], str]) -> Environment:
-    # Commands that print no settings do not import Jinja, which takes 0.1 s of processor time.
+    # Jinja is imported here, so that commands that print no settings save 0.1 s of processor time.
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(  # noqa: S701  Jinja escapes only for HTML; `finalize` escapes for each format

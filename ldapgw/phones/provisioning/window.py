@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The phones of a provisioning window: which phones may fetch a file, its name, and what keeps other phones from it."""
+"""The phones of a provisioning window: the phones that may fetch a file, and what keeps other phones from fetching."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ldapgw.phrase import Texts, Translatable, read_texts
 from ldapgw.store.phones import PhoneLogin, wrong_password
 from ldapgw.store.windows import ProvisioningWindow, Reason, WindowPhone
 
-# The minutes for which a window can be opened.
+# The choices of the minutes for which a window is open.
 MINUTES = (15, 60, 240)
 
 
@@ -36,10 +36,11 @@ REASONS = _TEXTS.reasons
 class WindowRow:
     """A phone for which a window is open.
 
-    :ivar fetch: the phone in the window; None if the phone was not chosen and has not fetched a file.
+    :ivar fetch: the stored state of the phone in the window; None if the phone was not chosen and has not fetched a
+        file.
     :ivar obstacle: why the phone cannot fetch a file; empty if the phone can.
     :ivar vendor: the likeliest vendor of the phone; None if phones of the model cannot fetch a file.
-    :ivar file: the name of the file for which the phone will ask; empty if there is none.
+    :ivar file: the name by which the phone will ask for its file; empty if there is none.
     """
 
     login: PhoneLogin
@@ -54,22 +55,23 @@ class WindowRow:
 
     @property
     def has_logged_in(self) -> bool:
-        """Return whether the phone has logged in since it fetched its file, with the password that it fetched."""
+        """Return whether the phone has logged in with the password in its file since it fetched the file."""
         fetched_at = self.fetch.fetched_at if self.fetch is not None else None
         seen = self.login.last_seen
         return fetched_at is not None and not self.login.next_password and seen is not None and seen >= fetched_at
 
     @property
     def is_replaced(self) -> bool:
-        """Return whether the fetched password ended before the phone used it, because the phone got a new one."""
+        """Return whether the password in the fetched file was replaced by a new password before the phone used it."""
         return self.has_fetched and not self.login.next_password and not self.has_logged_in
 
 
 def phones_with_wrong_password(logins: Sequence[PhoneLogin], now: float) -> tuple[str, ...]:
-    """Return the names of the phones that have logged in before, and have a wrong password now.
+    """Return the names of the phones that have logged in at some time and that have a wrong password now.
 
-    A window for all phones without a working login is opened for these phones, too.  The names are stored then, so that
-    a stranger cannot add a phone to an open window by a login with a wrong password.
+    If a window is opened for all phones without a working login, these phones belong to the window.  Their names are
+    stored when the window is opened.  So a stranger cannot add a phone to an open window by a login with a wrong
+    password.
     """
     return tuple(
         login.name for login in logins if login.last_seen is not None and wrong_password(login, now) is not None
@@ -81,10 +83,11 @@ def window_rows(
 ) -> tuple[WindowRow, ...]:
     """Return the phones for which a window is open or was open.
 
-    While no window is open, these are the phones for which a window for all phones without a working login would open,
-    and the phones of the last window.
+    If no window is open, the result has the phones of the last window, and the phones that would belong to a window for
+    all phones without a working login.
 
-    :param fetches: the phones that were chosen for the window or have fetched a file, by name.
+    :param fetches: the stored states of the phones that were chosen for the window or have fetched a file, by the
+        phone's name.
     """
     is_open = window is not None and window.is_open(now)
     named = {*fetches, *(() if is_open else phones_with_wrong_password(logins, now))}
@@ -106,7 +109,7 @@ def _row(login: PhoneLogin, fetch: WindowPhone | None) -> WindowRow:
 
 
 def fetching_vendor(model: str) -> Vendor | None:
-    """Return the likeliest vendor of a model whose phones fetch a file with their login by their MAC addresses.
+    """Return a model's likeliest vendor whose phones fetch, by their MAC addresses, a file that has their login.
 
     :param model: the key of the model; empty if unknown.
     :returns: None if the model is unknown, or if its phones fetch no such file.
@@ -139,9 +142,9 @@ class DhcpSetting:
 
 
 def dhcp_settings(vendors: Iterable[Vendor | None], address: str) -> tuple[DhcpSetting, ...]:
-    """Return the DHCP options that the phones of a window need; without a vendor, the option that suits most phones.
+    """Return the DHCP options that the phones of a window need; if there is no vendor, the option for most phones.
 
-    :param vendors: the vendors of the phones; None for phones that fetch no file.
+    :param vendors: the vendor of each phone; None for a phone that fetches no file.
     :param address: the address of the folder with the files (`window_address`).
     """
     by_position = {vendor.position: vendor for vendor in vendors if vendor is not None}
@@ -170,7 +173,7 @@ def window_address(tenant_url: str, window: ProvisioningWindow) -> str:
 
 
 def without_tls(address: str) -> str:
-    """Return an address without TLS and without a port, for a proxy that also answers HTTP."""
+    """Return an address with http and without a port, for a gateway behind a proxy that also answers HTTP."""
     host = urlsplit(address).hostname or ""
     host = f"[{host}]" if ":" in host else host
     return urlsplit(address)._replace(scheme="http", netloc=host).geturl() if address.startswith("https:") else address
