@@ -163,6 +163,29 @@ class WorkspaceDirectory:
                     users[user.id] = _workspace_user(user, is_suspended=user.suspended, is_archived=user.archived)
         return UserListing(tuple(users.values()), frozenset(skipped - users.keys()))
 
+    async def user(self, access_token: str, user_id: str) -> WorkspaceUser:
+        """Return the present state of a user.
+
+        :param access_token: a token of an administrator with the scope `USERS_SCOPE`.
+        :raises DelegationRefused: with `Refusal.DELETED_USER` if the Workspace has no such user.
+        """
+        path = f"/users/{quote(user_id, safe='')}"
+        answer = await self._http.get(
+            self._address + path, [("fields", _USER_FIELDS), _COMPACT], access_token, CallSource.USERS
+        )
+        if answer.status != 200:
+            refusal = read_directory_refusal(answer, of_group=False)
+            if isinstance(refusal, DelegationRefused) and refusal.refusal == Refusal.NOT_WORKSPACE:
+                raise DelegationRefused(refusal.detail, refusal=Refusal.DELETED_USER)
+            raise refusal
+        try:
+            user = msgspec.convert(decode_object(answer.body), _User)
+        except (ValueError, RecursionError):
+            raise BadResponse("not a user of the Directory API") from None
+        if user.id != user_id or user.suspended is None or user.archived is None:
+            raise BadResponse("a user of the Directory API without an id or a state")
+        return _workspace_user(user, is_suspended=user.suspended, is_archived=user.archived)
+
     async def group_members(self, access_token: str, group_address: str) -> GroupMembers:
         """List the members of a group and of the groups within it.
 

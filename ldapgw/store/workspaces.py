@@ -18,7 +18,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from ldapgw.contact import Sharing
 from ldapgw.errors import UnfitKey
 from ldapgw.store import accounts, leavers, sync_state
-from ldapgw.store.accounts import ERROR_COLUMNS, Account, holds_grant
+from ldapgw.store.accounts import ERROR_COLUMNS, Account, SyncRequest, holds_grant
 from ldapgw.store.leavers import Reason
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import account, delegation, google_group, source, value_of, workspace
@@ -285,7 +285,9 @@ def use_delegation(connection: Connection, grant: Account, now: float, scopes: f
     """
     if scopes is None:
         scopes = read_status(connection, grant.tenant).scopes
-    if connection.execute(update(account).where(holds_grant(grant)).values(_granted(scopes, now))).rowcount:
+    # The request makes the scheduler begin the next sync at once.
+    values = {**_granted(scopes, now), "wish": SyncRequest.FULL, "due": None}
+    if connection.execute(update(account).where(holds_grant(grant)).values(values)).rowcount:
         connection.execute(delete(source).where(source.c.account_id == grant.id))
 
 

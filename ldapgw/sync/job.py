@@ -58,7 +58,7 @@ from ldapgw.sync.fetch import (
 )
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.tokens import AccessTokenProvider
-from ldapgw.sync.workspace import Delegation
+from ldapgw.sync.workspace import DelegatedTokens
 
 log = Logger()
 
@@ -140,7 +140,7 @@ class SyncJob:
     :param interval: seconds between syncs of an account.
     :ivar tenants: the tenants by name; accounts of other tenants are not synced.
     :ivar pacer: limits the rate of the calls to the People API.
-    :param delegations: the tenants' service accounts by name of the tenant.
+    :param delegated: gets the access tokens of users who have not consented.
     :ivar access_tokens: gets the access tokens for these calls.
     :param full_syncs: the limits of full syncs.
     :param folder: folder for the files of large listings.
@@ -154,7 +154,7 @@ class SyncJob:
         leader: Leader,
         secret_box: SecretBox,
         oauth: OAuth,
-        delegations: Mapping[str, Delegation],
+        delegated: DelegatedTokens,
         people: People,
         tenants: Mapping[str, SyncedTenant],
         interval: float,
@@ -172,7 +172,7 @@ class SyncJob:
         self.pacer = pacer
         self._full_syncs = full_syncs
         self.access_tokens = AccessTokenProvider(
-            leader=leader, secret_box=secret_box, oauth=oauth, delegations=delegations, now=now
+            leader=leader, secret_box=secret_box, oauth=oauth, delegated=delegated, now=now
         )
         self._fetcher = Fetcher(people, folder, run_off_thread)
         self._now = now
@@ -184,8 +184,8 @@ class SyncJob:
 
     def project(self, account: Account) -> str:
         """Return the Google project whose quota the account's calls use."""
-        service_account = self.access_tokens.service_account(account)
-        return self.client(account).project if service_account is None else service_account.project_id
+        delegation = self.access_tokens.delegated.delegation(account)
+        return self.client(account).project if delegation is None else delegation.service_account.project_id
 
     async def sync(self, account: Account, *, full: bool, max_loss: float = 0, account_count: int = 1) -> bool:
         """Sync an account's own sources, without the directory; see `sync_directory`.

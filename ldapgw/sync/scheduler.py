@@ -23,12 +23,14 @@ from ldapgw.errors import (
     BadResponse,
     ClientRejected,
     ConsentRevoked,
+    DelegationRefused,
     GoogleError,
     GoogleRefused,
     LeadLost,
     StoreError,
     SuspiciousShrink,
 )
+from ldapgw.google.delegation import REFUSED_TENANT
 from ldapgw.peers.leadership import Leader
 from ldapgw.store import accounts, changes, sync_state, tenants
 from ldapgw.store.accounts import Account, SyncRequest
@@ -591,8 +593,9 @@ async def _queue(loop: _Loop, place: Deferred[Any], *, is_requested: bool = Fals
 
 
 def _log_error(what: str, account: Account, error: Exception) -> None:
-    """Log an error of a sync, except a tenant's alarm, which is logged once for all accounts."""
-    if isinstance(error, TENANT_ERRORS):
+    """Log an error of a sync, except errors of a whole tenant, which are logged once for all accounts."""
+    is_of_tenant = isinstance(error, DelegationRefused) and error.refusal in REFUSED_TENANT
+    if is_of_tenant or isinstance(error, TENANT_ERRORS):
         return
     if isinstance(error, GoogleError):
         log.warn(

@@ -15,7 +15,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ldapgw.errors import AccessTokenRejected, BadResponse, ClientRejected, ConsentRevoked, GoogleError, GoogleRefused
-from ldapgw.google.delegation import ServiceAccount
 from ldapgw.google.endpoints import Client
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import OAuth
@@ -26,10 +25,8 @@ from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.revocations import Revocation
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
-from ldapgw.sync.workspace import Delegation
+from ldapgw.sync.workspace import REFRESH_EARLY_SECONDS, DelegatedTokens
 
-# An access token is refreshed this many seconds before it expires, so that it does not expire between two pages.
-REFRESH_EARLY_SECONDS = 60.0
 POLL_SECONDS = 60.0
 MAX_RETRY_SECONDS = 3600.0
 
@@ -41,7 +38,7 @@ log = Logger()
 class AccessTokenProvider:
     """The provider of access tokens, which makes the calls to Google for accounts.
 
-    :param delegations: the tenants' service accounts by name of the tenant.
+    :ivar delegated: gets the tokens of users who have not consented.
     :param now: returns seconds since the epoch.
     """
 
@@ -51,19 +48,14 @@ class AccessTokenProvider:
         leader: Leader,
         secret_box: SecretBox,
         oauth: OAuth,
-        delegations: Mapping[str, Delegation],
+        delegated: DelegatedTokens,
         now: Callable[[], float],
     ) -> None:
         self._leader = leader
         self._secret_box = secret_box
         self._oauth = oauth
-        self._delegations = delegations
+        self.delegated = delegated
         self._now = now
-
-    def service_account(self, account: Account) -> ServiceAccount | None:
-        """Return the service account that gets an account's tokens, or None if the user has consented."""
-        delegation = self._delegations.get(account.tenant) if account.uses_delegation else None
-        return None if delegation is None else delegation.service_account
 
     async def call(self, account: Account, client: Client, call: Callable[[str], Awaitable[T]]) -> T:
         """Make a call with a valid access token, and once more with a new token when Google rejects the first.
@@ -141,10 +133,7 @@ class AccessTokenProvider:
 
     async def _get_delegated(self, account: Account) -> str:
         """Get an access token with the tenant's service account, and store the token before its first use."""
-        service_account = self.service_account(account)
-        if service_account is None:
-            raise ConsentRevoked("the tenant has no service account now", by="delegation")
-        grant = await self._oauth.delegated_grant(service_account, account.address, sorted(account.scopes))
+        grant = await self.delegated.get(account)
         await self._leader.store.run(
             accounts.store_refreshed_tokens,
             self._secret_box,
@@ -161,7 +150,7 @@ class AccessTokenProvider:
 
         The sync that has found the end of the consent fails, and the next sync begins at once.
         """
-        if account.delegated and account.tenant in self._delegations:
+        if account.delegated:
             await self._leader.store.run(workspaces.use_delegation, account, self._now())
 
 

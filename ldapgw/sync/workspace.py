@@ -11,7 +11,7 @@ a single scope is not allowed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,18 +19,21 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.errors import BadResponse, DelegationRefused, GoogleError
+from ldapgw.errors import AccessTokenRejected, BadResponse, ConsentRevoked, DelegationRefused, GoogleError
 from ldapgw.google.delegation import GROUPS_SCOPE, USERS_SCOPE, Refusal, ServiceAccount
-from ldapgw.google.oauth import SCOPE_OF, OAuth
+from ldapgw.google.oauth import SCOPE_OF, Grant, OAuth
 from ldapgw.google.workspace import WorkspaceDirectory, WorkspaceUser
 from ldapgw.peers.leadership import Leader
 from ldapgw.store import accounts, workspaces
+from ldapgw.store.accounts import Account
 from ldapgw.store.leavers import Reason
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.workspaces import DelegatedUser, DelegationSettings
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.plan import is_suspicious
 
+# An access token is not used in the last seconds before it expires, so that it does not expire between two pages.
+REFRESH_EARLY_SECONDS = 60.0
 # Seconds between two reads of a Workspace, and between two attempts after a failure.
 READ_SECONDS = 3600.0
 RETRY_SECONDS = 600.0
@@ -107,6 +110,72 @@ def _covers(settings: DelegationSettings, user: WorkspaceUser, members: Collecti
     if names.intersection(map(str.lower, settings.users)) or user.id in members:
         return True
     return any(f"{user.org_unit.rstrip('/')}/".startswith(f"{unit.rstrip('/')}/") for unit in settings.org_units)
+
+
+class DelegatedTokens:
+    """The access tokens of users who have not consented.
+
+    Google knows the user of a token only by the user's address, and an address may pass to another user.  So the
+    directory is asked for the present address of the user's id first; otherwise a successor's contacts could get into
+    the book of a predecessor.
+
+    Mutable: the administrators' tokens, which are used until they expire.
+
+    :param delegations: the tenants' present service accounts by name of the tenant.
+    :param now: returns seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        oauth: OAuth,
+        directory: WorkspaceDirectory,
+        delegations: Mapping[str, Delegation],
+        now: Callable[[], float],
+    ) -> None:
+        self._oauth = oauth
+        self._directory = directory
+        self._delegations = delegations
+        self._now = now
+        self._administrators: dict[str, tuple[Delegation, Grant]] = {}
+
+    def delegation(self, account: Account) -> Delegation | None:
+        """Return the delegation by which an account's contacts are read, or None if the user has consented."""
+        return self._delegations.get(account.tenant) if account.uses_delegation else None
+
+    async def get(self, account: Account) -> Grant:
+        """Get an access token for an account that uses the delegation.
+
+        :raises ConsentRevoked: if the tenant has no service account any more.
+        :raises GoogleError: the error of the token endpoint or of the Directory API.
+        """
+        delegation = self.delegation(account)
+        if delegation is None:
+            raise ConsentRevoked("the tenant has no service account now", by="delegation")
+        user = await self._user(account, delegation)
+        if user.is_suspended or user.is_archived:
+            raise DelegationRefused("the user is suspended or archived", refusal=Reason.SUSPENDED)
+        return await self._oauth.delegated_grant(delegation.service_account, user.address, sorted(account.scopes))
+
+    async def _user(self, account: Account, delegation: Delegation) -> WorkspaceUser:
+        """Ask the directory for a user; once more with a new token when Google rejects the administrator's token."""
+        for is_last in (False, True):
+            token = await self._administrator_token(account.tenant, delegation)
+            try:
+                return await self._directory.user(token, account.sub)
+            except AccessTokenRejected as error:
+                self._administrators.pop(account.tenant, None)
+                if is_last:
+                    raise BadResponse(f"a new access token was rejected: {error.detail}") from None
+        raise AssertionError
+
+    async def _administrator_token(self, tenant: str, delegation: Delegation) -> str:
+        known = self._administrators.get(tenant)
+        if known is None or known[0] != delegation or known[1].expires_at - REFRESH_EARLY_SECONDS <= self._now():
+            administrator = delegation.settings.administrator
+            grant = await self._oauth.delegated_grant(delegation.service_account, administrator, [USERS_SCOPE])
+            known = self._administrators[tenant] = delegation, grant
+        return known[1].access_token
 
 
 class WorkspaceReader(PeriodicService):

@@ -42,7 +42,7 @@ from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.sync.tokens import TokenRevoker
-from ldapgw.sync.workspace import DelegatedTenant, WorkspaceReader
+from ldapgw.sync.workspace import DelegatedTenant, DelegatedTokens, WorkspaceReader
 from ldapgw.web.live import GATEWAYS_TOPIC, AccountWatcher
 
 # On Linux CLOCK_MONOTONIC stops while the machine sleeps; CLOCK_BOOTTIME goes on.
@@ -79,6 +79,9 @@ class SyncParts:
         self.leadership = leadership if self._may_sync else None
         self._leader: Leader = leadership or OnlyGateway(base.sync_store)
         self.google = GoogleClients(base.config.google, base.reactor, base.wall_clock, self._observe_call)
+        self._directory = WorkspaceDirectory(
+            self.google.http, self.google.endpoints, base.wall_clock, self._observe_call
+        )
         self._tenants = self._synced_tenants()
         calls_per_minute = base.config.google.max_calls_per_minute
         self._pacer = CallPacer(clock=base.wall_clock, calls_per_minute=calls_per_minute)
@@ -106,7 +109,7 @@ class SyncParts:
             clock=base.wall_clock,
             leader=self._leader,
             oauth=self.google.oauth,
-            directory=WorkspaceDirectory(self.google.http, self.google.endpoints, base.wall_clock, self._observe_call),
+            directory=self._directory,
             pacer=self._pacer,
             tenants={tenant.name: _delegated_tenant(tenant) for tenant in base.config.tenant},
             delegations=base.delegations,
@@ -172,7 +175,9 @@ class SyncParts:
             leader=self._leader,
             secret_box=base.state.secret_box,
             oauth=google.oauth,
-            delegations=base.delegations,
+            delegated=DelegatedTokens(
+                oauth=google.oauth, directory=self._directory, delegations=base.delegations, now=base.now
+            ),
             people=People(google.http, google.endpoints, base.wall_clock, offload, self._observe_call),
             tenants=self._tenants,
             interval=config.sync.interval,

@@ -37,6 +37,7 @@ from ldapgw.google.sandbox.app import sandbox
 from ldapgw.google.sandbox.faults import Fault, Faults, Injection, api_error
 from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.google.sandbox.world import RegisteredClient, World
+from ldapgw.google.workspace import WorkspaceDirectory
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.peers.leadership import Leader, OnlyGateway
 from ldapgw.store import accounts, contacts, phones, sync_state
@@ -52,7 +53,7 @@ from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.scheduler import SyncScheduler
-from ldapgw.sync.workspace import Delegation
+from ldapgw.sync.workspace import DelegatedTokens, Delegation
 from tests.support.damaged_replies import ALL_FAULTS
 from tests.support.results import result_of
 from tests.support.stage.databases import open_in_memory
@@ -72,7 +73,9 @@ ALL_SCOPES = (
     SCOPE + "directory.readonly",
 )
 ALL_SOURCES = (Source.CONTACTS, Source.OTHER_CONTACTS, Source.DIRECTORY)
-ENDPOINTS = Endpoints(GOOGLE + "/o/oauth2/v2/auth", GOOGLE + "/token", GOOGLE + "/revoke", GOOGLE, GOOGLE, GOOGLE)
+ENDPOINTS = Endpoints(
+    GOOGLE + "/o/oauth2/v2/auth", "https://oauth2.googleapis.com/token", GOOGLE + "/revoke", GOOGLE, GOOGLE, GOOGLE
+)
 INTERVAL = 600.0
 
 CONTEXT = NamingContext(
@@ -229,7 +232,12 @@ class Stage:
             leader=self.leader,
             secret_box=self.secret_box,
             oauth=self.oauth,
-            delegations=self.delegations,
+            delegated=DelegatedTokens(
+                oauth=self.oauth,
+                directory=WorkspaceDirectory(http, ENDPOINTS, self.clock),
+                delegations=self.delegations,
+                now=self.clock.seconds,
+            ),
             people=People(http, ENDPOINTS, self.clock, AT_ONCE),
             tenants=self.synced,
             interval=self.interval,

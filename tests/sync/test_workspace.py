@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: MIT
+"""Accounts that appear because a Workspace has delegated its users' contacts to a service account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from ldapgw.contact import Sharing, Source
+from ldapgw.google.delegation import GROUPS_SCOPE, USERS_SCOPE, Refusal, read_key_file
+from ldapgw.google.oauth import SCOPE_OF
+from ldapgw.google.sandbox import delegation as sandbox
+from ldapgw.google.workspace import WorkspaceDirectory, WorkspaceUser
+from ldapgw.store import accounts, leavers, workspaces
+from ldapgw.store.leavers import Reason
+from ldapgw.store.workspaces import DelegatedUser, DelegationSettings
+from ldapgw.sync.pacing import CallPacer
+from ldapgw.sync.workspace import (
+    READ_SECONDS,
+    RETRY_SECONDS,
+    SHORT_SECONDS,
+    DelegatedTenant,
+    Delegation,
+    ShortList,
+    WorkspaceReader,
+    select_users,
+)
+from tests.support.results import result_of
+from tests.support.stage.sync import ALICE, BOB, CAROL, CLIENT, ENDPOINTS, NOW, Stage, person
+
+DOMAIN = "acme.example"
+EMAIL = "phonebook@acme-phones.iam.gserviceaccount.com"
+ADMIN_SCOPES = (USERS_SCOPE, GROUPS_SCOPE)
+EVERYBODY = DelegationSettings(ALICE, users=("@acme.example",))
+
+
+@dataclass
+class Workspace(Stage):
+    """Alice administers the Workspace of Alice and Bob; Carol has an account of her own."""
+
+    sources: tuple[Source, ...] = (Source.CONTACTS, Source.OTHER_CONTACTS)
+    google_groups: tuple[str, ...] = ()
+    sharing: Sharing = Sharing.PRIVATE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.world.workspaces.register(EMAIL)
+        self.authorize(*SCOPE_OF.values())
+        self.world.set_user(ALICE, admin=True)
+        for address, name in ((ALICE, "Ada"), (BOB, "Ben")):
+            self.world.set_user(address, signed_in=True)
+            self.world.add_person(address, person(name))
+        http: Any = self.line
+        tenant = DelegatedTenant(self.sources, self.sharing, google_groups=self.google_groups)
+        self.reader = WorkspaceReader(
+            clock=self.clock,
+            leader=self.leader,
+            oauth=self.oauth,
+            directory=WorkspaceDirectory(http, ENDPOINTS, self.clock),
+            pacer=CallPacer(clock=self.clock, calls_per_minute=self.calls_per_minute),
+            tenants={"acme": tenant},
+            delegations=self.delegations,
+        )
+
+    def authorize(self, *scopes: str) -> None:
+        self.world.workspaces.authorize(EMAIL, DOMAIN, {*scopes, *ADMIN_SCOPES})
+
+    def delegate(self, settings: DelegationSettings = EVERYBODY) -> None:
+        """Configure the service account, and read the Workspace."""
+        self.delegations["acme"] = Delegation(read_key_file(sandbox.key_file(self.world)), settings)
+        result_of(self.reader.read_due())
+
+    def read(self, seconds: float = READ_SECONDS) -> None:
+        """Read the Workspace after some time, and sync what is due."""
+        self.clock.advance(seconds)
+        result_of(self.reader.read_due())
+        self.follow()
+
+    def follow(self) -> None:
+        if self.scheduler.running:
+            result_of(self.scheduler.refresh())
+            self.clock.advance(1)
+
+    @property
+    def status(self) -> workspaces.WorkspaceStatus:
+        return self.database.run(workspaces.read_status, "acme")
+
+    @property
+    def reasons(self) -> dict[str, Reason]:
+        """Why people count as leavers, by address."""
+        marks = self.database.run(leavers.read, "acme")
+        return {found.address: marks[found.id].reason for found in self.known if found.id in marks}
+
+    @property
+    def known(self) -> tuple[accounts.Account, ...]:
+        return self.database.run(accounts.read_all, "acme")
+
+
+def user(address: str, unit: str = "/", **flags: bool) -> WorkspaceUser:
+    flags = {"is_suspended": False, "is_archived": False, "is_guest": False, **flags}
+    return WorkspaceUser(
+        id=address.partition("@")[0], address=address, name="", org_unit=unit, customer_id="C1", **flags
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "covered"),
+    [
+        ({"users": ("*",)}, "ann bob cyd Dan eve"),
+        ({"users": ("@acme.example",)}, "ann cyd Dan eve"),
+        ({"users": ("BOB@other.example", "dan@acme.example")}, "bob Dan"),
+        ({"org_units": ("/Sales",)}, "ann cyd"),
+        ({"org_units": ("/",)}, "ann bob cyd Dan eve"),
+        ({"groups": ("phones@acme.example",)}, "eve"),
+        ({"org_units": ("/Sales/",), "groups": ("phones@acme.example",), "exclude": ("Ann@acme.example",)}, "cyd eve"),
+    ],
+)
+def test_whose_contacts_are_read(settings: dict[str, tuple[str, ...]], covered: str) -> None:
+    """Units have the units below them; upper and lower case do not matter; suspended users and guests are left out."""
+    users = (
+        user("ann@acme.example", "/Sales"),
+        user("bob@other.example", "/Salesmen"),
+        user("cyd@acme.example", "/Sales/East"),
+        user("Dan@acme.example"),
+        user("eve@acme.example"),
+        user("sus@acme.example", "/Sales", is_suspended=True),
+        user("old@acme.example", is_archived=True),
+        user("gus@acme.example", "/Sales", is_guest=True),
+    )
+    members = {"eve", "sus"} if "groups" in settings else set[str]()
+    selected, others = select_users(DelegationSettings(ALICE, **settings), users, members)
+    assert selected == tuple(DelegatedUser(each.id, each.address) for each in users if each.id in covered.split())
+    expected = {each.id: Reason.MOVED for each in users if each.id not in covered.split()}
+    assert others == expected | {"sus": Reason.SUSPENDED, "old": Reason.SUSPENDED}
+
+
+def test_accounts_appear_by_themselves() -> None:
+    """They are synced, private as new books are, and nobody consented; a person of another Workspace has none."""
+    stage = Workspace()
+    stage.start()
+    stage.delegate()
+    stage.follow()
+    assert [(found.address, found.sharing, found.uses_delegation) for found in stage.known] == [
+        (ALICE, Sharing.PRIVATE, True),
+        (BOB, Sharing.PRIVATE, True),
+    ]
+    assert [found.sub for found in stage.known] == [stage.world.account(each).sub for each in (ALICE, BOB)]
+    assert (stage.names(ALICE), stage.names(BOB)) == (["Ada"], ["Ben"])
+    assert (stage.status.users, stage.status.read_at, stage.status.error_code) == (2, NOW, "")
+    stage.read()  # again, nothing has changed
+    assert [found.connected_at for found in stage.known] == [NOW, NOW]
+
+
+def test_only_the_allowed_scopes_are_used() -> None:
+    """A scope that the Workspace does not allow costs its own source alone, until the scope is allowed."""
+    stage = Workspace()
+    stage.world.add_person(ALICE, {"names": [{"displayName": "Otto"}], **NUMBER}, "other_contacts")
+    stage.authorize(SCOPE_OF[Source.CONTACTS])
+    stage.start()
+    stage.delegate()
+    stage.follow()
+    assert stage.status.scopes == {SCOPE_OF[Source.CONTACTS]}
+    assert stage.names(ALICE) == ["Ada"]
+    stage.authorize(*SCOPE_OF.values())
+    stage.read()
+    assert (stage.names(ALICE), stage.account(ALICE).error) == (["Ada", "Otto"], None)
+
+
+NUMBER = {"phoneNumbers": [{"value": "+49301234567"}]}
+
+
+def test_a_workspace_that_cannot_be_read(caplog_twisted: list[str]) -> None:
+    """Is told once, asked again after ten minutes, and changes nothing; then all goes on by itself."""
+    stage = Workspace()
+    stage.world.workspaces.authorize(EMAIL, DOMAIN, ())
+    stage.delegate()
+    stage.read(RETRY_SECONDS)
+    assert (stage.known, stage.status.error_code, stage.status.error_since) == ((), Refusal.NOT_AUTHORIZED, NOW)
+    (line,) = (line for line in caplog_twisted if "cannot be read" in line)
+    assert line.startswith("tenant acme: the users of its Workspace cannot be read: not_authorized unauthorized_client")
+    stage.authorize(*SCOPE_OF.values())
+    stage.read(RETRY_SECONDS)
+    assert (len(stage.known), stage.status.error_code) == (2, "")
+
+
+def test_who_has_left() -> None:
+    """Suspended, deleted, moved out: their contacts stay for the time being, and are no longer asked for."""
+    stage = Workspace()
+    for name in ("dora", "emil", "fred"):
+        stage.world.add_account(f"{name}@acme.example", name, "X", hd=DOMAIN)
+        stage.world.set_user(f"{name}@acme.example", signed_in=True, org_unit="/Sales")
+        stage.world.add_person(f"{name}@acme.example", person(f"Of {name}"))
+    stage.start()
+    stage.delegate(DelegationSettings(ALICE, org_units=("/Sales",)))
+    stage.follow()
+    stage.world.set_user("dora@acme.example", suspended=True)
+    stage.world.set_user("emil@acme.example", org_unit="/Old")
+    stage.world.delete_account("fred@acme.example")
+    stage.read()
+    assert stage.reasons == {
+        "dora@acme.example": Reason.SUSPENDED,
+        "emil@acme.example": Reason.MOVED,
+        "fred@acme.example": Reason.DELETED,
+    }
+    assert [(found.next_sync, found.error and found.error.facts["refusal"]) for found in stage.known] == [
+        (None, "suspended"),
+        (None, "moved"),
+        (None, "deleted"),
+    ]
+    assert stage.names("dora@acme.example") == ["Of dora"]
+    stage.world.set_user("dora@acme.example", suspended=False)
+    stage.world.set_user("emil@acme.example", org_unit="/Sales")
+    stage.read()
+    assert stage.reasons == {"fred@acme.example": Reason.DELETED}
+    assert [found.error for found in stage.known][:2] == [None, None]
+
+
+def test_a_list_that_lacks_most_people() -> None:
+    """It counts for nobody, unless it stays like that for a week."""
+    stage = Workspace()
+    addresses = stage.add_users(30)
+    stage.delegate()
+    assert len(stage.known) == 32
+    for address in addresses:
+        stage.world.delete_account(address)
+    stage.read()
+    assert (stage.reasons, stage.status.error_code) == ({}, ShortList.code)
+    stage.read(SHORT_SECONDS)
+    assert (len(stage.reasons), stage.status.error_code) == (30, "")
+
+
+def test_an_answer_without_users_is_an_error() -> None:
+    stage = Workspace()
+    stage.delegate()
+    stage.world.faults.inject("workspace_no_list", times=1)
+    stage.read()
+    assert (stage.reasons, stage.status.error_code) == ({}, "bad_response")
+
+
+def test_people_who_have_consented_keep_their_consent() -> None:
+    """Until Google ends it: then the service account takes over; and a consent outlives the delegation."""
+    stage = Workspace()
+    alice = stage.connect(ALICE)
+    stage.start()
+    stage.delegate()
+    stage.follow()
+    assert (stage.account(ALICE).connected_at, stage.account(ALICE).uses_delegation) == (alice.connected_at, False)
+    assert stage.account(ALICE).delegated
+    stage.world.revoke(ALICE)
+    stage.clock.advance(2 * READ_SECONDS)
+    stage.follow()
+    stage.world.add_person(ALICE, person("New"))
+    stage.follow()
+    stage.clock.advance(2 * stage.interval)
+    assert (stage.account(ALICE).uses_delegation, stage.account(ALICE).error) == (True, None)
+    assert stage.names(ALICE) == ["Ada", "New"]
+    stage.connect(BOB)
+    stage.delegations.clear()
+    stage.read()
+    assert [(found.address, found.delegated, found.error and found.error.facts) for found in stage.known] == [
+        (ALICE, False, {"by": "delegation"}),
+        (BOB, False, None),
+    ]
+    assert stage.account(ALICE).needs_consent
+    stage.connect(ALICE)
+    assert not stage.account(ALICE).needs_consent
+
+
+def test_a_refused_client_stops_no_delegated_account() -> None:
+    """Nor does a refused service account stop those who have consented: each has a circuit breaker of its own."""
+    stage = Workspace()
+    stage.world.add_person(CAROL, person("Cleo"))
+    stage.connect(CAROL)
+    stage.start()
+    stage.delegate()
+    stage.follow()
+    stage.world.set_client(CLIENT.client_id, state="deleted")
+    for address, name in ((ALICE, "Zoe"), (CAROL, "Zoe")):
+        stage.world.add_person(address, person(name))
+        stage.world.expire_access_tokens(address)
+    stage.clock.advance(2 * stage.interval)
+    assert stage.trouble(CAROL).code == "client_rejected"
+    assert (stage.names(ALICE), stage.account(ALICE).error) == (["Ada", "Zoe"], None)
+    stage.world.set_client(CLIENT.client_id, state="ok")
+    stage.world.workspaces.set_state(EMAIL, "disabled")
+    stage.world.expire_access_tokens()
+    stage.clock.advance(2 * READ_SECONDS)
+    assert stage.trouble(ALICE).facts == {"by": "delegation", "refusal": Refusal.SERVICE_ACCOUNT_DISABLED}
+    assert (stage.names(CAROL), stage.account(CAROL).error) == (["Cleo", "Zoe"], None)
+
+
+def test_another_user_with_an_old_address_gets_a_book_of_their_own() -> None:
+    """Users are known by their ids: an address may pass to a successor, and a user may get another address."""
+    stage = Workspace()
+    stage.start()
+    stage.delegate()
+    stage.follow()
+    former = stage.account(BOB).sub
+    stage.world.rename_account(BOB, "robert@acme.example")
+    stage.world.add_account(BOB, "Bob", "The Second", hd=DOMAIN)
+    stage.world.accounts[BOB].sub = "117000000000000000001"
+    stage.world.set_user(BOB, signed_in=True)
+    stage.world.add_person(BOB, person("Other"))
+    stage.read()
+    assert {found.address: found.sub for found in stage.known}["robert@acme.example"] == former
+    assert (stage.names("robert@acme.example"), stage.names(BOB)) == (["Ben"], ["Other"])
+
+
+def test_an_address_that_passes_between_two_lists() -> None:
+    """The contacts of the successor get into no book until the successor is listed."""
+    stage = Workspace()
+    stage.start()
+    stage.delegate()
+    stage.follow()
+    stage.world.rename_account(BOB, "robert@acme.example")
+    stage.world.add_account(BOB, "Bob", "The Second", hd=DOMAIN)
+    stage.world.accounts[BOB].sub = "117000000000000000001"
+    stage.world.set_user(BOB, signed_in=True)
+    stage.world.add_person(BOB, person("Other"))
+    stage.world.add_person("robert@acme.example", person("New"))
+    stage.world.expire_access_tokens()
+    stage.clock.advance(2 * stage.interval)
+    assert stage.names(BOB) == ["Ben", "New"]
+
+
+def test_groups_of_google() -> None:
+    """Nested members belong; after an error the last members stay; phones see the change without a restart."""
+    stage = Workspace(google_groups=("sales@acme.example",))
+    stage.world.workspaces.set_group("inner@acme.example", "Inner", [BOB, "guest@other.example"])
+    stage.world.workspaces.set_group("sales@acme.example", "Sales", [ALICE, "inner@acme.example"])
+    stage.delegate()
+    (found,) = stage.database.run(workspaces.read_groups, "acme")
+    assert (found.address, found.members, found.error_code) == ("sales@acme.example", {ALICE, BOB}, "")
+    result_of(stage.publisher.refresh())
+    state = stage.publisher._books.state
+    assert state.google_groups["acme"] == {"sales@acme.example": {ALICE, BOB}}
+    stage.world.workspaces.delete_group("sales@acme.example")
+    stage.read()
+    (found,) = stage.database.run(workspaces.read_groups, "acme")
+    assert (found.members, found.error_code) == ({ALICE, BOB}, Refusal.NO_GROUP)
+    assert stage.reasons == {}
+
+
+def test_a_group_that_decides_whose_contacts_are_read() -> None:
+    """If the group cannot be read, nobody counts as a leaver."""
+    stage = Workspace()
+    stage.world.workspaces.set_group("phones@acme.example", "Phones", [BOB])
+    stage.delegate(DelegationSettings(ALICE, groups=("Phones@acme.example",)))
+    assert [found.address for found in stage.known] == [BOB]
+    stage.world.workspaces.delete_group("phones@acme.example")
+    stage.read()
+    assert (stage.reasons, stage.status.error_code) == ({}, "bad_response")
+
+
+def test_a_thousand_users_keep_the_quota() -> None:
+    """Their first syncs wait for their turns; no minute has more calls than the project's quota."""
+    stage = Workspace(calls_per_minute=120)
+    stage.world.calls_per_minute = 120
+    for address in stage.add_users(150):
+        stage.world.set_user(address, signed_in=True)
+    stage.start()
+    stage.delegate()
+    for _ in range(10):
+        result_of(stage.scheduler.refresh())
+        for _ in range(60):
+            stage.clock.advance(1)
+    assert len(stage.known) == 152
+    assert {found.error for found in stage.known} == {None}
+    assert all(found.last_sync for found in stage.known)
+    assert max(stage.world.calls_by_minute.values()) <= 120
