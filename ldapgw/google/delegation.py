@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from ldapgw.errors import UserError
-from ldapgw.phrase import gettext_noop
+from ldapgw.phrase import Texts, read_texts
 
 # The scopes of the Directory API; the scopes of the People API are in `ldapgw.google.oauth.SCOPE_OF`.
 USERS_SCOPE = "https://www.googleapis.com/auth/admin.directory.user.readonly"
@@ -116,6 +116,43 @@ REFUSED_TENANT: frozenset[Refusal] = frozenset(
     )
 )
 
+
+class RefusalText(Texts, frozen=True):
+    """The text of a refusal.
+
+    :ivar what: what has happened.
+    :ivar who: who has to act, a key of `RESPONSIBLE`.
+    :ivar todo: what to do, with the way through the menus of Google's consoles.
+    """
+
+    what: str
+    who: str
+    todo: str
+
+
+class _KeyFileTexts(Texts, frozen=True):
+    too_large: str
+    not_json: str
+    client: str
+    person: str
+    other_kind: str
+    other_cloud: str
+    incomplete: str
+    escaped: str
+    damaged: str
+
+
+class _DelegationTexts(Texts, frozen=True):
+    key_file: _KeyFileTexts
+    responsible: Mapping[str, str]
+    refusals: Mapping[Refusal, RefusalText]
+
+
+_TEXTS = read_texts("google/texts/delegation", _DelegationTexts)
+REFUSAL_TEXTS: Mapping[Refusal, RefusalText] = MappingProxyType(dict(_TEXTS.refusals))
+# Who has to act after a refusal: ``workspace`` or ``gateway``.
+RESPONSIBLE: Mapping[str, str] = MappingProxyType(dict(_TEXTS.responsible))
+
 # The refusal for each error code of the token endpoint.  Where Google uses one code for several reasons, the table
 # `_DESCRIBED` tells the reasons apart.
 _BY_ERROR: Mapping[str, Refusal] = MappingProxyType(
@@ -157,21 +194,17 @@ def read_key_file(octets: bytes) -> ServiceAccount:
     :raises UnfitKeyFile: if `octets` are not such a file, or if the key cannot be used.
     """
     if len(octets) > LARGEST_KEY_FILE:
-        raise UnfitKeyFile(gettext_noop("The file is too large to be the key of a service account."))
+        raise UnfitKeyFile(_TEXTS.key_file.too_large)
     try:
         content = json.loads(octets)
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise UnfitKeyFile(
-            gettext_noop("The file is not JSON; choose the type JSON when you create the key of the service account.")
-        )
+        raise UnfitKeyFile(_TEXTS.key_file.not_json)
     _check_kind(content)
     texts = {name: _text(content, name) for name in _FORMS}
     if not all(form.fullmatch(texts[name]) for name, form in _FORMS.items()) or not _text(content, "private_key"):
-        raise UnfitKeyFile(
-            gettext_noop("The file is incomplete; expected the unchanged JSON file of a service account's key.")
-        )
+        raise UnfitKeyFile(_TEXTS.key_file.incomplete)
     return ServiceAccount(
         texts["client_email"],
         texts["client_id"],
@@ -197,35 +230,25 @@ def read_token_refusal(error: str, description: str) -> Refusal | None:
 def _check_kind(content: Mapping[str, Any]) -> None:
     """Raise an `UnfitKeyFile` for another kind of credentials than the key of a service account."""
     if "web" in content or "installed" in content:
-        raise UnfitKeyFile(gettext_noop("The file belongs to an OAuth client; expected the key of a service account."))
+        raise UnfitKeyFile(_TEXTS.key_file.client)
     kind = content.get("type")
     if kind == "authorized_user":
-        raise UnfitKeyFile(
-            gettext_noop("The file holds the consent of a person; expected the key of a service account.")
-        )
+        raise UnfitKeyFile(_TEXTS.key_file.person)
     if kind != "service_account":
-        raise UnfitKeyFile(
-            gettext_noop("The file is not the key of a service account; its type is not “service_account”.")
-        )
+        raise UnfitKeyFile(_TEXTS.key_file.other_kind)
     if content.get("universe_domain", _UNIVERSE) != _UNIVERSE:
-        raise UnfitKeyFile(
-            gettext_noop("The service account belongs to another cloud than googleapis.com, which has no delegation.")
-        )
+        raise UnfitKeyFile(_TEXTS.key_file.other_cloud)
 
 
 def _load_key(pem: str) -> RSAPrivateKey:
     if "\\n" in pem:
-        raise UnfitKeyFile(
-            gettext_noop("The private key is damaged: it has “\\n” as two characters where its lines should end.")
-        )
+        raise UnfitKeyFile(_TEXTS.key_file.escaped)
     try:
         key = load_pem_private_key(pem.encode(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, RSAPrivateKey) or key.key_size < _SMALLEST_KEY_BITS:
-        raise UnfitKeyFile(
-            gettext_noop("The private key is damaged; expected an RSA key in PEM form, as in the file from Google.")
-        )
+        raise UnfitKeyFile(_TEXTS.key_file.damaged)
     return key
 
 

@@ -19,7 +19,7 @@ from ldapgw.errors import (
     QuotaExceeded,
     UnknownRefusal,
 )
-from ldapgw.google.delegation import REFUSED_TENANT, Refusal, UnfitKeyFile, read_key_file
+from ldapgw.google.delegation import REFUSAL_TEXTS, REFUSED_TENANT, RESPONSIBLE, Refusal, UnfitKeyFile, read_key_file
 from ldapgw.google.oauth import Grant, OAuth
 from tests.support.examples import examples
 from tests.support.results import result_of
@@ -29,12 +29,13 @@ from .service_account import EMAIL, key_file, private_key
 
 SCOPES = ("https://www.googleapis.com/auth/contacts.readonly",)
 SUBJECT = "ada@acme.example"
+ACCOUNT = read_key_file(key_file())
 
 
 def request(*answers: Any) -> tuple[Grant, Google]:
     google = Google(*answers)
     oauth = OAuth(google.http, ENDPOINTS, clock_at(NOW + 0.5))
-    return result_of(oauth.delegated_grant(read_key_file(key_file()), SUBJECT, SCOPES)), google
+    return result_of(oauth.delegated_grant(ACCOUNT, SUBJECT, SCOPES)), google
 
 
 def refusal_of(status: int, error: str, description: str = "") -> GoogleError:
@@ -49,7 +50,7 @@ def test_a_key_file_is_read_without_its_token_uri():
     account = read_key_file(key_file())
     assert (account.client_email, account.client_id) == (EMAIL, "100000000000000000009")
     assert (account.project_id, account.key_id) == ("acme-phones", "0123456789abcdef")
-    assert account == read_key_file(key_file())
+    assert account == ACCOUNT
     assert "rivate" not in repr(account)
     assert "169.254" not in repr(account)
 
@@ -71,8 +72,8 @@ def test_a_key_file_is_read_without_its_token_uri():
         (key_file(client_email="a@b\nc"), "The file is incomplete"),
         (key_file(private_key=""), "The file is incomplete"),
         (key_file(private_key=private_key().replace("\n", "\\n")), "The private key is damaged: it has “\\n”"),
-        (key_file(private_key=private_key()[:-200]), "The private key is damaged; expected"),
-        (key_file(private_key=private_key(1024)), "The private key is damaged; expected"),
+        (key_file(private_key=private_key()[:-200]), "The private key is damaged. It should"),
+        (key_file(private_key=private_key(1024)), "The private key is damaged. It should"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -91,7 +92,7 @@ def test_the_request_is_a_jwt_for_google_alone():
     (sent,) = google.requests
     assert sent.url == ENDPOINTS.token_endpoint
     assert sent.args["grant_type"] == ["urn:ietf:params:oauth:grant-type:jwt-bearer"]
-    public = read_key_file(key_file()).private_key.public_key()
+    public = ACCOUNT.private_key.public_key()
     claims = jwt.decode(
         sent.args["assertion"][0], public, ["RS256"], audience=ENDPOINTS.token_endpoint, options={"verify_exp": False}
     )
@@ -160,6 +161,13 @@ def test_a_refused_user_leaves_the_tenant_alone():
     """The refusals that a single user may get are not taken for the tenant's."""
     users = {Refusal.SOME_SCOPES, Refusal.RESTRICTED, Refusal.UNKNOWN_USER, Refusal.DELETED_USER}
     assert set(Refusal) - REFUSED_TENANT == {*users, Refusal.DISABLED_USER, Refusal.UNEXPLAINED, Refusal.NO_GROUP}
+
+
+def test_each_refusal_says_who_has_to_do_what():
+    """Each refusal has a text, and each text names one of those who can act."""
+    assert set(REFUSAL_TEXTS) == set(Refusal)
+    assert {text.who for text in REFUSAL_TEXTS.values()} <= set(RESPONSIBLE)
+    assert all(sentence.endswith(".") for text in REFUSAL_TEXTS.values() for sentence in (text.what, text.todo))
 
 
 @settings(max_examples=examples(60))
