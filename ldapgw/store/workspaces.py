@@ -241,7 +241,7 @@ def apply_users(
             continue
         left[found.id] = reason
         if found.uses_delegation and found.next_sync is not None:
-            facts = {"by": "delegation", "refusal": reason.value}
+            facts = {"by": reason.value}
             sync_state.fail(connection, found, "google_refused", now, None, facts=facts)
     leavers.mark(connection, [found.id for found in considered], left, now)
     status = {"read_at": now, "users": len(present), "scopes": " ".join(sorted(scopes))}

@@ -19,7 +19,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.errors import AccessTokenRejected, BadResponse, ConsentRevoked, DelegationRefused, GoogleError
+from ldapgw.errors import (
+    AccessTokenRejected,
+    BadResponse,
+    ConsentRevoked,
+    DelegationRefused,
+    GoogleError,
+    GoogleRefused,
+)
 from ldapgw.google.delegation import GROUPS_SCOPE, USERS_SCOPE, Refusal, ServiceAccount
 from ldapgw.google.oauth import SCOPE_OF, Grant, OAuth
 from ldapgw.google.workspace import WorkspaceDirectory, WorkspaceUser
@@ -154,7 +161,7 @@ class DelegatedTokens:
             raise ConsentRevoked("the tenant has no service account now", by="delegation")
         user = await self._user(account, delegation)
         if user.is_suspended or user.is_archived:
-            raise DelegationRefused("the user is suspended or archived", refusal=Reason.SUSPENDED)
+            raise GoogleRefused("the user is suspended or archived", by=Reason.SUSPENDED)
         return await self._oauth.delegated_grant(delegation.service_account, user.address, sorted(account.scopes))
 
     async def _user(self, account: Account, delegation: Delegation) -> WorkspaceUser:

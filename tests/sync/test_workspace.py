@@ -204,7 +204,7 @@ def test_who_has_left() -> None:
         "emil@acme.example": Reason.MOVED,
         "fred@acme.example": Reason.DELETED,
     }
-    assert [(found.next_sync, found.error and found.error.facts["refusal"]) for found in stage.known] == [
+    assert [(found.next_sync, found.error and found.error.facts["by"]) for found in stage.known] == [
         (None, "suspended"),
         (None, "moved"),
         (None, "deleted"),
