@@ -170,11 +170,11 @@ def _configured_delegation(tenant: Tenant, configured: ConfiguredDelegation) -> 
 def _read_entered(connection: Connection, secret_box: SecretBox) -> tuple[Mapping[str, Delegation], frozenset[str]]:
     """Read the entered service accounts, and the tenants whose service accounts cannot be decrypted."""
     entered, undecryptable = workspaces.read_delegations(connection, secret_box)
-    return {found.tenant: Delegation(_load(found.key_file), found.settings) for found in entered}, undecryptable
+    return {found.tenant: Delegation(load_key_file(found.key_file), found.settings) for found in entered}, undecryptable
 
 
 @lru_cache(maxsize=100)
-def _load(key_file: str) -> ServiceAccount:
+def load_key_file(key_file: str) -> ServiceAccount:
     """Decode a key file only once, because loading a key takes 40 ms."""
     return read_key_file(key_file.encode())
 

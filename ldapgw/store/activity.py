@@ -61,6 +61,8 @@ class Act(StrEnum):
     WINDOW_OPENED = "window_opened"
     WINDOW_CLOSED = "window_closed"
     CLIENT_ENTERED = "client_entered"
+    DELEGATION_ENTERED = "delegation_entered"
+    DELEGATION_REMOVED = "delegation_removed"
     ADMIN_LINK_MADE = "admin_link_made"
     ADMIN_LINK_USED = "admin_link_used"
     SIGNED_IN = "signed_in"

@@ -115,6 +115,14 @@ def remove_delegation(connection: Connection, tenant: str) -> bool:
     return connection.execute(delete(delegation).where(delegation.c.tenant == tenant)).rowcount > 0
 
 
+def entered_at(connection: Connection, tenant: str) -> float | None:
+    """Return when a tenant's service account was entered, in seconds since the epoch; None without an entered one."""
+    found: float | None = connection.execute(
+        select(delegation.c.entered_at).where(delegation.c.tenant == tenant)
+    ).scalar()
+    return found
+
+
 def read_delegations(
     connection: Connection, secret_box: SecretBox
 ) -> tuple[tuple[EnteredDelegation, ...], frozenset[str]]:

@@ -24,6 +24,7 @@ from ldapgw.store.activity import Act
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tenants import EnteredClient
 from ldapgw.web import error_pages
+from ldapgw.web.admin_delegation import AdminDelegation, DelegationView
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse
@@ -68,6 +69,7 @@ class AdminGoogle:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._dependencies = layout.dependencies
+        self._delegation = AdminDelegation(layout)
 
     def routes(self) -> tuple[Route, ...]:
         return (
@@ -76,6 +78,10 @@ class AdminGoogle:
             get("/<tenant>/admin/client", self.show, RequiredRole.ADMIN),
             post("/<tenant>/admin/client", self.enter, RequiredRole.ADMIN),
             post("/<tenant>/admin/client/try", self.try_client, RequiredRole.ADMIN),
+            get("/<tenant>/admin/delegation", self.show, RequiredRole.ADMIN),
+            post("/<tenant>/admin/delegation", self.enter_delegation, RequiredRole.ADMIN),
+            get("/<tenant>/admin/delegation/remove", self._delegation.ask_to_remove, RequiredRole.ADMIN),
+            post("/<tenant>/admin/delegation/remove", self._delegation.remove, RequiredRole.ADMIN),
         )
 
     async def enter(self, visit: Visit) -> HttpResponse:
@@ -99,6 +105,14 @@ class AdminGoogle:
         self._log("entered", visit)
         registered = registered and (not known_uris or self._layout.public_url.redirect_uri in known_uris)
         return visit.redirect("client-entered" if registered else "client-unregistered", "admin/google")
+
+    async def enter_delegation(self, visit: Visit) -> HttpResponse:
+        """``POST /{tenant}/admin/delegation``: try a service account at Google, and store it."""
+        outcome = await self._delegation.enter(visit)
+        if isinstance(outcome, HttpResponse):
+            return outcome
+        problem, form = outcome
+        return await self.show(visit, status=400, delegation=await self._delegation.view(visit, problem, form))
 
     async def try_client(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/client/try``: try the current client at Google."""
@@ -134,11 +148,18 @@ class AdminGoogle:
         return True
 
     async def show(
-        self, visit: Visit, *, status: int = 200, client_error: Translatable = "", client_id: str = ""
+        self,
+        visit: Visit,
+        *,
+        status: int = 200,
+        client_error: Translatable = "",
+        client_id: str = "",
+        delegation: DelegationView | None = None,
     ) -> HttpResponse:
         """``/{tenant}/admin/google``: show the client, and the guide.
 
         :param client_error: the reason why the entered client was not stored.
+        :param delegation: what the page shows about the service account; None if nothing was entered.
         """
         entered_at, has_synced, is_testing, alarm = await visit.store.read(_facts, visit.tenant.name)
         has_client = visit.tenant.client is not None
@@ -164,6 +185,7 @@ class AdminGoogle:
             public_url=self._layout.public_url,
             scopes=[*_IDENTITY_SCOPES, *(SCOPE_OF[source] for source in visit.tenant.sources)],
             client_error=client_error,
+            delegation=delegation or await self._delegation.view(visit),
             client_id=client_id,
         )
 

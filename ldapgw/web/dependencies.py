@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import LeftOut, Viewer
+from ldapgw.google.delegation import ServiceAccount
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import OAuth
@@ -26,6 +27,7 @@ from ldapgw.phones.refused_logins import ElsewhereRefusal, UnknownLogin
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
+from ldapgw.store.workspaces import DelegationSettings, DelegationTrial
 from ldapgw.web.live import ChangeNotifier
 from ldapgw.web.one_time_passwords import OneTimeSecrets
 
@@ -176,12 +178,29 @@ class WebDependencies(ConsentDependencies):
     disconnected: Callable[[], object]
     admin: AdminDependencies
     phones: PhoneDependencies
+    delegations: DelegationDependencies
     book_clients: BookClientDependencies
     is_shared: bool
     notifier: ChangeNotifier
     contacts: ContactBrowser
     explainer: PhoneExplainer
     observe_request: Callable[[str, str, str, int, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DelegationDependencies:
+    """The parts of the gateway that only the page about the service account uses.
+
+    :ivar configured: the tenants whose service account is in the configuration file.
+    :ivar present: returns a tenant's service account with its settings, or None if the tenant has no service account.
+    :ivar read_key_file: decodes a key file off the reactor's thread; raises `ldapgw.google.delegation.UnfitKeyFile`.
+    :ivar try_delegation: tries a tenant's service account, given by its key file, at Google; raises a `GoogleError`.
+    """
+
+    configured: Collection[str]
+    present: Callable[[str], tuple[ServiceAccount, DelegationSettings] | None]
+    read_key_file: Callable[[str], Awaitable[ServiceAccount]]
+    try_delegation: Callable[[str, str, DelegationSettings], Awaitable[DelegationTrial]]
 
 
 @dataclass(frozen=True, slots=True)

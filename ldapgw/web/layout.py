@@ -82,11 +82,13 @@ class _Confirmations(Texts, frozen=True):
     :ivar accounts: the texts by the act.
     :ivar phones: the texts by the path of the form below the phone's page.
     :ivar step_reports: the texts for deleting the reports on setup steps.
+    :ivar delegation: the texts for removing the service account.
     """
 
     accounts: Mapping[str, Confirmation]
     phones: Mapping[str, Confirmation]
     step_reports: Confirmation
+    delegation: Confirmation
 
 
 CONFIRMATIONS = read_texts("web/texts/confirmations", _Confirmations)

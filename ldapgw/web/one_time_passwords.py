@@ -26,9 +26,13 @@ MAX_PASSWORDS: Final = 1000
 
 
 class OneTimePasswords:
-    """Recently generated passwords in memory, by session and phone, with their QR codes."""
+    """Recently generated passwords in memory, by session and phone, with their QR codes.
 
-    def __init__(self) -> None:
+    :param seconds: the time for which a password is kept.
+    """
+
+    def __init__(self, seconds: float = PASSWORD_SECONDS) -> None:
+        self._seconds = seconds
         self._passwords: OrderedDict[tuple[str, str], tuple[float, str, dict[str, Markup]]] = OrderedDict()
 
     def add(self, session: str, phone: str, password: str, now: float) -> None:
@@ -67,7 +71,7 @@ class OneTimePasswords:
     def _forget_old(self, now: float) -> None:
         while self._passwords:
             generated_at, _, _ = next(iter(self._passwords.values()))
-            if now - generated_at < PASSWORD_SECONDS:
+            if now - generated_at < self._seconds:
                 return
             self._passwords.popitem(last=False)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from random import SystemRandom
 from socket import gethostname
@@ -11,6 +12,7 @@ from socket import gethostname
 from twisted.internet.task import deferLater
 
 from ldapgw import __version__
+from ldapgw.contact import Source
 from ldapgw.google.people import People
 from ldapgw.google.photos import PhotoClient
 from ldapgw.google.workspace import WorkspaceDirectory
@@ -30,6 +32,7 @@ from ldapgw.store import gateways
 from ldapgw.store.database import Mode, revisions
 from ldapgw.store.gateways import GatewayInfo, Peers
 from ldapgw.store.worker import Store, on_threads
+from ldapgw.store.workspaces import DelegationTrial
 from ldapgw.sync.account_books import AccountBooks
 from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import FOLDER, BookCache
@@ -42,7 +45,7 @@ from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.sync.tokens import TokenRevoker
-from ldapgw.sync.workspace import DelegatedTenant, DelegatedTokens, WorkspaceReader
+from ldapgw.sync.workspace import DelegatedTenant, DelegatedTokens, Delegation, WorkspaceReader, try_delegation
 from ldapgw.web.live import GATEWAYS_TOPIC, AccountWatcher
 
 # On Linux CLOCK_MONOTONIC stops while the machine sleeps; CLOCK_BOOTTIME goes on.
@@ -82,6 +85,8 @@ class SyncParts:
         self._directory = WorkspaceDirectory(
             self.google.http, self.google.endpoints, base.wall_clock, self._observe_call
         )
+        offload = SizeBasedOffload(base.workers.work, base.workers.work_process)
+        self._people = People(self.google.http, self.google.endpoints, base.wall_clock, offload, self._observe_call)
         self._tenants = self._synced_tenants()
         calls_per_minute = base.config.google.max_calls_per_minute
         self._pacer = CallPacer(clock=base.wall_clock, calls_per_minute=calls_per_minute)
@@ -125,6 +130,19 @@ class SyncParts:
 
     def is_leader(self) -> bool:
         return self._may_sync and self._leader.is_leader
+
+    async def try_delegation(self, delegation: Delegation, sources: Sequence[Source]) -> DelegationTrial:
+        """Try a service account at Google before the service account is stored.
+
+        :raises GoogleError: the first refusal.
+        """
+        return await try_delegation(
+            oauth=self.google.oauth,
+            directory=self._directory,
+            people=self._people,
+            delegation=delegation,
+            sources=sources,
+        )
 
     def _lead_changed(self) -> None:
         self.scheduler.begin_anew()
@@ -170,7 +188,6 @@ class SyncParts:
 
     def _scheduler(self) -> SyncScheduler:
         base, google, config = self._base, self.google, self._base.config
-        offload = SizeBasedOffload(base.workers.work, base.workers.work_process)
         job = SyncJob(
             leader=self._leader,
             secret_box=base.state.secret_box,
@@ -178,7 +195,7 @@ class SyncParts:
             delegated=DelegatedTokens(
                 oauth=google.oauth, directory=self._directory, delegations=base.delegations, now=base.now
             ),
-            people=People(google.http, google.endpoints, base.wall_clock, offload, self._observe_call),
+            people=self._people,
             tenants=self._tenants,
             interval=config.sync.interval,
             pacer=self._pacer,

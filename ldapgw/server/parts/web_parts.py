@@ -9,6 +9,7 @@ from importlib import import_module
 
 from ldapgw import __version__
 from ldapgw.directory.catalog import Freshness
+from ldapgw.google.delegation import ServiceAccount
 from ldapgw.ldap import filter_text  # noqa: F401  imports ldaptor now, so that no phone waits for the import later
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
@@ -17,16 +18,19 @@ from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.server.certificate_renewal import PhoneTrustAnchor
 from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import phone_server
-from ldapgw.server.google import TenantsWithClients
+from ldapgw.server.google import TenantsWithClients, load_key_file
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.metrics import Gauges, Metrics
 from ldapgw.server.parts.base import Base
 from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.parts.sync_parts import SyncParts
 from ldapgw.server.state_dir import BACKUP_NOTE
+from ldapgw.store.workspaces import DelegationSettings, DelegationTrial
+from ldapgw.sync.workspace import Delegation
 from ldapgw.web.dependencies import (
     AdminDependencies,
     BookClientDependencies,
+    DelegationDependencies,
     PhoneDependencies,
     WebDependencies,
     WebTenant,
@@ -63,6 +67,7 @@ def make_web_dependencies(
         disconnected=base.copy_cleaner.clean,
         admin=_admin_dependencies(base, phones, sync, is_ready),
         phones=_phone_dependencies(base, phones),
+        delegations=_delegation_dependencies(base, sync),
         book_clients=_book_client_dependencies(base, phones),
         is_shared=base.state.database.runs_beside,
         notifier=phones.notifier,
@@ -144,6 +149,24 @@ def _phone_dependencies(base: Base, phones: PhoneParts) -> PhoneDependencies:
         try_connection=try_connection,
         one_time=phones.one_time,
     )
+
+
+def _delegation_dependencies(base: Base, sync: SyncParts) -> DelegationDependencies:
+    sources = {tenant.name: tenant.sources for tenant in base.config.tenant}
+
+    async def read(key_file: str) -> ServiceAccount:
+        service_account: ServiceAccount = await base.workers.work(load_key_file, key_file)
+        return service_account
+
+    async def try_entered(tenant: str, key_file: str, settings: DelegationSettings) -> DelegationTrial:
+        delegation = Delegation(await read(key_file), settings)
+        return await sync.try_delegation(delegation, sources[tenant])
+
+    def present(tenant: str) -> tuple[ServiceAccount, DelegationSettings] | None:
+        delegation = base.delegations.get(tenant)
+        return (delegation.service_account, delegation.settings) if delegation is not None else None
+
+    return DelegationDependencies(base.delegations.configured, present, read, try_entered)
 
 
 def _book_client_dependencies(base: Base, phones: PhoneParts) -> BookClientDependencies:
