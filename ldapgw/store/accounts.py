@@ -184,6 +184,11 @@ class Account:
         return self.connected_at is not None
 
     @property
+    def switched_off(self) -> frozenset[Source]:
+        """Return the sources that a person has switched off."""
+        return frozenset(source for source, state in self.sources.items() if state is SourceState.OFF)
+
+    @property
     def needs_consent(self) -> bool:
         """Return whether the account is connected but cannot sync until the user gives another consent."""
         return self.is_connected and self.next_sync is None
