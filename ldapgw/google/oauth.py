@@ -150,17 +150,20 @@ def authorization_url(
     verifier: str,
     offline: bool,
     login_hint: str = "",
-    choose: bool = False,
+    prompt: Iterable[str] = (),
 ) -> str:
     """Return the URL of the consent page (RFC 6749 4.1.1, RFC 7636 4.3).
 
     :param scopes: the scopes to request in addition to `OPENID_SCOPES`, which are always requested.
     :param verifier: 43 to 128 characters (RFC 7636 4.1); the URL contains the S256 challenge of the verifier.
-    :param offline: whether to request a refresh token, and a consent screen, without which Google issues no such token.
-    :param choose: whether to show the account chooser even if the browser is signed in to a single account.
+    :param offline: whether to request a refresh token.  The new tokens then also cover all scopes that the user has
+        granted to the Google project before.
+    :param prompt: ``consent`` shows a consent screen, without which Google may issue no refresh token, even if all
+        scopes are granted already; ``select_account`` shows the account chooser even if the browser is signed in to a
+        single account.
     """
     client = WebApplicationClient(client_id)
-    prompts = [*(["select_account"] if choose else []), *(["consent"] if offline else [])]
+    prompts = " ".join(prompt)
     # oauthlib accepts only https, but the configuration also allows http on loopback addresses, for the sandbox.
     scheme, _, rest = endpoints.authorization_endpoint.partition("://")
     url = client.prepare_request_uri(
@@ -172,8 +175,8 @@ def authorization_url(
         code_challenge_method="S256",
         nonce=nonce,
         login_hint=login_hint,
-        **({"access_type": "offline"} if offline else {}),
-        **({"prompt": " ".join(prompts)} if prompts else {}),
+        **({"access_type": "offline", "include_granted_scopes": "true"} if offline else {}),
+        **({"prompt": prompts} if prompts else {}),
     )
     return scheme + str(url).removeprefix("https")
 

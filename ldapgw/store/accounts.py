@@ -189,6 +189,11 @@ class Account:
         return self.delegated and not self.has_consent
 
     @property
+    def switched_off(self) -> frozenset[Source]:
+        """Return the sources that a person has switched off."""
+        return frozenset(source for source, state in self.sources.items() if state is SourceState.OFF)
+
+    @property
     def needs_consent(self) -> bool:
         """Return whether the account is connected but cannot sync until the user gives another consent."""
         return self.is_connected and self.next_sync is None and not self.uses_delegation

@@ -36,6 +36,8 @@ class Act(StrEnum):
     SYNC_REQUESTED = "sync_requested"
     SHRINK_ACCEPTED = "shrink_accepted"
     SHARING_CHANGED = "sharing_changed"
+    SOURCE_SWITCHED_ON = "source_switched_on"
+    SOURCE_SWITCHED_OFF = "source_switched_off"
     PHONE_ADDED = "phone_added"
     PHONE_REMOVED = "phone_removed"
     PHONE_PASSWORD = "phone_password"  # noqa: S105  a code, not a password

@@ -206,7 +206,7 @@ def read_persons(
     uids = {uid for _, uid in persons}
     parts: list[tuple[Collection[str], Sequence[ColumnElement[bool]]]] = [(uids, own)] if persons else []
     if in_directory:
-        keepers = select(account.c.id).where(account.c.tenant == tenant, _has_source(Source.DIRECTORY))
+        keepers = select(account.c.id).where(account.c.tenant == tenant, has_source(Source.DIRECTORY))
         parts.append((in_directory, (contact.c.source == Source.DIRECTORY, contact.c.account_id.in_(keepers))))
     for wanted, where in parts:
         query = select(account.c.sub, contact.c.source, contact.c.uid, contact.c.content).select_from(
@@ -243,12 +243,12 @@ def accounts_with_source(connection: Connection, of: Source, among: Collection[i
 
     :param among: the ids of the accounts to check, or None for all accounts.
     """
-    query = select(account.c.id).where(_has_source(of))
+    query = select(account.c.id).where(has_source(of))
     queries = [query] if among is None else [query.where(account.c.id.in_(ids)) for ids in chunks(among)]
     return frozenset(found for each in queries for found in connection.execute(each).scalars())
 
 
-def _has_source(of: Source) -> ColumnElement[bool]:
+def has_source(of: Source) -> ColumnElement[bool]:
     """Return the SQL condition that served contacts of a source belong to a row of the table ``account``."""
     return exists().where(contact.c.account_id == account.c.id, contact.c.source == of, contact.c.content.is_not(None))
 

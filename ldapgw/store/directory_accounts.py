@@ -63,6 +63,12 @@ def read_candidates(connection: Connection, tenant: str) -> tuple[DirectoryCandi
     )
 
 
+def read_directory_account(connection: Connection, tenant: str) -> Account | None:
+    """Read the account to which the tenant's stored directory belongs, or None if no directory is stored."""
+    where = and_(account.c.tenant == tenant, contacts.has_source(Source.DIRECTORY))
+    return next(iter(accounts.read_some(connection, where)), None)
+
+
 def take_over_directory(connection: Connection, successor: Account) -> None:
     """Move the tenant's stored directory, if there is one, to the account `successor`."""
     for candidate in read_candidates(connection, successor.tenant):

@@ -42,7 +42,10 @@ _OUTDATED = "outdated"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SyncState:
-    """The state from which the next incremental sync of a source continues, a row of the table ``source``."""
+    """The state from which the next incremental sync of a source continues, a row of the table ``source``.
+
+    :ivar is_off: whether a person has switched the source off.
+    """
 
     sync_token: str | None
     fingerprint: str
@@ -52,6 +55,7 @@ class SyncState:
     page_size: int | None = None
     warnings: ListingWarnings = field(default_factory=dict)
     total: int | None = None
+    is_off: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -282,11 +286,6 @@ def read_progress(connection: Connection, account_id: int) -> SyncProgress | Non
     return None if row is None else value_of(SyncProgress, row)
 
 
-def is_grant_current(connection: Connection, grant: Account) -> bool:
-    """Return whether an account still has the same grant, not the grant of a later consent."""
-    return connection.execute(select(account.c.id).where(holds_grant(grant))).first() is not None
-
-
 def clear_running(connection: Connection) -> None:
     """Mark all syncs as not running; the syncs that a killed process had begun are due at once."""
     connection.execute(delete(sync_progress))
@@ -327,7 +326,9 @@ _SYNC_STATES = select(source).where(source.c.account_id == bindparam("account_id
 def read_sync_states(connection: Connection, account_id: int) -> dict[Source, SyncState]:
     """Read the sync states of an account's sources that have a row."""
     return {
-        Source(row.source): value_of(SyncState, row, warnings=json.loads(row.warnings or "{}"))
+        Source(row.source): value_of(
+            SyncState, row, warnings=json.loads(row.warnings or "{}"), is_off=row.state == SourceState.OFF
+        )
         for row in connection.execute(_SYNC_STATES, {"account_id": account_id})
     }
 

@@ -433,7 +433,11 @@ consent_flow = Table(
     Column("state", String, primary_key=True, comment="SHA-256 of the OAuth parameter state, in hex; single use"),
     _not_null("browser", String, comment="SHA-256 of the cookie of the browser that began the consent"),
     _not_null("tenant", String, comment="the tenant that the consent is for"),
-    _not_null("purpose", String, comment="connect, add or signin; suffix popup: in a window of its own"),
+    _not_null(
+        "purpose",
+        String,
+        comment="connect, add, signin, switch-on:SOURCE or switch-on-again:SOURCE; suffix popup: in its own window",
+    ),
     _not_null("nonce", LargeBinary, comment="sealed; the nonce that the id_token has to repeat"),
     _not_null("verifier", LargeBinary, comment="sealed; the PKCE code verifier"),
     _not_null("created_at", Float, comment="when the consent began; a consent expires after ten minutes"),

@@ -62,6 +62,9 @@ class SyncResult:
 def apply_sync_result(connection: Connection, account: Account, result: SyncResult, now: float) -> SyncFigures | None:
     """Write the result of a sync, unless the account was disconnected or connected anew meanwhile.
 
+    Nothing is written either if a person has meanwhile switched one of the account's sources on or off; the switch has
+    requested another sync.
+
     :returns: the numbers of changed contacts, or None if nothing has changed.
     :raises SuspiciousShrink: when so many contacts would vanish that a person has to accept the loss first.
     :raises StoreError: when the stored contacts have changed since the sync began.
@@ -72,6 +75,9 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
     generation = accounts.read_generation(connection, account.id, account)
     if generation is None:
         return None
+    before = sync_state.read_sync_states(connection, account.id)
+    if {source for source, state in before.items() if state.is_off} != account.switched_off:
+        return None
     if generation != result.generation:
         raise StoreError(
             "while the account was syncing, a backup was restored, or the account took over the Workspace directory; "
@@ -81,7 +87,6 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
         directory_accounts.take_over_directory(connection, account)
     plans = [_plan(connection, account, fetched, result.changed_queries) for fetched in result.fetched]
     _check_shrink(connection, account, plans, result.max_loss)
-    before = sync_state.read_sync_states(connection, account.id)
     changed = _write(connection, account, result, plans, before, now)
     figures = sum((plan.figures for plan in plans), NO_FIGURES)
     if result.hands_over_directory:

@@ -254,7 +254,7 @@ def choose_directory_account(
 def _is_eligible(candidate: DirectoryCandidate, now: float) -> bool:
     if Source.DIRECTORY not in sources_of(candidate.scopes) or candidate.account_error == ConsentRevoked.code:
         return False
-    if candidate.hd == "":  # a consumer account has no directory
+    if candidate.hd == "" or candidate.state is SourceState.OFF:  # a consumer account has no directory
         return False
     return not is_resting(candidate.state, candidate.asked_at, now)
 

@@ -190,6 +190,8 @@ class SyncJob:
     async def sync(self, account: Account, *, full: bool, max_loss: float = 0, account_count: int = 1) -> bool:
         """Sync an account's own sources, without the directory; see `sync_directory`.
 
+        Sources that a person has switched off are neither fetched nor changed, whether they are granted or not.
+
         :param max_loss: the number of contacts that may vanish even if the loss is suspicious.
         :param account_count: the number of synced accounts; full syncs for changed parameters are spread over more time
             if there are more accounts.
@@ -202,15 +204,16 @@ class SyncJob:
         states = {
             source: _state(account, source) if source in granted else SourceState.NOT_GRANTED
             for source in tenant.sources
+            if source not in account.switched_off
         }
-        if account.hd == "" and Source.DIRECTORY in granted:  # a consumer account has no directory
+        if account.hd == "" and Source.DIRECTORY in granted.intersection(states):  # a consumer account has no directory
             states[Source.DIRECTORY] = SourceState.UNAVAILABLE
         due_sync_of = partial(self._due_sync, account, stored, full=full, account_count=account_count)
         is_requested = account.pending_sync is not None or full
         due = [
             source
             for source in Source
-            if source in granted - {Source.DIRECTORY}
+            if source in granted.intersection(states) - {Source.DIRECTORY}
             and (is_requested or not self._is_resting(states[source], stored.states.get(source)))
             and due_sync_of(stored.query(tenant, source)) is not DueSync.NONE
         ]
@@ -524,7 +527,8 @@ def _state(account: Account, source: Source) -> SourceState:
 def _record_directory_failure(
     connection: Connection, account: Account, error: GoogleError, now: float, next_try: float
 ) -> None:
-    if not sync_state.is_grant_current(connection, account):
+    current = accounts.read(connection, account.id)
+    if current is None or current.connected_at != account.connected_at or Source.DIRECTORY in current.switched_off:
         return
     refusal_state = _REFUSAL_STATES.get(type(error))
     state = refusal_state or _state(account, Source.DIRECTORY)

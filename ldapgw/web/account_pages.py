@@ -15,11 +15,24 @@ from twisted.logger import Logger
 
 from ldapgw.contact import Source
 from ldapgw.errors import GoogleError, StoreError
+from ldapgw.google.oauth import sources_of
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
-from ldapgw.store import accounts, activity, contacts, phones, revocations, sign_ins, sync_history, sync_state
+from ldapgw.store import (
+    accounts,
+    activity,
+    contacts,
+    directory_accounts,
+    phones,
+    revocations,
+    sign_ins,
+    source_switches,
+    sync_history,
+    sync_state,
+)
 from ldapgw.store.account_status import account_to_json, rejected_phones
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act, Entry
+from ldapgw.store.sign_ins import FLOW_SECONDS
 from ldapgw.web import error_pages, record_texts
 from ldapgw.web.account_texts import (
     AccountDetails,
@@ -28,7 +41,9 @@ from ldapgw.web.account_texts import (
     account_view,
     shareable_labels,
     sharing_options,
+    source_switch,
 )
+from ldapgw.web.consent import AuthorizationCodeFlow, switch_on_purpose
 from ldapgw.web.dependencies import WebDependencies, WebTenant
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES, PageError
 from ldapgw.web.http import Cookie, HttpResponse, json_response, redirect
@@ -52,6 +67,7 @@ class AccountPages:
         self._layout = layout
         self._dependencies = layout.dependencies
         self._phone_pages = phone_pages
+        self._consent = AuthorizationCodeFlow(layout.dependencies)
 
     def routes(self) -> tuple[Route, ...]:
         return (
@@ -62,6 +78,7 @@ class AccountPages:
             get("/<tenant>/accept-shrink", self.ask_to_accept_shrink, RequiredRole.PERSON),
             post("/<tenant>/accept-shrink", self.accept_shrink, RequiredRole.PERSON),
             post("/<tenant>/share", self.share, RequiredRole.PERSON),
+            post("/<tenant>/source", self.switch_source, RequiredRole.PERSON),
             get("/<tenant>/disconnect", self.ask_to_disconnect, RequiredRole.PERSON),
             post("/<tenant>/disconnect", self.disconnect, RequiredRole.PERSON),
             post("/<tenant>/signout", self.signout, RequiredRole.SIGNED_IN),
@@ -76,8 +93,7 @@ class AccountPages:
         if visit is None and anybody.request.is_live:
             raise PageError(error_pages.PAGES.session_ended, anybody.tenant)
         if visit is None:
-            boxes = [CONSENT_CHECKBOXES[source] for source in anybody.tenant.sources]
-            return anybody.page("welcome.html", boxes=boxes)
+            return anybody.page("welcome.html", box=CONSENT_CHECKBOXES[anybody.tenant.first_source])
         if visit.visitor.person.is_by_link:
             return visit.redirect(path="admin")
         account = _shown_account(visit)
@@ -194,6 +210,41 @@ class AccountPages:
         await self._dependencies.changed()
         return self._redirect_to_account(visit, account, "shared", "account")
 
+    async def switch_source(self, visit: Visit) -> HttpResponse:
+        """``POST /{tenant}/source``: switch a source of an account on or off.
+
+        If the source's scope is not granted yet, the answer leads to Google's consent screen.
+        """
+        account = _selected_account(visit)
+        if account is None or not account.is_connected:
+            return self._redirect_to_account(visit, account)
+        name, switch = visit.form.get("source"), visit.form.get("switch")
+        source = next((source for source in visit.tenant.sources if source.value == name), None)
+        if source is None or not switch or source_switch(visit.tenant, account, source) != switch:
+            return self._redirect_to_account(visit, account, "not-accepted", "account")
+        if switch == "on" and source not in sources_of(account.scopes):
+            return await self._lead_to_google(visit, account, source)
+        act, change = Act.SOURCE_SWITCHED_OFF, source_switches.switch_off
+        if switch == "on":
+            act, change = Act.SOURCE_SWITCHED_ON, source_switches.switch_on
+        await visit.change(visit.entry(act, account.address, source.value), change, account.id, source)
+        await self._dependencies.changed()
+        return self._redirect_to_account(visit, account, f"switched-{switch}", "account")
+
+    async def _lead_to_google(self, visit: Visit, account: Account, source: Source) -> HttpResponse:
+        """Return the page that leads to the consent which switches a source on."""
+        authorization = await self._consent.begin(visit.tenant, switch_on_purpose(source), visit.request, account.sub)
+        cookie = self._layout.cookies.set(Cookie.BROWSER, authorization.browser_secret, seconds=FLOW_SECONDS)
+        return self._layout.page(
+            visit.request,
+            "to_google.html",
+            tenant=visit.tenant,
+            visitor=visit.visitor,
+            headers=(cookie, ("Refresh", f"0; url={authorization.url}")),
+            url=authorization.url,
+            box=CONSENT_CHECKBOXES[source],
+        )
+
     async def ask_to_disconnect(self, visit: Visit) -> HttpResponse:
         """``GET /{tenant}/disconnect``: ask before account number ``account`` is disconnected."""
         account = visit.visitor.account_by_number(visit.query.get("account", "1"))
@@ -258,6 +309,11 @@ class AccountPages:
             view.status,
             labels=(await self._dependencies.store.read(contacts.read_labels, account.id)).values(),
             sync_states=await self._dependencies.store.read(sync_state.read_sync_states, account.id),
+            directory_account=await self._dependencies.store.read(
+                directory_accounts.read_directory_account, tenant.name
+            )
+            if Source.DIRECTORY in tenant.sources
+            else None,
             example=await self._dependencies.contacts.example(tenant.name, account.sub),
             flawed=await self._dependencies.store.read(contacts.read_flawed, account.id, _SHOWN_FLAWED),
         )

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from ldapgw.contact import Flaw, Sharing, Source
 from ldapgw.directory.dn import folded
 from ldapgw.google.endpoints import contact_page
+from ldapgw.google.oauth import sources_of
 from ldapgw.google.person import MOST_VALUES
 from ldapgw.phones.contact_browser import ContactSummary
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
@@ -73,12 +74,15 @@ class _AccountTexts(Texts, frozen=True):
 
     :ivar only_label: the title of a way to share only the contacts of a label.
     :ivar source_states: the texts by `SourceState`; ``ended`` is for a source that was on until the consent ended.
+    :ivar directory_feeds: sentences that tell through which account everybody finds the directory: ``own``, ``other``
+        or ``nobody``; ``standby`` is for an account that would take over from the other account.
     :ivar states: the texts by the state of the account object; ``new`` is for a person who never connected.
     """
 
     only_label: str
     sources: Mapping[Source, str]
     source_states: Mapping[str, StateWords]
+    directory_feeds: Mapping[str, str]
     label_states: Mapping[str, StateWords]
     flaws: Mapping[Flaw, str]
     states: Mapping[str, AccountStateText]
@@ -110,16 +114,22 @@ class SharingOption:
 class SourceRow:
     """A source of an account, as pages show it.
 
+    :ivar name: the value of the `Source`.
     :ivar kind: the CSS class of the state.
     :ivar total: persons of the source, as counted by Google at the last full sync; None if Google did not say.
     :ivar counted_at: the time at which that sync ended, in seconds since the epoch.
+    :ivar switch: ``on`` or ``off`` if the page has a button that switches the source on or off; empty otherwise.
+    :ivar note: a sentence about the source, or empty.
     """
 
+    name: str
     label: str
     kind: str
     state: str
     total: int | None = None
     counted_at: float | None = None
+    switch: str = ""
+    note: Translatable = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -143,8 +153,7 @@ class AccountView:
     :ivar reconnect: ``must`` or ``may`` if connecting again is necessary or useful; empty otherwise.
     :ivar sync_is_next: whether a sync is the next useful step, because an administrator may have fixed what failed.
     :ivar needs_administrator: whether a message on the page tells the person to ask an administrator.
-    :ivar missing_sources: labels of the sources that were not granted.
-    :ivar boxes: the checkboxes that Google will show, for a person who never connected.
+    :ivar box: what Google's consent screen will ask for, if the person never connected; otherwise empty.
     """
 
     state: AccountStateText
@@ -153,9 +162,8 @@ class AccountView:
     reconnect: str = ""
     sync_is_next: bool = False
     needs_administrator: bool = False
-    missing_sources: tuple[str, ...] = ()
     progress: SyncProgress | None = None
-    boxes: tuple[str, ...] = ()
+    box: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +173,7 @@ class AccountDetails:
     :ivar ended_at: the time at which the consent ended, in seconds since the epoch, or None if Google still accepts the
         consent.
     :ivar is_testing: whether the consent ends because the Google client is in "Testing".
+    :ivar has_unused_scope: whether the grant still has the scope of a source that is switched off.
     :ivar labels: name, CSS class and state of each label, and of each configured label that Google does not have.
     :ivar shared_labels: the names of the labels to which the sharing of the book can be limited.
     :ivar shared_label: the label whose contacts are shared, or the label to offer first if the book is private; empty
@@ -176,6 +185,7 @@ class AccountDetails:
     ended_at: float | None
     is_testing: bool
     sources: tuple[SourceRow, ...]
+    has_unused_scope: bool
     labels: tuple[tuple[str, str, str], ...]
     choices: tuple[SharingOption, ...]
     shared_labels: tuple[str, ...]
@@ -206,20 +216,15 @@ def account_view(
     :param status: the account object, or None for a person who never connected.
     """
     if account is None or status is None:
-        return AccountView(
-            ACCOUNT_STATE_TEXTS["new"], boxes=tuple(CONSENT_CHECKBOXES[source] for source in tenant.sources)
-        )
+        return AccountView(ACCOUNT_STATE_TEXTS["new"], box=CONSENT_CHECKBOXES[tenant.first_source])
     is_new = status["state"] == "attention" and status["last_sync"] is None
     return AccountView(
         state=ACCOUNT_STATE_TEXTS["attention_before_first_sync" if is_new else status["state"]],
         status=status,
         connected=account.is_connected,
-        reconnect=_reconnect(status),
+        reconnect=_reconnect(tenant, status),
         sync_is_next=_sync_is_next(status),
         needs_administrator=_needs_administrator(account, status),
-        missing_sources=tuple(
-            SOURCE_LABELS[Source(name)] for name, state in status["sources"].items() if state == SourceState.NOT_GRANTED
-        ),
         progress=progress,
     )
 
@@ -233,10 +238,12 @@ def account_details(
     sync_states: Mapping[Source, SyncState] = MappingProxyType({}),
     example: ContactSummary | None = None,
     flawed: Iterable[FlawedPerson] = (),
+    directory_account: Account | None = None,
 ) -> AccountDetails:
     """Return the values that only the account page shows of a connected account.
 
     :param status: the account object.
+    :param directory_account: the account through which the tenant's directory is fetched, or None.
     :param labels: the names of the account's labels at Google.
     """
     names = tuple(labels)
@@ -245,7 +252,15 @@ def account_details(
     return AccountDetails(
         ended_at=account.error.since if account.error and account.error.code == "consent_revoked" else None,
         is_testing=is_of_testing(account),
-        sources=source_rows(status, sync_states),
+        sources=tuple(
+            replace(
+                row,
+                switch=source_switch(tenant, account, Source(row.name)),
+                note=_directory_note(account, directory_account) if row.name == Source.DIRECTORY else "",
+            )
+            for row in source_rows(tenant, account, status, sync_states)
+        ),
+        has_unused_scope=not sources_of(account.scopes).isdisjoint(account.switched_off.intersection(tenant.sources)),
         labels=_labels(tenant, names),
         choices=sharing_options(tenant, account.sharing),
         shared_labels=shared_labels,
@@ -266,11 +281,11 @@ def _sentences(person: FlawedPerson) -> Iterator[Translatable]:
     yield from (Phrase(_TEXTS.flaws[Flaw.NUMBERS], {"number": number}) for number in person.numbers)
 
 
-def _reconnect(status: Mapping[str, Any]) -> str:
+def _reconnect(tenant: WebTenant, status: Mapping[str, Any]) -> str:
     if status["error"] and status["error"]["code"] in _CONSENT_ERRORS:
         return "must"
     expires = any(warning["code"] in _EXPIRY_WARNINGS for warning in status["warnings"])
-    return "may" if expires or SourceState.NOT_GRANTED in status["sources"].values() else ""
+    return "may" if expires or status["sources"][tenant.first_source] == SourceState.NOT_GRANTED else ""
 
 
 def _sync_is_next(status: Mapping[str, Any]) -> bool:
@@ -286,17 +301,57 @@ def _needs_administrator(account: Account, status: Mapping[str, Any]) -> bool:
     return error is not None and error.code == "network"
 
 
-def source_rows(status: Mapping[str, Any], sync_states: Mapping[Source, SyncState]) -> tuple[SourceRow, ...]:
-    """Return the sources of an account; no source state is known before the first sync."""
+def source_rows(
+    tenant: WebTenant, account: Account, status: Mapping[str, Any], sync_states: Mapping[Source, SyncState]
+) -> tuple[SourceRow, ...]:
+    """Return the tenant's sources with their states in an account, without switches."""
     is_over = status["error"] is not None and status["error"]["code"] == "consent_revoked"
     rows = []
-    for name, state in status["sources"].items():
-        if state in _TEXTS.source_states:
-            text = _TEXTS.source_states["ended" if is_over and state == "on" else state]
-            synced = sync_states.get(Source(name)) if state == "on" else None
+    for source in Source:
+        if source in tenant.sources:
+            state = status["sources"][source]
+            text = _TEXTS.source_states[_shown_state(tenant, account, source, state, is_over=is_over)]
+            synced = sync_states.get(source) if state == SourceState.ON else None
             counted = (synced.total, synced.full_sync_at) if synced else ()
-            rows.append(SourceRow(SOURCE_LABELS[Source(name)], text.kind, text.words, *counted))
+            rows.append(SourceRow(source.value, SOURCE_LABELS[source], text.kind, text.words, *counted))
     return tuple(rows)
+
+
+def _shown_state(tenant: WebTenant, account: Account, source: Source, state: str, *, is_over: bool) -> str:
+    """Return the key of the text for the state of a source.
+
+    Only the first source counts as not granted, because a consent has requested the scope of this source.
+    """
+    if state == SourceState.ON and is_over:
+        return "ended"
+    if state == SourceState.NOT_GRANTED and source is not tenant.first_source:
+        is_missing_at_google = source is Source.DIRECTORY and account.hd == ""
+        return (SourceState.UNAVAILABLE if is_missing_at_google else SourceState.OFF).value
+    return state
+
+
+def source_switch(tenant: WebTenant, account: Account, source: Source) -> str:
+    """Return ``on`` or ``off`` if the account's page can switch a source on or off, or else an empty text."""
+    if account.delegated and not account.has_consent:
+        return ""  # the administrator of the Workspace has decided for the whole company
+    state = account.sources.get(source, SourceState.OFF)
+    if state in (SourceState.ON, SourceState.UNAVAILABLE):
+        return "off" if source is not tenant.first_source else ""
+    if account.revoked or (source is tenant.first_source and state is SourceState.NOT_GRANTED):
+        return ""  # connecting again comes first
+    is_missing_at_google = source is Source.DIRECTORY and account.hd == ""  # a consumer account has no directory
+    return "" if is_missing_at_google else "on"
+
+
+def _directory_note(account: Account, directory_account: Account | None) -> Translatable:
+    """Return the sentence that tells through which account everybody finds the company directory."""
+    if directory_account is None:
+        return _TEXTS.directory_feeds["nobody"]
+    if directory_account.id == account.id:
+        return _TEXTS.directory_feeds["own"]
+    is_standby = account.sources.get(Source.DIRECTORY) is SourceState.ON and not account.revoked
+    text = _TEXTS.directory_feeds["standby" if is_standby else "other"]
+    return Phrase(text, {"account": directory_account.address})
 
 
 def _labels(tenant: WebTenant, labels: Iterable[str]) -> tuple[tuple[str, str, str], ...]:

@@ -166,7 +166,7 @@ class AdminPeople:
             "admin_person.html",
             account=account,
             details=status,
-            source_rows=source_rows(status, sync_states),
+            source_rows=source_rows(visit.tenant, account, status, sync_states),
             row=_row(account, visit.tenant, now, len(logins)),
             phones=[(login, self._phone_pages.state(login)) for login in logins],
             **await sync_history_values(self._layout, account),

@@ -5,6 +5,10 @@ The flow follows RFC 6749 4.1, RFC 9700 and OpenID Connect Core 3.1.  `Authoriza
 and code verifier and returns the URL at Google; `AuthorizationCodeFlow.finish` validates Google's redirect step by step
 and returns a `ConsentResult` or raises a `PageError`.  A sign-in requests only the identity and stores only the
 session.
+
+The first consent requests the scope of one source.  Each further source is switched on by a consent of its own, which
+requests the scope of this source alone; Google's answer then covers all scopes that the user has granted (incremental
+authorization).
 """
 
 from __future__ import annotations
@@ -20,8 +24,8 @@ from ldapgw.errors import GoogleError
 from ldapgw.google.endpoints import Client
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import SCOPE_OF, Grant, authorization_url, sources_of
-from ldapgw.store import accounts, activity, revocations, sign_ins, sync_state
-from ldapgw.store.accounts import NewGrant, SourceState
+from ldapgw.store import accounts, activity, revocations, sign_ins, source_switches, sync_state
+from ldapgw.store.accounts import Account, NewGrant, SourceState
 from ldapgw.store.activity import Act, Actor
 from ldapgw.store.sign_ins import ConsentFlow, SignIn
 from ldapgw.web import error_pages
@@ -36,6 +40,10 @@ log = Logger()
 CONNECT = "connect"
 ADD = "add"
 SIGN_IN = "signin"
+# The first words of the purpose of a consent that switches a source on (`switch_on_purpose`).  The second word is for
+# the repetition with a consent screen, after Google has issued no refresh token for the new scope.
+_SWITCH_ON = "switch-on"
+_SWITCH_ON_AGAIN = "switch-on-again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,7 @@ class ConsentResult:
     """A successful consent: the person is signed in and, unless the purpose is `SIGN_IN`, the account is connected.
 
     :ivar sub: the Google user of the account.
+    :ivar page: the path below the tenant's page that shows the result; empty for the tenant's page.
     """
 
     tenant: WebTenant
@@ -58,6 +67,31 @@ class ConsentResult:
     session: str = field(repr=False)
     popup: bool
     sub: str = field(repr=False)
+    page: str = ""
+
+    @property
+    def switched_on(self) -> Source | None:
+        """Return the source that the consent has switched on, or None if the purpose is another one."""
+        return _source_to_switch_on(self.purpose)
+
+
+class ConsentRepeated(Exception):
+    """Raised when Google has to show a consent screen, because its answer gave no lasting access to the new scope."""
+
+    def __init__(self, redirect: AuthorizationRedirect) -> None:
+        super().__init__("the consent is repeated with a consent screen")
+        self.redirect = redirect
+
+
+def switch_on_purpose(source: Source) -> str:
+    """Return the purpose of a consent that switches a source of a connected account on."""
+    return f"{_SWITCH_ON}:{source.value}"
+
+
+def _source_to_switch_on(purpose: str) -> Source | None:
+    """Return the source that a consent switches on, or None if the consent has another purpose."""
+    word, _, name = purpose.partition(":")
+    return Source(name) if word in (_SWITCH_ON, _SWITCH_ON_AGAIN) else None
 
 
 class AuthorizationCodeFlow:
@@ -72,7 +106,7 @@ class AuthorizationCodeFlow:
     ) -> AuthorizationRedirect:
         """Begin a consent.
 
-        :param purpose: `CONNECT`, `ADD` or `SIGN_IN`.
+        :param purpose: `CONNECT`, `ADD`, `SIGN_IN`, or the purpose of `switch_on_purpose`.
         :param expected: the ``sub`` of the Google user whose account is to be connected; empty for any user.
         :raises PageError: when the tenant has no OAuth client.
         """
@@ -86,24 +120,38 @@ class AuthorizationCodeFlow:
             sign_ins.begin_flow, self._dependencies.secret_box, state, browser, flow, self._dependencies.clock.seconds()
         )
         choose = "choose" in request.query
+        select_account = ["select_account"] if purpose == ADD or choose else []
+        # A consent screen that switches a source on shows only the new scope, unless the screen is forced.
+        is_screen_forced = purpose in (CONNECT, ADD) or purpose.startswith(f"{_SWITCH_ON_AGAIN}:")
         url = authorization_url(
             self._dependencies.endpoints,
             client.client_id,
             redirect_uri=self._redirect_uri,
-            scopes=[SCOPE_OF[source] for source in tenant.sources] if purpose != SIGN_IN else [],
+            scopes=[SCOPE_OF[source] for source in await self._requested_sources(tenant, purpose, expected)],
             state=state,
             nonce=nonce,
             verifier=verifier,
             offline=purpose != SIGN_IN,
             login_hint="" if choose else expected,
-            choose=purpose == ADD or choose,
+            prompt=[*select_account, *(["consent"] if is_screen_forced else [])],
         )
         return AuthorizationRedirect(url, browser)
+
+    async def _requested_sources(self, tenant: WebTenant, purpose: str, expected: str) -> Iterable[Source]:
+        """Return the sources whose scopes a consent requests."""
+        source = _source_to_switch_on(purpose)
+        if purpose == SIGN_IN or source is not None:
+            return [source] if source is not None else []
+        known = None
+        if expected:
+            known = await self._dependencies.store.read(accounts.read_by_sub, tenant.name, expected)
+        return _sources_to_connect(tenant, known)
 
     async def finish(self, request: HttpRequest) -> ConsentResult:
         """Finish a consent with Google's redirect.
 
         :raises PageError: with the error page for any failure.
+        :raises ConsentRepeated: when the browser has to return to Google once more.
         """
         flow, tenant = await self._take_flow(request)
         before = request.session(tenant.name)
@@ -168,7 +216,8 @@ class AuthorizationCodeFlow:
         # RFC 6749 3.1 forbids repeated parameters: one program may read the first value, and another program the last
         if request.has_repeated_parameters:
             raise PageError(error_pages.PAGES.not_accepted)
-        code = _code(request.query, self._dependencies.endpoints.issuer)
+        source = _source_to_switch_on(flow.purpose)
+        code = _code(request.query, self._dependencies.endpoints.issuer, source)
         client = _client(tenant)
         grant, identity = await self._exchange(client, code, flow)
         if not tenant.admits(identity):
@@ -179,16 +228,17 @@ class AuthorizationCodeFlow:
         before = request.session(tenant.name)
         person = SignIn(tenant.name, identity.sub, identity.email, identity.hd)
         if flow.purpose != SIGN_IN:
+            known = await self._dependencies.store.read(accounts.read_by_sub, tenant.name, identity.sub)
             try:
-                _check_boxes(tenant.sources, sources_of(grant.scopes))
+                _check_grant(flow, tenant, known, visitor, grant, identity)
             except PageError:
+                # Nothing is revoked if an account of this gateway depends on the user's grants.
                 await self._revoke_unused(tenant, client, grant, identity)
                 raise
-            if not _is_expected_account(flow, visitor, identity.sub):
-                await self._revoke_unused(tenant, client, grant, identity)
-                raise PageError(error_pages.PAGES.wrong_account)
             if visitor is not None and not visitor.person.is_by_link and visitor.person.sub != identity.sub:
                 person = visitor.person
+            if source is not None and known is not None and grant.refresh_token is None:
+                grant = await self._refreshed(flow, tenant, client, known, source, request)
         session = new_secret(self._dependencies.random)
         account_id = await self._dependencies.store.run(
             self._store, flow.purpose, tenant, grant, identity, person, session, before, request.address
@@ -207,7 +257,42 @@ class AuthorizationCodeFlow:
         )
         if flow.purpose != SIGN_IN:
             await self._dependencies.changed()
-        return ConsentResult(tenant, flow.purpose, session, flow.popup, identity.sub)
+        page = "" if source is None else _account_page(flow, visitor)
+        return ConsentResult(tenant, flow.purpose, session, flow.popup, identity.sub, page)
+
+    async def _refreshed(
+        self,
+        flow: ConsentFlow,
+        tenant: WebTenant,
+        client: Client,
+        known: Account,
+        source: Source,
+        request: HttpRequest,
+    ) -> Grant:
+        """Refresh the stored refresh token, which may cover the new scope: Google has issued no other refresh token.
+
+        :raises ConsentRepeated: when the stored refresh token does not cover the new scope.
+        :raises PageError: when the repeated consent has no other result.
+        """
+        tokens = await self._dependencies.store.read(accounts.read_tokens, self._dependencies.secret_box, known.id)
+        if tokens is not None:
+            try:
+                refreshed = await self._dependencies.oauth.refresh(client, tokens.refresh_token)
+            except GoogleError as error:
+                log.warn(
+                    "web: refresh of account {account} after a consent: {code} {detail}",
+                    event="refresh_after_consent_failed",
+                    tenant=tenant.name,
+                    account=known.id,
+                    code=error.code,
+                    detail=error.detail,
+                )
+            else:
+                if source in sources_of(refreshed.scopes):
+                    return refreshed
+        if not flow.purpose.startswith(f"{_SWITCH_ON}:"):
+            raise PageError(error_pages.PAGES.no_refresh_token)
+        raise ConsentRepeated(await self.begin(tenant, f"{_SWITCH_ON_AGAIN}:{source.value}", request, flow.expected))
 
     async def _exchange(self, client: Client, code: str, flow: ConsentFlow) -> tuple[Grant, Identity]:
         try:
@@ -243,13 +328,19 @@ class AuthorizationCodeFlow:
 
         :param address: the client's IP address, for the activity log.
         :param person: the person at the browser, who is not the account's Google user if another account is added.
-        :returns: the account's id, or None if there is no refresh token to store, or if a person signs in who has
-            never connected.
+        :returns: the account's id, or None if there is no refresh token to store, if the account whose source is
+            switched on was disconnected meanwhile, or if a person signs in who has never connected.
         """
         now = self._dependencies.clock.seconds()
         known = accounts.read_by_sub(connection, tenant.name, identity.sub)
         act, account_id = Act.SIGNED_IN, known.id if known is not None else None
-        if purpose != SIGN_IN:
+        source = _source_to_switch_on(purpose)
+        if source is not None:
+            if known is None or not known.is_connected:
+                return None
+            act, new = Act.SOURCE_SWITCHED_ON, _new_grant(grant, identity, tenant.client)
+            source_switches.switch_on_with_grant(connection, self._dependencies.secret_box, known, new, source, now)
+        elif purpose != SIGN_IN:
             act = Act.CONNECTED if known is None else Act.RECONNECTED
             account_id = accounts.connect(
                 connection,
@@ -263,14 +354,11 @@ class AuthorizationCodeFlow:
             )
             if account_id is None:
                 return None
-            granted = sources_of(grant.scopes)
-            states = {
-                source: SourceState.ON if source in granted else SourceState.NOT_GRANTED for source in tenant.sources
-            }
+            states = _source_states(tenant, known, sources_of(grant.scopes))
             sync_state.write_source_states(connection, account_id, states)
         begin_session(connection, session, before, person, now)
-        actor = Actor(person.address, address)
-        activity.record(connection, activity.entry(now, tenant.name, actor, act, identity.email))
+        actor, detail = Actor(person.address, address), source.value if source is not None else ""
+        activity.record(connection, activity.entry(now, tenant.name, actor, act, identity.email, detail))
         return account_id
 
     async def _revoke_unused(self, tenant: WebTenant, client: Client, grant: Grant, identity: Identity) -> None:
@@ -299,18 +387,73 @@ def _client(tenant: WebTenant) -> Client:
     return tenant.client
 
 
-def _code(query: Mapping[str, str], issuer: str) -> str:
+def _code(query: Mapping[str, str], issuer: str, source: Source | None) -> str:
     """Return the authorization code of Google's redirect, after checking the issuer (RFC 9207 2.4).
 
+    :param source: the source that the consent switches on, or None.
     :raises PageError: when the redirect is from another issuer, is an error or has no code.
     """
     if query.get("iss", issuer) != issuer:
         raise PageError(error_pages.PAGES.foreign_issuer)
+    if query.get("error") == "access_denied" and source is not None:
+        raise PageError(error_pages.not_switched_on(source))
     if "error" in query:
         raise PageError(error_pages.REDIRECT_ERRORS.get(query["error"], error_pages.PAGES.not_accepted))
     if not query.get("code"):
         raise PageError(error_pages.PAGES.no_code)
     return query["code"]
+
+
+def _sources_to_connect(tenant: WebTenant, known: Account | None) -> tuple[Source, ...]:
+    """Return the sources whose scopes a consent requests that connects an account.
+
+    A connected account keeps the scopes that it has, except for sources that the person has switched off.
+    """
+    kept: frozenset[Source] = frozenset()
+    if known is not None and known.is_connected:
+        kept = sources_of(known.scopes) - known.switched_off
+    return tuple(source for source in tenant.sources if source is tenant.first_source or source in kept)
+
+
+def _source_states(
+    tenant: WebTenant, known: Account | None, granted: frozenset[Source]
+) -> Mapping[Source, SourceState]:
+    """Return the states of an account's sources after a consent that connects the account.
+
+    A source that is switched off stays off.  A scope that the consent did not request, but that the user has granted to
+    the same Google project before, switches no source on.
+    """
+    connected = _sources_to_connect(tenant, known)
+    states: dict[Source, SourceState] = {}
+    for source in Source:
+        if known is not None and source in known.switched_off:
+            states[source] = SourceState.OFF
+        elif source in granted:
+            states[source] = SourceState.ON if source in connected else SourceState.OFF
+        elif source in tenant.sources:
+            states[source] = SourceState.NOT_GRANTED
+    return states
+
+
+def _check_grant(
+    flow: ConsentFlow,
+    tenant: WebTenant,
+    known: Account | None,
+    visitor: Visitor | None,
+    grant: Grant,
+    identity: Identity,
+) -> None:
+    """Check that a consent is from the expected account, and that the user has granted what the consent needs.
+
+    :raises PageError: when the account is another one, or a checkbox was not ticked.
+    """
+    source, granted = _source_to_switch_on(flow.purpose), sources_of(grant.scopes)
+    if source is None:
+        _check_boxes(_sources_to_connect(tenant, known), granted)
+    if not _is_expected_account(flow, visitor, identity.sub):
+        raise PageError(error_pages.PAGES.wrong_account)
+    if source is not None and source not in granted:
+        raise PageError(error_pages.not_switched_on(source))
 
 
 def _check_boxes(wanted: Iterable[Source], granted: frozenset[Source]) -> None:
@@ -354,9 +497,22 @@ def _is_expected_account(flow: ConsentFlow, visitor: Visitor | None, sub: str) -
 
 
 def _retry_target(flow: ConsentFlow, visitor: Visitor | None) -> str:
-    """Return the target of a link that begins the same consent again (`ldapgw.web.sign_in_pages`)."""
+    """Return the target of a link with which the same consent can begin again (`ldapgw.web.sign_in_pages`)."""
     if flow.purpose == ADD:
         return "connect?add"
-    numbered = enumerate(visitor.accounts if visitor else (), start=1)
-    number = next((number for number, account in numbered if account.sub == flow.expected), 0)
+    if _source_to_switch_on(flow.purpose) is not None:
+        return _account_page(flow, visitor)  # a form of this page begins the consent
+    number = _expected_number(flow, visitor)
     return f"connect?account={number}" if number else flow.purpose
+
+
+def _account_page(flow: ConsentFlow, visitor: Visitor | None) -> str:
+    """Return the path of the page of the account that the consent is for."""
+    number = _expected_number(flow, visitor)
+    return f"account?account={number}" if number > 1 else "account"
+
+
+def _expected_number(flow: ConsentFlow, visitor: Visitor | None) -> int:
+    """Return the number of the expected account on the visitor's page, or 0 if the visitor has no such account."""
+    numbered = enumerate(visitor.accounts if visitor else (), start=1)
+    return next((number for number, account in numbered if account.sub == flow.expected), 0)

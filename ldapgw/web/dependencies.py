@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,7 @@ class WebTenant:
     :ivar client: the tenant's OAuth client, or None until an administrator has entered one.
     :ivar allowed_users: the users who may connect: addresses, ``@domain`` (the claim ``hd``), or ``*`` for everybody.
     :ivar admins: the addresses of the administrators, who may connect as well.
-    :ivar sources: the sources that a consent asks for.
+    :ivar sources: the sources of contacts: `first_source`, and the sources that people can switch on.
     :ivar sharing: the sharing of a new book.
     :ivar shared_label: a book shares only the contacts with this label, unless a person decides otherwise; empty if a
         book shares all contacts.
@@ -75,6 +75,11 @@ class WebTenant:
     def help_url(self) -> str:
         """Return the address of a link to the administrator, or an empty text if none is configured."""
         return self.help if self.help.startswith(("https://", "http://")) or not self.help else f"mailto:{self.help}"
+
+    @property
+    def first_source(self) -> Source:
+        """Return the source whose scope the first consent requests; people can switch the other sources on later."""
+        return Source.CONTACTS if Source.CONTACTS in self.sources else self.sources[0]
 
     @property
     def heading(self) -> str:

@@ -27,6 +27,7 @@ from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.http import Headers, is_page_path
 
 GOOGLE_PERMISSIONS_URL = "https://myaccount.google.com/permissions"
+GOOGLE_CONNECTIONS_URL = "https://myaccount.google.com/connections"
 
 
 class ErrorPageLink(Texts, frozen=True):
@@ -90,6 +91,8 @@ class ErrorPages(Texts, frozen=True):
     """The error pages: first the pages of a consent, then all others.
 
     :ivar unticked_box: the page for a consent in which one checkbox is empty; `unticked_boxes` names the checkbox.
+    :ivar not_switched_on: the page for a consent that was to switch a source on; the function of the same name names
+        the checkbox.
     """
 
     refused: ErrorPage
@@ -109,6 +112,7 @@ class ErrorPages(Texts, frozen=True):
     not_accepted: ErrorPage
     unverified: ErrorPage
     unticked_box: ErrorPage
+    not_switched_on: ErrorPage
 
     not_found: ErrorPage
     needs_https: ErrorPage
@@ -177,6 +181,12 @@ def unticked_boxes(missing: Iterable[Source]) -> ErrorPage:
     page = PAGES.unticked_box
     text = str(page.explanation) if len(boxes) == 1 else _TEXTS.no_box_ticked
     return replace(page, explanation=Phrase(text, {"box": Phrase(boxes[0])}))
+
+
+def not_switched_on(source: Source) -> ErrorPage:
+    """Return the error page for a consent that was to switch a source on, and that was canceled or not ticked."""
+    page = PAGES.not_switched_on
+    return replace(page, explanation=Phrase(str(page.explanation), {"box": Phrase(CONSENT_CHECKBOXES[source])}))
 
 
 def for_google_error(error: GoogleError) -> ErrorPage:

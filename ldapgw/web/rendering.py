@@ -20,7 +20,7 @@ from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store.account_status import timestamp
 from ldapgw.web.account_texts import SOURCE_LABELS
 from ldapgw.web.dependencies import WebTenant
-from ldapgw.web.error_pages import GOOGLE_PERMISSIONS_URL
+from ldapgw.web.error_pages import GOOGLE_CONNECTIONS_URL, GOOGLE_PERMISSIONS_URL
 from ldapgw.web.i18n import LANGUAGES, Language, languages
 from ldapgw.web.sessions import CSRF_FIELD
 
@@ -98,6 +98,7 @@ def _environment(language: Language) -> Environment:
         version=__version__,
         csrf_field=CSRF_FIELD,
         permissions=GOOGLE_PERMISSIONS_URL,
+        connections=GOOGLE_CONNECTIONS_URL,
         language=language,
         languages=LANGUAGES,
         navigation=NAVIGATION,

@@ -19,7 +19,7 @@ from ldapgw.store import sign_ins
 from ldapgw.store.activity import Act
 from ldapgw.store.sign_ins import FLOW_SECONDS, SignIn
 from ldapgw.web import error_pages
-from ldapgw.web.consent import ADD, CONNECT, SIGN_IN, AuthorizationCodeFlow
+from ldapgw.web.consent import ADD, CONNECT, SIGN_IN, AuthorizationCodeFlow, AuthorizationRedirect, ConsentRepeated
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import (
@@ -138,11 +138,14 @@ class SignInPages:
     async def callback(self, request: HttpRequest) -> HttpResponse:
         """``/oauth/callback``: finish a consent, at the end of which Google redirects here."""
         self._limit_rate(request, None)
-        result = await self._consent.finish(request)
+        try:
+            result = await self._consent.finish(request)
+        except ConsentRepeated as repeated:
+            return self._to_google(repeated.redirect)
         tenant = result.tenant
         headers = [self._layout.cookies.set(Cookie.SESSION, result.session, tenant=tenant.name)]
         if result.purpose != SIGN_IN:
-            headers.append(self._layout.flash_message_header("connected"))
+            headers.append(self._layout.flash_message_header("switched-on" if result.switched_on else "connected"))
         path = self._layout.public_url.tenant_path(tenant.name)
         if Cookie.RETURN in request.cookies:
             headers.append(self._layout.cookies.clear(Cookie.RETURN))
@@ -150,7 +153,7 @@ class SignInPages:
             return redirect(f"{path}done", tuple(headers))
         of_tenant, _, to = request.cookies.get(Cookie.RETURN, "").partition("/")
         leads_back = result.purpose == SIGN_IN and of_tenant == tenant.name and is_page_path(to)
-        return redirect(path + to if leads_back else path, tuple(headers))
+        return redirect(path + (to if leads_back else result.page), tuple(headers))
 
     async def done(self, visit: TenantVisit) -> HttpResponse:
         """``/{tenant}/done``: show the last page of a pop-up, which closes the pop-up and reloads the page behind."""
@@ -229,7 +232,9 @@ class SignInPages:
 
     async def _redirect_to_google(self, visit: TenantVisit, purpose: str, expected: str = "") -> HttpResponse:
         self._limit_rate(visit.request, visit.tenant)
-        authorization = await self._consent.begin(visit.tenant, purpose, visit.request, expected)
+        return self._to_google(await self._consent.begin(visit.tenant, purpose, visit.request, expected))
+
+    def _to_google(self, authorization: AuthorizationRedirect) -> HttpResponse:
         cookie = self._layout.cookies.set(Cookie.BROWSER, authorization.browser_secret, seconds=FLOW_SECONDS)
         return redirect(authorization.url, (cookie,), status=302)
 

@@ -97,14 +97,15 @@ def test_sign_in_url():
 
 
 def test_connect_url():
-    """Connecting asks for consent that lasts, with PKCE, state and nonce."""
+    """Connecting asks for consent that lasts and keeps what was granted before, with PKCE, state and nonce."""
     scopes, hint = [*OPENID_SCOPES, SCOPE_OF[Source.CONTACTS]], "dora.dienst@example.com"
-    found = url(scopes=scopes, offline=True, login_hint=hint)
+    found = url(scopes=scopes, offline=True, login_hint=hint, prompt=["select_account", "consent"])
     assert found.startswith("https://accounts.google.com/o/oauth2/v2/auth?")
     assert query(found) == SIGN_IN | {
         "scope": "openid email https://www.googleapis.com/auth/contacts.readonly",
         "access_type": "offline",
-        "prompt": "consent",
+        "include_granted_scopes": "true",
+        "prompt": "select_account consent",
         "login_hint": hint,
     }
 

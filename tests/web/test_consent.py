@@ -6,21 +6,37 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import pytest
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.google.sandbox.grants import Grantee
+from ldapgw.google.sandbox.oauth import EMAIL
 from ldapgw.ldap.admission import LOG_INTERVAL
 from ldapgw.store import accounts
-from ldapgw.store.accounts import SyncRequest
+from ldapgw.store.accounts import SourceState, SyncRequest
 from ldapgw.store.tables import consent_flow
 from ldapgw.web.sign_in_pages import SIGN_IN_BURST
-from tests.support.stage.web import ACME, ALICE, BOB, CLIENT, EVE, GLOBEX, GOOGLE, NOW, URL, Browser, Stage
+from tests.support.stage.web import (
+    ACME,
+    ALICE,
+    BOB,
+    CLIENT,
+    EVE,
+    GLOBEX,
+    GOOGLE,
+    NOW,
+    URL,
+    Browser,
+    Stage,
+    edited_code,
+    switch_on,
+)
 
 ALL_SOURCES = replace(ACME, sources=tuple(Source))
+WITHOUT_CONTACTS = (Source.DIRECTORY, Source.OTHER_CONTACTS)
 
 
 def back(browser: Browser, **answer: str) -> Any:
@@ -68,6 +84,7 @@ def test_what_google_is_asked_for(browser: Browser) -> None:
         "redirect_uri": f"{URL}/oauth/callback",
         "scope": f"openid email {SCOPE_OF[Source.CONTACTS]}",
         "access_type": "offline",
+        "include_granted_scopes": "true",
         "prompt": "consent",
         "code_challenge_method": "S256",
     }
@@ -81,10 +98,12 @@ def test_what_google_is_asked_for(browser: Browser) -> None:
     assert (signing_in["scope"], signing_in.keys() & {"access_type", "prompt"}) == ("openid email", set())
 
 
-def test_the_sources_decide_what_is_asked_for() -> None:
-    """Each source of the tenant has its scope."""
-    asked = Stage(tenants=(ALL_SOURCES,)).browser().depart()
-    assert asked["scope"].split() == ["openid", "email", *(SCOPE_OF[source] for source in Source)]
+@pytest.mark.parametrize("path", ["/acme/connect", "/acme/connect?add"])
+@pytest.mark.parametrize(("sources", "first"), [(tuple(Source), Source.CONTACTS), (WITHOUT_CONTACTS, Source.DIRECTORY)])
+def test_the_first_consent_asks_for_one_source(sources: tuple[Source, ...], first: Source, path: str) -> None:
+    """For the contacts, or for the tenant's first source where the contacts are none."""
+    browser = Stage(tenants=(replace(ACME, sources=sources),)).browser()
+    assert browser.depart(path)["scope"].split() == ["openid", "email", SCOPE_OF[first]]
 
 
 def test_too_many_sign_ins_from_one_place(stage: Stage) -> None:
@@ -184,41 +203,49 @@ def test_cancel_at_google(stage: Stage, browser: Browser, path: str, again: str)
     assert "Sign out" not in browser.get("/acme/").body
 
 
-def test_the_box_for_contacts_was_not_ticked() -> None:
+def test_the_scope_of_the_contacts_was_not_granted(stage: Stage, browser: Browser) -> None:
     """Nothing is stored; the page names the box in Google's words, and a button begins again.
 
-    The new grant is revoked, unless an account lives on it: Google would end all that was ever granted.
+    The new grant is revoked, because no account lives on it.
     """
-    stage = Stage(tenants=(ALL_SOURCES,))
-    visit = stage.browser().consent(tick=[SCOPE_OF[Source.DIRECTORY]])
+    visit = browser.get(edited_code(stage, browser.code(), scopes=("openid", EMAIL, SCOPE_OF[Source.DIRECTORY])))
     assert visit.status == 403
     assert "you didn’t check “See and download your contacts”" in visit.body
     assert '<a class="button" href="/acme/connect">Try again</a>' in visit.body
     assert stage.accounts() == ()
     assert not any(stage.world.grants.granted_scopes(grantee) for grantee in _grantees(stage, ALICE))
-    assert stage.browser().consent().status == 200
-    assert stage.browser().consent(tick=[SCOPE_OF[Source.DIRECTORY]]).status == 403
-    assert (stage.world.calls["/revoke"], len(stage.accounts())) == (1, 1)
-
-
-WITHOUT_CONTACTS = (Source.OTHER_CONTACTS, Source.DIRECTORY)
+    assert stage.world.calls["/revoke"] == 1
 
 
 @pytest.mark.parametrize(
     ("sources", "ticked", "status"),
     [
-        (tuple(Source), [Source.CONTACTS], 200),
-        (WITHOUT_CONTACTS, [Source.DIRECTORY], 200),
+        (tuple(Source), [Source.CONTACTS, Source.DIRECTORY], 200),
+        (tuple(Source), [Source.DIRECTORY], 403),
+        (WITHOUT_CONTACTS, [Source.OTHER_CONTACTS], 200),
         (WITHOUT_CONTACTS, [], 403),
     ],
-    ids=["contacts alone", "one of two", "none"],
+    ids=["with contacts", "without contacts", "one of two", "none"],
 )
 def test_a_box_less_costs_only_its_source(sources: tuple[Source, ...], ticked: list[Source], status: int) -> None:
-    """The account is connected with what was ticked; where contacts are no source, one of the sources is enough."""
+    """Connecting again asks for all that the account has, and the account keeps what was ticked.
+
+    Where contacts are no source, one of the sources is enough.  A refused consent costs nothing of the old grant.
+    """
     stage = Stage(tenants=(replace(ACME, sources=sources),))
+    browser = stage.visitor()
+    for source in sources[1:]:
+        assert switch_on(browser, source).status == 200
+    asked = {"openid", "email", *(SCOPE_OF[source] for source in sources)}
+    assert set(browser.depart()["scope"].split()) == asked
     scopes = [SCOPE_OF[source] for source in ticked]
-    assert stage.browser().consent(tick=scopes).status == status
-    assert [account.scopes for account in stage.accounts()] == [{"openid", "email", *scopes}] * (status == 200)
+    assert browser.consent(tick=scopes).status == status
+    (account,) = stage.accounts()
+    assert account.scopes == ({"openid", "email", *scopes} if status == 200 else asked)
+    assert {source for source, state in account.sources.items() if state is SourceState.ON} == (
+        {*ticked} if status == 200 else {*sources}
+    )
+    assert stage.world.calls["/revoke"] == 0
 
 
 @pytest.mark.parametrize("fault", ["", "broken_connection_lost"], ids=["revoked", "Google is away"])
@@ -412,7 +439,7 @@ def test_a_sign_in_that_is_inspected(is_inspected: bool, fault: str, path: str, 
 
 def test_no_refresh_token(stage: Stage, browser: Browser) -> None:
     """An account that would end after an hour is not stored; the page says how to get another."""
-    seen = browser.get(_unrefreshable(stage, browser.code()))
+    seen = browser.get(edited_code(stage, browser.code(), refreshable=False))
     assert seen.status == 502
     assert "Google didn’t grant lasting access" in seen.body
     assert "https://myaccount.google.com/permissions" in seen.body
@@ -425,7 +452,7 @@ def test_no_refresh_token_keeps_the_one_that_is_stored(stage: Stage, browser: Br
     browser.consent()
     (before,) = stage.accounts()
     held = stage.do(accounts.read_tokens, stage.secret_box, before.id)
-    assert browser.get(_unrefreshable(stage, browser.code())).status == 303
+    assert browser.get(edited_code(stage, browser.code(), refreshable=False)).status == 303
     assert stage.do(accounts.read_tokens, stage.secret_box, before.id).refresh_token == held.refresh_token
 
 
@@ -463,16 +490,6 @@ def test_one_address_of_several_accounts(stage: Stage) -> None:
 
 def _grantees(stage: Stage, address: str) -> list[Grantee]:
     return [Grantee(stage.world.account(address).sub, CLIENT.client_id)]
-
-
-def _unrefreshable(stage: Stage, callback: str) -> str:
-    """The callback with a code that brings no refresh token, as when Google thinks that there is one."""
-    parts = urlsplit(callback)
-    query = dict(parse_qsl(parts.query))
-    consent = stage.world.grants.redeem_code(query["code"])
-    assert consent is not None
-    query["code"] = stage.world.grants.issue_code(replace(consent, refreshable=False))
-    return f"{parts.path}?{urlencode(query)}"
 
 
 @pytest.mark.parametrize("page", ["contacts", "account"])

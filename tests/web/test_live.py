@@ -192,7 +192,7 @@ def test_the_progress_of_a_first_sync(stage: Stage, alice: Browser) -> None:
     assert stream.heard() == ["data: changed\n\n"]
     page = alice.get("/acme/").body
     assert '<progress id="progress" max="2531" value="1500">' in page
-    assert "Your contacts: 1,500 of 2,531" in page
+    assert "My contacts: 1,500 of 2,531" in page
     write(SyncProgress(Source.CONTACTS, 2531, 2531, 1, 2))
     page = alice.get("/acme/").body
     assert '<progress id="progress" max="5062" value="2531">' in page

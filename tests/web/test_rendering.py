@@ -14,6 +14,7 @@ from msgspec.structs import asdict
 from ldapgw import __version__
 from ldapgw.contact import Flaw, Sharing, Source
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
+from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.phones.contact_browser import ContactSummary, LookupResult
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState
@@ -52,6 +53,7 @@ ACCOUNT = Account(
     numbers=2304,
     skipped={},
 )
+OTHER = replace(ACCOUNT, id=2, sub="2", address="bob@acme.example")
 
 
 class Reader(HTMLParser):
@@ -130,8 +132,7 @@ def account_page(tenant: WebTenant, visitor: Visitor, **more: Any) -> str:
 
 
 def welcome(tenant: WebTenant) -> str:
-    boxes = [error_pages.CONSENT_CHECKBOXES[source] for source in tenant.sources]
-    return render("welcome.html", tenant=tenant, boxes=boxes)
+    return render("welcome.html", tenant=tenant, box=error_pages.CONSENT_CHECKBOXES[tenant.first_source])
 
 
 def ending_page(ending: ErrorPage, tenant: WebTenant | None) -> str:
@@ -279,23 +280,61 @@ def test_contacts_to_correct() -> None:
     assert "Contacts to correct" not in shown_of_account(ACCOUNT).text
 
 
-def test_the_sources() -> None:
-    """On, not granted (with a way to mend it), not offered; those that are off are not spoken of.
+ALL = replace(ACME, sources=tuple(Source))
+ON, OFF, NONE, AWAY = SourceState.ON, SourceState.OFF, SourceState.NOT_GRANTED, SourceState.UNAVAILABLE
+READABLE = frozenset(SCOPE_OF.values())
 
-    The overview names those that were not granted.
-    """
-    sources = {
-        Source.CONTACTS: SourceState.ON,
-        Source.OTHER_CONTACTS: SourceState.NOT_GRANTED,
-        Source.DIRECTORY: SourceState.UNAVAILABLE,
-    }
-    account = replace(ACCOUNT, sources=sources)
-    page = shown_of_account(account)
-    assert "Your contacts on Other contacts not granted" in page.text
-    assert "Company directory not available for this account" in page.text
-    assert "No access to: Other contacts. If your phones should find these too, reconnect" in shown(account).text
-    assert "/acme/connect" in page.links() & shown(account).links()
-    assert "Other contacts" not in shown_of_account(ACCOUNT).text + shown(ACCOUNT).text
+
+@pytest.mark.parametrize(
+    ("changed", "states", "rows"),
+    [
+        ({}, (ON, NONE, AWAY), "contacts on; other off [on]; directory away [off]"),
+        ({}, (ON, ON, OFF), "contacts on; other on [off]; directory off [on]"),
+        ({"hd": ""}, (ON, NONE, NONE), "contacts on; other off [on]; directory away"),
+        ({}, (NONE, ON, NONE), "contacts not granted; other on [off]; directory off [on]"),
+        ({"revoked": True}, (ON, ON, OFF), "contacts on; other on [off]; directory off"),
+        ({"delegated": True}, (ON, ON, NONE), "contacts on; other on; directory off"),
+        ({"delegated": True, "has_consent": True}, (ON, ON, ON), "contacts on; other on [off]; directory on [off]"),
+    ],
+)
+def test_each_source_has_its_state_and_its_switch(
+    changed: dict[str, Any], states: tuple[SourceState, ...], rows: str
+) -> None:
+    """The first source has no switch, and neither has what Google or the administrator has decided."""
+    account = replace(ACCOUNT, sources=dict(zip(Source, states, strict=True)), **changed)
+    details = account_details(ALL, account, status_of(account) or {})
+    names = {"My contacts": "contacts", "My other contacts": "other", "Company directory": "directory"}
+    shown_rows = [
+        f"{names[row.label]} {row.state.replace('not available for this account', 'away')}"
+        + (f" [{row.switch}]" if row.switch else "")
+        for row in details.sources
+    ]
+    assert "; ".join(shown_rows) == rows
+    may_reconnect = states[0] is NONE
+    assert account_view(ALL, account, status_of(account)).reconnect == ("may" if may_reconnect else "")
+
+
+def test_a_source_that_is_switched_off_can_be_taken_back_at_google() -> None:
+    """The page says so as long as the grant has the scope."""
+    account = replace(ACCOUNT, sources={Source.CONTACTS: ON, Source.OTHER_CONTACTS: OFF}, scopes=READABLE)
+    assert error_pages.GOOGLE_CONNECTIONS_URL in shown_of_account(account, ALL).links()
+    never = replace(account, sources={Source.CONTACTS: ON}, scopes=frozenset({SCOPE_OF[Source.CONTACTS]}))
+    assert error_pages.GOOGLE_CONNECTIONS_URL not in shown_of_account(never, ALL).links()
+    assert "Company directory" not in shown_of_account(ACCOUNT).text
+
+
+@pytest.mark.parametrize(
+    ("feeder", "state", "words"),
+    [
+        (None, NONE, "No one has switched this on yet."),
+        (ACCOUNT, ON, "All phones here find the company directory through this account."),
+        (OTHER, NONE, "the company directory through bob@acme.example. One account is enough for everyone."),
+        (OTHER, ON, "through bob@acme.example. This account takes over if that one no longer can."),
+    ],
+)
+def test_who_feeds_the_directory(feeder: Account | None, state: SourceState, words: str) -> None:
+    account = replace(ACCOUNT, sources={Source.CONTACTS: ON, Source.DIRECTORY: state})
+    assert words in shown_of_account(account, ALL, directory_account=feeder).text
 
 
 def test_sharing_is_explained() -> None:
@@ -363,13 +402,11 @@ def test_every_ending_says_what_happened_and_where_to_go(ending: ErrorPage, tena
     assert 400 <= ending.status < 600
 
 
-def test_the_welcome_names_the_boxes_in_googles_words() -> None:
-    """One for each source; more than one have to be ticked."""
+def test_the_welcome_names_what_the_first_consent_asks_for() -> None:
+    """In Google's words, and nothing that is asked for later."""
     text = Reader(welcome(replace(ACME, sources=tuple(Source)))).text
     assert "See and download your contacts" in text
-    assert "See and download your organization’s Google Workspace directory" in text
-    assert "Please check them" in text
-    assert "Please check them" not in Reader(welcome(ACME)).text
+    assert "See and download your organization’s Google Workspace directory" not in text
 
 
 def test_every_note_and_state_is_a_sentence() -> None:
@@ -475,8 +512,8 @@ def test_a_revoked_access_is_over() -> None:
     """No part of the page says that it lasts, or that a source is on."""
     text = shown_of_account(replace(ACCOUNT, error=ErrorStatus("consent_revoked", NOW - 60))).text
     assert "until you disconnect" in shown_of_account(ACCOUNT).text
-    assert [words for words in ("until you disconnect", "until you end it", "Your contacts on") if words in text] == []
-    assert "Your contacts access ended" in text
+    assert [words for words in ("until you disconnect", "until you end it", "My contacts on") if words in text] == []
+    assert "My contacts access ended" in text
     assert "Lasts ended on " in text
 
 
@@ -484,11 +521,11 @@ def test_what_google_counted_in_each_source() -> None:
     """Where Google said it, and for sources that are synced."""
     counted = {Source.CONTACTS: SyncState("token", "", NOW, total=4704), Source.DIRECTORY: SyncState("token", "", NOW)}
     account = replace(ACCOUNT, sources={Source.CONTACTS: SourceState.ON, Source.DIRECTORY: SourceState.ON})
-    text = shown_of_account(account, sync_states=counted).text
-    assert "Your contacts On 21 September 2026 , Google reported 4,704 contacts. on" in text
-    assert "Company directory on" in text
+    text = shown_of_account(account, ALL, sync_states=counted).text
+    assert "My contacts On 21 September 2026 , Google reported 4,704 contacts. on" in text
+    assert "Company directory No one has switched this on yet." in text
     lost = replace(account, sources={Source.CONTACTS: SourceState.NOT_GRANTED})
-    assert "Google reported" not in shown_of_account(lost, sync_states=counted).text
+    assert "Google reported" not in shown_of_account(lost, ALL, sync_states=counted).text
 
 
 def first_steps(account: Account | None, *phones: tuple[PhoneLogin, Any]) -> Reader:

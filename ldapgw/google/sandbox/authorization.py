@@ -63,21 +63,18 @@ class AuthorizationRequest:
     login_hint: str
     include_granted_scopes: bool
 
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """Return the scopes without the sign-in scopes; if there are two or more, each has a tick box."""
-        return tuple(scope for scope in self.scopes if scope not in oauth.SIGN_IN_SCOPES)
-
 
 @dataclass(frozen=True, slots=True)
 class ConsentPage:
     """The consent page.
 
+    :ivar choices: the scopes that the page asks for, without the sign-in scopes.
     :ivar chosen: the address of the preselected account, or empty.
     :ivar problem: an error message for the user, or empty.
     """
 
     request: AuthorizationRequest
+    choices: tuple[str, ...]
     accounts: tuple[GoogleAccount, ...]
     chosen: str
     problem: str = ""
@@ -85,7 +82,7 @@ class ConsentPage:
     @property
     def boxes(self) -> bool:
         """Return whether each scope has a tick box; the boxes are empty at first."""
-        return len(self.request.choices) > 1
+        return len(self.choices) > 1
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -132,12 +129,12 @@ def read_request(world: World, query: Parameters) -> AuthorizationRequest:
 def authorize(world: World, request: AuthorizationRequest) -> ConsentPage | Redirect:
     """Answer a request: show the consent page, or redirect if no consent is needed."""
     hinted = _hinted_account(world, request.login_hint)
-    is_granted = hinted is not None and _is_granted(world, request, hinted)
-    if hinted and is_granted and not request.prompt & {"consent", "select_account"}:
+    if hinted and not _new_scopes(world, request, hinted) and not request.prompt & {"consent", "select_account"}:
         return _grant(world, request, hinted, request.scopes, is_consent_shown=False)
     if "none" in request.prompt:
         return _redirect_back(request, {"error": "consent_required" if hinted else "interaction_required"})
-    return ConsentPage(request, tuple(world.accounts.values()), hinted.address if hinted else "")
+    choices = _choices(world, request)
+    return ConsentPage(request, choices, tuple(world.accounts.values()), hinted.address if hinted else "")
 
 
 def decide(world: World, request: AuthorizationRequest, form: Parameters) -> ConsentPage | Redirect:
@@ -148,16 +145,19 @@ def decide(world: World, request: AuthorizationRequest, form: Parameters) -> Con
     if form.get("decision") != ("continue",):
         return _redirect_back(request, {"error": "access_denied"})
     account = world.accounts.get(form.get("account", ("",))[0])
+    choices = _choices(world, request)
     if account is None:
-        return ConsentPage(request, tuple(world.accounts.values()), "", "Choose an account.")
+        return ConsentPage(request, choices, tuple(world.accounts.values()), "", "Choose an account.")
     if request.client.audience == "internal" and account.hd != request.client.domain:
         raise AuthorizationError(403, "org_internal", "This client is restricted to users within its organization.")
-    ticked = form.get("scope", ())
-    has_boxes = len(request.choices) > 1
-    scopes = tuple(s for s in request.scopes if not has_boxes or s in oauth.SIGN_IN_SCOPES or s in ticked)
-    # If the chosen account granted all scopes before, Google shows no consent screen and issues no new refresh token.
-    is_consent_shown = "consent" in request.prompt or not _is_granted(world, request, account)
-    return _grant(world, request, account, scopes, is_consent_shown=is_consent_shown)
+    ticked = set(choices) if len(choices) == 1 else set(form.get("scope", ()))
+    new = _new_scopes(world, request, account)
+    # The page does not ask for a scope that the account has granted before, so this scope needs no tick.
+    scopes = tuple(s for s in request.scopes if s in oauth.SIGN_IN_SCOPES or s in ticked or s not in {*choices, *new})
+    # If the page asks for no new scope, Google shows no consent screen and issues no new refresh token.
+    is_consent_shown = "consent" in request.prompt or bool(new)
+    refused = frozenset(choices).difference(scopes)
+    return _grant(world, request, account, scopes, is_consent_shown=is_consent_shown, refused=refused)
 
 
 def _grant(
@@ -167,11 +167,16 @@ def _grant(
     scopes: tuple[str, ...],
     *,
     is_consent_shown: bool,
+    refused: frozenset[str] = frozenset(),
 ) -> Redirect:
+    """Return the redirect with a code.
+
+    :param refused: scopes that the user has just refused, even if the user granted them before.
+    """
     grantee = Grantee(account.sub, request.client.client_id)
     granted = oauth.spelled(scopes)
     if request.include_granted_scopes:
-        granted = tuple(dict.fromkeys((*granted, *sorted(world.grants.granted_scopes(grantee)))))
+        granted = tuple(dict.fromkeys((*granted, *sorted(world.grants.granted_scopes(grantee) - refused))))
     code = AuthorizationCode(
         grantee=grantee,
         scopes=granted,
@@ -201,9 +206,22 @@ def _redirect_back(request: AuthorizationRequest, answer: dict[str, str]) -> Red
     return Redirect(urlunsplit(parts._replace(query=query)))
 
 
-def _is_granted(world: World, request: AuthorizationRequest, account: GoogleAccount) -> bool:
+def _new_scopes(world: World, request: AuthorizationRequest, account: GoogleAccount) -> tuple[str, ...]:
+    """Return the requested scopes that an account has not granted to the client yet."""
     granted = world.grants.granted_scopes(Grantee(account.sub, request.client.client_id))
-    return granted.issuperset(oauth.spelled(request.scopes))
+    return tuple(scope for scope in request.scopes if not granted.issuperset(oauth.spelled([scope])))
+
+
+def _choices(world: World, request: AuthorizationRequest) -> tuple[str, ...]:
+    """Return the scopes that the consent page asks for; if there are two or more, each scope has a tick box.
+
+    The page asks the account of the ``login_hint`` only for new scopes, unless ``prompt=consent`` demands all.
+    """
+    hinted = _hinted_account(world, request.login_hint)
+    scopes = request.scopes
+    if hinted is not None and "consent" not in request.prompt:
+        scopes = _new_scopes(world, request, hinted)
+    return tuple(scope for scope in scopes if scope not in oauth.SIGN_IN_SCOPES)
 
 
 def _hinted_account(world: World, hint: str) -> GoogleAccount | None:

@@ -38,7 +38,7 @@ def consent(page: ConsentPage, action: str) -> str:
 
     :param action: target of the form: path and query of the request.
     """
-    choices = [(scope, SCOPES[scope]) for scope in page.request.choices]
+    choices = [(scope, SCOPES[scope]) for scope in page.choices]
     return _render("consent.html", page=page, choices=choices, action=action)
 
 

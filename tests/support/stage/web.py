@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 from weakref import finalize
 
 from cryptography.fernet import Fernet
@@ -392,7 +392,7 @@ class Browser:
         self._origin = PublicUrl.parse(stage.url).origin
         self._jar = IndexableCookieJar()
         self._agent = RequestTraversalAgent(Internet(web_resource(stage.gate), stage.google))
-        self._http: Any = HTTPClient(self._agent, self._jar, data_to_body_producer=body_of)
+        self.http: Any = HTTPClient(self._agent, self._jar, data_to_body_producer=body_of)
         # Seconds for which the browser waits for an answer that does not come at once.
         self.patience = 0.0
 
@@ -415,8 +415,12 @@ class Browser:
         return self.post(path, {"token": self.get(f"/{tenant}/privacy").token, **fields})
 
     def consent(self, path: str = "/acme/connect", *, account: str = ALICE, **choices: Any) -> person.Visit:
-        """Go through Google's consent, and follow to where it ends."""
-        visit: person.Visit = result_of(person.consent(self._http, self._origin + path, account=account, **choices))
+        """Go through Google's consent, and follow to where it ends.
+
+        :param path: of ours, or an address at Google.
+        """
+        url = self._origin + path if path.startswith("/") else path
+        visit: person.Visit = result_of(person.consent(self.http, url, account=account, **choices))
         return visit
 
     def depart(self, path: str = "/acme/connect") -> dict[str, str]:
@@ -424,15 +428,18 @@ class Browser:
         return {name: values[0] for name, values in parse_qs(urlsplit(self.get(path).location).query).items()}
 
     def code(self, path: str = "/acme/connect", account: str = ALICE) -> str:
-        """Consent at Google, and stop before the callback: its address, with the code."""
-        seen = result_of(self._http.request("GET", self.get(path).location))
+        """Consent at Google, and stop before the callback: its address, with the code.
+
+        :param path: of ours, or an address at Google.
+        """
+        seen = result_of(self.http.request("GET", self.get(path).location if path.startswith("/") else path))
         form = person.read_forms(result_of(seen.text()))[0]
         fields = [(c.name, c.value) for c in form.controls if c.kind == "hidden"]
         fields += [(c.name, c.value) for c in form.controls if c.kind == "radio" and account in c.value]
         fields += [(c.name, c.value) for c in form.controls if c.kind == "checkbox"]
         fields += [(c.name, c.value) for c in form.controls if c.kind == "submit" and c.text in ("Continue", "Allow")]
         answer = result_of(
-            self._http.request(
+            self.http.request(
                 "POST",
                 f"{GOOGLE}{form.action}",
                 headers={"Content-Type": "application/x-www-form-urlencoded"},
@@ -452,7 +459,7 @@ class Browser:
 
     def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Seen:
         sent = {name: [value] for name, value in headers.items()}
-        answering = self._http.request(method, self._origin + path, headers=sent, data=body, allow_redirects=False)
+        answering = self.http.request(method, self._origin + path, headers=sent, data=body, allow_redirects=False)
         if self.patience:
             self.stage.clock.advance(self.patience)
             self._agent.flush()
@@ -524,6 +531,31 @@ def connect(stage: Stage, address: str, tenant: str = "acme", *, code: str = "",
     else:
         stage.do(sync_state.end, account, NOW, NOW + 600)
     return account_id
+
+
+def press_switch(browser: Browser, source: Source, switch: str = "on") -> Seen:
+    """Press the switch of a source."""
+    return browser.submit("/acme/source", source=source.value, switch=switch)
+
+
+def switch_on(browser: Browser, source: Source, account: str = ALICE, **choices: Any) -> person.Visit:
+    """Switch a source on, and go through Google's consent."""
+    return browser.consent(next_address(press_switch(browser, source)), account=account, **choices)
+
+
+def next_address(seen: Seen) -> str:
+    """Where a page leads by itself."""
+    return seen.headers["refresh"][0].partition("url=")[2]
+
+
+def edited_code(stage: Stage, callback: str, **changes: Any) -> str:
+    """The callback with another code, as if Google had decided otherwise: `refreshable`, `scopes`."""
+    parts = urlsplit(callback)
+    query = dict(parse_qsl(parts.query))
+    consent = stage.world.grants.redeem_code(query["code"])
+    assert consent is not None
+    query["code"] = stage.world.grants.issue_code(replace(consent, **changes))
+    return f"{parts.path}?{urlencode(query)}"
 
 
 def add_phone(stage: Stage, name: str, owner: int | None = None, tenant: str = "acme", **more: Any) -> None:

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: MIT
+"""The switches of an account's sources, with Google's consent to each of them; the sandbox stands in for Google."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from ldapgw.contact import Source
+from ldapgw.google.oauth import SCOPE_OF
+from ldapgw.google.sandbox.grants import Grantee
+from ldapgw.google.sandbox.oauth import EMAIL
+from ldapgw.store import accounts, activity, contacts, directory_accounts, sync_state, tables
+from ldapgw.store.accounts import Account, SourceState, SyncRequest
+from ldapgw.store.activity import Act
+from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.sync_state import SyncState
+from ldapgw.web.error_pages import CONSENT_CHECKBOXES
+from tests.support.results import result_of
+from tests.support.site.command_line import person
+from tests.support.stage.web import (
+    ACME,
+    ALICE,
+    BOB,
+    CLIENT,
+    GLOBEX,
+    NOW,
+    URL,
+    Browser,
+    Seen,
+    Stage,
+    edited_code,
+    next_address,
+    press_switch,
+    switch_on,
+    words_on,
+)
+
+ON, OFF, NOT_GRANTED = SourceState.ON, SourceState.OFF, SourceState.NOT_GRANTED
+OTHER, DIRECTORY = Source.OTHER_CONTACTS, Source.DIRECTORY
+OTHER_SCOPE = SCOPE_OF[OTHER]
+ALL = replace(ACME, sources=tuple(Source))
+ACCOUNT_PAGE = f"{URL}/acme/account"
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage(tenants=(ALL, replace(GLOBEX, sources=tuple(Source))))
+
+
+@pytest.fixture
+def browser(stage: Stage) -> Browser:
+    """Alice's browser: she has connected her contacts a minute ago, and they are synced."""
+    browser = stage.visitor()
+    account = stage.do(sync_state.begin, account_of(stage).id)
+    token = SyncState("token", "fingerprint", NOW)
+    stage.do(sync_state.set_sync_state, account.id, Source.CONTACTS, token)
+    stage.do(sync_state.end, account, NOW, NOW + 600)
+    stage.clock.advance(60)
+    return browser
+
+
+def account_of(stage: Stage, address: str = ALICE) -> Account:
+    return next(account for account in stage.accounts() if (account.tenant, account.address) == ("acme", address))
+
+
+def refresh_token(stage: Stage) -> str:
+    held = stage.do(accounts.read_tokens, stage.secret_box, account_of(stage).id)
+    return str(held.refresh_token)
+
+
+def scopes_of(stage: Stage, token: str) -> set[str]:
+    """What Google's tokens give access to."""
+    held = stage.world.grants.use_refresh_token(token)
+    assert held is not None
+    return {scope for scope in held.scopes if scope in SCOPE_OF.values()}
+
+
+def acts(stage: Stage) -> list[tuple[str, str, str]]:
+    entries = stage.do(activity.read_since, "acme", 0.0)
+    return sorted((entry.actor, entry.act, entry.detail) for entry in entries)
+
+
+def fill(stage: Stage, address: str, source: Source, name: str) -> None:
+    """A sync that brings one contact of a source."""
+    found = person(name, "030 1234567")
+    record = ContactRecord.from_contact(found.uid, found.uid, found)
+    stage.do(contacts.apply_changes, account_of(stage, address).id, source, [record], ())
+
+
+def names(stage: Stage, address: str = ALICE) -> list[str]:
+    (stored,) = stage.do(contacts.read, [account_of(stage, address).id])
+    return [contact.name for contact in stored.contacts]
+
+
+def test_switching_on_asks_google_for_this_scope_alone(stage: Stage, browser: Browser) -> None:
+    """Offline, with all that was granted, for this account, and without a prompt."""
+    seen = press_switch(browser, OTHER)
+    assert seen.status == 200
+    assert f"Google asks you to allow this: “{CONSENT_CHECKBOXES[OTHER]}”." in words_on(seen)
+    asked = dict(pair.split("=", 1) for pair in next_address(seen).partition("?")[2].split("&"))
+    assert asked["scope"].split("+") == ["openid", "email", OTHER_SCOPE.replace(":", "%3A").replace("/", "%2F")]
+    assert {name: asked.get(name) for name in ("access_type", "include_granted_scopes", "login_hint", "prompt")} == {
+        "access_type": "offline",
+        "include_granted_scopes": "true",
+        "login_hint": account_of(stage).sub,
+        "prompt": None,
+    }
+
+
+def test_a_source_is_switched_on(stage: Stage, browser: Browser) -> None:
+    """The token covers both scopes, the contacts keep their sync token, a sync is asked for, and the log says it."""
+    before = refresh_token(stage)
+    visit = switch_on(browser, OTHER)
+    assert (visit.status, visit.url) == (200, ACCOUNT_PAGE)
+    assert "Switched on. Your phones find these contacts in a minute." in visit.body
+    account = account_of(stage)
+    assert account.sources == {Source.CONTACTS: ON, OTHER: ON, DIRECTORY: NOT_GRANTED}
+    assert account.scopes == {"openid", "email", SCOPE_OF[Source.CONTACTS], OTHER_SCOPE}
+    assert refresh_token(stage) != before
+    assert scopes_of(stage, refresh_token(stage)) == {SCOPE_OF[Source.CONTACTS], OTHER_SCOPE}
+    assert stage.do(sync_state.read_sync_states, account.id)[Source.CONTACTS].sync_token == "token"
+    assert (account.last_sync, account.requested_sync) == (NOW, SyncRequest.INCREMENTAL)
+    assert acts(stage) == [(ALICE, Act.CONNECTED, ""), (ALICE, Act.SOURCE_SWITCHED_ON, "other_contacts")]
+
+
+def test_google_issues_no_other_refresh_token(stage: Stage, browser: Browser) -> None:
+    """Nothing is new to Google; the stored refresh token is refreshed once, and stays, because it has the scope."""
+    switch_on(browser, OTHER)
+    before, token = account_of(stage), refresh_token(stage)
+    stage.do(sync_state.write_source_states, before.id, {OTHER: NOT_GRANTED})
+    stage.do(lambda connection: connection.execute(update(tables.account).values(scopes="openid")))
+    visit = switch_on(browser, OTHER)
+    assert (visit.status, visit.url) == (200, ACCOUNT_PAGE)
+    account = account_of(stage)
+    assert (account.sources[OTHER], refresh_token(stage)) == (ON, token)
+    assert (account.scopes, account.connected_at) == (before.scopes, before.connected_at)
+    held = stage.do(accounts.read_tokens, stage.secret_box, account.id)
+    found = stage.world.grants.find_access_token(held.access_token)
+    assert found is not None
+    assert OTHER_SCOPE in found.scopes
+
+
+def test_a_refresh_token_that_does_not_grow_is_asked_for_with_a_screen(stage: Stage, browser: Browser) -> None:
+    """Once, with prompt=consent.  The same Google project has the scope already, through another tenant."""
+    elsewhere = stage.visitor("/globex/connect")
+    assert OTHER_SCOPE not in scopes_of(stage, refresh_token(stage))
+    seen = elsewhere.submit("/globex/source", source=OTHER.value, switch="on")
+    assert elsewhere.consent(next_address(seen)).url == f"{URL}/globex/account"
+    again = browser.get(without_page(browser, next_address(press_switch(browser, OTHER))))
+    assert again.status == 302
+    assert "prompt=consent&" in f"{again.location}&"
+    assert account_of(stage).sources[OTHER] is NOT_GRANTED
+    visit = browser.consent(again.location)
+    assert (visit.url, account_of(stage).sources[OTHER]) == (ACCOUNT_PAGE, ON)
+
+
+def test_a_refresh_token_that_never_grows(stage: Stage, browser: Browser) -> None:
+    """The repetition is not repeated; a page says so, and the account is as it was."""
+    before = account_of(stage)
+    again = browser.get(edited_code(stage, code(browser), refreshable=False))
+    seen = browser.get(edited_code(stage, browser.code(again.location), refreshable=False))
+    assert (seen.status, "Google didn’t grant lasting access" in seen.body) == (502, True)
+    assert account_of(stage) == before
+
+
+def without_page(browser: Browser, url: str) -> str:
+    """Where Google sends a browser at once."""
+    answer = result_of(browser.http.request("GET", url, allow_redirects=False))
+    return str(answer.headers.getRawHeaders("location")[0]).removeprefix(URL)
+
+
+def code(browser: Browser, source: Source = OTHER) -> str:
+    """Press a switch and consent at Google, and stop before the callback."""
+    return browser.code(next_address(press_switch(browser, source)))
+
+
+def cancelled(_stage: Stage, browser: Browser) -> Any:
+    return switch_on(browser, OTHER, cancel=True)
+
+
+def unticked(stage: Stage, browser: Browser) -> Any:
+    return browser.get(edited_code(stage, code(browser), scopes=("openid", EMAIL, SCOPE_OF[Source.CONTACTS])))
+
+
+@pytest.mark.parametrize("refuse", [cancelled, unticked])
+def test_whoever_refuses_at_google_keeps_what_there_was(
+    stage: Stage, browser: Browser, refuse: Callable[[Stage, Browser], Any]
+) -> None:
+    """The page names what was not allowed, and leads back to the account."""
+    before, token = account_of(stage), refresh_token(stage)
+    seen = refuse(stage, browser)
+    assert seen.status == 403
+    assert "you didn’t allow “See and download contact info automatically saved in your “Other" in seen.body
+    assert '<a class="button" href="/acme/account">Back to the account</a>' in seen.body
+    assert (account_of(stage), refresh_token(stage)) == (before, token)
+    assert stage.world.calls["/revoke"] == 0
+
+
+def test_another_account_is_not_accepted(stage: Stage, browser: Browser) -> None:
+    """Its new grant is revoked, and neither account has changed."""
+    before = stage.accounts()
+    visit = switch_on(browser, OTHER, account=BOB)
+    assert (visit.status, "You chose a different Google account" in visit.body) == (403, True)
+    assert stage.accounts() == before
+    assert not stage.world.grants.granted_scopes(Grantee(stage.world.account(BOB).sub, CLIENT.client_id))
+
+
+def test_an_account_that_was_disconnected_meanwhile(stage: Stage, browser: Browser) -> None:
+    """It stays disconnected, and Google ends the new grant."""
+    callback = code(browser)
+    browser.submit("/acme/disconnect")
+    assert browser.get(callback).status == 502
+    (account,) = stage.accounts()
+    assert not account.is_connected
+    assert not stage.world.grants.granted_scopes(Grantee(account.sub, CLIENT.client_id))
+
+
+def test_switching_off_ends_a_source_at_once(stage: Stage, browser: Browser) -> None:
+    """Its contacts are gone, the others are there, the scope is said to be still at Google; and it stays off."""
+    switch_on(browser, OTHER)
+    fill(stage, ALICE, Source.CONTACTS, "Anna Berg")
+    fill(stage, ALICE, OTHER, "Otto Ott")
+    generation, changes = account_of(stage).generation, stage.changes
+    assert press_switch(browser, OTHER, "off").location == "/acme/account"
+    account = account_of(stage)
+    assert names(stage) == ["Anna Berg"]
+    assert (account.sources[OTHER], account.contacts, account.generation) == (OFF, 1, generation + 1)
+    assert stage.changes == changes + 1
+    page = browser.get("/acme/account").body
+    assert "Your phones no longer find these contacts through this account." in page
+    assert 'href="https://myaccount.google.com/connections"' in page
+    assert (ALICE, Act.SOURCE_SWITCHED_OFF, "other_contacts") in acts(stage)
+    assert OTHER_SCOPE not in browser.depart()["scope"].split()
+    for connects in (browser, stage.browser()):
+        connects.consent()
+        assert account_of(stage).sources == {Source.CONTACTS: ON, OTHER: OFF, DIRECTORY: NOT_GRANTED}
+
+
+def test_switching_on_again_needs_no_trip_to_google(stage: Stage, browser: Browser) -> None:
+    switch_on(browser, OTHER)
+    press_switch(browser, OTHER, "off")
+    calls = stage.world.calls.total()
+    assert press_switch(browser, OTHER).location == "/acme/account"
+    account = account_of(stage)
+    assert (account.sources[OTHER], account.requested_sync) == (ON, SyncRequest.INCREMENTAL)
+    assert stage.world.calls.total() == calls
+
+
+def test_connecting_without_a_session_loses_nothing(stage: Stage, browser: Browser) -> None:
+    """Google adds what was granted before to the answer, although the gateway does not know yet who comes."""
+    switch_on(browser, OTHER)
+    visit = stage.browser().consent()
+    assert visit.status == 200
+    account = account_of(stage)
+    assert account.sources == {Source.CONTACTS: ON, OTHER: ON, DIRECTORY: NOT_GRANTED}
+    assert scopes_of(stage, refresh_token(stage)) == {SCOPE_OF[Source.CONTACTS], OTHER_SCOPE}
+
+
+def test_what_was_granted_to_another_tenant_is_switched_on_by_the_person(stage: Stage, browser: Browser) -> None:
+    """The tenants have the same Google project, so Google's answers have the scopes of both."""
+    switch_on(browser, OTHER)
+    elsewhere = stage.visitor("/globex/connect")
+    (account,) = [account for account in stage.accounts() if account.tenant == "globex"]
+    assert account.sources == {Source.CONTACTS: ON, OTHER: OFF, DIRECTORY: NOT_GRANTED}
+    seen = elsewhere.submit("/globex/source", source=OTHER.value, switch="on")
+    assert seen.location == "/globex/account"
+
+
+def feed(stage: Stage) -> dict[str, Browser]:
+    """Alice and Bob, who have switched the directory on; it comes through Alice."""
+    browsers = {address: stage.visitor(account=address) for address in (ALICE, BOB)}
+    for address, browser in browsers.items():
+        switch_on(browser, DIRECTORY, address)
+    fill(stage, ALICE, DIRECTORY, "Dora Dienst")
+    return browsers
+
+
+def test_another_account_feeds_the_directory(stage: Stage) -> None:
+    """Who feeds it is on the page; when its last account is switched off, the directory is gone."""
+    browsers = feed(stage)
+    note = "All phones here find the company directory through"
+    assert f"{note} this account." in words_on(browsers[ALICE].get("/acme/account"))
+    assert f"{note} {ALICE}." in words_on(browsers[BOB].get("/acme/account"))
+    press_switch(browsers[ALICE], DIRECTORY, "off")
+    assert (names(stage, ALICE), names(stage, BOB)) == ([], ["Dora Dienst"])
+    assert f"{note} {BOB}." in words_on(browsers[ALICE].get("/acme/account"))
+    press_switch(browsers[BOB], DIRECTORY, "off")
+    assert names(stage, BOB) == []
+    assert stage.do(directory_accounts.read_directory_account, "acme") is None
+    assert "No one has switched this on yet." in words_on(browsers[BOB].get("/acme/account"))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"source": "contacts", "switch": "off"},
+        {"source": "other_contacts", "switch": "off"},
+        {"source": "other_contacts", "switch": "maybe"},
+        {"source": "other_contacts"},
+        {"source": "mail", "switch": "on"},
+        {},
+    ],
+    ids=str,
+)
+def test_a_form_that_the_page_does_not_have_changes_nothing(
+    stage: Stage, browser: Browser, fields: dict[str, str]
+) -> None:
+    before = account_of(stage)
+    seen = browser.submit("/acme/source", **fields)
+    assert (seen.location, "not-accepted" in seen.cookie("__Host-ldapgw-note")) == ("/acme/account", True)
+    assert account_of(stage) == before
+
+
+def test_a_switch_needs_the_token_of_the_page(stage: Stage, browser: Browser) -> None:
+    """Another site cannot switch anything on or off, and nobody can for somebody else's account."""
+    switch_on(browser, OTHER)
+    before = account_of(stage)
+    foreign = browser.post("/acme/source", {"source": OTHER.value, "switch": "off"})
+    bob = stage.visitor(account=BOB)
+    others: Seen = bob.submit("/acme/source", account=before.sub, source=OTHER.value, switch="off")
+    assert (foreign.status, others.status) == (403, 404)
+    assert account_of(stage) == before
