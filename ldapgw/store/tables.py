@@ -391,6 +391,12 @@ leaver = Table(
     _not_null("reason", String, comment="missing, suspended, deleted or moved"),
     _not_null("since", Float, comment="when the person was first seen to have left"),
     _not_null("kept", Boolean, server_default=false(), comment="whether an administrator keeps the account"),
+    _not_null(
+        "approved",
+        Boolean,
+        server_default=false(),
+        comment="whether an administrator has allowed to remove the account",
+    ),
 )
 
 held_leavers = Table(
@@ -399,7 +405,6 @@ held_leavers = Table(
     Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
     _not_null("count", Integer, comment="how many accounts were to be removed at once"),
     _not_null("since", Float, comment="when the removal was stopped"),
-    Column("approved_at", Float, comment="when an administrator allowed the removal; null: not allowed"),
 )
 
 admin_link = Table(

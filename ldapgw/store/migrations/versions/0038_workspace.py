@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("since", sa.Float(), nullable=False),
         sa.Column("kept", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("approved", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("account_id"),
     )
@@ -63,7 +64,6 @@ def upgrade() -> None:
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("since", sa.Float(), nullable=False),
-        sa.Column("approved_at", sa.Float()),
         sa.PrimaryKeyConstraint("tenant"),
     )
     if op.get_bind().dialect.name == "sqlite":

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""Accounts of persons who have left the company, and removals that wait for an administrator.
+
+A mark says why the person counts as a leaver and since when.  The gateway removes a marked account after the tenant's
+``remove_leavers``, unless an administrator keeps the account (`ldapgw.sync.leavers`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection, delete, select, text, update
+
+from ldapgw.store.database import chunks
+from ldapgw.store.tables import account, held_leavers, leaver, value_of
+
+
+class Reason(StrEnum):
+    """The reasons why a person counts as a leaver.
+
+    ``missing``: Google has ended the access, and the Workspace directory lacks the person.  ``suspended`` and
+    ``deleted``: the state of the person's user account.  ``moved``: the delegation no longer covers the person.
+    """
+
+    MISSING = "missing"
+    SUSPENDED = "suspended"
+    DELETED = "deleted"
+    MOVED = "moved"
+
+
+@dataclass(frozen=True, slots=True)
+class Leaver:
+    """A mark of an account, a row of the table ``leaver``.
+
+    :ivar since: when the person was first seen to have left, in seconds since the epoch.
+    :ivar kept: whether an administrator has decided to keep the account.
+    :ivar approved: whether an administrator has allowed the removal of the account together with many other accounts.
+    """
+
+    account_id: int
+    reason: Reason
+    since: float
+    kept: bool = False
+    approved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRemoval:
+    """A removal of many accounts that waits for an administrator, a row of the table ``held_leavers``.
+
+    :ivar count: the number of accounts that were to be removed at once.
+    :ivar since: when the removal was stopped, in seconds since the epoch.
+    """
+
+    tenant: str
+    count: int
+    since: float
+
+
+# The statements are SQL texts because SQLAlchemy has no common form of ON CONFLICT for all databases.  The accounts are
+# read from the table, because an account may have been removed since the caller has read the accounts.
+_MARK = text("""
+    INSERT INTO leaver (account_id, reason, since) SELECT id, :reason, :now FROM account WHERE id = :account_id
+    ON CONFLICT (account_id) DO UPDATE SET reason = excluded.reason
+""")
+_HOLD = text("""
+    INSERT INTO held_leavers (tenant, count, since) VALUES (:tenant, :count, :now)
+    ON CONFLICT (tenant) DO UPDATE SET count = excluded.count
+""")
+
+
+def mark(connection: Connection, considered: Collection[int], gone: Mapping[int, Reason], now: float) -> None:
+    """Mark the accounts of persons who have left, and delete the marks of persons who have not left.
+
+    A marked account keeps the time of its first mark and the administrator's decision.
+
+    :param considered: the ids of the accounts about which the caller knows whether the persons have left.  Marks of
+        other accounts do not change.
+    :param gone: the reasons by the ids of those considered accounts whose persons have left.
+    """
+    for ids in chunks(considered):
+        stays = [account_id for account_id in ids if account_id not in gone]
+        connection.execute(delete(leaver).where(leaver.c.account_id.in_(stays)))
+    for account_id, reason in gone.items():
+        connection.execute(_MARK, {"account_id": account_id, "reason": reason.value, "now": now})
+
+
+def read(connection: Connection, tenant: str) -> dict[int, Leaver]:
+    """Read the marks of a tenant's accounts, by the account's id."""
+    query = select(leaver).join(account, account.c.id == leaver.c.account_id).where(account.c.tenant == tenant)
+    return {row.account_id: value_of(Leaver, row) for row in connection.execute(query)}
+
+
+def keep(connection: Connection, account_id: int) -> bool:
+    """Exempt a marked account from removal, and return whether the account is marked and was not exempt."""
+    return _set_kept(connection, account_id, kept=True)
+
+
+def undo_keep(connection: Connection, account_id: int) -> bool:
+    """End the exemption of a marked account, and return whether the account was exempt."""
+    return _set_kept(connection, account_id, kept=False)
+
+
+def _set_kept(connection: Connection, account_id: int, *, kept: bool) -> bool:
+    # An approval given before the account was kept must not remove the account afterwards.
+    change = update(leaver).where(leaver.c.account_id == account_id, leaver.c.kept != kept)
+    return connection.execute(change.values(kept=kept, approved=False)).rowcount > 0
+
+
+def hold(connection: Connection, tenant: str, count: int, now: float) -> bool:
+    """Store that the removal of `count` accounts waits for an administrator.
+
+    :returns: whether no removal of the tenant was waiting before.
+    """
+    is_new = read_held(connection, tenant) is None
+    connection.execute(_HOLD, {"tenant": tenant, "count": count, "now": now})
+    return is_new
+
+
+def read_held(connection: Connection, tenant: str) -> HeldRemoval | None:
+    """Read the removal that waits for an administrator, or return None if none is waiting."""
+    row = connection.execute(select(held_leavers).where(held_leavers.c.tenant == tenant)).first()
+    return None if row is None else value_of(HeldRemoval, row)
+
+
+def clear_held(connection: Connection, tenant: str) -> None:
+    """Store that no removal of the tenant waits for an administrator."""
+    connection.execute(delete(held_leavers).where(held_leavers.c.tenant == tenant))
+
+
+def approve(connection: Connection, tenant: str, account_ids: Collection[int]) -> None:
+    """Allow the removal of some marked accounts of a tenant at once, although they are many.
+
+    The approval holds for these accounts only, until their marks are deleted.
+    """
+    for ids in chunks(account_ids):
+        is_of_tenant = leaver.c.account_id.in_(
+            select(account.c.id).where(account.c.id.in_(ids), account.c.tenant == tenant)
+        )
+        connection.execute(update(leaver).where(is_of_tenant, leaver.c.kept.is_(False)).values(approved=True))
+    clear_held(connection, tenant)
