@@ -182,6 +182,7 @@ def _assemble(base: Base) -> Gateway:
         base.provisioning_cleaner,
         sync_parts.photo_fetcher,
         sync_parts.contact_renewal,
+        sync_parts.leavers,
         sync_parts.scheduler,
         sync_parts.leadership,
         sync_parts.heartbeat,
