@@ -39,7 +39,7 @@ class Act(StrEnum):
     LEAVER_NOT_KEPT = "leaver_not_kept"
     LEAVER_REMOVED = "leaver_removed"
     LEAVERS_HELD = "leavers_held"
-    LEAVERS_APPROVED = "leavers_approved"
+    LEAVER_APPROVED = "leaver_approved"
     SYNC_REQUESTED = "sync_requested"
     SHRINK_ACCEPTED = "shrink_accepted"
     SHARING_CHANGED = "sharing_changed"
