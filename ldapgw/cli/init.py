@@ -24,7 +24,7 @@ from ldapgw.cli.site import Site, pass_site, setting_type
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import is_redirect_uri_refused
 from ldapgw.server.config import decode, merge, read_settings
-from ldapgw.server.config.forms import Allowed, BaseDn, Mail, Region, Slug, Url
+from ldapgw.server.config.forms import Allowed, BaseDn, LeaverDelay, Mail, Region, Slug, Url
 from ldapgw.server.state_dir import create_state_dir
 
 _PORT = click.IntRange(1, 65535)
@@ -77,6 +77,12 @@ def _read_client_file(text: str) -> str:
 @click.option(
     "--allow", type=_read_allowed, metavar="WHO", help="Who may connect: addresses, @domain or *, with commas."
 )
+@click.option(
+    "--remove-leavers",
+    type=setting_type(LeaverDelay),
+    metavar="TIME",
+    help="When to remove people who have left Google Workspace, for example 14d. Empty for never.",
+)
 @click.option("--region", type=setting_type(Region), help="The country of numbers without a country code.")
 @click.option("--public-url", type=setting_type(Url), help="The address of the web page.")
 @click.option("--web-port", type=_PORT, help="The port that the web page listens on.")
@@ -119,6 +125,15 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
             given[name] = click.prompt(question, type=kind, default=default, err=True)
         return given[name]
 
+    def ask_leavers() -> str:
+        if given["remove_leavers"] is None and not any(who.startswith("@") for who in given["allow"]):
+            return ""  # only a company on Google Workspace has a directory, which shows who has left
+        question = (
+            "How long after people have left Google Workspace should their accounts and phones be removed? For example "
+            "14d. Leave empty for never"
+        )
+        return str(ask("remove_leavers", question, setting_type(LeaverDelay), ""))
+
     mail, slug_type, url_type = setting_type(Mail), setting_type(Slug), setting_type(Url)
     admin = ask("admin", "What is the administrator's Google address? For example anna@acme.example", mail)
     local, _, domain = admin.partition("@")
@@ -144,6 +159,7 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
             _read_allowed,
             allowed,
         ),
+        "remove_leavers": ask_leavers(),
         "region": ask(
             "region", "Which country are numbers without a country code in? For example DE", setting_type(Region), "DE"
         ),
@@ -161,7 +177,12 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
     }
     question = "Where is the JSON file of your Google OAuth client? Leave empty to enter the client on the page later"
     client = ask("client_secret_file", question, _read_client_file, "")
-    return {**values, "client_secret_file": client or None, "new_store": False}
+    return {
+        **values,
+        "client_secret_file": client or None,
+        "remove_leavers": values["remove_leavers"] or None,
+        "new_store": False,
+    }
 
 
 def _web_port(given: Mapping[str, Any]) -> int:

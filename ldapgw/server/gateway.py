@@ -183,6 +183,7 @@ def _assemble(base: Base) -> Gateway:
         sync_parts.photo_fetcher,
         sync_parts.contact_renewal,
         sync_parts.workspace_reader,
+        sync_parts.leavers,
         sync_parts.scheduler,
         sync_parts.leadership,
         sync_parts.heartbeat,

@@ -33,6 +33,13 @@ class Act(StrEnum):
     RECONNECTED = "reconnected"
     DISCONNECTED = "disconnected"
     ACCOUNT_REMOVED = "account_removed"
+    LEAVER_FOUND = "leaver_found"
+    LEAVER_BACK = "leaver_back"
+    LEAVER_KEPT = "leaver_kept"
+    LEAVER_NOT_KEPT = "leaver_not_kept"
+    LEAVER_REMOVED = "leaver_removed"
+    LEAVERS_HELD = "leavers_held"
+    LEAVER_APPROVED = "leaver_approved"
     SYNC_REQUESTED = "sync_requested"
     SHRINK_ACCEPTED = "shrink_accepted"
     SHARING_CHANGED = "sharing_changed"
@@ -179,6 +186,13 @@ def read_acts(connection: Connection, tenant: str) -> tuple[str, ...]:
     """Return the codes of the acts in a tenant's log, for the choice of a filter."""
     acts = select(activity.c.act).where(activity.c.tenant == tenant).distinct().order_by(activity.c.act)
     return tuple(connection.execute(acts).scalars())
+
+
+def count_since(connection: Connection, tenant: str, act: Act, since: float) -> int:
+    """Count the entries of an act of a tenant since a time, in seconds since the epoch."""
+    of_act = activity.c.tenant == tenant, activity.c.at >= since, activity.c.act == act
+    count: int = connection.execute(select(func.count()).select_from(activity).where(*of_act)).scalar_one()
+    return count
 
 
 def read_since(connection: Connection, tenant: str | None, since: float) -> tuple[Entry, ...]:

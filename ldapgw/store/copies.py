@@ -68,6 +68,7 @@ class CopyCleaner(PeriodicService):
         self._database = database
         self._read_disconnected = read_disconnected
         self._run_off_thread = run_off_thread
+        self._removed: set[tuple[str, str]] = set()
         failed = partial(log.failure, "deleting old data from copies of the database failed", event="copies_failed")
         super().__init__(clock, CLEAN_SECONDS, self._clean, failed)
 
@@ -75,30 +76,50 @@ class CopyCleaner(PeriodicService):
         """Clean the copies now, even if a run is under way: that run may not know the latest disconnected account."""
         return self.attempt(self._clean)
 
+    def clean_removed(self, removed: Collection[tuple[str, str]]) -> Deferred[None]:
+        """Clean the copies now, and remove accounts that the database no longer has.
+
+        :param removed: the tenant and the sub of accounts that were connected until they were removed.
+        """
+        self._removed.update(removed)
+        return self.clean()
+
     async def _clean(self) -> None:
+        removed = frozenset(self._removed)
         if self._database is not None:
             disconnected = await self._read_disconnected() if self._read_disconnected is not None else None
-            for line in await self._run_off_thread(clean_copies, self._database, self._clock.seconds(), disconnected):
+            lines = await self._run_off_thread(
+                clean_copies, self._database, self._clock.seconds(), disconnected, removed
+            )
+            for line in lines:
                 log.warn("{line}", event="copy_removed", line=line)
+        self._removed -= removed
 
 
-def clean_copies(database: Path, now: float, disconnected: Collection[tuple[str, str]] | None = None) -> list[str]:
+def clean_copies(
+    database: Path,
+    now: float,
+    disconnected: Collection[tuple[str, str]] | None = None,
+    removed: Collection[tuple[str, str]] = (),
+) -> list[str]:
     """Remove disconnected accounts from the copies of a database, and delete old copies; this may take a while.
 
     :param database: the file of the database, or for a database on a server, the path to which the endings of the names
         of copies are added.
     :param disconnected: the tenant and the sub of the disconnected accounts, or None to read them from the file.
+    :param removed: the tenant and the sub of accounts that the database no longer has.
     :returns: a line for each copy that was deleted or could not be deleted.
     """
     lines = []
     with _lock(database):
         disconnected = _disconnected_accounts(database) if disconnected is None else disconnected
+        gone = {*disconnected, *removed}
         for file in sorted(database.parent.iterdir()):
             ending = file.name.removeprefix(database.name)
             if ending == file.name or not (_COPY.fullmatch(ending) or _LEFTOVER.fullmatch(ending)):
                 continue
             with suppress(FileNotFoundError):  # a command may delete its file meanwhile
-                if problem := _clean(file, now, disconnected, is_copy=_COPY.fullmatch(ending) is not None):
+                if problem := _clean(file, now, gone, is_copy=_COPY.fullmatch(ending) is not None):
                     lines.append(_delete(file, problem))
     return lines
 
@@ -121,7 +142,7 @@ def _disconnected_accounts(database: Path) -> list[tuple[str, str]]:
     return []
 
 
-def _clean(file: Path, now: float, disconnected: Collection[tuple[str, str]], *, is_copy: bool) -> str:
+def _clean(file: Path, now: float, gone: Collection[tuple[str, str]], *, is_copy: bool) -> str:
     """Remove accounts from a copy.
 
     :returns: the reason why the copy has to be deleted, or empty if it can stay.
@@ -131,10 +152,10 @@ def _clean(file: Path, now: float, disconnected: Collection[tuple[str, str]], *,
         return "was left by a command that was killed" if age > DAY else ""
     if age > MAX_AGE_SECONDS:
         return "is older than 30 days"
-    if not disconnected:
+    if not gone:
         return ""
     try:
-        _remove_accounts(file, disconnected)
+        _remove_accounts(file, gone)
     except (sqlite3.Error, StoreError) as error:
         return f"may have data of disconnected accounts: {error}"
     except OSError as error:
@@ -142,7 +163,7 @@ def _clean(file: Path, now: float, disconnected: Collection[tuple[str, str]], *,
     return ""
 
 
-def _remove_accounts(file: Path, disconnected: Iterable[tuple[str, str]]) -> None:
+def _remove_accounts(file: Path, gone: Iterable[tuple[str, str]]) -> None:
     """Replace a copy by a file without the contacts and tokens of the accounts, unless the copy has none of them.
 
     The new file keeps the copy's age.  The rows are not deleted in the old file, because the old file may still have
@@ -151,7 +172,7 @@ def _remove_accounts(file: Path, disconnected: Iterable[tuple[str, str]]) -> Non
     times = file.stat().st_atime, file.stat().st_mtime
     try:
         with closing(_connect(file)) as source:
-            ids = [row[0] for account in disconnected for row in source.execute(_ACCOUNT, account)]
+            ids = [row[0] for account in gone for row in source.execute(_ACCOUNT, account)]
             if not any(_holds(source, account_id) for account_id in ids):
                 return
             with replace_file(file, like=file) as new:

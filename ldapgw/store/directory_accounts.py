@@ -8,15 +8,18 @@ the directory.  A source may fail while the other sources of its account are syn
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from ldapgw.contact import Source
-from ldapgw.errors import GoogleError
+from ldapgw.errors import DamagedStore, GoogleError
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account, SourceState
-from ldapgw.store.tables import account, source, value_of
+from ldapgw.store.database import CHUNK
+from ldapgw.store.tables import account, contact, source, value_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,47 @@ class DirectoryCandidate:
     next_try: float | None = None
     is_directory_account: bool = False
     hd: str | None = None
+
+
+class DirectoryPerson(msgspec.Struct, frozen=True, gc=False):
+    """A person of the Workspace directory: the parts of the stored contact by which an account is recognized.
+
+    :ivar source_id: Google's stable key of the person.
+    :ivar emails: the person's e-mail addresses, the best address first.
+    """
+
+    source_id: str = ""
+    name: str = ""
+    emails: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Omit the person, whom a log must not contain."""
+        return "<DirectoryPerson>"
+
+
+_person_decoder = msgspec.json.Decoder(DirectoryPerson)
+
+
+def read_people(connection: Connection, account_id: int, most: int | None = None) -> Iterator[DirectoryPerson]:
+    """Iterate over the people and companies of the Workspace directory that is stored under an account.
+
+    :param most: the largest number of people to read, or None to read everybody.
+    :raises DamagedStore: when a stored contact cannot be decoded.
+    """
+    of_directory = contact.c.account_id == account_id, contact.c.source == Source.DIRECTORY
+    query = select(contact.c.content).where(*of_directory, contact.c.content.is_not(None)).limit(most)
+    with connection.execute(query, execution_options={"yield_per": CHUNK}) as rows:
+        for row in rows:
+            try:
+                yield _person_decoder.decode(row.content)
+            except ValueError:  # msgspec raises `UnicodeDecodeError` if the octets are not UTF-8
+                raise DamagedStore("a stored contact cannot be read") from None
+
+
+def find_directory_account(connection: Connection, tenant: str) -> DirectoryCandidate | None:
+    """Return the account under which the tenant's Workspace directory is stored, or None if no directory is stored."""
+    candidates = read_candidates(connection, tenant)
+    return next((candidate for candidate in candidates if candidate.is_directory_account), None)
 
 
 def read_candidates(connection: Connection, tenant: str) -> tuple[DirectoryCandidate, ...]:

@@ -13,8 +13,10 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, delete, select, text, update
 
+from ldapgw.store import accounts, activity
+from ldapgw.store.activity import GATEWAY, Act, Entry
 from ldapgw.store.database import chunks
-from ldapgw.store.tables import account, held_leavers, leaver, value_of
+from ldapgw.store.tables import account, held_leavers, leaver, value_of, workspace
 
 
 class Reason(StrEnum):
@@ -59,12 +61,7 @@ class HeldRemoval:
     since: float
 
 
-# The statements are SQL texts because SQLAlchemy has no common form of ON CONFLICT for all databases.  The accounts are
-# read from the table, because an account may have been removed since the caller has read the accounts.
-_MARK = text("""
-    INSERT INTO leaver (account_id, reason, since) SELECT id, :reason, :now FROM account WHERE id = :account_id
-    ON CONFLICT (account_id) DO UPDATE SET reason = excluded.reason
-""")
+# The statement is an SQL text because SQLAlchemy has no common form of ON CONFLICT for all databases.
 _HOLD = text("""
     INSERT INTO held_leavers (tenant, count, since) VALUES (:tenant, :count, :now)
     ON CONFLICT (tenant) DO UPDATE SET count = excluded.count
@@ -74,17 +71,32 @@ _HOLD = text("""
 def mark(connection: Connection, considered: Collection[int], gone: Mapping[int, Reason], now: float) -> None:
     """Mark the accounts of persons who have left, and delete the marks of persons who have not left.
 
-    A marked account keeps the time of its first mark and the administrator's decision.
+    A marked account keeps the time of its first mark and the administrator's decision.  New and deleted marks are
+    recorded in the activity log.
 
     :param considered: the ids of the accounts about which the caller knows whether the persons have left.  Marks of
         other accounts do not change.
     :param gone: the reasons by the ids of those considered accounts whose persons have left.
     """
     for ids in chunks(considered):
-        stays = [account_id for account_id in ids if account_id not in gone]
-        connection.execute(delete(leaver).where(leaver.c.account_id.in_(stays)))
-    for account_id, reason in gone.items():
-        connection.execute(_MARK, {"account_id": account_id, "reason": reason.value, "now": now})
+        query = select(account.c.id, account.c.tenant, account.c.address, leaver.c.reason).join_from(
+            account, leaver, isouter=True
+        )
+        entries: list[Entry] = []
+        back: list[int] = []
+        for row in connection.execute(query.where(account.c.id.in_(ids))).all():
+            reason = gone.get(row.id)
+            if reason is None and row.reason is not None:
+                back.append(row.id)
+                entries.append(activity.entry(now, row.tenant, GATEWAY, Act.LEAVER_BACK, row.address))
+            elif reason is not None and row.reason is None:
+                connection.execute(leaver.insert().values(account_id=row.id, reason=reason, since=now))
+                entries.append(activity.entry(now, row.tenant, GATEWAY, Act.LEAVER_FOUND, row.address, reason))
+            elif reason is not None and row.reason != reason:
+                connection.execute(update(leaver).where(leaver.c.account_id == row.id).values(reason=reason))
+        if back:
+            connection.execute(delete(leaver).where(leaver.c.account_id.in_(back)))
+        activity.record(connection, *entries)
 
 
 def read(connection: Connection, tenant: str) -> dict[int, Leaver]:
@@ -104,6 +116,7 @@ def undo_keep(connection: Connection, account_id: int) -> bool:
 
 
 def _set_kept(connection: Connection, account_id: int, *, kept: bool) -> bool:
+    accounts.lock(connection, account_id)  # the account may be about to be removed
     # An approval given before the account was kept must not remove the account afterwards.
     change = update(leaver).where(leaver.c.account_id == account_id, leaver.c.kept != kept)
     return connection.execute(change.values(kept=kept, approved=False)).rowcount > 0
@@ -141,3 +154,13 @@ def approve(connection: Connection, tenant: str, account_ids: Collection[int]) -
         )
         connection.execute(update(leaver).where(is_of_tenant, leaver.c.kept.is_(False)).values(approved=True))
     clear_held(connection, tenant)
+
+
+def has_user_list(connection: Connection, tenant: str, since: float) -> bool:
+    """Return whether the tenant's service account has read all users since a time, and has not failed afterwards.
+
+    :param since: seconds since the epoch.
+    """
+    query = select(workspace.c.read_at, workspace.c.error_code).where(workspace.c.tenant == tenant)
+    row = connection.execute(query).first()
+    return row is not None and row.read_at is not None and row.read_at >= since and row.error_code is None

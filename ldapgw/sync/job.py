@@ -81,6 +81,7 @@ class SyncedTenant:
     :ivar region: the region for telephone numbers without a country code.
     :ivar excluded_labels: names of labels; a contact with one of these labels is not served.
     :ivar photos: whether contacts' photos are fetched.
+    :ivar remove_leavers: the seconds after which the account of a person who has left is removed; 0 for never.
     """
 
     client: Client
@@ -89,6 +90,7 @@ class SyncedTenant:
     region: str
     excluded_labels: tuple[str, ...] = ()
     photos: bool = False
+    remove_leavers: float = 0.0
 
     @property
     def has_label_filter(self) -> bool:

@@ -14,7 +14,7 @@ from ldapgw.directory.naming_context import phone_name
 from ldapgw.google.people import CallEstimate
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
-from ldapgw.store import accounts, activity, gateways, phones, sync_history, tenants
+from ldapgw.store import accounts, activity, gateways, leavers, phones, sync_history, tenants
 from ldapgw.store.account_status import is_of_testing
 from ldapgw.store.accounts import Account, ErrorStatus
 from ldapgw.store.database import database_of
@@ -105,6 +105,7 @@ class _Overview:
     """The data of the page.
 
     :ivar reminded: the address of each person to remind, and the reason.
+    :ivar held: the number of leavers' accounts whose removal waits for an administrator.
     :ivar is_unused: whether no account of any tenant has ever connected.
     :ivar gateways: all gateways that share the database; empty if there is only this gateway.
     """
@@ -114,6 +115,7 @@ class _Overview:
     reminded: tuple[tuple[str, Translatable], ...]
     phones: tuple[PhoneLogin, ...]
     alarm: ErrorStatus | None
+    held: int
     is_unused: bool
     days: tuple[SyncDay, ...]
     gateways: tuple[KnownGateway, ...]
@@ -165,7 +167,8 @@ class AdminOverview:
         return visit.page(
             "admin_overview.html",
             alerts=alerts,
-            problems=len(alerts) + sum(map(bool, (overview.needing_action, refused, wrong, left_out, not all_live))),
+            problems=len(alerts)
+            + sum(map(bool, (overview.needing_action, overview.held, refused, wrong, left_out, not all_live))),
             checklist=self._checklist(visit.tenant, overview, now),
             connected=len(connected),
             people=len(overview.accounts),
@@ -176,6 +179,7 @@ class AdminOverview:
             contacts=sum(account.contacts for account in connected),
             last_sync=max((account.last_sync for account in connected if account.last_sync), default=None),
             needing_action=overview.needing_action,
+            held=overview.held,
             sync_bars=record_texts.strip(overview.days),
             gateways=overview.gateways,
             all_gateways_live=all_live,
@@ -281,12 +285,15 @@ class AdminActivity:
 
 def _overview(connection: Connection, tenant: WebTenant, now: float) -> _Overview:
     known = accounts.read_all(connection, tenant.name)
+    marks, held = leavers.read(connection, tenant.name), leavers.read_held(connection, tenant.name)
+    stayed = [account for account in known if account.id not in marks]
     return _Overview(
         accounts=known,
         needing_action=sum(bool(row.action) for row in read_people(connection, tenant, now)),
-        reminded=tuple((account.address, reason) for account in known if (reason := reminder(account, now))),
+        reminded=tuple((account.address, reason) for account in stayed if (reason := reminder(account, now))),
         phones=phones.read_by_tenant(connection, tenant.name),
         alarm=tenants.read_alarm(connection, tenant.name),
+        held=held.count if held else 0,
         is_unused=not accounts.has_any(connection),
         days=sync_history.summarize_tenant(connection, tenant.name, now),
         gateways=_gateways(connection),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,20 +15,22 @@ from twisted.logger import Logger
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import StoreError
 from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
-from ldapgw.store import accounts, activity, phones, sync_state
+from ldapgw.store import accounts, activity, leavers, phones, sync_state
 from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, error_message, state
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act, Entry
+from ldapgw.store.leavers import Leaver, Reason
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.sync_state import SyncState
 from ldapgw.web import error_pages
 from ldapgw.web.account_pages import disconnect_account, sync_history_values
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText, sharing_options, sharing_title, source_rows
 from ldapgw.web.admin_passwords import AdminPasswords
-from ldapgw.web.admin_tables import Question, TablePage
+from ldapgw.web.admin_tables import Question, Table, TablePage
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse, read_number
+from ldapgw.web.invitations import mail_links, read_unconnected
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
 from ldapgw.web.live import person_topic
 from ldapgw.web.phone_pages import PhonePages
@@ -39,6 +42,11 @@ MAX_REVOCATIONS = 4
 
 # The reminder of an expiring consent appears this many seconds before the end.
 EXPIRY_REMINDER_SECONDS = 3 * 86400.0
+
+# The most people of the directory that the page lists by name, and the most to whom the page writes.
+MAX_LISTED, MAX_INVITED = 50, 2000
+# The most removals that an administrator approves at once, so that the form stays small.
+MAX_APPROVED = 200
 
 _PAGE = "admin/people"
 # An account's id has at most this many digits.
@@ -52,12 +60,16 @@ class _PeopleTexts(Texts, frozen=True):
     :ivar reminders: the texts by an error that the account's owner must resolve on the account page; ``consent_ends``
         is for a consent that ends soon.
     :ivar outcomes: the texts on the outcome of disconnecting or removing an account.
+    :ivar leavers: sentences that say why a person counts as a leaver.
     """
 
     not_admitted: str
     owner_page: str
+    invitation_subject: str
+    invitation: str
     reminders: Mapping[str, str]
     outcomes: Mapping[str, str]
+    leavers: Mapping[Reason, str]
     filters: Mapping[str, str]
     questions: Mapping[str, Question]
 
@@ -71,12 +83,26 @@ class PersonRow:
 
     :ivar state: the code of the account's state.
     :ivar action: a text on the action that the account needs; empty if the account needs none.
+    :ivar leaver: the mark of an account whose person has left the company, or None.
+    :ivar leaves_at: when the gateway removes the account, in seconds since the epoch; None for never.
     """
 
     account: Account
     state: str
     action: Translatable
     phones: int
+    leaver: Leaver | None = None
+    leaves_at: float | None = None
+
+    @property
+    def is_leaving(self) -> bool:
+        """Return whether the person has left, and no administrator has decided to keep the account."""
+        return self.leaver is not None and not self.leaver.kept
+
+    @property
+    def reason(self) -> Translatable:
+        """Return a sentence that says why the person counts as a leaver; empty if the person does not."""
+        return TEXTS.leavers[self.leaver.reason] if self.leaver is not None else ""
 
     @property
     def state_text(self) -> AccountStateText:
@@ -91,6 +117,7 @@ class PersonRow:
 
 _FILTERS: Mapping[str, Callable[[PersonRow], bool]] = {
     "action": lambda row: bool(row.action),
+    "leaving": lambda row: row.is_leaving,
     "connected": lambda row: row.account.is_connected,
     "disconnected": lambda row: not row.account.is_connected,
 }
@@ -137,13 +164,23 @@ class AdminPeople:
             filters=lambda _show: _FILTERS,
             columns=_COLUMNS,
             topic=lambda visit, row: person_topic(visit.tenant.name, row.account.sub),
-            values=lambda visit, _table: {"filters": tuple(TEXTS.filters.items()), "url": visit.url},
+            values=self._values,
             key=lambda row: str(row.account.id),
             title=lambda row: row.account.address,
             state=_state,
             questions=TEXTS.questions,
-            asked={"share": self._share, "disconnect": self._disconnect, "remove": self._remove},
-            unasked={"sync": self._sync, "remind": self._remind},
+            asked={
+                "share": self._share,
+                "disconnect": self._disconnect,
+                "remove": self._remove,
+                "approve": self._approve,
+            },
+            unasked={
+                "sync": self._sync,
+                "remind": self._remind,
+                "keep": partial(self._set_kept, kept=True),
+                "unkeep": partial(self._set_kept, kept=False),
+            },
             choices=self._choices,
             unaccepted=self._unaccepted,
         )
@@ -158,7 +195,7 @@ class AdminPeople:
         found = await visit.store.read(_read_person, visit.tenant.name, number) if number else None
         if found is None:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
-        (account,), logins, sync_states = self._layout.with_database_error(found[:1]), *found[1:]
+        (account,), logins, sync_states, leaver = self._layout.with_database_error(found[:1]), *found[1:]
         now, url = self._layout.now(), visit.url
         translate = self._layout.renderer.translator(visit.request.language)
         status = account_to_json(account, visit.tenant.sources, url, now, None, translate, commands=False)
@@ -167,10 +204,43 @@ class AdminPeople:
             account=account,
             details=status,
             source_rows=source_rows(visit.tenant, account, status, sync_states),
-            row=_row(account, visit.tenant, now, len(logins)),
+            row=_row(account, visit.tenant, now, len(logins), leaver),
             phones=[(login, self._phone_pages.state(login)) for login in logins],
             **await sync_history_values(self._layout, account),
         )
+
+    async def _values(self, visit: Visit, table: Table[PersonRow]) -> Mapping[str, Any]:
+        held = await visit.store.read(_read_held, visit.tenant, self._layout.now())
+        # A live page shows the directory as it was read when the page was loaded, so that few pages read the directory.
+        is_looked_up = bool(table.total) and not visit.request.is_background
+        unconnected = await visit.store.read(read_unconnected, visit.tenant) if is_looked_up else ()
+        addresses = [colleague.address for colleague in unconnected[:MAX_INVITED]]
+        translate = self._layout.renderer.translator(visit.request.language)
+        invitation = Phrase(TEXTS.invitation, {"url": visit.url})
+        return {
+            "filters": tuple(TEXTS.filters.items()),
+            "url": visit.url,
+            "held": held,
+            "unconnected": unconnected[:MAX_LISTED],
+            "unconnected_count": len(unconnected),
+            "invited": addresses,
+            "invitations": mail_links(addresses, translate(TEXTS.invitation_subject), translate(invitation)),
+        }
+
+    async def _set_kept(self, visit: Visit, rows: Sequence[PersonRow], *, kept: bool) -> HttpResponse:
+        act, function = (Act.LEAVER_KEPT, leavers.keep) if kept else (Act.LEAVER_NOT_KEPT, leavers.undo_keep)
+        changed = [
+            await visit.change(visit.entry(act, row.account.address), function, row.account.id)
+            for row in rows
+            if row.leaver is not None and row.leaver.kept != kept
+        ]
+        message = "leavers-kept" if kept else "leavers-not-kept"
+        return visit.redirect(message if any(changed) else "none-leaving", _PAGE)
+
+    async def _approve(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
+        people = [row.account for row in rows if row.is_leaving]
+        await visit.store.run(_approve, people, self._entries(visit, Act.LEAVER_APPROVED, people))
+        return visit.redirect("leavers-approved" if people else "none-leaving", _PAGE)
 
     async def _sync(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
         # No sync can begin with a grant that Google no longer accepts.
@@ -293,14 +363,16 @@ class AdminPeople:
 
 def _state(tenant: WebTenant, row: PersonRow) -> tuple[object, ...]:
     """Return the values that the page of confirmation shows about a person, including the contacts that others see."""
-    account = row.account
-    return account.id, account.sharing.value, account.label_to_share(tenant.shared_label)
+    account, leaver = row.account, row.leaver
+    left_since = leaver.since if leaver is not None and not leaver.kept else None
+    return account.id, account.sharing.value, account.label_to_share(tenant.shared_label), left_since
 
 
 def read_people(connection: Connection, tenant: WebTenant, now: float) -> Sequence[PersonRow]:
     owned = phones.count_by_account(connection, tenant.name)
+    marks = leavers.read(connection, tenant.name)
     known = accounts.read_all(connection, tenant.name)
-    return [_row(account, tenant, now, owned.get(account.id, 0)) for account in known]
+    return [_row(account, tenant, now, owned.get(account.id, 0), marks.get(account.id)) for account in known]
 
 
 def reminder(account: Account, now: float) -> Translatable:
@@ -315,7 +387,11 @@ def reminder(account: Account, now: float) -> Translatable:
     return ""
 
 
-def _row(account: Account, tenant: WebTenant, now: float, phone_count: int) -> PersonRow:
+def _row(account: Account, tenant: WebTenant, now: float, phone_count: int, leaver: Leaver | None) -> PersonRow:
+    if leaver is not None:  # the person can do nothing any more
+        delay = tenant.remove_leavers
+        leaves_at = max(leaver.since + delay, now) if delay and not leaver.kept else None
+        return PersonRow(account, state(account, now), "", phone_count, leaver, leaves_at)
     action = reminder(account, now)
     error = account.error
     if not action and account.is_connected:
@@ -328,12 +404,28 @@ def _row(account: Account, tenant: WebTenant, now: float, phone_count: int) -> P
 
 def _read_person(
     connection: Connection, tenant: str, account_id: int
-) -> tuple[Account, tuple[PhoneLogin, ...], Mapping[Source, SyncState]] | None:
+) -> tuple[Account, tuple[PhoneLogin, ...], Mapping[Source, SyncState], Leaver | None] | None:
     account = accounts.read(connection, account_id)
     if account is None or account.tenant != tenant:
         return None
     logins = phones.read_by_accounts(connection, [account_id])
-    return account, logins, sync_state.read_sync_states(connection, account_id)
+    leaver = leavers.read(connection, tenant).get(account_id)
+    return account, logins, sync_state.read_sync_states(connection, account_id), leaver
+
+
+def _read_held(connection: Connection, tenant: WebTenant, now: float) -> Sequence[int]:
+    """Return the ids of accounts whose removal waits for an administrator, at most `MAX_APPROVED`."""
+    if leavers.read_held(connection, tenant.name) is None:
+        return ()
+    marks = leavers.read(connection, tenant.name).values()
+    waiting = [mark for mark in marks if not (mark.kept or mark.approved)]
+    return [mark.account_id for mark in waiting if now - mark.since >= tenant.remove_leavers][:MAX_APPROVED]
+
+
+def _approve(connection: Connection, people: Sequence[Account], entries: Sequence[Entry]) -> None:
+    for tenant in {account.tenant for account in people}:
+        leavers.approve(connection, tenant, [account.id for account in people])
+    activity.record(connection, *entries)
 
 
 def _request_syncs(connection: Connection, people: Sequence[Account], entries: Sequence[Entry]) -> None:

@@ -26,7 +26,7 @@ from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.admin_passwords import AdminPasswords, batch_key
-from ldapgw.web.admin_tables import Question, TablePage, TableQuery, selected_rows
+from ldapgw.web.admin_tables import Question, Table, TablePage, TableQuery, selected_rows
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import MAX_BODY_SIZE, HttpResponse
@@ -131,10 +131,7 @@ class AdminPhones:
             filters=_filters,
             columns=_COLUMNS,
             topic=lambda _visit, row: phone_pages.topic(row.login),
-            values=lambda _visit, table: {
-                "filters": _filter_titles(table.query),
-                "states": {row.login.name: phone_pages.state(row.login) for row in table.rows},
-            },
+            values=self._values,
             key=lambda row: row.login.name,
             title=lambda row: f"{row.login.name} ({row.owner})" if row.owner else row.login.name,
             state=lambda _tenant, row: (row.login.name, row.login.account_id, row.login.password),
@@ -186,6 +183,10 @@ class AdminPhones:
             return await self._form(visit, {**values, "error": error, "mac_error": mac_error}, status=400)
         self._phone_pages.show_password(visit.visitor, name, password)
         return await visit.done("phone-added", f"phones/{name}")
+
+    async def _values(self, _visit: Visit, table: Table[PhoneRow]) -> Mapping[str, Any]:
+        states = {row.login.name: self._phone_pages.state(row.login) for row in table.rows}
+        return {"filters": _filter_titles(table.query), "states": states}
 
     async def _form(self, visit: Visit, values: Mapping[str, Any], status: int = 200) -> HttpResponse:
         return visit.page(

@@ -181,7 +181,7 @@ class TablePage(Generic[T]):
     filters: Callable[[str], Mapping[str, Callable[[T], bool]]]
     columns: Mapping[str, Callable[[T], Any]]
     topic: Callable[[Visit, T], str]
-    values: Callable[[Visit, Table[T]], Mapping[str, Any]]
+    values: Callable[[Visit, Table[T]], Awaitable[Mapping[str, Any]]]
     key: Callable[[T], str]
     title: Callable[[T], str]
     state: Callable[[WebTenant, T], tuple[object, ...]]
@@ -212,7 +212,8 @@ class TablePage(Generic[T]):
         table = await self._read(visit, visit.form)
         # The page's address does not contain the form's search, so reloading the address would show another table.
         is_live = not visit.form
-        return visit.page(f"admin_{self.name}.html", table=table, is_live=is_live, **self.values(visit, table))
+        values = await self.values(visit, table)
+        return visit.page(f"admin_{self.name}.html", table=table, is_live=is_live, **values)
 
     async def act(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/{name}/act``: do ``act`` to the selected rows, or ask for a confirmation first."""

@@ -50,6 +50,7 @@ class WebTenant:
     :ivar activity_keep: the seconds for which entries of the activity log are kept.
     :ivar region: the country of numbers without a country code (ISO 3166-1); empty if unknown.
     :ivar help: the e-mail address or the URL of the administrator; empty if not configured.
+    :ivar remove_leavers: the seconds after which the account of a person who has left is removed; 0 for never.
     """
 
     name: str
@@ -68,6 +69,7 @@ class WebTenant:
     activity_keep: float = 365 * 86400.0
     region: str = ""
     help: str = ""
+    remove_leavers: float = 0.0
     has_provisioning_networks: bool = False
     may_provision: Callable[[str], bool] = field(default=lambda _address: False, hash=False, compare=False)
 

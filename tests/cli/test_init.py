@@ -16,7 +16,7 @@ from ldapgw.server.config import Config, load
 from ldapgw.server.state_dir import OpenStateDir, StateDir
 
 ROOT = "root@acme.example"
-NOTHING_SAID = "\n" * 10
+NOTHING_SAID = "\n" * 11
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +86,18 @@ def test_a_household(file: Path) -> None:
     assert tenant.allowed_users == ("Jane.Doe@gmail.com",)
 
 
+@pytest.mark.parametrize(
+    ("allowed", "answer", "seconds"),
+    [("@acme.example", "14d", 14 * 86400), ("@acme.example", "", 0), ("bob@acme.example", None, 0)],
+)
+def test_people_who_leave_a_workspace(file: Path, allowed: str, answer: str | None, seconds: float) -> None:
+    """Whether they are removed is asked where a domain may connect, and the default is never."""
+    given = ("--admin", ROOT, "--tenant", "acme", "--title", "Acme", "--base-dn", "dc=acme", "--allow", allowed)
+    result = run(file, *given, answers=NOTHING_SAID if answer is None else f"{answer}\n{NOTHING_SAID}")
+    assert (result.exit_code, load(str(file)).tenant[0].remove_leavers) == (0, seconds)
+    assert ("people have left Google Workspace" in result.stderr) is (answer is not None)
+
+
 def test_every_answer_has_an_option(file: Path, tmp_path: Path) -> None:
     """Then nothing is asked."""
     client = tmp_path / "client.json"
@@ -96,6 +108,7 @@ def test_every_answer_has_an_option(file: Path, tmp_path: Path) -> None:
         "--title": 'Béta "& Söhne" \\ KG',
         "--base-dn": "o=beta",
         "--allow": "bob@beta.example, @beta.example *",
+        "--remove-leavers": "14d",
         "--region": "CH",
         "--public-url": "https://phonebook.beta.example",
         "--web-port": "8000",
@@ -107,19 +120,20 @@ def test_every_answer_has_an_option(file: Path, tmp_path: Path) -> None:
     (tenant,) = config.tenant
     assert (tenant.name, tenant.title, tenant.base_dn) == ("beta", given["--title"], "o=beta")
     assert tenant.allowed_users == ("bob@beta.example", "@beta.example", "*")
-    assert (tenant.region, tenant.client_id) == ("CH", "1-a")
+    assert (tenant.region, tenant.client_id, tenant.remove_leavers) == ("CH", "1-a", 14 * 86400)
     assert config.web.public_url == "https://phonebook.beta.example"
     assert config.state_dir == str(file.parent / "state")
 
 
 def test_what_cannot_be_is_asked_again(file: Path) -> None:
     """With what is expected."""
-    answers = f"nobody\n{ROOT}\nTWO WORDS\nacme\n\n\n\nXX\nAT\nhttp://phonebook.example/\n\n\n\n\nnone.json\n\n"
+    answers = f"nobody\n{ROOT}\nTWO WORDS\nacme\n\n\n\n1h\n\nXX\nAT\nhttp://phonebook.example/\n\n\n\n\nnone.json\n\n"
     result = run(file, answers=answers)
     assert result.exit_code == 0, result.output
     for said in (
         "expected an e-mail address",
         'such as "acme"',
+        'such as "14d"',
         'such as "DE"',
         "expected an https:// address",
         "no such file",

@@ -238,6 +238,21 @@ def test_the_gateway_cleans_at_its_start_and_again_and_when_it_is_told(
     assert len(calls) == 3
 
 
+def test_a_copy_has_nothing_of_an_account_that_was_removed(database: Database) -> None:
+    """The database does not have the account any more, so the account is named; a later run does not name it."""
+    path, calls = copy(database, "before-restore"), []
+
+    def on_thread(function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        calls.append(arguments[3])
+        return execute(function, *arguments)
+
+    cleaner = CopyCleaner(clock=Clock(), database=database.file, run_off_thread=on_thread)
+    goes = {("acme", "goes")}
+    cleaner.clean_removed(goes)
+    cleaner.clean()
+    assert (calls, GOES in path.read_bytes(), STAYS in path.read_bytes()) == ([goes, set()], False, True)
+
+
 def test_a_server_that_is_away_is_asked_again(database: Database, caplog_twisted: list[str]) -> None:
     """After ten minutes; the store says that it is away."""
     clock, calls = Clock(), []

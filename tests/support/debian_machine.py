@@ -129,6 +129,7 @@ def init(ldap: int, web: int) -> Sequence[str]:
         "title": "Acme GmbH",
         "base-dn": "dc=acme,dc=example",
         "allow": "@acme.example",
+        "remove-leavers": "",
         "region": "DE",
         "public-url": "https://phonebook.acme.example",
         "web-port": str(web),

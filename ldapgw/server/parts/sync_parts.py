@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from random import SystemRandom
 from socket import gethostname
@@ -39,6 +39,7 @@ from ldapgw.sync.book_cache import FOLDER, BookCache
 from ldapgw.sync.contact_renewal import ContactRenewal
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits, ProgressWriter
 from ldapgw.sync.job import SyncedTenant, SyncJob
+from ldapgw.sync.leavers import LeaverService
 from ldapgw.sync.logins_keeper import LoginsKeeper, StaleLimit
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import PhotoFetcher
@@ -119,6 +120,9 @@ class SyncParts:
             tenants={tenant.name: _delegated_tenant(tenant) for tenant in base.config.tenant},
             delegations=base.delegations,
         )
+        self.leavers = LeaverService(
+            clock=base.wall_clock, leader=self._leader, tenants=self._tenants, removed=self._leavers_removed
+        )
         self.revoker = TokenRevoker(
             clock=base.wall_clock,
             store=base.store,
@@ -150,6 +154,10 @@ class SyncParts:
         if self.heartbeat is not None:
             self.heartbeat.run_now()
 
+    async def _leavers_removed(self, removed: Collection[tuple[str, str]]) -> None:
+        await self.publisher.refresh()
+        await self._base.copy_cleaner.clean_removed(removed)
+
     def _publisher(self) -> Publisher:
         base, phones = self._base, self._phones
         workers, folder = base.workers, base.state_dir / FOLDER
@@ -180,7 +188,13 @@ class SyncParts:
         """Return the settings of tenants for syncs, with the present OAuth clients."""
         synced: dict[str, SyncedTenant] = {
             tenant.name: SyncedTenant(
-                MISSING_CLIENT, tenant.sources, tenant.labels, tenant.region, tenant.exclude_labels, tenant.photos
+                MISSING_CLIENT,
+                tenant.sources,
+                tenant.labels,
+                tenant.region,
+                tenant.exclude_labels,
+                tenant.photos,
+                remove_leavers=tenant.remove_leavers,
             )
             for tenant in self._base.config.tenant
         }

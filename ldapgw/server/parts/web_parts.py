@@ -206,6 +206,7 @@ def web_tenant(tenant: Tenant) -> WebTenant:
         photos=tenant.photos,
         region=tenant.region,
         help=tenant.help,
+        remove_leavers=tenant.remove_leavers,
         has_provisioning_networks=bool(tenant.provisioning_networks),
         may_provision=tenant.provisioning_networks.contains,
     )

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: MIT
+"""Finds the people who have left a company, and removes their accounts after the tenant's ``remove_leavers``.
+
+An account with a consent has been left if Google has ended the access, and the person is missing from the tenant's
+Workspace directory.  Whoever reads the users of a service account marks the delegated accounts
+(`ldapgw.store.leavers.mark`); this module removes marked accounts of both kinds.
+
+A mistake must not remove anybody, so an incomplete, old or suspiciously short directory says nothing about anybody.
+If many accounts are to be removed within a day, none is removed until an administrator has approved the removal.
+
+`decide` is pure: the service `LeaverService` reads the facts and carries the decision out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from sqlalchemy import Connection
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ldapgw.contact import Source
+from ldapgw.errors import ConsentRevoked
+from ldapgw.peers.leadership import Leader
+from ldapgw.store import accounts, activity, directory_accounts, leavers, revocations, sync_state
+from ldapgw.store.account_status import consent_ended_by
+from ldapgw.store.accounts import Account, SourceState
+from ldapgw.store.activity import GATEWAY, Act
+from ldapgw.store.database import ascii_lower
+from ldapgw.store.directory_accounts import DirectoryPerson
+from ldapgw.store.leavers import Leaver, Reason
+from ldapgw.store.periodic import PeriodicService
+from ldapgw.store.sync_state import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
+from ldapgw.sync.job import SyncedTenant
+
+log = Logger()
+
+# Seconds between two runs.
+INTERVAL = 3600.0
+DAY = 86400.0
+# A directory or a list of users that was last read longer ago than this does not show who has left.
+MAX_AGE = 2 * DAY
+# At most this many accounts, and at most a tenth of the tenant's accounts, are removed within a day without approval.
+MAX_REMOVED = 20
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Listing:
+    """The people of a Workspace directory that was read completely and lately.
+
+    :ivar addresses: all e-mail addresses, in lower case.
+    :ivar ids: Google's stable keys of the people.
+    :ivar listed_at: the time of the last full listing, in seconds since the epoch.
+    """
+
+    addresses: frozenset[str]
+    ids: frozenset[str]
+    listed_at: float
+
+    @classmethod
+    def of(cls, people: Iterable[DirectoryPerson], listed_at: float) -> Listing:
+        known = list(people)
+        addresses = frozenset(ascii_lower(email) for person in known for email in person.emails)
+        return cls(addresses, frozenset(person.source_id for person in known if person.source_id), listed_at)
+
+    def has(self, account: Account) -> bool:
+        """Return whether the directory has the account's user, who may have another address now."""
+        return ascii_lower(account.address) in self.addresses or account.sub in self.ids
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Facts:
+    """The knowledge about a tenant's people, from which `decide` decides.
+
+    :ivar accounts: all accounts of the tenant.
+    :ivar marks: the marks of accounts, by the account's id.
+    :ivar directory: the Workspace directory, or None if the stored directory does not show who has left.
+    :ivar has_user_list: whether the service account has lately read all users.
+    :ivar removed_lately: the number of leavers' accounts that were removed within a day.
+    :ivar held: the number of accounts whose removal has waited for an administrator until now.
+    """
+
+    accounts: Collection[Account]
+    marks: Mapping[int, Leaver]
+    directory: Listing | None = None
+    has_user_list: bool = False
+    removed_lately: int = 0
+    held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome of a run for a tenant.
+
+    :ivar considered: see `ldapgw.store.leavers.mark`.
+    :ivar gone: see `ldapgw.store.leavers.mark`.
+    :ivar removed: the marks of the accounts to remove now.
+    :ivar held: the number of accounts whose removal waits for an administrator.
+    """
+
+    considered: frozenset[int] = frozenset()
+    gone: Mapping[int, Reason] = field(default_factory=dict, hash=False)
+    removed: tuple[Leaver, ...] = ()
+    held: int = 0
+
+
+def decide(facts: Facts, delay: float, now: float) -> Decision:
+    """Decide which accounts have been left, and which of them are removed now.
+
+    :param delay: the tenant's ``remove_leavers`` in seconds; 0 if no account is removed.
+    :param now: seconds since the epoch.
+    """
+    # The service account's reader owns all other marks.
+    own = {
+        account.id: account
+        for account in facts.accounts
+        if not account.delegated and (account.id not in facts.marks or facts.marks[account.id].reason is Reason.MISSING)
+    }
+    if not delay:
+        return Decision(frozenset(own) & frozenset(facts.marks))
+    ended = {account_id: _is_ended(account) for account_id, account in own.items()}
+    gone, unknown = _missing_from_directory(
+        facts, {account_id: account for account_id, account in own.items() if ended[account_id]}
+    )
+    unknown |= {account_id for account_id, is_ended in ended.items() if is_ended is None}
+    due = [
+        leaver
+        for account in facts.accounts
+        if (leaver := facts.marks.get(account.id)) is not None
+        and not leaver.kept
+        and now - leaver.since >= delay
+        and _is_confirmed(facts, account, leaver, gone, now)
+    ]
+    unapproved = [leaver for leaver in due if not leaver.approved]
+    most = min(max((len(facts.accounts) + facts.removed_lately) // 10, 1), MAX_REMOVED) - facts.removed_lately
+    held = len(unapproved) if len(unapproved) > most else 0
+    removed = tuple(leaver for leaver in due if leaver.approved or not held)
+    return Decision(frozenset(own) - unknown, dict.fromkeys(sorted(gone), Reason.MISSING), removed, held)
+
+
+def _is_ended(account: Account) -> bool | None:
+    """Return whether Google has ended the access to an account, or None if this is unknown.
+
+    The cause is unknown while the tenant has an alarm.  After a change of the tenant's OAuth client, the access says
+    nothing about the person.
+    """
+    if not account.is_connected or not account.revoked:
+        return False
+    error = account.error
+    if error is None or error.code != ConsentRevoked.code or consent_ended_by(error, account) == "client":
+        return None
+    return True
+
+
+def _missing_from_directory(facts: Facts, ended: Mapping[int, Account]) -> tuple[set[int], set[int]]:
+    """Divide accounts whose access was ended, except those whose user is in the directory.
+
+    If more than half of a domain's connected accounts are missing, the directory does not list the domain's people, or
+    lists only some of them, and nothing is known about the domain's accounts.
+
+    :returns: the ids of the accounts whose users are missing, and the ids of the accounts about which nothing is known.
+    """
+    directory = facts.directory
+    if directory is None:
+        return set(), set(ended)
+    connected, missing = Counter[str](), Counter[str]()
+    for account in facts.accounts:
+        if account.is_connected and account.hd:
+            connected[account.hd] += 1
+            missing[account.hd] += not directory.has(account)
+    gone, unknown = set[int](), set[int]()
+    for account_id, account in ended.items():
+        if not directory.has(account):
+            # Google does not report a domain for a private account, which no directory has.
+            is_listed = bool(account.hd) and 2 * missing[account.hd or ""] <= connected[account.hd or ""]
+            (gone if is_listed else unknown).add(account_id)
+    return gone, unknown
+
+
+def _is_confirmed(facts: Facts, account: Account, leaver: Leaver, gone: Collection[int], now: float) -> bool:
+    """Return whether what was read lately still shows that the person of a marked account has left."""
+    if leaver.reason is Reason.MISSING:
+        # The person was missing when the mark was set, and is missing from a full listing since then.
+        is_listed_again = facts.directory is not None and facts.directory.listed_at >= leaver.since
+        return account.id in gone and is_listed_again
+    return facts.has_user_list and not _syncs_by_consent(account, now)
+
+
+def _syncs_by_consent(account: Account, now: float) -> bool:
+    """Return whether the account is synced with the user's own consent, which the delegation does not concern."""
+    has_synced = account.last_sync is not None and now - account.last_sync < DAY
+    return account.has_consent and not account.delegated and account.error is None and has_synced
+
+
+class LeaverService(PeriodicService):
+    """The service that finds and removes the accounts of people who have left.
+
+    :param clock: ``seconds()`` returns the seconds since the epoch.
+    :param leader: knows whether this gateway syncs; only a gateway that syncs removes accounts.
+    :param tenants: the tenants by name.
+    :param removed: called with the tenant and the sub of accounts that were removed; publishes the change to phones,
+        and deletes the accounts' data from copies of the database.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        leader: Leader,
+        tenants: Mapping[str, SyncedTenant],
+        removed: Callable[[Collection[tuple[str, str]]], Awaitable[None]],
+    ) -> None:
+        self._clock = clock
+        self._leader = leader
+        self._tenants = tenants
+        self._removed = removed
+        failed = partial(log.failure, "looking for people who have left failed", event="leavers_failed")
+        super().__init__(clock, INTERVAL, self.look, failed)
+
+    async def look(self) -> None:
+        """Mark the accounts of people who have left, and remove the accounts that are due, in all tenants."""
+        for name, tenant in self._tenants.items():
+            if self._leader.is_leader:
+                await self._look_at(name, tenant)
+
+    async def _look_at(self, name: str, tenant: SyncedTenant) -> None:
+        store, now = self._leader.store, self._clock.seconds()
+        facts = await store.read(read_facts, name, tenant, now)
+        decision = decide(facts, tenant.remove_leavers, now)
+        if decision.gone or decision.considered & facts.marks.keys():
+            await store.run(leavers.mark, decision.considered, decision.gone, now)
+        if decision.held != facts.held and await store.run(_set_held, name, decision.held, now):
+            log.warn(
+                "tenant {tenant}: accounts of people who have left that are due for removal at once: {count}; none of "
+                "them is removed until an administrator has approved the removal on the page Admin, People",
+                event="leavers_held",
+                tenant=name,
+                count=decision.held,
+            )
+        removed = [sub for leaver in decision.removed if (sub := await self._remove(name, leaver, now)) is not None]
+        if removed:
+            await self._removed([(name, sub) for sub in removed])
+
+    async def _remove(self, tenant: str, leaver: Leaver, now: float) -> str | None:
+        sub = await self._leader.store.run(remove, tenant, leaver, now)
+        if sub is not None:
+            log.info(
+                "account {account} of tenant {tenant} was removed, because the person has left: {reason}",
+                event="leaver_removed",
+                tenant=tenant,
+                account=leaver.account_id,
+                reason=leaver.reason.value,
+            )
+        return sub
+
+
+def read_facts(connection: Connection, name: str, tenant: SyncedTenant, now: float) -> Facts:
+    """Read the knowledge about a tenant's people.
+
+    :param name: the tenant's name.
+    :param now: seconds since the epoch.
+    """
+    waiting = leavers.read_held(connection, name)
+    facts = Facts(
+        accounts.read_all(connection, name), leavers.read(connection, name), held=waiting.count if waiting else 0
+    )
+    if not tenant.remove_leavers or not (facts.marks or any(account.revoked for account in facts.accounts)):
+        return facts  # the directory has no part in the decision
+    return replace(
+        facts,
+        directory=read_listing(connection, name, now) if Source.DIRECTORY in tenant.sources else None,
+        has_user_list=leavers.has_user_list(connection, name, now - MAX_AGE),
+        removed_lately=activity.count_since(connection, name, Act.LEAVER_REMOVED, now - DAY),
+    )
+
+
+def read_listing(connection: Connection, tenant: str, now: float) -> Listing | None:
+    """Read the tenant's Workspace directory, or return None if the stored directory does not show who has left.
+
+    :raises DamagedStore: when a stored contact cannot be decoded.
+    """
+    holder = directory_accounts.find_directory_account(connection, tenant)
+    if holder is None or holder.state is not SourceState.ON or holder.directory_error:
+        return None
+    state = sync_state.read_sync_states(connection, holder.account_id)[Source.DIRECTORY]
+    if state.full_sync_at is None or state.asked_at is None or now - state.asked_at > MAX_AGE:
+        return None
+    # Without a sync token, the contacts came from another account, or are to be fetched anew, unless Google sends none.
+    is_current = state.sync_token is not None or NO_SYNC_TOKEN in state.warnings
+    if not is_current or not state.warnings.keys().isdisjoint({INCOMPLETE, DIRECTORY_SHRUNK}):
+        return None
+    return Listing.of(directory_accounts.read_people(connection, holder.account_id), state.full_sync_at)
+
+
+def _set_held(connection: Connection, tenant: str, count: int, now: float) -> bool:
+    """Store the number of accounts whose removal waits for an administrator.
+
+    :returns: whether no removal of the tenant was waiting before.
+    """
+    if not count:
+        leavers.clear_held(connection, tenant)
+        return False
+    if not leavers.hold(connection, tenant, count, now):
+        return False
+    activity.record(connection, activity.entry(now, tenant, GATEWAY, Act.LEAVERS_HELD, detail=str(count)))
+    return True
+
+
+def remove(connection: Connection, tenant: str, leaver: Leaver, now: float) -> str | None:
+    """Remove a marked account with its contacts and its phones, unless the account or its mark has changed meanwhile.
+
+    :param leaver: the mark that was read when the removal was decided.
+    :param now: seconds since the epoch.
+    :returns: the account's sub, or None if the account was not removed.
+    """
+    accounts.lock(connection, leaver.account_id)
+    account = accounts.read(connection, leaver.account_id)
+    if account is None or leavers.read(connection, tenant).get(account.id) != leaver:
+        return None
+    is_back = not _is_ended(account) if leaver.reason is Reason.MISSING else _syncs_by_consent(account, now)
+    if is_back or (account.delegated and leaver.reason is Reason.MISSING):
+        return None
+    revocations.disconnect_account(connection, account.id, now, revoked=account.revoked)
+    phones = accounts.remove(connection, account.id, with_phones=True)
+    activity.record(
+        connection,
+        activity.entry(now, tenant, GATEWAY, Act.LEAVER_REMOVED, account.address, leaver.reason),
+        *(activity.entry(now, tenant, GATEWAY, Act.PHONE_REMOVED, phone) for phone in phones),
+    )
+    return account.sub

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: MIT
+"""People who leave and people who are not connected yet, on the administration's pages."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+from sqlalchemy import update
+
+from ldapgw.contact import Contact, Source
+from ldapgw.store import activity, contacts, leavers, sync_state
+from ldapgw.store.accounts import SourceState
+from ldapgw.store.activity import Act
+from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.leavers import Leaver, Reason
+from ldapgw.store.tables import account, contact
+from ldapgw.web import admin_people, invitations
+from ldapgw.web.invitations import MAX_LINK, mail_links
+from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, NOW, Browser, Seen, Stage, by_link, connect, words_on
+
+DAY = 86400.0
+PAGE = "/acme/admin/people"
+COMPANY = replace(ACME, sources=(Source.CONTACTS, Source.DIRECTORY), remove_leavers=14 * DAY)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage(tenants=(COMPANY, GLOBEX))
+
+
+@pytest.fixture
+def admin(stage: Stage) -> Browser:
+    return by_link(stage)
+
+
+def act(browser: Browser, name: str, *ids: int, **fields: str) -> Seen:
+    return browser.submit(f"{PAGE}/act", act=name, **{f"row-{key}": "1" for key in ids}, **fields)
+
+
+def leave(stage: Stage, *ids: int, reason: Reason = Reason.MISSING, ago: float = 0.0) -> None:
+    stage.do(leavers.mark, ids, dict.fromkeys(ids, reason), NOW - ago)
+
+
+def marks(stage: Stage) -> dict[int, Leaver]:
+    found: dict[int, Leaver] = stage.do(leavers.read, "acme")
+    return found
+
+
+def logged(stage: Stage) -> list[tuple[str, str]]:
+    entries = stage.do(activity.read_page, "acme").entries[::-1]
+    return [(one.act, one.subject) for one in entries if one.act not in (Act.ADMIN_LINK_USED, Act.LEAVER_FOUND)]
+
+
+def rows(seen: Seen) -> list[str]:
+    """The state of each row of the table."""
+    return [" ".join(re.sub("<[^>]*>", " ", row).split()) for row in re.findall(r'data-label="State">(.*)', seen.body)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "why"),
+    [
+        (Reason.MISSING, "Google has ended this person’s access, and the company directory no longer lists"),
+        (Reason.SUSPENDED, "This person’s Google account is suspended"),
+        (Reason.DELETED, "This person’s Google account was deleted"),
+        (Reason.MOVED, "The company’s service account no longer covers this person"),
+    ],
+)
+def test_a_leaver_is_seen_and_kept(stage: Stage, admin: Browser, reason: Reason, why: str) -> None:
+    """With the date on which the person leaves, in place of what the person would have to do."""
+    alice, bob = connect(stage, ALICE, code="consent_revoked"), connect(stage, BOB)
+    leave(stage, alice, reason=reason, ago=4 * DAY)
+    leaves = "leaves on 1 October 2026"
+    assert rows(admin.get(PAGE)) == [f"! Needs attention {leaves}", "✓ Connected"]
+    assert rows(admin.get(f"{PAGE}?show=leaving")) == [f"! Needs attention {leaves}"]
+    assert "No people found." in admin.get(f"{PAGE}?show=action").body
+    told = words_on(admin.get(f"{PAGE}/{alice}"))
+    assert (leaves in told, why in told, "needs to reconnect" in told) == (True, True, False)
+    assert why not in words_on(admin.get(f"{PAGE}/{bob}"))
+    assert "Waiting for these people" not in admin.get("/acme/admin").body
+
+    assert act(admin, "keep", alice, bob).location == PAGE
+    assert act(admin, "keep", bob).location == PAGE
+    assert "this applies only to people who have left" in admin.get(PAGE).body
+    assert marks(stage) == {alice: Leaver(alice, reason, NOW - 4 * DAY, kept=True)}
+    assert "has left, but is kept" in rows(admin.get(PAGE))[0]
+    assert rows(admin.get(f"{PAGE}?show=leaving")) == []
+    act(admin, "unkeep", alice)
+    assert leaves in rows(admin.get(PAGE))[0]
+    assert logged(stage) == [("leaver_kept", ALICE), ("leaver_not_kept", ALICE)]
+
+
+def test_nobody_leaves_on_a_date_unless_the_tenant_says_so(stage: Stage) -> None:
+    """The page then says only that the person has left."""
+    stage.tenants = (replace(COMPANY, remove_leavers=0.0),)
+    leave(stage, connect(stage, ALICE), reason=Reason.DELETED)
+    assert rows(by_link(stage).get(PAGE)) == ["✓ Connected has left"]
+
+
+def hold(stage: Stage, count: int) -> list[int]:
+    """Let the removal of so many accounts wait for an administrator."""
+    ids = [connect(stage, f"user{number}@acme.example") for number in range(count)]
+    leave(stage, *ids, ago=15 * DAY)
+    stage.do(leavers.hold, "acme", count, NOW)
+    return ids
+
+
+def test_many_leavers_are_approved(stage: Stage, admin: Browser) -> None:
+    """Only those who were due and are not kept, and only after a page has named them."""
+    soon = connect(stage, "soon@acme.example")
+    leave(stage, soon)
+    kept, *ids = hold(stage, 5)
+    act(admin, "keep", kept)
+    assert "5 people have left and wait for your approval" in words_on(admin.get("/acme/admin"))
+    page = admin.get(PAGE)
+    assert "4 people have left and are about to be removed." in words_on(page)
+    form = page.body.partition('id="held"')[2].partition("</form>")[0]
+    assert [int(key) for key in re.findall(r'name="row-(\d+)"', form)] == ids
+
+    asked = act(admin, "approve", *ids)
+    assert "4 selected: user1@acme.example, user2@acme.example" in words_on(asked)
+    about = asked.body.partition('name="about" value="')[2].partition('"')[0]
+    # One of them has come back meanwhile, so another page has to ask.
+    stage.do(leavers.mark, [ids[0]], {}, NOW)
+    assert act(admin, "approve", *ids, confirmed="1", about=about).location == PAGE
+    assert not any(mark.approved for mark in marks(stage).values())
+    asked = act(admin, "approve", *ids[1:])
+    about = asked.body.partition('name="about" value="')[2].partition('"')[0]
+    act(admin, "approve", *ids[1:], confirmed="1", about=about)
+    assert {key for key, mark in marks(stage).items() if mark.approved} == {*ids[1:]}
+    assert stage.do(leavers.read_held, "acme") is None
+    page = admin.get(PAGE)
+    assert ('id="held"' in page.body, words_on(page).count("leaves within the next hour")) == (False, 3)
+    acts = [("leaver_approved", f"user{number}@acme.example") for number in (2, 3, 4)]
+    assert logged(stage) == [("leaver_kept", "user0@acme.example"), ("leaver_back", "user1@acme.example"), *acts]
+
+
+def test_the_form_of_very_many_leavers_stays_small(
+    stage: Stage, admin: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_people, "MAX_APPROVED", 3)
+    hold(stage, 5)
+    assert "3 people have left and are about to be removed." in words_on(admin.get(PAGE))
+
+
+# --- who is not connected -------------------------------------------------------------------------------------------
+
+
+def list_people(stage: Stage, holder: int, people: Mapping[str, Iterable[str]]) -> None:
+    """Store a directory: e-mail addresses by name, which is Google's key of the person too."""
+    stage.do(sync_state.write_source_states, holder, {Source.DIRECTORY: SourceState.ON})
+    listed = [Contact(f"c{n}", Source.DIRECTORY, key, key, emails=tuple(people[key])) for n, key in enumerate(people)]
+    records = [ContactRecord.from_contact(each.uid, each.source_id, each) for each in listed]
+    stage.do(contacts.apply_changes, holder, Source.DIRECTORY, records, [])
+    with stage.database.begin() as connection:
+        connection.execute(update(account).where(account.c.id == holder).values(hd="acme.example"))
+
+
+# The sub of the account that the tests connect is the address.
+PEOPLE = {
+    BOB: ["b@acme.example"],
+    "Alice": ["Alice@ACME.example"],
+    "Zoe": ["zoe@home.example", "Zoe@acme.example"],
+    "Anna & Co": ["anna+phone@acme.example"],
+    "Partner": ["partner@elsewhere.example"],
+    "Nobody": [],
+}
+
+
+def listed(seen: Seen) -> list[str]:
+    """The addresses of the section, as it lists them."""
+    section = seen.body.partition('id="unconnected"')[2].partition("</details>")[0]
+    return [html.unescape(words) for words in re.findall(r"<li><span>([^<]*)</span>", section)]
+
+
+def test_people_of_the_directory_who_are_not_connected(stage: Stage, admin: Browser) -> None:
+    """Those whom the tenant admits, whose addresses and Google keys no account has; one link writes to all of them."""
+    alice = connect(stage, ALICE)
+    connect(stage, BOB)
+    assert "In the directory, not connected" not in admin.get(PAGE).body
+    list_people(stage, alice, PEOPLE)
+    page = admin.get(PAGE)
+    assert listed(page) == ["anna+phone@acme.example", "Zoe@acme.example"]
+    assert "In the directory, not connected (2)" in words_on(page)
+    (link,) = [html.unescape(url) for url in re.findall(r'href="(mailto:[^"]*)"', page.body)]
+    values = {name: value for name, (value,) in parse_qs(urlsplit(link).query).items()}
+    assert values["bcc"] == "anna+phone@acme.example,Zoe@acme.example"
+    assert "https://phonebook.example.com/acme/" in values["body"]
+    assert re.search(
+        r'<pre id="unconnected-addresses"[^>]*>anna\+phone@acme.example, Zoe@acme.example</pre>', page.body
+    )
+    # A damaged directory shows nobody until it is repaired.
+    with stage.database.begin() as connection:
+        connection.execute(update(contact).values(content=b"{"))
+    assert "In the directory, not connected" not in admin.get(PAGE).body
+
+
+def test_external_contacts_are_not_invited_when_everybody_may_connect(stage: Stage) -> None:
+    stage.tenants = (replace(COMPANY, allowed_users=("*",)),)
+    list_people(stage, connect(stage, ALICE), PEOPLE)
+    assert listed(by_link(stage).get(PAGE)) == ["anna+phone@acme.example", "b@acme.example", "Zoe@acme.example"]
+
+
+def test_a_large_directory(stage: Stage, admin: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some of them by name and the number of all, in a section that is folded; the links write to some at a time."""
+    list_people(stage, connect(stage, ALICE), {f"P{n}": [f"p{n:03}@acme.example"] for n in range(130)})
+    page = admin.get(PAGE)
+    assert len(listed(page)) == 50
+    told = words_on(page)
+    assert ("not connected (130)" in told, "And 80 more." in told) == (True, True)
+    links = [html.unescape(url) for url in re.findall(r'href="(mailto:[^"]*)"', page.body)]
+    written = [address for link in links for address in parse_qs(urlsplit(link).query)["bcc"][0].split(",")]
+    assert len(links) > 1
+    assert max(map(len, links)) <= MAX_LINK
+    assert written == sorted(written)
+    assert len(set(written)) == 130
+    monkeypatch.setattr(admin_people, "MAX_INVITED", 3)
+    monkeypatch.setattr(invitations, "MAX_READ", 100)
+    told = words_on(admin.get(PAGE))
+    assert ("not connected (100)" in told, "The first 3 addresses." in told) == (True, True)
+
+
+def test_a_link_is_no_longer_than_mail_programs_take() -> None:
+    """Each address is in one link, in order; a single address that is too long has a link of its own."""
+    addresses = [f"{'x' * number}@acme.example" for number in (5, 400, 900, 1990, 7)]
+    links = mail_links(addresses, "Subject & more", "Text: 100 %")
+    assert [(link.first, link.last) for link in links] == [(1, 3), (4, 4), (5, 5)]
+    assert links[2].url == "mailto:?bcc=xxxxxxx@acme.example&subject=Subject%20%26%20more&body=Text%3A%20100%20%25"
+    assert unquote(links[0].url).startswith(f"mailto:?bcc={','.join(addresses[:3])}&subject=Subject & more")
+    assert mail_links([], "", "") == ()
