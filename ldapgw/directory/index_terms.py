@@ -258,7 +258,7 @@ def _pair_term(group: str, one: int, other: int) -> str:
 
 
 def _unusual_uids(entry: Entry) -> list[str]:
-    """Return the uid as DNs compare it, if the uid's own matching rule may compare another form; otherwise nothing."""
+    """Return the folded uid, as in a DN; nothing if the uid consists of letters, digits, hyphens and underscores."""
     uid = entry.uid
     return [] if uid.replace(b"-", b"").replace(b"_", b"").isalnum() else [folded(uid.decode())]
 

@@ -476,8 +476,8 @@ def _country_of(beginning: str) -> tuple[str, Dialling] | None:
 def _is_unambiguous(parsed: Parsed) -> bool:
     """Return whether parsing the E.164 form of a number gives the same number again.
 
-    The result is False if the E.164 form contains a trunk prefix: a number that was typed with its trunk prefix twice
-    still has one of them after parsing.
+    The result is False if the E.164 form contains a trunk prefix.  This happens if a number was typed with its trunk
+    prefix twice, because parsing removes only one trunk prefix.
     """
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(parsed.country_code or 0, ("",))
     digits = phonenumbers.national_significant_number(parsed)

@@ -393,7 +393,7 @@ def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
 
 
 def _ends_of(numbers: Iterable[tuple[str, str]], ends: Set[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Return, for each end, the numbers that end so.
+    """Return, for each end, the numbers with this end.
 
     :param numbers: the name of the tree and the digits of each number.
     """

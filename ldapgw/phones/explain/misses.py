@@ -59,7 +59,7 @@ _ACCESS_REASONS = {
     BookAccess.CALLERS: MissReason.CALLERS_BOOK,
 }
 
-# The letters that the longest matching word needs if a query has several words and a contact has only some of them.
+# The fewest letters of a word that a contact must have if the contact has only some of a query's words.
 _MIN_SIGNIFICANT_LENGTH = 3
 
 
