@@ -89,8 +89,8 @@ class Pseudonyms:
         kept = (*_KEPT_WORDS, *recording.context.strip)
         self._words = {_key(word): _key(word) for word in kept}
         self._taken = {*self._words}
-        # The substitutes of letters in the parts of words for which filters ask.  The key is the part, up to and
-        # including the letter.
+        # The substitutes of letters in the parts of words for which filters ask.  The key is the beginning of the part,
+        # of which the replaced letter is the last letter.
         self._letters: dict[str, str] = {}
         # The substitutes that are taken already, because another letter at the same place has them.  The key is the
         # part in front of the letter.
