@@ -338,7 +338,7 @@ def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True
     def test(search_text: str) -> bool:
         if not contains_all(search_text, words):
             return False
-        if in_any_spelling and is_single_value(search_text, 0, len(search_text)):  # nearly always
+        if in_any_spelling and is_single_value(search_text, 0, len(search_text)):  # nearly all texts have one value
             return all([group.is_in_a_line(search_text) for group in alike])  # noqa: C419  a list is faster
         if not of_a_line:
             of_a_line.append(_Words(words))
@@ -394,7 +394,7 @@ def _with_a_shared_letter(words: Sequence[Alternatives]) -> list[list[Alternativ
     The initials of a searched word are the first letters of the words in its alternatives.
     """
     of_words = [{part[0] for string in strings for part in string.split()} for strings in words]
-    if sum(map(len, of_words)) == len(set().union(*of_words)):  # most names
+    if sum(map(len, of_words)) == len(set().union(*of_words)):  # most names share no initials
         return []
     groups: list[tuple[set[str], list[Alternatives]]] = []
     for strings, initials in zip(words, of_words, strict=True):
@@ -538,7 +538,7 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     substring = _in_order(parts, "\t")
     if len(parts) == 1 and len(dial_string.dial_text(final)) >= SHORTEST_PUBLIC:
         dialled = dial_string.dial_text(final)
-        # Some phones cut off the first digits of a number: what is left may begin within the prefix for calls abroad.
+        # Some phones cut off the first digits of a number, so the digits may begin within the prefix for calls abroad.
         cut = phone_number.behind_cut_prefix(dialled, context.region)
         numbers = [number_equality(number, context) for number in (final, *cut)]
         required = itertools.chain.from_iterable(number.required for number in numbers)

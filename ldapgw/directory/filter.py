@@ -136,7 +136,7 @@ class SearchKind(IntEnum):
     NUMBER = 1  # a telephone number, or a part of one, and no name
     LIST = 2  # everybody, or everybody with some attribute
     ENTRY = 3  # one entry by its DN, such as the root DSE
-    OTHER = 4  # a request that is wrong
+    OTHER = 4  # a request that cannot be decoded as a search
 
 
 def search_kind(request: SearchRequest) -> SearchKind:

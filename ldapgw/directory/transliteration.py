@@ -128,7 +128,7 @@ _CHINESE_NAME = re.compile(f"(?<![{_HAN}])([{_HAN}])([{_HAN}]{{1,2}})(?![{_HAN}]
 
 
 def readings(text: str, bare: str) -> tuple[str, ...]:
-    """Return the ways to write a text in ASCII, each once, the best one first.
+    """Return the ways to write a text in ASCII, each once, the best way first.
 
     :param text: the text in lower case and composed (NFKC).
     :param bare: the text without accents.

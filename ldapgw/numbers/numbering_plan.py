@@ -41,8 +41,8 @@ SHORTEST_PUBLIC = 7
 # The fewest digits of a full national number without the trunk prefix "0" in most countries; a shorter number is local.
 _SHORTEST_WITHOUT_TRUNK = 9
 
-# The number of different lengths of a country's fixed-line numbers from which on the country counts as one where
-# extensions continue a company's number.
+# If the fixed-line numbers of a country have at least this many different lengths, companies in this country are
+# assumed to have extensions behind their numbers.
 _FEWEST_LENGTHS = 3
 
 _NEVER = re.compile("(?!)")

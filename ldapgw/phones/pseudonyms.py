@@ -114,8 +114,8 @@ class Pseudonyms:
         self._inner = _longest_first(key for key, opens_left, opens_right in asked if opens_left and opens_right)
         self._endings = _longest_first(key for key, opens_left, opens_right in asked if opens_left and not opens_right)
         self._part_starts = {self._piece(key)[:1] for key in (*self._inner, *self._endings)}
-        # The substitutes for the beginnings for which filters ask are made first, because random letters, which are
-        # chosen later, must differ from these substitutes.
+        # Filters ask for these beginnings.  Their substitutes are made first, because random letters are chosen later
+        # and must differ from these substitutes.
         for key in self._beginnings:
             self._piece(key)
 

@@ -325,7 +325,7 @@ class MissFinder:
         return texts.advice if self._reader.is_admin else texts.user_advice or texts.advice
 
     def _private_book_misses(self, books: Iterable[Book], number: int) -> Iterator[RankedMiss]:
-        """Yield one anonymous miss if a private book has a whole number that the filter asks for.
+        """Yield one miss, without name and book, if a private book has a whole number for which the filter asks.
 
         Only whole numbers are searched, so that nobody can probe private books for anything else.
 

@@ -109,7 +109,7 @@ def _row(login: PhoneLogin, fetch: WindowPhone | None) -> WindowRow:
 
 
 def fetching_vendor(model: str) -> Vendor | None:
-    """Return a model's likeliest vendor whose phones fetch, by their MAC addresses, a file that has their login.
+    """Return the likeliest vendor of a model whose phones can fetch, by MAC address, a file with their login.
 
     :param model: the key of the model; empty if unknown.
     :returns: None if the model is unknown, or if its phones fetch no such file.
