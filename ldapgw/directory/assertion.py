@@ -394,7 +394,7 @@ def _with_a_shared_letter(words: Sequence[Alternatives]) -> list[list[Alternativ
     The initials of a searched word are the first letters of the words in its alternatives.
     """
     of_words = [{part[0] for string in strings for part in string.split()} for strings in words]
-    if sum(map(len, of_words)) == len(set().union(*of_words)):  # most names share no initials
+    if sum(map(len, of_words)) == len(set().union(*of_words)):  # the words of most names share no initial
         return []
     groups: list[tuple[set[str], list[Alternatives]]] = []
     for strings, initials in zip(words, of_words, strict=True):

@@ -55,7 +55,7 @@ class WindowRow:
 
     @property
     def has_logged_in(self) -> bool:
-        """Return whether the phone has logged in with the password in its file since it fetched the file."""
+        """Return whether the phone has fetched its file, and has then logged in with the password in this file."""
         fetched_at = self.fetch.fetched_at if self.fetch is not None else None
         seen = self.login.last_seen
         return fetched_at is not None and not self.login.next_password and seen is not None and seen >= fetched_at
