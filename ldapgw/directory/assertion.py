@@ -338,7 +338,7 @@ def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True
     def test(search_text: str) -> bool:
         if not contains_all(search_text, words):
             return False
-        if in_any_spelling and is_single_value(search_text, 0, len(search_text)):  # nearly always
+        if in_any_spelling and is_single_value(search_text, 0, len(search_text)):  # nearly all texts have one value
             return all([group.is_in_a_line(search_text) for group in alike])  # noqa: C419  a list is faster
         if not of_a_line:
             of_a_line.append(_Words(words))
@@ -389,12 +389,12 @@ def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
 
 
 def _with_a_shared_letter(words: Sequence[Alternatives]) -> list[list[Alternatives]]:
-    """Group the searched words that have an initial in common with another searched word, and leave out all others.
+    """Return groups of searched words with common initials, without words that share no initial with another word.
 
     The initials of a searched word are the first letters of the words in its alternatives.
     """
     of_words = [{part[0] for string in strings for part in string.split()} for strings in words]
-    if sum(map(len, of_words)) == len(set().union(*of_words)):  # most names
+    if sum(map(len, of_words)) == len(set().union(*of_words)):  # the words of most names share no initial
         return []
     groups: list[tuple[set[str], list[Alternatives]]] = []
     for strings, initials in zip(words, of_words, strict=True):
@@ -436,10 +436,10 @@ def _count(text: str, strings: Iterable[str]) -> int:
 def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
     """Return whether the searched words can be at different positions in a line (bipartite matching).
 
-    At most as many positions of a word are looked for as there are searched words: with so many positions, a word
-    always gets a position that no other word needs.
+    If n words are searched, at most n positions of each word are looked for: the other n - 1 words can take at most n -
+    1 of these positions.
     """
-    # In most cases the first positions that are found all differ, and no further positions are needed.
+    # In most cases, one position of each word is enough, because these positions all differ.
     if len({max([line.find(string) for string in strings]) for strings in words}) == len(words):
         return True
     places: list[list[int]] = []
@@ -506,7 +506,8 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
         digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
         if digits:
             strings = [before + reading + after for reading in name_folding.keypad_readings(digits)]
-            # No line of keypad digits contains two blanks in a row, so no line contains a string with two blanks.
+            # A string with two blanks in a row is left out, because no line of keypad digits contains two blanks in a
+            # row.
             parts.append(_Part(tuple([string for string in strings if "  " not in string]), on_keys=True))
         elif forms := name_folding.query_variants(text, open_ended=at < last and not after):
             parts.append(_Part(tuple(before + form + after for form in forms)))
@@ -537,7 +538,7 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     substring = _in_order(parts, "\t")
     if len(parts) == 1 and len(dial_string.dial_text(final)) >= SHORTEST_PUBLIC:
         dialled = dial_string.dial_text(final)
-        # Some phones cut off the first digits of a number: what is left may begin within the prefix for calls abroad.
+        # Some phones cut off the first digits of a number, so the digits may begin within the prefix for calls abroad.
         cut = phone_number.behind_cut_prefix(dialled, context.region)
         numbers = [number_equality(number, context) for number in (final, *cut)]
         required = itertools.chain.from_iterable(number.required for number in numbers)
@@ -550,8 +551,8 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
 def _strict_part(family: Family, text: str, at: int, last: int) -> str:
     """Prepare a part of a substring assertion (RFC 4518 2.6.1).
 
-    A prepared value has one blank at each end, and two blanks between words.  A prepared part has one blank at each
-    end at which the part had blanks.
+    A prepared value has one blank at each end, and two blanks between words.  A prepared part has a blank at its
+    beginning only if the part began with a blank, and a blank at its end only if the part ended with a blank.
     """
     inner = "  ".join(normalization.words(text, exact=family is Family.EXACT))
     if not inner:

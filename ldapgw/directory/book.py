@@ -177,7 +177,8 @@ def assemble_label(
 def book_parent(context: NamingContext, key: str, name: str) -> ParentEntry:
     order = context.book_order
     position = order.index(folded(name)) if folded(name) in order else None
-    # Books that `book_order` does not name come last: the viewer's own book, then shared books, then the directory.
+    # The books that `book_order` does not name come after the others: first the viewer's own book, then the shared
+    # books, then the Workspace directory.
     precedence = position if position is not None else len(order) + (2 if key == DIRECTORY else 1)
     own_precedence = min(precedence, order.index(OWN) if OWN in order else len(order))
     dn, uuid_namespace = f"ou={escape(name)},{context.base}", f"{context.name}/{key}"

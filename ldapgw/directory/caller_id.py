@@ -125,8 +125,8 @@ def _caller_id_entry(
     The entry holds cn, sn, displayName and the number, and nothing else.  The entry's RDN is the cn and the first
     matching number.  The entry is right below the tenant, so that its DN reveals neither the book nor the contact's id.
 
-    :param assertions: for each attribute, assertions on its values: each assertion is true of one number that the
-        filter names.
+    :param assertions: for each attribute, assertions, one of which is true of each value that is a number named by the
+        filter.
     :param known: a set to which the contact's numbers are added.
     """
     numbers = {

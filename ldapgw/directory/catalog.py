@@ -172,7 +172,8 @@ class Catalog:
 
     def _see(self, login: PhoneAccess, address: str, password_hash: str) -> None:
         seen = self._seen.get(login.name)
-        # The first use of the next password ends the password, so a later use of the password must not hide it.
+        # When a phone first uses its next password, the old password ends.  So this login must stay in `_seen`, even if
+        # the phone then logs in with the old password.
         if seen is None or seen[1] != login.next_password_hash or not login.next_password_hash:
             self._seen[login.name] = (address, password_hash, self._now())
 

@@ -136,7 +136,7 @@ class SearchKind(IntEnum):
     NUMBER = 1  # a telephone number, or a part of one, and no name
     LIST = 2  # everybody, or everybody with some attribute
     ENTRY = 3  # one entry by its DN, such as the root DSE
-    OTHER = 4  # a request that is wrong
+    OTHER = 4  # a request that cannot be decoded as a search
 
 
 def search_kind(request: SearchRequest) -> SearchKind:
@@ -231,7 +231,7 @@ _KEYS = 12
 
 # The numbers of octets of plain text, of transliterated characters, and of octets of a DN that cost one unit each.
 _PLAIN, _FOREIGN, _NAME = 64, 8, 16
-# A pattern of what is looked up on its own: a word of a value, or a part of a word.
+# A pattern of a word of a value, or of a part of a word, which may be looked up on its own.
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
 # Each word of a text that is not ASCII costs this many units, because the text is transliterated in several ways.
 _SCRIPT = 4

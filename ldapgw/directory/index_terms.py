@@ -258,7 +258,7 @@ def _pair_term(group: str, one: int, other: int) -> str:
 
 
 def _unusual_uids(entry: Entry) -> list[str]:
-    """Return the uid as DNs compare it, if the uid's own matching rule may compare another form; otherwise nothing."""
+    """Return the folded uid, as in a DN; nothing if the uid consists of letters, digits, hyphens and underscores."""
     uid = entry.uid
     return [] if uid.replace(b"-", b"").replace(b"_", b"").isalnum() else [folded(uid.decode())]
 
@@ -300,7 +300,7 @@ def present_object_classes(index: Index) -> Iterable[str]:
 
 
 def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool) -> Query:
-    """Return the query for the entries that may have an attribute of which an assertion is true."""
+    """Return the query for the entries of which an assertion about an attribute may be true."""
     group, required = _GROUPS_OF.get(kind.name), assertion.required
     if group is None:
         return None
@@ -308,7 +308,7 @@ def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool)
         return _range_query(kind, *assertion.value_range, lenient=lenient)
     if len(required) != 1:
         return _several_query(group, kind, required)
-    if group == "D" and len(required[0]) == 1:  # nearly all numbers
+    if group == "D" and len(required[0]) == 1:  # this is so for nearly all numbers
         return _digits_query(required[0][0])
     return _alternatives_query(group, kind, required[0])
 
@@ -322,7 +322,7 @@ def prefix_query(kinds: Sequence[AttributeType], assertion: Assertion) -> Query:
     texts = assertion.sufficient
     if not texts or assertion.required != (texts,):
         return None
-    if len(texts) == 1:  # nearly always
+    if len(texts) == 1:  # this is nearly always so
         return _prefix_query(kinds, texts[0])
     queries: list[Query] = []
     for text in texts:
@@ -414,7 +414,7 @@ def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
     :returns: the query, or None if a string may be within a word, if a string is too short, or if there are too many
         pairs of strings.
     """
-    if len(one) == 1 == len(other):  # nearly always
+    if len(one) == 1 == len(other):  # this is nearly always so
         beginning, next_beginning = _beginning(one[0]), _beginning(other[0])
         if not beginning or not next_beginning:
             return None

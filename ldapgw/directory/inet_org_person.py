@@ -155,10 +155,10 @@ def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Num
 
 
 def _beginning_of_extensions(phone: Phone, contact: Contact) -> str:
-    """Return how the numbers of a company's extensions begin, in E.164; empty if the number is no switchboard's.
+    """Return how the numbers of a company's extensions begin, in E.164; empty if no switchboard has the number.
 
-    Two sorts of numbers are a switchboard's: a company's number that ends in "-0", and the main number of a contact
-    that is a company and no person.
+    A switchboard's number is a company's number that ends in "-0", or the main number of a contact that is a company
+    and no person.
     """
     number = phone.number
     if not (number.e164 and contact.organization and numbering_plan.has_direct_dialling(number.e164)):

@@ -128,7 +128,7 @@ class TaggedTextPredicate(Predicate):
                 if test(tagged):
                     return True
                 is_name = is_name or tag in NAME_TAGS
-        at = text.rfind(ALIAS_TAG) + 2 if is_name else 0  # aliases are the last part
+        at = text.rfind(ALIAS_TAG) + 2 if is_name else 0  # aliases are last in the text
         return at > 1 and test(text[at : text.index(TAG_START, at)])
 
 

@@ -21,7 +21,7 @@ class Family(Enum):
     NUMBER = auto()  # telephone numbers, which lenient matching compares as numbers
     IDENTIFIER = auto()  # compared without regard to case
     EXACT = auto()
-    LIST = auto()  # lines of text
+    LIST = auto()  # lines of text, such as postal addresses
     OID = auto()
     DEFINITION = auto()  # a definition in the subschema, compared by its OID
     DN = auto()

@@ -243,7 +243,7 @@ def _merge(
                         yield None
         rows, is_last = _rows(streams, own_namespace)
         if rows:
-            wanted = 0  # without rows, all read matches have the same name: more have to be read
+            wanted = 0  # no rows yet: all read matches have one name, which may go on
         for part in (rows,) if own_namespace is None else _without_duplicates(rows, streams, own_namespace):
             if part is None:
                 yield None

@@ -122,13 +122,13 @@ _KOREAN_FAMILIES = {
 }  # fmt: skip
 _KOREAN_NAME = re.compile(rf"\b([{''.join(_KOREAN_FAMILIES)}])(?=[\uac00-\ud7a3]{{0,2}}\b)")
 
-# A family name of one character, as nearly all are, and a given name of one or two.
+# A name with a family name of one character, like nearly all family names, and a given name of one or two characters.
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff"
 _CHINESE_NAME = re.compile(f"(?<![{_HAN}])([{_HAN}])([{_HAN}]{{1,2}})(?![{_HAN}])")
 
 
 def readings(text: str, bare: str) -> tuple[str, ...]:
-    """Return the ways to write a text in ASCII, each once, the best one first.
+    """Return the ways to write a text in ASCII, each once, the best way first.
 
     :param text: the text in lower case and composed (NFKC).
     :param bare: the text without accents.

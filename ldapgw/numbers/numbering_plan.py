@@ -41,8 +41,8 @@ SHORTEST_PUBLIC = 7
 # The fewest digits of a full national number without the trunk prefix "0" in most countries; a shorter number is local.
 _SHORTEST_WITHOUT_TRUNK = 9
 
-# The number of different lengths of a country's fixed-line numbers from which on the country counts as one where
-# extensions continue a company's number.
+# If the fixed-line numbers of a country have at least this many different lengths, companies in this country are
+# assumed to have extensions behind their numbers.
 _FEWEST_LENGTHS = 3
 
 _NEVER = re.compile("(?!)")
@@ -476,8 +476,8 @@ def _country_of(beginning: str) -> tuple[str, Dialling] | None:
 def _is_unambiguous(parsed: Parsed) -> bool:
     """Return whether parsing the E.164 form of a number gives the same number again.
 
-    The result is False if the E.164 form contains a trunk prefix: a number that was typed with its trunk prefix twice
-    still has one of them after parsing.
+    The result is False if the E.164 form contains a trunk prefix.  This happens if a number was typed with its trunk
+    prefix twice, because parsing removes only one trunk prefix.
     """
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(parsed.country_code or 0, ("",))
     digits = phonenumbers.national_significant_number(parsed)

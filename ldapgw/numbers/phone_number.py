@@ -98,7 +98,7 @@ def take_apart(text: str, region: str) -> TypedParts:
     core = _spelt_out(dial_string.without_remark(core))
     digits = dial_string.dialled(core)
     if dial_string.is_spelt(core) and any(map(str.isdigit, digits)):
-        digits = digits.rstrip("*#")  # no vanity number ends in "*" or "#", so the sign points to a remark
+        digits = digits.rstrip("*#")  # no vanity number ends in "*" or "#": such a sign refers to a remark
     return TypedParts(code, core, afterwards, digits)
 
 
@@ -267,7 +267,7 @@ def stored_tails(number: Number) -> tuple[str, ...]:
 
 
 def load() -> None:
-    """Load the files of all numbering plans now, so that no later search waits for them."""
+    """Load the files of all numbering plans now, so that no search has to wait for the files."""
     for code in numbering_plan.load():
         readings(f"{code}234567890", "")
 
@@ -310,8 +310,9 @@ def _shares_national_tail(known: Number, local: str) -> bool:
 def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
     """Return whether a stored number is the same as one of the `readings` of a requested number.
 
-    If at least one reading has a country, each reading without a country comes from removing the digits for an outside
-    line, and is a local number.  Local numbers are not compared with the ends of foreign numbers.
+    A requested number may have readings with a country and readings without a country.  The readings without a country
+    are then local numbers, left when the digits for an outside line were removed.  A local number is not compared with
+    the ends of foreign numbers.
     """
     with_country = [reading for reading in readings if reading.e164]
     if any(is_same_number(stored, reading) for reading in with_country or readings):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Reads a text that holds one telephone number.
 
-`ldapgw.numbers.phone_number.take_apart` removes a code in front of the number and the text that is dialled after the
-connection.  `_readings` lists the *readings* of the rest: the numbers that the text may mean, the likeliest first.
+First, `ldapgw.numbers.phone_number.take_apart` removes a code in front of the number, and the text that is dialled
+after the connection.  Then `_readings` lists the *readings* of the remaining text: the numbers that this text may mean,
+the likeliest first.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from ldapgw.numbers.phone_number import WITH_ZERO, TypedParts
 # The most digits that a network connects (ITU-T E.164).
 MOST_DIGITS: Final = 15
 
-# A list of internal numbers, such as "12, 13", which is no number as a whole.  In a text that begins with a zero, and
-# so with an area code, the separator belongs to the number.
+# A list of internal numbers, such as "12, 13", which must not be read as one number.  A text that begins with a zero,
+# and so with an area code, is no such list: there, the separator belongs to the number.
 _LISTED: Final = re.compile(r"[1-9][^,;|&\n]*[,;|&\n]")
-# The most digits of an extension that has no word in front, and a pattern of such an extension at the end of a text.
+# The most digits of an extension without a word such as "ext." in front; and a pattern of such an extension at the end
+# of a text.
 LONGEST_EXTENSION: Final = 5
 _LAST_GROUP: Final = re.compile(
     rf"(?:\s?(?:[-\u2013\u2014\u2026]|\.{{2,3}})\s?(?=[0-9]+$)|\s(?=[0-9]$))([0-9]{{1,{LONGEST_EXTENSION}}})$"
@@ -32,16 +34,17 @@ _LAST_GROUP: Final = re.compile(
 _NUMBERED: Final = re.compile(r"[0-9]{5} [0-9]$")
 # The digits for an outside line, and the pause behind these digits, in front of a number.
 _OUTSIDE_LINE: Final = re.compile(r"^[0-9]{1,2}[,;pwPW](?=[+(]?[0-9])(?=(?:[^0-9]*[0-9]){7})")
-# The number of last digits of Google's form that have to be in the field.  If the field lacks these digits, the form
-# belongs to another number.
+# The last digits of Google's form have to be in the field, or else the form belongs to another number.  This is the
+# number of digits that are compared.
 _SHORTEST_WITNESS: Final = 6
 # At least `SHORTEST_ABROAD` digits may be a number of another country that has lost its "+".  If the country code is a
 # group of its own ("43 1 5550171"), `_SHORTEST_GROUPED` digits are enough.
 SHORTEST_ABROAD: Final = 11
 _SHORTEST_GROUPED: Final = 10
-# A first group of this many digits may be an area code, as in "220 217 7294", so it does not prove a country code.
+# If the first group of digits has at most this many digits, it may be an area code, as in "220 217 7294", so it does
+# not prove that the number has a country code.
 _AREA_CODE: Final = 3
-# The fewest digits of an Italian number without the "0" that belongs to it.
+# The fewest digits of an Italian number that has lost its first digit "0".
 _SHORTEST_WITHOUT_ZERO: Final = 8
 
 # The prefixes for calls abroad that countries use, the longest first.
@@ -51,18 +54,18 @@ _FORMER_PREFIXES: Final = {"52": ("044", "045", "01", "1"), "380": ("80", "8")}
 
 
 class Reading(NamedTuple):
-    """A number, in E.164, that a text may mean, and the rule that leads to it (None if the text needs no rule)."""
+    """A number, in E.164, that a text may mean, and the rule by which the text was read (None if none was needed)."""
 
     e164: str
     rule: Rule | None = None
 
 
 class Witness(NamedTuple):
-    """Google's form of a number of a field, which tells for which country the field was typed.
+    """Google's form of a number in a field.  The form tells for which country a person typed the field.
 
-    :ivar e164: the form; empty if Google has no form, or if the form is none of the field's numbers.
+    :ivar e164: the form; empty if Google has no form, or if the form is not a form of a number in the field.
     :ivar is_valid: whether the form lies in a range that is assigned.
-    :ivar region: the region for which the field was typed; empty if this is the tenant's region, or unknown.
+    :ivar region: the region for which the field was typed; empty if the region is the tenant's, or unknown.
     """
 
     e164: str = ""
@@ -118,13 +121,13 @@ def read_single(text: str, region: str, witness: Witness) -> Number | None:
 
 
 def goes_on(number: Number, digits: str) -> bool:
-    """Return True if digits may be the last digits of a higher number of the same range, as in "030 5550171-173"."""
+    """Return True if digits behind a number may be the end of a range of numbers, as in "030 5550171-173"."""
     end, varying = number.e164[-len(digits) :], 1 if len(digits) < 3 else 2
     return len(digits) > 1 and digits[0] != "0" and end < digits and end[:-varying] == digits[:-varying]
 
 
 def is_guessed(number: Number) -> bool:
-    """Return True if a number has a country code that the text does not mark as a country code."""
+    """Return True if it is a guess that the number begins with a country code, because the text has no sign for one."""
     return Rule.PLUS in number.rules or Rule.FOREIGN_PREFIX in number.rules
 
 
@@ -141,8 +144,8 @@ def make_number(typed: str, parts: TypedParts, readings: Sequence[Reading], regi
     forms = [form for reading in readings for form in (reading.e164, *phone_number.other_forms(reading.e164))]
     direct = dial_string.direct_extension(parts.afterwards)
     if direct and numbering_plan.has_direct_dialling(likeliest):
-        # A call from the extension is signalled with the extension behind the company's number, in place of the
-        # switchboard's "0".
+        # When somebody calls from the extension, networks signal the company's number with the extension in place of
+        # the switchboard's "0".
         forms.append(likeliest.removesuffix("0" if parts.core.endswith("-0") else "") + direct)
     others = tuple(form for form in dict.fromkeys(forms) if form != likeliest)
     if rule is Rule.SHORT:
@@ -161,7 +164,7 @@ def _readings(parts: TypedParts, region: str, witness: Witness) -> Sequence[Read
     dialling = numbering_plan.dialling(region)
     is_international = dial_string.is_international(core)
     if is_international and (digits[0] == "0" or (dialling.country == "7" and _groups(core)[0] == "8")):
-        # "+030 …", and "+8 495 …" in Russia: the "+" stands in front of the trunk prefix.
+        # In "+030 …", and in "+8 495 …" in Russia, the "+" stands in front of the trunk prefix by mistake.
         return [Reading(reading.e164, Rule.NO_PLUS) for reading in _at_home(digits, digits, region)]
     if is_international:
         groups = _groups(core)
@@ -197,7 +200,7 @@ def _readings(parts: TypedParts, region: str, witness: Witness) -> Sequence[Read
 def _abroad(digits: str, region: str) -> list[Reading]:
     """Return the readings of digits that begin with a country code.
 
-    :param region: the country in which short numbers connect.
+    :param region: the tenant's region: a short number of another country does not connect.
     """
     country = numbering_plan.country_of(digits)
     if country is None:
@@ -222,7 +225,7 @@ def _abroad(digits: str, region: str) -> list[Reading]:
 
 
 def _present(e164: str) -> list[Reading]:
-    """Return the present forms of a number whose form no longer connects, the likeliest first."""
+    """Return the present forms of a number in a form that no longer connects, the likeliest first."""
     present = renumbering.present_forms(e164)
     return _better([Reading(number, Rule.RENUMBERED) for number in present], Quality.IMPOSSIBLE) if present else []
 
@@ -239,8 +242,8 @@ def _at_home(core: str, digits: str, region: str) -> list[Reading]:
     typed, quality = numbering_plan.e164(parsed), numbering_plan.quality(parsed)
     has_trunk_prefix = digits[0] == "0" or plan.begins_with_trunk_prefix(digits)
     if typed == "+" + digits and quality > Quality.IMPOSSIBLE:
-        # The digits begin with the country code: they are too many for a number without a country code.  In North
-        # America, the 1 may also be the trunk prefix, which is the same digit; then no "+" was lost.
+        # The digits are too many for a number without a country code, so they begin with the country code.  In North
+        # America, a 1 in front may be the country code or the trunk prefix; if it is the trunk prefix, no "+" was lost.
         return [Reading(typed, None if has_trunk_prefix else Rule.PLUS)]
     home = [Reading(typed)] if numbering_plan.is_in_full(parsed, digits, region) else []
     is_possible = numbering_plan.is_possible(parsed)
@@ -257,7 +260,7 @@ def _at_home(core: str, digits: str, region: str) -> list[Reading]:
         return [*with_plus, *home]
     subscriber = f"+{plan.country}{plan.strip_trunk_prefix(digits)}"
     present = _present(typed) or (_present(subscriber) if subscriber != typed else [])
-    # A number of the region would begin with a zero, so the digits may also be a caller's number from abroad.
+    # In this region, numbers begin with a zero.  So digits without a zero may also be a caller's number from abroad.
     abroad = with_plus or (_foreign(digits) if plan.has_zero_trunk and not has_trunk_prefix else [])
     if home and quality is Quality.VALID:
         return [*present, *home, *abroad]
@@ -286,20 +289,20 @@ def _with_plus(core: str, digits: str, plan: numbering_plan.Dialling, *, is_poss
 
 
 def _foreign(digits: str) -> list[Reading]:
-    """Return ten digits as a foreign number that has lost its "+", if the number lies in an assigned range."""
+    """Read ten digits as a foreign number that has lost its "+"; the number has to lie in an assigned range."""
     is_valid = len(digits) == _SHORTEST_GROUPED and numbering_plan.quality_of("+" + digits) is Quality.VALID
     return [Reading("+" + digits, Rule.PLUS)] if is_valid else []
 
 
 def _is_likelier(with_plus: str, core: str, plan: numbering_plan.Dialling) -> bool:
-    """Compare a number that has lost its "+" with a number of the region that has no trunk prefix.
+    """Decide whether digits have lost a "+", or are a number of the region without a trunk prefix.
 
-    A mobile number that has lost its "+" is likelier, and so is a number whose first group of digits is the country
-    code.  Without groups, the country code of the region is likelier than the beginning of an area code; the groups of
-    "4931 123456" show that an area code is meant.
+    The lost "+" is likelier in three cases: the result is a mobile number; the first group of digits is the country
+    code; or there are no groups of digits and the digits begin with the region's country code.  In "4931 123456", the
+    first group shows that an area code is meant.
 
     :param with_plus: the number with a "+".
-    :returns: True if the number with a "+" is likelier.
+    :returns: True if the lost "+" is likelier.
     """
     if numbering_plan.is_mobile(with_plus):
         return True
@@ -327,7 +330,7 @@ def _behind_prefix(digits: str) -> Iterator[Reading]:
 
 
 def _mended(code: str, plan: numbering_plan.Dialling, subscriber: str) -> Iterator[Reading]:
-    """Take digits that are no number of a country, and yield the country's numbers that a person may have meant."""
+    """Yield the numbers of a country that a person may have meant by digits that are no number of this country."""
     if subscriber.startswith("0") and not plan.has_zero_trunk:
         yield Reading(f"+{code}{subscriber.lstrip('0')}", Rule.TRUNK_ZERO)
     elif subscriber.startswith("0") and plan.rewrites_trunk:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Splits addresses of other services from the numbers of a field: SIP addresses, links, and user names of messengers.
+"""Separates the numbers of a field from addresses of other services: SIP addresses, links, and messengers' user names.
 
-People write a SIP address (RFC 3261 19.1) in the place of a number, beside a number, or behind a name.  The SIP address
-of a public number is that number.
+People write a SIP address (RFC 3261 19.1) in the place of a number, beside a number, or behind a name.  A SIP address
+whose user is a public number counts as this number.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from urllib.parse import unquote
 from ldapgw.numbers import dial_string
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
-# The most characters of a field that are read: no number is expected behind so many characters.
+# The most characters of a field that are read.  Nobody writes a number behind so many characters.
 LONGEST_FIELD: Final = 1024
 
-# A link; a user name of a messenger, which may be a number; or a SIP address, whose password (RFC 3261 19.1.1) is left
-# out.
+# A pattern for three things: a link; a user name of a messenger, which may be a number; and a SIP address, from which
+# the password (RFC 3261 19.1.1) is left out.
 _ADDRESS: Final = re.compile(
     r"<?(?:"
     r"(?:https?://wa\.me/|whatsapp:|skype:|facetime(?:-audio)?:)(?P<name>[^\s<>,;|?]*)[^\s<>,;|]*"
@@ -29,7 +29,7 @@ _ADDRESS: Final = re.compile(
     r")>?",
     re.IGNORECASE,
 )
-# Blanks within a SIP address, and a blank in the place of the colon.
+# Two patterns for SIP addresses: blanks within the address, and a blank in place of the colon.
 _BEHIND_SCHEME: Final = re.compile(r"\b(sips?)[: ]+(?=[^\s@]{1,64} ?@)", re.IGNORECASE)
 _AROUND_AT: Final = re.compile(r" ?@ ?")
 # Signs that separate an address from a number beside the address.
@@ -50,7 +50,7 @@ class SplitField(NamedTuple):
 
 
 def split_field(text: str) -> SplitField:
-    """Split the addresses from the numbers of a field; a field without an address is left as it is."""
+    """Separate the addresses in a field from the numbers; a field without an address is left as it is."""
     text = text[:LONGEST_FIELD]
     if not any(sign in text for sign in ("@", ":", "%40", "t.me/")):
         return SplitField((), text)

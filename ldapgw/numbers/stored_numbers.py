@@ -2,13 +2,12 @@
 """Reads what people store in the field of a telephone number.
 
 A field is a text of any form: several numbers, remarks, extensions, menus of conferences, a country code without its
-"+", or a number that its country has changed since.  `read` returns the numbers of a field as networks connect them.  A
-number also has its other *readings*, which are further numbers that the text may mean, so that callers are recognized
-by each of these numbers.  A number also has the rules (`Rule`) by which it was read, so that pages can explain what is
-dialled.
+"+", or a number that its country has changed since.  `read` returns the numbers of a field as networks connect them.
+Each returned number also has its other *readings*: further numbers that the text may mean, by each of which a caller is
+recognized.  Each number also has the rules (`Rule`) by which it was read, so that pages can explain what is dialled.
 
-A field is read with and without the text that may be a remark (`ldapgw.numbers.remarks`).  A `_Field` splits a text
-into its numbers, but only between complete numbers: a slash behind an area code splits nothing.
+A field is read twice, with the text that may be a remark (`ldapgw.numbers.remarks`) and without this text.  A `_Field`
+splits a text into its numbers, but only where complete numbers end: a slash behind an area code separates no numbers.
 `ldapgw.numbers.single_number` reads each number.
 """
 
@@ -42,16 +41,16 @@ from ldapgw.numbers.sip_addresses import split_field
 # The version of the rules.  Raise the version with each change of the results: all stored fields are then read anew.
 VERSION: Final = 3
 
-# The most numbers of a field that are looked at, and the most places in a field where a number may end.  A text with
-# more numbers or places is no list of numbers.
+# The most numbers in a field, and the most places in a field where a number may end.  A text with more numbers or more
+# places is not read as a list of numbers.
 _MOST_NUMBERS: Final = 8
 _MOST_PLACES: Final = 10
 
 # Google's CSV format separates several values of one kind by this sign.
 _IMPORT_SEPARATOR: Final = ":::"
 
-# A gap, which is the text between two groups of digits; and the signs at the end of a gap that belong to the digits
-# behind the gap.
+# Two patterns: a gap, which is the text between two groups of digits; and the signs at the end of a gap that belong to
+# the digits behind the gap.
 _GAP: Final = re.compile(r"(?<=[0-9])[^0-9]+(?=[0-9])")
 _OPENING: Final = re.compile(r"[+(*#]*$")
 # The commonest gaps, which are nearly always within a number.
@@ -61,20 +60,24 @@ _SIGN: Final = re.compile(r"[\n|/&\\\u2022\u2192>]|^#(?=\s)|(?<![,;])[,;](?![,;]
 _WORD: Final = re.compile(
     r"[^\W\d_]{2}|[^\W\d_]\s?:|\([^\W\d_]\)|(?<![^\W\d_])[^\W\d_xwp](?![^\W\d_])|[\s(][wp][\s),;]+[+(0]$", re.IGNORECASE
 )
-# A slash between two numbers that share their beginning, which is written once.
+# A slash between two numbers with a common beginning, which is written only once.
 _SLASH: Final = re.compile(r"\s*/\s*-?\s*")
-# An area code, a slash, and at least five digits.  Fewer digits may be another ending of the preceding number.
+# An area code, a slash, and at least five digits.  Fewer digits behind a slash may replace the last digits of the
+# preceding number.
 _SLASHED_AREA: Final = re.compile(r"0[1-9](?:/|[0-9]{1,4}\s?/\s?)[1-9](?:[ -]?[0-9]){4}")
 # Words between two numbers; the number in front of such a word may be internal.
 _AND: Final = re.compile(r"[^\w,;]*(?:und|oder|and|or|et|ou|[eyoiu])[^\w,;]*", re.IGNORECASE)
-# A sign or "Fax", and then a hyphen.  The digits behind such a hyphen are another ending of the preceding number
-# ("030 55501-0, -12").
+# A sign or "Fax", and then a hyphen.  The digits behind such a hyphen replace the digits behind the hyphen of the
+# preceding number ("030 55501-0, -12").
 _HYPHEN: Final = re.compile(r"[\s),;/(]*(?:[,;/(]|fax[\s.:]*|und|u\.)\s*-\s?", re.IGNORECASE)
-# Signs in front of the last digits of a further number, if these digits continue a range ("030 5550171, 72").
+# Signs in front of the last digits of a further number, which differs from the preceding number only in these digits
+# ("030 5550171, 72").
 _LISTING: Final = re.compile(r"\s?(?:[,;]\s|&|und|u\.|and|et|y|e)\s?", re.IGNORECASE)
-# The digits behind a hyphen at the end of a number.  Another ending in the field may replace these digits.
+# The digits behind a hyphen at the end of a number.  In the next number of the field, other digits may stand in their
+# place.
 _ENDING: Final = re.compile(r"-\s?([0-9]+)")
-# "1." or "1)" in front of the first number of a list, and such item numbers in front of all numbers of the list.
+# Two patterns for item numbers: "1." or "1)" in front of the first number of a list; and such an item number in front
+# of any number of the list.
 _FIRST_OF_LIST: Final = re.compile(r"(?:1[.):]|\(1\)|#1)\s.*\s(?:2[.):]|\(2\)|#2)\s", re.DOTALL)
 _OF_LIST: Final = re.compile(r"(?:^|\s)(?:[1-9][.):]|\([1-9]\)|#[1-9])\s")
 # A code that forwards calls to a number (3GPP TS 22.030).
@@ -82,8 +85,9 @@ _FORWARDING: Final = re.compile(r"[*#]{1,2}\d{2,3}\*(\d+)#")
 # A sign that may be a pause of a smartphone.
 _PAUSE: Final = re.compile("[,;]")
 
-# The fewest digits of an internal number and of a complete number, and the most digits behind a slash that replace the
-# end of the preceding number.  More digits behind a slash are a number of the same area.
+# Three lengths in digits: of the shortest internal number; of the shortest complete number; and of the longest group
+# behind a slash that replaces the end of the preceding number.  A longer group behind a slash is a number of the same
+# area.
 _SHORTEST_INTERNAL: Final = 2
 _SHORTEST_COMPLETE: Final = 5
 _LONGEST_ENDING: Final = 4
@@ -96,8 +100,8 @@ def read(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
 
     :param text: the field; line breaks separate numbers.
     :param region: ISO 3166-1 code of the country of numbers without a country code, such as ``DE``.
-    :param canonical: Google's ``canonicalForm`` of the field.  Google makes this form with the country of the user's
-        account, so the form tells this country, but may be the wrong number.
+    :param canonical: Google's ``canonicalForm`` of the field.  Google assumes that the number belongs to the country of
+        the user's account.  So the form tells this country, but the form may be a wrong number.
     :returns: numbers that can be dialled; empty if the field has none, such as a SIP address.
     """
     text = split_field(text).numbers
@@ -109,7 +113,7 @@ def read(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
 
 
 def _read_value(text: str, region: str, witness: Witness) -> list[Number]:
-    """Read the numbers of a value twice, with its possible remarks and without, and return the likelier numbers."""
+    """Read the numbers of a value twice, with possible remarks and without them, and return the likelier numbers."""
     text = "\n".join(filter(None, map(dial_string.clean, text.splitlines())))
     text = _OF_LIST.sub("\n", text).strip() if _FIRST_OF_LIST.match(text) else text
     as_stored = _Field(text, region, witness)
@@ -123,7 +127,7 @@ def _read_value(text: str, region: str, witness: Witness) -> list[Number]:
 
 
 def _has_lost_digits(found: Sequence[Number], as_stored: Sequence[Number]) -> bool:
-    """Return True if digits of a number, and not of a remark, were taken from a text.
+    """Return True if removing remarks from a text has removed digits that belong to a number.
 
     :param found: the numbers of the text without remarks.
     :param as_stored: the numbers of the whole text.
@@ -132,7 +136,7 @@ def _has_lost_digits(found: Sequence[Number], as_stored: Sequence[Number]) -> bo
         return not found or any(map(is_valid, as_stored))
     if len(as_stored) != 1 or as_stored[0].extension or not is_valid(as_stored[0]) or is_guessed(as_stored[0]):
         return False
-    # In a country whose numbers have several lengths, a remark may look like the end of a number.
+    # In a country whose numbers have several lengths, digits of a remark may look like the last digits of a number.
     e164 = as_stored[0].e164
     return not numbering_plan.has_direct_dialling(e164) and e164 not in [number.e164 for number in found]
 
@@ -140,7 +144,7 @@ def _has_lost_digits(found: Sequence[Number], as_stored: Sequence[Number]) -> bo
 def is_understood(number: Number) -> bool:
     """Return True for a number that has a country, or may be internal, local or short, or a code such as ``*100#``.
 
-    Other numbers are dialled as they are stored, and possibly no network connects them.
+    All other numbers are dialled as they are stored, and perhaps no network connects them.
     """
     if number.e164 or number.others:
         return True
@@ -148,7 +152,7 @@ def is_understood(number: Number) -> bool:
 
 
 def _is_short_enough(number: Number) -> bool:
-    """Return True if a number has no more digits than networks connect; digits of a code around it do not count."""
+    """Return True if a number has no more digits than networks connect, without the digits of a service code."""
     inside = _FORWARDING.fullmatch(number.digits)
     return sum(map(str.isdigit, inside[1] if inside else number.digits)) <= MOST_DIGITS
 
@@ -171,9 +175,9 @@ class _Place(NamedTuple):
     digits: int
 
 
-# A function that returns the number for which a part of a split stands, or None if the part is not accepted as a
-# number.  Its parameters are the part's own number, the number before it (None at the beginning), and the gaps before
-# and behind the part's own number; the gap behind the last number is empty.
+# A function that decides what a part of a field means: it returns a number, or None if it does not accept the part as a
+# number.  The parameters are the number that the part is when it is read alone; the number of the preceding part (None
+# for the first part); the gap in front of the part; and the gap behind the part (empty for the last part).
 _Accept = Callable[[Number, Number | None, str, str], Number | None]
 
 # The result of an `_Accept` function for digits that belong to a remark, such as "24h:", in front of a number.
@@ -195,9 +199,9 @@ class _Field:
     def numbers(self) -> list[Number]:
         """Return the numbers that can be dialled.
 
-        The text is read in the first of these ways that succeeds: as a split into complete numbers; as one number; as a
-        split into assigned numbers, between which there may be nothing but a blank; as a split into numbers of which
-        some are local or internal.  If the digits are too many for one number, the parts that may be numbers are read.
+        The text is read in several ways, and the first way that succeeds counts: as several complete numbers; as one
+        number; as several assigned numbers, even if only blanks separate them; as several numbers, some of them local
+        or internal.  If the digits are too many for one number, all parts that may be numbers are read.
         """
         if dial_string.plain(self._text) is not None and not _SIGN.search(self._text):
             # Most fields hold one number of digits and punctuation.
@@ -226,12 +230,12 @@ class _Field:
         return [self._beginning(whole, places)]
 
     def _beginning(self, whole: Number, places: Sequence[_Place]) -> Number:
-        """Return the number at the beginning of a text that is no number as a whole.
+        """Return the number at the beginning of a text that cannot be read as one number.
 
         The number has to lie in an assigned range.  Up to `LONGEST_EXTENSION` digits behind the number are its
         extension.  More digits are left out, because no network connects them.
 
-        :param whole: the text as a number, which is returned if there is no such beginning.
+        :param whole: the whole text as a number, which is returned if no number is at the beginning.
         """
         for place in places[-_MOST_PLACES:]:
             number = self._number(0, place.end)
@@ -263,7 +267,8 @@ class _Field:
     ) -> list[Number]:
         """Return the numbers from a place on; empty if the rest of the text cannot be split into accepted numbers.
 
-        :param failed: the places that were tried in vain, each with the number in front of the place.
+        :param failed: the places from which the rest of the text could not be split, each with the number in front of
+            the place.
         """
         key = place.start, before.e164 if before else ""
         if key in failed:
@@ -295,7 +300,7 @@ class _Field:
         return self._read[part]
 
     def _sharing_beginning(self, number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
-        """Return the number that is meant if `number` shares the beginning of `before`, or else None.
+        """Return the number that is meant if `number` lacks the beginning that it shares with `before`, or else None.
 
         The digits of `number` then replace the last digits of `before`, or follow the area code of `before`.
         """
@@ -367,7 +372,7 @@ def _is_pause_of(gap: str, number: Number) -> bool:
 
 
 def _has_ending(number: Number, digits: int) -> bool:
-    """Return True if a number ends with `digits` digits behind a hyphen, or if it was read from such an ending."""
+    """Return True if a number ends with a hyphen and `digits` digits, or was read from digits that replace this end."""
     ending = _ENDING.search(number.typed, max(number.typed.rfind("-"), 0))
     return Rule.OTHER_ENDING in number.rules or (ending is not None and len(ending[1]) == digits)
 
@@ -377,7 +382,7 @@ def _is_complete(number: Number) -> bool:
 
 
 def _complete(number: Number, before: Number | None, _gap: str, _behind: str) -> Number | None:
-    """Accept complete numbers; the PIN of a conference may look like a complete number, but ends with "#"."""
+    """Accept complete numbers.  The PIN of a conference may look like a complete number, but ends with "#"."""
     is_pin = before is not None and number.typed.endswith("#") and not number.extension
     return number if _is_complete(number) and not is_pin else None
 
@@ -399,10 +404,10 @@ def _local(number: Number, before: Number | None, gap: str, behind: str) -> Numb
 
 
 def _too_long(number: Number, _before: Number | None, _gap: str, _behind: str) -> Number | None:
-    """Accept digits that no network can dial, so that the numbers beside them are found; `read` drops these digits."""
+    """Accept digits that are too many to dial, so that the numbers beside them are found; `read` drops these digits."""
     return number if len(number.digits) > MOST_DIGITS else None
 
 
 def _assigned(number: Number, _before: Number | None, _gap: str, _behind: str) -> Number | None:
-    """Accept only numbers in assigned ranges, because a blank between the numbers may also be within one number."""
+    """Accept only numbers in assigned ranges, because a blank may separate two numbers or be within a number."""
     return number if is_valid(number) else None

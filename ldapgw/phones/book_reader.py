@@ -158,8 +158,7 @@ class Caller:
     def number(self) -> tuple[str, str]:
         """Return the number in the format for phones, and its kind: mobile, home, fax, pager or work.
 
-        The contact may be a company to which the caller perhaps belongs.  Then the number is the company's
-        switchboard's.
+        The contact may be a company to which the caller perhaps belongs.  Then the number is that of the switchboard.
         """
         numbers = matching_numbers(self.entry, self.numbers, self.formatter)
         if not numbers:

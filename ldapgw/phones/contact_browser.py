@@ -166,7 +166,7 @@ class ContactBrowser:
         :param books: the keys (``sub``) of the reader's accounts.
         :param account: the key of the account, which is one of `books`; empty for a phone without an account.
         :param section: one of `SECTIONS`; empty for all sections.
-        :param number: the page's number, from 1; a page after the last one is empty.
+        :param number: the page's number, from 1; a page after the last page is empty.
         """
         dit = self._dit()
         directory = dit.directory(tenant)

@@ -56,7 +56,7 @@ _TERM = re.compile(r"\((\w+)=(\*?)[^*()]")
 
 
 def _filter_shape(template: str) -> FilterShape:
-    """Return the shape of a filter that is written as people enter filters in a phone."""
+    """Return the shape of a number filter, which is given as a text with placeholders."""
     return frozenset((name, bool(star)) for name, star in _TERM.findall(template) if name in _NUMBER_NAMES)
 
 

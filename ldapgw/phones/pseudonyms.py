@@ -89,8 +89,8 @@ class Pseudonyms:
         kept = (*_KEPT_WORDS, *recording.context.strip)
         self._words = {_key(word): _key(word) for word in kept}
         self._taken = {*self._words}
-        # The substitutes of letters in the parts of words for which filters ask.  The key is the part, up to and
-        # including the letter.
+        # The substitutes of letters in the parts of words for which filters ask.  The key is the beginning of the part,
+        # of which the replaced letter is the last letter.
         self._letters: dict[str, str] = {}
         # The substitutes that are taken already, because another letter at the same place has them.  The key is the
         # part in front of the letter.
@@ -114,8 +114,8 @@ class Pseudonyms:
         self._inner = _longest_first(key for key, opens_left, opens_right in asked if opens_left and opens_right)
         self._endings = _longest_first(key for key, opens_left, opens_right in asked if opens_left and not opens_right)
         self._part_starts = {self._piece(key)[:1] for key in (*self._inner, *self._endings)}
-        # The substitutes for the beginnings for which filters ask are made first, because random letters, which are
-        # chosen later, must differ from these substitutes.
+        # Filters ask for these beginnings.  Their substitutes are made first, because random letters are chosen later
+        # and must differ from these substitutes.
         for key in self._beginnings:
             self._piece(key)
 
@@ -393,7 +393,7 @@ def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
 
 
 def _ends_of(numbers: Iterable[tuple[str, str]], ends: Set[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Return, for each end, the numbers that end so.
+    """Return, for each end, the numbers with this end.
 
     :param numbers: the name of the tree and the digits of each number.
     """

@@ -192,7 +192,7 @@ class PhoneRecorder(MultiService):
     async def _store_all(self) -> None:
         """Store this gateway's parts of all recordings.
 
-        If the gateway starts again, it goes on, and stores further parts.
+        If the gateway starts again before the recordings end, it records further messages, and stores further parts.
         """
         try:
             await self._store_parts(is_stopping=True)

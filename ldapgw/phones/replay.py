@@ -57,7 +57,7 @@ def replay(recording: Recording, find: Callable[[SearchRequest], Result]) -> Ite
 def difference(recorded: RecordedSearch, code: int | None, dns: tuple[str, ...]) -> Difference | None:
     """Compare a result with the recorded result; return None if nothing differs.
 
-    The differences that the recording already notes (`recorded.note`) are expected.
+    If the recording itself notes a difference (`recorded.note`), this difference does not count.
     """
     note = recorded.note or Difference((), (), recorded.code)
     before = {dn_key(dn): dn for dn in (*recorded.found, *note.surplus)}

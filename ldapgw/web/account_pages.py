@@ -248,7 +248,7 @@ class AccountPages:
     async def ask_to_disconnect(self, visit: Visit) -> HttpResponse:
         """``GET /{tenant}/disconnect``: ask before account number ``account`` is disconnected."""
         account = visit.visitor.account_by_number(visit.query.get("account", "1"))
-        if account is None or not account.is_connected:
+        if account is None or not account.is_connected or account.delegated:
             return self._redirect_to_account(visit, account)
         number = visit.visitor.number_of(account)
         return visit.confirmation(
@@ -263,7 +263,7 @@ class AccountPages:
     async def disconnect(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/disconnect``: delete the contacts, and revoke the access at Google."""
         account = _selected_account(visit)
-        if account is None or not account.is_connected:
+        if account is None or not account.is_connected or account.delegated:
             return self._redirect_to_account(visit, account)
         entry = visit.entry(Act.DISCONNECTED, account.address)
         revoked = await disconnect_account(self._dependencies, account.id, entry)

@@ -332,7 +332,7 @@ def _shown_state(tenant: WebTenant, account: Account, source: Source, state: str
 
 def source_switch(tenant: WebTenant, account: Account, source: Source) -> str:
     """Return ``on`` or ``off`` if the account's page can switch a source on or off, or else an empty text."""
-    if account.delegated and not account.has_consent:
+    if account.uses_delegation:
         return ""  # the administrator of the Workspace has decided for the whole company
     state = account.sources.get(source, SourceState.OFF)
     if state in (SourceState.ON, SourceState.UNAVAILABLE):

@@ -59,7 +59,7 @@ _ACCESS_REASONS = {
     BookAccess.CALLERS: MissReason.CALLERS_BOOK,
 }
 
-# The letters that the longest matching word needs if a query has several words and a contact has only some of them.
+# The fewest letters of a word that a contact must have if the contact has only some of a query's words.
 _MIN_SIGNIFICANT_LENGTH = 3
 
 
@@ -325,7 +325,7 @@ class MissFinder:
         return texts.advice if self._reader.is_admin else texts.user_advice or texts.advice
 
     def _private_book_misses(self, books: Iterable[Book], number: int) -> Iterator[RankedMiss]:
-        """Yield one anonymous miss if a private book has a whole number that the filter asks for.
+        """Yield one miss, without name and book, if a private book has a whole number for which the filter asks.
 
         Only whole numbers are searched, so that nobody can probe private books for anything else.
 

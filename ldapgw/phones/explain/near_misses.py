@@ -53,7 +53,8 @@ MIN_INTERNAL_DIGITS = 3
 # The fewest letters of a word that is searched within other words: shorter words occur in too many words.
 _MIN_WORD_LENGTH = 2
 MIN_MISSPELT_LENGTH = 4
-# The most texts of a filter, numbers of a filter, and words of a text that are examined; the first ones are.
+# Three limits: the most texts of a filter, the most numbers of a filter, and the most words of a text that are
+# examined.
 _MAX_ASSERTIONS = 8
 
 

@@ -286,7 +286,7 @@ def _spelled_on_keys(digits: str, search_text: str) -> str:
 
 
 def _is_prefix_term(term: FilterTerm) -> bool:
-    """Return whether a term asks for the beginning of a word, and for no complete word."""
+    """Return whether a term has only an initial substring, and so asks for the beginning of a word."""
     match term.item:
         case Substrings(initial=initial, any=(), final=None):
             return bool(initial)

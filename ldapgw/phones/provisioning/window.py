@@ -55,7 +55,7 @@ class WindowRow:
 
     @property
     def has_logged_in(self) -> bool:
-        """Return whether the phone has logged in with the password in its file since it fetched the file."""
+        """Return whether the phone has fetched its file, and has then logged in with the password in this file."""
         fetched_at = self.fetch.fetched_at if self.fetch is not None else None
         seen = self.login.last_seen
         return fetched_at is not None and not self.login.next_password and seen is not None and seen >= fetched_at
@@ -109,7 +109,7 @@ def _row(login: PhoneLogin, fetch: WindowPhone | None) -> WindowRow:
 
 
 def fetching_vendor(model: str) -> Vendor | None:
-    """Return a model's likeliest vendor whose phones fetch, by their MAC addresses, a file that has their login.
+    """Return the likeliest vendor of a model whose phones can fetch, by MAC address, a file with their login.
 
     :param model: the key of the model; empty if unknown.
     :returns: None if the model is unknown, or if its phones fetch no such file.
