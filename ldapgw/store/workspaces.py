@@ -97,6 +97,18 @@ class DelegatedUser:
     address: str
 
 
+@dataclass(frozen=True, slots=True)
+class DelegationTrial:
+    """The result of trying a service account before the service account is used.
+
+    :ivar users: how many users' contacts the service account would read.
+    :ivar scopes: the scopes of the tenant's sources that the Workspace allows the service account.
+    """
+
+    users: int
+    scopes: frozenset[str]
+
+
 def enter_delegation(connection: Connection, secret_box: SecretBox, new: EnteredDelegation) -> None:
     """Store a tenant's service account, which replaces the tenant's former service account."""
     connection.execute(delete(delegation).where(delegation.c.tenant == new.tenant))

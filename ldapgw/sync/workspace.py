@@ -26,16 +26,18 @@ from ldapgw.errors import (
     DelegationRefused,
     GoogleError,
     GoogleRefused,
+    SourceUnavailable,
 )
-from ldapgw.google.delegation import GROUPS_SCOPE, USERS_SCOPE, Refusal, ServiceAccount
+from ldapgw.google.delegation import GROUPS_SCOPE, REFUSED_TENANT, USERS_SCOPE, Refusal, ServiceAccount
 from ldapgw.google.oauth import SCOPE_OF, Grant, OAuth
+from ldapgw.google.people import People
 from ldapgw.google.workspace import WorkspaceDirectory, WorkspaceUser
 from ldapgw.peers.leadership import Leader
 from ldapgw.store import accounts, workspaces
 from ldapgw.store.accounts import Account
 from ldapgw.store.leavers import Reason
 from ldapgw.store.periodic import PeriodicService
-from ldapgw.store.workspaces import DelegatedUser, DelegationSettings
+from ldapgw.store.workspaces import DelegatedUser, DelegationSettings, DelegationTrial
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.plan import is_suspicious
 
@@ -48,6 +50,8 @@ RETRY_SECONDS = 600.0
 POLL_SECONDS = 15.0
 # A list that lacks most users counts if the list has been that short for this many seconds.
 SHORT_SECONDS = 7 * 86400.0
+# The most users with whom a service account is tried: Google refuses a user who has never signed in.
+_TRIED_USERS = 3
 
 log = Logger()
 
@@ -368,3 +372,74 @@ async def allowed_scopes(oauth: OAuth, delegation: Delegation, sources: Iterable
     if not allowed and refused is not None:
         raise refused
     return frozenset(allowed)
+
+
+async def try_delegation(
+    *, oauth: OAuth, directory: WorkspaceDirectory, people: People, delegation: Delegation, sources: Iterable[Source]
+) -> DelegationTrial:
+    """Try a service account with its administrator and with one of the users whose contacts it may read.
+
+    :param sources: the sources of the tenant.
+    :raises GoogleError: the first refusal.
+    """
+    wanted = tuple(sources)
+    scopes = await allowed_scopes(oauth, delegation, wanted)
+    users = await list_selected(oauth, directory, delegation)
+    await try_users(oauth, people, delegation, users, [source for source in wanted if SCOPE_OF[source] in scopes])
+    return DelegationTrial(len(users), scopes)
+
+
+async def list_selected(
+    oauth: OAuth, directory: WorkspaceDirectory, delegation: Delegation
+) -> tuple[DelegatedUser, ...]:
+    """List the users whose contacts a service account may read.
+
+    :raises GoogleError: if the users, or the members of a group that selects users, cannot be listed.
+    """
+    settings = delegation.settings
+    scopes = [USERS_SCOPE, *([GROUPS_SCOPE] if settings.groups else [])]
+    grant = await oauth.delegated_grant(delegation.service_account, settings.administrator, scopes)
+    listing = await directory.users(grant.access_token)
+    groups = [await directory.group_members(grant.access_token, group.lower()) for group in settings.groups]
+    members = {user.id for user in listing.users if any(group.has(user) for group in groups)}
+    selected, _ = select_users(settings, listing.users, members)
+    return selected
+
+
+async def try_users(
+    oauth: OAuth,
+    people: People,
+    delegation: Delegation,
+    users: Iterable[DelegatedUser],
+    sources: Collection[Source],
+) -> None:
+    """Request a token for one of some users, and one person of that user's first source.
+
+    Google refuses single users for reasons that concern nobody else, so up to `_TRIED_USERS` users are tried until
+    Google refuses none.  The administrator is the last of the users, because other calls have tried the administrator.
+
+    :param sources: the sources whose scopes the Workspace allows, at least one.
+    :raises GoogleError: the first refusal, if no user can be read.
+    """
+    administrator = delegation.settings.administrator.lower()
+    refused: GoogleError | None = None
+    for user in sorted(users, key=lambda user: user.address.lower() == administrator)[:_TRIED_USERS]:
+        try:
+            await _try_user(oauth, people, delegation, user, sources)
+        except (DelegationRefused, GoogleRefused, SourceUnavailable) as error:
+            if isinstance(error, DelegationRefused) and error.refusal in REFUSED_TENANT:
+                raise
+            refused = refused or error
+        else:
+            return
+    if refused is not None:
+        raise refused
+
+
+async def _try_user(
+    oauth: OAuth, people: People, delegation: Delegation, user: DelegatedUser, sources: Collection[Source]
+) -> None:
+    scopes = [SCOPE_OF[source] for source in sources]
+    grant = await oauth.delegated_grant(delegation.service_account, user.address, scopes)
+    # The first page is enough, so the other pages are not requested.
+    await anext(people.pages(next(iter(sources)), lambda call: call(grant.access_token), None, len, page_size=1))

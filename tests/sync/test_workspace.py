@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from ldapgw.contact import Sharing, Source
+from ldapgw.errors import DelegationRefused, GoogleError
 from ldapgw.google.delegation import GROUPS_SCOPE, USERS_SCOPE, Refusal, read_key_file
 from ldapgw.google.oauth import SCOPE_OF
+from ldapgw.google.people import People
 from ldapgw.google.sandbox import delegation as sandbox
 from ldapgw.google.workspace import WorkspaceDirectory, WorkspaceUser
 from ldapgw.store import accounts, leavers, workspaces
 from ldapgw.store.leavers import Reason
-from ldapgw.store.workspaces import DelegatedUser, DelegationSettings
+from ldapgw.store.workspaces import DelegatedUser, DelegationSettings, DelegationTrial
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.workspace import (
     READ_SECONDS,
@@ -26,8 +28,10 @@ from ldapgw.sync.workspace import (
     ShortList,
     WorkspaceReader,
     select_users,
+    try_delegation,
 )
 from tests.support.results import result_of
+from tests.support.stage.publishing import AT_ONCE
 from tests.support.stage.sync import ALICE, BOB, CAROL, CLIENT, ENDPOINTS, NOW, Stage, person
 
 DOMAIN = "acme.example"
@@ -71,6 +75,23 @@ class Workspace(Stage):
         """Configure the service account, and read the Workspace."""
         self.delegations["acme"] = Delegation(read_key_file(sandbox.key_file(self.world)), settings)
         result_of(self.reader.read_due())
+
+    def try_out(self, **selection: tuple[str, ...]) -> DelegationTrial | str:
+        """Try the service account, and return the result, or the refusal or the error code."""
+        http: Any = self.line
+        trial = try_delegation(
+            oauth=self.oauth,
+            directory=WorkspaceDirectory(http, ENDPOINTS, self.clock),
+            people=People(http, ENDPOINTS, self.clock, AT_ONCE),
+            delegation=Delegation(read_key_file(sandbox.key_file(self.world)), DelegationSettings(ALICE, **selection)),
+            sources=self.sources,
+        )
+        try:
+            return result_of(trial)
+        except DelegationRefused as error:
+            return error.refusal
+        except GoogleError as error:
+            return error.code
 
     def read(self, seconds: float = READ_SECONDS) -> None:
         """Read the Workspace after some time, and sync what is due."""
@@ -370,3 +391,34 @@ def test_a_thousand_users_keep_the_quota() -> None:
     assert {found.error for found in stage.known} == {None}
     assert all(found.last_sync for found in stage.known)
     assert max(stage.world.calls_by_minute.values()) <= 120
+
+
+def test_a_trial_reads_as_a_user() -> None:
+    """The trial counts the selected users, and calls Google as one of them; the first refusal ends the trial."""
+    stage = Workspace()
+    stage.authorize(SCOPE_OF[Source.CONTACTS])
+    allowed = frozenset((SCOPE_OF[Source.CONTACTS],))
+    stage.world.workspaces.set_group("phones@acme.example", "Phones", [BOB])
+    before = dict(stage.world.calls)
+    assert stage.try_out(users=("*",)) == DelegationTrial(2, allowed)
+    assert {path: calls - before.get(path, 0) for path, calls in stage.world.calls.items()} == {
+        "/token": 4,  # one for each source, one for the list, and one for Bob
+        "/admin/directory/v1/users": 1,
+        "/v1/people/me/connections": 1,
+    }
+    assert stage.try_out(groups=("Phones@acme.example",)) == DelegationTrial(1, allowed)
+    assert stage.try_out(users=("nobody@acme.example",)) == DelegationTrial(0, allowed)
+    assert stage.try_out(groups=("none@acme.example",)) == Refusal.NO_GROUP
+    stage.world.set_user(BOB, signed_in=False)
+    assert stage.try_out(users=("*",)) == DelegationTrial(2, allowed)  # read as Alice
+    assert stage.try_out(users=(BOB,)) == Refusal.SOME_SCOPES
+    for fault, code in (
+        ("workspace_not_an_admin_403", Refusal.NOT_AN_ADMIN),
+        ("error_service_disabled_403", "api_disabled"),
+        ("delegation_bad_key", Refusal.BAD_KEY),
+        ("delegation_503", "google_unavailable"),
+    ):
+        stage.world.faults.inject(fault, times=1)
+        assert stage.try_out(users=("*",)) == code
+    stage.world.set_user(ALICE, admin=False)
+    assert stage.try_out(users=("*",)) == Refusal.NOT_AN_ADMIN
