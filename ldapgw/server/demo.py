@@ -152,8 +152,10 @@ def _summary_lines(
 ) -> list[str]:
     search = ["ldapsearch", "-x", "-LLL", "-H", f"ldap://127.0.0.1:{ports.ldap}", "-D", bind_dn, "-w", password]
     search += ["-b", str(settings.tenant[0].base_dn), "(cn=mul*)", "cn", "telephoneNumber", "mobile"]
+    staff = "The contacts of all other people follow within a minute; nobody has to consent."
     return [
         f"{account.contacts} contacts with {account.numbers} numbers are synced.",
+        *([staff] if settings.tenant[0].delegation else []),
         "",
         f"Page:         {page}  (sign in as {account.address}, an administrator)",
         f"              There, under Phones, {PHONE} has its settings; or add a phone of your own.",
