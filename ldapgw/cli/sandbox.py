@@ -47,23 +47,28 @@ def sandbox(port: int, people: str | None) -> None:
     reactor.run()
 
 
-@click.command(epilog=examples("ldapgw demo", "ldapgw demo --state .demo --port 8000"))
+@click.command(epilog=examples("ldapgw demo", "ldapgw demo --state .demo --port 8000", "ldapgw demo --workspace"))
 @click.option(
     "--state", metavar="DIR", help="The folder for the demo's files, deleted at the end. Default: a temporary folder."
 )
 @click.option("--port", type=_PORT, default=0, help="The port of the page. Default: 8080, or another free port.")
 @click.option("--ldap-port", type=_PORT, default=0, help="The port for LDAP. Default: 3389, or another free port.")
 @click.option("--sandbox-port", type=_PORT, default=0, help="The sandbox's port. Default: 8090, or another free port.")
+@click.option("--workspace", is_flag=True, help="Show a company whose Google Workspace lets a service account read.")
 @click.pass_context
-def demo(ctx: click.Context, state: str | None, port: int, ldap_port: int, sandbox_port: int) -> None:
+def demo(
+    ctx: click.Context, state: str | None, port: int, ldap_port: int, sandbox_port: int, *, workspace: bool
+) -> None:
     """Run a demo gateway with a stand-in for Google, until Ctrl-C.
 
-    The demo connects an account, adds a phone, and prints how to use the other commands with the demo.
+    The demo connects an account, adds a phone, and prints how to use the other commands with the demo.  With
+    --workspace, nobody has to connect: a service account reads the contacts of 200 people.
     """
     from ldapgw.server.demo import Ports, run_demo
 
     folder = Path(state if state is not None else tempfile.mkdtemp(prefix="ldapgw-demo-"))
-    ctx.exit(run_demo(folder, Ports(web=port, ldap=ldap_port, sandbox=sandbox_port), click.echo))
+    ports = Ports(web=port, ldap=ldap_port, sandbox=sandbox_port)
+    ctx.exit(run_demo(folder, ports, click.echo, workspace=workspace))
 
 
 def _announcement(url: str) -> str:

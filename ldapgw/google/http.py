@@ -194,9 +194,9 @@ class GoogleHttpClient:
             Google take the owner of the token.  Google may count all calls of a service account as calls of one user.
         :raises GoogleError: `NetworkFailure` or `BadResponse`.
         """
-        headers = {"Authorization": f"Bearer {access_token}"} | (
-            {"x-goog-quota-user": quota_user} if quota_user else {}
-        )
+        headers = {"Authorization": f"Bearer {access_token}"}
+        if quota_user:
+            headers["x-goog-quota-user"] = quota_user
         return await self._call(source, "GET", url, LARGEST_BODY, headers, params=list(params))
 
     async def get_public(self, url: str) -> GoogleResponse:

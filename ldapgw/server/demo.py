@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """``ldapgw demo``: the sandbox and a gateway in one process, with a connected account and a phone.
 
+With ``--workspace``, a service account reads the contacts of a company of 200 people, and nobody has to consent.
+
 This module is an entry point: it imports the reactor, and passes the reactor on.  The demo writes a configuration file
 into its folder, so that other commands can use the demo.  At the end, the demo removes all its files, including its
 folder.
@@ -31,7 +33,18 @@ from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.errors import LdapgwError, UserError
 from ldapgw.google.sandbox.app import AUTHORIZATION, sandbox
 from ldapgw.google.sandbox.browser import consent
-from ldapgw.google.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET, demo_world
+from ldapgw.google.sandbox.delegation import key_file
+from ldapgw.google.sandbox.tenant import (
+    ADMINISTRATOR,
+    ALICE,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    DOMAIN,
+    SALES,
+    demo_world,
+    workspace_world,
+)
+from ldapgw.google.sandbox.world import World
 from ldapgw.server import config
 from ldapgw.server.config import Config
 from ldapgw.server.foreground import stop_on_signals
@@ -49,6 +62,7 @@ PHONE = "desk1"
 # A file that distinguishes a demo's folder from a gateway's state_dir.
 MARKER_FILE = "this-is-a-demo"
 CONFIG_FILE = "ldapgw.toml"
+KEY_FILE = "service-account.json"
 # Seconds to wait for the first sync, which takes a second, or ten on a slow machine.
 FIRST_SYNC_TIMEOUT_SECONDS = 60.0
 
@@ -68,11 +82,12 @@ class Ports:
 PREFERRED_PORTS = Ports(web=8080, ldap=3389, sandbox=8090)
 
 
-def run_demo(folder: Path, ports: Ports, print_line: Callable[[str], None]) -> int:
+def run_demo(folder: Path, ports: Ports, print_line: Callable[[str], None], *, workspace: bool = False) -> int:
     """Run the demo until SIGTERM or Ctrl-C.
 
     :param folder: the folder for the demo's state, which the demo creates, and removes at the end.
     :param print_line: prints a line of text.
+    :param workspace: whether to show a Workspace with a service account instead of a consent.
     :returns: the exit status.
     :raises UserError: when the folder or a port cannot be used.
     """
@@ -83,9 +98,12 @@ def run_demo(folder: Path, ports: Ports, print_line: Callable[[str], None]) -> i
     failures: list[Failure] = []
     _prepare_folder(folder)
     try:
-        Deferred.fromCoroutine(_demo(_config(folder, free), free, use_monotonic_clock(reactor), print_line)).addErrback(
-            _stop_on_failure, failures
-        )
+        clock = use_monotonic_clock(reactor)
+        make_world = workspace_world if workspace else demo_world
+        world = make_world(now=clock.seconds, random=os.urandom, issuer=f"http://127.0.0.1:{free.sandbox}")
+        settings = _config(folder, free, key_file(world) if workspace else None)
+        world.set_client(redirect_uris=(settings.redirect_uri,))
+        Deferred.fromCoroutine(_demo(settings, free, world, clock, print_line)).addErrback(_stop_on_failure, failures)
         if not failures:
             reactor.run()
     finally:
@@ -95,25 +113,26 @@ def run_demo(folder: Path, ports: Ports, print_line: Callable[[str], None]) -> i
     return 0
 
 
-async def _demo(settings: Config, ports: Ports, clock: WallClock, print_line: Callable[[str], None]) -> None:
+async def _demo(
+    settings: Config, ports: Ports, world: World, clock: WallClock, print_line: Callable[[str], None]
+) -> None:
     print_line("Starting the sandbox, a stand-in for Google …")
-    world = demo_world(
-        now=clock.seconds, random=os.urandom, issuer=settings.google.issuer, redirect_uris=(settings.redirect_uri,)
-    )
     listener = Listener(reactor, "sandbox", f"tcp:{ports.sandbox}:interface=127.0.0.1", Site(sandbox(world)))
     listener.privilegedStartService()
     print_line("Starting the gateway …")
     gateway = makeService(settings, reactor, clock)
     gateway.begin()
     stop_on_signals(gateway)
-    print_line(f"Connecting {ALICE} through the OAuth consent …")
     page = f"{settings.web.public_url}/{TENANT}/"
-    response = await consent(HTTPClient(Agent(reactor)), page + "connect", account=ALICE)
-    if response.status != 200 or response.url != page:
-        raise UserError(f"the consent did not end on {page} but on {response.url} with status {response.status}")
+    (admin,) = settings.tenant[0].admins
+    if settings.tenant[0].delegation:
+        print_line(f"Reading the contacts of {DOMAIN} with the service account …")
+    else:
+        print_line(f"Connecting {admin} through the OAuth consent …")
+        await _connect(page, admin)
     database = StateDir.of(settings).database()
     database.open()
-    account = await _wait_for_first_sync(database)
+    account = await _wait_for_first_sync(database, admin)
     password = _add_phone(database, account, clock.seconds())
     database.close()
     bind_dn = str(phone_dn(PHONE, settings.tenant[0].naming_context().base))
@@ -122,15 +141,23 @@ async def _demo(settings: Config, ports: Ports, clock: WallClock, print_line: Ca
         print_line(line)
 
 
+async def _connect(page: str, address: str) -> None:
+    response = await consent(HTTPClient(Agent(reactor)), page + "connect", account=address)
+    if response.status != 200 or response.url != page:
+        raise UserError(f"the consent did not end on {page} but on {response.url} with status {response.status}")
+
+
 def _summary_lines(
     settings: Config, ports: Ports, account: Account, page: str, bind_dn: str, password: str
 ) -> list[str]:
     search = ["ldapsearch", "-x", "-LLL", "-H", f"ldap://127.0.0.1:{ports.ldap}", "-D", bind_dn, "-w", password]
     search += ["-b", str(settings.tenant[0].base_dn), "(cn=mul*)", "cn", "telephoneNumber", "mobile"]
+    staff = "The contacts of all other people follow within a minute; nobody has to consent."
     return [
         f"{account.contacts} contacts with {account.numbers} numbers are synced.",
+        *([staff] if settings.tenant[0].delegation else []),
         "",
-        f"Page:         {page}  (sign in as {ALICE}, an administrator)",
+        f"Page:         {page}  (sign in as {account.address}, an administrator)",
         f"              There, under Phones, {PHONE} has its settings; or add a phone of your own.",
         f"Sandbox:      {settings.google.people_api}/",
         f"Phone login:  {bind_dn}  password {password}",
@@ -140,7 +167,7 @@ def _summary_lines(
         "To use the other commands with this demo, paste into another terminal:",
         f"export LDAPGW_CONFIG={quote(str(Path(settings.state_dir) / CONFIG_FILE))}",
         f"{_command()} lookup mül --phone {PHONE}",
-        f"{_command()} phones add desk2 --account alice@acme.example --model yealink",
+        f"{_command()} phones add desk2 --account {account.address} --model yealink",
         "",
         "Ctrl-C ends the demo.",
     ]
@@ -155,11 +182,11 @@ def _command() -> str:
     return "ldapgw"
 
 
-async def _wait_for_first_sync(database: Database) -> Account:
+async def _wait_for_first_sync(database: Database, address: str) -> Account:
     deadline = reactor.seconds() + FIRST_SYNC_TIMEOUT_SECONDS
     while reactor.seconds() < deadline:
         with database.begin() as connection:
-            connected = accounts.find_by_address(connection, ALICE)
+            connected = accounts.find_by_address(connection, address)
         if connected and connected[0].last_sync is not None:
             return connected[0]
         await deferLater(reactor, 0.1)
@@ -174,8 +201,11 @@ def _add_phone(database: Database, account: Account, now: float) -> str:
     return password
 
 
-def _config(folder: Path, ports: Ports) -> Config:
-    """Write the demo's configuration file, and read it as every command does."""
+def _config(folder: Path, ports: Ports, service_account: bytes | None) -> Config:
+    """Write the demo's configuration file, and read it as every command does.
+
+    :param service_account: the key file of the service account, which is written into the folder, or None.
+    """
     file = folder.absolute() / CONFIG_FILE
     document = _DOCUMENT.format(
         state_dir=json.dumps(str(folder.absolute())),  # a JSON text is valid TOML too
@@ -185,11 +215,22 @@ def _config(folder: Path, ports: Ports) -> Config:
         tenant=TENANT,
         client_id=CLIENT_ID,
         client_secret=CLIENT_SECRET,
-        admin=ALICE,
+        admin=ALICE if service_account is None else ADMINISTRATOR,
     )
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
-        stream.write(document)
+    if service_account is not None:
+        key = folder.absolute() / KEY_FILE
+        _write_secret(key, service_account)
+        document += _DELEGATION.format(
+            key_file=json.dumps(str(key)), administrator=ADMINISTRATOR, domain=DOMAIN, sales=SALES
+        )
+    _write_secret(file, document.encode())
     return config.load(str(file), {})
+
+
+def _write_secret(file: Path, content: bytes) -> None:
+    """Create a file that only its owner may read."""
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        stream.write(content)
 
 
 _DOCUMENT = """\
@@ -223,6 +264,20 @@ client_secret = "{client_secret}"
 admins = ["{admin}"]
 allowed_users = ["*"]
 sources = ["contacts", "other_contacts", "directory"]
+"""
+
+
+_DELEGATION = """\
+remove_leavers = "14d"
+
+[[tenant.group]]
+name = "sales"
+google_group = "{sales}"
+
+[[tenant.delegation]]
+key_file = {key_file}
+administrator = "{administrator}"
+users = ["@{domain}"]
 """
 
 

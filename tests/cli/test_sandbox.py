@@ -150,6 +150,23 @@ def test_demo(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.long  # a sandbox, and a gateway that syncs a company
+def test_demo_of_a_workspace(tmp_path: Path) -> None:
+    """The administrator's account appears without a consent; the key is its owner's alone, and goes with the demo."""
+    folder = tmp_path / "demo"
+    with program("demo", "--workspace", "--state", str(folder)) as process:
+        lines = read_until(process, "Ctrl-C ends the demo.")
+        assert any(line.endswith("(sign in as admin@acme.example, an administrator)") for line in lines)
+        assert not any("consent …" in line for line in lines)
+        assert (folder / "service-account.json").stat().st_mode & 0o777 == 0o600
+        environment = {"LDAPGW_CONFIG": str(folder / "ldapgw.toml")}
+        told = json.loads(CliRunner().invoke(main, ["status", "--json"], env=environment).stdout)
+        assert sum(told["tenants"][0]["accounts"].values()) >= 199
+        code, err = ended(process, signal.SIGTERM)
+    assert (code, "Traceback" in err) == (0, False)
+    assert not folder.exists()
+
+
 def test_demo_refuses_a_folder_that_is_somebodys(gateway: Gateway, tmp_path: Path) -> None:
     """One line; nothing in it is touched."""
     (tmp_path / "letter.txt").write_text("Dear Ann")

@@ -76,6 +76,22 @@ def test_request(source):
     assert request.headers["authorization"] == "Bearer ya29.EXAMPLE"
 
 
+def test_whose_quota():
+    """The user of Google's quotas is in a header if there is one, so that sync tokens stay valid."""
+    google = Google(ok({"nextSyncToken": "S"}))
+    people = service(google)
+
+    async def collect() -> None:
+        async for _ in people.pages(Source.CONTACTS, authorized, None, as_they_are, quota_user="1001"):
+            pass
+        await people.labels(authorized, None, quota_user="1002")
+        await people.labels(authorized, None)
+
+    result_of(collect())
+    assert google.requests[0].args == PARAMS[Source.CONTACTS]
+    assert [request.headers.get("x-goog-quota-user") for request in google.requests] == ["1001", "1002", None]
+
+
 @pytest.mark.parametrize("source", Source)
 def test_photos(source):
     """Asked for where the tenant has them, and nothing else is; then the tokens of another request do not fit."""

@@ -85,7 +85,6 @@ def test_all_users_are_listed_page_by_page():
         ok({"users": [{"id": "1"}]}),
         ok({"users": [{**ADA, "suspended": "no"}]}),
         ok({"users": [{**ADA, "id": "\ud83d"}]}),
-        ok({"users": [], "nextPageToken": "p2"}),
         ok([]),
         (200, {}, b"<html>"),
         (403, {}, b"<html>"),
@@ -96,6 +95,19 @@ def test_a_damaged_list_is_no_list(answer: Answer):
     """A list without its key, with a user that nobody can read, or with the same page for ever, is an error."""
     with pytest.raises(BadResponse):
         users(answer)
+
+
+def test_pages_end():
+    """The same page token twice ends the list at once, and so does a list of too many pages."""
+    google = Google(ok({"users": [], "nextPageToken": "p2"}))
+    directory = WorkspaceDirectory(google.http, ENDPOINTS, clock_at(NOW))
+    with pytest.raises(BadResponse, match="same page token"):
+        result_of(directory.users("t"))
+    assert len(google.requests) == 2
+    google = Google(*(ok({"users": [], "nextPageToken": f"p{number}"}) for number in range(workspace.MOST_PAGES + 1)))
+    directory = WorkspaceDirectory(google.http, ENDPOINTS, clock_at(NOW))
+    with pytest.raises(BadResponse, match="more than 500 pages"):
+        result_of(directory.users("t"))
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_the_first_look_finds_all(database: Database, account_id: int) -> None:
     found = look(database)
     account = database.run(accounts.read, account_id)
     [phone] = database.run(phones.read_all)
-    assert found == Changes(found.cursor, True, {account_id: account}, {"desk1": phone})
+    assert found == Changes(found.cursor, True, {account_id: account}, {"desk1": phone}, google_groups={})
     again = look(database, found.cursor)
     assert again == Changes(again.cursor, False)
 
@@ -71,7 +71,7 @@ def test_an_account_is_found_once_it_has_changed(database: Database, account_id:
     database.run(write, account_id)
     found = look(database, before)
     account = database.run(accounts.read, account_id)
-    assert found == Changes(found.cursor, False, {account_id: account}, {})
+    assert found == Changes(found.cursor, False, {account_id: account}, {}, google_groups={})
     again = look(database, found.cursor)
     assert again == Changes(again.cursor, False)
 

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""The world of the demo: two accounts of the Workspace acme.example, one consumer account, and an OAuth client."""
+"""The worlds of the demo.
+
+The usual world has two accounts of the Workspace acme.example, one consumer account, and an OAuth client.  The other
+world is a Workspace of 200 users whose administrator has authorized a service account.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from ldapgw.google.sandbox import short_format
 from ldapgw.google.sandbox.fields import PersonKind
 from ldapgw.google.sandbox.grants import Now, RandomBytes
-from ldapgw.google.sandbox.persons import PersonGenerator, read_data
+from ldapgw.google.sandbox.persons import PersonGenerator, SeededRandom, plain, read_data
+from ldapgw.google.sandbox.workspace import GROUPS_SCOPE, USERS_SCOPE
 from ldapgw.google.sandbox.world import RegisteredClient, World
 
 DOMAIN = "acme.example"
@@ -20,9 +26,23 @@ CAROL = "carol.private@gmail.example"
 CLIENT_ID = "123456789012-sandbox.apps.googleusercontent.com"
 # Not secret: the sandbox has invented data only, and every gateway needs the value.
 CLIENT_SECRET = "GOCSPX-sandbox-is-no-secret"  # noqa: S105 - published on purpose, see above
-# The service account has no authorized scopes: an administrator authorizes them on the control page.
+# The service account has no authorized scopes in the usual world: an administrator authorizes them on the control page.
 SERVICE_ACCOUNT = "phonebook@acme-phones.iam.gserviceaccount.com"
 REDIRECT_URIS = ("http://localhost:8080/oauth/callback", "http://127.0.0.1:8080/oauth/callback")
+
+# The Workspace of 200 users: its administrator, its groups, and the units of its users.
+ADMINISTRATOR = "admin@acme.example"
+SALES, SALES_WEST, PHONES = "sales@acme.example", "sales-west@acme.example", "phones@acme.example"
+USERS = 200
+_UNITS = ("/Sales", "/Sales/West", "/Service", "/Service/Workshop", "/Administration")
+_SWITCHBOARD = "+49 30 23125"
+_SERVICE_SCOPES = (
+    "https://www.googleapis.com/auth/contacts.readonly",
+    "https://www.googleapis.com/auth/contacts.other.readonly",
+    "https://www.googleapis.com/auth/directory.readonly",
+    USERS_SCOPE,
+    GROUPS_SCOPE,
+)
 
 LABELS = ("Customers", "Suppliers", "Family")
 # Domains of consumer accounts, which belong to no Workspace and have no directory.
@@ -66,6 +86,73 @@ def demo_world(
         kind = PersonKind.DOMAIN_CONTACT if entry.get("shared") else PersonKind.DOMAIN_PROFILE
         world.add_person(ALICE, short_format.colleague(entry, DOMAIN), "directory", kind=kind, updated=_UPDATED)
     return world
+
+
+def workspace_world(
+    *,
+    now: Now,
+    random: RandomBytes,
+    issuer: str = "https://accounts.google.com",
+    redirect_uris: Sequence[str] = REDIRECT_URIS,
+    users: int = USERS,
+) -> World:
+    """Return a world with a Workspace whose users have 5 to 30 contacts each, and with a service account.
+
+    The administrator has some 300 contacts.  The last user has left and is suspended.  The group `SALES` contains the
+    group `SALES_WEST`, and every fourth user belongs to `PHONES`.
+
+    :param users: the number of users, 2 or more.
+    """
+    world = World(now=now, random=random, issuer=issuer)
+    world.register(RegisteredClient(CLIENT_ID, CLIENT_SECRET, tuple(redirect_uris)))
+    world.add_account(ADMINISTRATOR, "Alice", "Adler", hd=DOMAIN)
+    world.set_user(ADMINISTRATOR, admin=True, org_unit="/Administration")
+    _add_contacts(world, ADMINISTRATOR, read_data("people.json")["alice"], 272)
+    generator, random_numbers = PersonGenerator(DOMAIN), SeededRandom(DOMAIN)
+    for given, family in islice(_names(generator), users - 1):
+        _hire(world, given, family, random_numbers.pick(_UNITS))
+    for user in list(world.accounts)[1:]:
+        for person in generator.invent(5 + random_numbers.below(26), ()):
+            world.add_person(user, person, updated=_UPDATED)
+    world.set_user(list(world.accounts)[-1], suspended=True)
+    _add_groups(world)
+    world.workspaces.register(SERVICE_ACCOUNT)
+    world.workspaces.authorize(SERVICE_ACCOUNT, DOMAIN, _SERVICE_SCOPES)
+    return world
+
+
+def _names(generator: PersonGenerator) -> Iterator[tuple[str, str]]:
+    """Yield given names and family names in Latin letters, without end."""
+    while True:
+        for person in generator.invent(100, ()):
+            name = person.get("names", [{}])[0]
+            given, family = name.get("givenName", ""), name.get("familyName", "")
+            if plain(given) and plain(family):
+                yield given, family
+
+
+def _hire(world: World, given: str, family: str, unit: str) -> None:
+    """Add a user with a profile in the directory."""
+    number = len(world.accounts)
+    local = f"{plain(given)}.{plain(family)}"
+    address = f"{local}@{DOMAIN}" if f"{local}@{DOMAIN}" not in world.accounts else f"{local}{number}@{DOMAIN}"
+    world.add_account(address, given, family, hd=DOMAIN)
+    world.set_user(address, org_unit=unit)
+    profile = {
+        "names": [{"givenName": given, "familyName": family}],
+        "emailAddresses": [{"value": address, "type": "work"}],
+        "phoneNumbers": [{"value": f"{_SWITCHBOARD} {number + 200}", "type": "work"}],
+    }
+    world.add_person(address, profile, "directory", updated=_UPDATED)
+
+
+def _add_groups(world: World) -> None:
+    users = list(world.accounts.values())
+    west = [user.address for user in users if user.org_unit == "/Sales/West"]
+    world.workspaces.set_group(SALES_WEST, "Sales West", west)
+    inland = [user.address for user in users if user.org_unit == "/Sales"]
+    world.workspaces.set_group(SALES, "Sales", [*inland, SALES_WEST])
+    world.workspaces.set_group(PHONES, "Phones", [user.address for user in users[::4]])
 
 
 def _add_contacts(world: World, address: str, written: Sequence[short_format.PersonSpec], invented: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from ldapgw import __version__
+from ldapgw.contact import Source
 from ldapgw.directory.catalog import Freshness
 from ldapgw.google.delegation import ServiceAccount
 from ldapgw.ldap import filter_text  # noqa: F401  imports ldaptor now, so that no phone waits for the import later
@@ -152,7 +153,7 @@ def _phone_dependencies(base: Base, phones: PhoneParts) -> PhoneDependencies:
 
 
 def _delegation_dependencies(base: Base, sync: SyncParts) -> DelegationDependencies:
-    sources = {tenant.name: tenant.sources for tenant in base.config.tenant}
+    sources: dict[str, tuple[Source, ...]] = {tenant.name: tenant.sources for tenant in base.config.tenant}
 
     async def read(key_file: str) -> ServiceAccount:
         service_account: ServiceAccount = await base.workers.work(load_key_file, key_file)
