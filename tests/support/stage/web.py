@@ -32,13 +32,17 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
+from ldapgw.google.delegation import ServiceAccount
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import PublishedKeys
 from ldapgw.google.oauth import OAuth
+from ldapgw.google.people import People
 from ldapgw.google.sandbox import browser as person
 from ldapgw.google.sandbox.app import sandbox
+from ldapgw.google.sandbox.delegation import audience
 from ldapgw.google.sandbox.faults import Faults
 from ldapgw.google.sandbox.world import RegisteredClient, World
+from ldapgw.google.workspace import WorkspaceDirectory
 from ldapgw.ldap.admission import BindBackoff, CallerIdLimits
 from ldapgw.ldap.turns import TurnOf
 from ldapgw.phones.activity import PhoneActivity
@@ -49,7 +53,7 @@ from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.counters import PageCounters
-from ldapgw.server.google import TenantClients, TenantsWithClients
+from ldapgw.server.google import TenantClients, TenantDelegations, TenantsWithClients, load_key_file
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.reactor import WallClock
 from ldapgw.server.threads import WorkerThread
@@ -60,10 +64,13 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.store.worker import Store, on_threads
+from ldapgw.store.workspaces import DelegationSettings, DelegationTrial
+from ldapgw.sync.workspace import Delegation, try_delegation
 from ldapgw.web.app import web_resource
 from ldapgw.web.dependencies import (
     AdminDependencies,
     BookClientDependencies,
+    DelegationDependencies,
     PhoneDependencies,
     WebDependencies,
     WebTenant,
@@ -139,6 +146,14 @@ class Bytes:
     def __call__(self, length: int) -> bytes:
         self._drawn += 1
         return hashlib.shake_256(f"{self._seed} {self._drawn}".encode()).digest(length)
+
+
+async def _read_key_file(key_file: str) -> ServiceAccount:
+    return load_key_file(key_file)
+
+
+async def _called(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)
 
 
 def body_of(octets: bytes) -> FileBodyProducer:
@@ -257,8 +272,25 @@ class Stage:
         self.finder = TwoContacts(lambda: self.catalog.dit(), self.turns.turn_of)
         self.caller_id_limits = CallerIdLimits(self.clock.seconds, lambda _login, _address: None)
         self.clients = TenantClients(self.store, self.secret_box, {})
+        self.delegations = TenantDelegations(self.store, self.secret_box, ())
+        self.configured_delegations: set[str] = set()
         self.misuse = MisuseLog(self.clock)
         self.requests = PageCounters()
+
+    def _present_delegation(self, tenant: str) -> tuple[ServiceAccount, DelegationSettings] | None:
+        found = self.delegations.get(tenant)
+        return (found.service_account, found.settings) if found is not None else None
+
+    async def _try_delegation(self, tenant: str, key_file: str, settings: DelegationSettings) -> DelegationTrial:
+        http: Any = StubTreq(self.google)
+        endpoints = replace(self.gate.endpoints, token_endpoint=audience(self.world))
+        return await try_delegation(
+            oauth=OAuth(http, endpoints, self.clock),
+            directory=WorkspaceDirectory(http, endpoints, self.clock),
+            people=People(http, endpoints, self.clock, _called),
+            delegation=Delegation(await _read_key_file(key_file), settings),
+            sources=next(found.sources for found in self.tenants if found.name == tenant),
+        )
 
     @property
     def gate(self) -> WebDependencies:
@@ -268,6 +300,7 @@ class Stage:
             revocation_endpoint=f"{GOOGLE}/revoke",
             people_api=GOOGLE,
             issuer=GOOGLE,
+            admin_api=GOOGLE,
         )
         http: Any = StubTreq(self.google)
         keys = PublishedKeys(http, f"{GOOGLE}/oauth2/v3/certs", self.clock)
@@ -320,6 +353,12 @@ class Stage:
                 try_connection=self._try_connection,
                 one_time=self.one_time,
             ),
+            delegations=DelegationDependencies(
+                configured=self.configured_delegations,
+                present=self._present_delegation,
+                read_key_file=_read_key_file,
+                try_delegation=self._try_delegation,
+            ),
             book_clients=BookClientDependencies(
                 authenticate=self.catalog.authenticate,
                 authenticate_secret=self.catalog.authenticate_secret,
@@ -359,6 +398,7 @@ class Stage:
         if self.change_error is not None:
             raise self.change_error
         await self.clients.refresh()
+        await self.delegations.refresh()
 
     def admission(self, connections: int = 1000, per_network: int = 256) -> Admission:
         """What lets connections in, as many as the configuration does by default."""
