@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 
 from ldapgw import __version__
 from ldapgw.contact import Source
 from ldapgw.directory.catalog import Freshness
+from ldapgw.directory.dit import Dit
 from ldapgw.google.delegation import ServiceAccount
+from ldapgw.google.endpoints import Client
 from ldapgw.ldap import filter_text  # noqa: F401  imports ldaptor now, so that no phone waits for the import later
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
@@ -38,6 +41,20 @@ from ldapgw.web.dependencies import (
 )
 
 
+class _PresentTenants(TenantsWithClients[WebTenant]):
+    """The tenants by name, with their present OAuth clients, and the present numbers of members of Google Groups."""
+
+    def __init__(self, tenants: Mapping[str, WebTenant], clients: Mapping[str, Client], dit: Callable[[], Dit]) -> None:
+        super().__init__(tenants, clients)
+        self._dit = dit
+
+    def __getitem__(self, name: str) -> WebTenant:
+        tenant, directory = super().__getitem__(name), self._dit().directory(name)
+        if directory is None or not directory.context.google_groups:
+            return tenant
+        return replace(tenant, groups={group: len(found) for group, found in directory.context.groups.items()})
+
+
 def make_web_dependencies(
     base: Base, phones: PhoneParts, sync: SyncParts, misuse_log: MisuseLog, is_running: Callable[[], bool]
 ) -> WebDependencies:
@@ -50,7 +67,7 @@ def make_web_dependencies(
 
     return WebDependencies(
         public_url=config.web.public_url,
-        tenants=TenantsWithClients(web_tenants, base.clients),
+        tenants=_PresentTenants(web_tenants, base.clients, dit),
         store=base.store,
         secret_box=base.state.secret_box,
         oauth=sync.google.oauth,
