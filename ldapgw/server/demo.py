@@ -26,11 +26,12 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent
 from twisted.web.server import Site
 
+from ldapgw.contact import Source
 from ldapgw.directory.naming_context import phone_dn
 from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.errors import LdapgwError, UserError
 from ldapgw.google.sandbox.app import AUTHORIZATION, sandbox
-from ldapgw.google.sandbox.browser import consent
+from ldapgw.google.sandbox.browser import consent, switch_on
 from ldapgw.google.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET, demo_world
 from ldapgw.server import config
 from ldapgw.server.config import Config
@@ -108,9 +109,12 @@ async def _demo(settings: Config, ports: Ports, clock: WallClock, print_line: Ca
     stop_on_signals(gateway)
     print_line(f"Connecting {ALICE} through the OAuth consent …")
     page = f"{settings.web.public_url}/{TENANT}/"
-    response = await consent(HTTPClient(Agent(reactor)), page + "connect", account=ALICE)
+    http = HTTPClient(Agent(reactor))
+    response = await consent(http, page + "connect", account=ALICE)
     if response.status != 200 or response.url != page:
         raise UserError(f"the consent did not end on {page} but on {response.url} with status {response.status}")
+    print_line("Switching the company directory on …")
+    await switch_on(http, page, Source.DIRECTORY.value, account=ALICE)
     database = StateDir.of(settings).database()
     database.open()
     account = await _wait_for_first_sync(database)
@@ -132,6 +136,7 @@ def _summary_lines(
         "",
         f"Page:         {page}  (sign in as {ALICE}, an administrator)",
         f"              There, under Phones, {PHONE} has its settings; or add a phone of your own.",
+        "              Under “Account and sharing”, switch on more contacts, and see Google ask for them.",
         f"Sandbox:      {settings.google.people_api}/",
         f"Phone login:  {bind_dn}  password {password}",
         "A search, to paste into another terminal:",
@@ -160,10 +165,15 @@ async def _wait_for_first_sync(database: Database) -> Account:
     while reactor.seconds() < deadline:
         with database.begin() as connection:
             connected = accounts.find_by_address(connection, ALICE)
-        if connected and connected[0].last_sync is not None:
+        if connected and connected[0].last_sync is not None and not _is_sync_due(connected[0]):
             return connected[0]
         await deferLater(reactor, 0.1)
     raise UserError("the first sync did not end; this should not happen, please report it")
+
+
+def _is_sync_due(account: Account) -> bool:
+    """Return whether the sync that the switch of the directory has requested has not ended yet."""
+    return account.syncing or account.requested_sync is not None or account.pending_sync is not None
 
 
 def _add_phone(database: Database, account: Account, now: float) -> str:
