@@ -28,11 +28,12 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent
 from twisted.web.server import Site
 
+from ldapgw.contact import Source
 from ldapgw.directory.naming_context import phone_dn
 from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.errors import LdapgwError, UserError
 from ldapgw.google.sandbox.app import AUTHORIZATION, sandbox
-from ldapgw.google.sandbox.browser import consent
+from ldapgw.google.sandbox.browser import consent, switch_on
 from ldapgw.google.sandbox.delegation import key_file
 from ldapgw.google.sandbox.tenant import (
     ADMINISTRATOR,
@@ -128,7 +129,7 @@ async def _demo(
     if settings.tenant[0].delegation:
         print_line(f"Reading the contacts of {DOMAIN} with the service account …")
     else:
-        print_line(f"Connecting {admin} through the OAuth consent …")
+        print_line(f"Connecting {admin} through the OAuth consent, and switching the company directory on …")
         await _connect(page, admin)
     database = StateDir.of(settings).database()
     database.open()
@@ -142,9 +143,11 @@ async def _demo(
 
 
 async def _connect(page: str, address: str) -> None:
-    response = await consent(HTTPClient(Agent(reactor)), page + "connect", account=address)
+    http = HTTPClient(Agent(reactor))
+    response = await consent(http, page + "connect", account=address)
     if response.status != 200 or response.url != page:
         raise UserError(f"the consent did not end on {page} but on {response.url} with status {response.status}")
+    await switch_on(http, page, Source.DIRECTORY.value, account=address)
 
 
 def _summary_lines(
@@ -152,6 +155,7 @@ def _summary_lines(
 ) -> list[str]:
     search = ["ldapsearch", "-x", "-LLL", "-H", f"ldap://127.0.0.1:{ports.ldap}", "-D", bind_dn, "-w", password]
     search += ["-b", str(settings.tenant[0].base_dn), "(cn=mul*)", "cn", "telephoneNumber", "mobile"]
+    sources = "              Under “Account and sharing”, switch on more contacts, and see Google ask for them."
     staff = "The contacts of all other people follow within a minute; nobody has to consent."
     return [
         f"{account.contacts} contacts with {account.numbers} numbers are synced.",
@@ -159,6 +163,7 @@ def _summary_lines(
         "",
         f"Page:         {page}  (sign in as {account.address}, an administrator)",
         f"              There, under Phones, {PHONE} has its settings; or add a phone of your own.",
+        *([] if settings.tenant[0].delegation else [sources]),
         f"Sandbox:      {settings.google.people_api}/",
         f"Phone login:  {bind_dn}  password {password}",
         "A search, to paste into another terminal:",
@@ -187,10 +192,15 @@ async def _wait_for_first_sync(database: Database, address: str) -> Account:
     while reactor.seconds() < deadline:
         with database.begin() as connection:
             connected = accounts.find_by_address(connection, address)
-        if connected and connected[0].last_sync is not None:
+        if connected and connected[0].last_sync is not None and not _is_sync_due(connected[0]):
             return connected[0]
         await deferLater(reactor, 0.1)
     raise UserError("the first sync did not end; this should not happen, please report it")
+
+
+def _is_sync_due(account: Account) -> bool:
+    """Return whether the sync that the switch of the directory has requested has not ended yet."""
+    return account.syncing or account.requested_sync is not None or account.pending_sync is not None
 
 
 def _add_phone(database: Database, account: Account, now: float) -> str:

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import axe
-from tests.browser.walk import Crew, Walk, Way, journeys, needs_axe
+from tests.browser.walk import WAYS, Crew, Walk, Way, journeys, needs_axe
 from tests.browser.window import LANGUAGES, person
 from tests.support.site.running import Site, new_site, wait_until
 
@@ -23,6 +23,8 @@ from tests.support.site.running import Site, new_site, wait_until
 READER, NEWCOMER, OWNER, ASKER, LEAVER, LOSER, SYNCER, SHARER = (
     f"{name}@acme.example" for name in ("anna", "nina", "paula", "theo", "lars", "rudi", "sybille", "sina")
 )
+# One for each way, because Google remembers what was granted.
+SWITCHERS = [f"silke{way.number}@acme.example" for way in WAYS]
 FAMILY_NAMES = ("Ahrens", "Berg", "Classen", "Dorn", "Ehlers", "Frank", "Groth", "Hansen", "Jansen", "Kruse", "Lorenz")
 GIVEN_NAMES = ("Anna", "Boris", "Clara", "David", "Emma")
 MANY = [
@@ -44,9 +46,12 @@ HELP = 'help = "help@acme.example"\n'
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     few = [person("Tom", "Zweimann", "+4930555100")]
-    others = (NEWCOMER, OWNER, ASKER, LEAVER, LOSER, SYNCER, SHARER)
+    others = (NEWCOMER, OWNER, ASKER, LEAVER, LOSER, SYNCER, SHARER, *SWITCHERS)
     people = {**dict.fromkeys(others, few), READER: [*MANY, NUMBER_MISSING, WITHOUT_NUMBER]}
     with new_site(tmp_path_factory.mktemp("site"), people=people, more=HELP) as site, site.running():
+        other = person("Olga", "Andersen", "+4930555200")
+        for account in SWITCHERS:
+            site.turn("add-person", account=account, source="other_contacts", person=other)
         yield site
 
 
@@ -141,6 +146,37 @@ def losing_access(here: Walk) -> None:
     expect(here.css("#access")).to_be_visible()
     assert here.css("#access .wrong").count() == 0
     here.crew.sessions["acme", LOSER] = here.context.cookies()
+
+
+def switching(here: Walk) -> None:
+    """More contacts are a switch and Google's consent away, and gone as quickly; whoever cancels keeps the rest."""
+    account = SWITCHERS[here.way.number]
+    here.sign_in(account)
+    here.go("contacts")
+    expect(here.css(".people > li")).to_have_count(1)
+    for decision in ("Cancel", "Continue"):
+        here.follow("/acme/account", ".user")
+        here.stop("account-sources")
+        here.css("#google form", has=here.css("[value=other_contacts]")).locator("button").click()
+        here.page.get_by_text("automatically saved").wait_for()
+        here.consent(here.page, account, decision)
+        if decision == "Cancel":
+            here.css("main .ending").wait_for()
+            here.stop("source-refused")
+            here.follow("/acme/account")
+    here.css("main > .note.good").wait_for()
+    here.stop("account-switched-on")
+    here.go("contacts")
+    here.shows(".people > li", has_text="Olga Andersen")
+    here.stop("contacts-of-two-sources")
+
+    here.follow("/acme/account", ".user")
+    here.css("#google form", has=here.css("[value=other_contacts]")).locator("button").click()
+    here.css("main > .note.good").wait_for()
+    expect(here.css('#google a[href="https://myaccount.google.com/connections"]')).to_be_visible()
+    here.stop("account-switched-off")
+    here.go("contacts")
+    expect(here.css(".people > li")).to_have_text([re.compile("Tom Zweimann")])
 
 
 # --- contacts ---------------------------------------------------------------------------------------------------------
@@ -438,10 +474,10 @@ def signed_out(here: Walk) -> None:
     if here.way.has_scripts and here.way.size == "wide":
         with here.context.expect_page() as opened:
             sign_in.click()
-        here.consent(opened.value, LEAVER, sources=())
+        here.consent(opened.value, LEAVER)
     else:
         sign_in.click()
-        here.consent(here.page, LEAVER, sources=())
+        here.consent(here.page, LEAVER)
     here.css("#add-phone").wait_for()
     assert here.page.url == f"{here.site.page}phones"
 
@@ -498,7 +534,7 @@ def errors(here: Walk) -> None:
 
 JOURNEYS = (
     *(connecting, refused_at_google, losing_access, contacts, searching, adding_a_phone, wrong_password, confirming),
-    *(syncing, troubleshooting, signed_out, getting_about, errors, sharing),
+    *(syncing, troubleshooting, signed_out, getting_about, errors, sharing, switching),
 )
 
 

@@ -19,10 +19,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from ldapgw.contact import Source
 from ldapgw.phones.provisioning.settings import name_filter, number_filter
 from ldapgw.phones.provisioning.sheet import all_vendors
-from ldapgw.web import error_pages
 from ldapgw.web.phone_pages import qr_code
 from tests.browser import axe
 from tests.browser.axe import NODE
@@ -56,9 +54,17 @@ def welcome(here: Window) -> None:
 
 
 def first_sync(here: Window) -> None:
-    here.site.turn("inject-fault", name="broken_silence", path="/v1/otherContacts", account="uwe@acme.example")
-    here.open()
-    here.consent(here.popup(), "uwe@acme.example")
+    """Of the first of two sources; a sync after another consent is as complete as the first one."""
+    account = "uwe@acme.example"
+    here.connect(account)
+    _switch(here)
+    here.consent(here.page, account)
+    here.page.locator("main > .note.good").wait_for()
+    here.site.turn("inject-fault", name="broken_silence", path="/v1/otherContacts", account=account)
+    here.page.goto(f"{here.site.page}connect")
+    for box in here.page.get_by_role("checkbox").all():
+        box.check()
+    here.consent(here.page, account)
     here.page.get_by_role("progressbar").wait_for()
     here.page.reload()
     here.site.turn("clear-faults")
@@ -89,26 +95,44 @@ def shrink(here: Window) -> None:
 
 def never_connected(here: Window) -> None:
     here.open()
-    here.consent(here.popup("Sign in"), "tina@acme.example", sources=())
+    here.consent(here.popup("Sign in"), "tina@acme.example")
     here.waits_for(here.say("Not connected"))
 
 
 def several(here: Window) -> None:
-    """The added one has one source, and others that were not granted."""
+    """The added one has one source, and others that can be switched on."""
     here.connect("carol.private@gmail.example")
     here.press("Account and sharing")
-    here.consent(here.popup("Add another Google account"), "xaver@acme.example", [Source.CONTACTS])
+    here.consent(here.popup("Add another Google account"), "xaver@acme.example")
     here.page.get_by_role("link", name="xaver@acme.example").click()
-    here.page.locator("#google .tag.warn").first.wait_for()
+    here.page.locator("#google .tag.quiet").first.wait_for()
+
+
+def _switch(here: Window) -> None:
+    """Press the switch of the "other contacts", on the way to Google."""
+    here.press("Account and sharing")
+    here.page.get_by_role("button", name=here.say("Switch on: %(what)s", what=here.say("My other contacts"))).click()
+
+
+def refused_source(here: Window) -> None:
+    here.expected = ("403",)
+    here.connect("willi@acme.example")
+    _switch(here)
+    here.consent(here.page, "willi@acme.example", "Cancel")
+    here.waits_for(here.say("You didn’t grant more access"))
 
 
 def unticked(here: Window) -> None:
+    """Of somebody who connects again, and has two sources."""
     here.expected = ("403",)
-    here.open()
-    google = here.popup()
-    here.consent(google, "willi@acme.example", [Source.DIRECTORY])
-    here.waits_for(here.say("A checkbox wasn’t checked"), google)
-    here.page = google
+    account = "wanda@acme.example"
+    here.connect(account)
+    _switch(here)
+    here.consent(here.page, account)
+    here.page.locator("main > .note.good").wait_for()
+    here.page.goto(f"{here.site.page}connect")
+    here.consent(here.page, account)
+    here.waits_for(here.say("A checkbox wasn’t checked"))
 
 
 def done(here: Window) -> None:
@@ -202,6 +226,7 @@ PAGES: dict[str, Visit] = {
     "phone": phone,
     "phone-fields": phone_fields,
     "explain": explain,
+    "source-refused": refused_source,
     "box-not-ticked": unticked,
     "done": done,
 }
@@ -344,8 +369,6 @@ def test_the_way_to_the_first_phone_is_filmed(window: OpenWindow) -> None:
     film("Open the gateway's page")
     google = here.popup()
     google.get_by_role("radio", name="alice@acme.example").check()
-    for source in Source:
-        google.get_by_role("checkbox", name=error_pages.CONSENT_CHECKBOXES[source]).check()
     google.set_viewport_size(size)
     film("Allow it to read your contacts", google, "button:has-text('Continue')")
     google.get_by_role("button", name="Continue").click()

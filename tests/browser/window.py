@@ -11,9 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
-from ldapgw.contact import Source
 from ldapgw.phrase import Translatable
-from ldapgw.web.error_pages import CONSENT_CHECKBOXES
 from ldapgw.web.i18n import languages
 from tests.support.foreign import english_in
 from tests.support.site.running import Site
@@ -190,10 +188,8 @@ class Window:
             self.press(words)
         return opened.value
 
-    def consent(
-        self, google: Any, account: str, sources: Sequence[Source] = tuple(Source), decision: str = "Continue"
-    ) -> None:
-        """Fill Google's page in, and leave it.
+    def consent(self, google: Any, account: str, decision: str = "Continue") -> None:
+        """Fill Google's page in, and leave it; the page asks for one scope, so that it has no boxes.
 
         :param google: Playwright's page of it.
         """
@@ -202,12 +198,10 @@ class Window:
             self.expected = (*self.expected, "403 (Forbidden)")
         self._has_consented = True
         google.get_by_role("radio", name=account).check()
-        for source in sources:
-            google.get_by_role("checkbox", name=CONSENT_CHECKBOXES[source]).check()
         google.get_by_role("button", name=decision).click()
 
     def connect(self, account: str) -> None:
-        """From the front page to one's own page with all of it synced."""
+        """From the front page to one's own page with the contacts synced."""
         self.open()
         self.consent(self.popup(), account)
         self.waits_for(self.say("Connected"))

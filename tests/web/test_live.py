@@ -196,7 +196,7 @@ def test_the_progress_of_a_first_sync(stage: Stage, alice: Browser) -> None:
     write(SyncProgress(Source.CONTACTS, 2531, 2531, 1, 2))
     page = alice.get("/acme/").body
     assert '<progress id="progress" max="5062" value="2531">' in page
-    assert "Your contacts (source 1 of 2): 2,531 of 2,531" in page
+    assert "My contacts (source 1 of 2): 2,531 of 2,531" in page
     write(SyncProgress(Source.OTHER_CONTACTS, 1000, None))
     assert '<progress id="progress">' in alice.get("/acme/").body
     write(None)

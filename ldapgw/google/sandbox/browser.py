@@ -18,6 +18,7 @@ from ldapgw.errors import LdapgwError
 
 _CONTINUE = ("continue", "allow")
 _CANCEL = ("cancel",)
+_SWITCH_ON = ("switch on",)
 _REDIRECTS = (301, 302, 303, 307, 308)
 # Browsers give up after 20 redirects.
 MOST_REDIRECTS = 20
@@ -69,7 +70,28 @@ async def consent(
     :returns: the last page: a page of the gateway, or an error page before it.
     :raises LostInBrowser: if a consent page lacks the account or the button, or redirects do not end.
     """
-    visit = await open_page(http, url)
+    return await _decide(http, await open_page(http, url), account, tick, cancel=cancel)
+
+
+async def switch_on(http: HTTPClient, home: str, source: str, *, account: str) -> Visit | None:
+    """Switch a source on at the gateway, and go through the consent if the gateway leads to Google.
+
+    :param http: the HTTP client of a browser that is signed in to the gateway.
+    :param home: the URL of the tenant's page at the gateway.
+    :param source: the name of the source in the form's hidden field.
+    :returns: the last page, or None if the gateway does not offer to switch the source on.
+    """
+    visit = await open_page(http, f"{home}account")
+    for form in read_forms(visit.body):
+        hidden = [(control.name, control.value) for control in form.controls if control.kind == "hidden"]
+        if source in dict(hidden).values() and _buttons(form, _SWITCH_ON):
+            visit = await submit(http, visit, form, hidden + _pressed(form, _SWITCH_ON))
+            return await _decide(http, visit, account, None, cancel=False)
+    return None
+
+
+async def _decide(http: HTTPClient, visit: Visit, account: str, tick: Collection[str] | None, *, cancel: bool) -> Visit:
+    """Fill in the consent page, if the current page is a consent page."""
     form = next((form for form in read_forms(visit.body) if _is_consent(form)), None)
     if visit.status != 200 or form is None:
         return visit
@@ -79,7 +101,7 @@ async def consent(
 
 
 async def open_page(http: HTTPClient, url: str) -> Visit:
-    """Open a URL and follow redirects."""
+    """Open a URL, and follow redirects and headers ``Refresh``."""
     return await _follow(http, "GET", url, None)
 
 
@@ -107,10 +129,11 @@ async def _follow(http: HTTPClient, method: str, url: str, fields: list[tuple[st
         body = None if fields is None else urlencode(fields).encode()
         response = await http.request(method, url, headers=headers, data=body, allow_redirects=False)
         text = await response.text("utf-8")
-        location = response.headers.getRawHeaders("location")
-        if response.code not in _REDIRECTS or not location:
+        location = response.headers.getRawHeaders("location") if response.code in _REDIRECTS else None
+        refresh = response.headers.getRawHeaders("refresh", [""])[0].removeprefix("0; url=")
+        if not location and not refresh:
             return Visit(response.code, url, text)
-        url = urljoin(url, location[0])
+        url = urljoin(url, location[0] if location else refresh)
         # As in browsers, the method is repeated only after 307 and 308 (RFC 9110 15.4).
         if response.code not in (307, 308):
             method, fields = "GET", None

@@ -144,7 +144,7 @@ def test_client_that_is_gone(google: Google, world: World, state: str) -> None:
 def test_known_account_passes_without_a_page(google: Google) -> None:
     """Hinted, granted before and no prompt: the browser goes straight back, without a new refresh token."""
     google.connect(BOB)
-    answer = google.authorize(login_hint=BOB, prompt=None)
+    answer = google.authorize(login_hint=BOB, prompt=None, include_granted_scopes="true")
     assert (answer.status, answer.query["prompt"]) == (302, "none")
     assert "refresh_token" not in google.exchange(answer.query["code"]).json
 
@@ -156,10 +156,42 @@ def test_prompt_shows_the_page_again(google: Google, prompt: str) -> None:
     assert google.authorize(login_hint=BOB, prompt=prompt).status == 200
 
 
-def test_more_scopes_than_granted_show_the_page(google: Google) -> None:
-    """A scope that was not granted before needs consent."""
+@pytest.mark.parametrize(
+    ("hint", "prompt", "asked"),
+    [
+        (BOB, None, {OTHER, DIRECTORY}),
+        (BOB, "select_account", {OTHER, DIRECTORY}),
+        (BOB, "consent", {CONTACTS, OTHER, DIRECTORY}),
+        (ALICE, None, {CONTACTS, OTHER, DIRECTORY}),
+        (None, None, {CONTACTS, OTHER, DIRECTORY}),
+    ],
+)
+def test_the_page_asks_for_new_scopes_only(
+    google: Google, hint: str | None, prompt: str | None, asked: set[str]
+) -> None:
+    """A scope that the hinted account has granted before is not asked for, unless a consent screen is demanded."""
     google.connect(BOB)
-    assert google.authorize(login_hint=BOB, prompt=None, scope=THREE).status == 200
+    page = google.authorize(login_hint=hint, prompt=prompt, scope=THREE)
+    assert (page.status, {*boxes(page.text)}) == (200, asked)
+
+
+def test_one_new_scope_needs_no_box(google: Google) -> None:
+    """The answer has the union, in the new tokens and in those that are refreshed."""
+    google.connect(BOB)
+    more = {"login_hint": BOB, "prompt": None, "scope": f"openid email {OTHER}", "include_granted_scopes": "true"}
+    page = google.authorize(**more).text
+    assert (boxes(page), "“Other contacts”" in page, "download your contacts" in page) == ({}, True, False)
+    tokens = google.exchange(google.agree(BOB, **more).query["code"]).json
+    for held in (tokens, google.refresh(tokens["refresh_token"]).json):
+        assert {CONTACTS, OTHER} < {*held["scope"].split()}
+
+
+def test_a_scope_that_is_refused_is_not_in_the_union(google: Google) -> None:
+    """Where a consent screen asked for it again."""
+    google.connect(BOB, scope=THREE)
+    answer = google.agree(BOB, (CONTACTS,), scope=THREE, include_granted_scopes="true", login_hint=BOB)
+    scope = google.exchange(answer.query["code"]).json["scope"].split()
+    assert {*scope} & {CONTACTS, OTHER, DIRECTORY} == {CONTACTS}
 
 
 @pytest.mark.parametrize(

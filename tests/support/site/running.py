@@ -10,10 +10,11 @@ import select
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from ldapgw.cli import main
 from ldapgw.google.sandbox import browser
 from ldapgw.google.sandbox.browser import Visit
 from ldapgw.google.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET
+from tests.support.site.visitor import MORE_SOURCES
 
 PATIENCE = 120.0
 
@@ -277,9 +279,12 @@ class Site:
         return fetch(f"http://127.0.0.1:{self.web_port}/readyz")[0] == 200
 
     async def consent(self, account: str = ALICE, **kw: Any) -> Visit:
-        """Take somebody through the page and the consent."""
+        """Take somebody through the page and the consents, until all sources are on; the page after the first."""
         http = HTTPClient(Agent(reactor))
-        return await browser.consent(http, self.page + "connect", account=account, **kw)
+        visit = await browser.consent(http, self.page + "connect", account=account, **kw)
+        for source in MORE_SOURCES:
+            await browser.switch_on(http, self.page, source, account=account)
+        return visit
 
     def accounts(self) -> list[dict[str, Any]]:
         found = self.ldapgw("accounts", "--json")
@@ -299,8 +304,20 @@ class Site:
         )
 
     def wait_for_sync(self, accounts: int = 1, tenant: str = "acme") -> None:
-        """Until so many accounts of a tenant are synced and fine."""
-        wait_until(lambda: self.figure("ldapgw_accounts", tenant=tenant, state="ok") == accounts, "a good sync")
+        """Until so many accounts of a tenant are synced and fine, and no sync is asked for."""
+
+        def is_synced() -> bool:
+            return self.figure("ldapgw_accounts", tenant=tenant, state="ok") == accounts and not self._is_syncing()
+
+        wait_until(is_synced, "a good sync")
+
+    def _is_syncing(self) -> bool:
+        """Whether a sync runs or is asked for, as after a source was switched on; a server's database is not read."""
+        if self.database:
+            return False
+        with closing(sqlite3.connect(f"file:{self.folder / 'state' / 'ldapgw.db'}?mode=ro", uri=True)) as database:
+            busy = "SELECT EXISTS (SELECT 1 FROM account WHERE syncing OR wish IS NOT NULL OR due IS NOT NULL)"
+            return bool(database.execute(busy).fetchone()[0])
 
     def synced(self) -> dict[str, Any]:
         """The only account, once it is synced and fine."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar
 from typing import Any
@@ -12,9 +12,11 @@ from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, Request, bu
 
 from twisted.web.http_headers import Headers
 
-from ldapgw.google.sandbox.browser import Visit, consent
+from ldapgw.google.sandbox.browser import Visit, consent, switch_on
 
 PATIENCE = 120.0
+# The sources that people switch on after the first consent, where their tenant has these sources.
+MORE_SOURCES = ("other_contacts", "directory")
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,25 @@ def _read(answer: Any) -> _Answer:
 
 
 def connect_one(jar: CookieJar, page: str, account: str) -> Visit:
-    """Connect an account on a tenant's page, with a browser that has the cookies of the jar; the page at the end."""
-    coroutine = consent(_Http(jar), page + "connect", account=account)  # type: ignore[arg-type]
+    """Connect an account on a tenant's page, with all of its sources; the page after the first consent.
+
+    :param jar: the cookies of the browser.
+    """
+    http: Any = _Http(jar)
+    visit: Visit = _result(consent(http, page + "connect", account=account))
+    assert (visit.status, visit.url) == (200, page), visit
+    for source in MORE_SOURCES:
+        _result(switch_on(http, page, source, account=account))
+    return visit
+
+
+def _result(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine that waits for nothing."""
     try:
         coroutine.send(None)
     except StopIteration as end:
-        visit: Visit = end.value
-    assert (visit.status, visit.url) == (200, page), visit
-    return visit
+        return end.value
+    raise AssertionError("the coroutine waits")
 
 
 def connect(page: str, *accounts: str) -> str:
