@@ -273,10 +273,10 @@ def test_who_comes_back_in_the_last_moment_stays() -> None:
     store, read = company.stage.leader.store, company.stage.leader.store.read
 
     def read_and_change(*args: Any, **kw: Any) -> Any:
-        facts = read(*args, **kw)
+        decision = read(*args, **kw)
         company.stage.connect(connected, hd=ACME)
         company.stage.database.run(leavers.keep, company.stage.account(kept).id)
-        return facts
+        return decision
 
     store.read = read_and_change  # type: ignore[method-assign]
     company.look(15)
