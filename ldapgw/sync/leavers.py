@@ -324,7 +324,7 @@ def remove(connection: Connection, tenant: str, leaver: Leaver, now: float) -> s
     """
     accounts.lock(connection, leaver.account_id)
     account = accounts.read(connection, leaver.account_id)
-    if account is None or leavers.read(connection, tenant).get(account.id) != leaver:
+    if account is None or leavers.find(connection, account.id) != leaver:
         return None
     is_back = not _is_ended(account) if leaver.reason is Reason.MISSING else _syncs_by_consent(account, now)
     if is_back or (account.delegated and leaver.reason is Reason.MISSING):

@@ -43,7 +43,7 @@ MAX_REVOCATIONS = 4
 # The reminder of an expiring consent appears this many seconds before the end.
 EXPIRY_REMINDER_SECONDS = 3 * 86400.0
 
-# The most people of the directory that the page lists by name, and the most to whom the page writes.
+# The most people of the directory whose names the page shows, and the most people to whom the page's links write.
 MAX_LISTED, MAX_INVITED = 50, 2000
 # The most removals that an administrator approves at once, so that the form stays small.
 MAX_APPROVED = 200
@@ -422,7 +422,7 @@ def _read_person(
     if account is None or account.tenant != tenant:
         return None
     logins = phones.read_by_accounts(connection, [account_id])
-    leaver = leavers.read(connection, tenant).get(account_id)
+    leaver = leavers.find(connection, account_id)
     is_held = leavers.read_held(connection, tenant) is not None
     return account, logins, sync_state.read_sync_states(connection, account_id), leaver, is_held
 
