@@ -105,6 +105,12 @@ def read(connection: Connection, tenant: str) -> dict[int, Leaver]:
     return {row.account_id: value_of(Leaver, row) for row in connection.execute(query)}
 
 
+def find(connection: Connection, account_id: int) -> Leaver | None:
+    """Read the mark of an account; return None if the account has no mark."""
+    row = connection.execute(select(leaver).where(leaver.c.account_id == account_id)).first()
+    return None if row is None else value_of(Leaver, row)
+
+
 def keep(connection: Connection, account_id: int) -> bool:
     """Exempt a marked account from removal, and return whether the account is marked and was not exempt."""
     return _set_kept(connection, account_id, kept=True)

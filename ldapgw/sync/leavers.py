@@ -228,10 +228,10 @@ class LeaverService(PeriodicService):
 
     async def _look_at(self, name: str, tenant: SyncedTenant) -> None:
         store, now = self._leader.store, self._clock.seconds()
-        facts = await store.read(read_facts, name, tenant, now)
-        decision = decide(facts, tenant.remove_leavers, now)
-        if decision.gone or decision.considered & facts.marks.keys():
-            await store.run(leavers.mark, decision.considered, decision.gone, now)
+        facts, decision = await store.read(_read_and_decide, name, tenant, now)
+        considered = decision.considered & (facts.marks.keys() | decision.gone.keys())
+        if considered:
+            await store.run(leavers.mark, considered, decision.gone, now)
         if decision.held != facts.held and await store.run(_set_held, name, decision.held, now):
             log.warn(
                 "tenant {tenant}: accounts of people who have left that are due for removal at once: {count}; none of "
@@ -255,6 +255,12 @@ class LeaverService(PeriodicService):
                 reason=leaver.reason.value,
             )
         return sub
+
+
+def _read_and_decide(connection: Connection, name: str, tenant: SyncedTenant, now: float) -> tuple[Facts, Decision]:
+    """Read and decide in one call, on a thread, because the decision about thousands of accounts takes a while."""
+    facts = read_facts(connection, name, tenant, now)
+    return facts, decide(facts, tenant.remove_leavers, now)
 
 
 def read_facts(connection: Connection, name: str, tenant: SyncedTenant, now: float) -> Facts:
@@ -318,7 +324,7 @@ def remove(connection: Connection, tenant: str, leaver: Leaver, now: float) -> s
     """
     accounts.lock(connection, leaver.account_id)
     account = accounts.read(connection, leaver.account_id)
-    if account is None or leavers.read(connection, tenant).get(account.id) != leaver:
+    if account is None or leavers.find(connection, account.id) != leaver:
         return None
     is_back = not _is_ended(account) if leaver.reason is Reason.MISSING else _syncs_by_consent(account, now)
     if is_back or (account.delegated and leaver.reason is Reason.MISSING):

@@ -43,7 +43,7 @@ MAX_REVOCATIONS = 4
 # The reminder of an expiring consent appears this many seconds before the end.
 EXPIRY_REMINDER_SECONDS = 3 * 86400.0
 
-# The most people of the directory that the page lists by name, and the most to whom the page writes.
+# The most people of the directory whose names the page shows, and the most people to whom the page's links write.
 MAX_LISTED, MAX_INVITED = 50, 2000
 # The most removals that an administrator approves at once, so that the form stays small.
 MAX_APPROVED = 200
@@ -85,6 +85,7 @@ class PersonRow:
     :ivar action: a text on the action that the account needs; empty if the account needs none.
     :ivar leaver: the mark of an account whose person has left the company, or None.
     :ivar leaves_at: when the gateway removes the account, in seconds since the epoch; None for never.
+    :ivar waits: whether the removal of the account waits for an administrator.
     """
 
     account: Account
@@ -93,6 +94,7 @@ class PersonRow:
     phones: int
     leaver: Leaver | None = None
     leaves_at: float | None = None
+    waits: bool = False
 
     @property
     def is_leaving(self) -> bool:
@@ -195,7 +197,7 @@ class AdminPeople:
         found = await visit.store.read(_read_person, visit.tenant.name, number) if number else None
         if found is None:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
-        (account,), logins, sync_states, leaver = self._layout.with_database_error(found[:1]), *found[1:]
+        (account,), logins, sync_states = self._layout.with_database_error(found[:1]), *found[1:3]
         now, url = self._layout.now(), visit.url
         translate = self._layout.renderer.translator(visit.request.language)
         status = account_to_json(account, visit.tenant.sources, url, now, None, translate, commands=False)
@@ -204,7 +206,7 @@ class AdminPeople:
             account=account,
             details=status,
             source_rows=source_rows(visit.tenant, account, status, sync_states),
-            row=_row(account, visit.tenant, now, len(logins), leaver),
+            row=_row(account, visit.tenant, now, len(logins), found[3], is_held=found[4]),
             phones=[(login, self._phone_pages.state(login)) for login in logins],
             **await sync_history_values(self._layout, account),
         )
@@ -371,8 +373,12 @@ def _state(tenant: WebTenant, row: PersonRow) -> tuple[object, ...]:
 def read_people(connection: Connection, tenant: WebTenant, now: float) -> Sequence[PersonRow]:
     owned = phones.count_by_account(connection, tenant.name)
     marks = leavers.read(connection, tenant.name)
+    is_held = leavers.read_held(connection, tenant.name) is not None
     known = accounts.read_all(connection, tenant.name)
-    return [_row(account, tenant, now, owned.get(account.id, 0), marks.get(account.id)) for account in known]
+    return [
+        _row(account, tenant, now, owned.get(account.id, 0), marks.get(account.id), is_held=is_held)
+        for account in known
+    ]
 
 
 def reminder(account: Account, now: float) -> Translatable:
@@ -387,11 +393,18 @@ def reminder(account: Account, now: float) -> Translatable:
     return ""
 
 
-def _row(account: Account, tenant: WebTenant, now: float, phone_count: int, leaver: Leaver | None) -> PersonRow:
+def _row(
+    account: Account, tenant: WebTenant, now: float, phone_count: int, leaver: Leaver | None, *, is_held: bool
+) -> PersonRow:
+    """Return the row of an account.
+
+    :param is_held: whether removals of the tenant wait for an administrator.
+    """
     if leaver is not None:  # the person can do nothing any more
         delay = tenant.remove_leavers
         leaves_at = max(leaver.since + delay, now) if delay and not leaver.kept else None
-        return PersonRow(account, state(account, now), "", phone_count, leaver, leaves_at)
+        waits = is_held and leaves_at is not None and leaves_at <= now and not leaver.approved
+        return PersonRow(account, state(account, now), "", phone_count, leaver, leaves_at, waits)
     action = reminder(account, now)
     error = account.error
     if not action and account.is_connected:
@@ -404,13 +417,14 @@ def _row(account: Account, tenant: WebTenant, now: float, phone_count: int, leav
 
 def _read_person(
     connection: Connection, tenant: str, account_id: int
-) -> tuple[Account, tuple[PhoneLogin, ...], Mapping[Source, SyncState], Leaver | None] | None:
+) -> tuple[Account, tuple[PhoneLogin, ...], Mapping[Source, SyncState], Leaver | None, bool] | None:
     account = accounts.read(connection, account_id)
     if account is None or account.tenant != tenant:
         return None
     logins = phones.read_by_accounts(connection, [account_id])
-    leaver = leavers.read(connection, tenant).get(account_id)
-    return account, logins, sync_state.read_sync_states(connection, account_id), leaver
+    leaver = leavers.find(connection, account_id)
+    is_held = leavers.read_held(connection, tenant) is not None
+    return account, logins, sync_state.read_sync_states(connection, account_id), leaver, is_held
 
 
 def _read_held(connection: Connection, tenant: WebTenant, now: float) -> Sequence[int]:

@@ -11,6 +11,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,17 @@ import pytest
 from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET
+from ldapgw.store import accounts, leavers
+from ldapgw.store.leavers import Reason
 from tests.browser import axe
 from tests.browser.walk import Crew, Walk, Way, journeys, needs_axe
 from tests.browser.window import person
 from tests.support.readers import yealink
 from tests.support.site.running import Site, fetch, new_site, wait_until
+from tests.support.stage.databases import open_file
 
 CHIEF, STAYER, LEAVER, LOSER = (f"{name}@acme.example" for name in ("chief", "anna", "lars", "rudi"))
-ADMINS = f'admins = ["{CHIEF}"]\nprovisioning_networks = ["127.0.0.0/8"]\n'
+ADMINS = f'admins = ["{CHIEF}"]\nprovisioning_networks = ["127.0.0.0/8"]\nremove_leavers = "14d"\n'
 # Nobody has come there yet, and only one of the companies has a Google client.
 NEW_TENANTS = """
 [[tenant]]
@@ -188,11 +192,18 @@ def activity(here: Walk) -> None:
     here.stop("admin-activity-nothing")
 
 
+def leaves(site: Site, address: str) -> None:
+    """Store that somebody has left the company, as the gateway does after hours or days."""
+    with closing(open_file(site.folder / "state" / "ldapgw.db")) as database:
+        (account,) = database.run(accounts.find_by_address, address)
+        database.run(leavers.mark, [account.id], {account.id: Reason.MISSING}, account.connected_at or 0.0)
+
+
 # --- acting -----------------------------------------------------------------------------------------------------------
 
 
 def people(here: Walk, another: Callable[[], Walk]) -> None:
-    """Search, sort and select; sync, remind, share, disconnect; in the end somebody leaves, with their phone."""
+    """Search, sort and select; sync, remind, share and disconnect people; keep and remove somebody who has left."""
     leaver = another()
     leaver.crew.sessions.pop(("acme", LEAVER), None)
     leaver.sign_in(LEAVER, "phones")
@@ -208,6 +219,17 @@ def people(here: Walk, another: Callable[[], Walk]) -> None:
         here.css("thead a").first.click()
         expect(here.css("thead [aria-sort=descending]")).to_have_count(1)
         assert here.css("tbody th").first.inner_text() == LOSER
+    leaves(here.site, LEAVER)
+    for button, left in (("keep", False), ("unkeep", True)):
+        section(here, "/people")
+        here.css("tbody th a", has_text=LEAVER).click()
+        expect(here.css("#standing .note")).to_be_visible()
+        expect(here.css("#standing time").first).to_be_visible()
+        here.stop(f"admin-person-leaves-{button}")
+        act(here, button)
+        expect(here.css("main > .note.good")).to_be_visible()
+        expect(find(here, "", "leaving")).to_have_count(int(left))
+    here.stop("admin-people-leaving")
     assert find(here, "nobody").count() == 0
     here.stop("admin-people-no-match")
     assert find(here, "", "connected").count() == 4

@@ -46,7 +46,9 @@ def marked(reason: Reason, *numbers: int, **more: Any) -> dict[int, Leaver]:
     return {number: Leaver(number, reason, **{"since": LONG_AGO, **more}) for number in numbers}
 
 
-def decided(considered: Collection[int], gone: Collection[int] = (), removed: Collection[Leaver] = (), held: int = 0):  # type: ignore[no-untyped-def]
+def decided(
+    considered: Collection[int], gone: Collection[int] = (), removed: Collection[Leaver] = (), held: int = 0
+) -> Decision:
     return Decision(frozenset(considered), dict.fromkeys(gone, Reason.MISSING), tuple(removed), held)
 
 
@@ -173,7 +175,7 @@ class Company:
         self.stage = Stage(sources=ALL_SOURCES)
         self.stage.configure(remove_leavers=DELAY)
         self.people = [ALICE, *self.stage.add_users(size - 1)]
-        self.names = {address: self.list(address) for address in self.people}
+        self.names = {address: self.enlist(address) for address in self.people}
         for address in self.people:
             self.stage.connect(address, hd=ACME)
         self.stage.sync(ALICE)
@@ -185,7 +187,7 @@ class Company:
     async def _note(self, removed: Collection[tuple[str, str]]) -> None:
         self.removed.extend(removed)
 
-    def list(self, address: str) -> str:
+    def enlist(self, address: str) -> str:
         """Add somebody to the directory."""
         return self.stage.world.add_person(
             ALICE, {**person(address), "emailAddresses": [{"value": address}]}, "directory"
@@ -273,10 +275,10 @@ def test_who_comes_back_in_the_last_moment_stays() -> None:
     store, read = company.stage.leader.store, company.stage.leader.store.read
 
     def read_and_change(*args: Any, **kw: Any) -> Any:
-        facts = read(*args, **kw)
+        decision = read(*args, **kw)
         company.stage.connect(connected, hd=ACME)
         company.stage.database.run(leavers.keep, company.stage.account(kept).id)
-        return facts
+        return decision
 
     store.read = read_and_change  # type: ignore[method-assign]
     company.look(15)

@@ -118,6 +118,8 @@ def test_many_leavers_are_approved(stage: Stage, admin: Browser) -> None:
     assert "5 people have left and wait for your approval" in words_on(admin.get("/acme/admin"))
     page = admin.get(PAGE)
     assert "4 people have left and are about to be removed." in words_on(page)
+    assert words_on(page).count("leaves when you approve it") == 4
+    assert "leaves when you approve it" in words_on(admin.get(f"{PAGE}/{ids[0]}"))
     form = page.body.partition('id="held"')[2].partition("</form>")[0]
     assert [int(key) for key in re.findall(r'name="row-(\d+)"', form)] == ids
 
