@@ -49,7 +49,7 @@ _SIGNS = {CheckStatus.OK: "✓", CheckStatus.WARNING: "!", CheckStatus.FAILED: "
 
 
 @click.command(epilog=examples("ldapgw check", "ldapgw check --online"))
-@click.option("--online", is_flag=True, help="Also reach Google, and try the OAuth clients.")
+@click.option("--online", is_flag=True, help="Also reach Google, and try the OAuth clients and service accounts.")
 @click.option("--file-only", is_flag=True, help="Check the configuration file alone, as before a reload.")
 @as_json
 @pass_site
@@ -74,8 +74,8 @@ def check(site: Site, *, online: bool, file_only: bool, as_json: bool) -> None:
         items = [{"item": result.item, "state": result.status.value, "message": result.message} for result in results]
         print_json({"redirect_uri": site.config.redirect_uri, "origin": origin, "items": items})
     else:
-        for result in results:
-            print_line(_line(result, site.file))
+        for line in chain.from_iterable(_line(result, site.file).splitlines() for result in results):
+            print_line(line)
         print_line("")
         print_line("To register with Google (Google Auth Platform, Clients):")
         print_line(f"  Authorized redirect URI       {site.config.redirect_uri}")
@@ -121,6 +121,7 @@ def _installation(_subject: Subject) -> Iterator[CheckResult]:
 
 def _online(subject: Subject) -> Iterable[CheckResult]:
     from ldapgw.cli.online import check_online
+    from ldapgw.server.google import configured_delegations
 
     config = subject.config
     try:
@@ -129,7 +130,8 @@ def _online(subject: Subject) -> Iterable[CheckResult]:
         return [CheckResult(CheckStatus.FAILED, "online", f"not tried: {error.problems[0]}")]
     known = {**preflight.entered_clients(subject), **config.clients}
     clients: dict[str, Client] = {tenant.name: known[tenant.name] for tenant in config.tenant if tenant.name in known}
-    return run_in_reactor(lambda reactor: check_online(config, google, clients, reactor, now))
+    delegations = {**preflight.entered_delegations(subject), **configured_delegations(config.tenant)}
+    return run_in_reactor(lambda reactor: check_online(config, google, clients, delegations, reactor, now))
 
 
 def _inspection(subject: Subject) -> Iterator[CheckResult]:
@@ -251,6 +253,12 @@ def _tenant(subject: Subject, tenant: Tenant) -> Iterator[CheckResult]:
         warnings.append(
             "provisioning_networks contains every address: in a provisioning window, anyone who learns the address and "
             "a phone's MAC address can fetch the phone's settings"
+        )
+    has_google_group = any(group.google_group for group in tenant.group)
+    if has_google_group and not tenant.delegation and not preflight.has_entered_delegation(subject, tenant.name):
+        warnings.append(
+            "google_group needs a service account, which reads the members of the group: set [[tenant.delegation]], or "
+            "enter the service account on the page Google"
         )
     warnings += _unknown_names(subject, tenant)
     yield from (_warning(item, warning) for warning in warnings)
@@ -375,7 +383,11 @@ def _secret_files(subject: Subject, file: Path) -> Iterator[CheckResult]:
     if settings:
         names = ", ".join(setting.name for setting in settings)
         yield CheckResult(CheckStatus.OK, "environment", f"sets {names}")
-    named = (config.database_password_file, *(tenant.client_secret_file for tenant in config.tenant))
+    named = (
+        config.database_password_file,
+        *(tenant.client_secret_file for tenant in config.tenant),
+        *(delegation.key_file for tenant in config.tenant for delegation in tenant.delegation),
+    )
     by_variables = (setting.file for setting in settings if setting.is_secret and setting.file)
     for secret in (*(Path(name) for name in named if name), *by_variables):
         if problem := _readable_for_others(secret, subject.state_dir.path):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The part of ``check --online`` that connects to Google as configured, and tries the tenants' OAuth clients.
+"""The part of ``check --online`` that connects to Google as configured.
 
+This part also tries the tenants' OAuth clients and service accounts.
 The header ``Date`` of Google's answers shows whether this machine's clock is right.
 """
 
@@ -12,14 +13,27 @@ from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from ldapgw.errors import ClientRejected, GoogleError, NetworkFailure, NetworkStep
+from ldapgw.cli.output import counted
+from ldapgw.errors import (
+    ApiDisabled,
+    ClientRejected,
+    DelegationRefused,
+    GoogleError,
+    GoogleRefused,
+    NetworkFailure,
+    NetworkStep,
+)
+from ldapgw.google.delegation import GROUPS_SCOPE, REFUSAL_TEXTS, RESPONSIBLE, USERS_SCOPE, Refusal
 from ldapgw.google.endpoints import Client, is_redirect_uri_refused
 from ldapgw.google.http import GoogleHttpClient
 from ldapgw.google.identity import PublishedKeys
-from ldapgw.google.oauth import OAuth
+from ldapgw.google.oauth import SCOPE_OF, OAuth
+from ldapgw.google.people import People
+from ldapgw.google.workspace import WorkspaceDirectory
 from ldapgw.server.check_result import CheckResult, CheckStatus
-from ldapgw.server.config import Config
+from ldapgw.server.config import Config, Tenant
 from ldapgw.server.google import GoogleClients
+from ldapgw.sync.workspace import Delegation, list_selected, try_users
 
 _REMEDIES: Mapping[NetworkStep, str] = {
     NetworkStep.NAME: "its name cannot be resolved: check this machine's DNS; if only a proxy can "
@@ -47,17 +61,20 @@ async def check_online(
     config: Config,
     google: GoogleClients,
     clients: Mapping[str, Client],
+    delegations: Mapping[str, Delegation],
     reactor: Any,
     now: Callable[[], float],
 ) -> list[CheckResult]:
-    """Reach each host of Google that the gateway calls, compare the clocks, and try the tenants' clients.
+    """Reach each host of Google that the gateway calls, compare the clocks, and try the tenants' credentials.
 
     :param clients: the OAuth clients by tenant.
+    :param delegations: the service accounts by tenant.
     :param now: seconds since the epoch by this machine's clock.
     """
     differences: list[float] = []
     http = GoogleHttpClient(google.http, reactor)
-    called = (config.google.token_endpoint, config.google.revocation_endpoint, config.google.people_api)
+    called = [config.google.token_endpoint, config.google.revocation_endpoint, config.google.people_api]
+    called += [config.google.admin_api] if delegations else []
     # Each host is called once, at the first of its URLs.
     urls = {urlsplit(url).netloc: url for url in reversed(called)}
     steps = [_reach(http, host, url, now, differences) for host, url in reversed(urls.items())]
@@ -65,6 +82,9 @@ async def check_online(
         steps.append(_fetch_keys(google.keys, urlsplit(config.google.jwks_uri).netloc))
     steps += [_try_client(google.oauth, name, client, config.redirect_uri) for name, client in clients.items()]
     results: list[CheckResult] = await gatherResults([Deferred.fromCoroutine(step) for step in steps])
+    known = [(tenant, delegations[tenant.name]) for tenant in config.tenant if tenant.name in delegations]
+    for tenant, delegation in known:
+        results += await _try_service_account(google, tenant, delegation, reactor)
     # A proxy may change the date of an answer, but the changed date is unlikely to match this machine's clock.  So
     # trust the answer whose date is nearest to the clock.
     return results if not differences else [*results, _compare_clocks(min(differences, key=abs))]
@@ -143,6 +163,91 @@ async def _try_client(oauth: OAuth, tenant: str, client: Client, redirect_uri: s
     except GoogleError as error:
         return _failure(item, error, "Google could not say whether it knows the client; try again later")
     return CheckResult(CheckStatus.OK, item, "Google knows it")
+
+
+async def _try_service_account(
+    google: GoogleClients, tenant: Tenant, delegation: Delegation, reactor: Any
+) -> list[CheckResult]:
+    """Try each scope of a service account alone, list the users, and read one person as one of the users."""
+    account, item = delegation.service_account, f"online service account of tenant {tenant.name}"
+    results = [CheckResult(CheckStatus.OK, f"{item}, key file", f"client ID {account.client_id}, key {account.key_id}")]
+    step = item
+    try:
+        allowed = await _try_scopes(google.oauth, tenant, delegation, item, results)
+        if USERS_SCOPE not in allowed or (delegation.settings.groups and GROUPS_SCOPE not in allowed):
+            return results
+        step = f"{item}, users"
+        directory = WorkspaceDirectory(google.http, google.endpoints, reactor)
+        users = await list_selected(google.oauth, directory, delegation)
+        if not users:
+            message = "the settings select no user: compare them with the Google Admin console (Directory, Users)"
+            return [*results, CheckResult(CheckStatus.WARNING, step, message)]
+        results.append(CheckResult(CheckStatus.OK, step, f"the settings select {counted(len(users), 'user')}"))
+        if sources := [source for source in tenant.sources if SCOPE_OF[source] in allowed]:
+            step = f"{item}, contacts"
+            people = People(google.http, google.endpoints, reactor, _call)
+            await try_users(google.oauth, people, delegation, users, sources)
+            results.append(CheckResult(CheckStatus.OK, step, "can be read as a user"))
+    except GoogleError as error:
+        results.append(_delegation_failure(step, error))
+    return results
+
+
+async def _try_scopes(
+    oauth: OAuth, tenant: Tenant, delegation: Delegation, item: str, results: list[CheckResult]
+) -> set[str]:
+    """Request a token for the administrator with each scope alone, because one refused scope refuses all scopes.
+
+    :param results: the list to which the function adds the result for each scope.
+    :returns: the scopes that the Workspace allows.
+    :raises GoogleError: if Google refuses for another reason than the scope.
+    """
+    scopes = [*(SCOPE_OF[source] for source in tenant.sources), USERS_SCOPE]
+    if delegation.settings.groups or any(group.google_group for group in tenant.group):
+        scopes.append(GROUPS_SCOPE)
+    refused: dict[str, DelegationRefused] = {}
+    for scope in scopes:
+        try:
+            await oauth.delegated_grant(delegation.service_account, delegation.settings.administrator, [scope])
+        except DelegationRefused as error:
+            if error.refusal not in (Refusal.NOT_AUTHORIZED, Refusal.SOME_SCOPES):
+                raise
+            refused[scope] = error
+    for scope in scopes:
+        step = f"{item}, scope {scope}"
+        if scope not in refused:
+            results.append(CheckResult(CheckStatus.OK, step, "is allowed"))
+        elif scope != next(iter(refused)):
+            results.append(CheckResult(CheckStatus.FAILED, step, "is not allowed either"))
+        else:
+            # For a single scope, Google answers that no scope is allowed.
+            refusal = Refusal.SOME_SCOPES if len(refused) < len(scopes) else Refusal(refused[scope].refusal)
+            results.append(CheckResult(CheckStatus.FAILED, step, _refusal_lines(refusal)))
+    return {scope for scope in scopes if scope not in refused}
+
+
+def _delegation_failure(item: str, error: GoogleError) -> CheckResult:
+    match error:
+        case DelegationRefused():
+            return CheckResult(CheckStatus.FAILED, item, _refusal_lines(Refusal(error.refusal)))
+        case NetworkFailure():
+            return CheckResult(CheckStatus.WARNING, item, f"not tried: {error.detail}")
+        case ApiDisabled():
+            return _failure(item, error, "enable the People API in the Google project of the service account")
+        case GoogleRefused():
+            return _failure(item, error, "Google refuses the user: look whether Contacts is on for the user")
+    return _failure(item, error, "Google could not say whether it lets the service account read; try again later")
+
+
+def _refusal_lines(refusal: Refusal) -> str:
+    """Return what has happened, and on a line of its own, who has to do what."""
+    text = REFUSAL_TEXTS[refusal]
+    return f"{text.what}\n  {RESPONSIBLE[text.who]}: {text.todo}"
+
+
+async def _call(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function at once: a command has no reactor's thread to keep free."""
+    return function(*args)
 
 
 def _failure(item: str, error: GoogleError, remedy: str) -> CheckResult:

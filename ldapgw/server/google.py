@@ -123,9 +123,7 @@ class TenantDelegations(UserDict[str, Delegation]):
     """
 
     def __init__(self, store: Store, secret_box: SecretBox, tenants: Iterable[Tenant]) -> None:
-        self.configured: Mapping[str, Delegation] = {
-            tenant.name: _configured_delegation(tenant, found) for tenant in tenants for found in tenant.delegation
-        }
+        self.configured = configured_delegations(tenants)
         super().__init__(self.configured)
         self._store = store
         self._secret_box = secret_box
@@ -136,7 +134,7 @@ class TenantDelegations(UserDict[str, Delegation]):
 
         :raises StoreError: when the database cannot be used.
         """
-        entered, undecryptable = await self._store.read(_read_entered, self._secret_box)
+        entered, undecryptable = await self._store.read(entered_delegations, self._secret_box)
         for tenant in sorted(undecryptable - self._undecryptable):
             log.error(
                 "tenant {tenant}: the gateway cannot decrypt the stored service account with {source}; put back the "
@@ -147,6 +145,14 @@ class TenantDelegations(UserDict[str, Delegation]):
             )
         self._undecryptable = undecryptable
         self.data = {**entered, **self.configured}
+
+
+def configured_delegations(tenants: Iterable[Tenant]) -> Mapping[str, Delegation]:
+    """Read the key files of the configured service accounts, by tenant; blocks on the disk.
+
+    :raises UserError: when a key file cannot be used.
+    """
+    return {tenant.name: _configured_delegation(tenant, found) for tenant in tenants for found in tenant.delegation}
 
 
 def _configured_delegation(tenant: Tenant, configured: ConfiguredDelegation) -> Delegation:
@@ -167,8 +173,10 @@ def _configured_delegation(tenant: Tenant, configured: ConfiguredDelegation) -> 
     return Delegation(service_account, settings)
 
 
-def _read_entered(connection: Connection, secret_box: SecretBox) -> tuple[Mapping[str, Delegation], frozenset[str]]:
-    """Read the entered service accounts, and the tenants whose service accounts cannot be decrypted."""
+def entered_delegations(
+    connection: Connection, secret_box: SecretBox
+) -> tuple[Mapping[str, Delegation], frozenset[str]]:
+    """Read the entered service accounts by tenant, and the tenants whose service accounts cannot be decrypted."""
     entered, undecryptable = workspaces.read_delegations(connection, secret_box)
     return {found.tenant: Delegation(load_key_file(found.key_file), found.settings) for found in entered}, undecryptable
 

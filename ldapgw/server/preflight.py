@@ -28,6 +28,7 @@ from ldapgw.peers.leadership import POOLED
 from ldapgw.server.check_result import Check, CheckResult, CheckStatus, Moment, PreflightFailed, Subject
 from ldapgw.server.config import Config
 from ldapgw.server.endpoints import ListenAddress, configured_endpoints, ipv6_only_endpoints, reuses_port
+from ldapgw.server.google import entered_delegations as read_delegations
 from ldapgw.server.google import read_authorities
 from ldapgw.server.listener import listening_socket
 from ldapgw.server.state_dir import check_same_key, in_use, lock_holder_pid
@@ -38,6 +39,7 @@ from ldapgw.store.logins_file import age_in_words
 from ldapgw.store.secrets import SecretBox, kept_key_files, read_keys
 from ldapgw.store.sqlite import LOG_LIMIT
 from ldapgw.sync.book_cache import FOLDER, BookCache
+from ldapgw.sync.workspace import Delegation
 
 # Octets that should be free on the disk of the state directory.  An upgrade keeps a copy of the database, and the
 # write-ahead log and the cached books of some 100,000 contacts need as much as the database.
@@ -54,6 +56,7 @@ _SEALED_TOKENS = (
     "SELECT 'account ' || id || ' of ' || tenant, access_token FROM account WHERE access_token IS NOT NULL"
 )
 _SEALED_CLIENTS = "SELECT 'client of ' || tenant, client_secret FROM oauth_client"
+_SEALED_DELEGATIONS = "SELECT 'service account of ' || tenant, key_file FROM delegation"
 _GENERATIONS = "SELECT account.id, change.key, account.generation FROM account, change WHERE change.kind = 'epoch'"
 
 
@@ -100,8 +103,9 @@ def check_key(subject: Subject) -> Iterator[CheckResult]:
     is_known = bool(subject.keys) and subject.keys <= set(source.read())
     secrets = [] if is_known else list(rows(subject, _SEALED_TOKENS))
     if subject.moment is Moment.CHECK:
-        # A start ignores an OAuth client that the key cannot decrypt, because somebody can enter the client again.
-        secrets += rows(subject, _SEALED_CLIENTS)
+        # A start ignores an OAuth client or a service account that the key cannot decrypt, because somebody can enter
+        # each of them again.
+        secrets += (*rows(subject, _SEALED_CLIENTS), *rows(subject, _SEALED_DELEGATIONS))
     if not secrets and not source.configured and is_missing(source.file):
         yield CheckResult(CheckStatus.OK, item, "will be created")
         return
@@ -204,6 +208,27 @@ def entered_clients(subject: Subject) -> Mapping[str, Client]:
         secret_box = SecretBox.open(subject.state_dir.key_source, create=False)
         found = rows(subject, "SELECT tenant, client_id, client_secret FROM oauth_client")
         return {tenant: Client(client_id, secret_box.unseal(sealed)) for tenant, client_id, sealed in found}
+    except StoreError:
+        return {}
+
+
+def has_entered_delegation(subject: Subject, tenant: str) -> bool:
+    """Return whether a page stored a tenant's service account; false if the database is unreadable."""
+    return any(row[0] == tenant for row in rows(subject, "SELECT tenant FROM delegation"))
+
+
+def entered_delegations(subject: Subject) -> Mapping[str, Delegation]:
+    """Return the service accounts that administrators entered on the page, by tenant.
+
+    A service account that cannot be read or decrypted is left out.
+    """
+    try:
+        secret_box = SecretBox.open(subject.state_dir.key_source, create=False)
+        with closing(subject.state_dir.database()) as database:
+            if database.file is not None and is_missing(database.file):
+                return {}
+            with database.look() as connection:
+                return read_delegations(connection, secret_box)[0]
     except StoreError:
         return {}
 

@@ -243,13 +243,19 @@ def apply_users(
     """
     known = {found.sub: found for found in accounts.read_all(connection, tenant)}
     present = {user.sub: user for user in users}
-    added = 0
+    new: list[dict[str, object]] = []
     for sub, user in present.items():
-        if sub in known and known[sub].is_connected:
-            _continue(connection, known[sub], user, scopes, now)
-        else:
-            _begin(connection, tenant, known.get(sub), user, scopes, sharing, shared_label, now)
-            added += sub not in known
+        before = known.get(sub)
+        values = {**_granted(scopes, now), "address": user.address, "delegated": True}
+        if before is None:
+            own = {"tenant": tenant, "sub": sub, "sharing": sharing, "shared_label": shared_label or None}
+            new.append({**values, **own})
+        elif before.is_connected:
+            _continue(connection, before, user, scopes, now)
+        else:  # the account was disconnected before
+            connection.execute(update(account).where(account.c.id == before.id).values(values))
+    if new:
+        connection.execute(insert(account), new)
     considered = [found for found in known.values() if found.delegated and found.sub not in unknown]
     left: dict[int, Reason] = {}
     for found in considered:
@@ -266,26 +272,7 @@ def apply_users(
     leavers.mark(connection, [found.id for found in considered], left, now)
     status = {"read_at": now, "users": len(present), "scopes": " ".join(sorted(scopes))}
     _write_status(connection, tenant, {**status, "error_code": None, "error_since": None})
-    return added
-
-
-def _begin(
-    connection: Connection,
-    tenant: str,
-    known: Account | None,
-    user: DelegatedUser,
-    scopes: frozenset[str],
-    sharing: Sharing,
-    shared_label: str,
-    now: float,
-) -> None:
-    """Connect the account of a user, which may have been disconnected before."""
-    values = {**_granted(scopes, now), "address": user.address, "delegated": True}
-    if known is not None:
-        connection.execute(update(account).where(account.c.id == known.id).values(values))
-        return
-    new = {"tenant": tenant, "sub": user.sub, "sharing": sharing, "shared_label": shared_label or None}
-    connection.execute(insert(account).values({**values, **new}))
+    return len(new)
 
 
 def _continue(connection: Connection, known: Account, user: DelegatedUser, scopes: frozenset[str], now: float) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from ldapgw import is_compiled
 from ldapgw.cli import check
@@ -21,16 +22,18 @@ from ldapgw.directory.book import build_book
 from ldapgw.peers.leadership import POOLED
 from ldapgw.server import preflight
 from ldapgw.server.state_dir import create_state_dir
-from ldapgw.store import accounts, changes, contacts, tenants
+from ldapgw.store import accounts, changes, contacts, tenants, workspaces
 from ldapgw.store.changes import History
 from ldapgw.store.database import revisions
 from ldapgw.store.tenants import EnteredClient
+from ldapgw.store.workspaces import DelegationSettings, EnteredDelegation
 from ldapgw.sync.book_cache import FOLDER, BookCache, BuiltBook
+from tests.google.service_account import key_file
 from tests.support.certificates import issue
 from tests.support.disk import small_disk
 from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.support.postgresql import Server, needs_postgresql
-from tests.support.site.command_line import ACME, BETA, HEAD, Gateway
+from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway
 from tests.support.site.running import free_ports
 from tests.support.stage.sync import CONTEXT
 
@@ -279,6 +282,36 @@ def test_who_signs_the_certificates_of_phones(gateway: Gateway, authority, state
         "warning",
         "phones that do not use TLS need no certificate; set ldap.require_tls, or no ldap.listen",
     )
+
+
+def test_service_accounts(gateway: Gateway) -> None:
+    """A key file that everybody may read, and an entered one that another key has encrypted; a group without either."""
+    group = '[[tenant.group]]\nname = "sales"\ngoogle_group = "sales@acme.example"\n'
+    missing = (
+        "google_group needs a service account, which reads the members of the group: set [[tenant.delegation]], or "
+        "enter the service account on the page Google"
+    )
+    gateway.write(HEAD + ACME + group)
+    assert found(gateway)["tenant acme"] == ("warning", missing)
+    entered = EnteredDelegation("acme", key_file().decode(), DelegationSettings("alice@acme.example", ("*",)), THEN)
+    with gateway.begin() as connection:
+        workspaces.enter_delegation(connection, gateway.secret_box, entered)
+    items = found(gateway)
+    assert items["tenant acme"][0] == "ok"
+    assert items["key file state/ldapgw.key"] == ("ok", "fits the database")
+    (gateway.state_dir / "ldapgw.key").write_bytes(Fernet.generate_key())
+    state, message = found(gateway, code=1)["key file state/ldapgw.key"]
+    assert state == "failed"
+    assert "service account of acme" in message
+    configured = 'key_file = "sa.json"\nadministrator = "alice@acme.example"\nusers = ["*"]\n'
+    gateway.write(HEAD + ACME + group + "[[tenant.delegation]]\n" + configured)
+    shutil.rmtree(gateway.state_dir)
+    file = gateway.folder / "sa.json"
+    file.write_bytes(key_file())
+    for mode, told in ((0o604, ("warning", "everybody can read it; run: chmod o= sa.json")), (0o600, None)):
+        file.chmod(mode)
+        items = found(gateway)
+        assert (items.get("secret sa.json"), items["tenant acme"][0]) == (told, "ok")
 
 
 def test_a_proxy_that_inspects(gateway: Gateway) -> None:

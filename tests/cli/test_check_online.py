@@ -16,11 +16,18 @@ from twisted.internet import reactor  # noqa: TID251 (tests are an entry point)
 from twisted.internet.utils import getProcessOutputAndValue
 
 from ldapgw.cli.online import check_online
-from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET
+from ldapgw.cli.site import now
+from ldapgw.contact import Source
+from ldapgw.google.delegation import GROUPS_SCOPE, REFUSAL_TEXTS, RESPONSIBLE, USERS_SCOPE, Refusal
+from ldapgw.google.oauth import SCOPE_OF
+from ldapgw.google.sandbox import delegation as sandbox
+from ldapgw.google.sandbox.tenant import ALICE, BOB, CLIENT_ID, CLIENT_SECRET, DOMAIN, SERVICE_ACCOUNT
 from ldapgw.server.config import load
-from ldapgw.server.google import GoogleClients
-from ldapgw.store import tenants
+from ldapgw.server.google import GoogleClients, configured_delegations
+from ldapgw.server.reactor import WallClock
+from ldapgw.store import tenants, workspaces
 from ldapgw.store.tenants import EnteredClient
+from ldapgw.store.workspaces import DelegationSettings, EnteredDelegation
 from tests.google.double import RudeServer
 from tests.support.inspection import CERTS, Inspected, inspected
 from tests.support.proxies import proxy_with_password
@@ -110,7 +117,7 @@ async def test_the_clock(
     configure(gateway, f"http://127.0.0.1:{port.getHost().port}")
     config = load(str(gateway.file))
     google = GoogleClients(config.google, reactor, reactor)
-    results = await check_online(config, google, {}, reactor, lambda: at + (ahead or 0))
+    results = await check_online(config, google, {}, {}, reactor, lambda: at + (ahead or 0))
     await port.stopListening()
     told = [(one.status, one.message[: len(message)]) for one in results if one.item == CLOCK]
     assert told == ([] if state is None else [(state, message)])
@@ -127,7 +134,7 @@ async def test_the_clock_of_the_host_that_agrees_best(gateway: Gateway) -> None:
     configure(gateway, urls[0])
     gateway.write(gateway.file.read_text().replace(f'people_api = "{urls[0]}"', f'people_api = "{urls[1]}"'))
     config = load(str(gateway.file))
-    results = await check_online(config, GoogleClients(config.google, reactor, reactor), {}, reactor, lambda: at)
+    results = await check_online(config, GoogleClients(config.google, reactor, reactor), {}, {}, reactor, lambda: at)
     for port in listening:
         await port.stopListening()
     assert [(one.item, one.status) for one in results] == [
@@ -287,3 +294,124 @@ async def test_a_host_that_answers_otherwise(gateway: Gateway, answer: bytes, me
     await port.stopListening()
     assert (code, found[f"online {host}"]) == (1, ("failed", message))
     assert found[CLIENT][0] == "failed"
+
+
+CONTACTS, OTHER = SCOPE_OF[Source.CONTACTS], SCOPE_OF[Source.OTHER_CONTACTS]
+ACCOUNT = "online service account of tenant acme"
+GOOD = {
+    f"{ACCOUNT}, scope {CONTACTS}": ("ok", "is allowed"),
+    f"{ACCOUNT}, scope {OTHER}": ("ok", "is allowed"),
+    f"{ACCOUNT}, scope {USERS_SCOPE}": ("ok", "is allowed"),
+    f"{ACCOUNT}, scope {GROUPS_SCOPE}": ("ok", "is allowed"),
+    f"{ACCOUNT}, users": ("ok", "the settings select 1 user"),
+    f"{ACCOUNT}, contacts": ("ok", "can be read as a user"),
+}
+
+
+def delegate(gateway: Gateway, google: Inspected) -> None:
+    """A gateway whose service account may read Bob's contacts, and a Workspace that allows the service account all."""
+    google.world.issuer = google.plain
+    google.world.advance(max(0.0, now() - google.world.time()))
+    google.world.workspaces.authorize(SERVICE_ACCOUNT, DOMAIN, (CONTACTS, OTHER, USERS_SCOPE, GROUPS_SCOPE))
+    google.world.set_user(ALICE, signed_in=True)
+    google.world.set_user(BOB, signed_in=True)
+    google.world.workspaces.set_group("phones@acme.example", "Phones", [BOB])
+    configure(gateway, google.plain, f'admin_api = "{google.plain}"')
+    chosen = f'administrator = "{ALICE}"\ngroups = ["phones@acme.example"]'
+    delegation = f'sources = ["contacts", "other_contacts"]\n[[tenant.delegation]]\nkey_file = "key.json"\n{chosen}\n'
+    (gateway.folder / "key.json").write_bytes(sandbox.key_file(google.world))
+    gateway.write(gateway.file.read_text() + delegation)
+
+
+def lines(refusal: Refusal) -> str:
+    """What is printed of a refusal."""
+    text = REFUSAL_TEXTS[refusal]
+    return f"{text.what}\n  {RESPONSIBLE[text.who]}: {text.todo}"
+
+
+async def tried(gateway: Gateway, google: Inspected) -> dict[str, tuple[str, str]]:
+    """What is found of the service account, after its key, whose client ID is shown to copy it."""
+    config = load(str(gateway.file))
+    clients = GoogleClients(config.google, reactor, WallClock(reactor, now))
+    delegations = configured_delegations(config.tenant)
+    results = await check_online(config, clients, {}, delegations, reactor, now)
+    found = {one.item: (str(one.status), one.message) for one in results if one.item.startswith(ACCOUNT)}
+    state, message = found.pop(f"{ACCOUNT}, key file")
+    account = google.world.workspaces.service_account()
+    assert (state, message) == ("ok", f"client ID {account.client_id}, key {account.key_id}")
+    return found
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_service_account(gateway: Gateway, tmp_path: Path) -> None:
+    """Each scope alone, the users, and one user's contacts; each refusal says what has happened, and who has to act."""
+    async with inspected(tmp_path) as google:
+        delegate(gateway, google)
+        assert await tried(gateway, google) == GOOD
+        for refused, changed in (
+            ({CONTACTS}, {f"{ACCOUNT}, scope {CONTACTS}": ("failed", lines(Refusal.SOME_SCOPES))}),
+            (
+                {GROUPS_SCOPE},
+                {
+                    f"{ACCOUNT}, scope {GROUPS_SCOPE}": ("failed", lines(Refusal.SOME_SCOPES)),
+                    f"{ACCOUNT}, users": None,
+                    f"{ACCOUNT}, contacts": None,
+                },
+            ),
+            (
+                {CONTACTS, OTHER, USERS_SCOPE, GROUPS_SCOPE},
+                {
+                    f"{ACCOUNT}, scope {CONTACTS}": ("failed", lines(Refusal.NOT_AUTHORIZED)),
+                    **{
+                        f"{ACCOUNT}, scope {scope}": ("failed", "is not allowed either")
+                        for scope in (OTHER, USERS_SCOPE, GROUPS_SCOPE)
+                    },
+                    f"{ACCOUNT}, users": None,
+                    f"{ACCOUNT}, contacts": None,
+                },
+            ),
+        ):
+            allowed = {CONTACTS, OTHER, USERS_SCOPE, GROUPS_SCOPE} - refused
+            google.world.workspaces.authorize(SERVICE_ACCOUNT, DOMAIN, allowed)
+            expected = {item: found for item, found in {**GOOD, **changed}.items() if found}
+            assert await tried(gateway, google) == expected
+        delegate(gateway, google)
+        google.world.workspaces.set_group("phones@acme.example", "Phones", [])
+        message = "the settings select no user: compare them with the Google Admin console (Directory, Users)"
+        assert (await tried(gateway, google))[f"{ACCOUNT}, users"] == ("warning", message)
+        delegate(gateway, google)
+        for fault, step, found in (
+            ("delegation_bad_key", "", ("failed", lines(Refusal.BAD_KEY))),
+            ("workspace_not_an_admin_403", ", users", ("failed", lines(Refusal.NOT_AN_ADMIN))),
+            (
+                "error_service_disabled_403",
+                ", contacts",
+                ("failed", "enable the People API in the Google project of the service account (HTTP 403"),
+            ),
+        ):
+            google.world.faults.inject(fault, times=1)
+            item, (state, message) = list((await tried(gateway, google)).items())[-1]
+            assert (item, state, message[: len(found[1])]) == (f"{ACCOUNT}{step}", *found)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_service_account_by_the_command(gateway: Gateway, tmp_path: Path) -> None:
+    """Who has to act is on a line of its own; a service account that was entered on the page is tried as well."""
+    async with inspected(tmp_path) as google:
+        delegate(gateway, google)
+        key_file = gateway.folder / "key.json"
+        gateway.write(gateway.file.read_text().partition("[[tenant.delegation]]")[0])
+        settings = DelegationSettings(ALICE, groups=("phones@acme.example",))
+        entered = EnteredDelegation("acme", key_file.read_text(), settings, THEN)
+        key_file.unlink()
+        with gateway.begin() as connection:
+            workspaces.enter_delegation(connection, gateway.secret_box, entered)
+        code, found = await online(gateway)
+        assert code == 0, repr(found)
+        assert {item: found[item] for item in GOOD} == GOOD
+        google.world.workspaces.set_state(SERVICE_ACCOUNT, "disabled")
+        command = ["-m", "ldapgw", "--config", str(gateway.file), "check", "--online"]
+        out, _, code = await getProcessOutputAndValue(sys.executable, command, env=os.environ)
+    what, who = lines(Refusal.SERVICE_ACCOUNT_DISABLED).splitlines()
+    assert code == 1
+    assert f"✗ {ACCOUNT}: {what}\n{who}\n" in out.decode()
