@@ -420,15 +420,13 @@ def _source_states(
 ) -> Mapping[Source, SourceState]:
     """Return the states of an account's sources after a consent that connects the account.
 
-    A source that is switched off stays off.  A scope that the consent did not request, but that the user has granted to
-    the same Google project before, switches no source on.
+    A scope that the consent did not request, but that the user has granted to the same Google project before, switches
+    no source on.  So a source that is switched off stays off.
     """
     connected = _sources_to_connect(tenant, known)
     states: dict[Source, SourceState] = {}
     for source in Source:
-        if known is not None and source in known.switched_off:
-            states[source] = SourceState.OFF
-        elif source in granted:
+        if source in granted:
             states[source] = SourceState.ON if source in connected else SourceState.OFF
         elif source in tenant.sources:
             states[source] = SourceState.NOT_GRANTED
