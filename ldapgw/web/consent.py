@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.errors import GoogleError
+from ldapgw.errors import GoogleError, LdapgwError
 from ldapgw.google.endpoints import Client
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import SCOPE_OF, Grant, authorization_url, sources_of
@@ -75,7 +75,7 @@ class ConsentResult:
         return _source_to_switch_on(self.purpose)
 
 
-class ConsentRepeated(Exception):
+class ConsentRepeated(LdapgwError):
     """Raised when Google has to show a consent screen, because its answer gave no lasting access to the new scope."""
 
     def __init__(self, redirect: AuthorizationRedirect) -> None:
@@ -420,15 +420,13 @@ def _source_states(
 ) -> Mapping[Source, SourceState]:
     """Return the states of an account's sources after a consent that connects the account.
 
-    A source that is switched off stays off.  A scope that the consent did not request, but that the user has granted to
-    the same Google project before, switches no source on.
+    A scope that the consent did not request, but that the user has granted to the same Google project before, switches
+    no source on.  So a source that is switched off stays off.
     """
     connected = _sources_to_connect(tenant, known)
     states: dict[Source, SourceState] = {}
     for source in Source:
-        if known is not None and source in known.switched_off:
-            states[source] = SourceState.OFF
-        elif source in granted:
+        if source in granted:
             states[source] = SourceState.ON if source in connected else SourceState.OFF
         elif source in tenant.sources:
             states[source] = SourceState.NOT_GRANTED
@@ -454,6 +452,10 @@ def _check_grant(
         raise PageError(error_pages.PAGES.wrong_account)
     if source is not None and source not in granted:
         raise PageError(error_pages.not_switched_on(source))
+    if source is not None and known is not None and tenant.first_source in sources_of(known.scopes) - granted:
+        # The user has removed the app at Google: the next sync would delete the contacts, and the person has to connect
+        # again first.
+        raise PageError(error_pages.unticked_boxes([tenant.first_source]))
 
 
 def _check_boxes(wanted: Iterable[Source], granted: frozenset[Source]) -> None:

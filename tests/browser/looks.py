@@ -39,6 +39,7 @@ def fits(page: Any) -> None:
     """Nothing has to be scrolled sideways, nothing stands over the edge of its card, and no blank is lost."""
     over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert over <= 0, f"{page.url} is wider than the window by {over} px"
-    assert page.evaluate(_SPILT) == []
+    spilt = page.evaluate(_SPILT)
+    assert spilt == [], spilt
     glued = re.findall(rf".*{_GLUED}.*", page.evaluate(_PROSE))
     assert glued == [], glued

@@ -201,6 +201,15 @@ def test_whoever_refuses_at_google_keeps_what_there_was(
     assert stage.world.calls["/revoke"] == 0
 
 
+def test_access_that_was_ended_at_google_meanwhile(stage: Stage, browser: Browser) -> None:
+    """Google's answer has the new scope alone, with which the next sync would delete the contacts."""
+    stage.world.revoke(ALICE)
+    before = account_of(stage)
+    visit = switch_on(browser, OTHER)
+    assert (visit.status, "you didn’t check “See and download your contacts”" in visit.body) == (403, True)
+    assert account_of(stage) == before
+
+
 def test_another_account_is_not_accepted(stage: Stage, browser: Browser) -> None:
     """Its new grant is revoked, and neither account has changed."""
     before = stage.accounts()
