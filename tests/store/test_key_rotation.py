@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import LargeBinary, event, select
 
 from ldapgw.errors import StoreError, UnfitKey
-from ldapgw.store import accounts, gateways, sign_ins, tables
+from ldapgw.store import accounts, gateways, sign_ins, tables, workspaces
 from ldapgw.store.accounts import NewGrant, Tokens
 from ldapgw.store.database import Database, Mode
 from ldapgw.store.gateways import GatewayInfo
@@ -29,6 +29,7 @@ from ldapgw.store.key_rotation import (
 )
 from ldapgw.store.secrets import KeySource, SecretBox, fingerprint, kept_key_files, new_key, read_keys, write_keys
 from ldapgw.store.sign_ins import ConsentFlow
+from ldapgw.store.workspaces import DelegationSettings, EnteredDelegation
 from tests.support.kill import Kill, Killed
 from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.stage.databases import open_file
@@ -37,11 +38,12 @@ from tests.support.stage.sync import connect
 NOW = 1_800_000_000.0
 TODAY = date(2027, 1, 15)
 FLOW = ConsentFlow("acme", "connect", "nonce", "verifier")
-SECRETS = 6
+DELEGATION = EnteredDelegation("acme", "the key file", DelegationSettings("admin@x.example", ("*",)), NOW)
+SECRETS = 7
 
 
 class Site:
-    """A database with two accounts, one of them disconnected, a consent under way, and the key file."""
+    """A database with two accounts, one of them disconnected, a consent under way, a service account; the key file."""
 
     def __init__(self, folder: Path) -> None:
         self.path, self.key_file = folder / "ldapgw.db", folder / "ldapgw.key"
@@ -51,6 +53,7 @@ class Site:
             self.ids = [self._connect(connection, sub) for sub in ("a", "b", "gone")]
             accounts.disconnect(connection, self.ids.pop())
             sign_ins.begin_flow(connection, self.secret_box, "state", "browser", FLOW, NOW)
+            workspaces.enter_delegation(connection, self.secret_box, DELEGATION)
 
     def opened(self) -> Database:
         return open_file(self.path)
@@ -70,6 +73,7 @@ class Site:
     def held(self, secret_box: SecretBox) -> list[Tokens | None]:
         with self.database.begin() as connection:
             assert sign_ins.take_flow(connection, secret_box, "state", "browser", NOW) == FLOW
+            assert workspaces.read_delegations(connection, secret_box) == ((DELEGATION,), frozenset())
             connection.rollback()
         with self.database.begin() as connection:
             return [accounts.read_tokens(connection, secret_box, account_id) for account_id in self.ids]

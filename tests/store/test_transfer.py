@@ -13,12 +13,14 @@ from cryptography.fernet import Fernet
 from sqlalchemy import Connection, delete, insert, select, update
 
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, changes, gateways, phones, tables, transfer
+from ldapgw.store import accounts, changes, gateways, leavers, phones, tables, transfer, workspaces
 from ldapgw.store.backup import back_up, back_up_server, restore_server
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.gateways import GatewayInfo
+from ldapgw.store.leavers import Reason
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.workspaces import DelegationSettings, EnteredDelegation
 from tests.support.postgresql import needs_postgresql, new_url, open_new
 from tests.support.stage.databases import open_file
 from tests.support.stage.sync import DESK, GRANT, NOW, connect
@@ -30,7 +32,7 @@ PERSONS = 1_200
 
 
 def fill(connection: Connection) -> None:
-    """An account, its phone and contacts, the second account disconnected; numbers that are not in a row."""
+    """An account, its phone and contacts, a Workspace; the second account disconnected; numbers not in a row."""
     for number, sub in enumerate(("sub-1", "sub-2", "sub-3")):
         account_id = connect(connection, BOX, replace(GRANT, sub=sub), now=NOW + number)
         row = {"account_id": account_id, "source": "contacts", "source_id": "s", "content": b"\x00\xff{}"}
@@ -42,6 +44,11 @@ def fill(connection: Connection) -> None:
             connection.execute(insert(tables.label).values(account_id=account_id, **names))
     accounts.remove(connection, 2, with_phones=False)
     phones.add(connection, replace(DESK, account_id=1))
+    settings = DelegationSettings("admin@acme.example", users=("*",))
+    workspaces.enter_delegation(connection, BOX, EnteredDelegation("acme", "the key file", settings, NOW))
+    workspaces.record_failure(connection, "acme", "network", NOW)
+    workspaces.write_group(connection, "acme", "sales@acme.example", {"ann@acme.example"}, NOW)
+    leavers.mark(connection, [1], {1: Reason.SUSPENDED}, NOW)
 
 
 @pytest.fixture
@@ -155,8 +162,8 @@ def test_a_backup_of_postgresql_is_one_of_sqlite(server: Database, tmp_path: Pat
     server.run(phones.remove, DESK.name)
     restore_server(tmp_path / "monday.db", server, BOX, tmp_path / "ldapgw.db")
     after = held(server)
-    # Syncs are not running.
-    assert {name for name in before if before[name] != after[name]} == {"account"}
+    # Syncs are not running, and secrets are sealed anew.
+    assert {name for name in before if before[name] != after[name]} == {"account", "delegation"}
     assert server.run(phones.read_all) == (replace(DESK, account_id=1),)
     with server.begin_read() as connection:
         found = changes.read_since(connection, cursor)
@@ -186,8 +193,10 @@ def test_a_backup_of_sqlite_is_restored_into_postgresql(file: Database, server: 
     back_up(file.file, tmp_path / "backups" / "monday.db")
     restore_server(tmp_path / "backups" / "monday.db", server, BOX, tmp_path / "other.db")
     before, after = held(file), held(server)
-    assert {name for name in before if before[name] != after[name]} == {"account"}
+    assert {name for name in before if before[name] != after[name]} == {"account", "delegation"}
     with server.begin() as connection:
+        ((entered,), _) = workspaces.read_delegations(connection, BOX)
+        assert entered.key_file == "the key file"
         assert connection.execute(select(tables.label.c.name)).scalars().all() == ["Größe 中  'x'"] * 2
 
 
