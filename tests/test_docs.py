@@ -44,6 +44,7 @@ from ldapgw.server.listener import OTHER_DESCRIPTORS
 from ldapgw.store.account_status import _TEXTS, STALE_SECONDS, account_to_json
 from ldapgw.store.accounts import Account
 from ldapgw.store.sync_state import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
+from tests.google.service_account import key_file
 from tests.support import architecture, rst, vendor_pages
 from tests.support.checkout import ROOT, project_files
 from tests.support.settings import (
@@ -213,6 +214,7 @@ def sample(tmp_path: Path, text: str) -> Config:
     """Load a version of the sample, with the files that it names beside it."""
     web = {"client_id": "123-abc.apps.googleusercontent.com", "client_secret": "secret", "redirect_uris": []}
     (tmp_path / "client_secret.json").write_text(json.dumps({"web": web}))
+    (tmp_path / "service-account.json").write_bytes(key_file())
     file = tmp_path / "ldapgw.toml"
     file.write_text(text)
     return load(str(file))

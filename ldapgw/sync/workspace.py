@@ -50,16 +50,16 @@ RETRY_SECONDS = 600.0
 POLL_SECONDS = 15.0
 # A list that lacks most users counts if the list has been that short for this many seconds.
 SHORT_SECONDS = 7 * 86400.0
+# The code by which the database names the failure that a list lacks most users.
+SHORT_LIST = "short_list"
 # The most users with whom a service account is tried: Google refuses a user who has never signed in.
 _TRIED_USERS = 3
 
 log = Logger()
 
 
-class ShortList(BadResponse):
+class _ShortList(BadResponse):
     """Raised when a list of users lacks most of the known users, which is more likely a fault than the truth."""
-
-    code = "short_list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +256,7 @@ class WorkspaceReader(PeriodicService):
             await self._read(name, tenant, delegation)
         except GoogleError as error:
             code = error.refusal if isinstance(error, DelegationRefused) else error.code
+            code = SHORT_LIST if isinstance(error, _ShortList) else code
             now = self._clock.seconds()
             if await self._leader.store.run(workspaces.record_failure, name, code, now):
                 log.error(
@@ -346,9 +347,9 @@ class WorkspaceReader(PeriodicService):
         if not is_suspicious(len(delegated), missing):
             return
         status = await self._leader.store.run(workspaces.read_status, name)
-        since = status.error_since if status.error_code == ShortList.code else None
+        since = status.error_since if status.error_code == SHORT_LIST else None
         if since is None or self._clock.seconds() - since < SHORT_SECONDS:
-            raise ShortList(f"{missing} of {len(delegated)} users are missing")
+            raise _ShortList(f"{missing} of {len(delegated)} users are missing")
 
     async def _turn(self, delegation: Delegation) -> None:
         await self._pacer.of(delegation.service_account.project_id).turn(is_requested=False)

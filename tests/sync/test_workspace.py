@@ -22,10 +22,10 @@ from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.workspace import (
     READ_SECONDS,
     RETRY_SECONDS,
+    SHORT_LIST,
     SHORT_SECONDS,
     DelegatedTenant,
     Delegation,
-    ShortList,
     WorkspaceReader,
     select_users,
     try_delegation,
@@ -247,7 +247,7 @@ def test_a_list_that_lacks_most_people() -> None:
     for address in addresses:
         stage.world.delete_account(address)
     stage.read()
-    assert (stage.reasons, stage.status.error_code) == ({}, ShortList.code)
+    assert (stage.reasons, stage.status.error_code) == ({}, SHORT_LIST)
     stage.read(SHORT_SECONDS)
     assert (len(stage.reasons), stage.status.error_code) == (30, "")
 

@@ -77,12 +77,12 @@ def test_a_service_account_is_tried_and_then_saved(stage: Stage, key_file: str) 
         ({}, "Choose the JSON file of the service account’s key."),
         ({"key_file": '{"web": {}}'}, "The file belongs to an OAuth client."),
         ({"key_file": "%PDF"}, "The file is not JSON."),
-        ({"administrator": "bob"}, "Enter the e-mail address of a Workspace user who may read users and groups."),
+        ({"administrator": "bob"}, "Enter the email address of a Workspace user who may read users and groups."),
         ({"users": ""}, "Say whose contacts the service account may read"),
         ({"users": "acme.example"}, "“acme.example” isn’t an address, a domain such as @acme.example, or *."),
         ({"groups": "sales"}, "“sales” isn’t the address of a Google Group."),
         ({"org_units": "Sales"}, "“Sales” isn’t the path of an organizational unit, such as /Sales."),
-        ({"exclude": "@acme.example"}, "“@acme.example” isn’t an e-mail address."),
+        ({"exclude": "@acme.example"}, "“@acme.example” isn’t an email address."),
     ],
 )
 def test_what_is_wrong_is_said(stage: Stage, values: dict[str, str], told: str) -> None:
