@@ -41,6 +41,9 @@ def test_a_phone_is_set_up_and_seen_to_work(window: OpenWindow, site: Site) -> N
     name = "kitchen"
     here = window("de")
     here.connect(ALICE)
+    here.switch_on("Company directory", ALICE)
+    here.open()
+    expect(here.page.locator("dd.big").first).to_have_text("325")
     add(here, name)
     printed = settings(here)
     assert printed["ldap.password"] == here.page.locator("#the-password").inner_text()

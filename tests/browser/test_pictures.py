@@ -57,9 +57,7 @@ def first_sync(here: Window) -> None:
     """Of the first of two sources; a sync after another consent is as complete as the first one."""
     account = "uwe@acme.example"
     here.connect(account)
-    _switch(here)
-    here.consent(here.page, account)
-    here.page.locator("main > .note.good").wait_for()
+    here.switch_on("My other contacts", account)
     here.site.turn("inject-fault", name="broken_silence", path="/v1/otherContacts", account=account)
     here.page.goto(f"{here.site.page}connect")
     for box in here.page.get_by_role("checkbox").all():
@@ -108,16 +106,10 @@ def several(here: Window) -> None:
     here.page.locator("#google .tag.quiet").first.wait_for()
 
 
-def _switch(here: Window) -> None:
-    """Press the switch of the "other contacts", on the way to Google."""
-    here.press("Account and sharing")
-    here.page.get_by_role("button", name=here.say("Switch on: %(what)s", what=here.say("My other contacts"))).click()
-
-
 def refused_source(here: Window) -> None:
     here.expected = ("403",)
     here.connect("willi@acme.example")
-    _switch(here)
+    here.press_switch("My other contacts")
     here.consent(here.page, "willi@acme.example", "Cancel")
     here.waits_for(here.say("You didn’t grant more access"))
 
@@ -125,11 +117,9 @@ def refused_source(here: Window) -> None:
 def unticked(here: Window) -> None:
     """Of somebody who connects again, and has two sources."""
     here.expected = ("403",)
-    account = "wanda@acme.example"
+    account = "ivo@acme.example"
     here.connect(account)
-    _switch(here)
-    here.consent(here.page, account)
-    here.page.locator("main > .note.good").wait_for()
+    here.switch_on("My other contacts", account)
     here.page.goto(f"{here.site.page}connect")
     here.consent(here.page, account)
     here.waits_for(here.say("A checkbox wasn’t checked"))

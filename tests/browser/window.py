@@ -206,6 +206,17 @@ class Window:
         self.consent(self.popup(), account)
         self.waits_for(self.say("Connected"))
 
+    def press_switch(self, source: str) -> None:
+        """Press the switch of a source that is off, on the way to Google."""
+        self.press("Account and sharing")
+        self.page.get_by_role("button", name=self.say("Switch on: %(what)s") % {"what": self.say(source)}).click()
+
+    def switch_on(self, source: str, account: str) -> None:
+        """Switch a source on, with Google's consent, and be on the page of the account."""
+        self.press_switch(source)
+        self.consent(self.page, account)
+        self.page.locator("main > .note.good").wait_for()
+
 
 def add(here: Window, name: str, model: str = "yealink") -> None:
     """Fill the form in, and be on the phone's page."""
