@@ -247,13 +247,17 @@ def disconnect(site: Site, account: str, tenant: str | None, *, yes: bool) -> No
         if not chosen.is_connected:
             raise UserError(f"{chosen.address} is not connected")
         confirm(
-            f"This disconnects {chosen.address}: access is revoked at Google, and {_contacts(chosen)} deleted here.",
+            f"This disconnects {chosen.address}: {_revoked(chosen, 'access is revoked at Google, and ')}"
+            f"{_contacts(chosen)} deleted here.",
             yes=yes,
         )
         error = _disconnect(site, database, chosen)
     if error:
         raise UserError(f"Disconnected {chosen.address} and deleted its tokens and contacts, but {error}")
-    print_line(f"Disconnected {chosen.address}: access revoked at Google, tokens and contacts deleted.")
+    print_line(
+        f"Disconnected {chosen.address}: {_revoked(chosen, 'access revoked at Google, ')}tokens and contacts deleted."
+    )
+    _warn_of_delegation(chosen)
 
 
 @accounts.command(
@@ -289,6 +293,20 @@ def remove_account(site: Site, account: str, tenant: str | None, *, with_phones:
     print_line(f"Removed {chosen.address}{gone}.{left}")
     if left:
         hint("! Give these phones new passwords (ldapgw phones reset NAME): the former owner may know the old ones.")
+    _warn_of_delegation(chosen)
+
+
+def _revoked(account: Account, words: str) -> str:
+    """Return the words about a revocation, or nothing for an account without a consent, which needs no revocation."""
+    return words if account.has_consent else ""
+
+
+def _warn_of_delegation(account: Account) -> None:
+    if account.delegated:
+        hint(
+            f"! If Google Workspace still has this user, the service account of {account.tenant} reads the contacts "
+            f"again within an hour, unless exclude names {account.address}."
+        )
 
 
 def _contacts(account: Account) -> str:
@@ -296,7 +314,7 @@ def _contacts(account: Account) -> str:
 
 
 def _consequence(account: Account, owned: Sequence[str], *, with_phones: bool) -> str:
-    revoked = "access is revoked at Google, " if account.is_connected else ""
+    revoked = _revoked(account, "access is revoked at Google, ")
     if not owned:
         return f"{revoked}{_contacts(account)} deleted here."
     stays = (
@@ -342,7 +360,8 @@ def _revoke(site: Site, database: Database, account: Account) -> str:
                 name for name, other in clients.items() if client is not None and client.shares_grants_with(other)
             ]
             is_shared = revocations.is_shared(connection, sharers, account.sub)
-        if tokens is not None and not is_shared:
+        # A delegated account without a consent has no token that could be revoked.
+        if tokens is not None and tokens.refresh_token and not is_shared:
             oauth = google_clients(site.config).oauth
             run_in_reactor(lambda _: oauth.revoke(tokens.refresh_token))
     except GoogleError as error:

@@ -8,28 +8,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
+from sqlalchemy import Connection
 
 from ldapgw.cli.accounts import SIGNS, account_objects, problem_lines
-from ldapgw.cli.output import NEVER, hint, local_time, print_json, print_line, print_table
+from ldapgw.cli.output import NEVER, counted, hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.errors import StoreError, UserError
+from ldapgw.google.delegation import REFUSAL_TEXTS, RESPONSIBLE, Refusal
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import ldap_url
 from ldapgw.server.state_dir import LOCK_FILE, lock_holder_pid
-from ldapgw.store import accounts, phones, wrong_ports
+from ldapgw.store import accounts, phones, workspaces, wrong_ports
 from ldapgw.store import gateways as store
 from ldapgw.store.account_status import rejected_phones, timestamp
 from ldapgw.store.accounts import Account
 from ldapgw.store.files import status_of
 from ldapgw.store.gateways import KnownGateway
-from ldapgw.store.logins_file import LOGINS_FILE
+from ldapgw.store.logins_file import LOGINS_FILE, age_in_words
 from ldapgw.store.phones import PhoneLogin
+from ldapgw.store.workspaces import WorkspaceStatus
 from ldapgw.store.wrong_ports import WrongPort
 
 _PHONE_WORDS = {
@@ -49,17 +52,27 @@ _WRONG_PORTS = {
 }
 
 
+_PROBLEMS = {
+    "short_list": (
+        "Google's list of users lacks most of the known users. The gateway ignores the list unless this lasts a week."
+    ),
+    "network": "The gateway can't reach Google. If this lasts, check its network and DNS.",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class _Stored:
     """The stored data that the command shows.
 
     :ivar error: the reason why the database cannot be used; empty if the database can be used.
     :ivar clients: the tenants that have an OAuth client.
+    :ivar workspaces: the last read of the Workspace of each tenant that has a service account.
     """
 
     accounts: tuple[Account, ...] = ()
     phones: tuple[PhoneLogin, ...] = ()
     clients: Collection[str] = ()
+    workspaces: Mapping[str, WorkspaceStatus] = field(default_factory=dict)
     wrong_ports: tuple[WrongPort, ...] = ()
     error: str = ""
 
@@ -95,10 +108,20 @@ def _read(site: Site) -> _Stored:
                     accounts.read_all(connection),
                     phones.read_all(connection),
                     clients.keys(),
+                    _read_workspaces(site, connection),
                     wrong_ports.read_all(connection, now()),
                 )
     except StoreError as error:
         return _Stored(error=error.problems[0])
+
+
+def _read_workspaces(site: Site, connection: Connection) -> Mapping[str, WorkspaceStatus]:
+    entered, statuses = workspaces.read_delegated_tenants(connection), workspaces.read_statuses(connection)
+    return {
+        tenant.name: statuses.get(tenant.name, WorkspaceStatus())
+        for tenant in site.config.tenant
+        if tenant.delegation or tenant.name in entered
+    }
 
 
 def _status(site: Site, held: _Stored, objects: Collection[dict[str, Any]], actions: Collection[str]) -> dict[str, Any]:
@@ -141,7 +164,20 @@ def _tenant(tenant: Tenant, held: _Stored, objects: Collection[dict[str, Any]]) 
         "phones": {condition.value: conditions[condition] for condition in _PHONE_WORDS},
         "contacts": sum(account["contacts"] for account in objects),
         "last_sync": max(synced, default=None),
+        "workspace": _workspace(held.workspaces[tenant.name]) if tenant.name in held.workspaces else None,
     }
+
+
+def _workspace(read: WorkspaceStatus) -> dict[str, Any]:
+    error = {"code": read.error_code, "message": _problem(read), "since": timestamp(read.error_since)}
+    return {"users": read.users, "last_read": timestamp(read.read_at), "error": error if read.error_code else None}
+
+
+def _problem(read: WorkspaceStatus) -> str:
+    """Return the reason why the last read of a Workspace failed."""
+    if read.error_code in REFUSAL_TEXTS:
+        return REFUSAL_TEXTS[Refusal(read.error_code)].what
+    return _PROBLEMS.get(read.error_code, f"The users of Google Workspace can't be read ({read.error_code}).")
 
 
 def _actions(site: Site, held: _Stored, objects: Collection[dict[str, Any]]) -> Iterator[str]:
@@ -154,6 +190,10 @@ def _actions(site: Site, held: _Stored, objects: Collection[dict[str, Any]]) -> 
                 f"{tenant.name}: no Google client yet, so nobody can connect. Enter one on the page that "
                 f"ldapgw admin-link --tenant {tenant.name} opens."
             )
+    for name, read in held.workspaces.items():
+        if read.error_code in REFUSAL_TEXTS:
+            text = REFUSAL_TEXTS[Refusal(read.error_code)]
+            yield f"{name}: {text.what} {RESPONSIBLE[text.who]}: {text.todo}"
     validity = site.certificate_validity
     if site.config.tls and validity and validity.urgency(now()):
         state = "has expired" if validity.days_left(now()) < 0 else "expires soon"
@@ -205,6 +245,8 @@ def _lines(site: Site, values: Mapping[str, Any], held: _Stored) -> Iterator[str
         ]
         last_sync = local_time(max(of_tenant), now()) if of_tenant else "never"
         yield f"  Contacts     {tenant['contacts']}, last synced {last_sync}"
+        if tenant["name"] in held.workspaces:
+            yield _workspace_line(held.workspaces[tenant["name"]])
     yield ""
     if held.wrong_ports:
         yield "Devices at the wrong port within a day:"
@@ -218,6 +260,14 @@ def _lines(site: Site, values: Mapping[str, Any], held: _Stored) -> Iterator[str
     yield "Needs action:"
     for action in values["actions"]:
         yield f"! {action}"
+
+
+def _workspace_line(read: WorkspaceStatus) -> str:
+    if read.error_code:
+        return f"! Workspace    {_problem(read)}"
+    if read.read_at is None:
+        return "… Workspace    not read yet"
+    return f"✓ Workspace    reads {counted(read.users, 'user')}, last read {age_in_words(now() - read.read_at)} ago"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -30,7 +30,7 @@ from twisted.logger import Logger
 
 from ldapgw.errors import ApiDisabled, ClientRejected, StoreError
 from ldapgw.server.counters import Counters, Histogram, error_codes
-from ldapgw.store import accounts, phones, tenants
+from ldapgw.store import accounts, phones, tenants, workspaces
 from ldapgw.store.account_status import STATES, state
 from ldapgw.store.database import database_of
 from ldapgw.store.files import backup_time
@@ -51,8 +51,9 @@ class StoredMetrics:
     :ivar accounts: the number of accounts by tenant and state.
     :ivar errors: the number of connected accounts whose last sync failed, by tenant and code of the error.
     :ivar oldest_sync: the last sync of the account that has not been synced for the longest time, in seconds since the
-        epoch, by tenant; accounts that are not connected or need a new consent do not count.
+        epoch, by tenant; accounts that wait until a person acts, such as for a new consent, do not count.
     :ivar latest_sync: the latest sync of a connected account, in seconds since the epoch, by tenant.
+    :ivar workspace_read: the last read of the users of the tenant's Google Workspace, in seconds since the epoch.
     :ivar phones: the number of phones by tenant.
     :ivar alarms: the code of the present alarm about the OAuth client, by tenant.
     :ivar clock_difference: the database server's time minus that of this machine, in seconds, or None if the database
@@ -64,6 +65,7 @@ class StoredMetrics:
     errors: Mapping[tuple[str, str], int] = field(default_factory=dict)
     oldest_sync: Mapping[str, float] = field(default_factory=dict)
     latest_sync: Mapping[str, float] = field(default_factory=dict)
+    workspace_read: Mapping[str, float] = field(default_factory=dict)
     phones: Mapping[str, int] = field(default_factory=dict)
     alarms: Mapping[str, str] = field(default_factory=dict)
     clock_difference: float | None = None
@@ -140,7 +142,7 @@ def read_stored_metrics(connection: Connection, now: Callable[[], float], backup
         if not account.is_connected or last_sync is None:
             continue
         latest[tenant] = max(last_sync, latest.get(tenant, last_sync))
-        if not account.needs_consent:
+        if account.next_sync is not None:
             oldest[tenant] = min(last_sync, oldest.get(tenant, last_sync))
     return StoredMetrics(
         Counter((account.tenant, state(account, answered_at)) for account in known),
@@ -151,6 +153,11 @@ def read_stored_metrics(connection: Connection, now: Callable[[], float], backup
         ),
         oldest,
         latest,
+        {
+            tenant: status.read_at
+            for tenant, status in workspaces.read_statuses(connection).items()
+            if status.read_at is not None
+        },
         phones.count_by_tenant(connection),
         tenants.read_alarm_codes(connection),
         None if server_time is None else server_time - (asked_at + answered_at) / 2,
@@ -326,6 +333,8 @@ def _accounts(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     yield _gauge("ldapgw_oldest_sync_timestamp_seconds", help_text, ("tenant",), stored.oldest_sync)
     help_text = "The time of the last successful sync of a connected account."
     yield _gauge("ldapgw_latest_sync_timestamp_seconds", help_text, ("tenant",), stored.latest_sync)
+    help_text = "The time at which a service account last read the users of the tenant's Google Workspace."
+    yield _gauge("ldapgw_workspace_read_timestamp_seconds", help_text, ("tenant",), stored.workspace_read)
     alarms = {(name, code): 0 for name in names for code in _ALARMS} | dict.fromkeys(stored.alarms.items(), 1)
     yield _gauge("ldapgw_alarm", "1 for the present alarm of a tenant's OAuth client.", ("tenant", "code"), alarms)
 

@@ -111,6 +111,7 @@ def account_to_json(
         "state": state(account, now),
         "sharing": account.sharing.value,
         "shared_label": "" if account.sharing is Sharing.PRIVATE else account.shared_label,
+        "delegated": account.is_connected and account.uses_delegation,
         "contacts": account.contacts,
         "numbers": account.numbers,
         "last_sync": timestamp(account.last_sync),

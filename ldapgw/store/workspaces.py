@@ -153,10 +153,20 @@ def read_delegations(
 
 def read_status(connection: Connection, tenant: str) -> WorkspaceStatus:
     """Read the result of the last read of a tenant's Workspace."""
-    row = connection.execute(select(workspace).where(workspace.c.tenant == tenant)).first()
-    if row is None:
-        return WorkspaceStatus()
-    return value_of(WorkspaceStatus, row, scopes=row.scopes.split(), error_code=row.error_code or "")
+    return read_statuses(connection).get(tenant, WorkspaceStatus())
+
+
+def read_statuses(connection: Connection) -> Mapping[str, WorkspaceStatus]:
+    """Read the result of the last read of each tenant's Workspace, by tenant."""
+    return {
+        row.tenant: value_of(WorkspaceStatus, row, scopes=row.scopes.split(), error_code=row.error_code or "")
+        for row in connection.execute(select(workspace))
+    }
+
+
+def read_delegated_tenants(connection: Connection) -> frozenset[str]:
+    """Read the names of the tenants with an entered service account; no key is needed."""
+    return frozenset(connection.execute(select(delegation.c.tenant)).scalars())
 
 
 def record_failure(connection: Connection, tenant: str, error_code: str, now: float) -> bool:

@@ -13,8 +13,9 @@ from sqlalchemy.exc import OperationalError
 
 from ldapgw.cli import output
 from ldapgw.contact import Flaw, Sharing, Source
-from ldapgw.store import accounts, contacts, sync_state, tenants
+from ldapgw.store import accounts, contacts, sync_state, tenants, workspaces
 from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.workspaces import DelegatedUser
 from tests.support.certificates import issue
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, person
 
@@ -31,6 +32,7 @@ def test_accounts_are_the_objects_of_status_json(gateway: Gateway) -> None:
             "state": "ok",
             "sharing": "private",
             "shared_label": "",
+            "delegated": False,
             "contacts": 1,
             "numbers": 1,
             "last_sync": "2026-01-31T09:30:00Z",
@@ -271,6 +273,29 @@ def test_remove(gateway: Gateway, with_phones: bool) -> None:
 
 
 LONG = "maximiliane.von-der-hohenburg@buchhaltung.acme.example"
+
+
+@pytest.mark.parametrize("command", [("disconnect",), ("accounts", "remove")])
+def test_a_delegated_account(gateway: Gateway, command: tuple[str, ...]) -> None:
+    """Nothing is revoked at Google, because nobody has consented; the service account may read the contacts again."""
+    with gateway.begin() as connection:
+        values = {"scopes": frozenset(), "sharing": Sharing.PRIVATE, "shared_label": "", "now": THEN}
+        user = DelegatedUser("117", "alice@acme.example")
+        workspaces.apply_users(connection, "acme", [user], {}, (), **values)
+    assert gateway.secret_box
+    assert [one["delegated"] for one in gateway.json("accounts")] == [True]
+    done = gateway.run(*command, "alice@acme.example", "--yes")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        "Disconnected alice@acme.example: tokens and contacts deleted.\n"
+        if command == ("disconnect",)
+        else "Removed alice@acme.example.\n",
+    )
+    assert done.stderr == (
+        "! If Google Workspace still has this user, the service account of acme reads the contacts again within an "
+        "hour, unless exclude names alice@acme.example.\n"
+    )
+    assert [one["delegated"] for one in gateway.json("accounts")] == ([False] if command == ("disconnect",) else [])
 
 
 def test_long_addresses_stay_whole_at_80_columns(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

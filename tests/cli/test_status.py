@@ -11,12 +11,15 @@ import pytest
 
 from ldapgw.cli.output import local_time
 from ldapgw.cli.site import now
-from ldapgw.store import accounts, gateways, phones, sign_ins, sync_state, wrong_ports
+from ldapgw.contact import Sharing
+from ldapgw.google.delegation import REFUSAL_TEXTS, Refusal
+from ldapgw.store import accounts, gateways, phones, sign_ins, sync_state, workspaces, wrong_ports
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.database import Mode
 from ldapgw.store.engines import database_at
 from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.phones import LastSearch
+from ldapgw.store.workspaces import DelegatedUser, DelegationSettings, EnteredDelegation
 from ldapgw.store.wrong_ports import WrongPort
 from tests.support.certificates import issue
 from tests.support.postgresql import needs_postgresql, new_url
@@ -108,6 +111,41 @@ def test_certificates(gateway: Gateway, days: int | None, line: str, action: str
         [f"! The certificate {file} {action}. Renew it."] if action else []
     )
     assert (gateway.json("status")["certificate_expires"] is None) is (days is None)
+
+
+def test_a_workspace(gateway: Gateway) -> None:
+    """How many users the service account reads for, and when it last did; or why it cannot, and who has to do what."""
+    assert gateway.json("status")["tenants"][0]["workspace"] is None
+    settings = DelegationSettings("admin@acme.example", users=("*",))
+    users = [DelegatedUser(sub, f"{sub}@acme.example") for sub in ("ann", "ben")]
+    read_at = now() - 12.5 * 60
+
+    def shown() -> list[str]:
+        return [line for line in gateway.run("status").stdout.splitlines() if "Workspace " in line]
+
+    def told() -> tuple[object, ...]:
+        workspace = gateway.json("status")["tenants"][0]["workspace"]
+        return workspace["users"], workspace["last_read"], workspace["error"]
+
+    with gateway.begin() as connection:
+        entered = EnteredDelegation("acme", "the key file", settings, THEN)
+        workspaces.enter_delegation(connection, gateway.secret_box, entered)
+    assert (shown(), told()) == (["… Workspace    not read yet"], (0, None, None))
+    with gateway.begin() as connection:
+        apply = {"scopes": frozenset(), "sharing": Sharing.PRIVATE, "shared_label": "", "now": read_at}
+        workspaces.apply_users(connection, "acme", users, {}, (), **apply)
+    assert shown() == ["✓ Workspace    reads 2 users, last read 12 minutes ago"]
+    assert told() == (2, timestamp(read_at), None)
+    with gateway.begin() as connection:
+        workspaces.record_failure(connection, "acme", "short_list", THEN)
+    assert shown()[0].startswith("! Workspace    Google's list of users lacks most of the known users.")
+    with gateway.begin() as connection:
+        workspaces.record_failure(connection, "acme", Refusal.BAD_KEY, THEN)
+    text = REFUSAL_TEXTS[Refusal.BAD_KEY]
+    assert shown() == [f"! Workspace    {text.what}"]
+    assert told() == (2, timestamp(read_at), {"code": "bad_key", "message": text.what, "since": timestamp(THEN)})
+    needed = f"acme: {text.what} The administrator of the gateway: {text.todo}"
+    assert needed in gateway.json("status")["actions"]
 
 
 def test_a_gateway_that_is_stopped(gateway: Gateway) -> None:

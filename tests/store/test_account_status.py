@@ -48,6 +48,7 @@ def test_the_object_of_the_contract() -> None:
         "state": "ok",
         "sharing": "callers",
         "shared_label": "",
+        "delegated": False,
         "contacts": 812,
         "numbers": 1304,
         "last_sync": "2027-01-15T07:59:00Z",

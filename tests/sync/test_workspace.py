@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import select
+from twisted.logger import formatEvent, globalLogPublisher
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import DelegationRefused, GoogleError
@@ -15,9 +21,13 @@ from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.google.people import People
 from ldapgw.google.sandbox import delegation as sandbox
 from ldapgw.google.workspace import WorkspaceDirectory, WorkspaceUser
+from ldapgw.server.config import load
+from ldapgw.server.google import TenantDelegations
 from ldapgw.store import accounts, leavers, workspaces
 from ldapgw.store.leavers import Reason
-from ldapgw.store.workspaces import DelegatedUser, DelegationSettings, DelegationTrial
+from ldapgw.store.secrets import SecretBox
+from ldapgw.store.tables import metadata
+from ldapgw.store.workspaces import DelegatedUser, DelegationSettings, DelegationTrial, EnteredDelegation
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.workspace import (
     READ_SECONDS,
@@ -31,6 +41,7 @@ from ldapgw.sync.workspace import (
     try_delegation,
 )
 from tests.support.results import result_of
+from tests.support.site.command_line import ACME, HEAD
 from tests.support.stage.publishing import AT_ONCE
 from tests.support.stage.sync import ALICE, BOB, CAROL, CLIENT, ENDPOINTS, NOW, Stage, person
 
@@ -422,3 +433,65 @@ def test_a_trial_reads_as_a_user() -> None:
         assert stage.try_out(users=("*",)) == code
     stage.world.set_user(ALICE, admin=False)
     assert stage.try_out(users=("*",)) == Refusal.NOT_AN_ADMIN
+
+
+def test_no_secret_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logs at any level, values, errors and the database show no key, signed request or token, also after refusals."""
+    stage, told, tokens, signed = Workspace(), list[str](), set[str](), set[str]()
+    issue, request = stage.world.grants.issue_access, stage.line.request
+
+    def issue_access(*args: Any, **options: Any) -> str:
+        tokens.add(token := issue(*args, **options))
+        return token
+
+    def observe_request(method: str, url: str, **options: Any) -> Any:
+        body = options.get("data") or b""
+        signed.update(parse_qs(body.decode() if isinstance(body, bytes) else body).get("assertion", ()))
+        return request(method, url, **options)
+
+    def observe(event: dict[str, Any]) -> None:
+        told.append(f"{formatEvent(event)} {event!r}")
+
+    monkeypatch.setattr(stage.world.grants, "issue_access", issue_access)
+    monkeypatch.setattr(stage.line, "request", observe_request)
+    key_file = sandbox.key_file(stage.world)
+    globalLogPublisher.addObserver(observe)
+    try:
+        stage.start()
+        stage.delegate()
+        stage.follow()
+        for fault in (
+            *("delegation_bad_key", "delegation_unexplained", "token_error_unknown", "workspace_not_an_admin_403"),
+            *("workspace_not_json", "error_unauthenticated_401", "error_permission_denied_directory_403"),
+        ):
+            stage.world.faults.inject(fault, times=2)
+            stage.world.expire_access_tokens()
+            stage.read()
+            stage.clock.advance(2 * stage.interval)
+        stage.world.workspaces.replace_key()
+        stage.world.expire_access_tokens()
+        stage.read()
+        stage.clock.advance(2 * stage.interval)
+        told += [repr(stage.try_out(users=("*",))), *map(repr, (stage.account(ALICE), stage.account(ALICE).error))]
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    entered = EnteredDelegation("acme", key_file.decode(), EVERYBODY, NOW)
+    stage.database.run(workspaces.enter_delegation, stage.secret_box, entered)
+    stage.database.run(workspaces.enter_delegation, SecretBox([Fernet.generate_key()]), replace(entered, tenant="beta"))
+    (tmp_path / "key.json").write_bytes(key_file)
+    text = f"""{HEAD}{ACME}[[tenant.delegation]]\nkey_file = "key.json"\nadministrator = "{ALICE}"\nusers = ["*"]"""
+    (tmp_path / "ldapgw.toml").write_text(text)
+    config = load(str(tmp_path / "ldapgw.toml"))
+    delegations = TenantDelegations(stage.store, stage.secret_box, config.tenant)
+    globalLogPublisher.addObserver(observe)
+    result_of(delegations.refresh())
+    globalLogPublisher.removeObserver(observe)
+    told += [repr(delegations), repr(stage.delegations), repr(entered), repr(config)]
+    with stage.database.begin() as connection:
+        told += [repr(row) for table in metadata.sorted_tables for row in connection.execute(select(table))]
+    shown = "\n".join(told)
+    assert all(word in shown for word in ("bad_key", EMAIL, "delegation_undecryptable"))
+    pem = json.loads(key_file)["private_key"].splitlines()[1:-1]
+    assert (len(pem) > 20, len(tokens) > 10, len(signed) > 10) == (True, True, True)
+    assert [secret for secret in (*pem, *tokens, *signed) if secret in shown] == []
+    assert not any(assertion.rpartition(".")[2] in shown for assertion in signed)

@@ -395,7 +395,7 @@ def test_status_of_ones_own_account(stage: Stage, alice: Browser) -> None:
     assert (document["tenant"], [one["account"] for one in document["accounts"]]) == ("acme", [ALICE])
     assert set(document["accounts"][0]) == {
         *("account", "tenant", "state", "sharing", "shared_label", "contacts", "numbers", "last_sync", "next_sync"),
-        *("error", "warnings", "skipped", "sources"),
+        *("delegated", "error", "warnings", "skipped", "sources"),
     }
 
 
