@@ -191,7 +191,8 @@ def sample(kind: Any, at: int) -> Any:
     """
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return sample(parts[0], at)
+        has_pattern = any(isinstance(part, msgspec.Meta) and part.pattern for part in parts[1:])
+        return f"ascii-{at}" if has_pattern else sample(parts[0], at)
     if origin in (Union, UnionType):
         return sample(parts[at % len(parts)], at)
     if origin is tuple and parts[-1:] != (...,):

@@ -215,6 +215,7 @@ OF_NO_TENANT = {
     ),
     *("event_stream_failed", "misuse_log_failed", "pruning_failed", "watchdog_failed"),
     *("photos_failed", "revocations_failed", "consent_out_of_time", "key_file_refused", "key_file_used"),
+    *("leavers_failed", "workspace_crashed"),
     *("logins_snapshot_expired", "logins_snapshot_failed", "logins_snapshot_kept"),
 }
 # Events of a tenant, and of no account, or of one that is not known.

@@ -16,6 +16,7 @@ from ldapgw.errors import UserError
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.forms import Allowed, File, Group, Mail, OrgUnit
 from ldapgw.server.config.tables import Delegation
+from tests.google.service_account import key_file
 from tests.support.phonebook.listening import contexts_in
 
 SMALLEST = """
@@ -624,6 +625,7 @@ def test_a_stale_start(tmp_path: Path, value: str, seconds: float) -> None:
 
 def test_a_service_account(tmp_path: Path) -> None:
     """A tenant has one at most, which names whose contacts it reads; its key file lies beside the configuration."""
+    (tmp_path / "key.json").write_bytes(key_file())
     needed = '[[tenant.delegation]]\nkey_file = "key.json"\nadministrator = "admin@acme.example"\n'
     (tenant,) = read(tmp_path, f'{SMALLEST}{needed}users = ["@acme.example"]\norg_units = ["/Sales/East"]\n').tenant
     assert tenant.delegation == (
@@ -639,6 +641,8 @@ def test_a_service_account(tmp_path: Path) -> None:
         (f'{needed}org_units = ["Sales"]', "delegation[1].org_units"),
         (2 * f'{needed}users = ["*"]\n', "delegation: expected at most one table [[tenant.delegation]]"),
         ("[[tenant.delegation]]\n", "delegation[1].key_file: is missing"),
+        (f'{needed.replace("key.json", "no.json")}users = ["*"]', "no.json: cannot be read: No such file or directory"),
+        (f'{needed.replace("key.json", "ldapgw.toml")}users = ["*"]', "ldapgw.toml: The file is not JSON."),
     )
     for text, problem in refused:
         with pytest.raises(UserError, match=re.escape(problem)):
