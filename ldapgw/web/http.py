@@ -40,8 +40,8 @@ MAX_FORM_SIZE = 8 * 1024
 MAX_BODY_SIZE = 64 * 1024
 MAX_FORM_FIELDS = 80
 
-# No inline scripts, no frames, nothing from other origins.  No form is sent to Google, and no answer to a form leads
-# to Google: a consent begins with a link, or with a page that has the header ``Refresh``.
+# No inline scripts, no frames, nothing from other origins.  No form is sent to Google, and no answer to a form
+# redirects there: a consent begins with a link, or with a page that has the header ``Refresh``.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'"
