@@ -14,14 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
-
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from typing import TYPE_CHECKING, Any
 
 from ldapgw.errors import UserError
 from ldapgw.phrase import Texts, read_texts
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 # The scopes of the Directory API; the scopes of the People API are in `ldapgw.google.oauth.SCOPE_OF`.
 USERS_SCOPE = "https://www.googleapis.com/auth/admin.directory.user.readonly"
@@ -241,6 +240,11 @@ def _check_kind(content: Mapping[str, Any]) -> None:
 
 
 def _load_key(pem: str) -> RSAPrivateKey:
+    # These modules are imported here, because most commands load no key and are quicker without the modules.
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     if "\\n" in pem:
         raise UnfitKeyFile(_TEXTS.key_file.escaped)
     try:
