@@ -19,6 +19,7 @@ from ldapgw.cli.output import NEVER, counted, hint, local_time, print_json, prin
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.errors import StoreError, UserError
+from ldapgw.google.delegation import REFUSAL_TEXTS, RESPONSIBLE, Refusal
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import ldap_url
@@ -174,21 +175,9 @@ def _workspace(read: WorkspaceStatus) -> dict[str, Any]:
 
 def _problem(read: WorkspaceStatus) -> str:
     """Return the reason why the last read of a Workspace failed."""
-    refusal = _refusal(read)
-    if refusal is not None:
-        return refusal[0]
+    if read.error_code in REFUSAL_TEXTS:
+        return REFUSAL_TEXTS[Refusal(read.error_code)].what
     return _PROBLEMS.get(read.error_code, f"The users of Google Workspace can't be read ({read.error_code}).")
-
-
-def _refusal(read: WorkspaceStatus) -> tuple[str, str] | None:
-    """Return what has happened and who has to do what, or None if Google has not refused the service account."""
-    if not read.error_code:
-        return None
-    # The command is quicker without the import of libraries for keys.
-    from ldapgw.google.delegation import REFUSAL_TEXTS, RESPONSIBLE
-
-    found = {refusal.value: text for refusal, text in REFUSAL_TEXTS.items()}.get(read.error_code)
-    return None if found is None else (found.what, f"{RESPONSIBLE[found.who]}: {found.todo}")
 
 
 def _actions(site: Site, held: _Stored, objects: Collection[dict[str, Any]]) -> Iterator[str]:
@@ -202,9 +191,9 @@ def _actions(site: Site, held: _Stored, objects: Collection[dict[str, Any]]) -> 
                 f"ldapgw admin-link --tenant {tenant.name} opens."
             )
     for name, read in held.workspaces.items():
-        refusal = _refusal(read)
-        if refusal is not None:
-            yield f"{name}: {refusal[0]} {refusal[1]}"
+        if read.error_code in REFUSAL_TEXTS:
+            text = REFUSAL_TEXTS[Refusal(read.error_code)]
+            yield f"{name}: {text.what} {RESPONSIBLE[text.who]}: {text.todo}"
     validity = site.certificate_validity
     if site.config.tls and validity and validity.urgency(now()):
         state = "has expired" if validity.days_left(now()) < 0 else "expires soon"

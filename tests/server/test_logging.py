@@ -225,6 +225,8 @@ OF_NO_ACCOUNT = {
     *("grant_revoked", "revocation_abandoned", "revocation_failed", "unused_grant_revocation_failed"),
     *("admin_link_used", "code_exchange_failed", "consent_refused", "foreign_form_refused"),
     *("page_failed", "page_unavailable", "phones_administered"),
+    *("delegation_ended", "delegation_trial_failed", "delegation_undecryptable", "group_failed", "leavers_held"),
+    *("users_added", "workspace_failed"),
     *("tenant_served", "tenant_unserved", "unknown_login"),
 }
 

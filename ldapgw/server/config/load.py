@@ -30,6 +30,7 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.dn import Dn, folded
 from ldapgw.directory.name_folding import MAX_ORDERED_BOOKS
 from ldapgw.errors import UserError
+from ldapgw.google.delegation import UnfitKeyFile, read_key_file
 from ldapgw.google.endpoints import UnfitClientFile, read_client_file
 from ldapgw.server.config.environment import PREFIX, closest_name, merge, read_settings
 from ldapgw.server.config.forms import OWN_PATHS, DatabaseUrl, Duration, File, Secret, read_form
@@ -351,11 +352,6 @@ def _delegation_contradictions(tenant: Tenant, where: str) -> Iterator[str]:
 
 def _key_file_problems(tenant: Tenant) -> Iterator[str]:
     """Yield the problem of a service account's key file, which the gateway reads when it starts."""
-    if not tenant.delegation:
-        return
-    # Commands without a service account are quicker without the import of libraries for keys.
-    from ldapgw.google.delegation import UnfitKeyFile, read_key_file
-
     for delegation in tenant.delegation:
         where = f'tenant "{tenant.name}": delegation: key_file = {delegation.key_file}'
         try:
