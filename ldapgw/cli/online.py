@@ -32,7 +32,7 @@ from ldapgw.google.people import People
 from ldapgw.google.workspace import WorkspaceDirectory
 from ldapgw.server.check_result import CheckResult, CheckStatus
 from ldapgw.server.config import Config, Tenant
-from ldapgw.server.google import GoogleClients
+from ldapgw.server.google import GoogleClients, delegated_tenant
 from ldapgw.sync.workspace import Delegation, list_selected, try_users
 
 _REMEDIES: Mapping[NetworkStep, str] = {
@@ -178,7 +178,7 @@ async def _try_service_account(
             return results
         step = f"{item}, users"
         directory = WorkspaceDirectory(google.http, google.endpoints, reactor)
-        users = await list_selected(google.oauth, directory, delegation)
+        users = await list_selected(google.oauth, directory, delegation, delegated_tenant(tenant))
         if not users:
             message = "the settings select no user: compare them with the Google Admin console (Directory, Users)"
             return [*results, CheckResult(CheckStatus.WARNING, step, message)]

@@ -104,8 +104,9 @@ class TenantViewer(NamedTuple):
         :param book: the key of the account's book.
         :param address: the account's address, which is the name of its book.
         """
-        name = folded(address)
-        return cls(book, tuple(group for group, members in context.groups.items() if name in members))
+        # A configured group names its accounts by their addresses, and a Google Group by the keys of their books.
+        names = {folded(address), book} - {""}
+        return cls(book, tuple(group for group, members in context.groups.items() if not names.isdisjoint(members)))
 
     def access_to(self, book: str, sharing: Sharing) -> BookAccess:
         """Return the viewer's access to a book.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from ldapgw.directory.dn import Dn, folded
+from ldapgw.directory.dn import Dn
 from ldapgw.numbers.phone_number import NumberFormat
 
 
@@ -31,7 +31,7 @@ class NamingContext:
     :ivar favourites_first: whether a viewer's own starred contacts come before all others.
     :ivar block_label: the folded name of the label whose contacts are blocked; empty if there is none.
     :ivar groups: the groups of accounts with which a book can be shared: for each group's name, the folded names of the
-        accounts' books.
+        accounts' books, and the keys of the books of a Google Group's members.
     :ivar google_groups: the addresses of the Google Groups whose members belong to `groups` too, by the group's name.
     """
 
@@ -56,12 +56,12 @@ class NamingContext:
     def with_members(self, members: Mapping[str, frozenset[str]]) -> NamingContext:
         """Return the settings with the members of Google Groups added to `groups`.
 
-        :param members: the addresses of the members of each Google Group, by the group's address.
+        :param members: the keys of the members' books of each Google Group, by the group's address.
         """
         if not self.google_groups:
             return self
         added = {name: members.get(address, frozenset()) for name, address in self.google_groups.items()}
-        groups = {name: found | set(map(folded, added.get(name, ()))) for name, found in self.groups.items()}
+        groups = {name: found | added.get(name, frozenset()) for name, found in self.groups.items()}
         return replace(self, groups=groups)
 
 

@@ -29,7 +29,7 @@ _USERS_ON_PAGE, _MEMBERS_ON_PAGE = 500, 200
 # The most groups within a group that are read.
 MOST_GROUPS = 1000
 
-_USER_FIELDS = "id,primaryEmail,name/fullName,suspended,archived,orgUnitPath,isGuestUser,customerId"
+_USER_FIELDS = "id,primaryEmail,aliases,name/fullName,suspended,archived,orgUnitPath,isGuestUser,customerId"
 # Without this parameter, Google indents its answers, which doubles their size.
 _COMPACT = ("prettyPrint", "false")
 _PATH = "/admin/directory/v1"
@@ -48,6 +48,7 @@ class WorkspaceUser:
     :ivar org_unit: the path of the organizational unit, such as ``/Sales``.
     :ivar is_guest: whether the user is a guest from outside of the company.
     :ivar customer_id: Google's id of the Workspace.
+    :ivar aliases: further addresses, among them the former addresses of a renamed user.
     """
 
     id: str
@@ -58,6 +59,7 @@ class WorkspaceUser:
     org_unit: str
     is_guest: bool
     customer_id: str
+    aliases: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class _User(msgspec.Struct, rename="camel"):
     archived: bool | None = None
     org_unit_path: str = ""
     is_guest_user: bool = False
+    aliases: list[str] = []
     customer_id: _Ascii = ""
 
 
@@ -255,4 +258,5 @@ def _workspace_user(user: _User, *, is_suspended: bool, is_archived: bool) -> Wo
         org_unit=clean(user.org_unit_path) or "/",
         is_guest=user.is_guest_user,
         customer_id=user.customer_id,
+        aliases=tuple(map(clean, user.aliases)),
     )

@@ -36,7 +36,7 @@ from ldapgw.store import tenants, workspaces
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
 from ldapgw.store.workspaces import DelegationSettings
-from ldapgw.sync.workspace import Delegation
+from ldapgw.sync.workspace import DelegatedTenant, Delegation
 
 T = TypeVar("T")
 
@@ -115,6 +115,17 @@ class TenantClients(UserDict[str, Client]):
         self.data = found | dict(self.configured)
 
 
+def delegated_tenant(tenant: Tenant) -> DelegatedTenant:
+    """Return the settings of a tenant for a service account."""
+    return DelegatedTenant(
+        tenant.sources,
+        tenant.sharing,
+        tenant.shared_label,
+        tuple(group.google_group for group in tenant.group if group.google_group),
+        (*tenant.allowed_users, *tenant.admins),
+    )
+
+
 class TenantDelegations(UserDict[str, Delegation]):
     """The service accounts by tenant name; tenants without a service account are not in the mapping.
 
@@ -128,6 +139,7 @@ class TenantDelegations(UserDict[str, Delegation]):
         self._store = store
         self._secret_box = secret_box
         self._undecryptable: frozenset[str] = frozenset()
+        self._is_read = False
 
     async def refresh(self) -> None:
         """Read the entered service accounts from the store.
@@ -144,7 +156,12 @@ class TenantDelegations(UserDict[str, Delegation]):
                 source=self._secret_box.source,
             )
         self._undecryptable = undecryptable
+        self._is_read = True
         self.data = {**entered, **self.configured}
+
+    def is_unknown(self, tenant: str) -> bool:
+        """Return whether a tenant may have a service account that was not read yet, or cannot be decrypted."""
+        return not self._is_read or tenant in self._undecryptable
 
 
 def configured_delegations(tenants: Iterable[Tenant]) -> Mapping[str, Delegation]:

@@ -59,6 +59,10 @@ ListingWarnings = Mapping[str, Mapping[str, int]]
 ERROR_COLUMNS = ("error_code", "error_since", "error_facts")
 
 
+# The causes, in an error's facts, for which a delegated account is no longer read (`ldapgw.store.leavers.Reason`).
+_LEFT = frozenset(("suspended", "deleted", "moved"))
+
+
 class SourceState(StrEnum):
     """The state of a source: whether an account's syncs fetch the source, and if not, the reason."""
 
@@ -187,6 +191,11 @@ class Account:
     def uses_delegation(self) -> bool:
         """Return whether the tenant's service account gets the access tokens, because the user has not consented."""
         return self.delegated and not self.has_consent
+
+    @property
+    def has_left(self) -> bool:
+        """Return whether the service account may no longer read the contacts of a user who has not consented."""
+        return self.uses_delegation and self.error is not None and self.error.facts.get("by") in _LEFT
 
     @property
     def switched_off(self) -> frozenset[Source]:

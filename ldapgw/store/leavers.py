@@ -162,11 +162,11 @@ def approve(connection: Connection, tenant: str, account_ids: Collection[int]) -
     clear_held(connection, tenant)
 
 
-def has_user_list(connection: Connection, tenant: str, since: float) -> bool:
-    """Return whether the tenant's service account has read all users since a time, and has not failed afterwards.
+def users_read_at(connection: Connection, tenant: str) -> float | None:
+    """Return when the tenant's service account has last read all users, in seconds since the epoch.
 
-    :param since: seconds since the epoch.
+    :returns: None if the last read failed, or if there is no service account.
     """
-    query = select(workspace.c.read_at, workspace.c.error_code).where(workspace.c.tenant == tenant)
-    row = connection.execute(query).first()
-    return row is not None and row.read_at is not None and row.read_at >= since and row.error_code is None
+    query = select(workspace.c.read_at).where(workspace.c.tenant == tenant, workspace.c.error_code.is_(None))
+    read_at: float | None = connection.execute(query).scalar()
+    return read_at

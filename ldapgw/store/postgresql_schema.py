@@ -34,8 +34,8 @@ _MARKED = (
     ("source", "account", "account_id", ("state",)),
     ("phone", "phone", "name", _PHONE_COLUMNS),
 )
-# The tables of which each change marks all accounts of the tenant.
-_MARKING_TENANT = ("oauth_client", "delegation", "google_group")
+# The tables of which each change marks all accounts of the tenant, with the event of an update.
+_MARKING_TENANT = {"oauth_client": "UPDATE", "delegation": "UPDATE", "google_group": "UPDATE OF members"}
 # The tables whose changes are notified.  A change of a table in `_MARKED` is notified because a trigger writes the mark
 # into the table "change".
 _TOLD = ("change", "recording", "recording_part", "alarm", *_MARKING_TENANT, "sync_progress")
@@ -98,9 +98,9 @@ def finishing_statements(connection: Connection) -> Iterator[str]:
             f"ldapgw_mark_{table}_update", table, "AFTER UPDATE", "ROW", f"ldapgw_mark_{table}", f"WHEN ({when})"
         )
     yield _MARK_TENANT.format(values=_VALUES, upsert=_UPSERT)
-    for table in _MARKING_TENANT:
+    for table, event in _MARKING_TENANT.items():
         yield from _trigger(
-            "ldapgw_mark_tenant", table, "AFTER INSERT OR UPDATE OR DELETE", "ROW", "ldapgw_mark_tenant"
+            "ldapgw_mark_tenant", table, f"AFTER INSERT OR {event} OR DELETE", "ROW", "ldapgw_mark_tenant"
         )
     yield _TELL
     for table in _UNLOGGED:

@@ -378,7 +378,7 @@ google_group = Table(
     metadata,
     Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
     Column("address", String, primary_key=True, comment="the group's e-mail address in lower case"),
-    _not_null("members", String, comment="addresses of the members in lower case, as JSON"),
+    _not_null("members", String, comment="ids (sub) of the members who are users, as JSON"),
     Column("read_at", Float, comment="when the members were last read; null: never"),
     Column("error_code", String, comment="why the last read failed; null: no failure"),
     Column("error_since", Float, comment="when this error first occurred"),

@@ -76,7 +76,7 @@ class WorkspaceStatus:
 class GroupStatus:
     """The members of a Google Group, as they were last read.
 
-    :ivar members: the addresses of the members in lower case.
+    :ivar members: the ``sub`` of each member who is a user of the Workspace.
     """
 
     address: str
@@ -186,12 +186,19 @@ def write_group(connection: Connection, tenant: str, address: str, members: Coll
     """Store the members of a Google Group.
 
     :param address: the group's address in lower case.
-    :param members: the addresses of the members in lower case.
+    :param members: the ``sub`` of each member.
     """
     where = google_group.c.tenant == tenant, google_group.c.address == address
-    values = {"members": json.dumps(sorted(members)), "read_at": now, "error_code": None, "error_since": None}
-    if not connection.execute(update(google_group).where(*where).values(values)).rowcount:
-        connection.execute(insert(google_group).values(tenant=tenant, address=address, **values))
+    encoded = json.dumps(sorted(members))
+    values = {"read_at": now, "error_code": None, "error_since": None}
+    before = connection.execute(select(google_group.c.members).where(*where)).scalar()
+    if before is None:
+        new = {"tenant": tenant, "address": address, "members": encoded}
+        connection.execute(insert(google_group).values({**new, **values}))
+        return
+    # A write of the members marks all accounts of the tenant as changed.
+    changed = {} if before == encoded else {"members": encoded}
+    connection.execute(update(google_group).where(*where).values({**values, **changed}))
 
 
 def record_group_failure(connection: Connection, tenant: str, address: str, error_code: str, now: float) -> bool:
@@ -262,8 +269,12 @@ def apply_users(
             new.append({**values, **own})
         elif before.is_connected:
             _continue(connection, before, user, scopes, now)
-        else:  # the account was disconnected before
-            connection.execute(update(account).where(account.c.id == before.id).values(values))
+        else:
+            # The person had disconnected the account.  The former sharing was a decision about contacts that are gone,
+            # and another person whose page showed the account must not see the contacts without a new decision.
+            own = {"sharing": Sharing.PRIVATE, "owner": None}
+            is_disconnected = account.c.id == before.id, account.c.connected_at.is_(None)
+            connection.execute(update(account).where(*is_disconnected).values({**values, **own}))
     if new:
         connection.execute(insert(account), new)
     considered = [found for found in known.values() if found.delegated and found.sub not in unknown]

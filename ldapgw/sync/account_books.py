@@ -77,6 +77,8 @@ class AccountBooks:
     ) -> None:
         self._store = store
         self.contexts = contexts
+        # By tenant, the Google Groups from which the naming context was made, and the naming context.
+        self._contexts: dict[str, tuple[Mapping[str, frozenset[str]], NamingContext]] = {}
         self.state = AccountState(contexts.keys())
         self.outdated: set[int] = set()
         self.unpublished = set(contexts)
@@ -96,7 +98,11 @@ class AccountBooks:
 
     def context(self, tenant: str) -> NamingContext:
         """Return a tenant's naming context with the present members of its Google Groups."""
-        return self.contexts[tenant].with_members(self.state.google_groups.get(tenant, {}))
+        groups = self.state.google_groups.get(tenant, {})
+        known = self._contexts.get(tenant)
+        if known is None or known[0] is not groups:
+            known = self._contexts[tenant] = groups, self.contexts[tenant].with_members(groups)
+        return known[1]
 
     def clear(self) -> None:
         """Drop all accounts and books, so that the state is the same as before the first read of the store."""

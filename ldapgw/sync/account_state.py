@@ -154,9 +154,10 @@ class AccountState:
         return update
 
     def _set_google_groups(self, found: Mapping[str, Mapping[str, frozenset[str]]], update: StateUpdate) -> None:
-        before, self.google_groups = self.google_groups, {tenant: found.get(tenant, {}) for tenant in self._tenants}
-        for tenant, groups in self.google_groups.items():
-            if groups != before.get(tenant, {}):
+        for tenant in self._tenants:
+            groups = found.get(tenant, {})
+            if groups != self.google_groups.get(tenant, {}):
+                self.google_groups[tenant] = groups
                 update.tenants.add(tenant)
 
     def _set_account(self, account_id: int, account: Account | None, has_directory: bool, update: StateUpdate) -> None:  # noqa: FBT001

@@ -340,6 +340,8 @@ class Fetcher:
         sync_token: str | None,
         authorized: Authorized,
         on_progress: Callable[[SyncProgress], None] = lambda _: None,
+        *,
+        quota_user: str = "",
     ) -> FetchedSource:
         """Fetch all pages of a source: the changes since a sync token, or everything.
 
@@ -347,6 +349,7 @@ class Fetcher:
 
         :param sync_token: token of the last sync, or None for a full listing.
         :param authorized: makes each call to Google.
+        :param quota_user: see `People.pages`.
         :raises GoogleError: as `People.pages`; also `BadResponse` for an empty full listing without a sync token.
         """
         reader = partial(
@@ -359,7 +362,9 @@ class Fetcher:
         next_sync_token = ""
         person_count = total = 0
         labels: set[str] = set()
-        pages = self._people.pages(query.source, authorized, sync_token, reader, query.page_size, photos=query.photos)
+        pages = self._people.pages(
+            query.source, authorized, sync_token, reader, query.page_size, photos=query.photos, quota_user=quota_user
+        )
         with ExitStack() as undo:
             buffer = PageBuffer(self._folder)
             undo.callback(buffer.close)

@@ -381,6 +381,7 @@ class SyncJob:
         :param step: the position of the source in this sync, counted from 1, and the number of sources.
         """
         authorized = self._authorized(account)
+        fetch = partial(self._fetcher.fetch, quota_user=_quota_user(account))
 
         def on_progress(progress: SyncProgress) -> None:
             self._on_progress(account.id, replace(progress, step=step[0], step_count=step[1]))
@@ -388,13 +389,13 @@ class SyncJob:
         try:
             if token is not None:
                 with suppress(SyncTokenExpired):
-                    return await self._fetcher.fetch(query, token, authorized)
-            return await self._fetcher.fetch(query, None, authorized, on_progress)
+                    return await fetch(query, token, authorized)
+            return await fetch(query, None, authorized, on_progress)
         except PageTooLarge:
             if query.page_size == SMALL_PAGE_SIZE:
                 raise
         # Page tokens and sync tokens are valid for one page size, so the listing begins again.
-        return await self._fetcher.fetch(replace(query, page_size=SMALL_PAGE_SIZE), None, authorized, on_progress)
+        return await fetch(replace(query, page_size=SMALL_PAGE_SIZE), None, authorized, on_progress)
 
     async def _labels(
         self,
@@ -474,12 +475,12 @@ class SyncJob:
         token = before.sync_token if before.fingerprint == current else None
         if token is not None:
             try:
-                delta = await self._people.labels(self._authorized(account), token)
+                delta = await self._people.labels(self._authorized(account), token, quota_user=_quota_user(account))
                 kept = {key: name for key, name in before.names.items() if key not in delta.deleted}
                 return LabelState(kept | dict(delta.names), delta.next_sync_token or None, current)
             except SyncTokenExpired:
                 pass
-        listing = await self._people.labels(self._authorized(account), None)
+        listing = await self._people.labels(self._authorized(account), None, quota_user=_quota_user(account))
         if not listing.is_complete:
             log.warn(
                 "labels of account {account}: Google sent fewer labels than the total that it reported; "
@@ -508,6 +509,11 @@ class SyncJob:
             return await self.access_tokens.call(account, client, partial(paced, call))
 
         return authorized
+
+
+def _quota_user(account: Account) -> str:
+    """Return the user whose quota a call uses; Google would charge all calls of a service account to a single user."""
+    return account.sub if account.uses_delegation else ""
 
 
 def _read(connection: Connection, account_id: int) -> _StoredState:

@@ -78,7 +78,8 @@ class Facts:
     :ivar accounts: all accounts of the tenant.
     :ivar marks: the marks of accounts, by the account's id.
     :ivar directory: the Workspace directory, or None if the stored directory does not show who has left.
-    :ivar has_user_list: whether the service account has lately read all users.
+    :ivar users_read_at: when the service account has last read all users, in seconds since the epoch; None if the last
+        read failed, or if there is no service account.
     :ivar removed_lately: the number of leavers' accounts that were removed within a day.
     :ivar held: the number of accounts whose removal has waited for an administrator until now.
     """
@@ -86,7 +87,7 @@ class Facts:
     accounts: Collection[Account]
     marks: Mapping[int, Leaver]
     directory: Listing | None = None
-    has_user_list: bool = False
+    users_read_at: float | None = None
     removed_lately: int = 0
     held: int = 0
 
@@ -132,7 +133,7 @@ def decide(facts: Facts, delay: float, now: float) -> Decision:
         if (leaver := facts.marks.get(account.id)) is not None
         and not leaver.kept
         and now - leaver.since >= delay
-        and _is_confirmed(facts, account, leaver, gone, now)
+        and _is_confirmed(facts, account, leaver, gone, delay)
     ]
     unapproved = [leaver for leaver in due if not leaver.approved]
     most = min(max((len(facts.accounts) + facts.removed_lately) // 10, 1), MAX_REMOVED) - facts.removed_lately
@@ -144,13 +145,15 @@ def decide(facts: Facts, delay: float, now: float) -> Decision:
 def _is_ended(account: Account) -> bool | None:
     """Return whether Google has ended the access to an account, or None if this is unknown.
 
-    The cause is unknown while the tenant has an alarm.  After a change of the tenant's OAuth client, the access says
-    nothing about the person.
+    The cause is unknown while the tenant has an alarm.  After a change of the tenant's OAuth client, or without the
+    former service account, the access says nothing about the person.
     """
     if not account.is_connected or not account.revoked:
         return False
     error = account.error
-    if error is None or error.code != ConsentRevoked.code or consent_ended_by(error, account) == "client":
+    if error is None or error.code != ConsentRevoked.code:
+        return None
+    if consent_ended_by(error, account) in ("client", "delegation"):
         return None
     return True
 
@@ -180,19 +183,20 @@ def _missing_from_directory(facts: Facts, ended: Mapping[int, Account]) -> tuple
     return gone, unknown
 
 
-def _is_confirmed(facts: Facts, account: Account, leaver: Leaver, gone: Collection[int], now: float) -> bool:
+def _is_confirmed(facts: Facts, account: Account, leaver: Leaver, gone: Collection[int], delay: float) -> bool:
     """Return whether what was read lately still shows that the person of a marked account has left."""
     if leaver.reason is Reason.MISSING:
         # The person was missing when the mark was set, and is missing from a full listing since then.
         is_listed_again = facts.directory is not None and facts.directory.listed_at >= leaver.since
         return account.id in gone and is_listed_again
-    return facts.has_user_list and not _syncs_by_consent(account, now)
+    # The users must have been read since the removal was due, because a user may have come back on the last day.
+    is_listed = facts.users_read_at is not None and facts.users_read_at >= leaver.since + delay
+    return is_listed and not _has_good_consent(account)
 
 
-def _syncs_by_consent(account: Account, now: float) -> bool:
-    """Return whether the account is synced with the user's own consent, which the delegation does not concern."""
-    has_synced = account.last_sync is not None and now - account.last_sync < DAY
-    return account.has_consent and not account.delegated and account.error is None and has_synced
+def _has_good_consent(account: Account) -> bool:
+    """Return whether the user has consented and Google has not ended the consent, which no delegation concerns."""
+    return account.has_consent and not account.revoked
 
 
 class LeaverService(PeriodicService):
@@ -278,7 +282,7 @@ def read_facts(connection: Connection, name: str, tenant: SyncedTenant, now: flo
     return replace(
         facts,
         directory=read_listing(connection, name, now) if Source.DIRECTORY in tenant.sources else None,
-        has_user_list=leavers.has_user_list(connection, name, now - MAX_AGE),
+        users_read_at=leavers.users_read_at(connection, name),
         removed_lately=activity.count_since(connection, name, Act.LEAVER_REMOVED, now - DAY),
     )
 
@@ -326,7 +330,7 @@ def remove(connection: Connection, tenant: str, leaver: Leaver, now: float) -> s
     account = accounts.read(connection, leaver.account_id)
     if account is None or leavers.find(connection, account.id) != leaver:
         return None
-    is_back = not _is_ended(account) if leaver.reason is Reason.MISSING else _syncs_by_consent(account, now)
+    is_back = not _is_ended(account) if leaver.reason is Reason.MISSING else _has_good_consent(account)
     if is_back or (account.delegated and leaver.reason is Reason.MISSING):
         return None
     revocations.disconnect_account(connection, account.id, now, revoked=account.revoked)

@@ -385,7 +385,9 @@ class SyncScheduler(Service):
         return not self._circuits[_grantor(account)].wait(self._clock.seconds())
 
     def _is_revoked(self, account: Account) -> bool:
-        """Return whether an account needs a new consent: its consent has ended, and the cause still exists."""
+        """Return whether the consent has ended for a cause that still exists, or the user has left."""
+        if account.has_left:
+            return True
         by_client = account.error is not None and account.error.facts.get("by") == "client"
         return account.revoked and not (by_client and account.client_id == self._job.client(account).client_id)
 

@@ -77,12 +77,14 @@ class DelegatedTenant:
     :ivar sharing: the sharing of new accounts.
     :ivar shared_label: the label whose contacts alone new accounts share; empty for all contacts.
     :ivar google_groups: the addresses, in lower case, of the Google Groups whose members books can be shared with.
+    :ivar allowed: the users who may connect, as ``allowed_users`` and ``admins`` name them.
     """
 
     sources: tuple[Source, ...]
     sharing: Sharing = Sharing.PRIVATE
     shared_label: str = ""
     google_groups: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ("*",)
 
 
 @dataclass(slots=True)
@@ -93,34 +95,59 @@ class _Turn:
     next_at: float
 
 
+class _Selection:
+    """The users whose contacts a service account may read, by a delegation's settings.
+
+    :param allowed: the rules of the tenant's ``allowed_users``, so that a service account never reads the users of
+        another company whose administrator it also serves.
+    """
+
+    def __init__(self, settings: DelegationSettings, allowed: Iterable[str]) -> None:
+        self._allowed = {rule.lower() for rule in allowed}
+        self._users = {rule.lower() for rule in settings.users}
+        self._excluded = {address.lower() for address in settings.exclude}
+        self._units = tuple(f"{unit.rstrip('/')}/" for unit in settings.org_units)
+        self.has_groups = bool(settings.groups)
+
+    def covers(self, user: WorkspaceUser, members: Collection[str]) -> bool:
+        """Return whether the service account may read a user's contacts.
+
+        :param members: the ids of the members of the groups in the settings.
+        """
+        address = user.address.lower()
+        names = {"*", address, address[address.find("@") :]}
+        # A former address of a renamed user becomes an alias, and must go on to exclude the user.
+        if user.is_guest or self._excluded.intersection((address, *map(str.lower, user.aliases))):
+            return False
+        if not names.intersection(self._allowed):
+            return False
+        is_chosen = bool(names.intersection(self._users)) or user.id in members
+        return is_chosen or f"{user.org_unit.rstrip('/')}/".startswith(self._units)
+
+
 def select_users(
-    settings: DelegationSettings, users: Iterable[WorkspaceUser], members: Collection[str]
+    settings: DelegationSettings,
+    users: Iterable[WorkspaceUser],
+    members: Collection[str],
+    allowed: Iterable[str] = ("*",),
 ) -> tuple[tuple[DelegatedUser, ...], Mapping[str, Reason]]:
     """Select the users whose contacts a service account may read.
 
     :param members: the ids of the members of the groups in `settings`.
+    :param allowed: see `DelegatedTenant`.
     :returns: the users, and by id the reason why each other user is not selected.
     """
+    selection = _Selection(settings, allowed)
     selected: list[DelegatedUser] = []
     others: dict[str, Reason] = {}
     for user in users:
         if user.is_suspended or user.is_archived:
             others[user.id] = Reason.SUSPENDED
-        elif user.is_guest or not _covers(settings, user, members):
-            others[user.id] = Reason.MOVED
-        else:
+        elif selection.covers(user, members):
             selected.append(DelegatedUser(user.id, user.address))
+        else:
+            others[user.id] = Reason.MOVED
     return tuple(selected), others
-
-
-def _covers(settings: DelegationSettings, user: WorkspaceUser, members: Collection[str]) -> bool:
-    address = user.address.lower()
-    if address in map(str.lower, settings.exclude):
-        return False
-    names = {"*", address, address[address.find("@") :]}
-    if names.intersection(map(str.lower, settings.users)) or user.id in members:
-        return True
-    return any(f"{user.org_unit.rstrip('/')}/".startswith(f"{unit.rstrip('/')}/") for unit in settings.org_units)
 
 
 class DelegatedTokens:
@@ -133,6 +160,7 @@ class DelegatedTokens:
     Mutable: the administrators' tokens, which are used until they expire.
 
     :param delegations: the tenants' present service accounts by name of the tenant.
+    :param tenants: all tenants by name.
     :param now: returns seconds since the epoch.
     """
 
@@ -142,11 +170,13 @@ class DelegatedTokens:
         oauth: OAuth,
         directory: WorkspaceDirectory,
         delegations: Mapping[str, Delegation],
+        tenants: Mapping[str, DelegatedTenant],
         now: Callable[[], float],
     ) -> None:
         self._oauth = oauth
         self._directory = directory
         self._delegations = delegations
+        self._tenants = tenants
         self._now = now
         self._administrators: dict[str, tuple[Delegation, Grant]] = {}
 
@@ -166,6 +196,10 @@ class DelegatedTokens:
         user = await self._user(account, delegation)
         if user.is_suspended or user.is_archived:
             raise GoogleRefused("the user is suspended or archived", by=Reason.SUSPENDED)
+        selection = _Selection(delegation.settings, self._tenants[account.tenant].allowed)
+        # The members of groups are read once an hour, and until then a member counts as chosen.
+        if not selection.covers(user, {user.id} if selection.has_groups else ()):
+            raise GoogleRefused("the settings do not include the user", by=Reason.MOVED)
         return await self._oauth.delegated_grant(delegation.service_account, user.address, sorted(account.scopes))
 
     async def _user(self, account: Account, delegation: Delegation) -> WorkspaceUser:
@@ -195,6 +229,8 @@ class WorkspaceReader(PeriodicService):
     :param clock: ``seconds()`` returns the seconds since the epoch.
     :param tenants: all tenants by name.
     :param delegations: the tenants' present service accounts by name of the tenant.
+    :param is_unknown: returns whether a tenant may have a service account that could not be read yet, or not be
+        decrypted; such a tenant's delegation has not ended.
     """
 
     def __init__(
@@ -207,6 +243,7 @@ class WorkspaceReader(PeriodicService):
         pacer: CallPacer,
         tenants: Mapping[str, DelegatedTenant],
         delegations: Mapping[str, Delegation],
+        is_unknown: Callable[[str], bool] = lambda _tenant: False,
     ) -> None:
         self._clock = clock
         self._leader = leader
@@ -215,6 +252,7 @@ class WorkspaceReader(PeriodicService):
         self._pacer = pacer
         self._tenants = tenants
         self._delegations = delegations
+        self._is_unknown = is_unknown
         self._turns: dict[str, _Turn] = {}
         self._ended: set[str] = set()
         failed = partial(log.failure, "reading Google Workspace failed", event="workspace_crashed")
@@ -230,7 +268,7 @@ class WorkspaceReader(PeriodicService):
             delegation = self._delegations.get(name)
             if delegation is None:
                 self._turns.pop(name, None)
-                if name not in self._ended:
+                if name not in self._ended and not self._is_unknown(name):
                     await self._end(name)
                 continue
             self._ended.discard(name)
@@ -271,23 +309,20 @@ class WorkspaceReader(PeriodicService):
 
     async def _read(self, name: str, tenant: DelegatedTenant, delegation: Delegation) -> None:
         scopes = await allowed_scopes(self._oauth, delegation, tenant.sources)
-        settings = delegation.settings
-        groups = sorted({group.lower() for group in (*settings.groups, *tenant.google_groups)})
-        grant = await self._oauth.delegated_grant(
-            delegation.service_account, settings.administrator, [USERS_SCOPE, *([GROUPS_SCOPE] if groups else [])]
-        )
         await self._turn(delegation)
-        listing = await self._directory.users(grant.access_token)
+        listing = await self._directory.users(await self._token(delegation, USERS_SCOPE))
+        await self._check_length(name, {*listing.skipped, *(user.id for user in listing.users)})
+        settings = delegation.settings
+        deciding = {group.lower() for group in settings.groups}
+        groups = sorted(deciding.union(tenant.google_groups))
         members: set[str] = set()
         for group in groups:
-            found = await self._read_group(name, delegation, grant.access_token, group, listing.users)
-            if found is None and group in map(str.lower, settings.groups):
+            found = await self._read_group(name, delegation, group, listing.users)
+            if group in deciding and not found:
                 # The users of this group must not count as leavers.
-                raise BadResponse("the members of a group that decides whose contacts are read are unknown")
-            if found is not None and group in map(str.lower, settings.groups):
-                members.update(found)
-        await self._check_length(name, {*listing.skipped, *(user.id for user in listing.users)})
-        selected, others = select_users(settings, listing.users, members)
+                raise BadResponse("a group that decides whose contacts are read has no members, or cannot be read")
+            members.update(found or () if group in deciding else ())
+        selected, others = select_users(settings, listing.users, members, tenant.allowed)
         added = await self._leader.store.run(
             workspaces.apply_users,
             name,
@@ -308,8 +343,14 @@ class WorkspaceReader(PeriodicService):
                 count=added,
             )
 
+    async def _token(self, delegation: Delegation, scope: str) -> str:
+        """Get a token of the administrator for one scope, because Google refuses all scopes if it refuses one."""
+        administrator = delegation.settings.administrator
+        grant = await self._oauth.delegated_grant(delegation.service_account, administrator, [scope])
+        return grant.access_token
+
     async def _read_group(
-        self, name: str, delegation: Delegation, access_token: str, group: str, users: Iterable[WorkspaceUser]
+        self, name: str, delegation: Delegation, group: str, users: Iterable[WorkspaceUser]
     ) -> frozenset[str] | None:
         """Read and store the members of a group.
 
@@ -318,7 +359,7 @@ class WorkspaceReader(PeriodicService):
         """
         try:
             await self._turn(delegation)
-            found = await self._directory.group_members(access_token, group)
+            found = await self._directory.group_members(await self._token(delegation, GROUPS_SCOPE), group)
         except DelegationRefused as error:
             now = self._clock.seconds()
             if await self._leader.store.run(workspaces.record_group_failure, name, group, error.refusal, now):
@@ -330,10 +371,13 @@ class WorkspaceReader(PeriodicService):
                     detail=error.detail,
                 )
             return None
-        present = [user for user in users if found.has(user)]
-        addresses = {user.address.lower() for user in present}
-        await self._leader.store.run(workspaces.write_group, name, group, addresses, self._clock.seconds())
-        return frozenset(user.id for user in present)
+        present = frozenset(
+            user.id
+            for user in users
+            if found.has(user) and not (user.is_guest or user.is_suspended or user.is_archived)
+        )
+        await self._leader.store.run(workspaces.write_group, name, group, present, self._clock.seconds())
+        return present
 
     async def _check_length(self, name: str, listed: Collection[str]) -> None:
         """Check that a list of users has most of the known users.
@@ -376,34 +420,38 @@ async def allowed_scopes(oauth: OAuth, delegation: Delegation, sources: Iterable
 
 
 async def try_delegation(
-    *, oauth: OAuth, directory: WorkspaceDirectory, people: People, delegation: Delegation, sources: Iterable[Source]
+    *,
+    oauth: OAuth,
+    directory: WorkspaceDirectory,
+    people: People,
+    delegation: Delegation,
+    tenant: DelegatedTenant,
 ) -> DelegationTrial:
     """Try a service account with its administrator and with one of the users whose contacts it may read.
 
-    :param sources: the sources of the tenant.
     :raises GoogleError: the first refusal.
     """
-    wanted = tuple(sources)
-    scopes = await allowed_scopes(oauth, delegation, wanted)
-    users = await list_selected(oauth, directory, delegation)
-    await try_users(oauth, people, delegation, users, [source for source in wanted if SCOPE_OF[source] in scopes])
+    scopes = await allowed_scopes(oauth, delegation, tenant.sources)
+    users = await list_selected(oauth, directory, delegation, tenant)
+    allowed = [source for source in tenant.sources if SCOPE_OF[source] in scopes]
+    await try_users(oauth, people, delegation, users, allowed)
     return DelegationTrial(len(users), scopes)
 
 
 async def list_selected(
-    oauth: OAuth, directory: WorkspaceDirectory, delegation: Delegation
+    oauth: OAuth, directory: WorkspaceDirectory, delegation: Delegation, tenant: DelegatedTenant
 ) -> tuple[DelegatedUser, ...]:
     """List the users whose contacts a service account may read.
 
     :raises GoogleError: if the users, or the members of a group that selects users, cannot be listed.
     """
     settings = delegation.settings
-    scopes = [USERS_SCOPE, *([GROUPS_SCOPE] if settings.groups else [])]
+    scopes = [USERS_SCOPE, *([GROUPS_SCOPE] if settings.groups or tenant.google_groups else [])]
     grant = await oauth.delegated_grant(delegation.service_account, settings.administrator, scopes)
     listing = await directory.users(grant.access_token)
     groups = [await directory.group_members(grant.access_token, group.lower()) for group in settings.groups]
     members = {user.id for user in listing.users if any(group.has(user) for group in groups)}
-    selected, _ = select_users(settings, listing.users, members)
+    selected, _ = select_users(settings, listing.users, members, tenant.allowed)
     return selected
 
 

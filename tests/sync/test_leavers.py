@@ -119,7 +119,7 @@ CASES: dict[str, tuple[Facts, Decision]] = {
         decided(OTHERS),
     ),
     "a suspended user": (
-        Facts(company(5, account(0, **DELEGATED)), SUSPENDED, listing(*FIVE), has_user_list=True),
+        Facts(company(5, account(0, **DELEGATED)), SUSPENDED, listing(*FIVE), users_read_at=NOW),
         decided(OTHERS, removed=[SUSPENDED[0]]),
     ),
     "a suspended user, when the users cannot be read": (
@@ -127,11 +127,11 @@ CASES: dict[str, tuple[Facts, Decision]] = {
         decided(OTHERS),
     ),
     "a user who is no longer delegated and syncs by consent": (
-        Facts(company(5, account(0, **SYNCED)), SUSPENDED, HERE, has_user_list=True),
+        Facts(company(5, account(0, **SYNCED)), SUSPENDED, HERE, users_read_at=NOW),
         decided(OTHERS),
     ),
     "a user who is no longer delegated and whose consent has ended": (
-        Facts(company(5, account(0, **SYNCED, **REVOKED)), SUSPENDED, HERE, has_user_list=True),
+        Facts(company(5, account(0, **SYNCED, **REVOKED)), SUSPENDED, HERE, users_read_at=NOW),
         decided(OTHERS, removed=[SUSPENDED[0]]),
     ),
     "a tenth": (many(3, 30), decided(range(30), range(3), marked(Reason.MISSING, *range(3)).values())),
@@ -158,7 +158,7 @@ def test_who_has_left(facts: Facts, expected: Decision) -> None:
 
 def test_nobody_is_removed_unless_the_tenant_says_so() -> None:
     """Marks from the directory are deleted when the setting is taken away; others belong to another service."""
-    facts = Facts(company(5, LEFT), MISSING | marked(Reason.DELETED, 1), HERE, has_user_list=True)
+    facts = Facts(company(5, LEFT), MISSING | marked(Reason.DELETED, 1), HERE, users_read_at=NOW)
     assert decide(facts, 0, NOW) == decided([0])
 
 
@@ -322,11 +322,12 @@ def test_a_suspended_user_is_removed_while_the_users_are_read() -> None:
     assert company.here() == set(company.people)
     with company.stage.database.begin() as connection:
         connection.execute(update(workspace).values(error_code=None))
-        sync_state.fail(connection, suspended, "scope_missing", company.stage.clock.seconds(), None)
+    company.look()
+    assert company.here() == set(company.people)  # the user's own consent is as good as ever
+    with company.stage.database.begin() as connection:
+        sync_state.fail(connection, suspended, "consent_revoked", company.stage.clock.seconds(), None)
     company.look()
     assert company.here() == set(company.people) - {suspended.address}
-    due = company.stage.database.run(revocations.read_due, company.stage.secret_box, NOW * 2)
-    assert [revocation.sub for revocation in due] == [suspended.sub]
 
 
 def test_the_directory_is_trusted_only_if_complete_and_recent() -> None:

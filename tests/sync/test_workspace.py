@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import select
+from sqlalchemy import select, update
 from twisted.logger import formatEvent, globalLogPublisher
 
 from ldapgw.contact import Sharing, Source
@@ -23,7 +23,7 @@ from ldapgw.google.sandbox import delegation as sandbox
 from ldapgw.google.workspace import WorkspaceDirectory, WorkspaceUser
 from ldapgw.server.config import load
 from ldapgw.server.google import TenantDelegations
-from ldapgw.store import accounts, leavers, workspaces
+from ldapgw.store import accounts, leavers, tables, workspaces
 from ldapgw.store.leavers import Reason
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import metadata
@@ -58,6 +58,7 @@ class Workspace(Stage):
     sources: tuple[Source, ...] = (Source.CONTACTS, Source.OTHER_CONTACTS)
     google_groups: tuple[str, ...] = ()
     sharing: Sharing = Sharing.PRIVATE
+    allowed: tuple[str, ...] = ("*",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,15 +69,18 @@ class Workspace(Stage):
             self.world.set_user(address, signed_in=True)
             self.world.add_person(address, person(name))
         http: Any = self.line
-        tenant = DelegatedTenant(self.sources, self.sharing, google_groups=self.google_groups)
+        self.unknown: set[str] = set()
+        self.tenant = DelegatedTenant(self.sources, self.sharing, "", self.google_groups, self.allowed)
+        self.delegated["acme"] = self.tenant
         self.reader = WorkspaceReader(
             clock=self.clock,
             leader=self.leader,
             oauth=self.oauth,
             directory=WorkspaceDirectory(http, ENDPOINTS, self.clock),
             pacer=CallPacer(clock=self.clock, calls_per_minute=self.calls_per_minute),
-            tenants={"acme": tenant},
+            tenants=self.delegated,
             delegations=self.delegations,
+            is_unknown=self.unknown.__contains__,
         )
 
     def authorize(self, *scopes: str) -> None:
@@ -95,7 +99,7 @@ class Workspace(Stage):
             directory=WorkspaceDirectory(http, ENDPOINTS, self.clock),
             people=People(http, ENDPOINTS, self.clock, AT_ONCE),
             delegation=Delegation(read_key_file(sandbox.key_file(self.world)), DelegationSettings(ALICE, **selection)),
-            sources=self.sources,
+            tenant=self.tenant,
         )
         try:
             return result_of(trial)
@@ -124,6 +128,9 @@ class Workspace(Stage):
         """Why people count as leavers, by address."""
         marks = self.database.run(leavers.read, "acme")
         return {found.address: marks[found.id].reason for found in self.known if found.id in marks}
+
+    def subs(self, *addresses: str) -> list[str]:
+        return [self.world.account(address).sub for address in addresses]
 
     @property
     def known(self) -> tuple[accounts.Account, ...]:
@@ -364,14 +371,14 @@ def test_groups_of_google() -> None:
     stage.world.workspaces.set_group("sales@acme.example", "Sales", [ALICE, "inner@acme.example"])
     stage.delegate()
     (found,) = stage.database.run(workspaces.read_groups, "acme")
-    assert (found.address, found.members, found.error_code) == ("sales@acme.example", {ALICE, BOB}, "")
+    assert (found.address, found.members, found.error_code) == ("sales@acme.example", {*stage.subs(ALICE, BOB)}, "")
     result_of(stage.publisher.refresh())
     state = stage.publisher._books.state
-    assert state.google_groups["acme"] == {"sales@acme.example": {ALICE, BOB}}
+    assert state.google_groups["acme"] == {"sales@acme.example": {*stage.subs(ALICE, BOB)}}
     stage.world.workspaces.delete_group("sales@acme.example")
     stage.read()
     (found,) = stage.database.run(workspaces.read_groups, "acme")
-    assert (found.members, found.error_code) == ({ALICE, BOB}, Refusal.NO_GROUP)
+    assert (found.members, found.error_code) == ({*stage.subs(ALICE, BOB)}, Refusal.NO_GROUP)
     assert stage.reasons == {}
 
 
@@ -495,3 +502,104 @@ def test_no_secret_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (len(pem) > 20, len(tokens) > 10, len(signed) > 10) == (True, True, True)
     assert [secret for secret in (*pem, *tokens, *signed) if secret in shown] == []
     assert not any(assertion.rpartition(".")[2] in shown for assertion in signed)
+
+
+def test_a_request_reads_nobody_who_has_left() -> None:
+    """Neither a person's request nor a cached token reads the contacts of somebody whom the settings exclude."""
+    stage = Workspace()
+    stage.start()
+    stage.delegate()
+    stage.follow()
+    stage.delegate(DelegationSettings(ALICE, users=("@acme.example",), exclude=(BOB,)))
+    stage.follow()
+    stage.world.add_person(BOB, person("Secret"))
+    stage.request(BOB)
+    stage.clock.advance(2 * stage.interval)
+    assert (stage.names(BOB), stage.trouble(BOB).facts) == (["Ben"], {"by": "moved"})
+    stage.world.rename_account(BOB, "robert@acme.example")  # the former address becomes an alias
+    stage.read()
+    assert (stage.reasons, stage.names(BOB)) == ({BOB: Reason.MOVED}, ["Ben"])
+
+
+def test_new_exceptions_count_before_the_next_list() -> None:
+    """Also if the Workspace cannot be read: a token is got only for a user whom the settings include."""
+    stage = Workspace()
+    stage.start()
+    stage.delegate()
+    stage.follow()
+    settings = DelegationSettings(ALICE, users=("@acme.example",), exclude=(BOB,))
+    stage.delegations["acme"] = Delegation(stage.delegations["acme"].service_account, settings)
+    stage.world.add_person(BOB, person("Secret"))
+    stage.world.expire_access_tokens()
+    stage.clock.advance(2 * stage.interval)
+    assert (stage.names(BOB), stage.trouble(BOB).facts) == (["Ben"], {"by": "moved"})
+
+
+def test_a_service_account_serves_only_who_may_connect() -> None:
+    """A key that another company has allowed too opens nothing to a tenant that admits nobody from there."""
+    stage = Workspace(allowed=("@globex.example", "root@acme.example"))
+    stage.delegate(DelegationSettings(ALICE, users=("*",)))
+    assert stage.known == ()
+
+
+def test_a_disconnected_account_comes_back_private() -> None:
+    """The former sharing was decided for contacts that are gone; another person's page shows the account no more."""
+    stage = Workspace()
+    bob = stage.connect(BOB, sharing=Sharing.SHARED)
+    with stage.database.begin() as connection:
+        connection.execute(update(tables.account).values(owner="another"))
+    stage.database.run(accounts.disconnect, bob.id)
+    stage.delegate()
+    found = stage.account(BOB)
+    assert (found.sharing, found.owner, found.uses_delegation) == (Sharing.PRIVATE, None, True)
+
+
+def test_guests_and_suspended_users_are_in_no_group() -> None:
+    """Also where everybody in the company is a member."""
+    stage = Workspace(google_groups=("all@acme.example",))
+    stage.world.workspaces.set_group("all@acme.example", "All", ["*"])
+    stage.world.set_user(BOB, suspended=True)
+    stage.delegate()
+    (found,) = stage.database.run(workspaces.read_groups, "acme")
+    assert found.members == {*stage.subs(ALICE)}
+
+
+def test_a_short_list_and_an_empty_group_change_nothing() -> None:
+    """The members of a group stay, and nobody counts as moved out of a group that is suddenly empty."""
+    stage = Workspace(google_groups=("sales@acme.example",))
+    addresses = stage.add_users(30)
+    stage.world.workspaces.set_group("sales@acme.example", "Sales", addresses)
+    stage.delegate(DelegationSettings(ALICE, groups=("sales@acme.example",)))
+    (before,) = stage.database.run(workspaces.read_groups, "acme")
+    stage.world.workspaces.set_group("sales@acme.example", "Sales", [])
+    stage.read()
+    assert (stage.reasons, stage.status.error_code) == ({}, "bad_response")
+    stage.world.workspaces.set_group("sales@acme.example", "Sales", addresses)
+    for address in addresses:
+        stage.world.delete_account(address)
+    stage.read(RETRY_SECONDS)
+    (after,) = stage.database.run(workspaces.read_groups, "acme")
+    assert stage.status.error_code == SHORT_LIST
+    assert len(before.members) == 30
+    assert after.members == before.members or not after.members
+
+
+def test_an_unknown_service_account_has_not_ended() -> None:
+    """If it cannot be decrypted, or was not read yet, the accounts and the marks of leavers stay."""
+    stage = Workspace(allowed=("*",))
+    stage.delegate()
+    stage.world.set_user(BOB, suspended=True)
+    stage.read()
+    stage.unknown.add("acme")
+    stage.delegations.clear()
+    stage.read()
+    assert ([found.delegated for found in stage.known], stage.reasons) == ([True, True], {BOB: Reason.SUSPENDED})
+
+
+def test_a_group_without_its_scope_costs_the_group_alone() -> None:
+    stage = Workspace(google_groups=("sales@acme.example",))
+    stage.world.workspaces.authorize(EMAIL, DOMAIN, {*SCOPE_OF.values(), USERS_SCOPE})
+    stage.delegate()
+    (found,) = stage.database.run(workspaces.read_groups, "acme")
+    assert (len(stage.known), found.error_code) == (2, Refusal.NOT_AUTHORIZED)
+    assert stage.try_out(users=("*",)) == Refusal.SOME_SCOPES

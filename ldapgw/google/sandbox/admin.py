@@ -129,6 +129,7 @@ def _user_item(account: GoogleAccount) -> _Item:
     return {
         "id": account.sub,
         "primaryEmail": account.address,
+        **({"aliases": account.aliases} if account.aliases else {}),
         "name": {"givenName": account.given_name, "familyName": account.family_name, "fullName": account.name},
         "isAdmin": False,
         "isDelegatedAdmin": account.is_admin,

@@ -76,6 +76,7 @@ class GoogleAccount:
     :ivar hd: the Workspace domain, or empty for a consumer account.
     :ivar email_verified: whether Google knows that the address belongs to the user.
     :ivar org_unit: the path of the user's organizational unit.
+    :ivar aliases: further addresses; the former address of a renamed user becomes an alias.
     :ivar is_admin: whether the user has an administrator's role that may read users and groups.
     :ivar has_signed_in: whether the user has ever signed in; a service account gets no token for another user.
     """
@@ -89,6 +90,7 @@ class GoogleAccount:
     org_unit: str = "/"
     is_suspended: bool = False
     is_archived: bool = False
+    aliases: list[str] = field(default_factory=list)
     is_admin: bool = False
     has_signed_in: bool = True
     # The user's profile while the directory does not show it.
@@ -161,6 +163,8 @@ class World:
         # A new user with the address of a deleted user is another person.
         former = sum(user.address == address for user in self.workspaces.deleted)
         sub = str(_account_id(f"{address}{former or ''}"))
+        for other in self.accounts.values():
+            other.aliases = [alias for alias in other.aliases if alias != address]
         account = self.accounts[address] = GoogleAccount(address, sub, given_name, family_name, hd)
         for name, formatted in SYSTEM_GROUPS.items():
             group = {"resourceName": f"contactGroups/{name}", "groupType": "SYSTEM_CONTACT_GROUP"}
@@ -188,6 +192,7 @@ class World:
         if new in self.accounts:
             raise UserError(f"{new}: is an account already")
         account.address = new
+        account.aliases.append(address)
         self.workspaces.rename_member(address, new)
         self.accounts = {account.address: account for account in self.accounts.values()}
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import partial
 from random import SystemRandom
 from socket import gethostname
@@ -12,7 +12,6 @@ from socket import gethostname
 from twisted.internet.task import deferLater
 
 from ldapgw import __version__
-from ldapgw.contact import Source
 from ldapgw.google.people import People
 from ldapgw.google.photos import PhotoClient
 from ldapgw.google.workspace import WorkspaceDirectory
@@ -22,9 +21,8 @@ from ldapgw.peers.change_feed import ChangeFeed
 from ldapgw.peers.leadership import Heartbeat, Leader, Leadership, OnlyGateway
 from ldapgw.phones.logged_search import NewSearches
 from ldapgw.phones.refused_logins import NewRefusals
-from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import gateway_name
-from ldapgw.server.google import MISSING_CLIENT, GoogleClients, TenantsWithClients
+from ldapgw.server.google import MISSING_CLIENT, GoogleClients, TenantsWithClients, delegated_tenant
 from ldapgw.server.parts.base import Base
 from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.processes import SizeBasedOffload
@@ -88,6 +86,9 @@ class SyncParts:
         )
         offload = SizeBasedOffload(base.workers.work, base.workers.work_process)
         self._people = People(self.google.http, self.google.endpoints, base.wall_clock, offload, self._observe_call)
+        self._delegated: dict[str, DelegatedTenant] = {
+            tenant.name: delegated_tenant(tenant) for tenant in base.config.tenant
+        }
         self._tenants = self._synced_tenants()
         calls_per_minute = base.config.google.max_calls_per_minute
         self._pacer = CallPacer(clock=base.wall_clock, calls_per_minute=calls_per_minute)
@@ -117,8 +118,9 @@ class SyncParts:
             oauth=self.google.oauth,
             directory=self._directory,
             pacer=self._pacer,
-            tenants={tenant.name: _delegated_tenant(tenant) for tenant in base.config.tenant},
+            tenants=self._delegated,
             delegations=base.delegations,
+            is_unknown=base.delegations.is_unknown,
         )
         self.leavers = LeaverService(
             clock=base.wall_clock, leader=self._leader, tenants=self._tenants, removed=self._leavers_removed
@@ -135,7 +137,7 @@ class SyncParts:
     def is_leader(self) -> bool:
         return self._may_sync and self._leader.is_leader
 
-    async def try_delegation(self, delegation: Delegation, sources: Sequence[Source]) -> DelegationTrial:
+    async def try_delegation(self, delegation: Delegation, tenant: str) -> DelegationTrial:
         """Try a service account at Google before the service account is stored.
 
         :raises GoogleError: the first refusal.
@@ -145,7 +147,7 @@ class SyncParts:
             directory=self._directory,
             people=self._people,
             delegation=delegation,
-            sources=sources,
+            tenant=self._delegated[tenant],
         )
 
     def _lead_changed(self) -> None:
@@ -207,7 +209,11 @@ class SyncParts:
             secret_box=base.state.secret_box,
             oauth=google.oauth,
             delegated=DelegatedTokens(
-                oauth=google.oauth, directory=self._directory, delegations=base.delegations, now=base.now
+                oauth=google.oauth,
+                directory=self._directory,
+                delegations=base.delegations,
+                tenants=self._delegated,
+                now=base.now,
             ),
             people=self._people,
             tenants=self._tenants,
@@ -343,12 +349,3 @@ class SyncParts:
         """Return a store with a thread of its own, so that calls wait neither for pages nor for syncs."""
         peers = self._base.workers.peers
         return Store(on_threads(self._base.state.database, peers, peers), Mode.BESIDE)
-
-
-def _delegated_tenant(tenant: Tenant) -> DelegatedTenant:
-    return DelegatedTenant(
-        tenant.sources,
-        tenant.sharing,
-        tenant.shared_label,
-        tuple(group.google_group for group in tenant.group if group.google_group),
-    )

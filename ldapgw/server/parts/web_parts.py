@@ -9,7 +9,6 @@ from dataclasses import replace
 from importlib import import_module
 
 from ldapgw import __version__
-from ldapgw.contact import Source
 from ldapgw.directory.catalog import Freshness
 from ldapgw.directory.dit import Dit
 from ldapgw.google.delegation import ServiceAccount
@@ -170,15 +169,13 @@ def _phone_dependencies(base: Base, phones: PhoneParts) -> PhoneDependencies:
 
 
 def _delegation_dependencies(base: Base, sync: SyncParts) -> DelegationDependencies:
-    sources: dict[str, tuple[Source, ...]] = {tenant.name: tenant.sources for tenant in base.config.tenant}
-
     async def read(key_file: str) -> ServiceAccount:
         service_account: ServiceAccount = await base.workers.work(load_key_file, key_file)
         return service_account
 
     async def try_entered(tenant: str, key_file: str, settings: DelegationSettings) -> DelegationTrial:
         delegation = Delegation(await read(key_file), settings)
-        return await sync.try_delegation(delegation, sources[tenant])
+        return await sync.try_delegation(delegation, tenant)
 
     def present(tenant: str) -> tuple[ServiceAccount, DelegationSettings] | None:
         delegation = base.delegations.get(tenant)

@@ -53,7 +53,7 @@ from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.scheduler import SyncScheduler
-from ldapgw.sync.workspace import DelegatedTokens, Delegation
+from ldapgw.sync.workspace import DelegatedTenant, DelegatedTokens, Delegation
 from tests.support.damaged_replies import ALL_FAULTS
 from tests.support.results import result_of
 from tests.support.stage.databases import open_in_memory
@@ -225,6 +225,7 @@ class Stage:
         tenant = SyncedTenant(CLIENT, self.sources, self.labels, "DE", self.excluded_labels, self.photos)
         self.synced = dict.fromkeys(self.tenants, tenant)
         self.delegations: dict[str, Delegation] = {}
+        self.delegated: dict[str, DelegatedTenant] = {}
         pacer = CallPacer(clock=self.clock, calls_per_minute=self.calls_per_minute)
         self.sync_store: Store = sync_store
         self.leader = OnlyGateway(sync_store)
@@ -236,6 +237,7 @@ class Stage:
                 oauth=self.oauth,
                 directory=WorkspaceDirectory(http, ENDPOINTS, self.clock),
                 delegations=self.delegations,
+                tenants=self.delegated,
                 now=self.clock.seconds,
             ),
             people=People(http, ENDPOINTS, self.clock, AT_ONCE),

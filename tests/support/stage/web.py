@@ -65,7 +65,7 @@ from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.store.worker import Store, on_threads
 from ldapgw.store.workspaces import DelegationSettings, DelegationTrial
-from ldapgw.sync.workspace import Delegation, try_delegation
+from ldapgw.sync.workspace import DelegatedTenant, Delegation, try_delegation
 from ldapgw.web.app import web_resource
 from ldapgw.web.dependencies import (
     AdminDependencies,
@@ -289,7 +289,7 @@ class Stage:
             directory=WorkspaceDirectory(http, endpoints, self.clock),
             people=People(http, endpoints, self.clock, _called),
             delegation=Delegation(await _read_key_file(key_file), settings),
-            sources=next(found.sources for found in self.tenants if found.name == tenant),
+            tenant=DelegatedTenant(next(found.sources for found in self.tenants if found.name == tenant)),
         )
 
     @property

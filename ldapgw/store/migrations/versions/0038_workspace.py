@@ -11,7 +11,7 @@ readable_from = "0038"
 
 # Another service account, or other members of a group, may concern all accounts of the tenant.
 _MARK_TENANT = """
-CREATE TRIGGER change_{table}_{verb} AFTER {verb} ON {table} BEGIN
+CREATE TRIGGER change_{table}_{name} AFTER {event} ON {table} BEGIN
     INSERT INTO change (kind, key, number)
     SELECT 'account', id, (SELECT coalesce(max(number), 0) + 1 FROM change) FROM account WHERE tenant = {row}.tenant
     ON CONFLICT (kind, key) DO UPDATE SET number = excluded.number;
@@ -67,6 +67,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant"),
     )
     if op.get_bind().dialect.name == "sqlite":
-        for table in ("delegation", "google_group"):
-            for verb, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
-                op.execute(_MARK_TENANT.format(table=table, verb=verb, row=row))
+        for table, update in (("delegation", "UPDATE"), ("google_group", "UPDATE OF members")):
+            for event, row in (("INSERT", "NEW"), (update, "NEW"), ("DELETE", "OLD")):
+                name = event.partition(" ")[0]
+                op.execute(_MARK_TENANT.format(table=table, name=name, event=event, row=row))
