@@ -28,7 +28,14 @@ from ldapgw.errors import (
     GoogleRefused,
     SourceUnavailable,
 )
-from ldapgw.google.delegation import GROUPS_SCOPE, REFUSED_TENANT, USERS_SCOPE, Refusal, ServiceAccount
+from ldapgw.google.delegation import (
+    GROUPS_SCOPE,
+    REFUSAL_TEXTS,
+    REFUSED_TENANT,
+    USERS_SCOPE,
+    Refusal,
+    ServiceAccount,
+)
 from ldapgw.google.oauth import SCOPE_OF, Grant, OAuth
 from ldapgw.google.people import People
 from ldapgw.google.workspace import WorkspaceDirectory, WorkspaceUser
@@ -298,11 +305,12 @@ class WorkspaceReader(PeriodicService):
             now = self._clock.seconds()
             if await self._leader.store.run(workspaces.record_failure, name, code, now):
                 log.error(
-                    "tenant {tenant}: the users of its Workspace cannot be read: {code} {detail}",
+                    "tenant {tenant}: the users of its Workspace cannot be read: {code} {detail} {advice}",
                     event="workspace_failed",
                     tenant=name,
                     code=code,
                     detail=error.detail,
+                    advice=_advice(code),
                 )
             return False
         return True
@@ -397,6 +405,12 @@ class WorkspaceReader(PeriodicService):
 
     async def _turn(self, delegation: Delegation) -> None:
         await self._pacer.of(delegation.service_account.project_id).turn(is_requested=False)
+
+
+def _advice(code: str) -> str:
+    """Return what has happened and what to do, for a refusal by Google; empty for another error."""
+    text = {refusal.value: text for refusal, text in REFUSAL_TEXTS.items()}.get(code)
+    return "" if text is None else f"({text.what} {text.todo})"
 
 
 async def allowed_scopes(oauth: OAuth, delegation: Delegation, sources: Iterable[Source]) -> frozenset[str]:
