@@ -7,7 +7,7 @@ answer is an error, not an empty list.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated, TypeVar
 from urllib.parse import quote
@@ -131,6 +131,14 @@ class _Members(msgspec.Struct, rename="camel"):
 _Page = TypeVar("_Page", _Users, _Members)
 
 
+# Waits until the next request may be made.
+Turn = Callable[[], Awaitable[object]]
+
+
+async def _at_once() -> None:
+    """Wait for nothing, as a person waits for the answer."""
+
+
 class WorkspaceDirectory:
     """A client that lists users and the members of groups.
 
@@ -144,12 +152,13 @@ class WorkspaceDirectory:
         self._http = GoogleHttpClient(http, clock, observe)
         self._address = endpoints.admin_api.rstrip("/") + _PATH
 
-    async def users(self, access_token: str) -> UserListing:
+    async def users(self, access_token: str, turn: Turn = _at_once) -> UserListing:
         """List all users of the Workspace to which the owner of the access token belongs.
 
         Suspended and archived users are included.
 
         :param access_token: a token of an administrator with the scope `USERS_SCOPE`.
+        :param turn: waits before each request.
         """
         params = [
             ("customer", "my_customer"),
@@ -158,7 +167,7 @@ class WorkspaceDirectory:
         ]
         users: dict[str, WorkspaceUser] = {}
         skipped: set[str] = set()
-        async for page in self._pages("/users", params, access_token, CallSource.USERS, _Users):
+        async for page in self._pages("/users", params, access_token, CallSource.USERS, _Users, turn):
             for user in page.users:
                 if user.suspended is None or user.archived is None:
                     skipped.add(user.id)
@@ -189,13 +198,14 @@ class WorkspaceDirectory:
             raise BadResponse("a user of the Directory API without an id or a state")
         return _workspace_user(user, is_suspended=user.suspended, is_archived=user.archived)
 
-    async def group_members(self, access_token: str, group_address: str) -> GroupMembers:
+    async def group_members(self, access_token: str, group_address: str, turn: Turn = _at_once) -> GroupMembers:
         """List the members of a group and of the groups within it.
 
         The groups within it are read one by one, because Google's own expansion has lost members.  Groups that may not
         be read are skipped, except the group itself.
 
         :param access_token: a token of an administrator with the scope `GROUPS_SCOPE`.
+        :param turn: waits before each request.
         """
         ids: set[str] = set()
         customers: set[str] = set()
@@ -204,7 +214,7 @@ class WorkspaceDirectory:
         while remaining:
             group = remaining.pop()
             try:
-                members = [member async for member in self._direct_members(access_token, group)]
+                members = [member async for member in self._direct_members(access_token, group, turn)]
             except DelegationRefused as error:
                 if group == group_address or error.refusal not in _SKIPPED:
                     raise
@@ -218,20 +228,27 @@ class WorkspaceDirectory:
                 raise BadResponse(f"more than {MOST_GROUPS} groups within a group")
         return GroupMembers(frozenset(ids - {""}), frozenset(customers - {""}))
 
-    async def _direct_members(self, access_token: str, group: str) -> AsyncIterator[_Member]:
+    async def _direct_members(self, access_token: str, group: str, turn: Turn) -> AsyncIterator[_Member]:
         path = f"/groups/{quote(group, safe='')}/members"
         params = [("maxResults", f"{_MEMBERS_ON_PAGE}"), ("fields", "nextPageToken,members(id,type)")]
-        async for page in self._pages(path, params, access_token, CallSource.GROUPS, _Members):
+        async for page in self._pages(path, params, access_token, CallSource.GROUPS, _Members, turn):
             for member in page.members:
                 yield member
 
     async def _pages(
-        self, path: str, params: list[tuple[str, str]], access_token: str, source: CallSource, kind: type[_Page]
+        self,
+        path: str,
+        params: list[tuple[str, str]],
+        access_token: str,
+        source: CallSource,
+        kind: type[_Page],
+        turn: Turn,
     ) -> AsyncIterator[_Page]:
         params = [*params, _COMPACT]
         page_tokens = [""]
         while len(page_tokens) <= MOST_PAGES:
             page_params = [*params, ("pageToken", page_tokens[-1])] if page_tokens[-1] else params
+            await turn()
             answer = await self._http.get(self._address + path, page_params, access_token, source)
             if answer.status != 200:
                 raise read_directory_refusal(answer, of_group=source is CallSource.GROUPS)

@@ -38,7 +38,7 @@ from ldapgw.google.delegation import (
 )
 from ldapgw.google.oauth import SCOPE_OF, Grant, OAuth
 from ldapgw.google.people import People
-from ldapgw.google.workspace import WorkspaceDirectory, WorkspaceUser
+from ldapgw.google.workspace import Turn, WorkspaceDirectory, WorkspaceUser
 from ldapgw.peers.leadership import Leader
 from ldapgw.store import accounts, workspaces
 from ldapgw.store.accounts import Account
@@ -317,8 +317,8 @@ class WorkspaceReader(PeriodicService):
 
     async def _read(self, name: str, tenant: DelegatedTenant, delegation: Delegation) -> None:
         scopes = await allowed_scopes(self._oauth, delegation, tenant.sources)
-        await self._turn(delegation)
-        listing = await self._directory.users(await self._token(delegation, USERS_SCOPE))
+        turn = self._turn(delegation)
+        listing = await self._directory.users(await self._token(delegation, USERS_SCOPE), turn)
         await self._check_length(name, {*listing.skipped, *(user.id for user in listing.users)})
         settings = delegation.settings
         deciding = {group.lower() for group in settings.groups}
@@ -366,8 +366,8 @@ class WorkspaceReader(PeriodicService):
             stored stay then.
         """
         try:
-            await self._turn(delegation)
-            found = await self._directory.group_members(await self._token(delegation, GROUPS_SCOPE), group)
+            token = await self._token(delegation, GROUPS_SCOPE)
+            found = await self._directory.group_members(token, group, self._turn(delegation))
         except DelegationRefused as error:
             now = self._clock.seconds()
             if await self._leader.store.run(workspaces.record_group_failure, name, group, error.refusal, now):
@@ -403,8 +403,10 @@ class WorkspaceReader(PeriodicService):
         if since is None or self._clock.seconds() - since < SHORT_SECONDS:
             raise _ShortList(f"{missing} of {len(delegated)} users are missing")
 
-    async def _turn(self, delegation: Delegation) -> None:
-        await self._pacer.of(delegation.service_account.project_id).turn(is_requested=False)
+    def _turn(self, delegation: Delegation) -> Turn:
+        """Return a function that waits until the next call for the service account's project may be made."""
+        pacer = self._pacer.of(delegation.service_account.project_id)
+        return lambda: pacer.turn(is_requested=False)
 
 
 def _advice(code: str) -> str:
