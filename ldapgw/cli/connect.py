@@ -39,7 +39,7 @@ from ldapgw.store.worker import Store, on_threads
 from ldapgw.web.consent import CONNECT, AuthorizationCodeFlow, AuthorizationRedirect, ConsentResult
 from ldapgw.web.dependencies import ConsentDependencies
 from ldapgw.web.error_pages import PAGES, PageError
-from ldapgw.web.http import Cookie, HttpRequest, PublicUrl, security_headers
+from ldapgw.web.http import SECURITY_HEADERS, Cookie, HttpRequest, PublicUrl
 
 _PORT = 8085
 
@@ -231,7 +231,7 @@ class _Callback(Resource):
         self.result: Deferred[ConsentResult] = Deferred()
 
     def render(self, request: Any) -> Any:
-        for name, value in security_headers(secure=False):
+        for name, value in SECURITY_HEADERS:
             request.setHeader(name.encode(), value.encode())
         request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
         if (request.method, request.path) != (b"GET", self._path):

@@ -57,8 +57,8 @@ def check_answers(subject: Subject) -> Iterator[CheckResult]:
 
 def _try_port(config: Config, setting: str, endpoint: str, listening: ListenAddress, gateway: int) -> CheckResult:
     item = f'{setting} "{endpoint}"'
-    use = _use_page if setting == "web.listen" else _use_ldap
-    over_tls = setting == "ldap.listen_tls" or endpoint.startswith(("ssl:", "tls:"))
+    use = _use_page if setting.startswith("web.") else _use_ldap
+    over_tls = setting.endswith(".listen_tls") or endpoint.startswith(("ssl:", "tls:"))
     try:
         try:
             return use(config, item, listening, over_tls=over_tls)

@@ -62,6 +62,7 @@ def configured_endpoints(config: Config) -> tuple[tuple[str, str], ...]:
         ("ldap.listen", config.ldap.listen),
         ("ldap.listen_tls", config.ldap.listen_tls),
         ("web.listen", config.web.listen),
+        ("web.listen_tls", config.web.listen_tls),
     )
     return tuple((setting, endpoint) for setting, endpoints in listeners for endpoint in endpoints)
 

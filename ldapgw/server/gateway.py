@@ -207,9 +207,11 @@ def _listeners(base: Base, ldap: LdapFactory, web: WebSite, misuse_log: MisuseLo
     if "serve" in config.roles and tls:
         factories["ldap.listen_tls"] = ProxyProtocolFactory(ldap.over_tls(), is_proxy, reactor, ldap.count_misuse)
     if "web" in config.roles:
-        factories["web.listen"] = ProxyProtocolFactory(
-            web, config.web.proxy_protocol.contains, reactor, misuse_log.count
-        )
+        is_proxy = config.web.proxy_protocol.contains
+        factories["web.listen"] = ProxyProtocolFactory(web, is_proxy, reactor, misuse_log.count)
+    if "web" in config.roles and tls:
+        https = web.over_tls(tls.for_browsers)
+        factories["web.listen_tls"] = ProxyProtocolFactory(https, is_proxy, reactor, misuse_log.count)
     ipv6_only = ipv6_only_endpoints(config)
     work = base.workers.work
     return (

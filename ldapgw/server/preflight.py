@@ -313,7 +313,7 @@ _NOT_TRIED: Final = "only TCP ports can be added while the gateway runs; restart
 _NOT_ALLOWED: Final = (errno.EACCES, errno.EPERM)
 # Seconds within which a program on this machine should accept a connection.
 _PATIENCE: Final = 5.0
-_ROLES: Final = {"ldap.listen": "serve", "ldap.listen_tls": "serve", "web.listen": "web"}
+_ROLES: Final = {"ldap.listen": "serve", "ldap.listen_tls": "serve", "web.listen": "web", "web.listen_tls": "web"}
 
 
 def run(subject: Subject, checks: Collection[Check] = ()) -> Iterator[CheckResult]:

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Reads certificates and private keys from files, and builds the TLS contexts that the LDAP ports use.
+"""Reads certificates and private keys from files, and builds the TLS contexts of the LDAP ports and of the web page.
+
+`private_trust_anchor` finds out whether phones trust the certificate.  Phones trust about the same authorities as the
+system of this machine.  A chain that leads to none of these authorities is private: self-signed, or issued by the
+company's own authority.
 
 Mutable: `TlsContextFactory.loaded`, which `ldapgw.server.certificate_renewal` replaces by one assignment when the files
 have changed.  A connection keeps the context with which it began.
@@ -7,11 +11,12 @@ have changed.  A connection keeps the context with which it began.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -111,6 +116,8 @@ _MINIMUM: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 # The cipher suites for TLS 1.2, all with forward secrecy; AES in CBC mode comes last, for phones without GCM.  The
 # cipher suites of TLS 1.3 need no choice.
 _CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!eNULL"
+# X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name.
+_NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)
 # Renegotiation is off because of CVE-2009-3555, and because a client could keep the server busy with renegotiations at
 # little cost.
 _OPTIONS: Final = SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_COMPRESSION
@@ -124,13 +131,31 @@ FileVersions = tuple[tuple[int, int, int] | None, ...]
 class LoadedCertificate:
     """A certificate with its private key, ready for use.
 
+    :ivar context: the context for phones, who need a certificate of their own if ``tls.client_ca`` is set.
+    :ivar web_context: the context for browsers, which need no certificate.
     :ivar validity: the validity of the whole chain.
     :ivar file_versions: the versions of the files, taken before the files were read.
+    :ivar trust_anchor: the certificate in PEM that phones need, so that they trust the gateway's certificate; empty
+        when phones trust it without.
     """
 
     context: SSL.Context
+    web_context: SSL.Context
     validity: ValidityPeriod
     file_versions: FileVersions
+    trust_anchor: str = ""
+
+    def is_proven(self, now: float) -> bool:
+        """Return whether browsers may be told to use nothing but TLS for half a year (HSTS, RFC 6797).
+
+        A browser that was told so lets nobody pass a certificate that it refuses.  The certificate must therefore be
+        valid, from an authority that everybody knows, and its files must have been in place for a day.
+
+        :param now: seconds since the epoch.
+        """
+        changed = max((version[1] / 1e9 for version in self.file_versions if version), default=now)
+        begins, ends = self.validity.not_before.timestamp(), self.validity.not_after.timestamp()
+        return not self.trust_anchor and begins <= now < ends and now - changed >= _DAY
 
 
 @implementer(IOpenSSLContextFactory)
@@ -148,6 +173,22 @@ class TlsContextFactory:
     def getContext(self) -> SSL.Context:
         return self.loaded.context
 
+    @property
+    def for_browsers(self) -> IOpenSSLContextFactory:
+        """Return the source of the contexts for the web page."""
+        return cast("IOpenSSLContextFactory", _WebContextFactory(self))
+
+
+@implementer(IOpenSSLContextFactory)
+class _WebContextFactory:
+    """The source of the TLS contexts for browsers."""
+
+    def __init__(self, contexts: TlsContextFactory) -> None:
+        self._contexts = contexts
+
+    def getContext(self) -> SSL.Context:
+        return self._contexts.loaded.web_context
+
 
 def file_versions(tls: Tls) -> FileVersions:
     """Return the current versions of the files of ``[tls]``; may block on the disk."""
@@ -160,14 +201,7 @@ def load_certificate(tls: Tls) -> LoadedCertificate:
     :raises UserError: when a file cannot be read, or the key does not belong to the certificate.
     """
     versions = file_versions(tls)
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(_MINIMUM[tls.minimum])
-    context.set_cipher_list(_CIPHERS)
-    context.set_options(_OPTIONS)
-    # An idle session keeps no buffers, which saves 34 KiB for each connection.
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    # Session tickets are valid only in this context, so no session is resumed after the files have changed.
-    context.set_session_id(b"ldapgw")
+    context = _new_context(tls)
     chain: tuple[x509.Certificate, ...] = ()
     problems = []
     try:
@@ -188,7 +222,22 @@ def load_certificate(tls: Tls) -> LoadedCertificate:
         problems.append(f"tls.client_ca = {tls.client_ca}: {_reason(error, expected, refused)}")
     if problems:
         raise UserError(problems, is_setting=True)
-    return LoadedCertificate(context, ValidityPeriod.of(chain), versions)
+    # A session of a browser is not resumed by a phone that needs a certificate, because the contexts are two.
+    web_context = _new_context(tls)
+    _use_private_key(web_context, tls.private_key, _use_certificate(web_context, tls.certificate))
+    return LoadedCertificate(context, web_context, ValidityPeriod.of(chain), versions, private_trust_anchor(tls))
+
+
+def _new_context(tls: Tls) -> SSL.Context:
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(_MINIMUM[tls.minimum])
+    context.set_cipher_list(_CIPHERS)
+    context.set_options(_OPTIONS)
+    # An idle session keeps no buffers, which saves 34 KiB for each connection.
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    # Session tickets are valid only in this context, so no session is resumed after the files have changed.
+    context.set_session_id(b"ldapgw")
+    return context
 
 
 _UNUSABLE: Final = (SSL.Error, OSError, ValueError, TypeError)
@@ -240,3 +289,40 @@ def _reason(error: Exception, expected: str, refused: str) -> str:
         return f"expected {expected}"
     reasons = error.args[0] if error.args else ()
     return refused + (f" ({reasons[-1][-1]})" if reasons else "")
+
+
+def private_trust_anchor(tls: Tls) -> str:
+    """Return the last certificate of the chain of ``[tls]`` in PEM, if the chain leads to no authority of the system.
+
+    :returns: empty for a trusted chain, and for files that cannot be read.
+    """
+    try:
+        chain = read_certificates(Path(tls.certificate).read_bytes())
+        gateway = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        gateway.load_cert_chain(tls.certificate, tls.private_key)
+    except (OSError, ValueError):  # an SSLError is an OSError
+        return ""
+    return "" if _is_trusted(gateway) else to_pem(chain[-1])
+
+
+def _is_trusted(gateway: ssl.SSLContext) -> bool:
+    """Return whether a client that trusts the system's authorities completes a TLS handshake with the gateway.
+
+    Both sides of the handshake run in memory.
+    """
+    phone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    phone.check_hostname = False
+    phone.set_default_verify_paths()
+    # Expiry is ignored here, because the gateway warns of an expired certificate elsewhere.
+    phone.verify_flags |= _NO_CHECK_TIME
+    to_gateway, to_phone = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = phone.wrap_bio(to_phone, to_gateway)
+    server = gateway.wrap_bio(to_gateway, to_phone, server_side=True)
+    for side in (client, server, client):
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLCertVerificationError:
+            return False
+    return True

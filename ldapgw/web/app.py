@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any, cast
+from urllib.parse import quote
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -34,12 +35,16 @@ from ldapgw.web.error_pages import PageError
 from ldapgw.web.events import EventStreams
 from ldapgw.web.explain_pages import ExplainPages
 from ldapgw.web.http import (
+    HSTS,
     MAX_BODY_SIZE,
+    SECURITY_HEADERS,
     Cookie,
+    Headers,
     HttpRequest,
     HttpResponse,
+    came_by_plain_http,
     read_request,
-    security_headers,
+    redirect,
     write_response,
 )
 from ldapgw.web.i18n import LANGUAGES
@@ -113,17 +118,17 @@ class _WebResource(Resource):
         self._layout = layout
         self._observe, self._seconds = layout.dependencies.observe_request, layout.dependencies.seconds
         self._path = layout.public_url.path.encode().split(b"/")[1:]
-        self._headers = security_headers(secure=layout.public_url.secure)
         self._routes = routes(layout)
         # The router only matches paths and makes no addresses, so it needs no host.
         self._router = _url_map(tuple((route.method, route.path) for route in self._routes)).bind("")
 
     def render(self, request: Any) -> int:
         request.responseHeaders.removeHeader(b"Server")
-        for name, value in self._headers:
-            request.setHeader(name.encode(), value.encode())
+        self._set_headers(request)
         try:
             route, path_values = self._find_route(request)
+            if not route.over_http and self._is_to_redirect(request):
+                return self._redirect_to_https(request, route)
         except PageError as error:
             response = self._error_response(self._read_request(request), error)
             self._observe(_UNKNOWN, _UNKNOWN, _UNKNOWN, response.status, 0.0)
@@ -134,6 +139,31 @@ class _WebResource(Resource):
         if not route.runs_to_end:
             request.notifyFinish().addErrback(lambda _: answering.cancel())
         answering.addErrback(partial(self._report, request, path_values.get("tenant", "")))
+        return NOT_DONE_YET
+
+    def _set_headers(self, request: Any) -> None:
+        headers: Headers = SECURITY_HEADERS
+        # Browsers ignore HSTS on http (RFC 6797 8.1).
+        if self._layout.public_url.secure and self._layout.dependencies.sends_hsts():
+            headers = (*headers, HSTS)
+        for name, value in headers:
+            request.setHeader(name.encode(), value.encode())
+
+    def _is_to_redirect(self, request: IRequest) -> bool:
+        """Return whether a request has to be sent again by HTTPS, because the gateway itself serves HTTPS."""
+        dependencies = self._layout.dependencies
+        return dependencies.serves_https and came_by_plain_http(request, dependencies.is_trusted_proxy)
+
+    def _redirect_to_https(self, request: Any, route: Route) -> int:
+        """Redirect a request to the same path of the public URL; the status 307 keeps the method."""
+        segments = request.postpath
+        path = b"/".join(segments[len(self._path) :] if segments[: len(self._path)] == self._path else segments)
+        _, mark, query = request.uri.partition(b"?")
+        location = f"{self._layout.public_url.url}/" + (quote(path) + (mark + query).decode("ascii", "ignore"))
+        response = redirect(location, status=307)
+        self._observe(route.method, route.template, route.required_role.name.lower(), response.status, 0.0)
+        write_response(request, response)
+        request.finish()
         return NOT_DONE_YET
 
     def _find_route(self, request: Any) -> tuple[Route, dict[str, str]]:

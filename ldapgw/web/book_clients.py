@@ -248,9 +248,9 @@ class BookClients:
         photos = ("/<tenant>/photo/<number>.png", "/<tenant>/photo/<secret>/<number>.png")
         books = ("/<tenant>/book/<vendor>.xml", "/<tenant>/book/<secret>/<vendor>.xml")
         return (
-            *(Route("GET", path, self.photo, phone) for path in photos),
-            *(Route(method, "/<tenant>/caller", self.caller, phone) for method in ("GET", "POST")),
-            *(Route(method, path, self.book, phone) for method in ("GET", "POST") for path in books),
+            *(Route("GET", path, self.photo, phone, over_http=True) for path in photos),
+            *(Route(method, "/<tenant>/caller", self.caller, phone, over_http=True) for method in ("GET", "POST")),
+            *(Route(method, path, self.book, phone, over_http=True) for method in ("GET", "POST") for path in books),
         )
 
     async def caller(self, request: HttpRequest, _tenant: WebTenant, viewer: Viewer) -> HttpResponse:

@@ -168,6 +168,8 @@ class WebDependencies(ConsentDependencies):
     :ivar database_fails_since: start of the database failure, in seconds since the epoch, or None without a failure.
     :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch, or None if the expiry is not
         near or there is no certificate.
+    :ivar serves_https: whether the gateway itself serves HTTPS, so that requests by plain HTTP are redirected.
+    :ivar sends_hsts: whether browsers may be told to use nothing but HTTPS.
     :ivar disconnected: called after an account was disconnected, to delete the account's data from copies of the
         database.
     :ivar is_shared: whether several gateways can use the database, so that a proxy may lead a browser to any of them.
@@ -182,6 +184,8 @@ class WebDependencies(ConsentDependencies):
     is_stale: Callable[[], bool]
     database_fails_since: Callable[[], float | None]
     certificate_expiry: Callable[[], float | None]
+    serves_https: bool
+    sends_hsts: Callable[[], bool]
     disconnected: Callable[[], object]
     admin: AdminDependencies
     phones: PhoneDependencies
@@ -232,7 +236,7 @@ class PhoneDependencies:
     searches: Callable[[PhoneLogin], tuple[DecodedSearch, ...]]
     latest: Callable[[PhoneLogin], PhoneLogin]
     anonymous_refused_at: Callable[[str], float | None]
-    certificate: Callable[[], Awaitable[str]]
+    certificate: Callable[[], str]
     try_connection: Callable[[ConnectionSettings], Awaitable[Sequence[StepResult]]]
     one_time: OneTimeSecrets
 

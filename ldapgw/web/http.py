@@ -47,7 +47,9 @@ CONTENT_SECURITY_POLICY = (
     "frame-ancestors 'none'; base-uri 'none'"
 )
 
-_SECURITY_HEADERS = (
+# The headers of every response, errors and redirects included (OWASP ASVS 5.0, chapter 3).  A response may replace the
+# header ``Cache-Control``.
+SECURITY_HEADERS = (
     ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
     ("X-Content-Type-Options", "nosniff"),
     # The callback's address contains the authorization code.
@@ -59,8 +61,9 @@ _SECURITY_HEADERS = (
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
 
-# Half a year is long enough to protect browsers, and short enough to return to plain HTTP one day.
-_HSTS = ("Strict-Transport-Security", "max-age=15768000")
+# The header tells browsers to use nothing but HTTPS (RFC 6797).  Half a year is long enough to protect browsers, and
+# short enough to return to plain HTTP one day.
+HSTS = ("Strict-Transport-Security", "max-age=15768000")
 
 # The paths below a tenant's page to which a sign-in may lead back: pages that a browser can open without an effect.  No
 # address of another site matches.
@@ -123,6 +126,13 @@ def _is_private(request: IRequest, is_trusted_proxy: Callable[[str], bool]) -> b
     return request.isSecure() or not peer or is_loopback(normalize_address(peer))
 
 
+def came_by_plain_http(request: IRequest, is_trusted_proxy: Callable[[str], bool]) -> bool:
+    """Return whether a client sent a request by HTTP to the gateway itself, and not through a trusted proxy."""
+    peer = getattr(request.getClientAddress(), "host", "")
+    is_proxied = is_trusted_proxy(peer) and request.requestHeaders.hasHeader(b"X-Forwarded-For")
+    return not request.isSecure() and not is_proxied
+
+
 def _read_hop(hop: str) -> str:
     match = _HOP.fullmatch(hop)
     address = (match[1] or match[2] or "") if match else hop
@@ -130,16 +140,6 @@ def _read_hop(hop: str) -> str:
         return normalize_address(str(ipaddress.ip_address(address.partition("%")[0])))  # a zone may be any text
     except ValueError:
         return UNKNOWN_ADDRESS
-
-
-def security_headers(*, secure: bool) -> tuple[tuple[str, str], ...]:
-    """Return the headers of every response, errors and redirects included (OWASP ASVS 5.0, chapter 3).
-
-    A response may replace the header ``Cache-Control``.
-
-    :param secure: whether browsers use https; browsers ignore HSTS on http (RFC 6797 8.1).
-    """
-    return (*_SECURITY_HEADERS, _HSTS) if secure else _SECURITY_HEADERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,8 @@ class Route:
     """A route, with its method and path, the required role and the handler.
 
     :ivar path: in Werkzeug's notation: ``/<tenant>/phones/<name>``; all routes but PUBLIC ones contain ``<tenant>``.
+    :ivar over_http: whether the route also answers plain HTTP where the gateway itself serves HTTPS, because phones and
+        monitoring may not follow a redirect.
     :ivar runs_to_end: whether a request is handled to its end even when the client has gone, because the handler
         changes something; all other requests are cancelled then.
     """
@@ -131,6 +133,7 @@ class Route:
     required_role: RequiredRole
     max_body_size: int = MAX_FORM_SIZE
     runs_to_end: bool = False
+    over_http: bool = False
 
     @property
     def is_of_phone(self) -> bool:
@@ -143,8 +146,8 @@ class Route:
         return self.path.replace("<", "{").replace(">", "}")
 
 
-def get(path: str, handler: Callable[..., Any], required_role: RequiredRole) -> Route:
-    return Route("GET", path, handler, required_role)
+def get(path: str, handler: Callable[..., Any], required_role: RequiredRole, *, over_http: bool = False) -> Route:
+    return Route("GET", path, handler, required_role, over_http=over_http)
 
 
 def post(

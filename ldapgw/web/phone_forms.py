@@ -159,7 +159,7 @@ class PhoneForms:
             self._dependencies.bind_dn(login),
             self._dependencies.base_dn(login.tenant),
             password,
-            await self._dependencies.certificate(),
+            self._dependencies.certificate(),
         )
         self._tests_running += 1
         try:

@@ -59,7 +59,6 @@ log = Logger()
 _SCALE = 4
 
 _QR_CODE_TITLE = gettext_noop("The provisioning address of this phone as a QR code")
-_PEM_MEDIA_TYPE = "application/x-pem-file"
 
 
 def qr_code(text: str, title: str) -> Markup:
@@ -109,7 +108,6 @@ class PhonePages:
             get("/<tenant>/phones", self.list_phones, RequiredRole.PERSON),
             get("/<tenant>/phones/<name>", self.show, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/sheet", self.print_sheet, RequiredRole.SIGNED_IN),
-            get("/<tenant>/phones/<name>/certificate.pem", self.certificate, RequiredRole.SIGNED_IN),
             get("/<tenant>/phones/<name>/settings/<vendor>", self.settings, RequiredRole.SIGNED_IN),
         )
 
@@ -181,7 +179,7 @@ class PhonePages:
             password=password,
             is_shown_elsewhere=self.is_shown_elsewhere(visit.visitor, login),
             vendors=[*model_vendors, *(other for other in all_vendors().values() if other not in model_vendors)],
-            certificate=bool(await self._dependencies.certificate()),
+            certificate=bool(self._dependencies.certificate()),
             lines=[search_log_line(decoded, visit.tenant.region) for decoded in searches],
             has_unused_password=has_unused_password,
             hints=hints_to_fix(login, searches, self._profile(login)),
@@ -229,13 +227,6 @@ class PhonePages:
             ],
             sheet_url=f"{visit.home}phones/{login.name}/sheet",
         )
-
-    async def certificate(self, visit: Visit, _login: PhoneLogin) -> HttpResponse:
-        """``/{tenant}/phones/{name}/certificate.pem``: send the private certificate that the phone must trust."""
-        text = await self._dependencies.certificate()
-        if not text:
-            raise PageError(error_pages.PAGES.not_found, visit.tenant)
-        return HttpResponse(200, text.encode(), _PEM_MEDIA_TYPE, attachment("ldapgw-certificate.pem"))
 
     def keep(self, visitor: Visitor, login: PhoneLogin, password: str, address: str = "") -> None:
         """Keep a phone's new password for its page, and forget the former password and everything that belongs to it.

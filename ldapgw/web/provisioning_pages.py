@@ -20,8 +20,10 @@ from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, get, post
-from ldapgw.web.phone_pages import PhonePages
+from ldapgw.web.phone_pages import PhonePages, attachment
 from ldapgw.web.provisioning_windows import ProvisioningWindows, delay_guess, no_such_file, tell_fetch
+
+_AUTHORITY_MEDIA_TYPE = "application/x-x509-ca-cert"
 
 
 class ProvisioningPages:
@@ -39,8 +41,9 @@ class ProvisioningPages:
         return (
             post("/<tenant>/phones/<name>/provision", self.make, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/provision/end", self.end, RequiredRole.SIGNED_IN),
-            get("/<tenant>/provision/<secret>/", self.open, RequiredRole.TENANT),
-            get("/<tenant>/provision/<secret>/<file>", self.serve, RequiredRole.TENANT),
+            get("/<tenant>/ca.crt", self.authority, RequiredRole.TENANT, over_http=True),
+            get("/<tenant>/provision/<secret>/", self.open, RequiredRole.TENANT, over_http=True),
+            get("/<tenant>/provision/<secret>/<file>", self.serve, RequiredRole.TENANT, over_http=True),
         )
 
     async def make(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
@@ -94,6 +97,16 @@ class ProvisioningPages:
         sheet = make_sheet(vendor, settings_of(login, dependencies.phones.site(visit.tenant), password))
         tell_fetch(dependencies, login, visit.request.address)
         return HttpResponse(200, sheet.text.encode(), vendor.media_type) if sheet.text else no_such_file()
+
+    async def authority(self, visit: TenantVisit) -> HttpResponse:
+        """``/{tenant}/ca.crt``: send the certificate of the private authority that phones must trust.
+
+        The certificate is public, and a phone fetches the certificate before the phone can verify HTTPS.
+        """
+        text = self._layout.dependencies.phones.certificate()
+        if not text:
+            raise PageError(error_pages.PAGES.not_found, visit.tenant)
+        return HttpResponse(200, text.encode(), _AUTHORITY_MEDIA_TYPE, attachment("ca.crt"))
 
     async def _authenticate(self, visit: TenantVisit, secret: str) -> tuple[PhoneLogin, ProvisioningAddress]:
         """Return the phone and the provisioning address to which a secret belongs.

@@ -72,9 +72,9 @@ class SignInPages:
     def routes(self) -> tuple[Route, ...]:
         return (
             get("/", self.front, RequiredRole.PUBLIC),
-            get("/healthz", self.healthz, RequiredRole.PUBLIC),
-            get("/readyz", self.readyz, RequiredRole.PUBLIC),
-            get("/metrics", self.metrics, RequiredRole.PUBLIC),
+            get("/healthz", self.healthz, RequiredRole.PUBLIC, over_http=True),
+            get("/readyz", self.readyz, RequiredRole.PUBLIC, over_http=True),
+            get("/metrics", self.metrics, RequiredRole.PUBLIC, over_http=True),
             get("/static/<name>", self.static, RequiredRole.PUBLIC),
             *(
                 get(f"/{name}", partial(self.static, name=name.replace("-precomposed", "")), RequiredRole.PUBLIC)

@@ -16,9 +16,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IOpenSSLContextFactory,
+    IReactorTime,
+    ITCPTransport,
+)
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.http import HTTPChannel
@@ -248,6 +255,14 @@ class WebSite(Site):
             resource, requestFactory=WebRequest, timeout=IDLE_SECONDS, reactor=clock, parsePOSTFormSubmission=False
         )
         self.admission = admission
+        self._clock = clock
+
+    def over_tls(self, contexts: IOpenSSLContextFactory) -> TLSMemoryBIOFactory:
+        """Return the factory for HTTPS; the limits on connections are shared.
+
+        :param contexts: makes the TLS context of each connection.
+        """
+        return _HttpsFactory(contexts, False, self, self._clock)  # noqa: FBT003 - Twisted's isClient
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Return the protocol of a new connection; if there are too many connections, return None, which closes it."""
@@ -261,3 +276,12 @@ class WebSite(Site):
 
     def log(self, request: http.Request) -> None:
         """Log nothing."""
+
+
+class _HttpsFactory(TLSMemoryBIOFactory):
+    """The factory that adds TLS to the connections of `WebSite`, and refuses those that `WebSite` refuses."""
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """Make the protocol of a new connection within TLS; return None if the connection is refused."""
+        channel = self.wrappedFactory.buildProtocol(addr)
+        return None if channel is None else self.protocol(self, channel)

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whether phones know who signed our certificate.
-
-A renewed certificate is used without a restart, a broken one is not, and one that ends is spoken of.
-"""
+"""A renewed certificate is used without a restart, a broken one is not, and one that ends is spoken of."""
 
 from __future__ import annotations
 
@@ -19,98 +16,11 @@ from twisted.internet.task import Clock
 from ldapgw.server.certificate_renewal import (
     CHECK_INTERVAL_SECONDS,
     CertificateReloader,
-    PhoneTrustAnchor,
-    private_trust_anchor,
 )
 from ldapgw.server.config import Tls
 from ldapgw.server.config.forms import File
-from ldapgw.server.tls import TlsContextFactory, load_certificate
-from tests.support.certificates import Issued, issue
-from tests.support.results import result_of
-
-AUTHORITY = issue("our own authority", which=1, authority=True)
-LEAF = issue(by=AUTHORITY)
-
-
-@pytest.fixture
-def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tls:
-    """Where a chain and its key lie; what the system trusts is another authority."""
-    trusted = tmp_path / "system.pem"
-    trusted.write_bytes(issue("another", which=2, authority=True).pem)
-    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
-    certificate, key = LEAF.write(tmp_path)
-    return Tls(certificate=File(certificate), private_key=File(key))
-
-
-def write(tls: Tls, *chain: Issued) -> None:
-    chain[0].write(Path(tls.certificate).parent)
-    Path(tls.certificate).write_bytes(b"".join(one.pem for one in chain))
-
-
-@pytest.mark.parametrize(
-    ("chain", "given"),
-    [
-        ((issue(),), 0),
-        ((LEAF, AUTHORITY), 1),
-        ((LEAF,), 0),
-        ((issue(days=-1),), 0),
-    ],
-    ids=["self-signed", "with its authority", "without it", "expired"],
-)
-def test_a_private_certificate(tls: Tls, chain: tuple[Issued, ...], given: int) -> None:
-    """The end of its chain is what phones have to be given."""
-    write(tls, *chain)
-    assert private_trust_anchor(tls) == chain[given].pem.decode()
-
-
-@pytest.mark.parametrize("days", [90, -1], ids=["valid", "expired"])
-def test_a_public_certificate(tls: Tls, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
-    """Nothing has to be given; when it ends is another question."""
-    system = Path(tls.certificate).with_name("trusts-us.pem")
-    system.write_bytes(AUTHORITY.pem)
-    monkeypatch.setenv("SSL_CERT_FILE", str(system))
-    write(tls, issue(by=AUTHORITY, days=days))
-    assert private_trust_anchor(tls) == ""
-
-
-@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
-@pytest.mark.parametrize("which", ["certificate", "private_key"])
-def test_a_file_that_cannot_be_read(tls: Tls, which: str, content: bytes | None) -> None:
-    """Has nothing to give."""
-    file = Path(getattr(tls, which))
-    file.unlink()
-    if content is not None:
-        file.write_bytes(content)
-    assert private_trust_anchor(tls) == ""
-
-
-def test_the_answer_is_remembered_until_the_files_change(tls: Tls) -> None:
-    """Reading what the system trusts takes a while, so it is done off the reactor's thread, once."""
-    write(tls, issue())
-    contexts = TlsContextFactory(tls)
-    asked: list[Tls] = []
-
-    async def off_thread(function: Any, *arguments: Any) -> Any:
-        asked.append(arguments[0])
-        return function(*arguments)
-
-    trust = PhoneTrustAnchor(contexts, off_thread)
-    before = Path(tls.certificate).read_text()
-    assert [result_of(trust.trust_anchor()) for _ in range(2)] == [before, before]
-    write(tls, issue(which=3))
-    contexts.loaded = load_certificate(contexts.tls)
-    assert result_of(trust.trust_anchor()) == Path(tls.certificate).read_text() != before
-    assert len(asked) == 2
-
-
-def test_without_tls() -> None:
-    """There is nothing to trust."""
-
-    async def never(*_: Any) -> Any:
-        raise AssertionError
-
-    assert result_of(PhoneTrustAnchor(None, never).trust_anchor()) == ""
-
+from ldapgw.server.tls import TlsContextFactory
+from tests.support.certificates import issue
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 DAY = 86400.0

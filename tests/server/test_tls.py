@@ -20,7 +20,16 @@ from OpenSSL import SSL
 
 from ldapgw.server.config import Tls
 from ldapgw.server.config.forms import File
-from ldapgw.server.tls import TlsContextFactory, ValidityPeriod, file_versions, read_certificates, read_private_key
+from ldapgw.server.tls import (
+    LoadedCertificate,
+    TlsContextFactory,
+    ValidityPeriod,
+    file_versions,
+    load_certificate,
+    private_trust_anchor,
+    read_certificates,
+    read_private_key,
+)
 from tests.support.certificates import Issued, issue
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
@@ -262,3 +271,85 @@ def test_the_lifetime_is_that_of_the_whole_chain(tmp_path: Path) -> None:
     Path(tls.certificate).write_bytes(own.pem + authority.pem)
     pair = TlsContextFactory(tls).loaded
     assert pair.validity.not_after == authority.certificate.not_valid_after_utc
+
+
+LEAF = issue(by=AUTHORITY)
+
+
+@pytest.fixture(name="private")
+def _private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tls:
+    """A certificate and its key, where the system trusts another authority."""
+    trusted = tmp_path / "system.pem"
+    trusted.write_bytes(issue("another", which=2, authority=True).pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    return files_of(tmp_path, LEAF)
+
+
+def write(tls: Tls, *chain: Issued) -> None:
+    chain[0].write(Path(tls.certificate).parent)
+    Path(tls.certificate).write_bytes(b"".join(one.pem for one in chain))
+
+
+@pytest.mark.parametrize(
+    ("chain", "given"),
+    [((issue(),), 0), ((LEAF, AUTHORITY), 1), ((LEAF,), 0), ((issue(days=-1),), 0)],
+    ids=["self-signed", "with its authority", "without it", "expired"],
+)
+def test_a_private_certificate(private: Tls, chain: tuple[Issued, ...], given: int) -> None:
+    """The end of its chain is what phones have to be given."""
+    write(private, *chain)
+    assert private_trust_anchor(private) == load_certificate(private).trust_anchor == chain[given].pem.decode()
+
+
+@pytest.mark.parametrize("days", [90, -1], ids=["valid", "expired"])
+def test_a_public_certificate(private: Tls, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+    """Nothing has to be given; when it ends is another question."""
+    system = Path(private.certificate).with_name("trusts-us.pem")
+    system.write_bytes(AUTHORITY.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(system))
+    write(private, issue(by=AUTHORITY, days=days))
+    assert private_trust_anchor(private) == ""
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+@pytest.mark.parametrize("which", ["certificate", "private_key"])
+def test_a_file_that_cannot_be_read(private: Tls, which: str, content: bytes | None) -> None:
+    """Has nothing to give."""
+    file = Path(getattr(private, which))
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    assert private_trust_anchor(private) == ""
+
+
+def test_browsers_need_no_certificate_where_phones_do(tmp_path: Path) -> None:
+    """Nor does the session of a browser let a phone in."""
+    (tmp_path / "ca.pem").write_bytes(AUTHORITY.pem)
+    contexts = TlsContextFactory(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem")))
+    context = client_context(highest=SSL.TLS1_2_VERSION)
+    browser, phone = SSL.Connection(context), SSL.Connection(context)
+    assert shake(contexts.for_browsers.getContext(), browser)[1] == ""
+    session = browser.get_session()
+    assert session is not None
+    phone.set_session(session)
+    assert shake(contexts.getContext(), phone)[1] == "peer did not return a certificate"
+
+
+@pytest.mark.parametrize(
+    ("trust_anchor", "changed", "days", "proven"),
+    [
+        ("", 1, 60, True),
+        ("", 0.9, 60, False),
+        ("", 1, 0, False),
+        ("", 1, 101, False),
+        ("-----BEGIN CERTIFICATE-----", 1, 60, False),
+    ],
+    ids=["a day old", "new", "expired", "not yet valid", "of a private authority"],
+)
+def test_when_https_is_proven(trust_anchor: str, changed: float, days: float, proven: bool) -> None:
+    """A valid certificate of a public authority has to be in place for a day before browsers insist on HTTPS."""
+    validity = ValidityPeriod.of([issue(now=NOW, since=-100, days=0).certificate])
+    now = validity.not_after.timestamp() - days * DAY
+    versions = ((1, int((now - changed * DAY) * 1e9), 5), (2, 0, 5))
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    assert LoadedCertificate(context, context, validity, versions, trust_anchor).is_proven(now) == proven

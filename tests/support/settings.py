@@ -73,6 +73,7 @@ _EXAMPLES: dict[type[Table], dict[str, object]] = {
         "encryption_key": "replace-this-example-replace-this-example-r=",
     },
     Ldap: {"listen_tls": ["tcp:636"]},
+    Web: {"listen_tls": ["tcp:443"]},
     Tls: {"certificate": "fullchain.pem", "private_key": "privkey.pem", "client_ca": "phones-ca.pem"},
     Google: {
         "calls_per_minute": 600,

@@ -113,6 +113,42 @@ def test_on_a_loopback_address(url: str) -> None:
     assert browser.post("/acme/share", {"token": token, "sharing": "shared"}, {"Origin": url}).status == 303
 
 
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/", "https://phonebook.example.com/"),
+        ("/acme/contacts?page=2&q=%C3%BC", "https://phonebook.example.com/acme/contacts?page=2&q=%C3%BC"),
+        ("/static/style.css", "https://phonebook.example.com/static/style.css"),
+        ("/healthz", None),
+        ("/readyz", None),
+        ("/metrics", None),
+        ("/acme/ca.crt", None),
+        ("/acme/caller?number=1", None),
+        ("/acme/book/yealink.xml", None),
+        ("/acme/provision/desk1.secret/", None),
+        ("/acme/provision/desk1.secret/y000000000000.cfg", None),
+    ],
+)
+def test_plain_http_where_the_gateway_serves_https(path: str, location: str | None) -> None:
+    """Pages are at the public URL alone; phones and monitoring are answered; browsers of a proxy are on HTTPS."""
+    stage = Stage(serves_https=True)
+    browser = stage.browser()
+    browser.patience = 10.0  # for the delay after a wrong secret
+    assert browser.get(path).status != 307
+    browser._origin = "http://phonebook.example.com"
+    plain = browser.get(path, {"Host": "evil.example"})
+    assert (plain.status == 307, plain.headers.get("location")) == (bool(location), [location] if location else None)
+    proxied = Stage(serves_https=True, trusts=lambda _: True).browser()
+    proxied.patience, proxied._origin = 10.0, browser._origin
+    assert proxied.get(path, {"X-Forwarded-For": "198.51.100.7"}).status != 307
+
+
+def test_hsts_waits_for_a_proven_certificate() -> None:
+    """Nobody is kept from the page by a certificate that turns out to be wrong in its first hours."""
+    stage = Stage(sends_hsts=False)
+    assert "strict-transport-security" not in stage.browser().get("/acme/").headers
+
+
 @pytest.mark.parametrize("path", ["", "/phonebook"], ids=["stripped", "kept"])
 def test_pages_below_a_path(path: str) -> None:
     """A proxy may take the path off, or leave it; links, redirects and the redirect URI have it."""

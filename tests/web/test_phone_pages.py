@@ -290,7 +290,7 @@ def test_my_pages_list_my_phones(stage: Stage) -> None:
 # --- whose it is ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["", "/remove", "/settings/yealink", "/certificate.pem"])
+@pytest.mark.parametrize("path", ["", "/remove", "/settings/yealink"])
 def test_a_phone_is_found_in_any_case_of_letters(stage: Stage, path: str) -> None:
     stage.certificate = "PEM"
     browser = owner(stage)
@@ -731,14 +731,14 @@ def test_the_certificate_to_load(stage: Stage, pem: str) -> None:
     """Where phones do not know who signed it; and it is offered where a phone needs it."""
     stage.certificate = pem
     browser = owner(stage)
-    page, answer = browser.get(f"{PHONE}?vendor=yealink"), browser.get(f"{PHONE}/certificate.pem")
+    page, answer = browser.get(f"{PHONE}?vendor=yealink"), stage.browser().get("/acme/ca.crt")
     assert ("Download the certificate" in words_on(page)) == bool(pem)
     assert ("Most phones trust it already" in words_on(page)) == (not pem)
     assert answer.status == (200 if pem else 404)
     if pem:
         assert answer.body == pem
-        assert answer.headers["content-type"] == ["application/x-pem-file"]
-    assert "certificate.pem" not in browser.get(f"{PHONE}?vendor=mitel").body
+        assert answer.headers["content-type"] == ["application/x-x509-ca-cert"]
+    assert "ca.crt" not in browser.get(f"{PHONE}?vendor=mitel").body
 
 
 def test_advice_of_a_vendor(stage: Stage) -> None:

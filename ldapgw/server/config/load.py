@@ -262,11 +262,7 @@ def _contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[st
     web = next(iter(decoded.get(Web, [])), None)
     sync = next(iter(decoded.get(Sync, [])), Sync())
     google = next(iter(decoded.get(Google, [])), Google())
-    if ldap.listen_tls and Tls not in decoded:
-        value = _abbreviated_json(ldap.listen_tls)
-        yield f"ldap.listen_tls = {value}: needs the table [tls] with certificate and private_key"
-    if ldap.require_tls and Tls not in decoded:
-        yield "ldap.require_tls = true: needs the table [tls]; without it, no phone can log in"
+    yield from _tls_contradictions(ldap, web, has_certificate=Tls in decoded)
     if ldap.reuse_port and sys.platform != "linux":
         yield "ldap.reuse_port = true: only Linux spreads connections over several gateways; leave out the setting"
     for endpoint in (*ldap.listen, *ldap.listen_tls) if ldap.reuse_port else ():
@@ -280,6 +276,7 @@ def _contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[st
         ("ldap.listen", ldap.listen, ldap.proxy_protocol),
         ("ldap.listen_tls", ldap.listen_tls, ldap.proxy_protocol),
         ("web.listen", web.listen if web else (), web.proxy_protocol if web else ()),
+        ("web.listen_tls", web.listen_tls if web else (), web.proxy_protocol if web else ()),
     ):
         for endpoint in endpoints:
             if endpoint.startswith("haproxy:"):
@@ -293,6 +290,18 @@ def _contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[st
             if endpoint in keys and not endpoint.startswith("tcp:0"):
                 yield f'{key} = "{endpoint}": is listened on by {keys[endpoint]} already'
             keys[endpoint] = key
+
+
+def _tls_contradictions(ldap: Ldap, web: Web | None, *, has_certificate: bool) -> Iterator[str]:
+    """Yield the problems of settings for TLS."""
+    for table, endpoints in (("ldap", ldap.listen_tls), ("web", web.listen_tls if web else ())):
+        if endpoints and not has_certificate:
+            value = _abbreviated_json(endpoints)
+            yield f"{table}.listen_tls = {value}: needs the table [tls] with certificate and private_key"
+    if web and web.listen_tls and not web.public_url.startswith("https:"):
+        yield f'web.public_url = "{web.public_url}": expected https:// in front, because web.listen_tls serves HTTPS'
+    if ldap.require_tls and not has_certificate:
+        yield "ldap.require_tls = true: needs the table [tls]; without it, no phone can log in"
 
 
 def _path_contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[str]:

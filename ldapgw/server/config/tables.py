@@ -101,6 +101,10 @@ class Web(Table, frozen=True, kw_only=True):
 
     public_url: Url
     listen: ServerEndpoints = ServerEndpoints(["tcp:8080"])
+    # No endpoint by default, because there is no certificate by default.
+    listen_tls: ServerEndpoints = ServerEndpoints()
+    # True by default, because the header is sent only after a day with a good certificate (`is_proven`).
+    hsts: bool = True
     trusted_proxies: Networks = Networks.read(["127.0.0.1"])
     proxy_protocol: Networks = Networks()
     metrics_networks: Networks = Networks.read(["127.0.0.0/8", "::1/128"])

@@ -18,7 +18,6 @@ from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explainer import PhoneExplainer
-from ldapgw.server.certificate_renewal import PhoneTrustAnchor
 from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import phone_server
 from ldapgw.server.google import TenantsWithClients, load_key_file
@@ -79,6 +78,8 @@ def make_web_dependencies(
         is_stale=lambda: phones.catalog.snapshot.freshness is not Freshness.CURRENT,
         database_fails_since=lambda: base.store.failing_since,
         certificate_expiry=base.certificate_expiry_if_near,
+        serves_https=bool(config.web.listen_tls),
+        sends_hsts=lambda: config.web.hsts and _is_https_proven(base),
         changed=sync.change_feed.refresh_now,
         count_misuse=misuse_log.count,
         disconnected=base.copy_cleaner.clean,
@@ -94,6 +95,13 @@ def make_web_dependencies(
         ),
         observe_request=base.counters.pages.observe,
     )
+
+
+def _is_https_proven(base: Base) -> bool:
+    """Return whether HTTPS has worked for a day; a proxy that serves HTTPS is taken to have proved its certificate."""
+    if not base.config.web.listen_tls or base.tls is None:
+        return True
+    return base.tls.loaded.is_proven(base.now())
 
 
 def _admin_dependencies(
@@ -162,7 +170,7 @@ def _phone_dependencies(base: Base, phones: PhoneParts) -> PhoneDependencies:
         searches=phones.activity.recent_searches,
         latest=phones.refused_logins.latest,
         anonymous_refused_at=phones.activity.search_log.last_refusal,
-        certificate=PhoneTrustAnchor(base.tls, base.workers.work).trust_anchor,
+        certificate=lambda: base.tls.loaded.trust_anchor if base.tls else "",
         try_connection=try_connection,
         one_time=phones.one_time,
     )

@@ -346,6 +346,26 @@ def test_values_that_are_impossible_together(tmp_path: Path, extra: str, expecte
     assert problems(tmp_path, SMALLEST + extra) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("url", "more", "expected"),
+    [
+        (
+            "https://a.example",
+            "",
+            'web.listen_tls = ["tcp:443"]: needs the table [tls] with certificate and private_key',
+        ),
+        (
+            "http://localhost:8080",
+            '[tls]\ncertificate = "c.pem"\nprivate_key = "k.pem"',
+            'web.public_url = "http://localhost:8080": expected https:// in front, because web.listen_tls serves HTTPS',
+        ),
+    ],
+)
+def test_https_needs_a_certificate_and_an_address(tmp_path: Path, url: str, more: str, expected: str) -> None:
+    text = re.sub('public_url = "[^"]*"', f'public_url = "{url}"\nlisten_tls = ["tcp:443"]', SMALLEST)
+    assert problems(tmp_path, text + more) == [expected]
+
+
 @pytest.mark.parametrize(("extra", "expected"), CONTRADICTIONS_OF_TENANTS)
 def test_values_of_a_tenant_that_are_impossible_together(tmp_path: Path, extra: str, expected: str) -> None:
     """The line names the tenant."""

@@ -214,6 +214,8 @@ class Stage:
     changes: int = 0
     change_error: Exception | None = None
     is_ready: bool = True
+    serves_https: bool = False
+    sends_hsts: bool = True
     certificate_ends: float | None = None
     is_certificate_near_its_end: bool = True
     database_fails_since: float | None = None
@@ -325,6 +327,8 @@ class Stage:
             is_ready=lambda: self.is_ready,
             is_stale=lambda: self.is_stale,
             database_fails_since=lambda: self.database_fails_since,
+            serves_https=self.serves_https,
+            sends_hsts=lambda: self.sends_hsts,
             certificate_expiry=lambda: self.certificate_ends if self.is_certificate_near_its_end else None,
             changed=self._changed,
             count_misuse=self.misuse.count,
@@ -349,7 +353,7 @@ class Stage:
                 searches=self.watch.recent_searches,
                 latest=self.refused_logins.latest,
                 anonymous_refused_at=self.watch.search_log.last_refusal,
-                certificate=self._certificate,
+                certificate=lambda: self.certificate,
                 try_connection=self._try_connection,
                 one_time=self.one_time,
             ),
@@ -389,9 +393,6 @@ class Stage:
         if isinstance(self.steps, Exception):
             raise self.steps
         return self.steps
-
-    async def _certificate(self) -> str:
-        return self.certificate
 
     async def _changed(self) -> None:
         self.changes += 1
