@@ -68,8 +68,8 @@ DOORS = {
     "prometheus_client": {"server.metrics"},
     "alembic": {"store.database", "store.migrations.env"},
     "cryptography": {
-        *("store.secrets", "server.tls", "server.google", "cli.check", "google.connections", "google.sandbox.oauth"),
-        *("phones.reachability", "google.delegation", "google.sandbox.delegation"),
+        *("store.secrets", "server.authority", "server.tls", "server.google", "cli.check", "google.connections"),
+        *("google.sandbox.oauth", "phones.reachability", "google.delegation", "google.sandbox.delegation"),
     },
     "jwt": {"google.identity"},
     "psycopg": {"store.change_listener", "store.postgresql", "store.postgresql_connection"},

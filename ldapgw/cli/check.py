@@ -33,7 +33,7 @@ from ldapgw.server.config import Config, Tenant, read_settings
 from ldapgw.server.config.forms import is_loopback_url
 from ldapgw.server.endpoints import ListenAddress
 from ldapgw.server.state_dir import lock_holder_pid
-from ldapgw.server.tls import WARN_DAYS, ValidityPeriod, read_certificates
+from ldapgw.server.tls import WARN_DAYS, ValidityPeriod, certificate_names, read_certificates
 
 REFUSED_REDIRECT_URI = (
     "Google refuses redirect URIs with private names or addresses; use a public name that resolves to the private "
@@ -100,7 +100,7 @@ def _checks(file: str) -> tuple[Check, ...]:
     """
     finders: tuple[Callable[[Subject], Iterable[CheckResult]], ...] = (
         check_answers,
-        _validity,
+        lambda subject: check_validity(subject.config, subject.now),
         lambda subject: _secret_files(subject, Path(file)),
         _installation,
         _inspection,
@@ -314,9 +314,12 @@ def _left_groups(tenant: Tenant, connected: Iterable[tuple[str, str]]) -> Iterat
             )
 
 
-def _validity(subject: Subject) -> Iterator[CheckResult]:
-    """Check the expiry of the certificates, and the host names of the gateway's certificate."""
-    config, tls = subject.config, subject.config.tls
+def check_validity(config: Config, now: float) -> Iterator[CheckResult]:
+    """Check the expiry of the certificates, and the host names of the gateway's certificate.
+
+    :param now: seconds since the epoch.
+    """
+    tls = config.tls
     files = {
         "tls.certificate": tls.certificate if tls else None,
         "tls.client_ca": tls.client_ca if tls else None,
@@ -329,7 +332,7 @@ def _validity(subject: Subject) -> Iterator[CheckResult]:
             continue  # `ldapgw.server.preflight` reports a file that cannot be read
         if certificates:
             item = f"{key} = {file}"
-            yield CheckResult(*_lifetime(certificates, subject.now, item), is_setting=True)
+            yield CheckResult(*_lifetime(certificates, now, item), is_setting=True)
             if key == "tls.certificate" and (problem := _host_problem(certificates[0], config.web.public_url)):
                 yield _warning(item, problem)
 
@@ -352,12 +355,9 @@ def _host_problem(certificate: x509.Certificate, public_url: str) -> str:
 
     A wildcard stands for one whole label (RFC 6125 6.4).
     """
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    known = certificate_names(certificate)
+    if not known:
         return "names no host (subjectAltName); phones that verify the host name will refuse it"
-    known = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
-    known += [str(address) for address in names.get_values_for_type(x509.IPAddress)]
     host = urlsplit(public_url).hostname or ""
     if host in known or "*." + host.partition(".")[2] in known:
         return ""

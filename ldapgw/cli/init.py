@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``init``: writes a configuration file from the answers to a few questions, and makes the database and the key."""
+"""``init``: writes a configuration file from the answers to a few questions, and makes the database and the keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import pwd
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from shlex import quote
@@ -17,17 +17,24 @@ from urllib.parse import urlsplit
 
 import click
 
-from ldapgw.cli.check import REFUSED_REDIRECT_URI
+from ldapgw.cli.certificate import issue, own_files
+from ldapgw.cli.check import REFUSED_REDIRECT_URI, check_validity
 from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.root import examples
-from ldapgw.cli.site import Site, pass_site, setting_type
+from ldapgw.cli.site import Site, now, pass_site, setting_type
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import is_redirect_uri_refused
-from ldapgw.server.config import decode, merge, read_settings
+from ldapgw.server.check_result import CheckStatus
+from ldapgw.server.config import Config, decode, merge, read_settings
 from ldapgw.server.config.forms import Allowed, BaseDn, LeaverDelay, Mail, Region, Slug, Url
 from ldapgw.server.state_dir import create_state_dir
+from ldapgw.server.tls import load_certificate, private_trust_anchor
 
 _PORT = click.IntRange(1, 65535)
+# The ways to encrypt the connections of phones and browsers.
+_ENCRYPTION = ("files", "create", "proxy", "none")
+# The port for LDAP over TLS is as far from the port for LDAP as 636 from 389.
+_LDAPS_DISTANCE = 636 - 389
 STATE_DIR = "/var/lib/ldapgw"
 
 # A line that sets a key, or would set the key without the "#" in front.
@@ -64,10 +71,18 @@ def _read_client_file(text: str) -> str:
     return str(path) if path else ""
 
 
+def _read_file(text: str) -> str:
+    """Return the absolute path of an existing file."""
+    path = Path(text.strip()).expanduser().absolute()
+    if not path.is_file():
+        raise click.BadParameter("there is no such file")
+    return str(path)
+
+
 @click.command(
     epilog=examples(
         "ldapgw init --admin root@acme.example",
-        "ldapgw --config ldapgw.toml init --admin root@acme.example --state-dir state",
+        "ldapgw --config ldapgw.toml init --admin root@acme.example --state-dir state --encryption create",
     )
 )
 @click.option("--admin", type=setting_type(Mail), help="The administrator's Google address.")
@@ -85,8 +100,16 @@ def _read_client_file(text: str) -> str:
 )
 @click.option("--region", type=setting_type(Region), help="The country of numbers without a country code.")
 @click.option("--public-url", type=setting_type(Url), help="The address of the web page.")
+@click.option(
+    "--encryption",
+    type=click.Choice(_ENCRYPTION),
+    help="files: with a certificate that you have. create: make a private authority and a certificate. proxy: a proxy "
+    "encrypts. none: only for a test.",
+)
+@click.option("--certificate", type=_read_file, metavar="PATH", help="The certificate with its chain, a PEM file.")
+@click.option("--private-key", type=_read_file, metavar="PATH", help="The certificate's private key, a PEM file.")
 @click.option("--web-port", type=_PORT, help="The port that the web page listens on.")
-@click.option("--ldap-port", type=_PORT, help="The port that LDAP listens on.")
+@click.option("--ldap-port", type=_PORT, help="The port that LDAP listens on; LDAP over TLS has this port plus 247.")
 @click.option(
     "--client-secret-file",
     type=_read_client_file,
@@ -108,8 +131,13 @@ def init(site: Site, /, **given: Any) -> None:
     config = decode(document, str(file), names)
     # The directory is made first, because the file's existence means that there is a database.
     create_state_dir(Path(config.state_dir), config.encryption_key)
+    made = list(issue(config, own_files(config.state_dir))) if given["encryption"] == "create" else []
+    if config.tls:
+        load_certificate(config.tls)
     _write(file, text)
     print_line(f"Wrote {file}.")
+    for line in (*made, *_advice_on_encryption(config, given["encryption"])):
+        hint(line)
     if is_redirect_uri_refused(given["public_url"]):
         hint(f"! web.public_url: {REFUSED_REDIRECT_URI}")
     user = _service_user(Path(config.state_dir))
@@ -167,28 +195,79 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
             "public_url",
             "What is the address of the web page? For example https://phonebook.acme.example",
             url_type,
-            "http://localhost:8080",
+            "http://localhost:8080" if allowed == admin else f"https://phonebook.{domain.lower()}",
         ),
-        "web.listen": [f"tcp:{ask('web_port', 'On which port should the page listen?', _PORT, _web_port(given))}"],
-        "ldap.listen": [f"tcp:{ask('ldap_port', 'On which port should LDAP listen?', _PORT, 389)}"],
         "state_dir": ask(
             "state_dir", f"Where should the database and its key be stored? For example {STATE_DIR}", str, STATE_DIR
         ),
     }
     question = "Where is the JSON file of your Google OAuth client? Leave empty to enter the client on the page later"
     client = ask("client_secret_file", question, _read_client_file, "")
+    if given["encryption"] is None and given["public_url"].startswith("http:"):
+        given["encryption"] = "none"  # the page is for this machine alone, and no certificate is for localhost
+    ask("encryption", _ENCRYPTION_QUESTION, click.Choice(_ENCRYPTION), "create")
+    if given["encryption"] == "files":
+        ask("certificate", "Where is the certificate with its chain, a PEM file?", _read_file)
+        ask("private_key", "Where is its private key, a PEM file?", _read_file)
+    ask("web_port", "On which port should the page listen?", _PORT, _web_port(given))
+    ask("ldap_port", "On which port should LDAP listen?", _PORT, 389)
     return {
         **values,
+        **_encryption(given),
         "client_secret_file": client or None,
         "remove_leavers": values["remove_leavers"] or None,
         "new_store": False,
     }
 
 
+_ENCRYPTION_QUESTION = """\
+How should the connections of phones and browsers be encrypted?
+  files   with a certificate that you have, for example from Let's Encrypt
+  create  with a certificate that is made here; phones and browsers have to be told to trust its authority
+  proxy   a proxy in front of the gateway does it
+  none    not at all, only for a test
+Choose"""
+
+
 def _web_port(given: Mapping[str, Any]) -> int:
-    """Return the port in the page's address if the page is on this machine, or else the usual port behind a proxy."""
+    """Return the port in the page's address if the gateway itself serves this address, or else 8080."""
     parts = urlsplit(given["public_url"])
+    if given["encryption"] in ("files", "create"):
+        return parts.port or 443
     return (parts.port or 8080) if parts.scheme == "http" else 8080
+
+
+def _encryption(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings for the ports and the certificate."""
+    web, ldap = f"tcp:{given['web_port']}", given["ldap_port"]
+    if given["encryption"] in ("proxy", "none"):
+        return {"web.listen": [web], "ldap.listen": [f"tcp:{ldap}"]}
+    made = own_files(given["state_dir"])
+    is_made = given["encryption"] == "create"
+    return {
+        "tls.certificate": str(made.certificate) if is_made else given["certificate"],
+        "tls.private_key": str(made.private_key) if is_made else given["private_key"],
+        "ldap.listen": [f"tcp:{ldap}"],
+        "ldap.listen_tls": [f"tcp:{ldap + _LDAPS_DISTANCE}"],
+        "require_tls": True,
+        # Port 80 redirects browsers to HTTPS.
+        "web.listen": ["tcp:80"] if given["web_port"] == 443 else [],
+        "web.listen_tls": [web],
+    }
+
+
+def _advice_on_encryption(config: Config, encryption: str) -> Iterator[str]:
+    """Yield a line for each problem of the certificate, and for connections that are not encrypted."""
+    for result in check_validity(config, now()):
+        if result.status is not CheckStatus.OK:
+            yield f"! {result.line('')}"
+    if config.tls and encryption == "files" and private_trust_anchor(config.tls):
+        address = f"{config.web.public_url}/{config.tenant[0].name}/ca.crt"
+        yield f"! tls.certificate: is from a private authority; phones have to trust the authority: {address}"
+    if encryption == "proxy":
+        yield "! The proxy has to encrypt phones' connections too, and not only the page's (docs/how-to/haproxy.rst)."
+    if encryption == "none":
+        yield "! Connections are not encrypted: phones' passwords and people's numbers cross the network in clear."
 
 
 def _write(file: Path, text: str) -> None:
@@ -227,15 +306,18 @@ def _next_steps(file: str, user: str, *, has_client: bool) -> list[str]:
 def _fill_sample(values: Mapping[str, object]) -> str:
     """Return the sample of the configuration file with values filled in; all other keys keep their defaults.
 
-    :param values: texts or lists of texts by key, or None to comment a key out.  A key that is in several tables has
-        the table's name in front.
+    :param values: the values by key, as JSON has them, or None to comment a key out.  A key that is in several tables
+        has the table's name in front.
     """
     sample = files("ldapgw.server.config").joinpath("ldapgw.toml").read_text()
     lines, table = [], ""
     for line in _HEAD.sub(_NEW_HEAD, sample).splitlines():
         if header := _TABLE.match(line):
             table = header["table"]
-        lines.append(_line(line, table, values))
+            has_values = any(key.startswith(f"{table}.") for key in values)
+            lines.append(f"[{table}]" if line.startswith("#[") and has_values else line)
+        else:
+            lines.append(_line(line, table, values))
     return "\n".join(lines) + "\n"
 
 
@@ -248,5 +330,5 @@ def _line(line: str, table: str, values: Mapping[str, object]) -> str:
         return line
     if values[key] is None:
         return "#" + line.lstrip("#").replace("# set this", "# example")
-    # A JSON string is a valid TOML string, and a JSON list of strings is a valid TOML array.
+    # A JSON string or boolean is a valid TOML value, and a JSON list of strings is a valid TOML array.
     return f"{setting['key']} = {json.dumps(values[key], ensure_ascii=False)}"

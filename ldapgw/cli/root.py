@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "demo": ("sandbox", "Run a demo gateway with a stand-in for Google, until Ctrl-C."),
         "sandbox": ("sandbox", "Run a stand-in for Google on this machine, until Ctrl-C."),
         "init": ("init", "Write the configuration file, asking for the necessary values."),
+        "certificate": ("certificate", "Make the gateway's certificate, and the private authority that signs it."),
         "check": ("check", "Check the configuration and everything it points to."),
         "run": ("run", "Run the gateway in the foreground, until SIGTERM or Ctrl-C."),
         "admin-link": ("run", "Print a one-time link to the administration of a tenant."),

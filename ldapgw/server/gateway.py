@@ -10,6 +10,7 @@ from contextlib import suppress
 from socket import socket
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -213,9 +214,12 @@ def _listeners(base: Base, ldap: LdapFactory, web: WebSite, misuse_log: MisuseLo
         https = web.over_tls(tls.for_browsers)
         factories["web.listen_tls"] = ProxyProtocolFactory(https, is_proxy, reactor, misuse_log.count)
     ipv6_only = ipv6_only_endpoints(config)
-    work = base.workers.work
+    host = urlsplit(config.web.public_url).hostname or ""
+    reloader = tls and CertificateReloader(
+        clock=base.wall_clock, context_factory=tls, host=host, run_off_thread=base.workers.work
+    )
     return (
-        *([CertificateReloader(clock=base.wall_clock, context_factory=tls, run_off_thread=work)] if tls else ()),
+        *([reloader] if reloader else ()),
         SessionCloser(ldap.disconnect_all),
         *(
             Listener(

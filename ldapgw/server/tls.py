@@ -54,6 +54,16 @@ def to_pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(Encoding.PEM).decode()
 
 
+def certificate_names(certificate: x509.Certificate) -> list[str]:
+    """Return the host names and IP addresses that a certificate is for, host names first, in lower case."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return []
+    hosts = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
+    return hosts + [str(address) for address in names.get_values_for_type(x509.IPAddress)]
+
+
 def read_private_key(octets: bytes) -> PrivateKey:
     """Return the private key of a PEM file.
 

@@ -12,11 +12,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ldapgw.cli import main
-from ldapgw.server.config import Config, load
+from ldapgw.server.authority import AuthorityFiles
+from ldapgw.server.config import Config, Tls, load
+from ldapgw.server.config.forms import File
 from ldapgw.server.state_dir import OpenStateDir, StateDir
+from ldapgw.server.tls import certificate_names, read_certificates
+from tests.support.certificates import issue
 
 ROOT = "root@acme.example"
-NOTHING_SAID = "\n" * 11
+NOTHING_SAID = "\n" * 12
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +52,10 @@ def test_the_address_alone_is_enough(file: Path) -> None:
     assert (tenant.name, tenant.title, tenant.base_dn) == ("acme", "Acme", "dc=acme,dc=example")
     assert (tenant.admins, tenant.allowed_users, tenant.region) == ((ROOT,), ("@acme.example",), "DE")
     assert (tenant.client_id, tenant.client_secret_file) == ("", None)
-    assert (config.web.public_url, config.state_dir) == ("http://localhost:8080", str(file.parents[1] / "state"))
+    assert (config.web.public_url, config.state_dir) == (
+        "https://phonebook.acme.example",
+        str(file.parents[1] / "state"),
+    )
     text = file.read_text()
     assert "set this" not in text
     assert text.startswith("# The configuration of ldapgw, as written by ldapgw init.\n")
@@ -59,7 +66,7 @@ def test_the_address_alone_is_enough(file: Path) -> None:
 def test_the_database_and_the_key_are_made(file: Path, tmp_path: Path) -> None:
     """So that the gateway refuses to start where they are missing."""
     config = written(file, "--admin", ROOT, answers=NOTHING_SAID)
-    assert {path.name for path in (tmp_path / "state").iterdir()} == {"ldapgw.db", "ldapgw.key"}
+    assert {path.name for path in (tmp_path / "state").iterdir()} == {"ldapgw.db", "ldapgw.key", "tls"}
     assert not config.new_store
     OpenStateDir(StateDir(tmp_path / "state", new_store=config.new_store)).close()
 
@@ -67,7 +74,7 @@ def test_the_database_and_the_key_are_made(file: Path, tmp_path: Path) -> None:
 def test_a_key_from_elsewhere(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The gateway will not want a key file."""
     monkeypatch.setenv("LDAPGW__ENCRYPTION_KEY", "0123456789-0123456789_0123456789-0123456789=")
-    written(file, "--admin", ROOT, answers=NOTHING_SAID)
+    written(file, "--admin", ROOT, "--encryption", "none", answers=NOTHING_SAID)
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["ldapgw.db"]
 
 
@@ -111,6 +118,7 @@ def test_every_answer_has_an_option(file: Path, tmp_path: Path) -> None:
         "--remove-leavers": "14d",
         "--region": "CH",
         "--public-url": "https://phonebook.beta.example",
+        "--encryption": "proxy",
         "--web-port": "8000",
         "--ldap-port": "3389",
         "--client-secret-file": str(client),
@@ -125,9 +133,13 @@ def test_every_answer_has_an_option(file: Path, tmp_path: Path) -> None:
     assert config.state_dir == str(file.parent / "state")
 
 
-def test_what_cannot_be_is_asked_again(file: Path) -> None:
+def test_what_cannot_be_is_asked_again(file: Path, tmp_path: Path) -> None:
     """With what is expected."""
-    answers = f"nobody\n{ROOT}\nTWO WORDS\nacme\n\n\n\n1h\n\nXX\nAT\nhttp://phonebook.example/\n\n\n\n\nnone.json\n\n"
+    certificate, key = issue().write(tmp_path)
+    answers = (
+        f"nobody\n{ROOT}\nTWO WORDS\nacme\n\n\n\n1h\n\nXX\nAT\nhttp://phonebook.example/\n\n\nnone.json\n\nTLS\nfiles\n"
+        f"none.pem\n{certificate}\n{key}\n\n\n"
+    )
     result = run(file, answers=answers)
     assert result.exit_code == 0, result.output
     for said in (
@@ -213,11 +225,67 @@ Next:
 
 
 @pytest.mark.parametrize(
-    ("url", "port"),
-    [("http://localhost:8000", 8000), ("http://localhost", 8080), ("https://phonebook.acme.example:8443", 8080)],
+    ("url", "encryption", "web", "web_tls"),
+    [
+        ("http://localhost:8000", None, ("tcp:8000",), ()),
+        ("http://localhost", None, ("tcp:8080",), ()),
+        ("https://phonebook.acme.example:8443", "proxy", ("tcp:8080",), ()),
+        ("https://phonebook.acme.example:8443", "create", (), ("tcp:8443",)),
+        ("https://phonebook.acme.example", "create", ("tcp:80",), ("tcp:443",)),
+    ],
 )
-def test_ports(file: Path, url: str, port: int) -> None:
-    """Each table gets its own; a page on this machine listens where its address says, others behind a proxy."""
+def test_ports(file: Path, url: str, encryption: str | None, web: tuple[str, ...], web_tls: tuple[str, ...]) -> None:
+    """A page that the gateway itself serves listens where its address says; port 80 redirects to port 443."""
     options = ("--admin", ROOT, "--public-url", url, "--ldap-port", "3389")
-    config = written(file, *options, answers=NOTHING_SAID)
-    assert (config.web.listen, config.ldap.listen) == ((f"tcp:{port}",), ("tcp:3389",))
+    config = written(file, *options, *(("--encryption", encryption) if encryption else ()), answers=NOTHING_SAID)
+    assert (config.web.listen, config.web.listen_tls) == (web, web_tls)
+    ldaps = ("tcp:3636",) if encryption == "create" else ()
+    assert (config.ldap.listen, config.ldap.listen_tls) == (("tcp:3389",), ldaps)
+    assert (config.tls is not None, config.ldap.require_tls) == (encryption == "create",) * 2
+
+
+def test_a_certificate_is_made(file: Path, tmp_path: Path) -> None:
+    """For the page's host and the machine's addresses; phones reach the page and LDAP by its name."""
+    result = run(file, "--admin", ROOT, "--public-url", "https://book.acme.example", answers=NOTHING_SAID)
+    assert "Made a private authority" in result.stderr
+    assert "https://book.acme.example/acme/ca.crt" in result.stderr
+    assert "!" not in result.stderr
+    files = AuthorityFiles.within(tmp_path / "state" / "tls")
+    assert AuthorityFiles.of(load(str(file)).tls) == files
+    assert certificate_names(read_certificates(files.certificate.read_bytes())[0])[0] == "book.acme.example"
+
+
+@pytest.mark.parametrize(
+    ("host", "days", "lines"),
+    [
+        ("phonebook.acme.example", 90, ["private authority"]),
+        ("other.example", 90, ["not for phonebook.acme.example", "private authority"]),
+        ("phonebook.acme.example", 5, ["expires on", "private authority"]),
+    ],
+)
+def test_a_certificate_that_is_there(file: Path, tmp_path: Path, host: str, days: int, lines: list[str]) -> None:
+    """Its chain, its name and its end are examined; what is odd is said, and the file is written."""
+    certificate, key = issue(host=host, days=days).write(tmp_path)
+    given = ("--encryption", "files", "--certificate", str(certificate), "--private-key", str(key))
+    result = run(file, "--admin", ROOT, *given, answers=NOTHING_SAID)
+    problems = [line for line in result.stderr.splitlines() if line.startswith("! ")]
+    assert len(problems) == len(lines)
+    assert all(words in problem for words, problem in zip(lines, problems, strict=True))
+    assert load(str(file)).tls == Tls(certificate=File(certificate), private_key=File(key))
+
+
+def test_a_key_of_another_certificate(file: Path, tmp_path: Path) -> None:
+    """The gateway could not start; no file is written."""
+    certificate, _ = issue().write(tmp_path)
+    _, key = issue(which=5).write(tmp_path, "other-")
+    given = ("--encryption", "files", "--certificate", str(certificate), "--private-key", str(key))
+    result = run(file, "--admin", ROOT, *given, answers=NOTHING_SAID)
+    assert (result.exit_code, file.exists()) == (1, False)
+    assert "does not belong to the first certificate" in result.stderr
+
+
+@pytest.mark.parametrize(("encryption", "said"), [("none", "are not encrypted"), ("proxy", "has to encrypt phones")])
+def test_what_is_not_encrypted_here(file: Path, encryption: str, said: str) -> None:
+    result = run(file, "--admin", ROOT, "--encryption", encryption, answers=NOTHING_SAID)
+    assert (result.exit_code, load(str(file)).tls) == (0, None)
+    assert said in result.stderr

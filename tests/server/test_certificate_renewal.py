@@ -13,6 +13,7 @@ import pytest
 from twisted.internet.defer import execute
 from twisted.internet.task import Clock
 
+from ldapgw.server.authority import RENEW_DAYS, AuthorityFiles, create_certificate
 from ldapgw.server.certificate_renewal import (
     CHECK_INTERVAL_SECONDS,
     CertificateReloader,
@@ -38,7 +39,9 @@ class Stage:
             Tls(certificate=File(folder / "cert.pem"), private_key=File(folder / "key.pem"))
         )
         self.calls = 0
-        self.renewal = CertificateReloader(clock=self.clock, context_factory=self.contexts, run_off_thread=self._run)
+        self.renewal = CertificateReloader(
+            clock=self.clock, context_factory=self.contexts, host="127.0.0.1", run_off_thread=self._run
+        )
 
     def _run(self, function: Any, *args: Any) -> Any:
         self.calls += 1
@@ -70,7 +73,7 @@ def test_files_that_stay_are_not_read_again(stage: Stage) -> None:
     before = stage.contexts.getContext()
     assert stage.later(60) == []
     assert stage.contexts.getContext() is before
-    assert stage.calls == 1 + 60 / CHECK_INTERVAL_SECONDS
+    assert stage.calls == 2 + 60 / CHECK_INTERVAL_SECONDS  # and one attempt to renew the certificate
 
 
 def test_changed_files_are_used_for_new_connections(stage: Stage) -> None:
@@ -174,3 +177,30 @@ def test_an_error_of_our_own_ends_nothing(stage: Stage) -> None:
     stage.renewal._run_off_thread = works
     stage.put(which=1)
     assert len(stage.later()) == 1
+
+
+def test_a_certificate_of_the_gateways_own_authority_is_renewed(tmp_path: Path, caplog_twisted: list[str]) -> None:
+    """In time and for the page's host; a failure is told once a day, and connections go on."""
+    files = AuthorityFiles.within(tmp_path)
+    create_certificate(files, ["127.0.0.1"], "Acme", NOW.timestamp())
+    clock, contexts = Clock(), TlsContextFactory(files.tls)
+    clock.advance(NOW.timestamp())
+    renewal = CertificateReloader(clock=clock, context_factory=contexts, host="127.0.0.1", run_off_thread=execute)
+    renewal.startService()
+    clock.pump([DAY] * (397 - RENEW_DAYS))
+    assert caplog_twisted == []
+    clock.pump([DAY, CHECK_INTERVAL_SECONDS])
+    assert [line.replace(str(tmp_path), "") for line in caplog_twisted] == [
+        "tls.certificate = /certificate.pem: the gateway's own authority has issued a new certificate",
+        "tls.certificate = /certificate.pem: has changed and is in use, valid until 2028-02-05",
+    ]
+    caplog_twisted.clear()
+    files.authority.write_bytes(b"lost")
+    clock.pump([DAY] * (397 - RENEW_DAYS))
+    assert len(caplog_twisted) == 1
+    clock.pump([DAY / 2, DAY / 2])
+    assert [line.replace(str(tmp_path), "") for line in caplog_twisted] == [
+        "tls.certificate = /certificate.pem: cannot be renewed: the authority's files cannot be used; run ldapgw "
+        "certificate create",
+    ] * 2
+    renewal.stopService()

@@ -190,7 +190,7 @@ OF_NO_TENANT = {
     *("recording_failed", "refused_logins_failed", "search_notes_failed"),
     *("books_loaded", "database_new", "gateway_started", "listen_failed", "stop_timed_out"),
     *("certificate_changed", "certificate_check_failed", "certificate_expires", "certificate_restored"),
-    *("certificate_unusable", "service_manager_unreachable"),
+    *("certificate_unusable", "certificate_renewed", "certificate_renewal_failed", "service_manager_unreachable"),
     *(
         "descriptor_limit_low",
         "descriptors_short",

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: MIT
+"""A private certificate authority for one gateway: makes the authority, and issues and renews the certificate.
+
+A public authority issues certificates only for names that everybody can look up.  Inside a company's network, a private
+authority issues the certificate, and each phone has to be told to trust the authority (``/{tenant}/ca.crt``).
+
+The four files are in one folder, ``tls`` in the state directory.  A renewal keeps both keys, so that a renewal replaces
+one file atomically, and phones go on trusting the authority.  The keys are RSA keys, because many phones from before
+2020 know no others.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from ldapgw.errors import UserError
+from ldapgw.server.config import Tls
+from ldapgw.server.config.forms import File
+from ldapgw.server.tls import ValidityPeriod, certificate_names, read_certificates, read_private_key, to_pem
+from ldapgw.store.files import copy_owner, replace_file
+
+# The folder below the state directory.
+FOLDER: Final = "tls"
+# The authority outlives the phones, because a new authority has to be loaded into each phone.
+_AUTHORITY_DAYS: Final = 20 * 365
+# Clients refuse certificates of servers that are valid for more than 398 days.
+_CERTIFICATE_DAYS: Final = 397
+# The renewal comes before the first warning of `ldapgw.server.tls.WARN_DAYS`.
+RENEW_DAYS: Final = 60
+# The clocks of phones without a time server are wrong, usually by less than a day.
+_EARLY: Final = timedelta(days=1)
+_KEY_BITS: Final = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityFiles:
+    """The files of the authority and of the certificate that the authority issued.
+
+    :ivar certificate: the gateway's certificate and then the authority's, in PEM.
+    """
+
+    authority: Path
+    authority_key: Path
+    certificate: Path
+    private_key: Path
+
+    @classmethod
+    def within(cls, folder: Path) -> Self:
+        names = ("authority.pem", "authority.key", "certificate.pem", "certificate.key")
+        return cls(*(folder / name for name in names))
+
+    @classmethod
+    def of(cls, tls: Tls) -> Self | None:
+        """Return the files if ``[tls]`` names a certificate with its authority beside it, or else None."""
+        files = cls.within(Path(tls.certificate).parent)
+        is_own = (Path(tls.certificate), Path(tls.private_key)) == (files.certificate, files.private_key)
+        return files if is_own and files.authority_key.exists() else None
+
+    @property
+    def tls(self) -> Tls:
+        """Return the table ``[tls]`` for the certificate."""
+        return Tls(certificate=File(self.certificate), private_key=File(self.private_key))
+
+
+def create_certificate(files: AuthorityFiles, names: Sequence[str], title: str, now: float) -> bool:
+    """Issue a certificate; at first make the authority and the keys, unless the folder has them already.
+
+    The folder above has to exist; the files belong to its owner.
+
+    :param names: the host names and IP addresses at which clients reach the gateway, at least one.
+    :param title: the company's name, which becomes a part of the authority's name.
+    :param now: seconds since the epoch.
+    :returns: whether the authority is new.
+    :raises UserError: when a file cannot be read or written.
+    """
+    folder = files.certificate.parent
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        copy_owner(folder, like=folder.parent)
+        is_new = not files.authority.exists()
+        if is_new:
+            key = (
+                _read_key(files.authority_key) if files.authority_key.exists() else _write_new_key(files.authority_key)
+            )
+            _write(files.authority, to_pem(_self_signed(key, title, now)).encode())
+        if not files.private_key.exists():
+            _write_new_key(files.private_key)
+        _issue(files, names, now)
+    except OSError as error:
+        raise UserError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
+    except (ValueError, TypeError):
+        raise UserError(f"{folder}: holds files that are no certificates or keys; move the folder away") from None
+    return is_new
+
+
+def renew_certificate(tls: Tls, host: str, now: float) -> bool:
+    """Issue a new certificate when the present certificate expires soon, or is not for the page's host; may block.
+
+    A certificate that is not yet valid is replaced too: the clock was wrong when the certificate was issued.
+
+    :param host: the host of ``public_url``, an IP address without brackets.
+    :param now: seconds since the epoch.
+    :returns: whether a certificate was issued; False if the authority is not beside the certificate.
+    :raises OSError: when a file cannot be read or written.
+    :raises ValueError: when a file holds no certificate or key.
+    :raises TypeError: when a key is protected by a passphrase.
+    """
+    files = AuthorityFiles.of(tls)
+    if files is None:
+        return False
+    present = read_certificates(files.certificate.read_bytes())[0]
+    names, validity = certificate_names(present), ValidityPeriod.of([present])
+    begins = validity.not_before.timestamp()
+    if host in names and begins <= now and validity.days_left(now) >= RENEW_DAYS:
+        return False
+    _issue(files, names if host in names else [host, *names], now)
+    return True
+
+
+def fingerprint(file: Path) -> str:
+    """Return the SHA-256 fingerprint of a file's first certificate, as browsers and ``openssl`` write fingerprints.
+
+    :raises OSError: when the file cannot be read.
+    """
+    return read_certificates(file.read_bytes())[0].fingerprint(SHA256()).hex(":").upper()
+
+
+def _issue(files: AuthorityFiles, names: Sequence[str], now: float) -> None:
+    """Write a new certificate for the existing key."""
+    authority = read_certificates(files.authority.read_bytes())[0]
+    authority_key, key = _read_key(files.authority_key), _read_key(files.private_key)
+    extensions: tuple[tuple[x509.ExtensionType, bool], ...] = (
+        (x509.BasicConstraints(ca=False, path_length=None), True),
+        (_key_usage(digital_signature=True, key_encipherment=True), True),
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+        (x509.SubjectAlternativeName(list(map(_general_name, names))), False),
+        (x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), False),
+    )
+    certificate = _sign(
+        _name(names[0]), key.public_key(), authority.subject, authority_key, now, _CERTIFICATE_DAYS, extensions
+    )
+    _write(files.certificate, (to_pem(certificate) + to_pem(authority)).encode())
+
+
+def _self_signed(key: rsa.RSAPrivateKey, title: str, now: float) -> x509.Certificate:
+    """Return the authority's own certificate."""
+    name = _name(f"ldapgw authority of {title}")
+    extensions: tuple[tuple[x509.ExtensionType, bool], ...] = (
+        (x509.BasicConstraints(ca=True, path_length=0), True),
+        (_key_usage(key_cert_sign=True, crl_sign=True), True),
+        (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+    )
+    return _sign(name, key.public_key(), name, key, now, _AUTHORITY_DAYS, extensions)
+
+
+def _sign(
+    subject: x509.Name,
+    public_key: rsa.RSAPublicKey,
+    issuer: x509.Name,
+    issuer_key: rsa.RSAPrivateKey,
+    now: float,
+    days: int,
+    extensions: Iterable[tuple[x509.ExtensionType, bool]],
+) -> x509.Certificate:
+    """Return a signed certificate.
+
+    :param days: the days from now until the certificate expires.
+    :param extensions: the extensions (RFC 5280 4.2), and whether a client that does not know an extension must refuse
+        the certificate.
+    """
+    moment = datetime.fromtimestamp(now, UTC)
+    builder = x509.CertificateBuilder(
+        issuer_name=issuer,
+        subject_name=subject,
+        public_key=public_key,
+        serial_number=x509.random_serial_number(),
+        not_valid_before=moment - _EARLY,
+        not_valid_after=moment + timedelta(days=days),
+    )
+    for extension, is_critical in extensions:
+        builder = builder.add_extension(extension, is_critical)
+    return builder.sign(issuer_key, SHA256())
+
+
+def _key_usage(**usages: bool) -> x509.KeyUsage:
+    none = dict.fromkeys(
+        (
+            *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
+            *("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
+        ),
+        False,
+    )
+    return x509.KeyUsage(**{**none, **usages})
+
+
+def _name(common_name: str) -> x509.Name:
+    """Return a name of a certificate's owner; a common name has at most 64 characters (RFC 5280 appendix A.1)."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name[:64])])
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name.encode("idna").decode())
+
+
+def _read_key(file: Path) -> rsa.RSAPrivateKey:
+    key = read_private_key(file.read_bytes())
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key
+    raise ValueError("no RSA key")
+
+
+def _write_new_key(file: Path) -> rsa.RSAPrivateKey:
+    key = rsa.generate_private_key(65537, _KEY_BITS)
+    _write(file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return key
+
+
+def _write(file: Path, octets: bytes) -> None:
+    with replace_file(file, like=file.parent) as new:
+        new.write_bytes(octets)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""``certificate create``: a certificate and its authority from one command."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ldapgw.cli import main
+from ldapgw.server.authority import AuthorityFiles
+from ldapgw.server.tls import certificate_names, read_certificates
+
+SITE = """
+state_dir = "state"
+{tls}
+[web]
+public_url = "https://phonebook.acme.example"
+[[tenant]]
+name = "acme"
+base_dn = "dc=acme"
+"""
+TLS = '[tls]\ncertificate = "state/tls/certificate.pem"\nprivate_key = "state/tls/certificate.key"'
+
+
+def create(folder: Path, *options: str, tls: str = "") -> Result:
+    file = folder / "ldapgw.toml"
+    file.write_text(SITE.format(tls=tls))
+    return CliRunner().invoke(main, ["--config", str(file), "certificate", "create", *options])
+
+
+def test_what_is_made_and_what_comes_next(tmp_path: Path) -> None:
+    """At first the authority too; the lines for the file are printed until the file has them."""
+    files = AuthorityFiles.within(tmp_path / "state" / "tls")
+    first = create(tmp_path, "--name", "LDAP.acme.example", "--name", "[2001:db8::1]")
+    assert first.exit_code == 0, first.output
+    names = ["phonebook.acme.example", "ldap.acme.example", "2001:db8::1"]
+    assert certificate_names(read_certificates(files.certificate.read_bytes())[0]) == names
+    made, issued, trust = first.stdout.splitlines()
+    assert made.startswith(f"Made a private authority: {files.authority}, SHA-256 ")
+    assert issued == f"Issued a certificate for {', '.join(names)}: {files.certificate}"
+    assert trust.endswith(" https://phonebook.acme.example/acme/ca.crt")
+    assert first.stderr.splitlines()[1:] == [
+        "  [tls]",
+        f'  certificate = "{files.certificate}"',
+        f'  private_key = "{files.private_key}"',
+    ]
+    again = create(tmp_path, tls=TLS)
+    assert (again.exit_code, again.stderr, len(again.stdout.splitlines())) == (0, "", 2)
+    names = certificate_names(read_certificates(files.certificate.read_bytes())[0])
+    assert names[0] == "phonebook.acme.example"
+    assert "127.0.0.1" not in names
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-a.example", "https://phonebook.acme.example", "a" * 64])
+def test_what_is_no_host(tmp_path: Path, name: str) -> None:
+    """Wrong usage; nothing is made."""
+    assert create(tmp_path, "--name", name).exit_code == 2
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can create a folder of another user")
+def test_the_files_belong_to_the_gateway(tmp_path: Path) -> None:
+    """Root makes them for the user that the gateway runs as."""
+    owner = pwd.getpwnam("nobody").pw_uid
+    (tmp_path / "state").mkdir(mode=0o700)
+    os.chown(tmp_path / "state", owner, -1)
+    assert create(tmp_path).exit_code == 0
+    made = [tmp_path / "state" / "tls", *(tmp_path / "state" / "tls").iterdir()]
+    assert [file.stat().st_uid for file in made] == [owner] * 5

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""The private authority: clients that trust the authority accept the gateway, and a renewal changes nothing else."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ldapgw.errors import UserError
+from ldapgw.server.authority import RENEW_DAYS, AuthorityFiles, create_certificate, renew_certificate
+from ldapgw.server.tls import ValidityPeriod, read_certificates
+from tests.support.certificates import issue
+
+NAMES = ("phonebook.acme.example", "192.0.2.10", "2001:db8::10")
+NOW = datetime.now(UTC).timestamp()
+DAY = 86400.0
+
+
+@pytest.fixture(scope="module", name="made")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> AuthorityFiles:
+    files = AuthorityFiles.within(tmp_path_factory.mktemp("state") / "tls")
+    assert create_certificate(files, NAMES, "Acme GmbH", NOW)
+    return files
+
+
+@pytest.fixture
+def files(made: AuthorityFiles, tmp_path: Path) -> AuthorityFiles:
+    """A copy of the files, because RSA keys take their time."""
+    copy = AuthorityFiles.within(tmp_path / "tls")
+    copy.certificate.parent.mkdir()
+    for file in made.certificate.parent.iterdir():
+        (tmp_path / "tls" / file.name).write_bytes(file.read_bytes())
+    return copy
+
+
+def accepts(files: AuthorityFiles, host: str) -> bool:
+    """Return whether a client that trusts the authority alone completes a handshake with the host."""
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    server.load_cert_chain(files.certificate, files.private_key)
+    client.load_verify_locations(files.authority)
+    client.verify_flags |= ssl.VERIFY_X509_STRICT
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [client.wrap_bio(down, up, server_hostname=host), server.wrap_bio(up, down, server_side=True)]
+    for end in (*ends, *ends):
+        try:
+            end.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLCertVerificationError:
+            return False
+    return True
+
+
+def test_who_trusts_the_authority_accepts_the_certificate(made: AuthorityFiles) -> None:
+    """By name and by address, also a client that is strict about RFC 5280; other names are refused."""
+    assert [accepts(made, host) for host in (*NAMES, "other.example", "192.0.2.11")] == [True] * 3 + [False] * 2
+    assert {file.stat().st_mode & 0o777 for file in made.certificate.parent.iterdir()} == {0o600}
+    assert made.certificate.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("host", "days", "renewed"),
+    [
+        (NAMES[0], 0, False),
+        (NAMES[1], 0, False),
+        (NAMES[0], 397 - RENEW_DAYS - 1, False),
+        (NAMES[0], 397 - RENEW_DAYS + 1, True),
+        (NAMES[0], 500, True),
+        (NAMES[0], -10, True),
+        ("book.acme.example", 0, True),
+    ],
+    ids=["new", "for an address", "in time", "soon expired", "expired", "from a wrong clock", "for another host"],
+)
+def test_when_a_certificate_is_renewed(files: AuthorityFiles, host: str, days: int, renewed: bool) -> None:
+    """Keys and authority stay, so that phones go on trusting; a changed host comes in addition."""
+    before, then = {file: file.read_bytes() for file in files.certificate.parent.iterdir()}, NOW + days * DAY
+    assert renew_certificate(files.tls, host, then) == renewed
+    after = {file: file.read_bytes() for file in files.certificate.parent.iterdir()}
+    assert {file for file in after if after[file] != before[file]} == ({files.certificate} if renewed else set())
+    assert not renew_certificate(files.tls, host, then)
+    assert ValidityPeriod.of(read_certificates(files.certificate.read_bytes())).days_left(then) >= RENEW_DAYS
+    if -1 < days < 1:
+        assert [accepts(files, name) for name in {*NAMES, host}] == [True] * len({*NAMES, host})
+
+
+def test_the_certificate_of_another_authority_is_not_renewed(files: AuthorityFiles, tmp_path: Path) -> None:
+    """Its files are the administrator's."""
+    certificate, key = issue(days=-1).write(tmp_path)
+    tls = AuthorityFiles.within(tmp_path).tls
+    certificate.rename(tls.certificate)
+    key.rename(tls.private_key)
+    assert not renew_certificate(tls, "localhost", NOW)
+    files.authority_key.unlink()
+    assert not renew_certificate(files.tls, "book.acme.example", NOW)
+
+
+def test_a_certificate_is_made_again(files: AuthorityFiles) -> None:
+    """With the same authority, and other names; a folder with something else in it stays as it is."""
+    authority = files.authority.read_bytes()
+    assert not create_certificate(files, ("other.example",), "Acme GmbH", NOW)
+    assert [accepts(files, host) for host in ("other.example", NAMES[0])] == [True, False]
+    assert files.authority.read_bytes() == authority
+    files.authority_key.write_bytes(b"mine")
+    with pytest.raises(UserError, match="holds files that are no certificates or keys; move the folder away"):
+        create_certificate(files, NAMES, "Acme GmbH", NOW)
+    assert files.authority_key.read_bytes() == b"mine"
