@@ -237,6 +237,11 @@ def _web_port(given: Mapping[str, Any]) -> int:
     return (parts.port or 8080) if parts.scheme == "http" else 8080
 
 
+def _plain_port(https: int) -> int:
+    """Return the port for plain HTTP beside a port for HTTPS."""
+    return 80 if https == 443 else 8080 if https != 8080 else 8081
+
+
 def _encryption(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings for the ports and the certificate."""
     web, ldap = f"tcp:{given['web_port']}", given["ldap_port"]
@@ -250,8 +255,8 @@ def _encryption(given: Mapping[str, Any]) -> dict[str, Any]:
         "ldap.listen": [f"tcp:{ldap}"],
         "ldap.listen_tls": [f"tcp:{ldap + _LDAPS_DISTANCE}"],
         "require_tls": True,
-        # Port 80 redirects browsers to HTTPS.
-        "web.listen": ["tcp:80"] if given["web_port"] == 443 else [],
+        # This port redirects browsers to HTTPS, and phones fetch the authority's certificate there.
+        "web.listen": [f"tcp:{_plain_port(given['web_port'])}"],
         "web.listen_tls": [web],
     }
 
@@ -263,7 +268,12 @@ def _advice_on_encryption(config: Config, encryption: str) -> Iterator[str]:
             yield f"! {result.line('')}"
     if config.tls and encryption == "files" and private_trust_anchor(config.tls):
         address = f"{config.web.public_url}/{config.tenant[0].name}/ca.crt"
-        yield f"! tls.certificate: is from a private authority; phones have to trust the authority: {address}"
+        yield (
+            "! tls.certificate: is from a private authority, or lacks the certificates between it and a public one: "
+            f"complete the file, or let phones trust the authority, whose certificate is at {address}"
+        )
+    if config.ldap.require_tls:
+        yield "! Phones that know no TLS can't sign in; if you have such phones, set ldap.require_tls = false."
     if encryption == "proxy":
         yield "! The proxy has to encrypt phones' connections too, and not only the page's (docs/how-to/haproxy.rst)."
     if encryption == "none":
