@@ -23,6 +23,7 @@ from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.book import DIRECTORY, OWN
+from ldapgw.directory.clients import is_in_local_network
 from ldapgw.directory.dn import folded
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client, is_redirect_uri_refused
@@ -223,9 +224,29 @@ def _encryption(subject: Subject) -> Iterator[CheckResult]:
     elif open_to_network and not config.ldap.require_tls:
         message = "false, so phones that do not ask for TLS send their passwords unencrypted"
         yield _warning("ldap.require_tls", message)
+    yield from _logins_in_clear(subject)
     if config.tls and config.tls.client_ca and config.ldap.listen and not config.ldap.require_tls:
         message = "phones that do not use TLS need no certificate; set ldap.require_tls, or no ldap.listen"
         yield _warning("tls.client_ca", message)
+
+
+def _logins_in_clear(subject: Subject) -> Iterator[CheckResult]:
+    """Warn when phones have sent their passwords without TLS from beyond the local networks.
+
+    Behind a proxy that ends TLS, the gateway does not know whether a phone uses TLS.
+    """
+    if subject.config.ldap.proxy_protocol:
+        return
+    found = preflight.rows(subject, "SELECT name, last_address FROM phone WHERE NOT last_over_tls ORDER BY name")
+    names = [name for name, address in found if not is_in_local_network(address)]
+    if names:
+        shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        message = (
+            f"{counted(len(names), 'phone')} ({shown}) sent the password without TLS from beyond the local networks; "
+            "set ldap.require_tls = true, or keep other networks away from the port, and give these phones new "
+            "passwords"
+        )
+        yield _warning("ldap.listen", message)
 
 
 def _is_local(interface: str) -> bool:

@@ -83,6 +83,20 @@ class EndedLogin(NamedTuple):
     successor: str
 
 
+class SeenLogin(NamedTuple):
+    """A phone's successful login.
+
+    :ivar password_hash: the hash of the password that the phone used.
+    :ivar when: seconds since the epoch.
+    :ivar over_tls: whether nobody on the way could read the password.
+    """
+
+    address: str
+    password_hash: str
+    when: float
+    over_tls: bool
+
+
 class Catalog:
     """The holder of the current snapshot.
 
@@ -105,8 +119,8 @@ class Catalog:
         self._is_own_test = is_own_test
         # The keys of both tables are the names of phones.  `_seen` holds each phone's last login since the last call of
         # `take_seen_phones`.  `_last_seen` holds each phone's last login before this call.
-        self._seen: dict[str, tuple[str, str, float]] = {}
-        self._last_seen: dict[str, tuple[str, str, float]] = {}
+        self._seen: dict[str, SeenLogin] = {}
+        self._last_seen: dict[str, SeenLogin] = {}
 
     def publish(self, snapshot: Snapshot, names: Collection[str]) -> tuple[EndedLogin, ...]:
         """Make a snapshot the current snapshot, and return the logins whose sessions have to end.
@@ -127,13 +141,14 @@ class Catalog:
     def dit(self) -> Dit:
         return self.snapshot.dit
 
-    def authenticate(self, name: str, password: bytes, address: str) -> Viewer | None:
+    def authenticate(self, name: str, password: bytes, address: str, over_tls: bool = True) -> Viewer | None:  # noqa: FBT001, FBT002 - the session's port has no keywords
         """Return the viewer who binds with a name and a password, or None if either is wrong.
 
         An unknown name and a wrong password both take the time of one hash.  The delay of a refusal hides the remaining
         difference in time.
 
         :param name: ``cn=desk1,ou=phones,BASE``, ``cn=desk1`` or the bare ``desk1``.
+        :param over_tls: whether nobody on the way could read the password.
         :raises DirectoryError: unavailable, when the store could not be read and may have such a login.
         """
         login = self.find_login(name)
@@ -144,7 +159,7 @@ class Catalog:
         if not is_present and not (used and verify_password(password, used)):
             return None
         if not self._is_own_test(login.viewer.login, address):
-            self._see(login, address, used)
+            self._see(login, address, used, over_tls=over_tls)
         return login.viewer
 
     def authenticate_secret(self, secret: str, address: str) -> Viewer | None:
@@ -157,7 +172,7 @@ class Catalog:
         login = self.snapshot.logins.get(name.lower())
         if not self._is_right(secret.encode(), login, login.book_secret_hash if login else "") or login is None:
             return None
-        self._see(login, address, login.password_hash)
+        self._see(login, address, login.password_hash, over_tls=True)
         return login.viewer
 
     def _is_right(self, password: bytes, login: PhoneAccess | None, stored: str) -> bool:
@@ -170,28 +185,26 @@ class Catalog:
             raise DirectoryError(ResultCode.UNAVAILABLE, "the gateway cannot read its database")
         return verify_password(password, stored or UNKNOWN_LOGIN_HASH)
 
-    def _see(self, login: PhoneAccess, address: str, password_hash: str) -> None:
+    def _see(self, login: PhoneAccess, address: str, password_hash: str, *, over_tls: bool) -> None:
         seen = self._seen.get(login.name)
         # When a phone first uses its next password, the old password ends.  So this login must stay in `_seen`, even if
         # the phone then logs in with the old password.
-        if seen is None or seen[1] != login.next_password_hash or not login.next_password_hash:
-            self._seen[login.name] = (address, password_hash, self._now())
+        if seen is None or seen.password_hash != login.next_password_hash or not login.next_password_hash:
+            self._seen[login.name] = SeenLogin(address, password_hash, self._now(), over_tls)
 
     def anonymous(self, address: str) -> Viewer:
         """Return the viewer of a connection without a bind, who sees the tenants that are open to the address."""
         access = tuple(Access(tenant) for tenant, is_open_to in self._open_to.items() if is_open_to(address))
         return Viewer(access=access) if access else NOBODY
 
-    def take_seen_phones(self) -> Mapping[str, tuple[str, str, float]]:
-        """Return, by name, the last login of each phone since the last call: address, password hash and time."""
+    def take_seen_phones(self) -> Mapping[str, SeenLogin]:
+        """Return, by name, the last login of each phone since the last call."""
         seen, self._seen = self._seen, {}
         self._last_seen |= seen
         return seen
 
-    def last_login(self, phone: str) -> tuple[str, str, float] | None:
-        """Return a phone's last login since the gateway started: address, password hash and time.
-
-        The result is None if the phone has not logged in.
+    def last_login(self, phone: str) -> SeenLogin | None:
+        """Return a phone's last login since the gateway started, or None if the phone has not logged in.
 
         :param phone: the phone's name, as it is stored.
         """

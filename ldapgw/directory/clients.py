@@ -34,6 +34,11 @@ def is_loopback(address: str) -> bool:
     return ip_address(address).is_loopback
 
 
+def is_in_local_network(address: str) -> bool:
+    """Return whether a normalized address is not routed in the internet (RFC 6890)."""
+    return not ip_address(address).is_global
+
+
 def network_of(host: str) -> str:
     """Return the network of an address: the normalized address itself if it is an IPv4 address, else its /64."""
     address = normalize_address(host)

@@ -80,9 +80,9 @@ class DirectoryPort:
     """The functions through which sessions reach the directory and the logins (`ldapgw.server.parts.phone_parts`).
 
     :ivar dit: returns the current directory tree.
-    :ivar authenticate: takes the bind name (a DN or a bare name), the password and the client's address, and returns
-        the viewer, or None if name or password is wrong.  A session may call this function twice with the same wrong
-        password: first on the fast path, then on the slow path.
+    :ivar authenticate: takes the bind name (a DN or a bare name), the password, the client's address, and whether the
+        connection has TLS, and returns the viewer, or None if name or password is wrong.  A session may call this
+        function twice with the same wrong password: first on the fast path, then on the slow path.
     :ivar anonymous: takes the address of a client that is not bound, and returns the viewer.
     :ivar cookie_key: secret octets, the same in all gateways that serve one directory; the key seals the cookies of
         paged searches, and hashes the names of refused logins.
@@ -97,7 +97,7 @@ class DirectoryPort:
     """
 
     dit: Callable[[], Dit]
-    authenticate: Callable[[str, bytes, str], Viewer | None]
+    authenticate: Callable[[str, bytes, str, bool], Viewer | None]
     anonymous: Callable[[str], Viewer]
     cookie_key: bytes = field(repr=False)
     observers: tuple[Observer, ...] = ()
@@ -517,7 +517,7 @@ class Session:
         if isinstance(checked, Result):
             return SendReply(self.finish(checked, b"" if checked is CHALLENGE else None))
         if checked is not ANONYMOUS:
-            viewer = self._port.authenticate(checked.name, checked.password, self._address)
+            viewer = self._port.authenticate(checked.name, checked.password, self._address, self.secure)
             if viewer is None:
                 self._port.login_refused(checked.name, self._address)
             if viewer is None or (checked.authzid and not acts_for(checked.authzid, viewer.login)):
@@ -533,7 +533,7 @@ class Session:
         if self._require_tls and not self.secure:
             return None
         try:
-            viewer = self._port.authenticate(name, password, self._address)
+            viewer = self._port.authenticate(name, password, self._address, self.secure)
         except Exception:  # noqa: BLE001 - the slow path meets the error again and reports it
             return None
         if viewer is None or not self._is_safe_for(viewer):

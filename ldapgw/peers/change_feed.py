@@ -74,7 +74,7 @@ class ChangeFeed(MultiService):
         call_from_thread: Callable[..., object],
         publisher: Publishes,
         scheduler: Syncs,
-        take_binds: Callable[[], Mapping[str, tuple[str, str, float]]],
+        take_binds: Callable[[], Mapping[str, tuple[str, str, float, bool]]],
         read: Sequence[Callable[[], Awaitable[None]]],
         on_bulletin: Callable[[str], object] = lambda _bulletin: None,
         looked: Callable[[float], object] = lambda _: None,
@@ -120,7 +120,8 @@ class ChangeFeed(MultiService):
     async def write_binds(self) -> None:
         """Store the last binds of phones; binds that could not be stored wait for the next call."""
         self._binds |= {
-            name: LastBind(when, address, password) for name, (address, password, when) in self._take_binds().items()
+            name: LastBind(when, address, password, over_tls)
+            for name, (address, password, when, over_tls) in self._take_binds().items()
         }
         if self._binds:
             await self._store.run(phones.store_last_binds, dict(self._binds))

@@ -30,7 +30,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.directory.catalog import PhoneAccess
+from ldapgw.directory.catalog import PhoneAccess, SeenLogin
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.naming_context import phone_name
 from ldapgw.directory.schema import attribute_type
@@ -69,7 +69,7 @@ log = Logger()
 
 # A function that returns, by a phone's name, the address, password hash and time of its last good login
 # (`Catalog.last_login`).
-LastLogin = Callable[[str], tuple[str, str, float] | None]
+LastLogin = Callable[[str], SeenLogin | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +227,8 @@ class RefusedLogins(PeriodicService):
     def latest(self, login: PhoneLogin) -> PhoneLogin:
         """Return a stored phone, completed by the last login and the refused logins that are only in memory."""
         seen = self._last_login(login.name)
-        if seen is not None and seen[1] == login.password and seen[2] > (login.last_seen or 0.0):
-            login = replace(login, last_seen=seen[2], last_address=seen[0])
+        if seen is not None and seen.password_hash == login.password and seen.when > (login.last_seen or 0.0):
+            login = replace(login, last_seen=seen.when, last_address=seen.address)
         own = self._unstored.get(login.name) or self._stored.get(login.name, (0.0, None))[1]
         if own is None or own.password != login.password:
             return login
@@ -328,7 +328,8 @@ class RefusedLogins(PeriodicService):
         if line is not None:
             _log_refusals(line)
         phone = None if stored is None or stored.password != login.password_hash else self.latest(stored)
-        home = phone.last_address if phone is not None else (self._last_login(login.name) or ("",))[0]
+        seen = self._last_login(login.name)
+        home = phone.last_address if phone is not None else seen and seen.address
         if home and not is_same_site(home, refused.address):
             refusal = ElsewhereRefusal(login.name, tenant, refused)
             self._add_elsewhere(refusal)
@@ -357,7 +358,7 @@ class RefusedLogins(PeriodicService):
         due: dict[str, _Own] = {}
         for name, own in [*self._unstored.items()]:
             seen = self._last_login(name)
-            if seen is not None and seen[2] >= own.refused.when and is_same_site(seen[0], own.refused.address):
+            if seen is not None and seen.when >= own.refused.when and is_same_site(seen.address, own.refused.address):
                 del self._unstored[name]  # the phone has changed, so the refusal is outdated
             elif now - self._stored.get(name, (0.0, own))[0] >= interval:
                 due[name] = own
@@ -392,7 +393,7 @@ class RefusedLogins(PeriodicService):
     def _is_network_of(self, tenant: str, address: str) -> bool:
         """Return whether a phone of a tenant has logged in from the network of an address."""
         return any(
-            (seen := self._last_login(login.name)) is not None and is_same_site(seen[0], address)
+            (seen := self._last_login(login.name)) is not None and is_same_site(seen.address, address)
             for login in self._logins().values()
             if any(access.tenant == tenant for access in login.viewer.access)
         )

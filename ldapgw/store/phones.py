@@ -152,11 +152,13 @@ class LastBind:
     """A phone's last successful bind.
 
     :ivar password: the hash of the password at that time.
+    :ivar over_tls: whether nobody on the way could read the password.
     """
 
     when: float
     address: str
     password: str = field(repr=False)
+    over_tls: bool = True
 
 
 # The time for which refused logins from one network count, even after a good login from another network.
@@ -415,7 +417,8 @@ def store_last_binds(connection: Connection, binds: Mapping[str, LastBind]) -> N
             connection.execute(update(phone).where(phone.c.name == login.name).values(**_NOT_REFUSED))
     for name, bind in binds.items():
         is_current = (phone.c.name == name) & (phone.c.password == bind.password)
-        connection.execute(update(phone).where(is_current).values(last_seen=bind.when, last_address=bind.address))
+        values = {"last_seen": bind.when, "last_address": bind.address, "last_over_tls": bind.over_tls}
+        connection.execute(update(phone).where(is_current).values(values))
 
 
 def _is_over(refused: Refusal | None, bind: LastBind) -> bool:

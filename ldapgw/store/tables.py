@@ -208,6 +208,7 @@ phone = Table(
     _not_null("created_at", Float, comment="when the phone was added"),
     Column("last_seen", Float, comment="time of the last bind with the present password; null: no bind yet"),
     Column("last_address", String, comment="IP address of the last successful bind"),
+    Column("last_over_tls", Boolean, comment="whether the last successful bind had TLS; null: not known"),
     Column("searched_at", Float, comment="time of the last search, to the minute; null: no search yet"),
     Column("search_hint", String, comment="problem of the last search (ldapgw.phones.hints); empty: no problem"),
     Column("worked_at", Float, comment="time of the first search that found a contact; null: no such search"),

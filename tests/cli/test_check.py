@@ -22,9 +22,10 @@ from ldapgw.directory.book import build_book
 from ldapgw.peers.leadership import POOLED
 from ldapgw.server import preflight
 from ldapgw.server.state_dir import create_state_dir
-from ldapgw.store import accounts, changes, contacts, tenants, workspaces
+from ldapgw.store import accounts, changes, contacts, phones, tenants, workspaces
 from ldapgw.store.changes import History
 from ldapgw.store.database import revisions
+from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin
 from ldapgw.store.tenants import EnteredClient
 from ldapgw.store.workspaces import DelegationSettings, EnteredDelegation
 from ldapgw.sync.book_cache import FOLDER, BookCache, BuiltBook
@@ -607,6 +608,20 @@ def test_tls_that_phones_need_not_use(gateway: Gateway) -> None:
     assert found(gateway)["ldap.require_tls"][0] == "warning"
     gateway.write(listening.replace("[ldap]", "[ldap]\nrequire_tls = true"))
     assert "ldap.require_tls" not in found(gateway)
+
+
+def test_passwords_that_crossed_the_internet(gateway: Gateway) -> None:
+    """Only logins without TLS from addresses outside of local networks; behind a proxy that ends TLS, nobody knows."""
+    addresses = {"desk1": ("192.168.1.7", False), "desk2": ("8.8.4.4", True), "desk3": ("2a00:1450::1", False)}
+    with gateway.begin() as connection:
+        for name, (address, over_tls) in addresses.items():
+            phones.add(connection, PhoneLogin(name, "acme", None, NumberMode.VALUES, "hash", THEN))
+            phones.store_last_binds(connection, {name: LastBind(THEN, address, "hash", over_tls)})
+    state, message = found(gateway)["ldap.listen"]
+    assert state == "warning"
+    assert message.startswith("1 phone (desk3) sent the password without TLS from beyond the local networks; ")
+    gateway.write(gateway.file.read_text().replace("[ldap]", '[ldap]\nproxy_protocol = ["192.0.2.1"]'))
+    assert "without TLS from beyond" not in str(found(gateway))
 
 
 def test_a_client_that_was_entered_on_the_page(gateway: Gateway) -> None:

@@ -48,8 +48,8 @@ NAMES = {
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_a_phone_is_known_by_its_name_or_its_dn(catalog: Catalog, name: str) -> None:
     """And it was seen."""
-    assert catalog.authenticate(name, b"hush", "10.0.0.7") == VIEWER
-    seen = ("10.0.0.7", LOGIN.password_hash, 7.0)
+    assert catalog.authenticate(name, b"hush", "10.0.0.7", False) == VIEWER
+    seen = ("10.0.0.7", LOGIN.password_hash, 7.0, False)
     assert (catalog.last_login("Desk1"), catalog.last_login("Desk2")) == (seen, None)
     assert catalog.take_seen_phones() == {"Desk1": seen}
     assert (catalog.take_seen_phones(), catalog.last_login("Desk1")) == ({}, seen)
@@ -61,12 +61,12 @@ def test_a_next_password_is_right_beside_the_present_one(catalog: Catalog) -> No
     assert catalog.publish(replace(catalog.snapshot, logins={"desk1": following}), ["desk1"]) == ()
     for password, used in ((b"hush", LOGIN.password_hash), (b"next", following.next_password_hash)):
         assert catalog.authenticate("desk1", password, "10.0.0.7") == VIEWER
-        assert catalog.last_login("Desk1") == ("10.0.0.7", used, 7.0)
+        assert catalog.last_login("Desk1") == ("10.0.0.7", used, 7.0, True)
     assert catalog.authenticate("desk1", b"neither", "10.0.0.7") is None
     assert "ssha256" not in repr(following)
     # Another device that still has the password does not hide that the next one is in use.
     assert catalog.authenticate("desk1", b"hush", "10.0.0.8") == VIEWER
-    assert catalog.take_seen_phones() == {"Desk1": ("10.0.0.7", following.next_password_hash, 7.0)}
+    assert catalog.take_seen_phones() == {"Desk1": ("10.0.0.7", following.next_password_hash, 7.0, True)}
     # A phone may be in the middle of its first search when the next password becomes its password.
     promoted = replace(LOGIN, password_hash=following.next_password_hash)
     assert catalog.publish(replace(catalog.snapshot, logins={"desk1": promoted}), ["desk1"]) == ()
@@ -157,7 +157,7 @@ def test_sessions_end_when_their_login_changes(catalog: Catalog) -> None:
     other_password = replace(EMPTY, logins={"desk1": replace(LOGIN, password_hash=UNKNOWN_LOGIN_HASH)})
     catalog.authenticate("desk1", b"hush", "10.0.0.7")
     catalog.take_seen_phones()
-    assert catalog.last_login("Desk1") == ("10.0.0.7", LOGIN.password_hash, 7.0)
+    assert catalog.last_login("Desk1") == ("10.0.0.7", LOGIN.password_hash, 7.0, True)
     assert catalog.publish(other_password, ["desk1", "new"]) == ((DN, DN),)
     assert catalog.last_login("Desk1") is None
     assert catalog.publish(EMPTY, ["desk1"]) == ((DN, ""),)
@@ -223,5 +223,5 @@ def test_secret_addresses(secret: str, name: str | None) -> None:
     logins = {one.name: one for one in (phone("desk.1", SECRET), phone("hall", ""))}
     catalog = Catalog(replace(EMPTY, logins=logins), {}, lambda: 7.0)
     assert catalog.authenticate_secret(secret, "192.0.2.1") == (logins[name].viewer if name else None)
-    assert catalog.take_seen_phones() == ({name: ("192.0.2.1", logins[name].password_hash, 7.0)} if name else {})
+    assert catalog.take_seen_phones() == ({name: ("192.0.2.1", logins[name].password_hash, 7.0, True)} if name else {})
     assert SECRET not in repr(logins)

@@ -171,7 +171,9 @@ def test_login_of_a_replica_needs_tls() -> None:
     refused: list[tuple[object, ...]] = []
     gate = replace(
         make_gate(),
-        authenticate=lambda name, password, _address: viewer if (name, password) == ("branch", b"secret") else None,
+        authenticate=lambda name, password, _address, _over_tls: (
+            viewer if (name, password) == ("branch", b"secret") else None
+        ),
         anonymous=lambda _address: NOBODY,
         replica_refused=lambda *refusal: refused.append(refusal),
     )

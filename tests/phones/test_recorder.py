@@ -100,7 +100,7 @@ class Desk:
         self.tapped = make_tap is not None
         self.factory.tap(make_tap)
 
-    def authenticate(self, name: str, password: bytes, _address: str) -> Viewer | None:
+    def authenticate(self, name: str, password: bytes, _address: str, _over_tls: bool) -> Viewer | None:
         viewers = {"desk1": PHONE, DESK1: PHONE, "desk2": OTHER}
         return viewers.get(name) if password == SECRET else None
 

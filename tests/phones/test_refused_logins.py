@@ -15,7 +15,7 @@ from twisted.logger import globalLogPublisher
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.catalog import Catalog, PhoneAccess, Snapshot
+from ldapgw.directory.catalog import Catalog, PhoneAccess, SeenLogin, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import phone_dn
@@ -101,12 +101,12 @@ class Scene:
 
     def bind(self, name: str, address: str) -> None:
         """A good login, which is stored soon after."""
-        self.catalog._seen[name] = (address, HASH, self.clock.seconds())
+        self.catalog._seen[name] = SeenLogin(address, HASH, self.clock.seconds(), True)
 
     def store_binds(self) -> None:
         seen = self.catalog.take_seen_phones()
         with self.database.begin() as connection:
-            binds = {name: LastBind(when, address, password) for name, (address, password, when) in seen.items()}
+            binds = {name: LastBind(bind.when, bind.address, bind.password_hash) for name, bind in seen.items()}
             phones.store_last_binds(connection, binds)
 
     def refuse(self, name: str = "desk1", address: str = HERE, times: int = 1) -> None:

@@ -34,7 +34,7 @@ class Scene(Stage):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.seen: dict[str, tuple[str, str, float]] = {}
+        self.seen: dict[str, tuple[str, str, float, bool]] = {}
         self.told = 0
         self.looks: list[float] = []  # that have found the database as it is served
         self.untold: Exception | None = None  # why pages cannot be told
@@ -92,7 +92,7 @@ class Scene(Stage):
     def new_store(self, at_once: WorkerThread) -> MonitoredStore:
         return MonitoredStore(self.database, self.clock.seconds, self.clock.seconds, run=at_once, read=at_once)
 
-    def take_seen(self) -> dict[str, tuple[str, str, float]]:
+    def take_seen(self) -> dict[str, tuple[str, str, float, bool]]:
         seen, self.seen = self.seen, {}
         return seen
 
@@ -155,14 +155,14 @@ def test_what_depends_on_the_database_is_read_once_after_a_change(scene: Scene) 
 def test_phones_that_were_seen_are_written_down_from_time_to_time(scene: Scene) -> None:
     """And at the end; each bind only once, because another gateway may know a later bind."""
     add_phone(scene)
-    scene.seen = {"desk1": ("192.0.2.1", UNKNOWN_LOGIN_HASH, NOW + 1.0)}
+    scene.seen = {"desk1": ("192.0.2.1", UNKNOWN_LOGIN_HASH, NOW + 1.0, True)}
     scene.clock.advance(WRITE_BINDS_SECONDS)
     assert last_seen(scene) == [(NOW + 1.0, "192.0.2.1")]
     elsewhere = LastBind(NOW + 1.5, "192.0.2.9", UNKNOWN_LOGIN_HASH)
     scene.database.run(phones.store_last_binds, {"desk1": elsewhere})
     scene.clock.advance(WRITE_BINDS_SECONDS)
     assert last_seen(scene) == [(NOW + 1.5, "192.0.2.9")]
-    scene.seen = {"desk1": ("192.0.2.2", UNKNOWN_LOGIN_HASH, NOW + 2.0)}
+    scene.seen = {"desk1": ("192.0.2.2", UNKNOWN_LOGIN_HASH, NOW + 2.0, True)}
     scene.feed.stopService()
     assert last_seen(scene) == [(NOW + 2.0, "192.0.2.2")]
 
@@ -172,7 +172,7 @@ def test_a_database_that_is_gone_is_told_once_and_so_is_its_return(scene: Scene)
     add_phone(scene)
     scene.clock.advance(POLL_SECONDS)
     reason = scene.go_away()
-    scene.seen = {"desk1": ("192.0.2.1", UNKNOWN_LOGIN_HASH, NOW + 1.0)}
+    scene.seen = {"desk1": ("192.0.2.1", UNKNOWN_LOGIN_HASH, NOW + 1.0, True)}
     for _ in range(100):
         scene.clock.advance(POLL_SECONDS)
     trouble = f"{scene.database.name}: {reason}; phones are served from memory"

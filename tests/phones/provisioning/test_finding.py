@@ -49,7 +49,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
     dit = phonebook()
 
-    def authenticate(name: str, password: bytes, _address: str) -> Viewer | None:
+    def authenticate(name: str, password: bytes, _address: str, _over_tls: bool) -> Viewer | None:
         known = name in (SETTINGS.login, SETTINGS.bind_dn) and password == SETTINGS.password.encode()
         return PHONE if known else None
 

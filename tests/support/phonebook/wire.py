@@ -89,7 +89,7 @@ def dit_of(
 def make_gate(dit: Dit | None = None) -> DirectoryPort:
     served = dit or make_dit()
 
-    def authenticate(name: str, password: bytes, _address: str) -> Viewer | None:
+    def authenticate(name: str, password: bytes, _address: str, _over_tls: bool) -> Viewer | None:
         if name == "broken":
             raise KeyError(name)
         return VIEWER if name in (DESK1, "desk1") and password == SECRET else None

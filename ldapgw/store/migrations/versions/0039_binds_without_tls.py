@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: MIT
+"""Whether the last bind of a phone had TLS."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0039"
+down_revision = "0038"
+readable_from = "0038"
+
+
+def upgrade() -> None:
+    op.add_column("phone", sa.Column("last_over_tls", sa.Boolean()))
