@@ -17,8 +17,8 @@ ENUMERATED = 0x0A
 SEQUENCE = 0x30
 SET = 0x31
 
-# The most octets of an INTEGER.  RFC 4511 4.1.1 has no INTEGER above 2147483647; a longer INTEGER is an attack on naive
-# decoders.
+# The maximum number of octets of an INTEGER.  RFC 4511 4.1.1 has no INTEGER above 2147483647; a longer INTEGER is an
+# attack on naive decoders.
 LONGEST_INTEGER = 4
 
 

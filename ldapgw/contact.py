@@ -59,8 +59,8 @@ class Sharing(StrEnum):
         return self.value.partition(":")[2]
 
 
-# The limits for numbers that phones do not get: the most characters stored of each number, and the most such numbers
-# stored for each contact.
+# The limits for numbers that phones do not get: the maximum number of stored characters of each number, and the maximum
+# number of such numbers of each contact.
 LONGEST_LEFT_OUT, MOST_LEFT_OUT = 64, 20
 
 

@@ -174,9 +174,9 @@ def _number_of(assertion: Assertion) -> _Number:
 
 # The text behind the company's name, which says that the caller may or may not belong to the company.
 _PERHAPS: Final = " ?"
-# The most digits of an extension.
+# The maximum number of digits of an extension.
 _LONGEST_EXTENSION: Final = 6
-# The fewest digits, including the country code, in front of an extension.
+# The minimum number of digits, including the country code, in front of an extension.
 _SHORTEST_BEGINNING: Final = 7
 
 # The attributes that get the company's name as their value, and the attributes that are copied.  All other attributes

@@ -16,8 +16,8 @@ from typing import Final
 # The address of clients on a UNIX socket: they are on this machine.
 LOCAL = "127.0.0.1"
 
-# The most buckets that are remembered.  When there are more, the least recently used bucket is forgotten, and counts as
-# full from then on.
+# The maximum number of buckets that are remembered.  When there are more, the least recently used bucket is forgotten,
+# and counts as full from then on.
 MAX_BUCKETS: Final = 20_000
 
 

@@ -26,8 +26,8 @@ from ldapgw.directory.shared_books import SharedBooks, merge_shared_books, segme
 from ldapgw.directory.special_entries import Features, root_dse, subschema, tenant_entry
 from ldapgw.errors import DirectoryError, ResultCode
 
-# The most starred contacts of an account that precede all other contacts in a search.  After each change of the
-# directory, the starred contacts are looked up anew, which takes a few milliseconds.
+# The maximum number of starred contacts of an account that precede all other contacts in a search.  After each change
+# of the directory, the starred contacts are looked up anew, which takes a few milliseconds.
 MAX_FAVOURITES = 500
 
 _SORT_KEY = attrgetter("sort_key")

@@ -115,8 +115,8 @@ def verified_records(file: BufferedIOBase) -> RecordReader:
 # copied, because copying takes time for each document.
 PostingsRanges = tuple[Sequence[int], Sequence[int], bool]
 
-# The most ranges that one lookup returns.  A lookup that finds more ranges returns a single range with all their
-# documents, in which the numbers of the documents are not in ascending order.
+# The maximum number of ranges that one lookup returns.  A lookup that finds more ranges returns a single range with all
+# their documents, in which the numbers of the documents are not in ascending order.
 _MAX_RANGES: Final = 128
 
 # A character to put behind a text, so that the result sorts behind all other texts that begin with the text.
@@ -285,7 +285,7 @@ class Index:
         """Return the first documents with each prefix in any of the attributes, and whether there may be more.
 
         :param wanted: the number of documents that is enough.
-        :param most: the most postings, of all prefixes together, that are read; a few more may be read.
+        :param most: the maximum number of postings, of all prefixes together, that are read; a few more may be read.
         """
         (at, end), *others = sorted([self._span(prefix) for prefix in prefixes], key=_span_length)
         masked = bytes([bits & attributes for bits in range(256)])

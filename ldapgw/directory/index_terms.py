@@ -58,7 +58,7 @@ _VALUE = 12
 
 _NAMES = frozenset(("cn", "displayName", "sn", "givenName"))
 
-# The most characters of a prefix.
+# The maximum number of characters of a prefix.
 _MAX_PREFIX = 3
 # Each prefix has these bits.  The first table has a bit for each attribute that may contain the word; the second table
 # has a bit for each attribute that may have a value which begins with the word.  An alias counts as a value of each
@@ -67,8 +67,8 @@ _WORD_BITS = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
 _VALUE_BITS = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
 _TRIGRAM = 3
-# The most words of a text, and the most trigrams of a word, that are looked up: further lookups would exclude hardly
-# any entries.
+# The maximum number of words of a text, and the maximum number of trigrams of a word, that are looked up: further
+# lookups would exclude hardly any entries.
 _MAX_LOOKUPS = 8
 # The number of characters in a term that is the beginning of a form of a telephone number.
 _NUMBER_PREFIX = 6
@@ -80,13 +80,13 @@ _KEYPAD_GROUPS: Final = (("N", NAME_BITS), ("O", _WORD_BITS["o"]))
 # The number of terms is a prime number, which spreads the pairs evenly.
 _PAIRED: Final = 2
 _PAIR_TERMS: Final = 16_381
-# The most different beginnings of words whose pairs are made for a value.  A value with more beginnings gets all
-# `_PAIR_TERMS` terms, so that each search for a pair tests the value.  Nearly all values have fewer than ten
+# The maximum number of different beginnings of words whose pairs are made for a value.  A value with more beginnings
+# gets all `_PAIR_TERMS` terms, so that each search for a pair tests the value.  Nearly all values have fewer than ten
 # beginnings.  Making the pairs for a name of a thousand characters would take as long as indexing a thousand other
 # names.
 _MAX_PAIRED: Final = 64
 _NONE: Final = frozenset[str]()
-# The most pairs of variants that are looked up for two searched words.
+# The maximum number of pairs of variants that are looked up for two searched words.
 _MAX_PAIR_QUERIES: Final = 16
 
 _LETTERS = {kind.name: attribute_tag(kind)[1] for kind in ATTRIBUTE_TYPES if not kind.operational}

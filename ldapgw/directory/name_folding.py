@@ -35,7 +35,7 @@ MAX_TEXT = 1024
 # have to be adjacent in the value.
 MAX_WORDS: Final = 8
 
-# The most digits that may stand for letters of the telephone keypad.
+# The maximum number of digits that may stand for letters of the telephone keypad.
 MAX_KEYS = 32
 
 # The sign for a character such as "-" or "'", which separates two words in one variant and is removed in another.
@@ -326,8 +326,8 @@ NO_LETTERS: Final = "\U0010ffff"
 NAME_END: Final = "\0"
 
 MAX_SORT_NAME: Final = 96
-# The most characters of the written name in a sort key.  The written name only orders names that have the same
-# collation key, so its beginning is enough; a character may take four octets.
+# The maximum number of characters of the written name in a sort key.  The written name only orders names that have the
+# same collation key, so its beginning is enough; a character may take four octets.
 _MAX_WRITTEN_NAME: Final = 24
 # A container's name is cut shorter, because the sort key of a label begins with the sort key of its book.
 _MAX_CONTAINER_NAME: Final = 40

@@ -33,14 +33,14 @@ _FAR_MORE: Final = 8
 # If an AND has at most this many postings, all postings are read, which is faster than reading them up to a bound.
 _FEW: Final = 512
 
-# The most ranges that are cut at a bound in one slice of work, which takes some 0.3 ms.
+# The maximum number of ranges that are cut at a bound in one slice of work, which takes some 0.3 ms.
 _MAX_RANGES: Final = 1000
 
-# The most postings of several prefixes that are read in one slice of work, which takes some 3 ms.
+# The maximum number of postings of several prefixes that are read in one slice of work, which takes some 3 ms.
 _MAX_COMMON: Final = 100_000
 
-# The most documents that are sorted in one slice of work, which takes some 3 ms.  If there are more documents, all
-# documents of the index are tested in order instead, which takes several slices.
+# The maximum number of documents that are sorted in one slice of work, which takes some 3 ms.  If there are more
+# documents, all documents of the index are tested in order instead, which takes several slices.
 _MAX_SORTED: Final = 30_000
 
 

@@ -40,14 +40,14 @@ from ldapgw.errors import DirectoryError, ResultCode
 # The number of looks at search texts in one slice of work.  The looks take a fraction of a millisecond for an ordinary
 # filter, and a few milliseconds for the heaviest filter.
 _LOOKS: Final = 800
-# Two limits on candidates: the most that are tested in one slice of work, and the most that are taken at once if no
-# test is needed.
+# Two limits: the maximum number of candidates that are tested in one slice of work, and the maximum number that are
+# taken at once if no test is needed.
 _MAX_CANDIDATES: Final = PAGE_SIZE
 _MAX_EXACT: Final = 16 * PAGE_SIZE
 # The number of candidates that an index has to find at first: twice as many as a phone shows entries, because some
 # candidates do not match.
 _FIRST: Final = 128
-# The fewest matches that are read from each segment for one step of merging.
+# The minimum number of matches that are read from each segment for one step of merging.
 _MERGED: Final = 64
 # If a filter costs at most this much, the queries for all segments are planned in one slice of work.  For a costlier
 # filter, each segment is planned in a slice of its own.
@@ -389,7 +389,7 @@ class _SegmentMatches:
     def read(self, size: int) -> Sequence[int]:
         """Return the matches among the next candidates; empty if none of these candidates match.
 
-        :param size: the most candidates to take.
+        :param size: the maximum number of candidates to take.
         """
         at, candidates = self._at, self._candidates
         if at >= len(candidates):  # all candidates that were found first are read

@@ -27,17 +27,17 @@ from ldapgw.directory.normalization import SWITCHBOARD_MARK, lines_of
 from ldapgw.directory.query_plan import Query
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 
-# The most attribute selections whose messages are cached.  In a segment of 100,000 entries, each of these selections
-# takes some 25 MiB.
+# The maximum number of attribute selections whose messages are cached.  In a segment of 100,000 entries, each of these
+# selections takes some 25 MiB.
 _MAX_SELECTIONS: Final = 4
-# The most selections that are remembered in addition to the selections whose messages are cached.
+# The maximum number of selections that are remembered in addition to the selections whose messages are cached.
 _MAX_CANDIDATE_SELECTIONS: Final = 12
 
 # The number of entries on a page.  The number of the first document of each page is a multiple of this.
 PAGE_SIZE: Final = 192
-# The most octets of a page that is cached.
+# The maximum number of octets of a page that is cached.
 MAX_PAGE_OCTETS: Final = 64 << 10
-# The most attribute selections whose pages are cached.
+# The maximum number of attribute selections whose pages are cached.
 _MAX_PAGED_SELECTIONS: Final = 2
 
 # A page: its messages, and the octet that stands in place of the messageID.  The messages contain this octet nowhere
@@ -141,8 +141,8 @@ class _KeptMessages:
         return kept
 
 
-# The fewest entries that get an index.  Testing fewer entries takes a few microseconds, and an index takes five times
-# the memory of its entries.
+# The minimum number of entries that get an index.  Testing fewer entries takes a few microseconds, and an index takes
+# five times the memory of its entries.
 INDEXED_FROM = 32
 
 
@@ -510,7 +510,7 @@ class Match(NamedTuple):
 
 # --- what a search covers ---------------------------------------------------------------------------------------------
 
-# The most containers that are tested one by one, which is faster than a lookup in the containers' indexes.
+# The maximum number of containers that are tested one by one, which is faster than a lookup in the containers' indexes.
 _FEW = 16
 
 

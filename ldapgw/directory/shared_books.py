@@ -19,7 +19,7 @@ from ldapgw.directory.book import Book
 from ldapgw.directory.dedup import duplicate_flags
 from ldapgw.directory.segment import Segment
 
-# The most segments that a search looks through one by one; each segment costs some microseconds.
+# The maximum number of segments that a search looks through one by one; each segment costs some microseconds.
 _MAX_SEGMENTS = 8
 # A segment with more than 1/`_LARGE_PART` of all entries is large and is not merged, so a merge leaves about this many
 # segments at most.

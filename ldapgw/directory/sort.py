@@ -27,18 +27,18 @@ from ldapgw.directory.schema import AttributeType, Family, MatchingRule, Use, at
 from ldapgw.directory.segment import Match
 from ldapgw.errors import LdapgwError, ResultCode
 
-# The most octets of a rank before its tiebreaker.
+# The maximum number of octets of a rank before its tiebreaker.
 LONGEST: Final = 208
 
-# The most sort keys: nobody sorts by more keys, and each key is read from every entry.
+# The maximum number of sort keys: nobody sorts by more keys, and each key is read from every entry.
 MOST_KEYS: Final = 8
-# The most entries that are sorted.  Sorting this many entries takes some 30 MiB of memory.  A Google directory has
-# fewer people.
+# The maximum number of entries that are sorted.  Sorting this many entries takes some 30 MiB of memory.  A Google
+# directory has fewer people.
 MOST_ENTRIES: Final = 100_000
 
 # The number of entries that are sorted or skipped in one slice of work, which takes a millisecond.
 _RUN: Final = 500
-# The most entries that are ranked in one slice of work.
+# The maximum number of entries that are ranked in one slice of work.
 _RANKED: Final = 32
 
 # The number of characters of a value that count in sorting.

@@ -45,7 +45,7 @@ from ldapgw.google.endpoints import Proxy
 
 CONNECT_TIMEOUT = 15.0
 
-# The most octets of all header lines of a response together.
+# The maximum number of octets of all header lines of a response together.
 LARGEST_HEAD = 64 * 1024
 
 _END_OF_HEAD = b"\r\n\r\n"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 USERS_SCOPE = "https://www.googleapis.com/auth/admin.directory.user.readonly"
 GROUPS_SCOPE = "https://www.googleapis.com/auth/admin.directory.group.readonly"
 
-# The most octets of a key file; Google's files have some 2.4 KiB.
+# The maximum number of octets of a key file; Google's files have some 2.4 KiB.
 LARGEST_KEY_FILE = 16 * 1024
 
 # Delegation exists only in Google's public cloud.

@@ -66,11 +66,11 @@ TIMEOUT = 60.0
 # has forgotten would wait for the whole time limit.
 IDLE_SECONDS = 40
 
-# The most octets of a body: five times the largest known page of 1000 persons.
+# The maximum number of octets of a body: five times the largest known page of 1000 persons.
 LARGEST_BODY = 16 * 1024 * 1024
-# The most octets of a photo; a photo of 240 by 240 pixels has a tenth of this size.
+# The maximum number of octets of a photo; a photo of 240 by 240 pixels has a tenth of this size.
 LARGEST_PHOTO = 1024 * 1024
-# The most octets of a token answer; it has some 2 KiB, most of them in the id_token.
+# The maximum number of octets of a token answer; it has some 2 KiB, most of them in the id_token.
 LARGEST_TOKEN = 64 * 1024
 
 # The longest wait before another call, in seconds, even if Google asks for a longer wait.
@@ -93,7 +93,7 @@ _NETWORK = (
 # Request Timeout, Conflict (ABORTED), and Client Closed Request (CANCELLED).
 _TEMPORARY = frozenset((408, 409, 499))
 
-# The most characters of Google's description of an error in the log.
+# The maximum number of characters of Google's description of an error in the log.
 _EXCERPT = 120
 # An e-mail address, or a word that may be a token, an id or a number.
 _PRIVATE = re.compile(r"\S+@\S+|[\w.~+/=-]*\d[\w.~+/=-]{6,}|[\w.~+/=-]{25,}")

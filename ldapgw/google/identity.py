@@ -29,7 +29,7 @@ from ldapgw.errors import BadResponse, GoogleError, IdentityUnverified
 from ldapgw.google.http import CallObserver, GoogleHttpClient, ignore_call
 
 SKEW = 60.0  # the seconds by which the clocks of Google and of this machine may differ
-LARGEST = 16 * 1024  # the most octets of a token; Google's tokens have 1.2 KiB
+LARGEST = 16 * 1024  # the maximum number of octets of a token; Google's tokens have 1.2 KiB
 
 # Google signs with this algorithm only, and signatures with other algorithms are rejected.
 _ALGORITHM = "RS256"

@@ -30,18 +30,18 @@ from ldapgw.google.http import CallObserver, CallSource, GoogleHttpClient, Googl
 from ldapgw.google.person import LABEL_NAME
 from ldapgw.google.person_text import clean
 
-# The most pages of a listing, which hold half a million persons: more than any account has.  Without a limit, a server
-# could return pages endlessly.
+# The maximum number of pages of a listing, which hold half a million persons: more than any account has.  Without a
+# limit, a server could return pages endlessly.
 MOST_PAGES = 500
 
 # The number of persons in a page: the most that Google allows, and a smaller number for persons with so many details
 # that an ordinary page is larger than `LARGEST_BODY`.
 PAGE_SIZE, SMALL_PAGE_SIZE = 1000, 200
-# The most octets of a page token or sync token; Google's tokens have some hundred.
+# The maximum number of octets of a page token or sync token; Google's tokens have some hundred.
 LARGEST_LIST_TOKEN = 16 * 1024
 # The largest number of persons in a listing, because PostgreSQL stores the number as an integer.
 LARGEST_TOTAL = (1 << 31) - 1
-# The most digits of an integer, and the deepest nesting of arrays and objects, in a JSON text.
+# The maximum number of digits of an integer, and the deepest nesting of arrays and objects, in a JSON text.
 MOST_DIGITS, DEEPEST = 40, 40
 # Without this parameter, Google indents its answers, which doubles their size.  Sync tokens do not depend on it.
 _COMPACT = ("prettyPrint", "false")
@@ -128,7 +128,7 @@ class CallEstimate:
     :ivar accounts: the number of accounts.
     :ivar sources: the number of sources of an account; a sync makes one call for each source.
     :ivar interval: the seconds between syncs of an account.
-    :ivar limit: the most calls per minute, or None without a limit.
+    :ivar limit: the maximum number of calls per minute, or None without a limit.
     """
 
     accounts: int

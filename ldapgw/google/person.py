@@ -28,7 +28,7 @@ from ldapgw.numbers import dial_string
 
 Item = Mapping[str, Any]
 
-# The most items of a field.  Google itself returns at most 100 addresses and 100 numbers of a person.
+# The maximum number of items of a field.  Google itself returns at most 100 addresses and 100 numbers of a person.
 MOST_VALUES = 100
 # Integers below this size are read as texts; no telephone number has more digits.
 _LARGEST_NUMBER = 10**40

@@ -37,7 +37,7 @@ _KINDS: Mapping[str, Kind] = MappingProxyType(
 
 # Google's types that say nothing about the kind of a number.
 _TYPES_WITHOUT_KIND = ("", "other", "googlevoice")
-# The most characters of a label, which a phone shows behind the name.
+# The maximum number of characters of a label, which a phone shows behind the name.
 LONGEST_LABEL = 32
 
 # The beginnings of words for a mobile in the user's own labels; imports from Apple have the label "iphone".

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from functools import cache
 
-# The most characters of a text, and of a text of several lines.
+# The maximum number of characters of a text, and of a text of several lines.
 LONGEST, LONGEST_LINES = 256, 1024
 # The replacement for an unreadable character (Unicode, 23.8).
 REPLACEMENT = "\ufffd"

@@ -19,9 +19,9 @@ from ldapgw.google.http import CallObserver, GoogleHttpClient, ignore_call
 
 # The width and height of a scaled photo in pixels; phones show photos smaller than this.
 SIZE = 160
-# The most octets of a scaled photo; an ordinary scaled photo has 8 KiB.
+# The maximum number of octets of a scaled photo; an ordinary scaled photo has 8 KiB.
 LARGEST_SCALED = 16 * 1024
-# The most pixels of a fetched photo, for a photo that Google sends in its original size.
+# The maximum number of pixels of a fetched photo, for a photo that Google sends in its original size.
 _MOST_PIXELS = 4096 * 4096
 _QUALITIES = (80, 60, 40)
 _MEDIA_TYPES = frozenset(("image/jpeg", "image/png", "image/webp"))

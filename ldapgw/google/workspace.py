@@ -24,9 +24,9 @@ from ldapgw.google.http import CallObserver, CallSource, GoogleHttpClient, ignor
 from ldapgw.google.people import LARGEST_LIST_TOKEN, MOST_PAGES, decode_object
 from ldapgw.google.person_text import clean
 
-# The most users and members on a page that Google allows.
+# The maximum number of users and members on a page that Google allows.
 _USERS_ON_PAGE, _MEMBERS_ON_PAGE = 500, 200
-# The most groups within a group that are read.
+# The maximum number of groups within a group that are read.
 MOST_GROUPS = 1000
 
 _USER_FIELDS = "id,primaryEmail,aliases,name/fullName,suspended,archived,orgUnitPath,isGuestUser,customerId"

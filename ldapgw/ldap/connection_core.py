@@ -21,7 +21,7 @@ from ldapgw.ldap.session import Observer, Session
 from ldapgw.ldap.socket_io import SocketWriter
 from ldapgw.ldap.turns import TurnScheduler
 
-# The most octets that are read from a connection while the connection waits for its turn.
+# The maximum number of octets that are read from a connection while the connection waits for its turn.
 AHEAD: Final = 64 << 10
 
 

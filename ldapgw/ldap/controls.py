@@ -37,7 +37,7 @@ VLV_RESPONSE = "2.16.840.1.113730.3.4.10"
 MANAGE_DSA_IT = "2.16.840.1.113730.3.4.2"
 
 CONTROLS_TAG = 0xA0
-# The most controls that are decoded.  Decoding a control takes 4 µs.
+# The maximum number of controls that are decoded.  Decoding a control takes 4 µs.
 _MAX_DECODED = 1000
 # Octets of a cookie's seal: half of SHA-256, enough against guessing.
 _SEAL_LENGTH: Final = 16

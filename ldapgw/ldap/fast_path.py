@@ -30,15 +30,16 @@ from ldapgw.ldap.filter_decoder import read
 from ldapgw.ldap.limits import JOINED
 from ldapgw.ldap.messages import Operation, Reply, Result
 
-# The most entries of an answer, more than nearly any write can hold (`JOINED`).  The slow path sends longer answers.
+# The maximum number of entries of an answer, more than nearly any write can hold (`JOINED`).  The slow path sends
+# longer answers.
 _MAX_ENTRIES: Final = 256
 # The same limit if entries take long to encode (`Selection.is_slow`).  Encoding 16 entries with two numbers each takes
 # two milliseconds.
 _MAX_SLOW_ENTRIES: Final = 16
-# The most entries that are encoded in one step, which takes a millisecond.
+# The maximum number of entries that are encoded in one step, which takes a millisecond.
 _MAX_ENCODED: Final = 64
-# The most rows of each table of templates or prepared filters, and the most octets of a message that may become a
-# template.
+# The maximum number of rows of each table of templates or prepared filters, and the maximum number of octets of a
+# message that may become a template.
 _MAX_KEPT: Final = 512
 _MAX_OCTETS: Final = 1024
 # The highest cost of a filter that is prepared here, in units of `estimated_cost`; the filters of all known phones cost

@@ -15,7 +15,7 @@ from ldapgw.errors import ProtocolViolation
 TLS_HANDSHAKE = 0x16
 TLS_ON_PLAIN_PORT = "TLS on the port for LDAP without TLS"
 
-# The most octets of an encoded length: four octets can express 4 GiB.
+# The maximum number of octets of an encoded length: four octets can express 4 GiB.
 _MAX_LENGTH_OCTETS = 4
 
 

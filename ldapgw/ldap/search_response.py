@@ -30,7 +30,8 @@ from ldapgw.ldap.messages import SUCCESS, Result
 class OutputBuffer:
     """A buffer for octets that are not written yet.
 
-    :ivar max_octets: the most octets that the buffer may have after a page of entries was added to other octets.
+    :ivar max_octets: the maximum number of octets that the buffer may have after a page of entries was added to other
+        octets.
     :ivar size: octets of all pieces.
     :ivar full: whether the caller has to write before more is added.
     """

@@ -78,8 +78,8 @@ class SocketReader:
         del self._transport.doRead
 
 
-# The most pieces that are written without joining them.  The kernel allows 1,024 pieces, but joins small pieces more
-# slowly than Python does.
+# The maximum number of pieces that are written without joining them.  The kernel allows 1,024 pieces, but joins small
+# pieces more slowly than Python does.
 _MAX_PIECES: Final = 8
 
 
@@ -91,7 +91,7 @@ class SocketWriter:
     :param on_drained: called when the client has taken everything, or enough to continue.
     :ivar blocked: whether the caller should stop writing for now; octets that are written nevertheless are buffered in
         order.
-    :ivar max_octets: the most octets of pages that may be written together.
+    :ivar max_octets: the maximum number of octets of pages that may be written together.
     """
 
     __slots__ = ("_on_blocked", "_on_drained", "_send", "_sendmsg", "_tls", "_transport", "blocked", "max_octets")

@@ -27,11 +27,12 @@ from twisted.internet.defer import Deferred
 from ldapgw.ldap.fast_path import FastAnswer
 from ldapgw.ldap.limits import SLICE, TURN
 
-# The most answers that are computed before they are sent.  So an answer waits for at most 15 other answers, which take
-# some 0.2 ms.
+# The maximum number of answers that are computed before they are sent.  So an answer waits for at most 15 other
+# answers, which take some 0.2 ms.
 _MAX_UNSENT: Final = 16
-# The most unfinished requests of an asker that are continued in rotation.  Other requests wait as octets, because
-# hundreds of prepared filters with many terms would be half a million objects, and garbage collection would take 0.2 s.
+# The maximum number of unfinished requests of an asker that are continued in rotation.  Other requests wait as octets,
+# because hundreds of prepared filters with many terms would be half a million objects, and garbage collection would
+# take 0.2 s.
 _MOST_BEGUN: Final = 8
 # The least time in seconds that a worker gets.
 _LEAST: Final = 0.00005

@@ -12,13 +12,13 @@ import unicodedata
 from collections.abc import Sequence
 from urllib.parse import unquote
 
-# The most characters of a number: ITU-T E.164 allows 15 digits, and blanks, brackets, an extension and a scheme fit
-# into this limit too.
+# The maximum number of characters of a number: ITU-T E.164 allows 15 digits, and blanks, brackets, an extension and a
+# scheme fit into this limit too.
 LONGEST = 64
-# The most characters of a text that are read, invisible characters included.
+# The maximum number of characters of a text that are read, invisible characters included.
 LONGEST_TYPED = 4 * LONGEST
 
-# The fewest digits in front of a remark that count as a complete number.
+# The minimum number of digits in front of a remark that count as a complete number.
 _COMPLETE = 7
 
 _DIALLED = re.compile("[0-9*#]")
@@ -69,8 +69,8 @@ _AFTERWARDS = re.compile(
 _DIRECT = re.compile(
     r"[ .,;:=/–-]*(?:durchwahl|durchw|dw|nebenstelle|nst|klappe|kl)[ .:-]{0,3}(\d{1,5})", re.IGNORECASE
 )
-# The fewest digits of a number in front of a text that is dialled after the connection: three, as in an internal
-# number.
+# The minimum number of digits of a number in front of a text that is dialled after the connection: three, as in an
+# internal number.
 _SHORTEST_BEFORE = 3
 # The beginning of a remark: a word behind a blank or in brackets that contains a lower-case letter.  Words whose
 # letters are dialled ("FLOWERS") are in capitals or follow a hyphen.

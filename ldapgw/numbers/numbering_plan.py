@@ -33,12 +33,13 @@ _REGIONS = {str(code): regions[0] for code, regions in phonenumbers.COUNTRY_CODE
 # ITU-T E.164: a country code begins with 1 to 9, and a number has at most 15 digits.
 _E164 = re.compile(r"\+[1-9]\d{2,14}", re.ASCII)
 
-# The fewest digits of a public number without a "+".  A number with fewer digits is internal: such a number is compared
-# exactly and has no country.  Where the trunk prefix is "0", a number that the numbering plan has assigned may have one
-# digit less.
+# The minimum number of digits of a public number without a "+".  A number with fewer digits is internal: such a number
+# is compared exactly and has no country.  Where the trunk prefix is "0", a number that the numbering plan has assigned
+# may have one digit less.
 SHORTEST_PUBLIC = 7
 
-# The fewest digits of a full national number without the trunk prefix "0" in most countries; a shorter number is local.
+# The minimum number of digits of a full national number without the trunk prefix "0" in most countries; a shorter
+# number is local.
 _SHORTEST_WITHOUT_TRUNK = 9
 
 # If the fixed-line numbers of a country have at least this many different lengths, companies in this country are
@@ -84,7 +85,7 @@ class Dialling:
         several lengths.
     :ivar zero_from: numbers with at least this many digits are always dialled with a "0" and no other prefix; None if
         the region has no such rule.
-    :ivar shortest: the fewest digits of a public number; shorter numbers are internal.
+    :ivar shortest: the minimum number of digits of a public number; shorter numbers are internal.
     """
 
     _international_pattern: re.Pattern[str]

@@ -24,11 +24,11 @@ from ldapgw.numbers.dial_string import LONGEST, LONGEST_TYPED
 from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
 
-# The fewest digits of a requested prefix that may be a number which has lost its "+".
+# The minimum number of digits of a requested prefix that may be a number which has lost its "+".
 _SHORTEST_WITH_COUNTRY = 10
 
-# The fewest digits of a local number: a number with fewer digits is internal, even if the area code of the site is
-# known.
+# The minimum number of digits of a local number: a number with fewer digits is internal, even if the area code of the
+# site is known.
 _SHORTEST_LOCAL = 5
 
 # The size of the caches for searches: a search asks for one number in several attributes, and phones repeat searches.

@@ -18,14 +18,14 @@ from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import Quality
 from ldapgw.numbers.phone_number import WITH_ZERO, TypedParts
 
-# The most digits that a network connects (ITU-T E.164).
+# The maximum number of digits that a network connects (ITU-T E.164).
 MOST_DIGITS: Final = 15
 
 # A list of internal numbers, such as "12, 13", which must not be read as one number.  A text that begins with a zero,
 # and so with an area code, is no such list: there, the separator belongs to the number.
 _LISTED: Final = re.compile(r"[1-9][^,;|&\n]*[,;|&\n]")
-# The most digits of an extension without a word such as "ext." in front; and a pattern of such an extension at the end
-# of a text.
+# The maximum number of digits of an extension without a word such as "ext." in front; and a pattern of such an
+# extension at the end of a text.
 LONGEST_EXTENSION: Final = 5
 _LAST_GROUP: Final = re.compile(
     rf"(?:\s?(?:[-\u2013\u2014\u2026]|\.{{2,3}})\s?(?=[0-9]+$)|\s(?=[0-9]$))([0-9]{{1,{LONGEST_EXTENSION}}})$"
@@ -44,7 +44,7 @@ _SHORTEST_GROUPED: Final = 10
 # If the first group of digits has at most this many digits, it may be an area code, as in "220 217 7294", so it does
 # not prove that the number has a country code.
 _AREA_CODE: Final = 3
-# The fewest digits of an Italian number that has lost its first digit "0".
+# The minimum number of digits of an Italian number that has lost its first digit "0".
 _SHORTEST_WITHOUT_ZERO: Final = 8
 
 # The prefixes for calls abroad that countries use, the longest first.

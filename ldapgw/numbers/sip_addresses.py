@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from ldapgw.numbers import dial_string
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
-# The most characters of a field that are read.  Nobody writes a number behind so many characters.
+# The maximum number of characters of a field that are read.  Nobody writes a number behind so many characters.
 LONGEST_FIELD: Final = 1024
 
 # A pattern for three things: a link; a user name of a messenger, which may be a number; and a SIP address, from which
@@ -34,7 +34,7 @@ _BEHIND_SCHEME: Final = re.compile(r"\b(sips?)[: ]+(?=[^\s@]{1,64} ?@)", re.IGNO
 _AROUND_AT: Final = re.compile(r" ?@ ?")
 # Signs that separate an address from a number beside the address.
 _SEPARATORS: Final = " ,;:/|&\n"
-# The fewest digits of a number beside an address; fewer digits belong to a name or a remark.
+# The minimum number of digits of a number beside an address; fewer digits belong to a name or a remark.
 _SHORTEST_BESIDE: Final = 3
 
 

@@ -41,8 +41,8 @@ from ldapgw.numbers.sip_addresses import split_field
 # The version of the rules.  Raise the version with each change of the results: all stored fields are then read anew.
 VERSION: Final = 3
 
-# The most numbers in a field, and the most places in a field where a number may end.  A text with more numbers or more
-# places is not read as a list of numbers.
+# The maximum number of numbers in a field, and the maximum number of places in a field where a number may end.  A text
+# with more numbers or more places is not read as a list of numbers.
 _MOST_NUMBERS: Final = 8
 _MOST_PLACES: Final = 10
 

@@ -82,7 +82,7 @@ class ListQuery:
         stands for all names that sort before "a".
     :ivar number: a whole number.
     :ivar first: how many contacts to leave out at the list's beginning.
-    :ivar count: the most contacts to return.
+    :ivar count: the maximum number of contacts to return.
     """
 
     text: str = ""

@@ -41,7 +41,8 @@ SECTIONS = (STARRED, DIGITS, *LETTERS, OTHER)
 # How many contacts are read in one turn of the reactor, which takes a millisecond or two if several books are merged.
 _SLICE = 250
 
-# The most contacts in the result of a search.  People prefer typing another letter to looking through more contacts.
+# The maximum number of contacts in the result of a search.  People prefer typing another letter to looking through more
+# contacts.
 MAX_CONTACTS = 20
 _SHOWN_NUMBERS = (*NUMBER_ATTRIBUTES, "facsimileTelephoneNumber", "pager")
 

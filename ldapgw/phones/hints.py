@@ -42,7 +42,7 @@ _NAMES = frozenset((*NAME_ATTRIBUTES, "givenName", "displayName"))
 _NUMBERS = frozenset((*NUMBER_ATTRIBUTES, "pager", "facsimileTelephoneNumber"))
 _NUMBER_NAMES = frozenset(kind.name for kind in NUMBER_TYPES)
 _CLASSES = frozenset(kind.name.lower() for kind in class_chain("inetOrgPerson"))
-# The fewest digits of a whole number.  A number with fewer digits counts as the typed beginning of a number.
+# The minimum number of digits of a whole number.  A number with fewer digits counts as the typed beginning of a number.
 _WHOLE_NUMBER_DIGITS = 7
 _TYPED_DIGITS = 3
 # The number of entries that a phone's display shows at once.

@@ -21,7 +21,8 @@ from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 from ldapgw.store.phones import is_valid_name
 
-# The most lines of a file.  A longer file is probably a mistake; a company with more phones can import several files.
+# The maximum number of lines of a file.  A longer file is probably a mistake; a company with more phones can import
+# several files.
 MAX_LINES = 500
 
 # The columns, by their headings in lower case, English and German.

@@ -36,8 +36,8 @@ with warnings.catch_warnings():
     from ldaptor.protocols import pureldap
     from ldaptor.protocols.ldap import ldapclient, ldaperrors, ldapsyntax
 
-# The most seconds for each step.  A Snom phone gives up a search after 7 s, but DNS and the TLS handshake may take
-# longer.
+# The maximum number of seconds for each step.  A Snom phone gives up a search after 7 s, but DNS and the TLS handshake
+# may take longer.
 PATIENCE = 10.0
 
 # The number of letters at the beginning of a name for which the test searches: as many as people type.

@@ -38,12 +38,12 @@ from ldapgw.store.recordings import RecordingPart, StoredRecording
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
 
-# The most octets of all messages of one recording.  A search and its answer have some 10 KB together.
+# The maximum number of octets of all messages of one recording.  A search and its answer have some 10 KB together.
 MAX_OCTETS: Final = 4 << 20
-# The most octets that are kept of a connection whose phone is not known yet.
+# The maximum number of octets that are kept of a connection whose phone is not known yet.
 MAX_UNKNOWN: Final = 64 << 10
-# The most octets of a request that is kept, and of an answer that is kept.  An answer with one entry has some
-# kilobytes.
+# The maximum number of octets of a request that is kept, and of an answer that is kept.  An answer with one entry has
+# some kilobytes.
 _MAX_REQUEST: Final = 64 << 10
 MAX_RESPONSE: Final = 1 << 24
 DAY: Final = 86400.0

@@ -18,14 +18,14 @@ from operator import attrgetter
 from ldapgw.errors import ResultCode
 from ldapgw.phones.logged_search import SUCCESS_CODES, LoggedSearch, NewSearches, SearchUpdate
 
-# The most searches of each phone, enough for somebody who has just tried a few things.
+# The maximum number of searches of each phone, enough for somebody who has just tried a few things.
 SEARCHES_PER_PHONE = 20
-# The most searches of all phones together.  If there are more, the log drops the phones whose last search is the
-# oldest.  With 500 octets for each search, the log takes 5 MB.
+# The maximum number of searches of all phones together.  If there are more, the log drops the phones whose last search
+# is the oldest.  With 500 octets for each search, the log takes 5 MB.
 MAX_SEARCHES = 10_000
 # The longest message that is kept, in octets.  The longest search that a phone is known to send has 2 KiB.
 MAX_MESSAGE_BYTES = 2048
-# The most addresses that are remembered because a search without a login was refused to them.
+# The maximum number of addresses that are remembered because a search without a login was refused to them.
 MAX_REFUSED_ADDRESSES = 1000
 
 # The fields of a `LoggedSearch` after the login; the log makes the object when a page asks for the search.
@@ -117,8 +117,8 @@ class SearchLog:
     def take_unsent(self, limit: int = MAX_SEARCHES) -> NewSearches:
         """Return the searches since the previous call, in the order of time, for the log of another gateway.
 
-        :param limit: the most searches to return.  If there are more, phones that began to search later since the
-            previous call have precedence.
+        :param limit: the maximum number of searches to return.  If there are more, phones that began to search later
+            since the previous call have precedence.
         """
         untold, self._untold = self._untold, {}
         taken: list[list[LoggedSearch]] = []

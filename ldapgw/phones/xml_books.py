@@ -204,7 +204,7 @@ def _fanvil_contact(contact: ListedContact) -> Sequence[str]:
 # --- Cisco: IP Phone Services Application Development Notes -----------------------------------------------------------
 
 _TITLE = "Contacts"
-# The most characters of a name in a list.
+# The maximum number of characters of a name in a list.
 _CISCO_NAME = 64
 _CISCO_LETTERS = "abcdefghijklmnopqrstuvwxyz#"
 

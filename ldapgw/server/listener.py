@@ -54,9 +54,9 @@ PAGE_SHARE: Final = 4
 def raise_descriptor_limit(phones: int, browsers: int) -> int:
     """Raise the process's limit of open files to fit the connections; log a warning if the limit stays lower.
 
-    :param phones: the most LDAP connections.
-    :param browsers: the most connections to the page.
-    :returns: the most connections to the page that leave enough descriptors for phones.
+    :param phones: the maximum number of LDAP connections.
+    :param browsers: the maximum number of connections to the page.
+    :returns: the maximum number of connections to the page that leaves enough descriptors for phones.
     """
     wanted = phones + browsers + OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -91,14 +91,14 @@ def has_free_descriptors() -> bool:
     return limit == resource.RLIM_INFINITY or lowest < limit - min(RESERVED_DESCRIPTORS, limit // 4)
 
 
-# The most connections that the kernel queues until they are accepted.  A client that finds the queue full tries again
-# after a second.
+# The maximum number of connections that the kernel queues until they are accepted.  A client that finds the queue full
+# tries again after a second.
 BACKLOG = 1024
-# The most connections that a port accepts in one turn of the reactor, from all clients together.  The number is small,
-# because accepting a connection takes a part of a millisecond, and its TLS handshake takes longer.
+# The maximum number of connections that a port accepts in one turn of the reactor, from all clients together.  The
+# number is small, because accepting a connection takes a part of a millisecond, and its TLS handshake takes longer.
 ACCEPTED_AT_ONCE: Final = 4
-# The most unsent octets that the kernel buffers for one connection.  The default is 2 MiB and more, which would
-# apply to each of 10,000 slow readers.
+# The maximum number of unsent octets that the kernel buffers for one connection.  The default is 2 MiB and more, which
+# would apply to each of 10,000 slow readers.
 UNSENT_LIMIT: Final = 64 << 10
 _NOT_SENT_LOW_WATER: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 

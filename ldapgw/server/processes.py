@@ -33,10 +33,10 @@ from ldapgw.server.threads import WorkerThread
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# The most seconds for a call.  Parsing a page of persons takes less than a second on the slowest machine, so a call
-# that takes longer is stuck.
+# The maximum number of seconds for a call.  Parsing a page of persons takes less than a second on the slowest machine,
+# so a call that takes longer is stuck.
 CALL_TIMEOUT_SECONDS = 60.0
-# The most seconds for building a book; a book of a million contacts takes three minutes.
+# The maximum number of seconds for building a book; a book of a million contacts takes three minutes.
 BUILD_TIMEOUT_SECONDS = 3600.0
 # Seconds without a call after which the process ends.  An idle process has 40 MiB, and most accounts need the process
 # once a week.

@@ -28,10 +28,10 @@ from zope.interface import implementer
 
 from ldapgw.directory.clients import normalize_address
 
-# The most octets of a header of version 1, with the end of the line (section 2.1).
+# The maximum number of octets of a header of version 1, with the end of the line (section 2.1).
 MAX_V1_OCTETS: Final = 107
-# The most octets of a header of version 2.  Addresses take 36 octets at most; the gateway does not read the data that
-# follows the addresses, such as a client's certificate.
+# The maximum number of octets of a header of version 2.  Addresses take 36 octets at most; the gateway does not read
+# the data that follows the addresses, such as a client's certificate.
 MAX_V2_OCTETS: Final = 4096
 # Seconds to wait for the header.  Section 2 demands three seconds at least, because TCP repeats a lost segment after
 # three seconds.

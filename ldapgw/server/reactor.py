@@ -147,7 +147,7 @@ class PhoneReactor(EPollReactor):
     def doPoll(self, timeout: float | None) -> None:  # noqa: N802 - Twisted's name
         """Handle the events of one tick.
 
-        :param timeout: the most seconds to wait for events, or None without a limit.
+        :param timeout: the maximum number of seconds to wait for events, or None without a limit.
         """
         selectables = self._selectables
         events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))

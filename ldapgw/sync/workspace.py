@@ -59,7 +59,7 @@ POLL_SECONDS = 15.0
 SHORT_SECONDS = 7 * 86400.0
 # The code by which the database names the failure that a list lacks most users.
 SHORT_LIST = "short_list"
-# The most users with whom a service account is tried: Google refuses a user who has never signed in.
+# The maximum number of users with whom a service account is tried: Google refuses a user who has never signed in.
 _TRIED_USERS = 3
 
 log = Logger()

@@ -49,7 +49,7 @@ class _Method:
     """A list method of the Directory API.
 
     :ivar kind: the last part of the field ``kind``, which is the key of the list too.
-    :ivar most: the most items on a page.
+    :ivar most: the maximum number of items on a page.
     """
 
     kind: str

@@ -75,12 +75,13 @@ from ldapgw.phones.provisioning.settings import MAX_HITS
 from ldapgw.phones.provisioning.sheet import vendors_of
 from ldapgw.phrase import Phrase
 
-# The most matches, and the most near misses, that an explanation lists.  Further ones are only counted.
+# The maximum number of matches, and the maximum number of near misses, that an explanation lists.  Further ones are
+# only counted.
 MAX_MATCHES = 50
 MAX_MISSES = 10
 
 _INDEX_FIELDS = {"N": "names", "M": "mail addresses", "O": "other words"}
-# The most texts in one line of the plan.  Three keypad digits alone can make 64 texts.
+# The maximum number of texts in one line of the plan.  Three keypad digits alone can make 64 texts.
 _MAX_TEXTS = 4
 
 

@@ -59,7 +59,7 @@ _ACCESS_REASONS = {
     BookAccess.CALLERS: MissReason.CALLERS_BOOK,
 }
 
-# The fewest letters of a word that a contact must have if the contact has only some of a query's words.
+# The minimum number of letters of a word that a contact must have if the contact has only some of a query's words.
 _MIN_SIGNIFICANT_LENGTH = 3
 
 

@@ -42,19 +42,19 @@ NUMBER_ATTRIBUTES = ("mobile", "homePhone", "telephoneNumber", "facsimileTelepho
 TEXT_TYPES = tuple(filter(None, map(attribute_type, TEXT_ATTRIBUTES)))
 DIALLED_TYPES = tuple(filter(None, map(attribute_type, NUMBER_ATTRIBUTES)))
 
-# The fewest equal digits at the end of two numbers that are hardly a coincidence, even in a book of 10,000 numbers.
+# The minimum number of equal digits at the end of two numbers that are hardly a coincidence, even in a book of 10,000
+# numbers.
 COMMON_SUFFIX_DIGITS = 6
-# The most digits at the end in which an extension's number differs from the number of the company.
+# The maximum number of digits at the end in which an extension's number differs from the number of the company.
 EXTENSION_DIGITS = 4
 MAX_LAST_DIGITS = 3
-# The fewest digits of an internal number.
+# The minimum number of digits of an internal number.
 MIN_INTERNAL_DIGITS = 3
 
-# The fewest letters of a word that is searched within other words: shorter words occur in too many words.
+# The minimum number of letters of a word that is searched within other words: shorter words occur in too many words.
 _MIN_WORD_LENGTH = 2
 MIN_MISSPELT_LENGTH = 4
-# Three limits: the most texts of a filter, the most numbers of a filter, and the most words of a text that are
-# examined.
+# Three limits: how many texts of a filter, how many numbers of a filter, and how many words of a text are examined.
 _MAX_ASSERTIONS = 8
 
 

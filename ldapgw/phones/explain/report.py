@@ -38,7 +38,7 @@ _BOOKS = {
     BookAccess.CALLERS: "{name} (callers' names only)",
 }
 
-# The most books that the line for people names.  The JSON object names all books.
+# The maximum number of books that the line for people names.  The JSON object names all books.
 _MAX_BOOKS = 10
 
 _KINDS = {QueryKind.TEXT: "the name", QueryKind.NUMBER: "the number", QueryKind.FILTER: "the filter"}

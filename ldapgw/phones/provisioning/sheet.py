@@ -34,7 +34,7 @@ from ldapgw.phones.provisioning.templates import NOT_VERIFIED, Format, render_fi
 from ldapgw.phrase import gettext_noop
 from ldapgw.store.phones import NumberMode, PhoneLogin
 
-# The most characters of a login name in Gigaset's phones.
+# The maximum number of characters of a login name in Gigaset's phones.
 _MAX_GIGASET_NAME = 50
 
 # The line above the steps if sources confirm only some of the steps, or none; and the mark of a confirmed step.
