@@ -27,6 +27,7 @@ from docutils import nodes
 
 from ldapgw import __version__
 from ldapgw.cli import main
+from ldapgw.cli.root import usual_words
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import BookAccess
 from ldapgw.errors import GoogleError, ResultCode
@@ -369,7 +370,7 @@ def parse(words: list[str]) -> None:
 
     :raises click.UsageError: when it is no command of ours.
     """
-    context = click.Context(main, info_name="ldapgw")
+    context, words = click.Context(main, info_name="ldapgw"), usual_words(words)
     command: click.Command = main
     while isinstance(command, click.Group):
         _, words, _ = command.make_parser(context).parse_args(list(words))

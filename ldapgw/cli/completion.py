@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from click.shell_completion import get_completion_class
 
-from ldapgw.cli.root import examples
+from ldapgw.cli.root import Choice, examples
 from ldapgw.errors import UserError
 
 # The file in which each shell looks for the script.
@@ -27,7 +27,7 @@ _FILES = {
         "source <(ldapgw completion zsh)",
     )
 )
-@click.argument("shell", type=click.Choice([*_FILES]), required=False)
+@click.argument("shell", type=Choice([*_FILES]), required=False)
 @click.pass_context
 def completion(ctx: click.Context, shell: str | None) -> None:
     """Print the completion script for a shell. Default: the current shell."""

@@ -20,7 +20,7 @@ import click
 
 from ldapgw.cli.library import Library
 from ldapgw.cli.output import print_json
-from ldapgw.cli.root import examples
+from ldapgw.cli.root import Choice, examples
 from ldapgw.cli.site import Site, as_json, find_account, only_of_tenant, only_tenant, pass_site
 from ldapgw.contact import Address, Contact, Kind, Phone
 from ldapgw.directory import name_folding
@@ -54,7 +54,7 @@ class ExportedContact(NamedTuple):
 )
 @only_tenant
 @click.option("--account", metavar="ADDRESS", help="Only this account's contacts. Default: all, with the directory.")
-@click.option("--format", "form", type=click.Choice(["ldif", "vcard", "csv"]), required=True, help="The file format.")
+@click.option("--format", "form", type=Choice(["ldif", "vcard", "csv"]), required=True, help="The file format.")
 @click.option(
     "--verbatim",
     is_flag=True,
@@ -318,9 +318,7 @@ def activity() -> None:
     metavar="DATE",
     help="Only from this date on (UTC).",
 )
-@click.option(
-    "--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True, help="The format."
-)
+@click.option("--format", "form", type=Choice(["csv", "json"]), default="csv", show_default=True, help="The format.")
 @as_json
 @pass_site
 def export_activity(site: Site, tenant: str | None, since: datetime | None, form: str, *, as_json: bool) -> None:

@@ -20,7 +20,7 @@ import click
 from ldapgw.cli.certificate import issue, own_files
 from ldapgw.cli.check import REFUSED_REDIRECT_URI, check_validity
 from ldapgw.cli.output import hint, print_line
-from ldapgw.cli.root import examples
+from ldapgw.cli.root import Choice, examples
 from ldapgw.cli.site import Site, now, pass_site, setting_type
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import is_redirect_uri_refused
@@ -102,7 +102,7 @@ def _read_file(text: str) -> str:
 @click.option("--public-url", type=setting_type(Url), help="The address of the web page.")
 @click.option(
     "--encryption",
-    type=click.Choice(_ENCRYPTION),
+    type=Choice(_ENCRYPTION),
     help="files: with a certificate that you have. create: make a private authority and a certificate. proxy: a proxy "
     "encrypts. none: only for a test.",
 )
@@ -205,7 +205,7 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
     client = ask("client_secret_file", question, _read_client_file, "")
     if given["encryption"] is None and given["public_url"].startswith("http:"):
         given["encryption"] = "none"  # the page is for this machine alone, and no certificate is for localhost
-    ask("encryption", _ENCRYPTION_QUESTION, click.Choice(_ENCRYPTION), "create")
+    ask("encryption", _ENCRYPTION_QUESTION, Choice(_ENCRYPTION), "create")
     if given["encryption"] == "files":
         ask("certificate", "Where is the certificate with its chain, a PEM file?", _read_file)
         ask("private_key", "Where is its private key, a PEM file?", _read_file)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import click
 
 from ldapgw.cli.output import hint, print_json, print_line, print_table
-from ldapgw.cli.root import examples
+from ldapgw.cli.root import Choice, examples
 from ldapgw.cli.site import Site, as_json, only_of_tenant, pass_site
 from ldapgw.contact import Contact, LeftOutReason
 from ldapgw.google.endpoints import contact_page
@@ -64,7 +64,7 @@ def numbers() -> None:
 @only_of_tenant
 @click.option(
     "--kind",
-    type=click.Choice(_KINDS),
+    type=Choice(_KINDS),
     default=_NOT_UNDERSTOOD,
     show_default=True,
     metavar="KIND",

@@ -32,7 +32,7 @@ from ldapgw.cli.phone_output import (
     settings_json,
 )
 from ldapgw.cli.replicas import add_replica, print_replica, print_replicas, replica_json
-from ldapgw.cli.root import examples
+from ldapgw.cli.root import Choice, examples
 from ldapgw.cli.site import (
     TEXT_FILE,
     Site,
@@ -99,13 +99,13 @@ class _FamilyParam(click.ParamType[str]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return self._choice().shell_complete(ctx, param, incomplete)
 
-    def _choice(self) -> click.Choice[str]:
-        return click.Choice([*dict.fromkeys((*MODELS, *all_vendors()))], case_sensitive=False)
+    def _choice(self) -> Choice:
+        return Choice([*dict.fromkeys((*MODELS, *all_vendors()))], case_sensitive=False)
 
 
 _placeholder = click.option(
     "--placeholder",
-    type=click.Choice(PLACEHOLDERS),
+    type=Choice(PLACEHOLDERS),
     metavar="SIGN",
     help=f"For model {OTHER_MODEL}: the placeholder in the phone's filters for the text that you type: "
     f"{' '.join(PLACEHOLDERS)}. "
@@ -160,20 +160,20 @@ def phones() -> None:
 )
 @click.option(
     "--model",
-    type=click.Choice([*MODELS, OTHER_MODEL], case_sensitive=False),
+    type=Choice([*MODELS, OTHER_MODEL], case_sensitive=False),
     metavar="MODEL",
     help=f"The phone's vendor: {', '.join(MODELS)}, or {OTHER_MODEL} (the default).",
 )
 @_placeholder
 @click.option(
     "--numbers",
-    type=click.Choice([numbers.value for numbers in NumberMode]),
+    type=Choice([numbers.value for numbers in NumberMode]),
     help="Return one entry per contact (values) or one entry per number (entries), for phones that show only one "
     "number. Default: depends on the model.",
 )
 @click.option(
     "--number-format",
-    type=click.Choice([*NumberFormat], case_sensitive=False),
+    type=Choice([*NumberFormat], case_sensitive=False),
     callback=_phone_format,
     metavar="FORMAT",
     help=f"How this phone gets numbers: {', '.join(PHONE_FORMATS)}. Default: the tenant's number_format.",

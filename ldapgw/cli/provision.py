@@ -10,7 +10,7 @@ import click
 from sqlalchemy import Connection
 
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
-from ldapgw.cli.root import examples
+from ldapgw.cli.root import Choice, examples
 from ldapgw.cli.site import Site, act, as_json, find_phone, now, only_tenant, pass_site
 from ldapgw.directory.passwords import generate_password
 from ldapgw.errors import UserError
@@ -53,7 +53,7 @@ _DURATIONS = {f"{minutes}m": minutes for minutes in MINUTES}
 @click.option(
     "--open",
     "duration",
-    type=click.Choice([*_DURATIONS]),
+    type=Choice([*_DURATIONS]),
     help="Open the window: for the phones that you name, or for all phones without a working login.",
 )
 @click.option("--plain-http", is_flag=True, help="With --open: also allow HTTP without TLS, which others can read.")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -69,11 +70,55 @@ def examples(*lines: str) -> str:
     return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
 
 
+class Choice(click.Choice[str]):
+    """A choice of fixed values, whose error names the value that is most like a misspelt one."""
+
+    def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:
+        message = super().get_invalid_choice_message(value, ctx)
+        close = get_close_matches(str(value).lower(), map(str, self.choices), 1)
+        return f"{message} Did you mean '{close[0]}'?" if close else message
+
+
+def usual_words(args: Sequence[str]) -> list[str]:
+    """Return a command line in the form that click expects.
+
+    ``--config FILE`` may come behind the command, the words ``help`` and ``version`` stand for the options, and
+    ``list`` is optional behind ``accounts`` and ``phones``.
+
+    :param args: the command line without the program's name.
+    """
+    config: list[str] = []
+    words = list(args)
+    end = words.index("--") if "--" in words else len(words)
+    for position in range(end - 1, -1, -1):
+        if words[position] == "--config":
+            config = [*words[position : position + 2], *config]
+            del words[position : position + 2]
+        elif words[position].startswith("--config="):
+            config = [words.pop(position), *config]
+    match words:
+        case ["help", *command]:
+            words = [*command, "--help"]
+        case ["version" | "-v"]:
+            words = ["--version"]
+        case ["accounts", "list", *options]:
+            words = ["accounts", *options]
+        case ["phones"]:
+            words = ["phones", "list"]
+        case ["phones", option, *options] if option.startswith("-") and option not in ("-h", "--help"):
+            words = ["phones", "list", option, *options]
+    return [*config, *words]
+
+
 class Commands(click.Group):
     """The group of all commands, which turns their errors into messages.
 
     A command's module is imported when the command is used; the list of commands is made from `COMMANDS` alone.
     """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read a command line, also one in which words have another usual place (`usual_words`)."""
+        return super().parse_args(ctx, args if ctx.resilient_parsing else usual_words(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         return list(self.commands)
@@ -122,7 +167,10 @@ class Commands(click.Group):
     commands={name: click.Command(name, help=line) for names in COMMANDS.values() for name, (_, line) in names.items()},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples(
-        "ldapgw demo", "ldapgw status", "ldapgw phones add desk1 --account alice@acme.example", "ldapgw lookup mül"
+        "ldapgw demo",
+        "ldapgw status",
+        "ldapgw phones add desk1 --account alice@acme.example",
+        "ldapgw lookup mül --phone desk1",
     ),
 )
 @click.option(

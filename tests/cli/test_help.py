@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from ldapgw.cli import main
 from ldapgw.cli.output import clean, local_time
+from ldapgw.cli.root import usual_words
 from tests.support.site.command_line import THEN, Gateway
 from tests.test_docs import commands, parse
 
@@ -60,13 +61,47 @@ def test_commands_are_in_sections() -> None:
         (["accounts", "remov"], "Error: No such command 'remov'. Did you mean 'remove'?"),
         (["accounts", "--jsn"], "Error: No such option '--jsn'. Did you mean '--json'?"),
         (["xyzzy"], "Error: No such command 'xyzzy'."),
+        (["export", "--format", "lidf"], "Did you mean 'ldif'?"),
+        (["phones", "add", "desk1", "--model", "yelink"], "Did you mean 'yealink'?"),
+        (["phones", "settings", "desk1", "--model", "gigset"], "Did you mean 'gigaset'?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_misspelled_word_gets_a_hint(gateway: Gateway, words: list[str], hint: str) -> None:
     """The nearest command or option is named."""
     result = gateway.run(*words)
-    assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, hint)
+    assert (result.exit_code, result.stderr.splitlines()[-1][-len(hint) :]) == (2, hint)
+
+
+@pytest.mark.parametrize(
+    ("words", "usual"),
+    [
+        ("help", "--help"),
+        ("help phones add", "phones add --help"),
+        ("version", "--version"),
+        ("-v", "--version"),
+        ("accounts list --json", "accounts --json"),
+        ("phones", "phones list"),
+        ("phones --json", "phones list --json"),
+        ("phones --help", "phones --help"),
+        ("phones add --help", "phones add --help"),
+        ("status --config a.toml --json", "--config a.toml status --json"),
+        ("phones --config=a.toml", "--config=a.toml phones list"),
+        ("help status --config a.toml", "--config a.toml status --help"),
+        ("--config a.toml phones list --config b.toml", "--config a.toml --config b.toml phones list"),
+        ("lookup -- --config a", "lookup -- --config a"),
+        ("status --config", "--config status"),
+        ("", ""),
+    ],
+)
+def test_words_in_another_place(words: str, usual: str) -> None:
+    """What people type by habit stands for what the help says."""
+    assert usual_words(words.split()) == usual.split()
+
+
+def test_the_file_may_come_behind_the_command(gateway: Gateway) -> None:
+    result = CliRunner().invoke(main, ["accounts", "list", "--json", "--config", str(gateway.file)])
+    assert (result.exit_code, result.stdout) == (0, "[]\n")
 
 
 def test_what_cannot_be_undone_asks_on_a_terminal(gateway: Gateway) -> None:

@@ -235,7 +235,7 @@ def test_a_daemon_that_cannot_listen_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("former", "changed", "told"),
     [
-        ("interval", "intervall", "sync.intervall: is not a key of this table; its keys are: concurrency, interval"),
+        ("interval", "intervall", "sync.intervall: is not a key of this table; did you mean interval?"),
         ("{own}", "{taken}", "port {taken} of 127.0.0.1 is in use by another program"),
     ],
     ids=["configuration", "port"],

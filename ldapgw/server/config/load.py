@@ -16,6 +16,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -169,7 +170,7 @@ class _Decoder:
                 values[field.name] = value
         for key in document.keys() - hints.keys():
             variable = self._names.get(where + key)
-            closest = closest_name(variable) if variable else None
+            closest = closest_name(variable) if variable else _closest(key, hints)
             advice = f"did you mean {closest}?" if closest else f"its keys are: {', '.join(sorted(hints))}"
             self.problems.append(f"{variable or where + _printable(key)}: is not a key of this table; {advice}")
         required = {field.name for field in msgspec.structs.fields(kind) if field.required}
@@ -196,7 +197,7 @@ class _Decoder:
         except (msgspec.ValidationError, ValueError, TypeError):
             is_secret = isinstance(hint, type) and issubclass(hint, Secret)
             shown = "" if is_secret else f" = {_abbreviated_json(raw)}"
-            advice = _advice_on_empty(hint) if raw == "" and where in self._names else ""
+            advice = _advice_on_empty(hint) if raw == "" and where in self._names else _advice_on_choice(hint, raw)
             self.problems.append(f"{self._names.get(where, where)}{shown}: expected {_expected(hint)}{advice}")
             return _MISSING
         return File(self._folder / value) if isinstance(value, File) else value
@@ -235,6 +236,21 @@ def _expected(hint: Any) -> str:
     if arguments and arguments[0] is int:
         return "a whole number from 1 to 10000000"
     return _expected(arguments[0]) if arguments else "a table"
+
+
+def _advice_on_choice(hint: Any, raw: object) -> str:
+    """Return a question that names the choice that is most like a misspelt one; empty if no choice is similar."""
+    items = raw if isinstance(raw, list) else [raw]
+    choices: list[str] = []
+    for part in (hint, *get_args(hint)):
+        choices += map(str, getattr(part, "__members__", {}).values())
+        choices += get_args(part) if get_origin(part) is Literal else ()
+    close = [_closest(item, choices) for item in items if isinstance(item, str) and item not in choices]
+    return next((f"; did you mean {json.dumps(choice)}?" for choice in close if choice), "")
+
+
+def _closest(word: str, known: Iterable[str]) -> str | None:
+    return next(iter(get_close_matches(word.lower(), known, 1, cutoff=0.7)), None)
 
 
 def _advice_on_empty(hint: Any) -> str:

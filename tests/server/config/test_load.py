@@ -184,9 +184,7 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     assert sorted(problems(tmp_path, text)) == sorted(
         [
             "state_dir: is missing; expected a path",
-            "stat_dir: is not a key of this table; its keys are: "
-            "database, database_password_file, encryption_key, google, ldap, log_format, log_level, new_store, roles, "
-            "serve, state_dir, sync, tenant, tls, web",
+            "stat_dir: is not a key of this table; did you mean state_dir?",
             'database: expected "sqlite:///PATH" or "postgresql+psycopg://USER@HOST/NAME"',
             'log_format = "xml": expected one of "text", "json"',
             'log_level = ["info", "ldpa=debug"]: expected one or a list of LEVEL or PART=LEVEL; LEVEL is one of debug, '
@@ -221,6 +219,21 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
             "tenant[1].client_secret: expected text",
         ]
     )
+
+
+@pytest.mark.parametrize(
+    ("setting", "meant"),
+    [
+        ('sharing = "prviate"', "private"),
+        ('sources = ["contacts", "directry"]', "directory"),
+        ('matching = "Lenient"', "lenient"),
+        ('matching = "loose"', None),
+    ],
+)
+def test_a_misspelt_choice_gets_a_hint(tmp_path: Path, setting: str, meant: str | None) -> None:
+    """The nearest one, if there is one that is near."""
+    [problem] = problems(tmp_path, SMALLEST + setting)
+    assert problem.partition("; did you mean ")[2] == (f'"{meant}"?' if meant else "")
 
 
 @pytest.mark.parametrize("name", ["oauth", "static", "healthz", "readyz", "metrics", "-a", "a-", "a" * 64, ""])
