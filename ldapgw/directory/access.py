@@ -2,8 +2,8 @@
 """Access: who sees which books, and which part of a book.
 
 Everything that answers a phone, a page, a command or a replica asks this module.  `TenantViewer.access_to` is the rule,
-and `BookAccess` says what the rule grants.  `ReplicaAccess.branches_of` is the rule for replicas.  A book that a viewer
-may not see does not exist for the viewer: neither a search nor a name finds the book.
+and `BookAccess` says what the rule grants.  `ReplicaAccess.branches_of` is the rule for replicas.  If a book is hidden
+from a viewer, the book does not exist for the viewer: neither a search nor a name finds the book.
 
 Other viewers see the shared part of a book (`Book.shared_branch`).  If the book's settings name a shared label, this
 part is the contacts with the label, or nothing if the account has no such label.  Otherwise, this part is the whole

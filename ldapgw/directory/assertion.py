@@ -7,8 +7,8 @@ text may pass.  The search text of an attribute holds its normalized values, one
 (`ldapgw.directory.normalization`).  The search text *on the keys* is the same text with each letter replaced by its
 digit on a telephone keypad (`name_folding.on_keys`).
 
-Functions that return an assertion return None if the assertion value makes no sense for the attribute: the filter's
-term is Undefined then (RFC 4511 4.5.1.7).
+Functions that return an assertion return None if the assertion value does not fit the attribute: the filter's term is
+Undefined then (RFC 4511 4.5.1.7).
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ TextPredicate = Callable[[str], bool]
 
 # Strings, at least one of which is a substring of a search text.  There are two exceptions.  A string that begins with
 # `NUMBER_END` is the tail of a number (`ldapgw.numbers.phone_number`).  A string that begins with `ON_KEYS` holds
-# digits, and these digits are a substring of the search text on the keys.  Digits that do not begin a word are a part
-# of a word in a script other than Latin.  For parts of Latin words, the alternatives hold letters and no digits.
+# digits, and these digits are a substring of the search text as people type the text on the keypad.  Such digits stand
+# for beginnings of words, and for parts of words in scripts other than Latin.  For other parts of Latin words, the
+# alternatives hold letters and no digits.
 Alternatives = tuple[str, ...]
 NUMBER_END: Final = "#"
 ON_KEYS: Final = "\x0e"
@@ -328,8 +329,8 @@ def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True
     """
     if len(words) == 1:
         return _any_of(words[0])
-    # Words that begin with the same letter have to be in one line.  Otherwise two variants of one word of the value
-    # could match two of these words.
+    # Searched words that begin with the same letter have to be in one line.  Otherwise two variants of a single word
+    # of the value could match two searched words.
     alike = [_Words(group) for group in _with_a_shared_letter(words)] if in_any_spelling else []
     # The list is filled only when a search text with several values is tested for the first time: few searches test
     # such a text.
@@ -377,7 +378,7 @@ class _Words:
 
 
 def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
-    """Return the first word of each string, except a first word that begins with a shorter first word.
+    """Return the first word of each string, but leave out a word if another of these words is its beginning.
 
     Therefore at most one of the returned words can match at a given position of a text.
     """
@@ -467,7 +468,7 @@ def _takes_place(word: int, places: Sequence[Sequence[int]], word_at: dict[int, 
 
 
 def _keypad_words(digits: str, after: str) -> list[Alternatives]:
-    """Return the ways to split keypad digits into words, each after a blank.
+    """Return the ways to split keypad digits into words; in the result, a blank precedes each word.
 
     A zero may stand for a blank between words.  At the beginning, a zero is never read as a blank.
     """
@@ -595,7 +596,10 @@ def _part_assertion(part: _Part) -> Assertion:
 
 
 def _required_on_keys(strings: Alternatives) -> tuple[Alternatives, ...]:
-    """Return the required strings for keypad digits: the digits, and the Latin letters for which they can stand."""
+    """Return the strings of which a search text must contain one to match keypad digits (`Assertion.required`).
+
+    The strings are the digits, and the Latin letters for which the digits can stand.
+    """
     if all(string.startswith(" ") for string in strings):
         return (tuple([ON_KEYS + string for string in strings]),)
     inner = dict.fromkeys([string.strip(" \n") for string in strings])

@@ -121,7 +121,7 @@ def _records(segment: Segment) -> Iterator[EntryRecord]:
 def _references(form: Sequence[Segment]) -> Mapping[bytes, int]:
     """Return the position of each entry in the sequence of all entries; the keys are the entries' uids.
 
-    The numbers count deleted entries too, but the result contains no deleted entries.
+    Deleted entries count in the positions, but the result contains no deleted entries.
 
     :param form: the segments with all contact entries of a book, or the segments with all number entries of the book.
     """

@@ -84,8 +84,8 @@ class SameName:
     def duplicates(self) -> Generator[None, None, set[int]]:
         """Return the numbers of the entries that are duplicates; yield None after each slice of work."""
         found: set[int] = set()
-        # For each telephone number and mail address, the precedence of the first book that has an entry to show with
-        # it.
+        # For each telephone number and mail address, the precedence of the first book in which a shown entry has this
+        # number or address.
         shown: dict[str, _Precedence] = {}
         compared = 0
         for precedence in sorted(self._by_precedence):
@@ -112,9 +112,9 @@ def _precedence(entry: Entry, own_namespace: str) -> _Precedence:
 def _contact_points(entry: Entry) -> frozenset[str]:
     """Return the strings that identify a person among entries of one name: numbers, mail addresses, the contact's id.
 
-    Entries with the same sort name may have different names in two cases: long names, of which a sort key holds only
-    the beginning, and names in Chinese characters, which may be sorted by their pronunciation.  In these cases the
-    whole name follows each string.
+    Entries with the same sort name may have different names in two cases.  A sort key holds only the beginning of a
+    long name.  A name in Chinese characters may be sorted by its pronunciation.  In these cases the whole name follows
+    each string.
     """
     points: list[str] = []
     for part in entry.text.split(TAG_START)[1:-1]:

@@ -168,8 +168,8 @@ class PreparedFilter:
 
 
 _COUNT = itemgetter(0)
-# A condition of an AND that has this many times the candidates of another condition is not looked up, because it would
-# exclude few of the other condition's candidates.
+# If all other conditions of an AND have at least this many times as many candidates as the condition with the fewest
+# candidates, the other conditions are not looked up, because they would exclude few of these candidates.
 _FAR_MORE: Final = 8
 
 
@@ -242,8 +242,8 @@ def _cost(kind: AttributeType) -> int:
 class _AttributeSet:
     """The attributes of an assertion, with the tags of their search texts in entries.
 
-    :ivar tag_letters: a set of attributes' letters (`Entry.tagged_texts`), at least one of which each matching entry
-        has; empty if an entry without these letters may match.
+    :ivar tag_letters: letters of attributes (`Entry.tagged_texts`); each matching entry has at least one of these
+        letters.  Empty if an entry without these letters may match.
     :ivar cost: roughly the number of looks at a search text that testing an assertion takes.
     :ivar are_numbers: whether the values are telephone numbers.
     """
@@ -379,7 +379,8 @@ class _Preparation:
         if found is None:
             return UNDEFINED
         if self._context.lenient and asks_number(kind, term):
-            # The filters for all attributes are one object, so that an OR of them contains only this object.
+            # One filter object stands for every number attribute.  So an OR of the filters for several attributes
+            # contains just this one object.
             if id(found) not in self._numbers:
                 query = self._query(kind, found)
                 caller = _caller(term.value, self._context) if isinstance(term, Equality) else ""
@@ -390,7 +391,7 @@ class _Preparation:
         return _SINGLE_ATTRIBUTES[kind.name].prepared(found, term, query, exact=prefix is not None)
 
     def _query(self, kind: AttributeType, found: Assertion) -> Query:
-        # Attributes whose values have the same group of index terms have the same query.
+        # Attributes that share a group of index terms get the same query.
         key = id(found), (found.value_range is None and index_terms.term_group(kind)) or kind.name
         if key not in self._queries:
             self._queries[key] = index_terms.assertion_query(kind, found, lenient=self._context.lenient)
@@ -617,7 +618,7 @@ def _template_part(search_filter: Filter, value: bytes, context: NamingContext) 
 
 
 def has_value(term: Filter, value: bytes) -> bool:
-    """Return whether a term asserts this value and nothing else of its attribute."""
+    """Return whether this value is the only value, or the only part of a value, that a term asserts."""
     if isinstance(term, Equality):
         return term.value == value
     if not isinstance(term, Substrings):

@@ -135,7 +135,7 @@ _FEW: Final = 16
 # The number of postings of one prefix that are read in one step.  In the same step, the postings of the other prefixes
 # are read up to the same document.
 _READ: Final = 1024
-# If the postings are this many times as many as the documents, looking up each document among the postings is faster
+# If there are more than this many postings for each document, looking up each document among the postings is faster
 # than reading all postings.
 _FAR_MORE: Final = 32
 

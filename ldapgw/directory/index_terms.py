@@ -76,8 +76,8 @@ _NUMBER_PREFIX = 6
 _KEYS: Final = 3
 _DIGITS: Final = "0123456789"
 _KEYPAD_GROUPS: Final = (("N", NAME_BITS), ("O", _WORD_BITS["o"]))
-# The number of letters at the beginning of a word that count in a pair, and the number of different terms for pairs.
-# The number of terms is a prime number, which spreads the pairs evenly.
+# Two numbers: from how many letters at the beginning of each word the term for a pair of words is made; and how many
+# different terms for pairs there are, a prime number, which spreads the pairs evenly.
 _PAIRED: Final = 2
 _PAIR_TERMS: Final = 16_381
 # The maximum number of different beginnings of words whose pairs are made for a value.  A value with more beginnings
@@ -300,7 +300,7 @@ def present_object_classes(index: Index) -> Iterable[str]:
 
 
 def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool) -> Query:
-    """Return the query for the entries of which an assertion about an attribute may be true."""
+    """Return the query that finds the entries for which an assertion about an attribute may be true."""
     group, required = _GROUPS_OF.get(kind.name), assertion.required
     if group is None:
         return None
@@ -314,10 +314,11 @@ def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool)
 
 
 def prefix_query(kinds: Sequence[AttributeType], assertion: Assertion) -> Query:
-    """Return the query for exactly the entries in which an assertion is true of at least one of the attributes.
+    """Return a query that finds an entry if and only if an assertion is true of one of the attributes of the entry.
 
-    :returns: the query, or None if there is no such query.  The assertion has to be about the first one to three
-        characters of a word or a value, and the index has to have prefixes for each of the attributes.
+    :returns: the query, or None if there is no such query.  There is a query only if the assertion is about the
+        beginning of a word or a value, the beginning has at most three characters, and the index has prefixes for each
+        of the attributes.
     """
     texts = assertion.sufficient
     if not texts or assertion.required != (texts,):
@@ -451,7 +452,10 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
 
 
 def _beginning(string: str) -> str:
-    """Return the first letters of a string, for a pair; empty if the string may be within a word, or is too short."""
+    """Return the first letters of a string; from such letters of two words, the term for the pair of words is made.
+
+    :returns: the letters; empty if the string may be within a word, or is too short.
+    """
     letters = string[1 : _PAIRED + 1]
     return letters if string[0] == " " and len(letters) == _PAIRED and " " not in letters else ""
 
@@ -534,7 +538,7 @@ def _trigrams_query(group: str, letters: str) -> Query:
 
 
 def _digits_query(string: str) -> Query:
-    """Return the query for numbers with a form that may contain a string."""
+    """Return the query that finds a number if one of the number's forms may contain the given string."""
     if string.startswith(NUMBER_END):
         return ExactKey(string)
     form = string.strip("\t\n")

@@ -13,7 +13,7 @@ keys are equal, and an entry is found again after a sync.  `NO_LETTERS` precedes
 letters.  The length of a sort key is limited, because a paged search sends the sort key to the client.  So names that
 agree in their first `MAX_SORT_NAME` characters are sorted by their tiebreakers.
 
-All work is linear in the text, of which the first `MAX_TEXT` characters are read.
+The time of all work is proportional to the length of the text.  Only the first `MAX_TEXT` characters are read.
 """
 
 from __future__ import annotations

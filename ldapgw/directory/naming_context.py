@@ -56,7 +56,7 @@ class NamingContext:
     def with_members(self, members: Mapping[str, frozenset[str]]) -> NamingContext:
         """Return the settings with the members of Google Groups added to `groups`.
 
-        :param members: the keys of the members' books of each Google Group, by the group's address.
+        :param members: for the address of each Google Group, the keys of the books of the group's members.
         """
         if not self.google_groups:
             return self

@@ -225,7 +225,10 @@ def is_number_line(line: str) -> bool:
 
 
 def number_of(line: str) -> Number:
-    """Return the telephone number of a line.  The line lacks the typed text, so the number's `typed` has the digits."""
+    """Return the telephone number of a line.
+
+    A line does not keep the text as it was typed, so the `typed` of the returned number has the number's digits.
+    """
     _, e164, national, digits, *others, _ = line.split("\t")
     if others and others[-1].endswith(SWITCHBOARD_MARK):
         del others[-1]

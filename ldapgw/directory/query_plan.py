@@ -26,8 +26,8 @@ _SORT_KEY = attrgetter("sort_key")
 # first matches as fast.
 _MAX_PART: Final = 3
 
-# A condition of an AND that has this many times the postings of another condition is left out, because it excludes few
-# documents.
+# A condition of an AND is left out if it has more than this many times as many postings as the condition with the
+# fewest postings, because such a condition excludes few documents.
 _FAR_MORE: Final = 8
 
 # If an AND has at most this many postings, all postings are read, which is faster than reading them up to a bound.
@@ -310,7 +310,7 @@ def _documents_of(postings: Sequence[PostingsRanges]) -> set[int]:
 
 
 def _before(postings: Sequence[PostingsRanges], bound: int) -> set[int]:
-    """Return the documents of postings whose numbers are below a bound."""
+    """Return those documents in postings that have a number below a bound."""
     before: set[int] = set()
     for documents, ranges, _ in postings:
         for number in range(len(ranges) - 1):
@@ -359,7 +359,7 @@ def _name_range(query: NameRange, entries: Sequence[_Sorted]) -> tuple[int, int]
     """Return the start and the end of the documents whose names lie in a range.
 
     Names without letters are sorted after all other names, although such names may lie in the range.  If the range has
-    names of both sorts, the result includes all documents between the two sorts.
+    names with letters and names without letters, the result also includes all documents that are sorted in between.
     """
     start = bisect_left(entries, query.low, key=_SORT_KEY)
     last = bisect_left(entries, NO_LETTERS, key=_SORT_KEY)

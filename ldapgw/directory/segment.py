@@ -324,7 +324,10 @@ class Segment:
         return self._messages.has(documents, selection)
 
     def encoded(self, documents: Sequence[int], selection: Selection) -> list[bytes]:
-        """Encode the messages that `messages` returns, without caching the messages; they may be not plain."""
+        """Encode the messages that `messages` returns, without caching the messages.
+
+        Some of the messages may not be plain (`set_message_id`).
+        """
         entries = self.entries
         return [_message(entries[document].encode(selection)) for document in documents]
 
@@ -395,7 +398,11 @@ class Segments:
         return bool(self.numbers)
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:
-        """Return the segments with an entry per number if wanted and built, or else those with an entry per contact."""
+        """Return the segments with an entry per number, or the segments with an entry per contact.
+
+        :param per_number: whether the caller wants an entry per number.  If the segments with an entry per number were
+            not built, the segments with an entry per contact are returned.
+        """
         return self.numbers if per_number and self.numbers else self.contacts
 
     def entry_of_uid(self, uid: str) -> Entry | None:

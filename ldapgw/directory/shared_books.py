@@ -54,7 +54,11 @@ class SharedBooks:
         return max(map(len, (self.containers, self.contacts, self.numbers))) > _MAX_SEGMENTS
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:
-        """Return the segments with an entry per number if wanted and built, or else those with an entry per contact."""
+        """Return the segments with an entry per number, or the segments with an entry per contact.
+
+        :param per_number: whether the caller wants an entry per number.  If the segments with an entry per number were
+            not built, the segments with an entry per contact are returned.
+        """
         return segments_of(self.numbers if per_number and self.numbers else self.contacts)
 
 

@@ -117,7 +117,7 @@ class Sorter:
     def start(self, value: bytes, context: NamingContext) -> bytes:
         """Return a rank to compare entries with: an entry whose first key equals or follows a value has a higher rank.
 
-        :raises Unsortable: when the value makes no sense for the first key.
+        :raises Unsortable: when the value does not fit the syntax of the first sort key's rule.
         """
         first = self._keys[0]
         line = first.line(value, context)
@@ -159,7 +159,7 @@ class _Key:
         return own_lines(kinds[0]) if len(kinds) == 1 else _joined([own_lines(kind) for kind in kinds])
 
     def line(self, value: bytes, context: NamingContext) -> str | None:
-        """Normalize a value for ordering; None if the value makes no sense for the key."""
+        """Normalize a value for ordering; return None if the value does not fit the syntax of the sort key's rule."""
         self._check(context)
         text = assertion.text_of(value, lenient=context.lenient)
         if text is None:
@@ -349,7 +349,7 @@ class Window:
         """Return the position of the target.
 
         :raises OffsetOutOfRange: when the offset is invalid.
-        :raises Unsortable: when the value makes no sense for the first sort key.
+        :raises Unsortable: when the value does not fit the syntax of the first sort key's rule.
         """
         if isinstance(self.target, AtLeast):
             return ranking.before(sorter.start(self.target.value, ranking.context or ROOT)) + 1

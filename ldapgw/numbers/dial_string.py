@@ -35,7 +35,7 @@ _CONTEXT = "phone-context="
 # Codes in front of a number: "*31#0301234567" hides the caller's number, as "*67" does in North America.
 _SERVICE_CODE = re.compile(r"([*#]{1,2}\d{1,3}[*#])\s*(?=[+(]?\d)")
 _VERTICAL_CODE = re.compile(r"([*#]\d\d)\s*(?=[+(]?\d)")
-# Words for an extension, of which `phonenumbers` knows only some.
+# Words for an extension.  `phonenumbers` knows only some of these words.
 _EXTENSION_WORDS = (
     *("extension", "extensión", "extn", "ext", "xtn", "int", "interno", "interne", "poste"),
     *("durchwahl", "durchw", "dw", "nebenstelle", "nst", "apparat", "app", "klappe", "kl", "toestel"),
@@ -175,7 +175,7 @@ def code(text: str) -> str:
 def split_afterwards(text: str) -> tuple[str, str]:
     """Split an unwrapped text into the number and the text that is dialled after the connection, which may be empty.
 
-    A word for an extension is only a remark if all digits follow the word.
+    If all digits follow a word for an extension, the word is a mere remark.
     """
     digits = 0
     position = 0
@@ -188,7 +188,7 @@ def split_afterwards(text: str) -> tuple[str, str]:
 
 
 def _shortest_before(group: str | None, more: str | None) -> int:
-    """Return the fewest digits that the number in front of a text that is dialled after the connection must have.
+    """Return the minimum number of digits of a number that precedes a text to dial after the connection.
 
     A group of digits in front of a hash belongs either to the number ("212-555-0145#12") or to the dialled text ("030
     5550171 1234#56#").  The group belongs to the dialled text if the group is long, or if a whole number precedes the

@@ -112,7 +112,7 @@ def _spelt_out(core: str) -> str:
 
 
 def _is_public(core: str, region: str) -> bool:
-    """Return whether a text is a complete number, of which the country is known."""
+    """Return whether a text is a complete number and the number's country is known."""
     digits = dial_string.dialled(core)
     if not digits.isdigit():
         return False
@@ -310,9 +310,9 @@ def _shares_national_tail(known: Number, local: str) -> bool:
 def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
     """Return whether a stored number is the same as one of the `readings` of a requested number.
 
-    A requested number may have readings with a country and readings without a country.  The readings without a country
-    are then local numbers, left when the digits for an outside line were removed.  A local number is not compared with
-    the ends of foreign numbers.
+    A requested number may have readings with a country and readings without a country.  In this case, the
+    readings without a country are the local numbers that remain without the digits for an outside line.  A local number
+    is not compared with the last digits of foreign numbers.
     """
     with_country = [reading for reading in readings if reading.e164]
     if any(is_same_number(stored, reading) for reading in with_country or readings):
@@ -357,9 +357,9 @@ def split_code(digits: str, e164: str) -> str:
 
 
 def behind_cut_prefix(digits: str, region: str) -> tuple[str, ...]:
-    """Return the number, in E.164, of digits that have lost one zero of the prefix "00" for calls abroad.
+    """Read digits that have lost one zero of the prefix "00" for calls abroad.
 
-    :returns: one number, or nothing if the digits are no such number.
+    :returns: the telephone number in E.164, or nothing if the digits are no such number.
     """
     if digits[:1] != "0" or numbering_plan.dialling(region).international_prefix != "00":
         return ()
@@ -404,7 +404,7 @@ def _formatted(number: Number, form: NumberFormat, region: str, outside_line: st
         return _local(number, outside_line if form is NumberFormat.DIAL else "")
     if form is NumberFormat.E164:
         return number.e164
-    # `national` is empty if so few digits would be taken for an internal number.
+    # `national` is empty if the national form is so short that people would take the form for an internal number.
     is_home = _is_home(number, region)
     if form is NumberFormat.DIAL:
         abroad = (numbering_plan.dialling(region).international_prefix or "+") + number.e164[1:]

@@ -19,14 +19,14 @@ _TIME = r"(?:[01]?\d|2[0-4])(?:[:.h]\d{2})?"
 _OCLOCK = r"(?:h|\s?(?:uhr|uur|hrs|std|óra|saat)|am|pm)(?![^\W_])"
 _TO = r"\s?(?:-|\u2013|\u2014|bis|to|until|à|al?)\s?"
 _RANGE = rf"{_TIME}\s?[-\u2013]\s?{_TIME}"
-# A position at which hours may begin.  Two digits that follow a short group of digits are the end of a number and no
-# hours.
+# A position at which hours may begin.  Two digits that follow a short group of digits are the last digits of a number
+# and no hours.
 _NO_END = r"(?:(?<=\d{4}\s)|(?<=\d\s)(?=\d(?!\d))|(?<!\d\s)(?<![\d.,:/-]))"
 _DAY = r"(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun|lun|mar|mer|jeu|gio|ven|sam|sab|dim|dom|ma|wo|vr)"
 _YEAR = r"(?:19|20)\d{2}"
 _MONEY = r"(?:€|\$|£|(?:euro?|ct|cent)(?![^\W_]))"
-# The end of a figure that stands alone: no digit follows directly.  Behind a gap, no digits may follow but a telephone
-# number that begins with the trunk prefix 0 or a "+".
+# The end of digits that stand alone: no digit follows directly.  Behind a gap, digits may follow only if they are a
+# telephone number that begins with the trunk prefix 0 or a "+".
 _ALONE = r"(?![\d./-])(?!\s*[1-9(])"
 
 # Words in front of digits that are not a telephone number.

@@ -143,7 +143,7 @@ def other_forms(number: str) -> tuple[str, ...]:
 
 
 def present_forms(number: str) -> tuple[str, ...]:
-    """Return the present forms of a number in a form that no longer connects; empty if the form connects."""
+    """Return the present forms of a number that no longer connects as written; empty if the number connects."""
     return tuple(other for other, form in _others(number) if form.is_present and not form.both_connect)
 
 

@@ -37,8 +37,8 @@ _OUTSIDE_LINE: Final = re.compile(r"^[0-9]{1,2}[,;pwPW](?=[+(]?[0-9])(?=(?:[^0-9
 # The last digits of Google's form have to be in the field, or else the form belongs to another number.  This is the
 # number of digits that are compared.
 _SHORTEST_WITNESS: Final = 6
-# At least `SHORTEST_ABROAD` digits may be a number of another country that has lost its "+".  If the country code is a
-# group of its own ("43 1 5550171"), `_SHORTEST_GROUPED` digits are enough.
+# Digits may be a number of another country without the "+" only if there are at least `SHORTEST_ABROAD` digits.  If the
+# country code is a group of its own ("43 1 5550171"), `_SHORTEST_GROUPED` digits are enough.
 SHORTEST_ABROAD: Final = 11
 _SHORTEST_GROUPED: Final = 10
 # If the first group of digits has at most this many digits, it may be an area code, as in "220 217 7294", so it does
@@ -200,7 +200,8 @@ def _readings(parts: TypedParts, region: str, witness: Witness) -> Sequence[Read
 def _abroad(digits: str, region: str) -> list[Reading]:
     """Return the readings of digits that begin with a country code.
 
-    :param region: the tenant's region: a short number of another country does not connect.
+    :param region: the tenant's region.  A short number, such as a service number, is read only behind the country code
+        of this region, because a short number of another country does not connect.
     """
     country = numbering_plan.country_of(digits)
     if country is None:
@@ -225,7 +226,7 @@ def _abroad(digits: str, region: str) -> list[Reading]:
 
 
 def _present(e164: str) -> list[Reading]:
-    """Return the present forms of a number in a form that no longer connects, the likeliest first."""
+    """Return the present forms of a number that no longer connects as written, the likeliest form first."""
     present = renumbering.present_forms(e164)
     return _better([Reading(number, Rule.RENUMBERED) for number in present], Quality.IMPOSSIBLE) if present else []
 

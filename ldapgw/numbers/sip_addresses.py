@@ -73,7 +73,7 @@ def split_field(text: str) -> SplitField:
 
 
 def _between(text: str, addresses: list[re.Match[str]]) -> Iterator[str]:
-    """Yield the texts between the addresses, and each user name of a messenger that is a public number."""
+    """Yield the texts between the addresses, and each messenger's user name if the user name is a public number."""
     position = 0
     for found in addresses:
         yield text[position : found.start()]

@@ -3,8 +3,9 @@
 
 A field is a text of any form: several numbers, remarks, extensions, menus of conferences, a country code without its
 "+", or a number that its country has changed since.  `read` returns the numbers of a field as networks connect them.
-Each returned number also has its other *readings*: further numbers that the text may mean, by each of which a caller is
-recognized.  Each number also has the rules (`Rule`) by which it was read, so that pages can explain what is dialled.
+Each returned number also has its other *readings*: further numbers that the text may mean.  A caller with such a number
+is recognized too.  Each number also has the rules (`Rule`) by which the number was read, so that pages can explain what
+is dialled.
 
 A field is read twice, with the text that may be a remark (`ldapgw.numbers.remarks`) and without this text.  A `_Field`
 splits a text into its numbers, but only where complete numbers end: a slash behind an area code separates no numbers.
@@ -73,8 +74,8 @@ _HYPHEN: Final = re.compile(r"[\s),;/(]*(?:[,;/(]|fax[\s.:]*|und|u\.)\s*-\s?", r
 # Signs in front of the last digits of a further number, which differs from the preceding number only in these digits
 # ("030 5550171, 72").
 _LISTING: Final = re.compile(r"\s?(?:[,;]\s|&|und|u\.|and|et|y|e)\s?", re.IGNORECASE)
-# The digits behind a hyphen at the end of a number.  In the next number of the field, other digits may stand in their
-# place.
+# The digits behind a hyphen at the end of a number.  In the next number of the field, other digits may replace
+# these digits.
 _ENDING: Final = re.compile(r"-\s?([0-9]+)")
 # Two patterns for item numbers: "1." or "1)" in front of the first number of a list; and such an item number in front
 # of any number of the list.
@@ -82,12 +83,12 @@ _FIRST_OF_LIST: Final = re.compile(r"(?:1[.):]|\(1\)|#1)\s.*\s(?:2[.):]|\(2\)|#2
 _OF_LIST: Final = re.compile(r"(?:^|\s)(?:[1-9][.):]|\([1-9]\)|#[1-9])\s")
 # A code that forwards calls to a number (3GPP TS 22.030).
 _FORWARDING: Final = re.compile(r"[*#]{1,2}\d{2,3}\*(\d+)#")
-# A sign that may be a pause of a smartphone.
+# A sign by which a smartphone may mean a pause in dialling.
 _PAUSE: Final = re.compile("[,;]")
 
 # Three lengths in digits: of the shortest internal number; of the shortest complete number; and of the longest group
-# behind a slash that replaces the end of the preceding number.  A longer group behind a slash is a number of the same
-# area.
+# that, behind a slash, replaces the last digits of the preceding number.  A longer group behind a slash is a number of
+# the same area.
 _SHORTEST_INTERNAL: Final = 2
 _SHORTEST_COMPLETE: Final = 5
 _LONGEST_ENDING: Final = 4
@@ -101,7 +102,7 @@ def read(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
     :param text: the field; line breaks separate numbers.
     :param region: ISO 3166-1 code of the country of numbers without a country code, such as ``DE``.
     :param canonical: Google's ``canonicalForm`` of the field.  Google assumes that the number belongs to the country of
-        the user's account.  So the form tells this country, but the form may be a wrong number.
+        the user's account.  So the form shows which country this is, but the form may be a wrong number.
     :returns: numbers that can be dialled; empty if the field has none, such as a SIP address.
     """
     text = split_field(text).numbers
@@ -176,7 +177,7 @@ class _Place(NamedTuple):
 
 
 # A function that decides what a part of a field means: it returns a number, or None if it does not accept the part as a
-# number.  The parameters are the number that the part is when it is read alone; the number of the preceding part (None
+# number.  The parameters are the number that results if the part is read alone; the number of the preceding part (None
 # for the first part); the gap in front of the part; and the gap behind the part (empty for the last part).
 _Accept = Callable[[Number, Number | None, str, str], Number | None]
 
@@ -249,7 +250,7 @@ class _Field:
     def _split(self, places: Sequence[_Place], *accepts: _Accept) -> list[Number]:
         """Split the field into two or more numbers at some of the places; return an empty list if this is impossible.
 
-        :param accepts: functions, at least one of which has to accept each number.
+        :param accepts: functions that accept numbers.  At least one of the functions has to accept each number.
         """
         if not places:
             return []
@@ -265,10 +266,10 @@ class _Field:
         accepts: tuple[_Accept, ...],
         failed: set[tuple[int, str]],
     ) -> list[Number]:
-        """Return the numbers from a place on; empty if the rest of the text cannot be split into accepted numbers.
+        """Return the numbers that begin at a place or behind the place.
 
-        :param failed: the places from which the rest of the text could not be split, each with the number in front of
-            the place.
+        :param failed: the places behind which the text could not be split, each with the number in front of the place.
+        :returns: the numbers; empty if the text behind the place cannot be split into accepted numbers.
         """
         key = place.start, before.e164 if before else ""
         if key in failed:
@@ -354,7 +355,7 @@ def _places(text: str) -> Iterator[_Place]:
         if gap in _WITHIN:
             yield _Place(start, position, gap, digits)
             continue
-        opening = len(_OPENING.search(gap)[0])  # type: ignore[index]  # it matches at the end of any text
+        opening = len(_OPENING.search(gap)[0])  # type: ignore[index]  # the pattern matches the end of any text
         sign = _SIGN.search(gap)
         yield _Place(start + (sign.start() if sign else 0), position - opening, gap, digits)
 
@@ -372,7 +373,10 @@ def _is_pause_of(gap: str, number: Number) -> bool:
 
 
 def _has_ending(number: Number, digits: int) -> bool:
-    """Return True if a number ends with a hyphen and `digits` digits, or was read from digits that replace this end."""
+    """Return True if a number ends with a hyphen and `digits` digits, or was written only with its last digits.
+
+    In the second case, the digits replaced the last digits of the preceding number (`Rule.OTHER_ENDING`).
+    """
     ending = _ENDING.search(number.typed, max(number.typed.rfind("-"), 0))
     return Rule.OTHER_ENDING in number.rules or (ending is not None and len(ending[1]) == digits)
 
@@ -388,7 +392,7 @@ def _complete(number: Number, before: Number | None, _gap: str, _behind: str) ->
 
 
 def _local(number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
-    """Accept a number of a local number's length, an internal number, or the digits of a remark in front of a number.
+    """Accept a number as long as a local number; an internal number; or the digits of a remark in front of a number.
 
     An internal number is accepted if it is the first number, or if it follows an internal number and a comma or
     semicolon.

@@ -34,8 +34,8 @@ from ldapgw.store.worker import Store
 
 # The recorder takes new searches from the log at intervals of this many seconds.
 POLL_SECONDS = 5.0
-# The least seconds between two writes for one phone.  A phone searches at every keystroke, so more writes would only
-# burden the disk.
+# The minimum number of seconds between two writes for one phone.  A phone searches at every keystroke, so more
+# writes would only burden the disk.
 WRITE_SECONDS = 60.0
 
 log = Logger()

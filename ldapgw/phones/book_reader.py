@@ -2,7 +2,7 @@
 """The reader of the directory for phones and PBXs that ask over HTTP; it uses the same search as LDAP clients.
 
 A request is answered, limited and logged like the same search over LDAP.  Each login has slices of the reactor's turns
-(`ldapgw.ldap.turns`), which its requests over HTTP share with its requests over LDAP.
+(`ldapgw.ldap.turns`); the login's requests over HTTP and the login's requests over LDAP share these slices.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ldapgw.errors import ResultCode
 
-# The result codes of searches that return what they have found.
+# A search that ends with one of these result codes returns the entries that were found.
 SUCCESS_CODES = frozenset((ResultCode.SUCCESS, ResultCode.SIZE_LIMIT_EXCEEDED))
 
 

@@ -68,7 +68,7 @@ _LAST = re.compile(b"[zZ~]+")
 # Attributes of these families say nothing about a person, so their values stay unchanged.
 _KEPT_FAMILIES = frozenset((Family.OID, Family.TIME, Family.BOOLEAN, Family.INTEGER, Family.DEFINITION))
 # The names of the trees of permutations (see the module's docstring): for numbers in the tenant's country, for numbers
-# abroad, for numbers without an area code, and for ends of numbers for which filters ask.
+# abroad, for numbers without an area code, and for the last digits of numbers if a filter asks for these digits.
 _HOME, _ABROAD, _LOCAL, _ENDS = "home", "abroad", "local", "ends"
 _INTERNATIONAL_PREFIXES = ("00", "011")
 _LONGEST_COUNTRY = len("+999")
@@ -89,14 +89,14 @@ class Pseudonyms:
         kept = (*_KEPT_WORDS, *recording.context.strip)
         self._words = {_key(word): _key(word) for word in kept}
         self._taken = {*self._words}
-        # The substitutes of letters in the parts of words for which filters ask.  The key is the beginning of the part,
-        # of which the replaced letter is the last letter.
+        # The substitutes of letters in the parts of words for which filters ask.  The key is the beginning of the part
+        # up to the replaced letter, and includes this letter.
         self._letters: dict[str, str] = {}
-        # The substitutes that are taken already, because another letter at the same place has them.  The key is the
-        # part in front of the letter.
+        # The substitutes that are already used behind each beginning of a part.  Different letters behind the same
+        # beginning must get different substitutes.  The key is the beginning.
         self._used: dict[str, set[str]] = {}
-        # The permutations: ten digits that replace the digits 0 to 9.  The key is the name of a tree (see `_split`),
-        # and the digits in front of the digit to replace.
+        # The permutations: ten digits that replace the digits 0 to 9.  Each key is a pair: the name of a tree (see
+        # the module's docstring), and the digits in front of the digit to replace.
         self._digits: dict[tuple[str, str], str] = {}
         names = [kind.name for kind in NUMBER_TYPES]
         values = [value for entry in recording.entries for name in names for value in entry.attributes.get(name, ())]
@@ -104,7 +104,7 @@ class Pseudonyms:
         self._known = {self._split(*number)[1:] for value in values for number in _numbers(self._without_line(value))}
         self._begun = {(tree, digits[:end]) for tree, digits in self._known for end in range(1, len(digits))}
         parts = {part for search in recording.searches for part in _parts(search.request.filter)}
-        # The ends of numbers for which filters ask.
+        # The endings for which filters ask: the last digits of numbers.
         asked_ends = {digits for _, text, opens_left, _ in parts if opens_left for digits, _ in _numbers(text)}
         owners = _ends_of(self._known, asked_ends)
         self._ends = _longest_first(end for end, numbers in owners.items() if len(numbers) > 1)
@@ -211,7 +211,10 @@ class Pseudonyms:
         return line + head + self._permuted(tree, rest)
 
     def _split(self, digits: str, has_plus: bool) -> tuple[str, str, str]:  # noqa: FBT001 - one of a pair
-        """Split digits into a prefix that stays unchanged, a tree's name, and the digits that this tree replaces."""
+        """Split digits into a prefix that stays unchanged, and digits to replace by the permutations of a tree.
+
+        :returns: the prefix, the name of the tree, and the digits to replace.
+        """
         country, trunk = self._country, self._trunk
         head = "" if has_plus else next(filter(digits.startswith, _INTERNATIONAL_PREFIXES), "")
         rest = digits.removeprefix(head)
@@ -393,9 +396,10 @@ def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
 
 
 def _ends_of(numbers: Iterable[tuple[str, str]], ends: Set[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Return, for each end, the numbers with this end.
+    """Return, for each ending, the numbers that end with these digits.
 
-    :param numbers: the name of the tree and the digits of each number.
+    :param numbers: for each number, the name of its tree of permutations, and its digits.
+    :param ends: the endings: the last digits for which filters ask.
     """
     owners: dict[str, list[tuple[str, str]]] = {}
     sizes = {len(end) for end in ends}

@@ -42,7 +42,7 @@ from ldapgw.store.worker import Store
 MAX_OCTETS: Final = 4 << 20
 # The maximum number of octets that are kept of a connection whose phone is not known yet.
 MAX_UNKNOWN: Final = 64 << 10
-# The maximum number of octets of a request that is kept, and of an answer that is kept.  An answer with one entry has
+# The maximum size, in octets, of a request that is kept, and of an answer that is kept.  An answer with one entry has
 # some kilobytes.
 _MAX_REQUEST: Final = 64 << 10
 MAX_RESPONSE: Final = 1 << 24

@@ -46,21 +46,21 @@ from ldapgw.store.wrong_ports import WrongPort
 
 # The seconds after which noted refusals are judged, so that a page shows a refused login at most this much later.
 POLL_SECONDS: Final = 1.0
-# The least seconds between two writes for one phone, and between two writes for all clients of wrong ports.
+# The minimum number of seconds between two writes for one phone, and between two writes for all clients of wrong ports.
 WRITE_SECONDS: Final = 60.0
-# The most pairs of name and address that are noted until `RefusedLogins.judge` runs again; further pairs are not
+# Until `RefusedLogins.judge` runs again, at most this many pairs of name and address are noted; further pairs are not
 # counted.
 MAX_NOTED: Final = 1000
 # How many names are judged in one turn of the reactor; each name takes up to a millisecond.
 _NAMES_A_TURN: Final = 5
 # A refused name is cut to this many characters.  The bind DN of a phone is shorter.
 _MAX_NAME: Final = 512
-# The most unknown names, and the most characters of a name, that the administrator sees.
+# Two limits: how many unknown names the administrator sees, and how many characters of a name.
 MAX_UNKNOWN: Final = 20
 MAX_SHOWN: Final = 64
-# The most phones for which refused logins from elsewhere are remembered.
+# Refused logins from elsewhere are remembered for at most this many phones.
 MAX_ELSEWHERE: Final = 100
-# The most refusals of each kind in one message to other gateways.
+# One message to other gateways contains at most this many refusals of each kind.
 MAX_SENT: Final = 100
 
 MASK: Final = "••••••••"
@@ -201,7 +201,9 @@ class RefusedLogins(PeriodicService):
         self._queue(wrong_ports=(*self._unsent.wrong_ports, noted))
 
     def wrong_ports(self, tenant: str) -> tuple[tuple[UnknownLogin, bool], ...]:
-        """Return the clients of wrong ports that a tenant may see, by the rules of `unknown`, the most recent first.
+        """Return the clients that have connected to a wrong port, the most recent first.
+
+        Only clients that the tenant is allowed to see are returned, by the rules of `unknown`.
 
         :returns: each client, and whether the client speaks TLS.
         """
@@ -497,7 +499,7 @@ def house_words(names: Iterable[str]) -> frozenset[str]:
 def shown_name(name: str, words: frozenset[str]) -> str:
     """Return an unknown name as the administrator may see it: shortened, or masked if it may be a password.
 
-    The administrator sees these names: names of which each word occurs in `words`, with or without a short number;
+    The administrator sees these names: names with no other words than `words`, with or without a short number;
     extensions; MAC addresses; e-mail addresses; and DNs of known attribute types whose first value is such a name.
 
     :param words: from `house_words`.

@@ -25,10 +25,10 @@ SEARCHES_PER_PHONE = 20
 MAX_SEARCHES = 10_000
 # The longest message that is kept, in octets.  The longest search that a phone is known to send has 2 KiB.
 MAX_MESSAGE_BYTES = 2048
-# The maximum number of addresses that are remembered because a search without a login was refused to them.
+# The maximum number of remembered addresses from which a search without a login was refused.
 MAX_REFUSED_ADDRESSES = 1000
 
-# The fields of a `LoggedSearch` after the login; the log makes the object when a page asks for the search.
+# The fields that follow `login` in a `LoggedSearch`; the log makes the object when a page asks for the search.
 _Record = tuple[str, bytes, int, ResultCode, float, float]
 
 

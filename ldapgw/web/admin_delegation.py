@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The part of the administration's page Google about the service account with domain-wide delegation.
+"""The part of the administration's page *Google* that is about the service account with domain-wide delegation.
 
 A service account that an administrator enters is tried at Google before it is stored.  Until then, the key file is only
 in the gateway's memory, so that the administrator need not choose the file again after Google has refused the service

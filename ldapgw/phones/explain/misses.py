@@ -59,13 +59,14 @@ _ACCESS_REASONS = {
     BookAccess.CALLERS: MissReason.CALLERS_BOOK,
 }
 
-# The minimum number of letters of a word that a contact must have if the contact has only some of a query's words.
+# That a contact has some of a query's words, but not all, counts as a cause only if one of these words has at least
+# this many letters.
 _MIN_SIGNIFICANT_LENGTH = 3
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MissCause:
-    """The cause of which an entry is missing in the result.
+    """The cause why an entry is missing in the result.
 
     :ivar values: the values for the placeholders in the reason's text.
     :ivar distance: the distance from the query, by which causes with the same reason are sorted.
@@ -150,7 +151,7 @@ class MissClassifier:
             TEXTS.last_digit if difference.digits == 1 else TEXTS.last_digits,
             {"count": str(difference.digits)},
         )
-        # A number is the nearer, the more digits at its end are equal, and the farther, the more digits differ.
+        # A number with more equal digits at its end is nearer, and a number with more different digits is farther.
         distance = -difference.digits if difference.reason is MissReason.OTHER_BEGINNING else difference.digits
         values = {"attribute": DIALLED_TYPES[index].name, "value": value, "digits": digits}
         return MissCause(difference.reason, values, distance)

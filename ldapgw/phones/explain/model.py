@@ -72,12 +72,12 @@ class _ExplanationTexts(Texts, frozen=True):
 
     :ivar word_variant: replaces the text of `MatchKind.WORDS` if value and term have a variant in common that is not
         obvious.
-    :ivar private_book_message: the text about private books whose contacts the reader may not know; there is no other
-        text about such books.
-    :ivar own_book_advice: the advice if the contact is in a book of the reader that the phone may not see.
+    :ivar private_book_message: the text about private books if the reader is not allowed to know the contacts of these
+        books; there is no other text about such books.
+    :ivar own_book_advice: the advice if the contact is in a book of the reader that is hidden from the phone.
     :ivar last_digit: a text for a placeholder in other texts, as are the next three texts.
     :ivar unknown_attribute: a note, as are the texts that follow; most of their names are codes of `ExplanationNote`.
-    :ivar access: texts that are added to another reason if the phone may not see the contact's book either.
+    :ivar access: texts that are added to another reason if the contact's book is hidden from the phone too.
     :ivar states: texts by the state of a book's sync.
     :ivar skipped: texts on persons whom a sync has left out, by the reasons in an account's ``skipped``.
     """
@@ -163,7 +163,8 @@ class BookSyncState:
 class MatchedTerm:
     """A reason why an entry matched: a term of the filter, and the value of the entry that fulfils the term.
 
-    :ivar value: the value; empty if no value of the entry, but an alternative name of the contact fulfils the term.
+    :ivar value: the value; empty if no value of the entry fulfils the term, but an alternative name of the contact
+        fulfils the term.
     :ivar variant: the variant that term and value have in common; empty if term and value are the same text.
     """
 
@@ -179,8 +180,8 @@ class MatchedEntry:
     """An entry that the phone finds.
 
     :ivar book: the name of the entry's book; empty for an entry from a caller-ID book, and for the tenant's own entry.
-    :ivar number_notes: sentences on numbers that are not dialled as stored; empty if the reader may not know the stored
-        numbers.
+    :ivar number_notes: sentences on numbers that are not dialled as stored; empty if the reader is not allowed to know
+        the stored numbers.
     """
 
     name: str
@@ -196,7 +197,8 @@ class MatchedEntry:
 class MissedContact:
     """A contact that exists and that the phone does not find.
 
-    :ivar name: the contact's name.  If the reader may not know the contact, `name`, `dn` and `book` are empty.
+    :ivar name: the contact's name.  If the reader is not allowed to know the contact, `name`, `dn` and `book`
+        are empty.
     :ivar message: the cause, in a sentence or two.
     :ivar advice: the remedy, in a sentence.
     """
@@ -223,7 +225,7 @@ class Explanation:
 
     :ivar filter: the filter that the phone sends (RFC 4515).
     :ivar keypad: whether the search has read digits also as letters on the telephone's keys.
-    :ivar entry_count: the number of entries that the phone gets, of which `matches` holds the first.
+    :ivar entry_count: the number of entries that the phone gets; `matches` holds only the first of these entries.
     :ivar complete: false if a limit has cut the result.
     :ivar more_misses: the number of near misses that are not in `misses`.
     :ivar plan: the index ranges that the search read; empty if unknown.

@@ -42,16 +42,16 @@ NUMBER_ATTRIBUTES = ("mobile", "homePhone", "telephoneNumber", "facsimileTelepho
 TEXT_TYPES = tuple(filter(None, map(attribute_type, TEXT_ATTRIBUTES)))
 DIALLED_TYPES = tuple(filter(None, map(attribute_type, NUMBER_ATTRIBUTES)))
 
-# The minimum number of equal digits at the end of two numbers that are hardly a coincidence, even in a book of 10,000
+# If two numbers end with at least this many equal digits, this is hardly a coincidence, even in a book of 10,000
 # numbers.
 COMMON_SUFFIX_DIGITS = 6
-# The maximum number of digits at the end in which an extension's number differs from the number of the company.
+# The number of an extension differs from the number of the company in at most this many of the last digits.
 EXTENSION_DIGITS = 4
 MAX_LAST_DIGITS = 3
 # The minimum number of digits of an internal number.
 MIN_INTERNAL_DIGITS = 3
 
-# The minimum number of letters of a word that is searched within other words: shorter words occur in too many words.
+# A word with fewer letters is not searched within other words, because the word occurs in too many words.
 _MIN_WORD_LENGTH = 2
 MIN_MISSPELT_LENGTH = 4
 # Three limits: how many texts of a filter, how many numbers of a filter, and how many words of a text are examined.
@@ -89,7 +89,7 @@ class WordDifference:
         }
 
     def is_misspelt(self, value: str) -> bool:
-        """Return whether a value has all words, of which at least one is misspelt."""
+        """Return whether a value has every word of the query, but at least one word only in another spelling."""
         stored = name_folding.collation_key(value).split()
         missing = [word for word in self.words if not any(other.startswith(word) for other in stored)]
         return bool(missing) and all(any(_is_near_miss(word, other) for other in stored) for word in missing)
@@ -279,6 +279,6 @@ def _any(names: Iterable[str], value: str) -> Filter:
 
 
 def _number_parts(beginning: str | None, end: str | None = None) -> Filter:
-    """Return a filter for numbers that have a given beginning and a given end."""
+    """Return a filter for numbers that begin and end with given digits; None stands for any digits."""
     initial, final = (None if part is None else octets(part) for part in (beginning, end))
     return Or(tuple(Substrings(name, initial, (), final) for name in NUMBER_ATTRIBUTES))

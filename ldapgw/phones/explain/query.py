@@ -74,7 +74,7 @@ class SubjectKind(StrEnum):
 class SearchSubject:
     """The subject of a search, as the person at the phone typed it.
 
-    :ivar text: the name or the number; empty for the other kinds.
+    :ivar text: the name or the number; empty if the kind is neither `SubjectKind.NAME` nor `SubjectKind.NUMBER`.
     """
 
     kind: SubjectKind

@@ -38,7 +38,7 @@ _BOOKS = {
     BookAccess.CALLERS: "{name} (callers' names only)",
 }
 
-# The maximum number of books that the line for people names.  The JSON object names all books.
+# The report for people names at most this many books.  The JSON object names all books.
 _MAX_BOOKS = 10
 
 _KINDS = {QueryKind.TEXT: "the name", QueryKind.NUMBER: "the number", QueryKind.FILTER: "the filter"}
@@ -125,7 +125,7 @@ def _flags(match: MatchedEntry) -> list[str]:
 
 
 def match_sentences(match: MatchedEntry) -> Iterator[Phrase]:
-    """Return sentences with the reasons why an entry was found; one sentence names all attributes with one reason."""
+    """Return sentences with the reasons why an entry was found; attributes with the same reason share one sentence."""
     groups: dict[tuple[MatchKind, str, str], list[MatchedTerm]] = {}
     for term in match.matched_terms:
         groups.setdefault((term.kind, term.value, term.variant), []).append(term)

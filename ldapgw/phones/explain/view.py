@@ -21,8 +21,7 @@ from ldapgw.directory.segment import Segment
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError, ResultCode
 
-# The maximum number of candidates that are read from one book for one filter, so that an explanation does not take too
-# long.
+# At most this many candidates are read from one book for one filter, so that an explanation does not take too long.
 MAX_CANDIDATES = 2000
 
 

@@ -16,8 +16,8 @@ PASSWORD_PLACEHOLDER = "PASSWORD"  # noqa: S105  this is not a password, but sho
 
 MAX_HITS = 50
 
-# The texts that phones replace by the input, of which the first text suits most phones.  NO_PLACEHOLDER stands for
-# phones that build their filters themselves.
+# The texts that phones replace by the input.  The first text suits most phones.  NO_PLACEHOLDER stands for phones that
+# build their filters themselves.
 NO_PLACEHOLDER = "none"
 PLACEHOLDERS = ("%*", "%", "$VALUE", "#", "%s", NO_PLACEHOLDER)
 

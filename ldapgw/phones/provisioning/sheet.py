@@ -37,7 +37,8 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 # The maximum number of characters of a login name in Gigaset's phones.
 _MAX_GIGASET_NAME = 50
 
-# The line above the steps if sources confirm only some of the steps, or none; and the mark of a confirmed step.
+# Two texts: the line above the steps, which is shown unless sources confirm all steps; and the mark beside a confirmed
+# step.
 FROM_OUR_NOTES = gettext_noop("From our notes; menus may differ by firmware.")
 CONFIRMED_MARK = "✓"
 
@@ -368,7 +369,7 @@ def vendors_of(model: str) -> tuple[Vendor, ...]:
     :param model: a key of `ldapgw.phones.models.MODELS`; empty if unknown.
     """
     candidates = [vendor for vendor in all_vendors().values() if model in vendor.makes]
-    # Gigaset's desk phones with Snom's software come last, because most of Gigaset's phones are other phones.
+    # Gigaset's desk phones with Snom's software come last, because most of Gigaset's phones do not have this software.
     return tuple(sorted(candidates, key=lambda vendor: vendor.makes[0] != model)) or (all_vendors()[OTHER_MODEL],)
 
 
