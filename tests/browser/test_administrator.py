@@ -75,7 +75,7 @@ def crew(browser: Any, site: Site) -> Crew:
 
 def section(here: Walk, path: str) -> None:
     """A link of the administration's own navigation."""
-    here.follow(f"/admin{path}", ".sections")
+    here.follow(f"/admin{path}", ".top nav")
 
 
 def pick(here: Walk, *keys: str) -> None:
@@ -125,8 +125,8 @@ def overview(here: Walk) -> None:
     here.sign_in(CHIEF)
     here.go("admin")
     expect(here.css("#figures dd").nth(0)).to_contain_text("3")
-    expect(here.css("#figures svg rect")).to_have_count(14)
-    assert here.css("#figures svg rect title").count() == 14
+    expect(here.css("#figures svg g")).to_have_count(14)
+    assert here.css("#figures svg g title").count() == 14
     assert 0 < here.css("#checklist .done").count() < here.css("#checklist li").count()
     expect(here.css("#remind-addresses")).to_have_text(LOSER)
     here.stop("admin-overview")
@@ -134,7 +134,7 @@ def overview(here: Walk) -> None:
     expect(here.css("tbody tr")).to_have_count(1)
     expect(here.css("tbody th")).to_have_text(LOSER)
     here.css("tbody th a").click()
-    expect(here.css("#standing svg rect")).to_have_count(14)
+    expect(here.css("#standing svg g")).to_have_count(14)
     expect(here.css("#history .tag.bad")).to_have_count(1)
     here.stop("admin-person-revoked")
 
