@@ -128,7 +128,7 @@ class PersonRow:
 _FILTERS: Mapping[str, Callable[[PersonRow], bool]] = {
     "action": lambda row: bool(row.action),
     "leaving": lambda row: row.is_leaving,
-    "connected": lambda row: row.account.is_connected,
+    "connected": lambda row: row.account.is_connected and row.state != "attention",
     "disconnected": lambda row: not row.account.is_connected,
 }
 _COLUMNS: Mapping[str, Callable[[PersonRow], Any]] = {

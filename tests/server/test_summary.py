@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ldapgw.cli.status import tenant_object
+from ldapgw.contact import Sharing
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.phones.hints import Hint
 from ldapgw.phones.summary import Summary, summarize
@@ -25,13 +26,13 @@ TENANT = config.Tenant(name="acme", title="Acme GmbH", base_dn="dc=acme,dc=examp
 
 def fill(stage: Stage, people: list[str], desks: list[str]) -> None:
     for number, kind in enumerate(people):
-        code = kind if kind in ("consent_revoked", "network") else ""
-        key = connect(stage, f"p{number}@acme.example", code=code)
+        address = f"p{number}@acme.example"
         if kind == "waiting":
-            stage.do(accounts.disconnect, key)
-            stage.do(accounts.remove, key, with_phones=False)
-            _connect_only(stage, f"p{number}@acme.example")
-        elif kind == "disconnected":
+            grant = accounts.NewGrant(address, address, frozenset(), "at", NOW + 3600, f"rt-{address}", None)
+            stage.do(accounts.connect, stage.secret_box, "acme", grant, Sharing.PRIVATE, NOW, shared_label="")
+            continue
+        key = connect(stage, address, code=kind if kind in ("consent_revoked", "network") else "")
+        if kind == "disconnected":
             stage.do(accounts.disconnect, key)
     for number, kind in enumerate(desks):
         name = f"desk{number}"
@@ -42,11 +43,6 @@ def fill(stage: Stage, people: list[str], desks: list[str]) -> None:
             stage.do(phones.store_last_searches, {name: LastSearch(NOW, Hint.NUMBER_ALONE.value, NOW)})
         elif kind == "refused":
             stage.do(phones.store_refusals, {name: (Refusal(NOW, "192.0.2.7", 3), UNKNOWN_LOGIN_HASH)})
-
-
-def _connect_only(stage: Stage, address: str) -> None:
-    grant = accounts.NewGrant(address, address, frozenset(), "at", NOW + 3600, f"rt-{address}", None)
-    stage.do(accounts.connect, stage.secret_box, "acme", grant, TENANT.sharing, NOW, shared_label="")
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -82,6 +78,7 @@ def test_page_command_and_metrics_agree(people: list[str], desks: list[str]) -> 
     assert expected in words
     chips = words_on(browser.get("/acme/admin/people"))
     assert ("Needs action" in chips, f"Needs action {attention}" in chips) == (bool(attention), bool(attention))
+    assert (connected > 0) is (f"Connected {connected}" in chips)
     for show, count in (("works", conditions["working"]), ("settings", wrong), ("refused", refused)):
         rows = re.findall('name="row-', browser.get(f"/acme/admin/phones?show={show}").body)
         assert len(rows) == count

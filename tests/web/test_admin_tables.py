@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
-from ldapgw.store import accounts, activity, phones
+from ldapgw.store import accounts, activity, phones, sync_state
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastSearch, NumberMode
@@ -129,12 +129,12 @@ def test_filters_are_links_with_the_number_of_rows(stage: Stage, admin: Browser)
     everyone = [
         ("All 3", "sort=address"),
         ("Needs action 1", "show=action&amp;sort=address"),
-        ("Connected 2", "show=connected&amp;sort=address"),
+        ("Connected 1", "show=connected&amp;sort=address"),
         ("Not connected 1", "show=disconnected&amp;sort=address"),
     ]
     page = admin.get("/acme/admin/people?show=connected&sort=address")
     assert chips(page) == everyone
-    assert '&amp;sort=address" aria-current="true">Connected <b>2</b>' in page.body
+    assert '&amp;sort=address" aria-current="true">Connected <b>1</b>' in page.body
     found = admin.submit("/acme/admin/people", find="bob", show="action")
     assert chips(found) == [("All 1", ""), ("Needs action 0", ""), ("Connected 1", "")]
     assert shown(admin.submit("/acme/admin/people", find="bob", show="connected")) == [BOB]
@@ -148,7 +148,7 @@ def test_all_rows_of_a_table_are_selected_at_once(
     assert 'name="all"' not in admin.get("/acme/admin/people").body
     monkeypatch.setattr(admin_tables, "ROWS_PER_PAGE", 1)
     page = admin.submit("/acme/admin/people", find="acme", show="connected")
-    for field in ('name="all" value="1"> all 3', 'name="find" value="acme"', 'name="show" value="connected"'):
+    for field in ('name="all" value="1"> Select all 3', 'name="find" value="acme"', 'name="show" value="connected"'):
         assert field in page.body.partition('<div class="actions bar">')[2]
     form = {"act": "disconnect", "all": "1", "find": "o", "show": "connected", f"row-{keys[ALICE]}": "1"}
     asked = admin.submit("/acme/admin/people/act", **form)
@@ -297,6 +297,19 @@ def test_who_is_not_revoked_is_told_apart(stage: Stage, admin: Browser) -> None:
     assert (seen.status, told.count("Contacts deleted, Google access revoked.")) == (200, 1)
     assert told.count("Google couldn’t be reached to revoke access") == 1
     assert [one.is_connected for one in stage.accounts()] == [False, False]
+
+
+@pytest.mark.parametrize(("failures", "shown_state"), [(2, "✓ Connected"), (3, "! Syncs fail")])
+def test_several_failed_syncs_are_a_warning(stage: Stage, admin: Browser, failures: int, shown_state: str) -> None:
+    """On the person's page and in the table, although nobody has to act; the state stays the same elsewhere."""
+    alice = connect(stage, ALICE)
+    for _ in range(failures):
+        account = stage.do(sync_state.begin, alice)
+        stage.do(sync_state.fail, account, "network", NOW, NOW + 60)
+    for path in ("people", f"people/{alice}"):
+        assert shown_state in words_on(admin.get(f"/acme/admin/{path}"))
+    assert "Last success" in words_on(admin.get(f"/acme/admin/people/{alice}"))
+    assert chips(admin.get("/acme/admin/people"))[1:] == [("Connected 1", "show=connected")]
 
 
 def test_a_persons_page(stage: Stage, admin: Browser) -> None:
