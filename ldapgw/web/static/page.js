@@ -302,6 +302,6 @@ addEventListener("pageshow", (event) => {
 setInterval(() => document.querySelectorAll("time[datetime]").forEach(sayTime), 30000);
 // On a narrow screen, the navigation scrolls sideways, so the link of the present page is scrolled into view.
 const tab = document.querySelector(".top nav [aria-current]");
-if (tab) tab.closest("nav").scrollLeft = tab.offsetLeft - 80;
+if (tab) tab.closest("nav").scrollLeft = tab.offsetLeft - (innerWidth - tab.offsetWidth) / 2;
 dress(document);
 listen();
