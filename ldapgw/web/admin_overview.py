@@ -132,11 +132,13 @@ class ChecklistItem:
     """A step of the first set-up.
 
     :ivar path: the path below the tenant's page where the step is done; empty if the step is done outside of the pages.
+    :ivar hint: replaces the hint of the text, if the hint has values.
     """
 
     is_done: bool
     text: _StepText
     path: str = ""
+    hint: Translatable = ""
 
 
 class AdminOverview:
@@ -211,10 +213,13 @@ class AdminOverview:
     def _checklist(self, tenant: WebTenant, overview: _Overview, now: float) -> Sequence[ChecklistItem]:
         """Return the steps of the first set-up, or none once everything is done."""
         expiry = self._dependencies.admin.certificate_expiry()
+        file = {"file": self._dependencies.admin.config_file}
+        certificate_hint = Phrase(_TEXTS.certificate_step.hint, file)
+        address_hint = Phrase(_TEXTS.address_step.hint, file)
         items = (
             ChecklistItem(tenant.client is not None, _TEXTS.client_step, "admin/google"),
-            ChecklistItem(expiry is not None and expiry > now, _TEXTS.certificate_step),
-            ChecklistItem(not self._dependencies.phones.server.is_loopback, _TEXTS.address_step),
+            ChecklistItem(expiry is not None and expiry > now, _TEXTS.certificate_step, hint=certificate_hint),
+            ChecklistItem(not self._dependencies.phones.server.is_loopback, _TEXTS.address_step, hint=address_hint),
             ChecklistItem(
                 any(account.last_sync is not None for account in overview.accounts),
                 _TEXTS.person_step,

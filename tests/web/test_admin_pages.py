@@ -507,6 +507,9 @@ def test_everything_works(stage: Stage) -> None:
     browser = signed_in(stage)
     page = browser.get("/acme/admin")
     assert [mark in page.body for mark in ("Everything is working.", 'id="checklist"')] == [False, True]
+    stage.certificate_ends = None
+    assert words_on(browser.get("/acme/admin")).count("in the configuration file, /etc/ldapgw/ldapgw.toml.") == 1
+    stage.certificate_ends = NOW + 90 * 86400
     alice = connect(stage, ALICE)
     add_phone(stage, "desk1", alice)
     stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "", NOW)})
