@@ -12,7 +12,6 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from ldapgw.cli.google import google_clients, run_in_reactor
 from ldapgw.cli.output import confirm, counted, hint, local_time, print_json, print_line, print_table, yes_option
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, account_tenant, act, as_json, find_account, now, pass_site
@@ -362,6 +361,9 @@ def _revoke(site: Site, database: Database, account: Account) -> str:
             is_shared = revocations.is_shared(connection, sharers, account.sub)
         # A delegated account without a consent has no token that could be revoked.
         if tokens is not None and tokens.refresh_token and not is_shared:
+            # The module is imported here, so that the commands that call nobody are quicker.
+            from ldapgw.cli.google import google_clients, run_in_reactor
+
             oauth = google_clients(site.config).oauth
             run_in_reactor(lambda _: oauth.revoke(tokens.refresh_token))
     except GoogleError as error:

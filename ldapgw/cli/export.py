@@ -8,9 +8,6 @@ use stays constant.
 from __future__ import annotations
 
 import base64
-import csv
-import io
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -32,7 +29,7 @@ from ldapgw.directory.special_entries import tenant_entry
 from ldapgw.errors import UserError
 from ldapgw.numbers.number import Number
 from ldapgw.store import activity as activity_log
-from ldapgw.store.account_status import timestamp
+from ldapgw.store.csv_export import ACTIVITY_COLUMNS, activity_csv, activity_values, as_text, csv_line
 
 
 class ExportedContact(NamedTuple):
@@ -250,16 +247,9 @@ CSV_COLUMNS: Final = (
 )
 
 
-# A spreadsheet evaluates a cell that begins with one of these signs, and a stranger's name can begin with such a sign.
-# The cell then gets an apostrophe in front, so that a spreadsheet shows the cell as text.  A cell with only telephone
-# numbers gets no apostrophe.
-_FORMULA_START: Final = re.compile(r"[=+\-@\t\r＝＋－＠]")
-_NUMBERS: Final = re.compile(r"[+\d \n]+")
-
-
 def csv_header() -> bytes:
     """Return the first row of a CSV file, with the names of the columns."""
-    return _csv_line(CSV_COLUMNS)
+    return csv_line(CSV_COLUMNS)
 
 
 def csv_row(exported: ExportedContact, write: Callable[[Number], str], *, verbatim: bool = False) -> bytes:
@@ -282,24 +272,11 @@ def csv_row(exported: ExportedContact, write: Callable[[Number], str], *, verbat
         _several(contact.urls),
         _several(labels[label] for label in contact.labels if label in labels),
     )
-    return _csv_line(cells if verbatim else map(_as_text, cells))
-
-
-def _as_text(cell: str) -> str:
-    return f"'{cell}" if _FORMULA_START.match(cell) and not _NUMBERS.fullmatch(cell) else cell
+    return csv_line(cells if verbatim else map(as_text, cells))
 
 
 def _several(values: Iterable[str]) -> str:
     return "\n".join(dict.fromkeys(values))
-
-
-def _csv_line(cells: Iterable[str]) -> bytes:
-    line = io.StringIO(newline="")
-    csv.writer(line).writerow(cells)
-    return line.getvalue().encode("utf-8", "replace")
-
-
-_ACTIVITY_COLUMNS: Final = ("time", "tenant", "actor", "act", "subject", "detail", "address")
 
 
 @click.group(epilog=examples("ldapgw activity export --since 2026-01-01 > activity.csv"))
@@ -332,11 +309,6 @@ def export_activity(site: Site, tenant: str | None, since: datetime | None, form
     with site.open_store() as database, database.begin() as connection:
         entries = activity_log.read_since(connection, tenant, begin)
     if as_json or form == "json":
-        print_json([dict(zip(_ACTIVITY_COLUMNS, _values(entry), strict=True)) for entry in entries])
+        print_json([dict(zip(ACTIVITY_COLUMNS, activity_values(entry), strict=True)) for entry in entries])
         return
-    rows = (_ACTIVITY_COLUMNS, *map(_values, entries))
-    click.echo(b"".join(_csv_line(map(_as_text, row)) for row in rows), nl=False)
-
-
-def _values(entry: activity_log.Entry) -> tuple[str, ...]:
-    return timestamp(entry.when) or "", entry.tenant, entry.actor, entry.act, entry.subject, entry.detail, entry.address
+    click.echo(activity_csv(entries), nl=False)

@@ -6,7 +6,6 @@ Both commands read the database and files, whether the gateway runs or not.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +20,7 @@ from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.errors import StoreError, UserError
 from ldapgw.google.delegation import REFUSAL_TEXTS, RESPONSIBLE, Refusal
 from ldapgw.phones.hints import PhoneCondition, phone_condition
+from ldapgw.phones.summary import Summary, summarize
 from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import ldap_url
 from ldapgw.server.state_dir import LOCK_FILE, lock_holder_pid
@@ -89,7 +89,7 @@ def status(site: Site, *, as_json: bool) -> None:
     held = _read(site)
     objects = account_objects(site, held.accounts, rejected_phones(held.phones, now()))
     actions = list(_actions(site, held, objects))
-    values = _status(site, held, objects, actions)
+    values = _status(site, held, actions)
     if as_json:
         print_json(values)
     else:
@@ -124,9 +124,10 @@ def _read_workspaces(site: Site, connection: Connection) -> Mapping[str, Workspa
     }
 
 
-def _status(site: Site, held: _Stored, objects: Collection[dict[str, Any]], actions: Collection[str]) -> dict[str, Any]:
+def _status(site: Site, held: _Stored, actions: Collection[str]) -> dict[str, Any]:
     pid = lock_holder_pid(site.state.path)
     validity = site.certificate_validity
+    summaries = summarize(held.accounts, held.phones, now())
     return {
         "running": pid is not None,
         "process": pid,
@@ -142,7 +143,7 @@ def _status(site: Site, held: _Stored, objects: Collection[dict[str, Any]], acti
         },
         "certificate_expires": timestamp(validity.not_after.timestamp()) if validity else None,
         "tenants": [
-            _tenant(tenant, held, [account for account in objects if account["tenant"] == tenant.name])
+            tenant_object(tenant, summaries.get(tenant.name, Summary()), held.workspaces)
             for tenant in site.config.tenant
         ],
         "wrong_ports": [
@@ -153,18 +154,19 @@ def _status(site: Site, held: _Stored, objects: Collection[dict[str, Any]], acti
     }
 
 
-def _tenant(tenant: Tenant, held: _Stored, objects: Collection[dict[str, Any]]) -> dict[str, Any]:
-    synced = [account["last_sync"] for account in objects if account["last_sync"]]
-    states = Counter(account["state"] for account in objects)
-    conditions = Counter(phone_condition(login, now()) for login in held.phones if login.tenant == tenant.name)
+def tenant_object(tenant: Tenant, summary: Summary, reads: Mapping[str, WorkspaceStatus]) -> dict[str, Any]:
+    """Return the object of a tenant in ``status --json``.
+
+    :param reads: the last read of the Workspace of each tenant that has a service account.
+    """
     return {
         "name": tenant.name,
         "title": tenant.title or tenant.name,
-        "accounts": {state: states[state] for state in SIGNS},
-        "phones": {condition.value: conditions[condition] for condition in _PHONE_WORDS},
-        "contacts": sum(account["contacts"] for account in objects),
-        "last_sync": max(synced, default=None),
-        "workspace": _workspace(held.workspaces[tenant.name]) if tenant.name in held.workspaces else None,
+        "accounts": {state: summary.states.get(state, 0) for state in SIGNS},
+        "phones": {condition.value: summary.phones_in(condition) for condition in _PHONE_WORDS},
+        "contacts": summary.contacts,
+        "last_sync": timestamp(summary.last_sync),
+        "workspace": _workspace(reads[tenant.name]) if tenant.name in reads else None,
     }
 
 

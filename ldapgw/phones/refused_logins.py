@@ -475,6 +475,8 @@ _USUAL_WORDS: Final = frozenset(
 # A part of a name: a word with a number of three digits at most, or a number.  Four digits may be a year.
 _PART = re.compile(r"(?P<word>[^\W\d_]{1,20})\d{0,3}|\d{1,2}(?P<counted>[^\W\d_]{1,20})|(?P<number>\d{1,15})")
 _EXTENSION_DIGITS: Final = 5
+# A known word with at least this many letters may be followed by a few more letters.
+_LONG_WORD: Final = 4
 # Parts that may stand beside a known word: one or two letters such as EG in EG-Flur, with or without a number, and
 # models such as T46S.
 _SHORT = re.compile(r"[^\W\d_]{1,2}\d{0,3}|\d{1,2}[^\W\d_]{1,2}|[^\W\d_]\d\d[^\W\d_]")
@@ -499,7 +501,8 @@ def house_words(names: Iterable[str]) -> frozenset[str]:
 def shown_name(name: str, words: frozenset[str]) -> str:
     """Return an unknown name as the administrator may see it: shortened, or masked if it may be a password.
 
-    The administrator sees these names: names with no other words than `words`, with or without a short number;
+    The administrator sees these names: names with no other words than `words`, with or without a short number or a few
+    more letters;
     extensions; MAC addresses; e-mail addresses; and DNs of known attribute types whose first value is such a name.
 
     :param words: from `house_words`.
@@ -540,7 +543,13 @@ def _is_known(part: str, words: frozenset[str]) -> bool:
         return False
     if number := found["number"]:
         return len(number) <= _EXTENSION_DIGITS or "0" * len(number) in words
-    return (found["word"] or found["counted"]).lower() in words
+    word = (found["word"] or found["counted"]).lower()
+    return word in words or (part.isalpha() and _is_longer_word(word, words))
+
+
+def _is_longer_word(word: str, words: frozenset[str]) -> bool:
+    """Return whether a word is a known word of four letters or more, with up to three more letters: ``deskXX``."""
+    return any(word[:-more] in words for more in range(1, 4) if len(word) - more >= _LONG_WORD)
 
 
 def _parts(text: str) -> list[str]:

@@ -121,7 +121,7 @@ async def _demo(
     listener = Listener(reactor, "sandbox", f"tcp:{ports.sandbox}:interface=127.0.0.1", Site(sandbox(world)))
     listener.privilegedStartService()
     print_line("Starting the gateway …")
-    gateway = makeService(settings, reactor, clock)
+    gateway = makeService(settings, reactor, clock, file=str(Path(settings.state_dir) / CONFIG_FILE))
     gateway.begin()
     stop_on_signals(gateway)
     page = f"{settings.web.public_url}/{TENANT}/"

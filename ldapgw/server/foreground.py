@@ -39,7 +39,7 @@ reactor: Any = installed
 def run(config: Config, file: str, read: Callable[[], Config], begun: Callable[[], None] = lambda: None) -> int:
     """Serve until SIGTERM or SIGINT; at SIGHUP, read the configuration again.
 
-    :param file: the configuration file, for messages.
+    :param file: the configuration file, for messages and the administration's page.
     :param read: reads the configuration again.
     :param begun: called as soon as the gateway serves.
     :returns: the exit status.
@@ -56,7 +56,7 @@ def run(config: Config, file: str, read: Callable[[], Config], begun: Callable[[
     ports = take_ports(os.environ)
     require_start(config, ports)
     status = ReloadStatus(time.time())
-    gateway = makeService(config, reactor, use_monotonic_clock(reactor), ports, status)
+    gateway = makeService(config, reactor, use_monotonic_clock(reactor), ports, status, file=file)
     begin_logging(sys.stderr, config.log_format, config.log_level)
     reload = Reload(reactor, file, config, read, status, gateway.keep_ports, manager)
 

@@ -28,7 +28,7 @@ from ldapgw.numbers import phone_number
 from ldapgw.phones.provisioning.sheet import all_vendors
 from ldapgw.server.certificate_renewal import CertificateReloader
 from ldapgw.server.check_result import Moment, Subject
-from ldapgw.server.config import Config
+from ldapgw.server.config import DEFAULT_FILE, Config
 from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.endpoints import configured_endpoints, ipv6_only_endpoints, ldap_urls, reuses_port
 from ldapgw.server.listener import Listener, SessionCloser, raise_descriptor_limit
@@ -129,12 +129,15 @@ def makeService(
     wall_clock: IReactorTime,
     ports: Mapping[str, socket] = MappingProxyType({}),
     reloads: ReloadStatus | None = None,
+    *,
+    file: str = DEFAULT_FILE,
 ) -> Gateway:
     """Build a gateway from its configuration and load the stored contacts, so that the first search finds them.
 
     :param wall_clock: the clock for the time of day; `reactor` may run on the monotonic clock instead.
     :param ports: sockets of this process that listen already, by endpoint.
     :param reloads: the outcome of the last reload, or None if the configuration is never read again.
+    :param file: the configuration file, which the administration's page names.
     :raises UserError: when the state directory, the certificate or an endpoint cannot be used.
     """
     with opening(Subject(Moment.START, config)):
@@ -143,7 +146,7 @@ def makeService(
         state = OpenStateDir(StateDir.of(config), wall_clock.seconds(), stale_start)
     try:
         reloads = reloads or ReloadStatus(wall_clock.seconds())
-        return _assemble(Base(config, reactor, wall_clock, state, ports, reloads))
+        return _assemble(Base(config, reactor, wall_clock, state, ports, reloads, file))
     except BaseException:
         state.close()
         raise

@@ -29,9 +29,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ldapgw.errors import ApiDisabled, ClientRejected, StoreError
+from ldapgw.phones.hints import PhoneCondition
+from ldapgw.phones.summary import summarize
 from ldapgw.server.counters import Counters, Histogram, error_codes
 from ldapgw.store import accounts, phones, tenants, workspaces
-from ldapgw.store.account_status import STATES, state
+from ldapgw.store.account_status import STATES
 from ldapgw.store.database import database_of
 from ldapgw.store.files import backup_time
 from ldapgw.store.worker import Store
@@ -54,7 +56,7 @@ class StoredMetrics:
         epoch, by tenant; accounts that wait until a person acts, such as for a new consent, do not count.
     :ivar latest_sync: the latest sync of a connected account, in seconds since the epoch, by tenant.
     :ivar workspace_read: the last read of the users of the tenant's Google Workspace, in seconds since the epoch.
-    :ivar phones: the number of phones by tenant.
+    :ivar phones: the number of phones by tenant and condition.
     :ivar alarms: the code of the present alarm about the OAuth client, by tenant.
     :ivar clock_difference: the database server's time minus that of this machine, in seconds, or None if the database
         has no server.
@@ -66,7 +68,7 @@ class StoredMetrics:
     oldest_sync: Mapping[str, float] = field(default_factory=dict)
     latest_sync: Mapping[str, float] = field(default_factory=dict)
     workspace_read: Mapping[str, float] = field(default_factory=dict)
-    phones: Mapping[str, int] = field(default_factory=dict)
+    phones: Mapping[tuple[str, str], int] = field(default_factory=dict)
     alarms: Mapping[str, str] = field(default_factory=dict)
     clock_difference: float | None = None
     last_backup: float | None = None
@@ -135,30 +137,31 @@ def read_stored_metrics(connection: Connection, now: Callable[[], float], backup
     server_time = database.server_time(connection)
     answered_at = now()
     known = accounts.read_all(connection)
-    latest: dict[str, float] = {}
     oldest: dict[str, float] = {}
     for account in known:
         tenant, last_sync = account.tenant, account.last_sync
-        if not account.is_connected or last_sync is None:
-            continue
-        latest[tenant] = max(last_sync, latest.get(tenant, last_sync))
-        if account.next_sync is not None:
+        if account.is_connected and last_sync is not None and account.next_sync is not None:
             oldest[tenant] = min(last_sync, oldest.get(tenant, last_sync))
+    summaries = summarize(known, phones.read_all(connection), answered_at)
     return StoredMetrics(
-        Counter((account.tenant, state(account, answered_at)) for account in known),
+        {(tenant, code): count for tenant, found in summaries.items() for code, count in found.states.items()},
         Counter(
             (account.tenant, account.error.code)
             for account in known
             if account.is_connected and account.error is not None
         ),
         oldest,
-        latest,
+        {tenant: found.last_sync for tenant, found in summaries.items() if found.last_sync is not None},
         {
             tenant: status.read_at
             for tenant, status in workspaces.read_statuses(connection).items()
             if status.read_at is not None
         },
-        phones.count_by_tenant(connection),
+        {
+            (tenant, condition.value): count
+            for tenant, found in summaries.items()
+            for condition, count in found.conditions.items()
+        },
         tenants.read_alarm_codes(connection),
         None if server_time is None else server_time - (asked_at + answered_at) / 2,
         backup_time(backup_note),
@@ -328,7 +331,8 @@ def _accounts(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     yield _gauge("ldapgw_account_errors", help_text, ("tenant", "code"), errors)
     none = dict.fromkeys(names, 0)
     yield _gauge("ldapgw_contacts", "Contacts that are served.", ("tenant",), none | dict(snapshot.gauges.contacts))
-    yield _gauge("ldapgw_phones", "Logins of phones.", ("tenant",), none | dict(stored.phones))
+    by_condition = {(name, condition.value): 0 for name in names for condition in PhoneCondition} | dict(stored.phones)
+    yield _gauge("ldapgw_phones", "Phones, by their condition.", ("tenant", "condition"), by_condition)
     help_text = "The earliest of the last successful syncs of the accounts that can sync."
     yield _gauge("ldapgw_oldest_sync_timestamp_seconds", help_text, ("tenant",), stored.oldest_sync)
     help_text = "The time of the last successful sync of a connected account."

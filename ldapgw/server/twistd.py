@@ -124,7 +124,8 @@ def makeService(options: Options) -> TwistdService:
         if options["accept"]:
             accept_lost_accounts(Path(options.config.state_dir))
         require_start(options.config)
-        makeGateway(options.config, reactor, use_monotonic_clock(reactor)).setServiceParent(service)
+        clock = use_monotonic_clock(reactor)
+        makeGateway(options.config, reactor, clock, file=options["config"]).setServiceParent(service)
     return service
 
 

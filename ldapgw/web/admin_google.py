@@ -168,6 +168,7 @@ class AdminGoogle:
             "admin_google.html",
             status=status,
             works=works,
+            has_synced=has_synced,
             # A step of the guide counts as done if its effect shows.  The gateway cannot see what steps 2, 4 and 5 have
             # set in the Google console, so these steps count as done if syncs work.
             done={

@@ -3,30 +3,33 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
 from ldapgw.contact import Source
 from ldapgw.directory.naming_context import phone_name
 from ldapgw.google.people import CallEstimate
-from ldapgw.phones.hints import PhoneCondition, phone_condition
+from ldapgw.phones.hints import PhoneCondition
+from ldapgw.phones.summary import Summary, summarize
 from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
 from ldapgw.store import accounts, activity, gateways, leavers, phones, sync_history, tenants
 from ldapgw.store.account_status import is_of_testing
 from ldapgw.store.accounts import Account, ErrorStatus
+from ldapgw.store.csv_export import activity_csv
 from ldapgw.store.database import database_of
 from ldapgw.store.gateways import KnownGateway
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.sync_history import SyncDay
 from ldapgw.web import record_texts
-from ldapgw.web.admin_people import read_people, reminder
+from ldapgw.web.admin_people import Reminder, read_people, reminder
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.http import HttpResponse, read_number
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
+from ldapgw.web.phone_pages import attachment
 
 # An open page watches at most this many accounts and this many phones of its tenant for changes.
 _WATCHED = 50
@@ -104,6 +107,8 @@ class Alert:
 class _Overview:
     """The data of the page.
 
+    :ivar needing_action: the number of people who need action, as in the table of people.
+    :ivar has_working_phone: whether a phone has ever found a contact.
     :ivar reminded: the address of each person to remind, and the reason.
     :ivar held: the number of leavers' accounts whose removal waits for an administrator.
     :ivar is_unused: whether no account of any tenant has ever connected.
@@ -111,9 +116,10 @@ class _Overview:
     """
 
     accounts: tuple[Account, ...]
+    summary: Summary
     needing_action: int
     reminded: tuple[tuple[str, Translatable], ...]
-    phones: tuple[PhoneLogin, ...]
+    has_working_phone: bool
     alarm: ErrorStatus | None
     held: int
     is_unused: bool
@@ -126,11 +132,13 @@ class ChecklistItem:
     """A step of the first set-up.
 
     :ivar path: the path below the tenant's page where the step is done; empty if the step is done outside of the pages.
+    :ivar hint: replaces the hint of the text, if the hint has values.
     """
 
     is_done: bool
     text: _StepText
     path: str = ""
+    hint: Translatable = ""
 
 
 class AdminOverview:
@@ -159,9 +167,8 @@ class AdminOverview:
             self._dependencies.admin.certificate_expiry(), self._dependencies.certificate_expiry(), now
         )
         alerts = [*self._alerts(overview, certificate)]
-        connected = [account for account in overview.accounts if account.is_connected]
-        conditions = Counter(phone_condition(login, now) for login in overview.phones)
-        refused, wrong = conditions[PhoneCondition.REFUSED], conditions[PhoneCondition.PROBLEMS]
+        summary = overview.summary
+        refused, wrong = summary.phones_in(PhoneCondition.REFUSED), summary.phones_in(PhoneCondition.PROBLEMS)
         left_out = self._dependencies.admin.left_out(visit.tenant.name)
         all_live = all(gateway.is_alive for gateway in overview.gateways)
         return visit.page(
@@ -170,27 +177,24 @@ class AdminOverview:
             problems=len(alerts)
             + sum(map(bool, (overview.needing_action, overview.held, refused, wrong, left_out, not all_live))),
             checklist=self._checklist(visit.tenant, overview, now),
-            connected=len(connected),
-            people=len(overview.accounts),
-            working=conditions[PhoneCondition.WORKING],
+            summary=summary,
+            working=summary.phones_in(PhoneCondition.WORKING),
             refused=refused,
             wrong=wrong,
-            phones=len(overview.phones),
-            contacts=sum(account.contacts for account in connected),
-            last_sync=max((account.last_sync for account in connected if account.last_sync), default=None),
             needing_action=overview.needing_action,
             held=overview.held,
             sync_bars=record_texts.strip(overview.days),
             gateways=overview.gateways,
             all_gateways_live=all_live,
             reminded=overview.reminded,
+            reminder=Reminder.of(visit, [address for address, _ in overview.reminded]),
             certificate=certificate,
             left_out=left_out,
             unknown_logins=self._dependencies.admin.unknown_logins(visit.tenant.name),
             wrong_ports=self._dependencies.admin.wrong_ports(visit.tenant.name),
             refused_elsewhere=self._dependencies.admin.refused_elsewhere(visit.tenant.name),
             phone_name=phone_name,
-            calls=self._calls(visit.tenant, len(connected)),
+            calls=self._calls(visit.tenant, sum(account.is_connected for account in overview.accounts)),
             url=visit.url,
         )
 
@@ -209,18 +213,19 @@ class AdminOverview:
     def _checklist(self, tenant: WebTenant, overview: _Overview, now: float) -> Sequence[ChecklistItem]:
         """Return the steps of the first set-up, or none once everything is done."""
         expiry = self._dependencies.admin.certificate_expiry()
+        file = {"file": self._dependencies.admin.config_file}
+        certificate_hint = Phrase(_TEXTS.certificate_step.hint, file)
+        address_hint = Phrase(_TEXTS.address_step.hint, file)
         items = (
             ChecklistItem(tenant.client is not None, _TEXTS.client_step, "admin/google"),
-            ChecklistItem(expiry is not None and expiry > now, _TEXTS.certificate_step),
-            ChecklistItem(not self._dependencies.phones.server.is_loopback, _TEXTS.address_step),
+            ChecklistItem(expiry is not None and expiry > now, _TEXTS.certificate_step, hint=certificate_hint),
+            ChecklistItem(not self._dependencies.phones.server.is_loopback, _TEXTS.address_step, hint=address_hint),
             ChecklistItem(
                 any(account.last_sync is not None for account in overview.accounts),
                 _TEXTS.person_step,
                 "admin/people",
             ),
-            ChecklistItem(
-                any(login.worked_at is not None for login in overview.phones), _TEXTS.phone_step, "admin/phones"
-            ),
+            ChecklistItem(overview.has_working_phone, _TEXTS.phone_step, "admin/phones"),
         )
         return () if all(item.is_done for item in items) else items
 
@@ -252,6 +257,7 @@ class AdminActivity:
         return (
             get("/<tenant>/admin/activity", self.show, RequiredRole.ADMIN),
             post("/<tenant>/admin/activity", self.show, RequiredRole.ADMIN),
+            get("/<tenant>/admin/activity/csv", self.download, RequiredRole.ADMIN),
         )
 
     async def show(self, visit: Visit) -> HttpResponse:
@@ -282,16 +288,29 @@ class AdminActivity:
             keep_days=round(visit.tenant.activity_keep / 86400),
         )
 
+    async def download(self, visit: Visit) -> HttpResponse:
+        """``/{tenant}/admin/activity/csv``: send the whole log, the oldest entries first."""
+        octets = await visit.store.read(_activity_csv, visit.tenant.name)
+        when = datetime.fromtimestamp(self._layout.now(), UTC).astimezone()
+        name = f"{visit.tenant.name}-activity-{when:%Y-%m-%d}.csv"
+        return HttpResponse(200, octets, "text/csv; charset=utf-8", attachment(name))
+
+
+def _activity_csv(connection: Connection, tenant: str) -> bytes:
+    return activity_csv(activity.read_since(connection, tenant, 0.0))
+
 
 def _overview(connection: Connection, tenant: WebTenant, now: float) -> _Overview:
     known = accounts.read_all(connection, tenant.name)
     marks, held = leavers.read(connection, tenant.name), leavers.read_held(connection, tenant.name)
     stayed = [account for account in known if account.id not in marks]
+    logins = phones.read_by_tenant(connection, tenant.name)
     return _Overview(
         accounts=known,
+        summary=summarize(known, logins, now).get(tenant.name, Summary()),
         needing_action=sum(bool(row.action) for row in read_people(connection, tenant, now)),
         reminded=tuple((account.address, reason) for account in stayed if (reason := reminder(account, now))),
-        phones=phones.read_by_tenant(connection, tenant.name),
+        has_working_phone=any(login.worked_at is not None for login in logins),
         alarm=tenants.read_alarm(connection, tenant.name),
         held=held.count if held else 0,
         is_unused=not accounts.has_any(connection),

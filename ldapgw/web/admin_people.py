@@ -30,12 +30,15 @@ from ldapgw.web.admin_tables import Question, Table, TablePage
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse, read_number
-from ldapgw.web.invitations import mail_links, read_unconnected
+from ldapgw.web.invitations import MailLink, mail_links, read_unconnected
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
 from ldapgw.web.live import person_topic
 from ldapgw.web.phone_pages import PhonePages
 
 log = Logger()
+
+# After this many failed syncs in a row, the account's state is shown as a warning, even if nobody has to act yet.
+WARNED_FAILURES = 3
 
 # The most grants that are revoked at Google at the same time, if many accounts are disconnected.
 MAX_REVOCATIONS = 4
@@ -57,6 +60,7 @@ class _PeopleTexts(Texts, frozen=True):
     """The texts of the pages about people.
 
     :ivar owner_page: the text in place of the address of a page that only the account's owner sees.
+    :ivar failing: the state of an account whose last syncs failed, although nobody has to act yet.
     :ivar reminders: the texts by an error that the account's owner must resolve on the account page; ``consent_ends``
         is for a consent that ends soon.
     :ivar outcomes: the texts on the outcome of disconnecting or removing an account.
@@ -65,8 +69,11 @@ class _PeopleTexts(Texts, frozen=True):
 
     not_admitted: str
     owner_page: str
+    failing: AccountStateText
     invitation_subject: str
     invitation: str
+    reminder_subject: str
+    reminder: str
     reminders: Mapping[str, str]
     outcomes: Mapping[str, str]
     leavers: Mapping[Reason, str]
@@ -108,8 +115,9 @@ class PersonRow:
 
     @property
     def state_text(self) -> AccountStateText:
-        """Return the text of the account's state."""
-        return ACCOUNT_STATE_TEXTS[self.state]
+        """Return the text of the account's state, which is a warning if several syncs in a row have failed."""
+        fails = self.account.error is not None and self.account.failures >= WARNED_FAILURES
+        return TEXTS.failing if fails and self.state in ("ok", "syncing") else ACCOUNT_STATE_TEXTS[self.state]
 
     @property
     def sharing(self) -> Translatable:
@@ -120,7 +128,7 @@ class PersonRow:
 _FILTERS: Mapping[str, Callable[[PersonRow], bool]] = {
     "action": lambda row: bool(row.action),
     "leaving": lambda row: row.is_leaving,
-    "connected": lambda row: row.account.is_connected,
+    "connected": lambda row: row.account.is_connected and row.state != "attention",
     "disconnected": lambda row: not row.account.is_connected,
 }
 _COLUMNS: Mapping[str, Callable[[PersonRow], Any]] = {
@@ -146,6 +154,25 @@ class SharedContacts:
     sharing: Translatable
     label: str
     count: int | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Reminder:
+    """A reminder to people, to send or to copy.
+
+    :ivar links: the links that write an e-mail to all people.
+    """
+
+    addresses: Sequence[str]
+    text: Translatable
+    links: Sequence[MailLink]
+
+    @classmethod
+    def of(cls, visit: Visit, addresses: Sequence[str]) -> Reminder:
+        """Return the reminder for the people with some addresses, in the language of the visitor."""
+        translate = visit.layout.renderer.translator(visit.request.language)
+        text = Phrase(TEXTS.reminder, {"url": visit.url})
+        return cls(addresses, text, mail_links(addresses, translate(TEXTS.reminder_subject), translate(text)))
 
 
 class AdminPeople:
@@ -252,7 +279,8 @@ class AdminPeople:
         return await visit.done("asked" if able else "none-connected", _PAGE)
 
     async def _remind(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
-        return visit.page("admin_remind.html", people=[row.account for row in rows], url=visit.url)
+        addresses = [row.account.address for row in rows]
+        return visit.page("admin_remind.html", reminder=Reminder.of(visit, addresses))
 
     async def _choices(self, visit: Visit, act: str, rows: Sequence[PersonRow]) -> Mapping[str, Any]:
         """Return the template values of the page that asks before an act."""
@@ -261,7 +289,7 @@ class AdminPeople:
             "sharings": [(option.value.value, option.title) for option in sharing_options(visit.tenant)],
         }
 
-    async def _unaccepted(self, visit: Visit) -> HttpResponse:
+    async def _unaccepted(self, visit: Visit, _rows: Sequence[PersonRow]) -> HttpResponse:
         return visit.redirect("not-accepted", _PAGE)
 
     def _shared(self, tenant: WebTenant, account: Account) -> SharedContacts:

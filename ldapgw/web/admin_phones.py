@@ -26,7 +26,7 @@ from ldapgw.store.activity import Act, Entry
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.admin_passwords import AdminPasswords, batch_key
-from ldapgw.web.admin_tables import Question, Table, TablePage, TableQuery, selected_rows
+from ldapgw.web.admin_tables import Question, Table, TablePage, TableQuery
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import MAX_BODY_SIZE, HttpResponse
@@ -222,9 +222,9 @@ class AdminPhones:
             "window_is_open": act == "window" and await self._windows.is_open(visit),
         }
 
-    async def _unaccepted(self, visit: Visit) -> HttpResponse:
+    async def _unaccepted(self, visit: Visit, rows: Sequence[PhoneRow]) -> HttpResponse:
         """Redirect to the new passwords if the form was sent twice, or else to the table with a warning."""
-        handed_out = await self._passwords.find_handed_out(visit, selected_rows(visit.form))
+        handed_out = await self._passwords.find_handed_out(visit, [row.login.name for row in rows])
         await self._dependencies.changed()
         return handed_out or visit.redirect("not-accepted", _PAGE)
 

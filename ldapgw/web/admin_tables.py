@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The tables of the administration: search, filters, sorting, pages, and actions on the selected rows.
 
-The text of a search may be somebody's address, so the text is sent in a form (POST) and gets into no address of a page.
+The address of a page has the table's filter, sorting and page.  The text of a search may be somebody's address, so the
+text is sent in a form (POST) and gets into no address of a page.
 
 A form acts on the rows that are selected in the form.  An act that cannot be undone or needs a choice is first shown on
 a page of confirmation, which names everything concerned; the form of this page has the same rows, and ``confirmed``.
@@ -28,10 +29,14 @@ T = TypeVar("T")
 
 # The number of a table's rows on one page.
 ROWS_PER_PAGE = 50
+# The most rows that can be selected at once, on all pages of a table.
+MAX_SELECTED = 500
 # The text of a search is cut to this number of characters.
 _MAX_SOUGHT = 100
 # The names of the checkboxes of a table's rows begin with this word.
 _SELECTED = "row-"
+# The name of the checkbox that selects all rows which the table's search and filter find, on all pages.
+_ALL_FIELD = "all"
 _FINGERPRINT_FIELD = "about"
 
 
@@ -77,6 +82,10 @@ class TableQuery:
         """Return the query of another page of the same table."""
         return replace(self, page=number).encoded
 
+    def filtered_by(self, show: str) -> str:
+        """Return the query of the same table with another filter."""
+        return replace(self, show=show, page=1).encoded
+
     def turned(self, column: str) -> str:
         """Return the `sort` for a click on a column: descending if the table is sorted by the column already."""
         return f"-{column}" if self.sort == column else column
@@ -104,6 +113,7 @@ class Table(Generic[T]):
     :ivar pages: the number of pages, at least 1.
     :ivar found: the number of rows on all pages.
     :ivar total: the number of rows without search and filter.
+    :ivar counts: for each filter, the number of rows that the search finds; the key is empty for all of these rows.
     """
 
     rows: tuple[T, ...]
@@ -111,6 +121,12 @@ class Table(Generic[T]):
     pages: int
     found: int
     total: int
+    counts: Mapping[str, int]
+
+    @property
+    def can_select_all(self) -> bool:
+        """Return whether the rows of all pages can be selected at once, which is of use only with several pages."""
+        return self.pages > 1 and self.found <= MAX_SELECTED
 
 
 def select_rows(
@@ -120,17 +136,19 @@ def select_rows(
     text: Callable[[T], str],
     filters: Mapping[str, Callable[[T], bool]],
     columns: Mapping[str, Callable[[T], Any]],
+    whole: bool = False,
 ) -> Table[T]:
     """Return the page of a table that a query asks for, or the last page if there are fewer pages.
 
     :param rows: all rows, in the table's own order; sorting keeps this order for rows of equal values.
     :param text: returns the text by which a search finds a row.
     :param columns: the values to sort by; None comes last in both directions.
+    :param whole: whether the table has the rows of all pages.
     """
     sought = query.find.casefold()
-    found = [row for row in rows if sought in text(row).casefold()] if sought else list(rows)
-    if query.show:
-        found = [row for row in found if filters[query.show](row)]
+    matching = [row for row in rows if sought in text(row).casefold()] if sought else list(rows)
+    counts = {"": len(matching), **{name: sum(map(fits, matching)) for name, fits in filters.items()}}
+    found = list(filter(filters[query.show], matching)) if query.show else matching
     if query.sort:
         value = columns[query.sort.removeprefix("-")]
         known = [row for row in found if value(row) is not None]
@@ -138,8 +156,8 @@ def select_rows(
         found = [*known, *(row for row in found if value(row) is None)]
     pages = max(-(-len(found) // ROWS_PER_PAGE), 1)
     number = min(max(query.page, 1), pages)
-    shown = found[(number - 1) * ROWS_PER_PAGE : number * ROWS_PER_PAGE]
-    return Table(tuple(shown), replace(query, page=number), pages, len(found), len(rows))
+    shown = found if whole else found[(number - 1) * ROWS_PER_PAGE : number * ROWS_PER_PAGE]
+    return Table(tuple(shown), replace(query, page=number), pages, len(found), len(rows), counts)
 
 
 def selected_rows(form: Iterable[str]) -> list[str]:
@@ -189,7 +207,7 @@ class TablePage(Generic[T]):
     asked: Mapping[str, RowsAct[T]]
     unasked: Mapping[str, RowsAct[T]]
     choices: Callable[[Visit, str, Sequence[T]], Awaitable[Mapping[str, Any]]]
-    unaccepted: Callable[[Visit], Awaitable[HttpResponse]]
+    unaccepted: Callable[[Visit, Sequence[T]], Awaitable[HttpResponse]]
 
     def routes(self) -> tuple[Route, ...]:
         path = f"/<tenant>/admin/{self.name}"
@@ -217,13 +235,11 @@ class TablePage(Generic[T]):
 
     async def act(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/{name}/act``: do ``act`` to the selected rows, or ask for a confirmation first."""
-        act, keys = visit.form.get("act", ""), set(selected_rows(visit.form))
-        store, now = self.layout.dependencies.store, self.layout.now()
-        rows = await store.read(self._read_selected, visit.tenant, now, keys)
+        act, rows = visit.form.get("act", ""), await self._read_selected(visit)
         if not rows:
             return visit.redirect("nothing-selected", f"admin/{self.name}")
         if act in self.unasked:
-            return await self.unasked[act](visit, rows) or await self.unaccepted(visit)
+            return await self.unasked[act](visit, rows) or await self.unaccepted(visit, rows)
         if act not in self.asked:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         fingerprint = _fingerprint(act, *(self.state(visit.tenant, row) for row in rows))
@@ -235,23 +251,40 @@ class TablePage(Generic[T]):
                 question=self.questions[act],
                 fingerprint=fingerprint,
                 selected=[(self.key(row), self.title(row)) for row in rows],
+                all_of=self._query(visit.form, {}) if _ALL_FIELD in visit.form else None,
                 **await self.choices(visit, act, rows),
             )
         is_accepted = visit.form.get(_FINGERPRINT_FIELD) == fingerprint
-        return (is_accepted and await self.asked[act](visit, rows)) or await self.unaccepted(visit)
+        return (is_accepted and await self.asked[act](visit, rows)) or await self.unaccepted(visit, rows)
+
+    def _query(self, form: Mapping[str, str], query: Mapping[str, str]) -> TableQuery:
+        return TableQuery.of(query, form, self.columns, self.filters((form or query).get("show", "")))
 
     async def _read(self, visit: Visit, form: Mapping[str, str]) -> Table[T]:
-        filters = self.filters((form or visit.query).get("show", ""))
-        query = TableQuery.of(visit.query, form, self.columns, filters)
-        return await self.layout.dependencies.store.read(self._read_page, visit.tenant, self.layout.now(), query)
+        query = self._query(form, visit.query)
+        return await visit.store.read(self._read_table, visit.tenant, self.layout.now(), query)
 
-    def _read_page(self, connection: Connection, tenant: WebTenant, now: float, query: TableQuery) -> Table[T]:
+    async def _read_selected(self, visit: Visit) -> Sequence[T]:
+        """Return the selected rows: all rows that the form's search and filter find, or the rows that are checked.
+
+        :raises PageError: when too many rows are selected.
+        """
+        is_all = _ALL_FIELD in visit.form
+        query = self._query(visit.form, {}) if is_all else TableQuery()
+        table = await visit.store.read(self._read_table, visit.tenant, self.layout.now(), query, whole=True)
+        keys = set(selected_rows(visit.form))
+        rows = [row for row in table.rows if is_all or self.key(row) in keys]
+        if len(rows) > MAX_SELECTED:
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
+        return rows
+
+    def _read_table(
+        self, connection: Connection, tenant: WebTenant, now: float, query: TableQuery, *, whole: bool = False
+    ) -> Table[T]:
         rows = self.read(connection, tenant, now)
         ordered = sorted(rows, key=self.order) if self.order is not None else rows
-        return select_rows(ordered, query, text=self.text, filters=self.filters(query.show), columns=self.columns)
-
-    def _read_selected(self, connection: Connection, tenant: WebTenant, now: float, keys: Collection[str]) -> list[T]:
-        return [row for row in self.read(connection, tenant, now) if self.key(row) in keys]
+        filters = self.filters(query.show)
+        return select_rows(ordered, query, text=self.text, filters=filters, columns=self.columns, whole=whole)
 
 
 def _fingerprint(*values: object) -> str:

@@ -282,6 +282,7 @@ class AdminDependencies:
         administrators may see; each with whether the client speaks TLS.
     :ivar refused_elsewhere: the phones of a tenant whose logins were refused from other networks than the phones' own.
     :ivar may_be_new_store: whether the gateway may have begun with a new database by accident.
+    :ivar config_file: the path of the configuration file.
     """
 
     tenants_with_configured_client: Container[str]
@@ -295,3 +296,4 @@ class AdminDependencies:
     wrong_ports: Callable[[str], Sequence[tuple[UnknownLogin, bool]]]
     refused_elsewhere: Callable[[str], Sequence[ElsewhereRefusal]]
     may_be_new_store: bool
+    config_file: str

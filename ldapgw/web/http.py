@@ -170,6 +170,11 @@ class PublicUrl:
         return cls(parts.geturl(), f"{parts.scheme}://{host}", parts.path, parts.scheme == "https")
 
     @property
+    def host(self) -> str:
+        """Return the host's name or address, without a port."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
     def redirect_uri(self) -> str:
         """Return the redirect URI, which must be registered at Google letter for letter."""
         return f"{self.url}/oauth/callback"

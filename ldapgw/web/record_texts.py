@@ -38,20 +38,24 @@ _TEXTS = read_texts("web/texts/records", _RecordTexts)
 
 ACTS = _TEXTS.acts
 
-# The height of the strip's bars by their CSS class.  Heights differ too, for readers who cannot tell the colors apart.
-_HEIGHTS = {"good": 24, "warn": 16, "bad": 9, "quiet": 3}
+# The height of the strip's bars.  Days without syncs and days with postponed syncs have lower bars.
+_FULL, _POSTPONED, _EMPTY = 24, 9, 3
+# The least height of the part of a bar that shows failed syncs, so that the part can be seen.
+_LEAST_FAILED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
     """A day in the strip of fourteen days.
 
-    :ivar kind: the CSS class of the color.
+    :ivar failed: the height of the bar's part for failed syncs, which is proportional to their share.
+    :ivar kind: the CSS class of the color of the bar's other part.
     :ivar when: noon of the day, in seconds since the epoch.
     """
 
     kind: str
     height: int
+    failed: int
     when: float
     words: Translatable
 
@@ -99,9 +103,12 @@ def strip(days: Iterable[SyncDay]) -> tuple[Bar, ...]:
 def _bar(day: SyncDay) -> Bar:
     noon = (day.day + 0.5) * 86400
     if day.is_postponed:
-        return Bar("quiet", _HEIGHTS["bad"], noon, _TEXTS.postponed_day)
-    if not day.ok + day.failed:
-        return Bar("quiet", _HEIGHTS["quiet"], noon, _TEXTS.day_without_syncs)
-    kind = "good" if not day.failed else "warn" if day.ok else "bad"
+        return Bar("quiet", _POSTPONED, 0, noon, _TEXTS.postponed_day)
+    count = day.ok + day.failed
+    if not count:
+        return Bar("quiet", _EMPTY, 0, noon, _TEXTS.day_without_syncs)
+    failed = min(max(round(_FULL * day.failed / count), _LEAST_FAILED if day.failed else 0), _FULL)
+    if day.ok:
+        failed = min(failed, _FULL - _LEAST_FAILED)
     values = {"ok": day.ok, "failed": day.failed, "changes": day.changes}
-    return Bar(kind, _HEIGHTS[kind], noon, Phrase(_TEXTS.day_with_syncs, values))
+    return Bar("good", _FULL, failed, noon, Phrase(_TEXTS.day_with_syncs, values))

@@ -27,13 +27,21 @@ from ldapgw.web.sessions import CSRF_FIELD
 # A time inside a sentence; page.js shows it as date and time in the reader's zone, never as "five minutes ago".
 _TIME = Markup('<time datetime="{}" data-as="{}">{}</time>')
 
-# The navigation of a signed-in visitor: path below the tenant's page, label, and whether only administrators see it.
+# The navigation of the personal pages: path below the tenant's page, label, and whether only administrators see it.
 NAVIGATION: tuple[tuple[str, str, bool], ...] = (
     ("", gettext_noop("Overview"), False),
     ("contacts", gettext_noop("Contacts"), False),
     ("phones", gettext_noop("Phones"), False),
     ("troubleshoot", gettext_noop("Troubleshoot"), False),
     ("admin", gettext_noop("Admin"), True),
+)
+# The navigation of the administration: path below the tenant's page, and label.
+ADMIN_NAVIGATION: tuple[tuple[str, str], ...] = (
+    ("admin", gettext_noop("Overview")),
+    ("admin/people", gettext_noop("People")),
+    ("admin/phones", gettext_noop("Phones")),
+    ("admin/google", gettext_noop("Google")),
+    ("admin/activity", gettext_noop("Activity")),
 )
 
 
@@ -102,6 +110,7 @@ def _environment(language: Language) -> Environment:
         language=language,
         languages=LANGUAGES,
         navigation=NAVIGATION,
+        admin_navigation=ADMIN_NAVIGATION,
         sources=SOURCE_LABELS,
     )
     environment.filters.update(

@@ -263,4 +263,12 @@ def _read_static() -> Mapping[str, tuple[bytes, bytes]]:
     Requests can reach no other file, because their paths are only looked up in this mapping.
     """
     found = {file.name: file.read_bytes() for file in files("ldapgw.web").joinpath("static").iterdir()}
+    for name in ("style.css", "page.js"):
+        found[name] = _without_comments(found[name])
     return {name: (body, gzip.compress(body, mtime=0)) for name, body in found.items()}
+
+
+def _without_comments(source: bytes) -> bytes:
+    """Remove the lines of comments and the indentation, which no browser needs."""
+    lines = map(bytes.strip, source.splitlines())
+    return b"".join(line + b"\n" for line in lines if line and not line.startswith((b"//", b"/*")))

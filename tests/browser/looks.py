@@ -18,11 +18,11 @@ DOCUMENTS = ROOT / "docs" / "images"
 # Where pictures go, if they are wanted.
 IMAGES = Path(os.environ["PICTURES_FOLDER"]) if "PICTURES_FOLDER" in os.environ else None
 
-# What stands over the edge of its card.
+# What stands over the edge of its card; the bar below a table scrolls sideways in a narrow window.
 _SPILT = """() => [...document.querySelectorAll(".card")].flatMap((card) => {
   const edge = card.getBoundingClientRect().right;
   const over = (one) => one.getBoundingClientRect().right > edge;
-  return [...card.querySelectorAll("*")].filter(over).map((one) => one.outerHTML);
+  return [...card.querySelectorAll(":not(.bar > *, .bar label > *)")].filter(over).map((one) => one.outerHTML);
 })"""
 
 # Two sentences or a label and its value that have lost the blank between them.

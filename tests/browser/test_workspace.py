@@ -71,7 +71,7 @@ def delegation(here: Walk) -> None:
     expect(here.css("main > .note.good")).to_be_visible()
     here.site.wait_for_sync(len(STAFF))
 
-    here.follow("/admin/phones", ".sections")
+    here.follow("/admin/phones", ".top nav")
     here.follow("/admin/phones/import")
     desks = [f"desk{number:02},{address},yealink,0015650000{number:02}" for number, address in enumerate(STAFF)]
     choose("#file", "desks.csv", "\n".join(("name,account,model,mac", *desks)))

@@ -429,6 +429,7 @@ def test_names_of_a_flood_that_are_not_judged_are_masked(scene: Scene) -> None:
 WORDS = house_words(["desk1", "Anna-Lab", "4930123450", "dc=acme,dc=example"])
 NAMES = (
     *("desk12", "Desk01", "desk101", "reception", "Empfang 2", "EG-Flur", "201", "room 2041", "2nd-floor", "Büro3"),
+    *("deskXX", "receptionEG"),
     *("Konferenzraum", "Besprechungsraum 2", "serverraum", "Pausenraum1", "Sitzungszimmer EG", "T46S", "Yealink W52P"),
     *("anna", "LAB-7", "4930123456", "p17", "ACME\\desk1", "snom D785"),
     *("alice.smith@acme.example", "bob7@gmail.example", "805ec0123456", "SEP805EC0123456", "80:5e:c0:12:34:56"),

@@ -162,7 +162,11 @@ def test_before_anything_has_happened(stage: Stage) -> None:
         *(("ldapgw_alarm", (("code", "api_disabled"), tenant)) for tenant in tenants_there),
         *(("ldapgw_alarm", (("code", "client_rejected"), tenant)) for tenant in tenants_there),
         *(("ldapgw_contacts", (tenant,)) for tenant in tenants_there),
-        *(("ldapgw_phones", (tenant,)) for tenant in tenants_there),
+        *(
+            ("ldapgw_phones", (("condition", condition), tenant))
+            for condition in ("working", "problems", "refused", "waiting")
+            for tenant in tenants_there
+        ),
         ("ldapgw_google_calls_total", (("answer", "429"), ("source", "other_contacts"))),
         ("ldapgw_google_calls_total", (("answer", "error"), ("source", "tokens"))),
         ("ldapgw_google_call_duration_seconds_count", (("source", "photos"),)),
@@ -220,7 +224,7 @@ def test_what_is_told(stage: Stage) -> None:
         ("ldapgw_accounts", (("state", "attention"), ACME)): 3,
         ("ldapgw_account_errors", (("code", "api_disabled"), ACME)): 3,
         ("ldapgw_contacts", (ACME,)): 812,
-        ("ldapgw_phones", (ACME,)): 1,
+        ("ldapgw_phones", (("condition", "waiting"), ACME)): 1,
         ("ldapgw_oldest_sync_timestamp_seconds", (ACME,)): NOW - 3600,
         ("ldapgw_latest_sync_timestamp_seconds", (ACME,)): NOW - 60,
         ("ldapgw_alarm", (("code", "api_disabled"), ACME)): 1,

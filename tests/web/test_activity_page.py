@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ldapgw.store import accounts, activity, sync_history, sync_state
@@ -76,6 +78,24 @@ def test_the_log_is_shown_by_pages_and_filters(stage: Stage) -> None:
     assert "person=" not in found.body
 
 
+def test_the_log_is_downloaded_as_csv(stage: Stage) -> None:
+    """All of the tenant's, the oldest first, and no cell is a formula; an import is told with its number of phones."""
+    root = stage.visitor("/acme/signin", account=ROOT)
+    stage.do(activity.record, entry(NOW - 60, "acme", COMMAND_LINE, Act.PHONES_IMPORTED, detail="30"))
+    stage.do(activity.record, entry(NOW - 30, "globex", COMMAND_LINE, Act.PHONE_ADDED, "theirs"))
+    stage.do(activity.record, entry(NOW - 20, "acme", COMMAND_LINE, Act.PHONE_ADDED, "-1+2=", "a"))
+    page = root.get("/acme/admin/activity")
+    assert ">30 phones</td>" in page.body
+    assert 'href="/acme/admin/activity/csv"' in page.body
+    seen = root.get("/acme/admin/activity/csv")
+    lines = seen.body.splitlines()
+    assert (len(lines), lines[0]) == (4, "time,tenant,actor,act,subject,detail,address")
+    assert lines[1].endswith(",acme,command line,phones_imported,,30,")
+    assert lines[2].endswith(",acme,command line,phone_added,'-1+2=,a,")
+    assert re.fullmatch(r'attachment; filename="?acme-activity-[\d-]+\.csv"?', seen.headers["content-disposition"][0])
+    assert stage.browser().get("/acme/admin/activity/csv").status == 403
+
+
 def test_every_act_has_its_words() -> None:
     assert ACTS.keys() == {*Act}
 
@@ -115,7 +135,7 @@ def test_the_overview_says_how_a_sync_ended(stage: Stage) -> None:
     assert "1 day with failed syncs" in page
     assert "3 changed, 1 added" not in page
     for path in ("/acme/", "/acme/account"):
-        assert alice.get(path).body.count("<rect") == SUMMARY_DAYS
+        assert alice.get(path).body.count("<g>") == SUMMARY_DAYS
         assert 'style="' not in alice.get(path).body
     history = words_on(alice.get("/acme/account"))
     assert history.index("Sync failed: Google couldn’t be reached.") < history.index("Up to date: 3 changed, 1 added.")
@@ -134,14 +154,21 @@ def test_the_overview_sums_up_the_days_of_all_accounts(stage: Stage) -> None:
             sync_history.record_end(connection, account.id, number, NOW, NOW, error)
     root = stage.visitor("/acme/signin", account=ROOT)
     page = root.get("/acme/admin").body
-    assert page.count("<rect") == SUMMARY_DAYS
+    assert page.count("<g>") == SUMMARY_DAYS
     assert "syncs: 2 successful, 1 failed; changes: 2" in page
 
 
-def test_bars_say_by_height_what_they_say_by_color() -> None:
+def test_bars_show_the_share_that_failed() -> None:
+    """A few failed syncs among hundreds can be seen, and so can a few good syncs."""
     bars = strip((SyncDay(0), SyncDay(1, 5), SyncDay(2, 4, 1), SyncDay(3, 0, 5)))
-    assert [bar.kind for bar in bars] == ["quiet", "good", "warn", "bad"]
-    assert len({bar.height for bar in bars}) == 4
+    assert [(bar.kind, bar.height, bar.failed) for bar in bars] == [
+        ("quiet", 3, 0),
+        ("good", 24, 0),
+        ("good", 24, 5),
+        ("good", 24, 24),
+    ]
+    few, many = strip((SyncDay(0, 500, 1), SyncDay(1, 1, 500)))
+    assert (few.failed, many.failed) == (3, 21)
     (postponed,) = strip((SyncDay(0, is_postponed=True),))
     assert (postponed.kind, postponed.words) == ("quiet", "syncs postponed: Google wasn’t available")
 

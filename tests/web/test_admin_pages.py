@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from sqlalchemy import Connection, update
@@ -288,14 +288,16 @@ def test_the_first_visit(stage: Stage) -> None:
     assert REDIRECT_URI in words
     assert "https://www.googleapis.com/auth/contacts.readonly" in words
     assert "contacts.other.readonly" not in words
-    assert page.body.index('id="client"') < page.body.index('id="guide"')
+    assert f"add the domain of {urlsplit(URL).hostname} to the authorized domains" in words
+    assert page.body.index('id="guide"') < page.body.index(REDIRECT_URI) < page.body.index('name="client_secret"')
     assert "so no one can connect" in stage.browser().get("/acme/").body
     seen = submit(browser, client_id=f" {CLIENT.client_id} ", client_secret=CLIENT.client_secret)
     assert (seen.status, seen.location) == (303, "/acme/admin/google")
     assert stored(stage) == ENTERED
     assert stage.changes == 1
     page = browser.get("/acme/admin/google")
-    assert "Saved. Google recognizes this client" in page.body
+    assert "Saved and recognized by Google." in page.body
+    assert '<a class="button" href="/acme/connect" data-popup>Connect your own Google account</a>' in page.body
     assert CLIENT.client_id in page.body
     assert CLIENT.client_secret not in page.body
     assert stage.browser().consent().status == 200
@@ -314,8 +316,8 @@ def test_the_guide_is_folded_once_the_client_works(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("uris", "said"),
     [
-        ((), "Saved. Google recognizes this client, so people can connect now."),
-        ((REDIRECT_URI, "https://other.example/"), "Saved. Google recognizes this client, so people can connect now."),
+        ((), "Saved and recognized by Google."),
+        ((REDIRECT_URI, "https://other.example/"), "Saved and recognized by Google."),
         (("https://other.example/",), "the redirect URI below isn’t registered with it"),
     ],
     ids=["none told", "ours among them", "others"],
@@ -490,7 +492,7 @@ def test_figures_and_people_to_remind(stage: Stage) -> None:
         add_phone(stage, name, owner, tenant)
     stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "", NOW)})
     words = words_on(browser.get("/acme/admin"))
-    assert "People connected 3 of 3 Phones working 1 of 2 Contacts 0" in words
+    assert "People connected 2 of 3 2 need action Phones working 1 of 2 Contacts 0" in words
     assert "2 people need to do something." in words
     assert "zoe@acme.example needs to reconnect" in words
     assert "tim@acme.example needs to reconnect before" in words
@@ -505,6 +507,9 @@ def test_everything_works(stage: Stage) -> None:
     browser = signed_in(stage)
     page = browser.get("/acme/admin")
     assert [mark in page.body for mark in ("Everything is working.", 'id="checklist"')] == [False, True]
+    stage.certificate_ends = None
+    assert words_on(browser.get("/acme/admin")).count("in the configuration file, /etc/ldapgw/ldapgw.toml.") == 1
+    stage.certificate_ends = NOW + 90 * 86400
     alice = connect(stage, ALICE)
     add_phone(stage, "desk1", alice)
     stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "", NOW)})

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
-from ldapgw.store import accounts, activity, phones
+from ldapgw.store import accounts, activity, phones, sync_state
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastSearch, NumberMode
-from ldapgw.web import admin_passwords
+from ldapgw.web import admin_passwords, admin_tables
 from ldapgw.web.admin_people import MAX_REVOCATIONS
 from ldapgw.web.admin_tables import ROWS_PER_PAGE, TableQuery, select_rows
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
@@ -114,6 +114,55 @@ def test_the_table_of_people(stage: Stage, admin: Browser) -> None:
     assert 'aria-sort="descending"><a href="/acme/admin/people?sort=phones"' in page.body
 
 
+def chips(seen: Seen) -> list[tuple[str, str]]:
+    """The filters with the number of rows; the address of each is empty where a form has it."""
+    nav = seen.body.partition('id="filters"')[2].partition("</nav>")[0]
+    found = re.findall(r'<li><(?:a href="/acme/admin/people\?([^"]*)"|button)[^>]*>([^<]+) <b>(\d+)</b>', nav)
+    return [(f"{words} {count}", address) for address, words, count in found]
+
+
+def test_filters_are_links_with_the_number_of_rows(stage: Stage, admin: Browser) -> None:
+    """A filter without rows is left out; of a search's rows, buttons of a form filter."""
+    connect(stage, "zoe@acme.example", code="consent_revoked")
+    stage.do(accounts.disconnect, connect(stage, ALICE))
+    connect(stage, BOB)
+    everyone = [
+        ("All 3", "sort=address"),
+        ("Needs action 1", "show=action&amp;sort=address"),
+        ("Connected 1", "show=connected&amp;sort=address"),
+        ("Not connected 1", "show=disconnected&amp;sort=address"),
+    ]
+    page = admin.get("/acme/admin/people?show=connected&sort=address")
+    assert chips(page) == everyone
+    assert '&amp;sort=address" aria-current="true">Connected <b>1</b>' in page.body
+    found = admin.submit("/acme/admin/people", find="bob", show="action")
+    assert chips(found) == [("All 1", ""), ("Needs action 0", ""), ("Connected 1", "")]
+    assert shown(admin.submit("/acme/admin/people", find="bob", show="connected")) == [BOB]
+
+
+def test_all_rows_of_a_table_are_selected_at_once(
+    stage: Stage, admin: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those on other pages too, as the search and the filter find them; the page that asks sends the same."""
+    keys = {address: connect(stage, address) for address in (ALICE, BOB, "zoe@acme.example")}
+    assert 'name="all"' not in admin.get("/acme/admin/people").body
+    monkeypatch.setattr(admin_tables, "ROWS_PER_PAGE", 1)
+    page = admin.submit("/acme/admin/people", find="acme", show="connected")
+    for field in ('name="all" value="1"> Select all 3', 'name="find" value="acme"', 'name="show" value="connected"'):
+        assert field in page.body.partition('<div class="actions bar">')[2]
+    form = {"act": "disconnect", "all": "1", "find": "o", "show": "connected", f"row-{keys[ALICE]}": "1"}
+    asked = admin.submit("/acme/admin/people/act", **form)
+    assert f"2 selected: {BOB}, zoe@acme.example" in words_on(asked)
+    sent = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', asked.body.partition("ending")[2]))
+    kept = {name: form[name] for name in ("act", "all", "find", "show")}
+    assert sent == {"token": asked.token, **kept, "confirmed": "1", "about": about(asked)}
+    assert admin.submit("/acme/admin/people/act", **sent).status == 303
+    assert {one.address for one in stage.accounts() if one.is_connected} == {ALICE}
+    monkeypatch.setattr(admin_tables, "MAX_SELECTED", 2)
+    assert 'name="all"' not in admin.get("/acme/admin/people").body
+    assert admin.submit("/acme/admin/people/act", act="sync", all="1").status == 400
+
+
 def test_what_is_sought_stands_in_no_address(stage: Stage, admin: Browser) -> None:
     """It may be somebody's address: a form finds rows, and buttons of forms sort them and lead to their pages."""
     alice = connect(stage, ALICE)
@@ -189,7 +238,7 @@ def test_people_are_synced_and_reminded(stage: Stage, admin: Browser) -> None:
     alice, bob = connect(stage, ALICE), connect(stage, BOB, code="consent_revoked")
     act(admin, "people sync", [alice, bob])
     assert {one.address: one.requested_sync for one in stage.accounts()} == {ALICE: SyncRequest.INCREMENTAL, BOB: None}
-    assert f"{ALICE}, {BOB}" in words_on(act(admin, "people remind", [alice, bob]))
+    assert f"{BOB}, {ALICE}" in words_on(act(admin, "people remind", [alice, bob]))
     assert act(admin, "people sync", []).location == "/acme/admin/people"
     assert "Select at least one row first." in admin.get("/acme/admin/people").body
     assert logged(stage) == [("sync_requested", ALICE, "")]
@@ -248,6 +297,19 @@ def test_who_is_not_revoked_is_told_apart(stage: Stage, admin: Browser) -> None:
     assert (seen.status, told.count("Contacts deleted, Google access revoked.")) == (200, 1)
     assert told.count("Google couldn’t be reached to revoke access") == 1
     assert [one.is_connected for one in stage.accounts()] == [False, False]
+
+
+@pytest.mark.parametrize(("failures", "shown_state"), [(2, "✓ Connected"), (3, "! Syncs fail")])
+def test_several_failed_syncs_are_a_warning(stage: Stage, admin: Browser, failures: int, shown_state: str) -> None:
+    """On the person's page and in the table, although nobody has to act; the state stays the same elsewhere."""
+    alice = connect(stage, ALICE)
+    for _ in range(failures):
+        account = stage.do(sync_state.begin, alice)
+        stage.do(sync_state.fail, account, "network", NOW, NOW + 60)
+    for path in ("people", f"people/{alice}"):
+        assert shown_state in words_on(admin.get(f"/acme/admin/{path}"))
+    assert "Last success" in words_on(admin.get(f"/acme/admin/people/{alice}"))
+    assert chips(admin.get("/acme/admin/people"))[1:] == [("Connected 1", "show=connected")]
 
 
 def test_a_persons_page(stage: Stage, admin: Browser) -> None:

@@ -305,6 +305,14 @@ def test_static_files(browser: Browser, name: str, kind: str) -> None:
     assert "://" not in seen.body.replace("http://www.w3.org/2000/svg", "")
 
 
+def test_the_first_page_is_small(browser: Browser) -> None:
+    """With its style sheet, script and icon: 40 kB before compression."""
+    addresses = ("/acme/", "/static/style.css", "/static/page.js", "/static/icon.svg")
+    sizes = {address: len(browser.get(address).body.encode()) for address in addresses}
+    assert sum(sizes.values()) <= 40_000, sizes
+    assert "// ---" not in browser.get("/static/page.js").body
+
+
 @pytest.mark.parametrize("is_packed", [True, False])
 def test_static_files_are_compressed(stage: Stage, browser: Browser, is_packed: bool) -> None:
     """A browser that takes gzip gets few octets, with the same entity tag."""

@@ -73,6 +73,7 @@ class Base:
     :param wall_clock: the clock for the time of day; `reactor` may run on the monotonic clock instead.
     :param ports: sockets of this process that listen already, by endpoint.
     :param reloads: the outcome of the last reload.
+    :param file: the configuration file.
     :ivar tls: the certificate, or None if there is none.
     :ivar store: the store, which notes failures of the database.
     :ivar sync_store: the store for syncs, which do not wait for the calls of web pages.
@@ -89,6 +90,7 @@ class Base:
         state: OpenStateDir,
         ports: Mapping[str, socket],
         reloads: ReloadStatus,
+        file: str,
     ) -> None:
         database = state.database
         self.config = config
@@ -99,6 +101,7 @@ class Base:
         self.state_dir = Path(config.state_dir)
         self.ports = ports
         self.reloads = reloads
+        self.config_file = str(Path(file).absolute())
         self.counters = Counters()
         self.tls = TlsContextFactory(config.tls) if config.tls else None
         self.gateway_id = os.urandom(8).hex()

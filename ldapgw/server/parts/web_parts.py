@@ -151,6 +151,7 @@ def _admin_dependencies(
         wrong_ports=phones.refused_logins.wrong_ports,
         refused_elsewhere=phones.refused_logins.elsewhere,
         may_be_new_store=base.config.new_store,
+        config_file=base.config_file,
     )
 
 

@@ -300,5 +300,8 @@ addEventListener("pageshow", (event) => {
   if (event.persisted) look();
 });
 setInterval(() => document.querySelectorAll("time[datetime]").forEach(sayTime), 30000);
+// On a narrow screen, the navigation scrolls sideways, so the link of the present page is scrolled into view.
+const tab = document.querySelector(".top nav [aria-current]");
+if (tab) tab.closest("nav").scrollLeft = tab.offsetLeft - (innerWidth - tab.offsetWidth) / 2;
 dress(document);
 listen();

@@ -345,6 +345,7 @@ class Stage:
                 wrong_ports=self.refused_logins.wrong_ports,
                 refused_elsewhere=self.refused_logins.elsewhere,
                 may_be_new_store=self.may_be_new_store,
+                config_file="/etc/ldapgw/ldapgw.toml",
             ),
             phones=PhoneDependencies(
                 server=self.server,
