@@ -349,14 +349,24 @@ def test_the_man_pages(tmp_path: Path) -> None:
 
 
 def test_the_backup_s_unit() -> None:
-    """The timer's unit backs up into a folder that it may write, which the how-to names."""
+    """The timer's unit backs up into a folder that it may write, which the how-to names, and is shut in as the gateway.
+
+    The unit has no capability, and its end removes nothing of the gateway, which runs as the same user.
+    """
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.read(UNIT.with_name("ldapgw-backup.service"))
     words = shlex.split(unit["Service"]["ExecStart"])
     assert words[0].endswith("/bin/ldapgw")
     parse(words[1:])
     folder = words[words.index("backup") + 1]
-    assert folder.startswith(unit["Service"]["ReadWritePaths"].split()[0].removeprefix("-"))
+    service = unit["Service"]
+    assert (service["User"], service["CapabilityBoundingSet"]) == ("ldapgw", "")
+    assert service["ReadWritePaths"] == f"-{folder}"
+    gateway, backup = (
+        {line for line in file.read_text().partition("\nNoNewPrivileges=")[2].splitlines() if "=" in line}
+        for file in (UNIT, UNIT.with_name("ldapgw-backup.service"))
+    )
+    assert gateway - backup == {"RemoveIPC=yes", "SystemCallFilter=setpriority", "WantedBy=multi-user.target"}
     assert f"``{folder}``" in (DOCS / "how-to" / "upgrade.rst").read_text()
 
 
