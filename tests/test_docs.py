@@ -84,13 +84,13 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_passages_about_the_publication_are_up_to_date() -> None:
-    """The documents and setup.cfg have the values of publication.toml."""
+    """The documents and the other files have the values of publication.toml."""
     values, advice = publication.read(), "run scripts/publication"
     for path in publication.documents():
         document = path.read_text()
         assert document == publication.written(document, values), advice
-    setup = publication.SETUP.read_text()
-    assert setup == publication.written_setup(setup, values), advice
+    for name, write in publication.OTHERS.items():
+        assert (ROOT / name).read_text() == write((ROOT / name).read_text(), values), f"{name}: {advice}"
 
 
 def test_a_publication_is_written_everywhere() -> None:
@@ -108,15 +108,26 @@ def test_a_publication_is_written_everywhere() -> None:
     assert "<https://docs.example/>" in written
     assert "<mailto:security@ldapgw.example>" in written
     assert "0123 4567 89AB" in written
-    setup = publication.SETUP.read_text()
-    of_setup = publication.written_setup(setup, known)
+    others = {name: write((ROOT / name).read_text(), known) for name, write in publication.OTHERS.items()}
+    for name, write in publication.OTHERS.items():
+        assert write(others[name], known) == others[name]
+        unknown = publication.Publication()
+        assert write(others[name], unknown) == write((ROOT / name).read_text(), unknown)
     parser = configparser.ConfigParser()
-    parser.read_string(of_setup)
+    parser.read_string(others["setup.cfg"])
     assert parser["metadata"]["url"] == "https://ldapgw.example"
+    assert parser["metadata"]["maintainer_email"] == known.contact
     assert parser["metadata"]["project_urls"].split() == [
-        *("Documentation", "=", "https://docs.example", "Source", "=", "https://git.example/ldapgw.git")
+        *("Documentation", "=", "https://docs.example", "Source", "=", "https://git.example/ldapgw")
     ]
-    assert publication.written_setup(of_setup, publication.Publication()) == setup
+    control = dict(line.split(": ", 1) for line in others["debian/control"].partition("\n\n")[0].splitlines())
+    assert (control["Homepage"], control["Vcs-Git"]) == (known.home, known.source)
+    assert control["Vcs-Browser"] == "https://git.example/ldapgw"
+    assert control["Maintainer"] == f"The ldapgw maintainers <{known.contact}>"
+    assert f"\nARG SOURCE={known.source}\n" in others["Containerfile"]
+    for name in ("etc/prometheus/ldapgw.rules.yml", "etc/prometheus/ldapgw.rules.test.yml"):
+        pages = set(re.findall(r"runbook_url: (\S+)#ldapgw\w+\n", others[name]))
+        assert pages == {"https://docs.example/how-to/monitoring.html"}
     assert known.page("docs/how-to/monitoring.rst#alerts") == "https://docs.example/how-to/monitoring.html#alerts"
     assert publication.Publication().page("docs/faq.rst") == "docs/faq.rst"
 

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "publication.toml"
-SETUP = ROOT / "setup.cfg"
+# The maintainer's address of the Debian package until there is one: names under "example" belong to nobody.
+_NO_CONTACT = "maintainers@ldapgw.example"
 _PASSAGE = re.compile(r"(?ms)^\.\. publication: (?!end$)([a-z-]+)\n.*?^\.\. publication: end\n")
 
 
@@ -46,6 +47,11 @@ class Publication:
         :param path: the document as a path from the root, such as ``docs/how-to/monitoring.rst#alerts``.
         """
         return f"{self.docs}/{path.removeprefix('docs/').replace('.rst', '.html', 1)}" if self.docs else path
+
+    @property
+    def browsable(self) -> str:
+        """The address of the repository for browsers; empty if ``source`` is not for browsers."""
+        return self.source.removesuffix(".git") if _is_url(self.source) else ""
 
 
 def read(file: Path = FILE) -> Publication:
@@ -89,12 +95,45 @@ def written(document: str, values: Publication) -> str:
 
 def written_setup(text: str, values: Publication) -> str:
     """Return ``setup.cfg`` with the addresses that package indexes show."""
-    text = re.sub(r"(?m)^(url = .*|project_urls =(\n    .*)*)\n", "", text)
-    urls = {"Documentation": values.docs, "Source": values.source if _is_url(values.source) else ""}
-    lines = [f"url = {values.home}\n"] if values.home else []
-    if any(urls.values()):
-        lines += ["project_urls =\n", *(f"    {name} = {url}\n" for name, url in urls.items() if url)]
-    return text.replace("license = MIT\n", "".join((*lines, "license = MIT\n")), 1)
+    text = re.sub(r"(?m)^((url|maintainer_email) = .*|project_urls =(\n    .*)*)\n", "", text)
+    lines = _lines("{} = {}\n", {"url": values.home, "maintainer_email": values.contact})
+    urls = _lines("    {} = {}\n", {"Documentation": values.docs, "Source": values.browsable})
+    return text.replace("license = MIT\n", lines + ("project_urls =\n" + urls) * bool(urls) + "license = MIT\n", 1)
+
+
+def written_control(text: str, values: Publication) -> str:
+    """Return ``debian/control`` with the addresses that Debian's tools show."""
+    text = re.sub(r"(?m)^(Homepage|Vcs-\w+): .*\n", "", text)
+    text = re.sub(r"(?m)^(Maintainer: .*) <.*>$", rf"\1 <{values.contact or _NO_CONTACT}>", text)
+    named = {"Homepage": values.home, "Vcs-Browser": values.browsable, "Vcs-Git": values.source}
+    lines = _lines("{}: {}\n", named)
+    return re.sub(r"(?m)^Rules-Requires-Root: .*\n", rf"\g<0>{lines}", text)
+
+
+def _lines(form: str, values: Mapping[str, str]) -> str:
+    """Return a line for each value that is not empty."""
+    return "".join(form.format(name, value) for name, value in values.items() if value)
+
+
+def written_containerfile(text: str, values: Publication) -> str:
+    """Return ``Containerfile`` with the address that is in the image's labels."""
+    return re.sub(r"(?m)^ARG SOURCE=.*$", f"ARG SOURCE={values.source}", text)
+
+
+def written_alerts(text: str, values: Publication) -> str:
+    """Return alerts, or their tests, with links to the page that explains them."""
+    page = values.page("docs/how-to/monitoring.rst")
+    return re.sub(r"(?<=runbook_url: )\S*how-to/monitoring\.\w+(?=#)", page, text)
+
+
+# What writes a file that is no document.
+OTHERS: Mapping[str, Callable[[str, Publication], str]] = {
+    "setup.cfg": written_setup,
+    "debian/control": written_control,
+    "Containerfile": written_containerfile,
+    "etc/prometheus/ldapgw.rules.yml": written_alerts,
+    "etc/prometheus/ldapgw.rules.test.yml": written_alerts,
+}
 
 
 def _clone(values: Publication) -> str:
@@ -146,7 +185,7 @@ def _store(values: Publication) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Print a value, or ask for values; then write the documents and ``setup.cfg``."""
+    """Print a value, or ask for values; then write the documents and the other files."""
     if arguments and arguments[0] in {field.name for field in fields(Publication)}:
         sys.stdout.write(getattr(read(), arguments[0]) + "\n")
         return
@@ -157,7 +196,8 @@ def main(arguments: list[str]) -> None:
         text = document.read_text()
         if (new := written(text, values)) != text:
             document.write_text(new)
-    SETUP.write_text(written_setup(SETUP.read_text(), values))
+    for name, write in OTHERS.items():
+        (ROOT / name).write_text(write((ROOT / name).read_text(), values))
 
 
 if __name__ == "__main__":
