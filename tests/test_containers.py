@@ -26,12 +26,14 @@ from ldapgw.server.config import Config, load
 from tests.support import rst
 from tests.support.base_image import NAME
 from tests.support.checkout import ROOT
-from tests.support.released import VERSION, commit_all, released
+from tests.support.released import VERSION, released
 
 pytestmark = pytest.mark.long  # validators of the field, and an image
 
 BIN = Path(sys.executable).parent
-KUBERNETES = sorted((ROOT / "etc" / "kubernetes").glob("*.yaml"))
+MONITORING = ROOT / "etc" / "kubernetes" / "monitoring.yaml"
+# The validator knows only Kubernetes' own kinds.
+KUBERNETES = sorted({*(ROOT / "etc" / "kubernetes").glob("*.yaml")} - {MONITORING})
 
 # Octets of all files of the image that the base does not have.
 MOST_OCTETS = 150_000_000
@@ -73,12 +75,14 @@ def test_the_containerfile() -> None:
 
 
 def test_the_labels_of_the_image() -> None:
-    """They are those of the package."""
-    labels = re.findall(r'org\.opencontainers\.image\.(\w+)="(.*)"', (ROOT / "Containerfile").read_text())
+    """They are those of the package; a release names its version, its commit and its repository."""
+    labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="(.*)"', (ROOT / "Containerfile").read_text()))
+    for name in ("version", "revision", "source"):
+        assert labels.pop(name) == f"${{{name.upper()}}}"
     package = ConfigParser()
     package.read(ROOT / "setup.cfg")
     names = {"title": "name", "description": "description", "licenses": "license"}
-    assert dict(labels) == {label: package["metadata"][name] for label, name in names.items()}
+    assert labels == {label: package["metadata"][name] for label, name in names.items()}
 
 
 @pytest.mark.parametrize(("answer", "status"), [(200, 0), (503, 1)])
@@ -165,9 +169,9 @@ def test_a_proxy_on_the_host(tmp_path: Path) -> None:
     assert list(map(str, found.web.trusted_proxies)) == [network["gateway"] + "/32"]
 
 
-def test_ldap_over_tls(tmp_path: Path) -> None:
-    """The files of the documentation fit the settings beside them: the port, and the folder of the certificate."""
-    blocks = rst.section(ROOT / "docs/how-to/container.rst", "TLS for phones").findall(nodes.literal_block)
+def test_ports_for_tls(tmp_path: Path) -> None:
+    """The files of the documentation fit the settings beside them, and the image and the manifests have the ports."""
+    blocks = rst.section(ROOT / "docs/how-to/container.rst", "TLS for phones and pages").findall(nodes.literal_block)
     texts = [block.astext() for block in blocks]
     (settings,) = (text for text in texts if text.startswith("LDAPGW__"))
     sample = (ROOT / "etc/container/ldapgw.env").read_text()
@@ -180,11 +184,15 @@ def test_ldap_over_tls(tmp_path: Path) -> None:
         file.write_text(text)
         run(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", file)
     single, proxied = (yaml.safe_load(text)["services"] for text in overrides)
-    ports = {*single["gateway"]["ports"], *proxied["haproxy"]["ports"]}
-    assert (ports, found.ldap.listen_tls) == ({"636:1636"}, ("tcp:1636",))
+    assert (single["gateway"]["ports"], proxied["haproxy"]["ports"]) == (["636:1636", "443:8443"], ["636:1636"])
+    assert (found.ldap.listen_tls, found.web and found.web.listen_tls) == (("tcp:1636",), ("tcp:8443",))
+    assert "EXPOSE 1389 1636 8080 8443\n" in (ROOT / "Containerfile").read_text()
+    for kind in ("single", "cluster"):
+        ports = {port["name"]: port["containerPort"] for port in container_of(kind)["ports"]}
+        assert ports == {"ldap": 1389, "ldaps": 1636, "page": 8080, "https": 8443}
     volumes = [one["volumes"] for some in (single, proxied) for name, one in some.items() if name != "haproxy"]
     assert volumes == [["./tls:/etc/ldapgw/tls:ro"]] * 3
-    assert '--publish 636:1636 --volume "$PWD/tls:/etc/ldapgw/tls:ro"' in texts
+    assert '--publish 636:1636 --publish 443:8443 --volume "$PWD/tls:/etc/ldapgw/tls:ro"' in texts
     proxy = (ROOT / "etc/container/haproxy.cfg").read_text()
     assert re.findall(r"bind :(\d+)\n    server gateway gateway:(\d+)", proxy) == [("1389",) * 2, ("1636",) * 2]
 
@@ -218,10 +226,8 @@ def test_the_settings_of_the_manifests(tmp_path: Path, kind: str) -> None:
     found = loaded(tmp_path, manifest_environment(kind))
     assert (found.encryption_key, found.state_dir) == (KEY, "/var/lib/ldapgw/state")
     assert found.database.is_on_server == (kind == "cluster")
-    workload, *_ = yaml.safe_load_all((ROOT / f"etc/kubernetes/{kind}.yaml").read_text())
-    (container,) = workload["spec"]["template"]["spec"]["containers"]
-    (folder,) = (one["mountPath"] for one in container["volumeMounts"] if one["name"] == "state")
-    (volume,) = (claim["metadata"]["name"] for claim in workload["spec"]["volumeClaimTemplates"])
+    (folder,) = (one["mountPath"] for one in container_of(kind)["volumeMounts"] if one["name"] == "state")
+    (volume,) = (claim["metadata"]["name"] for claim in workload_of(kind)["spec"]["volumeClaimTemplates"])
     assert (folder, volume) == ("/var/lib/ldapgw", "state")
 
 
@@ -231,9 +237,18 @@ def manifest_environment(kind: str, edit: Callable[[str], str] = str) -> dict[st
     :param edit: what is done to the manifest of the settings before.
     """
     config_map, *_ = yaml.safe_load_all(edit((ROOT / "etc/kubernetes/ldapgw.yaml").read_text()))
+    return {**config_map["data"], **{one["name"]: one["value"] for one in container_of(kind).get("env", ())}}
+
+
+def workload_of(kind: str) -> Any:
+    """The first manifest of a file."""
     workload, *_ = yaml.safe_load_all((ROOT / f"etc/kubernetes/{kind}.yaml").read_text())
-    (container,) = workload["spec"]["template"]["spec"]["containers"]
-    return {**config_map["data"], **{one["name"]: one["value"] for one in container.get("env", ())}}
+    return workload
+
+
+def container_of(kind: str) -> Any:
+    (container,) = workload_of(kind)["spec"]["template"]["spec"]["containers"]
+    return container
 
 
 @pytest.mark.parametrize("kind", ["single", "cluster"])
@@ -250,9 +265,19 @@ def test_the_other_settings_of_the_manifests(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["single", "cluster"])
 def test_the_time_of_a_first_start(kind: str) -> None:
     """It is long: a start that is broken off begins anew."""
-    workload, *_ = yaml.safe_load_all((ROOT / f"etc/kubernetes/{kind}.yaml").read_text())
-    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    container = container_of(kind)
     assert container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"] >= 3600
+
+
+@pytest.mark.parametrize("kind", ["single", "cluster"])
+def test_the_monitor_finds_the_metrics(kind: str) -> None:
+    """The monitor chooses the pods and the port for metrics, and the job has the name that the alerts expect."""
+    monitor = yaml.safe_load(MONITORING.read_text())
+    assert (monitor["apiVersion"], monitor["kind"]) == ("monitoring.coreos.com/v1", "PodMonitor")
+    spec, labels = monitor["spec"], workload_of(kind)["spec"]["template"]["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"].items() <= labels.items()
+    assert f'up{{job="{labels[spec["jobLabel"]]}"}}' in (ROOT / "etc/prometheus/ldapgw.rules.yml").read_text()
+    assert spec["podMetricsEndpoints"] == [{"port": "page"}]
 
 
 def test_the_ingress_of_the_documentation(tmp_path: Path) -> None:
@@ -265,7 +290,7 @@ def test_the_ingress_of_the_documentation(tmp_path: Path) -> None:
     services = {one["metadata"]["name"]: one["spec"]["ports"] for one in manifests if one["kind"] == "Service"}
     (rule,) = yaml.safe_load(text)["spec"]["rules"]
     backends = {path["path"]: path["backend"]["service"] for path in rule["http"]["paths"]}
-    assert [port["name"] for port in services[backends["/"]["name"]]] == [backends["/"]["port"]["name"]]
+    assert backends["/"]["port"]["name"] in [port["name"] for port in services[backends["/"]["name"]]]
     assert backends["/metrics"]["name"] not in services
 
 
@@ -274,20 +299,18 @@ def test_the_steps_of_the_installation_page(tmp_path: Path) -> None:
     """Up to the start, as they are written: the services have secrets, for the user of the image alone."""
     blocks = rst.section(ROOT / "docs/how-to/install.rst", "Container image").findall(nodes.literal_block)
     prepare, start = [block.astext() for block in blocks]
-    remote = tmp_path / "remote"
+    checkout = tmp_path / "ldapgw"
     for file in (ROOT / "compose.yaml", *(ROOT / "etc/container").iterdir()):
-        copy = remote / file.relative_to(ROOT)
+        copy = checkout / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, copy)
-    commit_all(remote)
     sudo = tmp_path / "bin" / "sudo"
     sudo.parent.mkdir()
     sudo.write_text('#!/bin/sh\nexec "$@"\n')
     sudo.chmod(0o755)
     path = f"{sudo.parent}:{os.environ['PATH']}"
-    run("sh", "-ec", prepare.replace("URL", str(remote)), cwd=tmp_path, PATH=path)
+    run("sh", "-ec", prepare, cwd=checkout, PATH=path)
 
-    checkout = tmp_path / "ldapgw"
     compose = yaml.safe_load((checkout / "compose.yaml").read_text())
     gateway = compose["services"]["gateway"]
     secrets = [checkout / compose["secrets"][name]["file"] for name in gateway["secrets"]]
@@ -473,6 +496,8 @@ def test_what_is_in_the_image(image: Image, tmp_path: Path) -> None:
     assert octets_beyond(image.base, image.root) <= MOST_OCTETS
     folders = [image.root / name for name in ("bin", "usr/bin", "usr/local/bin", "opt/ldapgw/bin")]
     assert [folder / name for folder in folders for name in COMPILERS if (folder / name).exists()] == []
+    assert image.config["Labels"]["org.opencontainers.image.version"] == VERSION
+    assert re.fullmatch("[0-9a-f]{40}", image.config["Labels"]["org.opencontainers.image.revision"])
     assert list(image.config["Volumes"]) == ["/var/lib/ldapgw"]
     volume = image.root / "var/lib/ldapgw"
     owner = f"{volume.stat().st_uid}:{volume.stat().st_gid}"

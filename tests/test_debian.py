@@ -77,26 +77,26 @@ def test_a_package_between_two_releases(tmp_path: Path) -> None:
 
 
 def test_files_are_where_debian_wants_them(package: Path) -> None:
-    """A man page for each command, and in /etc and /var only what the package's user needs."""
+    """A man page for each command, units where debhelper puts them, and in /etc and /var only what the user needs."""
     listed = run("dpkg-deb", "--contents", package)
     names = {line.split()[5].removeprefix(".") for line in listed.splitlines()}
     man = {"/usr/share/man/man1/ldapgw.1.gz", "/usr/share/man/man5/ldapgw.toml.5.gz"}
     man |= {f"/usr/share/man/man1/ldapgw-{name}.1.gz" for name in main.list_commands(None)}  # type: ignore[arg-type]
     assert {name for name in names if name.startswith("/usr/share/man/") and not name.endswith("/")} == man
+    # Until Debian 12, units are in /lib.
+    (units,) = {name.rpartition("/")[0] for name in names if name.endswith((".service", ".timer"))}
+    assert units.removeprefix("/usr") == "/lib/systemd/system"
     assert names >= {
         "/usr/bin/ldapgw",
-        "/lib/systemd/system/ldapgw.service",
-        "/lib/systemd/system/ldapgw@.service",
-        "/lib/systemd/system/ldapgw-backup.service",
-        "/lib/systemd/system/ldapgw-backup.timer",
+        *(f"{units}/{path.name}" for ending in ("service", "timer") for path in (ROOT / "etc").glob(f"*.{ending}")),
         "/usr/share/bash-completion/completions/ldapgw",
         "/usr/share/zsh/vendor-completions/_ldapgw",
         "/usr/share/fish/vendor_completions.d/ldapgw.fish",
         "/usr/share/doc/ldapgw/README.Debian",
         "/usr/share/doc/ldapgw/examples/ldapgw.toml",
     }
-    outside = {name for name in names if not name.startswith(("/usr/", "/lib/"))} - {"/", "/etc/", "/var/", "/var/lib/"}
-    assert outside == {"/etc/ldapgw/", "/var/lib/ldapgw/"}
+    outside = {name for name in names if not name.startswith(("/usr/", "/lib/"))}
+    assert outside == {"/", "/etc/", "/var/", "/var/lib/", "/etc/ldapgw/", "/var/lib/ldapgw/"}
 
 
 def newer(package: Path, folder: Path) -> Path:
@@ -136,18 +136,21 @@ def start_and_stop(machine: Machine, ldap: int) -> None:
 
 
 def test_it_is_installed_upgraded_removed_and_purged(package: Path, base: Path, tmp_path: Path) -> None:
-    """An upgrade and a removal keep the configuration and the state; purging leaves nothing behind but the user."""
+    """An upgrade and a removal keep the configuration and the state; purging keeps what a backup needs."""
     machine = Machine(tmp_path / "root", base)
     ldap, web = free_ports(2)
     before = machine.files()
 
     machine.dpkg("--install", package)
     assert machine.run("ldapgw", "--version") == f"ldapgw {VERSION} (compiled)\n"
-    assert machine.modes("/etc/ldapgw", "/var/lib/ldapgw") == ["750 root:ldapgw", "700 ldapgw:ldapgw"]
+    folders = ("/etc/ldapgw", "/var/lib/ldapgw", backups := "/var/backups/ldapgw")
+    assert machine.modes(*folders) == ["750 root:ldapgw", *["700 ldapgw:ldapgw"] * 2]
+    (cache,) = (machine.root / "usr/lib/ldapgw").glob("lib/python3.*/site-packages/twisted/plugins/dropin.cache")
+    assert b"ldapgw_plugin" in cache.read_bytes()
     built = subprocess.run(["grep", "-rlF", package.parents[1], machine.root / "usr"], capture_output=True, check=False)
     assert (built.returncode, built.stdout) == (1, b""), "something names the folder in which the package was built"
     enabled = "/etc/systemd/system/multi-user.target.wants/ldapgw.service"
-    assert (machine.root / enabled[1:]).readlink() == Path("/lib/systemd/system/ldapgw.service")
+    assert str((machine.root / enabled[1:]).readlink()).removeprefix("/usr") == "/lib/systemd/system/ldapgw.service"
     assert not machine.exists("/etc/systemd/system/timers.target.wants/ldapgw-backup.timer")
 
     machine.run(*init(ldap, web))
@@ -155,6 +158,7 @@ def test_it_is_installed_upgraded_removed_and_purged(package: Path, base: Path, 
     assert machine.modes(file, key) == ["640 root:ldapgw", "600 ldapgw:ldapgw"]
     assert "✗" not in machine.run("ldapgw", "check", user="ldapgw:ldapgw")
     start_and_stop(machine, ldap)
+    machine.run("ldapgw", "backup", f"{backups}/ldapgw.db", user="ldapgw:ldapgw")
 
     with (machine.root / file[1:]).open("a") as configuration:
         configuration.write("# changed by hand\n")
@@ -171,8 +175,15 @@ def test_it_is_installed_upgraded_removed_and_purged(package: Path, base: Path, 
     assert not any(machine.exists(path) for path in ("/usr/bin/ldapgw", "/usr/lib/ldapgw", "/usr/share/doc/ldapgw"))
 
     machine.dpkg("--purge", "ldapgw")
-    assert machine.files() - before == set()
+    (old_key,) = (machine.root / "var/lib/ldapgw").iterdir()
+    assert (old_key.stem, old_key.read_bytes()) == ("ldapgw.key", kept[key])
+    left = ("/var/lib/ldapgw", f"/var/lib/ldapgw/{old_key.name}", backups, f"{backups}/ldapgw.db")
+    assert machine.files() - before == set(left)
     assert "ldapgw" in (machine.root / "etc/passwd").read_text()
+    machine.dpkg("--install", package)
+    machine.run(*init(ldap, web))
+    machine.run("ldapgw", "restore", "--yes", f"{backups}/ldapgw.db")
+    assert "✗" not in machine.run("ldapgw", "check", user="ldapgw:ldapgw")
 
 
 SEARCH = ("ldapsearch", "-x", "-LLL", "-H", "ldap://127.0.0.1", "-s", "base", "-b", "", "namingContexts")
@@ -191,14 +202,14 @@ def test_systemd_runs_it(package: Path, base: Path, tmp_path: Path) -> None:
             return machine.run("systemctl", "show", "--property", name, "--value", "ldapgw").strip()
 
         machine.dpkg("--install", package)
-        units = ("ldapgw.service", "ldapgw@.service", "ldapgw-backup.timer")
+        units = ("ldapgw.service", "ldapgw@.service", "ldapgw-backup.service", "ldapgw-backup.timer")
         machine.run("systemd-analyze", "verify", *(f"/lib/systemd/system/{unit}" for unit in units))
         machine.run("systemctl", "start", "ldapgw")
         assert property_of_service("ConditionResult") == "no"
 
         machine.run(*init(389, 8080))
         checked = machine.run("ldapgw", "check", user="ldapgw")
-        assert "port 389 not tried" in checked
+        assert "port 389 needs the capability CAP_NET_BIND_SERVICE" in checked
         assert "✗" not in checked
         machine.run("systemctl", "start", "ldapgw")
         assert machine.run(*SEARCH, user="ldapgw") == "dn:\nnamingContexts: dc=acme,dc=example\n\n"
@@ -208,10 +219,8 @@ def test_systemd_runs_it(package: Path, base: Path, tmp_path: Path) -> None:
         machine.run("systemctl", "start", "ldapgw-backup")
         (backup,) = machine.run("ls", "/var/backups/ldapgw").split()
         assert re.fullmatch(r"ldapgw-\d{8}T\d{6}Z\.db", backup)
-        assert machine.modes("/var/backups/ldapgw", f"/var/backups/ldapgw/{backup}") == [
-            "700 root:root",
-            "600 root:root",
-        ]
+        owners = machine.modes("/var/backups/ldapgw", f"/var/backups/ldapgw/{backup}")
+        assert owners == ["700 ldapgw:ldapgw", "600 ldapgw:ldapgw"]
 
         file = machine.root / "etc/ldapgw/ldapgw.toml"
         good = file.read_text()

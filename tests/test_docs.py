@@ -46,7 +46,7 @@ from ldapgw.store.account_status import _TEXTS, STALE_SECONDS, account_to_json
 from ldapgw.store.accounts import Account
 from ldapgw.store.sync_state import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
 from tests.google.service_account import key_file
-from tests.support import architecture, rst, vendor_pages
+from tests.support import architecture, publication, rst, vendor_pages
 from tests.support.checkout import ROOT, project_files
 from tests.support.settings import (
     MARKED,
@@ -81,6 +81,70 @@ def test_links_lead_somewhere() -> None:
     """A link within the project leads to a file."""
     wrong = [(name_of(path), link) for path in rst.documents() for link in rst.local_links(path) if not link.exists()]
     assert wrong == []
+
+
+def test_passages_about_the_publication_are_up_to_date() -> None:
+    """The documents and the other files have the values of publication.toml."""
+    values, advice = publication.read(), "run scripts/publication"
+    for path in publication.documents():
+        document = path.read_text()
+        assert document == publication.written(document, values), advice
+    for name, write in publication.OTHERS.items():
+        assert (ROOT / name).read_text() == write((ROOT / name).read_text(), values), f"{name}: {advice}"
+
+
+def test_a_publication_is_written_everywhere() -> None:
+    """Each value has its place, and is taken out again when the value is empty."""
+    known = publication.Publication(
+        home="https://ldapgw.example",
+        source="https://git.example/ldapgw.git",
+        docs="https://docs.example",
+        contact="security@ldapgw.example",
+        key="0123456789ABCDEF" * 2 + "01234567",
+    )
+    texts = [path.read_text() for path in publication.documents()]
+    written = "".join(publication.written(text, known) for text in texts)
+    assert "git clone https://git.example/ldapgw.git ldapgw" in written
+    assert "<https://docs.example/>" in written
+    assert "<mailto:security@ldapgw.example>" in written
+    assert "0123 4567 89AB" in written
+    others = {name: write((ROOT / name).read_text(), known) for name, write in publication.OTHERS.items()}
+    for name, write in publication.OTHERS.items():
+        assert write(others[name], known) == others[name]
+        unknown = publication.Publication()
+        assert write(others[name], unknown) == write((ROOT / name).read_text(), unknown)
+    parser = configparser.ConfigParser()
+    parser.read_string(others["setup.cfg"])
+    assert parser["metadata"]["url"] == "https://ldapgw.example"
+    assert parser["metadata"]["maintainer_email"] == known.contact
+    assert parser["metadata"]["project_urls"].split() == [
+        *("Documentation", "=", "https://docs.example", "Source", "=", "https://git.example/ldapgw")
+    ]
+    control = dict(line.split(": ", 1) for line in others["debian/control"].partition("\n\n")[0].splitlines())
+    assert (control["Homepage"], control["Vcs-Git"]) == (known.home, known.source)
+    assert control["Vcs-Browser"] == "https://git.example/ldapgw"
+    assert control["Maintainer"] == f"The ldapgw maintainers <{known.contact}>"
+    assert f"\nARG SOURCE={known.source}\n" in others["Containerfile"]
+    for name in ("etc/prometheus/ldapgw.rules.yml", "etc/prometheus/ldapgw.rules.test.yml"):
+        pages = set(re.findall(r"runbook_url: (\S+)#ldapgw\w+\n", others[name]))
+        assert pages == {"https://docs.example/how-to/monitoring.html"}
+    assert known.page("docs/how-to/monitoring.rst#alerts") == "https://docs.example/how-to/monitoring.html#alerts"
+    assert publication.Publication().page("docs/faq.rst") == "docs/faq.rst"
+
+
+def test_a_publication_of_a_wrong_form_is_refused(tmp_path: Path) -> None:
+    """The message names the key."""
+    file = tmp_path / "publication.toml"
+    for key, value in {"home": "http://a.example", "docs": "https://a.example/", "contact": "me", "key": "abc"}.items():
+        file.write_text(f'{key} = "{value}"')
+        with pytest.raises(ValueError, match=f'^publication.toml: {key} = "{value}": expected '):
+            publication.read(file)
+
+
+def test_no_document_has_a_placeholder_for_an_address() -> None:
+    """Whoever follows a document can type each command as it is."""
+    lines = ((path, line) for path in rst.documents() for line in rst.shell_lines(rst.read(path)))
+    assert [(name_of(path), line) for path, line in lines if line.startswith("git clone URL")] == []
 
 
 def test_every_picture_is_shown() -> None:
@@ -296,14 +360,24 @@ def test_the_man_pages(tmp_path: Path) -> None:
 
 
 def test_the_backup_s_unit() -> None:
-    """The timer's unit backs up into a folder that it may write, which the how-to names."""
+    """The timer's unit backs up into a folder that it may write, which the how-to names, and is shut in as the gateway.
+
+    The unit has no capability, and its end removes nothing of the gateway, which runs as the same user.
+    """
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.read(UNIT.with_name("ldapgw-backup.service"))
     words = shlex.split(unit["Service"]["ExecStart"])
     assert words[0].endswith("/bin/ldapgw")
     parse(words[1:])
     folder = words[words.index("backup") + 1]
-    assert folder.startswith(unit["Service"]["ReadWritePaths"].split()[0].removeprefix("-"))
+    service = unit["Service"]
+    assert (service["User"], service["CapabilityBoundingSet"]) == ("ldapgw", "")
+    assert service["ReadWritePaths"] == f"-{folder}"
+    gateway, backup = (
+        {line for line in file.read_text().partition("\nNoNewPrivileges=")[2].splitlines() if "=" in line}
+        for file in (UNIT, UNIT.with_name("ldapgw-backup.service"))
+    )
+    assert gateway - backup == {"RemoveIPC=yes", "SystemCallFilter=setpriority", "WantedBy=multi-user.target"}
     assert f"``{folder}``" in (DOCS / "how-to" / "upgrade.rst").read_text()
 
 
@@ -464,7 +538,7 @@ def test_scripts_are_there() -> None:
 def test_the_readme_begins_with_the_two_commands() -> None:
     """The README's first block that can be typed is the demo and the tests."""
     blocks = rst.literal_blocks(rst.section(ROOT / "README.rst", "Try it"))
-    assert blocks[0].splitlines() == ["scripts/demo", "scripts/test"]
+    assert blocks[-1].splitlines() == ["scripts/demo", "scripts/test"]
 
 
 # --- codes, objects, the sandbox --------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.workspaces import DelegatedUser
 from ldapgw.web.app import routes
 from ldapgw.web.layout import Layout
-from tests.support import rst
+from tests.support import publication, rst
 from tests.support.checkout import ROOT
 from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.promtool import promtool
@@ -541,7 +541,8 @@ def test_each_alert_is_explained_and_tested() -> None:
     for word in ("expr", "severity", "summary", "description", "runbook_url"):
         assert len(re.findall(rf"\n +{word}: ", text)) == len(alerts), word
     links = re.findall(r"runbook_url: (\S+)", text)
-    assert links == [f"docs/how-to/monitoring.rst#{alert.lower()}" for alert in alerts]
+    page = publication.read().page("docs/how-to/monitoring.rst")
+    assert links == [f"{page}#{alert.lower()}" for alert in alerts]
     sections = {one[0].astext(): one["ids"] for one in rst.read(MONITORING).findall(nodes.section)}
     explained = {title: ids for title, ids in sections.items() if title.startswith("Ldapgw")}
     assert explained == {alert: [alert.lower()] for alert in alerts}

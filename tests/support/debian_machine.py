@@ -132,6 +132,7 @@ def init(ldap: int, web: int) -> Sequence[str]:
         "remove-leavers": "",
         "region": "DE",
         "public-url": "https://phonebook.acme.example",
+        "encryption": "proxy",
         "web-port": str(web),
         "ldap-port": str(ldap),
         "client-secret-file": "",
