@@ -26,7 +26,7 @@ from ldapgw.server.config import Config, load
 from tests.support import rst
 from tests.support.base_image import NAME
 from tests.support.checkout import ROOT
-from tests.support.released import VERSION, commit_all, released
+from tests.support.released import VERSION, released
 
 pytestmark = pytest.mark.long  # validators of the field, and an image
 
@@ -274,20 +274,18 @@ def test_the_steps_of_the_installation_page(tmp_path: Path) -> None:
     """Up to the start, as they are written: the services have secrets, for the user of the image alone."""
     blocks = rst.section(ROOT / "docs/how-to/install.rst", "Container image").findall(nodes.literal_block)
     prepare, start = [block.astext() for block in blocks]
-    remote = tmp_path / "remote"
+    checkout = tmp_path / "ldapgw"
     for file in (ROOT / "compose.yaml", *(ROOT / "etc/container").iterdir()):
-        copy = remote / file.relative_to(ROOT)
+        copy = checkout / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, copy)
-    commit_all(remote)
     sudo = tmp_path / "bin" / "sudo"
     sudo.parent.mkdir()
     sudo.write_text('#!/bin/sh\nexec "$@"\n')
     sudo.chmod(0o755)
     path = f"{sudo.parent}:{os.environ['PATH']}"
-    run("sh", "-ec", prepare.replace("URL", str(remote)), cwd=tmp_path, PATH=path)
+    run("sh", "-ec", prepare, cwd=checkout, PATH=path)
 
-    checkout = tmp_path / "ldapgw"
     compose = yaml.safe_load((checkout / "compose.yaml").read_text())
     gateway = compose["services"]["gateway"]
     secrets = [checkout / compose["secrets"][name]["file"] for name in gateway["secrets"]]

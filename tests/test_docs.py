@@ -46,7 +46,7 @@ from ldapgw.store.account_status import _TEXTS, STALE_SECONDS, account_to_json
 from ldapgw.store.accounts import Account
 from ldapgw.store.sync_state import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
 from tests.google.service_account import key_file
-from tests.support import architecture, rst, vendor_pages
+from tests.support import architecture, publication, rst, vendor_pages
 from tests.support.checkout import ROOT, project_files
 from tests.support.settings import (
     MARKED,
@@ -81,6 +81,59 @@ def test_links_lead_somewhere() -> None:
     """A link within the project leads to a file."""
     wrong = [(name_of(path), link) for path in rst.documents() for link in rst.local_links(path) if not link.exists()]
     assert wrong == []
+
+
+def test_passages_about_the_publication_are_up_to_date() -> None:
+    """The documents and setup.cfg have the values of publication.toml."""
+    values, advice = publication.read(), "run scripts/publication"
+    for path in publication.documents():
+        document = path.read_text()
+        assert document == publication.written(document, values), advice
+    setup = publication.SETUP.read_text()
+    assert setup == publication.written_setup(setup, values), advice
+
+
+def test_a_publication_is_written_everywhere() -> None:
+    """Each value has its place, and is taken out again when the value is empty."""
+    known = publication.Publication(
+        home="https://ldapgw.example",
+        source="https://git.example/ldapgw.git",
+        docs="https://docs.example",
+        contact="security@ldapgw.example",
+        key="0123456789ABCDEF" * 2 + "01234567",
+    )
+    texts = [path.read_text() for path in publication.documents()]
+    written = "".join(publication.written(text, known) for text in texts)
+    assert "git clone https://git.example/ldapgw.git ldapgw" in written
+    assert "<https://docs.example/>" in written
+    assert "<mailto:security@ldapgw.example>" in written
+    assert "0123 4567 89AB" in written
+    setup = publication.SETUP.read_text()
+    of_setup = publication.written_setup(setup, known)
+    parser = configparser.ConfigParser()
+    parser.read_string(of_setup)
+    assert parser["metadata"]["url"] == "https://ldapgw.example"
+    assert parser["metadata"]["project_urls"].split() == [
+        *("Documentation", "=", "https://docs.example", "Source", "=", "https://git.example/ldapgw.git")
+    ]
+    assert publication.written_setup(of_setup, publication.Publication()) == setup
+    assert known.page("docs/how-to/monitoring.rst#alerts") == "https://docs.example/how-to/monitoring.html#alerts"
+    assert publication.Publication().page("docs/faq.rst") == "docs/faq.rst"
+
+
+def test_a_publication_of_a_wrong_form_is_refused(tmp_path: Path) -> None:
+    """The message names the key."""
+    file = tmp_path / "publication.toml"
+    for key, value in {"home": "http://a.example", "docs": "https://a.example/", "contact": "me", "key": "abc"}.items():
+        file.write_text(f'{key} = "{value}"')
+        with pytest.raises(ValueError, match=f'^publication.toml: {key} = "{value}": expected '):
+            publication.read(file)
+
+
+def test_no_document_has_a_placeholder_for_an_address() -> None:
+    """Whoever follows a document can type each command as it is."""
+    lines = ((path, line) for path in rst.documents() for line in rst.shell_lines(rst.read(path)))
+    assert [(name_of(path), line) for path, line in lines if line.startswith("git clone URL")] == []
 
 
 def test_every_picture_is_shown() -> None:
@@ -464,7 +517,7 @@ def test_scripts_are_there() -> None:
 def test_the_readme_begins_with_the_two_commands() -> None:
     """The README's first block that can be typed is the demo and the tests."""
     blocks = rst.literal_blocks(rst.section(ROOT / "README.rst", "Try it"))
-    assert blocks[0].splitlines() == ["scripts/demo", "scripts/test"]
+    assert blocks[-1].splitlines() == ["scripts/demo", "scripts/test"]
 
 
 # --- codes, objects, the sandbox --------------------------------------------------------------------------------------

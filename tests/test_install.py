@@ -97,16 +97,16 @@ def test_from_an_empty_machine_to_a_search(tmp_path: Path, base: Path, way: str)
             shutil.copy(wheel, machine.root / HOME)
             folder = f"/{HOME}"
         else:
-            shutil.copytree(checkout, machine.root / "srv/ldapgw", symlinks=True)
-            machine.run("chown", "--recursive", "admin", "/srv/ldapgw")
             folder = f"/{HOME}/ldapgw"
+            shutil.copytree(checkout, machine.root / folder.lstrip("/"), symlinks=True)
+            machine.run("chown", "--recursive", "admin", folder)
 
         def typed(block: str, start: str, stdin: str = "") -> str:
             """What an administrator's shell prints for a block of commands."""
             return machine.run("bash", "-ec", f"cd {start}\n{block}", user="admin", stdin=stdin)
 
         first, *others = install
-        typed(first.replace("URL", "/srv/ldapgw"), f"/{HOME}")
+        typed(first, folder)
         if is_deb:
             typed("cp dist/ldapgw_*.deb ..", folder)
             folder = f"/{HOME}"
