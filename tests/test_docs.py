@@ -522,7 +522,7 @@ def test_the_readme_begins_with_the_two_commands() -> None:
 
 # --- codes, objects, the sandbox --------------------------------------------------------------------------------------
 
-TROUBLE = DOCS / "how-to" / "troubleshooting.rst"
+MESSAGES = DOCS / "how-to" / "messages.rst"
 
 
 def first_column(path: Path, title: str) -> list[str]:
@@ -537,7 +537,7 @@ def every_google_error(kind: type[GoogleError] = GoogleError) -> Iterator[type[G
 
 def test_error_codes_are_documented() -> None:
     """All codes that an account can have, and no others, are explained."""
-    told = set(first_column(TROUBLE, "Errors of an account"))
+    told = set(first_column(MESSAGES, "Errors of an account"))
     assert told == set(_TEXTS.messages)
     assert {kind.code for kind in every_google_error()} <= told
 
@@ -556,7 +556,7 @@ def test_warning_codes_are_documented() -> None:
     told = account_to_json(an_account(), tuple(Source), "page", STALE_SECONDS + 2.0, certificate_ends=0.0)
     known = {warning["code"] for warning in told["warnings"]}
     assert known == {"testing_client", "stale", "certificate_expiry", INCOMPLETE, NO_SYNC_TOKEN, DIRECTORY_SHRUNK}
-    assert known | {"consent_ends", "rejected_login"} == set(first_column(TROUBLE, "Warnings of an account"))
+    assert known | {"consent_ends", "rejected_login"} == set(first_column(MESSAGES, "Warnings of an account"))
 
 
 def test_account_objects_are_documented() -> None:
@@ -568,7 +568,7 @@ def test_account_objects_are_documented() -> None:
 
 def test_result_codes_are_right() -> None:
     """LDAP's result codes go by their names and numbers."""
-    for row in rst.rows(rst.section(TROUBLE, "LDAP result codes")):
+    for row in rst.rows(rst.section(MESSAGES, "LDAP result codes")):
         if found := re.fullmatch(r"(\w+) \((\d+)\)", row[0].text):
             assert ResultCode(int(found[2])).name.replace("_", "") == found[1].upper()
 
