@@ -498,7 +498,7 @@ def test_commands_in_sentences_are_there() -> None:
     groups = {name.split()[0] for name in known}
     for path in rst.documents():
         for piece in rst.code(rst.read(path)):
-            if not piece.startswith("ldapgw ") or piece.endswith(" COMMAND") or "version" in piece:
+            if not piece.startswith("ldapgw ") or piece.endswith(" COMMAND") or re.search("version|help", piece):
                 continue
             words = piece.removeprefix("ldapgw --config FILE").removeprefix("ldapgw").split()
             name = " ".join(words[:2]) if " ".join(words[:2]) in known else words[0]
