@@ -37,4 +37,11 @@ html_search_scorer = str(DOCS / "_site" / "scorer.js")
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
-html_theme_options = {"navigation_with_keys": True}
+# The blue and the typeface of the gateway's web pages (ldapgw/web/static/style.css).
+_TYPEFACE = {"font-stack": 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'}
+html_theme_options = {
+    "navigation_with_keys": True,
+    "light_css_variables": {"color-brand-primary": "#1d5bc4", "color-brand-content": "#1d5bc4", **_TYPEFACE},
+    "dark_css_variables": {"color-brand-primary": "#86b4ff", "color-brand-content": "#86b4ff", **_TYPEFACE},
+}
+html_logo = "../ldapgw/web/static/icon.svg"

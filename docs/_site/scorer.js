@@ -2,6 +2,8 @@
 // The order of what the site's search finds: what helps to use and run a gateway comes before why it is built as it is.
 const FOLDERS = [
   ["how-to/troubleshooting", 9],
+  ["how-to/messages", 9],
+  ["reference/operations", 6],
   ["how-to/", 6],
   ["tutorials/", 5],
   ["employees", 4],

@@ -23,12 +23,12 @@ from ldapgw.errors import GoogleError, UserError
 # under the command's name, with "_" in place of "-".
 COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Set up": {
-        "demo": ("sandbox", "Run a demo gateway with a stand-in for Google, until Ctrl-C."),
-        "sandbox": ("sandbox", "Run a stand-in for Google on this machine, until Ctrl-C."),
+        "demo": ("sandbox", "Run a demo gateway with a stand-in for Google."),
+        "sandbox": ("sandbox", "Run a stand-in for Google on this machine."),
         "init": ("init", "Write the configuration file, asking for the necessary values."),
         "certificate": ("certificate", "Make the gateway's certificate, and the private authority that signs it."),
         "check": ("check", "Check the configuration and everything it points to."),
-        "run": ("run", "Run the gateway in the foreground, until SIGTERM or Ctrl-C."),
+        "run": ("run", "Run the gateway in the foreground."),
         "admin-link": ("run", "Print a one-time link to the administration of a tenant."),
         "connect": ("connect", "Connect a Google account from the command line."),
     },

@@ -71,9 +71,9 @@ def make_admin_link(site: Site, database: Database, tenant: str, created_at: flo
 @pass_site
 @click.pass_context
 def run(ctx: click.Context, site: Site, log_levels: LogLevels, *, accept: bool) -> None:
-    """Run the gateway in the foreground, until SIGTERM or Ctrl-C.
+    """Run the gateway in the foreground.
 
-    SIGHUP makes the gateway read its configuration again.
+    SIGTERM or Ctrl-C stops the gateway. SIGHUP makes the gateway read its configuration again.
     """
     kept = take(os.environ)
     if kept is not None:

@@ -30,7 +30,10 @@ _PORT = click.IntRange(0, 65535)
 )
 @click.option("--people", metavar="FILE", help="Contacts to serve: persons as the People API returns them, in JSON.")
 def sandbox(port: int, people: str | None) -> None:
-    """Run a stand-in for Google on this machine, until Ctrl-C."""
+    """Run a stand-in for Google on this machine.
+
+    Ctrl-C stops the stand-in.
+    """
     from twisted.internet import reactor as imported  # noqa: TID251  an entry point
 
     reactor: Any = imported
@@ -59,7 +62,9 @@ def sandbox(port: int, people: str | None) -> None:
 def demo(
     ctx: click.Context, state: str | None, port: int, ldap_port: int, sandbox_port: int, *, workspace: bool
 ) -> None:
-    """Run a demo gateway with a stand-in for Google, until Ctrl-C.
+    """Run a demo gateway with a stand-in for Google.
+
+    Ctrl-C stops the demo.
 
     The demo connects an account, adds a phone, and prints how to use the other commands with the demo.  With
     --workspace, nobody has to connect: a service account reads the contacts of 200 people.

@@ -165,6 +165,17 @@ def explain(here: Window) -> None:
     here.page.locator("#answer").wait_for()
 
 
+def administration(here: Window) -> None:
+    """As somebody with a link from the terminal, with people and a phone."""
+    _add_phone(here, "reception", "yealink")
+    made = here.site.ldapgw("admin-link", "--tenant", "acme")
+    assert made.returncode == 0, made.stderr
+    here.page.goto(made.stdout.strip())
+    here.page.locator("main button").click()
+    here.page.wait_for_url("**/acme/admin")
+    here.page.locator("main h1").first.wait_for()
+
+
 def _settle(here: Window) -> None:
     """What is another thing in each picture of a phone: its password, a port, a time, how long a search took."""
     text = f"server: 127.0.0.1\nport: 38900\nbase: dc=acme,dc=example\nuser: desk-en\npassword: {PASSWORD}"
@@ -216,6 +227,7 @@ PAGES: dict[str, Visit] = {
     "phone": phone,
     "phone-fields": phone_fields,
     "explain": explain,
+    "administration": administration,
     "source-refused": refused_source,
     "box-not-ticked": unticked,
     "done": done,

@@ -30,7 +30,7 @@ SEARCHES = {
     "placeholder": "reference/phones",
     "LDAPS": "reference/configuration",
     "Umlaut": "explanation/how-a-search-finds-people",
-    "token": "how-to/troubleshooting",
+    "token": "how-to/messages",
     "proxy": "how-to/proxy",
     "backup": "reference/operations",
 }

@@ -148,7 +148,7 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
     yield "* Look at the last searches on the phone's page: if a setting is wrong, there is a hint next to the search."
     yield "* `Troubleshooting <../troubleshooting.rst>`__ starts from what you see on the phone."
     yield "* For problems of this and other vendors' phones, and their fixes, see"
-    yield "  `Known problems by vendor <../troubleshooting.rst#known-problems-by-vendor>`__."
+    yield "  `Known problems by vendor <../messages.rst#known-problems-by-vendor>`__."
 
 
 def _window(vendor: Vendor) -> Iterator[str]:
