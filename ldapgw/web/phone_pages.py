@@ -24,16 +24,7 @@ from ldapgw.phones.hints import PhoneProfile
 from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode, title_of
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
-from ldapgw.phones.provisioning.sheet import (
-    Advice,
-    Vendor,
-    all_vendors,
-    fields_by_hand,
-    has_our_labels,
-    make_sheet,
-    settings_of,
-    vendors_of,
-)
+from ldapgw.phones.provisioning.sheet import Advice, Vendor, all_vendors, make_sheet, settings_of, vendors_of
 from ldapgw.phones.provisioning.window import DhcpSetting, dhcp_settings, fetching_vendor, window_address
 from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.phones.xml_books import XML_BOOKS
@@ -44,13 +35,13 @@ from ldapgw.store.provisioning import ProvisioningAddress
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.windows import ProvisioningWindow, WindowPhone
 from ldapgw.web import error_pages
+from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import Headers, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from ldapgw.web.phone_texts import (
     ADVICE,
-    ADVICE_FOR_ADMINISTRATORS,
     ADVICE_NAMING_ADMINISTRATOR,
     NUMBER_FORMATS,
     SERIOUS_ADVICE,
@@ -178,19 +169,16 @@ class PhonePages:
         recording = await visit.store.read(recordings.read, login.name)
         times = (login.last_seen, login.searched_at, *(decoded.search.when for decoded in searches[:1]))
         has_unused_password = self._dependencies.latest(login).has_unused_password
-        state = self.state(login)
-        has_worked = login.worked_at is not None or any(decoded.has_contacts for decoded in searches)
         return visit.page(
             "phone.html",
             status=400 if mac_error else 200,
             phone=login,
             is_own=visit.owns(login),
             model=title_of(login.model),
-            state=state,
+            state=self.state(login),
             password=password,
             is_shown_elsewhere=self.is_shown_elsewhere(visit.visitor, login),
-            is_set_up=state.kind != "bad" and not has_unused_password and has_worked,
-            model_vendors=model_vendors,
+            vendors=[*model_vendors, *(other for other in all_vendors().values() if other not in model_vendors)],
             certificate=bool(self._dependencies.certificate()),
             lines=[search_log_line(decoded, visit.tenant.region) for decoded in searches],
             has_unused_password=has_unused_password,
@@ -209,7 +197,7 @@ class PhonePages:
             placeholders=PLACEHOLDERS,
             **await self._provisioning_values(visit, login, vendor),
             http=self._http_addresses(visit, login, vendor),
-            **self._sheet_values(visit, login, vendor, password),
+            **self._sheet_values(visit.tenant, login, vendor, password),
         )
 
     async def settings(self, visit: Visit, login: PhoneLogin, vendor: str) -> HttpResponse:
@@ -268,19 +256,14 @@ class PhonePages:
         refused = self._layout.dependencies.admin.refused_elsewhere(visit.tenant.name)
         return next((entry.refused for entry in refused if entry.phone == login.name), None)
 
-    def _sheet_values(self, visit: Visit, login: PhoneLogin, vendor: Vendor, password: str) -> Mapping[str, Any]:
-        settings = settings_of(login, self._dependencies.site(visit.tenant), password)
-        sheet = make_sheet(vendor, settings)
-        # Only an administrator can change these settings of the gateway.
-        shown = [advice for advice in sheet.advice if visit.is_by_admin or advice not in ADVICE_FOR_ADMINISTRATORS]
+    def _sheet_values(self, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str) -> Mapping[str, Any]:
+        sheet = make_sheet(vendor, settings_of(login, self._dependencies.site(tenant), password))
         return {
             "sheet": sheet,
-            "fields": fields_by_hand(vendor, settings),
-            "has_our_labels": has_our_labels(vendor),
             "vendor": vendor,
             "max_menu": MAX_MENU,
-            "advice": [(advice in SERIOUS_ADVICE, ADVICE[advice]) for advice in shown],
-            "advice_names_administrator": not ADVICE_NAMING_ADMINISTRATOR.isdisjoint(shown),
+            "advice": [(advice in SERIOUS_ADVICE, ADVICE[advice]) for advice in sheet.advice],
+            "advice_names_administrator": not ADVICE_NAMING_ADMINISTRATOR.isdisjoint(sheet.advice),
             "has_tls": Advice.CERTIFICATE in sheet.advice,
             "bind_dn": self._dependencies.bind_dn(login),
         }

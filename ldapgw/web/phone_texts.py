@@ -30,10 +30,7 @@ SERIOUS_ADVICE = frozenset(
 )
 
 # Advice whose texts send the reader to the administrator.
-ADVICE_NAMING_ADMINISTRATOR = frozenset((Advice.GUESSED_PORT, Advice.NO_COMMON_SECURITY))
-
-# Advice about the gateway's own settings, which only administrators can change.
-ADVICE_FOR_ADMINISTRATORS = frozenset((Advice.LOOPBACK, Advice.PLAIN_HERE))
+ADVICE_NAMING_ADMINISTRATOR = frozenset((Advice.LOOPBACK, Advice.GUESSED_PORT, Advice.NO_COMMON_SECURITY))
 
 
 class PhoneState(Texts, frozen=True):
