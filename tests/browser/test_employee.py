@@ -270,7 +270,7 @@ def adding_a_phone(here: Walk) -> None:
     assert_height(here, 1300)
     here.css("#settings [name=way][value=file]").check()
     assert 3 <= here.css("#settings .file ol.numbered li").count() <= 5
-    assert f"ldap.password = {here.site.phones[name]}\n" in here.css("#file").inner_text()
+    assert f"ldap.password = {here.site.phones[name]}\n" in here.css("#file").text_content()
     here.stop("phone-added")
     here.css(".sources summary").click()
     here.css(".report summary").click()
