@@ -24,7 +24,17 @@ from ldapgw.phones.hints import PhoneProfile
 from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode, title_of
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
-from ldapgw.phones.provisioning.sheet import Advice, Vendor, all_vendors, make_sheet, settings_of, vendors_of
+from ldapgw.phones.provisioning.sheet import (
+    Advice,
+    Sheet,
+    Vendor,
+    all_vendors,
+    fields_by_hand,
+    has_our_labels,
+    make_sheet,
+    settings_of,
+    vendors_of,
+)
 from ldapgw.phones.provisioning.window import DhcpSetting, dhcp_settings, fetching_vendor, window_address
 from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.phones.xml_books import XML_BOOKS
@@ -35,13 +45,13 @@ from ldapgw.store.provisioning import ProvisioningAddress
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.windows import ProvisioningWindow, WindowPhone
 from ldapgw.web import error_pages
-from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import Headers, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from ldapgw.web.phone_texts import (
     ADVICE,
+    ADVICE_FOR_ADMINISTRATORS,
     ADVICE_NAMING_ADMINISTRATOR,
     NUMBER_FORMATS,
     SERIOUS_ADVICE,
@@ -169,6 +179,9 @@ class PhonePages:
         recording = await visit.store.read(recordings.read, login.name)
         times = (login.last_seen, login.searched_at, *(decoded.search.when for decoded in searches[:1]))
         has_unused_password = self._dependencies.latest(login).has_unused_password
+        provisioned = await self._provisioning_values(visit, login, vendor)
+        sheet_values = self._sheet_values(visit, login, vendor, password)
+        ways = _ways(sheet_values["sheet"])
         return visit.page(
             "phone.html",
             status=400 if mac_error else 200,
@@ -178,7 +191,7 @@ class PhonePages:
             state=self.state(login),
             password=password,
             is_shown_elsewhere=self.is_shown_elsewhere(visit.visitor, login),
-            vendors=[*model_vendors, *(other for other in all_vendors().values() if other not in model_vendors)],
+            vendors=model_vendors,
             certificate=bool(self._dependencies.certificate()),
             lines=[search_log_line(decoded, visit.tenant.region) for decoded in searches],
             has_unused_password=has_unused_password,
@@ -195,9 +208,11 @@ class PhonePages:
             mac_error=mac_error,
             models=MODELS,
             placeholders=PLACEHOLDERS,
-            **await self._provisioning_values(visit, login, vendor),
+            **provisioned,
             http=self._http_addresses(visit, login, vendor),
-            **self._sheet_values(visit.tenant, login, vendor, password),
+            **sheet_values,
+            ways=ways,
+            chosen_way="address" if provisioned["provisioning"] else ways[0],
         )
 
     async def settings(self, visit: Visit, login: PhoneLogin, vendor: str) -> HttpResponse:
@@ -256,13 +271,19 @@ class PhonePages:
         refused = self._layout.dependencies.admin.refused_elsewhere(visit.tenant.name)
         return next((entry.refused for entry in refused if entry.phone == login.name), None)
 
-    def _sheet_values(self, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str) -> Mapping[str, Any]:
-        sheet = make_sheet(vendor, settings_of(login, self._dependencies.site(tenant), password))
+    def _sheet_values(self, visit: Visit, login: PhoneLogin, vendor: Vendor, password: str) -> Mapping[str, Any]:
+        settings = settings_of(login, self._dependencies.site(visit.tenant), password)
+        sheet = make_sheet(vendor, settings)
+        # Only administrators can change what the gateway itself offers, so only administrators are warned.
+        serious = SERIOUS_ADVICE if visit.is_by_admin else SERIOUS_ADVICE - ADVICE_FOR_ADMINISTRATORS
         return {
             "sheet": sheet,
+            "fields": fields_by_hand(vendor, settings),
+            "has_our_labels": has_our_labels(vendor),
+            "steps_way": "file" if sheet.text and not sheet.fields else "values",
             "vendor": vendor,
             "max_menu": MAX_MENU,
-            "advice": [(advice in SERIOUS_ADVICE, ADVICE[advice]) for advice in sheet.advice],
+            "advice": [(advice in serious, ADVICE[advice]) for advice in sheet.advice],
             "advice_names_administrator": not ADVICE_NAMING_ADMINISTRATOR.isdisjoint(sheet.advice),
             "has_tls": Advice.CERTIFICATE in sheet.advice,
             "bind_dn": self._dependencies.bind_dn(login),
@@ -335,6 +356,18 @@ class PhonePages:
         if window is None or vendor is None or not visit.is_by_admin:
             return ()
         return dhcp_settings([vendor], window_address(visit.url, window))
+
+
+def _ways(sheet: Sheet) -> Sequence[str]:
+    """Return the ways to set up a phone, the recommended way first.
+
+    An address is recommended for phones that ask for a file by their MAC address and keep their other settings.
+    """
+    by_hand = [way for way, is_possible in (("file", sheet.text), ("values", sheet.link)) if is_possible]
+    if sheet.fields:
+        by_hand.reverse()
+    takes_address = sheet.text and sheet.vendor.mac_files and not sheet.vendor.replaces_settings
+    return ["address", *by_hand] if takes_address else [*by_hand, "address"]
 
 
 def _read_provisioning(

@@ -29,6 +29,9 @@ SERIOUS_ADVICE = frozenset(
     )
 )
 
+# Advice about what the gateway offers, which only administrators can change.
+ADVICE_FOR_ADMINISTRATORS = frozenset((Advice.LOOPBACK, Advice.PLAIN_HERE))
+
 # Advice whose texts send the reader to the administrator.
 ADVICE_NAMING_ADMINISTRATOR = frozenset((Advice.LOOPBACK, Advice.GUESSED_PORT, Advice.NO_COMMON_SECURITY))
 

@@ -302,10 +302,12 @@ def phones(here: Walk) -> None:
     here.css("#owner").select_option(owner)
     here.send("admin/phones/new")
     here.css("#the-password").wait_for()
-    assert 3 <= here.css("#settings ol.numbered li").count() <= 5
+    here.css("#settings [name=way][value=file]").check()
+    assert 3 <= here.css("#settings .file ol.numbered li").count() <= 5
     here.stop("admin-phone-added")
     here.send(f"phones/{name}/steps", 'button[value="worked"]')
     expect(here.css("main > .note.good")).to_be_visible()
+    here.css("#change > summary").click()
     here.css("#change #name").fill(renamed)
     here.send(f"phones/{name}/change")
     here.page.wait_for_url(f"**/phones/{renamed}")

@@ -405,9 +405,7 @@ def test_a_phones_mac_address_is_changed(stage: Stage, written: str, mac: str | 
         assert (seen.location, login.mac) == ("/acme/phones/desk2", mac)
         acts = [one.detail for one in stage.do(activity.read_page, "acme").entries if one.act == Act.PHONE_MAC]
         assert acts == ([show_mac(mac)] if mac != before.mac else [])
-        assert ("MAC address 00:04:13:aa:bb:cc Several numbers" in words_on(browser.get(seen.location))) is (
-            mac == "000413aabbcc"
-        )
+        assert ("MAC address 00:04:13:aa:bb:cc" in words_on(browser.get(seen.location))) is (mac == "000413aabbcc")
         return
     assert (seen.status, stored(stage)) == (400, before)
     assert f'aria-invalid="true" autofocus>\n  <p id="mac-hint" class="wrong">{error}</p>' in seen.body
@@ -501,8 +499,8 @@ def test_the_placeholder_of_another_model(stage: Stage, placeholder: str, names:
 def test_steps_into_the_phone(stage: Stage) -> None:
     """In the words of the vendor's menus, with the vendor that was chosen."""
     browser = owner(stage, model="yealink")
-    steps = words_on(browser.get(PHONE)).partition("How to set it up")[2]
-    assert steps.index("press OK (or Menu > Status)") < steps.index("Import CFG") < steps.index("turns green")
+    steps = words_on(browser.get(PHONE)).partition("Load a file")[2]
+    assert steps.index("press OK (or Menu > Status)") < steps.index("Import CFG") < steps.rindex("turns green")
     assert "Import CFG" not in words_on(browser.get(f"{PHONE}?vendor=snom"))
 
 
@@ -680,14 +678,14 @@ def test_the_settings_of_each_vendor(stage: Stage, key: str) -> None:
     browser = owner(stage)
     page = browser.get(f"{PHONE}?vendor={key}")
     vendor = all_vendors()[key]
-    assert f'<option value="{key}" selected>' in page.body
+    assert f"?vendor={key}&amp;language=de" in page.body
     assert password_on(page) in page.body.partition('id="settings"')[2]
     answer = browser.get(f"{PHONE}/settings/{key}")
     if not vendor.file:
         assert answer.status == 404
         return
     assert vendor.fields or answer.body == file_on(page)
-    assert ('<pre id="file"' in page.body) is not bool(vendor.fields)
+    assert '<pre id="file"' in page.body
     assert answer.headers["content-disposition"] == [f'attachment; filename="{vendor.file}"']
     assert answer.headers["content-type"] == [vendor.media_type]
     assert answer.headers["cache-control"] == ["no-store"]
@@ -710,7 +708,7 @@ def test_the_model_chooses_the_settings(stage: Stage, model: str, first: str) ->
     browser = owner(stage, model=model)
     for query in ("", "?vendor=acme", "?vendor=<script>"):
         page = browser.get(PHONE + query)
-        assert re.findall(r'<option value="([^"]+)" selected>', page.body)[0] == first
+        assert re.findall(r"[?]vendor=([^&]+)&amp;language=", page.body)[0] == first
         assert "acme&" not in page.body
         assert "<script>" not in page.body
 
@@ -758,7 +756,7 @@ def test_advice_says_where_the_administrator_is(stage: Stage, host: str) -> None
     browser = owner(stage)
     told, about_gateway = "Your administrator: it@acme.example", int(stage.server.is_loopback)
     page = browser.get(PHONE)
-    warning = '<p class="note warn">“localhost” only works on the gateway itself'
+    warning = "<li>“localhost” only works on the gateway itself"
     assert (words_on(page).count(told), page.body.count(warning)) == (about_gateway, about_gateway)
     search(stage, "(telephoneNumber=L0#0301234567)", entries=0)
     assert words_on(browser.get(PHONE)).count(told) == about_gateway + 1
@@ -869,7 +867,7 @@ def test_withheld_callers_get_no_advice(stage: Stage) -> None:
     for caller in ("anonymous", "*unknown*", "Restricted"):
         search(stage, f"(telephoneNumber={caller})", 0)
     page = words_on(browser.get(PHONE))
-    assert page.count("· hidden number · no name to show Details") == 3
+    assert page.count("· hidden number · no name to show") == 3
     assert "to fix" not in page
     assert "Why?" not in page
 
@@ -909,8 +907,8 @@ def test_the_last_searches(stage: Stage) -> None:
         " · sorted · 1.2.3"
     ) in newest
     assert "192.0.2.7 · 0 results · 4.2 ms · limit 50" in oldest
-    assert "· name “mue” · 2 found Details" in newest
-    assert "· number 0301234 · nobody found Why? Details" in log
+    assert "· name “mue” · 2 found" in newest
+    assert "· number 0301234 · nobody found" in log
 
 
 def test_hostile_searches_are_text(stage: Stage) -> None:
