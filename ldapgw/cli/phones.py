@@ -343,7 +343,7 @@ def settings(
         print_json(settings_json(sheet))
         return
     write_target(target, sheet.printed.encode())
-    print_steps(vendor)
+    print_steps(sheet)
 
 
 @phones.command(epilog=examples("ldapgw phones rename desk1 reception"))

@@ -227,6 +227,7 @@ class PhoneDependencies:
         in seconds since the epoch, or None if no such search is known.
     :ivar try_connection: tests the connection that a phone will make.
     :ivar certificate: the certificate that phones must be told to trust, in PEM; empty if phones trust ours already.
+    :ivar certificate_url: returns the address of `certificate` for the phones of a tenant, by the tenant's name.
     :ivar one_time: the passwords and secrets that pages show for ten minutes.
     """
 
@@ -237,12 +238,14 @@ class PhoneDependencies:
     latest: Callable[[PhoneLogin], PhoneLogin]
     anonymous_refused_at: Callable[[str], float | None]
     certificate: Callable[[], str]
+    certificate_url: Callable[[str], str]
     try_connection: Callable[[ConnectionSettings], Awaitable[Sequence[StepResult]]]
     one_time: OneTimeSecrets
 
     def site(self, tenant: WebTenant) -> Site:
         """Return the values that the settings of a tenant's phones share."""
-        return Site(self.server, self.base_dn(tenant.name), tenant.heading)
+        ca_url = self.certificate_url(tenant.name) if self.certificate() else ""
+        return Site(self.server, self.base_dn(tenant.name), tenant.heading, ca_url)
 
 
 @dataclass(frozen=True, slots=True)

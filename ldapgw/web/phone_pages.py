@@ -191,7 +191,6 @@ class PhonePages:
             is_shown_elsewhere=self.is_shown_elsewhere(visit.visitor, login),
             is_set_up=state.kind != "bad" and not has_unused_password and has_worked,
             model_vendors=model_vendors,
-            certificate=bool(self._dependencies.certificate()),
             lines=[search_log_line(decoded, visit.tenant.region) for decoded in searches],
             has_unused_password=has_unused_password,
             hints=hints_to_fix(login, searches, self._profile(login)),

@@ -542,7 +542,7 @@ def test_everything_that_shows_the_steps_shows_the_same(
     sheet = make_sheet(vendor, settings_of(login, site))
     made = replace(print_sheet(NewPhone(login, "secret"), site), sheet=sheet)
     printed = Renderer("").print_sheets("en", "Acme GmbH", [made])
-    print_steps(vendor)
+    print_steps(sheet)
     command = capsys.readouterr().err
     told = settings_json(sheet)
     assert told is not None
@@ -725,18 +725,36 @@ def test_settings_that_are_not_there(stage: Stage) -> None:
     assert browser.get("/acme/phones/desk2/settings/mitel").status == 404
 
 
-@pytest.mark.parametrize("pem", ["", "-----BEGIN CERTIFICATE-----\nAAAA\n"], ids=["public", "private"])
+PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize("pem", ["", PEM], ids=["public", "private"])
 def test_the_certificate_to_load(stage: Stage, pem: str) -> None:
-    """Where phones do not know who signed it; and it is offered where a phone needs it."""
+    """Where phones do not know who signed it; and it is offered, with what to do, where a phone needs it."""
     stage.certificate = pem
     browser = owner(stage)
-    page, answer = browser.get(f"{PHONE}?vendor=yealink"), stage.browser().get("/acme/ca.crt")
+    page, answer, der = (
+        browser.get(f"{PHONE}?vendor=yealink"),
+        *(stage.browser().get(f"/acme/ca.{form}") for form in ("crt", "der")),
+    )
+    address = "https://phonebook.example.com/acme/ca.crt"
+    trusting = {
+        f"{PHONE}?vendor=yealink": "The settings file lets the phone load the certificate (trusted_certificates.url)",
+        f"{PHONE}/sheet": "We know no document that says whether this phone checks certificates.",
+    }
+    for path, told in trusting.items():
+        assert (f"{address} . {told}" in words_on(browser.get(path))) == bool(pem)
+    file = browser.get(f"{PHONE}/settings/yealink").body
+    assert (f"\nstatic.trusted_certificates.url = {address}\n" in file) == bool(pem)
     assert ("Download the certificate" in words_on(page)) == bool(pem)
     assert ("Most phones trust it already" in words_on(page)) == (not pem)
     assert answer.status == (200 if pem else 404)
     if pem:
         assert answer.body == pem
-        assert answer.headers["content-type"] == ["application/x-x509-ca-cert"]
+        for sent in (answer, der):
+            assert sent.headers["content-type"] == ["application/x-x509-ca-cert"]
+        assert der.body == "\0\0\0"
+    assert der.status == answer.status
     assert "ca.crt" not in browser.get(f"{PHONE}?vendor=mitel").body
 
 

@@ -355,6 +355,7 @@ class Stage:
                 latest=self.refused_logins.latest,
                 anonymous_refused_at=self.watch.search_log.last_refusal,
                 certificate=lambda: self.certificate,
+                certificate_url=lambda tenant: f"{self.url}/{tenant}/ca.crt",
                 try_connection=self._try_connection,
                 one_time=self.one_time,
             ),
