@@ -26,6 +26,7 @@ from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.refused_logins import ElsewhereRefusal, UnknownLogin
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.unfit_clients import Mistake
 from ldapgw.store.worker import Store
 from ldapgw.store.workspaces import DelegationSettings, DelegationTrial
 from ldapgw.web.live import ChangeNotifier
@@ -281,8 +282,8 @@ class AdminDependencies:
     :ivar metrics: the body and the content type of ``/metrics``.
     :ivar left_out: the clients of a tenant that asked caller-ID books for too many unknown numbers.
     :ivar unknown_logins: the names of refused logins that no phone has and a tenant's administrators may see.
-    :ivar wrong_ports: the clients that speak TLS to the port without TLS, or the other way round, and that a tenant's
-        administrators may see; each with whether the client speaks TLS.
+    :ivar unfit_clients: the clients that cannot connect and that a tenant's administrators may see, each with its
+        mistake.
     :ivar refused_elsewhere: the phones of a tenant whose logins were refused from other networks than the phones' own.
     :ivar may_be_new_store: whether the gateway may have begun with a new database by accident.
     :ivar config_file: the path of the configuration file.
@@ -296,7 +297,7 @@ class AdminDependencies:
     may_read_metrics: Callable[[str], bool]
     left_out: Callable[[str], Sequence[LeftOut]]
     unknown_logins: Callable[[str], Sequence[UnknownLogin]]
-    wrong_ports: Callable[[str], Sequence[tuple[UnknownLogin, bool]]]
+    unfit_clients: Callable[[str], Sequence[tuple[UnknownLogin, Mistake]]]
     refused_elsewhere: Callable[[str], Sequence[ElsewhereRefusal]]
     may_be_new_store: bool
     config_file: str

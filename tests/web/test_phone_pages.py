@@ -20,6 +20,7 @@ from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, verify_password
 from ldapgw.errors import ResultCode
+from ldapgw.ldap.connection import PLAIN_ON_TLS_PORT, UNKNOWN_AUTHORITY
 from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.mac_address import show_mac
@@ -861,15 +862,16 @@ def test_a_wrong_password(stage: Stage) -> None:
 
 
 def test_refusals_from_elsewhere_are_for_administrators(stage: Stage) -> None:
-    """On both pages, with the names that no phone has; and the clients of a wrong port on the administration's."""
+    """On both pages, with the names that no phone has; and the clients that cannot connect on the administration's."""
     browser = owner(stage)
     serve(stage)
     bind(stage, NOW, "10.0.0.17")
     for name in ("desk1", "desk01", "desk01", "Hunter2!"):
         stage.refused_logins.note(name, "203.0.113.9")
     result_of(stage.refused_logins.judge())
-    stage.refused_logins.note_wrong_port("LDAP without TLS on the port for TLS", "203.0.113.17")
-    stage.refused_logins.note_wrong_port(TLS_ON_PLAIN_PORT, "203.0.113.18")
+    stage.refused_logins.note_unfit_client(PLAIN_ON_TLS_PORT, "203.0.113.17")
+    stage.refused_logins.note_unfit_client(TLS_ON_PLAIN_PORT, "203.0.113.18")
+    stage.refused_logins.note_unfit_client(UNKNOWN_AUTHORITY, "203.0.113.19")
     root = stage.visitor("/acme/signin", account=ROOT)
     told = "Someone tried to sign in as this phone from another network: 1 time, last from 203.0.113.9"
     assert told in words_on(root.get(PHONE))
@@ -882,6 +884,7 @@ def test_refusals_from_elsewhere_are_for_administrators(stage: Stage) -> None:
     assert "Hunter2" not in admin
     assert "203.0.113.18 It speaks TLS to the port for LDAP without TLS. Enter the port for LDAPS" in admin
     assert "203.0.113.17 It speaks LDAP without TLS to the port for TLS. Switch LDAPS on in the device" in admin
+    assert "203.0.113.19 It doesn’t know the authority of the gateway’s certificate. Load ca.crt into the" in admin
 
 
 def test_withheld_callers_get_no_advice(stage: Stage) -> None:

@@ -148,7 +148,7 @@ def _admin_dependencies(
         may_read_metrics=base.config.web.metrics_networks.contains,
         left_out=phones.ldap.left_out,
         unknown_logins=phones.refused_logins.unknown,
-        wrong_ports=phones.refused_logins.wrong_ports,
+        unfit_clients=phones.refused_logins.unfit_clients,
         refused_elsewhere=phones.refused_logins.elsewhere,
         may_be_new_store=base.config.new_store,
         config_file=base.config_file,

@@ -342,7 +342,7 @@ class Stage:
                 may_read_metrics=lambda address: address in self.metrics_from,
                 left_out=lambda tenant: [one for one in self.left_out if tenant in one.tenants],
                 unknown_logins=self.refused_logins.unknown,
-                wrong_ports=self.refused_logins.wrong_ports,
+                unfit_clients=self.refused_logins.unfit_clients,
                 refused_elsewhere=self.refused_logins.elsewhere,
                 may_be_new_store=self.may_be_new_store,
                 config_file="/etc/ldapgw/ldapgw.toml",
