@@ -18,6 +18,7 @@ from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, now, pass_site
 from ldapgw.server.authority import FOLDER, AuthorityFiles, create_certificate, fingerprint
 from ldapgw.server.config import Config
+from ldapgw.server.endpoints import certificate_url
 from ldapgw.store.files import prepare_state_dir
 
 _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
@@ -87,7 +88,7 @@ def issue(config: Config, files: AuthorityFiles, names: Sequence[str] = ()) -> I
     if is_new:
         yield f"Made a private authority: {files.authority}, SHA-256 {fingerprint(files.authority)}"
     yield f"Issued a certificate for {', '.join(names)}: {files.certificate}"
-    addresses = ", ".join(f"{config.web.public_url}/{tenant.name}/ca.crt" for tenant in config.tenant)
+    addresses = ", ".join(certificate_url(config, tenant.name) for tenant in config.tenant)
     yield f"Phones have to trust the authority, whose certificate is at {addresses}"
 
 

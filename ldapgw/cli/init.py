@@ -27,6 +27,7 @@ from ldapgw.google.endpoints import is_redirect_uri_refused
 from ldapgw.server.check_result import CheckStatus
 from ldapgw.server.config import Config, decode, merge, read_settings
 from ldapgw.server.config.forms import Allowed, BaseDn, LeaverDelay, Mail, Region, Slug, Url
+from ldapgw.server.endpoints import certificate_url
 from ldapgw.server.state_dir import create_state_dir
 from ldapgw.server.tls import load_certificate, private_trust_anchor
 
@@ -267,7 +268,7 @@ def _advice_on_encryption(config: Config, encryption: str) -> Iterator[str]:
         if result.status is not CheckStatus.OK:
             yield f"! {result.line('')}"
     if config.tls and encryption == "files" and private_trust_anchor(config.tls):
-        address = f"{config.web.public_url}/{config.tenant[0].name}/ca.crt"
+        address = certificate_url(config, config.tenant[0].name)
         yield (
             "! tls.certificate: is from a private authority, or lacks the certificates between it and a public one: "
             f"complete the file, or let phones trust the authority, whose certificate is at {address}"

@@ -18,7 +18,7 @@ from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import Site as PhoneSite
 from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet, settings_of, vendors_of
 from ldapgw.server.config import Tenant
-from ldapgw.server.endpoints import ldap_url, phone_server
+from ldapgw.server.endpoints import certificate_url, ldap_url, phone_server
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal, wrong_password
 
@@ -34,15 +34,20 @@ def settings_json(sheet: Sheet) -> dict[str, Any] | None:
         "content": sheet.printed,
         "note": vendor.steps_note or None,
         "steps": [{"text": step.text, "confirmed": step.is_confirmed} for step in vendor.setup_steps],
+        "ca_url": sheet.ca_url or None,
+        "trust": sheet.trust or None,
     }
 
 
-def print_steps(vendor: Vendor) -> None:
+def print_steps(sheet: Sheet) -> None:
     """Print the steps that bring the settings into a phone, on stderr, because stdout may go to the settings file."""
-    if vendor.steps_note:
-        hint(vendor.steps_note)
-    for step in vendor.setup_steps:
+    if sheet.vendor.steps_note:
+        hint(sheet.vendor.steps_note)
+    for step in sheet.vendor.setup_steps:
         hint(f"{step.number}. {step.marked_text}")
+    if sheet.trust:
+        hint(f"The phone has to trust this gateway's authority: {sheet.ca_url}")
+        hint(sheet.trust)
 
 
 def no_protection(vendor: Vendor) -> str:
@@ -56,7 +61,8 @@ def bind_dn(tenant: Tenant, login: PhoneLogin) -> str:
 
 def phone_site(site: Site, tenant: Tenant) -> PhoneSite:
     """Return the values that the settings of a tenant's phones share."""
-    return PhoneSite(phone_server(site.config), tenant.base_dn, tenant.title or tenant.name)
+    ca_url = certificate_url(site.config, tenant.name) if site.trust_anchor else ""
+    return PhoneSite(phone_server(site.config), tenant.base_dn, tenant.title or tenant.name, ca_url)
 
 
 def login_sheet(site: Site, login: PhoneLogin, password: str, vendor: Vendor | None = None) -> Sheet:

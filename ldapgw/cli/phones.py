@@ -26,6 +26,7 @@ from ldapgw.cli.phone_output import (
     login_sheet,
     no_protection,
     phone_json,
+    phone_site,
     print_login,
     print_phones,
     print_steps,
@@ -343,7 +344,7 @@ def settings(
         print_json(settings_json(sheet))
         return
     write_target(target, sheet.printed.encode())
-    print_steps(vendor)
+    print_steps(sheet)
 
 
 @phones.command(epilog=examples("ldapgw phones rename desk1 reception"))
@@ -491,7 +492,9 @@ def reset(site: Site, name: str, *, mac: str | None, yes: bool, as_json: bool) -
 )
 @click.argument("name")
 @password_option
-@click.option("--ca-file", type=TEXT_FILE, help="Certificates of a private CA, as installed on the phones.")
+@click.option(
+    "--ca-file", type=TEXT_FILE, help="Certificates that the phones trust. Default: the authority of tls.certificate."
+)
 @as_json
 @pass_site
 def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: TextIO | None, as_json: bool) -> None:
@@ -502,7 +505,7 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     """
     from ldapgw.phones.reachability import read_ca, try_phone
 
-    ca = ca_file.read() if ca_file else ""
+    ca = ca_file.read() if ca_file else site.trust_anchor
     if ca_file:
         read_ca(ca)
     with site.open_store() as database, database.begin() as connection:
@@ -513,7 +516,8 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     if endpoint is None:
         raise UserError(f"{login.name} can't connect: {no_protection(vendor)}")
     password = _ask_for_password() if password_file is None else first_line(password_file) or ""
-    access = ConnectionSettings(endpoint, bind_dn(tenant, login), tenant.base_dn, password, ca)
+    ca_url = "" if ca_file else phone_site(site, tenant).ca_url
+    access = ConnectionSettings(endpoint, bind_dn(tenant, login), tenant.base_dn, password, ca, ca_url)
     results = run_in_reactor(lambda reactor: try_phone(access, reactor))
     if as_json:
         steps = [

@@ -84,6 +84,15 @@ class Site:
         except (OSError, ValueError):
             return None
 
+    @cached_property
+    def trust_anchor(self) -> str:
+        """Return the certificate that phones must be told to trust, in PEM; empty if phones trust ours already."""
+        if self.config.tls is None:
+            return ""
+        from ldapgw.server.tls import private_trust_anchor
+
+        return private_trust_anchor(self.config.tls)
+
     @property
     def book_cache(self) -> BookCache:
         """Return the books that the gateway has built and saved for its next start."""

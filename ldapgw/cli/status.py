@@ -24,7 +24,7 @@ from ldapgw.phones.summary import Summary, summarize
 from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import ldap_url
 from ldapgw.server.state_dir import LOCK_FILE, lock_holder_pid
-from ldapgw.store import accounts, phones, workspaces, wrong_ports
+from ldapgw.store import accounts, phones, unfit_clients, workspaces
 from ldapgw.store import gateways as store
 from ldapgw.store.account_status import rejected_phones, timestamp
 from ldapgw.store.accounts import Account
@@ -32,8 +32,8 @@ from ldapgw.store.files import status_of
 from ldapgw.store.gateways import KnownGateway
 from ldapgw.store.logins_file import LOGINS_FILE, age_in_words
 from ldapgw.store.phones import PhoneLogin
+from ldapgw.store.unfit_clients import Mistake, UnfitClient
 from ldapgw.store.workspaces import WorkspaceStatus
-from ldapgw.store.wrong_ports import WrongPort
 
 _PHONE_WORDS = {
     PhoneCondition.WORKING: "working",
@@ -42,12 +42,19 @@ _PHONE_WORDS = {
     PhoneCondition.WAITING: "waiting",
 }
 
-# The mistake of a client at the wrong port, and what to change.  The key says whether the client speaks TLS.
-_WRONG_PORTS = {
-    True: ("speaks TLS to the port for LDAP without TLS", "Enter the port for LDAPS in the device."),
-    False: (
+# The mistakes of clients that cannot connect, and what to change.
+_MISTAKES = {
+    Mistake.TLS_ON_PLAIN_PORT: (
+        "speaks TLS to the port for LDAP without TLS",
+        "Enter the port for LDAPS in the device.",
+    ),
+    Mistake.PLAIN_ON_TLS_PORT: (
         "speaks LDAP without TLS to the port for TLS",
         "Switch LDAPS on in the device, or enter the port for LDAP without TLS.",
+    ),
+    Mistake.UNKNOWN_AUTHORITY: (
+        "does not know the authority of the gateway's certificate",
+        "Load ca.crt into the device (ldapgw phones settings), and enter the gateway's host name there.",
     ),
 }
 
@@ -73,7 +80,7 @@ class _Stored:
     phones: tuple[PhoneLogin, ...] = ()
     clients: Collection[str] = ()
     workspaces: Mapping[str, WorkspaceStatus] = field(default_factory=dict)
-    wrong_ports: tuple[WrongPort, ...] = ()
+    unfit_clients: tuple[UnfitClient, ...] = ()
     error: str = ""
 
 
@@ -109,7 +116,7 @@ def _read(site: Site) -> _Stored:
                     phones.read_all(connection),
                     clients.keys(),
                     _read_workspaces(site, connection),
-                    wrong_ports.read_all(connection, now()),
+                    unfit_clients.read_all(connection, now()),
                 )
     except StoreError as error:
         return _Stored(error=error.problems[0])
@@ -147,8 +154,18 @@ def _status(site: Site, held: _Stored, actions: Collection[str]) -> dict[str, An
             for tenant in site.config.tenant
         ],
         "wrong_ports": [
-            {"address": client.address, "speaks_tls": client.speaks_tls, "last": timestamp(client.at)}
-            for client in held.wrong_ports
+            {
+                "address": client.address,
+                "speaks_tls": client.mistake is Mistake.TLS_ON_PLAIN_PORT,
+                "last": timestamp(client.at),
+            }
+            for client in held.unfit_clients
+            if client.mistake is not Mistake.UNKNOWN_AUTHORITY
+        ],
+        "unknown_authority": [
+            {"address": client.address, "last": timestamp(client.at)}
+            for client in held.unfit_clients
+            if client.mistake is Mistake.UNKNOWN_AUTHORITY
         ],
         "actions": list(actions),
     }
@@ -250,14 +267,14 @@ def _lines(site: Site, values: Mapping[str, Any], held: _Stored) -> Iterator[str
         if tenant["name"] in held.workspaces:
             yield _workspace_line(held.workspaces[tenant["name"]])
     yield ""
-    if held.wrong_ports:
-        yield "Devices at the wrong port within a day:"
-        for client in held.wrong_ports:
-            mistake, change = _WRONG_PORTS[client.speaks_tls]
+    if held.unfit_clients:
+        yield "Devices that can't connect, within a day:"
+        for client in held.unfit_clients:
+            mistake, change = _MISTAKES[client.mistake]
             yield f"! {client.address} {mistake}, last at {local_time(client.at, now())}. {change}"
         yield ""
     if not values["actions"]:
-        yield "✓ Nothing else needs action." if held.wrong_ports else "✓ Nothing needs action."
+        yield "✓ Nothing else needs action." if held.unfit_clients else "✓ Nothing needs action."
         return
     yield "Needs action:"
     for action in values["actions"]:

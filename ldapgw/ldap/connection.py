@@ -81,8 +81,8 @@ class ConnectionServer(CoreServer, typing.Protocol):
     def count_misuse(self, kind: str, address: str, detail: str = "", connection: int = 0, tenant: str = "") -> None:
         """Count misuse by a client, for the log."""
 
-    def count_wrong_port(self, kind: str, address: str, connection: int) -> None:
-        """Count a client that speaks TLS where no TLS is expected, or the other way round."""
+    def count_unfit(self, kind: str, address: str, connection: int, detail: str = "") -> None:
+        """Count a client that cannot connect: it uses the wrong port, or does not know our certificate's authority."""
 
     def add(self, connection: LdapProtocol) -> None:
         """Register an open connection."""
@@ -92,6 +92,11 @@ class ConnectionServer(CoreServer, typing.Protocol):
 
 
 PLAIN_ON_TLS_PORT = "LDAP without TLS on the port for TLS"
+UNKNOWN_AUTHORITY = "certificate refused (the client does not know this authority: load ca.crt)"
+
+# The alerts with which clients refuse a certificate whose authority they do not know (RFC 8446 6.2), in the words with
+# which each version of OpenSSL ends its reason.
+_DISTRUST = ("alert unknown ca", "alert bad certificate", "alert certificate unknown")
 
 
 @implementer(IHandshakeListener, IHalfCloseableProtocol)
@@ -186,10 +191,12 @@ class LdapProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if isinstance(reason.value, TlsError) and self.deadlines.handshake != inf:
+            detail = _openssl_reason(reason.value)
             if self.has_plain_client:
-                self._server.count_wrong_port(PLAIN_ON_TLS_PORT, self.address, self.number)
+                self._server.count_unfit(PLAIN_ON_TLS_PORT, self.address, self.number)
+            elif detail.endswith(_DISTRUST):
+                self._server.count_unfit(UNKNOWN_AUTHORITY, self.address, self.number, detail)
             else:
-                detail = _openssl_reason(reason.value)
                 self._server.count_misuse("failed TLS handshake", self.address, detail, self.number)
         self._core.closing = True
         self._stop_work()
@@ -315,7 +322,7 @@ class LdapProtocol(Protocol):
             return process()
         except ProtocolViolation as violation:
             if violation.diagnostic == TLS_ON_PLAIN_PORT:
-                self._server.count_wrong_port(TLS_ON_PLAIN_PORT, self.address, self.number)
+                self._server.count_unfit(TLS_ON_PLAIN_PORT, self.address, self.number)
             else:
                 self._server.count_misuse("not LDAP", self.address, violation.diagnostic, self.number, self.tenant)
             self.close(notice_of_disconnection(ResultCode.PROTOCOL_ERROR, violation.diagnostic))

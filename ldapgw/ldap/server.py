@@ -246,9 +246,9 @@ class LdapFactory(ServerFactory):
         if line is not None:
             _log_misuse(line)
 
-    def count_wrong_port(self, kind: str, address: str, connection: int) -> None:
-        self.count_misuse(kind, address, connection=connection)
-        self._port.wrong_port(kind, address)
+    def count_unfit(self, kind: str, address: str, connection: int, detail: str = "") -> None:
+        self.count_misuse(kind, address, detail, connection)
+        self._port.unfit_client(kind, address)
 
     def count_failure(self, error: Exception, connection: int = 0, tenant: str = "") -> None:
         """Count an error of our own; the log has at most a line a minute for each kind and position in the code."""

@@ -90,8 +90,8 @@ class DirectoryPort:
     :ivar login_refused: called with the bind name and the client's address once for each wrong name or password.  The
         call takes the same time whether the login exists or not, so that clients cannot find out which logins exist.
     :ivar bind_decided: called with the result code of each bind, before the answer to a wrong password is delayed.
-    :ivar wrong_port: called with a fixed phrase and the client's address, if a client speaks TLS to the port for LDAP
-        without TLS, or LDAP without TLS to the port for TLS.
+    :ivar unfit_client: called with a fixed phrase and the client's address, if a client speaks TLS to the port for LDAP
+        without TLS, or LDAP without TLS to the port for TLS, or does not know the authority of our certificate.
     :ivar replica_refused: called for each refused login of a replica, with the viewer, the client's address, the reason
         in a few words, and the connection's number.
     """
@@ -104,7 +104,7 @@ class DirectoryPort:
     login_refused: Callable[[str, str], None] = lambda _name, _address: None
     replica_refused: Callable[[Viewer, str, str, int], None] = lambda _viewer, _address, _detail, _connection: None
     bind_decided: Callable[[ResultCode], None] = lambda _code: None
-    wrong_port: Callable[[str, str], None] = lambda _kind, _address: None
+    unfit_client: Callable[[str, str], None] = lambda _kind, _address: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ class ConnectionSettings:
     :ivar endpoint: the address and the protection of the connection.
     :ivar password: the password; empty if unknown.  Without a password, the test skips the login and the searches.
     :ivar ca: certificates of private authorities in PEM; if empty, the test trusts the authorities of the system.
+    :ivar ca_url: the address at which phones fetch `ca`; empty if there is none.
     """
 
     endpoint: LdapEndpoint
@@ -62,6 +63,7 @@ class ConnectionSettings:
     base_dn: str
     password: str = field(default="", repr=False)
     ca: str = ""
+    ca_url: str = ""
 
 
 class OwnTests:

@@ -15,13 +15,15 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL import SSL
-from service_identity import VerificationError
+from service_identity import CertificateError, VerificationError
+from service_identity.pyopenssl import verify_hostname, verify_ip_address
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as NoAnswer
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
-from twisted.internet.interfaces import IHandshakeListener
-from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
+from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import Certificate
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -40,6 +42,8 @@ with warnings.catch_warnings():
 # may take longer.
 PATIENCE = 10.0
 
+_EXPIRED = (SSL.X509VerificationCodes.ERR_CERT_HAS_EXPIRED, SSL.X509VerificationCodes.ERR_CERT_NOT_YET_VALID)
+
 # The number of letters at the beginning of a name for which the test searches: as many as people type.
 _TYPED_LETTERS = 3
 
@@ -55,8 +59,11 @@ class _ResultTexts(Texts, frozen=True):
     not_encrypted: str
     starttls_refused: str
     trusted: str
+    trusted_if_loaded: str
     other_host: str
-    untrusted: str
+    expired: str
+    unknown_authority: str
+    authority_to_load: str
     no_handshake: str
     no_password: str
     password_right: str
@@ -176,7 +183,9 @@ async def _steps(
         yield StepResult(Step.TLS, StepStatus.WARNING, _TEXTS.not_encrypted)
     else:
         await _secure(client, access)
-        yield StepResult(Step.TLS, StepStatus.OK, Phrase(_TEXTS.trusted, {"security": endpoint.security.value}))
+        trusted = _TEXTS.trusted_if_loaded if access.ca_url else _TEXTS.trusted
+        message = Phrase(trusted, {"security": endpoint.security.value, "url": access.ca_url})
+        yield StepResult(Step.TLS, StepStatus.OK, message)
     if not access.password:
         for step in (Step.LOGIN, Step.NAME_SEARCH, Step.NUMBER_SEARCH):
             yield StepResult(step, StepStatus.SKIPPED, _TEXTS.no_password)
@@ -204,23 +213,80 @@ async def _steps(
         yield StepResult(step, StepStatus.OK, _TEXTS.contact_found)
 
 
+@implementer(IOpenSSLClientConnectionCreator)
+class _Verification:
+    """The verification of the gateway's certificate: by OpenSSL in the handshake, and then of the host.
+
+    Twisted's own options do not tell why OpenSSL refused a certificate.  Mutable.
+
+    :ivar error: OpenSSL's reason for refusing the certificate, an `X509VerificationCodes`; None if OpenSSL has refused
+        no certificate.
+    """
+
+    def __init__(self, host: str, ca: str) -> None:
+        self.error: int | None = None
+        self._host = host
+        self._is_name = not isIPAddress(host) and not isIPv6Address(host)
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        if ca:
+            authorities: Any = context.get_cert_store()
+            for root in read_ca(ca):
+                authorities.add_cert(root.original)
+        else:
+            context.set_default_verify_paths()
+        self._connection = SSL.Connection(context)
+        self._connection.set_verify(SSL.VERIFY_PEER, self._remember)
+        if self._is_name:
+            self._connection.set_tlsext_host_name(host.encode("idna"))
+
+    def clientConnectionForTLS(self, _protocol: Any) -> SSL.Connection:  # noqa: N802 - Twisted's name
+        return self._connection
+
+    def check_host(self) -> None:
+        """Check that the certificate is for the host.
+
+        :raises VerificationError: if the certificate is for other hosts.
+        :raises CertificateError: if the certificate names no host.
+        """
+        if self._is_name:
+            verify_hostname(self._connection, self._host.encode("idna").decode())
+        else:
+            verify_ip_address(self._connection, self._host)
+
+    def _remember(self, _connection: Any, _certificate: Any, error: int, _depth: int, is_good: int) -> bool:
+        if not is_good:
+            self.error = error
+        return bool(is_good)
+
+
 async def _secure(client: _Client, access: ConnectionSettings) -> None:
-    host, trusted = (
-        access.endpoint.host,
-        trustRootFromCertificates(read_ca(access.ca)) if access.ca else platformTrust(),
-    )
+    host = access.endpoint.host
+    verification = _Verification(host, access.ca)
     try:
         if access.endpoint.security is Security.STARTTLS:
             answer = await client.within(client.send(pureldap.LDAPStartTLSRequest()))
             if answer.resultCode != ldaperrors.Success.resultCode:
                 raise _StepFailed(Step.TLS, _TEXTS.starttls_refused)
-        await client.handshake(optionsForClientTLS(host, trustRoot=trusted))
-    except VerificationError:
+        await client.handshake(verification)
+        verification.check_host()
+    except (VerificationError, CertificateError):
         raise _StepFailed(Step.TLS, Phrase(_TEXTS.other_host, {"host": host})) from None
     except SSL.Error:
-        raise _StepFailed(Step.TLS, _TEXTS.untrusted) from None
+        raise _StepFailed(Step.TLS, _refusal(verification.error, access.ca_url)) from None
     except (ConnectionClosed, NoAnswer, ldapclient.LDAPClientConnectionLostException):
         raise _StepFailed(Step.TLS, _TEXTS.no_handshake) from None
+
+
+def _refusal(error: int | None, ca_url: str) -> Translatable:
+    """Return the text on a failed handshake.
+
+    :param error: OpenSSL's reason for refusing the certificate; None if the handshake failed for another reason.
+    """
+    if error is None:
+        return _TEXTS.no_handshake
+    if error in _EXPIRED:
+        return _TEXTS.expired
+    return Phrase(_TEXTS.authority_to_load, {"url": ca_url}) if ca_url else _TEXTS.unknown_authority
 
 
 @contextmanager

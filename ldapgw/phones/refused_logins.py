@@ -7,8 +7,8 @@ phone has never logged in, or has last logged in from the same network (`ldapgw.
 from *elsewhere*, which are all others, may be attempts to guess passwords.  Only the administrator sees such refusals,
 and they are only in memory.
 
-Clients that connect to the wrong port (TLS to the port without TLS, or the other way round) are in memory too.  The
-last of them are also stored, for ``ldapgw status``.
+Clients that cannot connect, because they use the wrong port (TLS to the port without TLS, or the other way round) or do
+not know the authority of our certificate, are in memory too.  The last of them are also stored, for ``ldapgw status``.
 
 A name that no phone has may be a password that somebody typed into the wrong field.  So such a name is shown only if it
 resembles the known names of logins, and is masked otherwise (`shown_name`).
@@ -36,17 +36,18 @@ from ldapgw.directory.naming_context import phone_name
 from ldapgw.directory.schema import attribute_type
 from ldapgw.errors import StoreError
 from ldapgw.ldap.admission import LogLine, LogThrottle
+from ldapgw.ldap.connection import PLAIN_ON_TLS_PORT, UNKNOWN_AUTHORITY
 from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT
 from ldapgw.phones.models import MODELS
-from ldapgw.store import phones, wrong_ports
+from ldapgw.store import phones, unfit_clients
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.phones import PhoneLogin, Refusal, is_same_site, wrong_password
+from ldapgw.store.unfit_clients import Mistake, UnfitClient
 from ldapgw.store.worker import Store
-from ldapgw.store.wrong_ports import WrongPort
 
 # The seconds after which noted refusals are judged, so that a page shows a refused login at most this much later.
 POLL_SECONDS: Final = 1.0
-# The minimum number of seconds between two writes for one phone, and between two writes for all clients of wrong ports.
+# The minimum number of seconds between two writes for one phone, and between two writes for all unfit clients.
 WRITE_SECONDS: Final = 60.0
 # Until `RefusedLogins.judge` runs again, at most this many pairs of name and address are noted; further pairs are not
 # counted.
@@ -62,6 +63,12 @@ MAX_SHOWN: Final = 64
 MAX_ELSEWHERE: Final = 100
 # One message to other gateways contains at most this many refusals of each kind.
 MAX_SENT: Final = 100
+
+_MISTAKES: Final[Mapping[str, Mistake]] = {
+    TLS_ON_PLAIN_PORT: Mistake.TLS_ON_PLAIN_PORT,
+    PLAIN_ON_TLS_PORT: Mistake.PLAIN_ON_TLS_PORT,
+    UNKNOWN_AUTHORITY: Mistake.UNKNOWN_AUTHORITY,
+}
 
 MASK: Final = "••••••••"
 
@@ -106,14 +113,14 @@ class NewRefusals:
         a password is masked.
     :ivar elsewhere: phones that were refused elsewhere, each with its number of refusals since the last message.
     :ivar logins: the DNs of logins whose state may have changed.
-    :ivar wrong_ports: clients that connected to the wrong port, each with its number of connections since the last
-        message.  The field `name` has a phrase that describes the mistake.
+    :ivar unfit_clients: clients that cannot connect, each with its number of connections since the last message.  The
+        field `name` has a phrase that describes the mistake.
     """
 
     unknown: tuple[UnknownLogin, ...] = ()
     elsewhere: tuple[ElsewhereRefusal, ...] = ()
     logins: tuple[str, ...] = ()
-    wrong_ports: tuple[UnknownLogin, ...] = ()
+    unfit_clients: tuple[UnknownLogin, ...] = ()
 
 
 class _Own(NamedTuple):
@@ -164,10 +171,9 @@ class RefusedLogins(PeriodicService):
         self._words: tuple[Mapping[str, PhoneAccess] | None, frozenset[str]] = None, frozenset()
         parsed_bases = {tenant: Dn.parse(base) for tenant, base in bases.items()}
         self._unknown = UnknownNames(parsed_bases)
-        self._wrong_ports = UnknownNames(parsed_bases, by_address=True)
-        # The clients of wrong ports that wait to be stored, by address and `speaks_tls`; the most recent client is the
-        # last.
-        self._unstored_clients: OrderedDict[tuple[str, bool], WrongPort] = OrderedDict()
+        self._unfit_clients = UnknownNames(parsed_bases, by_address=True)
+        # The unfit clients that wait to be stored, by address and mistake; the most recent client is the last.
+        self._unstored_clients: OrderedDict[tuple[str, Mistake], UnfitClient] = OrderedDict()
         self._clients_stored_at = 0.0
         self._log = LogThrottle()
         self._unknown_log = LogThrottle()
@@ -186,29 +192,27 @@ class RefusedLogins(PeriodicService):
         if count or len(self._noted) < MAX_NOTED:
             self._noted[key] = self._clock.seconds(), count + 1
 
-    def note_wrong_port(self, kind: str, address: str) -> None:
-        """Note a client that speaks TLS to the port without TLS, or the other way round.
+    def note_unfit_client(self, kind: str, address: str) -> None:
+        """Note a client that cannot connect.
 
-        :param kind: a phrase of `ldapgw.ldap`.
+        :param kind: a phrase of `ldapgw.ldap`, one of `_MISTAKES`.
         """
         noted = UnknownLogin(kind, "", address, 1, self._clock.seconds())
-        self._wrong_ports.add_shown(noted)
-        key = address, kind == TLS_ON_PLAIN_PORT
-        self._unstored_clients[key] = WrongPort(*key, noted.when)
+        self._unfit_clients.add_shown(noted)
+        key = address, _MISTAKES[kind]
+        self._unstored_clients[key] = UnfitClient(*key, noted.when)
         self._unstored_clients.move_to_end(key)
-        if len(self._unstored_clients) > wrong_ports.MAX_CLIENTS:
+        if len(self._unstored_clients) > unfit_clients.MAX_CLIENTS:
             self._unstored_clients.popitem(last=False)
-        self._queue(wrong_ports=(*self._unsent.wrong_ports, noted))
+        self._queue(unfit_clients=(*self._unsent.unfit_clients, noted))
 
-    def wrong_ports(self, tenant: str) -> tuple[tuple[UnknownLogin, bool], ...]:
-        """Return the clients that have connected to a wrong port, the most recent first.
+    def unfit_clients(self, tenant: str) -> tuple[tuple[UnknownLogin, Mistake], ...]:
+        """Return the clients that could not connect, the most recent first.
 
         Only clients that the tenant is allowed to see are returned, by the rules of `unknown`.
-
-        :returns: each client, and whether the client speaks TLS.
         """
-        clients = self._wrong_ports.of(tenant, lambda address: self._is_network_of(tenant, address))
-        return tuple((client, client.name == TLS_ON_PLAIN_PORT) for client in clients)
+        clients = self._unfit_clients.of(tenant, lambda address: self._is_network_of(tenant, address))
+        return tuple((client, _MISTAKES[client.name]) for client in clients if client.name in _MISTAKES)
 
     def take_unsent(self) -> NewRefusals:
         """Return the refusals judged since the last call, for other gateways."""
@@ -223,8 +227,8 @@ class RefusedLogins(PeriodicService):
             self._add_elsewhere(refusal)
         for login in received.logins:
             self._on_refusal(login)
-        for client in received.wrong_ports:
-            self._wrong_ports.add_shown(client)
+        for client in received.unfit_clients:
+            self._unfit_clients.add_shown(client)
 
     def latest(self, login: PhoneLogin) -> PhoneLogin:
         """Return a stored phone, completed by the last login and the refused logins that are only in memory."""
@@ -270,8 +274,7 @@ class RefusedLogins(PeriodicService):
         Of the names that no phone has, pages show only the last `MAX_UNKNOWN`.  So only these names are compared with
         known names, and all earlier names are masked.
 
-        :param interval: the least seconds between two writes for one phone, and between two writes for clients of wrong
-            ports.
+        :param interval: the least seconds between two writes for one phone, and between two writes for unfit clients.
         """
         noted, self._noted = self._noted, {}
         known: list[tuple[PhoneAccess, Refusal]] = []
@@ -374,12 +377,12 @@ class RefusedLogins(PeriodicService):
                 del self._unstored[name]
 
     async def _write_clients(self, interval: float) -> None:
-        """Store the clients of wrong ports; clients that cannot be stored are tried again."""
+        """Store the unfit clients; clients that cannot be stored are tried again."""
         now = self._clock.seconds()
         if not self._unstored_clients or now - self._clients_stored_at < interval:
             return
         written = dict(self._unstored_clients)
-        await self._store.run(wrong_ports.add, tuple(written.values()), now)
+        await self._store.run(unfit_clients.add, tuple(written.values()), now)
         self._clients_stored_at = now
         for key, client in written.items():
             if self._unstored_clients.get(key) is client:

@@ -52,6 +52,11 @@ class ListenAddress:
         """Return whether the endpoint is for all IPv6 addresses; then Linux uses the port for IPv4 too."""
         return self.ipv6 and self.interface in ("", "::")
 
+    @property
+    def is_loopback(self) -> bool:
+        """Return whether only clients on this machine reach the port."""
+        return is_loopback_url(f"//[{self.interface}]" if ":" in self.interface else f"//{self.interface}")
+
     def __str__(self) -> str:
         return f"port {self.port}" + (f" of {self.interface}" if self.interface else "")
 
@@ -104,6 +109,21 @@ def phone_server(config: Config) -> ServerAddress:
         is_loopback=is_loopback_url(config.web.public_url),
         is_port_guessed=guessed or tls_guessed,
     )
+
+
+def certificate_url(config: Config, tenant: str) -> str:
+    """Return the address at which phones fetch the certificate of the gateway's authority.
+
+    A phone that does not trust the authority yet cannot verify HTTPS, so the address is one of the gateway's own port
+    without TLS if phones can reach such a port, and below ``public_url`` otherwise.
+    """
+    public = urlsplit(config.web.public_url)
+    addresses = map(ListenAddress.parse, config.web.listen)
+    port = next((at.port for at in addresses if at is not None and at.port and not at.is_loopback), 0)
+    if public.scheme == "https" and port:
+        host = LdapEndpoint(Security.PLAIN, public.hostname or "", port).authority
+        public = public._replace(scheme="http", netloc=host.removesuffix(":80"))
+    return f"{public.geturl()}/{tenant}/ca.crt"
 
 
 def ldap_url(config: Config) -> str:

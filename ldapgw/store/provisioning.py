@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ldapgw.errors import StoreError
-from ldapgw.store import phones, windows, wrong_ports
+from ldapgw.store import phones, unfit_clients, windows
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import provisioning, value_of
 from ldapgw.store.windows import Fetch
@@ -76,10 +76,10 @@ def end(connection: Connection, name: str) -> bool:
 
 
 def remove_expired(connection: Connection, now: float) -> None:
-    """Delete what has expired: addresses with their passwords, unused fetched passwords, clients of wrong ports."""
+    """Delete what has expired: addresses with their passwords, unused fetched passwords, unfit clients."""
     connection.execute(delete(provisioning).where(provisioning.c.until <= now))
     windows.remove_unused(connection, now)
-    wrong_ports.remove_old(connection, now)
+    unfit_clients.remove_old(connection, now)
 
 
 def read(connection: Connection, name: str, now: float) -> ProvisioningAddress | None:
@@ -113,7 +113,7 @@ def fetch(
 def read_next_end(connection: Connection) -> float | None:
     """Return the time at which the first thing expires or expired that `remove_expired` deletes; None if none does."""
     end: float | None = connection.execute(select(func.min(provisioning.c.until))).scalar_one()
-    ends = end, windows.read_next_end(connection), wrong_ports.read_next_end(connection)
+    ends = end, windows.read_next_end(connection), unfit_clients.read_next_end(connection)
     return min((time for time in ends if time is not None), default=None)
 
 

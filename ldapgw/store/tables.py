@@ -302,17 +302,17 @@ step_report = Table(
     _not_null("at", Float, comment="time of the last such report"),
 )
 
-wrong_port = Table(
-    "wrong_port",
+unfit_client = Table(
+    "unfit_client",
     metadata,
-    Column("address", String, primary_key=True, comment="IP address of a client"),
+    Column("address", String, primary_key=True, comment="IP address of a client that could not connect"),
     Column(
-        "speaks_tls",
-        Boolean,
+        "mistake",
+        String,
         primary_key=True,
-        comment="whether the client spoke TLS to the port without TLS, rather than LDAP to the port for TLS",
+        comment="tls_on_plain_port, plain_on_tls_port or unknown_authority (ldapgw/store/unfit_clients.py)",
     ),
-    _not_null("at", Float, comment="time of the client's last connection to this port"),
+    _not_null("at", Float, comment="time of the client's last connection with this mistake"),
 )
 
 recording = Table(

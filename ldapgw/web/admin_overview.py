@@ -191,7 +191,7 @@ class AdminOverview:
             certificate=certificate,
             left_out=left_out,
             unknown_logins=self._dependencies.admin.unknown_logins(visit.tenant.name),
-            wrong_ports=self._dependencies.admin.wrong_ports(visit.tenant.name),
+            unfit_clients=self._dependencies.admin.unfit_clients(visit.tenant.name),
             refused_elsewhere=self._dependencies.admin.refused_elsewhere(visit.tenant.name),
             phone_name=phone_name,
             calls=self._calls(visit.tenant, sum(account.is_connected for account in overview.accounts)),

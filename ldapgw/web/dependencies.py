@@ -26,6 +26,7 @@ from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.refused_logins import ElsewhereRefusal, UnknownLogin
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.unfit_clients import Mistake
 from ldapgw.store.worker import Store
 from ldapgw.store.workspaces import DelegationSettings, DelegationTrial
 from ldapgw.web.live import ChangeNotifier
@@ -227,6 +228,7 @@ class PhoneDependencies:
         in seconds since the epoch, or None if no such search is known.
     :ivar try_connection: tests the connection that a phone will make.
     :ivar certificate: the certificate that phones must be told to trust, in PEM; empty if phones trust ours already.
+    :ivar certificate_url: returns the address of `certificate` for the phones of a tenant, by the tenant's name.
     :ivar one_time: the passwords and secrets that pages show for ten minutes.
     """
 
@@ -237,12 +239,14 @@ class PhoneDependencies:
     latest: Callable[[PhoneLogin], PhoneLogin]
     anonymous_refused_at: Callable[[str], float | None]
     certificate: Callable[[], str]
+    certificate_url: Callable[[str], str]
     try_connection: Callable[[ConnectionSettings], Awaitable[Sequence[StepResult]]]
     one_time: OneTimeSecrets
 
     def site(self, tenant: WebTenant) -> Site:
         """Return the values that the settings of a tenant's phones share."""
-        return Site(self.server, self.base_dn(tenant.name), tenant.heading)
+        ca_url = self.certificate_url(tenant.name) if self.certificate() else ""
+        return Site(self.server, self.base_dn(tenant.name), tenant.heading, ca_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,8 +282,8 @@ class AdminDependencies:
     :ivar metrics: the body and the content type of ``/metrics``.
     :ivar left_out: the clients of a tenant that asked caller-ID books for too many unknown numbers.
     :ivar unknown_logins: the names of refused logins that no phone has and a tenant's administrators may see.
-    :ivar wrong_ports: the clients that speak TLS to the port without TLS, or the other way round, and that a tenant's
-        administrators may see; each with whether the client speaks TLS.
+    :ivar unfit_clients: the clients that cannot connect and that a tenant's administrators may see, each with its
+        mistake.
     :ivar refused_elsewhere: the phones of a tenant whose logins were refused from other networks than the phones' own.
     :ivar may_be_new_store: whether the gateway may have begun with a new database by accident.
     :ivar config_file: the path of the configuration file.
@@ -293,7 +297,7 @@ class AdminDependencies:
     may_read_metrics: Callable[[str], bool]
     left_out: Callable[[str], Sequence[LeftOut]]
     unknown_logins: Callable[[str], Sequence[UnknownLogin]]
-    wrong_ports: Callable[[str], Sequence[tuple[UnknownLogin, bool]]]
+    unfit_clients: Callable[[str], Sequence[tuple[UnknownLogin, Mistake]]]
     refused_elsewhere: Callable[[str], Sequence[ElsewhereRefusal]]
     may_be_new_store: bool
     config_file: str

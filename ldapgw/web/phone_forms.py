@@ -160,6 +160,7 @@ class PhoneForms:
             self._dependencies.base_dn(login.tenant),
             password,
             self._dependencies.certificate(),
+            self._dependencies.site(visit.tenant).ca_url,
         )
         self._tests_running += 1
         try:

@@ -192,7 +192,6 @@ class PhonePages:
             password=password,
             is_shown_elsewhere=self.is_shown_elsewhere(visit.visitor, login),
             vendors=model_vendors,
-            certificate=bool(self._dependencies.certificate()),
             lines=[search_log_line(decoded, visit.tenant.region) for decoded in searches],
             has_unused_password=has_unused_password,
             hints=hints_to_fix(login, searches, self._profile(login)),

@@ -8,6 +8,8 @@ shows a page with a button, so that a link preview fetches no settings.
 
 from __future__ import annotations
 
+import ssl
+
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, make_password, verify_password
 from ldapgw.phones.provisioning.file_names import vendor_of_file
 from ldapgw.phones.provisioning.sheet import Vendor, all_vendors, make_sheet, settings_of, vendors_of
@@ -42,6 +44,7 @@ class ProvisioningPages:
             post("/<tenant>/phones/<name>/provision", self.make, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/provision/end", self.end, RequiredRole.SIGNED_IN),
             get("/<tenant>/ca.crt", self.authority, RequiredRole.TENANT, over_http=True),
+            get("/<tenant>/ca.der", self.authority_der, RequiredRole.TENANT, over_http=True),
             get("/<tenant>/provision/<secret>/", self.open, RequiredRole.TENANT, over_http=True),
             get("/<tenant>/provision/<secret>/<file>", self.serve, RequiredRole.TENANT, over_http=True),
         )
@@ -103,10 +106,22 @@ class ProvisioningPages:
 
         The certificate is public, and a phone fetches the certificate before the phone can verify HTTPS.
         """
+        return HttpResponse(200, self._certificate(visit).encode(), _AUTHORITY_MEDIA_TYPE, attachment("ca.crt"))
+
+    async def authority_der(self, visit: TenantVisit) -> HttpResponse:
+        """``/{tenant}/ca.der``: send the same certificate in DER, the form that Snom's phones read."""
+        octets = ssl.PEM_cert_to_DER_cert(self._certificate(visit))
+        return HttpResponse(200, octets, _AUTHORITY_MEDIA_TYPE, attachment("ca.der"))
+
+    def _certificate(self, visit: TenantVisit) -> str:
+        """Return the certificate that phones must trust, in PEM.
+
+        :raises PageError: when phones trust the gateway's certificate already.
+        """
         text = self._layout.dependencies.phones.certificate()
         if not text:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
-        return HttpResponse(200, text.encode(), _AUTHORITY_MEDIA_TYPE, attachment("ca.crt"))
+        return text
 
     async def _authenticate(self, visit: TenantVisit, secret: str) -> tuple[PhoneLogin, ProvisioningAddress]:
         """Return the phone and the provisioning address to which a secret belongs.

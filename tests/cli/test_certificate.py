@@ -42,7 +42,7 @@ def test_what_is_made_and_what_comes_next(tmp_path: Path) -> None:
     made, issued, trust = first.stdout.splitlines()
     assert made.startswith(f"Made a private authority: {files.authority}, SHA-256 ")
     assert issued == f"Issued a certificate for {', '.join(names)}: {files.certificate}"
-    assert trust.endswith(" https://phonebook.acme.example/acme/ca.crt")
+    assert trust.endswith(" http://phonebook.acme.example:8080/acme/ca.crt")
     assert first.stderr.splitlines()[1:] == [
         "  [tls]",
         f'  certificate = "{files.certificate}"',

@@ -248,7 +248,7 @@ def test_a_certificate_is_made(file: Path, tmp_path: Path) -> None:
     """For the page's host and the machine's addresses; phones reach the page and LDAP by its name."""
     result = run(file, "--admin", ROOT, "--public-url", "https://book.acme.example", answers=NOTHING_SAID)
     assert "Made a private authority" in result.stderr
-    assert "https://book.acme.example/acme/ca.crt" in result.stderr
+    assert "http://book.acme.example/acme/ca.crt" in result.stderr
     assert [line for line in result.stderr.splitlines() if line.startswith("!")] == [
         "! Phones that know no TLS can't sign in; if you have such phones, set ldap.require_tls = false."
     ]

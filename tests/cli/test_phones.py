@@ -5,19 +5,21 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ldapgw.directory.passwords import verify_password
 from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.settings import ServerAddress, Site, choose_endpoint
+from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.provisioning.sheet import all_vendors, make_sheet, settings_of, vendors_of
 from ldapgw.store import activity, phones
 from ldapgw.store.activity import Act
 from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.phones import LastBind, LastSearch, PhoneLogin, Refusal
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
+from tests.support.certificates import issue
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway
 from tests.support.stage.databases import open_file
 from tests.support.stage.web import Stage, owner
@@ -25,6 +27,9 @@ from tests.support.stage.web import Stage, owner
 # A gateway with a port that phones can use.
 LISTENING = (HEAD + ACME).replace("tcp:0:interface=127.0.0.1", "tcp:389", 1)
 SERVER = ServerAddress("phonebook.example.com", 389)
+PRIVATE = LISTENING.replace("[ldap]\n", '[ldap]\nlisten_tls = ["tcp:636"]\n').replace(
+    "[web]\n", '[tls]\ncertificate = "cert.pem"\nprivate_key = "key.pem"\n\n[web]\n'
+)
 
 
 def stored(gateway: Gateway) -> dict[str, PhoneLogin]:
@@ -107,7 +112,8 @@ def test_all_ways_print_the_same_settings(gateway: Gateway, tmp_path: Path, mode
     content = told["settings"].pop("content")
     steps = [{"text": step.text, "confirmed": step.is_confirmed} for step in vendor.setup_steps]
     named = {"vendor": vendor.key, "file": vendor.file or None}
-    assert told["settings"] == {**named, "note": vendor.steps_note or None, "steps": steps}
+    authority = {"ca_url": sheet.ca_url or None, "trust": sheet.trust or None}
+    assert told["settings"] == {**named, "note": vendor.steps_note or None, "steps": steps, **authority}
     content = content.replace(told["password"], password).replace("desk2", "desk1")
     assert without_revision(content) == without_revision(sheet.printed)
     without = gateway.run("phones", "settings", "desk1").stdout
@@ -127,11 +133,16 @@ FILES = [(model, vendor.key) for model in (*MODELS, "other") for vendor in vendo
 def test_the_page_has_the_file_that_the_command_prints(
     gateway: Gateway, tmp_path: Path, model: str, vendor: str
 ) -> None:
-    """Octet by octet: with the password while the page knows it, and with the word in its place after that."""
-    gateway.write(LISTENING)
+    """Octet by octet: with the password while the page knows it, and with the word in its place after that.
+
+    The gateway's certificate comes from a private authority, which the files of some phones name.
+    """
+    gateway.write(PRIVATE)
+    issue().write(gateway.folder)
     path = f"/acme/phones/desk1/settings/{vendor}"
     prepare_state_dir(gateway.state_dir)
-    stage = Stage(database=open_file(gateway.state_dir / "ldapgw.db"), server=SERVER)
+    server = replace(SERVER, tls_port=636, start_tls=True)
+    stage = Stage(database=open_file(gateway.state_dir / "ldapgw.db"), server=server, certificate="private")
     browser = owner(stage, model=model)
     page = browser.get("/acme/phones/desk1").body
     password = page.partition('<code id="the-password">')[2].partition("<")[0]
@@ -139,9 +150,6 @@ def test_the_page_has_the_file_that_the_command_prints(
     command = ("phones", "settings", "desk1")
     with_password = gateway.run(*command, "--password-file", str(tmp_path / "password"))
     answer = browser.get(path)
-    if choose_endpoint(SERVER, all_vendors()[vendor].supported_security) is None:
-        assert (answer.status, with_password.exit_code) == (404, 1)
-        return
     assert (answer.status, answer.body.encode()) == (200, with_password.stdout_bytes)
     assert password in answer.body
     stage.clock.advance(PASSWORD_SECONDS)
@@ -161,13 +169,18 @@ def test_settings_go_to_standard_output_alone(gateway: Gateway) -> None:
 
 
 def test_the_steps_go_to_standard_error(gateway: Gateway) -> None:
-    """So that the settings can be redirected; they are those of the chosen model."""
+    """So that the settings can be redirected; they are those of the chosen model.  A private authority is named."""
     gateway.write(LISTENING)
     gateway.run("phones", "add", "desk1", "--model", "yealink")
     for vendor in ("yealink", "bria"):
         told = gateway.run("phones", "settings", "desk1", "--model", vendor).stderr
         steps = [f"{step.number}. {step.marked_text}" for step in all_vendors()[vendor].setup_steps]
         assert told.splitlines() == [*filter(None, [all_vendors()[vendor].steps_note]), *steps]
+    gateway.write(PRIVATE)
+    issue().write(gateway.folder)
+    *_, address, trust = gateway.run("phones", "settings", "desk1").stderr.splitlines()
+    assert address == "The phone has to trust this gateway's authority: https://phonebook.example.com/acme/ca.crt"
+    assert trust == all_vendors()["yealink"].trust
 
 
 def test_settings_of_another_model(gateway: Gateway) -> None:

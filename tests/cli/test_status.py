@@ -13,14 +13,14 @@ from ldapgw.cli.output import local_time
 from ldapgw.cli.site import now
 from ldapgw.contact import Sharing
 from ldapgw.google.delegation import REFUSAL_TEXTS, Refusal
-from ldapgw.store import accounts, gateways, phones, sign_ins, sync_state, workspaces, wrong_ports
+from ldapgw.store import accounts, gateways, phones, sign_ins, sync_state, unfit_clients, workspaces
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.database import Mode
 from ldapgw.store.engines import database_at
 from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.phones import LastSearch
+from ldapgw.store.unfit_clients import Mistake, UnfitClient
 from ldapgw.store.workspaces import DelegatedUser, DelegationSettings, EnteredDelegation
-from ldapgw.store.wrong_ports import WrongPort
 from tests.support.certificates import issue
 from tests.support.postgresql import needs_postgresql, new_url
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, person
@@ -59,27 +59,30 @@ def test_a_gateway_that_runs(gateway: Gateway) -> None:
     assert told["tenants"][0]["last_sync"] == "2026-01-31T09:30:00Z"
 
 
-def test_devices_at_the_wrong_port(gateway: Gateway) -> None:
+def test_devices_that_cannot_connect(gateway: Gateway) -> None:
     """Each with its address and what to change; those of the day before are left out."""
     gateway.connect("alice@acme.example")
     today = now()
-    plain = WrongPort("192.0.2.17", speaks_tls=False, at=today)
+    plain = UnfitClient("192.0.2.17", Mistake.PLAIN_ON_TLS_PORT, today)
     clients = [
-        replace(plain, address="192.0.2.18", speaks_tls=True),
+        replace(plain, address="192.0.2.18", mistake=Mistake.TLS_ON_PLAIN_PORT),
         plain,
         replace(plain, address="192.0.2.19", at=THEN),
+        replace(plain, address="192.0.2.20", mistake=Mistake.UNKNOWN_AUTHORITY),
     ]
     with gateway.begin() as connection:
-        wrong_ports.add(connection, clients, THEN)
+        unfit_clients.add(connection, clients, THEN)
     with gateway.running():
         lines = gateway.run("status").stdout.splitlines()
         told = gateway.json("status")
     at = local_time(today, now())
-    assert lines[lines.index("Devices at the wrong port within a day:") + 1 :] == [
+    assert lines[lines.index("Devices that can't connect, within a day:") + 1 :] == [
         f"! 192.0.2.17 speaks LDAP without TLS to the port for TLS, last at {at}. Switch LDAPS on in the device, or "
         "enter the port for LDAP without TLS.",
         f"! 192.0.2.18 speaks TLS to the port for LDAP without TLS, last at {at}. Enter the port for LDAPS in the "
         "device.",
+        f"! 192.0.2.20 does not know the authority of the gateway's certificate, last at {at}. Load ca.crt into the "
+        "device (ldapgw phones settings), and enter the gateway's host name there.",
         "",
         "✓ Nothing else needs action.",
     ]
@@ -87,6 +90,7 @@ def test_devices_at_the_wrong_port(gateway: Gateway) -> None:
         {"address": "192.0.2.17", "speaks_tls": False, "last": timestamp(today)},
         {"address": "192.0.2.18", "speaks_tls": True, "last": timestamp(today)},
     ]
+    assert told["unknown_authority"] == [{"address": "192.0.2.20", "last": timestamp(today)}]
     assert told["actions"] == []
 
 

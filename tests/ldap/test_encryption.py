@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from ldapgw.ldap.connection import UNKNOWN_AUTHORITY
 from ldapgw.ldap.limits import HANDSHAKE_TIMEOUT
 from ldapgw.server.config import Tls
 from ldapgw.server.config.forms import File
@@ -72,8 +74,12 @@ class Phone:
         self.socket.setblocking(False)
         self.socket.connect_ex(("127.0.0.1", server.ports[way].getHost().port))
 
-    async def connect(self, shows: Path | None = None) -> bytes:
-        """Begin TLS; the certificate that the server shows."""
+    async def connect(self, shows: Path | None = None, *, latest=ssl.TLSVersion.TLSv1_3, trusts=None) -> bytes:
+        """Begin TLS; the certificate that the server shows.
+
+        :param latest: the latest version of TLS that the phone knows.
+        :param trusts: whose certificates the phone trusts, in PEM; None: it trusts everybody.
+        """
         while not self._connected():
             await deferLater(self.reactor, 0)
         if self.way == "StartTLS":
@@ -82,6 +88,10 @@ class Phone:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        context.maximum_version = latest
+        if trusts is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(cadata=trusts)
         if shows is not None:
             context.load_cert_chain(shows / "phone-cert.pem", shows / "phone-key.pem")
         self.socket = context.wrap_socket(self.socket, do_handshake_on_connect=False)
@@ -196,6 +206,26 @@ async def test_tls_on_the_port_without_tls_is_named(make_server, reactor, logged
         await deferLater(reactor, 0)
     await server.gone()
     assert complaints(logged) == [("TLS on the port for LDAP without TLS", "")]
+
+
+@pytest.mark.parametrize("latest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("way", ["StartTLS", "LDAPS"])
+@pytest_twisted.ensureDeferred
+async def test_a_phone_that_does_not_know_the_authority_is_named(make_server, reactor, way, latest, logged):
+    """By its alert, in the log and for the pages; a phone that knows the authority is not."""
+    server = make_server()
+    noted = []
+    port = server.factory._port
+    server.factory._port = replace(port, unfit_client=lambda kind, address: noted.append((kind, address)))
+    knows, does_not_know = Phone(server, way), Phone(server, way)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await does_not_know.connect(latest=latest, trusts=AUTHORITY.pem.decode())
+    does_not_know.socket.close()
+    await knows.connect(latest=latest, trusts=(server.folder / "cert.pem").read_text())
+    knows.socket.close()
+    await server.gone()
+    assert complaints(logged) == [(UNKNOWN_AUTHORITY, "tlsv1 alert unknown ca")]
+    assert noted == [(UNKNOWN_AUTHORITY, "127.0.0.1")]
 
 
 @pytest_twisted.ensureDeferred

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -17,6 +18,10 @@ from ldapgw.phones import reachability
 from ldapgw.phones.connection_test import ConnectionSettings, OwnTests
 from ldapgw.phones.provisioning.settings import LdapEndpoint, Security
 from ldapgw.phones.reachability import read_ca, try_phone
+from ldapgw.server.config import Tls
+from ldapgw.server.config.forms import File
+from ldapgw.server.tls import TlsContextFactory
+from tests.support.certificates import issue
 from tests.support.phonebook.listening import Server, contexts_in, listening
 from tests.support.phonebook.wire import CONTEXT, DESK1, SECRET, make_factory
 from tests.support.site.running import free_ports
@@ -58,6 +63,9 @@ async def test_without_a_password_the_login_is_skipped(server: Server) -> None:
     assert await states(replace(phone(server, LDAPS), password="")) == WORKS | skipped
 
 
+CA_URL = "http://phonebook.example.com/acme/ca.crt"
+
+
 @pytest.mark.parametrize("security", [STARTTLS, LDAPS])
 @pytest_twisted.ensureDeferred
 async def test_a_certificate_that_nobody_knows(server: Server, security: Security) -> None:
@@ -66,16 +74,50 @@ async def test_a_certificate_that_nobody_knows(server: Server, security: Securit
     assert await states(unknown) == {"name": "ok", "port": "ok", "TLS": "failed"}
 
 
+@pytest.mark.parametrize(
+    ("issued", "ca", "ca_url", "outcome", "words"),
+    [
+        ({}, "own", "", "ok", "ldaps, with a trusted certificate"),
+        ({}, "own", CA_URL, "ok", f"ldaps, with a certificate that a phone trusts once ca.crt from {CA_URL} is loaded"),
+        ({}, "", "", "failed", "a phone does not know this authority: if the authority is public,"),
+        ({}, "another", CA_URL, "failed", f"a phone does not know this authority: load ca.crt from {CA_URL};"),
+        ({"days": -1}, "own", CA_URL, "failed", "the certificate has expired or isn’t valid yet"),
+        ({"since": 1}, "own", CA_URL, "failed", "the certificate has expired or isn’t valid yet"),
+        ({"host": "phonebook.example.com"}, "own", CA_URL, "failed", "the certificate isn’t for 127.0.0.1,"),
+        ({"host": None}, "own", CA_URL, "failed", "the certificate isn’t for 127.0.0.1,"),
+    ],
+    ids=["trusted", "loaded", "unknown", "another authority", "expired", "not yet valid", "another name", "no name"],
+)
 @pytest_twisted.ensureDeferred
-async def test_a_certificate_for_another_name(tmp_path: Path) -> None:
-    """It is trusted, but for 127.0.0.1."""
-    tls, certificate = contexts_in(tmp_path)
-    port = reactor.listenTCP(0, make_factory(clock=reactor, tls=tls).over_tls(), interface="127.0.0.2")
-    endpoint = LdapEndpoint(LDAPS, "127.0.0.2", port.getHost().port)
-    *_, last = await try_phone(ConnectionSettings(endpoint, "", "", ca=Path(certificate).read_text()), reactor)
+async def test_the_reason_why_a_certificate_is_refused(
+    tmp_path: Path, issued: dict[str, Any], ca: str, ca_url: str, outcome: str, words: str
+) -> None:
+    """Each has its own words, which name what to do; a phone that trusts the authority connects."""
+    made = issue(**issued)
+    certificate, key = made.write(tmp_path)
+    tls = TlsContextFactory(Tls(certificate=File(certificate), private_key=File(key)))
+    port = reactor.listenTCP(0, make_factory(clock=reactor, tls=tls).over_tls(), interface="127.0.0.1")
+    endpoint = LdapEndpoint(LDAPS, "127.0.0.1", port.getHost().port)
+    trusted = {"own": made.pem.decode(), "another": issue("another", which=1).pem.decode(), "": ""}[ca]
+    *_, last = (
+        step
+        for step in await try_phone(ConnectionSettings(endpoint, "", "", ca=trusted, ca_url=ca_url), reactor)
+        if step.step == "TLS"
+    )
     await port.stopListening()
-    assert (last.step, last.status) == ("TLS", "failed")
-    assert str(last.message).startswith("the certificate isn’t for 127.0.0.2,")
+    assert (last.status, str(last.message)[: len(words)]) == (outcome, words)
+
+
+@pytest.mark.parametrize(("host", "outcome"), [("localhost", "ok"), ("127.0.0.2", "failed"), ("127.0.0.1", "ok")])
+@pytest_twisted.ensureDeferred
+async def test_the_host_of_a_certificate(tmp_path: Path, host: str, outcome: str) -> None:
+    """A name, or an address; the certificate is for localhost and 127.0.0.1."""
+    tls, certificate = contexts_in(tmp_path)
+    port = reactor.listenTCP(0, make_factory(clock=reactor, tls=tls).over_tls(), interface="0.0.0.0")
+    endpoint = LdapEndpoint(LDAPS, host, port.getHost().port)
+    found = await states(ConnectionSettings(endpoint, "", "", ca=Path(certificate).read_text()))
+    await port.stopListening()
+    assert found["TLS"] == outcome
 
 
 @pytest_twisted.ensureDeferred

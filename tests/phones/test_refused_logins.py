@@ -21,6 +21,7 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import phone_dn
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import StoreError
+from ldapgw.ldap.connection import PLAIN_ON_TLS_PORT, UNKNOWN_AUTHORITY
 from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT
 from ldapgw.phones.refused_logins import (
     MASK,
@@ -36,15 +37,16 @@ from ldapgw.phones.refused_logins import (
     house_words,
     shown_name,
 )
-from ldapgw.store import accounts, phones, wrong_ports
+from ldapgw.store import accounts, phones, unfit_clients
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, Refusal, wrong_password
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.unfit_clients import MAX_CLIENTS, Mistake, UnfitClient
 from ldapgw.store.worker import Store, on_threads
-from ldapgw.store.wrong_ports import MAX_CLIENTS, WrongPort
 from tests.support.stage.databases import open_in_memory
 from tests.support.work import calls
 
+TLS, PLAIN, UNKNOWN = Mistake.TLS_ON_PLAIN_PORT, Mistake.PLAIN_ON_TLS_PORT, Mistake.UNKNOWN_AUTHORITY
 NOW = 1790000000.0
 BASES = {"acme": "dc=acme,dc=example", "globex": "dc=globex,dc=example"}
 HERE, NEAR, AWAY = "10.0.0.17", "10.0.0.99", "203.0.113.9"
@@ -92,7 +94,7 @@ class Scene:
 
     def run(self, *args: Any) -> Deferred[Any]:
         self.writes += 1
-        if args[0] is wrong_ports.add:
+        if args[0] is unfit_clients.add:
             self.written_clients.append(len(args[1]))
         return fail(StoreError("disk I/O error")) if self.fails else self.store.run(*args)
 
@@ -124,10 +126,10 @@ class Scene:
         assert login is not None
         return login
 
-    def stored_clients(self) -> tuple[WrongPort, ...]:
+    def stored_clients(self) -> tuple[UnfitClient, ...]:
         """Clients of wrong ports."""
         with self.database.begin() as connection:
-            return wrong_ports.read_all(connection, self.clock.seconds())
+            return unfit_clients.read_all(connection, self.clock.seconds())
 
     def wrong(self, name: str = "desk1") -> Refusal | None:
         """What the page says of a phone."""
@@ -152,51 +154,52 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
 
 
 @pytest.mark.parametrize("scene", [{"acme": "dc=acme,dc=example"}], indirect=True)
-def test_clients_of_the_wrong_port(scene: Scene) -> None:
-    """Each address once, the last one first, with what it speaks; they are no names that were refused."""
-    scene.refused.note_wrong_port("LDAP without TLS on the port for TLS", "192.0.2.1")
+def test_clients_that_cannot_connect(scene: Scene) -> None:
+    """Each address once, the last one first, with its mistake; they are no names that were refused."""
+    scene.refused.note_unfit_client(UNKNOWN_AUTHORITY, "192.0.2.1")
     for _ in range(2):
-        scene.refused.note_wrong_port(TLS_ON_PLAIN_PORT, "192.0.2.2")
-    other = replace(scene.refused.take_unsent().wrong_ports[0], address="192.0.2.3")
-    scene.refused.add_received(NewRefusals(wrong_ports=(other,)))
-    shown = [(client.address, client.count, speaks_tls) for client, speaks_tls in scene.refused.wrong_ports("acme")]
-    assert shown == [("192.0.2.3", 1, False), ("192.0.2.2", 2, True), ("192.0.2.1", 1, False)]
+        scene.refused.note_unfit_client(TLS_ON_PLAIN_PORT, "192.0.2.2")
+    other = replace(scene.refused.take_unsent().unfit_clients[0], address="192.0.2.3")
+    of_a_later_version = replace(other, name="a mistake of a later version")
+    scene.refused.add_received(NewRefusals(unfit_clients=(other, of_a_later_version)))
+    shown = [(client.address, client.count, mistake) for client, mistake in scene.refused.unfit_clients("acme")]
+    assert shown == [("192.0.2.3", 1, UNKNOWN), ("192.0.2.2", 2, TLS), ("192.0.2.1", 1, UNKNOWN)]
     assert scene.refused.unknown("acme") == ()
 
 
-def test_clients_of_the_wrong_port_are_stored_once_a_minute(scene: Scene) -> None:
+def test_clients_that_cannot_connect_are_stored_once_a_minute(scene: Scene) -> None:
     """The first at once, the last twenty after a minute or at the stop; those of another gateway are not stored."""
-    first = WrongPort("192.0.2.1", speaks_tls=True, at=NOW)
-    scene.refused.note_wrong_port(TLS_ON_PLAIN_PORT, first.address)
-    scene.refused.add_received(NewRefusals(wrong_ports=(UnknownLogin(TLS_ON_PLAIN_PORT, "", "192.0.2.9", 1, NOW),)))
+    first = UnfitClient("192.0.2.1", TLS, NOW)
+    scene.refused.note_unfit_client(TLS_ON_PLAIN_PORT, first.address)
+    scene.refused.add_received(NewRefusals(unfit_clients=(UnknownLogin(TLS_ON_PLAIN_PORT, "", "192.0.2.9", 1, NOW),)))
     scene.wait()
     assert (scene.writes, scene.stored_clients()) == (1, (first,))
     numbers = [*range(25), 5, *range(25, 30)]
     for number in numbers:
-        scene.refused.note_wrong_port("LDAP without TLS on the port for TLS", f"203.0.113.{number}")
+        scene.refused.note_unfit_client(PLAIN_ON_TLS_PORT, f"203.0.113.{number}")
         scene.wait()
     assert (scene.writes, scene.stored_clients()) == (1, (first,))
     scene.wait(WRITE_SECONDS - len(numbers))
     kept = [*enumerate(numbers, 1)][-MAX_CLIENTS:]
-    last = tuple(WrongPort(f"203.0.113.{number}", speaks_tls=False, at=NOW + at) for at, number in reversed(kept))
+    last = tuple(UnfitClient(f"203.0.113.{number}", PLAIN, NOW + at) for at, number in reversed(kept))
     assert (scene.writes, scene.stored_clients()) == (2, last)
     assert scene.written_clients == [1, MAX_CLIENTS]
     scene.wait(2 * WRITE_SECONDS)
     assert scene.writes == 2
-    scene.refused.note_wrong_port(TLS_ON_PLAIN_PORT, first.address)
+    scene.refused.note_unfit_client(TLS_ON_PLAIN_PORT, first.address)
     scene.refused.stopService()
     again = replace(first, at=scene.clock.seconds())
     assert (scene.writes, scene.stored_clients()) == (3, (again, *last[:-1]))
 
 
-def test_clients_of_the_wrong_port_while_the_disk_fails(scene: Scene) -> None:
+def test_clients_that_cannot_connect_while_the_disk_fails(scene: Scene) -> None:
     """They are stored later."""
     scene.fails = True
-    scene.refused.note_wrong_port(TLS_ON_PLAIN_PORT, "192.0.2.1")
+    scene.refused.note_unfit_client(TLS_ON_PLAIN_PORT, "192.0.2.1")
     scene.wait(2)
     scene.fails = False
     scene.wait()
-    assert scene.stored_clients() == (WrongPort("192.0.2.1", speaks_tls=True, at=NOW),)
+    assert scene.stored_clients() == (UnfitClient("192.0.2.1", TLS, NOW),)
 
 
 def test_a_wrong_password_until_the_right_one(scene: Scene) -> None:

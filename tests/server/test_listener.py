@@ -28,7 +28,14 @@ from twisted.internet.testing import MemoryReactorClock
 from ldapgw.errors import UserError
 from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.server.config import Config, decode
-from ldapgw.server.endpoints import ListenAddress, gateway_name, ipv6_only_endpoints, ldap_url, phone_server
+from ldapgw.server.endpoints import (
+    ListenAddress,
+    certificate_url,
+    gateway_name,
+    ipv6_only_endpoints,
+    ldap_url,
+    phone_server,
+)
 from ldapgw.server.listener import (
     ACCEPTED_AT_ONCE,
     OTHER_DESCRIPTORS,
@@ -518,6 +525,24 @@ def test_phone_server(ldap: dict[str, object], public_url: str, expected: Server
     """What the settings of phones are made of, and whether it is any good to them."""
     tls = {"tls": TLS} if expected.start_tls else {}
     assert phone_server(config_of(ldap, public_url, **tls)) == expected
+
+
+@pytest.mark.parametrize(
+    ("listen", "public_url", "address"),
+    [
+        (["tcp:80"], "https://b.example", "http://b.example/acme/ca.crt"),
+        (["unix:/run/web", "tcp:8080"], "https://b.example:8443/book", "http://b.example:8080/book/acme/ca.crt"),
+        (["tcp:8080"], "https://[2001:db8::1]", "http://[2001:db8::1]:8080/acme/ca.crt"),
+        (["tcp:8080"], "http://localhost:81", "http://localhost:81/acme/ca.crt"),
+        (["tcp:8080:interface=127.0.0.1", "tcp6:8080:interface=\\:\\:1"], "https://b.example", ""),
+        ([], "https://b.example", ""),
+    ],
+    ids=["usual", "another port", "IPv6", "public HTTP", "behind a proxy", "none"],
+)
+def test_a_phone_fetches_the_certificate_without_tls(listen: list[str], public_url: str, address: str) -> None:
+    """From a port that it reaches; else the public address has to do."""
+    config = config_of({}, web={"listen": listen, "public_url": public_url})
+    assert certificate_url(config, "acme") == (address or "https://b.example/acme/ca.crt")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs SO_REUSEPORT")

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from ldapgw.phones.provisioning.settings import PhoneSettings, ServerAddress
@@ -25,11 +26,18 @@ SETTINGS = PhoneSettings(
 )
 
 
+CA_URL = "http://phonebook.example.com/acme/ca.crt"
+
+
 def texts() -> Iterator[tuple[str, str]]:
-    """The name and the text of each file."""
+    """The name and the text of each file; once more for a private authority if the file then has more keys."""
     for vendor in all_vendors().values():
         if vendor.file:
-            yield vendor.file, make_sheet(vendor, SETTINGS).text
+            text = make_sheet(vendor, SETTINGS).text
+            private = make_sheet(vendor, replace(SETTINGS, ca_url=CA_URL)).text
+            yield vendor.file, text
+            if private != text:
+                yield f"private-{vendor.file}", private
 
 
 if __name__ == "__main__":

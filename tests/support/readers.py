@@ -77,6 +77,13 @@ def leaves(path: str, key: str = "") -> Callable[[str], Values]:
     return read
 
 
+def snom(text: str) -> Values:
+    """The settings, and the address of a certificate."""
+    certificate = ElementTree.fromstring(text.encode()).find("certificates/certificate")
+    values = leaves("phone-settings/*")(text)
+    return values if certificate is None else {**values, "certificate": certificate.attrib["url"]}
+
+
 def maxwell(text: str) -> Values:
     params = ElementTree.fromstring(text.encode()).findall("nvm/param")
     return {param.attrib["name"]: param.attrib["value"] for param in params}

@@ -199,6 +199,8 @@ def _notes(vendor: Vendor) -> Iterator[str]:
         advice.append(_plain(ADVICE[Advice.PLAIN_ONLY]))
     if vendor.one_number:
         advice.append("Choose *one entry per number* when you add the phone: it can dial only one number per entry.")
+    if vendor.trust:
+        advice.append(f"If the gateway's certificate comes from an authority of your own: {_plain(vendor.trust)}")
     if vendor.unverified:
         details = _plain("; ".join(vendor.unverified))
         advice.append(

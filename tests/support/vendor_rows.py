@@ -7,10 +7,11 @@ A row says how the phone's file is read, what its most important keys are called
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ldapgw.phones.provisioning.sheet import Sheet
 from tests.support import keypad, readers
+from tests.support.golden import CA_URL
 from tests.support.keypad import Keypad
 from tests.support.readers import Values
 
@@ -29,6 +30,7 @@ class Row:
     :ivar opens: whether the phone has a way to open the directory, by a key or a handset's choice; True: always.
     :ivar looks_up: whether the phone looks callers up.
     :ivar unknown: the keys that older firmware does not know.
+    :ivar authority: the keys of a private authority's certificate, and their values; empty: the file has none.
     """
 
     parse: Callable[[str], Values] | None
@@ -40,6 +42,7 @@ class Row:
     opens: Callable[[Values], bool] = lambda _values: True
     looks_up: Callable[[Values], bool] = lambda _values: True
     unknown: frozenset[str] = frozenset()
+    authority: Mapping[str, str] = field(default_factory=dict)
 
 
 def having(**wanted: str) -> Callable[[Values], bool]:
@@ -78,9 +81,11 @@ ROWS: Mapping[str, Row] = {
             "ldap.numb_attr", limit="ldap.max_hits"),
         opens=having(ldap__enable="1", directory_setting__ldap__enable="1"), looks_up=having(ldap__call_in_lookup="1"),
         unknown=frozenset(("ldap.tls_mode", "ldap.call_out_lookup", "ldap.incoming_call_special_search.enable")),
+        authority={f"{static}{key}": value for static in ("static.", "") for key, value in (
+            ("trusted_certificates.url", CA_URL), ("security.trust_certificates", "1"))},
     ),
     "snom": Row(
-        readers.leaves("phone-settings/*"), base="ldap_base",
+        readers.snom, base="ldap_base", authority={"certificate": CA_URL[:-3] + "der"},
         security=("ldap_over_tls", {"ldaps": "on", "plain": "off"}),
         # New firmware adds no star; old firmware does.
         keypad=keypad.template("service.snom.com, LDAP Directory", "ldap_search_filter", "ldap_number_filter",
@@ -118,7 +123,7 @@ ROWS: Mapping[str, Row] = {
         keypad=Keypad(_MPP_GUIDE, keypad.cisco_field("LDAP_Last_Name_Filter"),
             keypad.cisco_field("LDAP_Item_3_Filter")),
         opens=having(LDAP_Dir_Enable="Yes", LDAP_Unified_Search_Enable="Yes"),
-        looks_up=having(Reverse_Phone_Lookup_Serv="Yes"),
+        looks_up=having(Reverse_Phone_Lookup_Serv="Yes"), authority={"Custom_CA_Rule": CA_URL},
     ),
     "cisco-spa": Row(
         readers.leaves("*"), base="LDAP_Search_Base", title="LDAP_Corp_Dir_Name",
@@ -165,6 +170,7 @@ ROWS: Mapping[str, Row] = {
         security=("LDAP_SERVER", {"ldaps": "ldaps://phonebook.example.com", "plain": "ldap://phonebook.example.com"}),
         keypad=keypad.template("SARK template for KX-HDV", "LDAP_NAME_FILTER", "LDAP_NUMB_FILTER",
             "LDAP_NAME_ATTRIBUTE", "LDAP_NUMB_ATTRIBUTE", limit="LDAP_MAXRECORD"),
+        authority={"LDAP_ROOT_CERT_PATH": CA_URL},
     ),
     "htek": Row(
         readers.leaves("config/*"), base="P5434", security=("P5433", {"plain": "389"}),

@@ -20,6 +20,7 @@ from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, verify_password
 from ldapgw.errors import ResultCode
+from ldapgw.ldap.connection import PLAIN_ON_TLS_PORT, UNKNOWN_AUTHORITY
 from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.mac_address import show_mac
@@ -540,7 +541,7 @@ def test_everything_that_shows_the_steps_shows_the_same(
     sheet = make_sheet(vendor, settings_of(login, site))
     made = replace(print_sheet(NewPhone(login, "secret"), site), sheet=sheet)
     printed = Renderer("").print_sheets("en", "Acme GmbH", [made])
-    print_steps(vendor)
+    print_steps(sheet)
     command = capsys.readouterr().err
     told = settings_json(sheet)
     assert told is not None
@@ -724,18 +725,36 @@ def test_settings_that_are_not_there(stage: Stage) -> None:
     assert browser.get("/acme/phones/desk2/settings/mitel").status == 404
 
 
-@pytest.mark.parametrize("pem", ["", "-----BEGIN CERTIFICATE-----\nAAAA\n"], ids=["public", "private"])
+PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize("pem", ["", PEM], ids=["public", "private"])
 def test_the_certificate_to_load(stage: Stage, pem: str) -> None:
-    """Where phones do not know who signed it; and it is offered where a phone needs it."""
+    """Where phones do not know who signed it; and it is offered, with what to do, where a phone needs it."""
     stage.certificate = pem
     browser = owner(stage)
-    page, answer = browser.get(f"{PHONE}?vendor=yealink"), stage.browser().get("/acme/ca.crt")
+    page, answer, der = (
+        browser.get(f"{PHONE}?vendor=yealink"),
+        *(stage.browser().get(f"/acme/ca.{form}") for form in ("crt", "der")),
+    )
+    address = "https://phonebook.example.com/acme/ca.crt"
+    trusting = {
+        f"{PHONE}?vendor=yealink": "The settings file lets the phone load the certificate (trusted_certificates.url)",
+        f"{PHONE}/sheet": "We know no document that says whether this phone checks certificates.",
+    }
+    for path, told in trusting.items():
+        assert (f"{address} . {told}" in words_on(browser.get(path))) == bool(pem)
+    file = browser.get(f"{PHONE}/settings/yealink").body
+    assert (f"\nstatic.trusted_certificates.url = {address}\n" in file) == bool(pem)
     assert ("Download the certificate" in words_on(page)) == bool(pem)
     assert ("Most phones trust it already" in words_on(page)) == (not pem)
     assert answer.status == (200 if pem else 404)
     if pem:
         assert answer.body == pem
-        assert answer.headers["content-type"] == ["application/x-x509-ca-cert"]
+        for sent in (answer, der):
+            assert sent.headers["content-type"] == ["application/x-x509-ca-cert"]
+        assert der.body == "\0\0\0"
+    assert der.status == answer.status
     assert "ca.crt" not in browser.get(f"{PHONE}?vendor=mitel").body
 
 
@@ -838,15 +857,16 @@ def test_a_wrong_password(stage: Stage) -> None:
 
 
 def test_refusals_from_elsewhere_are_for_administrators(stage: Stage) -> None:
-    """On both pages, with the names that no phone has; and the clients of a wrong port on the administration's."""
+    """On both pages, with the names that no phone has; and the clients that cannot connect on the administration's."""
     browser = owner(stage)
     serve(stage)
     bind(stage, NOW, "10.0.0.17")
     for name in ("desk1", "desk01", "desk01", "Hunter2!"):
         stage.refused_logins.note(name, "203.0.113.9")
     result_of(stage.refused_logins.judge())
-    stage.refused_logins.note_wrong_port("LDAP without TLS on the port for TLS", "203.0.113.17")
-    stage.refused_logins.note_wrong_port(TLS_ON_PLAIN_PORT, "203.0.113.18")
+    stage.refused_logins.note_unfit_client(PLAIN_ON_TLS_PORT, "203.0.113.17")
+    stage.refused_logins.note_unfit_client(TLS_ON_PLAIN_PORT, "203.0.113.18")
+    stage.refused_logins.note_unfit_client(UNKNOWN_AUTHORITY, "203.0.113.19")
     root = stage.visitor("/acme/signin", account=ROOT)
     told = "Someone tried to sign in as this phone from another network: 1 time, last from 203.0.113.9"
     assert told in words_on(root.get(PHONE))
@@ -859,6 +879,7 @@ def test_refusals_from_elsewhere_are_for_administrators(stage: Stage) -> None:
     assert "Hunter2" not in admin
     assert "203.0.113.18 It speaks TLS to the port for LDAP without TLS. Enter the port for LDAPS" in admin
     assert "203.0.113.17 It speaks LDAP without TLS to the port for TLS. Switch LDAPS on in the device" in admin
+    assert "203.0.113.19 It doesn’t know the authority of the gateway’s certificate. Load ca.crt into the" in admin
 
 
 def test_withheld_callers_get_no_advice(stage: Stage) -> None:

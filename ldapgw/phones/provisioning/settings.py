@@ -69,11 +69,14 @@ class Site:
     """The values that are the same in the settings of all phones of a tenant.
 
     :ivar title: the tenant's name for people, which is also the directory's name on phones.
+    :ivar ca_url: the address of the private authority's certificate, which phones have to trust; empty if phones trust
+        the gateway's certificate already.
     """
 
     server: ServerAddress
     base_dn: str
     title: str
+    ca_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class PhoneSettings:
     :ivar per_number: whether the phone gets one entry per number.
     :ivar placeholder: one of `PLACEHOLDERS`, for a phone whose model is unknown; empty if not known.
     :ivar mac: the MAC address, 12 hexadecimal digits in lower case; empty if not known.
+    :ivar ca_url: as for `Site`.
     """
 
     server: ServerAddress
@@ -98,6 +102,7 @@ class PhoneSettings:
     per_number: bool = False
     placeholder: str = ""
     mac: str = ""
+    ca_url: str = ""
 
     @property
     def revision(self) -> str:

@@ -41,6 +41,11 @@ _MAX_GIGASET_NAME = 50
 # step.
 FROM_OUR_NOTES = gettext_noop("From our notes; menus may differ by firmware.")
 CONFIRMED_MARK = "✓"
+# How a phone gets to trust a private authority, if no source says how.
+_UNKNOWN_TRUST = gettext_noop(
+    "We know no document that says whether this phone checks certificates. If the phone has a list of trusted "
+    "certificates, load the certificate into this list."
+)
 
 _MEDIA_TYPES = {
     Format.XML: "application/xml",
@@ -58,11 +63,10 @@ class Advice(StrEnum):
     GUESSED_PORT = "guessed_port"  # the port is probably right, but not certainly
     PLAIN_ONLY = "plain_only"  # this model has no TLS
     PLAIN_HERE = "plain_here"  # the gateway offers no TLS that the model supports
-    CERTIFICATE = "certificate"  # if a private CA issued the certificate, load the certificate into the phone
+    CERTIFICATE = "certificate"  # the phone has to trust the authority that issued the certificate
     HOST_NAME = "host_name"  # the phone checks the certificate against a host name, not an address
     OLD_FIRMWARE = "old_firmware"  # the keys for TLS need a newer firmware
     OLD_TLS = "old_tls"  # older firmware connects to the TLS port without TLS
-    TRUST_LIST = "trust_list"  # enter the certificate's file in TRUSTCERTS
     NAME_CHARACTERS = "name_characters"  # a login may have only letters and digits
     TLS_UNVERIFIED = "tls_unverified"  # the setting that switches TLS on is unverified
     STAR_ADDED = "star_added"  # firmware before 10.1.27 adds a second star, which is harmless
@@ -72,7 +76,6 @@ class Advice(StrEnum):
     NUMBER_FIELDS = "number_fields"  # the keys for the number attributes are unverified
     EXACT_NUMBER = "exact_number"  # the phone finds a number only if the whole number is equal
     NAME_LENGTH = "name_length"  # the login may have 50 characters at most
-    ROOT_CERTIFICATE = "root_certificate"  # enter the file of a private CA's certificate in LDAP_ROOT_CERT_PATH
     LOGIN_BY_HAND = "login_by_hand"  # the keys of user name and password are not known
     CALLER_DELAY = "caller_delay"  # the phone waits for the caller's name before it rings
     LICENCE = "licence"  # old phones need a licence for LDAP
@@ -162,6 +165,8 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar fields: the fields to enter by hand.
     :ivar has_our_labels: true if the labels of the fields are texts of ldapgw, which are translated; false if they are
         the phone's own words.
+    :ivar trust: how the phones get to trust a private authority, and what the phones do otherwise; empty if no source
+        says so, or if the phones have no TLS.
     :ivar unverified: the keys that no source confirms, or a few words on these keys.
     :ivar advice: advice for this family, to which `make_sheet` adds advice about TLS.
     :ivar steps: the steps that bring the settings into a phone, in the words of its menus; the last step is a search on
@@ -193,6 +198,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     replaces_settings: bool = False
     fields: tuple[Field, ...] = ()
     has_our_labels: bool = False
+    trust: str = ""
     unverified: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()
     steps: tuple[str, ...] = ()
@@ -237,6 +243,8 @@ class Sheet:
     :ivar link: the endpoint to which the phone connects.  None if the phone cannot connect; the sheet then has no
         settings.
     :ivar text: the text of the file; empty if there is none.
+    :ivar ca_url: the address of the private authority's certificate, which the phone has to trust; empty if the phone
+        needs no such certificate.
     """
 
     vendor: Vendor
@@ -244,6 +252,12 @@ class Sheet:
     text: str = ""
     fields: tuple[Field, ...] = ()
     advice: tuple[Advice, ...] = ()
+    ca_url: str = ""
+
+    @property
+    def trust(self) -> str:
+        """Return how the phone gets to trust the certificate at `ca_url`, to be translated; empty without `ca_url`."""
+        return (self.vendor.trust or _UNKNOWN_TRUST) if self.ca_url else ""
 
     @property
     def printed(self) -> str:
@@ -266,6 +280,7 @@ def settings_of(login: PhoneLogin, site: Site, password: str = "") -> PhoneSetti
         per_number=login.numbers is NumberMode.ENTRIES,
         placeholder=login.placeholder,
         mac=login.mac,
+        ca_url=site.ca_url,
     )
 
 
@@ -285,6 +300,7 @@ def make_sheet(vendor: Vendor, settings: PhoneSettings) -> Sheet:
             if not (field.unless_per_number and settings.per_number)
         ),
         (*_about_server(settings), *_about_tls(vendor, endpoint), *_about_entries(vendor, settings, endpoint)),
+        _ca_url(settings, endpoint),
     )
 
 
@@ -307,7 +323,12 @@ def _template_values(vendor: Vendor, settings: PhoneSettings, endpoint: LdapEndp
         "max_hits": MAX_HITS,
         "plain_port": settings.server.port_for(Security.PLAIN),
         "not_verified": NOT_VERIFIED,
+        "ca_url": _ca_url(settings, endpoint),
     }
+
+
+def _ca_url(settings: PhoneSettings, endpoint: LdapEndpoint) -> str:
+    return "" if endpoint.security is Security.PLAIN else settings.ca_url
 
 
 def _about_server(settings: PhoneSettings) -> Iterable[Advice]:

@@ -120,7 +120,7 @@ class PhoneParts:
                 self._note_refusal,
                 log_replica_use,
                 base.counters.count_bind,
-                self.refused_logins.note_wrong_port,
+                self.refused_logins.note_unfit_client,
             ),
             Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)}),
             base.reactor,

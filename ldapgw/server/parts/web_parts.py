@@ -19,7 +19,7 @@ from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.server.config import Tenant
-from ldapgw.server.endpoints import phone_server
+from ldapgw.server.endpoints import certificate_url, phone_server
 from ldapgw.server.google import TenantsWithClients, load_key_file
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.metrics import Gauges, Metrics
@@ -148,7 +148,7 @@ def _admin_dependencies(
         may_read_metrics=base.config.web.metrics_networks.contains,
         left_out=phones.ldap.left_out,
         unknown_logins=phones.refused_logins.unknown,
-        wrong_ports=phones.refused_logins.wrong_ports,
+        unfit_clients=phones.refused_logins.unfit_clients,
         refused_elsewhere=phones.refused_logins.elsewhere,
         may_be_new_store=base.config.new_store,
         config_file=base.config_file,
@@ -172,6 +172,7 @@ def _phone_dependencies(base: Base, phones: PhoneParts) -> PhoneDependencies:
         latest=phones.refused_logins.latest,
         anonymous_refused_at=phones.activity.search_log.last_refusal,
         certificate=lambda: base.tls.loaded.trust_anchor if base.tls else "",
+        certificate_url=lambda tenant: certificate_url(base.config, tenant),
         try_connection=try_connection,
         one_time=phones.one_time,
     )

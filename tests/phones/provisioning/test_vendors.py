@@ -37,7 +37,7 @@ from ldapgw.phones.provisioning.sheet import (
 )
 from ldapgw.phones.provisioning.templates import render_value
 from tests.support.checkout import ROOT
-from tests.support.golden import FOLDER, SERVER, SETTINGS, texts
+from tests.support.golden import CA_URL, FOLDER, SERVER, SETTINGS, texts
 from tests.support.vendor_rows import ROWS, read
 
 PLAIN = replace(SETTINGS, server=ServerAddress("192.0.2.5", 389))
@@ -254,13 +254,28 @@ def test_an_entry_for_each_number(key: str, named: str, values: str, entries: st
         ("gigaset", {"login": "d" * 51}, {"certificate", "fields_alone", "exact_number", "name_length"}),
         ("cisco-spa", {}, {"plain_only", "no_caller_lookup", "one_number"}),
         ("cisco-spa", {"per_number": True}, {"plain_only", "no_caller_lookup"}),
-        ("avaya-j100", {}, {"certificate", "trust_list", "no_caller_lookup"}),
-        ("avaya-j100", {"login": "desk-1"}, {"certificate", "trust_list", "no_caller_lookup", "name_characters"}),
+        ("avaya-j100", {}, {"certificate", "no_caller_lookup"}),
+        ("avaya-j100", {"login": "desk-1"}, {"certificate", "no_caller_lookup", "name_characters"}),
     ],
 )
 def test_advice(key: str, changed: dict[str, Any], advice: set[str]) -> None:
     """What somebody has to know follows from the phone and from the gateway."""
     assert {*make_sheet(all_vendors()[key], replace(SETTINGS, **changed)).advice} == advice
+
+
+@every_vendor
+def test_a_private_authority(key: str) -> None:
+    """The file has the keys of the authority's certificate, and else nothing changes; how to trust is said with TLS."""
+    vendor, authority = all_vendors()[key], ROWS[key].authority
+    public, private = make_sheet(vendor, SETTINGS), make_sheet(vendor, replace(SETTINGS, ca_url=CA_URL))
+    assert read(private) == {**read(public), **authority}
+    has_tls = vendor.supported_security != (Security.PLAIN,)
+    assert (private.ca_url, bool(private.trust)) == (CA_URL if has_tls else "", has_tls)
+    assert bool(authority) == vendor.trust.startswith("The settings file lets the phone load the certificate")
+    assert has_tls or not vendor.trust
+    for sheet in (public, make_sheet(vendor, replace(PLAIN, ca_url=CA_URL))):
+        assert (sheet.ca_url, sheet.trust) == ("", "")
+        assert not {*authority} & {*read(sheet)} if sheet.text else True
 
 
 @every_vendor

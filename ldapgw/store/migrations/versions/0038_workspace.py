@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Delegated accounts, service accounts and users of Google Workspace, members of Google Groups, and leavers."""
+"""Delegated and service accounts, users of Google Workspace, members of Google Groups, leavers, and unfit clients."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,6 +20,14 @@ END
 
 
 def upgrade() -> None:
+    op.drop_table("wrong_port")
+    op.create_table(
+        "unfit_client",
+        sa.Column("address", sa.String(), nullable=False),
+        sa.Column("mistake", sa.String(), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("address", "mistake"),
+    )
     op.add_column("account", sa.Column("delegated", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.create_table(
         "delegation",
