@@ -83,7 +83,7 @@ class EndedLogin(NamedTuple):
     successor: str
 
 
-class SeenLogin(NamedTuple):
+class PhoneBind(NamedTuple):
     """A phone's successful login.
 
     :ivar password_hash: the hash of the password that the phone used.
@@ -119,8 +119,8 @@ class Catalog:
         self._is_own_test = is_own_test
         # The keys of both tables are the names of phones.  `_seen` holds each phone's last login since the last call of
         # `take_seen_phones`.  `_last_seen` holds each phone's last login before this call.
-        self._seen: dict[str, SeenLogin] = {}
-        self._last_seen: dict[str, SeenLogin] = {}
+        self._seen: dict[str, PhoneBind] = {}
+        self._last_seen: dict[str, PhoneBind] = {}
 
     def publish(self, snapshot: Snapshot, names: Collection[str]) -> tuple[EndedLogin, ...]:
         """Make a snapshot the current snapshot, and return the logins whose sessions have to end.
@@ -190,20 +190,20 @@ class Catalog:
         # When a phone first uses its next password, the old password ends.  So this login must stay in `_seen`, even if
         # the phone then logs in with the old password.
         if seen is None or seen.password_hash != login.next_password_hash or not login.next_password_hash:
-            self._seen[login.name] = SeenLogin(address, password_hash, self._now(), over_tls)
+            self._seen[login.name] = PhoneBind(address, password_hash, self._now(), over_tls)
 
     def anonymous(self, address: str) -> Viewer:
         """Return the viewer of a connection without a bind, who sees the tenants that are open to the address."""
         access = tuple(Access(tenant) for tenant, is_open_to in self._open_to.items() if is_open_to(address))
         return Viewer(access=access) if access else NOBODY
 
-    def take_seen_phones(self) -> Mapping[str, SeenLogin]:
+    def take_seen_phones(self) -> Mapping[str, PhoneBind]:
         """Return, by name, the last login of each phone since the last call."""
         seen, self._seen = self._seen, {}
         self._last_seen |= seen
         return seen
 
-    def last_login(self, phone: str) -> SeenLogin | None:
+    def last_login(self, phone: str) -> PhoneBind | None:
         """Return a phone's last login since the gateway started, or None if the phone has not logged in.
 
         :param phone: the phone's name, as it is stored.

@@ -30,7 +30,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.directory.catalog import PhoneAccess, SeenLogin
+from ldapgw.directory.catalog import PhoneAccess, PhoneBind
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.naming_context import phone_name
 from ldapgw.directory.schema import attribute_type
@@ -76,7 +76,7 @@ log = Logger()
 
 # A function that returns, by a phone's name, the address, password hash and time of its last good login
 # (`Catalog.last_login`).
-LastLogin = Callable[[str], SeenLogin | None]
+LastLogin = Callable[[str], PhoneBind | None]
 
 
 @dataclass(frozen=True, slots=True)

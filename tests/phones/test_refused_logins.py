@@ -15,7 +15,7 @@ from twisted.logger import globalLogPublisher
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.catalog import Catalog, PhoneAccess, SeenLogin, Snapshot
+from ldapgw.directory.catalog import Catalog, PhoneAccess, PhoneBind, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import phone_dn
@@ -103,7 +103,7 @@ class Scene:
 
     def bind(self, name: str, address: str) -> None:
         """A good login, which is stored soon after."""
-        self.catalog._seen[name] = SeenLogin(address, HASH, self.clock.seconds(), True)
+        self.catalog._seen[name] = PhoneBind(address, HASH, self.clock.seconds(), True)
 
     def store_binds(self) -> None:
         seen = self.catalog.take_seen_phones()
