@@ -21,7 +21,7 @@ PAGE = ROOT / "docs/how-to/install.rst"
 OTHER_WAYS = ROOT / "docs/how-to/install-other.rst"
 HOME = "home/admin"
 # The first answer is the only one without a default; then the name of the page, which needs one too.
-ANSWERS = "anna@acme.example\n" + 5 * "\n" + "https://phonebook.example.com\n" + 4 * "\n"
+ANSWERS = "anna@acme.example\n" + 6 * "\n" + "https://phonebook.example.com\n" + 5 * "\n"
 
 NEEDED = ("mmdebstrap", *debian_machine.NEEDED_TO_BOOT)
 _missing = [name for name in NEEDED if shutil.which(name) is None]
