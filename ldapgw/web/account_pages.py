@@ -42,6 +42,7 @@ from ldapgw.web.account_texts import (
     shareable_labels,
     sharing_options,
     source_switch,
+    with_phones,
 )
 from ldapgw.web.consent import AuthorizationCodeFlow, switch_on_purpose
 from ldapgw.web.dependencies import WebDependencies, WebTenant
@@ -97,12 +98,13 @@ class AccountPages:
         if visit.visitor.person.is_by_link:
             return visit.redirect(path="admin")
         account = _shown_account(visit)
+        phone_values = await self._phone_pages.list_values(visit)
         return visit.page(
             "overview.html",
             account=account,
-            view=await self._view(visit, account),
+            view=with_phones(await self._view(visit, account), phone_values["phones"]),
             **await sync_history_values(self._layout, account),
-            **await self._phone_pages.list_values(visit),
+            **phone_values,
         )
 
     async def account(self, visit: Visit) -> HttpResponse:
