@@ -16,7 +16,7 @@ from ldapgw import __version__
 from ldapgw.contact import Flaw, Sharing, Source
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.google.oauth import SCOPE_OF
-from ldapgw.phones.contact_browser import ContactSummary, LookupResult
+from ldapgw.phones.contact_browser import BookSizes, ContactSummary, LookupResult
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState
 from ldapgw.store.contacts import FlawedPerson
@@ -126,6 +126,7 @@ def overview(
     account = visitor.account
     view = with_phones(account_view(tenant, account, status_of(account, certificate_ends)), phones)
     values: dict[str, Any] = {"tenant": tenant, "visitor": visitor, "account": account, "view": view, "phones": phones}
+    values["sizes"] = BookSizes(account.contacts) if account else BookSizes()
     return render("overview.html", language, **values, sync_bars=(), sync_outcome="", model_titles={})
 
 
@@ -134,6 +135,7 @@ def account_page(tenant: WebTenant, visitor: Visitor, **more: Any) -> str:
     view = account_view(tenant, account, status)
     details = account_details(tenant, account, status, **more) if account and status and view.connected else None
     values: dict[str, Any] = {"tenant": tenant, "visitor": visitor, "account": account, "view": view}
+    values["sizes"] = BookSizes(account.contacts, directory=25) if account else BookSizes()
     return render("account.html", **values, details=details, replicas=(), sync_bars=(), sync_rows=())
 
 
@@ -565,7 +567,8 @@ def first_steps(account: Account | None, *phones: tuple[PhoneLogin, Any]) -> Rea
     accounts = (account,) if account else ()
     visitor = Visitor(SignIn("acme", "1", "alice@acme.example"), "A" * 43, account, accounts)
     view = account_view(ACME, account, status_of(account))
-    return Reader(render("first_steps.html", visitor=visitor, account=account, view=view, phones=phones, tenant=ACME))
+    values: dict[str, Any] = {"visitor": visitor, "account": account, "view": view, "phones": phones, "tenant": ACME}
+    return Reader(render("first_steps.html", **values, sizes=BookSizes(account.contacts if account else 0)))
 
 
 def test_the_first_steps() -> None:
