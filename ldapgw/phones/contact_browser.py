@@ -15,7 +15,7 @@ from itertools import groupby
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import Book, with_sharing
+from ldapgw.directory.book import DIRECTORY, Book, with_sharing
 from ldapgw.directory.dit import ContactFlags, Directory, Dit, search_scopes
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry, number_formatter
@@ -96,6 +96,25 @@ class ContactPage:
         """Return how many pages the section has, at least 1."""
         count = self.sections.get(self.section, 0) if self.section else self.total
         return max(1, -(-count // PAGE_SIZE))
+
+
+@dataclass(frozen=True, slots=True)
+class BookSizes:
+    """How many contacts the phones of an account find, by the books of the contacts.
+
+    :ivar own: the number in the account's own book.
+    :ivar directory: the number in the company directory.
+    :ivar shared: the number that other people share.
+    """
+
+    own: int = 0
+    directory: int = 0
+    shared: int = 0
+
+    @property
+    def total(self) -> int:
+        """Return the sum; a contact that is in two books counts twice."""
+        return self.own + self.directory + self.shared
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -206,6 +225,20 @@ class ContactBrowser:
                     flags = directory.flags(entry, Access(tenant, account))
                     return replace(_browsed(entry, directory, books, section_of(entry)), flags=flags)
         return None
+
+    def sizes(self, tenant: str, account: str) -> BookSizes:
+        """Return how many contacts the phones of an account find, by the books of the contacts.
+
+        :param account: the key (``sub``) of the account.
+        """
+        directory = self._dit().directory(tenant)
+        counts: dict[str, int] = {}
+        for seen in directory.seen_books(Access(tenant, account)) if directory is not None else ():
+            if seen.is_browsed:
+                kind = {account: "own", DIRECTORY: "directory"}.get(seen.book.key, "shared")
+                branch = seen.book.shared_branch if seen.is_label else seen.book
+                counts[kind] = counts.get(kind, 0) + (len(branch.segments) if branch is not None else 0)
+        return BookSizes(**counts)
 
     def shared_count(self, tenant: str, book: str, label: str) -> int | None:
         """Return the number of contacts in a book that other people find if the book is shared.

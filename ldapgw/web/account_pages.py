@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from ldapgw.contact import Source
 from ldapgw.errors import GoogleError, StoreError
 from ldapgw.google.oauth import sources_of
+from ldapgw.phones.contact_browser import BookSizes
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import (
     accounts,
@@ -42,6 +43,7 @@ from ldapgw.web.account_texts import (
     shareable_labels,
     sharing_options,
     source_switch,
+    with_phones,
 )
 from ldapgw.web.consent import AuthorizationCodeFlow, switch_on_purpose
 from ldapgw.web.dependencies import WebDependencies, WebTenant
@@ -97,12 +99,14 @@ class AccountPages:
         if visit.visitor.person.is_by_link:
             return visit.redirect(path="admin")
         account = _shown_account(visit)
+        phone_values = await self._phone_pages.list_values(visit)
         return visit.page(
             "overview.html",
             account=account,
-            view=await self._view(visit, account),
+            view=with_phones(await self._view(visit, account), phone_values["phones"]),
+            sizes=self._sizes(visit, account),
             **await sync_history_values(self._layout, account),
-            **await self._phone_pages.list_values(visit),
+            **phone_values,
         )
 
     async def account(self, visit: Visit) -> HttpResponse:
@@ -115,6 +119,7 @@ class AccountPages:
             account=account,
             view=view,
             details=await self._details(visit.tenant, account, view),
+            sizes=self._sizes(visit, account),
             replicas=[login for login in replicas if login.replica is not None and login.replica.private],
             **await sync_history_values(self._layout, account),
         )
@@ -298,6 +303,13 @@ class AccountPages:
         if account.is_connected:
             progress = await visit.store.read(sync_state.read_progress, account.id)
         return account_view(visit.tenant, account, status, progress)
+
+    def _sizes(self, visit: Visit, account: Account | None) -> BookSizes:
+        """Return how many contacts the account's phones find, even if the first books are not published yet."""
+        if account is None:
+            return BookSizes()
+        sizes = self._dependencies.contacts.sizes(visit.tenant.name, account.sub)
+        return sizes if sizes.total else BookSizes(account.contacts)
 
     async def _details(self, tenant: WebTenant, account: Account | None, view: AccountView) -> AccountDetails | None:
         """Return the values that the account page shows of an account, or None if the account is not connected."""

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
+
+from msgspec.structs import replace as replace_text
 
 from ldapgw.contact import Flaw, Sharing, Source
 from ldapgw.directory.dn import folded
@@ -18,22 +20,24 @@ from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 from ldapgw.store.account_status import consent_ended_by, is_of_testing
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.contacts import FlawedPerson
+from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.sync_state import DIRECTORY_SHRUNK, SyncProgress, SyncState
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES
+from ldapgw.web.phone_texts import PhoneState
 
 
 class AccountStateText(Texts, frozen=True):
     """The text of an account's state.
 
-    :ivar sign: a symbol: ✓, ! or ✗.
+    :ivar sign: a symbol: ✓, ! or ○.
     :ivar kind: the CSS class of the colour.
     """
 
     sign: str
     kind: str
-    title: str
-    sentence: str
+    title: Translatable
+    sentence: Translatable = ""
 
 
 class StateWords(Texts, frozen=True):
@@ -76,7 +80,8 @@ class _AccountTexts(Texts, frozen=True):
     :ivar source_states: the texts by `SourceState`; ``ended`` is for a source that was on until the consent ended.
     :ivar directory_feeds: sentences that tell through which account everybody finds the directory: ``own``, ``other``
         or ``nobody``; ``standby`` is for an account that would take over from the other account.
-    :ivar states: the texts by the state of the account object; ``new`` is for a person who never connected.
+    :ivar states: the texts by the state of the account object; ``new`` is for a person who never connected,
+        ``phone_refused`` and ``phone`` are for an account without trouble whose phone has a trouble.
     """
 
     only_label: str
@@ -154,6 +159,8 @@ class AccountView:
     :ivar sync_is_next: whether a sync is the next useful step, because an administrator may have fixed what failed.
     :ivar needs_administrator: whether a message on the page tells the person to ask an administrator.
     :ivar box: what Google's consent screen will ask for, if the person never connected; otherwise empty.
+    :ivar phone_to_fix: the name of the phone whose trouble is the state; empty if the state is that of the account.
+    :ivar is_used: whether one of the person's phones has found somebody.
     """
 
     state: AccountStateText
@@ -164,6 +171,8 @@ class AccountView:
     needs_administrator: bool = False
     progress: SyncProgress | None = None
     box: str = ""
+    phone_to_fix: str = ""
+    is_used: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +236,18 @@ def account_view(
         needs_administrator=_needs_administrator(account, status),
         progress=progress,
     )
+
+
+def with_phones(view: AccountView, phones: Sequence[tuple[PhoneLogin, PhoneState]]) -> AccountView:
+    """Return the view of the overview, whose state is the worst state of the account and of the person's phones."""
+    view = replace(view, is_used=any(login.worked_at or state.kind == "good" for login, state in phones))
+    troubles = [(login.name, state) for login, state in phones if state.kind in ("bad", "warn")]
+    if not troubles or not view.connected or view.state.kind != "good":
+        return view
+    name, trouble = min(troubles, key=lambda phone: phone[1].kind)  # "bad" comes before "warn"
+    text = ACCOUNT_STATE_TEXTS["phone_refused" if trouble.kind == "bad" else "phone"]
+    title = Phrase(str(text.title), {"phone": name, "state": trouble.title})
+    return replace(view, state=replace_text(text, title=title, sentence=trouble.sentence), phone_to_fix=name)
 
 
 def account_details(

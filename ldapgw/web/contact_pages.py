@@ -171,6 +171,7 @@ class ContactPages:
             account=account,
             page_number=number,
             found=found,
+            sizes=self._browser.sizes(visit.tenant.name, account.sub if account else ""),
             groups=groups,
             letters=_letters(found),
             section=section,

@@ -126,7 +126,7 @@ def test_the_overview_says_how_a_sync_ended(stage: Stage) -> None:
     page = words_on(alice.get("/acme/"))
     assert "Up to date: 3 changed, 1 added." in page
     assert "Sync started" not in page
-    assert "all syncs successful" in page
+    assert "first synced today" in page
     begun = stage.do(sync_state.begin, account.id)
     with stage.database.begin() as connection:
         sync_state.fail(connection, begun, "network", NOW, NOW + 60, begun_at=NOW)

@@ -137,7 +137,7 @@ def test_the_list(alice: Browser) -> None:
         "+358 40 1234567",
     ]
     words = words_on(page)
-    assert "7 contacts on your phones" in words
+    assert "7 contacts on your phones: 5 yours + 1 company directory + 1 shared by others" in words
     anna = words.partition("Anna Berg")[2].partition("Conny")[0]
     assert " ".join(anna.split()) == "Berg & Söhne +49 176 04069007 Mobile +49 30 1234567 Ferienhaus C CC"
     assert "Sara Shared bob@acme.example +49 30 5550001 Work" in words

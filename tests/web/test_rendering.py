@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
@@ -15,7 +16,7 @@ from ldapgw import __version__
 from ldapgw.contact import Flaw, Sharing, Source
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.google.oauth import SCOPE_OF
-from ldapgw.phones.contact_browser import ContactSummary, LookupResult
+from ldapgw.phones.contact_browser import BookSizes, ContactSummary, LookupResult
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState
 from ldapgw.store.contacts import FlawedPerson
@@ -23,7 +24,7 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.store.sync_state import SyncState
 from ldapgw.web import error_pages
-from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, account_details, account_view
+from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, account_details, account_view, with_phones
 from ldapgw.web.admin_people import PersonRow
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import ErrorPage
@@ -115,12 +116,18 @@ def status_of(account: Account | None, certificate_ends: float | None = None) ->
 
 
 def overview(
-    tenant: WebTenant, visitor: Visitor, language: str = "en", *, certificate_ends: float | None = None
+    tenant: WebTenant,
+    visitor: Visitor,
+    language: str = "en",
+    *,
+    certificate_ends: float | None = None,
+    phones: Sequence[tuple[PhoneLogin, PhoneState]] = (),
 ) -> str:
     account = visitor.account
-    view = account_view(tenant, account, status_of(account, certificate_ends))
-    values: dict[str, Any] = {"tenant": tenant, "visitor": visitor, "account": account, "view": view, "phones": []}
-    return render("overview.html", language, **values, sync_bars=(), sync_outcome="")
+    view = with_phones(account_view(tenant, account, status_of(account, certificate_ends)), phones)
+    values: dict[str, Any] = {"tenant": tenant, "visitor": visitor, "account": account, "view": view, "phones": phones}
+    values["sizes"] = BookSizes(account.contacts) if account else BookSizes()
+    return render("overview.html", language, **values, sync_bars=(), sync_outcome="", model_titles={})
 
 
 def account_page(tenant: WebTenant, visitor: Visitor, **more: Any) -> str:
@@ -128,6 +135,7 @@ def account_page(tenant: WebTenant, visitor: Visitor, **more: Any) -> str:
     view = account_view(tenant, account, status)
     details = account_details(tenant, account, status, **more) if account and status and view.connected else None
     values: dict[str, Any] = {"tenant": tenant, "visitor": visitor, "account": account, "view": view}
+    values["sizes"] = BookSizes(account.contacts, directory=25) if account else BookSizes()
     return render("account.html", **values, details=details, replicas=(), sync_bars=(), sync_rows=())
 
 
@@ -151,8 +159,8 @@ OWN = {"share", "disconnect?account=1"}
         ({"error": ErrorStatus("consent_revoked", NOW)}, "!", "Needs attention", {"connect"}, {"connect", *OWN}),
         ({"error": ErrorStatus("client_rejected", NOW)}, "!", "Needs attention", {"sync"}, OWN),
         ({"refresh_expires_at": TESTING_END - 1}, "✓", "Connected", {"connect", "sync"}, {"connect", *OWN}),
-        ({"connected_at": None}, "✗", "Not connected", {"connect"}, {"connect"}),
-        (None, "✗", "Not connected", {"connect"}, {"connect"}),
+        ({"connected_at": None}, "○", "Not connected", {"connect"}, {"connect"}),
+        (None, "○", "Not connected", {"connect"}, {"connect"}),
     ],
     ids=["ok", "syncing", "waiting", "consent gone", "client rejected", "testing", "disconnected", "never connected"],
 )
@@ -169,9 +177,36 @@ def test_what_a_page_shows_and_offers(
     asked = {error_pages.GOOGLE_PERMISSIONS_URL} if account is None else set()
     pages = {"", "account", "contacts", "phones", "troubleshoot", "privacy", "signout"}
     own = {"search", "phones#add-phone"} if account else set()
+    assert ("1,812 contacts are ready for your phone." in page.text) is (title in ("Connected", "Syncing now"))
     assert page.links() == {f"/acme/{name}" for name in pages | own | offers} | asked
     added = {"connect?add"} if account else set()
     assert of_account.links() == {f"/acme/{name}" for name in pages | added | offers_of_account}
+
+
+def test_the_headline_is_the_worst_of_account_and_phones() -> None:
+    """A phone's trouble is the headline of an account without trouble, with a link that leads to the phone."""
+    visitor = visitor_of(ACCOUNT)
+    refused, works = PhoneState("bad", "Wrong password", "The last try."), PhoneState("good", "Works")
+    to_fix, waiting = PhoneState("warn", "1 setting to fix"), PhoneState("quiet", "Not used yet")
+
+    def title(account: Account, *states: PhoneState) -> str:
+        logins = [
+            PhoneLogin(f"bob-{number}", "acme", 1, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW)
+            for number in range(1, len(states) + 1)
+        ]
+        page = Reader(overview(ACME, visitor_of(account), phones=tuple(zip(logins, states, strict=True))))
+        return page.text.partition(" · ")[0]
+
+    assert title(ACCOUNT, works, waiting) == "✓ Connected"
+    assert title(ACCOUNT, to_fix, refused, works) == "! bob-2 uses a wrong password"
+    assert title(ACCOUNT, works, to_fix) == "! bob-2: 1 setting to fix"
+    assert title(replace(ACCOUNT, error=ErrorStatus("consent_revoked", NOW)), refused) == "! Needs attention"
+    login = PhoneLogin("bob-1", "acme", 1, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW)
+    page = Reader(overview(ACME, visitor, phones=((login, refused),)))
+    assert "bob-1 uses a wrong password The last try. Fix" in page.text
+    assert "/acme/phones/bob-1" in page.links()
+    served = Reader(overview(ACME, visitor, phones=((login, works),)))
+    assert "Your contacts are on your phones and update automatically." in served.text
 
 
 def test_who_never_connected_reads_what_is_asked_for() -> None:
@@ -412,7 +447,7 @@ def test_the_welcome_names_what_the_first_consent_asks_for() -> None:
 def test_every_note_and_state_is_a_sentence() -> None:
     """They are for people."""
     assert all(str(note.sentence).endswith(".") for note in FLASH_MESSAGES.values())
-    assert all(state.sentence.endswith(".") for state in ACCOUNT_STATE_TEXTS.values())
+    assert all(str(state.sentence).endswith(".") for state in ACCOUNT_STATE_TEXTS.values() if state.sentence)
 
 
 def test_no_tenants() -> None:
@@ -532,7 +567,8 @@ def first_steps(account: Account | None, *phones: tuple[PhoneLogin, Any]) -> Rea
     accounts = (account,) if account else ()
     visitor = Visitor(SignIn("acme", "1", "alice@acme.example"), "A" * 43, account, accounts)
     view = account_view(ACME, account, status_of(account))
-    return Reader(render("first_steps.html", visitor=visitor, account=account, view=view, phones=phones, tenant=ACME))
+    values: dict[str, Any] = {"visitor": visitor, "account": account, "view": view, "phones": phones, "tenant": ACME}
+    return Reader(render("first_steps.html", **values, sizes=BookSizes(account.contacts if account else 0)))
 
 
 def test_the_first_steps() -> None:
