@@ -45,7 +45,7 @@ class Gateway:
         self.viewers["desk1"] = Viewer("cn=desk1", (Access("acme"),))
         port = DirectoryPort(
             lambda: self.site.snapshot.dit,
-            lambda name, password, _address: self.viewers.get(name) if password == b"secret" else None,
+            lambda name, password, *_: self.viewers.get(name) if password == b"secret" else None,
             lambda _address: NOBODY,
             b"key",
             observers=(lambda *seen: self.seen.append(seen),),
