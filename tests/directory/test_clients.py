@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from ldapgw.directory.clients import MAX_BUCKETS, TokenBuckets, network_of, normalize_address
+from ldapgw.directory.clients import MAX_BUCKETS, TokenBuckets, is_in_local_network, network_of, normalize_address
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,14 @@ def test_an_address_has_one_spelling(host: str, address: str, counted: str) -> N
     """IPv4 on an IPv6 socket is IPv4; an IPv6 host has a whole /64."""
     assert normalize_address(host) == address
     assert network_of(host) == counted
+
+
+@pytest.mark.parametrize(
+    ("address", "is_local"),
+    [("192.168.1.7", True), ("fd00::7", True), ("fe80::1", True), ("8.8.4.4", False), ("2a00:1450::1", False)],
+)
+def test_which_addresses_are_of_local_networks(address: str, is_local: bool) -> None:
+    assert is_in_local_network(address) == is_local
 
 
 def test_a_burst_and_then_a_steady_rate() -> None:
