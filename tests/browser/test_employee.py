@@ -109,7 +109,7 @@ def connecting(here: Walk) -> None:
     here.css("#access").wait_for()
     here.css("main a.danger").click()
     here.send("disconnect")
-    here.shows("#standing .state.bad")
+    here.shows("#standing .state.quiet")
     here.stop("overview-disconnected")
     here.follow("/acme/account", ".user")
     expect(here.css('main a.button[href$="/connect"]')).to_be_visible()
