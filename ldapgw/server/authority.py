@@ -205,8 +205,8 @@ def _key_usage(**usages: bool) -> x509.KeyUsage:
 
 
 def _name(common_name: str) -> x509.Name:
-    """Return a name of a certificate's owner; a common name has at most 64 characters (RFC 5280 appendix A.1)."""
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name[:64])])
+    """Return a name of a certificate's owner; a common name has at most 64 octets here (RFC 5280 appendix A.1)."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name.encode()[:64].decode(errors="ignore"))])
 
 
 def _general_name(name: str) -> x509.GeneralName:

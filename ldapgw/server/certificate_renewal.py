@@ -66,7 +66,8 @@ class CertificateReloader(PeriodicService):
 
     async def check_files(self) -> None:
         """Renew the certificate, load the files if they have changed, and warn when the certificate expires soon."""
-        if self._clock.seconds() >= self._renew_at:
+        # The time is also over when the clock was set back, because a certificate from the future has to be replaced.
+        if not 0 < self._renew_at - self._clock.seconds() <= RENEW_INTERVAL_SECONDS:
             await self._renew()
         versions: FileVersions = await self._run_off_thread(file_versions, self._context_factory.tls)
         if versions == self._context_factory.loaded.file_versions:

@@ -376,7 +376,9 @@ def set_password(connection: Connection, name: str, password: str, now: float) -
     If the phone has not yet used the password from a provisioning window, this password ends too.  The outcome of the
     last searches stays, because it helps the person who sets up the phone again.
     """
-    cleared = dict.fromkeys(("last_seen", "last_address", "book_secret", "next_password", "next_password_at"))
+    cleared = dict.fromkeys(
+        ("last_seen", "last_address", "last_over_tls", "book_secret", "next_password", "next_password_at")
+    )
     connection.execute(delete(provisioning).where(provisioning.c.phone == name))
     return _set(connection, name, password=password, password_at=now, **cleared, **_NOT_REFUSED)
 

@@ -620,6 +620,9 @@ def test_passwords_that_crossed_the_internet(gateway: Gateway) -> None:
     state, message = found(gateway)["ldap.listen"]
     assert state == "warning"
     assert message.startswith("1 phone (desk3) sent the password without TLS from beyond the local networks; ")
+    with gateway.begin() as connection:
+        phones.set_password(connection, "desk3", "another", THEN)
+    assert "without TLS from beyond" not in str(found(gateway))
     gateway.write(gateway.file.read_text().replace("[ldap]", '[ldap]\nproxy_protocol = ["192.0.2.1"]'))
     assert "without TLS from beyond" not in str(found(gateway))
 

@@ -97,6 +97,13 @@ def test_the_certificate_of_another_authority_is_not_renewed(files: AuthorityFil
     assert not renew_certificate(files.tls, "book.acme.example", NOW)
 
 
+def test_a_long_name_with_umlauts(tmp_path: Path) -> None:
+    """A name of a certificate is limited in octets."""
+    files = AuthorityFiles.within(tmp_path / "tls")
+    assert create_certificate(files, NAMES, "Stadtwerke München Versorgungs- und Verkehrsgesellschaft", NOW)
+    assert accepts(files, NAMES[0])
+
+
 def test_a_certificate_is_made_again(files: AuthorityFiles) -> None:
     """With the same authority, and other names; a folder with something else in it stays as it is."""
     authority = files.authority.read_bytes()
