@@ -28,7 +28,7 @@ SEARCHES = {
     "wrong password": "how-to/troubleshooting",
     "Yealink": "how-to/vendors/yealink",
     "placeholder": "reference/phones",
-    "LDAPS": "reference/configuration",
+    "LDAPS": "how-to/certificates",
     "Umlaut": "explanation/how-a-search-finds-people",
     "token": "how-to/messages",
     "proxy": "how-to/proxy",
