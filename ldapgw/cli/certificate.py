@@ -19,6 +19,7 @@ from ldapgw.cli.site import Site, now, pass_site
 from ldapgw.server.authority import FOLDER, AuthorityFiles, create_certificate, fingerprint
 from ldapgw.server.config import Config
 from ldapgw.server.endpoints import certificate_url
+from ldapgw.server.tls import certificate_names, read_certificates
 from ldapgw.store.files import prepare_state_dir
 
 _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
@@ -56,7 +57,7 @@ def certificate() -> None:
     type=_read_host,
     metavar="HOST",
     help="A further host name or IP address of the gateway, besides the host of public_url; can be given several "
-    "times. Default: this machine's addresses.",
+    "times. Default: the names of the present certificate, or this machine's addresses.",
 )
 @pass_site
 def create(site: Site, *, names: Sequence[str]) -> None:
@@ -78,11 +79,12 @@ def create(site: Site, *, names: Sequence[str]) -> None:
 def issue(config: Config, files: AuthorityFiles, names: Sequence[str] = ()) -> Iterator[str]:
     """Issue a certificate, and yield lines that say what was made.
 
-    :param names: host names and addresses besides the host of ``public_url``; empty for this machine's addresses.
+    :param names: host names and addresses besides the host of ``public_url``; empty for the names of the present
+        certificate, or else this machine's addresses.
     :raises UserError: when a file cannot be read or written.
     """
     host = urlsplit(config.web.public_url).hostname or ""
-    names = tuple(dict.fromkeys((host, *(names or _own_addresses()))))
+    names = tuple(dict.fromkeys((host, *(names or _present_names(files) or _own_addresses()))))
     title = config.tenant[0].title or config.tenant[0].name
     is_new = create_certificate(files, names, title, now())
     if is_new:
@@ -90,6 +92,13 @@ def issue(config: Config, files: AuthorityFiles, names: Sequence[str] = ()) -> I
     yield f"Issued a certificate for {', '.join(names)}: {files.certificate}"
     addresses = ", ".join(certificate_url(config, tenant.name) for tenant in config.tenant)
     yield f"Phones have to trust the authority, whose certificate is at {addresses}"
+
+
+def _present_names(files: AuthorityFiles) -> Sequence[str]:
+    try:
+        return certificate_names(read_certificates(files.certificate.read_bytes())[0])
+    except (OSError, ValueError):
+        return ()
 
 
 def _own_addresses() -> Iterator[str]:

@@ -29,6 +29,7 @@ from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client, is_redirect_uri_refused
 from ldapgw.google.people import CallEstimate
 from ldapgw.server import preflight
+from ldapgw.server.authority import AuthorityFiles
 from ldapgw.server.check_result import Check, CheckResult, CheckStatus, Moment, Subject
 from ldapgw.server.config import Config, Tenant, read_settings
 from ldapgw.server.config.forms import is_loopback_url
@@ -231,20 +232,23 @@ def _encryption(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _logins_in_clear(subject: Subject) -> Iterator[CheckResult]:
-    """Warn when phones have sent their passwords without TLS from beyond the local networks.
+    """Warn when phones have sent their passwords without TLS from public addresses.
 
     Behind a proxy that ends TLS, the gateway does not know whether a phone uses TLS.
     """
     if subject.config.ldap.proxy_protocol:
         return
-    found = preflight.rows(subject, "SELECT name, last_address FROM phone WHERE NOT last_over_tls ORDER BY name")
+    found = preflight.rows(
+        subject,
+        "SELECT name, last_address FROM phone WHERE NOT last_over_tls AND last_address IS NOT NULL ORDER BY name",
+    )
     names = [name for name, address in found if not is_in_local_network(address)]
     if names:
         shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        first = "" if subject.config.ldap.require_tls else "set ldap.require_tls = true, or keep the internet away; "
         message = (
-            f"{counted(len(names), 'phone')} ({shown}) sent the password without TLS from beyond the local networks; "
-            "set ldap.require_tls = true, or keep other networks away from the port, and give these phones new "
-            "passwords"
+            f"{counted(len(names), 'phone')} ({shown}) sent the password without TLS from a public address; {first}"
+            "give these phones new passwords"
         )
         yield _warning("ldap.listen", message)
 
@@ -409,8 +413,10 @@ def _secret_files(subject: Subject, file: Path) -> Iterator[CheckResult]:
         *(tenant.client_secret_file for tenant in config.tenant),
         *(delegation.key_file for tenant in config.tenant for delegation in tenant.delegation),
     )
+    authority = AuthorityFiles.of(config.tls) if config.tls else None
+    own = (authority.authority_key,) if authority and authority.authority_key.exists() else ()
     by_variables = (setting.file for setting in settings if setting.is_secret and setting.file)
-    for secret in (*(Path(name) for name in named if name), *by_variables):
+    for secret in (*(Path(name) for name in named if name), *own, *by_variables):
         if problem := _readable_for_others(secret, subject.state_dir.path):
             yield CheckResult(CheckStatus.WARNING, f"secret {secret}", problem)
     if config.tls and (problem := _readable_for_others(Path(config.tls.private_key), subject.state_dir.path)):

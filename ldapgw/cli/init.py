@@ -30,6 +30,7 @@ from ldapgw.server.config.forms import Allowed, BaseDn, LeaverDelay, Mail, Regio
 from ldapgw.server.endpoints import certificate_url
 from ldapgw.server.state_dir import create_state_dir
 from ldapgw.server.tls import load_certificate, private_trust_anchor
+from ldapgw.store.files import replace_file
 
 _PORT = click.IntRange(1, 65535)
 # The ways to encrypt the connections of phones and browsers.
@@ -285,10 +286,11 @@ def _write(file: Path, text: str) -> None:
     """Write the file, readable for its owner and for the group of its folder, which can be the gateway's group."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w", encoding="utf-8") as stream:
-            stream.write(text)
-        if os.geteuid() == 0:
-            os.chown(file, -1, file.parent.stat().st_gid)
+        with replace_file(file) as new:
+            new.write_text(text, encoding="utf-8")
+            new.chmod(0o640)
+            if os.geteuid() == 0:
+                os.chown(new, -1, file.parent.stat().st_gid)
     except OSError as error:
         raise UserError(f"{file}: cannot be written: {error.strerror}") from None
 

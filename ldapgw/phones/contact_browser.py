@@ -100,7 +100,7 @@ class ContactPage:
 
 @dataclass(frozen=True, slots=True)
 class BookSizes:
-    """How many contacts the phones of an account find, by the books of the contacts.
+    """The number of contacts that the phones of an account find, by the books of the contacts.
 
     :ivar own: the number in the account's own book.
     :ivar directory: the number in the company directory.

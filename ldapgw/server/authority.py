@@ -27,8 +27,15 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ldapgw.errors import UserError
 from ldapgw.server.config import Tls
 from ldapgw.server.config.forms import File
-from ldapgw.server.tls import ValidityPeriod, certificate_names, read_certificates, read_private_key, to_pem
-from ldapgw.store.files import copy_owner, replace_file
+from ldapgw.server.tls import (
+    AUTHORITY_FILE,
+    ValidityPeriod,
+    certificate_names,
+    read_certificates,
+    read_private_key,
+    to_pem,
+)
+from ldapgw.store.files import acting_as_owner, replace_file
 
 # The folder below the state directory.
 FOLDER: Final = "tls"
@@ -57,7 +64,7 @@ class AuthorityFiles:
 
     @classmethod
     def within(cls, folder: Path) -> Self:
-        names = ("authority.pem", "authority.key", "certificate.pem", "certificate.key")
+        names = (AUTHORITY_FILE, "authority.key", "certificate.pem", "certificate.key")
         return cls(*(folder / name for name in names))
 
     @classmethod
@@ -65,7 +72,7 @@ class AuthorityFiles:
         """Return the files if ``[tls]`` names a certificate with its authority beside it, or else None."""
         files = cls.within(Path(tls.certificate).parent)
         is_own = (Path(tls.certificate), Path(tls.private_key)) == (files.certificate, files.private_key)
-        return files if is_own and files.authority_key.exists() else None
+        return files if is_own and files.authority.exists() else None
 
     @property
     def tls(self) -> Tls:
@@ -76,32 +83,39 @@ class AuthorityFiles:
 def create_certificate(files: AuthorityFiles, names: Sequence[str], title: str, now: float) -> bool:
     """Issue a certificate; at first make the authority and the keys, unless the folder has them already.
 
+    An authority that is not valid now, because the clock was wrong when it was made, is made again with its key.
     The folder above has to exist; the files belong to its owner.
 
     :param names: the host names and IP addresses at which clients reach the gateway, at least one.
     :param title: the company's name, which becomes a part of the authority's name.
     :param now: seconds since the epoch.
-    :returns: whether the authority is new.
-    :raises UserError: when a file cannot be read or written.
+    :returns: whether the authority's certificate is new, so that phones have to be told to trust the authority.
+    :raises UserError: when a file cannot be used.
     """
     folder = files.certificate.parent
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        copy_owner(folder, like=folder.parent)
-        is_new = not files.authority.exists()
-        if is_new:
-            key = (
-                _read_key(files.authority_key) if files.authority_key.exists() else _write_new_key(files.authority_key)
-            )
-            _write(files.authority, to_pem(_self_signed(key, title, now)).encode())
-        if not files.private_key.exists():
-            _write_new_key(files.private_key)
-        _issue(files, names, now)
+        with acting_as_owner(folder.parent):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            is_new = not _has_valid_authority(files, now)
+            if is_new:
+                has_key = files.authority_key.exists()
+                key = _read_key(files.authority_key) if has_key else _write_new_key(files.authority_key)
+                _write(files.authority, to_pem(_self_signed(key, title, now)).encode())
+            if not files.private_key.exists():
+                _write_new_key(files.private_key)
+            _issue(files, names, now)
     except OSError as error:
-        raise UserError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
+        raise UserError(f"{error.filename or folder}: cannot be used: {error.strerror}") from None
     except (ValueError, TypeError):
-        raise UserError(f"{folder}: holds files that are no certificates or keys; move the folder away") from None
+        raise UserError(f"{folder}: holds files that are no certificates and RSA keys; move the folder away") from None
     return is_new
+
+
+def _has_valid_authority(files: AuthorityFiles, now: float) -> bool:
+    if not files.authority.exists():
+        return False
+    validity = ValidityPeriod.of(read_certificates(files.authority.read_bytes())[:1])
+    return validity.not_before.timestamp() <= now < validity.not_after.timestamp()
 
 
 def renew_certificate(tls: Tls, host: str, now: float) -> bool:
@@ -140,6 +154,8 @@ def _issue(files: AuthorityFiles, names: Sequence[str], now: float) -> None:
     """Write a new certificate for the existing key."""
     authority = read_certificates(files.authority.read_bytes())[0]
     authority_key, key = _read_key(files.authority_key), _read_key(files.private_key)
+    if authority.public_key() != authority_key.public_key():
+        raise ValueError("the authority's key does not belong to its certificate")
     extensions: tuple[tuple[x509.ExtensionType, bool], ...] = (
         (x509.BasicConstraints(ca=False, path_length=None), True),
         (_key_usage(digital_signature=True, key_encipherment=True), True),
@@ -230,5 +246,5 @@ def _write_new_key(file: Path) -> rsa.RSAPrivateKey:
 
 
 def _write(file: Path, octets: bytes) -> None:
-    with replace_file(file, like=file.parent) as new:
+    with replace_file(file) as new:
         new.write_bytes(octets)

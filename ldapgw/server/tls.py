@@ -126,6 +126,8 @@ _MINIMUM: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 # The cipher suites for TLS 1.2, all with forward secrecy; AES in CBC mode comes last, for phones without GCM.  The
 # cipher suites of TLS 1.3 need no choice.
 _CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!eNULL"
+# The certificate of the gateway's own authority, in the folder of the certificate (`ldapgw.server.authority`).
+AUTHORITY_FILE: Final = "authority.pem"
 # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name.
 _NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)
 # Renegotiation is off because of CVE-2009-3555, and because a client could keep the server busy with renegotiations at
@@ -304,6 +306,8 @@ def _reason(error: Exception, expected: str, refused: str) -> str:
 def private_trust_anchor(tls: Tls) -> str:
     """Return the last certificate of the chain of ``[tls]`` in PEM, if the chain leads to no authority of the system.
 
+    Phones have to trust the gateway's own authority even if this machine trusts the authority too.
+
     :returns: empty for a trusted chain, and for files that cannot be read.
     """
     try:
@@ -312,7 +316,8 @@ def private_trust_anchor(tls: Tls) -> str:
         gateway.load_cert_chain(tls.certificate, tls.private_key)
     except (OSError, ValueError):  # an SSLError is an OSError
         return ""
-    return "" if _is_trusted(gateway) else to_pem(chain[-1])
+    is_own = Path(tls.certificate).with_name(AUTHORITY_FILE).exists()
+    return to_pem(chain[-1]) if is_own or not _is_trusted(gateway) else ""
 
 
 def _is_trusted(gateway: ssl.SSLContext) -> bool:

@@ -127,6 +127,30 @@ def backup_time(note: Path) -> float | None:
     return status.st_mtime if status else None
 
 
+@contextmanager
+def acting_as_owner(folder: Path) -> Iterator[None]:
+    """Act as the owner of a folder until the block ends, if root runs a command for a gateway of another user.
+
+    The owner may have planted links in the folder.  What root writes as the owner cannot reach further than the owner.
+
+    :raises OSError: when the folder cannot be examined.
+    """
+    status = folder.stat()
+    if os.geteuid() != 0 or status.st_uid == 0:
+        yield
+        return
+    groups, group = os.getgroups(), os.getegid()
+    os.setgroups([])
+    os.setegid(status.st_gid)
+    os.seteuid(status.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
 def copy_owner(file: Path, like: Path) -> None:
     """Give a file the owner of another file or folder, if root runs a command for a gateway of another user."""
     if os.geteuid() == 0:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the gateway knows about the Google Workspaces that have delegated their users: users, scopes and groups.
+"""Stores the Google Workspaces that have delegated their users, with the users, scopes and groups.
 
 The accounts of delegated users are rows of the table ``account`` like the accounts that people have connected; their
 column ``delegated`` is true.  An account may be delegated and have its user's own consent.  Then the consent is used as

@@ -134,7 +134,7 @@ def _entries(text: str, name: str) -> Iterable[str]:
 
 @dataclass(frozen=True, slots=True)
 class DelegationView:
-    """What the page shows about a tenant's service account.
+    """The values that the page shows about a tenant's service account.
 
     :ivar service_account: the present service account, or the one whose key file is in memory; None if there is none.
     :ivar scopes: the scopes that the Workspace's administrator has to allow.

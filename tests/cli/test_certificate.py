@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,9 @@ def test_what_is_made_and_what_comes_next(tmp_path: Path) -> None:
     ]
     again = create(tmp_path, tls=TLS)
     assert (again.exit_code, again.stderr, len(again.stdout.splitlines())) == (0, "", 2)
+    assert certificate_names(read_certificates(files.certificate.read_bytes())[0]) == names
+    files.certificate.unlink()
+    assert create(tmp_path, tls=TLS).exit_code == 0
     names = certificate_names(read_certificates(files.certificate.read_bytes())[0])
     assert names[0] == "phonebook.acme.example"
     assert "127.0.0.1" not in names
@@ -63,11 +67,17 @@ def test_what_is_no_host(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can create a folder of another user")
-def test_the_files_belong_to_the_gateway(tmp_path: Path) -> None:
-    """Root makes them for the user that the gateway runs as."""
+def test_root_acts_as_the_owner_of_the_folder(public_folder: Path, tmp_path: Path) -> None:
+    """The files belong to the gateway, and a link that the gateway's user has planted leads root nowhere."""
     owner = pwd.getpwnam("nobody").pw_uid
-    (tmp_path / "state").mkdir(mode=0o700)
-    os.chown(tmp_path / "state", owner, -1)
-    assert create(tmp_path).exit_code == 0
-    made = [tmp_path / "state" / "tls", *(tmp_path / "state" / "tls").iterdir()]
-    assert [file.stat().st_uid for file in made] == [owner] * 5
+    (public_folder / "state").mkdir(mode=0o700)
+    os.chown(public_folder / "state", owner, -1)
+    made = create(public_folder)
+    assert made.exit_code == 0, made.output
+    folder = public_folder / "state" / "tls"
+    assert [file.stat().st_uid for file in (folder, *folder.iterdir())] == [owner] * 5
+    shutil.rmtree(folder)
+    folder.symlink_to(tmp_path)
+    assert create(public_folder).exit_code == 1
+    assert (tmp_path.stat().st_uid, [*tmp_path.iterdir()]) == (0, [])
+    assert os.geteuid() == 0

@@ -619,12 +619,12 @@ def test_passwords_that_crossed_the_internet(gateway: Gateway) -> None:
             phones.store_last_binds(connection, {name: LastBind(THEN, address, "hash", over_tls)})
     state, message = found(gateway)["ldap.listen"]
     assert state == "warning"
-    assert message.startswith("1 phone (desk3) sent the password without TLS from beyond the local networks; ")
+    assert message.startswith("1 phone (desk3) sent the password without TLS from a public address; set ")
     with gateway.begin() as connection:
         phones.set_password(connection, "desk3", "another", THEN)
-    assert "without TLS from beyond" not in str(found(gateway))
+    assert "without TLS from a public" not in str(found(gateway))
     gateway.write(gateway.file.read_text().replace("[ldap]", '[ldap]\nproxy_protocol = ["192.0.2.1"]'))
-    assert "without TLS from beyond" not in str(found(gateway))
+    assert "without TLS from a public" not in str(found(gateway))
 
 
 def test_a_client_that_was_entered_on_the_page(gateway: Gateway) -> None:

@@ -212,11 +212,12 @@ def test_what_to_do_next(file: Path, tmp_path: Path, has_client: bool) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can create a folder of another user")
-def test_what_to_do_next_with_a_service(file: Path, tmp_path: Path) -> None:
+def test_what_to_do_next_with_a_service(file: Path, public_folder: Path) -> None:
     """Commands are run as the owner of the state directory, and the service runs the gateway."""
-    (tmp_path / "state").mkdir(mode=0o700)
-    os.chown(tmp_path / "state", pwd.getpwnam("nobody").pw_uid, -1)
-    assert run(file, "--admin", ROOT, answers=NOTHING_SAID).stderr.endswith(f"""\
+    state = public_folder / "state"
+    state.mkdir(mode=0o700)
+    os.chown(state, pwd.getpwnam("nobody").pw_uid, -1)
+    assert run(file, "--admin", ROOT, "--state-dir", str(state), answers=NOTHING_SAID).stderr.endswith(f"""\
 Next:
   sudo -u nobody ldapgw --config {file} check
   sudo systemctl start ldapgw

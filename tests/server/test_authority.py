@@ -11,7 +11,7 @@ import pytest
 
 from ldapgw.errors import UserError
 from ldapgw.server.authority import RENEW_DAYS, AuthorityFiles, create_certificate, renew_certificate
-from ldapgw.server.tls import ValidityPeriod, read_certificates
+from ldapgw.server.tls import ValidityPeriod, load_certificate, read_certificates
 from tests.support.certificates import issue
 
 NAMES = ("phonebook.acme.example", "192.0.2.10", "2001:db8::10")
@@ -94,7 +94,8 @@ def test_the_certificate_of_another_authority_is_not_renewed(files: AuthorityFil
     key.rename(tls.private_key)
     assert not renew_certificate(tls, "localhost", NOW)
     files.authority_key.unlink()
-    assert not renew_certificate(files.tls, "book.acme.example", NOW)
+    with pytest.raises(FileNotFoundError):
+        renew_certificate(files.tls, "book.acme.example", NOW)
 
 
 def test_a_long_name_with_umlauts(tmp_path: Path) -> None:
@@ -111,6 +112,35 @@ def test_a_certificate_is_made_again(files: AuthorityFiles) -> None:
     assert [accepts(files, host) for host in ("other.example", NAMES[0])] == [True, False]
     assert files.authority.read_bytes() == authority
     files.authority_key.write_bytes(b"mine")
-    with pytest.raises(UserError, match="holds files that are no certificates or keys; move the folder away"):
+    with pytest.raises(UserError, match="holds files that are no certificates and RSA keys; move the folder away"):
         create_certificate(files, NAMES, "Acme GmbH", NOW)
     assert files.authority_key.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("clock", [0.0, NOW + 30 * 365 * DAY], ids=["behind", "ahead"])
+def test_an_authority_from_a_wrong_clock(tmp_path: Path, clock: float) -> None:
+    """The authority is made again, with its key; phones have to be told anew."""
+    files = AuthorityFiles.within(tmp_path / "tls")
+    create_certificate(files, NAMES, "Acme", clock)
+    key = files.authority_key.read_bytes()
+    assert not accepts(files, NAMES[0])
+    assert create_certificate(files, NAMES, "Acme", NOW)
+    assert accepts(files, NAMES[0])
+    assert files.authority_key.read_bytes() == key
+
+
+def test_a_key_of_another_authority(files: AuthorityFiles, tmp_path: Path) -> None:
+    """No certificate is issued that nobody would accept."""
+    other = AuthorityFiles.within(tmp_path / "other")
+    create_certificate(other, NAMES, "Other", NOW)
+    before = files.certificate.read_bytes()
+    files.authority_key.write_bytes(other.authority_key.read_bytes())
+    with pytest.raises(UserError, match="move the folder away"):
+        create_certificate(files, NAMES, "Acme", NOW)
+    assert files.certificate.read_bytes() == before
+
+
+def test_a_machine_that_trusts_the_authority(files: AuthorityFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Phones have to be told nevertheless, and browsers may not insist on HTTPS."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(files.authority))
+    assert load_certificate(files.tls).trust_anchor == files.authority.read_text()

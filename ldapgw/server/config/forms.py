@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Self
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.clients import normalize_address
@@ -458,7 +458,24 @@ class Url(Text):
         )
         if not is_plain or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback_url(value))):
             raise ValueError
-        return cls(value.rstrip("/"))
+        return cls(_with_ascii_host(value.rstrip("/")))
+
+
+def _with_ascii_host(url: str) -> str:
+    """Return a URL whose host is as browsers send the host: in IDNA, or a short IPv6 address.
+
+    :raises ValueError: when the host cannot be written so.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        short = str(ipaddress.ip_address(host))
+    except ValueError:
+        short = host.encode("idna").decode()
+    if short == host:
+        return url
+    shown = f"[{short}]" if ":" in short else short
+    return urlunsplit(parts._replace(netloc=shown if parts.port is None else f"{shown}:{parts.port}"))
 
 
 class Help(Text):

@@ -78,7 +78,8 @@ def make_web_dependencies(
         is_stale=lambda: phones.catalog.snapshot.freshness is not Freshness.CURRENT,
         database_fails_since=lambda: base.store.failing_since,
         certificate_expiry=base.certificate_expiry_if_near,
-        serves_https=bool(config.web.listen_tls),
+        # A proxy with the PROXY protocol may end TLS, which the gateway cannot see.
+        serves_https=bool(config.web.listen_tls) and not config.web.proxy_protocol,
         sends_hsts=lambda: config.web.hsts and _is_https_proven(base),
         changed=sync.change_feed.refresh_now,
         count_misuse=misuse_log.count,

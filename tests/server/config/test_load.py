@@ -360,6 +360,20 @@ def test_values_that_are_impossible_together(tmp_path: Path, extra: str, expecte
 
 
 @pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("https://telefonbücher.example/x", "https://xn--telefonbcher-klb.example/x"),
+        ("https://[2001:db8:0:0::1]:8443", "https://[2001:db8::1]:8443"),
+        ("https://phonebook.example:8443/", "https://phonebook.example:8443"),
+    ],
+)
+def test_a_host_is_as_browsers_send_it(tmp_path: Path, written: str, meant: str) -> None:
+    """Certificates, the redirect URI and the check of a form's origin need the same spelling."""
+    text = re.sub('public_url = "[^"]*"', f'public_url = "{written}"', SMALLEST)
+    assert read(tmp_path, text).web.public_url == meant
+
+
+@pytest.mark.parametrize(
     ("url", "more", "expected"),
     [
         (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whether the last bind of a phone had TLS."""
+"""A column of the table of phones tells whether the last bind of the phone had TLS."""
 
 import sqlalchemy as sa
 from alembic import op
