@@ -204,7 +204,13 @@ class Window:
         """From the front page to one's own page with the contacts synced."""
         self.open()
         self.consent(self.popup(), account)
-        self.waits_for(self.say("Connected"))
+        self.arrives()
+
+    def arrives(self) -> None:
+        """Until one's own page says that all is connected, or which phone has a trouble that the headline tells."""
+        connected = self.page.get_by_role("heading", level=1, name=self.say("Connected"), exact=True)
+        connected.or_(self.page.locator('#standing .state a[href*="/phones/"]')).first.wait_for()
+        self.speaks(self.page)
 
     def press_switch(self, source: str) -> None:
         """Press the switch of a source that is off, on the way to Google."""

@@ -168,7 +168,7 @@ def test_figures_for_prometheus(served: Site) -> None:
     assert found(served) == NUMBER
     assert served.figure("ldapgw_ready") == 1
     assert served.figure("ldapgw_contacts", tenant="acme") == len(served.names())
-    assert served.figure("ldapgw_phones", tenant="acme", condition="waiting") == 1
+    assert served.figure("ldapgw_phones", tenant="acme", condition="working") == 1
     assert served.figure("ldapgw_ldap_searches_total", result="success") >= 2
     assert served.figure("ldapgw_search_duration_seconds_count", kind="name") >= 1
     assert served.figure("ldapgw_ldap_binds_total", result="success") >= 2
