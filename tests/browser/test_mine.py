@@ -47,7 +47,7 @@ def test_by_keyboard_alone(window: OpenWindow) -> None:
     expect(here.page.get_by_role("link", name="Skip to content")).to_be_in_viewport()
     keys.press("Enter")
     keys.press("Tab")
-    expect(here.page.get_by_role("link", name="Add your phone")).to_be_focused()
+    expect(here.page.locator("#standing").get_by_role("link", name="Add your phone")).to_be_focused()
     keys.press("Tab")
     button = here.page.get_by_role("button", name="Sync now")
     expect(button).to_be_focused()
