@@ -18,6 +18,14 @@ class LdapgwError(Exception):
     """The base class of all errors of ldapgw; only its subclasses are raised."""
 
 
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that was probably meant, for "did you mean"; None if no known word is similar."""
+    # Most commands find no error, and start more quickly without this module.
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word, list(known), 1, cutoff=0.7)), None)
+
+
 class UserError(LdapgwError):
     """Raised when an operator has to change a file, a command or the machine.
 

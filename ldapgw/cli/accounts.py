@@ -20,7 +20,7 @@ from ldapgw.directory.dn import folded
 from ldapgw.errors import GoogleError, StoreError, UserError
 from ldapgw.server.state_dir import DATABASE_FILE
 from ldapgw.store import accounts as stored
-from ldapgw.store import activity, phones, revocations
+from ldapgw.store import activity, phones
 from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, rejected_phones, with_database_error
 from ldapgw.store.accounts import Account
 from ldapgw.store.activity import Act
@@ -329,12 +329,14 @@ def _disconnect(site: Site, database: Database, account: Account) -> str:
 
     :returns: a text that says what could not be done at Google and what happens next; empty if everything was done.
     """
-    from ldapgw.store.copies import clean_copies  # imported here, because the import loads Twisted
+    # The modules are imported here, so that the commands that disconnect nobody are quicker.
+    from ldapgw.store.copies import clean_copies
+    from ldapgw.store.revocations import disconnect_account
 
     error = _revoke(site, database, account)
     with database.begin() as connection:
         entry = act(account.tenant, Act.DISCONNECTED, account.address)
-        activity.recorded(connection, entry, revocations.disconnect_account, account.id, now(), revoked=not error)
+        activity.recorded(connection, entry, disconnect_account, account.id, now(), revoked=not error)
     site.book_cache.delete_account(account.id)
     disconnected = None if database.file else database.run(stored.read_disconnected)
     for line in clean_copies(database.file or site.state.path / DATABASE_FILE, now(), disconnected):
@@ -350,6 +352,8 @@ def _revoke(site: Site, database: Database, account: Account) -> str:
 
     :returns: the error in a few words; empty without an error.
     """
+    from ldapgw.store.revocations import is_shared as shares_grant
+
     try:
         secret_box, clients = SecretBox.open(site.state.key_source, create=False), site.clients(database)
         with database.begin() as connection:
@@ -358,7 +362,7 @@ def _revoke(site: Site, database: Database, account: Account) -> str:
             sharers = [
                 name for name, other in clients.items() if client is not None and client.shares_grants_with(other)
             ]
-            is_shared = revocations.is_shared(connection, sharers, account.sub)
+            is_shared = shares_grant(connection, sharers, account.sub)
         # A delegated account without a consent has no token that could be revoked.
         if tokens is not None and tokens.refresh_token and not is_shared:
             # The module is imported here, so that the commands that call nobody are quicker.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -17,7 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ldapgw import __version__, is_compiled
-from ldapgw.errors import GoogleError, UserError
+from ldapgw.errors import GoogleError, UserError, closest
 
 # The commands under the headings of the help, each with its module and a line of help.  A module defines a command
 # under the command's name, with "_" in place of "-".
@@ -75,8 +74,8 @@ class Choice(click.Choice[str]):
 
     def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:
         message = super().get_invalid_choice_message(value, ctx)
-        close = get_close_matches(str(value).lower(), map(str, self.choices), 1)
-        return f"{message} Did you mean '{close[0]}'?" if close else message
+        close = closest(str(value).lower(), map(str, self.choices))
+        return f"{message} Did you mean '{close}'?" if close else message
 
 
 def usual_words(args: Sequence[str]) -> list[str]:

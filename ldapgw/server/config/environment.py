@@ -18,13 +18,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import msgspec
 
-from ldapgw.errors import UserError
+from ldapgw.errors import UserError, closest
 from ldapgw.server.config.forms import Secret, read_form
 from ldapgw.server.config.tables import Config, Table, Tenant
 
@@ -118,7 +117,8 @@ def closest_name(name: str) -> str | None:
                 variable = PREFIX + "__".join((*path, key)).upper()
                 known |= {_words(name): name for name in (variable + _FROM_FILE, variable + _FILE)}
                 known[_words(variable)] = variable
-    return next((known[close] for close in get_close_matches(words, known, 1, cutoff=0.7)), None)
+    meant = closest(words, known)
+    return None if meant is None else known[meant]
 
 
 def _words(name: str) -> str:
@@ -202,8 +202,8 @@ def _unknown_tenants(
     for setting in settings:
         name = setting.path[1].replace("_", "-") if len(setting.path) == 3 else ""
         if name in lacking:
-            close = get_close_matches(name, known, 1, cutoff=0.7)
-            meant = f'did you mean "{close[0]}"' if close else f"the tenants are: {', '.join(known) or 'none'}"
+            close = closest(name, known)
+            meant = f'did you mean "{close}"' if close else f"the tenants are: {', '.join(known) or 'none'}"
             variables = ", ".join(f"{PREFIX}TENANT__{setting.path[1]}__{key}".upper() for key in lacking[name])
             yield f'{setting.name}: there is no tenant "{name}"; {meant}; to add a tenant, set {variables} too'
 

@@ -16,7 +16,6 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -30,7 +29,7 @@ from ldapgw import __version__
 from ldapgw.contact import Sharing
 from ldapgw.directory.dn import Dn, folded
 from ldapgw.directory.name_folding import MAX_ORDERED_BOOKS
-from ldapgw.errors import UserError
+from ldapgw.errors import UserError, closest
 from ldapgw.google.delegation import UnfitKeyFile, read_key_file
 from ldapgw.google.endpoints import UnfitClientFile, read_client_file
 from ldapgw.server.config.environment import PREFIX, closest_name, merge, read_settings
@@ -170,8 +169,8 @@ class _Decoder:
                 values[field.name] = value
         for key in document.keys() - hints.keys():
             variable = self._names.get(where + key)
-            closest = closest_name(variable) if variable else _closest(key, hints)
-            advice = f"did you mean {closest}?" if closest else f"its keys are: {', '.join(sorted(hints))}"
+            meant = closest_name(variable) if variable else closest(key.lower(), hints)
+            advice = f"did you mean {meant}?" if meant else f"its keys are: {', '.join(sorted(hints))}"
             self.problems.append(f"{variable or where + _printable(key)}: is not a key of this table; {advice}")
         required = {field.name for field in msgspec.structs.fields(kind) if field.required}
         if not required <= values.keys():
@@ -245,12 +244,8 @@ def _advice_on_choice(hint: Any, raw: object) -> str:
     for part in (hint, *get_args(hint)):
         choices += map(str, getattr(part, "__members__", {}).values())
         choices += get_args(part) if get_origin(part) is Literal else ()
-    close = [_closest(item, choices) for item in items if isinstance(item, str) and item not in choices]
+    close = [closest(item.lower(), choices) for item in items if isinstance(item, str) and item not in choices]
     return next((f"; did you mean {json.dumps(choice)}?" for choice in close if choice), "")
-
-
-def _closest(word: str, known: Iterable[str]) -> str | None:
-    return next(iter(get_close_matches(word.lower(), known, 1, cutoff=0.7)), None)
 
 
 def _advice_on_empty(hint: Any) -> str:
