@@ -21,7 +21,7 @@ from ldapgw.errors import GoogleError, StoreError, UserError
 from ldapgw.server.state_dir import DATABASE_FILE
 from ldapgw.store import accounts as stored
 from ldapgw.store import activity, phones
-from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, rejected_phones, with_database_error
+from ldapgw.store.account_status import account_to_json, rejected_phones, with_database_error
 from ldapgw.store.accounts import Account
 from ldapgw.store.activity import Act
 from ldapgw.store.contacts import read_labels
@@ -209,18 +209,19 @@ def _print(
 
 def problem_lines(known: Collection[Account], objects: Collection[dict[str, Any]]) -> Iterator[str]:
     """Yield each account's problems with their remedies; a problem of the whole tenant is reported once."""
-    alarms: set[str] = set()
+    told: set[str] = set()
     for account, item in zip(known, objects, strict=True):
-        error = item["error"]
-        is_alarm = error is not None and error["code"] in TENANT_ERROR_CODES
-        if error and account.tenant not in (alarms if is_alarm else ()):
+        alarm, error = account.alarm, item["error"]
+        for problem in (*([error] if error else ()), *item["warnings"]):
+            is_alarm = alarm is not None and problem["code"] == alarm.code
+            if is_alarm and account.tenant in told:
+                continue
             who = f"tenant {account.tenant}" if is_alarm else account.address
-            since = local_time(account.error.since if account.error else None, now())
-            yield f"! {who}: {error['message']} (since {since})"
-        if is_alarm:
-            alarms.add(account.tenant)
-        for warning in item["warnings"]:
-            yield f"! {account.address}: {warning['message']}"
+            status = alarm if is_alarm else account.error if problem is error else None
+            since = f" (since {local_time(status.since, now())})" if status else ""
+            yield f"! {who}: {problem['message']}{since}"
+        if alarm is not None:
+            told.add(account.tenant)
         skipped = {reason: count for reason, count in item["skipped"].items() if reason != "flawed"}
         if skipped:
             reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in skipped.items())

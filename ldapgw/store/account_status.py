@@ -66,9 +66,6 @@ _PAGE_MESSAGES: Mapping[str, str] = {
     _TEXTS.variants["suspicious_shrink"]["directory"]: _TEXTS.pages.directory_shrink,
 }
 
-# Errors of a tenant's OAuth client, not of an account.
-TENANT_ERROR_CODES = frozenset({"client_rejected", "api_disabled"})
-
 # Errors that go away by themselves, so that nobody has to act.
 _TRANSIENT_CODES = frozenset({"quota", "google_unavailable", "network", "bad_response"})
 
@@ -139,7 +136,7 @@ def with_database_error(account: Account, since: float | None) -> Account:
     """
     if since is None or not account.is_connected:
         return account
-    return replace(account, error=ErrorStatus("internal", since, facts={"by": "database"}))
+    return replace(account, error=ErrorStatus("internal", since, facts={"by": "database"}), alarm=None)
 
 
 STATES = ("ok", "syncing", "waiting", "attention", "disconnected")
@@ -173,7 +170,6 @@ def code_message(
     """
     values = {
         "address": account.address,
-        "tenant": account.tenant,
         "page": page,
         "given": Timestamp(account.connected_at) if account.connected_at is not None else "?",
         "link": Phrase(_TEXTS.at_link, {"link": link}) if link else Phrase(_TEXTS.in_console),
@@ -224,6 +220,8 @@ def _warnings(
     rejected: Iterable[tuple[str, Refusal]],
 ) -> Iterator[tuple[str, Phrase]]:
     texts = _TEXTS.warnings
+    if account.alarm is not None and account.error != account.alarm:
+        yield account.alarm.code, error_message(account.alarm, account, page)
     ends = account.refresh_expires_at
     if account.is_connected and ends is not None:
         values = {"when": Timestamp(ends), "page": page}

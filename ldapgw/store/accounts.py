@@ -58,6 +58,9 @@ ListingWarnings = Mapping[str, Mapping[str, int]]
 # Columns of an account that a successful sync sets to null.
 ERROR_COLUMNS = ("error_code", "error_since", "error_facts")
 
+# Errors that only the account's owner can solve, whatever is wrong with the tenant's OAuth client.
+OWN_ERRORS = frozenset(("consent_revoked", "scope_missing", "suspicious_shrink"))
+
 
 # The causes, in an error's facts, for which a delegated account is no longer read (`ldapgw.store.leavers.Reason`).
 _LEFT = frozenset(("suspended", "deleted", "moved"))
@@ -112,7 +115,9 @@ class ErrorStatus:
 class Account:
     """A Google user's grant in a tenant, with the state of its sync: a row of the table ``account``.
 
-    :ivar error: the tenant's alarm, or else the account's error, or else the error of one of the account's sources.
+    :ivar error: the error that somebody has to solve first: an error of the account or of one of its sources; the alarm
+        instead, unless the error is one of `OWN_ERRORS`.
+    :ivar alarm: the tenant's alarm, if the account's syncs depend on the tenant's OAuth client.
     :ivar requested_sync: a sync that a person has requested and that has not begun.
     :ivar pending_sync: the kind of sync that persons have requested, until such a sync has succeeded; None if there is
         no such request.
@@ -139,6 +144,7 @@ class Account:
     last_sync: float | None = None
     next_sync: float | None = None
     error: ErrorStatus | None = None
+    alarm: ErrorStatus | None = None
     failures: int = 0
     attempts: int = 0
     requested_sync: SyncRequest | None = None
@@ -558,6 +564,12 @@ def read_some(
     queries = where if isinstance(where, _Queries) else _Queries.where(where)
     rows = connection.execute(queries.rows, parameters).all()
     alarms = {row.tenant: value_of(ErrorStatus, row) for row in connection.execute(_ALARMS)}
+
+    def alarm_of(row: Row[Any]) -> ErrorStatus | None:
+        # An alarm is about the tenant's OAuth client, which delegated accounts do not use.
+        concerned = row.connected_at is not None and (row.refresh_token or not row.delegated)
+        return alarms.get(row.tenant) if concerned else None
+
     states: dict[int, dict[str, str]] = {}
     errors: dict[int, ErrorStatus] = {}
     warnings: dict[int, dict[str, ListingWarnings]] = {}
@@ -570,15 +582,13 @@ def read_some(
     for row in rows:
         if row.error_code:
             errors[row.id] = _error_status(row)
-        # An alarm is about the tenant's OAuth client, which delegated accounts do not use.
-        if row.tenant in alarms and row.connected_at is not None and (row.refresh_token or not row.delegated):
-            errors[row.id] = alarms[row.tenant]
     return tuple(
         value_of(
             Account,
             row,
             scopes=row.scopes.split(),
-            error=errors.get(row.id),
+            error=_first_to_solve(errors.get(row.id), alarm_of(row)),
+            alarm=alarm_of(row),
             requested_sync=row.wish,
             pending_sync=row.due,
             sources=states.get(row.id, {}),
@@ -590,6 +600,10 @@ def read_some(
         )
         for row in rows
     )
+
+
+def _first_to_solve(error: ErrorStatus | None, alarm: ErrorStatus | None) -> ErrorStatus | None:
+    return error if error is not None and error.code in OWN_ERRORS else alarm or error
 
 
 def _error_status(row: Row[Any]) -> ErrorStatus:

@@ -151,7 +151,7 @@ def _is_ended(account: Account) -> bool | None:
     if not account.is_connected or not account.revoked:
         return False
     error = account.error
-    if error is None or error.code != ConsentRevoked.code:
+    if account.alarm is not None or error is None or error.code != ConsentRevoked.code:
         return None
     if consent_ended_by(error, account) in ("client", "delegation"):
         return None

@@ -241,12 +241,12 @@ class SyncScheduler(Service):
         if loop is None:
             loop = self._loops[account.id] = _Loop(account.identity)
             code = account.error.code if account.error is not None else ""
-            loop.is_tenant_wide = code in _ALARMS
+            loop.is_tenant_wide = account.alarm is not None
             if code in _OUTAGES and account.failures:
                 self._await_answer(account.id, loop, self._job.project(account))
         loop.grantor = _grantor(account)
         if loop.grantor not in self._circuits:
-            alarm = account.error if account.error and account.error.code in _ALARMS else None
+            alarm = account.alarm
             self._circuits[_grantor(account)] = (
                 CircuitBreaker(until=self._clock.seconds(), code=alarm.code, since=alarm.since)
                 if alarm
@@ -476,7 +476,7 @@ class SyncScheduler(Service):
     async def _sync_account(self, account: Account, *, full: bool) -> tuple[Exception | None, bool]:
         """Sync the account's own sources; return the error, and whether contacts have changed."""
         try:
-            if account.error is not None and account.error.code == ClientRejected.code:
+            if account.alarm is not None and account.alarm.code == ClientRejected.code:
                 # An old access token would hide that Google still rejects the client.
                 await self._job.access_tokens.refresh(account, self._job.client(account))
             max_loss, count = account.max_loss("book"), len(self._loops)

@@ -293,9 +293,10 @@ class AccountPages:
             return account_view(visit.tenant, None, None)
         translate = self._layout.renderer.translator(visit.request.language)
         expiry = self._dependencies.certificate_expiry()
-        # The error's link leads to the Google console, which only administrators can open; their own pages show the
+        # The alarm's link leads to the Google console, which only administrators can open; their own pages show the
         # link.
-        explained = replace(account, error=account.error and replace(account.error, link=""))
+        alarm = account.alarm and replace(account.alarm, link="")
+        explained = replace(account, error=alarm if account.error == account.alarm else account.error, alarm=alarm)
         status = account_to_json(
             explained, visit.tenant.sources, _PAGE_NAME, self._layout.now(), expiry, translate, commands=False
         )

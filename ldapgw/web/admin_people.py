@@ -16,7 +16,7 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.errors import StoreError
 from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
 from ldapgw.store import accounts, activity, leavers, phones, sync_state
-from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, error_message, state
+from ldapgw.store.account_status import account_to_json, error_message, state
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act, Entry
 from ldapgw.store.leavers import Leaver, Reason
@@ -438,7 +438,7 @@ def _row(
     if not action and account.is_connected:
         if not tenant.still_admits(account.address, account.hd):
             action = TEXTS.not_admitted
-        elif error is not None and error.code not in TENANT_ERROR_CODES and state(account, now) == "attention":
+        elif error is not None and error != account.alarm and state(account, now) == "attention":
             action = error_message(error, account, TEXTS.owner_page, commands=False)
     return PersonRow(account, state(account, now), action, phone_count)
 

@@ -76,21 +76,30 @@ def test_accounts_are_a_table_for_people(gateway: Gateway) -> None:
 
 
 def test_what_is_wrong_with_a_client_is_told_once(gateway: Gateway) -> None:
-    """One line for the tenant, whatever the number of its accounts; those of others are not touched."""
+    """One line for the tenant, whatever the number of its accounts; what an owner has to do is told too."""
     gateway.write(HEAD + ACME + BETA)
     for address, tenant in (("alice@acme.example", "acme"), ("bob@acme.example", "acme"), ("bo@beta.example", "beta")):
         gateway.fill(gateway.connect(address, tenant))
     with gateway.begin() as connection:
         tenants.raise_alarm(connection, "acme", "api_disabled", THEN, "https://console.example/x")
+        (bob,) = accounts.find_by_address(connection, "bob@acme.example")
+        sync_state.fail(connection, bob, "scope_missing", THEN, None)
     shown = gateway.run("accounts").stdout.splitlines()
     assert [line.split()[3] for line in shown[1:4]] == ["attention", "attention", "ok"]
-    told = [line for line in shown if "People API" in line]
+    (alice, bob, _) = gateway.json("accounts")
+    assert (alice["error"]["code"], alice["warnings"][:-1]) == ("api_disabled", [])
+    assert (bob["error"]["code"], bob["warnings"][0]["code"]) == ("scope_missing", "api_disabled")
+    told = [line for line in shown if "People API" in line or "checkbox" in line]
     assert told == [
         (
-            "! tenant acme: The People API isn’t enabled in the Google project of acme, so no account can sync. "
-            "The administrator has to enable it at https://console.example/x. No one else needs to do anything. "
-            "(since 2026-01-31 09:30)"
-        )
+            "! tenant acme: Google’s People API is turned off, so contacts can’t update. The administrator has to turn "
+            "on the API at https://console.example/x. (since 2026-01-31 09:30)"
+        ),
+        (
+            "! bob@acme.example: The checkbox for contacts wasn’t checked on Google’s page. Reconnect bob@acme.example "
+            "on https://phonebook.example.com/acme/ and check “See and download your contacts”. (since "
+            "2026-01-31 09:30)"
+        ),
     ]
 
 

@@ -140,9 +140,9 @@ TOLD = {
     "a client that is wrong": (
         ErrorStatus("client_rejected", NOW),
         FINE,
-        "Google rejects the OAuth client of acme, so no account can sync. The administrator has to check the "
+        "Google rejects the gateway’s OAuth client, so contacts can’t update. The administrator has to check the "
         "client ID and secret in the Google console (Google Auth Platform, Clients). A deleted client can be restored "
-        "there for 30 days. No one else needs to do anything.",
+        "there for 30 days.",
     ),
     "a box of another source": (
         ErrorStatus("scope_missing", NOW, facts={"source": "directory"}),
@@ -159,14 +159,14 @@ TOLD = {
     "an API that is off": (
         ErrorStatus("api_disabled", NOW, "https://console.example/x"),
         FINE,
-        "The People API isn’t enabled in the Google project of acme, so no account can sync. The "
-        "administrator has to enable it at https://console.example/x. No one else needs to do anything.",
+        "Google’s People API is turned off, so contacts can’t update. The administrator has to turn on the API at "
+        "https://console.example/x.",
     ),
     "an API that is off, Google does not say where": (
         ErrorStatus("api_disabled", NOW),
         FINE,
-        "The People API isn’t enabled in the Google project of acme, so no account can sync. The "
-        "administrator has to enable it in the Google console. No one else needs to do anything.",
+        "Google’s People API is turned off, so contacts can’t update. The administrator has to turn on the API in the "
+        "Google console.",
     ),
     "a book that shrinks": (
         ErrorStatus("suspicious_shrink", NOW, facts={"before": 812, "lost": 500}),

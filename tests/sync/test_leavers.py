@@ -115,7 +115,7 @@ CASES: dict[str, tuple[Facts, Decision]] = {
         decided(OTHERS),
     ),
     "an alarm of the tenant": (
-        Facts(company(5, account(0, revoked=True, error=ErrorStatus("api_disabled", 0))), MISSING, HERE),
+        Facts(company(5, account(0, alarm=ErrorStatus("api_disabled", 0), **REVOKED)), MISSING, HERE),
         decided(OTHERS),
     ),
     "a suspended user": (

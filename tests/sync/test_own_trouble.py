@@ -70,7 +70,7 @@ def test_after_a_change_of_the_client_each_account_needs_a_new_consent() -> None
     assert stage.account(ALICE).revoked
     error = error_of(stage)
     assert error is not None
-    assert "The Google client of acme has changed" in error["message"]
+    assert "The Google client has changed" in error["message"]
     assert error_of(stage, BOB) is None
     assert stage.account(BOB).attempts >= 41
     assert stage.calls()[CONNECTIONS] >= 41

@@ -619,7 +619,7 @@ def test_what_an_open_table_listens_to(stage: Stage) -> None:
     ("code", "link", "said"),
     [
         ("client_rejected", "", "Google rejects your OAuth client"),
-        ("api_disabled", "https://console.example/enable", "The People API isn’t enabled"),
+        ("api_disabled", "https://console.example/enable", "The People API is turned off"),
     ],
 )
 def test_an_alarm(stage: Stage, code: str, link: str, said: str) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, contacts, phones, sync_state
+from ldapgw.store import accounts, contacts, phones, sync_state, tenants
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, ReplicaBooks
@@ -25,7 +25,7 @@ from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, IDLE_SECONDS
 from ldapgw.store.tables import account as account_table
 from ldapgw.web.dependencies import WebTenant
-from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
+from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage, words_on
 
 
 def fulfil_wish(connection: Connection, account_id: int) -> None:
@@ -210,6 +210,17 @@ def test_disconnect(stage: Stage, alice: Browser) -> None:
         assert "/acme/disconnect" not in shown
         assert "Sign out" in shown
         assert "Reconnect" in shown
+
+
+def test_own_trouble_comes_before_the_trouble_of_all(stage: Stage, alice: Browser) -> None:
+    """Whoever has to reconnect sees so first, with the button, while Google rejects the tenant's client too."""
+    (account,) = stage.accounts()
+    stage.do(sync_state.fail, account, "consent_revoked", stage.clock.seconds(), None)
+    stage.do(tenants.raise_alarm, "acme", "client_rejected", stage.clock.seconds())
+    page = alice.get("/acme/")
+    said = words_on(page)
+    assert said.index("Google no longer accepts the access") < said.index("Google rejects the gateway’s OAuth client")
+    assert re.search(r'href="/acme/connect" data-popup>Reconnect<', page.body)
 
 
 def test_disconnect_asks_first(stage: Stage, alice: Browser) -> None:

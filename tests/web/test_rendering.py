@@ -247,7 +247,7 @@ def test_each_error_is_shown_in_plain_words(code: str) -> None:
     assert code == "network" or code not in page.text
     # To enable it is the administrators' matter.
     assert "https://console.developers.google.com/apis" not in page.links()
-    administrator = shown(replace(ACCOUNT, error=trouble), replace(ACME, admins=("alice@acme.example",)))
+    administrator = shown(replace(ACCOUNT, error=trouble, alarm=trouble), replace(ACME, admins=("alice@acme.example",)))
     assert ("https://console.developers.google.com/apis" in administrator.links()) is (code == "api_disabled")
 
 
