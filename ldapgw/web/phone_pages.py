@@ -36,6 +36,7 @@ from ldapgw.phones.provisioning.sheet import (
     vendors_of,
 )
 from ldapgw.phones.provisioning.window import DhcpSetting, dhcp_settings, fetching_vendor, window_address
+from ldapgw.phones.refused_logins import UnknownLogin
 from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import Translatable, gettext_noop
@@ -43,6 +44,7 @@ from ldapgw.store import accounts, phones, provisioning, recordings, windows
 from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal
 from ldapgw.store.provisioning import ProvisioningAddress
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.unfit_clients import Mistake
 from ldapgw.store.windows import ProvisioningWindow, WindowPhone
 from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
@@ -196,6 +198,7 @@ class PhonePages:
             has_unused_password=has_unused_password,
             hints=hints_to_fix(login, searches, self._profile(login)),
             elsewhere=self._refused_elsewhere(visit, login),
+            unfit=self._unfit_client(login, provisioned["provisioning"]),
             recording=recording,
             is_recorded=recording is not None and recording.is_running(self._layout.now()),
             last_seen=max((time for time in times if time), default=None),
@@ -269,6 +272,17 @@ class PhonePages:
             return None
         refused = self._layout.dependencies.admin.refused_elsewhere(visit.tenant.name)
         return next((entry.refused for entry in refused if entry.phone == login.name), None)
+
+    def _unfit_client(
+        self, login: PhoneLogin, provisioning: ProvisioningAddress | None
+    ) -> tuple[UnknownLogin, Mistake] | None:
+        """Return the last client that could not connect from an address of the phone since the phone's last login."""
+        login = self._dependencies.latest(login)
+        places = {login.last_address, login.refused and login.refused.address}
+        places |= {fetch.address for fetch in provisioning.fetches} if provisioning else set()
+        clients = self._layout.dependencies.admin.unfit_clients(login.tenant)
+        since = login.last_seen or 0.0
+        return next((found for found in clients if found[0].address in places and found[0].when > since), None)
 
     def _sheet_values(self, visit: Visit, login: PhoneLogin, vendor: Vendor, password: str) -> Mapping[str, Any]:
         settings = settings_of(login, self._dependencies.site(visit.tenant), password)

@@ -882,6 +882,19 @@ def test_refusals_from_elsewhere_are_for_administrators(stage: Stage) -> None:
     assert "203.0.113.19 It doesn’t know the authority of the gateway’s certificate. Load ca.crt into the" in admin
 
 
+def test_a_device_that_cannot_connect_from_the_address_of_a_phone(stage: Stage) -> None:
+    """The phone's page says why, and what to do, until the phone has signed in again."""
+    browser = owner(stage)
+    serve(stage)
+    told = "A device at this phone’s address, 10.0.0.17, can’t connect. It doesn’t know the authority"
+    stage.refused_logins.note_unfit_client(UNKNOWN_AUTHORITY, "10.0.0.17")
+    assert told not in words_on(browser.get(PHONE))
+    bind(stage, NOW - 60, "10.0.0.17")
+    assert told in words_on(browser.get(PHONE))
+    bind(stage, NOW + 60, "10.0.0.17")
+    assert told not in words_on(browser.get(PHONE))
+
+
 def test_withheld_callers_get_no_advice(stage: Stage) -> None:
     """Their searches say so, and nothing has to be fixed."""
     browser = owner(stage)
