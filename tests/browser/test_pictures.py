@@ -167,7 +167,7 @@ def explain(here: Window) -> None:
 
 def administration(here: Window) -> None:
     """As somebody with a link from the terminal, with people and a phone."""
-    _add_phone(here, "reception", "yealink")
+    _add_phone(here, "lobby", "yealink")
     made = here.site.ldapgw("admin-link", "--tenant", "acme")
     assert made.returncode == 0, made.stderr
     here.page.goto(made.stdout.strip())
