@@ -362,7 +362,7 @@ def read_revision(connection: Connection, name: str) -> str | None:
 def unusable_revision(found: str) -> str:
     """Return the part of a message that says why a database of an unknown revision cannot be used, and what to do."""
     if found.isdecimal() and found < revisions()[-1]:
-        return "was made before the first release of ldapgw; move the database away, and connect the accounts again"
+        return "was made before the first release; move the database and its key away, and connect everybody again"
     return "was made by a newer version of ldapgw; install that version, or restore a backup from before its upgrade"
 
 

@@ -318,7 +318,10 @@ def test_an_old_sqlite_is_refused_at_the_start(tmp_path: Path, monkeypatch: pyte
             "9999",
             "was made by a newer version of ldapgw; install that version, or restore a backup from before its upgrade",
         ),
-        ("0009", "was made before the first release of ldapgw; move the database away, and connect the accounts again"),
+        (
+            "0009",
+            "was made before the first release; move the database and its key away, and connect everybody again",
+        ),
     ],
     ids=["newer", "from before the first release"],
 )
