@@ -23,6 +23,7 @@ import yaml
 from docutils import nodes
 
 from ldapgw.server.config import Config, load
+from ldapgw.server.endpoints import certificate_url, phone_server
 from tests.support import rst
 from tests.support.base_image import NAME
 from tests.support.checkout import ROOT
@@ -37,6 +38,8 @@ KUBERNETES = sorted({*(ROOT / "etc" / "kubernetes").glob("*.yaml")} - {MONITORIN
 
 # Octets of all files of the image that the base does not have.
 MOST_OCTETS = 150_000_000
+# The kernel parameter with the first port on which users without a capability may listen.
+UNPRIVILEGED = "net.ipv4.ip_unprivileged_port_start"
 # Seconds that a gateway has for its end.
 FAREWELL = 5.0
 COMPILERS = ("as", "c++", "cc", "gcc", "ld", "make", "pip")
@@ -170,12 +173,16 @@ def test_a_proxy_on_the_host(tmp_path: Path) -> None:
 
 
 def test_ports_for_tls(tmp_path: Path) -> None:
-    """The files of the documentation fit the settings beside them, and the image and the manifests have the ports."""
+    """The files of the documentation fit the settings beside them, and the image and the manifests have the ports.
+
+    The settings of phones name the ports that are published.
+    """
     blocks = rst.section(ROOT / "docs/how-to/container.rst", "TLS for phones and pages").findall(nodes.literal_block)
     texts = [block.astext() for block in blocks]
-    (settings,) = (text for text in texts if text.startswith("LDAPGW__"))
+    settings, own_authority = (text for text in texts if text.startswith("LDAPGW__"))
     sample = (ROOT / "etc/container/ldapgw.env").read_text()
-    found = loaded(tmp_path, compose_environment(tmp_path, f"{sample}\n{settings}\n"))
+    found = loaded(tmp_path, compose_environment(tmp_path, f"{sample}\n{settings}\n{own_authority}\n"))
+    assert certificate_url(found, "acme") == "http://phonebook.example.com/acme/ca.crt"
     assert found.tls is not None
     assert {str(Path(file).parent) for file in (found.tls.certificate, found.tls.private_key)} == {"/etc/ldapgw/tls"}
     overrides = [text for text in texts if text.startswith("services:")]
@@ -184,17 +191,31 @@ def test_ports_for_tls(tmp_path: Path) -> None:
         file.write_text(text)
         run(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", file)
     single, proxied = (yaml.safe_load(text)["services"] for text in overrides)
-    assert (single["gateway"]["ports"], proxied["haproxy"]["ports"]) == (["636:1636", "443:8443"], ["636:1636"])
-    assert (found.ldap.listen_tls, found.web and found.web.listen_tls) == (("tcp:1636",), ("tcp:8443",))
-    assert "EXPOSE 1389 1636 8080 8443\n" in (ROOT / "Containerfile").read_text()
+    assert (single["gateway"]["ports"], proxied["haproxy"]["ports"]) == (["636:636", "443:8443"], ["636:1636"])
+    assert (phone_server(found).port, phone_server(found).tls_port, found.web.listen_tls) == (389, 636, ("tcp:8443",))
+    assert "EXPOSE 389 636 8080 8443\n" in (ROOT / "Containerfile").read_text()
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    assert (services["gateway"]["ports"][0], services["haproxy"]["ports"]) == ("${GATEWAY_LDAP:-389}:389", ["389:1389"])
     for kind in ("single", "cluster"):
         ports = {port["name"]: port["containerPort"] for port in container_of(kind)["ports"]}
-        assert ports == {"ldap": 1389, "ldaps": 1636, "page": 8080, "https": 8443}
+        assert ports == {"ldap": 389, "ldaps": 636, "page": 8080, "https": 8443}
     volumes = [one["volumes"] for some in (single, proxied) for name, one in some.items() if name != "haproxy"]
     assert volumes == [["./tls:/etc/ldapgw/tls:ro"]] * 3
-    assert '--publish 636:1636 --publish 443:8443 --volume "$PWD/tls:/etc/ldapgw/tls:ro"' in texts
+    assert '--publish 636:636 --publish 443:8443 --volume "$PWD/tls:/etc/ldapgw/tls:ro"' in texts
     proxy = (ROOT / "etc/container/haproxy.cfg").read_text()
-    assert re.findall(r"bind :(\d+)\n    server gateway gateway:(\d+)", proxy) == [("1389",) * 2, ("1636",) * 2]
+    assert re.findall(r"bind :(\d+)\n    server gateway gateway:(\d+)", proxy) == [("1389", "389"), ("1636", "636")]
+
+
+def test_the_gateway_may_listen_on_the_ports_of_phones() -> None:
+    """Its user is not root and has no capability, so the container lowers the first unprivileged port."""
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    told = [services[name]["sysctls"] for name in ("gateway", "gateway-2")]
+    for kind in ("single", "cluster"):
+        sysctls = workload_of(kind)["spec"]["template"]["spec"]["securityContext"]["sysctls"]
+        told.append([f"{one['name']}={one['value']}" for one in sysctls])
+    page = (ROOT / "docs/how-to/container.rst").read_text()
+    told.append(re.findall(r"--sysctl (\S+)", page))
+    assert told == [[f"{UNPRIVILEGED}=0"]] * 5
 
 
 def test_the_containers_that_the_commands_name() -> None:
@@ -405,7 +426,10 @@ class Image:
                 {"destination": place, "source": str(volume), "options": ["rbind", *private]},
                 {"destination": "/run/secrets", "source": str(secrets), "options": ["rbind", "ro", *private]},
             ],
-            "linux": {"namespaces": [{"type": kind} for kind in ("pid", "mount", "network", "ipc", "uts")]},
+            "linux": {
+                "sysctl": {UNPRIVILEGED: "0"},
+                "namespaces": [{"type": kind} for kind in ("pid", "mount", "network", "ipc", "uts")],
+            },
         }
 
 

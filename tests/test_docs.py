@@ -27,6 +27,7 @@ from docutils import nodes
 
 from ldapgw import __version__
 from ldapgw.cli import main
+from ldapgw.cli.root import COMMANDS as HEADINGS
 from ldapgw.cli.root import usual_words
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import BookAccess
@@ -62,6 +63,7 @@ from tests.support.settings import (
 
 DOCS = (ROOT / "docs").resolve()  # the tests of the compiled modules reach it through a link
 UNIT = ROOT / "etc" / "ldapgw.service"
+MENUS = ("index", "how-to/pbx", "how-to/vendors", "reference/commands", "decisions/README")
 DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.rst"))
 
 
@@ -160,8 +162,8 @@ def test_pictures_are_small() -> None:
 
 
 def test_the_index_names_every_page() -> None:
-    """Whoever begins at the index finds all pages, those of telephone systems and of reasons by their lists."""
-    lists = [DOCS / name for name in ("index.rst", "how-to/pbx.rst", "how-to/vendors.rst", "decisions/README.rst")]
+    """Whoever begins at the index finds all pages, many by a list of their own."""
+    lists = [DOCS / f"{name}.rst" for name in MENUS]
     linked = {link.resolve() for page in lists for link in rst.local_links(page)}
     assert set(DOCS.rglob("*.rst")) - set((DOCS / "project").iterdir()) - {DOCS / "index.rst"} <= linked
 
@@ -405,7 +407,7 @@ def test_an_upgrade_has_the_commands_of_the_installation() -> None:
 
 # --- commands ---------------------------------------------------------------------------------------------------------
 
-COMMANDS = DOCS / "reference" / "commands.rst"
+COMMANDS = DOCS / "reference" / "commands"
 
 
 def commands() -> dict[str, click.Command]:
@@ -459,16 +461,43 @@ def parse(words: list[str]) -> None:
     command.make_context(context.info_name, words, parent=context.parent).close()
 
 
+def reference(name: str) -> nodes.Element:
+    """The page of a command, or the command's section of its group's page."""
+    page = COMMANDS / f"{name.split()[0]}.rst"
+    return rst.read(page) if rst.read(page)["title"] == name else rst.section(page, name)
+
+
 def test_every_command_is_documented() -> None:
-    """The sections of the reference that are named by commands are all commands."""
-    headings = {title for title in rst.titles(COMMANDS) if title[0].islower()}
-    assert headings == commands().keys()
+    """Each has a page, or a section of its group's page, and no page is of anything else."""
+    pages = sorted(COMMANDS.iterdir())
+    assert [page.stem for page in pages] == sorted({name.split()[0] for name in commands()})
+    titles = {title for page in pages for title in (rst.read(page)["title"], *rst.titles(page)) if title[0].islower()}
+    assert titles - {"phones"} == commands().keys()
+
+
+def test_the_index_of_commands() -> None:
+    """The headings are those of the program's help, and each line has what the command's page begins with."""
+    index = COMMANDS.with_suffix(".rst")
+    listed = {
+        title: sorted(" ".join(item.astext().split()) for item in rst.section(index, title).findall(nodes.list_item))
+        for title in rst.titles(index)
+    }
+    assert listed == {
+        heading: sorted(f"{name}: {beginning(name)}." for name in commands() if name.split()[0] in words)
+        for heading, words in HEADINGS.items()
+    }
+
+
+def beginning(name: str) -> str:
+    """What the page of a command says first, up to the first stop, colon or semicolon."""
+    paragraph = next(one for one in reference(name).children if isinstance(one, nodes.paragraph))
+    return re.split(r"[.:;](?=\s|$)", " ".join(paragraph.astext().split()))[0]
 
 
 @pytest.mark.parametrize("name", commands())
 def test_usage_is_documented(name: str) -> None:
     """A command's usage line has its arguments in order, and all of its options."""
-    usage = " ".join(next(iter(rst.literal_blocks(rst.section(COMMANDS, name)))).split())
+    usage = " ".join(next(iter(rst.literal_blocks(reference(name)))).split())
     assert usage.startswith(f"ldapgw {name}")
     bare = re.sub(r"\[--[^]]*\]|--[a-z]+ \S+", "", usage.removeprefix(f"ldapgw {name}"))
     assert set(re.findall(r"--[a-z-]+", usage)) == options_of(commands()[name])
@@ -478,13 +507,13 @@ def test_usage_is_documented(name: str) -> None:
 @pytest.mark.parametrize("name", commands())
 def test_options_are_documented(name: str) -> None:
     """A command's table has its options, no more and no less."""
-    told = {row[0].literals[0].split()[0] for row in rst.rows(rst.section(COMMANDS, name))}
+    told = {row[0].literals[0].split()[0] for row in rst.rows(reference(name))}
     assert told == options_of(commands()[name])
 
 
 def test_options_of_all_commands_are_documented() -> None:
     """What stands before the command is documented too."""
-    document = rst.read(COMMANDS)
+    document = rst.read(COMMANDS.with_suffix(".rst"))
     told = {row[0].literals[0].split()[0] for row in rst.rows(document)}
     assert told == options_of(main) | {"--help"}
 
@@ -496,7 +525,7 @@ def our_lines() -> set[str]:
         for path in rst.documents()
         for line in rst.shell_lines(rst.read(path))
         if (ours := re.match(r"(?:sudo (?:-u ldapgw )?)?ldapgw (.*)", line))
-        and not (path.resolve() == COMMANDS and ("[" in line or line.isupper() or "|" in line))
+        and not (path.resolve().parent == COMMANDS and ("[" in line or line.isupper() or "|" in line))
     }
 
 
@@ -583,7 +612,7 @@ def test_warning_codes_are_documented() -> None:
 
 def test_account_objects_are_documented() -> None:
     """The members of an account object, no more and no less, are explained."""
-    table = rst.rows(rst.section(COMMANDS, "Account objects"))
+    table = rst.rows(rst.section(COMMANDS / "accounts.rst", "Account objects"))
     told = [literal for row in table for literal in row[0].literals]
     assert sorted(told) == sorted(account_to_json(an_account(), tuple(Source), "page", 0.0))
 
@@ -608,13 +637,13 @@ def test_filters_for_phones_are_documented() -> None:
 def test_reasons_are_documented() -> None:
     """Each reason for which a contact is not found, each way of matching and each note."""
     assert first_column(DOCS / "how-to" / "not-found.rst", "The reasons") == [reason.value for reason in MissReason]
-    told = set(rst.code(rst.section(COMMANDS, "Explanation objects")))
+    told = set(rst.code(rst.section(COMMANDS / "explain.rst", "Explanation objects")))
     assert {*MatchKind, *NumberReading, *QueryKind, *BookAccess} - {BookAccess.PRIVATE, BookAccess.OTHER_GROUP} <= told
 
 
 def test_models_of_phones_are_documented() -> None:
     """All of them, and those for which an entry a number is better."""
-    [row] = [row for row in rst.rows(rst.section(COMMANDS, "phones add")) if row[0].literals[0] == "--model MODEL"]
+    [row] = [row for row in rst.rows(reference("phones add")) if row[0].literals[0] == "--model MODEL"]
     told = row[1].literals
     assert list(told[: len(MODELS)]) == list(MODELS)
     per_number = told[told.index("entries") + 1 : told.index("values")]

@@ -23,7 +23,7 @@ OUTSIDE = {
     "project/security": ROOT / "SECURITY.rst",
 }
 # Documents whose links, section by section, are the menu.
-MENUS = ("index", "how-to/pbx", "how-to/vendors")
+MENUS = ("index", "how-to/pbx", "how-to/vendors", "reference/commands")
 # Folders whose pages say why ldapgw is built as it is: they are not in the menu, and the search does not find them.
 ASIDE = ("decisions/", "explanation/why/")
 

@@ -32,7 +32,7 @@ SEARCHES = {
     "Umlaut": "explanation/how-a-search-finds-people",
     "token": "how-to/messages",
     "proxy": "how-to/proxy",
-    "backup": "reference/operations",
+    "backup": "how-to/upgrade",
 }
 # Where the pages are that only a link leads to.
 ASIDE = ("decisions/", "explanation/why/")

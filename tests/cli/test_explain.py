@@ -119,7 +119,7 @@ def test_the_object(books: Gateway) -> None:
 
 def object_members() -> list[str]:
     """The members of the object as they are documented."""
-    table = rst.rows(rst.section(ROOT / "docs" / "reference" / "commands.rst", "Explanation objects"))
+    table = rst.rows(rst.section(ROOT / "docs" / "reference" / "commands" / "explain.rst", "Explanation objects"))
     return [literal for row in table for literal in row[0].literals]
 
 
