@@ -191,7 +191,7 @@ def test_each_vendor_page_has_a_drawing_of_its_own() -> None:
         assert f"<title>{html.escape(image['alt'])}</title>" in drawing
     for vendor in all_vendors().values():
         place = vendor_pages.place(vendor)
-        assert place == vendor_pages.TITLE or place.lower() in vendor.steps[-1].lower(), vendor.key
+        assert place == vendor_pages.TITLE or place.lower() in vendor.setup_steps[-1].text.lower(), vendor.key
 
 
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)

@@ -9,12 +9,13 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ldapgw import __version__
 from ldapgw.google.person_text import without_controls
 from ldapgw.numbers.phone_number import readable
 from ldapgw.phones.mac_address import show_mac
+from ldapgw.phones.provisioning.menu_names import with_names, without_marks
 from ldapgw.phones.rollout import PrintSheet
 from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store.account_status import timestamp
@@ -123,6 +124,8 @@ def _environment(language: Language) -> Environment:
         iso=timestamp,
         mac=show_mac,
         readable=readable,
+        menus=_with_bold_menus,
+        without_marks=without_marks,
     )
     return environment
 
@@ -138,6 +141,11 @@ def _printable(value: object) -> object:
 def _translate(language: Language, phrase: Translatable) -> str:
     """Translate a text as `Language.translate` does, but make HTML of a phrase that contains a time."""
     return language.translate(phrase, partial(_format_moment, language))
+
+
+def _with_bold_menus(sentence: str) -> Markup:
+    """Write a sentence about a phone in HTML, with the names of menus in bold."""
+    return Markup(with_names(sentence, Markup("<b>{}</b>").format, escape))  # noqa: S704  both functions escape
 
 
 def _format_moment(language: Language, seconds: float) -> str:

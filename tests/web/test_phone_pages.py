@@ -501,7 +501,7 @@ def test_steps_into_the_phone(stage: Stage) -> None:
     """In the words of the vendor's menus, with the vendor that was chosen."""
     browser = owner(stage, model="yealink")
     steps = words_on(browser.get(PHONE)).partition("Load a file")[2]
-    assert steps.index("press OK (or Menu > Status)") < steps.index("Import CFG") < steps.rindex("turns green")
+    assert steps.index("Menu › Status") < steps.index("Import CFG") < steps.rindex("turns green")
     assert "Import CFG" not in words_on(browser.get(f"{PHONE}?vendor=snom"))
 
 
@@ -549,8 +549,19 @@ def test_everything_that_shows_the_steps_shows_the_same(
     assert _steps_in_html(printed) == shown
     assert _steps_in_lines(command) == shown
     assert _Steps(told["note"] or "", tuple((step["text"], step["confirmed"]) for step in told["steps"])) == shown
-    document = vendor_pages.pages()[vendor_pages.FOLDER / f"{key}.rst"].replace("\\", "")
+    document = re.sub(r"\\|\*\*", "", vendor_pages.pages()[vendor_pages.FOLDER / f"{key}.rst"])
     assert _steps_in_lines(document.partition("Steps\n=====\n")[2].partition("\n\n.. image")[0]) == shown
+
+
+def test_names_of_menus_are_bold(stage: Stage) -> None:
+    """On the page, on the printed sheet and in the documents; their characters are escaped."""
+    browser = owner(stage, model="yealink")
+    page = browser.get(f"{PHONE}?vendor=poly&language=de").body
+    assert "Wählen Sie unter <b>Utilities › Import &amp; Export Configuration</b> bei" in page
+    sheet = browser.get(f"{PHONE}/sheet?language=en").body
+    assert "Go to <b>Settings › Configuration</b>, choose" in sheet
+    documents = vendor_pages.pages()
+    assert "Go to **Settings › Configuration**, choose" in documents[vendor_pages.FOLDER / "yealink.rst"]
 
 
 def test_all_values_to_copy_at_once(stage: Stage) -> None:
@@ -582,7 +593,7 @@ def _steps_in_html(page: str) -> _Steps:
     steps = [
         step.removesuffix(" As soon as the phone finds someone, its page here turns green.") for step in _steps_on(page)
     ]
-    texts = [html.unescape(step.partition(" <span")[0]) for step in steps]
+    texts = [html.unescape(re.sub("</?b>", "", step.partition(" <span")[0])) for step in steps]
     marks = ["✓" in step for step in steps]
     return _Steps(notes[0] if notes else "", tuple(zip(texts, marks, strict=True)))
 
