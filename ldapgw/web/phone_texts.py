@@ -63,11 +63,23 @@ class _StateTexts(Texts, frozen=True):
     not_used: PhoneState
 
 
+class AdministratorsAdvice(Texts, frozen=True):
+    """Advice for administrators about what the gateway offers.
+
+    :ivar document: the page of the documentation about the setting, a key of `ldapgw.web.documentation.DOCUMENTS`.
+    :ivar sentence: a text with the placeholder ``file``, for the path of the configuration file.
+    """
+
+    document: str
+    sentence: str
+
+
 class _PhoneTexts(Texts, frozen=True):
     """The texts of phones.
 
     :ivar refused_once: a sentence about one login with a wrong password; ``refused_often`` is about several logins.
     :ivar unreadable: a subject in the log of searches, like ``one_entry``; ``nobody`` and ``no_name`` are outcomes.
+    :ivar administrators_advice: the advice that replaces `advice` for administrators.
     :ivar scopes: the texts in the order of `ldapgw.directory.filter.Scope`.
     :ivar controls: the texts by object identifier.
     :ivar codes: the texts by the name of a `ResultCode` in lower case.  A code that no search returns has no text.
@@ -85,12 +97,14 @@ class _PhoneTexts(Texts, frozen=True):
     codes: Mapping[str, str]
     subjects: Mapping[SubjectKind, str]
     states: _StateTexts
+    administrators_advice: Mapping[Advice, AdministratorsAdvice]
     advice: Mapping[Advice, str]
 
 
 _TEXTS = read_texts("web/texts/phones", _PhoneTexts)
 
 ADVICE = _TEXTS.advice
+ADMINISTRATORS_ADVICE = _TEXTS.administrators_advice
 NUMBER_FORMATS = _TEXTS.number_formats
 
 

@@ -21,6 +21,7 @@ from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store.account_status import timestamp
 from ldapgw.web.account_texts import SOURCE_LABELS
 from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.documentation import DOCUMENTS
 from ldapgw.web.error_pages import GOOGLE_CONNECTIONS_URL, GOOGLE_PERMISSIONS_URL
 from ldapgw.web.i18n import LANGUAGES, Language, languages
 from ldapgw.web.sessions import CSRF_FIELD
@@ -113,6 +114,7 @@ def _environment(language: Language) -> Environment:
         navigation=NAVIGATION,
         admin_navigation=ADMIN_NAVIGATION,
         sources=SOURCE_LABELS,
+        documents=DOCUMENTS,
     )
     environment.filters.update(
         translate=partial(_translate, language),

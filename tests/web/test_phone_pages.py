@@ -30,7 +30,7 @@ from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.store import activity, phones
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
-from ldapgw.web import one_time_passwords, phone_forms
+from ldapgw.web import documentation, one_time_passwords, phone_forms
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS, OneTimePasswords
 from ldapgw.web.phone_pages import PhonePages, qr_code
@@ -790,6 +790,18 @@ def test_advice_says_where_the_administrator_is(stage: Stage, host: str) -> None
     assert (words_on(page).count(told), page.body.count(warning)) == (about_gateway, about_gateway)
     search(stage, "(telephoneNumber=L0#0301234567)", entries=0)
     assert words_on(browser.get(PHONE)).count(told) == about_gateway + 1
+
+
+def test_advice_names_the_file_to_administrators(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They read what to set and where, with a link to the documentation, in place of whom to ask."""
+    monkeypatch.setattr(documentation, "SITE", "https://docs.example")
+    stage.tenants = tuple(replace(tenant, help="it@acme.example") for tenant in stage.tenants)
+    stage.server = ServerAddress("localhost", 389, is_loopback=True)
+    owner(stage)
+    page = stage.visitor("/acme/signin", account=ROOT).get(PHONE)
+    assert "Set public_url under [web] in the configuration file, /etc/ldapgw/ldapgw.toml, to" in words_on(page)
+    assert 'href="https://docs.example/reference/configuration.html#web" rel="noreferrer"' in page.body
+    assert "it@acme.example" not in words_on(page)
 
 
 def test_labels_of_a_vendor_are_in_no_language(stage: Stage) -> None:
