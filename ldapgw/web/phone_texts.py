@@ -165,7 +165,7 @@ def phone_state(
     if refused is not None:
         return replace(texts.wrong_password, sentence=refusal_text(refused))
     if login.password_at is not None and login.has_unused_password:
-        return _state(texts.new_password, when=Timestamp(login.password_at))
+        return _state(texts.new_password, when=Timestamp(login.password_at, is_ago=True))
     last_search = max(login.searched_at or 0.0, searches[0].search.when if searches else 0.0)
     first_success = login.worked_at or next(
         (decoded.search.when for decoded in reversed(searches) if decoded.has_contacts), None
@@ -173,7 +173,7 @@ def phone_state(
     to_fix = len(hints_to_fix(login, searches, profile))
     if first_success is not None:
         works = (texts.works, texts.works_one_to_fix, texts.works_some_to_fix)[min(to_fix, 2)]
-        return _state(works, when=Timestamp(first_success), count=to_fix)
+        return _state(works, when=Timestamp(first_success, is_ago=True), count=to_fix)
     if (
         anonymous_refused_at is not None
         and anonymous_refused_at > last_search
@@ -193,7 +193,7 @@ def _state(state: PhoneState, **values: object) -> PhoneState:
 
 def refusal_text(refused: Refusal) -> Phrase:
     """Return a text that says when, from where and how often a phone had a wrong password, and what to do."""
-    values = {"when": Timestamp(refused.when), "address": refused.address, "count": refused.count}
+    values = {"when": Timestamp(refused.when, is_ago=True), "address": refused.address, "count": refused.count}
     return Phrase(_TEXTS.refused_once if refused.count == 1 else _TEXTS.refused_often, values)
 
 

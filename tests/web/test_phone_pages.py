@@ -854,7 +854,7 @@ def test_the_state_after_a_restart(stage: Stage) -> None:
     assert "The phone’s search base doesn’t exist. Use dc=acme,dc=example" in page
     assert "No searches since the gateway started." in page
     stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "of a newer version", NOW)})
-    assert "This phone first found someone on" in words_on(browser.get(PHONE))
+    assert "This phone first found someone: " in words_on(browser.get(PHONE))
 
 
 def test_a_wrong_password(stage: Stage) -> None:
