@@ -26,9 +26,14 @@ def gettext_noop(message: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """A time in a phrase, in seconds since the epoch."""
+    """A time in a phrase.
+
+    :ivar seconds: the time in seconds since the epoch.
+    :ivar is_ago: whether a page may write the time relative to now: "2 minutes ago".
+    """
 
     seconds: float
+    is_ago: bool = False
 
     def __str__(self) -> str:
         """Format the time in UTC, to the minute."""

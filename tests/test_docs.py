@@ -46,6 +46,7 @@ from ldapgw.server.listener import OTHER_DESCRIPTORS
 from ldapgw.store.account_status import _TEXTS, STALE_SECONDS, account_to_json
 from ldapgw.store.accounts import Account
 from ldapgw.store.sync_state import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
+from ldapgw.web.documentation import DOCUMENTS
 from tests.google.service_account import key_file
 from tests.support import architecture, publication, rst, vendor_pages
 from tests.support.checkout import ROOT, project_files
@@ -127,11 +128,24 @@ def test_a_publication_is_written_everywhere() -> None:
     assert control["Vcs-Browser"] == "https://git.example/ldapgw"
     assert control["Maintainer"] == f"The ldapgw maintainers <{known.contact}>"
     assert f"\nARG SOURCE={known.source}\n" in others["Containerfile"]
+    assert f'\nSITE = "{known.docs}"\n' in others["ldapgw/web/documentation.py"]
     for name in ("etc/prometheus/ldapgw.rules.yml", "etc/prometheus/ldapgw.rules.test.yml"):
         pages = set(re.findall(r"runbook_url: (\S+)#ldapgw\w+\n", others[name]))
         assert pages == {"https://docs.example/how-to/monitoring.html"}
     assert known.page("docs/how-to/monitoring.rst#alerts") == "https://docs.example/how-to/monitoring.html#alerts"
     assert publication.Publication().page("docs/faq.rst") == "docs/faq.rst"
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_pages_link_to_documents(name: str) -> None:
+    """Each exists, with the title and the section that the gateway's pages name."""
+    document = DOCUMENTS[name]
+    page, _, section = document.path.partition("#")
+    path = DOCS / page.replace(".html", ".rst")
+    if section:
+        assert section == nodes.make_id(rst.section(path, document.title)[0].astext())
+    else:
+        assert document.title == rst.read(path).get("title")
 
 
 def test_a_publication_of_a_wrong_form_is_refused(tmp_path: Path) -> None:
@@ -193,7 +207,7 @@ def test_each_vendor_page_has_a_drawing_of_its_own() -> None:
         assert f"<title>{html.escape(image['alt'])}</title>" in drawing
     for vendor in all_vendors().values():
         place = vendor_pages.place(vendor)
-        assert place == vendor_pages.TITLE or place.lower() in vendor.steps[-1].lower(), vendor.key
+        assert place == vendor_pages.TITLE or place.lower() in vendor.setup_steps[-1].text.lower(), vendor.key
 
 
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)

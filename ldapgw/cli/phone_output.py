@@ -15,6 +15,7 @@ from ldapgw.directory.naming_context import phone_dn
 from ldapgw.phones.hints import Hint, PhoneCondition, PhoneProfile, hint_text, phone_condition
 from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.models import MODELS
+from ldapgw.phones.provisioning.menu_names import without_marks
 from ldapgw.phones.provisioning.settings import Site as PhoneSite
 from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet, settings_of, vendors_of
 from ldapgw.server.config import Tenant
@@ -35,7 +36,7 @@ def settings_json(sheet: Sheet) -> dict[str, Any] | None:
         "note": vendor.steps_note or None,
         "steps": [{"text": step.text, "confirmed": step.is_confirmed} for step in vendor.setup_steps],
         "ca_url": sheet.ca_url or None,
-        "trust": sheet.trust or None,
+        "trust": without_marks(sheet.trust) or None,
     }
 
 
@@ -47,7 +48,7 @@ def print_steps(sheet: Sheet) -> None:
         hint(f"{step.number}. {step.marked_text}")
     if sheet.trust:
         hint(f"The phone has to trust this gateway's authority: {sheet.ca_url}")
-        hint(sheet.trust)
+        hint(without_marks(sheet.trust))
 
 
 def no_protection(vendor: Vendor) -> str:

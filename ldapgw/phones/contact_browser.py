@@ -273,6 +273,8 @@ class ContactBrowser:
     async def example(self, tenant: str, book: str) -> ContactSummary | None:
         """Return an example from a book: a contact with a given name and a number; None if there is no such contact.
 
+        The numbers have the format in which the tenant's phones get them.
+
         :param book: the book's key.
         """
         example_filter = And(
@@ -284,7 +286,7 @@ class ContactBrowser:
             return None
         base = directory.context.base.child("ou", own_book.name)
         entries = await self._search(tenant, book, base, example_filter, 1)
-        return _contact_summary(entries[0], directory.context, book) if entries else None
+        return _contact_summary(entries[0], directory.context, book, number_format=None) if entries else None
 
     async def _search(self, tenant: str, book: str, base: Dn, search_filter: Filter, limit: int) -> list[Entry]:
         entries: list[Entry] = []
@@ -343,22 +345,29 @@ def _browsed(entry: Entry, directory: Directory, books: Sequence[str], section: 
     )
 
 
-def _contact_summary(entry: Entry, context: NamingContext, own_book: str) -> ContactSummary:
+def _contact_summary(
+    entry: Entry, context: NamingContext, own_book: str, number_format: NumberFormat | None = NumberFormat.E164
+) -> ContactSummary:
     book = book_of(entry, context)
     return ContactSummary(
         name=text_of(entry, "cn"),
         organization=text_of(entry, "o"),
-        numbers=tuple(numbers_of(entry, context).items()),
+        numbers=tuple(numbers_of(entry, context, number_format).items()),
         mails=tuple(texts_of(entry, "mail")),
         book=book,
         id=contact_id(entry, context, own_book) if book else "",
     )
 
 
-def numbers_of(entry: Entry, context: NamingContext) -> dict[str, str]:
-    """Return the numbers of an entry, in E.164 if the country is known, each with the LDAP attribute for its kind."""
+def numbers_of(
+    entry: Entry, context: NamingContext, number_format: NumberFormat | None = NumberFormat.E164
+) -> dict[str, str]:
+    """Return the numbers of an entry, in E.164 if the country is known, each with the LDAP attribute for its kind.
+
+    :param number_format: another format; None for the format in which the tenant's phones get the numbers.
+    """
     numbers: dict[str, str] = {}
-    formatter = number_formatter(NumberFormat.E164, context)
+    formatter = number_formatter(number_format, context)
     for attribute in _SHOWN_NUMBERS:
         for number in texts_of(entry, attribute, formatter):
             # A value of telephoneNumber may be a number of another attribute too.  The name of the other attribute then

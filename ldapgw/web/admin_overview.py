@@ -44,17 +44,25 @@ _AUDIENCE = "https://console.cloud.google.com/auth/audience"
 
 
 class _AlertText(Texts, frozen=True):
-    """A problem, and its remedy."""
+    """A problem, and its remedy.
+
+    :ivar document: the page of the documentation about the problem, a key of `DOCUMENTS`.
+    """
 
     title: str
     sentence: str
+    document: str
 
 
 class _StepText(Texts, frozen=True):
-    """The text of a step of the first set-up."""
+    """The text of a step of the first set-up.
+
+    :ivar document: the page of the documentation about the step, a key of `DOCUMENTS`; empty if there is none.
+    """
 
     title: str
     hint: str
+    document: str = ""
 
 
 class _OverviewTexts(Texts, frozen=True):
@@ -93,6 +101,7 @@ class Alert:
 
     :ivar kind: the CSS class of the colour; a notice of the class ``bad`` or ``warn`` is about a problem.
     :ivar link: the address of the page at Google where the problem can be fixed; empty if there is no such page.
+    :ivar document: the page of the documentation about the problem, a key of `DOCUMENTS`; empty if there is none.
     :ivar since: the beginning of the problem, in seconds since the epoch, or None if unknown.
     """
 
@@ -101,6 +110,7 @@ class Alert:
     sentence: Translatable
     link: str = ""
     since: float | None = None
+    document: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -200,12 +210,14 @@ class AdminOverview:
 
     def _alerts(self, overview: _Overview, certificate: Alert) -> Iterable[Alert]:
         if overview.is_unused and self._dependencies.admin.may_be_new_store:
-            yield Alert("warn", _TEXTS.new_store.title, _TEXTS.new_store.sentence)
+            text = _TEXTS.new_store
+            yield Alert("warn", text.title, text.sentence, document=text.document)
         if self._dependencies.database_fails_since() is not None:
-            yield Alert("bad", _TEXTS.database.title, _TEXTS.database.sentence)
+            text = _TEXTS.database
+            yield Alert("bad", text.title, text.sentence, document=text.document)
         if (alarm := overview.alarm) is not None:
-            text = _TEXTS.alarms.get(alarm.code) or _AlertText(alarm.code, "")
-            yield Alert("bad", text.title, text.sentence, alarm.link, alarm.since)
+            text = _TEXTS.alarms.get(alarm.code) or _AlertText(alarm.code, "", "")
+            yield Alert("bad", text.title, text.sentence, alarm.link, alarm.since, text.document)
         yield from _testing(overview.accounts, self._layout.now())
         if certificate.kind in ("warn", "bad"):
             yield certificate
@@ -328,13 +340,14 @@ def _certificate(expires_at: float | None, near_expiry: float | None, now: float
     :param near_expiry: the same time if the expiry is near, or else None.
     """
     if expires_at is None:
-        return Alert("quiet", "", _TEXTS.no_certificate)
+        return Alert("quiet", "", _TEXTS.no_certificate, document="certificates")
     kind, sentence = "good", _TEXTS.certificate_valid
     if expires_at <= now:
         kind, sentence = "bad", _TEXTS.certificate_expired
     elif near_expiry is not None:
         kind, sentence = "warn", _TEXTS.certificate_expires
-    return Alert(kind, _TEXTS.renew_certificate, Phrase(sentence, {"when": Timestamp(expires_at)}))
+    sentence_with_time = Phrase(sentence, {"when": Timestamp(expires_at)})
+    return Alert(kind, _TEXTS.renew_certificate, sentence_with_time, document="certificates" if kind != "good" else "")
 
 
 def _testing(known: Iterable[Account], now: float) -> Iterable[Alert]:
@@ -345,7 +358,7 @@ def _testing(known: Iterable[Account], now: float) -> Iterable[Alert]:
     if coming:
         text, values["when"] = _TEXTS.testing_with_next, Timestamp(min(coming))
     if ends:
-        yield Alert("warn", _TEXTS.testing.title, Phrase(text, values), _AUDIENCE)
+        yield Alert("warn", _TEXTS.testing.title, Phrase(text, values), _AUDIENCE, document=_TEXTS.testing.document)
 
 
 def _gateways(connection: Connection) -> tuple[KnownGateway, ...]:

@@ -47,7 +47,7 @@ class Language:
         self.gettext = self._catalog.gettext
         self.ngettext = self._catalog.ngettext
 
-    def translate(self, text: Translatable, show_time: Callable[[float], str] | None = None) -> str:
+    def translate(self, text: Translatable, show_time: Callable[[Timestamp], str] | None = None) -> str:
         """Translate a marked message, or a phrase with its values.
 
         :param show_time: writes the times in the phrase; if the function writes HTML, the whole text becomes HTML.
@@ -57,7 +57,7 @@ class Language:
         values: dict[str, str] = {}
         for name, value in text.values.items():
             if isinstance(value, Timestamp):
-                values[name] = (show_time or self.format_time)(value.seconds)
+                values[name] = show_time(value) if show_time else self.format_time(value.seconds)
             else:
                 values[name] = self.translate(value, show_time) if isinstance(value, Phrase) else str(value)
         message = self.gettext(text.message)

@@ -222,7 +222,7 @@ class Layout:
         """Render a page with the pending flash message, or answer 304 if the browser already shows the same content.
 
         :param template: a file in ``templates/``; the template gets `values`, ``tenant``, ``visitor``,
-            ``flash_message``, ``is_form_answer`` and the values of `Renderer.render`.
+            ``flash_message``, ``is_form_answer``, ``config_file`` and the values of `Renderer.render`.
         """
         # A background request between a form and the next page must not take the message, which is for the next page.
         message = "" if request.is_background else request.cookies.get(Cookie.FLASH_MESSAGE, "")
@@ -235,6 +235,7 @@ class Layout:
             visitor=visitor,
             flash_message=FLASH_MESSAGES.get(message),
             is_form_answer=bool(request.form),
+            config_file=self.dependencies.admin.config_file,
             **values,
         )
         etag = f'"{hashlib.sha256(html.encode()).hexdigest()[:20]}"'

@@ -39,7 +39,7 @@ from ldapgw.phones.provisioning.window import DhcpSetting, dhcp_settings, fetchi
 from ldapgw.phones.refused_logins import UnknownLogin
 from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.phones.xml_books import XML_BOOKS
-from ldapgw.phrase import Translatable, gettext_noop
+from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import accounts, phones, provisioning, recordings, windows
 from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal
 from ldapgw.store.provisioning import ProvisioningAddress
@@ -52,6 +52,7 @@ from ldapgw.web.http import Headers, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from ldapgw.web.phone_texts import (
+    ADMINISTRATORS_ADVICE,
     ADVICE,
     ADVICE_FOR_ADMINISTRATORS,
     ADVICE_NAMING_ADMINISTRATOR,
@@ -296,11 +297,20 @@ class PhonePages:
             "steps_way": "file" if sheet.text and not sheet.fields else "values",
             "vendor": vendor,
             "max_menu": MAX_MENU,
-            "advice": [(advice in serious, ADVICE[advice]) for advice in sheet.advice],
-            "advice_names_administrator": not ADVICE_NAMING_ADMINISTRATOR.isdisjoint(sheet.advice),
+            "advice": [(advice in serious, *self._advice(visit, advice)) for advice in sheet.advice],
+            "advice_names_administrator": not (
+                visit.is_by_admin or ADVICE_NAMING_ADMINISTRATOR.isdisjoint(sheet.advice)
+            ),
             "has_tls": Advice.CERTIFICATE in sheet.advice,
             "bind_dn": self._dependencies.bind_dn(login),
         }
+
+    def _advice(self, visit: Visit, advice: Advice) -> tuple[Translatable, str]:
+        """Return the text of an advice for the visitor, and the page of the documentation about the advice, or ""."""
+        own = ADMINISTRATORS_ADVICE.get(advice) if visit.is_by_admin else None
+        if own is None:
+            return ADVICE[advice], ""
+        return Phrase(own.sentence, {"file": self._layout.dependencies.admin.config_file}), own.document
 
     def _http_addresses(self, visit: Visit, login: PhoneLogin, vendor: Vendor) -> Mapping[str, str]:
         """Return the addresses for phones and PBXs without LDAP; an address that must not be shown is empty."""

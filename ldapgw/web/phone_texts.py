@@ -63,11 +63,23 @@ class _StateTexts(Texts, frozen=True):
     not_used: PhoneState
 
 
+class AdministratorsAdvice(Texts, frozen=True):
+    """Advice for administrators about what the gateway offers.
+
+    :ivar document: the page of the documentation about the setting, a key of `ldapgw.web.documentation.DOCUMENTS`.
+    :ivar sentence: a text with the placeholder ``file``, for the path of the configuration file.
+    """
+
+    document: str
+    sentence: str
+
+
 class _PhoneTexts(Texts, frozen=True):
     """The texts of phones.
 
     :ivar refused_once: a sentence about one login with a wrong password; ``refused_often`` is about several logins.
     :ivar unreadable: a subject in the log of searches, like ``one_entry``; ``nobody`` and ``no_name`` are outcomes.
+    :ivar administrators_advice: the advice that replaces `advice` for administrators.
     :ivar scopes: the texts in the order of `ldapgw.directory.filter.Scope`.
     :ivar controls: the texts by object identifier.
     :ivar codes: the texts by the name of a `ResultCode` in lower case.  A code that no search returns has no text.
@@ -85,12 +97,14 @@ class _PhoneTexts(Texts, frozen=True):
     codes: Mapping[str, str]
     subjects: Mapping[SubjectKind, str]
     states: _StateTexts
+    administrators_advice: Mapping[Advice, AdministratorsAdvice]
     advice: Mapping[Advice, str]
 
 
 _TEXTS = read_texts("web/texts/phones", _PhoneTexts)
 
 ADVICE = _TEXTS.advice
+ADMINISTRATORS_ADVICE = _TEXTS.administrators_advice
 NUMBER_FORMATS = _TEXTS.number_formats
 
 
@@ -151,7 +165,7 @@ def phone_state(
     if refused is not None:
         return replace(texts.wrong_password, sentence=refusal_text(refused))
     if login.password_at is not None and login.has_unused_password:
-        return _state(texts.new_password, when=Timestamp(login.password_at))
+        return _state(texts.new_password, when=Timestamp(login.password_at, is_ago=True))
     last_search = max(login.searched_at or 0.0, searches[0].search.when if searches else 0.0)
     first_success = login.worked_at or next(
         (decoded.search.when for decoded in reversed(searches) if decoded.has_contacts), None
@@ -159,7 +173,7 @@ def phone_state(
     to_fix = len(hints_to_fix(login, searches, profile))
     if first_success is not None:
         works = (texts.works, texts.works_one_to_fix, texts.works_some_to_fix)[min(to_fix, 2)]
-        return _state(works, when=Timestamp(first_success), count=to_fix)
+        return _state(works, when=Timestamp(first_success, is_ago=True), count=to_fix)
     if (
         anonymous_refused_at is not None
         and anonymous_refused_at > last_search
@@ -179,7 +193,7 @@ def _state(state: PhoneState, **values: object) -> PhoneState:
 
 def refusal_text(refused: Refusal) -> Phrase:
     """Return a text that says when, from where and how often a phone had a wrong password, and what to do."""
-    values = {"when": Timestamp(refused.when), "address": refused.address, "count": refused.count}
+    values = {"when": Timestamp(refused.when, is_ago=True), "address": refused.address, "count": refused.count}
     return Phrase(_TEXTS.refused_once if refused.count == 1 else _TEXTS.refused_often, values)
 
 

@@ -9,22 +9,24 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ldapgw import __version__
 from ldapgw.google.person_text import without_controls
 from ldapgw.numbers.phone_number import readable
 from ldapgw.phones.mac_address import show_mac
+from ldapgw.phones.provisioning.menu_names import with_names, without_marks
 from ldapgw.phones.rollout import PrintSheet
-from ldapgw.phrase import Translatable, gettext_noop
+from ldapgw.phrase import Timestamp, Translatable, gettext_noop
 from ldapgw.store.account_status import timestamp
 from ldapgw.web.account_texts import SOURCE_LABELS
 from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.documentation import DOCUMENTS
 from ldapgw.web.error_pages import GOOGLE_CONNECTIONS_URL, GOOGLE_PERMISSIONS_URL
 from ldapgw.web.i18n import LANGUAGES, Language, languages
 from ldapgw.web.sessions import CSRF_FIELD
 
-# A time inside a sentence; page.js shows it as date and time in the reader's zone, never as "five minutes ago".
+# A time inside a sentence, in the form that page.js gives to it in the reader's zone.
 _TIME = Markup('<time datetime="{}" data-as="{}">{}</time>')
 
 # The navigation of the personal pages: path below the tenant's page, label, and whether only administrators see it.
@@ -112,17 +114,21 @@ def _environment(language: Language) -> Environment:
         navigation=NAVIGATION,
         admin_navigation=ADMIN_NAVIGATION,
         sources=SOURCE_LABELS,
+        documents=DOCUMENTS,
     )
     environment.filters.update(
         translate=partial(_translate, language),
         count=language.format_number,
         utc=language.format_time,
+        ago=partial(_format_ago, language),
         moment=partial(_format_moment, language),
         day=partial(_format_day, language),
         date=language.format_date,
         iso=timestamp,
         mac=show_mac,
         readable=readable,
+        menus=_with_bold_menus,
+        without_marks=without_marks,
     )
     return environment
 
@@ -137,7 +143,21 @@ def _printable(value: object) -> object:
 
 def _translate(language: Language, phrase: Translatable) -> str:
     """Translate a text as `Language.translate` does, but make HTML of a phrase that contains a time."""
-    return language.translate(phrase, partial(_format_moment, language))
+    return language.translate(phrase, partial(_format_timestamp, language))
+
+
+def _with_bold_menus(sentence: str) -> Markup:
+    """Write a sentence about a phone in HTML, with the names of menus in bold."""
+    return Markup(with_names(sentence, Markup("<b>{}</b>").format, escape))  # noqa: S704  both functions escape
+
+
+def _format_timestamp(language: Language, time: Timestamp) -> str:
+    return (_format_ago if time.is_ago else _format_moment)(language, time.seconds)
+
+
+def _format_ago(language: Language, seconds: float) -> str:
+    """Write a time of the past, which page.js shows as "five minutes ago" in the first hour."""
+    return _TIME.format(timestamp(seconds), "ago", language.format_time(seconds))
 
 
 def _format_moment(language: Language, seconds: float) -> str:

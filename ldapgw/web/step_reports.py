@@ -77,7 +77,7 @@ class StepReports:
         model, version = (_plain(visit.form.get(name, "")) for name in ("model", "version"))
         if not _is_fit(menu, model, version) or (is_menu and not menu):
             return visit.redirect("step-unfit", page)
-        text = vendor.steps[step - 1] if is_menu else ""
+        text = vendor.setup_steps[step - 1].text if is_menu else ""
         now = self._layout.now()
         new = StepReport(visit.tenant.name, vendor.key, model, version, step, menu, now, step_text=text)
         is_counted = await visit.store.run(step_reports.add, new)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -68,8 +69,9 @@ def test_a_phone_is_set_up_and_seen_to_work(window: OpenWindow, site: Site) -> N
     expect(log).to_contain_text(entries % {"figure": found.count("dn: ")})
     log.locator("summary").click()
     expect(log).to_contain_text("127.0.0.1")
-    # In the reader's zone, as all times are.
-    expect(here.page.locator("#state time[data-as]")).not_to_contain_text("UTC")
+    # In the reader's zone, as all times are: what has just happened is relative to now, a list of events has the clock.
+    expect(here.page.locator("#state time[data-as]")).to_have_text(re.compile("gerade eben|vor 1 Minute"))
+    expect(log.locator("time")).to_have_text(re.compile("^[0-9]{1,2}:[0-9]{2}:[0-9]{2}( [AP]M)?$"))
     assert here.page.evaluate("window.marked") is True
     mine.bring_to_front()
     expect(row).to_contain_text(here.say("Works"))

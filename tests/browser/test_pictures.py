@@ -235,11 +235,8 @@ PAGES: dict[str, Visit] = {
 
 # What is another thing in each picture: times, and the day of the consent.
 _AT_REST = """() => {
-  const times = ["4 minutes ago", "in 6 minutes"];
-  const written = { moment: "20 Mar 2026, 09:30", day: "20 March 2026" };
-  for (const time of document.querySelectorAll("time")) time.textContent = written[time.dataset.as] ?? times[0];
-  const ago = "#standing time:not([data-as])";
-  document.querySelectorAll(ago).forEach((time, at) => (time.textContent = times[at % 2]));
+  const forms = { moment: "20 Mar 2026, 09:30", day: "20 March 2026", clock: "09:30:00", next: "in 6 minutes" };
+  for (const time of document.querySelectorAll("time")) time.textContent = forms[time.dataset.as] ?? "4 minutes ago";
   for (const day of document.querySelectorAll("#access dd"))
     day.textContent = day.textContent.replace(/[0-9]+ \\w+ 20[0-9]{2}/, "20 March 2026");
   for (const note of document.querySelectorAll("#standing .note"))

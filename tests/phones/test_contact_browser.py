@@ -15,7 +15,7 @@ from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.book import FAVOURITES, build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.special_entries import Features
-from ldapgw.numbers.phone_number import parse
+from ldapgw.numbers.phone_number import NumberFormat, parse
 from ldapgw.phones.contact_browser import MAX_CONTACTS, PAGE_SIZE, ContactBrowser, ContactPage, LookupResult
 from tests.support.phonebook import contacts, naming_context
 from tests.support.phonebook.turns import Turns
@@ -81,9 +81,14 @@ def test_a_large_book_is_read_in_turns(number: int, first: str, count: int) -> N
 ALICE, BOB = "alice@acme.example", "bob@acme.example"
 
 
-def finder(bob: Sharing = Sharing.PRIVATE, clock: Clock | None = None, more: int = 0) -> ContactBrowser:
+def finder(
+    bob: Sharing = Sharing.PRIVATE,
+    clock: Clock | None = None,
+    more: int = 0,
+    number_format: NumberFormat = NumberFormat.E164,
+) -> ContactBrowser:
     """Alice has the fixture's contacts, Bob one, and another of Alice's, and as many more as asked for."""
-    context = naming_context()
+    context = naming_context(number_format=number_format)
     number = parse("+49 30 999 000", "DE")
     assert number is not None
     xaver = Contact(
@@ -166,3 +171,11 @@ def test_an_example() -> None:
     assert example.numbers
     assert example.book == BOB
     assert result_of(finder().example("acme", "nobody")) is None
+
+
+def test_an_example_has_the_number_as_phones_get_it() -> None:
+    """In the tenant's format; a search's results can be called from the page, so their numbers are in E.164."""
+    example = result_of(finder(number_format=NumberFormat.NATIONAL).example("acme", "bob"))
+    assert all(number.startswith("0") for number, _ in example.numbers)
+    [hit] = find("quitt", "bob", number_format=NumberFormat.NATIONAL).contacts
+    assert [number for number, _ in hit.numbers] == ["+4930999000"]

@@ -23,7 +23,7 @@ LOCALE = ROOT / "ldapgw" / "web" / "locale"
 TEMPLATE = LOCALE / "ldapgw.pot"
 
 # Keys of texts/*.toml whose values are for programs; all other strings are messages.
-_DATA = {"kind", "sign", "target", "who"}
+_DATA = {"document", "kind", "sign", "target", "who"}
 # Headers that change by themselves, or say nothing.
 _CHANGING = tuple(
     f'"{name}:'.encode()

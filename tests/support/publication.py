@@ -126,6 +126,11 @@ def written_alerts(text: str, values: Publication) -> str:
     return re.sub(r"(?<=runbook_url: )\S*how-to/monitoring\.\w+(?=#)", page, text)
 
 
+def written_pages(text: str, values: Publication) -> str:
+    """Return the module of the gateway's pages with the address of the documentation's site."""
+    return re.sub(r'(?m)^SITE = ".*"$', f'SITE = "{values.docs}"', text)
+
+
 # What writes a file that is no document.
 OTHERS: Mapping[str, Callable[[str, Publication], str]] = {
     "setup.cfg": written_setup,
@@ -133,6 +138,7 @@ OTHERS: Mapping[str, Callable[[str, Publication], str]] = {
     "Containerfile": written_containerfile,
     "etc/prometheus/ldapgw.rules.yml": written_alerts,
     "etc/prometheus/ldapgw.rules.test.yml": written_alerts,
+    "ldapgw/web/documentation.py": written_pages,
 }
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ldapgw.phones.models import OTHER_MODEL
+from ldapgw.phones.provisioning.menu_names import with_names
 from ldapgw.phones.provisioning.settings import PhoneSettings, Security, ServerAddress
 from ldapgw.phones.provisioning.sheet import CONFIRMED_MARK, Advice, Sheet, Vendor, all_vendors, make_sheet
 from ldapgw.web.phone_texts import ADVICE
@@ -136,7 +137,8 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
     if vendor.steps_note:
         yield from (vendor.steps_note, "")
     for step in vendor.setup_steps:
-        yield f"{step.number}. {_plain(step.marked_text)}"
+        mark = f" {CONFIRMED_MARK}" if step.is_confirmed else ""
+        yield f"{step.number}. {_with_menus(step.message)}{mark}"
     if vendor.steps_note:
         yield from ("", "`Tell us how it went <../tell-us.rst>`__.")
     yield from _window(vendor)
@@ -193,6 +195,11 @@ def _plain(text: str) -> str:
     return text
 
 
+def _with_menus(sentence: str) -> str:
+    """A sentence about a phone in reStructuredText, with the names of menus in bold."""
+    return with_names(sentence, lambda name: f"**{_plain(name)}**", _plain)
+
+
 def _notes(vendor: Vendor) -> Iterator[str]:
     advice = [_plain(ADVICE[one]) for one in vendor.advice if one not in _LEFT_OUT]
     if vendor.supported_security == (Security.PLAIN,):
@@ -200,7 +207,7 @@ def _notes(vendor: Vendor) -> Iterator[str]:
     if vendor.one_number:
         advice.append("Choose *one entry per number* when you add the phone: it can dial only one number per entry.")
     if vendor.trust:
-        advice.append(f"If the gateway's certificate comes from an authority of your own: {_plain(vendor.trust)}")
+        advice.append(f"If the gateway's certificate comes from an authority of your own: {_with_menus(vendor.trust)}")
     if vendor.unverified:
         details = _plain("; ".join(vendor.unverified))
         advice.append(

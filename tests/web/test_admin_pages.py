@@ -21,6 +21,7 @@ from ldapgw.store.phones import LastSearch, Refusal
 from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS, LINK_SECONDS
 from ldapgw.store.tables import account as account_table
 from ldapgw.store.tenants import EnteredClient
+from ldapgw.web import documentation
 from ldapgw.web.admin_overview import AdminOverview
 from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.admin_people import AdminPeople
@@ -499,6 +500,26 @@ def test_figures_and_people_to_remind(stage: Stage) -> None:
     assert "tim@acme.example, zoe@acme.example" in words
     assert f"open {URL}/acme/, sign in" in words
     assert "eve@" not in words
+
+
+@pytest.mark.parametrize(
+    ("path", "pages"),
+    [
+        ("", {"how-to/google-console", "how-to/certificates", "how-to/vendors"}),
+        ("/google", {"how-to/google-console", "how-to/workspace"}),
+        ("/phones/window", {"how-to/provisioning"}),
+    ],
+)
+def test_links_to_the_documentation(stage: Stage, path: str, pages: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each item has its page, if the address of the documentation is known; the footer has them all."""
+    browser = by_link(stage)
+    before = browser.get(f"/acme/admin{path}").body
+    monkeypatch.setattr(documentation, "SITE", "https://docs.example")
+    body = browser.get(f"/acme/admin{path}").body
+    links = re.findall(r'<a href="https://docs.example/([\w/-]+).html[^"]*" rel="noreferrer"', body)
+    assert "https://docs.example" not in before
+    assert (set(links), body.count("https://docs.example")) == (pages | {"index"}, len(links))
+    assert "docs.example" not in signed_in(stage, BOB).get("/acme/").body
 
 
 def test_everything_works(stage: Stage) -> None:

@@ -30,7 +30,7 @@ from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.store import activity, phones
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
-from ldapgw.web import one_time_passwords, phone_forms
+from ldapgw.web import documentation, one_time_passwords, phone_forms
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS, OneTimePasswords
 from ldapgw.web.phone_pages import PhonePages, qr_code
@@ -501,7 +501,7 @@ def test_steps_into_the_phone(stage: Stage) -> None:
     """In the words of the vendor's menus, with the vendor that was chosen."""
     browser = owner(stage, model="yealink")
     steps = words_on(browser.get(PHONE)).partition("Load a file")[2]
-    assert steps.index("press OK (or Menu > Status)") < steps.index("Import CFG") < steps.rindex("turns green")
+    assert steps.index("Menu › Status") < steps.index("Import CFG") < steps.rindex("turns green")
     assert "Import CFG" not in words_on(browser.get(f"{PHONE}?vendor=snom"))
 
 
@@ -549,8 +549,19 @@ def test_everything_that_shows_the_steps_shows_the_same(
     assert _steps_in_html(printed) == shown
     assert _steps_in_lines(command) == shown
     assert _Steps(told["note"] or "", tuple((step["text"], step["confirmed"]) for step in told["steps"])) == shown
-    document = vendor_pages.pages()[vendor_pages.FOLDER / f"{key}.rst"].replace("\\", "")
+    document = re.sub(r"\\|\*\*", "", vendor_pages.pages()[vendor_pages.FOLDER / f"{key}.rst"])
     assert _steps_in_lines(document.partition("Steps\n=====\n")[2].partition("\n\n.. image")[0]) == shown
+
+
+def test_names_of_menus_are_bold(stage: Stage) -> None:
+    """On the page, on the printed sheet and in the documents; their characters are escaped."""
+    browser = owner(stage, model="yealink")
+    page = browser.get(f"{PHONE}?vendor=poly&language=de").body
+    assert "Wählen Sie unter <b>Utilities › Import &amp; Export Configuration</b> bei" in page
+    sheet = browser.get(f"{PHONE}/sheet?language=en").body
+    assert "Go to <b>Settings › Configuration</b>, choose" in sheet
+    documents = vendor_pages.pages()
+    assert "Go to **Settings › Configuration**, choose" in documents[vendor_pages.FOLDER / "yealink.rst"]
 
 
 def test_all_values_to_copy_at_once(stage: Stage) -> None:
@@ -582,7 +593,7 @@ def _steps_in_html(page: str) -> _Steps:
     steps = [
         step.removesuffix(" As soon as the phone finds someone, its page here turns green.") for step in _steps_on(page)
     ]
-    texts = [html.unescape(step.partition(" <span")[0]) for step in steps]
+    texts = [html.unescape(re.sub("</?b>", "", step.partition(" <span")[0])) for step in steps]
     marks = ["✓" in step for step in steps]
     return _Steps(notes[0] if notes else "", tuple(zip(texts, marks, strict=True)))
 
@@ -781,6 +792,18 @@ def test_advice_says_where_the_administrator_is(stage: Stage, host: str) -> None
     assert words_on(browser.get(PHONE)).count(told) == about_gateway + 1
 
 
+def test_advice_names_the_file_to_administrators(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They read what to set and where, with a link to the documentation, in place of whom to ask."""
+    monkeypatch.setattr(documentation, "SITE", "https://docs.example")
+    stage.tenants = tuple(replace(tenant, help="it@acme.example") for tenant in stage.tenants)
+    stage.server = ServerAddress("localhost", 389, is_loopback=True)
+    owner(stage)
+    page = stage.visitor("/acme/signin", account=ROOT).get(PHONE)
+    assert "Set public_url under [web] in the configuration file, /etc/ldapgw/ldapgw.toml, to" in words_on(page)
+    assert 'href="https://docs.example/reference/configuration.html#web" rel="noreferrer"' in page.body
+    assert "it@acme.example" not in words_on(page)
+
+
 def test_labels_of_a_vendor_are_in_no_language(stage: Stage) -> None:
     """They are those of the phone's own page; ours are in the reader's."""
     browser = owner(stage)
@@ -831,7 +854,7 @@ def test_the_state_after_a_restart(stage: Stage) -> None:
     assert "The phone’s search base doesn’t exist. Use dc=acme,dc=example" in page
     assert "No searches since the gateway started." in page
     stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "of a newer version", NOW)})
-    assert "This phone first found someone on" in words_on(browser.get(PHONE))
+    assert "This phone first found someone: " in words_on(browser.get(PHONE))
 
 
 def test_a_wrong_password(stage: Stage) -> None:

@@ -16,6 +16,7 @@ from ldapgw import __version__
 from ldapgw.contact import Flaw, Sharing, Source
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.google.oauth import SCOPE_OF
+from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.contact_browser import BookSizes, ContactSummary, LookupResult
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState
@@ -384,7 +385,7 @@ def test_sharing_is_explained() -> None:
     assert "Only your own phones find your contacts." in page.text
     html = account_page(ACME, visitor_of(ACCOUNT))
     screens = [re.findall("<span>(.*?)</span>", screen) for screen in re.findall('<figure class="screen">.*', html)]
-    name, number, nothing = "Anna Berg", "+49 30 1234567", "Nothing found"
+    name, number, nothing = "Anna Berg", "+49301234567", "Nothing found"
     assert screens == [[number], [nothing], [name, number], [nothing], [name, number], [name, number]]
 
 
@@ -435,6 +436,14 @@ def test_every_ending_says_what_happened_and_where_to_go(ending: ErrorPage, tena
     assert all(str(line).endswith(".") for line in ending.advice)
     assert "button" in [str(attrs.get("class")) for tag, attrs in page.tags if tag == "a"]
     assert 400 <= ending.status < 600
+
+
+@pytest.mark.parametrize(
+    ("number_format", "number"), [(NumberFormat.E164, "+49301234567"), (NumberFormat.NATIONAL, "030 1234567")]
+)
+def test_the_welcome_shows_a_number_as_phones_get_it(number_format: NumberFormat, number: str) -> None:
+    """On the drawn screens, as the contact's page and the sharing choice do."""
+    assert f"<span>{number}</span>" in welcome(replace(ACME, number_format=number_format))
 
 
 def test_the_welcome_names_what_the_first_consent_asks_for() -> None:

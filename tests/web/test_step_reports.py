@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,7 +20,7 @@ PHONE = "/acme/phones/desk1"
 STEPS = "/acme/admin/phones/steps"
 ROOT = "root@acme.example"
 MENU = {"vendor": "yealink", "outcome": "menu", "step": "3", "menu": "Settings > Config"}
-THIRD = all_vendors()["yealink"].steps[2]
+THIRD = all_vendors()["yealink"].setup_steps[2].text
 
 
 def send(browser: Browser, **fields: str) -> Seen:
@@ -49,8 +50,9 @@ def test_a_menu_has_another_name(stage: Stage) -> None:
     """With its step, and the model and firmware if they are told; the form lists the vendor's steps."""
     browser = owner(stage, model="yealink")
     page = browser.get(PHONE).body
-    options = re.findall('<option value="([0-9])">', page.partition('name="step">')[2].partition("</select>")[0])
-    assert options == [str(step.number) for step in all_vendors()["yealink"].setup_steps]
+    choice = html.unescape(page.partition('name="step">')[2].partition("</select>")[0])
+    options = re.findall('<option value="([0-9])">[0-9]. (.*)</option>', choice)
+    assert options == [(str(step.number), step.text) for step in all_vendors()["yealink"].setup_steps]
     send(browser, **MENU, model=" T54W ", version="96.86.0.70")
     send(browser, **MENU)
     assert stored(stage) == (
@@ -201,7 +203,7 @@ def test_reports_are_deleted(stage: Stage) -> None:
 
 def test_the_text_of_the_mail() -> None:
     """For each model and firmware the counts, with our words for a step; a vendor may be gone."""
-    third = all_vendors()["yealink"].steps[2]
+    third = all_vendors()["yealink"].setup_steps[2].text
     reports = (
         StepReport("acme", "yealink", "", "", 0, "", NOW, 2),
         StepReport("acme", "yealink", "T54W", "96.86.0.70", 0, "", NOW),

@@ -16,6 +16,7 @@ import msgspec
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import phone_dn
 from ldapgw.phones.models import MODELS, OTHER_MODEL
+from ldapgw.phones.provisioning.menu_names import without_marks
 from ldapgw.phones.provisioning.settings import (
     MAX_HITS,
     NAME_ATTRIBUTES,
@@ -103,12 +104,18 @@ class SetupStep:
     """A step that brings the settings into a phone.
 
     :ivar number: the number of the step, counted from 1.
+    :ivar message: the step's text, to be translated, with marks around names (`ldapgw.phones.provisioning.menu_names`).
     :ivar is_confirmed: whether a source names the menus of the step.
     """
 
     number: int
-    text: str
+    message: str
     is_confirmed: bool
+
+    @property
+    def text(self) -> str:
+        """Return the step's text as plain English text."""
+        return without_marks(self.message)
 
     @property
     def marked_text(self) -> str:
@@ -169,8 +176,8 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         says so, or if the phones have no TLS.
     :ivar unverified: the keys that no source confirms, or a few words on these keys.
     :ivar advice: advice for this family, to which `make_sheet` adds advice about TLS.
-    :ivar steps: the steps that bring the settings into a phone, in the words of its menus; the last step is a search on
-        the phone.
+    :ivar steps: the steps that bring the settings into a phone, in the words of its menus, with marks around these
+        (`ldapgw.phones.provisioning.menu_names`); the last step is a search on the phone.
     :ivar plain_steps: the numbers of the steps that name nothing on the phone, so that no source has to confirm them.
     :ivar sources: the documents that the authors of the file have read.
     :ivar sources_checked: the month in which somebody last compared the file with its sources (``YYYY-MM``).
@@ -221,7 +228,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def setup_steps(self) -> tuple[SetupStep, ...]:
         """Return the steps, for every page, sheet and command that shows them."""
         confirmed = {number for source in self.sources for number in source.steps}
-        return tuple(SetupStep(number, text, number in confirmed) for number, text in enumerate(self.steps, 1))
+        return tuple(SetupStep(number, message, number in confirmed) for number, message in enumerate(self.steps, 1))
 
     @property
     def unconfirmed_steps(self) -> frozenset[int]:
@@ -256,7 +263,10 @@ class Sheet:
 
     @property
     def trust(self) -> str:
-        """Return how the phone gets to trust the certificate at `ca_url`, to be translated; empty without `ca_url`."""
+        """Return how the phone gets to trust the certificate at `ca_url`; empty without `ca_url`.
+
+        The text is to be translated, and has marks around names (`ldapgw.phones.provisioning.menu_names`).
+        """
         return (self.vendor.trust or _UNKNOWN_TRUST) if self.ca_url else ""
 
     @property

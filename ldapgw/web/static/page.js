@@ -7,12 +7,20 @@ const zoned = new Intl.DateTimeFormat(navigator.languages.find((one) => one.star
   dateStyle: "medium",
   timeStyle: "short",
 });
-// The formats of a time within a sentence; other times of the last hour are shown relative to now.
-const written = {
-  moment: zoned,
-  day: new Intl.DateTimeFormat(zoned.resolvedOptions().locale, { dateStyle: "long" }),
-};
+const locale = zoned.resolvedOptions().locale;
+const day = new Intl.DateTimeFormat(locale, { dateStyle: "long" });
+const clock = new Intl.DateTimeFormat(locale, { timeStyle: "medium" });
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+const sayMinutes = (minutes, when) => (Math.abs(minutes) < 60 ? relative.format(minutes, "minute") : zoned.format(when));
+// What the attribute data-as asks for: times within a sentence, times in a list of events, and the time of what comes.
+// Without this attribute, a time of the last hour is shown relative to now.
+const written = {
+  moment: (when) => zoned.format(when),
+  day: (when) => day.format(when),
+  clock: (when) => (when.toDateString() === new Date().toDateString() ? clock : zoned).format(when),
+  next: (when, minutes) => sayMinutes(Math.max(minutes, 1), when),
+  ago: (when, minutes) => (minutes ? sayMinutes(minutes, when) : document.body.dataset.now),
+};
 const parser = new DOMParser();
 
 // --- times ---
@@ -21,9 +29,7 @@ function sayTime(element) {
   const when = new Date(element.dateTime);
   const minutes = Math.round((when - Date.now()) / 60000);
   element.title = zoned.format(when);
-  const form = written[element.dataset.as];
-  if (form) element.textContent = form.format(when);
-  else element.textContent = Math.abs(minutes) < 60 ? relative.format(minutes, "minute") : element.title;
+  element.textContent = written[element.dataset.as ?? "ago"](when, minutes);
 }
 
 // --- updates of an open page ---

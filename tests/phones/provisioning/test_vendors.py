@@ -36,6 +36,7 @@ from ldapgw.phones.provisioning.sheet import (
     vendors_of,
 )
 from ldapgw.phones.provisioning.templates import render_value
+from ldapgw.web.i18n import languages
 from tests.support.checkout import ROOT
 from tests.support.golden import CA_URL, FOLDER, SERVER, SETTINGS, texts
 from tests.support.vendor_rows import ROWS, read
@@ -108,11 +109,26 @@ def test_steps_that_no_source_confirms(
     """They have one line for all of them; a confirmed step is marked, and a plain step needs no source."""
     sources = tuple(Document(f"guide {at}", "", ("menus",), steps) for at, steps in enumerate(confirmed))
     texts = ("Open the menu.", "Load the file.", "Search.")
-    vendor = msgspec.structs.replace(all_vendors()["other"], steps=texts, plain_steps=plain, sources=sources)
+    messages = ("Open the *menu*.", *texts[1:])
+    vendor = msgspec.structs.replace(all_vendors()["other"], steps=messages, plain_steps=plain, sources=sources)
     assert (vendor.unconfirmed_steps, vendor.steps_note) == (unconfirmed, note)
     marked = {step.number for step in vendor.setup_steps if step.marked_text == f"{texts[step.number - 1]} ✓"}
     assert marked == {number for steps in confirmed for number in steps}
     assert [step.text for step in vendor.setup_steps] == [*texts]
+
+
+@every_vendor
+def test_names_of_menus_are_marked(key: str) -> None:
+    """In every language as often as in English, in pairs, with › between menus."""
+    vendor = all_vendors()[key]
+    for message in (*vendor.steps, *filter(None, [vendor.trust])):
+        for language in languages().values():
+            text = language.translate(message)
+            names = text.split("*")[1::2]
+            assert (text.count("*"), all(names)) == (message.count("*"), True), text
+            assert " > " not in text
+            assert text.count("›") == sum(name.count(" › ") for name in names), text
+        assert message.count("*") % 2 == 0, message
 
 
 # The sites of vendors; Htek's help desk and the Gigaset wiki are kept by the vendors, too.
