@@ -66,14 +66,19 @@ def test_the_package_says_what_it_is(package: Path) -> None:
     assert re.search(r"python3 \(>= 3\.(\d+)~\), python3 \(<< 3\.\d+\)", fields["Depends"])
 
 
-def test_a_package_between_two_releases(tmp_path: Path) -> None:
-    """It is newer than the release before, and names its commit."""
+@pytest.mark.parametrize(("sign", "order"), [("~~", "lt"), ("+", "gt")], ids=["before a release", "after a release"])
+def test_a_package_between_two_releases(tmp_path: Path, sign: str, order: str) -> None:
+    """It names its commit, and is older than the release whose version it has until there is that release."""
     checkout = commit_all(copy_checkout(tmp_path))
+    if sign == "+":
+        run("git", "tag", f"v{__version__}", cwd=checkout)
+        (checkout / "new").touch()
+        commit_all(checkout)
     # The lines of the script that make the version.
     (lines,) = re.findall(r"^(version=(?:.*\n)*?version=\$version~.*)$", SCRIPT.read_text(), re.MULTILINE)
     version = run("sh", "-euc", f"{lines}\necho $version", cwd=checkout).strip()
-    assert re.fullmatch(rf"{re.escape(__version__)}\+git\d{{12}}\.[0-9a-f]+~debian\d+", version)
-    run("dpkg", "--compare-versions", version, "gt", __version__)
+    assert re.fullmatch(rf"{re.escape(__version__ + sign)}git\d{{12}}\.[0-9a-f]+~debian\d+", version)
+    run("dpkg", "--compare-versions", version, order, f"{__version__}~debian0")
 
 
 def test_files_are_where_debian_wants_them(package: Path) -> None:
