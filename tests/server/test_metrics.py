@@ -363,7 +363,8 @@ def test_an_account_that_needs_a_consent_makes_no_sync_old(stage: Stage) -> None
     stage.do(tenants.raise_alarm, "acme", "api_disabled", NOW)
     assert found() == {
         ("ldapgw_latest_sync_timestamp_seconds", (ACME,)): NOW - 60,
-        ("ldapgw_account_errors", (("code", "api_disabled"), ACME)): 2,
+        ("ldapgw_account_errors", (("code", "consent_revoked"), ACME)): 1,
+        ("ldapgw_account_errors", (("code", "scope_missing"), ACME)): 1,
     }
 
 
