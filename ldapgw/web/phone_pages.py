@@ -239,7 +239,8 @@ class PhonePages:
                     code=provisioned["provisioning_qr_code"] if provisioned["provisioning"] else "",
                 )
             ],
-            sheet_url=f"{visit.home}phones/{login.name}/sheet",
+            phone_url=f"{visit.home}phones/{login.name}",
+            is_own=visit.owns(login),
         )
 
     def keep(self, visitor: Visitor, login: PhoneLogin, password: str, address: str = "") -> None:

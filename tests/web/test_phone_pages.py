@@ -451,7 +451,7 @@ def test_an_administrator_gives_a_phone_to_anybody(stage: Stage) -> None:
 
 
 def test_a_sheet_to_print(stage: Stage) -> None:
-    """The values with the vendor's filters, the steps, and the password while it is known; no buttons to copy."""
+    """The values with the vendor's filters, the steps, and the password while it is known; then a box to write in."""
     browser = owner(stage, model="snom")
     page = browser.get(f"{PHONE}/sheet")
     password = password_on(browser.get(PHONE))
@@ -461,8 +461,14 @@ def test_a_sheet_to_print(stage: Stage) -> None:
     assert words.index("Upload Setting File") < words.index("What to enter")
     assert "data-copy" not in page.body.partition("<main")[2]
     assert "<svg" not in page.body
+    assert "data-print hidden>Print</button>" in page.body
+    assert 'class="blank"' not in page.body
     browser.submit(f"{PHONE}/provision")
     assert '<svg role="img"' in browser.get(f"{PHONE}/sheet").body
+    stage.clock.advance(PASSWORD_SECONDS)
+    later = browser.get(f"{PHONE}/sheet")
+    assert f'<span class="blank"></span> Create a new password on the <a href="{PHONE}">phone’s page</a>.' in later.body
+    assert "PASSWORD" not in later.body
 
 
 def test_a_sheet_is_the_one_of_an_import(stage: Stage) -> None:
