@@ -88,6 +88,7 @@ def new_phone(line: ImportLine, tenant: str, hashed: str, now: float) -> PhoneLo
         model=line.model,
         placeholder=line.placeholder,
         mac=line.mac,
+        label=line.label,
     )
 
 

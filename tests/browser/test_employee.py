@@ -254,7 +254,7 @@ def adding_a_phone(here: Walk) -> None:
     expect(asked).to_be_visible()
     here.stop("phones-another-model")
     name = f"other-{here.way.number}"
-    here.page.get_by_label(here.say("Name"), exact=True).fill("no name")
+    here.page.get_by_label(here.say("Label"), exact=True).fill("x" * 65)
     here.send("phones")
     here.css("[aria-invalid]").wait_for()
     expect(here.css("#model")).to_have_value("other")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ def sheet(model: str, password: str = "0123456789abcdefghjk") -> PrintSheet:
     login = PhoneLogin(
         "desk-reception-2", "acme", None, NumberMode.VALUES, "hash", 0.0, model=model, mac="001565aabbcc"
     )
+    login = replace(login, label="Empfang im Erdgeschoss links neben der Treppe, zweiter Schreibti")
     phone = NewPhone(login, password, OWNER)
     return print_sheet(phone, SITE, "001565aabbcc.cfg", str(qr_code(f"{ADDRESS}{model}.cfg", "Address")))
 
