@@ -93,6 +93,7 @@ def print_login(
     tenant = site.tenant(login.tenant)
     values = {
         "name": login.name,
+        "label": login.label or None,
         "tenant": login.tenant,
         "account": address,
         "bind_dn": bind_dn(tenant, login),
@@ -110,6 +111,7 @@ def print_login(
     shared = "shared books, the Workspace directory"
     rows = (
         ("phone", login.name),
+        *([("label", login.label)] if login.label else []),
         *([("tenant", login.tenant)] if len(site.config.tenant) > 1 else []),
         ("finds", f"contacts of {address}, {shared}" if address else shared),
         *_numbers_row(login),
@@ -150,6 +152,7 @@ def phone_json(site: Site, login: PhoneLogin, addresses: Mapping[int | None, str
     tenant = site.find_tenant(login.tenant)
     return {
         "name": login.name,
+        "label": login.label or None,
         "tenant": login.tenant,
         "account": addresses.get(login.account_id),
         "model": login.model or None,
@@ -235,11 +238,14 @@ def print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[in
     """Print the table of phones, and a line for each hint."""
     several = wide or len({login.tenant for login in logins} | {tenant.name for tenant in site.config.tenant}) > 1
     tenant_column, all_columns = ("tenant",) if several else (), ("mac", "numbers", "format", "from") if wide else ()
-    columns = ("", "phone", *tenant_column, "account", "model", *all_columns, "last seen", "last search")
+    has_labels = any(login.label for login in logins)
+    label_column = ("label",) if has_labels else ()
+    columns = ("", "phone", *label_column, *tenant_column, "account", "model", *all_columns, "last seen", "last search")
     rows = (
         (
             _SIGNS[phone_condition(login, now())],
             login.name,
+            *([login.label or NEVER] if has_labels else []),
             *([login.tenant] if several else []),
             addresses.get(login.account_id, NEVER),
             login.model or NEVER,

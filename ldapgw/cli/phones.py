@@ -56,6 +56,7 @@ from ldapgw.errors import UserError
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, StepStatus
+from ldapgw.phones.labels import read_label
 from ldapgw.phones.mac_address import read_mac, show_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS, choose_endpoint
@@ -84,6 +85,14 @@ def _mac(_context: click.Context, _parameter: click.Parameter, value: str | None
         return None if value is None else read_mac(value)
     except ValueError:
         raise click.BadParameter("expected a MAC address such as 00:15:65:aa:bb:cc") from None
+
+
+def _label(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Read the label of a phone."""
+    try:
+        return None if value is None else read_label(value)
+    except ValueError:
+        raise click.BadParameter("expected at most 64 characters, without control characters") from None
 
 
 class _FamilyParam(click.ParamType[str]):
@@ -192,6 +201,12 @@ def phones() -> None:
     metavar="ADDRESS",
     help="The phone's MAC address, by which the phone can fetch its settings (ldapgw phones provision).",
 )
+@click.option(
+    "--label",
+    callback=_label,
+    metavar="TEXT",
+    help='What people call the phone, such as "Alice\'s office"; pages and lists show it beside the name.',
+)
 @click.option("--settings", "target", metavar="FILE", help="Write the model's settings to FILE; - stands for stdout.")
 @click.option("--replica", is_flag=True, help="Add the login of an OpenLDAP replica instead of a phone.")
 @click.option(
@@ -214,6 +229,7 @@ def add(
     number_format: NumberFormat | None,
     area_code: str | None,
     mac: str | None,
+    label: str | None,
     target: str | None,
     replica: bool,
     private: bool,
@@ -227,7 +243,7 @@ def add(
     if replica:
         if any(
             option is not None
-            for option in (account, model, placeholder, numbers, number_format, area_code, mac, target)
+            for option in (account, model, placeholder, numbers, number_format, area_code, mac, label, target)
         ):
             raise click.UsageError("A replica has no owner, model, numbers or settings: see ldapgw replica-config.")
         add_replica(site, name, tenant, private=private, extra_values=not no_extra_values, as_json=as_json)
@@ -254,6 +270,7 @@ def add(
                 placeholder=placeholder or "",
                 area_code=dialling(chosen.region).area_code(area_code or ""),
                 mac=mac or "",
+                label=label or "",
             )
             _check_mac(connection, login)
             if not activity.recorded(connection, act(chosen.name, Act.PHONE_ADDED, name), stored.add, login):

@@ -50,8 +50,8 @@ def command(
 ) -> None:
     """Add the phones of a CSV file, all or none.
 
-    FILE has the columns name, account, model, mac and placeholder.  The placeholder is the sign in the phone's filters
-    that the phone replaces with the typed text; only phones of model "other" need it.
+    FILE has the columns name, account, model, mac, label and placeholder.  The placeholder is the sign in the phone's
+    filters that the phone replaces with the typed text; only phones of model "other" need it.
 
     Without --out or --zip, the command only shows what it would add.  With one of them, it writes a settings file for
     each phone, named as the vendor's provisioning expects, and sheets.html to print.  Only these files have the
@@ -145,6 +145,7 @@ def _json_object(line: ImportLine, tenant: Tenant) -> dict[str, Any]:
     return {
         "line": line.number,
         "name": line.name,
+        "label": line.label or None,
         "tenant": tenant.name,
         "account": line.account or None,
         "model": line.model or None,

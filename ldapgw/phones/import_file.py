@@ -3,8 +3,8 @@
 
 The functions are pure: they do no I/O.
 
-The first line names the columns ``name``, ``account``, ``model``, ``mac`` and ``placeholder`` in any order; only
-``name`` and ``model`` are required.  The columns are separated by commas, semicolons or tabs.
+The first line names the columns ``name``, ``account``, ``model``, ``mac``, ``label`` and ``placeholder`` in any order;
+only ``name`` and ``model`` are required.  The columns are separated by commas, semicolons or tabs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from ldapgw.phones.labels import read_label, sign_in_name
 from ldapgw.phones.mac_address import read_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
@@ -40,6 +41,8 @@ _COLUMNS = {
     "mac": "mac",
     "mac address": "mac",
     "mac-adresse": "mac",
+    "label": "label",
+    "bezeichnung": "label",
     "placeholder": "placeholder",
     "platzhalter": "placeholder",
 }
@@ -54,6 +57,7 @@ class _ImportTexts(Texts, frozen=True):
     too_many: str
     no_name: str
     bad_name: str
+    bad_label: str
     taken: str
     same_name: str
     no_account: str
@@ -69,6 +73,20 @@ class _ImportTexts(Texts, frozen=True):
 TEXTS = read_texts("phones/texts/import", _ImportTexts)
 
 
+def name_error(name: str) -> Translatable:
+    """Return the error of a phone's name, with a name that is allowed; empty if the name itself is allowed."""
+    return "" if is_valid_name(name) else Phrase(TEXTS.bad_name, {"name": sign_in_name(name, ())})
+
+
+def label_error(label: str) -> Translatable:
+    """Return the error of a phone's label, empty if the label is allowed."""
+    try:
+        read_label(label)
+    except ValueError:
+        return TEXTS.bad_label
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class ImportLine:
     """A line of the file.
@@ -79,6 +97,7 @@ class ImportLine:
     :ivar mac: 12 hexadecimal digits in lower case, or the text as written if it is no MAC address; empty if there is
         none.
     :ivar placeholder: a text of `PLACEHOLDERS`, or any other text as written; empty if not known.
+    :ivar label: the text by which people know the phone; empty if there is none.
     :ivar error: the reason why the phone cannot be added; empty if the phone can be added.
     """
 
@@ -89,6 +108,7 @@ class ImportLine:
     mac: str
     account_id: int | None = None
     placeholder: str = ""
+    label: str = ""
     error: Translatable = ""
 
 
@@ -169,12 +189,12 @@ def check_rows(
         model = written.casefold()
         model = titles.get(model, model)
         mac = _mac(row.get("mac", ""))
-        placeholder = row.get("placeholder", "")
+        placeholder, label = row.get("placeholder", ""), row.get("label", "")
         error: Translatable = ""
         if not name:
             error = TEXTS.no_name
-        elif not is_valid_name(name):
-            error = TEXTS.bad_name
+        elif error := name_error(name):
+            pass
         elif name.lower() in names:
             error = Phrase(TEXTS.same_name, {"line": names[name.lower()]})
         elif name.lower() in taken:
@@ -186,7 +206,9 @@ def check_rows(
         elif model not in {OTHER_MODEL, *MODELS}:
             error = Phrase(TEXTS.unknown_model, {"model": written, "models": _models()})
         else:
-            error = _mac_error(mac, row, macs, taken_macs) or _placeholder_error(placeholder, model)
+            error = (
+                _mac_error(mac, row, macs, taken_macs) or _placeholder_error(placeholder, model) or label_error(label)
+            )
         names.setdefault(name.lower(), number)
         if mac:
             macs.setdefault(mac, number)
@@ -199,6 +221,7 @@ def check_rows(
                 row.get("mac", "") if error else mac or "",
                 accounts.get(account.lower()),
                 placeholder,
+                label if error else read_label(label),
                 error,
             )
         )

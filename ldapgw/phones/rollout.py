@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from ldapgw.phones.import_file import ImportLine
 from ldapgw.phones.models import number_mode
 from ldapgw.phones.provisioning.file_names import file_name
-from ldapgw.phones.provisioning.settings import Site
+from ldapgw.phones.provisioning.settings import PASSWORD_PLACEHOLDER, Site
 from ldapgw.phones.provisioning.sheet import (
     Field,
     Sheet,
@@ -35,8 +35,9 @@ SHEETS_FILE = "sheets.html"
 
 @dataclass(frozen=True, slots=True)
 class NewPhone:
-    """A phone with a new password.
+    """A phone with its password.
 
+    :ivar password: the new password; empty if the password is no longer known.
     :ivar owner: the owner's address; empty for a phone without an owner.
     """
 
@@ -63,6 +64,10 @@ class PrintSheet:
     file: str = ""
     code: str = field(default="", repr=False)
 
+    def is_unknown(self, entered: Field) -> bool:
+        """Return whether a field is for the password, and the gateway no longer knows the password."""
+        return not self.phone.password and entered.value == PASSWORD_PLACEHOLDER
+
 
 # A function that makes the HTML file of sheets (`ldapgw.web.rendering.Renderer.print_sheets`).
 Render = Callable[[Sequence[PrintSheet]], str]
@@ -83,6 +88,7 @@ def new_phone(line: ImportLine, tenant: str, hashed: str, now: float) -> PhoneLo
         model=line.model,
         placeholder=line.placeholder,
         mac=line.mac,
+        label=line.label,
     )
 
 

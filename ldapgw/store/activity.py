@@ -53,6 +53,7 @@ class Act(StrEnum):
     PHONE_MOVED = "phone_moved"
     PHONE_NUMBER_FORMAT = "phone_number_format"
     PHONE_MAC = "phone_mac"
+    PHONE_LABEL = "phone_label"
     PHONES_IMPORTED = "phones_imported"
     STEP_REPORTS_REMOVED = "step_reports_removed"
     REPLICA_ADDED = "replica_added"

@@ -96,6 +96,7 @@ class PhoneLogin:
     :ivar next_password: the hash of the password in the file that the phone fetched in a provisioning window.  When the
         phone first logs in with this password, the hash replaces `password`.  Empty if there is no such password.
     :ivar mac: the MAC address, 12 hexadecimal digits in lower case; empty if it is not known.
+    :ivar label: the text by which people know the phone (`ldapgw.phones.labels`); empty if there is none.
     """
 
     name: str
@@ -119,6 +120,12 @@ class PhoneLogin:
     password_at: float | None = None
     next_password: str = ""
     mac: str = ""
+    label: str = ""
+
+    @property
+    def title(self) -> str:
+        """Return the phone's label with the name behind it, or the name alone if the label says nothing else."""
+        return self.name if self.label in ("", self.name) else f"{self.label} ({self.name})"
 
     @property
     def password_made_at(self) -> float:
@@ -265,7 +272,7 @@ def add(connection: Connection, new: PhoneLogin) -> bool:
     if connection.execute(taken).scalar_one():
         return False
     names = ("name", "tenant", "account_id", "numbers", "model", "password", "created_at", "number_format", "area_code")
-    columns = {name: getattr(new, name) for name in (*names, "replica")}
+    columns = {name: getattr(new, name) for name in (*names, "replica", "label")}
     connection.execute(insert(phone).values(**columns, placeholder=new.placeholder or None, mac=new.mac or None))
     return True
 
@@ -313,6 +320,11 @@ def set_mac(connection: Connection, name: str, mac: str) -> bool:
     The caller has checked in the same transaction that no other phone of the tenant has the address (`read_by_mac`).
     """
     return _set(connection, name, mac=mac or None)
+
+
+def set_label(connection: Connection, name: str, label: str) -> bool:
+    """Store a phone's label, which may be empty."""
+    return _set(connection, name, label=label)
 
 
 def remove(connection: Connection, name: str) -> bool:

@@ -230,6 +230,7 @@ phone = Table(
     ),
     Column("next_password_at", Float, comment="when the phone fetched the next password; null: no next password"),
     Column("mac", String, comment="MAC address, 12 hexadecimal digits in lower case; null: not known"),
+    _not_null("label", String, server_default="", comment="what people call the phone; empty: nothing but its name"),
     Index("phone_account", "account_id"),
     Index("phone_mac", "tenant", "mac", unique=True),
     Index("phone_folded_name", text("lower(name)")),

@@ -31,13 +31,15 @@ from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import MAX_BODY_SIZE, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
-from ldapgw.web.phone_forms import read_form_mac, taken_mac
+from ldapgw.web.phone_forms import read_form_mac, read_form_names, taken_mac
 from ldapgw.web.phone_pages import PhonePages, form_model, new_login
 from ldapgw.web.provisioning_windows import ProvisioningWindows
 
 log = Logger()
 
 _PAGE = "admin/phones"
+# The fields of the form for a new phone, and its error that belongs to no field.
+_FIELDS = ("name", "label", "model", "placeholder", "mac", "error")
 # The form's value for a phone without an owner.
 NOBODY = "nobody"
 _NO_FILE = gettext_noop("Choose a CSV file first.")
@@ -52,7 +54,6 @@ class _PhoneTexts(Texts, frozen=True):
     :ivar filters: the titles of the table's other filters.
     """
 
-    bad_name: str
     taken: str
     no_model: str
     no_owner: str
@@ -161,26 +162,24 @@ class AdminPhones:
 
     async def add(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/phones/new``: add a phone; the phone's page then shows the password."""
-        name, model = visit.form.get("name", "").strip(), visit.form.get("model", "")
-        owner = visit.form.get("owner", "")
+        model, owner = visit.form.get("model", ""), visit.form.get("owner", "")
         owner_id, _ = await self._owner(visit.tenant, owner) if owner else (None, "")
+        name, label, errors = await read_form_names(visit)
         error: Translatable = ""
-        if not phones.is_valid_name(name):
-            error = TEXTS.bad_name
-        elif not owner:
+        if not owner:
             error = TEXTS.no_owner
         elif model not in {OTHER_MODEL, *MODELS}:
             error = TEXTS.no_model
-        written = visit.form.get("mac", "").strip()
-        mac, mac_error = read_form_mac(written)
+        mac, mac_error = read_form_mac(visit.form.get("mac", "").strip())
+        errors |= {"mac": mac_error} if mac_error else {}
         login, password = new_login(visit, name, owner_id)
-        login = replace(login, mac=mac)
-        if not error and not mac_error:
-            entry = visit.entry(Act.PHONE_ADDED, name)
-            error, mac_error = await visit.store.run(_add, login, entry)
-        if error or mac_error:
-            values = {"name": name, "model": model, "placeholder": login.placeholder, "owner": owner, "mac": written}
-            return await self._form(visit, {**values, "error": error, "mac_error": mac_error}, status=400)
+        login = replace(login, mac=mac, label=label)
+        if not error and not errors:
+            errors = await visit.store.run(_add, login, visit.entry(Act.PHONE_ADDED, name))
+        if error or errors:
+            sent = {field: visit.form.get(field, "").strip() for field in ("name", "label", "mac")}
+            values = {"model": model, "placeholder": login.placeholder, "owner": owner, **sent}
+            return await self._form(visit, {**values, "error": error, "errors": errors}, status=400)
         self._phone_pages.show_password(visit.visitor, name, password)
         return await visit.done("phone-added", f"phones/{name}")
 
@@ -192,7 +191,7 @@ class AdminPhones:
         return visit.page(
             "admin_phone_new.html",
             status=status,
-            form={"name": "", "model": "", "placeholder": "", "mac": "", "error": "", "mac_error": "", **values},
+            form={**dict.fromkeys(_FIELDS, ""), "errors": {}, **values},
             models=MODELS,
             placeholders=PLACEHOLDERS,
             owners=await visit.store.read(_owners, visit.tenant.name),
@@ -374,11 +373,11 @@ def _checked(connection: Connection, tenant: str, text: str) -> tuple[ImportLine
     return check_rows(rows, owners, taken, phones.read_macs(connection, tenant))
 
 
-def _add(connection: Connection, login: PhoneLogin, entry: Entry) -> tuple[Translatable, Translatable]:
-    """Store a phone; return the reasons why its name and its MAC address cannot be stored, empty if they can."""
+def _add(connection: Connection, login: PhoneLogin, entry: Entry) -> dict[str, Translatable]:
+    """Store a phone, and return nothing, or the reason why the phone cannot be added, by the name of a field."""
     if mac_error := taken_mac(connection, login):
-        return "", mac_error
-    return "" if activity.recorded(connection, entry, phones.add, login) else TEXTS.taken, ""
+        return {"mac": mac_error}
+    return {} if activity.recorded(connection, entry, phones.add, login) else {"name": TEXTS.taken}
 
 
 def _add_all(connection: Connection, logins: Sequence[PhoneLogin], entry: Entry) -> bool:
@@ -414,7 +413,9 @@ def _read(connection: Connection, tenant: WebTenant, now: float) -> Sequence[Pho
 def _sought(row: PhoneRow) -> str:
     """Return the text by which a search finds a row; the text has the MAC address with and without colons."""
     login = row.login
-    return " ".join((login.name, row.owner, row.model, login.last_address or "", login.mac, show_mac(login.mac)))
+    return " ".join(
+        (login.name, login.label, row.owner, row.model, login.last_address or "", login.mac, show_mac(login.mac))
+    )
 
 
 def _owners(connection: Connection, tenant: str) -> tuple[tuple[str, str], ...]:

@@ -22,6 +22,8 @@ from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.import_file import TEXTS as IMPORT_TEXTS
+from ldapgw.phones.import_file import label_error, name_error
+from ldapgw.phones.labels import read_label
 from ldapgw.phones.mac_address import read_mac, show_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode
 from ldapgw.phones.provisioning.settings import choose_endpoint
@@ -34,7 +36,7 @@ from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse
 from ldapgw.web.layout import CONFIRMATIONS, Layout, RequiredRole, Route, Visit, get, post
-from ldapgw.web.phone_pages import PhonePages, attachment, form_model, form_values, new_login
+from ldapgw.web.phone_pages import PhonePages, attachment, form_model, form_values, free_name, new_login
 
 log = Logger()
 
@@ -53,7 +55,7 @@ NO_COMMON_PROTECTION = StepResult(
 # A recording of a phone ends after this many seconds.
 RECORDING_SECONDS = 600
 
-_INVALID_NAME = gettext_noop("Use 1 to 64 letters a–z, digits, dots, underscores and hyphens.")
+_NO_LABEL = gettext_noop("Enter a label.")
 _NO_MODEL = gettext_noop("Choose the phone’s model, or “Other or not sure”.")
 _NAME_TAKEN = gettext_noop("There’s already a phone with this name on this gateway. Choose another name.")
 # The other phone may belong to another person, so only administrators get the message with the phone's name.
@@ -108,28 +110,27 @@ class PhoneForms:
 
     async def add(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/phones``: add a phone; the phone's page then shows the password."""
-        name, choice = visit.form.get("name", "").strip(), visit.form.get("model", "")
+        choice = visit.form.get("model", "")
         numbers, owner = visit.form.get("numbers", ""), visit.form.get("owner", "1")
         account = visit.visitor.account_by_number(owner)
         if choice not in {"", OTHER_MODEL, *MODELS} or numbers not in {"", *NumberMode} or account is None:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
+        name, label, errors = await read_form_names(visit)
         login, password = new_login(visit, name, account.id, numbers)
-        error: Translatable = _INVALID_NAME
-        if not choice:
-            error = ""
-        elif phones.is_valid_name(name):
-            entry = visit.entry(Act.PHONE_ADDED, name)
-            error = await visit.store.run(_add, login, entry)
-        if error or not choice:
+        login = replace(login, label=label)
+        errors |= {} if choice else {"model": _NO_MODEL}
+        if not errors:
+            errors = await visit.store.run(_add, login, visit.entry(Act.PHONE_ADDED, name))
+        if errors:
             values = form_values(
                 visit.visitor,
-                name=name,
+                name=visit.form.get("name", ""),
+                label=visit.form.get("label", ""),
                 model=choice,
                 placeholder=login.placeholder,
-                model_error="" if choice else _NO_MODEL,
                 numbers=numbers,
                 owner=owner,
-                error=error,
+                errors=errors,
             )
             return visit.page("phone_new.html", status=400, **values)
         self._pages.show_password(visit.visitor, name, password)
@@ -199,19 +200,20 @@ class PhoneForms:
         return await self._done(visit, login, "dials otherwise", "dialing-set")
 
     async def change(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/change``: give the phone another ``name``, ``model``, ``mac`` or ``owner``.
+        """``POST /{tenant}/phones/{name}/change``: change ``name``, ``label``, ``model``, ``mac`` or ``owner``.
 
         With ``new_password``, a phone that gets another owner also gets a new password.
         """
         new_name, choice = visit.form.get("name", "").strip(), visit.form.get("model", "")
+        label = visit.form.get("label", login.label)
         if choice not in {OTHER_MODEL, *MODELS} or "owner" not in visit.form:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         owner_id, is_owner = await self._new_owner(visit, visit.form["owner"].strip())
         if not is_owner:
             return visit.redirect("phone-owner-unknown", f"phones/{login.name}")
         mac, mac_error = read_form_mac(visit.form.get("mac", login.mac))
-        if mac_error:
-            return await self._pages.show(visit, login, mac_error=mac_error)
+        if errors := _only_errors(name=name_error(new_name), label=label_error(label), mac=mac_error):
+            return await self._pages.show(visit, login, errors=errors)
         model, placeholder = form_model(visit)
         numbers = login.numbers if model == login.model else number_mode(model)
         new = replace(
@@ -222,6 +224,7 @@ class PhoneForms:
             account_id=owner_id,
             placeholder=placeholder,
             mac=mac,
+            label=read_label(label),
         )
         is_moved, password = new.account_id != login.account_id, ""
         if is_moved and visit.form.get("new_password"):
@@ -230,19 +233,17 @@ class PhoneForms:
         acts = [
             ((new.model, new.placeholder) != (login.model, login.placeholder), Act.PHONE_MODEL, choice),
             (new.mac != login.mac, Act.PHONE_MAC, show_mac(mac)),
+            (new.label != login.label, Act.PHONE_LABEL, new.label),
             (is_moved, Act.PHONE_MOVED, ""),
             (bool(password), Act.PHONE_PASSWORD, ""),
             (new.name != login.name, Act.PHONE_RENAMED, new_name),
         ]
         entries = [visit.entry(act, login.name, detail) for is_new, act, detail in acts if is_new]
-        is_free = phones.is_valid_name(new_name)
-        if is_free:
-            is_free, mac_error = await visit.store.run(_change, login, new, entries, self._layout.now())
-        if mac_error:
-            mac_error = mac_error if visit.is_by_admin else _MAC_TAKEN
-            return await self._pages.show(visit, login, mac_error=mac_error)
-        if not is_free:
-            return visit.redirect("phone-not-renamed", f"phones/{login.name}")
+        errors = await visit.store.run(_change, login, new, entries, self._layout.now())
+        if errors:
+            if "mac" in errors and not visit.is_by_admin:
+                errors = {"mac": _MAC_TAKEN}
+            return await self._pages.show(visit, login, errors=errors)
         if new.name != login.name:
             self._pages.one_time.forget(login.name)
         if password:
@@ -330,26 +331,27 @@ def _begin_recording(connection: Connection, phone: str, now: float, entry: Entr
     return refused
 
 
-def _add(connection: Connection, login: PhoneLogin, entry: Entry) -> Translatable:
-    """Store a phone, and return an empty text, or the reason why the phone cannot be added."""
+def _add(connection: Connection, login: PhoneLogin, entry: Entry) -> dict[str, Translatable]:
+    """Store a phone, and return nothing, or the reason why the phone cannot be added, by the name of a field."""
     own_phones = phones.read_by_accounts(connection, [login.account_id]) if login.account_id is not None else ()
     if len(own_phones) >= MAX_PHONES_PER_PERSON:
-        return gettext_noop("You’ve reached the maximum number of phones. Remove one first.")
-    return "" if activity.recorded(connection, entry, phones.add, login) else _NAME_TAKEN
+        return {"label": gettext_noop("You’ve reached the maximum number of phones. Remove one first.")}
+    return {} if activity.recorded(connection, entry, phones.add, login) else {"name": _NAME_TAKEN}
 
 
 def _change(
     connection: Connection, login: PhoneLogin, new: PhoneLogin, entries: Sequence[Entry], now: float
-) -> tuple[bool, Translatable]:
-    """Store the changed name, model, MAC address, owner and password of a phone.
+) -> dict[str, Translatable]:
+    """Store the changed name, label, model, MAC address, owner and password of a phone.
 
-    :returns: whether the name is free, and the error of the MAC address, empty if there is none; if another phone has
-        the name or the MAC address, nothing is stored.
+    :returns: the errors by the names of the form's fields; if another phone has the name or the MAC address, there is
+        an error, and nothing is stored.
     """
     if mac_error := taken_mac(connection, new, login.name):
-        return True, mac_error
+        return {"mac": mac_error}
     if new.name != login.name and not phones.rename(connection, login.name, new.name):
-        return False, ""
+        return {"name": _NAME_TAKEN}
+    phones.set_label(connection, new.name, new.label)
     phones.set_mac(connection, new.name, new.mac)
     phones.set_model(connection, new.name, new.model, new.numbers)
     phones.set_placeholder(connection, new.name, new.placeholder)
@@ -357,7 +359,26 @@ def _change(
     if new.password != login.password:
         phones.set_password(connection, new.name, new.password, now)
     activity.record(connection, *entries)
-    return True, ""
+    return {}
+
+
+def _only_errors(**errors: Translatable) -> dict[str, Translatable]:
+    """Return the errors that are not empty, by the names of the form's fields."""
+    return {name: error for name, error in errors.items() if error}
+
+
+async def read_form_names(visit: Visit) -> tuple[str, str, dict[str, Translatable]]:
+    """Return the sign-in name and the label in a form that adds a phone, and the errors by the names of the fields.
+
+    If the form has no sign-in name, the name is made from the label.
+    """
+    name, label = visit.form.get("name", "").strip(), visit.form.get("label", "").strip()
+    if not name and not label:
+        return name, label, {"label": _NO_LABEL}
+    if label_wrong := label_error(label):
+        return name, label, {"label": label_wrong}
+    name = name or await visit.store.read(free_name, label)
+    return name, read_label(label), _only_errors(name=name_error(name))
 
 
 def read_form_mac(written: str) -> tuple[str, Translatable]:

@@ -8,8 +8,8 @@ shows the password in the settings of the chosen vendor, and the visitor may cho
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import segno
@@ -21,6 +21,7 @@ from ldapgw.directory.entry import PHONE_FORMATS
 from ldapgw.directory.passwords import make_password, verify_password
 from ldapgw.phones.connection_test import StepResult
 from ldapgw.phones.hints import PhoneProfile
+from ldapgw.phones.labels import sign_in_name
 from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode, title_of
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
@@ -91,13 +92,13 @@ def qr_code(text: str, title: str) -> Markup:
 
 def _sent_values(visit: Visit) -> dict[str, Any]:
     """Return the values of the sent form that changes a phone."""
-    sent = {name: visit.form.get(name, "") for name in ("name", "model", "placeholder", "mac", "owner")}
+    sent = {name: visit.form.get(name, "") for name in ("name", "label", "model", "placeholder", "mac", "owner")}
     return {**sent, "new_password": bool(visit.form.get("new_password"))}
 
 
 def visible_phones(connection: Connection, visit: Visit) -> tuple[PhoneLogin, ...]:
     """Return the phones that the visitor may see: the visitor's own phones, then the others, each sorted by name."""
-    own_phones = phones.read_by_accounts(connection, [account.id for account in visit.visitor.accounts])
+    own_phones = _own_phones(connection, visit.visitor)
     if not visit.is_by_admin:
         return own_phones
     tenant = visit.tenant.name
@@ -126,16 +127,17 @@ class PhonePages:
 
     async def list_values(self, visit: Visit) -> Mapping[str, Any]:
         """Return the template values of the visitor's phones (``phone_list.html``, ``phones.html``)."""
-        logins, free_name = await visit.store.read(_phones_and_free_name, visit.visitor)
+        logins = await visit.store.read(_own_phones, visit.visitor)
+        label, _, _ = visit.visitor.person.address.partition("@")
         return {
             "phones": [(login, self.state(login)) for login in logins],
             "model_titles": {key: model.title for key, model in MODELS.items()},
-            **form_values(visit.visitor, name=free_name),
+            **form_values(visit.visitor, label=await visit.store.read(free_name, label)),
         }
 
     async def topics(self, visit: Visit) -> Iterable[str]:
         """Return the topics of the visitor's own phones, and of the phone on the open page."""
-        logins, _ = await visit.store.read(_phones_and_free_name, visit.visitor)
+        logins = await visit.store.read(_own_phones, visit.visitor)
         name = visit.query.get("phone", "")
         shown = (await visit.find_phone(name),) if name else ()
         return [self.topic(login) for login in (*logins, *shown)]
@@ -167,13 +169,18 @@ class PhonePages:
         return visit.page("phones.html", **await self.list_values(visit))
 
     async def show(
-        self, visit: Visit, login: PhoneLogin, steps: Sequence[StepResult] = (), *, mac_error: Translatable = ""
+        self,
+        visit: Visit,
+        login: PhoneLogin,
+        steps: Sequence[StepResult] = (),
+        *,
+        errors: Mapping[str, Translatable] = MappingProxyType({}),
     ) -> HttpResponse:
         """``/{tenant}/phones/{name}``: show the phone's state, settings for ``vendor``, and last searches.
 
         :param steps: the steps of a connection test, if a test was made.
-        :param mac_error: the reason why the MAC address in the sent form cannot be stored.  The form on the page then
-            has the values that were sent.
+        :param errors: the reasons why the sent form cannot be stored, by the names of its fields.  If there are errors,
+            the form on the page has the values that were sent.
         """
         model_vendors = vendors_of(login.model)
         vendor = all_vendors().get(visit.query.get("vendor", ""), model_vendors[0])
@@ -187,7 +194,7 @@ class PhonePages:
         ways = _ways(sheet_values["sheet"])
         return visit.page(
             "phone.html",
-            status=400 if mac_error else 200,
+            status=400 if errors else 200,
             phone=login,
             is_own=visit.owns(login),
             model=title_of(login.model),
@@ -207,8 +214,8 @@ class PhonePages:
             steps=steps,
             number_formats=[(form, NUMBER_FORMATS[form]) for form in PHONE_FORMATS],
             tenant_format=NUMBER_FORMATS[visit.tenant.number_format],
-            change=await self._change_values(visit, login) | (_sent_values(visit) if mac_error else {}),
-            mac_error=mac_error,
+            change=await self._change_values(visit, login) | (_sent_values(visit) if errors else {}),
+            errors=errors,
             models=MODELS,
             placeholders=PLACEHOLDERS,
             **provisioned,
@@ -243,7 +250,8 @@ class PhonePages:
                     code=provisioned["provisioning_qr_code"] if provisioned["provisioning"] else "",
                 )
             ],
-            sheet_url=f"{visit.home}phones/{login.name}/sheet",
+            phone_url=f"{visit.home}phones/{login.name}",
+            is_own=visit.owns(login),
         )
 
     def keep(self, visitor: Visitor, login: PhoneLogin, password: str, address: str = "") -> None:
@@ -335,6 +343,7 @@ class PhonePages:
         """
         stored = {
             "name": login.name,
+            "label": login.label,
             "model": login.model or OTHER_MODEL,
             "placeholder": login.placeholder,
             "mac": show_mac(login.mac),
@@ -403,12 +412,15 @@ def _read_provisioning(
     )
 
 
-def _phones_and_free_name(connection: Connection, visitor: Visitor) -> tuple[tuple[PhoneLogin, ...], str]:
-    """Return a visitor's phones, and an unused name for the next phone."""
-    logins = phones.read_by_accounts(connection, [account.id for account in visitor.accounts])
-    prefix = re.sub(r"[^a-z0-9]+", "-", visitor.person.address.partition("@")[0].lower()).strip("-")[:40] or "phone"
-    taken = phones.read_names(connection, f"{prefix}-")
-    return logins, next(name for number in range(1, len(taken) + 2) if (name := f"{prefix}-{number}") not in taken)
+def free_name(connection: Connection, label: str) -> str:
+    """Return a sign-in name that is made from a label, and that no phone has yet."""
+    # Every name that `sign_in_name` returns for this label has this beginning.
+    beginning = sign_in_name(label, ())[:50]
+    return sign_in_name(label, phones.read_names(connection, beginning))
+
+
+def _own_phones(connection: Connection, visitor: Visitor) -> tuple[PhoneLogin, ...]:
+    return phones.read_by_accounts(connection, [account.id for account in visitor.accounts])
 
 
 def form_model(visit: Visit) -> tuple[str, str]:
@@ -448,7 +460,8 @@ def form_values(visitor: Visitor, **values: Any) -> Mapping[str, Any]:
 
     Administrators use the administration to add phones for other people, or phones without an owner.
     """
-    defaults = {"name": "", "model": "", "placeholder": "", "model_error": "", "numbers": "", "owner": "1", "error": ""}
+    empty = dict.fromkeys(("name", "label", "model", "placeholder", "numbers"), "")
+    defaults = {**empty, "owner": "1", "errors": {}}
     owners = [(str(number), account.address) for number, account in enumerate(visitor.accounts, start=1)]
     return {"form": {**defaults, **values}, "models": MODELS, "placeholders": PLACEHOLDERS, "owners": owners}
 

@@ -254,7 +254,7 @@ def adding_a_phone(here: Walk) -> None:
     expect(asked).to_be_visible()
     here.stop("phones-another-model")
     name = f"other-{here.way.number}"
-    here.page.get_by_label(here.say("Name"), exact=True).fill("no name")
+    here.page.get_by_label(here.say("Label"), exact=True).fill("x" * 65)
     here.send("phones")
     here.css("[aria-invalid]").wait_for()
     expect(here.css("#model")).to_have_value("other")
@@ -324,6 +324,11 @@ def provisioning(here: Walk, another: Callable[[], Walk]) -> None:
     here.open(f"phones/{name}/sheet")
     assert here.heading == name
     here.stop("sheet")
+    expect(here.css("[data-print]")).to_be_visible(visible=here.way.has_scripts)
+    if here.way.has_scripts:
+        here.page.evaluate("window.print = () => window.printed = true")
+        here.css("[data-print]").click()
+        assert here.page.evaluate("window.printed")
     assert here.pages_of_print("sheet") == 1
     here.open(f"phones/{name}")
     here.follow(f"/phones/{name}/provision/end")

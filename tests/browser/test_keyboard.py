@@ -73,7 +73,7 @@ def test_from_the_front_page_to_a_phones_settings(window: OpenWindow) -> None:
 
     go_to(page, link(page, here.say("Phones")))
     keys.press("Enter")
-    go_to(page, page.get_by_label(here.say("Name"), exact=True))
+    go_to(page, page.get_by_label(here.say("Label"), exact=True))
     keys.type(name)
     go_to(page, page.get_by_label(here.say("Model")))
     keys.type("Yea")

@@ -74,7 +74,7 @@ def test_from_the_demo_to_a_phones_settings(browser: Any, demo: str) -> None:
     hand = Hand()
     page = signed_in(browser, demo, hand)
     hand.click(page.get_by_role("link", name="Add a phone"))
-    assert page.get_by_label("Name", exact=True).input_value()
+    assert page.get_by_label("Label", exact=True).input_value()
     hand.choose(page.get_by_label("Model"), "Yealink")
     hand.click(page.get_by_role("button", name="Add phone", exact=True))
     hand.click(page.get_by_role("radio", name="Load a file"))

@@ -134,7 +134,7 @@ def _add_phone(here: Window, name: str, model: str) -> None:
     """A new phone, on its page."""
     here.connect("alice@acme.example")
     here.press("Phones")
-    here.page.get_by_label(here.say("Name"), exact=True).fill(name)
+    here.page.get_by_label(here.say("Label"), exact=True).fill(name)
     here.page.get_by_label(here.say("Model")).select_option(model)
     here.press("Add phone")
     here.page.locator("#the-password").wait_for()
@@ -375,7 +375,7 @@ def test_the_way_to_the_first_phone_is_filmed(window: OpenWindow) -> None:
     here.page.get_by_text("Up to date").first.wait_for()
     film("Your contacts are there")
     here.press("Phones")
-    here.page.get_by_label(here.say("Name"), exact=True).fill("reception")
+    here.page.get_by_label(here.say("Label"), exact=True).fill("reception")
     here.page.get_by_label(here.say("Model")).select_option("yealink")
     film("Add a phone", scroll="select")
     here.press("Add phone")

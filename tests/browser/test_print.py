@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,11 +25,12 @@ ADDRESS = "https://phonebook.acme-maschinenbau.example/acme/provision/0123456789
 OWNER = "maximilian.mustermann@acme-maschinenbau.example"
 
 
-def sheet(model: str) -> PrintSheet:
+def sheet(model: str, password: str = "0123456789abcdefghjk") -> PrintSheet:
     login = PhoneLogin(
         "desk-reception-2", "acme", None, NumberMode.VALUES, "hash", 0.0, model=model, mac="001565aabbcc"
     )
-    phone = NewPhone(login, "0123456789abcdefghjk", OWNER)
+    login = replace(login, label="Empfang im Erdgeschoss links neben der Treppe, zweiter Schreibti")
+    phone = NewPhone(login, password, OWNER)
     return print_sheet(phone, SITE, "001565aabbcc.cfg", str(qr_code(f"{ADDRESS}{model}.cfg", "Address")))
 
 
@@ -45,6 +47,7 @@ def test_a_sheet_is_one_page(browser: Any, language: str) -> None:
     page, render = context.new_page(), Renderer("").print_sheets
     sheets = {model: sheet(model) for model in (*MODELS, "other")}
     counts = {model: pages(page, render(language, SITE.title, [one])) for model, one in sheets.items()}
+    counts |= {"no password": pages(page, render(language, SITE.title, [sheet("yealink", "")]))}
     all_of_them = pages(page, render(language, SITE.title, [*sheets.values()]))
     context.close()
     assert {model: count for model, count in counts.items() if count != 1} == {}

@@ -170,7 +170,7 @@ class Walk(Window):
 
     def add_phone(self, name: str, model: str = "yealink") -> str:
         """On the page that is open; its password."""
-        self.page.get_by_label(self.say("Name"), exact=True).fill(name)
+        self.page.get_by_label(self.say("Label"), exact=True).fill(name)
         self.css("#model").select_option(model)
         self.clicks += 1
         self.send("phones")

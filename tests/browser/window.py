@@ -227,7 +227,7 @@ class Window:
 def add(here: Window, name: str, model: str = "yealink") -> None:
     """Fill the form in, and be on the phone's page."""
     here.press("Phones")
-    here.page.get_by_label(here.say("Name"), exact=True).fill(name)
+    here.page.get_by_label(here.say("Label"), exact=True).fill(name)
     here.page.get_by_label(here.say("Model")).select_option(model)
     here.press("Add phone")
     here.waits_for(f"{name}: {here.say('Not used yet')}")

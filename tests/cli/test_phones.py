@@ -46,6 +46,7 @@ def test_add_prints_the_contracts_object(gateway: Gateway) -> None:
     assert re.fullmatch(r"[0-9a-z]{20}", password)
     assert told == {
         "name": "desk1",
+        "label": None,
         "tenant": "acme",
         "account": "alice@acme.example",
         "bind_dn": "cn=desk1,ou=phones,dc=acme,dc=example",
@@ -348,6 +349,7 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
     assert all(re.fullmatch(r"20..-..-..T..:..:..Z", one.pop("created")) for one in listed)
     desk1 = {
         "name": "desk1",
+        "label": None,
         "tenant": "acme",
         "account": "alice@acme.example",
         "model": "cisco",
@@ -373,6 +375,20 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
     ]
     heads, desk, *_ = gateway.run("phones", "list", "--wide").stdout.splitlines()
     assert ("mac" in heads.split(), "00:15:65:aa:bb:cc" in desk.split()) == (True, True)
+
+
+def test_a_label(gateway: Gateway) -> None:
+    """Beside the name, where any phone has one; a name that is not allowed is answered with one that is."""
+    refused = gateway.run("phones", "add", "Büro von Alice, 2. OG")
+    assert "such as buero-von-alice-2-og" in " ".join(refused.stderr.split())
+    gateway.run("phones", "add", "hall")
+    assert "label" not in gateway.run("phones", "list").stdout
+    added = gateway.run("phones", "add", "desk1", "--label", " Büro von Alice,  2. OG ")
+    assert f"{'label':<18} Büro von Alice, 2. OG" in added.stdout
+    lines = [" ".join(line.split()) for line in gateway.run("phones", "list", "--wide").stdout.splitlines()]
+    assert [line.partition(" acme")[0] for line in lines[1:]] == ["… desk1 Büro von Alice, 2. OG", "… hall –"]
+    assert [phone["label"] for phone in gateway.json("phones", "list")] == ["Büro von Alice, 2. OG", None]
+    assert "at most 64 characters" in gateway.run("phones", "add", "desk2", "--label", "x" * 65).stderr
 
 
 def test_a_wrong_password(gateway: Gateway) -> None:

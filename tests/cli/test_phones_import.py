@@ -12,7 +12,7 @@ from ldapgw.directory.passwords import verify_password
 from ldapgw.store import phones
 from tests.support.site.command_line import ACME, HEAD, Gateway
 
-DESKS = "name;account;model;mac\ndesk1;Alice@acme.example;yealink;001565AABBCC\nhall;;cisco;\n"
+DESKS = "name;account;model;mac;label\ndesk1;Alice@acme.example;yealink;001565AABBCC;Büro von Alice\nhall;;cisco;;\n"
 
 
 @pytest.fixture
@@ -59,6 +59,7 @@ def test_a_directory_and_json(gateway: Gateway, desks: Path, tmp_path: Path) -> 
     assert told[0] == {
         "line": 2,
         "name": "desk1",
+        "label": "Büro von Alice",
         "tenant": "acme",
         "account": "Alice@acme.example",
         "model": "yealink",

@@ -95,15 +95,17 @@ def test_an_error_for_each_line() -> None:
         (14, {"name": "desk8", "model": "snom", "placeholder": "%"}),
         (15, {"name": "desk9", "model": "other", "placeholder": "$NAME"}),
         (16, {"name": "desk11", "model": "snom", "mac": "0004.13AA.BBCC"}),
-        (17, {"name": "desk7", "model": "Other", "placeholder": "$VALUE"}),
+        (17, {"name": "desk12", "model": "snom", "label": "x" * 65}),
+        (18, {"name": "desk7", "model": "Other", "placeholder": "$VALUE", "label": "Büro  2. OG"}),
     )
     lines = check_rows(rows, ACCOUNTS, {"hall"}, {"000413aabbcc": "lobby"})
     assert (lines[0].account_id, lines[0].model, lines[0].mac, lines[0].error) == (1, "poly", "001565aabbcc", "")
     assert (lines[-1].model, lines[-1].placeholder, lines[-1].error) == ("", "$VALUE", "")
-    assert new_phone(lines[-1], "acme", "hash", 0.0).placeholder == "$VALUE"
+    made = new_phone(lines[-1], "acme", "hash", 0.0)
+    assert (made.placeholder, made.label) == ("$VALUE", "Büro 2. OG")
     assert [str(line.error).partition(". Enter")[0] for line in lines[1:-1]] == [
         "The name is missing.",
-        "Use 1 to 64 letters a–z, digits, dots, underscores and hyphens for the name.",
+        "Use 1 to 64 letters a–z, digits, dots, underscores and hyphens for the name, for example desk.",
         "Line 2 has the same name.",
         "There’s already a phone with this name.",
         "No one has connected with this address.",
@@ -116,6 +118,7 @@ def test_an_error_for_each_line() -> None:
         "Leave the placeholder empty: only phones of the model “other” have one.",
         "There’s no placeholder “$NAME”",
         "lobby has this MAC address already.",
+        "Use at most 64 characters for the label, without control characters.",
     ]
 
 

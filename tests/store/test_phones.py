@@ -255,7 +255,7 @@ def test_finding_some(connection: Connection, account_id: int) -> None:
 def test_a_phone_gets_another_name(database: Database) -> None:
     """With all that is known of it; the gateway is told of the login that ends and of the one that begins."""
     with database.begin() as connection:
-        phones.add(connection, replace(DESK, mac="001565aabbcc"))
+        phones.add(connection, replace(DESK, mac="001565aabbcc", label="Alice’s office"))
         phones.add(connection, replace(DESK, name="hall"))
         recordings.begin(connection, DESK.name, NOW, NOW + 60, is_plain=False)
     with database.begin() as connection:
@@ -267,7 +267,7 @@ def assert_renamed(connection: Connection, cursor: Cursor) -> None:
     assert not phones.rename(connection, DESK.name, "HALL")
     assert not phones.rename(connection, "desk7", "desk8")
     assert phones.rename(connection, DESK.name, "Desk1")
-    renamed = replace(DESK, name="Desk1", mac="001565aabbcc")
+    renamed = replace(DESK, name="Desk1", mac="001565aabbcc", label="Alice’s office")
     assert changes.read_since(connection, cursor).phones == {DESK.name: None, "Desk1": renamed}
     assert [one.phone for one in recordings.read_all(connection)] == ["Desk1"]
     assert phones.rename(connection, "Desk1", "Desk1")

@@ -62,9 +62,10 @@ def extract_toml(
 def extract_vendor(
     file: IO[bytes], keywords: object, comment_tags: object, options: object
 ) -> Iterator[tuple[int, None, str, list[str]]]:
-    """The messages of a vendor's file: its steps, how it trusts, and the labels of fields if the labels are ours."""
+    """The messages of a vendor's file: its steps, how it trusts, and the labels of fields that are ours."""
     vendor = tomllib.load(file)
-    labels = [field["label"] for field in vendor.get("fields", ()) if vendor.get("has_our_labels")]
+    fields = vendor.get("fields" if vendor.get("has_our_labels") else "attribute_fields", ())
+    labels = [field["label"] for field in fields]
     for message in filter(None, (*vendor["steps"], vendor.get("trust"), *labels)):
         yield 0, None, message, []
 

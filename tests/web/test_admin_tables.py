@@ -217,6 +217,18 @@ def test_a_phone_is_found_by_its_mac_address(stage: Stage, admin: Browser, find:
     assert ("00:15:65:aa:bb:cc" in words_on(seen)) is ("desk1" in found)
 
 
+def test_a_phone_is_found_by_its_label(stage: Stage, admin: Browser) -> None:
+    """The label of a new phone makes the name; the table shows the label beside the name."""
+    new = {"name": "", "label": "Büro von Alice", "owner": "nobody", "model": "snom"}
+    assert admin.submit("/acme/admin/phones/new", **new).location == "/acme/phones/buero-von-alice"
+    wrong = admin.submit("/acme/admin/phones/new", **{**new, "name": "Büro 2"})
+    assert (wrong.status, "for example buero-2." in wrong.body, 'value="Büro 2"' in wrong.body) == (400, True, True)
+    add_phone(stage, "hall")
+    seen = admin.submit("/acme/admin/phones", find="büro")
+    assert shown(seen) == ["buero-von-alice"]
+    assert "buero-von-alice Büro von Alice" in words_on(seen)
+
+
 def test_a_table_of_many_is_cut_into_pages() -> None:
     """A page beyond the last is the last one; the filter stays in the links."""
     rows = [f"desk{number:03}" for number in range(2 * ROWS_PER_PAGE + 1)]

@@ -202,9 +202,9 @@ def test_how_numbers_are_shown(stage: Stage, fields: dict[str, str], numbers: st
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
-        ("", "Use 1 to 64 letters"),
-        ("desk 1", "Use 1 to 64 letters"),
-        ("jörg", "Use 1 to 64 letters"),
+        ("", "Enter a label."),
+        ("desk 1", "hyphens for the name, for example desk-1."),
+        ("jörg", "for example joerg."),
         ("..", "Use 1 to 64 letters"),
         ("a" * 65, "Use 1 to 64 letters"),
         ("<script>", "Use 1 to 64 letters"),
@@ -285,7 +285,54 @@ def test_my_pages_list_my_phones(stage: Stage) -> None:
         assert re.findall(r'href="/acme/phones/([^"]+)">', page.body) == ["alice-1", "desk1"]
         assert "alice-1 Other model Not used yet desk1 Other model Works" in words_on(page)
         assert "bobs" not in page.body
-    assert 'name="name" value="alice-2"' in page.body
+    assert 'name="label" value="alice"' in page.body
+    add(browser, "Alice")
+    assert 'name="label" value="alice-2"' in browser.get("/acme/phones").body
+
+
+def test_a_phone_is_added_by_its_label(stage: Stage) -> None:
+    """The sign-in name is made from the label; both are on the pages, and both can be changed."""
+    browser = stage.visitor()
+    new = {"name": "", "label": " Büro von Alice, 2. OG ", "model": "snom"}
+    made = [browser.submit("/acme/phones", **new).location for _ in range(2)]
+    assert made == ["/acme/phones/buero-von-alice-2-og", "/acme/phones/buero-von-alice-2-og-2"]
+    title = "Büro von Alice, 2. OG (buero-von-alice-2-og)"
+    assert f"{title} Snom" in words_on(browser.get("/acme/"))
+    page = browser.get(made[0])
+    assert f"<title>{title} · " in page.body
+    assert f"{title}: Not used yet" in words_on(page)
+    assert f"{title}</h1>" in browser.get(f"{made[0]}/sheet").body
+    change = {"name": "buero", "model": "snom", "owner": stage.accounts()[0].sub}
+    assert browser.submit(f"{made[0]}/change", label="Büro", **change).location == "/acme/phones/buero"
+    assert stored(stage, "buero").label == "Büro"
+    entries = stage.do(activity.read_page, "acme").entries
+    assert [one.detail for one in entries if one.act == Act.PHONE_LABEL] == ["Büro"]
+    assert browser.submit("/acme/phones/buero/change", label="buero", **change).status == 303
+    assert "<title>buero · " in browser.get("/acme/phones/buero").body
+
+
+@pytest.mark.parametrize(
+    ("field", "written", "error"),
+    [
+        ("label", "x" * 65, "Use at most 64 characters for the label"),
+        (
+            "name",
+            "Büro 2",
+            "Use 1 to 64 letters a–z, digits, dots, underscores and hyphens for the name, for example buero-2.",
+        ),
+        ("name", "DESK2", "There’s already a phone with this name"),
+    ],
+)
+def test_a_label_or_a_name_that_cannot_be_changed(stage: Stage, field: str, written: str, error: str) -> None:
+    """The error is at the field, the form keeps what was entered, and nothing is stored."""
+    browser = owner(stage, label="Küche")
+    add(browser, "desk2")
+    before = stored(stage)
+    change = {"name": "desk1", "label": "Lobby", "model": "other", "owner": stage.accounts()[0].sub, field: written}
+    seen = browser.submit(f"{PHONE}/change", **change)
+    assert (seen.status, stored(stage)) == (400, before)
+    assert f'<p id="{field}-hint" class="wrong">{error}' in seen.body
+    assert f'name="{field}" value="{written}"' in seen.body
 
 
 # --- whose it is ----------------------------------------------------------------------------------------------------
@@ -370,8 +417,7 @@ def test_a_phone_is_changed(stage: Stage) -> None:
     browser.consent("/acme/connect?add", account=BOB)
     subs = {account.address: account.sub for account in stage.accounts()}
     alice = {"model": "yealink", "owner": subs[ALICE]}
-    assert browser.submit(f"{PHONE}/change", name="DESK2", **alice).location == PHONE
-    assert "Another phone has this name" in words_on(browser.get(PHONE))
+    assert browser.submit(f"{PHONE}/change", name="DESK2", **alice).status == 400
     assert stored(stage).model == "yealink"
     moved = browser.submit(f"{PHONE}/change", name="hall", model="cisco", owner=subs[BOB])
     assert moved.location == "/acme/phones/hall"
@@ -451,7 +497,7 @@ def test_an_administrator_gives_a_phone_to_anybody(stage: Stage) -> None:
 
 
 def test_a_sheet_to_print(stage: Stage) -> None:
-    """The values with the vendor's filters, the steps, and the password while it is known; no buttons to copy."""
+    """The values with the vendor's filters, the steps, and the password while it is known; then a box to write in."""
     browser = owner(stage, model="snom")
     page = browser.get(f"{PHONE}/sheet")
     password = password_on(browser.get(PHONE))
@@ -461,8 +507,14 @@ def test_a_sheet_to_print(stage: Stage) -> None:
     assert words.index("Upload Setting File") < words.index("What to enter")
     assert "data-copy" not in page.body.partition("<main")[2]
     assert "<svg" not in page.body
+    assert "data-print hidden>Print</button>" in page.body
+    assert 'class="blank"' not in page.body
     browser.submit(f"{PHONE}/provision")
     assert '<svg role="img"' in browser.get(f"{PHONE}/sheet").body
+    stage.clock.advance(PASSWORD_SECONDS)
+    later = browser.get(f"{PHONE}/sheet")
+    assert f'<span class="blank"></span> Create a new password on the <a href="{PHONE}">phone’s page</a>.' in later.body
+    assert "PASSWORD" not in later.body
 
 
 def test_a_sheet_is_the_one_of_an_import(stage: Stage) -> None:

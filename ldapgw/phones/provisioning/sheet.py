@@ -172,6 +172,8 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar fields: the fields to enter by hand.
     :ivar has_our_labels: true if the labels of the fields are texts of ldapgw, which are translated; false if they are
         the phone's own words.
+    :ivar attribute_fields: for phones that take a file, the values of the file that name attributes, as a person enters
+        them by hand; the labels are texts of ldapgw.
     :ivar trust: how the phones get to trust a private authority, and what the phones do otherwise; empty if no source
         says so, or if the phones have no TLS.
     :ivar unverified: the keys that no source confirms, or a few words on these keys.
@@ -205,6 +207,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     replaces_settings: bool = False
     fields: tuple[Field, ...] = ()
     has_our_labels: bool = False
+    attribute_fields: tuple[Field, ...] = ()
     trust: str = ""
     unverified: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()
@@ -304,14 +307,17 @@ def make_sheet(vendor: Vendor, settings: PhoneSettings) -> Sheet:
         vendor,
         endpoint,
         render_file(vendor.key, vendor.format, values) if vendor.file else "",
-        tuple(
-            Field(field.label, render_value(field.value, values), field.is_choice)
-            for field in vendor.fields
-            if not (field.unless_per_number and settings.per_number)
+        _rendered(
+            [field for field in vendor.fields if not (field.unless_per_number and settings.per_number)],
+            values,
         ),
         (*_about_server(settings), *_about_tls(vendor, endpoint), *_about_entries(vendor, settings, endpoint)),
         _ca_url(settings, endpoint),
     )
+
+
+def _rendered(fields: Iterable[Field], values: Mapping[str, object]) -> tuple[Field, ...]:
+    return tuple(Field(field.label, render_value(field.value, values), field.is_choice) for field in fields)
 
 
 def _template_values(vendor: Vendor, settings: PhoneSettings, endpoint: LdapEndpoint) -> Mapping[str, object]:
@@ -405,7 +411,7 @@ def vendors_of(model: str) -> tuple[Vendor, ...]:
 
 
 def fields_by_hand(vendor: Vendor, settings: PhoneSettings) -> tuple[Field, ...]:
-    """Return the fields to enter by hand in a phone: the vendor's fields, or the fields that nearly every phone has.
+    """Return the fields to enter by hand in a phone: the vendor's fields, or else the values of the vendor's file.
 
     The result is empty if the gateway and the phone have no kind of protection in common.
     """
@@ -416,7 +422,10 @@ def fields_by_hand(vendor: Vendor, settings: PhoneSettings) -> tuple[Field, ...]
     filters = {"Name filter": vendor.name_filter, "Number filter": vendor.number_filter}
     general = make_sheet(other, settings).fields
     chosen = (field for field in general if field.label in _GENERAL_FIELDS or field.label in filters)
-    return tuple(Field(field.label, filters.get(field.label, field.value), field.is_choice) for field in chosen)
+    return (
+        *(Field(field.label, filters.get(field.label, field.value), field.is_choice) for field in chosen),
+        *_rendered(vendor.attribute_fields, _template_values(vendor, settings, sheet.link)),
+    )
 
 
 def has_our_labels(vendor: Vendor) -> bool:

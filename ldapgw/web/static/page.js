@@ -52,7 +52,7 @@ function dress(root) {
   for (const part of root.querySelectorAll("[data-live]")) if (!shown.has(part)) remember(part);
   for (const element of root.querySelectorAll("time[datetime]")) sayTime(element);
   for (const button of root.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
-  for (const box of root.querySelectorAll("[data-all]")) box.hidden = false;
+  for (const part of root.querySelectorAll("[data-all], [data-print]")) part.hidden = false;
 }
 
 function swap(part, fresh) {
@@ -218,11 +218,12 @@ function openWindow(event) {
   if (open(address, "ldapgw", `popup,width=560,height=720,left=${left},top=${screenY + 60}`)) event.preventDefault();
 }
 
-// --- copying, dropped files, tables, and searches ---
+// --- copying and printing, dropped files, tables, and searches ---
 
-async function copy(event) {
-  const button = event.target.closest?.("[data-copy]");
+async function copyOrPrint(event) {
+  const button = event.target.closest?.("[data-copy], [data-print]");
   if (!button) return;
+  if (!button.dataset.copy) return print();
   await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
   const words = button.textContent;
   document.getElementById("said").textContent = button.textContent = button.dataset.done;
@@ -288,7 +289,7 @@ if (address.searchParams.has("language")) {
 for (const type of ["pointerdown", "keydown"]) document.addEventListener(type, press, true);
 for (const type of ["pointerup", "pointercancel", "keyup"]) document.addEventListener(type, release, true);
 document.addEventListener("click", openWindow);
-document.addEventListener("click", copy);
+document.addEventListener("click", copyOrPrint);
 document.addEventListener("input", search);
 document.addEventListener("change", selectAll);
 for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, drop);

@@ -32,6 +32,7 @@ from ldapgw.phones.provisioning.sheet import (
     Field,
     Vendor,
     all_vendors,
+    fields_by_hand,
     make_sheet,
     vendors_of,
 )
@@ -389,6 +390,21 @@ def test_what_is_entered_by_hand() -> None:
     by_hand = {key for key, vendor in all_vendors().items() if not vendor.file}
     assert by_hand == {"gigaset", "avaya-b179", "ale", "escene", "bria"}
     assert Field("Max hits", str(MAX_HITS)) in make_sheet(all_vendors()["avaya-b179"], SETTINGS).fields
+
+
+@every_vendor
+def test_attributes_are_entered_by_hand_as_the_file_has_them(key: str) -> None:
+    """Poly's file has a setting for each attribute, and Avaya's names attributes only for searches."""
+    vendor = all_vendors()[key]
+    entered = {field.label: field.value for field in fields_by_hand(vendor, SETTINGS)}
+    if vendor.fields or key in {"poly", "avaya-j100"}:
+        assert vendor.attribute_fields == ()
+        return
+    printed = " ".join(read(make_sheet(vendor, SETTINGS)).values())
+    labels = {"Name attributes", "Number attributes", "Display name", "Display attributes"} & {*entered}
+    assert labels
+    for label in labels:
+        assert entered[label] in printed or all(word in printed.split() for word in entered[label].split())
 
 
 def test_passwords_are_not_shown_by_accident() -> None:
