@@ -7,6 +7,7 @@ with those of the journeys' stops (``walk.py``).  They depend on the machine's f
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from base64 import b64decode
@@ -166,14 +167,29 @@ def explain(here: Window) -> None:
 
 
 def administration(here: Window) -> None:
-    """As somebody with a link from the terminal, with people and a phone."""
+    """As somebody with a link from the terminal, with people and a phone that works."""
     _add_phone(here, "lobby", "yealink")
+    here.site.phones["lobby"] = here.page.locator("#the-password").inner_text()
+    here.site.ldapsearch("(|(cn=m*)(sn=m*))", "cn", phone="lobby")
+    listed = partial(here.site.ldapgw, "phones", "list", "--json")
+    wait_until(
+        lambda: any(one["name"] == "lobby" and one["worked"] for one in json.loads(listed().stdout)), "its search"
+    )
     made = here.site.ldapgw("admin-link", "--tenant", "acme")
     assert made.returncode == 0, made.stderr
     here.page.goto(made.stdout.strip())
     here.page.locator("main button").click()
     here.page.wait_for_url("**/acme/admin")
     here.page.locator("main h1").first.wait_for()
+    here.page.evaluate(_USUAL_PATHS)
+
+
+# The configuration file is in another folder in each picture.
+_USUAL_PATHS = """() => {
+  const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode())
+    walker.currentNode.data = walker.currentNode.data.replace(/\\/\\S+\\/ldapgw[.]toml/, "/etc/ldapgw/ldapgw.toml");
+}"""
 
 
 def _settle(here: Window) -> None:
