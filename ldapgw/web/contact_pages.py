@@ -30,6 +30,7 @@ from ldapgw.phones.contact_browser import (
     STARRED,
     BrowsedContact,
     ContactPage,
+    ContactSummary,
     numbers_of,
 )
 from ldapgw.phones.explain.view import text_of, texts_of
@@ -106,8 +107,9 @@ class NumberText:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ContactRow:
-    """A contact in the list.
+    """A contact in a list.
 
+    :ivar id: the contact's id on the pages; empty for a contact without a page.
     :ivar book: the name of the contact's book; empty for a book of the reader's own.
     :ivar colour: the number of the colour of the picture with initials.
     """
@@ -190,7 +192,16 @@ class ContactPages:
         query = visit.form.get("sought", "")[:MAX_QUERY_LENGTH]
         books = [account.sub for account in visit.visitor.accounts if account.is_connected]
         result = await self._browser.find(visit.tenant.name, books, query)
-        return visit.page("search.html", query=query, result=result)
+        browsed = [
+            self._browser.contact(visit.tenant.name, books, hit.id) if hit.id else None for hit in result.contacts
+        ]
+        stored = await self._stored(visit.tenant, [contact for contact in browsed if contact is not None])
+        own = [account.address for account in visit.visitor.accounts]
+        rows = [
+            _row(visit.tenant, contact, stored) if contact is not None else row_of_summary(hit, own)
+            for hit, contact in zip(result.contacts, browsed, strict=True)
+        ]
+        return visit.page("search.html", query=query, rows=rows, is_complete=result.complete)
 
     async def contact(self, visit: Visit, contact: str) -> HttpResponse:
         """``/{tenant}/contacts/{contact}``: show a contact as phones get it, and the origin of the contact."""
@@ -312,6 +323,26 @@ def _row(tenant: WebTenant, found: BrowsedContact, stored: Mapping[str, Contact]
         initials=initials(name),
         colour=crc32(name.encode()) % _COLOURS,
         has_photo=bool(_photo(tenant, found)),
+    )
+
+
+def row_of_summary(hit: ContactSummary, own: Collection[str]) -> ContactRow:
+    """Return the row of a contact that a search has found and no list has.
+
+    :param own: the names of the reader's own books.
+    """
+    return ContactRow(
+        id="",
+        name=readable(hit.name),
+        company="" if hit.organization == hit.name else hit.organization,
+        numbers=tuple(
+            NumberText(readable(number), number, _KINDS_BY_ATTRIBUTE[attribute]) for number, attribute in hit.numbers
+        ),
+        mail=next(iter(hit.mails), ""),
+        book="" if hit.book in own else hit.book,
+        initials=initials(hit.name),
+        colour=crc32(hit.name.encode()) % _COLOURS,
+        has_photo=False,
     )
 
 

@@ -217,7 +217,7 @@ def contacts(here: Walk) -> None:
 def searching(here: Walk) -> None:
     """What the phones find, while one types where scripts run; nothing is found, and why."""
     here.sign_in(READER)
-    field, hits = here.css("#sought"), here.css("#results .hits > li")
+    field, hits = here.css("#sought"), here.css("#results .people > li")
     field.press_sequentially("zahlm")
     if not here.way.has_scripts:
         here.send("search")
@@ -422,7 +422,7 @@ def sharing(here: Walk) -> None:
     """The address on top leads to who sees the contacts; what is saved is said there, and syncs go on to be told."""
     here.sign_in(SHARER, "contacts")
     here.follow("/acme/account", ".user")
-    expect(here.css(".user [aria-current=page]")).to_have_text(SHARER)
+    expect(here.css(".user [aria-current=page]")).to_have_text(f"{here.say('Account')} {SHARER}")
     here.stop("account")
     for choice in ("callers", "private"):
         here.css(f"#sharing [value={choice}]").check()

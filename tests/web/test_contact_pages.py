@@ -19,7 +19,7 @@ from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.search import search
 from ldapgw.directory.special_entries import Features
 from ldapgw.numbers.phone_number import parse
-from ldapgw.phones.contact_browser import PAGE_SIZE
+from ldapgw.phones.contact_browser import PAGE_SIZE, ContactSummary
 from ldapgw.store import contacts
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.phones import NumberMode
@@ -282,6 +282,23 @@ def test_a_photo(stage: Stage, alice: Browser) -> None:
     assert answer.headers["cache-control"] == ["private, max-age=3600"]
     [etag] = answer.headers["etag"]
     assert alice.get("/acme/contacts/c1/photo", {"If-None-Match": etag}).status == 304
+
+
+def test_a_search_lists_contacts_as_the_list_does(stage: Stage, alice: Browser) -> None:
+    """Each with picture, link, labels and kinds of numbers; a contact that no list has has no link."""
+    serve(stage)
+    known = ContactSummary("Anna Berg", "", (), (), ALICE, "c1")
+    unlisted = ContactSummary("Anna Caller", "", (("+49301111111", "mobile"),), (), "carl@acme.example")
+    stage.finder.hits = (known, unlisted)
+    found, listed = (
+        re.findall(r"(?s)<li>\s*<span class=\"face.*?</ul>\s*</li>", body)
+        for body in (alice.submit("/acme/search", sought="anna").body, alice.get("/acme/contacts").body)
+    )
+    assert found[0] in listed
+    assert "Ferienhaus" in found[0]
+    assert "<strong>Anna Caller</strong>" in found[1]
+    assert "Mobile" in found[1]
+    assert 'href="/' not in found[1]
 
 
 def test_before_a_contact_is_stored_anew(stage: Stage, alice: Browser) -> None:

@@ -312,6 +312,25 @@ def test_a_search_in_vain_can_be_asked_about(stage: Stage, alice: Browser) -> No
     assert "doesn’t match this part of the filter: (telephoneNumber=*)" in words_on(page)
 
 
+def test_the_answer_comes_first(stage: Stage, alice: Browser) -> None:
+    """Then what nearly matched, then who else may have the contact, and the form for another question at the end."""
+    said = words_on(ask(alice, "030 1234599"))
+    order = ("desk1 finds nobody", "The difference: the last 2 digits.", "Someone else may have", "Number or name")
+    places = [said.index(words) for words in order]
+    assert places == sorted(places)
+    assert "A call showed only a number" not in said
+    assert "A call showed only a number" in words_on(alice.get("/acme/explain"))
+
+
+def test_filters_are_for_administrators(stage: Stage, alice: Browser) -> None:
+    """The field takes them from everybody, because a phone's page sends them; employees read of numbers and names."""
+    labels = [
+        re.findall('<label for="asked">(.*?)</label>', browser.get("/acme/explain?phone=desk1").body)
+        for browser in (alice, stage.visitor("/acme/signin", account=ROOT))
+    ]
+    assert labels == [["Number or name"], ["Number, name or filter"]]
+
+
 def test_many_books_are_counted(stage: Stage, alice: Browser) -> None:
     """A line for each would hide the rest."""
     context = naming_context()

@@ -17,7 +17,7 @@ from ldapgw.contact import Flaw, Sharing, Source
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.phones.contact_browser import BookSizes, ContactSummary, LookupResult
+from ldapgw.phones.contact_browser import BookSizes, ContactSummary
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState
 from ldapgw.store.contacts import FlawedPerson
@@ -27,6 +27,7 @@ from ldapgw.store.sync_state import SyncState
 from ldapgw.web import error_pages
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, account_details, account_view, with_phones
 from ldapgw.web.admin_people import PersonRow
+from ldapgw.web.contact_pages import row_of_summary
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import ErrorPage
 from ldapgw.web.layout import FLASH_MESSAGES
@@ -109,7 +110,8 @@ def shown_of_account(account: Account | None, tenant: WebTenant = ACME, **more: 
 
 
 def render(template: str, language: str = "en", **values: Any) -> str:
-    return Renderer("").render(language, template, **{"tenant": None, "visitor": None, "flash_message": None, **values})
+    given = {"tenant": None, "visitor": None, "flash_message": None, "config_file": "/etc/ldapgw/ldapgw.toml", **values}
+    return Renderer("").render(language, template, **given)
 
 
 def status_of(account: Account | None, certificate_ends: float | None = None) -> dict[str, Any] | None:
@@ -410,11 +412,11 @@ def test_hostile_texts_stay_text(text: str, displayed: str) -> None:
     account = replace(ACCOUNT, address=text)
     visitor = Visitor(SignIn("acme", "1", text), "A" * 43, account, (account, replace(account, id=2)))
     hit = ContactSummary(text, text, ((text, "mobile"),), (text,), text)
-    found = LookupResult((hit, replace(hit, numbers=())))
+    rows = [row_of_summary(found, ()) for found in (hit, replace(hit, numbers=()))]
     for html in (
         overview(tenant, visitor),
         account_page(tenant, visitor, labels=[text], example=hit),
-        render("search.html", tenant=tenant, visitor=visitor, query=text, result=found),
+        render("search.html", tenant=tenant, visitor=visitor, query=text, rows=rows, is_complete=True),
         welcome(tenant),
         render("front.html", tenants=(tenant, GLOBEX)),
         ending_page(error_pages.PAGES.not_allowed, tenant),
@@ -444,6 +446,23 @@ def test_every_ending_says_what_happened_and_where_to_go(ending: ErrorPage, tena
 def test_the_welcome_shows_a_number_as_phones_get_it(number_format: NumberFormat, number: str) -> None:
     """On the drawn screens, as the contact's page and the sharing choice do."""
     assert f"<span>{number}</span>" in welcome(replace(ACME, number_format=number_format))
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ({"excluded_labels": ("Private",)}, "give it the label “Private” in Google Contacts."),
+        ({"labels": ("Friends",)}, "remove its labels that are on the phones in Google Contacts."),
+        ({}, "ask your administrator."),
+        ({"admins": (ACCOUNT.address,)}, "in the configuration file, /etc/ldapgw/ldapgw.toml."),
+    ],
+    ids=["excluded", "chosen", "all", "an administrator"],
+)
+def test_how_to_take_contacts_off_the_phones(labels: dict[str, Any], words: str) -> None:
+    """By the tenant's labels; if the tenant has none, only an administrator can."""
+    tenant = replace(ACME, **labels)
+    text = Reader(account_page(tenant, visitor_of(ACCOUNT), labels=["Friends"])).text
+    assert re.search(f"To take [^.]*{re.escape(words)}", text)
 
 
 def test_the_welcome_names_what_the_first_consent_asks_for() -> None:
