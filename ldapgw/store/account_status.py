@@ -240,7 +240,7 @@ def _warnings(
         text = texts.certificate_expired if certificate_ends <= now else texts.certificate_expires
         yield "certificate_expiry", Phrase(text, {"when": Timestamp(certificate_ends)})
     for phone, refused in rejected:
-        values = {"phone": phone, "when": Timestamp(refused.when), "address": refused.address}
+        values = {"phone": phone, "when": Timestamp(refused.when, is_ago=True), "address": refused.address}
         yield "rejected_login", Phrase(texts.rejected_login, values)
 
 
