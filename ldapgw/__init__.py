@@ -18,7 +18,7 @@ nouns.
 
 from importlib.util import find_spec
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 
 def is_compiled() -> bool:
