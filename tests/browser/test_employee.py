@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
+from ldapgw.store import tenants
 from tests.browser import axe
 from tests.browser.walk import WAYS, Crew, Walk, Way, journeys, needs_axe
 from tests.browser.window import LANGUAGES, person
 from tests.support.site.running import Site, new_site, wait_until
+from tests.support.stage.databases import open_file
 
 # Each journey that changes an account has one of its own.
 READER, NEWCOMER, OWNER, ASKER, LEAVER, LOSER, SYNCER, SHARER = (
@@ -127,7 +130,7 @@ def refused_at_google(here: Walk) -> None:
 
 
 def losing_access(here: Walk) -> None:
-    """Google no longer accepts the consent: the pages say so, and since when; connecting again ends it."""
+    """Google no longer accepts the consent: the pages say so, first of all; connecting again ends it."""
     here.sign_in(LOSER)
     here.site.turn("revoke", account=LOSER)
     here.site.turn("expire-access-tokens", account=LOSER)
@@ -135,6 +138,13 @@ def losing_access(here: Walk) -> None:
     here.shows("#standing .state.warn")
     assert here.css('main form[action$="/sync"]').count() == 0
     here.stop("overview-revoked")
+    with closing(open_file(here.site.folder / "state" / "ldapgw.db")) as database:
+        database.run(tenants.raise_alarm, "acme", "api_disabled", 0.0)
+        here.page.reload()
+        expect(here.css("#standing .note.warn")).to_have_count(2)
+        expect(here.css('#standing a[href$="/connect"], #standing a[href*="/connect?"]')).to_be_visible()
+        here.stop("overview-revoked-alarm")
+        database.run(tenants.clear_alarm, "acme")
     here.follow("/acme/account")
     expect(here.css("#access .wrong")).to_be_visible()
     here.stop("account-revoked")
