@@ -41,7 +41,7 @@ def _read_host(text: str) -> str:
 
 @click.group()
 def certificate() -> None:
-    """Make the gateway's certificate, and the private authority that signs it."""
+    """Make a certificate and a private authority."""
 
 
 @certificate.command(

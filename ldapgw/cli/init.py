@@ -35,6 +35,8 @@ from ldapgw.store.files import replace_file
 _PORT = click.IntRange(1, 65535)
 # The ways to encrypt the connections of phones and browsers.
 _ENCRYPTION = ("files", "create", "proxy", "none")
+# The ways with which the gateway has a certificate.
+_CERTIFICATES = ("files", "create")
 # The port for LDAP over TLS is as far from the port for LDAP as 636 from 389.
 _LDAPS_DISTANCE = 636 - 389
 STATE_DIR = "/var/lib/ldapgw"
@@ -63,6 +65,13 @@ def _read_allowed(text: str) -> list[str]:
         return [str(Allowed.read(item)) for item in re.split(r"[,\s]+", text.strip())]
     except ValueError:
         raise click.BadParameter(f"expected each to be {Allowed.expected}") from None
+
+
+def _read_url(text: str) -> str:
+    """Read the address of the page; a bare host name stands for an address with HTTPS."""
+    text = text.strip()
+    url: str = setting_type(Url)(text if not text or "://" in text else f"https://{text}")
+    return url
 
 
 def _read_client_file(text: str) -> str:
@@ -101,7 +110,7 @@ def _read_file(text: str) -> str:
     help="When to remove people who have left Google Workspace, for example 14d. Empty for never.",
 )
 @click.option("--region", type=setting_type(Region), help="The country of numbers without a country code.")
-@click.option("--public-url", type=setting_type(Url), help="The address of the web page.")
+@click.option("--public-url", type=_read_url, metavar="URL", help="The address of the web page.")
 @click.option(
     "--encryption",
     type=Choice(_ENCRYPTION),
@@ -121,9 +130,9 @@ def _read_file(text: str) -> str:
 @click.option("--state-dir", help="The folder for the database and its key.")
 @pass_site
 def init(site: Site, /, **given: Any) -> None:
-    """Write the configuration file, asking for the necessary values.
+    """Write the configuration file.
 
-    The command also creates the database and the key. It doesn't ask for values that are given as options.
+    The command also creates the database and the key. It asks for the values that are not given as options.
     """
     file = Path(site.file)
     if file.exists():
@@ -164,7 +173,7 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
         )
         return str(ask("remove_leavers", question, setting_type(LeaverDelay), ""))
 
-    mail, slug_type, url_type = setting_type(Mail), setting_type(Slug), setting_type(Url)
+    mail, slug_type = setting_type(Mail), setting_type(Slug)
     admin = ask("admin", "What is the administrator's Google address? For example anna@acme.example", mail)
     local, _, domain = admin.partition("@")
     company = local if domain.lower() in _CONSUMERS else domain.partition(".")[0]
@@ -196,7 +205,7 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
         "public_url": ask(
             "public_url",
             "What is the address of the web page? For example https://phonebook.acme.example",
-            url_type,
+            _read_url,
             "http://localhost:8080" if allowed == admin else f"https://phonebook.{domain.lower()}",
         ),
         "state_dir": ask(
@@ -212,12 +221,16 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
         ask("certificate", "Where is the certificate with its chain, a PEM file?", _read_file)
         ask("private_key", "Where is its private key, a PEM file?", _read_file)
     ask("web_port", "On which port should the page listen?", _PORT, _web_port(given))
-    ask("ldap_port", "On which port should LDAP listen?", _PORT, 389)
+    over_tls = f" LDAP over TLS gets this port plus {_LDAPS_DISTANCE}" if given["encryption"] in _CERTIFICATES else ""
+    ask("ldap_port", f"On which port should LDAP listen?{over_tls}", _PORT, 389)
+    is_company = any(who.startswith("@") for who in values["allowed_users"])
     return {
         **values,
         **_encryption(given),
         "client_secret_file": client or None,
         "remove_leavers": values["remove_leavers"] or None,
+        # A company on Google Workspace has a directory, which one person switches on for everybody.
+        "sources": ["contacts", "directory"] if is_company else None,
         "new_store": False,
     }
 
@@ -234,7 +247,7 @@ Choose"""
 def _web_port(given: Mapping[str, Any]) -> int:
     """Return the port in the page's address if the gateway itself serves this address, or else 8080."""
     parts = urlsplit(given["public_url"])
-    if given["encryption"] in ("files", "create"):
+    if given["encryption"] in _CERTIFICATES:
         return parts.port or 443
     return (parts.port or 8080) if parts.scheme == "http" else 8080
 
@@ -247,7 +260,7 @@ def _plain_port(https: int) -> int:
 def _encryption(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings for the ports and the certificate."""
     web, ldap = f"tcp:{given['web_port']}", given["ldap_port"]
-    if given["encryption"] in ("proxy", "none"):
+    if given["encryption"] not in _CERTIFICATES:
         return {"web.listen": [web], "ldap.listen": [f"tcp:{ldap}"]}
     made = own_files(given["state_dir"])
     is_made = given["encryption"] == "create"

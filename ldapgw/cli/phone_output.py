@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+from sqlalchemy import Connection
 
 from ldapgw.cli.output import NEVER, hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.site import Site, now
+from ldapgw.contact import Sharing, Source
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import phone_dn
 from ldapgw.phones.hints import Hint, PhoneCondition, PhoneProfile, hint_text, phone_condition
@@ -20,7 +22,9 @@ from ldapgw.phones.provisioning.settings import Site as PhoneSite
 from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet, settings_of, vendors_of
 from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import certificate_url, ldap_url, phone_server
+from ldapgw.store import accounts
 from ldapgw.store.account_status import timestamp
+from ldapgw.store.accounts import SourceState
 from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal, wrong_password
 
 
@@ -75,6 +79,23 @@ def login_sheet(site: Site, login: PhoneLogin, password: str, vendor: Vendor | N
     return make_sheet(vendor or vendors_of(login.model)[0], settings)
 
 
+def warn_of_phones_that_find_nobody(connection: Connection, tenant: str, without_owner: Sequence[str]) -> None:
+    """Print a hint if phones without an owner find nobody, because nobody shares contacts yet.
+
+    :param without_owner: the names of the phones.
+    """
+    if not without_owner or any(
+        account.sharing in (Sharing.SHARED, Sharing.CALLERS) or account.sources.get(Source.DIRECTORY) is SourceState.ON
+        for account in accounts.read_all(connection, tenant)
+    ):
+        return
+    who = f"{without_owner[0]} has" if len(without_owner) == 1 else f"{len(without_owner)} phones have"
+    hint(
+        f"! {who} no owner, and {'finds' if len(without_owner) == 1 else 'find'} nobody until somebody shares contacts "
+        "(ldapgw share), or switches the company directory on (on the page, under Account and sharing)."
+    )
+
+
 def print_login(
     site: Site,
     login: PhoneLogin,
@@ -108,7 +129,7 @@ def print_login(
     if as_json:
         print_json({**values, "settings": settings_json(sheet)})
         return
-    shared = "shared books, the Workspace directory"
+    shared = "shared books" + (", the Workspace directory" if Source.DIRECTORY in tenant.sources else "")
     rows = (
         ("phone", login.name),
         *([("label", login.label)] if login.label else []),

@@ -31,6 +31,7 @@ from ldapgw.cli.phone_output import (
     print_phones,
     print_steps,
     settings_json,
+    warn_of_phones_that_find_nobody,
 )
 from ldapgw.cli.replicas import add_replica, print_replica, print_replicas, replica_json
 from ldapgw.cli.root import Choice, examples
@@ -278,10 +279,12 @@ def add(
                     f"a phone named {name} already exists; names are unique on a gateway, regardless of upper and "
                     "lower case"
                 )
+            warn_of_phones_that_find_nobody(connection, chosen.name, [] if owner else [name])
         sheet = login_sheet(site, login, password)
         if write is not None:
             write(sheet.printed.encode())
     print_login(site, login, owner.address if owner else None, password, sheet, target=target, as_json=as_json)
+    site.wait_for_gateway()
 
 
 @phones.command(name="list", epilog=examples("ldapgw phones list", "ldapgw phones list --wide"))
@@ -433,6 +436,7 @@ def move(site: Site, name: str, *, account: str | None, nobody: bool, keep_passw
         print_line(f"{login.name} now belongs to {found}.")
     if password:
         print_login(site, login, address, password, login_sheet(site, login, password), as_json=as_json)
+        site.wait_for_gateway()
 
 
 @phones.command(epilog=examples("ldapgw phones remove desk1", "ldapgw phones remove desk1 --yes"))
@@ -501,6 +505,7 @@ def reset(site: Site, name: str, *, mac: str | None, yes: bool, as_json: bool) -
         print_replica(site, login, password, as_json=as_json)
         return
     print_login(site, login, address, password, login_sheet(site, login, password), as_json=as_json)
+    site.wait_for_gateway()
 
 
 @phones.command(

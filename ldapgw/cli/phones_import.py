@@ -13,7 +13,7 @@ import click
 from sqlalchemy import Connection
 
 from ldapgw.cli.output import confirm, hint, new_files, print_json, print_line, print_table, yes_option
-from ldapgw.cli.phone_output import phone_site
+from ldapgw.cli.phone_output import phone_site, warn_of_phones_that_find_nobody
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
 from ldapgw.directory.passwords import make_password
@@ -84,10 +84,13 @@ def command(
                     "another phone got one of these names or MAC addresses meanwhile, so no phone is added; try again"
                 )
             activity.record(connection, *(act(chosen.name, Act.PHONE_ADDED, phone.login.name) for phone in phones))
+            without_owner = [phone.login.name for phone in phones if phone.login.account_id is None]
+            warn_of_phones_that_find_nobody(connection, chosen.name, without_owner)
     if as_json:
         print_json([_json_object(line, chosen) for line in lines])
     else:
         print_line(f"Added {len(phones)} phones. Their settings and passwords are only in {zip_file or out}.")
+    site.wait_for_gateway()
 
 
 def _checked(connection: Connection, octets: bytes, tenant: str) -> tuple[ImportLine, ...]:

@@ -26,6 +26,7 @@ from ldapgw.server.config import Config
 from ldapgw.server.config.forms import Networks
 from ldapgw.server.endpoints import ListenAddress
 from ldapgw.server.preflight import role_endpoints
+from ldapgw.server.tls import private_trust_anchor
 
 # Seconds for each step; the gateway answers its own machine within milliseconds.
 PATIENCE = 5.0
@@ -109,7 +110,8 @@ def _use_ldap(
                 raise _WrongAnswer("StartTLS is refused")
         try:
             with _over_tls(connection, config, checks_certificate=checks_certificate) as secure:
-                return _ask_root_dse(secure, item, listening, f"{way}, with a trusted certificate")
+                trusted = "that devices trust once they have ca.crt" if _authority(config) else "that devices trust"
+                return _ask_root_dse(secure, item, listening, f"{way}, with a certificate {trusted}")
         except ssl.SSLCertVerificationError:
             raise
         except ssl.SSLError:
@@ -181,8 +183,15 @@ def _connect(listening: ListenAddress, proxies: Networks) -> socket.socket:
     return connection
 
 
+def _authority(config: Config) -> str:
+    """Return the certificate of a private authority, in PEM; empty if the authority is public."""
+    return private_trust_anchor(config.tls) if config.tls else ""
+
+
 def _over_tls(connection: socket.socket, config: Config, *, checks_certificate: bool) -> ssl.SSLSocket:
     context = ssl.create_default_context()
+    if authority := _authority(config):
+        context.load_verify_locations(cadata=authority)
     if not checks_certificate:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

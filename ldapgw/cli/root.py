@@ -24,8 +24,8 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Set up": {
         "demo": ("sandbox", "Run a demo gateway with a stand-in for Google."),
         "sandbox": ("sandbox", "Run a stand-in for Google on this machine."),
-        "init": ("init", "Write the configuration file, asking for the necessary values."),
-        "certificate": ("certificate", "Make the gateway's certificate, and the private authority that signs it."),
+        "init": ("init", "Write the configuration file."),
+        "certificate": ("certificate", "Make a certificate and a private authority."),
         "check": ("check", "Check the configuration and everything it points to."),
         "run": ("run", "Run the gateway in the foreground."),
         "admin-link": ("run", "Print a one-time link to the administration of a tenant."),

@@ -79,7 +79,8 @@ def demo(
 def _announcement(url: str) -> str:
     """Return the sandbox's URL and the configuration of a gateway that uses the sandbox."""
     return f"""\
-# The sandbox is on {url}/ until Ctrl-C. A gateway uses it with these lines in ldapgw.toml:
+# The sandbox is on {url}/ until Ctrl-C. A gateway uses it with these values,
+# which belong below [google] and [[tenant]] of ldapgw.toml:
 
 [google]
 authorization_endpoint = "{url}{AUTHORIZATION}"

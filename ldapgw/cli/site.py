@@ -8,6 +8,7 @@ database in memory.  The end of this module has the options and arguments that s
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client
 from ldapgw.server.config import Config, Tenant, load
-from ldapgw.server.state_dir import StateDir
+from ldapgw.server.state_dir import StateDir, lock_holder_pid
 from ldapgw.store import accounts, activity, phones, tenants
 from ldapgw.store.accounts import Account
 from ldapgw.store.activity import Act, Entry
@@ -41,6 +42,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _IN_MEMORY = "sqlite://"
+# A running gateway looks for changes once a second, and has then read a change within the other half.
+_READ_SECONDS = 1.5
 
 
 class Site:
@@ -105,6 +108,14 @@ class Site:
         """Return the address of a database on a server, without user and password."""
         url = make_url(self.state.database_url)
         return f"{url.get_backend_name()}://{url.host or ''}/{url.database or ''}"
+
+    def wait_for_gateway(self) -> None:
+        """Wait until a gateway that runs on the same SQLite database has read what the command has written.
+
+        The gateway looks for changes once a second.  Without the wait, a phone's first login could be refused.
+        """
+        if self.state.database_file is not None and lock_holder_pid(self.state.path) is not None:
+            time.sleep(_READ_SECONDS)
 
     @contextmanager
     def open_store(self) -> Iterator[Database]:

@@ -242,8 +242,8 @@ def test_a_gateway_with_tls(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
         assert asked(site) == [untrusted, untrusted, READY]
         monkeypatch.setenv("SSL_CERT_FILE", str(site.folder / "ca-cert.pem"))
         assert asked(site) == [
-            ("ok", "answers with StartTLS, with a trusted certificate"),
-            ("ok", "answers over TLS, with a trusted certificate"),
+            ("ok", "answers with StartTLS, with a certificate that devices trust"),
+            ("ok", "answers over TLS, with a certificate that devices trust"),
             READY,
         ]
         site.file.write_text(site.file.read_text().replace(f"//127.0.0.1:{site.web_port}", "//localhost:1"))

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ldapgw.cli import main
+from ldapgw.contact import Source
 from ldapgw.server.authority import AuthorityFiles
 from ldapgw.server.config import Config, Tls, load
 from ldapgw.server.config.forms import File
@@ -52,6 +53,7 @@ def test_the_address_alone_is_enough(file: Path) -> None:
     assert (tenant.name, tenant.title, tenant.base_dn) == ("acme", "Acme", "dc=acme,dc=example")
     assert (tenant.admins, tenant.allowed_users, tenant.region) == ((ROOT,), ("@acme.example",), "DE")
     assert (tenant.client_id, tenant.client_secret_file) == ("", None)
+    assert tenant.sources == (Source.CONTACTS, Source.DIRECTORY)
     assert (config.web.public_url, config.state_dir) == (
         "https://phonebook.acme.example",
         str(file.parents[1] / "state"),
@@ -91,6 +93,13 @@ def test_a_household(file: Path) -> None:
     (tenant,) = written(file, "--admin", "Jane.Doe@gmail.com", answers=NOTHING_SAID).tenant
     assert (tenant.name, tenant.base_dn) == ("jane-doe", "dc=jane-doe")
     assert tenant.allowed_users == ("Jane.Doe@gmail.com",)
+    assert tenant.sources == (Source.CONTACTS,)
+
+
+def test_a_host_name_is_an_address(file: Path) -> None:
+    """The page of a bare host name has HTTPS."""
+    config = written(file, "--admin", ROOT, "--public-url", "phonebook.acme.example", answers=NOTHING_SAID)
+    assert config.web.public_url == "https://phonebook.acme.example"
 
 
 @pytest.mark.parametrize(

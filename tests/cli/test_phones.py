@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from ldapgw.contact import Sharing, Source
 from ldapgw.directory.passwords import verify_password
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.menu_names import without_marks
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.provisioning.sheet import all_vendors, make_sheet, settings_of, vendors_of
-from ldapgw.store import activity, phones
+from ldapgw.store import activity, phones, sync_state
+from ldapgw.store.accounts import SourceState
 from ldapgw.store.activity import Act
 from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.phones import LastBind, LastSearch, PhoneLogin, Refusal
@@ -62,6 +64,7 @@ def test_add_prints_the_contracts_object(gateway: Gateway) -> None:
 def test_add_warns_of_a_server_that_no_phone_reaches(gateway: Gateway) -> None:
     """On stderr, so that what programs read stays as it is."""
     gateway.write(LISTENING)
+    gateway.connect("bob@acme.example", sharing=Sharing.SHARED)
     assert gateway.run("phones", "add", "hall").stderr == ""
     gateway.write(LISTENING.replace("https://phonebook.example.com", "http://localhost:8080"))
     added = gateway.run("phones", "add", "desk1", "--json")
@@ -69,6 +72,23 @@ def test_add_warns_of_a_server_that_no_phone_reaches(gateway: Gateway) -> None:
         "! Phones can't reach this server: set [web] public_url to a host name that they can reach.\n"
     )
     assert '"ldap_url": "ldap://localhost:389"' in added.stdout
+
+
+def test_add_warns_of_a_phone_that_finds_nobody(gateway: Gateway) -> None:
+    """Nobody owns it, and nobody shares contacts; then the company directory is there, which its login finds."""
+    told = (
+        " has no owner, and finds nobody until somebody shares contacts (ldapgw share), or switches the company "
+        "directory on (on the page, under Account and sharing).\n"
+    )
+    gateway.write(LISTENING.replace("[[tenant]]", '[[tenant]]\nsources = ["contacts", "directory"]'))
+    account_id = gateway.connect("alice@acme.example")
+    assert gateway.run("phones", "add", "hall").stderr == f"! hall{told}"
+    assert gateway.run("phones", "add", "desk1", "--account", "alice@acme.example").stderr == ""
+    with gateway.begin() as connection:
+        sync_state.write_source_states(connection, account_id, {Source.DIRECTORY: SourceState.ON})
+    added = gateway.run("phones", "add", "lobby")
+    assert added.stderr == ""
+    assert rows(added.stdout)["finds"] == "shared books, the Workspace directory"
 
 
 def rows(printed: str) -> dict[str, str]:
@@ -84,7 +104,7 @@ def test_add_prints_what_to_type_into_a_phone(gateway: Gateway) -> None:
     told = {key: shown[key] for key in ("phone", "finds", "server", "user name", "base DN", "Name filter")}
     assert told == {
         "phone": "hall",
-        "finds": "shared books, the Workspace directory",
+        "finds": "shared books",
         "server": "ldap://phonebook.example.com:389",
         "user name": "hall  (as a DN: cn=hall,ou=phones,dc=acme,dc=example)",
         "base DN": "dc=acme,dc=example",

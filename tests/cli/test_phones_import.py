@@ -39,7 +39,7 @@ def test_a_zip_of_two_phones(gateway: Gateway, desks: Path, tmp_path: Path) -> N
     """The phones are stored, and their passwords are in the zip, which nobody else may read."""
     archive = tmp_path / "desks.zip"
     said = run(gateway, desks, "--zip", archive, "--yes")
-    assert said == f"Added 2 phones. Their settings and passwords are only in {archive}.\n"
+    assert said.startswith(f"Added 2 phones. Their settings and passwords are only in {archive}.\n! hall has no owner")
     assert stored(gateway) == [("desk1", 1, "yealink", "values"), ("hall", None, "cisco", "entries")]
     assert archive.stat().st_mode & 0o777 == 0o600
     with zipfile.ZipFile(archive) as files:
