@@ -369,3 +369,17 @@ def test_branches_of_groups(sharing: str, label: str, groups: tuple[str, ...], n
     """A book, or the shared label of a book, whose group the account belongs to."""
     books = serve(sharing, label).directories[0].books
     assert [branch.name for branch in TenantViewer(groups=groups).group_branches(books)] == names
+
+
+def test_the_members_of_google_groups() -> None:
+    """They belong to a group beside the accounts that it names; a group of whose members nothing is known has these."""
+    context = replace(
+        naming_context(),
+        groups={"sales": frozenset({"alice@acme.example"}), "hall": frozenset({"bob@acme.example"})},
+        google_groups={"sales": "sales@acme.example"},
+    )
+    known = context.with_members({"sales@acme.example": frozenset({"c"}), "all@acme.example": frozenset({"d"})})
+    assert known == replace(context, groups={**context.groups, "sales": frozenset({"alice@acme.example", "c"})})
+    assert context.with_members({}) == context
+    without = replace(context, google_groups={})
+    assert without.with_members({"sales@acme.example": frozenset({"c"})}) is without
