@@ -67,8 +67,9 @@ def measure(folder: Path) -> dict[str, Weight]:
         with site.running():
             say("connecting")
             person = Visitor()
-            html = person.connect(site.page, ALICE)
+            person.connect(site.page, ALICE)
             site.synced()
+            _, html = person.open(site.page + "phones")
             [token] = {one.value for form in read_forms(html) for one in form.controls if one.name == "token"}
             person.open(site.page + "phones", [("token", token), ("name", "desk1"), ("model", "yealink")])
             _add_phones(site, folder)
