@@ -96,8 +96,8 @@ def print_sheet(phone: NewPhone, site: Site, file: str = "", code: str = "") -> 
     """Return the printed sheet of a phone, with the fields and steps of its likeliest vendor."""
     settings = settings_of(phone.login, site, phone.password)
     vendor = vendors_of(phone.login.model)[0]
-    fields = fields_by_hand(vendor, settings)
-    return PrintSheet(phone, make_sheet(vendor, settings), fields, has_our_labels(vendor), file, code)
+    sheet = make_sheet(vendor, settings)
+    return PrintSheet(phone, sheet, fields_by_hand(sheet, settings), has_our_labels(vendor), file, code)
 
 
 def make_files(phones: Sequence[NewPhone], site: Site, render: Render) -> Mapping[str, bytes]:

@@ -44,6 +44,7 @@ from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import accounts, phones, provisioning, recordings, windows
 from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal
 from ldapgw.store.provisioning import ProvisioningAddress
+from ldapgw.store.recordings import StoredRecording
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.unfit_clients import Mistake
 from ldapgw.store.windows import ProvisioningWindow, WindowPhone
@@ -186,7 +187,6 @@ class PhonePages:
         vendor = all_vendors().get(visit.query.get("vendor", ""), model_vendors[0])
         password = self.new_password(visit.visitor, login)
         searches = self._dependencies.searches(login)
-        recording = await visit.store.read(recordings.read, login.name)
         times = (login.last_seen, login.searched_at, *(decoded.search.when for decoded in searches[:1]))
         has_unused_password = self._dependencies.latest(login).has_unused_password
         provisioned = await self._provisioning_values(visit, login, vendor)
@@ -207,8 +207,6 @@ class PhonePages:
             hints=hints_to_fix(login, searches, self._profile(login)),
             elsewhere=self._refused_elsewhere(visit, login),
             unfit=self._unfit_client(login, provisioned["provisioning"]),
-            recording=recording,
-            is_recorded=recording is not None and recording.is_running(self._layout.now()),
             last_seen=max((time for time in times if time), default=None),
             last_address=searches[0].search.address if searches else login.last_address,
             steps=steps,
@@ -300,7 +298,7 @@ class PhonePages:
         serious = SERIOUS_ADVICE if visit.is_by_admin else SERIOUS_ADVICE - ADVICE_FOR_ADMINISTRATORS
         return {
             "sheet": sheet,
-            "fields": fields_by_hand(vendor, settings),
+            "fields": fields_by_hand(sheet, settings),
             "has_our_labels": has_our_labels(vendor),
             "steps_way": "file" if sheet.text and not sheet.fields else "values",
             "vendor": vendor,
@@ -359,7 +357,10 @@ class PhonePages:
         return {**stored, "enters_owner": False, "owners": owners, "owner": chosen}
 
     async def _provisioning_values(self, visit: Visit, login: PhoneLogin, vendor: Vendor) -> Mapping[str, Any]:
-        """Return the template values of the phone's provisioning address; a URL that must not be shown is empty."""
+        """Return the template values of the phone's provisioning address and recording.
+
+        A URL that must not be shown is empty.
+        """
         now = self._layout.now()
         secret = self.one_time.addresses.get(visit.visitor.session, login.name, now)
         url = f"{visit.url}provision/{login.name}.{secret}/"
@@ -367,11 +368,13 @@ class PhonePages:
         code = self.one_time.addresses.cached_qr_code(
             visit.visitor.session, login.name, visit.request.language, lambda: qr_code(url, title)
         )
-        address, window_fetch, window = await visit.store.read(
+        address, window_fetch, window, recording = await visit.store.read(
             _read_provisioning, login, self._layout.dependencies.secret_box, now
         )
         files = (vendor.file, *(other.file for other in vendors_of(login.model)), all_vendors()["other"].file)
         return {
+            "recording": recording,
+            "is_recorded": recording is not None and recording.is_running(now),
             "provisioning": address,
             "window_fetch": window_fetch,
             "dhcp": self._dhcp_settings(visit, login, window),
@@ -404,11 +407,13 @@ def _ways(sheet: Sheet) -> Sequence[str]:
 
 def _read_provisioning(
     connection: Connection, login: PhoneLogin, secret_box: SecretBox, now: float
-) -> tuple[ProvisioningAddress | None, WindowPhone | None, ProvisioningWindow | None]:
+) -> tuple[ProvisioningAddress | None, WindowPhone | None, ProvisioningWindow | None, StoredRecording | None]:
+    # One read, because each read has a transaction of its own on another thread.
     return (
         provisioning.read(connection, login.name, now),
         windows.read_fetch(connection, login.name),
         windows.read(connection, login.tenant, secret_box),
+        recordings.read(connection, login.name),
     )
 
 

@@ -410,12 +410,14 @@ def vendors_of(model: str) -> tuple[Vendor, ...]:
     return tuple(sorted(candidates, key=lambda vendor: vendor.makes[0] != model)) or (all_vendors()[OTHER_MODEL],)
 
 
-def fields_by_hand(vendor: Vendor, settings: PhoneSettings) -> tuple[Field, ...]:
+def fields_by_hand(sheet: Sheet, settings: PhoneSettings) -> tuple[Field, ...]:
     """Return the fields to enter by hand in a phone: the vendor's fields, or else the values of the vendor's file.
 
     The result is empty if the gateway and the phone have no kind of protection in common.
+
+    :param sheet: the sheet that `make_sheet` has made of the settings.
     """
-    sheet = make_sheet(vendor, settings)
+    vendor = sheet.vendor
     if sheet.link is None or sheet.fields:
         return sheet.fields
     other = msgspec.structs.replace(all_vendors()[OTHER_MODEL], supported_security=vendor.supported_security)

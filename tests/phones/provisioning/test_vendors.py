@@ -396,7 +396,7 @@ def test_what_is_entered_by_hand() -> None:
 def test_attributes_are_entered_by_hand_as_the_file_has_them(key: str) -> None:
     """Poly's file has a setting for each attribute, and Avaya's names attributes only for searches."""
     vendor = all_vendors()[key]
-    entered = {field.label: field.value for field in fields_by_hand(vendor, SETTINGS)}
+    entered = {field.label: field.value for field in fields_by_hand(make_sheet(vendor, SETTINGS), SETTINGS)}
     if vendor.fields or key in {"poly", "avaya-j100"}:
         assert vendor.attribute_fields == ()
         return
