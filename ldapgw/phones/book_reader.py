@@ -36,7 +36,7 @@ from ldapgw.ldap.encoder import encode_search
 from ldapgw.ldap.session import Observer
 from ldapgw.ldap.turns import TurnOf
 from ldapgw.phones.explain.query import PERSON, typeahead_filter
-from ldapgw.phones.explain.view import book_of, text_of, texts_of
+from ldapgw.phones.explain.view import book_of, text_of
 from ldapgw.phones.provisioning.settings import NUMBER_ATTRIBUTES
 
 # The longest number that is looked up, in characters.  A SIP address with a number is shorter.
@@ -59,7 +59,9 @@ _KINDS = {
 }
 
 
-_ATTRIBUTES = ("cn", "givenName", "sn", "o", *_KINDS)
+_NAMES = ("cn", "givenName", "sn", "o")
+_LISTED = (*_NAMES, *NUMBER_ATTRIBUTES)
+_ATTRIBUTES = (*_NAMES, *_KINDS)
 
 
 class BookChoice(StrEnum):
@@ -99,6 +101,7 @@ class ListedContact:
 
     :ivar numbers: pairs of a number in the format for phones and the kind of this number, which is one of `DIALLED`.
         No number occurs twice.
+    :ivar flags: no flags unless the reader of the list has asked for flags.
     """
 
     name: str
@@ -231,11 +234,12 @@ class BookReader:
         return found
 
     async def contacts(
-        self, viewer: Viewer, address: str, query: ListQuery, length: ListLength
+        self, viewer: Viewer, address: str, query: ListQuery, length: ListLength, *, has_flags: bool = False
     ) -> AsyncIterator[ListedContact]:
         """Yield the contacts of a list in the phones' order; each turn of the reactor reads `_SLICE` contacts.
 
         :param length: the length of the list, which is set when the last contact has been read.
+        :param has_flags: whether to look up the flags of contacts, which takes as long as all other values.
         """
         started, access = self._seconds(), viewer.access[0]
         await self._first_turn_of(viewer.login)
@@ -266,7 +270,8 @@ class BookReader:
                 entries = batch.part(start, start + query.count - given).entries() if given < query.count else ()
                 for entry in entries:
                     given += 1
-                    yield _listed(entry, directory, access, viewer.number_formatter)
+                    flags = directory.flags(entry, access) if has_flags else ContactFlags()
+                    yield _listed(entry, flags, viewer.number_formatter)
             if length.total > query.first + query.count:
                 length.has_more = True
                 break
@@ -317,11 +322,12 @@ def _list_filter(query: ListQuery, context: NamingContext) -> Filter:
     return And((PERSON, _HAS_NUMBER))
 
 
-def _listed(entry: Entry, directory: Directory, access: Access, formatter: NumberFormatter | None) -> ListedContact:
+def _listed(entry: Entry, flags: ContactFlags, formatter: NumberFormatter | None) -> ListedContact:
+    texts = entry.texts(_LISTED, formatter)
     numbers: dict[str, str] = {}
     # A value of telephoneNumber may be a number of another attribute too.  The name of the other attribute then tells
     # the kind.
     for attribute in NUMBER_ATTRIBUTES:
-        numbers |= dict.fromkeys(texts_of(entry, attribute, formatter), _KINDS[attribute])
-    name, given_name, family_name, company = (text_of(entry, attribute) for attribute in ("cn", "givenName", "sn", "o"))
-    return ListedContact(name, given_name, family_name, company, tuple(numbers.items()), directory.flags(entry, access))
+        numbers |= dict.fromkeys(texts[attribute], _KINDS[attribute])
+    name, given_name, family_name, company = [next(iter(texts[attribute]), "") for attribute in _NAMES]
+    return ListedContact(name, given_name, family_name, company, tuple(numbers.items()), flags)

@@ -309,7 +309,9 @@ class BookClients:
         try:
             async with self._books.place(viewer.login) as run:
                 length = ListLength()
-                reading = self._dependencies.reader.contacts(viewer, request.address, query, length)
+                reading = self._dependencies.reader.contacts(
+                    viewer, request.address, query, length, has_flags=book.has_flags
+                )
                 contacts = [book.contact(contact) async for contact in reading]
                 # Writing half a megabyte takes longer than phones should wait for the reactor.
                 text = partial(book.write, contacts, query, length, address)
