@@ -14,7 +14,7 @@ from enum import StrEnum
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY
 from ldapgw.directory.caller_id import CallerIdBudget, matching_numbers
-from ldapgw.directory.dit import ContactFlags, Directory, Dit, search_scopes
+from ldapgw.directory.dit import ContactFlags, Directory, Dit, FlagReader, search_scopes
 from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.directory.filter import (
     And,
@@ -101,7 +101,7 @@ class ListedContact:
 
     :ivar numbers: pairs of a number in the format for phones and the kind of this number, which is one of `DIALLED`.
         No number occurs twice.
-    :ivar flags: no flags unless the reader of the list has asked for flags.
+    :ivar flags: the flags without the names of labels; no flags unless the reader of the list has asked for flags.
     """
 
     name: str
@@ -239,7 +239,7 @@ class BookReader:
         """Yield the contacts of a list in the phones' order; each turn of the reactor reads `_SLICE` contacts.
 
         :param length: the length of the list, which is set when the last contact has been read.
-        :param has_flags: whether to look up the flags of contacts, which takes as long as all other values.
+        :param has_flags: whether to look up the flags of contacts, which takes a while for a long list.
         """
         started, access = self._seconds(), viewer.access[0]
         await self._first_turn_of(viewer.login)
@@ -262,7 +262,7 @@ class BookReader:
             cursor = self._cursor(viewer, address, request, prepare(asked, context))
         except DirectoryError:  # there is no such book for this phone
             return
-        given = 0
+        given, flags = 0, FlagReader(directory, access)
         while not cursor.finished:
             for batch in cursor.next(_SLICE):
                 start = max(0, query.first - length.total)
@@ -270,8 +270,8 @@ class BookReader:
                 entries = batch.part(start, start + query.count - given).entries() if given < query.count else ()
                 for entry in entries:
                     given += 1
-                    flags = directory.flags(entry, access) if has_flags else ContactFlags()
-                    yield _listed(entry, flags, viewer.number_formatter)
+                    marks = flags.marks(entry) if has_flags else ContactFlags()
+                    yield _listed(entry, marks, viewer.number_formatter)
             if length.total > query.first + query.count:
                 length.has_more = True
                 break
