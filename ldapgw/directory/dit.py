@@ -55,6 +55,8 @@ class Directory:
         possible.
     :param defer_merge: whether to leave segments unmerged.  Merging takes long; a later directory then merges them.
     :ivar shared_books: for each kind of sharing, the merged segments of the books that are shared in this way.
+    :ivar edition: an object that no other directory has.  By the edition, a cache of answers recognizes a directory
+        without holding the directory in memory.
 
     Mutable: the cached starred contacts of viewers.
     """
@@ -65,6 +67,7 @@ class Directory:
     defer_merge: InitVar[bool] = False
     shared_books: Mapping[Sharing, SharedBooks] = field(init=False, repr=False, compare=False)
     contact_count: int = field(init=False, repr=False, compare=False)
+    edition: object = field(default_factory=object, init=False, repr=False, compare=False)
     _by_key: Mapping[str, Book] = field(init=False, repr=False, compare=False)
     _by_name: Mapping[str, Sequence[Book]] = field(init=False, repr=False, compare=False)
     _favourites: dict[tuple[str, bool], Segment | None] = field(

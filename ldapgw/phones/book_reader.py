@@ -8,8 +8,9 @@ A request is answered, limited and logged like the same search over LDAP.  Each 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY
@@ -25,6 +26,7 @@ from ldapgw.directory.filter import (
     Or,
     Present,
     Scope,
+    SearchKind,
     SearchRequest,
     search_kind,
 )
@@ -112,6 +114,20 @@ class ListedContact:
     flags: ContactFlags
 
 
+class ListSearch(NamedTuple):
+    """The search that has found the contacts of a list, or a caller.
+
+    :ivar edition: the edition of the directory that was searched (`Directory.edition`).
+    :ivar message: the search as the LDAP message that would find the same.
+    :ivar found: the number of contacts that were found.
+    """
+
+    edition: object
+    message: bytes
+    found: int
+    kind: SearchKind
+
+
 @dataclass(slots=True)
 class ListLength:
     """The length of a list, which is known once all its contacts were read.
@@ -121,10 +137,14 @@ class ListLength:
     :ivar total: the number of matching contacts that were read, including the contacts that are left out at the
         beginning.
     :ivar has_more: whether more contacts follow the last contact that was read.
+    :ivar search: the list's search if all logins with the same access find the same contacts in the same directory, or
+        else None.  A search for a whole number may find other contacts at another time, because it draws on the budget
+        for caller-ID books.
     """
 
     total: int = 0
     has_more: bool = False
+    search: ListSearch | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -203,6 +223,11 @@ class BookReader:
         self._first_turn_of = first_turn_of
         self._turn_of = turn_of
 
+    def edition(self, viewer: Viewer) -> object | None:
+        """Return the edition of the directory that a login reads now, or None if there is no such directory."""
+        directory = self._dit().directory(viewer.access[0].tenant)
+        return None if directory is None else directory.edition
+
     async def find_caller(
         self, viewer: Viewer, address: str, number: str, *, may_be_for_callers: bool = True
     ) -> Caller | None:
@@ -230,7 +255,7 @@ class BookReader:
                 found = caller if may_be_for_callers or caller.book else None
             if not batches and not cursor.finished:
                 await self._turn_of(viewer.login)
-        self._log(viewer, address, request, int(found is not None), started)
+        self._log(viewer, address, _search(directory, request, int(found is not None)), started)
         return found
 
     async def contacts(
@@ -258,8 +283,9 @@ class BookReader:
             base = str(context.base.child("ou", name))
         asked = _list_filter(query, context)
         request = SearchRequest(base, Scope.WHOLE_SUBTREE, asked, query.count, attributes=_ATTRIBUTES)
+        prepared = prepare(asked, context)
         try:
-            cursor = self._cursor(viewer, address, request, prepare(asked, context))
+            cursor = self._cursor(viewer, address, request, prepared)
         except DirectoryError:  # there is no such book for this phone
             return
         given, flags = 0, FlagReader(directory, access)
@@ -277,7 +303,15 @@ class BookReader:
                 break
             if not cursor.finished:
                 await self._turn_of(login)
-        self._log(viewer, address, request, given, started)
+        search = _search(directory, request, given)
+        self._log(viewer, address, search, started)
+        length.search = None if prepared.numbers else search
+
+    async def repeat(self, viewer: Viewer, address: str, search: ListSearch) -> None:
+        """Wait for the first turn of a login, and log the search of a list that is sent again without being read."""
+        started = self._seconds()
+        await self._first_turn_of(viewer.login)
+        self._log(viewer, address, search, started)
 
     def _cursor(self, viewer: Viewer, address: str, request: SearchRequest, prepared: PreparedFilter) -> SearchCursor:
         """Return the cursor of a login's search.
@@ -287,10 +321,14 @@ class BookReader:
         scopes = search_scopes(self._dit(), viewer, request.base, request.scope)
         return SearchCursor(scopes, [prepared] * len(scopes), budget=self._budget(viewer, address))
 
-    def _log(self, viewer: Viewer, address: str, request: SearchRequest, found: int, started: float) -> None:
-        seconds, message = self._seconds() - started, encode_search(request)
+    def _log(self, viewer: Viewer, address: str, search: ListSearch, started: float) -> None:
+        seconds = self._seconds() - started
         for observe in self._observers:
-            observe(viewer.login, address, message, found, ResultCode.SUCCESS, seconds, search_kind(request))
+            observe(viewer.login, address, search.message, search.found, ResultCode.SUCCESS, seconds, search.kind)
+
+
+def _search(directory: Directory, request: SearchRequest, found: int) -> ListSearch:
+    return ListSearch(directory.edition, encode_search(request), found, search_kind(request))
 
 
 def _number_filter(number: str, context: NamingContext) -> Filter:

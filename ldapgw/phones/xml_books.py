@@ -61,6 +61,7 @@ class XmlBook:
     :ivar read: reads a request, and returns either a query or the text of a page without contacts (a menu, or a form
         for a search).
     :ivar has_flags: whether `contact` writes the contact's flags.
+    :ivar has_links: whether `write` writes links to the phone book's own address.
     """
 
     vendor: str
@@ -68,6 +69,7 @@ class XmlBook:
     write: Callable[[Elements, ListQuery, ListLength, ListAddress], str]
     read: Callable[[Parameters, ListAddress], ListQuery | str]
     has_flags: bool = False
+    has_links: bool = False
 
 
 def _text(value: str) -> str:
@@ -315,7 +317,7 @@ XML_BOOKS: Mapping[str, XmlBook] = MappingProxyType(
                 "grandstream", _grandstream_contact, _listing("AddressBook"), _whole("grandstream"), has_flags=True
             ),
             XmlBook("fanvil", _fanvil_contact, _listing("FanvilIPPhoneDirectory"), _whole("fanvil")),
-            XmlBook("cisco", _cisco_contact, _cisco, _read_cisco),
+            XmlBook("cisco", _cisco_contact, _cisco, _read_cisco, has_links=True),
             XmlBook("gigaset", _gigaset_contact, _gigaset, _read_gigaset),
         )
     }
