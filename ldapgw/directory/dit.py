@@ -209,7 +209,8 @@ class FlagReader:
 class Dit:
     """All tenants' directories and the server's features; replaced as a whole.
 
-    Mutable: the root DSEs, which are cached because clients read the root DSE at each connection.
+    Mutable: the root DSEs, which are cached because clients read the root DSE at each connection, and the scopes of
+    logins that search a whole tenant over HTTP.
 
     :ivar in_clear: the tree for a connection without TLS.
     """
@@ -218,6 +219,9 @@ class Dit:
     features: Features
     in_clear: Dit = field(init=False, repr=False, compare=False)
     _root_dses: dict[frozenset[str], Entry] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _tenant_scopes: dict[tuple[tuple[Access, ...], bool, str], tuple[SearchScope, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """Make the tree for connections without TLS (`in_clear`) if these connections have other features."""
@@ -242,6 +246,18 @@ class Dit:
             entry = root_dse(self.features, contexts, contexts[0] if len(contexts) == 1 else None)
             self._root_dses[names] = entry
         return entry
+
+    def tenant_scopes(self, viewer: Viewer, context: NamingContext) -> tuple[SearchScope, ...]:
+        """Return the scopes of a search of a login's whole tenant, as a telephone system asks for each call.
+
+        :param viewer: a login, whose only tenant has these settings.
+        """
+        key = viewer.access, viewer.per_number, viewer.area_code
+        scopes = self._tenant_scopes.get(key)
+        if scopes is None:
+            scopes = search_scopes(self, viewer, str(context.base), Scope.WHOLE_SUBTREE)
+            self._tenant_scopes[key] = scopes
+        return scopes
 
 
 # --- what a search covers ---------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from ldapgw.directory.filter import (
 from ldapgw.directory.filter_matcher import NamedNumber, PreparedFilter, prepare
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.search import SearchCursor
+from ldapgw.directory.segment import SearchScope
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.encoder import encode_search
 from ldapgw.ldap.session import Observer
@@ -245,7 +246,8 @@ class BookReader:
             str(directory.context.base), Scope.WHOLE_SUBTREE, number_filter, size_limit=1, attributes=_ATTRIBUTES
         )
         prepared = prepare(number_filter, directory.context)
-        cursor = self._cursor(viewer, address, request, prepared)
+        scopes = self._dit().tenant_scopes(viewer, directory.context)
+        cursor = self._cursor(viewer, address, scopes, prepared)
         found: Caller | None = None
         while found is None and not cursor.finished:
             batches = cursor.next(1)
@@ -285,9 +287,10 @@ class BookReader:
         request = SearchRequest(base, Scope.WHOLE_SUBTREE, asked, query.count, attributes=_ATTRIBUTES)
         prepared = prepare(asked, context)
         try:
-            cursor = self._cursor(viewer, address, request, prepared)
+            scopes = search_scopes(self._dit(), viewer, base, Scope.WHOLE_SUBTREE)
         except DirectoryError:  # there is no such book for this phone
             return
+        cursor = self._cursor(viewer, address, scopes, prepared)
         given, flags = 0, FlagReader(directory, access)
         while not cursor.finished:
             for batch in cursor.next(_SLICE):
@@ -313,12 +316,9 @@ class BookReader:
         await self._first_turn_of(viewer.login)
         self._log(viewer, address, search, started)
 
-    def _cursor(self, viewer: Viewer, address: str, request: SearchRequest, prepared: PreparedFilter) -> SearchCursor:
-        """Return the cursor of a login's search.
-
-        :raises DirectoryError: when the base does not exist for this login.
-        """
-        scopes = search_scopes(self._dit(), viewer, request.base, request.scope)
+    def _cursor(
+        self, viewer: Viewer, address: str, scopes: Sequence[SearchScope], prepared: PreparedFilter
+    ) -> SearchCursor:
         return SearchCursor(scopes, [prepared] * len(scopes), budget=self._budget(viewer, address))
 
     def _log(self, viewer: Viewer, address: str, search: ListSearch, started: float) -> None:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from ldapgw.contact import STARRED, Contact, Kind, Sharing
 from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.book import FAVOURITES, build_book, update_book, with_sharing
-from ldapgw.directory.dit import ContactFlags, Directory, Dit, FlagReader
+from ldapgw.directory.dit import ContactFlags, Directory, Dit, FlagReader, search_scopes
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.filter import Scope
 from ldapgw.directory.special_entries import Features
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.entries import phone
@@ -32,6 +33,23 @@ def test_the_root_dse_is_worked_out_once() -> None:
     assert served.in_clear.in_clear is served.in_clear
     assert served.in_clear.root_dse(acme).attribute("supportedSASLMechanisms") == ()
     assert served.root_dse(acme).attribute("supportedSASLMechanisms") == (b"PLAIN",)
+
+
+def test_the_scopes_of_a_tenant_are_worked_out_once() -> None:
+    """For all logins that see the same, in the same form and at the same site."""
+    anna = Contact("c1", name="Anna", phones=(phone(Kind.WORK, "030 1234567"),))
+    book = build_book(CONTEXT, "alice", "alice@x", Sharing.PRIVATE, [anna], {}, per_number=True)
+    served = Dit((Directory(CONTEXT, (book,)),), Features("1"))
+    alice = Viewer("cn=a", (Access("acme", "alice"),))
+    scopes = served.tenant_scopes(alice, CONTEXT)
+    assert served.tenant_scopes(alice._replace(login="cn=b"), CONTEXT) is scopes
+    each = [alice, alice._replace(access=(Access("acme"),)), alice._replace(per_number=True)]
+    for viewer in (*each, alice._replace(area_code="30")):
+        [found], [searched] = (
+            served.tenant_scopes(viewer, CONTEXT),
+            search_scopes(served, viewer, BASE, Scope.WHOLE_SUBTREE),
+        )
+        assert (found.context, found.contacts) == (searched.context, searched.contacts)
 
 
 ANNA, BERT = (Contact(f"c{at}", name=name, labels=("g1",)[at:]) for at, name in enumerate(("Anna", "Bert")))
