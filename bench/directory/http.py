@@ -23,7 +23,14 @@ from bench.directory.people import Person
 from bench.directory.seed import HTTP_PHONE, TENANT
 from bench.phone import Target
 
-WHOLE_BOOK = "XML phone book (Yealink), its first 5,000"
+# What phones read of an XML phone book, and the least answers a second.
+PAGE, SEARCH, WHOLE_BOOK = (
+    ("XML phone book (Cisco), a page", 1500),
+    ("XML phone book (Snom), two letters", 1500),
+    ("XML phone book (Yealink), its first 5,000", 40),
+)
+# The gateway keeps fewer books than this.
+_MANY_BOOKS = 500
 _LENGTH = b"\r\nContent-Length: "
 
 
@@ -98,14 +105,30 @@ def accepting(request: bytes, media_type: str) -> bytes:
     return request.replace(b"\r\n\r\n", f"\r\nAccept: {media_type}\r\n\r\n".encode()) if media_type else request
 
 
-def book_requests(target: Target, people: Sequence[Person]) -> dict[str, bytes]:
-    """What phones read of an XML phone book, by what it is."""
+def book_requests(target: Target, people: Sequence[Person]) -> dict[tuple[str, int], bytes]:
+    """What phones read of an XML phone book that has not changed since it was read before."""
     typed = people[0].family[:2].lower()
     return {
-        "XML phone book (Cisco), a page": _request(target, "book/cisco.xml?letter=m"),
-        "XML phone book (Snom), two letters": _request(target, f"book/snom.xml?q={quote(typed)}&count=50"),
+        PAGE: _request(target, "book/cisco.xml?letter=m"),
+        SEARCH: _request(target, f"book/snom.xml?q={quote(typed)}&count=50"),
         WHOLE_BOOK: _request(target, "book/yealink.xml"),
     }
+
+
+def new_books(target: Target) -> list[bytes]:
+    """Whole books of up to 5,000 contacts, so many different ones that each is written anew."""
+    return [_request(target, f"book/yealink.xml?count={5_000 - at}") for at in range(_MANY_BOOKS)]
+
+
+def conditional(port: int, request: bytes) -> bytes:
+    """The request with the entity tag of its answer, as a phone sends it that has the answer already."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30.0) as connection:
+        connection.sendall(request)
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += connection.recv(1 << 16)
+    tag = answer.partition(b"\r\nETag: ")[2].partition(b"\r\n")[0]
+    return request.replace(b"\r\n\r\n", b"\r\nIf-None-Match: " + tag + b"\r\n\r\n")
 
 
 def _request(target: Target, path: str) -> bytes:

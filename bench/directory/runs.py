@@ -34,6 +34,7 @@ MILLION = 1_000_000
 MILLION_GOAL = 2560
 # Answers a second.
 CALLERS_GOAL = 1500
+UNCHANGED_GOAL = 3000
 # Milliseconds.
 PHONES_GOAL = 50
 # How many times the time of one book.
@@ -209,12 +210,19 @@ def over_http(setting: Setting, count: int) -> Iterator[Figure]:
             rate = http.answers_a_second(port, [http.accepting(one, accept) for one in callers], (200, 404), seconds)
             met = rate >= CALLERS_GOAL
             yield Figure(load, what, f"{rate:,.0f} answers a second", f"≥ {CALLERS_GOAL:,}", met=met)
-        for what, request in http.book_requests(server.target, people).items():
+        books = http.book_requests(server.target, people)
+        for (what, goal), request in books.items():
             rate = http.answers_a_second(port, [request], (200,), seconds)
-            yield Figure(load, what, f"{rate:,.1f} answers a second")
-        whole = http.book_requests(server.target, people)[http.WHOLE_BOOK]
+            yield Figure(load, what, f"{rate:,.0f} answers a second", f"≥ {goal:,}", met=rate >= goal)
+        unchanged = http.conditional(port, books[http.WHOLE_BOOK])
+        rate = http.answers_a_second(port, [unchanged], (304,), seconds)
+        text, goal_text = f"{rate:,.0f} answers a second", f"≥ {UNCHANGED_GOAL:,}"
+        yield Figure(load, "the same, as a phone has it", text, goal_text, met=rate >= UNCHANGED_GOAL)
+        changed = http.new_books(server.target)
+        rate = http.answers_a_second(port, changed, (200,), seconds)
+        yield Figure(load, "the same, written anew", f"{rate:,.1f} answers a second")
         with ThreadPoolExecutor(1) as pool:
-            reading = pool.submit(http.answers_a_second, port, [whole], (200,), 2 * seconds)
+            reading = pool.submit(http.answers_a_second, port, changed, (200,), 2 * seconds)
             latency = measure(server.target, seconds)
             reading.result()
         text = f"{latency.p99:.1f} ms"

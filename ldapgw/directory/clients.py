@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
@@ -29,6 +30,7 @@ def normalize_address(host: str) -> str:
     return str(address.ipv4_mapped or address)
 
 
+@lru_cache(maxsize=256)
 def is_loopback(address: str) -> bool:
     """Return whether a normalized address belongs to a client on this machine."""
     return ip_address(address).is_loopback

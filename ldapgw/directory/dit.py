@@ -21,7 +21,7 @@ from ldapgw.directory.dn import Dn, InvalidDn, folded
 from ldapgw.directory.entry import SUBSCHEMA_DN, Entry
 from ldapgw.directory.filter import Scope
 from ldapgw.directory.naming_context import ROOT, NamingContext, at_site
-from ldapgw.directory.segment import SearchScope, Segment
+from ldapgw.directory.segment import SearchScope, Segment, Segments
 from ldapgw.directory.shared_books import SharedBooks, merge_shared_books, segments_of
 from ldapgw.directory.special_entries import Features, root_dse, subschema, tenant_entry
 from ldapgw.errors import DirectoryError, ResultCode
@@ -55,6 +55,8 @@ class Directory:
         possible.
     :param defer_merge: whether to leave segments unmerged.  Merging takes long; a later directory then merges them.
     :ivar shared_books: for each kind of sharing, the merged segments of the books that are shared in this way.
+    :ivar edition: an object that no other directory has.  By the edition, a cache of answers recognizes a directory
+        without holding the directory in memory.
 
     Mutable: the cached starred contacts of viewers.
     """
@@ -65,6 +67,7 @@ class Directory:
     defer_merge: InitVar[bool] = False
     shared_books: Mapping[Sharing, SharedBooks] = field(init=False, repr=False, compare=False)
     contact_count: int = field(init=False, repr=False, compare=False)
+    edition: object = field(default_factory=object, init=False, repr=False, compare=False)
     _by_key: Mapping[str, Book] = field(init=False, repr=False, compare=False)
     _by_name: Mapping[str, Sequence[Book]] = field(init=False, repr=False, compare=False)
     _favourites: dict[tuple[str, bool], Segment | None] = field(
@@ -107,23 +110,12 @@ class Directory:
         return next((seen for seen in self.viewer(access).seen(self._by_name.get(name, ())) if seen.is_browsed), None)
 
     def flags(self, entry: Entry, access: Access) -> ContactFlags:
-        """Return the flags of an entry that a viewer has found, by the labels that the viewer sees.
+        """Return the flags of an entry that a viewer has found, by the labels that the viewer sees."""
+        return FlagReader(self, access).flags(entry)
 
-        A star counts only in the viewer's own book, because stars are personal.
-        """
-        key = entry.parent.uuid_namespace.removeprefix(f"{self.context.name}/").partition("/")[0]
-        book = self._by_key.get(key)
-        seen = None if book is None else self.viewer(access).part_of(book)
-        if seen is None:
-            return ContactFlags()
-        uid = folded(entry.uid.decode())
-        labels = {
-            folded(label.name): label.name for label in seen.book.labels if label.segments.entry_of_uid(uid) is not None
-        }
-        is_starred = self.context.favourites and labels.pop(folded(FAVOURITES), None) is not None
-        return ContactFlags(
-            is_starred and seen.access is BookAccess.OWN, self.context.block_label in labels, tuple(labels.values())
-        )
+    def book_of(self, entry: Entry) -> Book | None:
+        """Return the book of a contact's entry, or None if the entry is no contact of a book."""
+        return self._by_key.get(entry.parent.uuid_namespace.removeprefix(f"{self.context.name}/").partition("/")[0])
 
     def favourites(self, access: Access, *, per_number: bool) -> Segment | None:
         """Return at most `MAX_FAVOURITES` entries of starred contacts in the viewer's own book, or None."""
@@ -146,11 +138,79 @@ class Directory:
         return Segment(tuple(sorted(found, key=_SORT_KEY))) if found else None
 
 
+class _SeenLabels(NamedTuple):
+    """The labels of a book that a viewer sees, which tell the flags of the book's contacts.
+
+    :ivar starred: the contacts that the viewer has starred; None if no star counts.  A star counts only in the viewer's
+        own book, because stars are personal.
+    :ivar blocked: the contacts with the label of blocked contacts; None if there is no such label.
+    :ivar named: the labels without the label for Google's star.
+    """
+
+    starred: Segments | None = None
+    blocked: Segments | None = None
+    named: tuple[Label, ...] = ()
+
+
+class FlagReader:
+    """The reader of the flags of contacts that one viewer has found.
+
+    Mutable: the labels of the books whose contacts were read, so that a long list finds the labels only once.
+    """
+
+    def __init__(self, directory: Directory, access: Access) -> None:
+        self._directory = directory
+        self._access = access
+        self._seen: dict[str, _SeenLabels] = {}
+
+    def flags(self, entry: Entry) -> ContactFlags:
+        """Return the flags of an entry."""
+        labels = self._labels(entry)
+        if not labels.named:
+            return self.marks(entry)
+        uid = folded(entry.uid.decode())
+        names = tuple(label.name for label in labels.named if label.segments.entry_of_uid(uid) is not None)
+        return self.marks(entry)._replace(labels=names)
+
+    def marks(self, entry: Entry) -> ContactFlags:
+        """Return the flags of an entry without the names of the labels, which lists do not show."""
+        starred, blocked, _ = self._labels(entry)
+        if starred is None and blocked is None:
+            return ContactFlags()
+        uid = folded(entry.uid.decode())
+        return ContactFlags(
+            starred is not None and starred.entry_of_uid(uid) is not None,
+            blocked is not None and blocked.entry_of_uid(uid) is not None,
+        )
+
+    def _labels(self, entry: Entry) -> _SeenLabels:
+        namespace = entry.parent.uuid_namespace
+        labels = self._seen.get(namespace)
+        if labels is None:
+            labels = self._seen[namespace] = self._find_labels(self._directory.book_of(entry))
+        return labels
+
+    def _find_labels(self, book: Book | None) -> _SeenLabels:
+        context = self._directory.context
+        seen = None if book is None else self._directory.viewer(self._access).part_of(book)
+        if seen is None:
+            return _SeenLabels()
+        labels = {folded(label.name): label for label in seen.book.labels}
+        star = labels.pop(folded(FAVOURITES), None) if context.favourites else None
+        block = labels.get(context.block_label)
+        return _SeenLabels(
+            None if star is None or seen.access is not BookAccess.OWN else star.segments,
+            None if block is None else block.segments,
+            tuple(labels.values()),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Dit:
     """All tenants' directories and the server's features; replaced as a whole.
 
-    Mutable: the root DSEs, which are cached because clients read the root DSE at each connection.
+    Mutable: the root DSEs, which are cached because clients read the root DSE at each connection, and the scopes of
+    logins that search a whole tenant over HTTP.
 
     :ivar in_clear: the tree for a connection without TLS.
     """
@@ -159,6 +219,9 @@ class Dit:
     features: Features
     in_clear: Dit = field(init=False, repr=False, compare=False)
     _root_dses: dict[frozenset[str], Entry] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _tenant_scopes: dict[tuple[tuple[Access, ...], bool, str], tuple[SearchScope, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """Make the tree for connections without TLS (`in_clear`) if these connections have other features."""
@@ -183,6 +246,18 @@ class Dit:
             entry = root_dse(self.features, contexts, contexts[0] if len(contexts) == 1 else None)
             self._root_dses[names] = entry
         return entry
+
+    def tenant_scopes(self, viewer: Viewer, context: NamingContext) -> tuple[SearchScope, ...]:
+        """Return the scopes of a search of a login's whole tenant, as a telephone system asks for each call.
+
+        :param viewer: a login, whose only tenant has these settings.
+        """
+        key = viewer.access, viewer.per_number, viewer.area_code
+        scopes = self._tenant_scopes.get(key)
+        if scopes is None:
+            scopes = search_scopes(self, viewer, str(context.base), Scope.WHOLE_SUBTREE)
+            self._tenant_scopes[key] = scopes
+        return scopes
 
 
 # --- what a search covers ---------------------------------------------------------------------------------------------

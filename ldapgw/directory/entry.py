@@ -435,6 +435,24 @@ class Entry:
             return values
         return formatter.values(values, self.search_text(kind) or "")
 
+    def texts(self, names: Iterable[str], formatter: NumberFormatter | None = None) -> dict[str, tuple[str, ...]]:
+        """Return the values of several user attributes; an absent attribute has no values.
+
+        The entry is unpacked only once, so long lists are read several times as fast as by calls of `attribute`.
+
+        :param names: the attributes' names in the schema.
+        """
+        sets = self.sets()
+        found: dict[str, tuple[str, ...]] = {}
+        for name in names:
+            values = decoded(sets[name]) if name in sets else ()
+            if formatter is not None and values:
+                kind = attribute_type(name)
+                if kind in NUMBER_TYPES:
+                    values = formatter.values(values, self.search_text(kind) or "")
+            found[name] = tuple([value.decode("utf-8", "replace") for value in values])
+        return found
+
     def operational(self) -> Attributes:
         return self.parent.operational(self.uid, PackedAttributes(self._values).updated)
 
@@ -551,10 +569,18 @@ def _uid(sets: Mapping[str, bytes]) -> bytes:
 
 
 def decoded(values: bytes) -> tuple[bytes, ...]:
-    """Return the values of an encoded SET OF OCTET STRING; no values for an empty string."""
-    reader = ber.BerReader.over(values)
-    inside = reader.enter(ber.SET, "vals") if reader else reader
-    decoded_values = []
-    while inside:
-        decoded_values.append(inside.octets("value"))
-    return tuple(decoded_values)
+    """Return the values of an encoded SET OF OCTET STRING, as `encoded_set` writes it; no values for an empty string.
+
+    A list of 5,000 contacts decodes 35,000 sets, so the function reads the octets without a `BerReader`.
+    """
+    found: list[bytes] = []
+    # The head of the SET has two octets, and further octets if the content is longer than 127 octets.
+    at = 2 + (values[1] & 0x7F) if len(values) > 1 and values[1] >= 0x80 else 2
+    while at < len(values):
+        length, at = values[at + 1], at + 2
+        if length >= 0x80:
+            octets_of_length = length & 0x7F
+            length, at = int.from_bytes(values[at : at + octets_of_length], "big"), at + octets_of_length
+        found.append(values[at : at + length])
+        at += length
+    return tuple(found)

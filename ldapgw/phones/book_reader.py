@@ -8,13 +8,14 @@ A request is answered, limited and logged like the same search over LDAP.  Each 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY
 from ldapgw.directory.caller_id import CallerIdBudget, matching_numbers
-from ldapgw.directory.dit import ContactFlags, Directory, Dit, search_scopes
+from ldapgw.directory.dit import ContactFlags, Directory, Dit, FlagReader, search_scopes
 from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.directory.filter import (
     And,
@@ -25,18 +26,20 @@ from ldapgw.directory.filter import (
     Or,
     Present,
     Scope,
+    SearchKind,
     SearchRequest,
     search_kind,
 )
 from ldapgw.directory.filter_matcher import NamedNumber, PreparedFilter, prepare
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.search import SearchCursor
+from ldapgw.directory.segment import SearchScope
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.encoder import encode_search
 from ldapgw.ldap.session import Observer
 from ldapgw.ldap.turns import TurnOf
 from ldapgw.phones.explain.query import PERSON, typeahead_filter
-from ldapgw.phones.explain.view import book_of, text_of, texts_of
+from ldapgw.phones.explain.view import book_of, text_of
 from ldapgw.phones.provisioning.settings import NUMBER_ATTRIBUTES
 
 # The longest number that is looked up, in characters.  A SIP address with a number is shorter.
@@ -59,7 +62,9 @@ _KINDS = {
 }
 
 
-_ATTRIBUTES = ("cn", "givenName", "sn", "o", *_KINDS)
+_NAMES = ("cn", "givenName", "sn", "o")
+_LISTED = (*_NAMES, *NUMBER_ATTRIBUTES)
+_ATTRIBUTES = (*_NAMES, *_KINDS)
 
 
 class BookChoice(StrEnum):
@@ -99,6 +104,7 @@ class ListedContact:
 
     :ivar numbers: pairs of a number in the format for phones and the kind of this number, which is one of `DIALLED`.
         No number occurs twice.
+    :ivar flags: the flags without the names of labels; no flags unless the reader of the list has asked for flags.
     """
 
     name: str
@@ -107,6 +113,20 @@ class ListedContact:
     company: str
     numbers: tuple[tuple[str, str], ...]
     flags: ContactFlags
+
+
+class ListSearch(NamedTuple):
+    """The search that has found the contacts of a list, or a caller.
+
+    :ivar edition: the edition of the directory that was searched (`Directory.edition`).
+    :ivar message: the search as the LDAP message that would find the same.
+    :ivar found: the number of contacts that were found.
+    """
+
+    edition: object
+    message: bytes
+    found: int
+    kind: SearchKind
 
 
 @dataclass(slots=True)
@@ -118,10 +138,14 @@ class ListLength:
     :ivar total: the number of matching contacts that were read, including the contacts that are left out at the
         beginning.
     :ivar has_more: whether more contacts follow the last contact that was read.
+    :ivar search: the list's search if all logins with the same access find the same contacts in the same directory, or
+        else None.  A search for a whole number may find other contacts at another time, because it draws on the budget
+        for caller-ID books.
     """
 
     total: int = 0
     has_more: bool = False
+    search: ListSearch | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -200,6 +224,11 @@ class BookReader:
         self._first_turn_of = first_turn_of
         self._turn_of = turn_of
 
+    def edition(self, viewer: Viewer) -> object | None:
+        """Return the edition of the directory that a login reads now, or None if there is no such directory."""
+        directory = self._dit().directory(viewer.access[0].tenant)
+        return None if directory is None else directory.edition
+
     async def find_caller(
         self, viewer: Viewer, address: str, number: str, *, may_be_for_callers: bool = True
     ) -> Caller | None:
@@ -217,7 +246,8 @@ class BookReader:
             str(directory.context.base), Scope.WHOLE_SUBTREE, number_filter, size_limit=1, attributes=_ATTRIBUTES
         )
         prepared = prepare(number_filter, directory.context)
-        cursor = self._cursor(viewer, address, request, prepared)
+        scopes = self._dit().tenant_scopes(viewer, directory.context)
+        cursor = self._cursor(viewer, address, scopes, prepared)
         found: Caller | None = None
         while found is None and not cursor.finished:
             batches = cursor.next(1)
@@ -227,15 +257,16 @@ class BookReader:
                 found = caller if may_be_for_callers or caller.book else None
             if not batches and not cursor.finished:
                 await self._turn_of(viewer.login)
-        self._log(viewer, address, request, int(found is not None), started)
+        self._log(viewer, address, _search(directory, request, int(found is not None)), started)
         return found
 
     async def contacts(
-        self, viewer: Viewer, address: str, query: ListQuery, length: ListLength
+        self, viewer: Viewer, address: str, query: ListQuery, length: ListLength, *, has_flags: bool = False
     ) -> AsyncIterator[ListedContact]:
         """Yield the contacts of a list in the phones' order; each turn of the reactor reads `_SLICE` contacts.
 
         :param length: the length of the list, which is set when the last contact has been read.
+        :param has_flags: whether to look up the flags of contacts, which takes a while for a long list.
         """
         started, access = self._seconds(), viewer.access[0]
         await self._first_turn_of(viewer.login)
@@ -254,11 +285,13 @@ class BookReader:
             base = str(context.base.child("ou", name))
         asked = _list_filter(query, context)
         request = SearchRequest(base, Scope.WHOLE_SUBTREE, asked, query.count, attributes=_ATTRIBUTES)
+        prepared = prepare(asked, context)
         try:
-            cursor = self._cursor(viewer, address, request, prepare(asked, context))
+            scopes = search_scopes(self._dit(), viewer, base, Scope.WHOLE_SUBTREE)
         except DirectoryError:  # there is no such book for this phone
             return
-        given = 0
+        cursor = self._cursor(viewer, address, scopes, prepared)
+        given, flags = 0, FlagReader(directory, access)
         while not cursor.finished:
             for batch in cursor.next(_SLICE):
                 start = max(0, query.first - length.total)
@@ -266,26 +299,36 @@ class BookReader:
                 entries = batch.part(start, start + query.count - given).entries() if given < query.count else ()
                 for entry in entries:
                     given += 1
-                    yield _listed(entry, directory, access, viewer.number_formatter)
+                    marks = flags.marks(entry) if has_flags else ContactFlags()
+                    yield _listed(entry, marks, viewer.number_formatter)
             if length.total > query.first + query.count:
                 length.has_more = True
                 break
             if not cursor.finished:
                 await self._turn_of(login)
-        self._log(viewer, address, request, given, started)
+        search = _search(directory, request, given)
+        self._log(viewer, address, search, started)
+        length.search = None if prepared.numbers else search
 
-    def _cursor(self, viewer: Viewer, address: str, request: SearchRequest, prepared: PreparedFilter) -> SearchCursor:
-        """Return the cursor of a login's search.
+    async def repeat(self, viewer: Viewer, address: str, search: ListSearch) -> None:
+        """Wait for the first turn of a login, and log the search of a list that is sent again without being read."""
+        started = self._seconds()
+        await self._first_turn_of(viewer.login)
+        self._log(viewer, address, search, started)
 
-        :raises DirectoryError: when the base does not exist for this login.
-        """
-        scopes = search_scopes(self._dit(), viewer, request.base, request.scope)
+    def _cursor(
+        self, viewer: Viewer, address: str, scopes: Sequence[SearchScope], prepared: PreparedFilter
+    ) -> SearchCursor:
         return SearchCursor(scopes, [prepared] * len(scopes), budget=self._budget(viewer, address))
 
-    def _log(self, viewer: Viewer, address: str, request: SearchRequest, found: int, started: float) -> None:
-        seconds, message = self._seconds() - started, encode_search(request)
+    def _log(self, viewer: Viewer, address: str, search: ListSearch, started: float) -> None:
+        seconds = self._seconds() - started
         for observe in self._observers:
-            observe(viewer.login, address, message, found, ResultCode.SUCCESS, seconds, search_kind(request))
+            observe(viewer.login, address, search.message, search.found, ResultCode.SUCCESS, seconds, search.kind)
+
+
+def _search(directory: Directory, request: SearchRequest, found: int) -> ListSearch:
+    return ListSearch(directory.edition, encode_search(request), found, search_kind(request))
 
 
 def _number_filter(number: str, context: NamingContext) -> Filter:
@@ -317,11 +360,12 @@ def _list_filter(query: ListQuery, context: NamingContext) -> Filter:
     return And((PERSON, _HAS_NUMBER))
 
 
-def _listed(entry: Entry, directory: Directory, access: Access, formatter: NumberFormatter | None) -> ListedContact:
+def _listed(entry: Entry, flags: ContactFlags, formatter: NumberFormatter | None) -> ListedContact:
+    texts = entry.texts(_LISTED, formatter)
     numbers: dict[str, str] = {}
     # A value of telephoneNumber may be a number of another attribute too.  The name of the other attribute then tells
     # the kind.
     for attribute in NUMBER_ATTRIBUTES:
-        numbers |= dict.fromkeys(texts_of(entry, attribute, formatter), _KINDS[attribute])
-    name, given_name, family_name, company = (text_of(entry, attribute) for attribute in ("cn", "givenName", "sn", "o"))
-    return ListedContact(name, given_name, family_name, company, tuple(numbers.items()), directory.flags(entry, access))
+        numbers |= dict.fromkeys(texts[attribute], _KINDS[attribute])
+    name, given_name, family_name, company = [next(iter(texts[attribute]), "") for attribute in _NAMES]
+    return ListedContact(name, given_name, family_name, company, tuple(numbers.items()), flags)

@@ -60,12 +60,16 @@ class XmlBook:
     :ivar write: writes the answer from the elements of each contact.
     :ivar read: reads a request, and returns either a query or the text of a page without contacts (a menu, or a form
         for a search).
+    :ivar has_flags: whether `contact` writes the contact's flags.
+    :ivar has_links: whether `write` writes links to the phone book's own address.
     """
 
     vendor: str
     contact: Callable[[ListedContact], Sequence[str]]
     write: Callable[[Elements, ListQuery, ListLength, ListAddress], str]
     read: Callable[[Parameters, ListAddress], ListQuery | str]
+    has_flags: bool = False
+    has_links: bool = False
 
 
 def _text(value: str) -> str:
@@ -127,7 +131,7 @@ _LABELS = {"work": "Office", "mobile": "Mobile", "home": "Home"}
 
 def _yealink_contact(contact: ListedContact) -> Sequence[str]:
     numbers = "".join(
-        f"<Telephone label={_attribute(_LABELS[kind])}>{_text(number)}</Telephone>" for number, kind in contact.numbers
+        f'<Telephone label="{_LABELS[kind]}">{_text(number)}</Telephone>' for number, kind in contact.numbers
     )
     return (f"<DirectoryEntry>{_element('Name', contact.name)}{numbers}</DirectoryEntry>",)
 
@@ -308,10 +312,12 @@ XML_BOOKS: Mapping[str, XmlBook] = MappingProxyType(
         book.vendor: book
         for book in (
             XmlBook("yealink", _yealink_contact, _listing("YealinkIPPhoneDirectory"), _whole("yealink")),
-            XmlBook("snom", _snom_contact, _snom, _whole("snom")),
-            XmlBook("grandstream", _grandstream_contact, _listing("AddressBook"), _whole("grandstream")),
+            XmlBook("snom", _snom_contact, _snom, _whole("snom"), has_flags=True),
+            XmlBook(
+                "grandstream", _grandstream_contact, _listing("AddressBook"), _whole("grandstream"), has_flags=True
+            ),
             XmlBook("fanvil", _fanvil_contact, _listing("FanvilIPPhoneDirectory"), _whole("fanvil")),
-            XmlBook("cisco", _cisco_contact, _cisco, _read_cisco),
+            XmlBook("cisco", _cisco_contact, _cisco, _read_cisco, has_links=True),
             XmlBook("gigaset", _gigaset_contact, _gigaset, _read_gigaset),
         )
     }

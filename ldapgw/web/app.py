@@ -39,7 +39,6 @@ from ldapgw.web.http import (
     MAX_BODY_SIZE,
     SECURITY_HEADERS,
     Cookie,
-    Headers,
     HttpRequest,
     HttpResponse,
     came_by_plain_http,
@@ -58,6 +57,11 @@ from ldapgw.web.sign_in_pages import SignInPages
 from ldapgw.web.step_reports import StepReports
 
 log = Logger()
+
+_SECURITY_HEADERS, _SECURE_HEADERS = (
+    tuple((name.encode(), value.encode()) for name, value in headers)
+    for headers in (SECURITY_HEADERS, (*SECURITY_HEADERS, HSTS))
+)
 
 # The metrics show this word in place of the method, path and role of a request that no route answers.
 _UNKNOWN = "unknown"
@@ -142,12 +146,12 @@ class _WebResource(Resource):
         return NOT_DONE_YET
 
     def _set_headers(self, request: Any) -> None:
-        headers: Headers = SECURITY_HEADERS
+        headers = _SECURITY_HEADERS
         # Browsers ignore HSTS on http (RFC 6797 8.1).
         if self._layout.public_url.secure and self._layout.dependencies.sends_hsts():
-            headers = (*headers, HSTS)
+            headers = _SECURE_HEADERS
         for name, value in headers:
-            request.setHeader(name.encode(), value.encode())
+            request.setHeader(name, value)
 
     def _is_to_redirect(self, request: IRequest) -> bool:
         """Return whether a request has to be sent again by HTTPS, because the gateway itself serves HTTPS."""

@@ -4,8 +4,9 @@
 A caller's name is plain text, or a JSON object where the client accepts ``application/json``; if no contact has the
 number, the answer is 404 without a body.
 
-A phone reads its book again and again, by GET or POST.  Therefore each book has an entity tag, and an unchanged book is
-not sent again (RFC 9110 13.1.2).
+A phone reads its book again and again, by GET or POST, and hundreds of phones read at the same minute.  Therefore each
+book has an entity tag, and an unchanged book is not sent again (RFC 9110 13.1.2).  `KeptBooks` has the books that were
+written last; other phones with the same access get the same books.
 
 Phones and PBXs log in with Basic (RFC 7617), Bearer with ``NAME.PASSWORD`` (RFC 6750), or a secret address.  Digest
 (RFC 7616) is not supported, because Digest needs a stored equivalent of the password.  A login that came unencrypted
@@ -35,13 +36,13 @@ from werkzeug.http import parse_accept_header
 
 from ldapgw.directory.access import Viewer
 from ldapgw.errors import DirectoryError
-from ldapgw.phones.book_reader import Caller, ListLength
+from ldapgw.phones.book_reader import Caller, ListLength, ListQuery, ListSearch
 from ldapgw.phones.photos import initials_png, photo_png
 from ldapgw.phones.xml_books import XML_BOOKS, ListAddress
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import BookClientDependencies, WebTenant
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpRequest, HttpResponse, json_response, text_response
+from ldapgw.web.http import Headers, HttpRequest, HttpResponse, json_response, text_response
 from ldapgw.web.layout import Layout, RequiredRole, Route
 
 T = TypeVar("T")
@@ -56,6 +57,11 @@ _TOO_MANY = "Too many requests at once from this login."
 _RETRY_AFTER = 2
 # Grandstream's phones append this file name to the address that is entered in the phone.
 _GRANDSTREAM_FILE = "phonebook"
+
+# The most octets of all kept books, and of one kept book.
+_MAX_KEPT, _MAX_KEPT_BOOK = 32 << 20, 4 << 20
+# A kept book counts as at least this many octets, so that there are at most some thousand kept books.
+_LEAST_KEPT = 4 << 10
 
 _NEEDS_TLS = "A login needs HTTPS; a proxy that ends TLS has to be in [web] trusted_proxies."
 # The delay in seconds of the answer to a wrong login, if an earlier answer to the same network and login name is still
@@ -229,10 +235,93 @@ class ReadQueue:
             del self._waiting[login]
 
 
+class WrittenBook(NamedTuple):
+    """A phone book as it is sent."""
+
+    body: bytes
+    etag: str
+
+
+class KeptBook(NamedTuple):
+    """A phone book, and the search that is logged whenever the book is sent again."""
+
+    written: WrittenBook
+    search: ListSearch
+
+
+class BookKey(NamedTuple):
+    """All that a phone book depends on, besides the directory.
+
+    :ivar viewer: the viewer without its login, so that all phones with the same access share a book.
+    :ivar address: the address to which links in the book lead, which may hold a secret; empty if there are no links.
+    """
+
+    viewer: Viewer
+    vendor: str
+    query: ListQuery
+    address: str
+    takes_gzip: bool
+
+    def __repr__(self) -> str:
+        return "<BookKey>"
+
+
+class KeptBooks:
+    """The phone books that were written last.
+
+    A book is kept until a request comes after its tenant's directory has changed, or until there is no room for the
+    book.  The books that were not sent for the longest time go first.
+
+    Mutable: the kept books, and for each tenant the edition of the directory from which its books were read.
+    """
+
+    def __init__(self, max_octets: int = _MAX_KEPT, max_book: int = _MAX_KEPT_BOOK) -> None:
+        self._max_octets = max_octets
+        self._max_book = max_book
+        self._octets = 0
+        self._editions: dict[str, object | None] = {}
+        # The last book is the one that was sent last.
+        self._books: dict[BookKey, KeptBook] = {}
+
+    def find(self, key: BookKey, edition: object | None) -> KeptBook | None:
+        """Return a kept book, or None if the book is not kept; forget the tenant's books of another edition.
+
+        :param edition: the edition of the directory that the viewer reads now.
+        """
+        tenant = key.viewer.tenant
+        if self._editions.get(tenant) is not edition:
+            for old in [kept for kept in self._books if kept.viewer.tenant == tenant]:
+                self._remove(old)
+            self._editions[tenant] = edition
+        book = self._books.pop(key, None)
+        if book is not None:
+            self._books[key] = book
+        return book
+
+    def keep(self, key: BookKey, book: KeptBook) -> None:
+        """Keep a book, unless the book is too large, or its directory has changed since."""
+        if len(book.written.body) > self._max_book or book.search.edition is not self._editions.get(key.viewer.tenant):
+            return
+        self._remove(key)
+        self._books[key] = book
+        self._octets += _kept_octets(book)
+        while self._octets > self._max_octets:
+            self._remove(next(iter(self._books)))
+
+    def _remove(self, key: BookKey) -> None:
+        book = self._books.pop(key, None)
+        if book is not None:
+            self._octets -= _kept_octets(book)
+
+
+def _kept_octets(book: KeptBook) -> int:
+    return max(len(book.written.body), _LEAST_KEPT)
+
+
 class BookClients:
     """The look-up of callers, their photos, and the phone books of all vendors.
 
-    Mutable: the queue of reads.
+    Mutable: the queue of reads, and the kept books.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -241,6 +330,7 @@ class BookClients:
         run_off_thread = self._dependencies.run_off_thread
         self._books = ReadQueue(run_off_thread)
         self._photos = ReadQueue(run_off_thread)
+        self._kept = KeptBooks()
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes of the look-up, of the photos and of the phone books."""
@@ -301,22 +391,42 @@ class BookClients:
             raise PageError(error_pages.PAGES.not_found, tenant)
         tenant_url = self._layout.public_url.tenant_url(tenant.name)
         parameters = {**request.query, **request.form}
-        kept = {name: value for name, value in parameters.items() if name == "book"}
-        address = ListAddress(f"{tenant_url}book/{secret}{'/' if secret else ''}{vendor}.xml", kept)
+        for_links = {name: value for name, value in parameters.items() if name == "book"}
+        address = ListAddress(f"{tenant_url}book/{secret}{'/' if secret else ''}{vendor}.xml", for_links)
         query = book.read(parameters, address)
         if isinstance(query, str):
-            return _response(request, *_packed(query, takes_gzip=request.takes_gzip))
+            return _response(request, _packed(query, takes_gzip=request.takes_gzip))
+        links_to = address.link() if book.has_links else ""
+        key = BookKey(viewer._replace(login=""), book.vendor, query, links_to, request.takes_gzip)
+        kept = await self._kept_book(request, viewer, key)
+        if kept is not None:
+            return kept
         try:
             async with self._books.place(viewer.login) as run:
-                length = ListLength()
-                reading = self._dependencies.reader.contacts(viewer, request.address, query, length)
+                # While this phone waited, another phone may have asked for the same book.
+                kept = await self._kept_book(request, viewer, key)
+                if kept is not None:
+                    return kept
+                reader, length = self._dependencies.reader, ListLength()
+                reading = reader.contacts(viewer, request.address, query, length, has_flags=book.has_flags)
                 contacts = [book.contact(contact) async for contact in reading]
                 # Writing half a megabyte takes longer than phones should wait for the reactor.
                 text = partial(book.write, contacts, query, length, address)
                 written = await run(lambda: _packed(text(), takes_gzip=request.takes_gzip))
+                if length.search is not None:
+                    self._kept.keep(key, KeptBook(written, length.search))
         except TooManyReads:
             return self._too_many(request)
-        return _response(request, *written)
+        return _response(request, written)
+
+    async def _kept_book(self, request: HttpRequest, viewer: Viewer, key: BookKey) -> HttpResponse | None:
+        """Return the answer with a kept book in the login's turn, or None if the book is not kept."""
+        reader = self._dependencies.reader
+        kept = self._kept.find(key, reader.edition(viewer))
+        if kept is None:
+            return None
+        await reader.repeat(viewer, request.address, kept.search)
+        return _response(request, kept.written)
 
     def _too_many(self, request: HttpRequest) -> HttpResponse:
         self._layout.dependencies.count_misuse("too many requests at once", request.address)
@@ -352,17 +462,18 @@ def caller_object(caller: Caller) -> dict[str, object]:
     }
 
 
-def _packed(text: str, *, takes_gzip: bool) -> tuple[bytes, str]:
-    """Return the body of a phone book, and its entity tag."""
+def _packed(text: str, *, takes_gzip: bool) -> WrittenBook:
     body = text.encode()
     # The entity tag is weak, because the compressed body has the same tag.
     etag = f'W/"{hashlib.sha256(body).hexdigest()[:20]}"'
     # The compressed file has no time, so that the same phone book has the same octets.
-    return gzip.compress(body, mtime=0) if takes_gzip else body, etag
+    return WrittenBook(gzip.compress(body, mtime=0) if takes_gzip else body, etag)
 
 
-def _response(request: HttpRequest, body: bytes, etag: str) -> HttpResponse:
-    headers = (("ETag", etag), ("Vary", "Accept-Encoding"))
-    if etag.removeprefix("W/") in request.if_none_match:
+def _response(request: HttpRequest, book: WrittenBook) -> HttpResponse:
+    headers: Headers = (("ETag", book.etag), ("Vary", "Accept-Encoding"))
+    if book.etag.removeprefix("W/") in request.if_none_match:
         return HttpResponse(304, b"", _XML, headers)
-    return HttpResponse(200, body, _XML, (*headers, ("Content-Encoding", "gzip")) if request.takes_gzip else headers)
+    if request.takes_gzip:
+        headers = (*headers, ("Content-Encoding", "gzip"))
+    return HttpResponse(200, book.body, _XML, headers)

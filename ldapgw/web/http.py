@@ -238,12 +238,16 @@ class HttpCookies:
     def read(self, headers: Iterable[str]) -> Mapping[Cookie, str]:
         """Return our cookies in a request, except sessions."""
         cookies = _parse_cookies(headers)
+        if not cookies:
+            return {}
         names = {cookie: self._name(cookie) for cookie in Cookie if cookie is not Cookie.SESSION}
         return {cookie: cookies[name] for cookie, name in names.items() if name in cookies}
 
     def sessions(self, headers: Iterable[str], tenants: Iterable[str]) -> Mapping[str, str]:
         """Return the session cookies in a request, by tenant name."""
         cookies = _parse_cookies(headers)
+        if not cookies:  # a phone has no cookies, and there may be many tenants
+            return {}
         names = {tenant: self._name(Cookie.SESSION, tenant) for tenant in tenants}
         return {tenant: cookies[name] for tenant, name in names.items() if name in cookies}
 

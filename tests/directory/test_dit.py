@@ -8,8 +8,9 @@ from dataclasses import replace
 from ldapgw.contact import STARRED, Contact, Kind, Sharing
 from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.book import FAVOURITES, build_book, update_book, with_sharing
-from ldapgw.directory.dit import ContactFlags, Directory, Dit
+from ldapgw.directory.dit import ContactFlags, Directory, Dit, FlagReader, search_scopes
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.filter import Scope
 from ldapgw.directory.special_entries import Features
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.entries import phone
@@ -32,6 +33,23 @@ def test_the_root_dse_is_worked_out_once() -> None:
     assert served.in_clear.in_clear is served.in_clear
     assert served.in_clear.root_dse(acme).attribute("supportedSASLMechanisms") == ()
     assert served.root_dse(acme).attribute("supportedSASLMechanisms") == (b"PLAIN",)
+
+
+def test_the_scopes_of_a_tenant_are_worked_out_once() -> None:
+    """For all logins that see the same, in the same form and at the same site."""
+    anna = Contact("c1", name="Anna", phones=(phone(Kind.WORK, "030 1234567"),))
+    book = build_book(CONTEXT, "alice", "alice@x", Sharing.PRIVATE, [anna], {}, per_number=True)
+    served = Dit((Directory(CONTEXT, (book,)),), Features("1"))
+    alice = Viewer("cn=a", (Access("acme", "alice"),))
+    scopes = served.tenant_scopes(alice, CONTEXT)
+    assert served.tenant_scopes(alice._replace(login="cn=b"), CONTEXT) is scopes
+    each = [alice, alice._replace(access=(Access("acme"),)), alice._replace(per_number=True)]
+    for viewer in (*each, alice._replace(area_code="30")):
+        [found], [searched] = (
+            served.tenant_scopes(viewer, CONTEXT),
+            search_scopes(served, viewer, BASE, Scope.WHOLE_SUBTREE),
+        )
+        assert (found.context, found.contacts) == (searched.context, searched.contacts)
 
 
 ANNA, BERT = (Contact(f"c{at}", name=name, labels=("g1",)[at:]) for at, name in enumerate(("Anna", "Bert")))
@@ -58,7 +76,10 @@ def test_a_shared_label_follows_a_change() -> None:
 
 
 def test_flags_of_contacts() -> None:
-    """A star counts for its owner alone, and a label for whoever sees its branch; also for entries of numbers."""
+    """A star counts for its owner alone, and a label for whoever sees its branch; also for entries of numbers.
+
+    Lists get the same without the names of the labels.
+    """
     context = replace(CONTEXT, favourites=True, block_label="blocked")
     labels = {STARRED: FAVOURITES, "g1": "Blocked", "g2": "Customers"}
     anna = Contact("C1", name="Anna", labels=(STARRED, "g1", "g2"), phones=(phone(Kind.WORK, "030 1234567"),))
@@ -70,11 +91,14 @@ def test_flags_of_contacts() -> None:
     first, second = alice.segments.contacts[0].entries
     [numbered] = alice.segments.numbers[0].entries
     [below_label] = alice.labels[-1].segments.contacts[0].entries
+    own_list, other_list = FlagReader(directory, own), FlagReader(directory, other)
     for entry in (first, numbered, below_label):
         assert directory.flags(entry, own) == ContactFlags(favourite=True, blocked=True, labels=both)
         assert directory.flags(entry, other) == ContactFlags(blocked=True, labels=both)
+        assert own_list.marks(entry) == ContactFlags(favourite=True, blocked=True)
+        assert other_list.marks(entry) == ContactFlags(blocked=True)
     for entry in (second, alice.container):
-        assert directory.flags(entry, own) == ContactFlags()
+        assert directory.flags(entry, own) == own_list.marks(entry) == other_list.marks(entry) == ContactFlags()
     by_label = Directory(context, (with_sharing(alice, Sharing.SHARED, "Customers"),))
     assert by_label.flags(below_label, other) == ContactFlags(labels=("Customers",))
     assert Directory(context, (with_sharing(alice, Sharing.SHARED, "Gone"),)).flags(first, other) == ContactFlags()

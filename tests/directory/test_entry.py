@@ -153,6 +153,18 @@ def test_values_by_name() -> None:
     assert ENTRY.attribute("pager") == ENTRY.attribute("vendorName") == ENTRY.attribute("shoeSize") == ()
 
 
+def test_the_texts_of_several_attributes() -> None:
+    """As the values of each, in the phone's format; what an entry does not have is empty."""
+    names = ("cn", "sn", "telephoneNumber", "mobile", "pager")
+    found = ENTRY.texts(names)
+    assert found == {name: tuple(value.decode() for value in ENTRY.attribute(name)) for name in names}
+    assert (found["telephoneNumber"], found["pager"]) == (("+49301234567", "204"), ())
+    national = NumberFormatter(NumberFormat.NATIONAL, NumberFormat.E164, "DE", "")
+    formatted = ENTRY.texts(names, national)
+    assert formatted == {name: tuple(value.decode() for value in ENTRY.attribute(name, national)) for name in names}
+    assert formatted["mobile"] == ("0171 2345678",)
+
+
 def test_a_display_name_is_found_as_the_name_is() -> None:
     """It is kept once where both are the same; what an entry does not have is not found in it."""
     kinds = [attribute_type(name) for name in ("cn", "displayName", "pager")]
@@ -188,7 +200,8 @@ def test_an_entry_does_not_show_in_its_repr() -> None:
 
 def test_sets() -> None:
     """Values in and out of their encoding; half a surrogate pair does no harm."""
-    assert decoded(encoded_set([b"a", b"b" * 300])) == (b"a", b"b" * 300)
+    for values in ((b"a",), (b"a", b"b" * 300), (b"", b"c" * 127), (b"c" * 128, b"", b"d"), (b"e" * 70_000, b"f"), ()):
+        assert decoded(encoded_set(values)) == values
     assert decoded(b"") == ()
     assert octets_of("a\ud800") == b"a?"
 

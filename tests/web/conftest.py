@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import provider
 
+from ldapgw.phones.book_reader import BookReader, ListedContact, ListQuery
 from tests.support.stage.web import Browser, Stage
 
 
@@ -43,3 +45,17 @@ def logged() -> Iterator[list[LogEvent]]:
     globalLogPublisher.addObserver(keep)
     yield events
     globalLogPublisher.removeObserver(keep)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[ListQuery]:
+    """What phones' lists were read of the directory, in order."""
+    asked: list[ListQuery] = []
+    read_contacts = BookReader.contacts
+
+    def contacts(self: BookReader, *args: Any, **kw: Any) -> AsyncIterator[ListedContact]:
+        asked.append(args[2])
+        return read_contacts(self, *args, **kw)
+
+    monkeypatch.setattr(BookReader, "contacts", contacts)
+    return asked

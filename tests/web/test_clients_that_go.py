@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,12 +12,13 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.logger import LogEvent
 
+from ldapgw.phones.book_reader import ListQuery
 from ldapgw.store import accounts
 from ldapgw.store.worker import Store, on_threads
 from ldapgw.web.app import web_resource
 from ldapgw.web.site import WebSite
 from tests.support.phonebook.turns import Turns
-from tests.support.stage.book_clients import SECRET, basic, serve
+from tests.support.stage.book_clients import SECRET, basic, login, serve
 from tests.support.stage.web import ACME, ALICE, GLOBEX, Browser, Connection, Stage, owner
 
 BOOK, PHOTO = "/acme/book/snom.xml", "/acme/photo/0301234567.png"
@@ -110,6 +112,21 @@ def test_a_login_has_a_few_reads(served: Served) -> None:
         served.turn()
     assert [*map(status, answered)] == [200] * 10 + [429]
     assert served.searches(PBX) == 9
+
+
+def test_phones_that_ask_together_share_a_book(served: Served, reads: list[ListQuery]) -> None:
+    """Phones fetch at the same minute: the first ones are read for, and the others get what was read."""
+    snapshot, phones = served.stage.catalog.snapshot, [f"desk{at}" for at in range(100)]
+    base = snapshot.dit.directories[0].context.base
+    logins = {**snapshot.logins, **{name: login(name, "acme", base, "a") for name in phones}}
+    served.stage.catalog.publish(replace(snapshot, logins=logins), ())
+    clients = [served.client(headers=basic(name)) for name in phones]
+    while not all(map(status, clients)):
+        served.turn()
+    assert {*map(status, clients)} == {200}
+    assert len({bytes(client.transport.value()).partition(b"\r\n\r\n")[2] for client in clients}) == 1
+    assert len(reads) <= 4
+    assert [served.searches(f"cn={name},ou=phones,{base}") for name in phones] == [1] * 100
 
 
 class Drawn:

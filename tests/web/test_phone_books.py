@@ -4,14 +4,27 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 from urllib.parse import urlencode
 from xml.etree import ElementTree
 
 import pytest
 
+from ldapgw.contact import Kind, Sharing
+from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.book import Book, update_book, with_sharing
+from ldapgw.directory.catalog import PhoneAccess
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.entry import number_formatter
+from ldapgw.directory.filter import SearchKind
 from ldapgw.ldap.admission import FIRST_DELAY
+from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.activity import decode_search
-from tests.support.stage.book_clients import SECRET, Pbx, basic, bearer, serve
+from ldapgw.phones.book_reader import ListQuery, ListSearch
+from ldapgw.web.book_clients import BookKey, KeptBook, KeptBooks, WrittenBook
+from tests.support.stage.book_clients import SECRET, Pbx, basic, bearer, login, person, serve
 from tests.support.stage.web import ACME, GLOBEX, URL, Browser, Seen, Stage
 
 VENDORS = ["yealink", "snom", "grandstream", "fanvil", "cisco", "gigaset"]
@@ -177,3 +190,168 @@ def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> Non
     [found] = map(decode_search, stage.watch.search_log.searches_of(f"cn=pbx,ou=phones,{base}"))
     assert found.request is not None
     assert (found.search.entries, found.request.size_limit, found.request.base) == (1, 5000, base)
+
+
+# --- books that are kept ---------------------------------------------------------------------------------------------
+
+
+def publish(stage: Stage, change: Callable[[Book], Book] = lambda book: book, **logins: PhoneAccess) -> None:
+    """Publish the tenants anew.
+
+    :param change: of each book of acme.
+    """
+    snapshot = stage.catalog.snapshot
+    acme, other = snapshot.dit.directories
+    dit = Dit((Directory(acme.context, tuple(map(change, acme.books))), other), snapshot.dit.features)
+    stage.catalog.publish(replace(snapshot, dit=dit, logins={**snapshot.logins, **logins}), ())
+
+
+def another_login(stage: Stage, name: str, **viewer: Any) -> PhoneAccess:
+    """A further login of Alice's; its view differs in what is given."""
+    made = login(name, "acme", stage.catalog.snapshot.dit.directories[0].context.base, "a")
+    return replace(made, viewer=made.viewer._replace(**viewer))
+
+
+def searches(stage: Stage, name: str) -> list[int]:
+    """How many contacts each search of a login has found."""
+    of_login = stage.watch.search_log.searches_of(f"cn={name},ou=phones,{stage.watch.base_dn('acme')}")
+    return [search.entries for search in of_login]
+
+
+def test_an_unchanged_book_is_read_once(stage: Stage, browser: Browser, reads: list[ListQuery]) -> None:
+    """All phones with the same access get it, also by POST, by secret and for a tag; each search is on their pages."""
+    publish(stage, desk=another_login(stage, "desk"))
+    first = read(browser, "snom", q="b")
+    same = [
+        read(browser, "snom", q="b"),
+        read(browser, "snom", login=basic("desk"), q="b"),
+        browser.post("/acme/book/snom.xml", {"query": "b*"}, basic()),
+        browser.get(f"/acme/book/pbx.{SECRET}/snom.xml?q=b"),
+    ]
+    assert [(answer.status, answer.body, answer.headers["etag"]) for answer in same] == [
+        (200, first.body, first.headers["etag"])
+    ] * 4
+    [etag] = first.headers["etag"]
+    unchanged = browser.get("/acme/book/snom.xml?q=b", basic() | {"If-None-Match": etag})
+    assert (unchanged.status, unchanged.body, len(reads)) == (304, "", 1)
+    assert (searches(stage, "pbx"), searches(stage, "desk")) == ([2] * 5, [2])
+
+
+def test_books_that_differ(stage: Stage, browser: Browser, reads: list[ListQuery]) -> None:
+    """Another access, query, vendor, format of numbers or site; each is kept for itself."""
+    context = stage.catalog.snapshot.dit.directories[0].context
+    dials = number_formatter(NumberFormat.NATIONAL, context)
+    publish(
+        stage,
+        dials=another_login(stage, "dials", number_formatter=dials),
+        berlin=another_login(stage, "berlin", area_code="30"),
+        each=another_login(stage, "each", per_number=True),
+    )
+    for _ in range(2):
+        assert names(read(browser)) == ["Anna Berg", "Bob Bauer"]
+        assert names(read(browser, login=basic("hall"))) == ["Bob Bauer"]
+        assert names(read(browser, book="own")) == ["Anna Berg"]
+        assert names(read(browser, count="1")) == ["Anna Berg"]
+        assert names(read(browser, "fanvil")) == ["Anna Berg", "Bob Bauer"]
+        assert "030 1234567" in read(browser, login=basic("dials")).body
+        assert "030 1234567" not in read(browser).body
+        assert read(browser, login=basic("berlin")).status == read(browser, login=basic("each")).status == 200
+    assert len(reads) == 8
+
+
+def test_kept_books_by_encoding(stage: Stage, reads: list[ListQuery]) -> None:
+    """Each client gets what it can read."""
+    phone = Pbx(stage)
+    for _ in range(2):
+        for headers, packed in (({}, False), ({"Accept-Encoding": "gzip"}, True)):
+            head, _, body = phone.get("/acme/book/yealink.xml", basic() | headers).partition(b"\r\n\r\n")
+            assert (b"\r\nContent-Encoding: gzip" in head) is packed
+            assert b"<Name>Anna Berg</Name>" in (gzip.decompress(body) if packed else body)
+    assert len(reads) == 2
+
+
+def test_links_are_the_phones_own(browser: Browser, reads: list[ListQuery]) -> None:
+    """Nobody gets another phone's secret, nor links that ask for less than the phone."""
+    for _ in range(2):
+        for path, asked in (("", ""), (f"pbx.{SECRET}/", ""), ("", "&book=own")):
+            url = f"{URL}/acme/book/{path}cisco.xml?{asked[1:]}{'&' if asked else ''}"
+            page = ElementTree.fromstring(browser.get(f"/acme/book/{path}cisco.xml?count=1{asked}&q=b", basic()).body)
+            links = [item.findtext("URL", "") for item in page.findall("SoftKeyItem")]
+            assert [link for link in links if link.startswith("http")] == ([f"{url}q=b&first=1"] if not asked else [])
+    assert len(reads) == 3
+
+
+def test_a_changed_book(stage: Stage, browser: Browser, reads: list[ListQuery]) -> None:
+    """It is read anew once it is published, with all that follows from it."""
+    assert names(read(browser)) == ["Anna Berg", "Bob Bauer"]
+    context = stage.catalog.snapshot.dit.directories[0].context
+    eve = person("b2", "Eve Ender", (Kind.WORK, "030 7654322"))
+
+    def with_eve(book: Book) -> Book:
+        return (book.key == "b" and update_book(book, context, [eve], (), {"g9": "Friends"})) or book
+
+    publish(stage, with_eve)
+    assert names(read(browser)) == ["Anna Berg", "Bob Bauer", "Eve Ender"]
+    publish(stage, lambda book: with_sharing(book, Sharing.PRIVATE, "") if book.key == "b" else book)
+    assert names(read(browser)) == names(read(browser)) == ["Anna Berg"]
+    assert len(reads) == 3
+
+
+@pytest.mark.parametrize(("vendor", "asked"), [("gigaset", {"hm": "01717654321"}), ("yealink", {"q": "01717654321"})])
+def test_whole_numbers_are_read_each_time(
+    browser: Browser, reads: list[ListQuery], vendor: str, asked: dict[str, str]
+) -> None:
+    """They draw on the budget for callers' names, and the next answer may be another one."""
+    for _ in range(2):
+        assert "Carl Cäsar" in read(browser, vendor, None, **asked).body
+    assert len(reads) == 2
+
+
+EDITION = object()
+
+
+def key_of(number: int, tenant: str = "acme") -> BookKey:
+    return BookKey(Viewer(access=(Access(tenant),)), "snom", ListQuery(first=number), "", takes_gzip=False)
+
+
+def book_of(octets: int, edition: object = EDITION) -> KeptBook:
+    return KeptBook(WrittenBook(b"x" * octets, '"x"'), ListSearch(edition, b"", 0, SearchKind.LIST))
+
+
+def kept(books: KeptBooks, keys: list[BookKey], edition: object = EDITION) -> list[bool]:
+    return [books.find(key, edition) is not None for key in keys]
+
+
+def test_the_books_sent_last_are_kept() -> None:
+    """As many as there is room for; a short one takes some room too, and one that is too long is not kept."""
+    books, keys = KeptBooks(max_octets=20_000, max_book=15_000), [*map(key_of, range(9))]
+    assert kept(books, keys[:1]) == [False]
+    for key in keys[:3]:
+        books.keep(key, book_of(6_000))
+    assert kept(books, [keys[1], keys[0]]) == [True, True]
+    books.keep(keys[3], book_of(6_000))
+    assert kept(books, keys[:4]) == [True, True, False, True]
+    for _ in range(3):
+        books.keep(keys[3], book_of(6_000))
+    books.keep(keys[4], book_of(15_001))
+    assert kept(books, keys[:5]) == [True, True, False, True, False]
+    books.keep(keys[4], book_of(15_000))
+    assert kept(books, keys[:5]) == [False] * 4 + [True]
+    for key in keys[:6]:
+        books.keep(key, book_of(1))
+    assert kept(books, keys[:6]) == [False, False, True, True, True, True]
+
+
+def test_no_book_outlives_its_directory() -> None:
+    """Nor is a book kept that was read before; another tenant's is."""
+    books, keys = KeptBooks(), [*map(key_of, range(3))]
+    other, later = key_of(0, "globex"), object()
+    assert kept(books, [keys[0], other]) == [False, False]
+    for key in (*keys[:2], other):
+        books.keep(key, book_of(1))
+    assert kept(books, keys[2:], later) == [False]
+    books.keep(keys[0], book_of(1))
+    assert kept(books, keys, later) == [False] * 3
+    books.keep(keys[0], book_of(1, later))
+    assert kept(books, keys, later) == [True, False, False]
+    assert kept(books, [*keys, other]) == [False, False, False, True]
