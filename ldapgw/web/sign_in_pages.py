@@ -263,7 +263,7 @@ def _read_static() -> Mapping[str, tuple[bytes, bytes]]:
     Requests can reach no other file, because their paths are only looked up in this mapping.
     """
     found = {file.name: file.read_bytes() for file in files("ldapgw.web").joinpath("static").iterdir()}
-    for name in ("style.css", "page.js"):
+    for name in ("style.css", "phone.css", "page.js"):
         found[name] = _without_comments(found[name])
     return {name: (body, gzip.compress(body, mtime=0)) for name, body in found.items()}
 

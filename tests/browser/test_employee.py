@@ -274,6 +274,7 @@ def adding_a_phone(here: Walk) -> None:
     here.css("#placeholder").select_option("none")
     here.add_phone(name, "other")
     here.css("#settings").wait_for()
+    assert_height(here, 1300)
     here.stop("phone-another-model")
     here.remove_phone(name)
 
@@ -295,6 +296,12 @@ def adding_a_phone(here: Walk) -> None:
     expect(here.css("#settings table")).to_contain_text(here.site.phones[name])
     here.stop("phone-fields")
     here.remove_phone(name)
+    # A model of each vendor whose values somebody enters by hand; the first has the most values and the longest steps.
+    for model in ("gigaset", "escene", "ale", "bria"):
+        here.add_phone(f"{model}-{here.way.number}", model)
+        expect(here.css("#settings .values tbody")).to_be_visible()
+        assert_height(here, 1300)
+        here.remove_phone(f"{model}-{here.way.number}")
 
 
 def assert_height(here: Walk, pixels: int) -> None:

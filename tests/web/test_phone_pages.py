@@ -564,7 +564,7 @@ def test_one_line_above_steps_that_no_source_confirms(stage: Stage, language: st
     note, mark = {
         "en": ("From our notes; menus may differ by firmware.", '✓</span><span class="unseen">(confirmed)</span>'),
         "de": (
-            "Aus unseren Notizen; Menüs können je nach Firmware anders heißen.",
+            "Aus unseren Notizen; Menüs können anders heißen.",
             '✓</span><span class="unseen">(bestätigt)</span>',
         ),
     }[language]
@@ -851,7 +851,7 @@ def test_advice_names_the_file_to_administrators(stage: Stage, monkeypatch: pyte
     stage.server = ServerAddress("localhost", 389, is_loopback=True)
     owner(stage)
     page = stage.visitor("/acme/signin", account=ROOT).get(PHONE)
-    assert "Set public_url under [web] in the configuration file, /etc/ldapgw/ldapgw.toml, to" in words_on(page)
+    assert "Set [web] public_url in /etc/ldapgw/ldapgw.toml to" in words_on(page)
     assert 'href="https://docs.example/reference/configuration.html#web" rel="noreferrer"' in page.body
     assert "it@acme.example" not in words_on(page)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The style sheet: each selector in it is of something that pages have."""
+"""The style sheets: each selector in them is of something that pages have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ WEB = ROOT / "ldapgw" / "web"
 
 def selectors() -> str:
     """What stands before the braces."""
-    style = re.sub(r"/\*.*?\*/", "", (WEB / "static" / "style.css").read_text(), flags=re.DOTALL)
+    written = "".join(file.read_text() for file in WEB.glob("static/*.css"))
+    style = re.sub(r"/\*.*?\*/", "", written, flags=re.DOTALL)
     heads = re.findall(r"([^{}]+)\{", style)
     return " ".join(head for head in heads if not head.strip().startswith("@"))
 
@@ -25,7 +26,7 @@ def pages() -> str:
 
 
 def test_no_selector_is_of_nothing() -> None:
-    """Each class, id and element of the style sheet is in a page; what is cut or forgotten shows here."""
+    """Each class, id and element of a style sheet is in a page; what is cut or forgotten shows here."""
     text = pages()
     plain = re.sub(r"\[[^]]*\]", "", selectors())
     names = set(re.findall(r"[.#]([a-z][a-z-]*)", plain))
