@@ -304,6 +304,9 @@ def phones(here: Walk) -> None:
     here.css("#the-password").wait_for()
     here.css("#settings [name=way][value=file]").check()
     assert 3 <= here.css("#settings .file ol.numbered li").count() <= 5
+    # Menus are told apart from the words around them, and who may change the configuration reads in which file.
+    expect(here.css("#settings .file ol.numbered b").first).to_have_text(re.compile(" › "))
+    expect(here.css("#settings .note.warn")).to_contain_text(str(here.site.file))
     here.stop("admin-phone-added")
     here.send(f"phones/{name}/steps", 'button[value="worked"]')
     expect(here.css("main > .note.good")).to_be_visible()
