@@ -6,6 +6,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain, product
 from pathlib import Path
@@ -70,7 +71,9 @@ def check(site: Site, *, online: bool, file_only: bool, as_json: bool) -> None:
             print_line(_line(CheckResult(CheckStatus.OK, site.file, ""), site.file))
         return
     subject = Subject(Moment.CHECK, site.config, gateway=lock_holder_pid(site.state.path), now=now())
-    results = [*preflight.run(subject, _checks(site.file)), *(_online(subject) if online else ())]
+    results = [*preflight.run(subject, _checks(site.file))]
+    if online:
+        results += [*_public_name(subject), *_online(subject)]
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(site.config.web.public_url))
     if as_json:
         items = [{"item": result.item, "state": result.status.value, "message": result.message} for result in results]
@@ -134,6 +137,19 @@ def _online(subject: Subject) -> Iterable[CheckResult]:
     clients: dict[str, Client] = {tenant.name: known[tenant.name] for tenant in config.tenant if tenant.name in known}
     delegations = {**preflight.entered_delegations(subject), **configured_delegations(config.tenant)}
     return run_in_reactor(lambda reactor: check_online(config, google, clients, delegations, reactor, now))
+
+
+def _public_name(subject: Subject) -> Iterator[CheckResult]:
+    """Warn if the name under which phones look for the gateway has no address here."""
+    host = urlsplit(subject.config.web.public_url).hostname or ""
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError as error:
+        message = (
+            f"this machine finds no address of {host} ({error.strerror}); enter the name in the DNS server that the "
+            "phones ask, with the gateway's address"
+        )
+        yield _warning("web.public_url", message)
 
 
 def _inspection(subject: Subject) -> Iterator[CheckResult]:

@@ -78,6 +78,22 @@ async def test_all_is_well(gateway: Gateway, tmp_path: Path) -> None:
     assert not gateway.state_dir.exists()
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_host_name_that_has_no_address(gateway: Gateway, tmp_path: Path) -> None:
+    """Phones look for the gateway under it, so it is said, and what to do; the rest is tried nevertheless."""
+    async with inspected(tmp_path) as google:
+        configure(gateway, google.plain)
+        gateway.write(gateway.file.read_text().replace("http://localhost:8080", "https://phonebook.invalid"))
+        command = ["-m", "ldapgw", "--config", str(gateway.file), "check", "--online"]
+        quick = {**os.environ, "RES_OPTIONS": "timeout:1 attempts:1"}
+        out, _, code = await getProcessOutputAndValue(sys.executable, command, env=quick)
+    (line,) = (line for line in out.decode().splitlines() if "finds no address" in line)
+    assert code == 0
+    assert line.startswith(f"! {gateway.file}: web.public_url: this machine finds no address of phonebook.invalid (")
+    assert line.endswith("; enter the name in the DNS server that the phones ask, with the gateway's address")
+    assert f"✓ {CLIENT}: Google knows it" in out.decode()
+
+
 @pytest.mark.soak  # starts the command; a quick one does too
 @pytest_twisted.ensureDeferred
 async def test_a_client_that_was_entered_on_the_page(gateway: Gateway, tmp_path: Path) -> None:
