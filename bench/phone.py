@@ -87,6 +87,13 @@ class Phone:
 
         :raises ConnectionError: when the server closes the connection.
         """
+        return pdu.responses(self.octets(request))
+
+    def octets(self, request: bytes) -> bytes:
+        """Send a message; all answers to it, as they came.
+
+        :raises ConnectionError: when the server closes the connection.
+        """
         self._socket.sendall(request)
         data = b""
         while True:
@@ -94,10 +101,8 @@ class Phone:
             if not received:
                 raise ConnectionResetError("closed")
             data += received
-            if whole_messages(data) == len(data):
-                answers = pdu.responses(data)
-                if answers[-1].code is not None:
-                    return answers
+            if whole_messages(data) == len(data) and pdu.responses(data)[-1].code is not None:
+                return data
 
 
 @dataclass(frozen=True)

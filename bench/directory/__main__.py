@@ -52,6 +52,8 @@ The gateway is what "ldapgw run" starts: plain LDAP, a phone's login with its ac
 must not see, and limits that let a whole book through.  slapd has the same people, an index (eq,sub) for all six
 attributes asked, and no log.  Each round visits all servers; a ratio is made in each, and medians count.  Machines
 differ and have other work: compare ratios, not figures.
+Loads whose answers fit one write are also asked of the limit: a server that reads, frames and writes as the gateway
+does, on the same reactor, and answers the same octets from a table.  Its goals are for a gateway that is compiled.
 Before anything is timed, ldapsearch has to find the same in both.
 --before measures another checkout of this project in the same rounds, with its own program and stores; its .venv and
 .compiled are used if they are there.  A row is "lower" when its median is below 0.95 of the median of the other

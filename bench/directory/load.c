@@ -22,6 +22,7 @@ enum { BIND_RESPONSE = 0x61, ENTRY = 0x64, DONE = 0x65, SUCCESS = 0, SIZE_LIMIT_
 // What is to be done; times in nanoseconds.
 typedef struct {
     uint32_t port, connections, fresh;   // fresh: a connection and a bind for each search
+    uint32_t same_id;                    // all messages have the messageID 1
     uint64_t warmup, span, patience;     // patience: more time for the searches that `least` wants
     uint64_t least;                      // searches that have to end before the clock stops
     const uint8_t *requests, *bind;      // requests: one behind the other
@@ -98,7 +99,7 @@ static void ask(connection *c) {
     uint8_t request[4096];
     uint32_t at = next_request++ % L->count, length = L->offsets[at + 1] - L->offsets[at];
     memcpy(request, L->requests + L->offsets[at], length);
-    c->id = c->id % 126 + 1;
+    if (!L->same_id) c->id = c->id % 126 + 1;
     request[request[1] < 128 ? 4 : 4 + (request[1] & 127)] = c->id;
     c->phase = SEARCHING;
     c->entries = 0;

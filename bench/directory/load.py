@@ -16,6 +16,7 @@ from math import ceil, nan
 from pathlib import Path
 
 from bench.directory.asking import Asked
+from bench.directory.limit import LIMIT
 from bench.process import Server
 
 CONNECTIONS = 8
@@ -60,7 +61,7 @@ class Round:
 
 class _Load(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_uint32) for name in ("port", "connections", "fresh")),
+        *((name, ctypes.c_uint32) for name in ("port", "connections", "fresh", "same_id")),
         *((name, ctypes.c_uint64) for name in ("warmup", "span", "patience", "least")),
         *((name, ctypes.c_char_p) for name in ("requests", "bind")),
         ("offsets", ctypes.c_void_p),
@@ -102,6 +103,7 @@ class Load:
             port=server.target.port,
             connections=connections,
             fresh=asked.fresh,
+            same_id=server.name == LIMIT,
             warmup=0 if asked.whole else int(WARMUP * 1e9),
             span=int(seconds * 1e9),
             patience=int(GRACE * 1e9),

@@ -13,6 +13,7 @@ from math import floor, isfinite, log10
 from os import cpu_count
 
 from bench.directory.asking import WORKLOADS
+from bench.directory.limit import LIMIT
 from bench.directory.rounds import P99_GOAL, Comparison
 from bench.directory.servers import COMPILED, OURS, PURE, THEIRS
 from bench.output import Figure, figure_table, simple_table
@@ -68,6 +69,10 @@ def lines(results: Results) -> Iterator[str]:
         found = [one for one in results.compared if one.contacts == count]
         beside = [one for one in found if one.workload.beside]
         yield from _titled(f"{count:,} contacts:", _compared([one for one in found if not one.workload.beside]))
+        limited = [one for one in found if LIMIT in one.servers]
+        if limited:
+            title = f"{count:,} contacts, beside a server that answers the same octets from a table (the limit):"
+            yield from _titled(title, _limited(limited))
         if beside:
             yield from _titled(
                 f"{count:,} contacts; each load is compared with another load in the same rounds:",
@@ -149,6 +154,24 @@ def _beside(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
             f"{other.rate(OURS):,.0f}",
             _number(ours.p50, 2),
             _number(ours.p99, 2),
+        )
+
+
+def _limited(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
+    pure = [PURE] if all(PURE in one.servers for one in found) else []
+    yield ("Load", "÷ limit", "Goal", "", *pure, "a second", "limit", "a search, µs", "limit")
+    for one in found:
+        ours, most = one.middle(OURS), one.middle(LIMIT)
+        yield (
+            one.workload.title,
+            _ratio(one.times(OURS, LIMIT)),
+            f"≥ {one.workload.limit:g}" if one.workload.limit else "",
+            ("ok" if one.is_near_limit else "MISSED") if one.workload.limit else "",
+            *(_ratio(one.times(name, LIMIT)) for name in pure),
+            f"{one.rate(OURS):,.0f}",
+            f"{one.rate(LIMIT):,.0f}",
+            _number(ours.user + ours.system, 1),
+            _number(most.user + most.system, 1),
         )
 
 

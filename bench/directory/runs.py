@@ -20,7 +20,7 @@ from bench.directory.before import Checkout
 from bench.directory.people import Person, ldif, person
 from bench.directory.rounds import Comparison, Plan, compare
 from bench.directory.seed import OWNER, PHONE, SECRET, Account, alone, seed, shared
-from bench.directory.servers import BASE, COMPILED, LOGIN, Variant, gateway, knows, lets_in, load_slapd, slapd
+from bench.directory.servers import BASE, COMPILED, LOGIN, Variant, gateway, knows, lets_in, limit, load_slapd, slapd
 from bench.directory.stock import Stock
 from bench.output import Figure, say
 from bench.phone import Target, measure
@@ -94,6 +94,10 @@ def sized(setting: Setting, count: int, above: float | None) -> Iterator[Compari
             if one.before and one.matching == "lenient":
                 _tell_difference(ours, server, count)
         servers = [*lenient, theirs] if theirs else lenient
+        asked = [one.asked(BASE, _sample(count)) for one in setting.plan.workloads if one.limit is not None]
+        if asked:
+            folder = Path(tempfile.mkdtemp(dir=setting.folder))
+            servers = [*servers, stack.enter_context(limit(folder, ours.target, asked))]
         yield from compare(setting.plan, count, servers, _sample(count), strict)
         yield Figure(load, "first start, which builds the book", f"{ours.started:.1f} s")
         if above is not None:

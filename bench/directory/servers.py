@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.directory.asking import NUMBERS, SUBTREE, equality, one_of
+from bench.directory.asking import NUMBERS, SUBTREE, Asked, equality, one_of
 from bench.directory.before import Checkout
+from bench.directory.limit import LIMIT, recorded, write_table
 from bench.directory.people import ldif, person
 from bench.directory.seed import OWNER, PHONE, SECRET, TENANT
 from bench.phone import Phone, Target
@@ -152,6 +153,22 @@ def gateway(folder: Path, answers: Callable[[Target], bool], variant: Variant = 
     command = ["env", f"PYTHONPATH={variant.place}", python, "-m", *variant.program, "--config", str(file), "run"]
     target = Target(port, 0, BASE, LOGIN, SECRET)
     with running(variant.name, command, folder, target, answers, PATIENCE, place=variant.place) as server:
+        yield server
+
+
+@contextmanager
+def limit(folder: Path, target: Target, asked: Iterable[Asked]) -> Iterator[Server]:
+    """The limit (`bench.directory.limit`), with the answers of a gateway; compiled, if the gateway is.
+
+    :param folder: an empty folder.
+    :param target: the gateway.
+    """
+    table = folder / "table"
+    write_table(table, recorded(target, asked))
+    [port] = free_ports(1)
+    place = COMPILED if COMPILED.exists() else ROOT
+    command = ["env", f"PYTHONPATH={place}", sys.executable, "-m", "bench.directory.limit", str(port), table]
+    with running(LIMIT, command, folder, replace(target, port=port), lets_in, PATIENCE, place=place) as server:
         yield server
 
 

@@ -6,10 +6,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from math import isnan, nan
+from pathlib import Path
 
 import pytest
 
 from bench import hostile, output
+from bench.directory import rounds
 from bench.directory.asking import WORKLOADS
 from bench.directory.load import Round, percentile
 from bench.directory.report import Results, lines
@@ -49,6 +51,17 @@ def test_goals_are_judged(ours: Round, fast: bool, even: bool) -> None:
     assert (comparison.is_fast, comparison.is_even) == (fast, even)
     alone = Comparison(1000, PREFIX, {"ldapgw": (replace(ours, errors=0),)})
     assert (alone.times(), alone.p99, alone.is_fast, alone.is_even) == (None, None, True, True)
+
+
+@pytest.mark.parametrize(("is_compiled", "rate", "met"), [(True, 60, True), (True, 59, False), (False, 59, True)])
+def test_a_compiled_gateway_is_judged_by_the_limit(
+    is_compiled: bool, rate: float, met: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six tenths of its rate for names; nothing where an answer does not fit one write."""
+    monkeypatch.setattr(rounds, "COMPILED", tmp_path / ("" if is_compiled else "none"))
+    servers = {"ldapgw": (one(rate),), "limit": (one(100),)}
+    assert Comparison(1000, PREFIX, servers).is_near_limit == Comparison(1000, PREFIX, servers).is_good == met
+    assert Comparison(1000, LIST, servers).is_near_limit
 
 
 @pytest.mark.parametrize(
