@@ -19,6 +19,7 @@ from ldapgw.cli.output import confirm, counted, hint, print_line, yes_option
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, now, pass_site
 from ldapgw.errors import UserError
+from ldapgw.server.authority import AuthorityFiles
 from ldapgw.server.state_dir import BACKUP_NOTE, DATABASE_FILE, StateDirLock, lock_holder_pid
 from ldapgw.store import activity, gateways, key_rotation
 from ldapgw.store.activity import Act
@@ -85,6 +86,9 @@ def backup(site: Site, file: Path, keep: int | None, *, yes: bool) -> None:
         f"Saved the database to {file} ({size:.1f} MiB), without its key: keep a copy of {site.state.key_source.name} "
         "elsewhere."
     )
+    own_authority = site.config.tls and AuthorityFiles.of(site.config.tls)
+    if own_authority:
+        print_line(f"Phones trust the authority in {own_authority.authority.parent}: keep a copy of this folder, too.")
     if keep is None:
         print_line(
             "The file keeps the contacts of people who disconnect later. Delete the file when you no longer need it."

@@ -73,7 +73,7 @@ def lookup(site: Site, wanted: str, tenant: str | None, *, phone: str | None, as
         elif result.entries:
             _print(view, result)
         else:
-            hint(_nothing_found(database, chosen.name, wanted, phone))
+            hint(_nothing_found(database, site.page(chosen.name), chosen.name, wanted, phone))
         if not result.complete:
             hint(f"There are more: a phone gets the first {site.config.ldap.size_limit} (ldap.size_limit).")
         if phone is None:
@@ -139,12 +139,15 @@ def _numbers(entry: Entry, formatter: NumberFormatter | None) -> Iterable[str]:
     return (f"{number} ({', '.join(kinds)})" if kinds else number for number, kinds in kinds_of.items())
 
 
-def _nothing_found(database: Database, tenant: str, wanted: str, phone: str | None) -> str:
-    """Return the reason why nothing was found, or if the reason is unknown, the command that finds the reason."""
+def _nothing_found(database: Database, page: str, tenant: str, wanted: str, phone: str | None) -> str:
+    """Return the reason why nothing was found, or if the reason is unknown, the command that finds the reason.
+
+    :param page: the URL of the tenant's page.
+    """
     with database.begin() as connection:
         known = accounts.read_all(connection, tenant)
     if not any(account.is_connected for account in known):
-        return "Nothing found: no account is connected yet."
+        return f"Nothing found: no account is connected yet. Connect one on {page}"
     if all(account.last_sync is None for account in known if account.is_connected):
         return "Nothing found: the first sync hasn't finished yet."
     name = quote(phone) if phone else "NAME"
@@ -187,6 +190,11 @@ def explain(site: Site, wanted: str, *, phone: str, base: str, as_json: bool) ->
         print_line("")
     for line in report_lines(explanation):
         print_line(line)
+    if not explanation.books:
+        if any(account.is_connected for account in known):
+            hint("To have this phone find contacts, give it an owner, or have somebody share contacts (ldapgw share).")
+        else:
+            hint(f"No account is connected yet. Connect one on {site.page(login.tenant)}")
 
 
 def _explain(

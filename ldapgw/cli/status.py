@@ -209,6 +209,10 @@ def _actions(site: Site, held: _Stored, objects: Collection[dict[str, Any]]) -> 
                 f"{tenant.name}: no Google client yet, so nobody can connect. Enter one on the page that "
                 f"ldapgw admin-link --tenant {tenant.name} opens."
             )
+    connected = {account.tenant for account in held.accounts if account.is_connected}
+    for name in sorted({login.tenant for login in held.phones} - connected - held.workspaces.keys()):
+        if name in held.clients:
+            yield f"{name}: nobody has connected yet, so phones find nobody. People connect on {site.page(name)}"
     for name, read in held.workspaces.items():
         if read.error_code in REFUSAL_TEXTS:
             text = REFUSAL_TEXTS[Refusal(read.error_code)]

@@ -161,13 +161,22 @@ class DecodedSearch:
 
     @property
     def has_contacts(self) -> bool:
-        """Return whether the search found contacts.  Reading one entry by its DN does not count as a search."""
-        return self.search.has_entries and self.is_list
+        """Return whether the search found contacts.
+
+        Reading one entry by its DN does not count as a search.  A search for any object class finds the entries above the
+        contacts, even if there are no contacts.
+        """
+        return self.search.has_entries and self.is_list and not self.is_for_any_class
 
     @property
     def is_list(self) -> bool:
         """Return whether the search looks for entries instead of reading one entry by its DN."""
         return self.request is not None and self.request.scope is not Scope.BASE_OBJECT
+
+    @property
+    def is_for_any_class(self) -> bool:
+        """Return whether the filter accepts every object class, so that the search returns books besides contacts."""
+        return self.request is not None and all(map(_is_any_class, filter_items(self.request.filter)))
 
 
 def find_hints(decoded: DecodedSearch, profile: PhoneProfile) -> tuple[Hint, ...]:
@@ -289,8 +298,8 @@ def _has_unknown_class(facts: _SearchFacts) -> bool:
 
 
 def _has_no_class(facts: _SearchFacts) -> bool:
-    """Return whether the filter accepts every object class, so that the search returns books besides contacts."""
-    return facts.decoded.is_list and facts.decoded.search.has_entries and all(map(_is_any_class, facts.terms))
+    decoded = facts.decoded
+    return decoded.is_list and decoded.search.has_entries and decoded.is_for_any_class
 
 
 def _is_any_class(term: Filter) -> bool:

@@ -91,7 +91,10 @@ def test_csv_of_a_tenant(books: Gateway) -> None:
     ("arguments", "line"),
     [
         ("--tenant gamma --format csv", '{file}: there is no tenant "gamma"; there are: acme, beta'),
-        ("--tenant acme --account x@acme.example --format csv", 'there is no account x@acme.example in tenant "acme"'),
+        (
+            "--tenant acme --account x@acme.example --format csv",
+            'there is no account x@acme.example in tenant "acme"; people connect on the page first (see: ldapgw accounts)',
+        ),
         (
             "--tenant acme --account bob@acme.example --format csv",
             "bob@acme.example is not connected, so none of its contacts are here",

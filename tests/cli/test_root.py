@@ -129,9 +129,18 @@ def test_a_broken_configuration_is_a_line_a_problem(gateway: Gateway, arguments:
     ("arguments", "line"),
     [
         (["accounts", "--tenant", "gamma"], '{file}: there is no tenant "gamma"; there are: acme'),
-        (["share", "eve@acme.example", "shared"], "there is no account eve@acme.example"),
-        (["disconnect", "eve@acme.example"], "there is no account eve@acme.example"),
-        (["sync", "eve@acme.example"], "there is no account eve@acme.example"),
+        (
+            ["share", "eve@acme.example", "shared"],
+            "there is no account eve@acme.example; people connect on the page first (see: ldapgw accounts)",
+        ),
+        (
+            ["disconnect", "eve@acme.example"],
+            "there is no account eve@acme.example; people connect on the page first (see: ldapgw accounts)",
+        ),
+        (
+            ["sync", "eve@acme.example"],
+            "there is no account eve@acme.example; people connect on the page first (see: ldapgw accounts)",
+        ),
         (["sync", "--tenant", "gamma"], '{file}: there is no tenant "gamma"; there are: acme'),
         (["phones", "list", "--tenant", "gamma"], '{file}: there is no tenant "gamma"; there are: acme'),
         (["phones", "add", "desk1", "--tenant", "gamma"], '{file}: there is no tenant "gamma"; there are: acme'),

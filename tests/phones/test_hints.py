@@ -229,10 +229,13 @@ def test_words_are_whole(hint: Hint, model: str) -> None:
 
 
 def test_what_works() -> None:
-    """Somebody was found; the root DSE is nobody."""
+    """Somebody was found; the root DSE is nobody, and the entries above the contacts are nobody."""
     assert Case().seen.has_contacts
     assert not Case(entries=0).seen.has_contacts
     assert not Case("(objectClass=*)", 1, scope=Scope.BASE_OBJECT, base="").seen.has_contacts
+    assert not Case("(objectClass=*)", 1).seen.has_contacts
+    assert not Case("(|(objectClass=*)(objectClass=top))", 2).seen.has_contacts
+    assert Case("(objectClass=person)", 1).seen.has_contacts
 
 
 def test_the_filter_is_shown_as_text() -> None:
