@@ -208,9 +208,7 @@ def find_account(connection: Connection, address: str, tenant: str | None) -> Ac
     candidates = accounts.find_by_address(connection, address, tenant)
     if not candidates:
         place = f' in tenant "{tenant}"' if tenant else ""
-        raise UserError(
-            f"there is no account {address}{place}; people connect on the page first (see: ldapgw accounts)"
-        )
+        raise UserError(f"there is no account {address}{place}: people connect on the page first")
     names = sorted({account.tenant for account in candidates})
     if len(names) > 1:
         raise UserError(f"{address} is an account of {' and '.join(names)}; say which with --tenant")

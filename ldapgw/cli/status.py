@@ -56,6 +56,10 @@ _MISTAKES = {
         "does not know the authority of the gateway's certificate",
         "Load ca.crt into the device (ldapgw phones settings), and enter the gateway's host name there.",
     ),
+    Mistake.PASSWORD_WITHOUT_TLS: (
+        "sends a password without TLS, which ldap.require_tls refuses",
+        "Switch LDAPS or StartTLS on in the device.",
+    ),
 }
 
 
@@ -160,13 +164,16 @@ def _status(site: Site, held: _Stored, actions: Collection[str]) -> dict[str, An
                 "last": timestamp(client.at),
             }
             for client in held.unfit_clients
-            if client.mistake is not Mistake.UNKNOWN_AUTHORITY
+            if client.mistake in {Mistake.TLS_ON_PLAIN_PORT, Mistake.PLAIN_ON_TLS_PORT}
         ],
-        "unknown_authority": [
-            {"address": client.address, "last": timestamp(client.at)}
-            for client in held.unfit_clients
-            if client.mistake is Mistake.UNKNOWN_AUTHORITY
-        ],
+        **{
+            mistake.value: [
+                {"address": client.address, "last": timestamp(client.at)}
+                for client in held.unfit_clients
+                if client.mistake is mistake
+            ]
+            for mistake in (Mistake.UNKNOWN_AUTHORITY, Mistake.PASSWORD_WITHOUT_TLS)
+        },
         "actions": list(actions),
     }
 

@@ -68,6 +68,7 @@ PLAIN = "PLAIN"
 # RFC 4422 3: an empty challenge asks the client for the initial response, which the client has not sent.
 CHALLENGE = Result(ResultCode.SASL_BIND_IN_PROGRESS)
 WRONG_CREDENTIALS = Result(ResultCode.INVALID_CREDENTIALS, "name or password is wrong")
+PASSWORD_WITHOUT_TLS: Final = "password without TLS"  # noqa: S105  no password
 _REPLICA_NEEDS_TLS: Final = Result(ResultCode.CONFIDENTIALITY_REQUIRED, "the login of a replica needs TLS")
 
 # A function that is called for each finished search, with the login (a DN; empty if anonymous), the client's address,
@@ -91,7 +92,8 @@ class DirectoryPort:
         call takes the same time whether the login exists or not, so that clients cannot find out which logins exist.
     :ivar bind_decided: called with the result code of each bind, before the answer to a wrong password is delayed.
     :ivar unfit_client: called with a fixed phrase and the client's address, if a client speaks TLS to the port for LDAP
-        without TLS, or LDAP without TLS to the port for TLS, or does not know the authority of our certificate.
+        without TLS, or LDAP without TLS to the port for TLS, or does not know the authority of our certificate, or
+        sends a password without TLS although a password needs TLS.
     :ivar replica_refused: called for each refused login of a replica, with the viewer, the client's address, the reason
         in a few words, and the connection's number.
     """
@@ -509,7 +511,10 @@ class Session:
 
     def _bind(self, message: Message) -> SendReply | DelayResult:
         step = self._check_credentials(message)
-        self._port.bind_decided(step.result.code if isinstance(step, DelayResult) else step.reply.result.code)
+        code = step.result.code if isinstance(step, DelayResult) else step.reply.result.code
+        if code is ResultCode.CONFIDENTIALITY_REQUIRED and self._require_tls and not self.secure:
+            self._port.unfit_client(PASSWORD_WITHOUT_TLS, self._address)
+        self._port.bind_decided(code)
         return step
 
     def _check_credentials(self, message: Message) -> SendReply | DelayResult:

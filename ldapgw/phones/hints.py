@@ -163,8 +163,8 @@ class DecodedSearch:
     def has_contacts(self) -> bool:
         """Return whether the search found contacts.
 
-        Reading one entry by its DN does not count as a search.  A search for any object class finds the entries above the
-        contacts, even if there are no contacts.
+        Reading one entry by its DN does not count as a search.  A search for any object class finds the entries above
+        the contacts, even if there are no contacts.
         """
         return self.search.has_entries and self.is_list and not self.is_for_any_class
 

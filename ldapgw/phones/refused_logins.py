@@ -38,6 +38,7 @@ from ldapgw.errors import StoreError
 from ldapgw.ldap.admission import LogLine, LogThrottle
 from ldapgw.ldap.connection import PLAIN_ON_TLS_PORT, UNKNOWN_AUTHORITY
 from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT
+from ldapgw.ldap.session import PASSWORD_WITHOUT_TLS
 from ldapgw.phones.models import MODELS
 from ldapgw.store import phones, unfit_clients
 from ldapgw.store.periodic import PeriodicService
@@ -68,6 +69,7 @@ _MISTAKES: Final[Mapping[str, Mistake]] = {
     TLS_ON_PLAIN_PORT: Mistake.TLS_ON_PLAIN_PORT,
     PLAIN_ON_TLS_PORT: Mistake.PLAIN_ON_TLS_PORT,
     UNKNOWN_AUTHORITY: Mistake.UNKNOWN_AUTHORITY,
+    PASSWORD_WITHOUT_TLS: Mistake.PASSWORD_WITHOUT_TLS,
 }
 
 MASK: Final = "••••••••"

@@ -311,7 +311,7 @@ unfit_client = Table(
         "mistake",
         String,
         primary_key=True,
-        comment="tls_on_plain_port, plain_on_tls_port or unknown_authority (ldapgw/store/unfit_clients.py)",
+        comment="a value of Mistake (ldapgw/store/unfit_clients.py)",
     ),
     _not_null("at", Float, comment="time of the client's last connection with this mistake"),
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The last clients that could not connect, because of the wrong port or an authority that they do not know.
+"""The last clients that could not connect: because of a wrong port, TLS that is off, or an unknown authority.
 
 A running gateway stores these clients for ``ldapgw status``.  Several gateways on one database share the rows.
 """
@@ -29,6 +29,7 @@ class Mistake(StrEnum):
     TLS_ON_PLAIN_PORT = "tls_on_plain_port"
     PLAIN_ON_TLS_PORT = "plain_on_tls_port"
     UNKNOWN_AUTHORITY = "unknown_authority"
+    PASSWORD_WITHOUT_TLS = "password_without_tls"  # noqa: S105  no password
 
 
 @dataclass(frozen=True, slots=True)

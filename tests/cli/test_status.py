@@ -69,6 +69,7 @@ def test_devices_that_cannot_connect(gateway: Gateway) -> None:
         plain,
         replace(plain, address="192.0.2.19", at=THEN),
         replace(plain, address="192.0.2.20", mistake=Mistake.UNKNOWN_AUTHORITY),
+        replace(plain, address="192.0.2.21", mistake=Mistake.PASSWORD_WITHOUT_TLS),
     ]
     with gateway.begin() as connection:
         unfit_clients.add(connection, clients, THEN)
@@ -83,6 +84,8 @@ def test_devices_that_cannot_connect(gateway: Gateway) -> None:
         "device.",
         f"! 192.0.2.20 does not know the authority of the gateway's certificate, last at {at}. Load ca.crt into the "
         "device (ldapgw phones settings), and enter the gateway's host name there.",
+        f"! 192.0.2.21 sends a password without TLS, which ldap.require_tls refuses, last at {at}. Switch LDAPS or "
+        "StartTLS on in the device.",
         "",
         "✓ Nothing else needs action.",
     ]
@@ -91,6 +94,7 @@ def test_devices_that_cannot_connect(gateway: Gateway) -> None:
         {"address": "192.0.2.18", "speaks_tls": True, "last": timestamp(today)},
     ]
     assert told["unknown_authority"] == [{"address": "192.0.2.20", "last": timestamp(today)}]
+    assert told["password_without_tls"] == [{"address": "192.0.2.21", "last": timestamp(today)}]
     assert told["actions"] == []
 
 

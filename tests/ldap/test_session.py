@@ -134,8 +134,12 @@ def test_any_other_bind_takes_the_login_away(request_, controls, code):
 
 
 def test_where_tls_is_required_a_password_in_clear_is_refused():
-    """And accepted over TLS, as SASL PLAIN is."""
-    assert answer(session(require_tls=True), pdu.bind(DESK1, SECRET)).code is ResultCode.CONFIDENTIALITY_REQUIRED
+    """And accepted over TLS, as SASL PLAIN is; the client is noted for those who look for the reason."""
+    noted = []
+    refusing = session(require_tls=True)
+    refusing._port = replace(refusing._port, unfit_client=lambda kind, address: noted.append((kind, address)))
+    assert answer(refusing, pdu.bind(DESK1, SECRET)).code is ResultCode.CONFIDENTIALITY_REQUIRED
+    assert noted == [("password without TLS", "192.0.2.1")]
     state = bound(require_tls=True, secure=True)
     assert answer(state, pdu.sasl("PLAIN", b"\0desk1\0" + SECRET)) == SUCCESS
     assert state.viewer == VIEWER

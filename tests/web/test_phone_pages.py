@@ -22,6 +22,7 @@ from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, verify_password
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.connection import PLAIN_ON_TLS_PORT, UNKNOWN_AUTHORITY
 from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT
+from ldapgw.ldap.session import PASSWORD_WITHOUT_TLS
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
@@ -942,6 +943,7 @@ def test_refusals_from_elsewhere_are_for_administrators(stage: Stage) -> None:
     stage.refused_logins.note_unfit_client(PLAIN_ON_TLS_PORT, "203.0.113.17")
     stage.refused_logins.note_unfit_client(TLS_ON_PLAIN_PORT, "203.0.113.18")
     stage.refused_logins.note_unfit_client(UNKNOWN_AUTHORITY, "203.0.113.19")
+    stage.refused_logins.note_unfit_client(PASSWORD_WITHOUT_TLS, "203.0.113.20")
     root = stage.visitor("/acme/signin", account=ROOT)
     told = "Someone tried to sign in as this phone from another network: 1 time, last from 203.0.113.9"
     assert told in words_on(root.get(PHONE))
@@ -954,6 +956,7 @@ def test_refusals_from_elsewhere_are_for_administrators(stage: Stage) -> None:
     assert "Hunter2" not in admin
     assert "203.0.113.18 It speaks TLS to the port for LDAP without TLS. Enter the port for LDAPS" in admin
     assert "203.0.113.17 It speaks LDAP without TLS to the port for TLS. Switch LDAPS on in the device" in admin
+    assert "203.0.113.20 It sends a password without TLS, which this gateway refuses. Switch LDAPS" in admin
     assert "203.0.113.19 It doesn’t know the authority of the gateway’s certificate. Load ca.crt into the" in admin
 
 
