@@ -20,10 +20,10 @@ import click
 from ldapgw.cli.certificate import issue, own_files
 from ldapgw.cli.check import REFUSED_REDIRECT_URI, check_validity
 from ldapgw.cli.output import hint, print_line
-from ldapgw.cli.root import Choice, examples
+from ldapgw.cli.root import CONFIG_FILE, Choice, examples
 from ldapgw.cli.site import Site, now, pass_site, setting_type
 from ldapgw.errors import UserError
-from ldapgw.google.endpoints import is_redirect_uri_refused
+from ldapgw.google.endpoints import is_redirect_uri_refused, read_client_file
 from ldapgw.server.check_result import CheckStatus
 from ldapgw.server.config import Config, decode, merge, read_settings
 from ldapgw.server.config.forms import Allowed, BaseDn, LeaverDelay, Mail, Region, Slug, Url
@@ -75,11 +75,19 @@ def _read_url(text: str) -> str:
 
 
 def _read_client_file(text: str) -> str:
-    """Check the path of an OAuth client's JSON file; an empty path means that there is no client yet."""
+    """Check an OAuth client's JSON file, and return its path; an empty path means that there is no client yet."""
     path = Path(text.strip()).expanduser().absolute() if text.strip() else None
-    if path is not None and not path.is_file():
+    if path is None:
+        return ""
+    if not path.is_file():
         raise click.BadParameter("there is no such file; leave it empty to enter the client on the page later")
-    return str(path) if path else ""
+    try:
+        read_client_file(path.read_bytes())
+    except UserError as error:
+        raise click.BadParameter(error.problems[0]) from None
+    except OSError as error:
+        raise click.BadParameter(f"cannot be read: {error.strerror}") from None
+    return str(path)
 
 
 def _read_file(text: str) -> str:
@@ -149,8 +157,6 @@ def init(site: Site, /, **given: Any) -> None:
     print_line(f"Wrote {file}.")
     for line in (*made, *_advice_on_encryption(config, given["encryption"])):
         hint(line)
-    if is_redirect_uri_refused(given["public_url"]):
-        hint(f"! web.public_url: {REFUSED_REDIRECT_URI}")
     user = _service_user(Path(config.state_dir))
     for line in _next_steps(str(file), user, has_client=bool(given["client_secret_file"])):
         hint(line)
@@ -182,6 +188,19 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
     tenant = ask("tenant", question, slug_type, slug)
     allowed = admin if domain.lower() in _CONSUMERS else f"@{domain}"
     base = f"dc={tenant}" if allowed == admin else ",".join(f"dc={part}" for part in domain.lower().split("."))
+
+    def ask_page() -> str:
+        """Ask for the address of the page, again if Google refuses the address and it is not to be kept."""
+        question = "What is the address of the web page? For example https://phonebook.acme.example"
+        default = "http://localhost:8080" if allowed == admin else f"https://phonebook.{domain.lower()}"
+        is_asked = given["public_url"] is None
+        while is_redirect_uri_refused(url := str(ask("public_url", question, _read_url, default))):
+            hint(f"! web.public_url: {REFUSED_REDIRECT_URI}")
+            if not is_asked or click.confirm("Should the page have this address nevertheless?", default=True, err=True):
+                break
+            given["public_url"] = None
+        return url
+
     values = {
         "name": tenant,
         "admins": [admin],
@@ -202,12 +221,7 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
         "region": ask(
             "region", "Which country are numbers without a country code in? For example DE", setting_type(Region), "DE"
         ),
-        "public_url": ask(
-            "public_url",
-            "What is the address of the web page? For example https://phonebook.acme.example",
-            _read_url,
-            "http://localhost:8080" if allowed == admin else f"https://phonebook.{domain.lower()}",
-        ),
+        "public_url": ask_page(),
         "state_dir": ask(
             "state_dir", f"Where should the database and its key be stored? For example {STATE_DIR}", str, STATE_DIR
         ),
@@ -324,7 +338,8 @@ def _next_steps(file: str, user: str, *, has_client: bool) -> list[str]:
     start = f"{command} run"
     if user:
         command = f"sudo -u {quote(user)} {command}"
-        start = "sudo systemctl start ldapgw"
+        # The unit of systemd reads no other file.
+        start = "sudo systemctl start ldapgw" if file == CONFIG_FILE else f"{command} run"
     enter = [] if has_client else [f"  {command} admin-link    # opens the page that takes the OAuth client"]
     return ["Next:", f"  {command} check", f"  {start}", *enter]
 

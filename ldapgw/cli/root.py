@@ -63,6 +63,9 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 # A shell's exit status for a command ended by Ctrl-C: 128 plus the signal's number.
 _INTERRUPTED = 130
 
+# The configuration file, unless another file is named; the units of systemd read this file.
+CONFIG_FILE = "/etc/ldapgw/ldapgw.toml"
+
 
 def examples(*lines: str) -> str:
     """Return the epilog of a command's help, with an example on each line."""
@@ -177,7 +180,7 @@ class Commands(click.Group):
     "file",
     metavar="FILE",
     envvar="LDAPGW_CONFIG",
-    default="/etc/ldapgw/ldapgw.toml",
+    default=CONFIG_FILE,
     show_default=True,
     show_envvar=True,
     help="The configuration file.",

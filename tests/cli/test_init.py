@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ldapgw.cli import main
+from ldapgw.cli import init, main
 from ldapgw.contact import Source
 from ldapgw.server.authority import AuthorityFiles
 from ldapgw.server.config import Config, Tls, load
@@ -165,10 +165,16 @@ def test_what_cannot_be_is_asked_again(file: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("url", "told"), [("https://phonebook.lan", True), ("https://phonebook.beta.example", False)])
 def test_a_page_whose_redirect_uri_google_refuses_is_written_and_told(file: Path, url: str, told: bool) -> None:
-    """There are three ways out."""
+    """There are three ways out, and whoever was asked may give another address."""
     result = run(file, "--public-url", url, answers=f"{ROOT}\n{NOTHING_SAID}")
     assert (result.exit_code, load(str(file)).web.public_url) == (0, url)
     assert ("! web.public_url: Google refuses redirect URIs" in result.stderr) is told
+    file.unlink()
+    better = f"n\nhttps://phonebook.acme.example\n{NOTHING_SAID}" if told else NOTHING_SAID
+    result = run(file, answers=f"{ROOT}\n\n\n\n\n\n\n{url}\n{better}")
+    chosen = "https://phonebook.acme.example" if told else url
+    assert (result.exit_code, load(str(file)).web.public_url) == (0, chosen)
+    assert ("Google refuses redirect URIs" in result.stderr) is told
 
 
 @pytest.mark.parametrize(
@@ -200,13 +206,16 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
 
 
 def test_a_client_file_of_another_kind(file: Path, tmp_path: Path) -> None:
-    """What check would find is found before the file is written."""
+    """What check would find is found when the file is named; whoever was asked may name another one."""
     client = tmp_path / "client.json"
     client.write_text(json.dumps({"installed": {}}))
     result = run(file, "--admin", ROOT, "--client-secret-file", str(client), answers=NOTHING_SAID)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "is for a Desktop client" in result.stderr
     assert not file.exists()
+    result = run(file, answers=f"{ROOT}\n\n\n\n\n\n\n\n\n{client}\n\n{NOTHING_SAID}")
+    assert "is for a Desktop client" in result.stderr
+    assert (result.exit_code, load(str(file)).tenant[0].client_id) == (0, "")
 
 
 @pytest.mark.parametrize("has_client", [True, False])
@@ -221,15 +230,21 @@ def test_what_to_do_next(file: Path, tmp_path: Path, has_client: bool) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can create a folder of another user")
-def test_what_to_do_next_with_a_service(file: Path, public_folder: Path) -> None:
-    """Commands are run as the owner of the state directory, and the service runs the gateway."""
+@pytest.mark.parametrize("is_usual", [True, False])
+def test_what_to_do_next_with_a_service(
+    file: Path, public_folder: Path, is_usual: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands are run as the owner of the state directory; the service runs the gateway that has the usual file."""
+    if is_usual:
+        monkeypatch.setattr(init, "CONFIG_FILE", str(file))
+    start = "sudo systemctl start ldapgw" if is_usual else f"sudo -u nobody ldapgw --config {file} run"
     state = public_folder / "state"
     state.mkdir(mode=0o700)
     os.chown(state, pwd.getpwnam("nobody").pw_uid, -1)
     assert run(file, "--admin", ROOT, "--state-dir", str(state), answers=NOTHING_SAID).stderr.endswith(f"""\
 Next:
   sudo -u nobody ldapgw --config {file} check
-  sudo systemctl start ldapgw
+  {start}
   sudo -u nobody ldapgw --config {file} admin-link    # opens the page that takes the OAuth client
 """)
 
