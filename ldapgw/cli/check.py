@@ -45,7 +45,7 @@ REFUSED_REDIRECT_URI = (
 
 NOT_COMPILED = (
     "not compiled, which is enough for hundreds of phones; compiled, the gateway answers more searches per second "
-    "(docs/how-to/install.rst, step 1)"
+    "(docs/how-to/install-other.rst)"
 )
 
 _SIGNS = {CheckStatus.OK: "✓", CheckStatus.WARNING: "!", CheckStatus.FAILED: "✗"}

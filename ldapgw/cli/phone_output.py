@@ -57,7 +57,7 @@ def print_steps(sheet: Sheet) -> None:
 
 def no_protection(vendor: Vendor) -> str:
     """Return a sentence that says why the phones of a vendor can't connect, and which settings to change."""
-    return f"{vendor.title} and the gateway share no kind of connection; see ldap.listen and [tls]"
+    return f"{vendor.title} and the gateway share no kind of connection; see ldap.listen, ldap.require_tls and [tls]"
 
 
 def bind_dn(tenant: Tenant, login: PhoneLogin) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from ldapgw.cli.output import confirm, hint, new_files, print_json, print_line, print_table, yes_option
-from ldapgw.cli.phone_output import phone_site, warn_of_phones_that_find_nobody
+from ldapgw.cli.output import confirm, counted, hint, new_files, print_json, print_line, print_table, yes_option
+from ldapgw.cli.phone_output import no_protection, phone_site, warn_of_phones_that_find_nobody
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
 from ldapgw.directory.passwords import make_password
@@ -21,7 +21,7 @@ from ldapgw.errors import UserError
 from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, decode, read_rows
 from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.provisioning.settings import Site as PhoneSite
-from ldapgw.phones.rollout import NewPhone, make_files, make_zip, new_phone
+from ldapgw.phones.rollout import NewPhone, make_files, make_zip, new_phone, print_sheet
 from ldapgw.server.config import Tenant
 from ldapgw.store import accounts, activity
 from ldapgw.store import phones as stored
@@ -63,15 +63,18 @@ def command(
     with site.create_store() as database:
         with database.begin() as connection:
             lines = _checked(connection, file.read(), chosen.name)
-        errors = [line for line in lines if line.error]
+        errors = [line for line in lines if line.errors]
         if errors or not (out or zip_file):
             _show(lines, chosen, as_json=as_json)
         if errors:
-            raise UserError(f"{len(errors)} of {len(lines)} lines have an error, so no phone is added; fix the file")
+            have = "has an error" if len(errors) == 1 else "have errors"
+            raise UserError(
+                f"{len(errors)} of {counted(len(lines), 'line')} {have}, so no phone is added; fix the file"
+            )
         if not (out or zip_file):
-            hint(f"No phone was added yet. To add these {len(lines)} phones, use --zip FILE or --out DIR.")
+            hint(f"No phone was added yet. To add {counted(len(lines), 'phone')}, use --zip FILE or --out DIR.")
             return
-        confirm(f"This adds {len(lines)} phones to {chosen.name}.", yes=yes)
+        confirm(f"This adds {counted(len(lines), 'phone')} to {chosen.name}.", yes=yes)
         phones = _new_phones(lines, chosen.name)
         if out is not None:
             _make_folder(out)
@@ -86,10 +89,11 @@ def command(
             activity.record(connection, *(act(chosen.name, Act.PHONE_ADDED, phone.login.name) for phone in phones))
             without_owner = [phone.login.name for phone in phones if phone.login.account_id is None]
             warn_of_phones_that_find_nobody(connection, chosen.name, without_owner)
+        _warn_of_phones_that_cannot_connect(phones, phone_site(site, chosen))
     if as_json:
         print_json([_json_object(line, chosen) for line in lines])
     else:
-        print_line(f"Added {len(phones)} phones. Their settings and passwords are only in {zip_file or out}.")
+        print_line(f"Added {counted(len(phones), 'phone')}. The settings and passwords are only in {zip_file or out}.")
     site.wait_for_gateway()
 
 
@@ -105,6 +109,19 @@ def _checked(connection: Connection, octets: bytes, tenant: str) -> tuple[Import
     owners = {account.address.lower(): account.id for account in accounts.read_all(connection, tenant)}
     taken = stored.read_taken(connection, [row.get("name", "") for _, row in rows])
     return check_rows(rows, owners, taken, stored.read_macs(connection, tenant))
+
+
+def _warn_of_phones_that_cannot_connect(phones: Sequence[NewPhone], site: PhoneSite) -> None:
+    """Print a line for each vendor whose phones support none of the gateway's connections."""
+    unable: dict[str, list[str]] = {}
+    for phone in phones:
+        sheet = print_sheet(phone, site).sheet
+        if sheet.link is None:
+            unable.setdefault(no_protection(sheet.vendor), []).append(phone.login.name)
+    for reason, names in unable.items():
+        hint(
+            f"! {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''} can't connect: {reason}"
+        )
 
 
 def _make_folder(folder: Path) -> None:
@@ -135,13 +152,17 @@ def _show(lines: Sequence[ImportLine], tenant: Tenant, *, as_json: bool) -> None
         return
     print_table(
         ("line#", "name", "account", "model", "mac", "error"),
-        [(str(line.number), line.name, line.account, line.model, _shown_mac(line), str(line.error)) for line in lines],
+        [(str(line.number), line.name, line.account, line.model, _shown_mac(line), _errors(line)) for line in lines],
     )
+
+
+def _errors(line: ImportLine) -> str:
+    return " ".join(map(str, line.errors))
 
 
 def _shown_mac(line: ImportLine) -> str:
     """Return the MAC address as people read it; a line with an error has the MAC address as it was written."""
-    return line.mac if line.error else show_mac(line.mac)
+    return line.mac if line.errors else show_mac(line.mac)
 
 
 def _json_object(line: ImportLine, tenant: Tenant) -> dict[str, Any]:
@@ -154,5 +175,5 @@ def _json_object(line: ImportLine, tenant: Tenant) -> dict[str, Any]:
         "model": line.model or None,
         "mac": _shown_mac(line) or None,
         "placeholder": line.placeholder or None,
-        "error": str(line.error) or None,
+        "error": _errors(line) or None,
     }

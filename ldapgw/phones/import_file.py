@@ -12,9 +12,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ldapgw.errors import closest
 from ldapgw.phones.labels import read_label, sign_in_name
 from ldapgw.phones.mac_address import read_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL
@@ -54,6 +55,7 @@ class _ImportTexts(Texts, frozen=True):
     empty: str
     unreadable: str
     no_header: str
+    unknown_column: str
     too_many: str
     no_name: str
     bad_name: str
@@ -63,6 +65,7 @@ class _ImportTexts(Texts, frozen=True):
     no_account: str
     no_model: str
     unknown_model: str
+    similar_model: str
     bad_mac: str
     not_other: str
     bad_placeholder: str
@@ -98,7 +101,7 @@ class ImportLine:
         none.
     :ivar placeholder: a text of `PLACEHOLDERS`, or any other text as written; empty if not known.
     :ivar label: the text by which people know the phone; empty if there is none.
-    :ivar error: the reason why the phone cannot be added; empty if the phone can be added.
+    :ivar errors: the reasons why the phone cannot be added; empty if the phone can be added.
     """
 
     number: int
@@ -109,7 +112,7 @@ class ImportLine:
     account_id: int | None = None
     placeholder: str = ""
     label: str = ""
-    error: Translatable = ""
+    errors: tuple[Translatable, ...] = ()
 
 
 class UnfitImportFile(Exception):
@@ -152,9 +155,7 @@ def read_rows(text: str) -> tuple[tuple[int, Mapping[str, str]], ...]:
             if not any(values) or (declared and not columns and len(found) == 0 and reader.line_num == 1):
                 continue
             if not columns:
-                columns = [_COLUMNS.get(value.casefold(), "") for value in values]
-                if not {"name", "model"} <= {*columns}:
-                    raise UnfitImportFile(TEXTS.no_header)
+                columns = _columns(values)
                 continue
             found.append((reader.line_num, dict(zip(columns, values, strict=False))))
     except csv.Error:
@@ -168,13 +169,28 @@ def read_rows(text: str) -> tuple[tuple[int, Mapping[str, str]], ...]:
     return tuple(found)
 
 
+def _columns(headings: Sequence[str]) -> list[str]:
+    """Return the column of each heading, or an empty text: a spreadsheet may have more columns than an import uses.
+
+    :raises UnfitImportFile: when a column is missing, or a heading is probably a misspelt column.
+    """
+    found = [_COLUMNS.get(heading.casefold(), "") for heading in headings]
+    if not {"name", "model"} <= {*found}:
+        raise UnfitImportFile(TEXTS.no_header)
+    missing = [heading for heading, column in _COLUMNS.items() if column not in found]
+    for heading, column in zip(headings, found, strict=True):
+        if not column and (meant := closest(heading.casefold(), missing)):
+            raise UnfitImportFile(Phrase(TEXTS.unknown_column, {"column": heading, "meant": meant}))
+    return found
+
+
 def check_rows(
     rows: Sequence[tuple[int, Mapping[str, str]]],
     accounts: Mapping[str, int],
     taken: Collection[str],
     taken_macs: Mapping[str, str],
 ) -> tuple[ImportLine, ...]:
-    """Check each line; a line has at most one error.
+    """Check each line.
 
     :param accounts: the ids of the tenant's accounts by their addresses in lower case.
     :param taken: the names of all phones of the gateway, in lower case.
@@ -190,25 +206,15 @@ def check_rows(
         model = titles.get(model, model)
         mac = _mac(row.get("mac", ""))
         placeholder, label = row.get("placeholder", ""), row.get("label", "")
-        error: Translatable = ""
-        if not name:
-            error = TEXTS.no_name
-        elif error := name_error(name):
-            pass
-        elif name.lower() in names:
-            error = Phrase(TEXTS.same_name, {"line": names[name.lower()]})
-        elif name.lower() in taken:
-            error = TEXTS.taken
-        elif account and account.lower() not in accounts:
-            error = TEXTS.no_account
-        elif not written:
-            error = Phrase(TEXTS.no_model, {"models": _models()})
-        elif model not in {OTHER_MODEL, *MODELS}:
-            error = Phrase(TEXTS.unknown_model, {"model": written, "models": _models()})
-        else:
-            error = (
-                _mac_error(mac, row, macs, taken_macs) or _placeholder_error(placeholder, model) or label_error(label)
-            )
+        found: Iterable[Translatable] = (
+            _name_error(name, names, taken),
+            TEXTS.no_account if account and account.lower() not in accounts else "",
+            _model_error(written, model),
+            _mac_error(mac, row, macs, taken_macs),
+            _placeholder_error(placeholder, model),
+            label_error(label),
+        )
+        errors = tuple(filter(None, found))
         names.setdefault(name.lower(), number)
         if mac:
             macs.setdefault(mac, number)
@@ -217,15 +223,39 @@ def check_rows(
                 number,
                 name,
                 account,
-                written if error else "" if model == OTHER_MODEL else model,
-                row.get("mac", "") if error else mac or "",
+                written if errors else "" if model == OTHER_MODEL else model,
+                row.get("mac", "") if errors else mac or "",
                 accounts.get(account.lower()),
                 placeholder,
-                label if error else read_label(label),
-                error,
+                label if errors else read_label(label),
+                errors,
             )
         )
     return tuple(lines)
+
+
+def _name_error(name: str, names: Mapping[str, int], taken: Collection[str]) -> Translatable:
+    """Return the error of a name, or an empty text.
+
+    :param names: for each name in an earlier line, the number of the line.
+    """
+    if not name:
+        return TEXTS.no_name
+    if error := name_error(name):
+        return error
+    if name.lower() in names:
+        return Phrase(TEXTS.same_name, {"line": names[name.lower()]})
+    return TEXTS.taken if name.lower() in taken else ""
+
+
+def _model_error(written: str, model: str) -> Translatable:
+    if not written:
+        return Phrase(TEXTS.no_model, {"models": _models()})
+    if model in {OTHER_MODEL, *MODELS}:
+        return ""
+    if meant := closest(model, MODELS):
+        return Phrase(TEXTS.similar_model, {"model": written, "meant": meant})
+    return Phrase(TEXTS.unknown_model, {"model": written, "models": _models()})
 
 
 def _mac(written: str) -> str | None:
@@ -251,7 +281,7 @@ def _mac_error(
 
 
 def _placeholder_error(placeholder: str, model: str) -> Translatable:
-    if not placeholder:
+    if not placeholder or model not in {OTHER_MODEL, *MODELS}:
         return ""
     if model != OTHER_MODEL:
         return TEXTS.not_other

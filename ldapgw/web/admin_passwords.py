@@ -129,7 +129,7 @@ class AdminPasswords:
         run_off_thread = self._dependencies.book_clients.run_off_thread
         octets = await run_off_thread(make_zip, handed_out, self._dependencies.phones.site(visit.tenant), render)
         made_at = datetime.fromtimestamp(logins[0].password_made_at, UTC).astimezone()
-        name = f"{visit.tenant.name}-phones-{made_at:%Y-%m-%d-%H%M}.zip"
+        name = f"{visit.tenant.name}-phones-{made_at:%Y-%m-%d-%H%M%S}.zip"
         return HttpResponse(200, octets, "application/zip", attachment(name))
 
     async def _read(self, visit: Visit, batch: str) -> tuple[Sequence[PhoneLogin], Sequence[NewPhone]]:

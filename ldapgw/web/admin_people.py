@@ -279,7 +279,10 @@ class AdminPeople:
         return await visit.done("asked" if able else "none-connected", _PAGE)
 
     async def _remind(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
-        addresses = [row.account.address for row in rows]
+        # Whoever is connected without a problem would look in vain for the steps of which the reminder speaks.
+        addresses = [row.account.address for row in rows if row.action or not row.account.is_connected]
+        if not addresses:
+            return visit.redirect("nobody-to-remind", _PAGE)
         return visit.page("admin_remind.html", reminder=Reminder.of(visit, addresses))
 
     async def _choices(self, visit: Visit, act: str, rows: Sequence[PersonRow]) -> Mapping[str, Any]:

@@ -326,7 +326,7 @@ class AdminImport:
             return self._page(visit, error=error.reason)
         names = [line.name for line in lines]
         now, is_added = self._layout.now(), False
-        if not any(line.error for line in lines):
+        if not any(line.errors for line in lines):
             passwords, hashes = self._passwords.generate(names)
             logins = [new_phone(line, visit.tenant.name, hashes[line.name], now) for line in lines]
             entry = visit.entry(Act.PHONES_IMPORTED, detail=str(len(logins)))
@@ -347,13 +347,13 @@ class AdminImport:
         lines: Sequence[ImportLine] = (),
         error: Translatable = "",
     ) -> HttpResponse:
-        errors = sum(bool(line.error) for line in lines)
+        errors = sum(bool(line.errors) for line in lines)
         return visit.page(
             "admin_import.html",
             status=400 if error or errors else 200,
             text=text,
             # Lines with an error come first.
-            lines=sorted(lines, key=lambda line: not line.error),
+            lines=sorted(lines, key=lambda line: not line.errors),
             error=error,
             errors=errors,
             models=[*MODELS, OTHER_MODEL],

@@ -39,7 +39,7 @@ def test_a_zip_of_two_phones(gateway: Gateway, desks: Path, tmp_path: Path) -> N
     """The phones are stored, and their passwords are in the zip, which nobody else may read."""
     archive = tmp_path / "desks.zip"
     said = run(gateway, desks, "--zip", archive, "--yes")
-    assert said.startswith(f"Added 2 phones. Their settings and passwords are only in {archive}.\n! hall has no owner")
+    assert said.startswith(f"Added 2 phones. The settings and passwords are only in {archive}.\n! hall has no owner")
     assert stored(gateway) == [("desk1", 1, "yealink", "values"), ("hall", None, "cisco", "entries")]
     assert archive.stat().st_mode & 0o777 == 0o600
     with zipfile.ZipFile(archive) as files:
@@ -50,6 +50,18 @@ def test_a_zip_of_two_phones(gateway: Gateway, desks: Path, tmp_path: Path) -> N
         desk1, hall = phones.read_all(connection)
     assert verify_password(password.encode(), desk1.password)
     assert (desk1.mac, hall.mac) == ("001565aabbcc", "")
+
+
+def test_phones_that_cannot_connect(gateway: Gateway, desks: Path, tmp_path: Path) -> None:
+    """A vendor that knows no TLS, where passwords need TLS: the phones are added, and that is said."""
+    text = gateway.file.read_text().replace("[web]", '[tls]\ncertificate = "c.pem"\nprivate_key = "k.pem"\n[web]', 1)
+    gateway.write(text.replace("[ldap]", "[ldap]\nrequire_tls = true", 1))
+    desks.write_text("name,model\n" + "".join(f"desk{at},mitel\n" for at in range(6)))
+    said = run(gateway, desks, "--zip", tmp_path / "desks.zip", "--yes")
+    assert (
+        "! desk0, desk1, desk2, desk3, desk4 and 1 more can't connect: Mitel and the gateway share no kind of "
+        "connection; see ldap.listen, ldap.require_tls and [tls]\n"
+    ) in said
 
 
 def test_a_directory_and_json(gateway: Gateway, desks: Path, tmp_path: Path) -> None:
@@ -77,7 +89,7 @@ def test_a_directory_and_json(gateway: Gateway, desks: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "No phone was added yet. To add these 2 phones, use --zip FILE or --out DIR."),
+        ([], "No phone was added yet. To add 2 phones, use --zip FILE or --out DIR."),
         (["--zip", "new.zip"], "This adds 2 phones to acme. To go ahead without a terminal, add --yes."),
         (["--zip", "new.zip", "--out", "new"], "--out and --zip can't be used together; choose one"),
     ],
@@ -93,7 +105,7 @@ def test_one_bad_line_and_no_phone_is_added(gateway: Gateway, desks: Path, tmp_p
     desks.write_text(DESKS + "desk2;zoe@acme.example;snom;\n")
     said = run(gateway, desks, "--zip", tmp_path / "desks.zip", "--yes", status=1)
     assert "No one has connected with this address." in said
-    assert "1 of 3 lines have an error, so no phone is added; fix the file" in said
+    assert "1 of 3 lines has an error, so no phone is added; fix the file" in said
     assert (stored(gateway), (tmp_path / "desks.zip").exists()) == ([], False)
     desks.write_text("desks\n")
     assert "The first line must name the columns" in run(gateway, desks, status=1)

@@ -63,6 +63,7 @@ def test_umlauts_of_an_old_encoding() -> None:
         (" \n", "The file is empty."),
         ("name,model\n", "The file is empty."),
         ("PK\0\3", "This isn’t a CSV file: save the spreadsheet as CSV in UTF-8."),
+        ("name,model,acount\n", "There’s no column “acount”. Did you mean “account”?"),
         ("desk1,yealink\n", "The first line must name the columns: name, account, model, mac."),
         (
             "name,model\n" + "x,yealink\n" * (MAX_LINES + 1),
@@ -70,7 +71,7 @@ def test_umlauts_of_an_old_encoding() -> None:
         ),
         ('name,model\n"' + "x" * 140_000, "This isn’t a CSV file: save the spreadsheet as CSV in UTF-8."),
     ],
-    ids=["nothing", "no line", "workbook", "no header", "too many", "too long"],
+    ids=["nothing", "no line", "workbook", "misspelt", "no header", "too many", "too long"],
 )
 def test_no_list(text: str, reason: str) -> None:
     with pytest.raises(UnfitImportFile) as raised:
@@ -78,7 +79,7 @@ def test_no_list(text: str, reason: str) -> None:
     assert str(raised.value.reason) == reason
 
 
-def test_an_error_for_each_line() -> None:
+def test_all_errors_of_each_line() -> None:
     """And the line as it was written, to be found again."""
     rows = (
         (2, {"name": "desk1", "account": "alice@ACME.example", "model": "Poly, Polycom", "mac": "0015.65aa.bbcc"}),
@@ -97,14 +98,21 @@ def test_an_error_for_each_line() -> None:
         (15, {"name": "desk9", "model": "other", "placeholder": "$NAME"}),
         (16, {"name": "desk11", "model": "snom", "mac": "0004.13AA.BBCC"}),
         (17, {"name": "desk12", "model": "snom", "label": "x" * 65}),
-        (18, {"name": "desk7", "model": "Other", "placeholder": "$VALUE", "label": "Büro  2. OG"}),
+        (18, {"name": "desk13", "account": "zoe@acme.example", "model": "yelink", "mac": "zz"}),
+        (19, {"name": "desk7", "model": "Other", "placeholder": "$VALUE", "label": "Büro  2. OG"}),
     )
     lines = check_rows(rows, ACCOUNTS, {"hall"}, {"000413aabbcc": "lobby"})
-    assert (lines[0].account_id, lines[0].model, lines[0].mac, lines[0].error) == (1, "poly", "001565aabbcc", "")
-    assert (lines[-1].model, lines[-1].placeholder, lines[-1].error) == ("", "$VALUE", "")
+    assert (lines[0].account_id, lines[0].model, lines[0].mac, lines[0].errors) == (1, "poly", "001565aabbcc", ())
+    assert (lines[-1].model, lines[-1].placeholder, lines[-1].errors) == ("", "$VALUE", ())
     made = new_phone(lines[-1], "acme", "hash", 0.0)
     assert (made.placeholder, made.label) == ("$VALUE", "Büro 2. OG")
-    assert [str(line.error).partition(". Enter")[0] for line in lines[1:-1]] == [
+    *single, several = [[str(error).partition(". Enter")[0] for error in line.errors] for line in lines[1:-1]]
+    assert several == [
+        "No one has connected with this address.",
+        "There’s no model “yelink”. Did you mean “yealink”?",
+        "“zz” isn’t a MAC address. It has to have 12 digits 0–9 and a–f.",
+    ]
+    assert [error for [error] in single] == [
         "The name is missing.",
         "Use 1 to 64 letters a–z, digits, dots, underscores and hyphens for the name, for example desk.",
         "Line 2 has the same name.",

@@ -246,11 +246,15 @@ def test_a_table_of_many_is_cut_into_pages() -> None:
 
 
 def test_people_are_synced_and_reminded(stage: Stage, admin: Browser) -> None:
-    """Only those whom Google lets in; the text to send has the selected addresses."""
+    """Only those whom Google lets in; of the selected people, the text to send has those who have to reconnect."""
     alice, bob = connect(stage, ALICE), connect(stage, BOB, code="consent_revoked")
     act(admin, "people sync", [alice, bob])
     assert {one.address: one.requested_sync for one in stage.accounts()} == {ALICE: SyncRequest.INCREMENTAL, BOB: None}
-    assert f"{BOB}, {ALICE}" in words_on(act(admin, "people remind", [alice, bob]))
+    told = words_on(act(admin, "people remind", [alice, bob]))
+    assert f"Of the selected people, 1 has to reconnect: {BOB} Hi, your desk phone" in told
+    assert ALICE not in told
+    assert act(admin, "people remind", [alice]).location == "/acme/admin/people"
+    assert "None of these people has to reconnect" in admin.get("/acme/admin/people").body
     assert act(admin, "people sync", []).location == "/acme/admin/people"
     assert "Select at least one row first." in admin.get("/acme/admin/people").body
     assert logged(stage) == [("sync_requested", ALICE, "")]
@@ -470,7 +474,7 @@ def test_thirty_desks_become_a_zip(stage: Stage, admin: Browser) -> None:
     seen = admin.get(f"{done.location}/zip")
     assert (seen.status, seen.headers["content-type"]) == (200, ["application/zip"])
     made = datetime.fromtimestamp(NOW, UTC).astimezone()
-    file = f"acme-phones-{made:%Y-%m-%d-%H%M}.zip"
+    file = f"acme-phones-{made:%Y-%m-%d-%H%M%S}.zip"
     assert seen.headers["content-disposition"] == [f'attachment; filename="{file}"']
     assert seen.headers["cache-control"] == ["no-store"]
     assert [f"0015650000{number:02}.cfg" in seen.body for number in (0, 29)] == [True, True]
