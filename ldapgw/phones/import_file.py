@@ -214,7 +214,7 @@ def check_rows(
             _placeholder_error(placeholder, model),
             label_error(label),
         )
-        errors = tuple(filter(None, found))
+        errors = tuple(error for error in found if error)
         names.setdefault(name.lower(), number)
         if mac:
             macs.setdefault(mac, number)
