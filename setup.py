@@ -12,8 +12,12 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-# What a search passes, and what that calls; and what encodes the whole directory for a replica.
-COMPILED = ("ber", "numbers/*", "directory/*", "ldap/*", "phones/search_log", "server/counters", "replication/*")
+# What a search passes, and what that calls; what encodes the whole directory for a replica; and what converts persons,
+# which a first sync spends most of its time with.
+COMPILED = (
+    *("ber", "numbers/*", "directory/*", "ldap/*", "phones/search_log", "server/counters", "replication/*"),
+    *("google/person", "google/person_text"),
+)
 # Not compiled: frozen dataclasses that go to another process, which those of mypyc cannot; types that msgspec reads,
 # because mypyc drops parameters of annotations (tests/test_wire_types.py); classes of Twisted and zope; and what runs
 # once.
