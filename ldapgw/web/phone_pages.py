@@ -190,6 +190,7 @@ class PhonePages:
         times = (login.last_seen, login.searched_at, *(decoded.search.when for decoded in searches[:1]))
         has_unused_password = self._dependencies.latest(login).has_unused_password
         provisioned = await self._provisioning_values(visit, login, vendor)
+        address: ProvisioningAddress | None = provisioned["provisioning"]
         sheet_values = self._sheet_values(visit, login, vendor, password)
         ways = _ways(sheet_values["sheet"])
         return visit.page(
@@ -198,7 +199,7 @@ class PhonePages:
             phone=login,
             is_own=visit.owns(login),
             model=title_of(login.model),
-            state=self.state(login),
+            state=self.state(login, has_address=address is not None and not address.fetches),
             password=password,
             is_shown_elsewhere=self.is_shown_elsewhere(visit.visitor, login),
             vendors=model_vendors,
@@ -206,7 +207,7 @@ class PhonePages:
             has_unused_password=has_unused_password,
             hints=hints_to_fix(login, searches, self._profile(login)),
             elsewhere=self._refused_elsewhere(visit, login),
-            unfit=self._unfit_client(login, provisioned["provisioning"]),
+            unfit=self._unfit_client(login, address),
             last_seen=max((time for time in times if time), default=None),
             last_address=searches[0].search.address if searches else login.last_address,
             steps=steps,
@@ -220,7 +221,7 @@ class PhonePages:
             http=self._http_addresses(visit, login, vendor),
             **sheet_values,
             ways=ways,
-            chosen_way="address" if provisioned["provisioning"] else ways[0],
+            chosen_way="address" if address else ways[0],
         )
 
     async def settings(self, visit: Visit, login: PhoneLogin, vendor: str) -> HttpResponse:
@@ -267,11 +268,17 @@ class PhonePages:
     def _profile(self, login: PhoneLogin) -> PhoneProfile:
         return PhoneProfile.for_login(self._dependencies.base_dn(login.tenant), login)
 
-    def state(self, login: PhoneLogin) -> PhoneState:
+    def state(self, login: PhoneLogin, *, has_address: bool = False) -> PhoneState:
+        """Return the state of a phone.
+
+        :param has_address: as in `phone_state`.
+        """
         login = self._dependencies.latest(login)
         refused_at = self._dependencies.anonymous_refused_at(login.last_address) if login.last_address else None
         searches = self._dependencies.searches(login)
-        return phone_state(login, searches, self._profile(login), refused_at, self._layout.now())
+        return phone_state(
+            login, searches, self._profile(login), refused_at, self._layout.now(), has_address=has_address
+        )
 
     def _refused_elsewhere(self, visit: Visit, login: PhoneLogin) -> Refusal | None:
         """Return refused logins from other networks than the phone's, for administrators, or None if there are none."""

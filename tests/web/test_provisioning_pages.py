@@ -60,10 +60,13 @@ def test_a_page_with_a_button_fetches_nothing(stage: Stage) -> None:
     assert password is not None
     assert password[1] not in page.body
     assert "The settings haven’t been fetched yet" in words_on(browser.get(PHONE))
+    to_enter = "waiting for the phone Enter the provisioning address below in the phone, restart the phone, then search"
+    assert to_enter in words_on(browser.get(PHONE))
     stage.browser().get(path + "yealink-ldap.cfg")
     (fetch,) = stage.do(provisioning.read, "desk1", stage.clock.seconds()).fetches
     assert (fetch.when, fetch.file) == (stage.clock.seconds(), "yealink-ldap.cfg")
     assert f"{fetch.address} yealink-ldap.cfg" in words_on(browser.get(PHONE))
+    assert to_enter not in words_on(browser.get(PHONE))
 
 
 def test_what_is_stored_gives_nothing_away(stage: Stage) -> None:
