@@ -134,7 +134,7 @@ class AdminPhones:
             topic=lambda _visit, row: phone_pages.topic(row.login),
             values=self._values,
             key=lambda row: row.login.name,
-            title=lambda row: f"{row.login.name} ({row.owner})" if row.owner else row.login.name,
+            title=lambda row: f"{row.login.title} ({row.owner})" if row.owner else row.login.title,
             state=lambda _tenant, row: (row.login.name, row.login.account_id, row.login.password),
             questions=TEXTS.questions,
             asked={

@@ -297,7 +297,7 @@ class PhoneForms:
         """``GET /{tenant}/phones/{name}/{act}``: ask before an act, a key of `CONFIRMATIONS.phones`."""
         return visit.confirmation(
             CONFIRMATIONS.phones[act],
-            {"phone": login.name},
+            {"phone": login.title},
             action=f"phones/{login.name}/{act}",
             cancel=f"phones/{login.name}",
             fields={"action": "delete"} if act == "record" else {},

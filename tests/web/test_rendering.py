@@ -205,8 +205,9 @@ def test_the_headline_is_the_worst_of_account_and_phones() -> None:
     assert title(ACCOUNT, works, to_fix) == "! bob-2: 1 setting to fix"
     assert title(replace(ACCOUNT, error=ErrorStatus("consent_revoked", NOW)), refused) == "! Needs attention"
     login = PhoneLogin("bob-1", "acme", 1, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW)
-    page = Reader(overview(ACME, visitor, phones=((login, refused),)))
-    assert "bob-1 uses a wrong password The last try. Fix" in page.text
+    labelled = replace(login, label="Bob’s office")
+    page = Reader(overview(ACME, visitor, phones=((labelled, refused),)))
+    assert "Bob’s office (bob-1) uses a wrong password The last try. Fix" in page.text
     assert "/acme/phones/bob-1" in page.links()
     served = Reader(overview(ACME, visitor, phones=((login, works),)))
     assert "Your contacts are on your phones and update automatically." in served.text
