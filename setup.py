@@ -65,10 +65,12 @@ else:
         # The variable is the one of mypy's own builds: tests need no fast code, and the compiler takes minutes for it.
         level = os.environ.get("MYPYC_OPT_LEVEL", "3")
         modules = compiled_modules()
-        # Two libraries, which two processors compile at once.  A search crosses from one to the other a few times.
-        found = [path for path in modules if path.startswith(("ldapgw/directory/", "ldapgw/numbers/", "ldapgw/ber.py"))]
-        rest = [path for path in modules if path not in found]
-        groups = [(found, "ldapgw_directory"), (rest, "ldapgw_ldap")]
+        # Two libraries, which two processors compile at once.  A search crosses from one to the other a few times, and a
+        # short command loads the first alone.
+        folders = tuple(f"ldapgw/{name}" for name in ("ber.py", "directory/", "google/", "numbers/"))
+        people = [path for path in modules if path.startswith(folders)]
+        protocol = [path for path in modules if path not in people]
+        groups = [(people, "ldapgw_directory"), (protocol, "ldapgw_ldap")]
         extensions = mypycify([*settings, *modules], opt_level=level, separate=groups)
         for extension in extensions:
             # Functions of one library call each other as they are, not as whatever another library may name likewise.

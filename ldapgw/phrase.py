@@ -4,12 +4,15 @@
 Messages are data: the file ``texts/AREA.toml`` of a package has the messages of an area, and `read_texts` reads the
 file into a frozen class.  A message that only one statement uses may stand in the code, marked with `gettext_noop`.
 The extraction tool finds the messages in both places.  The page translates a message into the user's language.
+
+A message about a phone has each name of a menu, a key or a button between asterisks, with › between menus, so that
+pages and documents can set the names in bold: ``Go to *Settings › LDAP*.``
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -17,6 +20,8 @@ from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
+
+_MARK = "*"
 
 
 def gettext_noop(message: str) -> str:
@@ -84,3 +89,18 @@ def joined(phrases: Sequence[Phrase]) -> Phrase:
     """Join one or more phrases into a list separated by commas."""
     first = phrases[0]
     return first if len(phrases) == 1 else Phrase("%(one)s, %(more)s", {"one": first, "more": joined(phrases[1:])})
+
+
+def without_marks(sentence: str) -> str:
+    """Return a sentence as plain text."""
+    return sentence.replace(_MARK, "")
+
+
+def with_names(sentence: str, name: Callable[[str], str], other: Callable[[str], str]) -> str:
+    """Return a sentence in a markup language.
+
+    :param name: writes the name of a menu, a key or a button in this language.
+    :param other: writes the words between the names in this language.
+    """
+    pieces = sentence.split(_MARK)
+    return "".join(name(piece) if index % 2 else other(piece) for index, piece in enumerate(pieces))

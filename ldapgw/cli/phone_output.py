@@ -17,9 +17,9 @@ from ldapgw.directory.naming_context import phone_dn
 from ldapgw.phones.hints import Hint, PhoneCondition, PhoneProfile, hint_text, phone_condition
 from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.menu_names import without_marks
 from ldapgw.phones.provisioning.settings import Site as PhoneSite
 from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet, settings_of, vendors_of
+from ldapgw.phrase import without_marks
 from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import certificate_url, ldap_url, phone_server
 from ldapgw.store import accounts

@@ -19,7 +19,6 @@ import click
 from click.shell_completion import CompletionItem
 from sqlalchemy import Connection
 
-from ldapgw.cli.google import run_in_reactor
 from ldapgw.cli.output import confirm, hint, new_file, print_json, print_line, print_table, write_target, yes_option
 from ldapgw.cli.phone_output import (
     bind_dn,
@@ -525,6 +524,7 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     The command resolves the host, connects, starts TLS, logs in, and searches by name and by number. On a terminal, the
     command asks for the password. Without a password, the command skips the login and the searches.
     """
+    from ldapgw.cli.google import run_in_reactor
     from ldapgw.phones.reachability import read_ca, try_phone
 
     ca = ca_file.read() if ca_file else site.trust_anchor

@@ -15,9 +15,8 @@ from ldapgw import __version__
 from ldapgw.google.person_text import without_controls
 from ldapgw.numbers.phone_number import readable
 from ldapgw.phones.mac_address import show_mac
-from ldapgw.phones.provisioning.menu_names import with_names, without_marks
 from ldapgw.phones.rollout import PrintSheet
-from ldapgw.phrase import Timestamp, Translatable, gettext_noop
+from ldapgw.phrase import Timestamp, Translatable, gettext_noop, with_names, without_marks
 from ldapgw.store.account_status import timestamp
 from ldapgw.web.account_texts import SOURCE_LABELS
 from ldapgw.web.dependencies import WebTenant

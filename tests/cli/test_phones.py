@@ -13,9 +13,9 @@ import pytest
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.passwords import verify_password
 from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.menu_names import without_marks
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.provisioning.sheet import all_vendors, make_sheet, settings_of, vendors_of
+from ldapgw.phrase import without_marks
 from ldapgw.store import activity, phones, sync_state
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.activity import Act

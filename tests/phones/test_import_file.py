@@ -13,10 +13,10 @@ import pytest
 
 from ldapgw.phones.import_file import MAX_LINES, UnfitImportFile, check_rows, decode, read_rows
 from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.menu_names import with_names
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.provisioning.sheet import vendors_of
 from ldapgw.phones.rollout import NewPhone, make_files, make_zip, new_phone
+from ldapgw.phrase import with_names
 from ldapgw.web.rendering import Renderer
 
 ACCOUNTS = {"alice@acme.example": 1}

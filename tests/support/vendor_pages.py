@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ldapgw.phones.models import OTHER_MODEL
-from ldapgw.phones.provisioning.menu_names import with_names
 from ldapgw.phones.provisioning.settings import PhoneSettings, Security, ServerAddress
 from ldapgw.phones.provisioning.sheet import CONFIRMED_MARK, Advice, Sheet, Vendor, all_vendors, make_sheet
+from ldapgw.phrase import with_names
 from ldapgw.web.phone_texts import ADVICE
 from tests.support import vendor_screens
 from tests.support.checkout import ROOT

@@ -16,7 +16,6 @@ import msgspec
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import phone_dn
 from ldapgw.phones.models import MODELS, OTHER_MODEL
-from ldapgw.phones.provisioning.menu_names import without_marks
 from ldapgw.phones.provisioning.settings import (
     MAX_HITS,
     NAME_ATTRIBUTES,
@@ -32,7 +31,7 @@ from ldapgw.phones.provisioning.settings import (
     number_filter,
 )
 from ldapgw.phones.provisioning.templates import NOT_VERIFIED, Format, render_file, render_value
-from ldapgw.phrase import gettext_noop
+from ldapgw.phrase import gettext_noop, without_marks
 from ldapgw.store.phones import NumberMode, PhoneLogin
 
 # The maximum number of characters of a login name in Gigaset's phones.
@@ -104,7 +103,7 @@ class SetupStep:
     """A step that brings the settings into a phone.
 
     :ivar number: the number of the step, counted from 1.
-    :ivar message: the step's text, to be translated, with marks around names (`ldapgw.phones.provisioning.menu_names`).
+    :ivar message: the step's text, to be translated, with marks around names (`ldapgw.phrase`).
     :ivar is_confirmed: whether a source names the menus of the step.
     """
 
@@ -179,7 +178,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar unverified: the keys that no source confirms, or a few words on these keys.
     :ivar advice: advice for this family, to which `make_sheet` adds advice about TLS.
     :ivar steps: the steps that bring the settings into a phone, in the words of its menus, with marks around these
-        (`ldapgw.phones.provisioning.menu_names`); the last step is a search on the phone.
+        (`ldapgw.phrase`); the last step is a search on the phone.
     :ivar plain_steps: the numbers of the steps that name nothing on the phone, so that no source has to confirm them.
     :ivar sources: the documents that the authors of the file have read.
     :ivar sources_checked: the month in which somebody last compared the file with its sources (``YYYY-MM``).
@@ -268,7 +267,7 @@ class Sheet:
     def trust(self) -> str:
         """Return how the phone gets to trust the certificate at `ca_url`; empty without `ca_url`.
 
-        The text is to be translated, and has marks around names (`ldapgw.phones.provisioning.menu_names`).
+        The text is to be translated, and has marks around names (`ldapgw.phrase`).
         """
         return (self.vendor.trust or _UNKNOWN_TRUST) if self.ca_url else ""
 
