@@ -65,8 +65,8 @@ else:
         # The variable is the one of mypy's own builds: tests need no fast code, and the compiler takes minutes for it.
         level = os.environ.get("MYPYC_OPT_LEVEL", "3")
         modules = compiled_modules()
-        # Two libraries, which two processors compile at once.  A search crosses from one to the other a few times, and a
-        # short command loads the first alone.
+        # Two libraries, which two processors compile at once.  A search crosses from one to the other a few times, and
+        # a short command loads the first alone.
         folders = tuple(f"ldapgw/{name}" for name in ("ber.py", "directory/", "google/", "numbers/"))
         people = [path for path in modules if path.startswith(folders)]
         protocol = [path for path in modules if path not in people]
