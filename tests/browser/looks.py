@@ -39,6 +39,8 @@ def fits(page: Any) -> None:
     """Nothing has to be scrolled sideways, nothing stands over the edge of its card, and no blank is lost."""
     over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert over <= 0, f"{page.url} is wider than the window by {over} px"
+    hidden = page.evaluate("[...document.querySelectorAll('.top nav')].map(one => one.scrollWidth - one.clientWidth)")
+    assert max(hidden, default=0) <= 0, f"{page.url} hides {hidden} px of its navigation"
     spilt = page.evaluate(_SPILT)
     assert spilt == [], spilt
     glued = re.findall(rf".*{_GLUED}.*", page.evaluate(_PROSE))
