@@ -87,13 +87,16 @@ class Phone:
 
         :raises ConnectionError: when the server closes the connection.
         """
-        return pdu.responses(self.octets(request))
+        return self._exchange(request)[1]
 
     def octets(self, request: bytes) -> bytes:
         """Send a message; all answers to it, as they came.
 
         :raises ConnectionError: when the server closes the connection.
         """
+        return self._exchange(request)[0]
+
+    def _exchange(self, request: bytes) -> tuple[bytes, list[pdu.Response]]:
         self._socket.sendall(request)
         data = b""
         while True:
@@ -101,8 +104,10 @@ class Phone:
             if not received:
                 raise ConnectionResetError("closed")
             data += received
-            if whole_messages(data) == len(data) and pdu.responses(data)[-1].code is not None:
-                return data
+            if whole_messages(data) == len(data):
+                answers = pdu.responses(data)
+                if answers[-1].code is not None:
+                    return data, answers
 
 
 @dataclass(frozen=True)

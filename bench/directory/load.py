@@ -16,7 +16,7 @@ from math import ceil, nan
 from pathlib import Path
 
 from bench.directory.asking import Asked
-from bench.directory.limit import LIMIT
+from bench.directory.servers import LIMIT
 from bench.process import Server
 
 CONNECTIONS = 8

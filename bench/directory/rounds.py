@@ -12,10 +12,9 @@ from math import nan
 from statistics import median
 
 from bench.directory.asking import Workload
-from bench.directory.limit import LIMIT
 from bench.directory.load import Load, Round
 from bench.directory.people import Person
-from bench.directory.servers import BEFORE, BEFORE_PURE, COMPILED, OURS, PURE, THEIRS
+from bench.directory.servers import BEFORE, BEFORE_PURE, COMPILED, LIMIT, OURS, PURE, THEIRS
 from bench.output import say
 from bench.process import Server
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import marshal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +13,6 @@ from pathlib import Path
 
 from bench.directory.asking import NUMBERS, SUBTREE, Asked, equality, one_of
 from bench.directory.before import Checkout
-from bench.directory.limit import LIMIT, recorded, write_table
 from bench.directory.people import ldif, person
 from bench.directory.seed import OWNER, PHONE, SECRET, TENANT
 from bench.phone import Phone, Target
@@ -23,6 +23,8 @@ from tests.support.site.running import free_ports
 from tests.support.slapd import MODULES, PROGRAM, SCHEMA
 
 OURS, THEIRS = "ldapgw", "slapd"
+# The server that answers from a table (`bench.directory.limit_server`).
+LIMIT = "limit"
 # The gateway without the compiler (docs/decisions/0042), where what `scripts/compile` makes is there.
 PURE = "not compiled"
 COMPILED = ROOT / ".compiled"
@@ -158,18 +160,26 @@ def gateway(folder: Path, answers: Callable[[Target], bool], variant: Variant = 
 
 @contextmanager
 def limit(folder: Path, target: Target, asked: Iterable[Asked]) -> Iterator[Server]:
-    """The limit (`bench.directory.limit`), with the answers of a gateway; compiled, if the gateway is.
+    """The limit (`bench.directory.limit_server`), with the answers of a gateway; compiled, if the gateway is.
 
     :param folder: an empty folder.
     :param target: the gateway.
     """
     table = folder / "table"
-    write_table(table, recorded(target, asked))
+    table.write_bytes(marshal.dumps(dict(_recorded(target, asked))))
     [port] = free_ports(1)
     place = COMPILED if COMPILED.exists() else ROOT
-    command = ["env", f"PYTHONPATH={place}", sys.executable, "-m", "bench.directory.limit", str(port), table]
+    command = ["env", f"PYTHONPATH={place}", sys.executable, "-m", "bench.directory.limit_server", str(port), table]
     with running(LIMIT, command, folder, replace(target, port=port), lets_in, PATIENCE, place=place) as server:
         yield server
+
+
+def _recorded(target: Target, asked: Iterable[Asked]) -> Iterator[tuple[bytes, bytes]]:
+    """Each request of the loads, the bind first, and what a gateway answers."""
+    with Phone(target) as phone:
+        yield target.bind(), phone.octets(target.bind())
+        for request in dict.fromkeys(request for one in asked for request in one.requests):
+            yield request, phone.octets(request)
 
 
 def load_slapd(folder: Path, count: int) -> None:

@@ -8,7 +8,7 @@ import os
 import pwd
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from shlex import quote
@@ -162,6 +162,10 @@ def init(site: Site, /, **given: Any) -> None:
         hint(line)
 
 
+# Asks a question unless an option has the value: takes the option's name, the question, the type and the default.
+_Ask = Callable[..., Any]
+
+
 def _answers(given: dict[str, Any]) -> dict[str, Any]:
     """Return the values for the file: the values given as options, and the answers to questions for other values."""
 
@@ -189,18 +193,6 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
     allowed = admin if domain.lower() in _CONSUMERS else f"@{domain}"
     base = f"dc={tenant}" if allowed == admin else ",".join(f"dc={part}" for part in domain.lower().split("."))
 
-    def ask_page() -> str:
-        """Ask for the address of the page, again if Google refuses the address and it is not to be kept."""
-        question = "What is the address of the web page? For example https://phonebook.acme.example"
-        default = "http://localhost:8080" if allowed == admin else f"https://phonebook.{domain.lower()}"
-        is_asked = given["public_url"] is None
-        while is_redirect_uri_refused(url := str(ask("public_url", question, _read_url, default))):
-            hint(f"! web.public_url: {REFUSED_REDIRECT_URI}")
-            if not is_asked or click.confirm("Should the page have this address nevertheless?", default=True, err=True):
-                break
-            given["public_url"] = None
-        return url
-
     values = {
         "name": tenant,
         "admins": [admin],
@@ -221,22 +213,16 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
         "region": ask(
             "region", "Which country are numbers without a country code in? For example DE", setting_type(Region), "DE"
         ),
-        "public_url": ask_page(),
+        "public_url": _ask_page(
+            given, ask, "http://localhost:8080" if allowed == admin else f"https://phonebook.{domain.lower()}"
+        ),
         "state_dir": ask(
             "state_dir", f"Where should the database and its key be stored? For example {STATE_DIR}", str, STATE_DIR
         ),
     }
     question = "Where is the JSON file of your Google OAuth client? Leave empty to enter the client on the page later"
     client = ask("client_secret_file", question, _read_client_file, "")
-    if given["encryption"] is None and given["public_url"].startswith("http:"):
-        given["encryption"] = "none"  # the page is for this machine alone, and no certificate is for localhost
-    ask("encryption", _ENCRYPTION_QUESTION, Choice(_ENCRYPTION), "create")
-    if given["encryption"] == "files":
-        ask("certificate", "Where is the certificate with its chain, a PEM file?", _read_file)
-        ask("private_key", "Where is its private key, a PEM file?", _read_file)
-    ask("web_port", "On which port should the page listen?", _PORT, _web_port(given))
-    over_tls = f" LDAP over TLS gets this port plus {_LDAPS_DISTANCE}" if given["encryption"] in _CERTIFICATES else ""
-    ask("ldap_port", f"On which port should LDAP listen?{over_tls}", _PORT, 389)
+    _ask_encryption(given, ask)
     is_company = any(who.startswith("@") for who in values["allowed_users"])
     return {
         **values,
@@ -247,6 +233,31 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
         "sources": ["contacts", "directory"] if is_company else None,
         "new_store": False,
     }
+
+
+def _ask_page(given: dict[str, Any], ask: _Ask, default: str) -> str:
+    """Ask for the address of the page, again if Google refuses the address and the person does not want to keep it."""
+    question = "What is the address of the web page? For example https://phonebook.acme.example"
+    is_asked = given["public_url"] is None
+    while is_redirect_uri_refused(url := str(ask("public_url", question, _read_url, default))):
+        hint(f"! web.public_url: {REFUSED_REDIRECT_URI}")
+        if not is_asked or click.confirm("Should the page have this address nevertheless?", default=True, err=True):
+            break
+        given["public_url"] = None
+    return url
+
+
+def _ask_encryption(given: dict[str, Any], ask: _Ask) -> None:
+    """Ask how connections are encrypted, and for the ports."""
+    if given["encryption"] is None and given["public_url"].startswith("http:"):
+        given["encryption"] = "none"  # the page is for this machine alone, and no certificate is for localhost
+    ask("encryption", _ENCRYPTION_QUESTION, Choice(_ENCRYPTION), "create")
+    if given["encryption"] == "files":
+        ask("certificate", "Where is the certificate with its chain, a PEM file?", _read_file)
+        ask("private_key", "Where is its private key, a PEM file?", _read_file)
+    ask("web_port", "On which port should the page listen?", _PORT, _web_port(given))
+    over_tls = f" LDAP over TLS gets this port plus {_LDAPS_DISTANCE}" if given["encryption"] in _CERTIFICATES else ""
+    ask("ldap_port", f"On which port should LDAP listen?{over_tls}", _PORT, 389)
 
 
 _ENCRYPTION_QUESTION = """\

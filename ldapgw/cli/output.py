@@ -180,6 +180,11 @@ def write_target(target: str, content: bytes) -> None:
         write(content)
 
 
+def some(names: Sequence[str]) -> str:
+    """Return the first five names, and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
 def counted(count: int, word: str) -> str:
     """Return a number with a noun, such as ``1 search`` or ``2 searches``."""
     ending = "" if count == 1 else "es" if word.endswith("ch") else "s"

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from ldapgw.cli.output import confirm, counted, hint, new_files, print_json, print_line, print_table, yes_option
+from ldapgw.cli.output import confirm, counted, hint, new_files, print_json, print_line, print_table, some, yes_option
 from ldapgw.cli.phone_output import no_protection, phone_site, warn_of_phones_that_find_nobody
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
@@ -119,9 +119,7 @@ def _warn_of_phones_that_cannot_connect(phones: Sequence[NewPhone], site: PhoneS
         if sheet.link is None:
             unable.setdefault(no_protection(sheet.vendor), []).append(phone.login.name)
     for reason, names in unable.items():
-        hint(
-            f"! {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''} can't connect: {reason}"
-        )
+        hint(f"! {some(names)} can't connect: {reason}")
 
 
 def _make_folder(folder: Path) -> None:

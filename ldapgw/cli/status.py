@@ -6,7 +6,7 @@ Both commands read the database and files, whether the gateway runs or not.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ import click
 from sqlalchemy import Connection
 
 from ldapgw.cli.accounts import SIGNS, account_objects, problem_lines
-from ldapgw.cli.output import NEVER, counted, hint, local_time, print_json, print_line, print_table
+from ldapgw.cli.output import NEVER, counted, hint, local_time, print_json, print_line, print_table, some
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.errors import StoreError, UserError
@@ -237,13 +237,9 @@ def _actions(site: Site, held: _Stored, objects: Collection[dict[str, Any]]) -> 
     refused = [name for name, condition in conditions.items() if condition is PhoneCondition.REFUSED]
     wrong = [name for name, condition in conditions.items() if condition is PhoneCondition.PROBLEMS]
     if refused:
-        yield f"Wrong password in {_some(refused)}. See: ldapgw phones list"
+        yield f"Wrong password in {some(refused)}. See: ldapgw phones list"
     if wrong:
-        yield f"Settings to fix in {_some(wrong)}. See: ldapgw phones list"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        yield f"Settings to fix in {some(wrong)}. See: ldapgw phones list"
 
 
 def _lines(site: Site, values: Mapping[str, Any], held: _Stored) -> Iterator[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ldapgw.server.authority import AuthorityFiles
 from ldapgw.server.state_dir import BACKUP_NOTE
 from ldapgw.store import accounts, activity, gateways, sync_history
 from ldapgw.store.database import Mode
@@ -307,3 +308,16 @@ def test_a_copy_that_has_not_ended_is_not_used(gateway: Gateway, url: str) -> No
     assert gateway.run("database", "copy", "--to", url).exit_code == 0
     on_server(gateway, url)
     assert [account["account"] for account in gateway.json("accounts")] == [ALICE]
+
+
+def test_a_backup_names_the_folder_of_a_private_authority(gateway: Gateway) -> None:
+    """Phones trust the authority, and no backup has it."""
+    gateway.connect(ALICE)
+    told = "Phones trust the authority in {}: keep a copy of this folder, too."
+    folder = gateway.state_dir / "tls"
+    assert told.format(folder) not in gateway.run("backup", str(gateway.folder / "a.db")).stdout
+    assert gateway.run("certificate", "create").exit_code == 0
+    files = AuthorityFiles.within(folder)
+    tls = f'[tls]\ncertificate = "{files.certificate}"\nprivate_key = "{files.private_key}"\n'
+    gateway.write(gateway.file.read_text().replace("[web]", f"{tls}[web]", 1))
+    assert told.format(folder) in gateway.run("backup", str(gateway.folder / "b.db")).stdout

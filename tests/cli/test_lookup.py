@@ -138,3 +138,17 @@ def test_before_the_first_start_nothing_is_found_or_created(gateway: Gateway) ->
     """There is no database yet."""
     assert names(gateway, "mull") == []
     assert not gateway.state_dir.exists()
+
+
+def test_nobody_has_connected_yet(gateway: Gateway) -> None:
+    """lookup, explain and status say so, and where people connect; then a phone without an owner has other advice."""
+    gateway.run("phones", "add", "hall", "--tenant", "acme")
+    page = "https://phonebook.example.com/acme/"
+    told = f"No account is connected yet. Connect one on {page}\n"
+    assert gateway.run("lookup", "anna", "--phone", "hall").stderr.endswith(f"Nothing found: n{told[1:]}")
+    assert gateway.run("explain", "anna", "--phone", "hall").stderr == told
+    action = f"acme: nobody has connected yet, so phones find nobody. People connect on {page}"
+    assert action in gateway.json("status")["actions"]
+    gateway.connect("alice@acme.example")
+    assert "give it an owner, or have somebody share" in gateway.run("explain", "anna", "--phone", "hall").stderr
+    assert action not in gateway.json("status")["actions"]

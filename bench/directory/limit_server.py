@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import marshal
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +17,10 @@ from twisted.internet import reactor  # noqa: TID251  an entry point
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from bench.directory.asking import Asked
-from bench.phone import Phone, Target
 from ldapgw.ldap.framing import Framer
 from ldapgw.ldap.socket_io import SocketReader, SocketWriter
 
-# The name of the server.
-LIMIT = "limit"
 _MAX_MESSAGE = 1 << 20
-
-
-def recorded(target: Target, asked: Iterable[Asked]) -> Iterator[tuple[bytes, bytes]]:
-    """Each request of the loads, the bind first, and what a gateway answers."""
-    with Phone(target) as phone:
-        yield target.bind(), phone.octets(target.bind())
-        for request in dict.fromkeys(request for one in asked for request in one.requests):
-            yield request, phone.octets(request)
-
-
-def write_table(file: Path, answers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Write what the server reads at its start."""
-    file.write_bytes(marshal.dumps(dict(answers)))
 
 
 class Connection(Protocol):
