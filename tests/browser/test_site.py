@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import pytest
 
+from ldapgw.web.documentation import DOCUMENTS
 from tests.browser import axe
 from tests.browser.looks import LOOKS, SIZES
 from tests.support.released import NEWER, VERSION, released
@@ -122,6 +123,17 @@ def test_the_search_finds_what_helps(page: Any, address: str, words: str) -> Non
         one.split("?")[0].split("#")[0] for one in first.evaluate_all("all => all.map(a => a.getAttribute('href'))")
     ]
     assert f"{SEARCHES[words]}.html" in list(dict.fromkeys(hrefs))[:3]
+
+
+def test_links_of_the_administration_lead_to_their_sections(page: Any, address: str) -> None:
+    """The address of each page has the title that the link has, and a section that the browser shows at the top."""
+    for document in DOCUMENTS.values():
+        page.goto(f"{address}{document.path}")
+        path, _, section = document.path.partition("#")
+        named = page.locator(f"#{section} > :is(h2, h3)" if section else "h1").first
+        assert (path, (named.text_content() or "").removesuffix("¶")) == (path, document.title)
+        if section:
+            assert page.locator(":target").first.get_attribute("id") == section
 
 
 def test_reasons_are_neither_in_the_menu_nor_in_the_search(built: Path) -> None:

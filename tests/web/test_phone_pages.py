@@ -606,6 +606,17 @@ def test_everything_that_shows_the_steps_shows_the_same(
     assert _steps_in_lines(document.partition("Steps\n=====\n")[2].partition("\n\n.. image")[0]) == shown
 
 
+def test_the_file_is_offered_in_the_step_that_needs_it(stage: Stage) -> None:
+    """Where no step needs it, the file stands above; on paper there is nothing to load."""
+    browser = owner(stage, model="yealink")
+    for key, number in (("snom", 3), ("vtech", 3), ("linphone", 0), ("gigaset-n510", 0)):
+        page = browser.get(f"{PHONE}?vendor={key}").body
+        offers = ["download>Download</a>" in step for step in _steps_on(page)]
+        assert [at for at, is_offered in enumerate(offers, 1) if is_offered] == ([number] if number else [])
+        assert page.count(f'/settings/{key}" download>') == 1
+    assert "/settings/snom" not in browser.get(f"{PHONE}/sheet?vendor=snom").body
+
+
 def test_names_of_menus_are_bold(stage: Stage) -> None:
     """On the page, on the printed sheet and in the documents; their characters are escaped."""
     browser = owner(stage, model="yealink")
@@ -640,13 +651,13 @@ class _Steps(NamedTuple):
 
 
 def _steps_in_html(page: str) -> _Steps:
-    """The steps of a page, without the words behind the last one."""
+    """The steps of a page, without the button with the file and the words behind the last one."""
     before, _, _ = page.partition('<ol class="numbered">')
     notes = re.findall('<p class="hint">([^<]*)</p>\\n$', before)
     steps = [
         step.removesuffix(" As soon as the phone finds someone, its page here turns green.") for step in _steps_on(page)
     ]
-    texts = [html.unescape(re.sub("</?b>", "", step.partition(" <span")[0])) for step in steps]
+    texts = [html.unescape(re.sub("</?b>|<br><a .*", "", step.partition(" <span")[0])) for step in steps]
     marks = ["✓" in step for step in steps]
     return _Steps(notes[0] if notes else "", tuple(zip(texts, marks, strict=True)))
 

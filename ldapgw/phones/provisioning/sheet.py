@@ -179,6 +179,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar advice: advice for this family, to which `make_sheet` adds advice about TLS.
     :ivar steps: the steps that bring the settings into a phone, in the words of its menus, with marks around these
         (`ldapgw.phrase`); the last step is a search on the phone.
+    :ivar file_step: the number of the step that needs the file, beside which pages offer the file; 0 if no step does.
     :ivar plain_steps: the numbers of the steps that name nothing on the phone, so that no source has to confirm them.
     :ivar sources: the documents that the authors of the file have read.
     :ivar sources_checked: the month in which somebody last compared the file with its sources (``YYYY-MM``).
@@ -211,6 +212,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unverified: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()
     steps: tuple[str, ...] = ()
+    file_step: int = 0
     plain_steps: tuple[int, ...] = ()
     sources: tuple[Document, ...] = ()
     sources_checked: str = ""

@@ -78,6 +78,17 @@ def test_each_vendor_has_steps() -> None:
 
 
 @every_vendor
+def test_the_step_that_needs_the_file_is_named(key: str) -> None:
+    """Pages offer the file there; Linphone fetches the file by itself, and values by hand need no file."""
+    vendor = all_vendors()[key]
+    if not vendor.file or vendor.fields or key == "linphone":
+        assert vendor.file_step == 0
+    else:
+        assert "file" in vendor.steps[vendor.file_step - 1]
+        assert not any("file" in step for step in vendor.steps[: vendor.file_step - 1])
+
+
+@every_vendor
 def test_a_step_is_confirmed_by_a_source_that_says_what_it_names(key: str) -> None:
     """A source has a title of its own, and words for each step that it confirms; a plain step has no menus."""
     vendor = all_vendors()[key]
