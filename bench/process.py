@@ -51,6 +51,11 @@ class Server:
         return user, system
 
     @property
+    def worked_by_all(self) -> float:
+        """Seconds of processor time so far, of this process and those that it has started."""
+        return sum(map(_worked, (self.pid, *_children(self.pid))))
+
+    @property
     def most_resident(self) -> float:
         """MiB of memory that it has ever held."""
         return _most_resident(self.pid)
@@ -136,6 +141,15 @@ class Peak:
             self.most = max(self.most, sum(map(resident, (self._pid, *_children(self._pid)))))
             if self._over.wait(_GLANCE):
                 return
+
+
+def _worked(pid: int) -> float:
+    """Seconds of processor time of a process and of its children that have ended; 0 for one that is gone."""
+    try:
+        behind_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, behind_name[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(pid: int) -> float:
