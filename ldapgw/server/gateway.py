@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import resource
+import sys
 from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import suppress
 from socket import socket
@@ -240,6 +241,10 @@ def _listeners(base: Base, ldap: LdapFactory, web: WebSite, misuse_log: MisuseLo
     )
 
 
+# The maximum number of seconds for which a thread calculates while another thread waits.
+_SWITCH_SECONDS = 0.0005
+
+
 def _load(base: Base, catalog: Catalog, publisher: Publisher) -> None:
     """Load the tables of scripts and telephone numbers, the vendors of phones, and the stored contacts."""
     config, state, store = base.config, base.state, base.store
@@ -269,6 +274,8 @@ def _load(base: Base, catalog: Catalog, publisher: Publisher) -> None:
         _run_synchronously(base.clients.refresh())
         _run_synchronously(base.delegations.refresh())
         _run_synchronously(publisher.refresh())
+    # While a thread stores contacts, the thread that answers phones would wait up to 5 ms, Python's default.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     # The loaded books live long.  Freezing the books exempts them from garbage collection, during which all work stops.
     gc.collect()
     gc.freeze()
