@@ -11,6 +11,7 @@ current call if the gateway closes the pipe of calls, and at once if nobody read
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import select
@@ -205,6 +206,8 @@ def serve_calls(calls: BinaryIO, answers: BinaryIO) -> None:
         answer = _call_and_pickle(calls.read(_LENGTH.unpack(head)[0]))
         answers.write(_LENGTH.pack(len(answer)) + answer)
         answers.flush()
+        gc.collect()
+        gc.freeze()
 
 
 def _call_and_pickle(frame: bytes) -> bytes:
@@ -236,6 +239,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     threading.Thread(target=_exit_when_unread, args=(os.dup(1),), daemon=True).start()
     os.dup2(2, 1)  # printed text must not mix with the answers
+    # A call makes millions of values and hardly any cycle, so garbage is collected only between calls.
+    gc.disable()
     serve_calls(sys.stdin.buffer, answers)
 
 
