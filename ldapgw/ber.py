@@ -8,18 +8,20 @@ error says which field is wrong.
 
 from __future__ import annotations
 
+from typing import Final
+
 from ldapgw.errors import ProtocolViolation
 
-BOOLEAN = 0x01
-INTEGER = 0x02
-OCTET_STRING = 0x04
-ENUMERATED = 0x0A
-SEQUENCE = 0x30
-SET = 0x31
+BOOLEAN: Final = 0x01
+INTEGER: Final = 0x02
+OCTET_STRING: Final = 0x04
+ENUMERATED: Final = 0x0A
+SEQUENCE: Final = 0x30
+SET: Final = 0x31
 
 # The maximum number of octets of an INTEGER.  RFC 4511 4.1.1 has no INTEGER above 2147483647; a longer INTEGER is an
 # attack on naive decoders.
-LONGEST_INTEGER = 4
+LONGEST_INTEGER: Final = 4
 
 
 def head(tag: int, length: int) -> bytes:

@@ -93,16 +93,18 @@ _CHARACTERS: Final = {str(key): f"{key}{letters}" for key, letters in enumerate(
 
 # The attributes that hold names.  A person may type a name as digits on the keypad, and each part of a word
 # ("Jean-Luc") is a word too.
-_NAMES = frozenset(("cn", "sn", "givenName", "displayName", "o"))
+_NAMES: Final = frozenset(("cn", "sn", "givenName", "displayName", "o"))
 
-_COMPARISONS = [(kind.comparison, kind.name in _NAMES) for kind in ATTRIBUTE_TYPES]
-_COMPARISON_KEYS = {kind.name: _COMPARISONS.index((kind.comparison, kind.name in _NAMES)) for kind in ATTRIBUTE_TYPES}
+_COMPARISONS: Final = [(kind.comparison, kind.name in _NAMES) for kind in ATTRIBUTE_TYPES]
+_COMPARISON_KEYS: Final = {
+    kind.name: _COMPARISONS.index((kind.comparison, kind.name in _NAMES)) for kind in ATTRIBUTE_TYPES
+}
 
 # Every search needs these members.  They have names here, because looking up a member in its enumeration takes time.
 _TEXT: Final = Family.TEXT
 _NUMBER: Final = Family.NUMBER
 
-_STRINGS = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT, Family.LIST, Family.NUMBER))
+_STRINGS: Final = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT, Family.LIST, Family.NUMBER))
 
 
 def text_of(value: bytes, *, lenient: bool) -> str | None:

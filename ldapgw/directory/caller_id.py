@@ -38,7 +38,7 @@ from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family, attribu
 from ldapgw.directory.segment import Segment
 from ldapgw.numbers import phone_number
 
-_SORT_KEY = attrgetter("sort_key")
+_SORT_KEY: Final = attrgetter("sort_key")
 # A requested number, identified by the strings by which an index finds the number in any spelling.
 _Number = tuple[tuple[Alternatives, ...], Alternatives]
 
@@ -111,7 +111,7 @@ def matching_numbers(
 
 
 # The attributes of a caller-ID entry, besides the requested number.
-_CALLER_ATTRIBUTES = ("cn", "sn", "displayName")
+_CALLER_ATTRIBUTES: Final = ("cn", "sn", "displayName")
 
 
 def _caller_id_entry(

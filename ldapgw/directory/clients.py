@@ -15,7 +15,7 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 # The address of clients on a UNIX socket: they are on this machine.
-LOCAL = "127.0.0.1"
+LOCAL: Final = "127.0.0.1"
 
 # The maximum number of buckets that are remembered.  When there are more, the least recently used bucket is forgotten,
 # and counts as full from then on.

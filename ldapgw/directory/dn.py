@@ -10,20 +10,20 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from ldapgw.directory.schema import attribute_type
 
 # A DN with more characters is refused before it is parsed.  The DNs of this directory are much shorter.  Normalizing n
 # combining marks in a row takes n squared steps; this limit keeps the time below 10 ms.
-LONGEST = 4096
-MOST_RDNS = 64
+LONGEST: Final = 4096
+MOST_RDNS: Final = 64
 
-_SPECIAL = frozenset('"+,;<>\\')
+_SPECIAL: Final = frozenset('"+,;<>\\')
 # RFC 4514 rarely requires an escape for "#" and "=", but some clients (ldap3) cannot parse a DN with an unescaped "#"
 # or "=".
-_ESCAPED = _SPECIAL | frozenset("#=")
-_HEX = frozenset("0123456789abcdefABCDEF")
+_ESCAPED: Final = _SPECIAL | frozenset("#=")
+_HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 AttributeValue = tuple[str, str]
 Rdns = tuple[tuple[AttributeValue, ...], ...]
@@ -31,9 +31,9 @@ Rdns = tuple[tuple[AttributeValue, ...], ...]
 Key = tuple[frozenset[AttributeValue], ...]
 
 # In a DN without these characters, each part is a type and a literal value; nearly all clients send such DNs.
-_CHARACTER = re.compile(r'[+;\\"<>#\x00]')
+_CHARACTER: Final = re.compile(r'[+;\\"<>#\x00]')
 # Characters that stand for themselves in a value.
-_PLAIN = re.compile(r'[^,+;\\"<>\x00]+')
+_PLAIN: Final = re.compile(r'[^,+;\\"<>\x00]+')
 
 
 class InvalidDn(ValueError):

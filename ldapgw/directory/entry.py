@@ -38,7 +38,7 @@ from ldapgw.numbers.phone_number import NumberFormat
 # The precedence of entries that are in no book, such as entries for caller ID.
 _LAST_PRECEDENCE: Final = 1 << 16
 
-SUBSCHEMA_DN = "cn=subschema"
+SUBSCHEMA_DN: Final = "cn=subschema"
 
 Attributes = Mapping[str, tuple[bytes, ...]]
 
@@ -274,7 +274,7 @@ def _named(name: str) -> tuple[AttributeType, ...]:
 
 
 # RFC 4511 4.5.2: SearchResultEntry ::= [APPLICATION 4] SEQUENCE { objectName, attributes }
-SEARCH_RESULT_ENTRY = 0x64
+SEARCH_RESULT_ENTRY: Final = 0x64
 
 # In a cached message, this octet takes the place of the messageID.  A messageID is an INTEGER, nearly always of one
 # octet.  No text in UTF-8 contains this octet.  `PLACEHOLDER_ID` is the whole encoded INTEGER, followed by the tag of
@@ -282,25 +282,25 @@ SEARCH_RESULT_ENTRY = 0x64
 PLACEHOLDER: Final = b"\xff"
 PLACEHOLDER_ID: Final = b"\x02\x01" + PLACEHOLDER + bytes((SEARCH_RESULT_ENTRY,))
 
-_ENCODED_NAMES = {kind.name: ber.octets(kind.name.encode()) for kind in ATTRIBUTE_TYPES}
-_NO_VALUES = ber.tlv(ber.SET, b"")
+_ENCODED_NAMES: Final = {kind.name: ber.octets(kind.name.encode()) for kind in ATTRIBUTE_TYPES}
+_NO_VALUES: Final = ber.tlv(ber.SET, b"")
 
-_BINARY = frozenset(kind.name for kind in ATTRIBUTE_TYPES if kind.comparison.family is Family.BINARY)
+_BINARY: Final = frozenset(kind.name for kind in ATTRIBUTE_TYPES if kind.comparison.family is Family.BINARY)
 
-_ATTRIBUTE_NAMES = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)
-_ATTRIBUTE_NUMBERS = {name: number for number, name in enumerate(_ATTRIBUTE_NAMES)}
+_ATTRIBUTE_NAMES: Final = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)
+_ATTRIBUTE_NUMBERS: Final = {name: number for number, name in enumerate(_ATTRIBUTE_NAMES)}
 # The character that begins each attribute's part of an entry's text, and that ends the last part.  No search text
 # contains this character.
 TAG_START: Final = "\x1e"
-ATTRIBUTE_TAGS = {name: TAG_START + chr(ord("A") + number) for name, number in _ATTRIBUTE_NUMBERS.items()}
+ATTRIBUTE_TAGS: Final = {name: TAG_START + chr(ord("A") + number) for name, number in _ATTRIBUTE_NUMBERS.items()}
 
 # The letter that stands for aliases in place of an attribute: names that find an entry without being shown.
 ALIAS_LETTER: Final = "@"
 # The character that stands for a display name's search text if this text equals the search text of cn.
 SAME_AS_CN: Final = "\x1d"
 
-_PERSON_NAMES = frozenset(("cn", "displayName", "givenName", "sn"))
-NAME_TAGS = frozenset(map(ATTRIBUTE_TAGS.__getitem__, _PERSON_NAMES))
+_PERSON_NAMES: Final = frozenset(("cn", "displayName", "givenName", "sn"))
+NAME_TAGS: Final = frozenset(map(ATTRIBUTE_TAGS.__getitem__, _PERSON_NAMES))
 CN_TAG, OBJECT_CLASS_TAG, ALIAS_TAG = ATTRIBUTE_TAGS["cn"], ATTRIBUTE_TAGS["objectClass"], TAG_START + ALIAS_LETTER
 
 # An attribute's values as an encoded SET, and their search text.  The SET is empty if the attribute is searched, but

@@ -74,7 +74,7 @@ SLOW: Final = 20
 _TERMS_IN_SLICE: Final = 12
 # The cost of looking for a telephone number in all attributes of an entry, measured in looks at a search text: few
 # entries have numbers in more than three attributes.
-_NUMBER_LOOKS = 3
+_NUMBER_LOOKS: Final = 3
 # Every search needs this member.  It has a name here, because looking up a member in its enumeration takes time.
 _NUMBER: Final = Family.NUMBER
 
@@ -167,7 +167,7 @@ class PreparedFilter:
         return first.query, _all(checked)
 
 
-_COUNT = itemgetter(0)
+_COUNT: Final = itemgetter(0)
 # If all other conditions of an AND have at least this many times as many candidates as the condition with the fewest
 # candidates, the other conditions are not looked up, because they would exclude few of these candidates.
 _FAR_MORE: Final = 8
@@ -444,8 +444,8 @@ class _Preparation:
         return PreparedFilter(ExtensiblePredicate(self._made_texts, number, found.test), cost=cost)
 
 
-_SINGLE_ATTRIBUTES = {kind.name: _AttributeSet((kind,)) for kind in ATTRIBUTE_TYPES}
-_NUMBER_ATTRIBUTES = _AttributeSet(NUMBER_TYPES, cost=_NUMBER_LOOKS)
+_SINGLE_ATTRIBUTES: Final = {kind.name: _AttributeSet((kind,)) for kind in ATTRIBUTE_TYPES}
+_NUMBER_ATTRIBUTES: Final = _AttributeSet(NUMBER_TYPES, cost=_NUMBER_LOOKS)
 
 
 def asks_number(kind: AttributeType, term: Filter) -> bool:

@@ -16,20 +16,20 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BufferedIOBase
 from itertools import compress
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 from zlib import crc32
 
 import msgspec
 
 T = TypeVar("T")
 
-_LENGTH = 8
-_SUM = 4
-_BLOCK = 1 << 20
+_LENGTH: Final = 8
+_SUM: Final = 4
+_BLOCK: Final = 1 << 20
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -120,7 +120,7 @@ PostingsRanges = tuple[Sequence[int], Sequence[int], bool]
 _MAX_RANGES: Final = 128
 
 # A character to put behind a text, so that the result sorts behind all other texts that begin with the text.
-HIGHEST = "\U0010ffff"
+HIGHEST: Final = "\U0010ffff"
 
 # The number of bits of a checksum, and a mask for the bits of the document number.  While keys are sorted, each key is
 # one integer: the bits of its checksum, and then the bits of its document number.
@@ -140,26 +140,122 @@ _READ: Final = 1024
 _FAR_MORE: Final = 32
 
 # The number of terms that are written in one record.
-_CHUNK = 10_000
+_CHUNK: Final = 10_000
 
 
-class EntryTerms(NamedTuple):
-    """The terms, prefixes and keys by which an entry is found, without repetitions.
+class Postings:
+    """The documents of a term or a prefix while an index is built.
 
-    :ivar terms: strings that many entries share.
-    :ivar prefixes: the first letters of words.  Each prefix has the attributes that contain such a word, as bits.  All
-        prefixes sort before all terms.
-    :ivar keys: strings that one or two entries have.
+    Mutable: the documents that were added.
+
+    :ivar last: the last document, so that a document is added once; -1 if there is none yet.
+    :ivar attributes: for a prefix, the attributes of each document that contain the prefix, as bits; empty for a term.
     """
 
-    terms: Iterable[str]
-    prefixes: Mapping[str, int]
-    keys: Iterable[str]
+    __slots__ = ("attributes", "documents", "last")
+
+    def __init__(self) -> None:
+        self.last = -1
+        self.documents = array("I")
+        self.attributes = array("B")
+
+
+class IndexBuilder:
+    """Builds an index, document after document.
+
+    Callers that meet the same terms again and again keep their `Postings`, because a term costs more time to look up
+    than to add.
+
+    Mutable: the documents of all terms, prefixes and keys that were added.
+    """
+
+    def __init__(self) -> None:
+        self._document = -1
+        self._terms: dict[str, Postings] = {}
+        self._prefixes: dict[str, Postings] = {}
+        # Keys are divided into parts by their highest bits, and the parts are sorted one after the other.  Sorting
+        # makes an object for each key of a part, and objects for all keys at once would take much memory.
+        self._parts = [array("Q") for _ in range(_PARTS)]
+
+    def begin_document(self) -> None:
+        """Begin the next document, to which everything is added until the document after it begins."""
+        self._document += 1
+
+    def term(self, term: str) -> Postings:
+        """Return the postings of a term, which may be empty."""
+        found = self._terms.get(term)
+        if found is None:
+            found = self._terms[term] = Postings()
+        return found
+
+    def prefix(self, prefix: str) -> Postings:
+        """Return the postings of a prefix, which may be empty."""
+        found = self._prefixes.get(prefix)
+        if found is None:
+            found = self._prefixes[prefix] = Postings()
+        return found
+
+    def add(self, terms: list[Postings]) -> None:
+        """Add terms to the document; a term that the document has already is not added again."""
+        document = self._document
+        for postings in terms:
+            if postings.last != document:
+                postings.last = document
+                postings.documents.append(document)
+
+    def add_term(self, term: str) -> None:
+        postings = self.term(term)
+        if postings.last != self._document:
+            postings.last = self._document
+            postings.documents.append(self._document)
+
+    def add_prefixes(self, prefixes: list[Postings], attributes: int) -> None:
+        """Add prefixes to the document.
+
+        :param attributes: the attributes that contain the prefixes, as bits.
+        """
+        document = self._document
+        for postings in prefixes:
+            if postings.last != document:
+                postings.last = document
+                postings.documents.append(document)
+                postings.attributes.append(attributes)
+            else:
+                postings.attributes[-1] |= attributes
+
+    def add_keys(self, keys: Iterable[str]) -> None:
+        for checksum in {crc32(key.encode()) for key in keys}:
+            self._parts[checksum >> _PART_SHIFT].append(checksum << _BITS | self._document)
+
+    def build(self) -> Index:
+        """Return the index; nothing is left in the builder."""
+        count, found, prefixes, parts = self._document + 1, self._terms, self._prefixes, self._parts
+        everywhere = frozenset(term for term, postings in found.items() if len(postings.documents) == count)
+        postings, attributes, offsets = array("I"), array("B"), array("I", [0])
+        # A caller may keep the postings of terms that no document has.
+        terms = sorted(prefix for prefix, kept in prefixes.items() if kept.documents)
+        for prefix in terms:
+            of_prefix = prefixes.pop(prefix)
+            postings.extend(of_prefix.documents)
+            attributes.extend(of_prefix.attributes)
+            offsets.append(len(postings))
+        others = sorted(term for term, kept in found.items() if kept.documents and term not in everywhere)
+        for term in others:
+            postings.extend(found.pop(term).documents)
+            offsets.append(len(postings))
+        checksums, key_documents = array("I"), array("I")
+        while parts:
+            keys = sorted(parts.pop(0))
+            checksums.extend([key >> _BITS for key in keys])
+            key_documents.extend([key & _DOCUMENT for key in keys])
+        terms += others
+        starts, below = _parted(checksums)
+        return Index(count, everywhere, terms, offsets, postings, attributes, checksums, key_documents, starts, below)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Index:
-    """The document numbers of a segment, by term, by prefix and by key.
+    """The document numbers of a segment, by term, by prefix and by key; see `IndexBuilder`.
 
     :ivar count: the number of documents of the segment.
     :ivar everywhere: terms that all documents have.
@@ -180,54 +276,6 @@ class Index:
     # `_below` is the number of the other bits of a checksum.
     _starts: array[int]
     _below: int
-
-    @classmethod
-    def build(cls, described: Iterable[EntryTerms]) -> Index:
-        """Index entries.
-
-        :param described: the terms, prefixes and keys of each entry, in the order of the entries.
-        """
-        found: dict[str, array[int]] = {}
-        prefixes: dict[str, tuple[array[int], array[int]]] = {}
-        # Keys are divided into parts by their highest bits, and the parts are sorted one after the other.  Sorting
-        # makes an object for each key of a part, and objects for all keys at once would take much memory.
-        parts = [array("Q") for _ in range(_PARTS)]
-        document = -1
-        for document, entry in enumerate(described):
-            for term in entry.terms:
-                documents = found.get(term)
-                if documents is None:
-                    documents = found[term] = array("I")
-                documents.append(document)
-            for prefix, bits in entry.prefixes.items():
-                pair = prefixes.get(prefix)
-                if pair is None:
-                    pair = prefixes[prefix] = array("I"), array("B")
-                pair[0].append(document)
-                pair[1].append(bits)
-            for checksum in {crc32(key.encode()) for key in entry.keys}:
-                parts[checksum >> _PART_SHIFT].append(checksum << _BITS | document)
-        count = document + 1
-        everywhere = frozenset(term for term, documents in found.items() if len(documents) == count)
-        postings, attributes, offsets = array("I"), array("B"), array("I", [0])
-        terms = sorted(prefixes)
-        for prefix in terms:
-            documents, bits_of = prefixes.pop(prefix)
-            postings.extend(documents)
-            attributes.extend(bits_of)
-            offsets.append(len(postings))
-        others = sorted(found.keys() - everywhere)
-        for term in others:
-            postings.extend(found.pop(term))
-            offsets.append(len(postings))
-        checksums, key_documents = array("I"), array("I")
-        while parts:
-            keys = sorted(parts.pop(0))
-            checksums.extend([key >> _BITS for key in keys])
-            key_documents.extend([key & _DOCUMENT for key in keys])
-        terms += others
-        starts, below = _parted(checksums)
-        return cls(count, everywhere, terms, offsets, postings, attributes, checksums, key_documents, starts, below)
 
     def write(self, to: RecordWriter) -> None:
         to.value((self.count, sorted(self.everywhere), len(self._terms), self._below))

@@ -35,7 +35,7 @@ from ldapgw.directory import name_folding, query_plan
 from ldapgw.directory.assertion import NUMBER_END, ON_KEYS, Alternatives, Assertion
 from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import ALIAS_LETTER, SAME_AS_CN, Entry, attribute_tag
-from ldapgw.directory.index import HIGHEST, EntryTerms, Index
+from ldapgw.directory.index import HIGHEST, Index, IndexBuilder, Postings
 from ldapgw.directory.name_folding import MAX_SORT_NAME
 from ldapgw.directory.normalization import SWITCHBOARD_MARK, is_switchboard, lines_of, number_of
 from ldapgw.directory.query_plan import (
@@ -53,29 +53,29 @@ from ldapgw.numbers.number import Number
 
 # The number of first characters, of a word or of an ordered value, that a term contains: enough to tell most words
 # apart.
-_WORD = 8
-_VALUE = 12
+_WORD: Final = 8
+_VALUE: Final = 12
 
-_NAMES = frozenset(("cn", "displayName", "sn", "givenName"))
+_NAMES: Final = frozenset(("cn", "displayName", "sn", "givenName"))
 
 # The maximum number of characters of a prefix.
-_MAX_PREFIX = 3
+_MAX_PREFIX: Final = 3
 # Each prefix has these bits.  The first table has a bit for each attribute that may contain the word; the second table
 # has a bit for each attribute that may have a value which begins with the word.  An alias counts as a value of each
 # attribute that holds a name.
-_WORD_BITS = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
-_VALUE_BITS = {"cn": 32, "sn": 64, "givenName": 128}
-NAME_BITS = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
-_TRIGRAM = 3
+_WORD_BITS: Final = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
+_VALUE_BITS: Final = {"cn": 32, "sn": 64, "givenName": 128}
+NAME_BITS: Final = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
+_ORGANIZATION_BITS: Final = _WORD_BITS["o"]
+_TRIGRAM: Final = 3
 # The maximum number of words of a text, and the maximum number of trigrams of a word, that are looked up: further
 # lookups would exclude hardly any entries.
-_MAX_LOOKUPS = 8
+_MAX_LOOKUPS: Final = 8
 # The number of characters in a term that is the beginning of a form of a telephone number.
-_NUMBER_PREFIX = 6
+_NUMBER_PREFIX: Final = 6
 # The number of keypad digits in a term that is the beginning of a word.
 _KEYS: Final = 3
 _DIGITS: Final = "0123456789"
-_KEYPAD_GROUPS: Final = (("N", NAME_BITS), ("O", _WORD_BITS["o"]))
 # Two numbers: from how many letters at the beginning of each word the term for a pair of words is made; and how many
 # different terms for pairs there are, a prime number, which spreads the pairs evenly.
 _PAIRED: Final = 2
@@ -85,19 +85,22 @@ _PAIR_TERMS: Final = 16_381
 # beginnings.  Making the pairs for a name of a thousand characters would take as long as indexing a thousand other
 # names.
 _MAX_PAIRED: Final = 64
-_NONE: Final = frozenset[str]()
+# The maximum number of words, and of names of organizations, whose postings are kept.
+_MAX_KEPT: Final = 10_000
 # The maximum number of pairs of variants that are looked up for two searched words.
 _MAX_PAIR_QUERIES: Final = 16
 
-_LETTERS = {kind.name: attribute_tag(kind)[1] for kind in ATTRIBUTE_TYPES if not kind.operational}
+_LETTERS: Final = {kind.name: attribute_tag(kind)[1] for kind in ATTRIBUTE_TYPES if not kind.operational}
 # The bits of `_WORD_BITS` and of `_VALUE_BITS`, by the attributes' letters.
-_LETTER_BITS = {_LETTERS[name]: bit for name, bit in _WORD_BITS.items()} | {ALIAS_LETTER: NAME_BITS}
-_LETTER_VALUE_BITS = {_LETTERS[name]: bit for name, bit in _VALUE_BITS.items()}
+_LETTER_BITS: Final = {_LETTERS[name]: bit for name, bit in _WORD_BITS.items()} | {ALIAS_LETTER: NAME_BITS}
+_LETTER_VALUE_BITS: Final = {_LETTERS[name]: bit for name, bit in _VALUE_BITS.items()}
+# The terms of the attributes that an entry has.
+_PRESENT: Final = {letter: "P" + letter for letter in _LETTERS.values()}
 _CN, _OBJECT_CLASS, _UID = _LETTERS["cn"], _LETTERS["objectClass"], _LETTERS["uid"]
 # The term of entries that have the number of a switchboard.
-_SWITCHBOARD = "P" + SWITCHBOARD_MARK
+_SWITCHBOARD: Final = "P" + SWITCHBOARD_MARK
 # Attributes with terms for ordering; each has a single value.
-_ORDERED = frozenset(map(_LETTERS.__getitem__, ("sn", "givenName", "o")))
+_ORDERED: Final = frozenset(map(_LETTERS.__getitem__, ("sn", "givenName", "o")))
 
 
 def term_group(kind: AttributeType) -> str:
@@ -109,48 +112,160 @@ def term_group(kind: AttributeType) -> str:
     return "N" if kind.name in _NAMES else "M" if kind.name == "mail" else "O"
 
 
-_GROUPS = {attribute_tag(kind)[1]: term_group(kind) for kind in ATTRIBUTE_TYPES if not kind.operational}
+_GROUPS: Final = {attribute_tag(kind)[1]: term_group(kind) for kind in ATTRIBUTE_TYPES if not kind.operational}
 _GROUPS[ALIAS_LETTER] = "N"
-_GROUPS_OF = {kind.name: term_group(kind) for kind in ATTRIBUTE_TYPES if not kind.operational}
+_GROUPS_OF: Final = {kind.name: term_group(kind) for kind in ATTRIBUTE_TYPES if not kind.operational}
 
 
-def entry_terms(entry: Entry) -> EntryTerms:
-    """Return the terms, prefixes and keys by which an entry is found."""
-    terms: set[str] = set()
-    keys: set[str] = set()
-    words: dict[str, set[str]] = {"N": set(), "M": set(), "O": set()}
-    bits: dict[str, int] = {}
-    paired: dict[str, set[str]] = {}
-    shown: list[str] = []
-    for part in entry.tagged_texts():
-        letter, text = part[0], part[1:]
-        if letter != ALIAS_LETTER:
-            terms.add("P" + letter)
-        group = _GROUPS[letter]
-        if text == SAME_AS_CN:
-            _add_bits(bits, shown, _WORD_BITS["displayName"])
-        elif group == "D":
-            _add_numbers(text, terms, keys)
-        elif group:
-            text_words = text.split()
-            words[group].update(text_words)
-            if letter in _LETTER_BITS:
-                _add_bits(bits, text_words, _LETTER_BITS[letter])
-                _add_pairs(group, text, text_words, paired, terms)
-                _add_keypad_pairs(group, text, terms)
-                if letter in _LETTER_VALUE_BITS:
-                    _add_bits(bits, _first_words(text), _LETTER_VALUE_BITS[letter])
-                if letter == _CN:
-                    shown = text_words
-        if letter in _ORDERED:
-            terms.update([f"S{letter}{line[:_VALUE]}" for line in lines_of(text)])
-        elif letter == _OBJECT_CLASS:
-            terms.update(["C" + line for line in lines_of(text)])
-        elif letter == _UID:
-            keys.update([uid_key(uid).key for uid in (*lines_of(text), *_unusual_uids(entry))])
-    _add_words(words, terms)
-    _add_keypad_words(bits, terms)
-    return EntryTerms(terms, _prefixes(bits), keys)
+def build_index(entries: Iterable[Entry]) -> Index:
+    """Index entries, in their order."""
+    builder = IndexBuilder()
+    indexer = _Indexer(builder)
+    for entry in entries:
+        builder.begin_document()
+        indexer.add(entry)
+    del indexer  # this frees the postings that the indexer keeps, so that building frees them one after the other
+    return builder.build()
+
+
+class _Indexer:
+    """Adds the terms, prefixes and keys of entries to an index.
+
+    Mutable: the postings of the words and organizations that came last.  Many entries share words, and the entries come
+    in the order of their names, so most words of an entry have come before.
+    """
+
+    __slots__ = ("_builder", "_keypad", "_keypad_pairs", "_organizations", "_prefixes", "_words")
+
+    def __init__(self, builder: IndexBuilder) -> None:
+        self._builder = builder
+        self._words: dict[str, dict[str, list[Postings]]] = {"N": {}, "M": {}, "O": {}}
+        self._prefixes: dict[str, list[Postings]] = {}
+        self._keypad: dict[str, tuple[list[Postings], list[Postings]]] = {}
+        self._keypad_pairs: dict[str, dict[str, list[Postings]]] = {"N": {}, "O": {}}
+        self._organizations: dict[str, list[Postings]] = {}
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry to the builder's document."""
+        builder = self._builder
+        keys: set[str] = set()
+        bits: dict[str, int] = {}
+        paired: set[str] = set()
+        shown: list[str] = []
+        for part in entry.tagged_texts():
+            letter, text = part[0], part[1:]
+            if letter != ALIAS_LETTER:
+                builder.add_term(_PRESENT[letter])
+            group = _GROUPS[letter]
+            if text == SAME_AS_CN:
+                _add_bits(bits, shown, _WORD_BITS["displayName"])
+            elif group == "D":
+                self._add_numbers(text, keys)
+            elif group:
+                words = text.split()
+                self._add_words(group, words)
+                if letter in _LETTER_BITS:
+                    _add_bits(bits, words, _LETTER_BITS[letter])
+                    self._add_pairs(group, text, words, paired)
+                    if letter in _LETTER_VALUE_BITS:
+                        _add_bits(bits, _first_words(text), _LETTER_VALUE_BITS[letter])
+                    if letter == _CN:
+                        shown = words
+            if letter in _ORDERED:
+                self._add_lines("S" + letter, text, _VALUE)
+            elif letter == _OBJECT_CLASS:
+                self._add_lines("C", text, len(text))
+            elif letter == _UID:
+                keys.update([uid_key(uid).key for uid in (*lines_of(text), *_unusual_uids(entry))])
+        self._add_bits_of_words(bits)
+        builder.add_keys(keys)
+
+    def _add_lines(self, group: str, text: str, longest: int) -> None:
+        """Add the beginning of each value, of at most `longest` characters."""
+        for line in lines_of(text):
+            self._builder.add_term(group + line[:longest])
+
+    def _add_words(self, group: str, words: Sequence[str]) -> None:
+        builder, kept = self._builder, self._words[group]
+        for word in words:
+            found = kept.get(word)
+            if found is None:
+                found = [builder.term(f"{group}w{word[:_WORD]}")]
+                if group != "M":
+                    found += [builder.term(f"{group}t{word[at : at + _TRIGRAM]}") for at in range(len(word))]
+                if len(kept) == _MAX_KEPT:
+                    kept.clear()
+                kept[word] = found
+            builder.add(found)
+
+    def _add_bits_of_words(self, bits: Mapping[str, int]) -> None:
+        """Add words as prefixes, and as they are typed on the keypad.
+
+        :param bits: the attributes that contain each word, as bits.
+        """
+        builder = self._builder
+        for word, word_bits in bits.items():
+            prefixes = self._prefixes.get(word)
+            if prefixes is None:
+                if len(self._prefixes) == _MAX_KEPT:
+                    self._prefixes.clear()
+                    self._keypad.clear()
+                prefixes = [builder.prefix(prefix) for prefix in (f"1{word[:1]}", f"2{word[:2]}", f"3{word[:3]}")]
+                self._prefixes[word] = prefixes
+                digits = _keypad_terms(word)
+                of_names = [builder.term("KN" + term) for term in digits]
+                self._keypad[word] = of_names, [builder.term("KO" + term) for term in digits]
+            builder.add_prefixes(prefixes, word_bits)
+            of_names, of_organizations = self._keypad[word]
+            if word_bits & NAME_BITS:
+                builder.add(of_names)
+            if word_bits & _ORGANIZATION_BITS:
+                builder.add(of_organizations)
+
+    def _add_pairs(self, group: str, text: str, words: Sequence[str], paired: set[str]) -> None:
+        """Add the pairs of words of a value."""
+        self._add_keypad_pairs(group, text)
+        if group == "O":
+            found = self._organizations.get(text)
+            if found is None:
+                found = [self._builder.term(term) for term in _pair_terms(group, text, words, set())]
+                if len(self._organizations) == _MAX_KEPT:
+                    self._organizations.clear()
+                self._organizations[text] = found
+            self._builder.add(found)
+        else:
+            for term in _pair_terms(group, text, words, paired):
+                self._builder.add_term(term)
+
+    def _add_keypad_pairs(self, group: str, text: str) -> None:
+        """Add the pairs of words of each line as they are typed on the keypad."""
+        kept = self._keypad_pairs[group]
+        for line in text.split("\n"):
+            initials = "".join([word[0] for word in line.split()])
+            if len(initials) > 1:
+                found = kept.get(initials)
+                if found is None:
+                    if len(kept) == _MAX_KEPT:
+                        kept.clear()
+                    found = kept[initials] = [self._builder.term(term) for term in _keypad_pair_terms(group, initials)]
+                self._builder.add(found)
+
+    def _add_numbers(self, text: str, keys: set[str]) -> None:
+        builder = self._builder
+        for line in lines_of(text):
+            if line.startswith("\t"):
+                stored, forms = number_of(line), line.split("\t")
+            else:
+                stored, forms = Number("", "", "", line), [line]
+            keys.update([NUMBER_END + tail for tail in phone_number.stored_tails(stored)])
+            if is_switchboard(line):
+                keys.add(forms[-2])
+                builder.add_term(_SWITCHBOARD)
+            for form in forms:
+                if form:
+                    builder.add_term("Db" + form[:_NUMBER_PREFIX])
+                    for at in range(len(form)):
+                        builder.add_term(f"Dt{form[at : at + _TRIGRAM]}")
 
 
 def _add_bits(bits: dict[str, int], words: Iterable[str], added: int) -> None:
@@ -163,78 +278,52 @@ def _first_words(text: str) -> list[str]:
     return [line.split(maxsplit=1)[0] for line in lines_of(text) if line.strip()]
 
 
-def _prefixes(bits: Mapping[str, int]) -> dict[str, int]:
-    prefixes: dict[str, int] = {}
-    for word, word_bits in bits.items():
-        for prefix in (f"1{word[:1]}", f"2{word[:2]}", f"3{word[:3]}"):
-            prefixes[prefix] = prefixes.get(prefix, 0) | word_bits
-    return prefixes
+def _keypad_terms(word: str) -> list[str]:
+    """Return the ends of the terms of a word as it is typed on the keypad."""
+    digits = name_folding.on_keys(word)
+    beginning = digits[:_KEYS]
+    if not beginning.isdigit():
+        beginning = beginning[: len(beginning) - len(beginning.lstrip(_DIGITS))]
+    terms = [beginning] if beginning else []
+    if not word.isascii() and digits != word:
+        terms += [f"t{digits[at : at + _TRIGRAM]}" for at in range(len(digits))]
+    return terms
 
 
-def _add_words(words: Mapping[str, set[str]], terms: set[str]) -> None:
-    for group, group_words in words.items():
-        for word in group_words:
-            terms.add(f"{group}w{word[:_WORD]}")
-            if group != "M":
-                terms.update([f"{group}t{word[at : at + _TRIGRAM]}" for at in range(len(word))])
-
-
-def _add_keypad_words(bits: Mapping[str, int], terms: set[str]) -> None:
-    """Add the terms of words as they are typed on the keypad.
-
-    :param bits: the attributes that contain each word, as bits.
-    """
-    # All ASCII words are converted at once, which takes a third less time than word by word.
-    plain = [word for word in bits if word.isascii()]
-    keyed = dict(zip(plain, name_folding.on_keys(" ".join(plain)).split(" "), strict=False))
-    for word, word_bits in bits.items():
-        digits = keyed.get(word) or name_folding.on_keys(word)
-        beginning = digits[:_KEYS]
-        if not beginning.isdigit():
-            beginning = beginning[: len(beginning) - len(beginning.lstrip(_DIGITS))]
-        inner = () if word in keyed or digits == word else range(len(digits))
-        for group, group_bits in _KEYPAD_GROUPS:
-            if word_bits & group_bits:
-                if beginning:
-                    terms.add(f"K{group}{beginning}")
-                for at in inner:
-                    terms.add(f"K{group}t{digits[at : at + _TRIGRAM]}")
-
-
-def _add_keypad_pairs(group: str, text: str, terms: set[str]) -> None:
-    """Add, for each line, terms for its pairs of words as they are typed on the keypad."""
-    for line in text.split("\n"):
-        initials = "".join([word[0] for word in line.split()])
-        if len(initials) > 1:
-            digits = sorted(filter(str.isdigit, name_folding.on_keys(initials)))
-            pairs = set(combinations(digits, 2)) if len(digits) < _MAX_PAIRED else product(_DIGITS, _DIGITS)
-            terms.update([f"K{group}p{one}{other}" for one, other in pairs])
-
-
-def _add_pairs(group: str, text: str, words: Sequence[str], paired: dict[str, set[str]], terms: set[str]) -> None:
-    """Add the terms of the pairs of words of a value.
+def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -> list[str]:
+    """Return the terms of the pairs of words of a value.
 
     Two words with the same beginning are a pair only if they are in the same line.  Two words with different beginnings
     are always a pair.
 
     :param words: the words of the text, which holds all variants of the value.
-    :param paired: for each group of terms, the beginnings of the words of the entry's first value.  A further value
-        with no other beginnings, such as nearly every other name of the entry, needs no further terms.
+    :param paired: the beginnings of the words of the entry's first value.  A further value with no other beginnings,
+        such as nearly every other name of the entry, needs no further terms.
     """
+    terms: list[str] = []
     beginnings = {word[:_PAIRED] for word in words if len(word) >= _PAIRED}
     if len(beginnings) < len(words):
-        _add_like_pairs(group, text, terms)
-    if len(beginnings) < 2 or beginnings <= paired.get(group, _NONE):
-        return
-    paired.setdefault(group, beginnings)
+        terms += _like_pair_terms(group, text)
+    if len(beginnings) < 2 or beginnings <= paired:
+        return terms
+    if not paired:
+        paired |= beginnings
     if len(beginnings) > _MAX_PAIRED:
-        terms.update([f"W{group}{number}" for number in range(_PAIR_TERMS)])
+        terms += [f"W{group}{number}" for number in range(_PAIR_TERMS)]
     else:
         pairs = combinations(map(_pair_number, beginnings), 2)
-        terms.update([_pair_term(group, one, other) for one, other in pairs])
+        terms += [_pair_term(group, one, other) for one, other in pairs]
+    return terms
 
 
-def _add_like_pairs(group: str, text: str, terms: set[str]) -> None:
+def _keypad_pair_terms(group: str, initials: str) -> list[str]:
+    """Return the terms of the pairs of words of a line, given their first letters, as they are typed on the keypad."""
+    digits = sorted(filter(str.isdigit, name_folding.on_keys(initials)))
+    pairs = set(combinations(digits, 2)) if len(digits) < _MAX_PAIRED else product(_DIGITS, _DIGITS)
+    return [f"K{group}p{one}{other}" for one, other in pairs]
+
+
+def _like_pair_terms(group: str, text: str) -> list[str]:
     repeated: set[str] = set()
     for line in text.split("\n"):  # the lines include variants and aliases
         found: set[str] = set()
@@ -245,7 +334,7 @@ def _add_like_pairs(group: str, text: str, terms: set[str]) -> None:
             elif beginning not in repeated:
                 repeated.add(beginning)
     numbers = [_pair_number(beginning) for beginning in repeated if len(beginning) == _PAIRED]
-    terms.update([_pair_term(group, number, number) for number in numbers])
+    return [_pair_term(group, number, number) for number in numbers]
 
 
 def _pair_number(beginning: str) -> int:
@@ -261,22 +350,6 @@ def _unusual_uids(entry: Entry) -> list[str]:
     """Return the folded uid, as in a DN; nothing if the uid consists of letters, digits, hyphens and underscores."""
     uid = entry.uid
     return [] if uid.replace(b"-", b"").replace(b"_", b"").isalnum() else [folded(uid.decode())]
-
-
-def _add_numbers(text: str, terms: set[str], keys: set[str]) -> None:
-    for line in lines_of(text):
-        if line.startswith("\t"):
-            stored, forms = number_of(line), line.split("\t")
-        else:
-            stored, forms = Number("", "", "", line), [line]
-        keys.update([NUMBER_END + tail for tail in phone_number.stored_tails(stored)])
-        if is_switchboard(line):
-            keys.add(forms[-2])
-            terms.add(_SWITCHBOARD)
-        for form in forms:
-            if form:
-                terms.add("Db" + form[:_NUMBER_PREFIX])
-                terms.update([f"Dt{form[at : at + _TRIGRAM]}" for at in range(len(form))])
 
 
 def presence_query(kind: AttributeType) -> Query:

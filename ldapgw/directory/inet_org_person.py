@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ldapgw.contact import Address, Contact, Kind, Phone
 from ldapgw.directory import name_folding, normalization
@@ -33,9 +33,9 @@ from ldapgw.directory.schema import Family, attribute_type, class_chain
 from ldapgw.numbers import dial_string, numbering_plan, phone_number
 from ldapgw.numbers.number import Number
 
-OBJECT_CLASSES = tuple(part.name for part in class_chain("inetOrgPerson"))
+OBJECT_CLASSES: Final = tuple(part.name for part in class_chain("inetOrgPerson"))
 
-NUMBER_ATTRIBUTES: Mapping[Kind, str] = {
+NUMBER_ATTRIBUTES: Final[Mapping[Kind, str]] = {
     Kind.WORK: "telephoneNumber",
     Kind.MAIN: "telephoneNumber",
     Kind.OTHER: "telephoneNumber",
@@ -46,11 +46,11 @@ NUMBER_ATTRIBUTES: Mapping[Kind, str] = {
 }
 
 # A number that ends in a hyphen and "0" is a switchboard's; phones and mail programs write several kinds of hyphens.
-_SWITCHBOARD = re.compile("[-\u2010-\u2015\u2212] ?0$")
+_SWITCHBOARD: Final = re.compile("[-\u2010-\u2015\u2212] ?0$")
 
 # Nobody answers these numbers, so they are used as telephoneNumber only if the contact has no other number.  A pager
 # precedes a fax.
-_LEAST_ANSWERED = {Kind.PAGER: 1, Kind.FAX: 2}
+_LEAST_ANSWERED: Final = {Kind.PAGER: 1, Kind.FAX: 2}
 
 Texts = Mapping[str, tuple[str, ...]]
 # The numbers by the attribute's name, and then by the form of the number in the entry.
@@ -202,13 +202,13 @@ def _postal_address(address: Address) -> str:
 
 
 # The attributes that hold the whole name.
-_SHOWN = ("cn", "displayName")
+_SHOWN: Final = ("cn", "displayName")
 
 # Attributes whose packed values are cached, because many contacts share them.
-_SHARED = frozenset(("givenName", "sn", "initials", "o", "ou", "title", "l", "st", "postalCode", "c"))
+_SHARED: Final = frozenset(("givenName", "sn", "initials", "o", "ou", "title", "l", "st", "postalCode", "c"))
 
 # The attributes that all contacts share.
-CLASSES = PackedAttributes.pack(
+CLASSES: Final = PackedAttributes.pack(
     {"objectClass": (encoded_texts(OBJECT_CLASSES), normalization.value_search_text(Family.OID, OBJECT_CLASSES))}
 )
 

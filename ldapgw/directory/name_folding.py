@@ -29,55 +29,57 @@ from ldapgw.directory.transliteration import CharacterMap, readings
 
 # The number of characters of a text that are read.  Nobody types more of a name, and reading a hostile text of a
 # megabyte takes no longer than reading a text of this length.
-MAX_TEXT = 1024
+MAX_TEXT: Final = 1024
 
 # The words of a typed text are looked up one by one if there are at most this many words.  The words of a longer text
 # have to be adjacent in the value.
 MAX_WORDS: Final = 8
 
 # The maximum number of digits that may stand for letters of the telephone keypad.
-MAX_KEYS = 32
+MAX_KEYS: Final = 32
 
 # The sign for a character such as "-" or "'", which separates two words in one variant and is removed in another.
-_JOINT = "\x01"
+_JOINT: Final = "\x01"
 # The sign for a character whose transliteration depends on its neighbours.
-_OTHER = "\x02"
+_OTHER: Final = "\x02"
 
 # Where ä, ö, ü and å cannot be typed, people type ae, oe, ue and aa.  These pairs are reduced to one letter in stored
 # texts and in queries, so that "Müller", "Mueller" and "Muller" find each other.
-_DIGRAPH = re.compile("(a)[ae]++|([ou])e++")
-_OPEN_DIGRAPH = re.compile("(?:(a)[ae]++|([ou])e++)(?!$)")
-_SPELLINGS = {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "đ": "dj"}
-_SPELT_LETTER = re.compile("[äöüøåđÄÖÜØÅĐ]")
+_DIGRAPH: Final = re.compile("(a)[ae]++|([ou])e++")
+_OPEN_DIGRAPH: Final = re.compile("(?:(a)[ae]++|([ou])e++)(?!$)")
+_SPELLINGS: Final = {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "đ": "dj"}
+_SPELT_LETTER: Final = re.compile("[äöüøåđÄÖÜØÅĐ]")
 
 # Letters with several forms in one script: Arabic and Persian; and ı, whose capital is an I.
-_SAME_LETTER = str.maketrans({"ı": "i", "ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه", "ہ": "ه", "ھ": "ه", "\u0640": ""})
+_SAME_LETTER: Final = str.maketrans(
+    {"ı": "i", "ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه", "ہ": "ه", "ھ": "ه", "\u0640": ""}
+)
 
-_ZEROS = re.compile("(0+)")
+_ZEROS: Final = re.compile("(0+)")
 
 # Each Chinese character counts as a word, because people write a name with or without blanks, and search for any part.
-_HAN = re.compile("([\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
+_HAN: Final = re.compile("([\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
 
 # Invisible characters outside category Cf: variation selectors, fillers, the enclosing keycap.
-_INVISIBLE = frozenset(
+_INVISIBLE: Final = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u20e3\u3164\uffa0"
     + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 )
-_TRADE_MARKS = frozenset("™℠")
+_TRADE_MARKS: Final = frozenset("™℠")
 
 # The letters on the keys 2 to 9: Latin letters by ITU-T E.161, Cyrillic, Greek and Hebrew letters by ETSI ES 202 130,
 # Arabic and Persian letters as they stand on the keys of phones.
 LATIN_KEYS: Final = ("abc", "def", "ghi", "jkl", "mno", "pqrs", "tuv", "wxyz")
-_KEYS = (
+_KEYS: Final = (
     LATIN_KEYS,
     ("абвгґ", "деёжзђѓєѕ", "ийкліїјљ", "мнопњ", "рстућќў", "фхцчџ", "шщъы", "ьэюя"),
     ("αβγ", "δεζ", "ηθι", "κλμ", "νξο", "πρσ", "τυφ", "χψω"),
     ("דהו", "אבג", "מםנן", "יכךל", "זחט", "רשת", "צץק", "סעפף"),
     ("بتةثپ", "اأإآىؤئء", "سشصض", "دذرزژ", "جحخچ", "نهويی", "فقكلمکگ", "طظعغ"),
 )
-_KEY_OF = {letter: str(key) for keys in _KEYS for key, letters in enumerate(keys, 2) for letter in letters}
+_KEY_OF: Final = {letter: str(key) for keys in _KEYS for key, letters in enumerate(keys, 2) for letter in letters}
 # Letters that folding replaces by a letter on another key.
-_OTHER_KEY = re.compile("[ةىؤئѓќ]")
+_OTHER_KEY: Final = re.compile("[ةىؤئѓќ]")
 # On a keypad, 0 may stand for a blank.  At most this many combinations of blanks and zeros are tried for one text.
 _MAX_READINGS: Final = 8
 
@@ -302,18 +304,18 @@ def _simple(char: str) -> str:
     return latin[0] if len(latin) == 1 and char.isalnum() else _OTHER
 
 
-_APOSTROPHES = CharacterMap(_apostrophe)
-_SHAPED = CharacterMap(_shape)
-_VISIBLE = CharacterMap(lambda char: "" if unicodedata.category(char) == "Cf" or char in _INVISIBLE else char)
+_APOSTROPHES: Final = CharacterMap(_apostrophe)
+_SHAPED: Final = CharacterMap(_shape)
+_VISIBLE: Final = CharacterMap(lambda char: "" if unicodedata.category(char) == "Cf" or char in _INVISIBLE else char)
 # Accents have a combining class of 10 or more; marks of a lower class are letters of their own (kana voicing, Indic
 # vowels).
-_BARE = CharacterMap(lambda char: "" if unicodedata.combining(char) >= 10 else char)
+_BARE: Final = CharacterMap(lambda char: "" if unicodedata.combining(char) >= 10 else char)
 # Signs that the transliteration adds to letters ("Igor'" for "Игорь") are removed.
-_LATIN = CharacterMap(lambda char: char if char.isalnum() or char in (" ", _JOINT) else "")
-_SIMPLE = CharacterMap(_simple)
-_ON_KEYS = CharacterMap(lambda char: _KEY_OF.get(char, char))
-_ASCII_ON_KEYS = bytes(ord(_KEY_OF.get(chr(octet), chr(octet))) for octet in range(256))
-_SIMPLE_SPELT = CharacterMap(lambda char: _SPELLINGS.get(char.lower()) or _simple(char))
+_LATIN: Final = CharacterMap(lambda char: char if char.isalnum() or char in (" ", _JOINT) else "")
+_SIMPLE: Final = CharacterMap(_simple)
+_ON_KEYS: Final = CharacterMap(lambda char: _KEY_OF.get(char, char))
+_ASCII_ON_KEYS: Final = bytes(ord(_KEY_OF.get(chr(octet), chr(octet))) for octet in range(256))
+_SIMPLE_SPELT: Final = CharacterMap(lambda char: _SPELLINGS.get(char.lower()) or _simple(char))
 
 
 # --- sort keys ---

@@ -35,17 +35,17 @@ from ldapgw.numbers.phone_number import split_code, typed_digits
 
 # RFC 4517 3.3.13: a fraction is a part of the last element that is given (hour, minute or second), and every value has
 # a time zone.
-_TIME = re.compile(
+_TIME: Final = re.compile(
     r"(\d{4})(\d\d)(\d\d)(\d\d)(?:(\d\d)(?:(\d\d))?)?(?:[.,](\d{1,9})\d*)?(?:Z|([+-])(\d\d)(\d\d)?)", re.ASCII
 )
 
-_OID = re.compile(r"\d{1,40}(?:\.\d{1,40}){1,40}", re.ASCII)
+_OID: Final = re.compile(r"\d{1,40}(?:\.\d{1,40}){1,40}", re.ASCII)
 
 # RFC 4518 2.2: the control characters that are mapped to a blank; all others are mapped to nothing.
-_BLANK_CONTROLS = frozenset("\t\n\v\f\r\x85")
+_BLANK_CONTROLS: Final = frozenset("\t\n\v\f\r\x85")
 
 # RFC 4518 2.2: variation selectors and fillers outside category Cf, mapped to nothing.
-_INVISIBLE = frozenset("\u034f\u180b\u180c\u180d\ufffc") | frozenset(map(chr, range(0xFE00, 0xFE10)))
+_INVISIBLE: Final = frozenset("\u034f\u180b\u180c\u180d\ufffc") | frozenset(map(chr, range(0xFE00, 0xFE10)))
 
 # The sign that marks an incomplete number: the beginning that the numbers of all extensions of a company have in common
 # (`ldapgw.directory.caller_id`).
@@ -141,7 +141,7 @@ def integer(text: str) -> str | None:
     return str(int(text)) if 0 < len(digits) <= 20 and digits.isascii() and digits.isdigit() else None
 
 
-_NORMALIZERS: dict[Family, Callable[[str], str | None]] = {
+_NORMALIZERS: Final[dict[Family, Callable[[str], str | None]]] = {
     Family.TEXT: string,
     Family.IDENTIFIER: string,
     Family.EXACT: lambda text: string(text, exact=True),
@@ -249,5 +249,5 @@ def _mapped(character: str) -> str:
     return "" if category in ("Cc", "Cf") or character in _INVISIBLE else character
 
 
-_MAPPED = CharacterMap(_mapped)
-_WITHOUT_HYPHENS = CharacterMap(lambda char: "" if unicodedata.category(char) == "Pd" else char)
+_MAPPED: Final = CharacterMap(_mapped)
+_WITHOUT_HYPHENS: Final = CharacterMap(lambda char: "" if unicodedata.category(char) == "Pd" else char)

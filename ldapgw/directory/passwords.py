@@ -15,17 +15,18 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable
+from typing import Final
 
 # Crockford's base 32 in lower case, 5 bits a character; i, l, o and u are left out, because they are easily mistaken
 # on a phone's display.
-CROCKFORD_BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
-PASSWORD_LENGTH = 20
+CROCKFORD_BASE32: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+PASSWORD_LENGTH: Final = 20
 
 # The beginning of a stored hash: SHA-256 of the password and then the salt.
-_SCHEME = "ssha256"
+_SCHEME: Final = "ssha256"
 
 # The hash that is used for an unknown login, so that verifying a password takes as long as for a known login.
-UNKNOWN_LOGIN_HASH = f"{_SCHEME}$" + "0" * 32 + "$" + "0" * 64
+UNKNOWN_LOGIN_HASH: Final = f"{_SCHEME}$" + "0" * 32 + "$" + "0" * 64
 
 RandomBytes = Callable[[int], bytes]
 

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple, Protocol
 from ldapgw.directory.index import HIGHEST, Index, PostingsRanges
 from ldapgw.directory.name_folding import MAX_SORT_NAME, NO_LETTERS
 
-_SORT_KEY = attrgetter("sort_key")
+_SORT_KEY: Final = attrgetter("sort_key")
 
 # A query that finds more than 1/`_MAX_PART` of all documents is not evaluated: testing all documents in order finds the
 # first matches as fast.

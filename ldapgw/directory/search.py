@@ -332,7 +332,7 @@ def _start(segment: Segment, after_key: str | None, own_namespace: str | None) -
 
 # A match: its sort key, the number of the `_SegmentMatches` from which it comes, and its document.
 _Row = tuple[str, int, int]
-_STREAM = itemgetter(1)
+_STREAM: Final = itemgetter(1)
 
 
 class _SegmentMatches:

@@ -46,8 +46,8 @@ Page = tuple[bytes, bytes]
 # The value for a page that is not cached because it has too many octets.
 NO_PAGE: Final[Page] = (b"", b"")
 
-_SORT_KEY = attrgetter("sort_key")
-_OBJECT_CLASS = next(kind for kind in ATTRIBUTE_TYPES if kind.name == "objectClass")
+_SORT_KEY: Final = attrgetter("sort_key")
+_OBJECT_CLASS: Final = next(kind for kind in ATTRIBUTE_TYPES if kind.name == "objectClass")
 
 
 def set_message_id(messages: bytes, message_id: bytes, *, is_plain: bool) -> bytes:
@@ -190,7 +190,7 @@ class Segment:
         """Sort entries, and index them if they are more than a few (`INDEXED_FROM`)."""
         ordered = tuple(sorted(entries, key=_SORT_KEY))
         is_indexed = len(ordered) >= INDEXED_FROM
-        return cls(ordered, Index.build(map(index_terms.entry_terms, ordered)) if is_indexed else None)
+        return cls(ordered, index_terms.build_index(ordered) if is_indexed else None)
 
     def __len__(self) -> int:
         """Return the number of entries that are not deleted."""
@@ -369,7 +369,7 @@ def _page(messages: list[bytes]) -> Page:
 # New entries go into a new segment.  An older segment is merged into the new segment if the older segment has less than
 # `_MERGE_FACTOR` times the entries of the new segment.  An older segment that is not merged is built anew if more than
 # 1/`_MERGE_FACTOR` of its entries are deleted.
-_MERGE_FACTOR = 8
+_MERGE_FACTOR: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -518,7 +518,7 @@ class Match(NamedTuple):
 # --- what a search covers ---------------------------------------------------------------------------------------------
 
 # The maximum number of containers that are tested one by one, which is faster than a lookup in the containers' indexes.
-_FEW = 16
+_FEW: Final = 16
 
 
 @dataclass(frozen=True, slots=True)

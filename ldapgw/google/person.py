@@ -17,7 +17,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
@@ -29,19 +29,19 @@ from ldapgw.numbers import dial_string
 Item = Mapping[str, Any]
 
 # The maximum number of items of a field.  Google itself returns at most 100 addresses and 100 numbers of a person.
-MOST_VALUES = 100
+MOST_VALUES: Final = 100
 # Integers below this size are read as texts; no telephone number has more digits.
-_LARGEST_NUMBER = 10**40
-_ANY_LENGTH = 1 << 62
+_LARGEST_NUMBER: Final = 10**40
+_ANY_LENGTH: Final = 1 << 62
 
-_NAMES = ("displayName", "unstructuredName", "givenName", "middleName", "familyName")
-_PHONETIC_NAMES = ("phoneticFullName", "phoneticGivenName", "phoneticMiddleName", "phoneticFamilyName")
-_ADDRESS_LINES = ("formattedValue", "streetAddress", "poBox")
-_ADDRESS_PARTS = ("city", "region", "postalCode", "country", "countryCode")
+_NAMES: Final = ("displayName", "unstructuredName", "givenName", "middleName", "familyName")
+_PHONETIC_NAMES: Final = ("phoneticFullName", "phoneticGivenName", "phoneticMiddleName", "phoneticFamilyName")
+_ADDRESS_LINES: Final = ("formattedValue", "streetAddress", "poBox")
+_ADDRESS_PARTS: Final = ("city", "region", "postalCode", "country", "countryCode")
 
 # The texts in the items of each field, each with its greatest length; a longer text is a flaw.  A long label, URL or
 # ``canonicalForm`` is no flaw, because nobody misses its end.
-_TEXTS: Mapping[str, Mapping[str, int]] = MappingProxyType(
+_TEXTS: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType(
     {
         "names": dict.fromkeys((*_NAMES, *_PHONETIC_NAMES), LONGEST),
         "nicknames": {"value": LONGEST},
@@ -67,7 +67,7 @@ def _good_items(field: str, texts: Mapping[str, int]) -> Any:
 
 # The msgspec type of a person whose values have no flaw; fields and keys that are not in `_TEXTS` may have any value.
 # A page has a thousand persons, so a single call of msgspec checks a person.
-_GOOD_PERSON = msgspec.defstruct(
+_GOOD_PERSON: Final = msgspec.defstruct(
     "GoodPerson", [(field, _good_items(field, texts), None) for field, texts in _TEXTS.items()], gc=False
 )
 
@@ -126,7 +126,7 @@ Value = TypeVar("Value", bound=Hashable)
 PARSER_VERSION = 6
 
 # The values of ``metadata.sources.type`` for the source whose id is the stable key, the best type first.
-_KEY_TYPES: Mapping[Source, tuple[str, ...]] = MappingProxyType(
+_KEY_TYPES: Final[Mapping[Source, tuple[str, ...]]] = MappingProxyType(
     {
         Source.CONTACTS: ("CONTACT",),
         Source.OTHER_CONTACTS: ("OTHER_CONTACT", "CONTACT"),
@@ -135,32 +135,32 @@ _KEY_TYPES: Mapping[Source, tuple[str, ...]] = MappingProxyType(
 )
 
 # The types of sources with values that the user typed; these values come before the values of a profile.
-_OWN_TYPES = ("CONTACT", "OTHER_CONTACT", "DOMAIN_CONTACT")
+_OWN_TYPES: Final = ("CONTACT", "OTHER_CONTACT", "DOMAIN_CONTACT")
 # The types of sources that are profiles.  Only names and photos of a contact's own profile are used.
-_PROFILE_TYPES = ("PROFILE", "ACCOUNT", "DOMAIN_PROFILE")
+_PROFILE_TYPES: Final = ("PROFILE", "ACCOUNT", "DOMAIN_PROFILE")
 
 # System groups that exist only for old programs; Google shows only ``myContacts`` and ``starred``.
-_DEAD_GROUPS = frozenset(
+_DEAD_GROUPS: Final = frozenset(
     f"contactGroups/{name}" for name in ("all", "blocked", "chatBuddies", "coworkers", "family", "friends")
 )
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_PERSON_NAME = re.compile(r"(?:people|otherContacts)/([A-Za-z0-9_-]{1,128})")
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_PERSON_NAME: Final = re.compile(r"(?:people|otherContacts)/([A-Za-z0-9_-]{1,128})")
 # The id of a contact in ``metadata.sources``: the number in its resource name, in hexadecimal.
-_HEXADECIMAL_ID = re.compile(r"[0-9a-f]{1,16}")
+_HEXADECIMAL_ID: Final = re.compile(r"[0-9a-f]{1,16}")
 # The resource name of a contact group.
-LABEL_NAME = re.compile(r"contactGroups/[A-Za-z0-9_-]{1,128}")
-_MAIL = re.compile(r"[^\s@<>()\[\],;:\"\\]{1,64}@[^\s@<>()\[\],;:\"\\]{1,190}")
+LABEL_NAME: Final = re.compile(r"contactGroups/[A-Za-z0-9_-]{1,128}")
+_MAIL: Final = re.compile(r"[^\s@<>()\[\],;:\"\\]{1,64}@[^\s@<>()\[\],;:\"\\]{1,190}")
 # An address with a name, such as "Max Müller <max@x.example>".
-_NAMED_MAIL = re.compile(r"([^<>]*)<([^<>]*)>")
-_SIP = re.compile(r"sips?:[^\s@<>]{1,64}@[^\s@<>]{1,190}", re.IGNORECASE)
-_URL = re.compile(r"https?://\S+|[^\s:/@]+\.[^\s:/@]+(?::\d+)?(?:/\S*)?", re.IGNORECASE)
+_NAMED_MAIL: Final = re.compile(r"([^<>]*)<([^<>]*)>")
+_SIP: Final = re.compile(r"sips?:[^\s@<>]{1,64}@[^\s@<>]{1,190}", re.IGNORECASE)
+_URL: Final = re.compile(r"https?://\S+|[^\s:/@]+\.[^\s:/@]+(?::\d+)?(?:/\S*)?", re.IGNORECASE)
 
-_PHOTO_URL = re.compile(r"https?://[!-~]{1,2000}")
+_PHOTO_URL: Final = re.compile(r"https?://[!-~]{1,2000}")
 # The last second that a time in LDAP can have (RFC 4517 3.3.13).
-_LAST_TIME = 253402300799.0
+_LAST_TIME: Final = 253402300799.0
 # The suffix of a photo's address for a width and height of 240 pixels.
-_PHOTO_SIZE = "=s240"
+_PHOTO_SIZE: Final = "=s240"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,19 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache
+from typing import Final
 
 # The maximum number of characters of a text, and of a text of several lines.
 LONGEST, LONGEST_LINES = 256, 1024
 # The replacement for an unreadable character (Unicode, 23.8).
-REPLACEMENT = "\ufffd"
+REPLACEMENT: Final = "\ufffd"
 
-_JOINER = "\u200d"
+_JOINER: Final = "\u200d"
 # Control characters, characters that change the direction of text (Unicode Standard Annex 9, 2), line separators, and
 # lone surrogates, which cannot be encoded as UTF-8.  A raw text, because the compiler takes no surrogate.
-_CONTROLS = r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+_CONTROLS: Final = r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 # Emoji outside of category So: the variation selector of emoji, skin tones, and the arrow of 🙂‍↔️.
-_EMOJI = frozenset("\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff\u2194")
+_EMOJI: Final = frozenset("\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff\u2194")
 
 
 def clean(value: object, longest: int = LONGEST) -> str:

@@ -28,17 +28,17 @@ from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.limits import CONTROLS
 from ldapgw.ldap.messages import Control, Operation
 
-PAGED_RESULTS = "1.2.840.113556.1.4.319"
-SORT_REQUEST = "1.2.840.113556.1.4.473"
-SORT_RESPONSE = "1.2.840.113556.1.4.474"
-VLV_REQUEST = "2.16.840.1.113730.3.4.9"
-VLV_RESPONSE = "2.16.840.1.113730.3.4.10"
+PAGED_RESULTS: Final = "1.2.840.113556.1.4.319"
+SORT_REQUEST: Final = "1.2.840.113556.1.4.473"
+SORT_RESPONSE: Final = "1.2.840.113556.1.4.474"
+VLV_REQUEST: Final = "2.16.840.1.113730.3.4.9"
+VLV_RESPONSE: Final = "2.16.840.1.113730.3.4.10"
 # RFC 3296
-MANAGE_DSA_IT = "2.16.840.1.113730.3.4.2"
+MANAGE_DSA_IT: Final = "2.16.840.1.113730.3.4.2"
 
-CONTROLS_TAG = 0xA0
+CONTROLS_TAG: Final = 0xA0
 # The maximum number of controls that are decoded.  Decoding a control takes 4 µs.
-_MAX_DECODED = 1000
+_MAX_DECODED: Final = 1000
 # Octets of a cookie's seal: half of SHA-256, enough against guessing.
 _SEAL_LENGTH: Final = 16
 
@@ -225,9 +225,9 @@ class SupportedControl:
     read: Callable[[Control], object]
 
 
-_SEARCH = frozenset((Operation.SEARCH,))
+_SEARCH: Final = frozenset((Operation.SEARCH,))
 
-SUPPORTED_CONTROLS: Mapping[str, SupportedControl] = {
+SUPPORTED_CONTROLS: Final[Mapping[str, SupportedControl]] = {
     PAGED_RESULTS: SupportedControl(_SEARCH, read_page),
     SORT_REQUEST: SupportedControl(_SEARCH, read_sort),
     VLV_REQUEST: SupportedControl(_SEARCH, read_vlv),

@@ -9,6 +9,7 @@ becomes a `Rejected` request, which is answered with the result that says why.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from ldapgw.ber import ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, BerReader
 from ldapgw.directory.filter import Scope, SearchRequest
@@ -33,12 +34,12 @@ from ldapgw.ldap.messages import (
 
 _SIMPLE, _SASL = 0x80, 0xA3
 _REQUEST_NAME, _REQUEST_VALUE = 0x80, 0x81
-_SCOPES = {scope.value: scope for scope in Scope}
-_LAST_DEREF = 3
+_SCOPES: Final = {scope.value: scope for scope in Scope}
+_LAST_DEREF: Final = 3
 
 # The octets of an UnbindRequest before and after a messageID of one octet.
 _UNBIND_START, _UNBIND_END = b"\x30\x05\x02\x01", b"\x42\x00"
-_UNBIND_LENGTH = len(_UNBIND_START) + 1 + len(_UNBIND_END)
+_UNBIND_LENGTH: Final = len(_UNBIND_START) + 1 + len(_UNBIND_END)
 
 # The tag of a BindRequest, and the position of its name after a messageID of one octet.
 _BIND, _NAME_START = Operation.BIND.value, 12
@@ -194,7 +195,7 @@ def cancel_id(value: bytes | None) -> int:
     return message_id
 
 
-_OPERATIONS: Mapping[int, tuple[Operation, Callable[[BerReader], Request]]] = {
+_OPERATIONS: Final[Mapping[int, tuple[Operation, Callable[[BerReader], Request]]]] = {
     operation.value: (operation, read)
     for operation, read in (
         (Operation.BIND, _bind),

@@ -11,6 +11,7 @@ logs and explains such a request as an LDAP search.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from ldapgw import __version__
 from ldapgw.ber import ENUMERATED, SEQUENCE, boolean, head, integer, octets, tlv
@@ -33,7 +34,7 @@ from ldapgw.ldap import controls
 from ldapgw.ldap.controls import SUPPORTED_CONTROLS
 from ldapgw.ldap.messages import CANCEL, START_TLS, SUCCESS, WHO_AM_I, Operation, Reply, Result
 
-_RESPONSES: Mapping[Operation, int] = {
+_RESPONSES: Final[Mapping[Operation, int]] = {
     Operation.BIND: 0x61,
     Operation.SEARCH: 0x65,
     Operation.MODIFY: 0x67,
@@ -47,7 +48,7 @@ _SERVER_SASL_CREDS, _RESPONSE_NAME, _RESPONSE_VALUE = 0x87, 0x8A, 0x8B
 
 # The encoded tag and length of messages of less than 2 KiB, by length.  Hardly any message is longer: an entry with six
 # attributes has 200 octets, an entry with all attributes 500.
-_HEADS = tuple(head(SEQUENCE, length) for length in range(2048))
+_HEADS: Final = tuple(head(SEQUENCE, length) for length in range(2048))
 
 
 def message_head(length: int) -> bytes:
@@ -66,7 +67,7 @@ def _result(result: Result) -> bytes:
     )
 
 
-_SUCCESS_RESPONSES = {operation: tlv(tag, _result(SUCCESS)) for operation, tag in _RESPONSES.items()}
+_SUCCESS_RESPONSES: Final = {operation: tlv(tag, _result(SUCCESS)) for operation, tag in _RESPONSES.items()}
 
 
 def encode(reply: Reply) -> bytes:
@@ -83,7 +84,7 @@ def encode(reply: Reply) -> bytes:
 
 
 # The features "+" for all operational attributes (RFC 3673), "@inetOrgPerson" (RFC 4529), "(&)" and "(|)" (RFC 4526).
-_FEATURES = ("1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.4.1.4203.1.5.2", "1.3.6.1.4.1.4203.1.5.3")
+_FEATURES: Final = ("1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.4.1.4203.1.5.2", "1.3.6.1.4.1.4203.1.5.3")
 
 
 def features(*, tls: bool, more_controls: tuple[str, ...] = ()) -> Features:
@@ -104,10 +105,10 @@ def features(*, tls: bool, more_controls: tuple[str, ...] = ()) -> Features:
 
 # --- search requests --------------------------------------------------------------------------------------------------
 
-_SEARCH_REQUEST = 0x63
-_NEVER_DEREF_ALIASES = integer(0, ENUMERATED)
+_SEARCH_REQUEST: Final = 0x63
+_NEVER_DEREF_ALIASES: Final = integer(0, ENUMERATED)
 _AND, _OR, _NOT, _SUBSTRINGS, _PRESENT, _EXTENSIBLE = 0xA0, 0xA1, 0xA2, 0xA4, 0x87, 0xA9
-_ASSERTIONS = {Equality: 0xA3, GreaterOrEqual: 0xA5, LessOrEqual: 0xA6, Approximate: 0xA8}
+_ASSERTIONS: Final = {Equality: 0xA3, GreaterOrEqual: 0xA5, LessOrEqual: 0xA6, Approximate: 0xA8}
 _INITIAL, _ANY, _FINAL = 0x80, 0x81, 0x82
 _RULE, _TYPE, _VALUE, _DN_ATTRIBUTES = 0x81, 0x82, 0x83, 0x84
 

@@ -9,6 +9,7 @@ is wrong fails only the search.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from ldapgw.ber import BerReader
 from ldapgw.directory.filter import (
@@ -148,7 +149,7 @@ def protocol_error(diagnostic: str) -> DirectoryError:
     return DirectoryError(ResultCode.PROTOCOL_ERROR, diagnostic)
 
 
-_DECODERS: dict[int, Callable[[BerReader, int, _Budget], Filter]] = {
+_DECODERS: Final[dict[int, Callable[[BerReader, int, _Budget], Filter]]] = {
     0xA0: _set(And),
     0xA1: _set(Or),
     0xA2: _not,

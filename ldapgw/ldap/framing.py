@@ -8,15 +8,17 @@ once per read.  So the cost is linear in the number of octets.
 
 from __future__ import annotations
 
+from typing import Final
+
 from ldapgw.ber import SEQUENCE
 from ldapgw.errors import ProtocolViolation
 
 # The first octet of a TLS handshake (RFC 8446 5.1).
-TLS_HANDSHAKE = 0x16
-TLS_ON_PLAIN_PORT = "TLS on the port for LDAP without TLS"
+TLS_HANDSHAKE: Final = 0x16
+TLS_ON_PLAIN_PORT: Final = "TLS on the port for LDAP without TLS"
 
 # The maximum number of octets of an encoded length: four octets can express 4 GiB.
-_MAX_LENGTH_OCTETS = 4
+_MAX_LENGTH_OCTETS: Final = 4
 
 
 def message_ends(octets: bytes) -> list[int]:

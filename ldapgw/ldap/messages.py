@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Final
 
 from ldapgw.directory.filter import SearchKind, SearchRequest
 from ldapgw.errors import DirectoryError, ResultCode
 
 # RFC 4511 4.4.1
-NOTICE_OF_DISCONNECTION = "1.3.6.1.4.1.1466.20036"
+NOTICE_OF_DISCONNECTION: Final = "1.3.6.1.4.1.1466.20036"
 # RFC 4511 4.14
-START_TLS = "1.3.6.1.4.1.1466.20037"
+START_TLS: Final = "1.3.6.1.4.1.1466.20037"
 # RFC 4532
-WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
+WHO_AM_I: Final = "1.3.6.1.4.1.4203.1.11.3"
 # The extended operations that would change the directory: Password Modify (RFC 3062)
-WRITING = frozenset(("1.3.6.1.4.1.4203.1.11.1",))
+WRITING: Final = frozenset(("1.3.6.1.4.1.4203.1.11.1",))
 # RFC 3909
-CANCEL = "1.3.6.1.1.8"
+CANCEL: Final = "1.3.6.1.1.8"
 
 
 class Operation(IntEnum):
@@ -66,7 +67,7 @@ class Result:
         return cls(error.code, error.diagnostic, error.matched_dn)
 
 
-SUCCESS = Result()
+SUCCESS: Final = Result()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from ldapgw.directory.access import Viewer
 from ldapgw.directory.caller_id import CallerIdBudget
@@ -40,11 +40,11 @@ from ldapgw.ldap.search_response import RunningResponse
 _UNSORTED, _SORTED = b"w", b"s"
 
 # The results of a search whose entries were sent as the controls demand.
-_SENT_CODES = frozenset((ResultCode.SUCCESS, ResultCode.SIZE_LIMIT_EXCEEDED, ResultCode.TIME_LIMIT_EXCEEDED))
+_SENT_CODES: Final = frozenset((ResultCode.SUCCESS, ResultCode.SIZE_LIMIT_EXCEEDED, ResultCode.TIME_LIMIT_EXCEEDED))
 # The results of a search that failed because of its controls.
-_FAILED_CODES = frozenset((ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, ResultCode.VIRTUAL_LIST_VIEW_ERROR))
+_FAILED_CODES: Final = frozenset((ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, ResultCode.VIRTUAL_LIST_VIEW_ERROR))
 # The sort errors that are also errors of a list view (draft-ietf-ldapext-ldapv3-vlv-09, section 6.2).
-_VLV_CODES = frozenset((ResultCode.ADMIN_LIMIT_EXCEEDED, ResultCode.INAPPROPRIATE_MATCHING))
+_VLV_CODES: Final = frozenset((ResultCode.ADMIN_LIMIT_EXCEEDED, ResultCode.INAPPROPRIATE_MATCHING))
 
 
 class ControlResponse(RunningResponse, Protocol):

@@ -64,10 +64,10 @@ from ldapgw.ldap.messages import (
 )
 from ldapgw.ldap.search_controls import ControlledSearch, ControlResponse, RequestedControls, SearchToAnswer
 
-PLAIN = "PLAIN"
+PLAIN: Final = "PLAIN"
 # RFC 4422 3: an empty challenge asks the client for the initial response, which the client has not sent.
-CHALLENGE = Result(ResultCode.SASL_BIND_IN_PROGRESS)
-WRONG_CREDENTIALS = Result(ResultCode.INVALID_CREDENTIALS, "name or password is wrong")
+CHALLENGE: Final = Result(ResultCode.SASL_BIND_IN_PROGRESS)
+WRONG_CREDENTIALS: Final = Result(ResultCode.INVALID_CREDENTIALS, "name or password is wrong")
 PASSWORD_WITHOUT_TLS: Final = "password without TLS"  # noqa: S105  no password
 _REPLICA_NEEDS_TLS: Final = Result(ResultCode.CONFIDENTIALITY_REQUIRED, "the login of a replica needs TLS")
 
@@ -121,7 +121,7 @@ class Credentials:
     authzid: str = field(default="", repr=False)
 
 
-ANONYMOUS = Credentials("", b"")
+ANONYMOUS: Final = Credentials("", b"")
 
 
 def check_bind(request: BindRequest, *, secure: bool, require_tls: bool) -> Credentials | Result:

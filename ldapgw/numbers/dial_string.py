@@ -10,33 +10,34 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import Final
 from urllib.parse import unquote
 
 # The maximum number of characters of a number: ITU-T E.164 allows 15 digits, and blanks, brackets, an extension and a
 # scheme fit into this limit too.
-LONGEST = 64
+LONGEST: Final = 64
 # The maximum number of characters of a text that are read, invisible characters included.
-LONGEST_TYPED = 4 * LONGEST
+LONGEST_TYPED: Final = 4 * LONGEST
 
 # The minimum number of digits in front of a remark that count as a complete number.
-_COMPLETE = 7
+_COMPLETE: Final = 7
 
-_DIALLED = re.compile("[0-9*#]")
-_SILENT = re.compile("[^0-9*#]+")
-_LETTER = re.compile("[A-Za-z]")
+_DIALLED: Final = re.compile("[0-9*#]")
+_SILENT: Final = re.compile("[^0-9*#]+")
+_LETTER: Final = re.compile("[A-Za-z]")
 
 # The usual form that phones and PBXs send: digits, perhaps behind a "+", without an extension and without letters.
-_PLAIN = re.compile(r"[ (]*(\+?)([0-9() ./-]*)")
-_PUNCTUATION = str.maketrans("", "", "() ./-")
+_PLAIN: Final = re.compile(r"[ (]*(\+?)([0-9() ./-]*)")
+_PUNCTUATION: Final = str.maketrans("", "", "() ./-")
 
 # RFC 3966, RFC 3261 19.1.
-_SCHEME = re.compile(r"(?:tel|sips?|callto):/*", re.IGNORECASE)
-_CONTEXT = "phone-context="
+_SCHEME: Final = re.compile(r"(?:tel|sips?|callto):/*", re.IGNORECASE)
+_CONTEXT: Final = "phone-context="
 # Codes in front of a number: "*31#0301234567" hides the caller's number, as "*67" does in North America.
-_SERVICE_CODE = re.compile(r"([*#]{1,2}\d{1,3}[*#])\s*(?=[+(]?\d)")
-_VERTICAL_CODE = re.compile(r"([*#]\d\d)\s*(?=[+(]?\d)")
+_SERVICE_CODE: Final = re.compile(r"([*#]{1,2}\d{1,3}[*#])\s*(?=[+(]?\d)")
+_VERTICAL_CODE: Final = re.compile(r"([*#]\d\d)\s*(?=[+(]?\d)")
 # Words for an extension.  `phonenumbers` knows only some of these words.
-_EXTENSION_WORDS = (
+_EXTENSION_WORDS: Final = (
     *("extension", "extensión", "extn", "ext", "xtn", "int", "interno", "interne", "poste"),
     *("durchwahl", "durchw", "dw", "nebenstelle", "nst", "apparat", "app", "klappe", "kl", "toestel"),
     *("ramal", "option", "opción", "press", "anexo"),
@@ -45,20 +46,20 @@ _EXTENSION_WORDS = (
     *("доб", "добавочный", "внутр", "вн", "εσωτ", "שלוחה", "تحويلة", "转", "轉", "內線", "内線", "内线", "내선"),
 )
 # Words for the number of a meeting, or for a secret, which is dialled after the connection is made.
-_CODE_WORDS = (
+_CODE_WORDS: Final = (
     *("pin", "id", "meeting[ -]?id", "conference[ -]?id", "konferenz[ -]?id", "participant[ -]?id"),
     *("code", "passcode", "access code", "zugangscode", "teilnehmercode", "kenncode", "kennwort", "passwort"),
     *("code d'accès", "código", "codice", "kod"),
 )
-_EXTENSION = re.compile(
+_EXTENSION: Final = re.compile(
     r"(?<![^\W\d_])(?:tel[ .:]{0,3})?(?:" + "|".join((*_EXTENSION_WORDS, *_CODE_WORDS)) + r")[ .:#]{0,3}(?=\d)",
     re.IGNORECASE,
 )
 # The groups of digits behind one of `_CODE_WORDS`, which together are one code.
-_GROUPED_CODE = re.compile(r"(?:" + "|".join(_CODE_WORDS) + r")[ .:#]{0,3}(\d+(?:[ -]\d+)*)", re.IGNORECASE)
+_GROUPED_CODE: Final = re.compile(r"(?:" + "|".join(_CODE_WORDS) + r")[ .:#]{0,3}(\d+(?:[ -]\d+)*)", re.IGNORECASE)
 # The beginning of the text that is dialled after the connection: a word for an extension, an "x", "~" or "#", pauses
 # (RFC 3601 "p" and "w"; "," and ";" on smartphones), or the parameter "ext" of RFC 3966.
-_AFTERWARDS = re.compile(
+_AFTERWARDS: Final = re.compile(
     r"[ .,;:=/–-]*" + _EXTENSION.pattern + r"|\s*(?<![^\W\d_])x[ .:-]{0,3}(?=\d)"
     r"|\s*(?<![^\W\d_])(?:[pw]|wait|pause)(?=[ .,;]*[\d#*])"
     r"|\s+(?=\([1-9]\d{0,4}\)$)|\s*~\s*(?=\d)|\s+#\s*(?=\d)"
@@ -66,25 +67,25 @@ _AFTERWARDS = re.compile(
     re.IGNORECASE,
 )
 # Words for an extension that is dialled directly behind the company's number.
-_DIRECT = re.compile(
+_DIRECT: Final = re.compile(
     r"[ .,;:=/–-]*(?:durchwahl|durchw|dw|nebenstelle|nst|klappe|kl)[ .:-]{0,3}(\d{1,5})", re.IGNORECASE
 )
 # The minimum number of digits of a number in front of a text that is dialled after the connection: three, as in an
 # internal number.
-_SHORTEST_BEFORE = 3
+_SHORTEST_BEFORE: Final = 3
 # The beginning of a remark: a word behind a blank or in brackets that contains a lower-case letter.  Words whose
 # letters are dialled ("FLOWERS") are in capitals or follow a hyphen.
-_REMARK = re.compile(r"[ (][^\W\d_]*[^\W\d_A-Z]")
+_REMARK: Final = re.compile(r"[ (][^\W\d_]*[^\W\d_A-Z]")
 
 # A remark in brackets that contains a letter.
-_BRACKET = re.compile(r"\s*\((?=[^)]*[^\W\d_])")
+_BRACKET: Final = re.compile(r"\s*\((?=[^)]*[^\W\d_])")
 
 # Texts that trunks and PBXs put around a long number: "L0#0301234567", "TRUNK1-0301234567", "0301234567_trunk1".
-_IN_FRONT = re.compile(r"(?=[!-~]*[A-Za-z])([!-~]{0,32}[!-*,-/:-~])\+?[0-9]{7,}")
-_BEHIND = re.compile(r"\+?[0-9]{7,}(?=[!-~]*[A-Za-z])(?!x\d)([!-*,-/:-~][!-~]{0,32})", re.IGNORECASE)
+_IN_FRONT: Final = re.compile(r"(?=[!-~]*[A-Za-z])([!-~]{0,32}[!-*,-/:-~])\+?[0-9]{7,}")
+_BEHIND: Final = re.compile(r"\+?[0-9]{7,}(?=[!-~]*[A-Za-z])(?!x\d)([!-*,-/:-~][!-~]{0,32})", re.IGNORECASE)
 
 # ITU-T E.161: the digit of each letter on the keypad.
-_KEYS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
+_KEYS: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
 
 
 def clean(text: str) -> str:

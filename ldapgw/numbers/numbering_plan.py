@@ -28,38 +28,38 @@ phonenumbers.enable_pattern_cache()
 Parsed: TypeAlias = PhoneNumber
 
 # The main region of each country code.
-_REGIONS = {str(code): regions[0] for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()}
+_REGIONS: Final = {str(code): regions[0] for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()}
 
 # ITU-T E.164: a country code begins with 1 to 9, and a number has at most 15 digits.
-_E164 = re.compile(r"\+[1-9]\d{2,14}", re.ASCII)
+_E164: Final = re.compile(r"\+[1-9]\d{2,14}", re.ASCII)
 
 # The minimum number of digits of a public number without a "+".  A number with fewer digits is internal: such a number
 # is compared exactly and has no country.  Where the trunk prefix is "0", a number that the numbering plan has assigned
 # may have one digit less.
-SHORTEST_PUBLIC = 7
+SHORTEST_PUBLIC: Final = 7
 
 # The minimum number of digits of a full national number without the trunk prefix "0" in most countries; a shorter
 # number is local.
-_SHORTEST_WITHOUT_TRUNK = 9
+_SHORTEST_WITHOUT_TRUNK: Final = 9
 
 # If the fixed-line numbers of a country have at least this many different lengths, companies in this country are
 # assumed to have extensions behind their numbers.
-_FEWEST_LENGTHS = 3
+_FEWEST_LENGTHS: Final = 3
 
-_NEVER = re.compile("(?!)")
+_NEVER: Final = re.compile("(?!)")
 
 # The size of each cache.  Caches help because the numbers of a field are read in several ways.
-_CACHED = 64
+_CACHED: Final = 64
 
 # Mobile numbers that Ofcom reserves for fiction: no network connects these numbers, but many examples contain such
 # numbers.
-_FICTION_COUNTRY = 44
-_FICTION = r"7700900\d{3}"
+_FICTION_COUNTRY: Final = 44
+_FICTION: Final = r"7700900\d{3}"
 
 # Codes that are dialled in front of a number, and that look like a part of the number.  Such a code hides or shows the
 # caller's number, or chooses a carrier. https://www.ofcom.org.uk (141, 1470), ComReg (141, 142), ACMA (1831, 1832), NZ
 # Telecom (0197, 0196), OFCA (133), NTT (184, 186), Bundesnetzagentur (010xy, 0100yy)
-_DIALLED_CODES = {
+_DIALLED_CODES: Final = {
     "AU": re.compile("183[12]"),
     "DE": re.compile(r"010 ?(?:[1-9]\d|0\d\d)"),
     "GB": re.compile("141|1470"),

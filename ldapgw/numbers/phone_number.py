@@ -25,16 +25,16 @@ from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
 
 # The minimum number of digits of a requested prefix that may be a number which has lost its "+".
-_SHORTEST_WITH_COUNTRY = 10
+_SHORTEST_WITH_COUNTRY: Final = 10
 
 # The minimum number of digits of a local number: a number with fewer digits is internal, even if the area code of the
 # site is known.
-_SHORTEST_LOCAL = 5
+_SHORTEST_LOCAL: Final = 5
 
 # The size of the caches for searches: a search asks for one number in several attributes, and phones repeat searches.
-_CACHED = 256
+_CACHED: Final = 256
 # The size of the cache for pages: a page of contacts has a hundred numbers, and formatting a number takes 30 µs.
-_CACHED_READABLE = 4096
+_CACHED_READABLE: Final = 4096
 
 
 # The countries whose fixed lines keep a "0" behind the country code; some networks and PBXs lose this "0".
@@ -52,7 +52,7 @@ class NumberFormat(StrEnum):
 
 
 # The rules after which a number is still shown as it was typed.
-_AS_TYPED = frozenset((Rule.CODE, Rule.GOOGLE))
+_AS_TYPED: Final = frozenset((Rule.CODE, Rule.GOOGLE))
 
 
 # Index keys of a requested number: tails and exact forms.  A stored number that equals a reading of the requested

@@ -15,30 +15,30 @@ from ldapgw.numbers import dial_string
 
 # Hours of a day, and the words that follow hours.  An "h" behind a blank is no such word, because it stands for a
 # telephone at home.
-_TIME = r"(?:[01]?\d|2[0-4])(?:[:.h]\d{2})?"
-_OCLOCK = r"(?:h|\s?(?:uhr|uur|hrs|std|óra|saat)|am|pm)(?![^\W_])"
-_TO = r"\s?(?:-|\u2013|\u2014|bis|to|until|à|al?)\s?"
-_RANGE = rf"{_TIME}\s?[-\u2013]\s?{_TIME}"
+_TIME: Final = r"(?:[01]?\d|2[0-4])(?:[:.h]\d{2})?"
+_OCLOCK: Final = r"(?:h|\s?(?:uhr|uur|hrs|std|óra|saat)|am|pm)(?![^\W_])"
+_TO: Final = r"\s?(?:-|\u2013|\u2014|bis|to|until|à|al?)\s?"
+_RANGE: Final = rf"{_TIME}\s?[-\u2013]\s?{_TIME}"
 # A position at which hours may begin.  Two digits that follow a short group of digits are the last digits of a number
 # and no hours.
-_NO_END = r"(?:(?<=\d{4}\s)|(?<=\d\s)(?=\d(?!\d))|(?<!\d\s)(?<![\d.,:/-]))"
-_DAY = r"(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun|lun|mar|mer|jeu|gio|ven|sam|sab|dim|dom|ma|wo|vr)"
-_YEAR = r"(?:19|20)\d{2}"
-_MONEY = r"(?:€|\$|£|(?:euro?|ct|cent)(?![^\W_]))"
+_NO_END: Final = r"(?:(?<=\d{4}\s)|(?<=\d\s)(?=\d(?!\d))|(?<!\d\s)(?<![\d.,:/-]))"
+_DAY: Final = r"(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun|lun|mar|mer|jeu|gio|ven|sam|sab|dim|dom|ma|wo|vr)"
+_YEAR: Final = r"(?:19|20)\d{2}"
+_MONEY: Final = r"(?:€|\$|£|(?:euro?|ct|cent)(?![^\W_]))"
 # The end of digits that stand alone: no digit follows directly.  Behind a gap, digits may follow only if they are a
 # telephone number that begins with the trunk prefix 0 or a "+".
-_ALONE = r"(?![\d./-])(?!\s*[1-9(])"
+_ALONE: Final = r"(?![\d./-])(?!\s*[1-9(])"
 
 # Words in front of digits that are not a telephone number.
-_NUMBERED = "kunden|kd|vertrags?|rechnungs?|auftrags?|mitglieds?|account|acct|contract|invoice|case|ticket"
-_COUNTED = "vertrag|iban|blz|digicode|code porte"
-_FIGURE = r"[\d./-]*(?:[a-z]\d*)?(?![^\W_])"
-_PLACES = "raum|zimmer|room|suite|apt|plz|etage|stock|haus"
-_STREETS = "str\\.|straße|strasse|weg|platz|allee|gasse|street|road|avenue|rue"
+_NUMBERED: Final = "kunden|kd|vertrags?|rechnungs?|auftrags?|mitglieds?|account|acct|contract|invoice|case|ticket"
+_COUNTED: Final = "vertrag|iban|blz|digicode|code porte"
+_FIGURE: Final = r"[\d./-]*(?:[a-z]\d*)?(?![^\W_])"
+_PLACES: Final = "raum|zimmer|room|suite|apt|plz|etage|stock|haus"
+_STREETS: Final = "str\\.|straße|strasse|weg|platz|allee|gasse|street|road|avenue|rue"
 # Words that follow an ordinal such as "2." in a remark ("2. Stock").
-_ORDINAL = "stock|etage|og|ug|handy|nummer|nr|telefon|tel|mobil|anschluss|leitung|apparat|floor|line|num|núm|tür"
+_ORDINAL: Final = "stock|etage|og|ug|handy|nummer|nr|telefon|tel|mobil|anschluss|leitung|apparat|floor|line|num|núm|tür"
 # Words that may follow digits and that name no town: digits in front of such a word are no postcode.
-_NO_TOWN = "fax|tel|mob|handy|priv|büro|ext|home|work|zentr|durchw|office"
+_NO_TOWN: Final = "fax|tel|mob|handy|priv|büro|ext|home|work|zentr|durchw|office"
 
 _REMARK: Final = re.compile(
     "|".join(
@@ -79,7 +79,7 @@ _REMARK: Final = re.compile(
     re.IGNORECASE,
 )
 # A label with a number in front of a telephone number: "Handy2: 0171 …", "Tel. 2 030 …", "O2: 0176 …".
-_LABELLED = (
+_LABELLED: Final = (
     "tel|tél|telefon|telephone|téléphone|telefono|teléfono|fon|phone|ph|mob|mobil|mobile|handy|natel|cell?|celular|"
     "cellulare|móvil|movil|gsm|fax|line|ligne|linea|línea|sim|nummer|number|numéro|nr|n°|büro|office|home|work|privat|tlf"
 )

@@ -32,7 +32,7 @@ class _Row(NamedTuple):
 
 
 # Vietnam, 2018: the former and the present code of each mobile network.
-_VIETNAMESE_CODES = (
+_VIETNAMESE_CODES: Final = (
     *(("120", "70"), ("121", "79"), ("122", "77"), ("126", "76"), ("128", "78")),
     *(("123", "83"), ("124", "84"), ("125", "85"), ("127", "81"), ("129", "82")),
     *((f"16{digit}", f"3{digit}") for digit in range(2, 10)),
@@ -41,7 +41,7 @@ _VIETNAMESE_CODES = (
 
 # Côte d'Ivoire, 2021: the operator's digits that were put in front of all numbers, and how the former numbers of the
 # operator began (ARTCI, numéros à dix chiffres).
-_IVORIAN_BEGINNINGS = {
+_IVORIAN_BEGINNINGS: Final = {
     "01": "01 02 03 40 41 42 43 50 51 52 53 70 71 72 73",
     "05": "04 05 06 44 45 46 54 55 56 64 65 66 74 75 76 84 85 86 94 95 96",
     "07": "07 08 09 47 48 49 57 58 59 67 68 69 77 78 79 87 88 89 97 98",
@@ -52,7 +52,7 @@ _IVORIAN_BEGINNINGS = {
 
 # United Kingdom, 2000: the former area code; and the present area code with the digits that were put in front of the
 # subscriber's number.
-_BRITISH_CODES = (
+_BRITISH_CODES: Final = (
     *(("171", "207"), ("181", "208"), ("1222", "2920"), ("1203", "2476"), ("1705", "2392"), ("1703", "2380")),
     ("1232", "2890"),
 )

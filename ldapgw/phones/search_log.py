@@ -14,17 +14,18 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from operator import attrgetter
+from typing import Final
 
 from ldapgw.errors import ResultCode
 from ldapgw.phones.logged_search import SUCCESS_CODES, LoggedSearch, NewSearches, SearchUpdate
 
 # The maximum number of searches of each phone, enough for somebody who has just tried a few things.
-SEARCHES_PER_PHONE = 20
+SEARCHES_PER_PHONE: Final = 20
 # The maximum number of searches of all phones together.  If there are more, the log drops the phones whose last search
 # is the oldest.  With 500 octets for each search, the log takes 5 MB.
 MAX_SEARCHES = 10_000
 # The longest message that is kept, in octets.  The longest search that a phone is known to send has 2 KiB.
-MAX_MESSAGE_BYTES = 2048
+MAX_MESSAGE_BYTES: Final = 2048
 # The maximum number of remembered addresses from which a search without a login was refused.
 MAX_REFUSED_ADDRESSES = 1000
 

@@ -41,7 +41,7 @@ from ldapgw.numbers.phone_number import NumberFormat
 # The server id.  OpenLDAP uses 1 to 4095 for servers that accept writes, and 0 for a server without an id.
 SERVER_ID: Final = 1
 
-_PATTERN = re.compile(r"([0-9]{14})\.([0-9]{6})Z#([0-9a-f]{6})#([0-9a-f]{3})#([0-9a-f]{6})", re.ASCII)
+_PATTERN: Final = re.compile(r"([0-9]{14})\.([0-9]{6})Z#([0-9a-f]{6})#([0-9a-f]{3})#([0-9a-f]{6})", re.ASCII)
 _MICROSECONDS: Final = 1_000_000
 
 
@@ -88,7 +88,7 @@ _NUMBER_TYPES: Final = {kind.name: kind for kind in NUMBER_TYPES}
 _USER_TYPES: Final = {kind.name: kind for kind in ATTRIBUTE_TYPES if not kind.operational}
 # Patterns of the values that OpenLDAP accepts for a syntax (RFC 4517 3.3).  The key is the last number of the syntax's
 # OID.
-_PRINTABLE = rb"[A-Za-z0-9'()+,./:?= -]"
+_PRINTABLE: Final = rb"[A-Za-z0-9'()+,./:?= -]"
 _VALID: Final = {
     "11": re.compile(_PRINTABLE + rb"{2}"),  # Country String
     "15": re.compile(rb".+", re.DOTALL),  # Directory String

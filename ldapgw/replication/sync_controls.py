@@ -18,10 +18,10 @@ from ldapgw.errors import ProtocolViolation
 from ldapgw.ldap.messages import Control
 from ldapgw.replication.replica_entry import Csn
 
-SYNC_REQUEST = "1.3.6.1.4.1.4203.1.9.1.1"
-SYNC_STATE = "1.3.6.1.4.1.4203.1.9.1.2"
-SYNC_DONE = "1.3.6.1.4.1.4203.1.9.1.3"
-SYNC_INFO = "1.3.6.1.4.1.4203.1.9.1.4"
+SYNC_REQUEST: Final = "1.3.6.1.4.1.4203.1.9.1.1"
+SYNC_STATE: Final = "1.3.6.1.4.1.4203.1.9.1.2"
+SYNC_DONE: Final = "1.3.6.1.4.1.4203.1.9.1.3"
+SYNC_INFO: Final = "1.3.6.1.4.1.4203.1.9.1.4"
 
 REFRESH_ONLY, REFRESH_AND_PERSIST = 1, 3
 
@@ -30,11 +30,11 @@ MAX_COOKIE: Final = 4096
 
 # RFC 4511 4.13: IntermediateResponse ::= [APPLICATION 25] SEQUENCE
 _INTERMEDIATE_RESPONSE, _RESPONSE_NAME, _RESPONSE_VALUE = 0x79, 0x80, 0x81
-_CONTROLS = 0xA0
+_CONTROLS: Final = 0xA0
 _REFRESH_DELETE, _REFRESH_PRESENT, _SYNC_ID_SET = 0xA1, 0xA2, 0xA3
 
-_RID = re.compile(r"rid=([0-9]{1,3})(?:,|$)", re.ASCII)
-_CSNS = re.compile(r"(?:^|,)csn=([^,]*)", re.ASCII)
+_RID: Final = re.compile(r"rid=([0-9]{1,3})(?:,|$)", re.ASCII)
+_CSNS: Final = re.compile(r"(?:^|,)csn=([^,]*)", re.ASCII)
 
 
 class SyncState(IntEnum):

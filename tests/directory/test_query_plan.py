@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from io import BytesIO
 from itertools import combinations
 from random import Random
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -24,7 +25,7 @@ from ldapgw.directory.filter import (
     Substrings,
 )
 from ldapgw.directory.filter_matcher import prepare
-from ldapgw.directory.index import EntryTerms, Index, RecordReader, RecordWriter
+from ldapgw.directory.index import Index, IndexBuilder, RecordReader, RecordWriter
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
 from ldapgw.directory.predicate import TaggedTextPredicate
 from ldapgw.directory.query_plan import (
@@ -57,6 +58,25 @@ from tests.support.phonebook.drawn import (
 )
 
 PLACE = ParentEntry("ou=alice,dc=acme,dc=example", "acme/alice")
+
+
+class EntryTerms(NamedTuple):
+    """The terms, prefixes and keys of a document."""
+
+    terms: Iterable[str]
+    prefixes: Mapping[str, int]
+    keys: Iterable[str]
+
+
+def index_of(described: Iterable[EntryTerms]) -> Index:
+    builder = IndexBuilder()
+    for terms, prefixes, keys in described:
+        builder.begin_document()
+        builder.add([builder.term(term) for term in terms])
+        for prefix, bits in prefixes.items():
+            builder.add_prefixes([builder.prefix(prefix)], bits)
+        builder.add_keys(keys)
+    return builder.build()
 
 
 def segment(people: Sequence[Contact], *, lenient: bool) -> Segment:
@@ -181,7 +201,7 @@ def test_no_more_is_sorted_than_a_turn_allows(terms: str, times: int, count: int
     """Of several rows, which are merged; a row by itself is as long as it is."""
     shares = {"a": range(24), "b": range(20, 44), "c": range(50, 54), "d": range(60, 68), "e": range(50, 90)}
     described = [EntryTerms({term for term, share in shares.items() if at in share}, {}, ()) for at in range(100)]
-    index = Index.build(described * times)
+    index = index_of(described * times)
     positions = find_documents(any_of(list(terms)), index, ())
     assert (None if positions is None else len(positions)) == count
     assert positions is None or list(positions) == sorted(set(positions))
@@ -238,7 +258,7 @@ def test_of_much_the_first_ones_are_taken_out(sought: Narrowing | None, expected
     for at in range(0, len(described), 200):
         described[at] = EntryTerms({*described[at].terms, f"S{at}"}, {}, ())
     described[100] = EntryTerms(described[100].terms, {}, ("#1",))
-    index = Index.build(described)
+    index = index_of(described)
     positions, others = first_documents(sought, index, (), 20)
     assert (list(positions), others) == expected
 
@@ -272,18 +292,18 @@ def test_words_stand_in_some_of_the_attributes(
         *({"1o": 1, "2ma": 1}, {"1o": 1, "2ma": 2}, {"1o": 4}, {"1o": 6, "2ma": 3}, {}),
         *({"2ma": 4}, {"1o": 8, "2ma": 9}, {"1o": 1}, {}, {"1o": 1}),
     ]
-    index = Index.build([EntryTerms((), kinds[at] if at < 10 else {"1o": 1}, ()) for at in range(30)] * 3)
+    index = index_of([EntryTerms((), kinds[at] if at < 10 else {"1o": 1}, ()) for at in range(30)] * 3)
     sought = CommonPrefixQuery(prefixes, attributes)
     assert find_documents(sought, index, ()) == expected
     first, has_more = first_documents(sought, index, (), most)
     assert list(first) == expected[:most]
     assert has_more or len(expected) <= most
-    assert find_documents(sought, Index.build(()), ()) == []
+    assert find_documents(sought, index_of(()), ()) == []
     assert [*find_documents(all_of([sought, "a"]), index, ())] == []
 
 
 def test_no_more_postings_of_words_are_read_than_wanted() -> None:
-    index = Index.build([EntryTerms((), {"1o": 1, "2ma": 2 if at % 2 else 1}, ()) for at in range(40)])
+    index = index_of([EntryTerms((), {"1o": 1, "2ma": 2 if at % 2 else 1}, ()) for at in range(40)])
     assert index.common_postings(("1o", "2ma"), 1, 4, 1) == ([0, 2], True)
     assert index.common_postings(("1o", "2ma"), 1, 4, 100) == ([0, 2, 4, 6], True)
 
@@ -292,7 +312,7 @@ def test_no_more_postings_of_words_are_read_than_wanted() -> None:
 def test_one_of_several_prefixes_is_found_in_some_attributes(most: int, expected: list[int]) -> None:
     """Each document once, in order; the first documents, or all."""
     kinds: list[dict[str, int]] = [{"2ma": 1, "2mu": 3}, {"2ma": 2}, {"2mu": 1}, {"2ma": 5}]
-    index = Index.build([EntryTerms((), one, ()) for one in kinds])
+    index = index_of([EntryTerms((), one, ()) for one in kinds])
     sought = any_of([PrefixQuery("2ma", 1), PrefixQuery("2mu", 1)])
     first, has_more = first_documents(sought, index, (), most)
     assert (list(first), has_more) == (expected, most < 3)
@@ -301,7 +321,7 @@ def test_one_of_several_prefixes_is_found_in_some_attributes(most: int, expected
 
 def test_words_of_too_many_are_looked_for_in_slices() -> None:
     """Where sixty thousand have each word, not all of them are read at once: everybody is looked at instead."""
-    index = Index.build([EntryTerms((), {"1o": 1, "2ma": 2}, ())] * 60_000 + [EntryTerms((), {"1o": 1, "2ma": 1}, ())])
+    index = index_of([EntryTerms((), {"1o": 1, "2ma": 2}, ())] * 60_000 + [EntryTerms((), {"1o": 1, "2ma": 1}, ())])
     sought = CommonPrefixQuery(("1o", "2ma"), 1)
     assert find_documents(sought, index, ()) is None
     assert first_documents(sought, index, (), 9) == ([], True)
@@ -316,7 +336,7 @@ def test_a_key_leads_to_what_has_it(count: int) -> None:
         for position in positions:
             keys[position].append(key)
     written = BytesIO()
-    index = Index.build(EntryTerms((), {}, own) for own in keys)
+    index = index_of(EntryTerms((), {}, own) for own in keys)
     index.write(RecordWriter(written))
     written.seek(0)
     for one in (index, Index.read(RecordReader(written))):
