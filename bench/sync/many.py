@@ -192,7 +192,7 @@ def _changes(home: Home, size: Many, ours: Server, turns: Path) -> Iterator[Figu
     times = watch.milliseconds(99) / quiet.milliseconds(99)
     yield Figure("no change", "search, p99", f"{quiet.milliseconds(99):.1f} ms")
     text = f"{watch.milliseconds(99):.1f} ms, {times:.1f} × idle"
-    yield Figure(load, "search, p99", text, f"< {P99_GOAL:g} × idle", met=times < P99_GOAL)
+    yield Figure(load, "search, p99", text, f"≤ {P99_GOAL:g} × idle", met=times <= P99_GOAL)
     yield turn_figure(load, turns, watch, TURN_GOAL)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, execute, gatherResults
 
 from ldapgw.cli.output import counted
 from ldapgw.errors import (
@@ -185,7 +185,7 @@ async def _try_service_account(
         results.append(CheckResult(CheckStatus.OK, step, f"the settings select {counted(len(users), 'user')}"))
         if sources := [source for source in tenant.sources if SCOPE_OF[source] in allowed]:
             step = f"{item}, contacts"
-            people = People(google.http, google.endpoints, reactor, _call)
+            people = People(google.http, google.endpoints, reactor, execute)
             await try_users(google.oauth, people, delegation, users, sources)
             results.append(CheckResult(CheckStatus.OK, step, "can be read as a user"))
     except GoogleError as error:
@@ -243,11 +243,6 @@ def _refusal_lines(refusal: Refusal) -> str:
     """Return what has happened, and on a line of its own, who has to do what."""
     text = REFUSAL_TEXTS[refusal]
     return f"{text.what}\n  {RESPONSIBLE[text.who]}: {text.todo}"
-
-
-async def _call(function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function at once: a command has no reactor's thread to keep free."""
-    return function(*args)
 
 
 def _failure(item: str, error: GoogleError, remedy: str) -> CheckResult:

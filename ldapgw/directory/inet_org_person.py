@@ -317,7 +317,11 @@ class EntryFactory:
         :param name: the contact's name, without a number's kind behind it.
         :param texts: the texts by attribute, among them a uid and a cn.
         """
-        packed = {kind: self._text(kind, values, readings.get(kind, "")) for kind, values in texts.items()}
+        packed: dict[str, PackedAttribute] = {}
+        for kind, values in texts.items():
+            # The display name is cn once more, with the same reading (`texts_of`).
+            is_cn = kind == "displayName"
+            packed[kind] = packed["cn"] if is_cn else self._text(kind, values, readings.get(kind, ""))
         packed |= {kind: self._numbers(values) for kind, values in numbers.items()}
         # A message must not contain the placeholder twice, so a photo with the placeholder is left out.  The image data
         # of a JPEG never contains the placeholder, because the octets FF 64 are a reserved marker (ITU-T T.81, table

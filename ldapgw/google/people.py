@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import re
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 from treq.client import HTTPClient
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from ldapgw.contact import Source
@@ -37,6 +39,11 @@ MOST_PAGES = 500
 # The number of persons in a page: the most that Google allows, and a smaller number for persons with so many details
 # that an ordinary page is larger than `LARGEST_BODY`.
 PAGE_SIZE, SMALL_PAGE_SIZE = 1000, 200
+# The maximum number of pages that are being decoded, or wait for a process, while the next page is fetched; two
+# processes decode pages.
+_MOST_DECODING = 2
+# The largest page whose next page token is read on the reactor's thread, before the page is decoded.
+_LARGEST_SKIMMED = 2 << 20
 # The maximum number of octets of a page token or sync token; Google's tokens have some hundred.
 LARGEST_LIST_TOKEN = 16 * 1024
 # The largest number of persons in a listing, because PostgreSQL stores the number as an integer.
@@ -206,7 +213,7 @@ class People:
         http: HTTPClient,
         endpoints: Endpoints,
         clock: IReactorTime,
-        offload: Callable[..., Awaitable[Any]],
+        offload: Callable[..., Deferred[Any]],
         observe: CallObserver = ignore_call,
     ) -> None:
         self._http = GoogleHttpClient(http, clock, observe)
@@ -271,21 +278,32 @@ class People:
         params = [*listing.params, ("pageSize", f"{page_size}"), _COMPACT]
         params += [("syncToken", sync_token)] if sync_token else []
         page_tokens = [""]
-        while len(page_tokens) <= MOST_PAGES:
-            page_param = [("pageToken", page_tokens[-1])] if page_tokens[-1] else []
-            refusal = partial(_refusal, source=source, incremental=bool(sync_token), first=not page_param)
-            call_source = CallSource(source.value) if source is not None else CallSource.LABELS
-            get = partial(self._get, listing, [*params, *page_param], call_source, refusal, quota_user)
-            body: bytes = await authorized(get)
-            page, next_page_token = await self._offload(_decode_page, body, listing, reader)
-            yield page
-            # An empty page need not be the last page; only a missing page token ends the listing.
-            if not next_page_token:
-                return
-            if next_page_token in page_tokens:
-                raise BadResponse("the same page token twice")
-            page_tokens.append(next_page_token)
-        raise BadResponse(f"more than {MOST_PAGES} pages")
+        # The pages that are being decoded while the next page is fetched, in Google's order.
+        decoding: deque[Deferred[tuple[PersonPage[T], str]]] = deque()
+        try:
+            while len(page_tokens) <= MOST_PAGES:
+                page_param = [("pageToken", page_tokens[-1])] if page_tokens[-1] else []
+                refusal = partial(_refusal, source=source, incremental=bool(sync_token), first=not page_param)
+                call_source = CallSource(source.value) if source is not None else CallSource.LABELS
+                get = partial(self._get, listing, [*params, *page_param], call_source, refusal, quota_user)
+                body: bytes = await authorized(get)
+                early_token = _early_page_token(body)
+                decoding.append(self._offload(_decode_page, body, listing, reader))
+                next_page_token = ""
+                while len(decoding) > (_MOST_DECODING if early_token else 0):
+                    page, next_page_token = await decoding.popleft()
+                    yield page
+                next_page_token = early_token or next_page_token
+                # An empty page need not be the last page; only a missing page token ends the listing.
+                if not next_page_token:
+                    return
+                if next_page_token in page_tokens:
+                    raise BadResponse("the same page token twice")
+                page_tokens.append(next_page_token)
+            raise BadResponse(f"more than {MOST_PAGES} pages")
+        finally:
+            for left in decoding:
+                left.addErrback(lambda _: None)  # nobody waits for these pages any more
 
     async def _get(
         self,
@@ -324,6 +342,30 @@ def _refusal(answer: GoogleResponse, source: Source | None, *, incremental: bool
     return error
 
 
+class _PageTokens(msgspec.Struct, rename="camel"):
+    """The part of a page that says whether there is a further page; reading this part takes two milliseconds."""
+
+    next_page_token: str = ""
+
+
+def _early_page_token(body: bytes) -> str:
+    """Return the token of the next page, so that the next page is fetched while this one is decoded.
+
+    :returns: the token, or "" if there is none, or if only decoding the page can tell.
+    """
+    if len(body) > _LARGEST_SKIMMED:
+        return ""
+    try:
+        token = msgspec.json.decode(body, type=_PageTokens).next_page_token
+    except (ValueError, RecursionError):
+        return ""
+    return token if len(token) <= LARGEST_LIST_TOKEN and _is_possible(token) else ""
+
+
+def _is_possible(token: str) -> bool:
+    return token.isascii() and token.isprintable()
+
+
 def _decode_page(body: bytes, listing: Listing, reader: Callable[[Persons], T]) -> tuple[PersonPage[T], str]:
     """Decode an answer, and return the page and the token of the next page.
 
@@ -336,10 +378,9 @@ def _decode_page(body: bytes, listing: Listing, reader: Callable[[Persons], T]) 
         next_sync_token = msgspec.convert(answer.get("nextSyncToken", ""), str)
     except (ValueError, RecursionError):
         raise BadResponse("not a page of the People API") from None
-    tokens = next_page_token + next_sync_token
     if max(len(next_page_token), len(next_sync_token)) > LARGEST_LIST_TOKEN:
         raise BadResponse("a page token or sync token too large")
-    if not (tokens.isascii() and tokens.isprintable()):
+    if not _is_possible(next_page_token + next_sync_token):
         raise BadResponse("a page token or sync token with impossible characters")
     total = answer.get(listing.total)
     is_count = isinstance(total, int) and not isinstance(total, bool) and 0 <= total <= LARGEST_TOTAL

@@ -20,8 +20,9 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from operator import attrgetter
 from typing import Any, BinaryIO, ParamSpec, TypeVar, cast
 
 from twisted.application.service import Service
@@ -168,7 +169,7 @@ class WorkerProcess(WorkerThread):
 
     def _restart_idle_timer(self, result: T) -> T:
         self._cancel_idle_timer()
-        if self.running and not self._calls:
+        if self.running and not self.calls:
             self._idle_timer = self._reactor.callLater(IDLE_SECONDS, super().__call__, self._child.end)
         return result
 
@@ -181,19 +182,21 @@ class SizeBasedOffload:
     """A caller of functions on response bodies: on a thread for a small body, in a process for a large body.
 
     :param thread: calls a function with its arguments on a thread.
-    :param process: calls a function with its arguments in a process.
+    :param processes: the processes, of which the process with the fewest calls takes the next large body.
     """
 
-    def __init__(self, thread: Callable[..., Deferred[Any]], process: Callable[..., Deferred[Any]]) -> None:
+    def __init__(self, thread: Callable[..., Deferred[Any]], processes: Sequence[WorkerProcess]) -> None:
         self._thread = thread
-        self._process = process
+        self._processes = processes
 
     def __call__(self, function: Callable[..., Any], body: bytes, *args: object) -> Deferred[Any]:
         """Call ``function(body, *args)``.
 
         :returns: a Deferred with the function's result.
         """
-        return (self._thread if len(body) <= THREAD_MAX_OCTETS else self._process)(function, body, *args)
+        if len(body) <= THREAD_MAX_OCTETS:
+            return self._thread(function, body, *args)
+        return min(self._processes, key=attrgetter("calls"))(function, body, *args)
 
 
 def _environment() -> dict[str, str]:

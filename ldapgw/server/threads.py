@@ -24,6 +24,7 @@ class WorkerThread(Service):
     then.
 
     :ivar label: the name of the thread.
+    :ivar calls: the number of calls that have not finished.
     :ivar waits: a histogram of the seconds that finished calls had waited.
     """
 
@@ -31,12 +32,12 @@ class WorkerThread(Service):
         self._reactor = reactor
         self.label = name
         self.waits = Histogram(WAIT_BOUNDS)
-        self._calls = 0
+        self.calls = 0
         self._pool: ThreadPool | None = None
 
     @property
     def waiting(self) -> int:
-        return max(0, self._calls - 1)
+        return max(0, self.calls - 1)
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         """Call ``function(*args, **kw)`` on the thread.
@@ -53,11 +54,11 @@ class WorkerThread(Service):
             began_at.append(seconds())
             return function(*args, **kw)
 
-        self._calls += 1
+        self.calls += 1
         return deferToThreadPool(self._reactor, self._pool, call).addBoth(self._ended, asked_at, began_at)
 
     def _ended(self, result: T, asked_at: float, began_at: list[float]) -> T:
-        self._calls -= 1
+        self.calls -= 1
         if began_at:  # else the call was cancelled while it waited
             self.waits.observe(began_at[0] - asked_at)
         return result

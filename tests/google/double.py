@@ -85,11 +85,6 @@ def clock_at(now: float) -> Clock:
     return clock
 
 
-async def at_once(function: Callable[..., Any], *args: Any) -> Any:
-    """Stands in for a thread."""
-    return function(*args)
-
-
 @implementer(IPullProducer)
 class Endless:
     """Writes the same for ever, as fast as it is taken."""

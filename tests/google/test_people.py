@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred, ensureDeferred, execute
 
 from ldapgw.contact import Source
 from ldapgw.errors import BadResponse, GoogleUnavailable, QuotaExceeded, SourceUnavailable, SyncTokenExpired
@@ -16,7 +18,7 @@ from ldapgw.google.people import LISTINGS, People, PersonPage, Persons, fingerpr
 from tests.support.results import result_of
 from tests.support.spoilt_persons import PERSONS
 
-from .double import ENDPOINTS, NOW, Google, at_once, clock_at, ok
+from .double import ENDPOINTS, NOW, Google, clock_at, ok
 from .samples import SAMPLES, answer
 
 _FIELDS = "metadata,names,nicknames,phoneNumbers,emailAddresses,organizations,addresses,urls,sipAddresses"
@@ -37,7 +39,7 @@ PARAMS = {
 
 
 def service(google: Google) -> People:
-    return People(google.http, ENDPOINTS, clock_at(NOW), at_once)
+    return People(google.http, ENDPOINTS, clock_at(NOW), execute)
 
 
 async def authorized(call: Callable[[str], Awaitable[Any]]) -> Any:
@@ -353,13 +355,40 @@ def test_off_thread():
     """Pages are decoded where the caller says."""
     asked = []
 
-    async def elsewhere(function, *args):
+    def elsewhere(function, *args):
         asked.append(function)
-        return function(*args)
+        return execute(function, *args)
 
     reader = People(Google(ok({"nextSyncToken": "S"})).http, ENDPOINTS, clock_at(NOW), elsewhere)
     result_of(reader.labels(authorized, None))
     assert len(asked) == 1
+
+
+def test_the_next_pages_are_fetched_while_pages_are_decoded():
+    """At most three pages are in memory, and the pages come in Google's order, whichever is decoded first."""
+    texts = [{"connections": [{"etag": name}], "nextPageToken": f"after {name}"} for name in "abcd"]
+    google = Google(*map(ok, [*texts, {"connections": [{"etag": "e"}], "nextSyncToken": "S"}]))
+    decoding, found = [], []
+
+    def elsewhere(function, *args):
+        decoding.append((Deferred(), partial(function, *args)))
+        return decoding[-1][0]
+
+    async def collect():
+        pages = People(google.http, ENDPOINTS, clock_at(NOW), elsewhere).pages(
+            Source.CONTACTS, authorized, None, as_they_are
+        )
+        async for page in pages:
+            found.extend(person["etag"] for person in page.content)
+
+    end = ensureDeferred(collect())
+    seen = []
+    for at in (0, 2, 1, 4, 3):
+        seen.append((at, len(google.requests), "".join(found)))
+        page, decode = decoding[at]
+        page.callback(decode())
+    assert seen == [(0, 3, ""), (2, 4, "a"), (1, 4, "a"), (4, 5, "abc"), (3, 5, "abc")]
+    assert (found, end.called) == ([*"abcde"], True)
 
 
 def test_page_hides_persons():
@@ -393,7 +422,7 @@ def test_calls_are_observed_by_source(source):
     """Those for labels too."""
     seen = []
     google = Google(ok({"nextSyncToken": "S"}), ok({"nextSyncToken": "S"}))
-    people = People(google.http, ENDPOINTS, clock_at(NOW), at_once, lambda *call: seen.append(call))
+    people = People(google.http, ENDPOINTS, clock_at(NOW), execute, lambda *call: seen.append(call))
 
     async def list_all() -> None:
         async for _ in people.pages(source, authorized, None, as_they_are):

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor  # noqa: TID251 (tests are an entry point)
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, succeed
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
@@ -180,13 +180,22 @@ def test_it_ends_with_its_pipe() -> None:
     assert answers.read() == b""
 
 
-def test_small_bodies_need_no_process() -> None:
-    """A delta of some persons is read on a thread."""
-    asked: list[str] = []
-    aside = SizeBasedOffload(lambda *_: asked.append("thread"), lambda *_: asked.append("process"))  # type: ignore[arg-type, func-returns-value]
-    for size in (0, THREAD_MAX_OCTETS, THREAD_MAX_OCTETS + 1):
-        aside(len, b"x" * size)
-    assert asked == ["thread", "thread", "process"]
+@pytest_twisted.ensureDeferred
+async def test_small_bodies_need_no_process() -> None:
+    """A delta of some persons is read on a thread; two large pages are read by two processes at once."""
+    asked: list[int] = []
+    async with started() as one, started() as other:
+        aside = SizeBasedOffload(lambda *_: succeed(asked.append(0)), (one, other))
+        for size in (0, THREAD_MAX_OCTETS):
+            await aside(len, b"x" * size)
+        assert asked == [0, 0]
+        pages = [aside(_process_of, b"x" * (THREAD_MAX_OCTETS + 1)) for _ in range(4)]
+        assert (one.calls, other.calls) == (2, 2)
+        assert len({await page for page in pages}) == 2
+
+
+def _process_of(_: bytes) -> int:
+    return os.getpid()
 
 
 def test_a_process_for_one_call() -> None:

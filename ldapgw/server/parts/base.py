@@ -50,6 +50,8 @@ class Workers:
         self.explain = WorkerThread(reactor, "explain")
         self.copies = WorkerThread(reactor, "copies")
         self.work_process = WorkerProcess(reactor)
+        # A large account's pages are converted by two processes, if the machine has processors for both.
+        self.page_processes = (self.work_process, *([WorkerProcess(reactor)] if (os.cpu_count() or 1) > 1 else []))
         self.build_process = ChildProcess(BUILD_TIMEOUT_SECONDS)
 
     @property

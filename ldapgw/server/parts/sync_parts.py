@@ -85,7 +85,7 @@ class SyncParts:
         self._directory = WorkspaceDirectory(
             self.google.http, self.google.endpoints, base.wall_clock, self._observe_call
         )
-        offload = SizeBasedOffload(base.workers.work, base.workers.work_process)
+        offload = SizeBasedOffload(base.workers.work, base.workers.page_processes)
         self._people = People(self.google.http, self.google.endpoints, base.wall_clock, offload, self._observe_call)
         self._delegated: dict[str, DelegatedTenant] = {
             tenant.name: delegated_tenant(tenant) for tenant in base.config.tenant

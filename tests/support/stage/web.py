@@ -17,7 +17,7 @@ from cryptography.fernet import Fernet
 from treq.client import HTTPClient, IndexableCookieJar
 from treq.testing import RequestTraversalAgent, StubTreq
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, execute, maybeDeferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock, Cooperator
 from twisted.internet.testing import StringTransport
@@ -150,10 +150,6 @@ class Bytes:
 
 async def _read_key_file(key_file: str) -> ServiceAccount:
     return load_key_file(key_file)
-
-
-async def _called(function: Callable[..., Any], *args: Any) -> Any:
-    return function(*args)
 
 
 def body_of(octets: bytes) -> FileBodyProducer:
@@ -289,7 +285,7 @@ class Stage:
         return await try_delegation(
             oauth=OAuth(http, endpoints, self.clock),
             directory=WorkspaceDirectory(http, endpoints, self.clock),
-            people=People(http, endpoints, self.clock, _called),
+            people=People(http, endpoints, self.clock, execute),
             delegation=Delegation(await _read_key_file(key_file), settings),
             tenant=DelegatedTenant(next(found.sources for found in self.tenants if found.name == tenant)),
         )
