@@ -391,6 +391,22 @@ def test_the_next_pages_are_fetched_while_pages_are_decoded():
     assert (found, end.called) == ([*"abcde"], True)
 
 
+@pytest.mark.parametrize("name", ['a "nextPageToken":"x" b', '\\"nextPageToken":"x"', "\\"])
+def test_a_page_token_is_the_page_s_own(name):
+    """No text of a person leads to another page."""
+    first = {"nextPageToken": "P", "connections": [{"etag": name}]}
+    google = Google(ok(first), ok({"connections": [{"etag": "b"}], "nextSyncToken": "S"}))
+    assert [page.content[0]["etag"] for page in listing(google)] == [name, "b"]
+    assert [request.args.get("pageToken") for request in google.requests] == [None, ["P"]]
+
+
+def test_two_page_tokens_are_no_page():
+    """The page that was fetched early may be a wrong one."""
+    google = Google(ok({"nextPageToken": "P", "connections": [{"nextPageToken": "Q"}]}), ok({"nextSyncToken": "S"}))
+    with pytest.raises(BadResponse, match="two page tokens in one page"):
+        listing(google)
+
+
 def test_page_hides_persons():
     """The repr of a page holds no person and no token."""
     assert repr(PersonPage(({"names": "Ada"},), "S", 1)) == "PersonPage(total=1)"
