@@ -10,7 +10,6 @@ the built books.
 
 from __future__ import annotations
 
-import gc
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -435,9 +434,6 @@ class AccountBooks:
     async def _load_current(self, task: BuildTask) -> BuildTask:
         """Return the task with its cached books, if all of them exist and are of the account's generation."""
         books = [built for key in task.book_ids if (built := await self._load(task, key))]
-        # The books live long.  Without the freeze, each full garbage collection would visit the books and stop all
-        # threads.
-        gc.freeze()
         loaded = replace(task, books=books)
         return loaded if loaded.is_done else task
 

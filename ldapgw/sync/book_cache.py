@@ -237,9 +237,10 @@ def _read_header(source: RecordReader) -> tuple[str, History, int]:
 
 @contextmanager
 def _gc_paused() -> Iterator[None]:
-    """Pause the garbage collector.
+    """Pause the garbage collector, and exempt from garbage collection what is read meanwhile.
 
-    Nothing that is read is garbage, and each collection would stop all threads.
+    Nothing that is read is garbage, and the books live long.  Each collection would visit the books, and stop all
+    threads meanwhile: for 20 ms with 100,000 entries.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -247,6 +248,7 @@ def _gc_paused() -> Iterator[None]:
         yield
     finally:
         if was_on:
+            gc.freeze()
             gc.enable()
 
 
