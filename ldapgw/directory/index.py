@@ -18,6 +18,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from io import BufferedIOBase
 from itertools import compress
 from typing import Final, TypeVar
@@ -307,12 +308,12 @@ class Index:
         :param wanted: the number of documents that is enough; a few more may be returned.
         """
         start, end = self._span(prefix)
+        masked = _mask(attributes)
         found: list[int] = []
         step = wanted
         while start < end and len(found) < wanted:
             stop = min(end, start + step)
-            pairs = zip(self._postings[start:stop], self._attributes[start:stop], strict=True)
-            found += [document for document, bits in pairs if bits & attributes]
+            found += self._masked_postings(start, stop, masked)
             start, step = stop, 2 * step
         return found, start < end
 
@@ -336,7 +337,7 @@ class Index:
         :param most: the maximum number of postings, of all prefixes together, that are read; a few more may be read.
         """
         (at, end), *others = sorted([self._span(prefix) for prefix in prefixes], key=_span_length)
-        masked = bytes([bits & attributes for bits in range(256)])
+        masked = _mask(attributes)
         postings, step = self._postings, min(wanted, _READ)
         found: list[int] = []
         while at < end and len(found) < wanted and most > 0:
@@ -401,6 +402,12 @@ class Index:
         start = bisect_left(self._terms, low)
         found = self._terms[start : bisect_left(self._terms, high, start)]
         return found + [term for term in self.everywhere if low <= term < high]
+
+
+@cache
+def _mask(attributes: int) -> bytes:
+    """Return a table that maps the bits of all attributes to the bits of the wanted attributes."""
+    return bytes([bits & attributes for bits in range(256)])
 
 
 def _span_length(span: tuple[int, int]) -> int:
