@@ -7,6 +7,7 @@ import dataclasses
 import os
 import resource
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -254,6 +255,12 @@ def test_replica_gets_what_is_published(tmp_path: Path, reactor: MemoryReactorCl
 def test_no_core_is_dumped() -> None:
     """It would hold tokens and contacts."""
     assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0
+
+
+@pytest.mark.usefixtures("gateway")
+def test_threads_let_the_reactor_go_on() -> None:
+    """By default, phones wait up to 5 ms for a thread that calculates."""
+    assert sys.getswitchinterval() == pytest.approx(0.0005)
 
 
 def test_the_certificate_is_looked_after(gateway: Gateway) -> None:

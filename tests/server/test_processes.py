@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import pickle
@@ -72,6 +73,14 @@ async def test_another_process_does_the_work_in_order() -> None:
         found = await gatherResults([process(bytes.__add__, large, b"."), process(os.getpid), process(os.getpid)])
     assert found[0] == large + b"."
     assert found[1] == found[2] != os.getpid()
+
+
+@pytest_twisted.ensureDeferred
+async def test_calls_are_not_interrupted_by_garbage_collection() -> None:
+    """Garbage is collected between them, and what they leave, such as modules, is not looked at again."""
+    async with started() as process:
+        assert not await process(gc.isenabled)
+        assert await process(gc.get_freeze_count) > 10_000
 
 
 @pytest_twisted.ensureDeferred
