@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, pairwise, product
-from typing import Final
+from typing import Any, Final
 
 from ldapgw.directory import name_folding, query_plan
 from ldapgw.directory.assertion import NUMBER_END, ON_KEYS, Alternatives, Assertion
@@ -135,13 +135,13 @@ class _Indexer:
     in the order of their names, so most words of an entry have come before.
     """
 
-    __slots__ = ("_builder", "_keypad", "_keypad_pairs", "_organizations", "_prefixes", "_words")
+    __slots__ = ("_beginnings", "_builder", "_keypad_pairs", "_organizations", "_words")
 
     def __init__(self, builder: IndexBuilder) -> None:
         self._builder = builder
         self._words: dict[str, dict[str, list[Postings]]] = {"N": {}, "M": {}, "O": {}}
-        self._prefixes: dict[str, list[Postings]] = {}
-        self._keypad: dict[str, tuple[list[Postings], list[Postings]]] = {}
+        # A word's prefixes, and its terms on the keypad as a word of a name and of an organization.
+        self._beginnings: dict[str, tuple[list[Postings], list[Postings], list[Postings]]] = {}
         self._keypad_pairs: dict[str, dict[str, list[Postings]]] = {"N": {}, "O": {}}
         self._organizations: dict[str, list[Postings]] = {}
 
@@ -193,8 +193,7 @@ class _Indexer:
                 found = [builder.term(f"{group}w{word[:_WORD]}")]
                 if group != "M":
                     found += [builder.term(f"{group}t{word[at : at + _TRIGRAM]}") for at in range(len(word))]
-                if len(kept) == _MAX_KEPT:
-                    kept.clear()
+                _make_room(kept)
                 kept[word] = found
             builder.add(found)
 
@@ -205,18 +204,18 @@ class _Indexer:
         """
         builder = self._builder
         for word, word_bits in bits.items():
-            prefixes = self._prefixes.get(word)
-            if prefixes is None:
-                if len(self._prefixes) == _MAX_KEPT:
-                    self._prefixes.clear()
-                    self._keypad.clear()
-                prefixes = [builder.prefix(prefix) for prefix in (f"1{word[:1]}", f"2{word[:2]}", f"3{word[:3]}")]
-                self._prefixes[word] = prefixes
+            found = self._beginnings.get(word)
+            if found is None:
                 digits = _keypad_terms(word)
-                of_names = [builder.term("KN" + term) for term in digits]
-                self._keypad[word] = of_names, [builder.term("KO" + term) for term in digits]
+                found = (
+                    [builder.prefix(prefix) for prefix in (f"1{word[:1]}", f"2{word[:2]}", f"3{word[:3]}")],
+                    [builder.term("KN" + term) for term in digits],
+                    [builder.term("KO" + term) for term in digits],
+                )
+                _make_room(self._beginnings)
+                self._beginnings[word] = found
+            prefixes, of_names, of_organizations = found
             builder.add_prefixes(prefixes, word_bits)
-            of_names, of_organizations = self._keypad[word]
             if word_bits & NAME_BITS:
                 builder.add(of_names)
             if word_bits & _ORGANIZATION_BITS:
@@ -229,8 +228,7 @@ class _Indexer:
             found = self._organizations.get(text)
             if found is None:
                 found = [self._builder.term(term) for term in _pair_terms(group, text, words, set())]
-                if len(self._organizations) == _MAX_KEPT:
-                    self._organizations.clear()
+                _make_room(self._organizations)
                 self._organizations[text] = found
             self._builder.add(found)
         else:
@@ -245,8 +243,7 @@ class _Indexer:
             if len(initials) > 1:
                 found = kept.get(initials)
                 if found is None:
-                    if len(kept) == _MAX_KEPT:
-                        kept.clear()
+                    _make_room(kept)
                     found = kept[initials] = [self._builder.term(term) for term in _keypad_pair_terms(group, initials)]
                 self._builder.add(found)
 
@@ -266,6 +263,12 @@ class _Indexer:
                     builder.add_term("Db" + form[:_NUMBER_PREFIX])
                     for at in range(len(form)):
                         builder.add_term(f"Dt{form[at : at + _TRIGRAM]}")
+
+
+def _make_room(kept: dict[str, Any]) -> None:
+    """Forget everything that is kept, if there is no room for more."""
+    if len(kept) == _MAX_KEPT:
+        kept.clear()
 
 
 def _add_bits(bits: dict[str, int], words: Iterable[str], added: int) -> None:

@@ -327,6 +327,20 @@ def test_words_of_too_many_are_looked_for_in_slices() -> None:
     assert first_documents(sought, index, (), 9) == ([], True)
 
 
+def test_more_words_than_are_kept() -> None:
+    """A word that comes again, after more others than the indexer keeps, has the same terms."""
+    words = [f"w{number:05}" for number in range(10_200)]
+    many = [
+        Contact(uid=f"c{at}", name=f"Ada {at:03}", title=" ".join(words[60 * at : 60 * at + 60])) for at in range(170)
+    ]
+    again = [Contact(uid=f"d{at}", name=f"Bea {at:03}", title="w00000 w00001") for at in range(3)]
+    on = segment([*many, *again], lenient=True)
+    for word, expected in (("w00000", 4), ("w00001", 4), ("w00002", 1), ("w10199", 1), ("w10200", 0)):
+        indexed, walked = found(on, read_filter(f"(title=*{word}*)"), lenient=True)
+        assert indexed == walked
+        assert len(indexed) == expected
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 1000, 20_000])
 def test_a_key_leads_to_what_has_it(count: int) -> None:
     """Each of however many, in up to five entries or forty, and no other; also where it was written down and read."""
