@@ -229,7 +229,7 @@ class IndexBuilder:
             self._parts[checksum >> _PART_SHIFT].append(checksum << _BITS | self._document)
 
     def build(self) -> Index:
-        """Return the index; nothing is left in the builder."""
+        """Return the index; the builder cannot be used again."""
         count, found, prefixes, parts = self._document + 1, self._terms, self._prefixes, self._parts
         everywhere = frozenset(term for term, postings in found.items() if len(postings.documents) == count)
         postings, attributes, offsets = array("I"), array("B"), array("I", [0])

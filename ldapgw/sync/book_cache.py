@@ -240,7 +240,7 @@ def _gc_paused() -> Iterator[None]:
     """Pause the garbage collector, and exempt from garbage collection what is read meanwhile.
 
     Nothing that is read is garbage, and the books live long.  Each collection would visit the books, and stop all
-    threads meanwhile: for 20 ms with 100,000 entries.
+    threads meanwhile.
     """
     was_on = gc.isenabled()
     gc.disable()
