@@ -17,14 +17,14 @@ def result_of(awaitable: Awaitable[Any]) -> Any:
     """What it comes to; raises what it raises."""
     results: list[Any] = []
     failures: list[Any] = []
-    Deferred.fromCoroutine(_awaited(awaitable)).addCallbacks(results.append, failures.append)
+    Deferred.fromCoroutine(awaited(awaitable)).addCallbacks(results.append, failures.append)
     assert results or failures, "still waiting"
     if failures:
         failures[0].raiseException()
     return results[0]
 
 
-async def _awaited(awaitable: Awaitable[Any]) -> Any:
+async def awaited(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 

@@ -40,6 +40,7 @@ class Day(Stage):
         self.full_syncs = FullSyncLimits()
         self.tenants = ("acme", "globex")
         self.interval = 10 * MINUTE
+        self.in_turns = True
         self.dice = Random(19)
         super().__post_init__()
         self.world.calls_per_minute = QUOTA
@@ -60,8 +61,8 @@ class Day(Stage):
 
         return SyncScheduler(
             clock=self.clock,
-            store=self.store,
-            leader=OnlyGateway(self.store),
+            store=self.sync_store,
+            leader=OnlyGateway(self.sync_store),
             job=self.job,
             publish=publish,
             interval=self.interval,
@@ -70,7 +71,7 @@ class Day(Stage):
         )
 
     def refresh(self) -> None:
-        result_of(self.scheduler.refresh())
+        self.in_time(self.scheduler.refresh())
 
     def wait_until(self, seconds: float) -> None:
         """Let time pass up to so many seconds after the day began."""

@@ -90,7 +90,7 @@ class Workspace(Stage):
     def delegate(self, settings: DelegationSettings = EVERYBODY) -> None:
         """Configure the service account, and read the Workspace."""
         self.delegations["acme"] = Delegation(read_key_file(sandbox.key_file(self.world)), settings)
-        result_of(self.reader.read_due())
+        self.in_time(self.reader.read_due())
 
     def try_out(self, **selection: tuple[str, ...]) -> DelegationTrial | str:
         """Try the service account, and return the result, or the refusal or the error code."""
@@ -112,12 +112,12 @@ class Workspace(Stage):
     def read(self, seconds: float = READ_SECONDS) -> None:
         """Read the Workspace after some time, and sync what is due."""
         self.clock.advance(seconds)
-        result_of(self.reader.read_due())
+        self.in_time(self.reader.read_due())
         self.follow()
 
     def follow(self) -> None:
         if self.scheduler.running:
-            result_of(self.scheduler.refresh())
+            self.in_time(self.scheduler.refresh())
             self.clock.advance(1)
 
     @property
@@ -397,9 +397,7 @@ def test_a_group_that_decides_whose_contacts_are_read() -> None:
 @pytest.mark.long  # a virtual hour of a thousand accounts
 def test_a_thousand_users_keep_the_quota() -> None:
     """Their first syncs wait for their turns; no minute has more calls than the project's quota."""
-    # Here each sync begins within the end of another one, as nothing waits for a thread; where the stack ends, a sync
-    # fails, and is made again.
-    stage = Workspace(calls_per_minute=120)
+    stage = Workspace(calls_per_minute=120, in_turns=True)
     stage.world.calls_per_minute = 120
     for address in stage.add_users(998):
         stage.world.set_user(address, signed_in=True)

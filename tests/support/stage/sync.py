@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
@@ -17,7 +17,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import Connection, select
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.book import Book
@@ -55,7 +55,7 @@ from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.sync.workspace import DelegatedTenant, DelegatedTokens, Delegation
 from tests.support.damaged_replies import ALL_FAULTS
-from tests.support.results import result_of
+from tests.support.results import awaited, result_of
 from tests.support.stage.databases import open_in_memory
 from tests.support.stage.paths import CONNECTIONS
 from tests.support.stage.publishing import AT_ONCE, make_publisher
@@ -169,6 +169,9 @@ class HeldStore(Store):
 class Stage:
     """Everything that a test of the writing half needs.
 
+    :ivar in_turns: whether the store answers the scheduler in turns of the clock, as a thread does in turns of the
+        reactor.  Otherwise each sync begins on the stack of the sync that it waited for, which hundreds of accounts
+        overflow.
     :ivar on_books_thread: calls what the publisher has called off the reactor's thread.
     :ivar build_in_process: builds large books in another process; as long as nothing does, they are built here.
     :ivar seconds: the publisher's clock.
@@ -183,6 +186,7 @@ class Stage:
     full_syncs: FullSyncLimits = UNLIMITED
     tenants: tuple[str, ...] = ("acme",)
     interval: float = INTERVAL
+    in_turns: bool = False
     clock: Clock = field(default_factory=Clock)
     drawn: int = 0
     between_turns: Callable[[], object] = lambda: None
@@ -203,7 +207,7 @@ class Stage:
         finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
         self.secret_box = SecretBox([Fernet.generate_key()])
         self.store = self.new_store(AT_ONCE)
-        sync_store = Store(self.store.call, Mode.BESIDE)
+        sync_store = Store(self._in_turn if self.in_turns else self.store.call, Mode.BESIDE)
         features = Features("0", (), (), (), ())
         self.catalog = Catalog(Snapshot(Dit((), features)), {}, self.clock.seconds)
         self.published: list[tuple[Dit, tuple[EndedLogin, ...]]] = []
@@ -292,6 +296,15 @@ class Stage:
 
     def _context(self, tenant: str) -> NamingContext:
         return replace(CONTEXT, name=tenant, base=Dn.parse(f"dc={tenant},dc=example"), photos=self.photos)
+
+    def in_time(self, awaitable: Awaitable[Any]) -> Any:
+        """What it comes to after all turns of the clock's present time; raises what it raises."""
+        done = Deferred.fromCoroutine(awaited(awaitable))
+        self.clock.advance(0.0)
+        return result_of(done)
+
+    def _in_turn(self, *call: Any, **kw: Any) -> Deferred[Any]:
+        return deferLater(self.clock, 0.0, self.store.call, *call, **kw)
 
     def _next_turn(self) -> Deferred[None]:
         self.between_turns()
