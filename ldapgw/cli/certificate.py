@@ -23,6 +23,8 @@ from ldapgw.server.tls import certificate_names, read_certificates
 from ldapgw.store.files import prepare_state_dir
 
 _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
+# A test on the gateway's own machine checks the certificate too.
+_LOOPBACK = ("localhost", "127.0.0.1")
 # Addresses of documentation, to which no packet is sent: connecting a datagram socket only chooses the own address.
 _ANYWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
@@ -57,7 +59,7 @@ def certificate() -> None:
     type=_read_host,
     metavar="HOST",
     help="A further host name or IP address of the gateway, besides the host of public_url; can be given several "
-    "times. Default: the names of the present certificate, or this machine's addresses.",
+    "times. Default: the names of the present certificate, or this machine's addresses and localhost.",
 )
 @pass_site
 def create(site: Site, *, names: Sequence[str]) -> None:
@@ -80,7 +82,7 @@ def issue(config: Config, files: AuthorityFiles, names: Sequence[str] = ()) -> I
     """Issue a certificate, and yield lines that say what was made.
 
     :param names: host names and addresses besides the host of ``public_url``; empty for the names of the present
-        certificate, or else this machine's addresses.
+        certificate, or else this machine's addresses and ``localhost``.
     :raises UserError: when a file cannot be read or written.
     """
     host = urlsplit(config.web.public_url).hostname or ""
@@ -102,11 +104,12 @@ def _present_names(files: AuthorityFiles) -> Sequence[str]:
 
 
 def _own_addresses() -> Iterator[str]:
-    """Yield the addresses with which this machine reaches other machines."""
+    """Yield the addresses with which this machine reaches other machines, and its names for itself."""
     for family, anywhere in _ANYWHERE:
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((anywhere, 9))
             yield str(probe.getsockname()[0])
+    yield from _LOOPBACK
 
 
 def own_files(state_dir: str) -> AuthorityFiles:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pwd
@@ -27,7 +28,8 @@ from ldapgw.google.endpoints import is_redirect_uri_refused, read_client_file
 from ldapgw.server.check_result import CheckStatus
 from ldapgw.server.config import Config, decode, merge, read_settings
 from ldapgw.server.config.forms import Allowed, BaseDn, LeaverDelay, Mail, Region, Slug, Url
-from ldapgw.server.endpoints import certificate_url
+from ldapgw.server.endpoints import ListenAddress, certificate_url
+from ldapgw.server.listener import listening_socket
 from ldapgw.server.state_dir import create_state_dir
 from ldapgw.server.tls import load_certificate, private_trust_anchor
 from ldapgw.store.files import replace_file
@@ -223,6 +225,9 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
     question = "Where is the JSON file of your Google OAuth client? Leave empty to enter the client on the page later"
     client = ask("client_secret_file", question, _read_client_file, "")
     _ask_encryption(given, ask)
+    if given["encryption"] in _CERTIFICATES and values["public_url"].startswith("http:"):
+        values["public_url"] = f"https:{values['public_url'].removeprefix('http:')}"
+        hint(f"! web.public_url: {values['public_url']}, because the gateway serves the page by HTTPS")
     is_company = any(who.startswith("@") for who in values["allowed_users"])
     return {
         **values,
@@ -278,8 +283,17 @@ def _web_port(given: Mapping[str, Any]) -> int:
 
 
 def _plain_port(https: int) -> int:
-    """Return the port for plain HTTP beside a port for HTTPS."""
-    return 80 if https == 443 else 8080 if https != 8080 else 8081
+    """Return the port for plain HTTP beside a port for HTTPS: a port that no program uses, if there is such a port."""
+    ports = [port for port in (80 if https == 443 else 8080, *range(8080, 8090)) if port != https]
+    return next(filter(_is_free, ports), ports[0])
+
+
+def _is_free(port: int) -> bool:
+    try:
+        listening_socket(ListenAddress("", port, ipv6=False), ipv6_only=False).close()
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE
+    return True
 
 
 def _encryption(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ from ldapgw.cli.site import (
     setting_type,
 )
 from ldapgw.directory.entry import PHONE_FORMATS
-from ldapgw.directory.passwords import make_password
+from ldapgw.directory.passwords import make_password, verify_password
 from ldapgw.errors import UserError
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
@@ -538,6 +538,7 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     if endpoint is None:
         raise UserError(f"{login.name} can't connect: {no_protection(vendor)}")
     password = _ask_for_password() if password_file is None else first_line(password_file) or ""
+    _check_password(login, password)
     ca_url = "" if ca_file else phone_site(site, tenant).ca_url
     access = ConnectionSettings(endpoint, bind_dn(tenant, login), tenant.base_dn, password, ca, ca_url)
     results = run_in_reactor(lambda reactor: try_phone(access, reactor))
@@ -560,6 +561,18 @@ def _ask_for_password() -> str:
         return ""
     question = "The phone's password (leave empty to skip the login)"
     return str(click.prompt(question, "", hide_input=True, err=True)).strip()
+
+
+def _check_password(login: PhoneLogin, password: str) -> None:
+    """Refuse a password that is not the phone's.
+
+    The gateway would count a login with this password as a refused login of the phone.
+    """
+    stored = [known for known in (login.password, login.next_password) if known]
+    if password and not any(verify_password(password.encode(), known) for known in stored):
+        raise UserError(
+            f"this is not the password of {login.name}; to make a new password, run ldapgw phones reset {login.name}"
+        )
 
 
 def _check_placeholder(model: str, placeholder: str | None) -> None:

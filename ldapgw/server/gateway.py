@@ -118,6 +118,8 @@ class Gateway(MultiService):
         return {endpoint: port for endpoint, port in kept.items() if port is not None}
 
     async def _end(self) -> None:
+        if self.running:
+            log.info("the gateway is stopping", event="gateway_stopping")
         await super().stopService()
         for thread in self._threads:
             await thread.stopService()

@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -259,14 +261,43 @@ Next:
         ("https://phonebook.acme.example", "create", ("tcp:80",), ("tcp:443",)),
     ],
 )
-def test_ports(file: Path, url: str, encryption: str | None, web: tuple[str, ...], web_tls: tuple[str, ...]) -> None:
+def test_ports(
+    monkeypatch: pytest.MonkeyPatch,
+    file: Path,
+    url: str,
+    encryption: str | None,
+    web: tuple[str, ...],
+    web_tls: tuple[str, ...],
+) -> None:
     """A page that the gateway itself serves listens where its address says; port 80 redirects to port 443."""
+    monkeypatch.setattr("ldapgw.cli.init._is_free", lambda _port: True)
     options = ("--admin", ROOT, "--public-url", url, "--ldap-port", "3389")
     config = written(file, *options, *(("--encryption", encryption) if encryption else ()), answers=NOTHING_SAID)
     assert (config.web.listen, config.web.listen_tls) == (web, web_tls)
     ldaps = ("tcp:3636",) if encryption == "create" else ()
     assert (config.ldap.listen, config.ldap.listen_tls) == (("tcp:3389",), ldaps)
     assert (config.tls is not None, config.ldap.require_tls) == (encryption == "create",) * 2
+
+
+def test_the_other_port_of_the_page_is_a_free_one(file: Path) -> None:
+    """The port that browsers are redirected from is not asked for, so another program may have it."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # another program has it
+            other.bind(("", 8080))
+            other.listen()
+        options = ("--public-url", "https://book.acme.example:8443", "--encryption", "create")
+        [listen] = written(file, "--admin", ROOT, *options, answers=NOTHING_SAID).web.listen
+    assert listen in {f"tcp:{port}" for port in range(8081, 8090)}
+
+
+def test_an_address_without_encryption_is_changed_for_a_certificate(file: Path) -> None:
+    """The gateway serves the page by HTTPS then, and says so."""
+    result = run(file, "--admin", ROOT, "--public-url", "http://localhost:8443", "--encryption", "create",
+                 answers=NOTHING_SAID)  # fmt: skip
+    assert "! web.public_url: https://localhost:8443, because the gateway serves the page by HTTPS" in result.stderr
+    config = load(str(file))
+    assert (config.web.public_url, config.web.listen_tls) == ("https://localhost:8443", ("tcp:8443",))
 
 
 def test_a_certificate_is_made(file: Path, tmp_path: Path) -> None:

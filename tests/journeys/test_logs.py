@@ -53,7 +53,7 @@ def test_only_our_events_are_logged(site: Site, door: str) -> None:
     """From the start to the end, at level info."""
     with site.running(command(site, door)) as gateway:
         pass
-    assert [line["event"] for line in lines(gateway)] == START
+    assert [line["event"] for line in lines(gateway)] == [*START, "gateway_stopping"]
 
 
 def test_what_twisted_says_can_be_had(site: Site) -> None:
@@ -76,8 +76,8 @@ def test_a_reload_takes_other_levels(site: Site) -> None:
         wait_until(lambda: site.is_ready() and "reload_started" in gateway.said, "the gateway has started again")
         wait_until(lambda: site.ldapsearch("-s", "base", phone="", base="")[0] == 0, "LDAP is served")
         wait_until(lambda: "connection_closed" in gateway.said, "the connection is logged")
-    start, later = lines(gateway)[: len(START) + 1], lines(gateway)[len(START) + 1 :]
-    assert [line["event"] for line in start] == [*START, "reload_started"]
+    start, later = lines(gateway)[: len(START) + 2], lines(gateway)[len(START) + 2 :]
+    assert [line["event"] for line in start] == [*START, "reload_started", "gateway_stopping"]
     assert {(line["event"], line["level"]) for line in later} == {
         ("connection_opened", "debug"),
         ("connection_closed", "debug"),

@@ -188,7 +188,7 @@ OF_NO_TENANT = {
         "lead_ended",
     ),
     *("recording_failed", "refused_logins_failed", "search_notes_failed"),
-    *("books_loaded", "database_new", "gateway_started", "listen_failed", "stop_timed_out"),
+    *("books_loaded", "database_new", "gateway_started", "gateway_stopping", "listen_failed", "stop_timed_out"),
     *("certificate_changed", "certificate_check_failed", "certificate_expires", "certificate_restored"),
     *("certificate_unusable", "certificate_renewed", "certificate_renewal_failed", "service_manager_unreachable"),
     *(
