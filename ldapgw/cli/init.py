@@ -285,7 +285,7 @@ def _web_port(given: Mapping[str, Any]) -> int:
 def _plain_port(https: int) -> int:
     """Return the port for plain HTTP beside a port for HTTPS: a port that no program uses, if there is such a port."""
     ports = [port for port in (80 if https == 443 else 8080, *range(8080, 8090)) if port != https]
-    return next(filter(_is_free, ports), ports[0])
+    return next((port for port in ports if _is_free(port)), ports[0])
 
 
 def _is_free(port: int) -> bool:
