@@ -284,8 +284,9 @@ def _web_port(given: Mapping[str, Any]) -> int:
 
 def _plain_port(https: int) -> int:
     """Return the port for plain HTTP beside a port for HTTPS: a port that no program uses, if there is such a port."""
-    ports = [port for port in (80 if https == 443 else 8080, *range(8080, 8090)) if port != https]
-    return next((port for port in ports if _is_free(port)), ports[0])
+    preferred = 80 if https == 443 else 8080
+    ports: list[int] = [port for port in (preferred, *range(8080, 8090)) if port != https]
+    return next(filter(_is_free, ports), ports[0])
 
 
 def _is_free(port: int) -> bool:
