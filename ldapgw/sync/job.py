@@ -40,6 +40,7 @@ from ldapgw.peers.leadership import Leader
 from ldapgw.store import accounts, directory_accounts, sync_state
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.sync_history import SyncFigures
 from ldapgw.store.sync_state import LabelState, SyncProgress, SyncState
 from ldapgw.sync.apply import SyncResult, apply_sync_result
 from ldapgw.sync.fetch import (
@@ -99,7 +100,7 @@ class SyncedTenant:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class _StoredState:
+class StoredState:
     """The stored state of an account before a sync."""
 
     generation: tuple[str, int]
@@ -134,6 +135,35 @@ class _StoredState:
         return [
             source for source, text in fingerprints.items() if text not in ("", self.query(tenant, source).fingerprint)
         ]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BegunSync:
+    """A sync whose beginning is recorded: the account with its pending sync, and the account's stored state."""
+
+    account: Account
+    stored: StoredState
+
+
+@dataclass(frozen=True, slots=True)
+class SyncEnd:
+    """What to record if a sync succeeds: when the sync began, and the seconds from its end to the next sync."""
+
+    begun_at: float
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a sync of an account's own sources has written.
+
+    :ivar changed: whether the account's contacts have changed.
+    :ivar is_ended: whether the end of the sync is recorded too: nothing has changed, and the account is not the
+        directory account.
+    """
+
+    changed: bool
+    is_ended: bool = False
 
 
 class SyncJob:
@@ -184,12 +214,21 @@ class SyncJob:
         """Return the present OAuth client of an account's tenant."""
         return self.tenants[account.tenant].client
 
-    def project(self, account: Account) -> str:
-        """Return the Google project whose quota the account's calls use."""
-        delegation = self.access_tokens.delegated.delegation(account)
-        return self.client(account).project if delegation is None else delegation.service_account.project_id
+    def project(self, tenant: str, *, uses_delegation: bool) -> str:
+        """Return the Google project whose quota the calls for a tenant's accounts use."""
+        delegation = self.access_tokens.delegated.delegation(tenant) if uses_delegation else None
+        return self.tenants[tenant].client.project if delegation is None else delegation.service_account.project_id
 
-    async def sync(self, account: Account, *, full: bool, max_loss: float = 0, account_count: int = 1) -> bool:
+    async def begin(self, account_id: int) -> BegunSync | None:
+        """Record that a sync of an account begins, and return what the sync starts from.
+
+        :returns: None if the account is not connected.
+        """
+        return await self._leader.store.run(_begin, account_id)
+
+    async def sync(
+        self, begun: BegunSync, *, full: bool, max_loss: float = 0, account_count: int = 1, end: SyncEnd | None = None
+    ) -> Applied:
         """Sync an account's own sources, without the directory; see `sync_directory`.
 
         Sources that a person has switched off are neither fetched nor changed, whether they are granted or not.
@@ -197,12 +236,12 @@ class SyncJob:
         :param max_loss: the number of contacts that may vanish even if the loss is suspicious.
         :param account_count: the number of synced accounts; full syncs for changed parameters are spread over more time
             if there are more accounts.
-        :returns: whether the account's contacts have changed.
+        :param end: what the transaction of the result records if this sync is the last step, or None to record nothing.
         :raises GoogleError: Google's error, `SuspiciousShrink`, or `ScopeMissing` when no source is granted.
         """
+        account, stored = begun.account, begun.stored
         tenant = self.tenants[account.tenant]
         granted = sources_of(account.scopes).intersection(tenant.sources)
-        stored = await self._leader.store.run(_read, account.id)
         states = {
             source: _state(account, source) if source in granted else SourceState.NOT_GRANTED
             for source in tenant.sources
@@ -263,7 +302,7 @@ class SyncJob:
                 max_loss=max_loss,
                 hands_over_directory=Source.DIRECTORY in not_granted and Source.DIRECTORY in tenant.sources,
             )
-            return await self._apply(account, result)
+            return await self._apply(account, result, end)
 
     async def sync_directory(self, account: Account, *, full: bool, max_loss: float = 0, own_error: str = "") -> bool:
         """Sync the tenant's Workspace directory if the account is the directory account now.
@@ -276,9 +315,11 @@ class SyncJob:
         :raises GoogleError: as `sync`.
         """
         tenant = self.tenants[account.tenant]
-        if Source.DIRECTORY not in tenant.sources or not await self._is_directory_account(account, own_error):
+        if Source.DIRECTORY not in tenant.sources:
             return False
-        stored = await self._leader.store.run(_read, account.id)
+        if not await self._leader.store.read(_is_directory_account, account, self._now(), own_error):
+            return False
+        stored = await self._leader.store.read(read_stored_state, account.id)
         query = stored.query(tenant, Source.DIRECTORY)
         due = self._due_sync(account, stored, query, full=full)
         if due is DueSync.NONE:
@@ -293,7 +334,7 @@ class SyncJob:
                 changed_queries=stored.changed_queries(tenant),
                 max_loss=max_loss,
             )
-            return await self._apply(account, result)
+            return (await self._apply(account, result)).changed
 
     @contextmanager
     def _listings(self, account: Account) -> Iterator[list[FetchedSource]]:
@@ -306,9 +347,15 @@ class SyncJob:
             for listing in fetched:
                 listing.pages.close()
 
-    async def _apply(self, account: Account, result: SyncResult) -> bool:
-        """Write the result of a sync, and return whether contacts have changed."""
-        figures = await self._leader.store.run(apply_sync_result, account, result, self._now())
+    async def _apply(self, account: Account, result: SyncResult, end: SyncEnd | None = None) -> Applied:
+        """Write the result of a sync, and record the end of the sync if no other step has to follow.
+
+        Most syncs find no changes, and need no other transaction.
+        """
+        has_directory = Source.DIRECTORY in self.tenants[account.tenant].sources
+        figures, is_ended = await self._leader.store.run(
+            _apply_and_end, account, result, self._now(), end, has_directory=has_directory
+        )
         if figures is not None and figures.changes:
             log.info(
                 "sync of account {account}: {added} contacts added, {changed} changed, {removed} removed",
@@ -319,7 +366,7 @@ class SyncJob:
                 changed=figures.changed,
                 removed=figures.removed,
             )
-        return figures is not None
+        return Applied(figures is not None, is_ended)
 
     async def record_directory_failure(self, account: Account, error: GoogleError, next_try: float) -> None:
         """Record that the directory could not be fetched through an account.
@@ -334,18 +381,8 @@ class SyncJob:
             await self._leader.store.run(directory_accounts.read_candidates, tenant), self._now()
         )
 
-    async def _is_directory_account(self, account: Account, own_error: str) -> bool:
-        stored = await self._leader.store.run(directory_accounts.read_candidates, account.tenant)
-        # Until this sync ends, the store has the error of the previous sync.
-        candidates = [
-            replace(candidate, account_error=own_error) if candidate.account_id == account.id else candidate
-            for candidate in stored
-        ]
-        requested_id = account.id if account.pending_sync is not None else None
-        return choose_directory_account(candidates, self._now(), requested_id) == account.id
-
     def _due_sync(
-        self, account: Account, stored: _StoredState, query: SourceQuery, *, full: bool, account_count: int = 1
+        self, account: Account, stored: StoredState, query: SourceQuery, *, full: bool, account_count: int = 1
     ) -> DueSync:
         """Return the fetch that is due for a source.
 
@@ -400,7 +437,7 @@ class SyncJob:
     async def _labels(
         self,
         account: Account,
-        stored: _StoredState,
+        stored: StoredState,
         failed: dict[Source, GoogleError],
         due_sync_of: Callable[[SourceQuery], DueSync],
     ) -> LabelState | None:
@@ -453,7 +490,7 @@ class SyncJob:
             return before.outdated()
 
     async def _exclude_new_labels(
-        self, account: Account, fetched: list[FetchedSource], labels: LabelState, stored: _StoredState
+        self, account: Account, fetched: list[FetchedSource], labels: LabelState, stored: StoredState
     ) -> None:
         """Fetch contacts again if they have an excluded label that was made after the labels were fetched.
 
@@ -494,7 +531,10 @@ class SyncJob:
 
     def _authorized(self, account: Account) -> Authorized:
         """Return a function that makes an account's calls: each call waits for its turn and gets an access token."""
-        client, pacer = self.client(account), self.pacer.of(self.project(account))
+        client, pacer = (
+            self.client(account),
+            self.pacer.of(self.project(account.tenant, uses_delegation=account.uses_delegation)),
+        )
 
         async def paced(call: Callable[[str], Awaitable[Any]], access_token: str) -> Any:
             await pacer.turn(is_requested=account.pending_sync is not None)
@@ -516,11 +556,48 @@ def _quota_user(account: Account) -> str:
     return account.sub if account.uses_delegation else ""
 
 
-def _read(connection: Connection, account_id: int) -> _StoredState:
+def _begin(connection: Connection, account_id: int) -> BegunSync | None:
+    account = sync_state.begin(connection, account_id)
+    return None if account is None else BegunSync(account, read_stored_state(connection, account_id))
+
+
+def _apply_and_end(
+    connection: Connection,
+    account: Account,
+    result: SyncResult,
+    now: float,
+    end: SyncEnd | None,
+    *,
+    has_directory: bool,
+) -> tuple[SyncFigures | None, bool]:
+    """Write the result of a sync, and the end of a sync that has changed nothing and is the last step.
+
+    :returns: the figures of `apply_sync_result`, and whether the end is recorded.
+    """
+    figures = apply_sync_result(connection, account, result, now)
+    if end is None or figures is not None or (has_directory and _is_directory_account(connection, account, now)):
+        return figures, False
+    sync_state.end(connection, account, now, now + end.wait, begun_at=end.begun_at)
+    return figures, True
+
+
+def _is_directory_account(connection: Connection, account: Account, now: float, own_error: str = "") -> bool:
+    """Return whether a tenant's directory is fetched through an account now; see `SyncJob.sync_directory`."""
+    stored = directory_accounts.read_candidates(connection, account.tenant)
+    # Until this sync ends, the store has the error of the previous sync.
+    candidates = [
+        replace(candidate, account_error=own_error) if candidate.account_id == account.id else candidate
+        for candidate in stored
+    ]
+    requested_id = account.id if account.pending_sync is not None else None
+    return choose_directory_account(candidates, now, requested_id) == account.id
+
+
+def read_stored_state(connection: Connection, account_id: int) -> StoredState:
     generation = accounts.read_generation(connection, account_id)
     if generation is None:
         raise ConsentRevoked("the account is gone")
-    return _StoredState(
+    return StoredState(
         generation,
         sync_state.read_sync_states(connection, account_id),
         sync_state.read_label_state(connection, account_id),

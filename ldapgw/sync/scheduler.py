@@ -38,7 +38,7 @@ from ldapgw.store.changes import Cursor
 from ldapgw.store.worker import Store
 from ldapgw.sync import backoff
 from ldapgw.sync.backoff import OUTAGE_ERRORS, TENANT_ERRORS, CircuitBreaker
-from ldapgw.sync.job import SyncJob
+from ldapgw.sync.job import Applied, BegunSync, SyncEnd, SyncJob
 
 # The longest wait that Google can ask for.
 MAX_WAIT = 86400.0
@@ -61,6 +61,7 @@ class _Loop:
     :ivar queued: fires when a sync that the timer has started may leave a queue; None if no such sync is queued.
     :ivar is_requested_again: whether a sync was requested during `run`; the account is read again after `run` has
         ended.
+    :ivar is_requested: whether a person has requested the sync that begins next.
     :ivar grantor: the key of the account's circuit breaker.
     :ivar is_tenant_wide: whether to sync early when another account of the tenant succeeds.
     :ivar outage: a Google project; the next successful answer to any account of this project ends the wait.  Empty if
@@ -74,6 +75,7 @@ class _Loop:
     next: IDelayedCall | None = None
     run: Deferred[Any] | None = None
     queued: Deferred[Any] | None = None
+    is_requested: bool = False
     is_requested_again: bool = False
     is_tenant_wide: bool = False
     outage: str = ""
@@ -83,6 +85,10 @@ class _Loop:
     @property
     def tenant(self) -> str:
         return self.identity[0]
+
+    @property
+    def uses_delegation(self) -> bool:
+        return self.grantor != self.tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +107,17 @@ class _Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Synced:
-    """A sync whose contacts are stored, and whose outcome is still to be published and recorded."""
+    """A sync whose contacts are stored, and whose outcome is still to be published and recorded.
+
+    :ivar end: what is recorded if the sync has succeeded.
+    :ivar is_ended: whether the end is recorded already.
+    """
 
     account: Account
     error: Exception | None
     changed: bool
-    begun_at: float
+    end: SyncEnd
+    is_ended: bool
 
 
 class SyncScheduler(Service):
@@ -243,7 +254,7 @@ class SyncScheduler(Service):
             code = account.error.code if account.error is not None else ""
             loop.is_tenant_wide = account.alarm is not None
             if code in _OUTAGES and account.failures:
-                self._await_answer(account.id, loop, self._job.project(account))
+                self._await_answer(account.id, loop, self._project(account))
         loop.grantor = _grantor(account)
         if loop.grantor not in self._circuits:
             alarm = account.alarm
@@ -259,7 +270,8 @@ class SyncScheduler(Service):
                 self._unserved.add(account.id)
                 loop.is_requested_again = True
             return
-        if account.requested_sync is not None or interrupted or (account.revoked and not self._is_revoked(account)):
+        loop.is_requested = account.requested_sync is not None
+        if loop.is_requested or interrupted or (account.revoked and not self._is_revoked(account)):
             self._start(account.id, loop, 0.0)
         elif loop.next is None and account.next_sync is not None:
             # A time later than `longest` must have been computed while the clock was wrong.
@@ -343,46 +355,43 @@ class SyncScheduler(Service):
 
     async def _sync_in_slot(self, account_id: int, loop: _Loop) -> _Synced | _Outcome:
         """Sync when a slot is free; a requested sync gets a priority slot and does not wait for timed syncs."""
-        queued_account = await self._store.run(accounts.read, account_id)
-        is_requested = queued_account is not None and queued_account.requested_sync is not None
+        is_requested, loop.is_requested = loop.is_requested, False
         if is_requested:
             return await self._sync_with(self._priority_slots, account_id, loop, is_requested=True)
-        if queued_account is None or not self._will_call(queued_account):
+        if self._circuits[loop.grantor].wait(self._clock.seconds()):  # the sync will not call Google
             return await self._sync_with(self._slots, account_id, loop)
         # A project whose calls have to wait must not occupy all slots, nor thousands of places in the queue for slots.
-        project = self._job.project(queued_account)
+        project = self._project(loop)
         project_slots = self._project_slots.setdefault(project, DeferredSemaphore(self._slots.limit))
         await _queue(loop, project_slots.acquire())
         try:
             await _queue(loop, self._job.pacer.of(project).wait_for_quota())
-            if self._job.project(queued_account) == project:
+            if self._project(loop) == project:
                 return await self._sync_with(self._slots, account_id, loop)
         finally:
             project_slots.release()
         return await self._sync_in_slot(account_id, loop)  # the tenant has an OAuth client of another project now
+
+    def _project(self, of: _Loop | Account) -> str:
+        return self._job.project(of.tenant, uses_delegation=of.uses_delegation)
 
     async def _sync_with(
         self, slots: DeferredSemaphore, account_id: int, loop: _Loop, *, is_requested: bool = False
     ) -> _Synced | _Outcome:
         await _queue(loop, slots.acquire(), is_requested=is_requested)
         try:
-            account = await self._leader.store.run(sync_state.begin, account_id)
-            if account is None:
+            begun = await self._job.begin(account_id)
+            if begun is None:
                 return _Outcome(None)
+            account = begun.account
             if self._is_revoked(account):
                 return await self._stay_revoked(account)
             # A person may have requested the sync since it was queued.
             is_requested = is_requested or account.requested_sync is not None
             wait = self._circuits[_grantor(account)].wait(self._clock.seconds())
-            return await (self._sync(account) if is_requested or not wait else self._postpone(account, wait))
+            return await (self._sync(begun) if is_requested or not wait else self._postpone(account, wait))
         finally:
             slots.release()
-
-    def _will_call(self, account: Account) -> bool:
-        """Return whether the account's sync would call Google if the timer started the sync now."""
-        if not account.is_connected or self._is_revoked(account):
-            return False
-        return not self._circuits[_grantor(account)].wait(self._clock.seconds())
 
     def _is_revoked(self, account: Account) -> bool:
         """Return whether the consent has ended for a cause that still exists, or the user has left."""
@@ -406,17 +415,18 @@ class SyncScheduler(Service):
             await self._leader.store.run(postpone, account, now, now + wait)
             return _Outcome(wait, is_tenant_wide=True)
         await self._leader.store.run(postpone, account, now, now + wait, circuit.code)
-        return _Outcome(wait, outage=self._job.project(account))
+        return _Outcome(wait, outage=self._project(account))
 
-    async def _sync(self, account: Account) -> _Synced:
+    async def _sync(self, begun: BegunSync) -> _Synced:
         """Sync an account and, if it is the directory account, the directory; update the tenant's circuit breaker."""
-        now = self._clock.seconds()
+        account, now = begun.account, self._clock.seconds()
+        end = SyncEnd(now, backoff.after_success(self._interval, self._random()))
         self._circuits[_grantor(account)] = self._circuits[_grantor(account)].begin_trial(now)
         loop = self._loops.get(account.id)
         if loop is not None:
             loop.called_at = now
         full = account.pending_sync in (SyncRequest.FULL, SyncRequest.ACCEPT)
-        error, changed = await self._sync_account(account, full=full)
+        error, applied = await self._sync_account(begun, end, full=full)
         if self._loops.get(account.id) is not loop:
             # The loop is gone, because after the error this gateway is no longer the leader.  Only a sync of the leader
             # has a result.
@@ -426,15 +436,16 @@ class SyncScheduler(Service):
         before = self._circuits[_grantor(account)]
         after = before.after_outcome(error, account.id, self._clock.seconds(), self._interval, self._random())
         self._circuits[_grantor(account)] = after
-        if error is None or isinstance(error, SuspiciousShrink | BadResponse):
+        changed = applied.changed
+        if not applied.is_ended and (error is None or isinstance(error, SuspiciousShrink | BadResponse)):
             own_error = error.code if error is not None else ""
             changed = await self._sync_directory(account, full=full, own_error=own_error) or changed
         is_closed = before.is_open and not after.is_open
         if is_closed:
             await self._restart_tenant(account.tenant)
         if is_closed or error is None:
-            self._end_outage(self._job.project(account))
-        return _Synced(account, error, changed, now)
+            self._end_outage(self._project(account))
+        return _Synced(account, error, changed, end, applied.is_ended)
 
     def _is_client_refused_to_all(self, account: Account, error: Exception | None) -> bool:
         """Return whether Google refuses the tenant's OAuth client to all accounts that gave the client their grants."""
@@ -457,35 +468,37 @@ class SyncScheduler(Service):
             # The contacts are published before the success is recorded, because a person who sees the success looks at
             # a phone.
             await self._publish(account.id)
-        self._observe(_result(synced.error), self._clock.seconds() - synced.begun_at)
+        begun_at, now = synced.end.begun_at, self._clock.seconds()
+        self._observe(_result(synced.error), now - begun_at)
         if synced.error is not None:
             is_outage = isinstance(synced.error, OUTAGE_ERRORS) and synced.error.retry_after is None
             return _Outcome(
-                await self._record_failure(account, synced.error, synced.begun_at),
+                await self._record_failure(account, synced.error, begun_at),
                 is_tenant_wide=isinstance(synced.error, TENANT_ERRORS) and synced.error.retry_after is None,
-                outage=self._job.project(account) if is_outage else "",
+                outage=self._project(account) if is_outage else "",
             )
-        wait = backoff.after_success(self._interval, self._random())
-        now = self._clock.seconds()
-        await self._leader.store.run(sync_state.end, account, now, now + wait, begun_at=synced.begun_at)
+        wait = synced.end.wait
+        if not synced.is_ended:
+            await self._leader.store.run(sync_state.end, account, now, now + wait, begun_at=begun_at)
         log.debug(
             "sync of account {account} has succeeded", event="sync_done", tenant=account.tenant, account=account.id
         )
         return _Outcome(wait)
 
-    async def _sync_account(self, account: Account, *, full: bool) -> tuple[Exception | None, bool]:
-        """Sync the account's own sources; return the error, and whether contacts have changed."""
+    async def _sync_account(self, begun: BegunSync, end: SyncEnd, *, full: bool) -> tuple[Exception | None, Applied]:
+        """Sync the account's own sources; return the error, and what the sync has written."""
+        account = begun.account
         try:
             if account.alarm is not None and account.alarm.code == ClientRejected.code:
                 # An old access token would hide that Google still rejects the client.
                 await self._job.access_tokens.refresh(account, self._job.client(account))
             max_loss, count = account.max_loss("book"), len(self._loops)
-            return None, await self._job.sync(account, full=full, max_loss=max_loss, account_count=count)
+            return None, await self._job.sync(begun, full=full, max_loss=max_loss, account_count=count, end=end)
         except (CancelledError, LeadLost):
             raise
         except Exception as error:  # noqa: BLE001  an unexpected error must not end the account's loop
             _log_error("sync of account {account}", account, error)
-            return error, False
+            return error, Applied(changed=False)
 
     async def _sync_directory(self, account: Account, *, full: bool, own_error: str) -> bool:
         """Sync the tenant's directory if the account is the directory account; return whether it has changed."""

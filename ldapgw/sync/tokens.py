@@ -92,7 +92,7 @@ class AccessTokenProvider:
         if account.client_id not in (None, client.client_id):
             await self._end_consent(account)
             raise ConsentRevoked("the tenant has another OAuth client now", by="client")
-        tokens = await self._leader.store.run(accounts.read_tokens, self._secret_box, account.id)
+        tokens = await self._leader.store.read(accounts.read_tokens, self._secret_box, account.id)
         if tokens is None:
             raise ConsentRevoked("the account was disconnected meanwhile")
         return tokens

@@ -187,9 +187,9 @@ class DelegatedTokens:
         self._now = now
         self._administrators: dict[str, tuple[Delegation, Grant]] = {}
 
-    def delegation(self, account: Account) -> Delegation | None:
-        """Return the delegation by which an account's contacts are read, or None if the user has consented."""
-        return self._delegations.get(account.tenant) if account.uses_delegation else None
+    def delegation(self, tenant: str) -> Delegation | None:
+        """Return the delegation by which contacts of a tenant's accounts are read, or None if the tenant has none."""
+        return self._delegations.get(tenant)
 
     async def get(self, account: Account) -> Grant:
         """Get an access token for an account that uses the delegation.
@@ -197,7 +197,7 @@ class DelegatedTokens:
         :raises ConsentRevoked: if the tenant has no service account any more.
         :raises GoogleError: the error of the token endpoint or of the Directory API.
         """
-        delegation = self.delegation(account)
+        delegation = self.delegation(account.tenant)
         if delegation is None:
             raise ConsentRevoked("the tenant has no service account now", by="delegation")
         user = await self._user(account, delegation)

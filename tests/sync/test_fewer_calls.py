@@ -12,12 +12,13 @@ from twisted.internet.defer import DeferredSemaphore
 
 from ldapgw.contact import Source
 from ldapgw.google.endpoints import Client
+from ldapgw.store.database import Mode
 from ldapgw.store.sync_state import SyncState
 from ldapgw.sync.fetch import UNLIMITED, DueSync, FullSyncLimits, SourceQuery, due_sync, has_passed
 from ldapgw.sync.pacing import CallPacer
 from tests.support.results import result_of
 from tests.support.stage.paths import CONNECTIONS, DAY, GROUPS, HOUR
-from tests.support.stage.sync import ALICE, INTERVAL, NOW, Stage, person
+from tests.support.stage.sync import ALICE, ALL_SOURCES, INTERVAL, NOW, Stage, person
 
 LIMITS = FullSyncLimits()
 
@@ -161,6 +162,29 @@ def test_a_changed_region_comes_later_and_changes_come_meanwhile() -> None:
     renewed = stage.sync_states(address)[Source.CONTACTS]
     assert renewed.full_sync_at == NOW + 2 * INTERVAL
     assert renewed.fingerprint != before.fingerprint
+
+
+# --- transactions ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sources", [(Source.CONTACTS,), ALL_SOURCES])
+def test_a_sync_without_news_writes_its_beginning_and_its_end(sources: tuple[Source, ...]) -> None:
+    """In two transactions; also of a company with a directory, unless it is the account that reads the directory."""
+    stage, addresses = started(2, sources=sources)
+    written: list[str] = []
+    call = stage.database.call
+
+    def counted(mode: Mode, function: Any, *args: Any, **kw: Any) -> Any:
+        if mode is not Mode.READ:
+            written.append(function.__name__)
+        return call(mode, function, *args, **kw)
+
+    stage.database.call = counted  # type: ignore[method-assign]
+    stage.clock.advance(1.2 * INTERVAL)
+    short, whole = ["_begin", "_apply_and_end"], ["_begin", "_apply_and_end", "_apply_and_end", "end"]
+    assert written == (short if sources == (Source.CONTACTS,) else whole) + short
+    assert {stage.account(address).attempts for address in addresses} == {2}
+    assert {stage.account(address).last_sync for address in addresses} == {NOW + 1.2 * INTERVAL}
 
 
 # --- quotas ---------------------------------------------------------------------------------------------------------

@@ -281,10 +281,10 @@ def test_contacts_that_were_replaced_meanwhile_are_not_continued() -> None:
 
 def test_a_disconnected_account_is_not_synced(stage: Stage) -> None:
     """There are no tokens to do it with."""
-    account = stage.account()
-    stage.database.run(accounts.disconnect, account.id)
+    begun = stage.begun(stage.account())
+    stage.database.run(accounts.disconnect, begun.account.id)
     with pytest.raises(ConsentRevoked):
-        result_of(stage.job.sync(account, full=False))
+        result_of(stage.job.sync(begun, full=False))
 
 
 def test_sources_that_google_does_not_offer_now_stop_nothing() -> None:
@@ -362,7 +362,7 @@ def test_an_address_that_changes_renames_the_account() -> None:
     for renamed.email_verified in (False, True):
         account = stage.account()
         stage.clock.advance(3600)
-        result_of(stage.job.sync(account, full=False))
+        result_of(stage.job.sync(stage.begun(account), full=False))
     account = stage.account("alice.new@acme.example")
     assert stage.names("alice.new@acme.example") == ["Ada Riese"]
     assert account.contacts == 1

@@ -153,7 +153,7 @@ def test_many_books_that_were_built_are_published_in_several_turns(monkeypatch: 
     assert (turns, stage.catalog.snapshot.loaded) == ([], True)
     for account, address in zip(found, (ALICE, BOB), strict=True):
         stage.world.add_person(address, person("Ada Riese"))
-        result_of(stage.job.sync(account, full=False))
+        result_of(stage.job.sync(stage.begun(account), full=False))
     result_of(stage.publisher.publish_accounts())
     turns.clear()
     result_of(stage.publisher.build())

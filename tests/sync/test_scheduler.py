@@ -423,7 +423,7 @@ def test_a_call_that_waits_for_its_turn_is_not_made_once_the_lead_is_lost() -> N
     stage = Stage(calls_per_minute=12)
     stage.world.add_person(ALICE, person("Ada Riese"))
     stage.connect()
-    syncing = Deferred.fromCoroutine(stage.job.sync(stage.account(), full=True))
+    syncing = Deferred.fromCoroutine(stage.job.sync(stage.begun(stage.account()), full=True))
     assert (sum(stage.calls().values()), syncing.called) == (1, False)
     stage.leader.is_leader = False
     stage.clock.advance(60.0)

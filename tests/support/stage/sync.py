@@ -49,7 +49,7 @@ from ldapgw.store.sync_state import SyncProgress, SyncState
 from ldapgw.store.tables import contact
 from ldapgw.store.worker import Store, on_threads
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
-from ldapgw.sync.job import SyncedTenant, SyncJob
+from ldapgw.sync.job import Applied, BegunSync, SyncedTenant, SyncJob, read_stored_state
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.scheduler import SyncScheduler
@@ -378,9 +378,9 @@ class Stage:
         """Have each sync of an account wait until its result is called back; returns the syncs that have begun."""
         begun: list[Deferred[bool]] = []
 
-        async def sync(*_: Any, **__: Any) -> bool:
+        async def sync(*_: Any, **__: Any) -> Applied:
             begun.append(Deferred())
-            return await begun[-1]
+            return Applied(await begun[-1])
 
         self.job.sync = sync  # type: ignore[method-assign]
         return begun
@@ -391,11 +391,15 @@ class Stage:
         fault = Fault("patience", "/v1/", answer)
         self.world.faults.pending.append(Injection(fault, None, address, CONNECTIONS))
 
+    def begun(self, account: Account) -> BegunSync:
+        """A sync of an account as if it had begun."""
+        return BegunSync(account, self.database.run(read_stored_state, account.id))
+
     def sync(self, address: str = ALICE, *, full: bool = False, accept_shrink: bool = False) -> bool:
         """One sync, without the scheduler."""
         may_lose = math.inf if accept_shrink else 0
-        changed: bool = result_of(self.job.sync(self.account(address), full=full, max_loss=may_lose))
-        return self.sync_directory(address, full=full, accept_shrink=accept_shrink) or changed
+        applied = result_of(self.job.sync(self.begun(self.account(address)), full=full, max_loss=may_lose))
+        return self.sync_directory(address, full=full, accept_shrink=accept_shrink) or applied.changed
 
     def sync_directory(self, address: str = ALICE, *, full: bool = False, accept_shrink: bool = False) -> bool:
         """The second half of a sync: the directory, if it is the account's turn."""
