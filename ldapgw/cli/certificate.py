@@ -59,7 +59,7 @@ def certificate() -> None:
     type=_read_host,
     metavar="HOST",
     help="A further host name or IP address of the gateway, besides the host of public_url; can be given several "
-    "times. Default: the names of the present certificate, or this machine's addresses and localhost.",
+    "times. Default: the names of the present certificate, or this machine's addresses and names.",
 )
 @pass_site
 def create(site: Site, *, names: Sequence[str]) -> None:
@@ -82,11 +82,11 @@ def issue(config: Config, files: AuthorityFiles, names: Sequence[str] = ()) -> I
     """Issue a certificate, and yield lines that say what was made.
 
     :param names: host names and addresses besides the host of ``public_url``; empty for the names of the present
-        certificate, or else this machine's addresses and ``localhost``.
+        certificate, or else this machine's addresses and names.
     :raises UserError: when a file cannot be read or written.
     """
     host = urlsplit(config.web.public_url).hostname or ""
-    names = tuple(dict.fromkeys((host, *(names or _present_names(files) or _own_addresses()))))
+    names = tuple(dict.fromkeys((host, *(names or _present_names(files) or _own_names()))))
     title = config.tenant[0].title or config.tenant[0].name
     is_new = create_certificate(files, names, title, now())
     if is_new:
@@ -103,13 +103,17 @@ def _present_names(files: AuthorityFiles) -> Sequence[str]:
         return ()
 
 
-def _own_addresses() -> Iterator[str]:
+def _own_names() -> Iterator[str]:
     """Yield the addresses with which this machine reaches other machines, and its names for itself."""
     for family, anywhere in _ANYWHERE:
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((anywhere, 9))
             yield str(probe.getsockname()[0])
     yield from _LOOPBACK
+    # OpenLDAP's client takes "localhost" for the machine's own name, and checks the certificate for that name.
+    for name in (socket.gethostname(), socket.getfqdn()):
+        if _HOST.fullmatch(name.lower()):
+            yield name.lower()
 
 
 def own_files(state_dir: str) -> AuthorityFiles:

@@ -106,6 +106,7 @@ def _checks(file: str) -> tuple[Check, ...]:
     finders: tuple[Callable[[Subject], Iterable[CheckResult]], ...] = (
         check_answers,
         lambda subject: check_validity(subject.config, subject.now),
+        lambda subject: check_page_port(subject.config),
         lambda subject: _secret_files(subject, Path(file)),
         _installation,
         _inspection,
@@ -376,6 +377,18 @@ def check_validity(config: Config, now: float) -> Iterator[CheckResult]:
             yield CheckResult(*_lifetime(certificates, now, item), is_setting=True)
             if key == "tls.certificate" and (problem := _host_problem(certificates[0], config.web.public_url)):
                 yield _warning(item, problem)
+
+
+def check_page_port(config: Config) -> Iterator[CheckResult]:
+    """Warn when the page's address has a port on which the gateway does not serve HTTPS."""
+    served = [address.port for address in map(ListenAddress.parse, config.web.listen_tls) if address and address.port]
+    meant = urlsplit(config.web.public_url).port or 443
+    if served and meant not in served:
+        message = (
+            f"means port {meant}, but web.listen_tls has port {served[0]}; write :{served[0]} after the host, unless "
+            f"port {meant} is passed on to the gateway"
+        )
+        yield _warning("web.public_url", message)
 
 
 def _lifetime(certificates: Sequence[x509.Certificate], now: float, item: str) -> tuple[CheckStatus, str, str]:

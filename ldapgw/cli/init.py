@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import click
 
 from ldapgw.cli.certificate import issue, own_files
-from ldapgw.cli.check import REFUSED_REDIRECT_URI, check_validity
+from ldapgw.cli.check import REFUSED_REDIRECT_URI, check_page_port, check_validity
 from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.root import CONFIG_FILE, Choice, examples
 from ldapgw.cli.site import Site, now, pass_site, setting_type
@@ -216,7 +216,11 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
             "region", "Which country are numbers without a country code in? For example DE", setting_type(Region), "DE"
         ),
         "public_url": _ask_page(
-            given, ask, "http://localhost:8080" if allowed == admin else f"https://phonebook.{domain.lower()}"
+            given,
+            ask,
+            "http://localhost:8080"
+            if allowed == admin
+            else f"https://phonebook.{domain.lower()}{_port_to_show(given)}",
         ),
         "state_dir": ask(
             "state_dir", f"Where should the database and its key be stored? For example {STATE_DIR}", str, STATE_DIR
@@ -238,6 +242,12 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
         "sources": ["contacts", "directory"] if is_company else None,
         "new_store": False,
     }
+
+
+def _port_to_show(given: Mapping[str, Any]) -> str:
+    """Return the port for the proposed address of the page, if an option says that the gateway serves HTTPS there."""
+    is_behind_proxy = given["encryption"] not in (None, *_CERTIFICATES)
+    return "" if is_behind_proxy or given["web_port"] in (None, 443) else f":{given['web_port']}"
 
 
 def _ask_page(given: dict[str, Any], ask: _Ask, default: str) -> str:
@@ -318,7 +328,7 @@ def _encryption(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _advice_on_encryption(config: Config, encryption: str) -> Iterator[str]:
     """Yield a line for each problem of the certificate, and for connections that are not encrypted."""
-    for result in check_validity(config, now()):
+    for result in (*check_validity(config, now()), *check_page_port(config)):
         if result.status is not CheckStatus.OK:
             yield f"! {result.line('')}"
     if config.tls and encryption == "files" and private_trust_anchor(config.tls):

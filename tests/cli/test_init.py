@@ -300,6 +300,18 @@ def test_an_address_without_encryption_is_changed_for_a_certificate(file: Path) 
     assert (config.web.public_url, config.web.listen_tls) == ("https://localhost:8443", ("tcp:8443",))
 
 
+def test_the_port_of_the_page_is_proposed_and_is_missed(file: Path) -> None:
+    """Nothing listens on port 443 if another port was given for the page."""
+    options = ("--admin", ROOT, "--web-port", "18443")
+    assert written(file, *options, answers=NOTHING_SAID).web.public_url == "https://phonebook.acme.example:18443"
+    file.unlink()
+    result = run(file, *options, "--public-url", "https://book.acme.example", answers=NOTHING_SAID)
+    assert (
+        "! web.public_url: means port 443, but web.listen_tls has port 18443; write :18443 after the host, unless port "
+        "443 is passed on to the gateway"
+    ) in result.stderr.splitlines()
+
+
 def test_a_certificate_is_made(file: Path, tmp_path: Path) -> None:
     """For the page's host and the machine's addresses; phones reach the page and LDAP by its name."""
     result = run(file, "--admin", ROOT, "--public-url", "https://book.acme.example", answers=NOTHING_SAID)
