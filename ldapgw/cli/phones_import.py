@@ -21,8 +21,11 @@ from ldapgw.errors import UserError
 from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, decode, read_rows
 from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.provisioning.settings import Site as PhoneSite
-from ldapgw.phones.rollout import NewPhone, make_files, make_zip, new_phone, print_sheet
-from ldapgw.server.config import Tenant
+from ldapgw.phones.provisioning.settings import choose_endpoint
+from ldapgw.phones.provisioning.sheet import vendors_of
+from ldapgw.phones.rollout import NewPhone, make_files, make_zip, new_phone
+from ldapgw.server.config import Config, Tenant
+from ldapgw.server.endpoints import phone_server
 from ldapgw.store import accounts, activity
 from ldapgw.store import phones as stored
 from ldapgw.store.activity import Act
@@ -71,6 +74,7 @@ def command(
             raise UserError(
                 f"{len(errors)} of {counted(len(lines), 'line')} {have}, so no phone is added; fix the file"
             )
+        _warn_of_phones_that_cannot_connect(lines, site.config)
         if not (out or zip_file):
             hint(f"No phone was added yet. To add {counted(len(lines), 'phone')}, use --zip FILE or --out DIR.")
             return
@@ -89,7 +93,6 @@ def command(
             activity.record(connection, *(act(chosen.name, Act.PHONE_ADDED, phone.login.name) for phone in phones))
             without_owner = [phone.login.name for phone in phones if phone.login.account_id is None]
             warn_of_phones_that_find_nobody(connection, chosen.name, without_owner)
-        _warn_of_phones_that_cannot_connect(phones, phone_site(site, chosen))
     if as_json:
         print_json([_json_object(line, chosen) for line in lines])
     else:
@@ -111,13 +114,13 @@ def _checked(connection: Connection, octets: bytes, tenant: str) -> tuple[Import
     return check_rows(rows, owners, taken, stored.read_macs(connection, tenant))
 
 
-def _warn_of_phones_that_cannot_connect(phones: Sequence[NewPhone], site: PhoneSite) -> None:
+def _warn_of_phones_that_cannot_connect(lines: Sequence[ImportLine], config: Config) -> None:
     """Print a line for each vendor whose phones support none of the gateway's connections."""
     unable: dict[str, list[str]] = {}
-    for phone in phones:
-        sheet = print_sheet(phone, site).sheet
-        if sheet.link is None:
-            unable.setdefault(no_protection(sheet.vendor), []).append(phone.login.name)
+    for line in lines:
+        vendor, *_ = vendors_of(line.model)
+        if choose_endpoint(phone_server(config), vendor.supported_security) is None:
+            unable.setdefault(no_protection(vendor), []).append(line.name)
     for reason, names in unable.items():
         hint(f"! {some(names)} can't connect: {reason}")
 
