@@ -191,6 +191,7 @@ class PhonePages:
         has_unused_password = self._dependencies.latest(login).has_unused_password
         provisioned = await self._provisioning_values(visit, login, vendor)
         address: ProvisioningAddress | None = provisioned["provisioning"]
+        has_fetched = bool(address.fetches if address else provisioned["window_fetch"] and login.next_password)
         sheet_values = self._sheet_values(visit, login, vendor, password)
         ways = _ways(sheet_values["sheet"])
         return visit.page(
@@ -199,7 +200,7 @@ class PhonePages:
             phone=login,
             is_own=visit.owns(login),
             model=title_of(login.model),
-            state=self.state(login, has_address=address is not None and not address.fetches),
+            state=self.state(login, has_address=address is not None, has_fetched=has_fetched),
             password=password,
             is_shown_elsewhere=self.is_shown_elsewhere(visit.visitor, login),
             vendors=model_vendors,
@@ -268,16 +269,23 @@ class PhonePages:
     def _profile(self, login: PhoneLogin) -> PhoneProfile:
         return PhoneProfile.for_login(self._dependencies.base_dn(login.tenant), login)
 
-    def state(self, login: PhoneLogin, *, has_address: bool = False) -> PhoneState:
+    def state(self, login: PhoneLogin, *, has_address: bool = False, has_fetched: bool = False) -> PhoneState:
         """Return the state of a phone.
 
         :param has_address: as in `phone_state`.
+        :param has_fetched: as in `phone_state`.
         """
         login = self._dependencies.latest(login)
         refused_at = self._dependencies.anonymous_refused_at(login.last_address) if login.last_address else None
         searches = self._dependencies.searches(login)
         return phone_state(
-            login, searches, self._profile(login), refused_at, self._layout.now(), has_address=has_address
+            login,
+            searches,
+            self._profile(login),
+            refused_at,
+            self._layout.now(),
+            has_address=has_address,
+            has_fetched=has_fetched,
         )
 
     def _refused_elsewhere(self, visit: Visit, login: PhoneLogin) -> Refusal | None:

@@ -53,6 +53,7 @@ class _StateTexts(Texts, frozen=True):
     wrong_password: PhoneState
     new_password: PhoneState
     to_fetch: PhoneState
+    fetched: PhoneState
     works: PhoneState
     works_one_to_fix: PhoneState
     works_some_to_fix: PhoneState
@@ -156,21 +157,23 @@ def phone_state(
     now: float,
     *,
     has_address: bool = False,
+    has_fetched: bool = False,
 ) -> PhoneState:
     """Return the state of a phone, from the stored login and the phone's last searches.
 
     :param searches: the last searches, newest first.
     :param anonymous_refused_at: time of the last search from the phone's address that was refused for lack of a bind.
         The time is ignored once the phone has worked, because other phones may share the address.
-    :param has_address: whether the phone can fetch its new password from a provisioning address, and has not
-        done so.
+    :param has_address: whether the phone can fetch its new password from a provisioning address.
+    :param has_fetched: whether the phone's settings with its new password were fetched, from the provisioning address
+        or in a provisioning window.
     """
     texts = _TEXTS.states
     refused = wrong_password(login, now)
     if refused is not None:
         return replace(texts.wrong_password, sentence=refusal_text(refused))
-    if has_address and login.has_unused_password:
-        return texts.to_fetch
+    if login.has_unused_password and (has_fetched or has_address):
+        return texts.fetched if has_fetched else texts.to_fetch
     if login.password_at is not None and login.has_unused_password:
         return _state(texts.new_password, when=Timestamp(login.password_at, is_ago=True))
     last_search = max(login.searched_at or 0.0, searches[0].search.when if searches else 0.0)
@@ -191,7 +194,9 @@ def phone_state(
         return _state(texts.one_to_fix if to_fix == 1 else texts.some_to_fix, count=to_fix)
     if last_search:
         return texts.nobody_found
-    return texts.no_search if login.last_seen is not None else texts.not_used
+    if login.last_seen is not None:
+        return texts.no_search
+    return texts.fetched if has_fetched else texts.not_used
 
 
 def _state(state: PhoneState, **values: object) -> PhoneState:

@@ -327,6 +327,7 @@ def provisioning(here: Walk, another: Callable[[], Walk]) -> None:
     expect(here.css("#provisioning svg.qr")).to_be_visible()
     assert here.css("#provisioning table").count() == 0
     here.stop("phone-provisioning")
+    waiting = here.heading
 
     stranger = another()
     folder = here.css("#the-provisioning").inner_text()
@@ -338,6 +339,7 @@ def provisioning(here: Walk, another: Callable[[], Walk]) -> None:
         stranger.css("main a.button").first.click()
     assert f"ldap.password = {password}\n" in download.value.path().read_text()
     here.shows("#provisioning tbody tr", has_text="127.0.0.1")
+    expect(here.css("#state-title")).not_to_have_text(waiting)
     here.stop("phone-provisioning-fetched")
 
     here.open(f"phones/{name}/sheet")

@@ -67,6 +67,10 @@ def test_a_page_with_a_button_fetches_nothing(stage: Stage) -> None:
     assert (fetch.when, fetch.file) == (stage.clock.seconds(), "yealink-ldap.cfg")
     assert f"{fetch.address} yealink-ldap.cfg" in words_on(browser.get(PHONE))
     assert to_enter not in words_on(browser.get(PHONE))
+    fetched = "Settings fetched, not used yet The settings were fetched. Now search for a contact on the phone."
+    assert fetched in words_on(browser.get(PHONE))
+    browser.submit(f"{PHONE}/reset")
+    assert fetched not in words_on(browser.get(PHONE))
 
 
 def test_what_is_stored_gives_nothing_away(stage: Stage) -> None:

@@ -105,6 +105,7 @@ def test_a_phone_fetches_its_settings_once(stage: Stage) -> None:
     on_phone = words_on(by_link(stage).get("/acme/phones/desk1"))
     assert "In the provisioning window, this phone fetched its settings with a new password on" in on_phone
     assert "The old password works until the phone uses the new one." in on_phone
+    assert "Settings fetched, not used yet The settings were fetched. Now search for a contact" in on_phone
     assert f"{SHOWN} ( desk1 ) The phone has fetched its settings already." in shown
 
 
