@@ -65,6 +65,7 @@ class _PeopleTexts(Texts, frozen=True):
         is for a consent that ends soon.
     :ivar outcomes: the texts on the outcome of disconnecting or removing an account.
     :ivar leavers: sentences that say why a person counts as a leaver.
+    :ivar not_listed: replaces the sentence for ``missing`` once the account no longer has an access that Google ended.
     """
 
     not_admitted: str
@@ -77,6 +78,7 @@ class _PeopleTexts(Texts, frozen=True):
     reminders: Mapping[str, str]
     outcomes: Mapping[str, str]
     leavers: Mapping[Reason, str]
+    not_listed: str
     filters: Mapping[str, str]
     questions: Mapping[str, Question]
 
@@ -109,9 +111,18 @@ class PersonRow:
         return self.leaver is not None and not self.leaver.kept
 
     @property
+    def can_sync(self) -> bool:
+        """Return whether the gateway would call Google: nobody has ended the access to the account."""
+        return self.account.is_connected and not self.account.revoked and not self.account.has_left
+
+    @property
     def reason(self) -> Translatable:
         """Return a sentence that says why the person counts as a leaver; empty if the person does not."""
-        return TEXTS.leavers[self.leaver.reason] if self.leaver is not None else ""
+        if self.leaver is None:
+            return ""
+        if self.leaver.reason is Reason.MISSING and not self.account.revoked:
+            return TEXTS.not_listed  # somebody has disconnected the account or connected it again
+        return TEXTS.leavers[self.leaver.reason]
 
     @property
     def state_text(self) -> AccountStateText:
@@ -272,8 +283,7 @@ class AdminPeople:
         return visit.redirect("leavers-approved" if people else "none-leaving", _PAGE)
 
     async def _sync(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
-        # No sync can begin with a grant that Google no longer accepts.
-        able = [row.account for row in rows if row.account.is_connected and not row.account.revoked]
+        able = [row.account for row in rows if row.can_sync]
         entries = self._entries(visit, Act.SYNC_REQUESTED, able)
         await visit.store.run(_request_syncs, able, entries)
         return await visit.done("asked" if able else "none-connected", _PAGE)

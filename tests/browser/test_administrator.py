@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET
-from ldapgw.store import accounts, leavers
+from ldapgw.store import accounts, leavers, sync_state
 from ldapgw.store.leavers import Reason
 from tests.browser import axe
 from tests.browser.walk import Crew, Walk, Way, journeys, needs_axe
@@ -203,7 +203,9 @@ def leaves(site: Site, address: str) -> None:
     """Store that somebody has left the company, as the gateway does after hours or days."""
     with closing(open_file(site.folder / "state" / "ldapgw.db")) as database:
         (account,) = database.run(accounts.find_by_address, address)
-        database.run(leavers.mark, [account.id], {account.id: Reason.MISSING}, account.connected_at or 0.0)
+        since = account.connected_at or 0.0
+        database.run(sync_state.fail, account, "consent_revoked", since, None)
+        database.run(leavers.mark, [account.id], {account.id: Reason.MISSING}, since)
 
 
 # --- acting -----------------------------------------------------------------------------------------------------------
@@ -230,7 +232,8 @@ def people(here: Walk, another: Callable[[], Walk]) -> None:
     for button, left in (("keep", False), ("unkeep", True)):
         section(here, "/people")
         here.css("tbody th a", has_text=LEAVER).click()
-        expect(here.css("#standing .note")).to_be_visible()
+        expect(here.css("#standing .tag.warn")).to_be_visible()
+        expect(here.css("#standing .note").first).to_contain_text("Google")
         expect(here.css("#standing time").first).to_be_visible()
         here.stop(f"admin-person-leaves-{button}")
         act(here, button)
@@ -239,7 +242,7 @@ def people(here: Walk, another: Callable[[], Walk]) -> None:
     here.stop("admin-people-leaving")
     assert find(here, "nobody").count() == 0
     here.stop("admin-people-no-match")
-    assert find(here, "", "connected").count() == 3
+    assert find(here, "", "connected").count() == 2
     section(here, "/people")
     expect(here.css(".bar")).to_be_hidden()
     pick(here, STAYER, LOSER)
@@ -270,6 +273,7 @@ def people(here: Walk, another: Callable[[], Walk]) -> None:
     expect(here.css("main > .note.good")).to_be_visible()
     here.css("tbody th a", has_text=LEAVER).click()
     expect(here.css("#phones")).to_contain_text(name)
+    expect(here.css("#standing .note")).not_to_contain_text("Google")
     here.stop("admin-person-disconnected")
     act(here, "remove")
     assert here.css("[name=with_phones]").is_checked()

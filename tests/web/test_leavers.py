@@ -13,12 +13,13 @@ import pytest
 from sqlalchemy import update
 
 from ldapgw.contact import Contact, Source
-from ldapgw.store import activity, contacts, leavers, sync_state
+from ldapgw.store import accounts, activity, contacts, leavers, sync_state, workspaces
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.activity import Act
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.leavers import Leaver, Reason
 from ldapgw.store.tables import account, contact
+from ldapgw.store.workspaces import DelegatedUser
 from ldapgw.web import admin_people, invitations
 from ldapgw.web.invitations import MAX_LINK, mail_links
 from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, NOW, Browser, Seen, Stage, by_link, connect, words_on
@@ -92,6 +93,36 @@ def test_a_leaver_is_seen_and_kept(stage: Stage, admin: Browser, reason: Reason,
     act(admin, "unkeep", alice)
     assert leaves in rows(admin.get(PAGE))[0]
     assert logged(stage) == [("leaver_kept", ALICE), ("leaver_not_kept", ALICE)]
+
+
+def test_a_leaver_who_was_disconnected_has_no_access_that_google_ended(stage: Stage, admin: Browser) -> None:
+    alice = connect(stage, ALICE, code="consent_revoked")
+    leave(stage, alice)
+    stage.do(accounts.disconnect, alice)
+    told = words_on(admin.get(f"{PAGE}/{alice}"))
+    assert "○ Not connected" in told
+    assert "The company directory no longer lists this person." in told
+    assert "Google has ended this person’s access" not in told
+
+
+def test_a_suspended_user_is_neither_connected_nor_synced(stage: Stage, admin: Browser) -> None:
+    def users(*present: DelegatedUser, **gone: Reason) -> None:
+        more = {"scopes": frozenset[str](), "sharing": ACME.sharing, "shared_label": "", "now": NOW}
+        stage.do(workspaces.apply_users, "acme", present, gone, (), **more)
+
+    users(DelegatedUser("a1", ALICE), DelegatedUser("b1", BOB))
+    alice, bob = stage.accounts()
+    for account_id in (alice.id, bob.id):
+        stage.do(sync_state.end, stage.do(sync_state.begin, account_id), NOW, NOW + 600)
+    assert rows(admin.get(PAGE)) == ["✓ Connected", "✓ Connected"]
+    users(DelegatedUser("b1", BOB), a1=Reason.SUSPENDED)
+    assert rows(admin.get(PAGE))[0] == "! Needs attention leaves on 5 October 2026"
+    told = admin.get(f"{PAGE}/{alice.id}")
+    assert "Next sync –" in words_on(told)
+    assert 'value="sync"' not in told.body
+    assert 'value="sync"' in admin.get(f"{PAGE}/{bob.id}").body
+    act(admin, "sync", alice.id)
+    assert stage.do(accounts.read, alice.id).requested_sync is None
 
 
 def test_nobody_leaves_on_a_date_unless_the_tenant_says_so(stage: Stage) -> None:
