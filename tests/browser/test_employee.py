@@ -139,6 +139,7 @@ def losing_access(here: Walk) -> None:
     here.send("sync")
     here.shows("#standing .state.warn")
     assert here.css('main form[action$="/sync"]').count() == 0
+    expect(here.css("#first-steps li.done")).to_have_count(0)
     here.stop("overview-revoked")
     with closing(open_file(here.site.folder / "state" / "ldapgw.db")) as database:
         database.run(tenants.raise_alarm, "acme", "api_disabled", 0.0)

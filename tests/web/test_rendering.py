@@ -614,3 +614,6 @@ def test_the_first_steps() -> None:
     assert added.links() == {"/acme/phones/desk"}
     assert first_steps(ACCOUNT, (login, works)).text == ""
     assert first_steps(ACCOUNT, (replace(login, worked_at=NOW), waiting)).text == ""
+    revoked = replace(ACCOUNT, error=ErrorStatus("consent_revoked", NOW - 60))
+    assert first_steps(revoked).text == f"First steps ○ Reconnect Google ○ {phone} ○ {search}"
+    assert first_steps(revoked, (login, works)).text == ""
