@@ -65,12 +65,21 @@ class _StepText(Texts, frozen=True):
     document: str = ""
 
 
+class _PhoneHints(Texts, frozen=True):
+    """The hints of the step about the first phone if there are phones, by the condition of the worst phone."""
+
+    refused: str
+    problems: str
+    waiting: str
+
+
 class _OverviewTexts(Texts, frozen=True):
     """The texts of the page.
 
     :ivar renew_certificate: the title of an alert; the other texts on the certificate are sentences.
     :ivar testing_with_next: replaces the text ``testing`` if it is known when a consent ends.
     :ivar alarms: the texts by the code of a tenant's alarm.
+    :ivar phone_hints: the hints of `phone_step` if there are phones.
     """
 
     calls: str
@@ -90,6 +99,7 @@ class _OverviewTexts(Texts, frozen=True):
     address_step: _StepText
     person_step: _StepText
     phone_step: _StepText
+    phone_hints: _PhoneHints
 
 
 _TEXTS = read_texts("web/texts/admin_overview", _OverviewTexts)
@@ -237,7 +247,7 @@ class AdminOverview:
                 _TEXTS.person_step,
                 "admin/people",
             ),
-            ChecklistItem(overview.has_working_phone, _TEXTS.phone_step, "admin/phones"),
+            _phone_item(overview),
         )
         return () if all(item.is_done for item in items) else items
 
@@ -257,6 +267,19 @@ class AdminOverview:
             "fitting": estimate.fitting_interval or 0,
         }
         return Phrase(_TEXTS.too_many_calls if estimate.fitting_interval else _TEXTS.calls, values)
+
+
+def _phone_item(overview: _Overview) -> ChecklistItem:
+    """Return the step about the first phone, which says what has to be done with the phones that do not work."""
+    phones_in, hints = overview.summary.phones_in, _TEXTS.phone_hints
+    path, hint = "admin/phones", ""
+    if phones_in(PhoneCondition.REFUSED):
+        path, hint = "admin/phones?show=refused", hints.refused
+    elif phones_in(PhoneCondition.PROBLEMS):
+        path, hint = "admin/phones?show=settings", hints.problems
+    elif phones_in(PhoneCondition.WAITING):
+        hint = hints.waiting
+    return ChecklistItem(overview.has_working_phone, _TEXTS.phone_step, path, hint)
 
 
 class AdminActivity:

@@ -543,6 +543,31 @@ def test_everything_works(stage: Stage) -> None:
     assert "<title>! 1 problem · Administration" in page.body
 
 
+def test_the_step_of_the_first_phone_says_what_has_to_be_done(stage: Stage) -> None:
+    browser = by_link(stage)
+
+    def step() -> tuple[str, str]:
+        page = browser.get("/acme/admin")
+        link = re.search(r'<strong><a href="([^"]*)">First phone works', page.body)
+        assert link is not None
+        return link[1], words_on(page).partition("First phone works ")[2]
+
+    assert step()[1].startswith("Add a phone, enter its settings in the phone")
+    add_phone(stage, "new")
+    path, hint = step()
+    assert (path, hint.startswith("Enter the settings in the phone")) == ("/acme/admin/phones", True)
+    add_phone(stage, "hall")
+    stage.do(phones.store_last_searches, {"hall": LastSearch(NOW, Hint.NUMBER_ALONE.value)})
+    path, hint = step()
+    assert (path, hint.startswith("A phone has settings to fix.")) == ("/acme/admin/phones?show=settings", True)
+    add_phone(stage, "desk")
+    stage.do(phones.store_refusals, {"desk": (Refusal(NOW, "192.0.2.7", 3), UNKNOWN_LOGIN_HASH)})
+    path, hint = step()
+    assert (path, hint.startswith("A phone uses a wrong password.")) == ("/acme/admin/phones?show=refused", True)
+    stage.do(phones.store_last_searches, {"new": LastSearch(NOW, "", NOW)})
+    assert "<strong>First phone works</strong>" in browser.get("/acme/admin").body
+
+
 def test_phones_that_do_not_work_are_problems(stage: Stage) -> None:
     """Those with a wrong password and those with settings to fix, with links to them; one not used yet is none."""
     stage.certificate_ends, stage.is_certificate_near_its_end = NOW + 90 * 86400, False
