@@ -190,7 +190,9 @@ class _WebResource(Resource):
             allowed = ", ".join(sorted(error.valid_methods or ()))
             raise PageError(error_pages.PAGES.wrong_method, headers=(("Allow", allowed),)) from None
         except (UnicodeDecodeError, HTTPException):  # also raised to redirect to the normalized path
-            raise PageError(error_pages.PAGES.not_found) from None
+            pages = error_pages.PAGES
+            is_provisioning = segments[1:2] == [b"provision"]
+            raise PageError(pages.no_provisioning_address if is_provisioning else pages.not_found) from None
         return self._routes[number], dict(path_values)
 
     async def _answer(self, route: Route, request: Any, path_values: dict[str, str]) -> None:

@@ -91,6 +91,8 @@ class ErrorPages(Texts, frozen=True):
     """The error pages: first the pages of a consent, then all others.
 
     :ivar unticked_box: the page for a consent in which one checkbox is empty; `unticked_boxes` names the checkbox.
+    :ivar no_provisioning_address: the page for a provisioning address that has ended, and for an address that never was
+        valid, so that nobody can tell one from the other.
     :ivar not_switched_on: the page for a consent that was to switch a source on; the function of the same name names
         the checkbox.
     """
@@ -115,6 +117,7 @@ class ErrorPages(Texts, frozen=True):
     not_switched_on: ErrorPage
 
     not_found: ErrorPage
+    no_provisioning_address: ErrorPage
     needs_https: ErrorPage
     wrong_method: ErrorPage
     too_large: ErrorPage

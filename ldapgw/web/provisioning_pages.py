@@ -141,7 +141,7 @@ class ProvisioningPages:
         if right and login and address and login.tenant == visit.tenant.name:
             return login, address
         await delay_guess(dependencies, visit.request.address, name)
-        raise PageError(error_pages.PAGES.not_found, visit.tenant)
+        raise PageError(error_pages.PAGES.no_provisioning_address, visit.tenant)
 
 
 def _vendor_of(model: str, file: str) -> Vendor | None:

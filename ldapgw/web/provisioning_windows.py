@@ -145,7 +145,7 @@ class ProvisioningWindows:
         is_right = hmac.compare_digest(token.encode(), (window.token if window else "").encode())
         if window is None or not is_right:
             await delay_guess(self._dependencies, request.address, "")
-            raise PageError(error_pages.PAGES.not_found, tenant)
+            raise PageError(error_pages.PAGES.no_provisioning_address, tenant)
         mac = mac_of_file(file)
         own_mac = mac or mac_of_file(request.user_agent)
         login = await visit.store.read(phones.read_by_mac, tenant.name, own_mac) if own_mac else None

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail
 
 from ldapgw.directory.passwords import verify_password
 from ldapgw.errors import StoreError
-from ldapgw.ldap.admission import FIRST_DELAY
+from ldapgw.ldap.admission import FIRST_DELAY, MAX_DELAY
 from ldapgw.store import phones, provisioning
 from ldapgw.store.database import Mode
 from ldapgw.store.provisioning import SECONDS, ExpiryCleaner
@@ -182,6 +182,24 @@ def test_an_address_of_another_tenant() -> None:
     phone = Pbx(stage)
     assert phone.get(f"{path}yealink-ldap.cfg", {}) == b""
     assert phone.wait(FIRST_DELAY).startswith(b"HTTP/1.1 404 ")
+
+
+def test_addresses_that_ended_and_never_were_are_alike(stage: Stage) -> None:
+    """A person who opens one reads that it is of no use, and not that it has a typo."""
+    path = made(owner(stage, model="yealink"))
+    stage.do(provisioning.end, "desk1")
+    secret = path.rstrip("/").rpartition("/")[2]
+    browser = stage.browser()
+    browser.patience = MAX_DELAY
+    answers = [browser.get(f"/acme/provision/{key}/") for key in (secret, "desk1.wrong", "never", "desk9.wrong")]
+    answers.append(browser.get("/acme/provision/never/yealink-ldap.cfg"))
+    said = "This address doesn’t work This provisioning address is no longer valid, or it never was. Ask the person"
+    assert [(answer.status, said in words_on(answer)) for answer in answers] == [(404, True)] * 5
+    assert len({answer.body for answer in answers}) == 1
+    for below in ("", f"/{secret}", f"/{secret}/yealink/ldap.cfg"):
+        unknown = browser.get(f"/acme/provision{below}")
+        assert (unknown.status, said in words_on(unknown)) == (404, True)
+    assert said not in words_on(browser.get("/acme/elsewhere"))
 
 
 @pytest.mark.parametrize("name", ["desk1", "desk9"])
