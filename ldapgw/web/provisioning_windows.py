@@ -75,6 +75,8 @@ class ProvisioningWindows:
         logins = tuple(map(self._dependencies.phones.latest, logins))
         rows = window_rows(logins, window, fetched, now)
         address = window_address(visit.url, window) if window else ""
+        # After a window for chosen phones, the other phones of `rows` can fetch their settings only in another window.
+        shown = [row for row in rows if row.fetch is not None] if window and window.chosen else rows
         return visit.page(
             "admin_window.html",
             window=window,
@@ -84,8 +86,8 @@ class ProvisioningWindows:
             replacing=sorted({row.vendor.title for row in rows if row.vendor and row.vendor.replaces_settings}),
             minutes=MINUTES,
             may_fetch=visit.tenant.has_provisioning_networks,
-            rows=[row for row in rows if not row.obstacle],
-            unfit=[row for row in rows if row.obstacle],
+            rows=[row for row in shown if not row.obstacle],
+            unfit=[row for row in shown if row.obstacle],
             phones_by_mac={login.mac: login.name for login in logins if login.mac},
             refusals=refusals,
             reasons=REASONS,

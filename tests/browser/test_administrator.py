@@ -440,6 +440,7 @@ def fetched_in_a_window(here: Walk, name: str, file: str) -> None:
     here.stop("admin-window")
     here.send("admin/phones/window/close")
     here.shows("#window .state.quiet")
+    expect(here.css("#window-phones tbody tr")).to_have_count(1)
     here.stop("admin-window-closed")
     section(here, "/phones")
 

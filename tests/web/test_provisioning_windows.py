@@ -425,6 +425,27 @@ def test_the_table_of_phones_opens_the_window_for_some(stage: Stage) -> None:
     assert [*stage.do(windows.read_phones, "acme")] == ["desk2"]
 
 
+def test_a_closed_window_lists_its_own_phones(stage: Stage) -> None:
+    """Not those that it was not opened for; nobody has to act because a phone has not fetched its settings."""
+    for name, mac, model in (("desk1", MAC, "yealink"), ("desk2", "001565000002", "yealink"), ("desk3", "", "")):
+        add(stage, name, mac, model)
+    opened(stage, "desk1")
+    admin = by_link(stage)
+
+    def listed() -> str:
+        return admin.get(PAGE).body.partition('id="window-phones"')[2]
+
+    assert '<span class="tag warn">Waiting</span>' in listed()
+    stage.do(windows.close, "acme", stage.clock.seconds())
+    assert '<span class="tag quiet">Not fetched</span>' in listed()
+    assert "Chosen phones" in listed()
+    assert [name in listed() for name in ("desk1", "desk2", "desk3")] == [True, False, False]
+    opened(stage)
+    stage.do(windows.close, "acme", stage.clock.seconds())
+    assert "Phones without a working login" in listed()
+    assert [name in listed() for name in ("desk1", "desk2", "desk3")] == [True, True, True]
+
+
 @pytest.mark.parametrize("minutes", ["", "0", "61", "-15", "9999", "15x"])
 def test_no_other_duration(stage: Stage, minutes: str) -> None:
     assert by_link(stage).submit(PAGE, minutes=minutes).status == 400
