@@ -106,7 +106,7 @@ function arriveAt(id) {
   scrollTo(0, 0);
 }
 
-// The session has ended: the page's frame stays, and its content is replaced.
+// The session has ended: the page's frame stays without its menu, and its content is replaced.
 function signedOut(next) {
   events?.close();
   clearInterval(polling);
@@ -115,7 +115,7 @@ function signedOut(next) {
   // This name fits no page, so after another sign-in the whole page at the address is shown.
   document.body.dataset.page = "signed out";
   document.title = next.title;
-  document.querySelector(".user")?.remove();
+  for (const menu of document.querySelectorAll(".top nav, .user")) menu.remove();
   document.getElementById("main").replaceChildren(...next.getElementById("main").childNodes);
   document.getElementById("said").textContent = document.querySelector("h1").textContent;
   arriveAt("main");
