@@ -41,6 +41,7 @@ from ldapgw.web.account_texts import (
     account_details,
     account_view,
     shareable_labels,
+    sharing_message,
     sharing_options,
     source_switch,
     with_phones,
@@ -213,7 +214,7 @@ class AccountPages:
         entry = visit.entry(Act.SHARING_CHANGED, account.address, chosen.value)
         await visit.change(entry, accounts.set_sharing, account.id, chosen, label)
         await self._dependencies.changed()
-        return self._redirect_to_account(visit, account, "shared", "account")
+        return self._redirect_to_account(visit, account, sharing_message(visit.tenant, chosen), "account")
 
     async def switch_source(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/source``: switch a source of an account on or off.

@@ -404,6 +404,13 @@ def sharing_title(sharing: Sharing, shared_label: str) -> Translatable:
     return title
 
 
+def sharing_message(tenant: WebTenant, sharing: Sharing) -> str:
+    """Return the key of the flash message that says who sees the contacts of a book after a change of its sharing."""
+    if sharing.group:
+        return "shared-group" if sharing.group in tenant.groups else "shared-private"
+    return {Sharing.CALLERS: "shared-callers", Sharing.SHARED: "shared-all"}.get(sharing, "shared-private")
+
+
 def _sharing_text(sharing: Sharing, size: int | None) -> _SharingText:
     """Return the text of a way to share.
 

@@ -72,7 +72,7 @@ def test_by_keyboard_alone(window: OpenWindow) -> None:
     keys.press("Tab")
     keys.press("Enter")
     expect(here.page.get_by_role("radio", name="Callers’ names")).to_be_checked()
-    expect(here.page.locator("main")).to_contain_text("Saved. The new sharing setting is now in effect.")
+    expect(here.page.locator("main")).to_contain_text("Saved. When a contact that you share calls")
 
 
 @pytest.mark.parametrize("by", ["mouse", "key"])

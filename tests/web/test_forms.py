@@ -136,7 +136,12 @@ def test_share(stage: Stage, alice: Browser, sharing: Sharing) -> None:
     assert stage.changes == 1
     page = alice.get("/acme/account").body
     assert f'value="{sharing.value}" checked' in page
-    assert "Saved. The new sharing setting is now in effect." in page
+    said = {
+        Sharing.PRIVATE: "Only your own phones find your contacts now.",
+        Sharing.CALLERS: "When a contact that you share calls a colleague, the colleague’s phone now shows the name.",
+        Sharing.SHARED: "All phones here now find the contacts that you share.",
+    }
+    assert f"Saved. {said[sharing]}" in page
 
 
 def revisited(stage: Stage, before: Browser, tenant: WebTenant) -> Browser:
@@ -153,11 +158,15 @@ def test_share_with_a_group(stage: Stage, alice: Browser) -> None:
     assert "The phones of the accounts in the group (3) find your contacts" in alice.get("/acme/account").body
     assert alice.submit("/acme/share", sharing="group:sales").status == 303
     assert [account.sharing for account in stage.accounts()] == [Sharing("group:sales")]
-    assert 'value="group:sales" checked' in alice.get("/acme/account").body
+    page = alice.get("/acme/account")
+    assert 'value="group:sales" checked' in page.body
+    assert "Saved. The phones of the group now find the contacts that you share." in page.body
     alice = revisited(stage, alice, ACME)
     page = alice.get("/acme/account")
     assert 'value="group:sales" checked' in page.body
     assert "The group “sales” no longer exists, so only your own phones find your contacts." in page.body
+    alice.submit("/acme/share", sharing="group:sales")
+    assert "Saved. Only your own phones find your contacts now." in alice.get("/acme/account").body
     assert alice.submit("/acme/share", sharing="private").status == 303
     assert alice.submit("/acme/share", sharing="group:sales").status == 400
     assert [account.sharing for account in stage.accounts()] == [Sharing.PRIVATE]
