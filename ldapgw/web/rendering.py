@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib.resources import files
@@ -27,6 +28,9 @@ from ldapgw.web.sessions import CSRF_FIELD
 
 # A time inside a sentence, in the form that page.js gives to it in the reader's zone.
 _TIME = Markup('<time datetime="{}" data-as="{}">{}</time>')
+
+# A blank between two digits, or between a digit and a bracket, as in "(030) 123 45".
+_BLANK_IN_NUMBER = re.compile(r"(?<=[0-9)/]) (?=[0-9(])")
 
 # The navigation of the personal pages: path below the tenant's page, label, and whether only administrators see it.
 NAVIGATION: tuple[tuple[str, str, bool], ...] = (
@@ -128,6 +132,7 @@ def _environment(language: Language) -> Environment:
         readable=readable,
         menus=_with_bold_menus,
         without_marks=without_marks,
+        unbroken=_with_unbroken_numbers,
     )
     return environment
 
@@ -148,6 +153,12 @@ def _translate(language: Language, phrase: Translatable) -> str:
 def _with_bold_menus(sentence: str) -> Markup:
     """Write a sentence about a phone in HTML, with the names of menus in bold."""
     return Markup(with_names(sentence, Markup("<b>{}</b>").format, escape))  # noqa: S704  both functions escape
+
+
+def _with_unbroken_numbers(text: str) -> str:
+    """Replace the blanks within telephone numbers by blanks at which no line ends."""
+    unbroken = _BLANK_IN_NUMBER.sub("\N{NO-BREAK SPACE}", text)
+    return Markup(unbroken) if isinstance(text, Markup) else unbroken  # noqa: S704  it was HTML before
 
 
 def _format_timestamp(language: Language, time: Timestamp) -> str:

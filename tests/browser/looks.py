@@ -25,6 +25,10 @@ _SPILT = """() => [...document.querySelectorAll(".card")].flatMap((card) => {
   return [...card.querySelectorAll(":not(.bar > *, .bar label > *)")].filter(over).map((one) => one.outerHTML);
 })"""
 
+# Times in tables and telephone numbers that are on two lines.
+_BROKEN = """() => [...document.querySelectorAll("td time, .tel")]
+  .filter((one) => one.getClientRects().length > 1).map((one) => one.outerHTML)"""
+
 # Two sentences or a label and its value that have lost the blank between them.
 _GLUED = r"[a-zäöüß][.:!?;][A-ZÄÖÜ0-9]"
 _PROSE = """() => {
@@ -36,12 +40,14 @@ _PROSE = """() => {
 
 
 def fits(page: Any) -> None:
-    """Nothing has to be scrolled sideways, nothing stands over the edge of its card, and no blank is lost."""
+    """Nothing is scrolled sideways or over the edge of its card, no time and number is broken, and no blank is lost."""
     over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert over <= 0, f"{page.url} is wider than the window by {over} px"
     hidden = page.evaluate("[...document.querySelectorAll('.top nav')].map(one => one.scrollWidth - one.clientWidth)")
     assert max(hidden, default=0) <= 0, f"{page.url} hides {hidden} px of its navigation"
     spilt = page.evaluate(_SPILT)
     assert spilt == [], spilt
+    broken = page.evaluate(_BROKEN)
+    assert broken == [], broken
     glued = re.findall(rf".*{_GLUED}.*", page.evaluate(_PROSE))
     assert glued == [], glued

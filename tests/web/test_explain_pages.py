@@ -101,7 +101,10 @@ def alice(stage: Stage) -> Browser:
 
 def test_a_caller_is_found(alice: Browser) -> None:
     """By whom, and why; and all that was tried."""
-    said = words_on(ask(alice, "030 123-45 67"))
+    page = ask(alice, "030 123-45 67")
+    assert "the number +49\xa030\xa01234567 is the same" in page.body
+    assert "“030\xa0123-45\xa067”</h1>" in page.body
+    said = words_on(page)
     assert "✓ desk1 finds 1 contact Hans Müller alice@acme.example" in said
     assert "the number +49 30 1234567 is the same phone number." in said
     assert "Query (|(telephoneNumber=030 123-45 67)(mobile=030 123-45 67)(homePhone=030 123-45 67))" in said
