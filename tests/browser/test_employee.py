@@ -295,6 +295,9 @@ def adding_a_phone(here: Walk) -> None:
     expect(here.css("main > .note.good")).to_be_visible()
     here.open(f"phones/{name}?vendor=gigaset")
     expect(here.css("#settings table")).to_contain_text(here.site.phones[name])
+    label, value = (here.css(f"#settings .values tbody {cell}").first.bounding_box() for cell in ("th", "td"))
+    is_above = label["y"] + label["height"] <= value["y"] + 1
+    assert is_above == (here.way.size == "narrow"), (label, value)
     here.stop("phone-fields")
     here.remove_phone(name)
     # A model of each vendor whose values somebody enters by hand; the first has the most values and the longest steps.
