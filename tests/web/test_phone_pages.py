@@ -677,9 +677,9 @@ def _steps_on(page: str) -> list[str]:
 def test_sources_of_the_steps(stage: Stage) -> None:
     """The page names each document with the steps that it confirms, the sheet only those of steps; some have links."""
     browser = owner(stage, model="yealink")
-    for language, word, one, several in (
-        ("en", "Sources", "confirms step", "confirms steps"),
-        ("de", "Quellen", "bestätigt Schritt", "bestätigt die Schritte"),
+    for language, word, meaning, one, several in (
+        ("en", "Sources", " (they confirm the steps with ✓)", "confirms step", "confirms steps"),
+        ("de", "Quellen", " (sie bestätigen die Schritte mit ✓)", "bestätigt Schritt", "bestätigt die Schritte"),
     ):
         for key, vendor in all_vendors().items():
             expected = [
@@ -690,7 +690,9 @@ def test_sources_of_the_steps(stage: Stage) -> None:
             ]
             page = browser.get(f"{PHONE}?vendor={key}&language={language}").body
             assert _sources_on(page) == expected, key
-            assert (f"<summary>{word}</summary>" in page) == bool(vendor.sources), key
+            has_marks = any(step.is_confirmed for step in vendor.setup_steps)
+            assert (f"<summary>{word}</summary>" in page) == (bool(vendor.sources) and not has_marks), key
+            assert (f"<summary>{word}{meaning}</summary>" in page) == has_marks, key
     sheet = browser.get(f"{PHONE}/sheet?language=en").body
     words = [f"{one.title} (✓ {_list(one.steps)})" for one in all_vendors()["yealink"].sources if one.steps]
     paragraph = sheet.partition('<p class="hint sources">')[2].partition("</p>")[0]
