@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -331,6 +331,11 @@ def fingerprint(source: Source | None, page_size: int = PAGE_SIZE, *, photos: bo
     listing = LISTINGS[source] if source else _GROUPS
     if photos:
         listing = listing.with_photos()
+    return _hash(listing, page_size)
+
+
+@cache  # each sync needs several of a few fingerprints
+def _hash(listing: Listing, page_size: int) -> str:
     text = repr((listing.path, sorted([*listing.params, ("pageSize", f"{page_size}")])))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -38,7 +38,7 @@ from ldapgw.google.oauth import OAuth, sources_of
 from ldapgw.google.people import PAGE_SIZE, SMALL_PAGE_SIZE, Authorized, People, fingerprint
 from ldapgw.peers.leadership import Leader
 from ldapgw.store import accounts, directory_accounts, sync_state
-from ldapgw.store.accounts import Account, SourceState
+from ldapgw.store.accounts import Account, SourceState, Tokens
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_history import SyncFigures
 from ldapgw.store.sync_state import LabelState, SyncProgress, SyncState
@@ -139,10 +139,11 @@ class StoredState:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class BegunSync:
-    """A sync whose beginning is recorded: the account with its pending sync, and the account's stored state."""
+    """A sync whose beginning is recorded: the account with its pending sync, its stored state, and its tokens."""
 
     account: Account
     stored: StoredState
+    tokens: Tokens | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,7 @@ class SyncJob:
         on_progress: Callable[[int, SyncProgress | None], None] = lambda _account_id, _progress: None,
     ) -> None:
         self._leader = leader
+        self._secret_box = secret_box
         self._people = people
         self.tenants = tenants
         self._interval = interval
@@ -224,7 +226,7 @@ class SyncJob:
 
         :returns: None if the account is not connected.
         """
-        return await self._leader.store.run(_begin, account_id)
+        return await self._leader.store.run(_begin, self._secret_box, account_id)
 
     async def sync(
         self, begun: BegunSync, *, full: bool, max_loss: float = 0, account_count: int = 1, end: SyncEnd | None = None
@@ -265,7 +267,9 @@ class SyncJob:
                 query = stored.query(tenant, source, labels)
                 token = stored.token(source, due_sync_of(query))
                 try:
-                    fetched.append(await self._fetch(account, query, token, (step, len(due))))
+                    # The first call needs no other look at the tokens.
+                    tokens = begun.tokens if step == 1 and labels is None else None
+                    fetched.append(await self._fetch(account, query, token, (step, len(due)), tokens))
                     states[source] = SourceState.ON
                 except tuple(_REFUSAL_STATES) as refusal:
                     states[source] = _REFUSAL_STATES[type(refusal)]
@@ -410,14 +414,20 @@ class SyncJob:
         return failed_lately or is_resting(state, asked_at, self._now())
 
     async def _fetch(
-        self, account: Account, query: SourceQuery, token: str | None, step: tuple[int, int] = (1, 1)
+        self,
+        account: Account,
+        query: SourceQuery,
+        token: str | None,
+        step: tuple[int, int] = (1, 1),
+        tokens: Tokens | None = None,
     ) -> FetchedSource:
         """Fetch the changes of a source since the last sync, or everything.
 
         :param token: the sync token of the last sync; None when a full sync is due.
         :param step: the position of the source in this sync, counted from 1, and the number of sources.
+        :param tokens: the account's tokens for the first call, or None to read them.
         """
-        authorized = self._authorized(account)
+        authorized = self._authorized(account, tokens)
         fetch = partial(self._fetcher.fetch, quota_user=_quota_user(account))
 
         def on_progress(progress: SyncProgress) -> None:
@@ -529,8 +539,12 @@ class SyncJob:
         names = listing.names if listing.is_complete else {**before.names, **listing.names}
         return LabelState(names, listing.next_sync_token or None, current)
 
-    def _authorized(self, account: Account) -> Authorized:
-        """Return a function that makes an account's calls: each call waits for its turn and gets an access token."""
+    def _authorized(self, account: Account, tokens: Tokens | None = None) -> Authorized:
+        """Return a function that makes an account's calls: each call waits for its turn and gets an access token.
+
+        :param tokens: the account's tokens for the first call, or None to read them.
+        """
+        known = [tokens]
         client, pacer = (
             self.client(account),
             self.pacer.of(self.project(account.tenant, uses_delegation=account.uses_delegation)),
@@ -546,7 +560,7 @@ class SyncJob:
                 raise
 
         async def authorized(call: Callable[[str], Awaitable[Any]]) -> Any:
-            return await self.access_tokens.call(account, client, partial(paced, call))
+            return await self.access_tokens.call(account, client, partial(paced, call), known.pop() if known else None)
 
         return authorized
 
@@ -556,9 +570,12 @@ def _quota_user(account: Account) -> str:
     return account.sub if account.uses_delegation else ""
 
 
-def _begin(connection: Connection, account_id: int) -> BegunSync | None:
+def _begin(connection: Connection, secret_box: SecretBox, account_id: int) -> BegunSync | None:
     account = sync_state.begin(connection, account_id)
-    return None if account is None else BegunSync(account, read_stored_state(connection, account_id))
+    if account is None:
+        return None
+    stored = read_stored_state(connection, account_id)
+    return BegunSync(account, stored, accounts.read_tokens(connection, secret_box, account_id))
 
 
 def _apply_and_end(

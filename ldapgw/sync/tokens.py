@@ -57,19 +57,23 @@ class AccessTokenProvider:
         self.delegated = delegated
         self._now = now
 
-    async def call(self, account: Account, client: Client, call: Callable[[str], Awaitable[T]]) -> T:
+    async def call(
+        self, account: Account, client: Client, call: Callable[[str], Awaitable[T]], tokens: Tokens | None = None
+    ) -> T:
         """Make a call with a valid access token, and once more with a new token when Google rejects the first.
 
+        :param tokens: the account's tokens if they were read just now, or None to read them.
         :raises GoogleError: the error of the call or of the token endpoint.
         """
-        tokens = await self._tokens(account, client)
+        await self._check_client(account, client)
+        tokens = tokens or await self._tokens(account)
         access_token = tokens.access_token
         if tokens.access_expires_at - REFRESH_EARLY_SECONDS <= self._now():
             access_token = await self._refresh(account, client, tokens)
         try:
             return await call(access_token)
         except AccessTokenRejected:
-            access_token = await self._refresh(account, client, await self._tokens(account, client))
+            access_token = await self._refresh(account, client, await self._tokens(account))
         try:
             return await call(access_token)
         except AccessTokenRejected as error:
@@ -82,16 +86,23 @@ class AccessTokenProvider:
 
         :raises GoogleError: the error of the token endpoint.
         """
-        await self._refresh(account, client, await self._tokens(account, client))
+        await self._check_client(account, client)
+        await self._refresh(account, client, await self._tokens(account))
 
-    async def _tokens(self, account: Account, client: Client) -> Tokens:
-        """Return the stored tokens.
+    async def _check_client(self, account: Account, client: Client) -> None:
+        """Refuse an account whose grant belongs to another OAuth client.
 
-        :raises ConsentRevoked: when the account was disconnected, or its grant belongs to another OAuth client.
+        :raises ConsentRevoked: if so.
         """
         if account.client_id not in (None, client.client_id):
             await self._end_consent(account)
             raise ConsentRevoked("the tenant has another OAuth client now", by="client")
+
+    async def _tokens(self, account: Account) -> Tokens:
+        """Return the stored tokens.
+
+        :raises ConsentRevoked: when the account was disconnected.
+        """
         tokens = await self._leader.store.read(accounts.read_tokens, self._secret_box, account.id)
         if tokens is None:
             raise ConsentRevoked("the account was disconnected meanwhile")
