@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 import re
+import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
@@ -173,7 +174,13 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
 
     def ask(name: str, question: str, kind: Any = str, default: Any = None) -> Any:
         if given[name] is None:
-            given[name] = click.prompt(question, type=kind, default=default, err=True)
+            try:
+                given[name] = click.prompt(question, type=kind, default=default, err=True)
+            except click.Abort:
+                if sys.stdin.isatty():
+                    raise
+                option = f"--{name.replace('_', '-')}"
+                raise UserError(f"standard input has ended before this answer; give the answer as {option}") from None
         return given[name]
 
     def ask_leavers() -> str:

@@ -67,6 +67,14 @@ def test_the_address_alone_is_enough(file: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o640
 
 
+def test_answers_that_end_too_early(file: Path) -> None:
+    """Without a terminal, an option has to give the answer; nothing is made."""
+    result = run(file, "--admin", ROOT, answers="acme\n")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("ldapgw: standard input has ended before this answer; give the answer as --title\n")
+    assert not file.exists()
+
+
 def test_the_database_and_the_key_are_made(file: Path, tmp_path: Path) -> None:
     """So that the gateway refuses to start where they are missing."""
     config = written(file, "--admin", ROOT, answers=NOTHING_SAID)
