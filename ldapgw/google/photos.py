@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from io import BytesIO
 
-from PIL import Image, ImageOps
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 
@@ -68,6 +67,8 @@ def scale(photo: bytes) -> bytes:
 
     :returns: the JPEG, or empty octets if the photo is no JPEG, PNG or WebP, or is damaged or too large.
     """
+    from PIL import Image, ImageOps  # imported here, because a work process scales the photos
+
     try:
         with Image.open(BytesIO(photo), formats=("JPEG", "PNG", "WEBP")) as opened:
             if opened.width * opened.height > _MOST_PIXELS:

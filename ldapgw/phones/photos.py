@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
+from typing import TYPE_CHECKING
 from zlib import crc32
 
-from PIL import Image, ImageDraw, ImageFont
-
 from ldapgw.directory.name_folding import collation_key
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # The width and the height, in pixels, of a picture with initials; a photo keeps its size.
 SIZE = 160
@@ -28,12 +30,16 @@ _COLOURS: Sequence[tuple[int, int, int]] = (
 
 def photo_png(jpeg: bytes) -> bytes:
     """Convert a photo to PNG."""
+    from PIL import Image  # imported here, because most gateways serve no pictures
+
     with Image.open(BytesIO(jpeg), formats=("JPEG",)) as photo:
         return _png(photo)
 
 
 def initials_png(name: str) -> bytes:
     """Draw the initials of a name as PNG, always in the same colour."""
+    from PIL import Image, ImageDraw, ImageFont
+
     picture = Image.new("RGB", (SIZE, SIZE), _COLOURS[crc32(name.encode()) % len(_COLOURS)])
     font = ImageFont.load_default(_FONT_SIZE)
     ImageDraw.Draw(picture).text((SIZE / 2, SIZE / 2), initials(name), _WHITE, font, anchor="mm")

@@ -13,7 +13,6 @@ from ldapgw.directory.catalog import Freshness
 from ldapgw.directory.dit import Dit
 from ldapgw.google.delegation import ServiceAccount
 from ldapgw.google.endpoints import Client
-from ldapgw.ldap import filter_text  # noqa: F401  imports ldaptor now, so that no phone waits for the import later
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
