@@ -98,8 +98,7 @@ class ListQuery:
     count: int = 1000
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ListedContact:
+class ListedContact(NamedTuple):
     """A contact in a list.
 
     :ivar numbers: pairs of a number in the format for phones and the kind of this number, which is one of `DIALLED`.
@@ -113,6 +112,9 @@ class ListedContact:
     company: str
     numbers: tuple[tuple[str, str], ...]
     flags: ContactFlags
+
+    def __repr__(self) -> str:
+        return "<ListedContact>"
 
 
 class ListSearch(NamedTuple):
@@ -299,7 +301,7 @@ class BookReader:
                 entries = batch.part(start, start + query.count - given).entries() if given < query.count else ()
                 for entry in entries:
                     given += 1
-                    marks = flags.marks(entry) if has_flags else ContactFlags()
+                    marks = flags.marks(entry) if has_flags else _NO_FLAGS
                     yield _listed(entry, marks, viewer.number_formatter)
             if length.total > query.first + query.count:
                 length.has_more = True
@@ -343,6 +345,7 @@ def _number_filter(number: str, context: NamingContext) -> Filter:
 
 
 _HAS_NUMBER = Present("telephoneNumber")
+_NO_FLAGS = ContactFlags()
 
 
 def _list_filter(query: ListQuery, context: NamingContext) -> Filter:
@@ -362,10 +365,8 @@ def _list_filter(query: ListQuery, context: NamingContext) -> Filter:
 
 def _listed(entry: Entry, flags: ContactFlags, formatter: NumberFormatter | None) -> ListedContact:
     texts = entry.texts(_LISTED, formatter)
-    numbers: dict[str, str] = {}
     # A value of telephoneNumber may be a number of another attribute too.  The name of the other attribute then tells
     # the kind.
-    for attribute in NUMBER_ATTRIBUTES:
-        numbers |= dict.fromkeys(texts[attribute], _KINDS[attribute])
-    name, given_name, family_name, company = [next(iter(texts[attribute]), "") for attribute in _NAMES]
+    numbers = {number: _KINDS[attribute] for attribute in NUMBER_ATTRIBUTES for number in texts[attribute]}
+    name, given_name, family_name, company = [values[0] if (values := texts[name]) else "" for name in _NAMES]
     return ListedContact(name, given_name, family_name, company, tuple(numbers.items()), flags)

@@ -73,10 +73,15 @@ class XmlBook:
 
 
 def _text(value: str) -> str:
+    # Nearly all values need no change, and to find this out is quicker than to look for each character.
+    if value.isprintable() and not ("&" in value or "<" in value or ">" in value):
+        return value
     return escape(_UNPRINTABLE.sub(" ", value))
 
 
 def _attribute(value: str) -> str:
+    if value.isprintable() and not ("&" in value or "<" in value or ">" in value or '"' in value):
+        return f'"{value}"'
     return quoteattr(_UNPRINTABLE.sub(" ", value))
 
 
@@ -86,7 +91,7 @@ def _element(name: str, value: str) -> str:
 
 def _elements(*pairs: tuple[str, str]) -> str:
     """Return XML elements for those values that are not empty."""
-    return "".join(_element(name, value) for name, value in pairs if value)
+    return "".join([_element(name, value) for name, value in pairs if value])
 
 
 def _document(root: str, content: Iterable[str], attributes: str = "") -> str:
@@ -131,7 +136,7 @@ _LABELS = {"work": "Office", "mobile": "Mobile", "home": "Home"}
 
 def _yealink_contact(contact: ListedContact) -> Sequence[str]:
     numbers = "".join(
-        f'<Telephone label="{_LABELS[kind]}">{_text(number)}</Telephone>' for number, kind in contact.numbers
+        [f'<Telephone label="{_LABELS[kind]}">{_text(number)}</Telephone>' for number, kind in contact.numbers]
     )
     return (f"<DirectoryEntry>{_element('Name', contact.name)}{numbers}</DirectoryEntry>",)
 
@@ -147,8 +152,10 @@ def _snom_contact(contact: ListedContact) -> Sequence[str]:
     family_name = contact.family_name if contact.given_name else contact.name
     flags = f'fav={_boolean(contact.flags.favourite)} vip="false" blocked={_boolean(contact.flags.blocked)}'
     numbers = "".join(
-        f'<number no={_attribute(number)} type="{_SNOM_TYPES[kind]}" outgoing_id="0"/>'
-        for number, kind in contact.numbers
+        [
+            f'<number no={_attribute(number)} type="{_SNOM_TYPES[kind]}" outgoing_id="0"/>'
+            for number, kind in contact.numbers
+        ]
     )
     names = _elements(("first_name", contact.given_name), ("last_name", family_name), ("organization", contact.company))
     return (f"<contact {flags}>{names}<numbers>{numbers}</numbers></contact>",)
@@ -175,9 +182,11 @@ def _grandstream_contact(contact: ListedContact) -> Sequence[str]:
     if not given_name:
         given_name, family_name = contact.name, ""
     numbers = "".join(
-        f'<Phone type="{_GRANDSTREAM_TYPES[kind]}">'
-        f"{_element('phonenumber', number)}<accountindex>0</accountindex></Phone>"
-        for number, kind in contact.numbers
+        [
+            f'<Phone type="{_GRANDSTREAM_TYPES[kind]}">'
+            f"{_element('phonenumber', number)}<accountindex>0</accountindex></Phone>"
+            for number, kind in contact.numbers
+        ]
     )
     names = _elements(("FirstName", given_name), ("LastName", family_name), ("Company", contact.company))
     return (f"<Contact>{names}<Frequent>{int(contact.flags.favourite)}</Frequent>{numbers}</Contact>",)
