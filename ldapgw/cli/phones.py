@@ -525,7 +525,7 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     command asks for the password. Without a password, the command skips the login and the searches.
     """
     from ldapgw.cli.google import run_in_reactor
-    from ldapgw.phones.reachability import read_ca, try_phone
+    from ldapgw.phones.reachability import WRONG_PASSWORD, read_ca, try_phone
 
     ca = ca_file.read() if ca_file else site.trust_anchor
     if ca_file:
@@ -538,10 +538,14 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     if endpoint is None:
         raise UserError(f"{login.name} can't connect: {no_protection(vendor)}")
     password = _ask_for_password() if password_file is None else first_line(password_file) or ""
-    _check_password(login, password)
+    is_right = not password or _is_password(login, password)
     ca_url = "" if ca_file else phone_site(site, tenant).ca_url
-    access = ConnectionSettings(endpoint, bind_dn(tenant, login), tenant.base_dn, password, ca, ca_url)
+    # The gateway would count a login with a wrong password as the phone's own mistake.
+    tried = password if is_right else ""
+    access = ConnectionSettings(endpoint, bind_dn(tenant, login), tenant.base_dn, tried, ca, ca_url)
     results = run_in_reactor(lambda reactor: try_phone(access, reactor))
+    if not is_right and results[-1].status is not StepStatus.FAILED:
+        results = (*(step for step in results if step.status is not StepStatus.SKIPPED), WRONG_PASSWORD)
     if as_json:
         steps = [
             {"step": step.step.value, "state": step.status.value, "message": str(step.message)} for step in results
@@ -563,16 +567,10 @@ def _ask_for_password() -> str:
     return str(click.prompt(question, "", hide_input=True, err=True)).strip()
 
 
-def _check_password(login: PhoneLogin, password: str) -> None:
-    """Refuse a password that is not the phone's.
-
-    The gateway would count a login with this password as a refused login of the phone.
-    """
+def _is_password(login: PhoneLogin, password: str) -> bool:
+    """Return whether a password is the phone's, or the one that the phone fetched and has not used yet."""
     stored = [known for known in (login.password, login.next_password) if known]
-    if password and not any(verify_password(password.encode(), known) for known in stored):
-        raise UserError(
-            f"this is not the password of {login.name}; to make a new password, run ldapgw phones reset {login.name}"
-        )
+    return any(verify_password(password.encode("utf-8", "surrogateescape"), known) for known in stored)
 
 
 def _check_placeholder(model: str, placeholder: str | None) -> None:

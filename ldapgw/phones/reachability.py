@@ -75,6 +75,8 @@ class _ResultTexts(Texts, frozen=True):
 
 
 _TEXTS = read_texts("phones/texts/reachability", _ResultTexts)
+# The result of the login for a caller that knows that the password is wrong.
+WRONG_PASSWORD = StepResult(Step.LOGIN, StepStatus.FAILED, _TEXTS.password_wrong)
 
 
 class _StepFailed(Exception):

@@ -112,7 +112,8 @@ def read_since(connection: Connection, cursor: Cursor | None, tenants: Collectio
         )
     # The query has no condition on the kind, because SQLite would then scan all marks of the kind, not the index of
     # numbers.
-    marks = connection.execute(select(change.c.kind, change.c.key).where(change.c.number >= cursor.next)).all()
+    changed = select(change.c.kind, change.c.key).where(change.c.number >= cursor.next).order_by(change.c.number)
+    marks = connection.execute(changed).all()
     changed_accounts: dict[int, Account | None] = {int(key): None for kind, key in marks if kind == "account"}
     changed_phones: dict[str, PhoneLogin | None] = {key: None for kind, key in marks if kind == "phone"}
     for ids in chunks(tuple(changed_accounts)):

@@ -503,16 +503,6 @@ def test_an_authority_that_is_no_text(gateway: Gateway) -> None:
     assert refused.endswith("the file with the authority's certificates: expected certificates in PEM\n")
 
 
-def test_a_password_that_is_not_the_phones_is_not_tried(gateway: Gateway) -> None:
-    """The gateway would count it as the phone's own mistake; no port is connected to."""
-    gateway.write(LISTENING)
-    gateway.run("phones", "add", "desk1")
-    file = gateway.folder / "password"
-    file.write_text("mistyped\n")
-    refused = gateway.refused("phones", "test", "desk1", "--password-file", str(file))
-    assert refused == ("this is not the password of desk1; to make a new password, run ldapgw phones reset desk1\n")
-
-
 def test_replicas_are_listed_apart(gateway: Gateway) -> None:
     """A replica is added, listed, gets a new password and is removed; it is never one of the phones."""
     added = json.loads(gateway.run("phones", "add", "branch1", "--replica", "--json").stdout)
