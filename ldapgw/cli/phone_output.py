@@ -17,6 +17,7 @@ from ldapgw.directory.naming_context import phone_dn
 from ldapgw.phones.hints import Hint, PhoneCondition, PhoneProfile, hint_text, phone_condition
 from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.models import MODELS
+from ldapgw.phones.provisioning.settings import Security
 from ldapgw.phones.provisioning.settings import Site as PhoneSite
 from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet, settings_of, vendors_of
 from ldapgw.phrase import without_marks
@@ -57,6 +58,8 @@ def print_steps(sheet: Sheet) -> None:
 
 def no_protection(vendor: Vendor) -> str:
     """Return a sentence that says why the phones of a vendor can't connect, and which settings to change."""
+    if set(vendor.supported_security) == {Security.PLAIN}:
+        return f"{vendor.title} phones know no encryption; set ldap.require_tls = false, and a port in ldap.listen"
     return f"{vendor.title} and the gateway share no kind of connection; see ldap.listen, ldap.require_tls and [tls]"
 
 

@@ -122,7 +122,7 @@ def _warn_of_phones_that_cannot_connect(lines: Sequence[ImportLine], config: Con
         if choose_endpoint(phone_server(config), vendor.supported_security) is None:
             unable.setdefault(no_protection(vendor), []).append(line.name)
     for reason, names in unable.items():
-        hint(f"! {some(names)} can't connect: {reason}")
+        hint(f"! {some(names)} can't connect: {reason}, before you add them, because a password is shown only once")
 
 
 def _make_folder(folder: Path) -> None:

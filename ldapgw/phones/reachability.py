@@ -110,7 +110,8 @@ class _Client(ldapclient.LDAPClient):  # type: ignore[misc]  # ldaptor has no ty
     async def found(self, base_dn: str, sought: Any) -> Sequence[Any]:
         """Search for one entry."""
         entry = ldapsyntax.LDAPEntry(self, base_dn)
-        attributes = ["cn", "telephoneNumber"]
+        # Those that a phone should ask for; the gateway would advise a phone that asks for fewer numbers.
+        attributes = ["cn", *NUMBER_ATTRIBUTES]
         found: Sequence[Any] = await self.within(
             entry.search(None, sought, attributes, sizeLimit=1, sizeLimitIsNonFatal=True)
         )

@@ -28,7 +28,8 @@ NOTHING_SAID = "\n" * 12
 
 @pytest.fixture(autouse=True)
 def _state_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The folder that is proposed on a machine is not ours to make."""
+    """The folder that is proposed on a machine is not ours to make, and its ports may be in use."""
+    monkeypatch.setattr("ldapgw.cli.init._is_free", lambda _port: True)
     monkeypatch.setattr("ldapgw.cli.init.STATE_DIR", str(tmp_path / "state"))
 
 
@@ -269,16 +270,8 @@ Next:
         ("https://phonebook.acme.example", "create", ("tcp:80",), ("tcp:443",)),
     ],
 )
-def test_ports(
-    monkeypatch: pytest.MonkeyPatch,
-    file: Path,
-    url: str,
-    encryption: str | None,
-    web: tuple[str, ...],
-    web_tls: tuple[str, ...],
-) -> None:
+def test_ports(file: Path, url: str, encryption: str | None, web: tuple[str, ...], web_tls: tuple[str, ...]) -> None:
     """A page that the gateway itself serves listens where its address says; port 80 redirects to port 443."""
-    monkeypatch.setattr("ldapgw.cli.init._is_free", lambda _port: True)
     options = ("--admin", ROOT, "--public-url", url, "--ldap-port", "3389")
     config = written(file, *options, *(("--encryption", encryption) if encryption else ()), answers=NOTHING_SAID)
     assert (config.web.listen, config.web.listen_tls) == (web, web_tls)
@@ -287,14 +280,16 @@ def test_ports(
     assert (config.tls is not None, config.ldap.require_tls) == (encryption == "create",) * 2
 
 
-def test_the_other_port_of_the_page_is_a_free_one(file: Path) -> None:
+def test_the_other_port_of_the_page_is_a_free_one(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The port that browsers are redirected from is not asked for, so another program may have it."""
+    monkeypatch.undo()
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with suppress(OSError):  # another program has it
             other.bind(("", 8080))
             other.listen()
         options = ("--public-url", "https://book.acme.example:8443", "--encryption", "create")
+        options += ("--state-dir", str(tmp_path / "state"))
         [listen] = written(file, "--admin", ROOT, *options, answers=NOTHING_SAID).web.listen
     assert listen in {f"tcp:{port}" for port in range(8081, 8090)}
 

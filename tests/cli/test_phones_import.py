@@ -59,8 +59,9 @@ def test_phones_that_cannot_connect(gateway: Gateway, desks: Path, tmp_path: Pat
     desks.write_text("name,model\n" + "".join(f"desk{at},mitel\n" for at in range(6)))
     for to in ((), ("--zip", tmp_path / "desks.zip", "--yes")):
         assert (
-            "! desk0, desk1, desk2, desk3, desk4 and 1 more can't connect: Mitel and the gateway share no kind of "
-            "connection; see ldap.listen, ldap.require_tls and [tls]\n"
+            "! desk0, desk1, desk2, desk3, desk4 and 1 more can't connect: Mitel phones know no encryption; set "
+            "ldap.require_tls = false, and a port in ldap.listen, before you add them, because a password is shown "
+            "only once\n"
         ) in run(gateway, desks, *to)
 
 

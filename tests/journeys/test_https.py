@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,7 +56,7 @@ def test_encrypted_from_the_start(tmp_path: Path) -> None:
     }
     ldapgw("init", *(part for pair in answers.items() for part in pair))
     text = file.read_text()
-    file.write_text(text.replace('"tcp:8080"', f'"tcp:{http}"').replace(f"tcp:{ldap + 247}", f"tcp:{ldaps}"))
+    file.write_text(re.sub(r'"tcp:80[0-9]{2}"', f'"tcp:{http}"', text).replace(f"tcp:{ldap + 247}", f"tcp:{ldaps}"))
     # OpenLDAP's library takes localhost for the machine's own name.
     ldapgw("certificate", "create", "--name", "127.0.0.1")
     curl, search = find_program("curl"), find_program("ldapsearch", "ldap-utils")
