@@ -148,7 +148,11 @@ class BegunSync:
 
 @dataclass(frozen=True, slots=True)
 class SyncEnd:
-    """What to record if a sync succeeds: when the sync began, and the seconds from its end to the next sync."""
+    """The end of a sync, as the store records it if the sync succeeds.
+
+    :ivar begun_at: when the sync began, in seconds since the epoch.
+    :ivar wait: the seconds from the end of this sync to the next sync.
+    """
 
     begun_at: float
     wait: float
@@ -156,7 +160,7 @@ class SyncEnd:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a sync of an account's own sources has written.
+    """The outcome of a sync of an account's own sources, once the sync's result is written.
 
     :ivar changed: whether the account's contacts have changed.
     :ivar is_ended: whether the end of the sync is recorded too: nothing has changed, and the account is not the
