@@ -73,7 +73,7 @@ def check(site: Site, *, online: bool, file_only: bool, as_json: bool) -> None:
     subject = Subject(Moment.CHECK, site.config, gateway=lock_holder_pid(site.state.path), now=now())
     results = [*preflight.run(subject, _checks(site.file))]
     if online:
-        results += [*_public_name(subject), *_online(subject)]
+        results += [*check_public_name(subject.config), *_online(subject)]
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(site.config.web.public_url))
     if as_json:
         items = [{"item": result.item, "state": result.status.value, "message": result.message} for result in results]
@@ -140,15 +140,16 @@ def _online(subject: Subject) -> Iterable[CheckResult]:
     return run_in_reactor(lambda reactor: check_online(config, google, clients, delegations, reactor, now))
 
 
-def _public_name(subject: Subject) -> Iterator[CheckResult]:
+def check_public_name(config: Config) -> Iterator[CheckResult]:
     """Warn if the name under which phones look for the gateway has no address here."""
-    host = urlsplit(subject.config.web.public_url).hostname or ""
+    host = urlsplit(config.web.public_url).hostname or ""
     try:
         socket.getaddrinfo(host, None)
     except OSError as error:
         message = (
             f"this machine finds no address of {host} ({error.strerror}); enter the name in the DNS server that the "
-            "phones ask, with the gateway's address"
+            "phones ask, with the gateway's address; for a test from this machine alone, add the line "
+            f"127.0.0.1 {host} to /etc/hosts"
         )
         yield _warning("web.public_url", message)
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import click
 
 from ldapgw.cli.certificate import issue, own_files
-from ldapgw.cli.check import REFUSED_REDIRECT_URI, check_page_port, check_validity
+from ldapgw.cli.check import REFUSED_REDIRECT_URI, check_page_port, check_public_name, check_validity
 from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.root import CONFIG_FILE, Choice, examples
 from ldapgw.cli.site import Site, now, pass_site, setting_type
@@ -335,7 +335,7 @@ def _encryption(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _advice_on_encryption(config: Config, encryption: str) -> Iterator[str]:
     """Yield a line for each problem of the certificate, and for connections that are not encrypted."""
-    for result in (*check_validity(config, now()), *check_page_port(config)):
+    for result in (*check_validity(config, now()), *check_page_port(config), *check_public_name(config)):
         if result.status is not CheckStatus.OK:
             yield f"! {result.line('')}"
     if config.tls and encryption == "files" and private_trust_anchor(config.tls):

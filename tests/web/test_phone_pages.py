@@ -791,6 +791,13 @@ def test_the_model_chooses_the_settings(stage: Stage, model: str, first: str) ->
         assert "<script>" not in page.body
 
 
+def test_the_steps_of_another_model_are_named_as_such(stage: Stage) -> None:
+    browser = owner(stage, model="yealink")
+    said = "These are the steps for Snom, which isn’t this phone’s model. Yealink"
+    assert said in words_on(browser.get(f"{PHONE}?vendor=snom"))
+    assert "isn’t this phone’s model" not in words_on(browser.get(PHONE))
+
+
 def test_settings_that_are_not_there(stage: Stage) -> None:
     """Another vendor's, or of a phone that cannot connect here."""
     browser = owner(stage)
