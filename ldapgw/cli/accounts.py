@@ -280,7 +280,9 @@ def remove_account(site: Site, account: str, tenant: str | None, *, with_phones:
     with site.open_store() as database:
         with database.begin() as connection:
             chosen = find_account(connection, account, tenant)
-            owned = [login.name for login in phones.read_by_accounts(connection, [chosen.id])]
+            logins = phones.read_by_accounts(connection, [chosen.id])
+        owned = [login.name for login in logins if len(login.account_ids) == 1]
+        shared = [login.name for login in logins if len(login.account_ids) > 1]
         confirm(f"This removes {chosen.address}: {_consequence(chosen, owned, with_phones=with_phones)}", yes=yes)
         error = _disconnect(site, database, chosen) if chosen.is_connected else ""
         with database.begin() as connection:
@@ -289,6 +291,7 @@ def remove_account(site: Site, account: str, tenant: str | None, *, with_phones:
     if error:
         raise UserError(f"Removed {chosen.address}, but {error}")
     left = f" The phones {', '.join(owned)} belong to nobody now." if owned and not with_phones else ""
+    left += f" The phones {', '.join(shared)} stay with their other owners." if shared else ""
     gone = f" and {counted(len(owned), 'phone')}" if owned and with_phones else ""
     print_line(f"Removed {chosen.address}{gone}.{left}")
     if left:

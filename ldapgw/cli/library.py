@@ -50,10 +50,10 @@ class Library:
         self._directory: list[Book] = []
         self._accounts = self._state.accounts_of(tenant.name)
         self._directory_source = self._state.directory_accounts.get(tenant.name)
-        self._phone_account = self._state.account(phone.account_id) if phone else None
-        sub, address = (self._phone_account.sub, self._phone_account.address) if self._phone_account else ("", "")
-        self.tenant_viewer = TenantViewer.of_account(self.context, sub, address)
-        self.viewer = make_login(phone, self.context, sub).viewer if phone else Viewer(access=(Access(tenant.name),))
+        own = self._state.accounts_of_phone(phone) if phone else ()
+        subs, address = tuple([account.sub for account in own]), own[0].address if own else ""
+        self.tenant_viewer = TenantViewer.of_accounts(self.context, subs, address)
+        self.viewer = make_login(phone, self.context, subs).viewer if phone else Viewer(access=(Access(tenant.name),))
 
     def dit(self, *, callers: bool) -> Dit:
         """Return the directory tree that the phone sees.
@@ -66,7 +66,7 @@ class Library:
 
     def hidden_books(self) -> Iterator[Book]:
         """Return the other accounts' books that the phone does not see, or of which it sees only a label's contacts."""
-        others = (account for account in self._accounts if account is not self._phone_account)
+        others = (account for account in self._accounts if account.sub not in self.tenant_viewer.books)
         return self._books(account for account in others if self._access(account).is_hidden or account.shared_label)
 
     def books(self, owner: int | None) -> Iterator[Book]:
@@ -78,7 +78,7 @@ class Library:
     def entries(self, book: Book) -> Iterator[Entry]:
         """Return the entries of a book's contacts in directory order."""
         dit = Dit((Directory(self.context, (book,)),), _NO_FEATURES)
-        viewer = Viewer(access=(Access(self.context.name, book.key),))
+        viewer = Viewer(access=(Access(self.context.name, (book.key,)),))
         request = SearchRequest(str(self.context.base), Scope.WHOLE_SUBTREE, Present("uid"))
         return (entry for entry in search(dit, viewer, request) if entry is not None)
 

@@ -102,7 +102,7 @@ def warn_of_phones_that_find_nobody(connection: Connection, tenant: str, without
 def print_login(
     site: Site,
     login: PhoneLogin,
-    address: str | None,
+    owners: Sequence[str],
     password: str,
     sheet: Sheet,
     *,
@@ -111,6 +111,7 @@ def print_login(
 ) -> None:
     """Print the login and the settings of a phone as JSON, or as lines for a person who enters them in the phone.
 
+    :param owners: the addresses of the phone's accounts.
     :param target: the file for the settings, or None for no file; with ``-``, the settings go to standard output, and
         everything else to standard error.
     """
@@ -119,7 +120,8 @@ def print_login(
         "name": login.name,
         "label": login.label or None,
         "tenant": login.tenant,
-        "account": address,
+        "account": next(iter(owners), None),
+        "accounts": list(owners),
         "bind_dn": bind_dn(tenant, login),
         "password": password,
         "base_dn": tenant.base_dn,
@@ -137,7 +139,7 @@ def print_login(
         ("phone", login.name),
         *([("label", login.label)] if login.label else []),
         *([("tenant", login.tenant)] if len(site.config.tenant) > 1 else []),
-        ("finds", f"contacts of {address}, {shared}" if address else shared),
+        ("finds", f"contacts of {', '.join(owners)}, {shared}" if owners else shared),
         *_numbers_row(login),
         *([("number format", login.number_format)] if login.number_format else []),
         *([("area code", login.area_code)] if login.area_code else []),
@@ -172,13 +174,14 @@ def _numbers_row(login: PhoneLogin) -> Sequence[tuple[str, str]]:
     return [("numbers", f"one entry each{reason}")] if login.numbers is NumberMode.ENTRIES else []
 
 
-def phone_json(site: Site, login: PhoneLogin, addresses: Mapping[int | None, str]) -> dict[str, Any]:
+def phone_json(site: Site, login: PhoneLogin, addresses: Mapping[int, str]) -> dict[str, Any]:
     tenant = site.find_tenant(login.tenant)
     return {
         "name": login.name,
         "label": login.label or None,
         "tenant": login.tenant,
-        "account": addresses.get(login.account_id),
+        "account": next(iter(login.owners(addresses)), None),
+        "accounts": login.owners(addresses),
         "model": login.model or None,
         "placeholder": login.placeholder or None,
         "mac": show_mac(login.mac) or None,
@@ -258,7 +261,7 @@ def _wide_values(login: PhoneLogin) -> Sequence[str]:
     )
 
 
-def print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[int | None, str], *, wide: bool) -> None:
+def print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[int, str], *, wide: bool) -> None:
     """Print the table of phones, and a line for each hint."""
     several = wide or len({login.tenant for login in logins} | {tenant.name for tenant in site.config.tenant}) > 1
     tenant_column, all_columns = ("tenant",) if several else (), ("mac", "numbers", "format", "from") if wide else ()
@@ -271,7 +274,7 @@ def print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[in
             login.name,
             *([login.label or NEVER] if has_labels else []),
             *([login.tenant] if several else []),
-            addresses.get(login.account_id, NEVER),
+            ", ".join(login.owners(addresses)) or NEVER,
             login.model or NEVER,
             *(_wide_values(login) if wide else []),
             local_time(login.last_seen, now()),

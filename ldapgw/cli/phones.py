@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
@@ -65,6 +65,7 @@ from ldapgw.server.config.forms import AreaCode
 from ldapgw.server.endpoints import phone_server
 from ldapgw.store import accounts, activity
 from ldapgw.store import phones as stored
+from ldapgw.store.accounts import Account
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import NumberMode, PhoneLogin
 
@@ -156,6 +157,7 @@ def phones() -> None:
 @phones.command(
     epilog=examples(
         "ldapgw phones add desk1 --account alice@acme.example --model yealink",
+        "ldapgw phones add desk3 --account alice@acme.example --account bob@acme.example",
         "ldapgw phones add lobby --model snom --mac 00:04:13:aa:bb:cc --settings lobby.xml",
         "ldapgw phones add desk2 --model other --placeholder '%s' --json",
         "ldapgw phones add --replica branch1",
@@ -165,8 +167,11 @@ def phones() -> None:
 @only_tenant
 @click.option(
     "--account",
+    "owners",
     metavar="ADDRESS",
-    help="The phone's owner. Without an owner, the phone finds only the shared books and the Workspace directory.",
+    multiple=True,
+    help="The phone's owner. If you give the option several times, the phone finds the contacts of all these accounts. "
+    "Without an owner, the phone finds only the shared books and the Workspace directory.",
 )
 @click.option(
     "--model",
@@ -222,7 +227,7 @@ def add(
     name: str,
     tenant: str | None,
     *,
-    account: str | None,
+    owners: Sequence[str],
     model: str | None,
     placeholder: str | None,
     numbers: str | None,
@@ -241,9 +246,8 @@ def add(
     The password is shown only once.
     """
     if replica:
-        if any(
-            option is not None
-            for option in (account, model, placeholder, numbers, number_format, area_code, mac, label, target)
+        if owners or any(
+            option is not None for option in (model, placeholder, numbers, number_format, area_code, mac, label, target)
         ):
             raise click.UsageError("A replica has no owner, model, numbers or settings: see ldapgw replica-config.")
         add_replica(site, name, tenant, private=private, extra_values=not no_extra_values, as_json=as_json)
@@ -257,11 +261,11 @@ def add(
     _check_target(target, as_json=as_json)
     with nullcontext() if target in (None, "-") else new_file(Path(str(target))) as write:
         with site.create_store() as database, database.begin() as connection:
-            owner = find_account(connection, account, chosen.name) if account is not None else None
+            found = _find_accounts(connection, owners, chosen.name)
             login = PhoneLogin(
                 name=name,
                 tenant=chosen.name,
-                account_id=owner.id if owner else None,
+                account_id=None,
                 numbers=NumberMode(numbers) if numbers else number_mode(model),
                 model=model,
                 password=hashed,
@@ -271,18 +275,18 @@ def add(
                 area_code=dialling(chosen.region).area_code(area_code or ""),
                 mac=mac or "",
                 label=label or "",
-            )
+            ).with_accounts([account.id for account in found])
             _check_mac(connection, login)
             if not activity.recorded(connection, act(chosen.name, Act.PHONE_ADDED, name), stored.add, login):
                 raise UserError(
                     f"a phone named {name} already exists; names are unique on a gateway, regardless of upper and "
                     "lower case"
                 )
-            warn_of_phones_that_find_nobody(connection, chosen.name, [] if owner else [name])
+            warn_of_phones_that_find_nobody(connection, chosen.name, [] if found else [name])
         sheet = login_sheet(site, login, password)
         if write is not None:
             write(sheet.printed.encode())
-    print_login(site, login, owner.address if owner else None, password, sheet, target=target, as_json=as_json)
+    print_login(site, login, [account.address for account in found], password, sheet, target=target, as_json=as_json)
     site.wait_for_gateway()
 
 
@@ -394,7 +398,13 @@ def rename(site: Site, name: str, new_name: str) -> None:
     )
 )
 @click.argument("name")
-@click.option("--account", metavar="ADDRESS", help="The new owner.")
+@click.option(
+    "--account",
+    "owners",
+    metavar="ADDRESS",
+    multiple=True,
+    help="The new owner. If you give the option several times, the phone finds the contacts of all these accounts.",
+)
 @click.option(
     "--nobody",
     is_flag=True,
@@ -407,13 +417,13 @@ def rename(site: Site, name: str, new_name: str) -> None:
 )
 @as_json
 @pass_site
-def move(site: Site, name: str, *, account: str | None, nobody: bool, keep_password: bool, as_json: bool) -> None:
-    """Give a phone to another account, or to nobody.
+def move(site: Site, name: str, *, owners: Sequence[str], nobody: bool, keep_password: bool, as_json: bool) -> None:
+    """Give a phone to other accounts, or to nobody.
 
     The phone gets a new password, because the former owner may know the old one; the command prints the new login and
     its settings. The phone's secret address and provisioning address stop working, and a running recording ends.
     """
-    if (account is None) != nobody:
+    if bool(owners) == nobody:
         raise click.UsageError("Choose one of --account ADDRESS and --nobody.")
     if keep_password and as_json:
         raise click.UsageError("--json prints a new login, but --keep-password makes none: leave out one of them.")
@@ -421,20 +431,21 @@ def move(site: Site, name: str, *, account: str | None, nobody: bool, keep_passw
     with site.open_store() as database, database.begin() as connection:
         login = find_phone(connection, name)
         site.tenant(login.tenant)
-        owner = find_account(connection, account, login.tenant) if account is not None else None
-        address = owner.address if owner else None
-        entry = act(login.tenant, Act.PHONE_MOVED, login.name, address or "")
-        if not activity.recorded(connection, entry, stored.set_owner, login.name, owner.id if owner else None):
-            raise UserError(f"{login.name} belongs to {address or 'nobody'} already")
+        found = _find_accounts(connection, owners, login.tenant)
+        addresses = [account.address for account in found]
+        entry = act(login.tenant, Act.PHONE_MOVED, login.name, ", ".join(addresses))
+        ids = [account.id for account in found]
+        if not activity.recorded(connection, entry, stored.set_accounts, login.name, ids):
+            raise UserError(f"{login.name} belongs to {_names(addresses)} already")
         if password:
             entry = act(login.tenant, Act.PHONE_PASSWORD, login.name)
             activity.recorded(connection, entry, stored.set_password, login.name, hashed, now())
-    nobody_finds = "it finds only the shared books and the Workspace directory"
-    found = f"{address}: it finds that account's contacts" if address else f"nobody: {nobody_finds}"
+    whose = "these accounts'" if len(addresses) > 1 else "that account's"
+    finds = f"finds {whose} contacts" if addresses else "finds only the shared books and the Workspace directory"
     if not as_json:
-        print_line(f"{login.name} now belongs to {found}.")
+        print_line(f"{login.name} now belongs to {_names(addresses)}: it {finds}.")
     if password:
-        print_login(site, login, address, password, login_sheet(site, login, password), as_json=as_json)
+        print_login(site, login, addresses, password, login_sheet(site, login, password), as_json=as_json)
         site.wait_for_gateway()
 
 
@@ -482,7 +493,7 @@ def reset(site: Site, name: str, *, mac: str | None, yes: bool, as_json: bool) -
     with site.open_store() as database:
         with database.begin() as connection:
             login = find_login(connection, name)
-            address = _addresses(connection).get(login.account_id)
+            owners = accounts.read_addresses_of(connection, login.account_ids)
         if mac is not None and login.replica:
             raise click.UsageError("A replica has no MAC address.")
         site.tenant(login.tenant)
@@ -503,7 +514,7 @@ def reset(site: Site, name: str, *, mac: str | None, yes: bool, as_json: bool) -
     if login.replica:
         print_replica(site, login, password, as_json=as_json)
         return
-    print_login(site, login, address, password, login_sheet(site, login, password), as_json=as_json)
+    print_login(site, login, owners, password, login_sheet(site, login, password), as_json=as_json)
     site.wait_for_gateway()
 
 
@@ -592,5 +603,15 @@ def _check_target(target: str | None, *, as_json: bool) -> None:
         raise click.UsageError("--json has the settings already: leave out the file.")
 
 
-def _addresses(connection: Connection) -> Mapping[int | None, str]:
+def _find_accounts(connection: Connection, addresses: Sequence[str], tenant: str) -> list[Account]:
+    """Return the accounts with some addresses in order, without repetition."""
+    found = [find_account(connection, address, tenant) for address in addresses]
+    return list({account.id: account for account in found}.values())
+
+
+def _names(addresses: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(addresses[:-1]), *addresses[-1:]))) or "nobody"
+
+
+def _addresses(connection: Connection) -> Mapping[int, str]:
     return {account.id: account.address for account in accounts.read_all(connection)}

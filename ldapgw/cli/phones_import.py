@@ -91,7 +91,7 @@ def command(
                     "another phone got one of these names or MAC addresses meanwhile, so no phone is added; try again"
                 )
             activity.record(connection, *(act(chosen.name, Act.PHONE_ADDED, phone.login.name) for phone in phones))
-            without_owner = [phone.login.name for phone in phones if phone.login.account_id is None]
+            without_owner = [phone.login.name for phone in phones if not phone.login.account_ids]
             warn_of_phones_that_find_nobody(connection, chosen.name, without_owner)
     if as_json:
         print_json([_json_object(line, chosen) for line in lines])

@@ -30,9 +30,9 @@ from ldapgw.directory.naming_context import NamingContext
 class BookAccess(StrEnum):
     """The way in which a viewer sees a book.
 
-    * ``OWN``: The book belongs to the viewer's account.  The viewer sees all of the book.
+    * ``OWN``: The book belongs to an account of the viewer.  The viewer sees all of the book.
     * ``SHARED``: The book is shared with the tenant.  The viewer sees the shared part.
-    * ``GROUP``: The book is shared with a group of the viewer's account.  The viewer sees the shared part.
+    * ``GROUP``: The book is shared with a group of the viewer's first account.  The viewer sees the shared part.
     * ``DIRECTORY``: The book is the Workspace directory.  The viewer sees all of the book.
     * ``CALLERS``: The book is open for caller ID.  Only a search for a complete number finds contacts in the shared
       part, and shows only their names and this number (`ldapgw.directory.caller_id`).
@@ -90,30 +90,31 @@ class SeenBook(NamedTuple):
 class TenantViewer(NamedTuple):
     """A viewer within one tenant.
 
-    :ivar book: the key of the viewer's own book; empty if the viewer has no book.
-    :ivar groups: the groups to which the account of this book belongs.
+    :ivar books: the keys of the viewer's own books in order; empty if the viewer has no book.
+    :ivar groups: the groups to which the account of the first of these books belongs.  The viewer does not see what
+        others share with a group of another account, because all people at the phone would see these contacts.
     """
 
-    book: str = ""
+    books: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
 
     @classmethod
-    def of_account(cls, context: NamingContext, book: str, address: str) -> TenantViewer:
-        """Return the viewer of an account's phones.
+    def of_accounts(cls, context: NamingContext, books: tuple[str, ...], address: str) -> TenantViewer:
+        """Return the viewer of a phone with one account or with several accounts.
 
-        :param book: the key of the account's book.
-        :param address: the account's address, which is the name of its book.
+        :param books: the keys of the accounts' books in order.
+        :param address: the address of the first account, which is the name of its book.
         """
         # A configured group names its accounts by their addresses, and a Google Group by the keys of their books.
-        names = {folded(address), book} - {""}
-        return cls(book, tuple(group for group, members in context.groups.items() if not names.isdisjoint(members)))
+        names = {folded(address), *books[:1]} - {""}
+        return cls(books, tuple(group for group, members in context.groups.items() if not names.isdisjoint(members)))
 
     def access_to(self, book: str, sharing: Sharing) -> BookAccess:
         """Return the viewer's access to a book.
 
         :param book: the key of the book.
         """
-        if book == self.book:
+        if book in self.books:
             return BookAccess.OWN
         if sharing.group:
             return BookAccess.GROUP if sharing.group in self.groups else BookAccess.OTHER_GROUP
@@ -125,7 +126,7 @@ class TenantViewer(NamedTuple):
         return (Sharing.SHARED, *(Sharing(f"group:{group}") for group in self.groups))
 
     def group_branches(self, books: Iterable[Book]) -> Iterator[Book | Label]:
-        """Yield the branches that are shared with a group to which the viewer's account belongs."""
+        """Yield the branches that are shared with a group to which the viewer's first account belongs."""
         for book in books if self.groups else ():
             branch = book.shared_branch
             if book.sharing.group in self.groups and branch is not None:
@@ -144,22 +145,26 @@ class TenantViewer(NamedTuple):
         return SeenBook(book, BookAccess.DIRECTORY if book.name == DIRECTORY else access)
 
     def seen(self, books: Iterable[Book]) -> tuple[SeenBook, ...]:
-        """Return the viewer's books in order: own book, shared books, the Workspace directory, caller-ID books."""
+        """Return the viewer's books in order: own books, shared books, the Workspace directory, caller-ID books."""
         parts = [part for book in books if (part := self.part_of(book)) is not None]
-        return tuple(sorted(parts, key=lambda part: _ORDER.get(part.access, 1)))
+        return tuple(sorted(parts, key=self._position))
+
+    def _position(self, part: SeenBook) -> tuple[int, int]:
+        own = self.books.index(part.book.key) if part.access is BookAccess.OWN else 0
+        return _ORDER.get(part.access, 1), own
 
 
 class Access(NamedTuple):
-    """Access to one tenant: to its shared books, its Workspace directory, and the viewer's own book.
+    """Access to one tenant: to its shared books, its Workspace directory, and the viewer's own books.
 
-    The groups of accounts to which the viewer belongs follow from the viewer's own book
+    The groups of accounts to which the viewer belongs follow from the viewer's first book
     (`ldapgw.directory.dit.Directory.viewer`).
 
-    :ivar book: the key of the viewer's own book; empty if the viewer has no book.
+    :ivar books: the keys of the viewer's own books in order; empty if the viewer has no book.
     """
 
     tenant: str
-    book: str = ""
+    books: tuple[str, ...] = ()
 
 
 class ReplicatedBranch(NamedTuple):

@@ -57,13 +57,13 @@ def find_callers(
     segments: Sequence[Segment],
     numbers: Sequence[NamedNumber],
     context: NamingContext,
-    own_namespace: str,
+    own_namespaces: tuple[str, ...],
     slice_size: int,
     budget: CallerIdBudget | None,
 ) -> Generator[None, None, Segment | None]:
     """Find the caller-ID entries for the numbers that a filter names; yield None after each slice of work.
 
-    :param own_namespace: the UUID namespace of the viewer's own book, whose contacts are left out.
+    :param own_namespaces: the UUID namespaces of the viewer's own books, whose contacts are left out.
     :param budget: the client's budget, or None if there is no limit; nobody is found if the filter names more numbers
         than the budget allows.
     :returns: a segment of the entries, or None if nobody is found.
@@ -81,7 +81,7 @@ def find_callers(
         deleted = segment.deleted
         for count, document in enumerate(segment.find_documents(query), start=1):
             entry = segment.entries[document]
-            if not (deleted and deleted[document]) and entry.parent.uuid_namespace != own_namespace:
+            if not (deleted and deleted[document]) and entry.parent.uuid_namespace not in own_namespaces:
                 caller = _caller_id_entry(entry, assertions, context, known)
                 if caller is not None:
                     found.setdefault(caller.dn, caller)

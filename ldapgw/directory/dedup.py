@@ -6,7 +6,7 @@ Two entries with the same name are one person only if they also share a telephon
 number with a third entry.  A contact of a book and the same contact below a label of the book are one person too.
 
 Of the entries of one person, a search shows the entry in the first book, and leaves the others out.  The books that the
-tenant's `book_order` names come first, then the viewer's own book, the shared books, the Workspace directory, and the
+tenant's `book_order` names come first, then the viewer's own books, the shared books, the Workspace directory, and the
 caller-ID books.
 """
 
@@ -25,7 +25,7 @@ _NUMBER_LETTERS: Final = frozenset([attribute_tag(kind)[1] for kind in NUMBER_TY
 _MAIL_LETTER: Final = ATTRIBUTE_TAGS["mail"][1]
 _UID_LETTER: Final = ATTRIBUTE_TAGS["uid"][1]
 
-_Precedence = tuple[int, str]
+_Precedence = tuple[int, int, str]
 
 # The number of entries that are compared in one slice of work.
 COMPARED: Final = 200
@@ -65,19 +65,19 @@ class SameName:
 
     Mutable: the entries that were added.
 
-    :param own_namespace: the UUID namespace of the viewer's own book.
+    :param own_namespaces: the UUID namespaces of the viewer's own books, the first book first.
     """
 
-    __slots__ = ("_by_precedence", "_own_namespace", "_points")
+    __slots__ = ("_by_precedence", "_own_namespaces", "_points")
 
-    def __init__(self, own_namespace: str) -> None:
-        self._own_namespace = own_namespace
+    def __init__(self, own_namespaces: tuple[str, ...]) -> None:
+        self._own_namespaces = own_namespaces
         self._points: list[frozenset[str]] = []
         self._by_precedence: dict[_Precedence, list[int]] = {}
 
     def add(self, entry: Entry) -> None:
         """Add an entry; entries are numbered from 0."""
-        precedence = _precedence(entry, self._own_namespace)
+        precedence = _precedence(entry, self._own_namespaces)
         self._by_precedence.setdefault(precedence, []).append(len(self._points))
         self._points.append(_contact_points(entry))
 
@@ -102,11 +102,13 @@ class SameName:
         return found
 
 
-def _precedence(entry: Entry, own_namespace: str) -> _Precedence:
+def _precedence(entry: Entry, own_namespaces: tuple[str, ...]) -> _Precedence:
     """Return the precedence of an entry's book; the book with the lowest precedence comes first."""
     parent = entry.parent
-    is_own = parent.uuid_namespace == own_namespace
-    return parent.own_precedence if is_own else parent.precedence, parent.uuid_namespace
+    namespace = parent.uuid_namespace
+    if namespace in own_namespaces:
+        return parent.own_precedence, own_namespaces.index(namespace), namespace
+    return parent.precedence, 0, namespace
 
 
 def _contact_points(entry: Entry) -> frozenset[str]:

@@ -70,7 +70,7 @@ class Directory:
     edition: object = field(default_factory=object, init=False, repr=False, compare=False)
     _by_key: Mapping[str, Book] = field(init=False, repr=False, compare=False)
     _by_name: Mapping[str, Sequence[Book]] = field(init=False, repr=False, compare=False)
-    _favourites: dict[tuple[str, bool], Segment | None] = field(
+    _favourites: dict[tuple[tuple[str, ...], bool], Segment | None] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -90,13 +90,20 @@ class Directory:
         """Return whether there are more segments than a search should look through, so that they have to be merged."""
         return any(shared.needs_merge for shared in self.shared_books.values())
 
-    def own_book(self, access: Access) -> Book | None:
-        return self._by_key.get(access.book)
+    def book(self, key: str) -> Book | None:
+        """Return the book with a key, or None if there is no such book."""
+        return self._by_key.get(key)
+
+    def own_books(self, access: Access) -> tuple[Book, ...]:
+        """Return the viewer's own books in order, without the books that are not built yet."""
+        return tuple([book for key in access.books if (book := self._by_key.get(key)) is not None])
 
     def viewer(self, access: Access) -> TenantViewer:
-        """Return the viewer with the groups of the account whose book the viewer owns."""
-        book = self.own_book(access)
-        return TenantViewer(access.book) if book is None else TenantViewer.of_account(self.context, book.key, book.name)
+        """Return the viewer with the groups of the viewer's first account."""
+        first = self._by_key.get(access.books[0]) if access.books else None
+        if first is None:
+            return TenantViewer(access.books)
+        return TenantViewer.of_accounts(self.context, access.books, first.name)
 
     def seen_books(self, access: Access) -> tuple[SeenBook, ...]:
         """Return the books that a viewer sees, in the order of `TenantViewer.seen`."""
@@ -117,32 +124,38 @@ class Directory:
         """Return the book of a contact's entry, or None if the entry is no contact of a book."""
         return self._by_key.get(entry.parent.uuid_namespace.removeprefix(f"{self.context.name}/").partition("/")[0])
 
+    def own_namespaces(self, access: Access) -> tuple[str, ...]:
+        """Return the UUID namespaces of the viewer's own books in order."""
+        return tuple([f"{self.context.name}/{key}" for key in access.books])
+
     def favourites(self, access: Access, *, per_number: bool) -> Segment | None:
-        """Return at most `MAX_FAVOURITES` entries of starred contacts in the viewer's own book, or None."""
-        key = access.book, per_number
+        """Return at most `MAX_FAVOURITES` entries of starred contacts in the viewer's own books, or None."""
+        key = access.books, per_number
         if key not in self._favourites:
             self._favourites[key] = self._find_favourites(access, per_number=per_number)
         return self._favourites[key]
 
     def _find_favourites(self, access: Access, *, per_number: bool) -> Segment | None:
-        book = self.own_book(access)
-        label = (
-            next((label for label in book.labels if folded(label.name) == folded(FAVOURITES)), None) if book else None
-        )
-        if book is None or label is None:
-            return None
-        starred = chain.from_iterable(label.segments.form(per_number=per_number))
-        uids = [folded(entry.uid.decode()) for entry in islice(starred, MAX_FAVOURITES)]
-        segments = book.segments.form(per_number=per_number)
-        found = [entry for uid in uids for segment in segments if (entry := segment.entry_of_uid(uid)) is not None]
-        return Segment(tuple(sorted(found, key=_SORT_KEY))) if found else None
+        found = chain.from_iterable(_starred(book, per_number=per_number) for book in self.own_books(access))
+        entries = tuple(sorted(islice(found, MAX_FAVOURITES), key=_SORT_KEY))
+        return Segment(entries) if entries else None
+
+
+def _starred(book: Book, *, per_number: bool) -> Iterator[Entry]:
+    """Yield the entries of a book's starred contacts."""
+    segments = book.segments.form(per_number=per_number)
+    labels = [label.segments for label in book.labels if folded(label.name) == folded(FAVOURITES)]
+    below_label = [segment for label in labels for segment in label.form(per_number=per_number)]
+    for starred in chain.from_iterable(below_label):
+        uid = folded(starred.uid.decode())
+        yield from [entry for segment in segments if (entry := segment.entry_of_uid(uid)) is not None]
 
 
 class _SeenLabels(NamedTuple):
     """The labels of a book that a viewer sees, which tell the flags of the book's contacts.
 
     :ivar starred: the contacts that the viewer has starred; None if no star counts.  A star counts only in the viewer's
-        own book, because stars are personal.
+        own books, because stars are personal.
     :ivar blocked: the contacts with the label of blocked contacts; None if there is no such label.
     :ivar named: the labels without the label for Google's star.
     """
@@ -269,7 +282,16 @@ def search_scopes(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[Se
     :param base: a DN as the client sent it.
     :raises DirectoryError: invalidDNSyntax, noSuchObject with the matched DN, or insufficientAccessRights.
     """
-    scopes = _search_scopes(dit, viewer, base, scope)
+    return _at_site(_search_scopes(dit, viewer, base, scope), viewer)
+
+
+def own_scopes(dit: Dit, viewer: Viewer) -> tuple[SearchScope, ...]:
+    """Return the scopes of a search of a login's own books alone; empty if the login has no book."""
+    scopes = chain.from_iterable(view.own_books() for view in _views(dit, viewer))
+    return _at_site(tuple(scopes), viewer)
+
+
+def _at_site(scopes: tuple[SearchScope, ...], viewer: Viewer) -> tuple[SearchScope, ...]:
     if not viewer.area_code:
         return scopes
     return tuple([replace(found, context=at_site(found.context, viewer.area_code)) for found in scopes])
@@ -339,6 +361,20 @@ class _View:
             return (self._leaf(dn, depth - 1, book, scope),)
         return (self._branch(scope, label, ()) if depth == 2 else self._leaf(dn, depth - 2, label, scope),)
 
+    def own_books(self) -> tuple[SearchScope, ...]:
+        """Return the scopes of a search of the viewer's own books with their labels."""
+        books = self.directory.own_books(self.access)
+        if not books:
+            return ()
+        scope = SearchScope(
+            self.directory.context,
+            tuple([book.containers for book in books]),
+            tuple(chain.from_iterable(map(self._contacts, books))),
+            own_namespaces=self.directory.own_namespaces(self.access),
+            may_have_duplicates=len(books) > 1,
+        )
+        return self._with_favourites_first(scope)
+
     def _with_favourites_first(self, scope: SearchScope) -> tuple[SearchScope, ...]:
         """Return the scope, preceded by a scope of the viewer's starred contacts if the tenant's settings say so."""
         if not (scope.context.favourites_first and scope.contacts):
@@ -357,28 +393,30 @@ class _View:
         if scope is Scope.SINGLE_LEVEL:
             seen_books = directory.seen_books(self.access)
             return SearchScope.of(context, *(seen.book.container for seen in seen_books if seen.is_browsed))
-        own_book, browsed = directory.own_book(self.access), directory.viewer(self.access).browsed
+        browsed = directory.viewer(self.access).browsed
         parts = [directory.shared_books[sharing] for sharing in browsed if sharing in directory.shared_books]
         callers = directory.shared_books.get(Sharing.CALLERS)
         count = sum([part.count for part in parts])
         containers = [Segment((tenant,)), *(segment for part in parts for segment in segments_of(part.containers))]
         contacts = [segment for part in parts for segment in part.form(per_number=self.per_number)]
-        has_others = bool(contacts)
-        if own_book is not None and (own_book.shared_label or own_book.sharing not in browsed):
-            # A viewer sees all of the viewer's own book, even if others see only the shared label of this book.  The
-            # containers that others see are already among the containers of the shared books.
-            shown = set(own_book.shared_containers.entries if own_book.sharing in browsed else ())
-            rest = [container for container in own_book.containers if container not in shown]
-            containers.append(Segment.build(rest) if shown else own_book.containers)
-            contacts[:0] = self._contacts(own_book)
+        own: list[Segment] = []
+        for book in directory.own_books(self.access):
+            if book.sharing in browsed and not book.shared_label:
+                continue  # the book is among the shared books
+            # A viewer sees all of an own book, even if others see only the shared label of this book.  The containers
+            # that others see are already among the containers of the shared books.
+            shown = set(book.shared_containers.entries if book.sharing in browsed else ())
+            rest = [container for container in book.containers if container not in shown]
+            containers.append(Segment.build(rest) if shown else book.containers)
+            own += self._contacts(book)
             count += 1
         return SearchScope(
             context,
             tuple(containers),
-            tuple(contacts),
+            (*own, *contacts),
             () if callers is None else segments_of(callers.contacts),
-            f"{context.name}/{self.access.book}",
-            may_have_duplicates=has_others and count > 1,
+            directory.own_namespaces(self.access),
+            may_have_duplicates=count > 1,
         )
 
     def _branch(self, scope: Scope, branch: Book | Label, labels: Iterable[Label]) -> SearchScope:

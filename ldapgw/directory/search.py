@@ -179,14 +179,14 @@ def _contacts(
     :param after_key: the sort key behind which the contacts begin; None to begin with the first contact.
     """
     context = scope.context
-    segments, own_namespace = scope.contacts, scope.own_namespace if scope.may_have_duplicates else None
+    segments, own_namespaces = scope.contacts, scope.own_namespaces if scope.may_have_duplicates else None
     if scope.callers and prepared.numbers:
         numbers, slice_size = prepared.numbers, _slice_size(prepared)
-        callers = yield from find_callers(scope.callers, numbers, context, scope.own_namespace, slice_size, budget)
+        callers = yield from find_callers(scope.callers, numbers, context, scope.own_namespaces, slice_size, budget)
         if callers is not None:
-            segments, own_namespace = (*segments, callers), scope.own_namespace
-    if len(segments) > 1 or (own_namespace is not None and segments and segments[0].duplicates):
-        yield from _merge(segments, prepared, context, key_prefix, after_key, own_namespace, demand)
+            segments, own_namespaces = (*segments, callers), scope.own_namespaces
+    if len(segments) > 1 or (own_namespaces is not None and segments and segments[0].duplicates):
+        yield from _merge(segments, prepared, context, key_prefix, after_key, own_namespaces, demand)
     elif segments:
         stream = _SegmentMatches(segments[0], prepared, _start(segments[0], after_key, None), demand.wanted)
         while stream.found or not stream.exhausted:
@@ -216,19 +216,19 @@ def _merge(
     context: NamingContext,
     key_prefix: str,
     after_key: str | None,
-    own_namespace: str | None,
+    own_namespaces: tuple[str, ...] | None,
     demand: _Demand,
 ) -> Iterator[ResultBatch | None]:
     """Yield the matches of several segments in one order.
 
-    :param own_namespace: the UUID namespace of the viewer's own book if duplicates are to be removed; None if no two
+    :param own_namespaces: the UUID namespaces of the viewer's own books if duplicates are to be removed; None if no two
         contacts can be the same person.
     """
     streams: list[_SegmentMatches] = []
     for segment in segments:
         if streams and prepared.cost > _QUICK:
             yield None
-        streams.append(_SegmentMatches(segment, prepared, _start(segment, after_key, own_namespace), demand.wanted))
+        streams.append(_SegmentMatches(segment, prepared, _start(segment, after_key, own_namespaces), demand.wanted))
     slice_size = _slice_size(prepared)
     left, wanted, is_last = slice_size, 0, not streams
     while not is_last:
@@ -241,10 +241,10 @@ def _merge(
                     left = slice_size
                     if not all(stream.exhausted for stream in streams):
                         yield None
-        rows, is_last = _rows(streams, own_namespace)
+        rows, is_last = _rows(streams, own_namespaces)
         if rows:
             wanted = 0  # no rows yet: all read matches have one name, which may go on
-        for part in (rows,) if own_namespace is None else _without_duplicates(rows, streams, own_namespace):
+        for part in (rows,) if own_namespaces is None else _without_duplicates(rows, streams, own_namespaces):
             if part is None:
                 yield None
                 continue
@@ -316,7 +316,7 @@ def _may_match_containers(scope: SearchScope, prepared: PreparedFilter) -> bool:
     return not entries or any([prepared.predicate.matches(entry) for entry in entries])  # noqa: C419  a list is faster
 
 
-def _start(segment: Segment, after_key: str | None, own_namespace: str | None) -> int:
+def _start(segment: Segment, after_key: str | None, own_namespaces: tuple[str, ...] | None) -> int:
     """Return the document at which matches behind a sort key begin.
 
     If duplicates are removed, the matches begin with the first entry that has the name of the sort key.
@@ -325,7 +325,7 @@ def _start(segment: Segment, after_key: str | None, own_namespace: str | None) -
         return 0
     return (
         segment.document_after(after_key)
-        if own_namespace is None
+        if own_namespaces is None
         else segment.document_from(sort_name(after_key) + NAME_END)
     )
 
@@ -413,17 +413,17 @@ class _SegmentMatches:
         return documents
 
 
-def _rows(streams: Sequence[_SegmentMatches], own_namespace: str | None) -> tuple[list[_Row], bool]:
+def _rows(streams: Sequence[_SegmentMatches], own_namespaces: tuple[str, ...] | None) -> tuple[list[_Row], bool]:
     """Take the matches that sort before all unread matches; return them, and whether they are the last matches.
 
-    :param own_namespace: if not None, all matches of one name are taken together.
+    :param own_namespaces: if not None, all matches of one name are taken together.
     """
     bound: str | None = None
     for stream in streams:
         if not stream.exhausted:
             last = stream.segment.entries[stream.found[-1]].sort_key
             bound = last if bound is None else min(bound, last)
-    if bound is not None and own_namespace is not None:
+    if bound is not None and own_namespaces is not None:
         bound = sort_name(bound)  # the bare name sorts before all sort keys with this name
     rows: list[_Row] = []
     for number, stream in enumerate(streams):
@@ -438,7 +438,7 @@ def _rows(streams: Sequence[_SegmentMatches], own_namespace: str | None) -> tupl
 
 
 def _without_duplicates(
-    rows: list[_Row], streams: Sequence[_SegmentMatches], own_namespace: str
+    rows: list[_Row], streams: Sequence[_SegmentMatches], own_namespaces: tuple[str, ...]
 ) -> Iterator[list[_Row] | None]:
     """Yield rows without duplicates (`ldapgw.directory.dedup`), and None after each slice of work."""
     names = [sort_name(row[0]) for row in rows]
@@ -450,7 +450,7 @@ def _without_duplicates(
     for _, group in groupby(zip(names, rows, strict=True), key=itemgetter(0)):
         same = [row for _, row in group]
         if len(same) > 1 and _may_be_duplicates(same, streams):
-            entries = SameName(own_namespace)
+            entries = SameName(own_namespaces)
             for _, at, document in same:
                 entries.add(streams[at].segment.entries[document])
                 compared += 1

@@ -528,8 +528,8 @@ class SearchScope:
     :ivar containers: the entries of the tenant, of books and of labels; or the single entry at the base.
     :ivar contacts: the contacts that the viewer may browse.
     :ivar callers: contacts of books that are open for caller ID only.
-    :ivar own_namespace: the UUID namespace of the viewer's own book.  Of two entries for one person, the entry in this
-        book is shown, unless the tenant has another order of books.
+    :ivar own_namespaces: the UUID namespaces of the viewer's own books.  Of several entries for one person, the entry
+        in the first of these books is shown, unless the tenant has another order of books.
     :ivar left_out: sort keys of contacts that an earlier scope of the same search covers.
     :ivar may_have_duplicates: whether the contacts come from several books, so that the same person may be in more than
         one book.
@@ -544,7 +544,7 @@ class SearchScope:
     containers: tuple[Segment, ...] = ()
     contacts: tuple[Segment, ...] = ()
     callers: tuple[Segment, ...] = ()
-    own_namespace: str = ""
+    own_namespaces: tuple[str, ...] = ()
     may_have_duplicates: bool = False
     left_out: frozenset[str] = frozenset()
     only_segment: Segment | None = field(init=False, repr=False, compare=False)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY
 from ldapgw.directory.caller_id import CallerIdBudget, matching_numbers
-from ldapgw.directory.dit import ContactFlags, Directory, Dit, FlagReader, search_scopes
+from ldapgw.directory.dit import ContactFlags, Directory, Dit, FlagReader, own_scopes, search_scopes
 from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.directory.filter import (
     And,
@@ -272,25 +272,23 @@ class BookReader:
         """
         started, access = self._seconds(), viewer.access[0]
         await self._first_turn_of(viewer.login)
-        directory = self._dit().directory(access.tenant)
+        dit = self._dit()
+        directory = dit.directory(access.tenant)
         if directory is None or len(query.number) > MAX_NUMBER:
             return
         context, login = directory.context, viewer.login
-        base = str(context.base)
+        base = str(context.base.child("ou", DIRECTORY) if query.book is BookChoice.DIRECTORY else context.base)
         if query.book is BookChoice.SHARED:
             viewer = viewer._replace(access=(Access(access.tenant),))
-        elif query.book is not BookChoice.ALL:
-            own = directory.own_book(access)
-            name = DIRECTORY if query.book is BookChoice.DIRECTORY else own.name if own else ""
-            if not name:
-                return
-            base = str(context.base.child("ou", name))
         asked = _list_filter(query, context)
         request = SearchRequest(base, Scope.WHOLE_SUBTREE, asked, query.count, attributes=_ATTRIBUTES)
         prepared = prepare(asked, context)
+        is_own = query.book is BookChoice.OWN
         try:
-            scopes = search_scopes(self._dit(), viewer, base, Scope.WHOLE_SUBTREE)
+            scopes = own_scopes(dit, viewer) if is_own else search_scopes(dit, viewer, base, Scope.WHOLE_SUBTREE)
         except DirectoryError:  # there is no such book for this phone
+            return
+        if not scopes:
             return
         cursor = self._cursor(viewer, address, scopes, prepared)
         given, flags = 0, FlagReader(directory, access)

@@ -222,7 +222,7 @@ class ContactBrowser:
                 document = segment.document_of_uid(uid)
                 if document is not None:
                     entry = segment.entries[document]
-                    flags = directory.flags(entry, Access(tenant, account))
+                    flags = directory.flags(entry, Access(tenant, (account,)))
                     return replace(_browsed(entry, directory, books, section_of(entry)), flags=flags)
         return None
 
@@ -233,7 +233,7 @@ class ContactBrowser:
         """
         directory = self._dit().directory(tenant)
         counts: dict[str, int] = {}
-        for seen in directory.seen_books(Access(tenant, account)) if directory is not None else ():
+        for seen in directory.seen_books(Access(tenant, (account,))) if directory is not None else ():
             if seen.is_browsed:
                 kind = {account: "own", DIRECTORY: "directory"}.get(seen.book.key, "shared")
                 branch = seen.book.shared_branch if seen.is_label else seen.book
@@ -248,7 +248,7 @@ class ContactBrowser:
         :returns: None when the published directory does not contain the book.
         """
         directory = self._dit().directory(tenant)
-        found = directory.own_book(Access(tenant, book)) if directory is not None else None
+        found = directory.book(book) if directory is not None else None
         if found is None:
             return None
         branch = with_sharing(found, Sharing.SHARED, label).shared_branch
@@ -281,7 +281,7 @@ class ContactBrowser:
             (PERSON, Present("givenName"), Or(tuple(Present(attribute) for attribute in NUMBER_ATTRIBUTES)))
         )
         directory = self._dit().directory(tenant)
-        own_book = directory.own_book(Access(tenant, book)) if directory is not None else None
+        own_book = directory.book(book) if directory is not None else None
         if directory is None or own_book is None:  # the book is not built yet
             return None
         base = directory.context.base.child("ou", own_book.name)
@@ -290,7 +290,7 @@ class ContactBrowser:
 
     async def _search(self, tenant: str, book: str, base: Dn, search_filter: Filter, limit: int) -> list[Entry]:
         entries: list[Entry] = []
-        viewer = Viewer(access=(Access(tenant, book),))
+        viewer = Viewer(access=(Access(tenant, (book,)),))
         for entry in search(self._dit(), viewer, SearchRequest(str(base), Scope.WHOLE_SUBTREE, search_filter)):
             if entry is None:  # a yield point of the search
                 await self._turn_of(f"page of {book}")
@@ -302,7 +302,7 @@ class ContactBrowser:
 
     async def _runs(self, dit: Dit, directory: Directory, account: str) -> AsyncIterator[tuple[str, list[Entry]]]:
         """Yield the sections of a list, each with entries of this section."""
-        base, viewer = str(directory.context.base), Viewer(access=(Access(directory.context.name, account),))
+        base, viewer = str(directory.context.base), Viewer(access=(Access(directory.context.name, (account,)),))
         scopes = search_scopes(dit, viewer, base, Scope.WHOLE_SUBTREE)
         cursor = SearchCursor(scopes, [prepare(PERSON, directory.context)] * len(scopes))
         while not cursor.finished:
@@ -319,21 +319,20 @@ class ContactBrowser:
 
 def _visible_books(directory: Directory, books: Sequence[str]) -> Iterator[tuple[str, Book]]:
     """Yield the books that a reader may browse, the reader's own first, each with an account that may see the book."""
-    accesses = [Access(directory.context.name, key) for key in books or ("",)]
-    for access in accesses:
-        own_book = directory.own_book(access)
+    for key in books:
+        own_book = directory.book(key)
         if own_book is not None:
-            yield access.book, own_book
-    for access in accesses:
-        for seen in directory.seen_books(access):
+            yield key, own_book
+    for key in books or ("",):
+        for seen in directory.seen_books(Access(directory.context.name, (key,))):
             if seen.is_browsed:
-                yield access.book, seen.book
+                yield key, seen.book
 
 
 def _browsed(entry: Entry, directory: Directory, books: Sequence[str], section: str) -> BrowsedContact:
     context = directory.context
     key = book_key(entry, context)
-    book = directory.own_book(Access(context.name, key))
+    book = directory.book(key)
     return BrowsedContact(
         id=contact_id(entry, context, books[0] if books else ""),
         entry=entry,

@@ -94,8 +94,8 @@ def label_error(label: str) -> Translatable:
 class ImportLine:
     """A line of the file.
 
-    :ivar account: the address of the owner, as written; empty for a phone without an owner.
-    :ivar account_id: the id of the owner's account, or None if there is no owner, or the account is unknown.
+    :ivar account: the addresses of the owners, as written; empty for a phone without an owner.
+    :ivar account_ids: the owners' accounts in order; empty if there is no owner, or an account is unknown.
     :ivar model: a key of `MODELS`, or the text as written if the model is unknown; empty for another phone.
     :ivar mac: 12 hexadecimal digits in lower case, or the text as written if it is no MAC address; empty if there is
         none.
@@ -109,7 +109,7 @@ class ImportLine:
     account: str
     model: str
     mac: str
-    account_id: int | None = None
+    account_ids: tuple[int, ...] = ()
     placeholder: str = ""
     label: str = ""
     errors: tuple[Translatable, ...] = ()
@@ -206,9 +206,10 @@ def check_rows(
         model = titles.get(model, model)
         mac = _mac(row.get("mac", ""))
         placeholder, label = row.get("placeholder", ""), row.get("label", "")
+        owners = find_owners(account, accounts)
         found: Iterable[Translatable] = (
             _name_error(name, names, taken),
-            TEXTS.no_account if account and account.lower() not in accounts else "",
+            TEXTS.no_account if owners is None else "",
             _model_error(written, model),
             _mac_error(mac, row, macs, taken_macs),
             _placeholder_error(placeholder, model),
@@ -225,13 +226,25 @@ def check_rows(
                 account,
                 written if errors else "" if model == OTHER_MODEL else model,
                 row.get("mac", "") if errors else mac or "",
-                accounts.get(account.lower()),
+                owners or (),
                 placeholder,
                 label if errors else read_label(label),
                 errors,
             )
         )
     return tuple(lines)
+
+
+def find_owners(written: str, accounts: Mapping[str, int]) -> tuple[int, ...] | None:
+    """Return the accounts of the addresses in a text, in order, or None if there is no account of an address.
+
+    :param written: addresses with commas, semicolons or blanks between them; empty for nobody.
+    :param accounts: the ids of the tenant's accounts by their addresses in lower case.
+    """
+    addresses = dict.fromkeys(re.split(r"[\s,;]+", written.strip().lower()) if written.strip() else ())
+    if not addresses.keys() <= accounts.keys():
+        return None
+    return tuple([accounts[address] for address in addresses])
 
 
 def _name_error(name: str, names: Mapping[str, int], taken: Collection[str]) -> Translatable:

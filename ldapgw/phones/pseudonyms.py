@@ -343,16 +343,17 @@ def with_pseudonyms(recording: Recording, random: Random) -> Recording:
     :param random: the source of the pseudonyms, which must not be predictable.
     """
     pseudonyms = Pseudonyms(recording, random)
-    context, own_book = pseudonyms.context(), pseudonyms.text(recording.own_book)
+    context, own_books = pseudonyms.context(), tuple(map(pseudonyms.text, recording.own_books))
     entries = [*map(pseudonyms.entry, recording.entries)]
-    books = [context.base.child("ou", own_book)] if own_book else [Dn.parse(entry.dn).parent() for entry in entries[:1]]
+    books = [context.base.child("ou", name) for name in own_books]
+    books = books or [Dn.parse(entry.dn).parent() for entry in entries[:1]]
     names = sorted({"cn", *(name for entry in entries for name in entry.attributes)} - {"uid"})
     entries += [pseudonyms.decoy(book, names, per_number=recording.per_number) for book in books for _ in range(DECOYS)]
     changed = replace(
         recording,
         context=context,
         login=pseudonyms.dn(recording.login),
-        own_book=own_book,
+        own_books=own_books,
         binds=tuple(replace(bind, name=pseudonyms.dn(bind.name)) for bind in recording.binds),
         searches=tuple(map(pseudonyms.search, recording.searches)),
         entries=tuple(sorted(entries, key=lambda entry: entry.dn)),

@@ -133,7 +133,7 @@ class Recording:
 
     :ivar context: the naming context of the phone's tenant.
     :ivar login: the DN that the phone binds as.
-    :ivar own_book: name of the phone's own book; empty if there is none.
+    :ivar own_books: the names of the phone's own books in order.
     :ivar per_number: whether the phone gets one entry per number.
     :ivar number_format: the format in which the phone gets numbers, or None for the tenant's format.
     :ivar model: a model of `ldapgw.phones.models`; empty if unknown.
@@ -148,7 +148,7 @@ class Recording:
 
     context: NamingContext
     login: str
-    own_book: str = ""
+    own_books: tuple[str, ...] = ()
     per_number: bool = False
     number_format: NumberFormat | None = None
     model: str = ""
@@ -275,11 +275,11 @@ def make_recording(
             for name in sorted(asked | attributes.keys()):
                 attributes[name] = tuple(value.decode() for value in entry.attribute(name))
     directory = dit.directory(context.name)
-    own_book = directory.own_book(viewer.access[0]) if directory is not None else None
+    own_books = directory.own_books(viewer.access[0]) if directory is not None else ()
     return Recording(
         context,
         viewer.login,
-        own_book.name if own_book is not None else "",
+        tuple([book.name for book in own_books]),
         viewer.per_number,
         viewer.number_formatter.target if viewer.number_formatter is not None else None,
         binds=tuple(binds),
@@ -384,7 +384,7 @@ def dump(recording: Recording) -> str:
         "plain": recording.is_plain,
         "model": recording.model,
         "login": recording.login,
-        "own_book": recording.own_book,
+        "own_books": recording.own_books,
         "per_number": recording.per_number,
         "number_format": recording.number_format,
         "tenant": {
@@ -485,7 +485,7 @@ def _read_header(header: Mapping[str, Any]) -> Recording:
     return Recording(
         context=context,
         login=str(header["login"]),
-        own_book=str(header["own_book"]),
+        own_books=_strings(header["own_books"]),
         per_number=bool(header["per_number"]),
         number_format=NumberFormat(header["number_format"]) if header["number_format"] else None,
         model=str(header["model"]),

@@ -33,7 +33,7 @@ from ldapgw.phones.recording import Difference, RecordedEntry, RecordedSearch, R
 # The result code of a search (None if there was no answer), and the DNs of the entries.
 Result = tuple[int | None, tuple[str, ...]]
 
-_OWN, _CALLERS = "own", "callers"
+_CALLERS = "callers"
 _NUMBER_TYPES = {kind.name for kind in NUMBER_TYPES}
 # The uid of an entry for one number of a contact ends in the number's position.
 _POSITION = re.compile("-[0-9]+$")
@@ -81,7 +81,7 @@ class RecordedDirectory:
 
     def __init__(self, recording: Recording) -> None:
         self._dit = Dit((directory_of(recording),), Features(""))
-        access = Access(recording.context.name, _OWN if recording.own_book else "")
+        access = Access(recording.context.name, tuple(_own_keys(recording).values()))
         self._viewer = Viewer(recording.login, (access,), recording.per_number)
 
     def find(self, request: SearchRequest) -> Result:
@@ -127,8 +127,8 @@ def directory_of(recording: Recording) -> Directory:
             book.entries[uid] = entry
             members.add(uid)
 
-    if recording.own_book:
-        add(str(context.base.child("ou", recording.own_book)))
+    for name in recording.own_books:
+        add(str(context.base.child("ou", name)))
     for entry in recording.entries:
         add(entry.dn, entry)
     for recorded in recording.searches:
@@ -161,9 +161,13 @@ def _place(dn: str, base: Dn) -> tuple[str, tuple[str, ...]] | None:
 
 
 def _key(recording: Recording, name: str) -> str:
-    if folded(name) == folded(recording.own_book):
-        return _OWN
-    return DIRECTORY if name == DIRECTORY else f"book {folded(name)}"
+    own = _own_keys(recording).get(folded(name))
+    return own or (DIRECTORY if name == DIRECTORY else f"book {folded(name)}")
+
+
+def _own_keys(recording: Recording) -> dict[str, str]:
+    """Return the keys of the phone's own books by the folded names of the books."""
+    return {folded(name): f"own {number}" for number, name in enumerate(recording.own_books)}
 
 
 def _book(recording: Recording, key: str, recorded: _RecordedBook) -> Book:
@@ -177,7 +181,8 @@ def _book(recording: Recording, key: str, recorded: _RecordedBook) -> Book:
         segments = _segments(recording, {uid: entries[uid].with_parent(parent_of_label) for uid in uids})
         labels.append(assemble_label(context, parent_of_label, book_sort_key, label, frozenset(), segments))
     labels.sort(key=lambda label: label.container.sort_key)
-    sharing = {_OWN: Sharing.PRIVATE, _CALLERS: Sharing.CALLERS}.get(key, Sharing.SHARED)
+    is_own = key in _own_keys(recording).values()
+    sharing = Sharing.PRIVATE if is_own else Sharing.CALLERS if key == _CALLERS else Sharing.SHARED
     segments = _segments(recording, entries)
     return assemble_book(context, parent, key, recorded.name, sharing, segments, labels, shared_label="")
 

@@ -81,7 +81,7 @@ def new_phone(line: ImportLine, tenant: str, hashed: str, now: float) -> PhoneLo
     return PhoneLogin(
         name=line.name,
         tenant=tenant,
-        account_id=line.account_id,
+        account_id=None,
         numbers=number_mode(line.model),
         password=hashed,
         created_at=now,
@@ -89,7 +89,7 @@ def new_phone(line: ImportLine, tenant: str, hashed: str, now: float) -> PhoneLo
         placeholder=line.placeholder,
         mac=line.mac,
         label=line.label,
-    )
+    ).with_accounts(line.account_ids)
 
 
 def print_sheet(phone: NewPhone, site: Site, file: str = "", code: str = "") -> PrintSheet:

@@ -333,9 +333,9 @@ class _Containers:
 
 
 def _own_books(directory: Directory, viewed: Access) -> tuple[bytes, ...]:
-    """Return the DNs of a viewer's own book, and of books that are shared with a group of the viewer's account."""
-    own, groups = directory.own_book(viewed), directory.viewer(viewed).group_branches(directory.books)
-    containers = [branch.container for branch in ((own, *groups) if own is not None else groups)]
+    """Return the DNs of a viewer's own books, and of books that are shared with a group of the viewer."""
+    own, groups = directory.own_books(viewed), directory.viewer(viewed).group_branches(directory.books)
+    containers = [branch.container for branch in (*own, *groups)]
     return tuple(dict.fromkeys(octets_of(container.dn) for container in containers))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -39,7 +39,6 @@ from ldapgw.store.tables import (
     change,
     contact,
     label,
-    phone,
     photo,
     removed_contact,
     revocation,
@@ -280,6 +279,13 @@ def read_addresses(connection: Connection, tenant: str) -> tuple[tuple[int, str]
     return tuple((row.id, row.address) for row in connection.execute(query.order_by(func.lower(account.c.address))))
 
 
+def read_addresses_of(connection: Connection, account_ids: Sequence[int]) -> list[str]:
+    """Read the addresses of some accounts, in the order of the ids."""
+    query = select(account.c.id, account.c.address).where(account.c.id.in_(account_ids))
+    addresses = {row.id: row.address for row in connection.execute(query)} if account_ids else {}
+    return [addresses[account_id] for account_id in account_ids if account_id in addresses]
+
+
 def count_connected(connection: Connection) -> int:
     """Count the connected accounts of all tenants."""
     count = select(func.count()).select_from(account).where(account.c.connected_at.is_not(None))
@@ -465,8 +471,10 @@ def remove(connection: Connection, account_id: int, *, with_phones: bool) -> tup
     The caller disconnects the account first, so that its grant is revoked
     (`ldapgw.store.revocations.disconnect_account`).
 
-    :param with_phones: whether the account's phones are deleted too; otherwise the phones belong to nobody from now on
-        (`ldapgw.store.phones.set_owner`).
+    Phones that belong to further accounts too stay with these accounts.
+
+    :param with_phones: whether the phones that belong to no other account are deleted too; otherwise these phones
+        belong to nobody from now on (`ldapgw.store.phones.set_accounts`).
     :returns: the names of the deleted phones.
     """
     lock(connection, account_id)
@@ -474,21 +482,21 @@ def remove(connection: Connection, account_id: int, *, with_phones: bool) -> tup
     if row is None:
         return ()
     mark_erased(connection)
-    is_owned = phone.c.account_id == account_id
-    removed: tuple[str, ...] = ()
-    if with_phones:
-        removed = tuple(connection.execute(select(phone.c.name).where(is_owned).order_by(phone.c.name)).scalars())
-        connection.execute(delete(phone).where(is_owned))
-    else:
-        # Phones that keep their owner would be deleted with the account, because of their foreign key.
-        for login in phones.read_by_accounts(connection, [account_id]):
-            phones.set_owner(connection, login.name, None)
+    removed: list[str] = []
+    for login in phones.read_by_accounts(connection, [account_id]):
+        others = [other for other in login.account_ids if other != account_id]
+        if others or not with_phones:
+            # A phone whose first owner is the account would be deleted with the account, because of its foreign key.
+            phones.set_accounts(connection, login.name, others)
+        else:
+            removed.append(login.name)
+            phones.remove(connection, login.name)
     connection.execute(delete(sign_in).where(sign_in.c.tenant == row.tenant, sign_in.c.sub == row.sub))
     connection.execute(
         update(account).where(account.c.tenant == row.tenant, account.c.owner == row.sub).values(owner=None)
     )
     connection.execute(delete(account).where(account.c.id == account_id))
-    return removed
+    return tuple(removed)
 
 
 def remove_owner(connection: Connection, account_id: int) -> None:

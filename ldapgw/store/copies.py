@@ -190,6 +190,9 @@ def _remove_accounts(file: Path, gone: Iterable[tuple[str, str]]) -> None:
 
 _RECORDINGS = ("recording_part", "recording")
 _IS_OF_PHONE = "phone IN (SELECT name FROM phone WHERE account_id = ?)"
+_IS_OF_FURTHER = "phone IN (SELECT phone FROM further_account WHERE account_id = ?)"
+# The tables by which phones belong to accounts.
+_TABLES_OF_PHONES = frozenset({"phone", "further_account"})
 _ACCOUNT = "SELECT id FROM account WHERE tenant = ? AND sub = ?"
 
 
@@ -210,7 +213,9 @@ def _delete_rows(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
     cleared = [f"{column} = NULL" for column in _columns(connection, "account") if column in CLEARED_COLUMNS]
     statements = [f"DELETE FROM {table} WHERE account_id = ?" for table in _tables_of_accounts(connection)]  # noqa: S608
     recordings = [table for table in _RECORDINGS if _columns(connection, table)]
-    statements += [f"DELETE FROM {table} WHERE {_IS_OF_PHONE}" for table in recordings]  # noqa: S608  our own names
+    # An old copy may lack the table of further accounts.
+    owned = (_IS_OF_PHONE, _IS_OF_FURTHER) if _columns(connection, "further_account") else (_IS_OF_PHONE,)
+    statements += [f"DELETE FROM {table} WHERE {is_owned}" for table in recordings for is_owned in owned]  # noqa: S608
     statements.append(f"UPDATE account SET {', '.join(cleared)} WHERE id = ?")  # noqa: S608  our own names
     for account_id in ids:
         for statement in statements:
@@ -222,7 +227,9 @@ def _delete_rows(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
 def _tables_of_accounts(connection: sqlite3.Connection) -> list[str]:
     """Return the quoted names of the tables whose rows are deleted with a disconnected account; phones stay."""
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-    return [_quoted(name) for name in tables if name != "phone" and "account_id" in _columns(connection, name)]
+    return [
+        _quoted(name) for name in tables if name not in _TABLES_OF_PHONES and "account_id" in _columns(connection, name)
+    ]
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:

@@ -74,6 +74,7 @@ class SavedLogin(msgspec.Struct, frozen=True, array_like=True, gc=False):
     replica: ReplicaBooks | None
     area_code: str = ""
     next_password: str = ""
+    further_ids: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, login: PhoneLogin) -> SavedLogin:

@@ -9,18 +9,19 @@ no phone has the given name.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import IPv6Address
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, union_all, update
 
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store import recordings
 from ldapgw.store.database import ascii_lower
-from ldapgw.store.tables import phone, provisioning, recording, value_of, window_phone
+from ldapgw.store.tables import further_account, phone, provisioning, recording, value_of, window_phone
 
 
 class NumberMode(StrEnum):
@@ -88,8 +89,8 @@ class Refusal:
 class PhoneLogin:
     """The login of a phone, a row of the table ``phone``.
 
-    :ivar account_id: the account that the phone belongs to, or None for a phone that sees only the shared books and the
-        Workspace directory.
+    :ivar account_id: the first account that the phone belongs to, or None for a phone that sees only the shared books
+        and the Workspace directory.
     :ivar password: the hash of the password; the password itself was shown once.
     :ivar refused: the last refused logins; `wrong_password` says whether these logins still count.
     :ivar replica: the content of a replica, or None if the login belongs to a phone.
@@ -97,6 +98,7 @@ class PhoneLogin:
         phone first logs in with this password, the hash replaces `password`.  Empty if there is no such password.
     :ivar mac: the MAC address, 12 hexadecimal digits in lower case; empty if it is not known.
     :ivar label: the text by which people know the phone (`ldapgw.phones.labels`); empty if there is none.
+    :ivar further_ids: the other accounts that the phone belongs to, in order.
     """
 
     name: str
@@ -121,6 +123,23 @@ class PhoneLogin:
     next_password: str = ""
     mac: str = ""
     label: str = ""
+    further_ids: tuple[int, ...] = ()
+
+    @property
+    def account_ids(self) -> tuple[int, ...]:
+        """Return the accounts that the phone belongs to, in order."""
+        return () if self.account_id is None else (self.account_id, *self.further_ids)
+
+    def owners(self, addresses: Mapping[int, str]) -> list[str]:
+        """Return the addresses of the phone's accounts in order.
+
+        :param addresses: the addresses of accounts by their ids.
+        """
+        return [addresses[account_id] for account_id in self.account_ids if account_id in addresses]
+
+    def with_accounts(self, account_ids: Sequence[int]) -> PhoneLogin:
+        """Return the phone with other accounts."""
+        return replace(self, account_id=next(iter(account_ids), None), further_ids=tuple(account_ids[1:]))
 
     @property
     def title(self) -> str:
@@ -218,7 +237,13 @@ def read_some(
     connection: Connection, *where: ColumnElement[bool], order: ColumnElement[str] = phone.c.name
 ) -> tuple[PhoneLogin, ...]:
     """Read the phones and replicas that meet all conditions."""
-    return tuple(map(_login, connection.execute(select(phone).where(*where).order_by(order))))
+    rows = connection.execute(select(phone).where(*where).order_by(order)).all()
+    names = select(phone.c.name).where(*where)
+    query = select(further_account).where(further_account.c.phone.in_(names)).order_by(further_account.c.position)
+    further: dict[str, list[int]] = {}
+    for row in connection.execute(query) if rows else ():
+        further.setdefault(row.phone, []).append(row.account_id)
+    return tuple([_login(row, further.get(row.name, ())) for row in rows])
 
 
 def read_by_names(connection: Connection, names: Collection[str]) -> tuple[PhoneLogin, ...]:
@@ -233,13 +258,20 @@ def count_by_tenant(connection: Connection) -> dict[str, int]:
 
 def count_by_account(connection: Connection, tenant: str) -> dict[int, int]:
     """Count the phones of a tenant's accounts, by account id; accounts without phones are left out."""
-    query = select(phone.c.account_id, func.count()).where(phone.c.tenant == tenant).group_by(phone.c.account_id)
-    return {row[0]: row[1] for row in connection.execute(query) if row[0] is not None}
+    first = select(phone.c.account_id).where(phone.c.tenant == tenant, phone.c.account_id.is_not(None))
+    further = select(further_account.c.account_id).join(phone).where(phone.c.tenant == tenant)
+    return Counter(connection.execute(union_all(first, further)).scalars())
 
 
 def read_by_accounts(connection: Connection, accounts: Collection[int]) -> tuple[PhoneLogin, ...]:
     """Read the phones of some accounts, ordered by name."""
-    return read_some(connection, phone.c.account_id.in_(accounts))
+    return read_some(connection, is_of_accounts(accounts))
+
+
+def is_of_accounts(accounts: Collection[int]) -> ColumnElement[bool]:
+    """Return the condition that a phone belongs to one of some accounts."""
+    further = select(further_account.c.phone).where(further_account.c.account_id.in_(accounts))
+    return phone.c.account_id.in_(accounts) | phone.c.name.in_(further)
 
 
 def read_by_tenant(connection: Connection, tenant: str) -> tuple[PhoneLogin, ...]:
@@ -258,9 +290,9 @@ def read_names(connection: Connection, prefix: str) -> frozenset[str]:
     return frozenset(connection.execute(select(name).where(name.startswith(prefix, autoescape=True))).scalars())
 
 
-def _login(row: Row[Any]) -> PhoneLogin:
+def _login(row: Row[Any], further: Sequence[int]) -> PhoneLogin:
     refused = None if row.refused_at is None else Refusal(row.refused_at, row.refused_address, row.refused_count)
-    return value_of(PhoneLogin, row, refused=refused)
+    return value_of(PhoneLogin, row, refused=refused, further_ids=tuple(further))
 
 
 def add(connection: Connection, new: PhoneLogin) -> bool:
@@ -274,7 +306,17 @@ def add(connection: Connection, new: PhoneLogin) -> bool:
     names = ("name", "tenant", "account_id", "numbers", "model", "password", "created_at", "number_format", "area_code")
     columns = {name: getattr(new, name) for name in (*names, "replica", "label")}
     connection.execute(insert(phone).values(**columns, placeholder=new.placeholder or None, mac=new.mac or None))
+    _add_further(connection, new.name, new.further_ids)
     return True
+
+
+def _add_further(connection: Connection, name: str, account_ids: Sequence[int]) -> None:
+    rows = [
+        {"phone": name, "account_id": account_id, "position": position}
+        for position, account_id in enumerate(account_ids, start=1)
+    ]
+    if rows:
+        connection.execute(insert(further_account), rows)
 
 
 def add_all(connection: Connection, new: Sequence[PhoneLogin]) -> bool:
@@ -348,22 +390,27 @@ def rename(connection: Connection, name: str, new_name: str) -> bool:
     connection.execute(insert(phone).values({**row, **_NOT_REFUSED, "name": new_name}))
     connection.execute(update(window_phone).where(window_phone.c.phone == name).values(phone=new_name))
     connection.execute(update(recording).where(recording.c.phone == name).values(phone=new_name))
+    connection.execute(update(further_account).where(further_account.c.phone == name).values(phone=new_name))
     connection.execute(delete(phone).where(phone.c.name == name))
     return True
 
 
-def set_owner(connection: Connection, name: str, account_id: int | None) -> bool:
-    """Give a phone to another account, or to nobody if `account_id` is None.
+def set_accounts(connection: Connection, name: str, account_ids: Sequence[int]) -> bool:
+    """Give a phone to other accounts, or to nobody if `account_ids` is empty.
 
-    The phone's secret addresses end, because the former owner may know them, and the recording of the former owner's
+    The phone's secret addresses end, because a former owner may know them, and the recording of the former owners'
     searches is deleted.  The password stays; `set_password` replaces it.
 
-    :returns: False if the phone belongs to the account already, or there is no such phone; nothing is changed then.
+    :param account_ids: the accounts in order, without repetition.
+    :returns: False if the phone belongs to these accounts already, or there is no such phone; nothing is changed then.
     """
-    is_other = (phone.c.name == name) & phone.c.account_id.is_distinct_from(account_id)
-    new = update(phone).where(is_other).values(account_id=account_id, book_secret=None)
-    if not connection.execute(new).rowcount:
+    login = next(iter(read_some(connection, phone.c.name == name)), None)
+    if login is None or login.account_ids == tuple(account_ids):
         return False
+    new = login.with_accounts(account_ids)
+    _set(connection, name, account_id=new.account_id, book_secret=None)
+    connection.execute(delete(further_account).where(further_account.c.phone == name))
+    _add_further(connection, name, new.further_ids)
     connection.execute(delete(provisioning).where(provisioning.c.phone == name))
     recordings.remove(connection, name)
     return True

@@ -33,6 +33,7 @@ _MARKED = (
     ("account", "account", "id", ()),
     ("source", "account", "account_id", ("state",)),
     ("phone", "phone", "name", _PHONE_COLUMNS),
+    ("further_account", "phone", "phone", ()),
 )
 # The tables of which each change marks all accounts of the tenant, with the event of an update.
 _MARKING_TENANT = {"oauth_client": "UPDATE", "delegation": "UPDATE", "google_group": "UPDATE OF members"}

@@ -15,8 +15,8 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, se
 
 from ldapgw.store.database import mark_erased
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.tables import further_account, recording, recording_part, value_of
 from ldapgw.store.tables import phone as phone_table
-from ldapgw.store.tables import recording, recording_part, value_of
 
 # The largest number of phones that are recorded at the same time, because each recording takes memory.
 MAX_RUNNING = 8
@@ -135,8 +135,9 @@ def remove(connection: Connection, phone: str, begun_at: float | None = None) ->
 
 
 def remove_of_account(connection: Connection, account_id: int) -> None:
+    further = select(further_account.c.phone).where(further_account.c.account_id == account_id)
     phones = select(phone_table.c.name).where(phone_table.c.account_id == account_id)
-    _delete(connection, recording.c.phone.in_(phones))
+    _delete(connection, recording.c.phone.in_(phones.union(further)))
 
 
 def remove_older(connection: Connection, than: float) -> None:

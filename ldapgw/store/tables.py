@@ -236,6 +236,27 @@ phone = Table(
     Index("phone_folded_name", text("lower(name)")),
 )
 
+further_account = Table(
+    "further_account",
+    metadata,
+    Column(
+        "phone",
+        String,
+        ForeignKey("phone.name", ondelete="CASCADE"),
+        primary_key=True,
+        comment="a phone that has the books of several accounts",
+    ),
+    Column(
+        "account_id",
+        Integer,
+        ForeignKey("account.id", ondelete="CASCADE"),
+        primary_key=True,
+        comment="an account of the phone besides phone.account_id",
+    ),
+    _not_null("position", Integer, comment="the account's place among the further accounts, from 1"),
+    Index("further_account_account", "account_id"),
+)
+
 provisioning = Table(
     "provisioning",
     metadata,

@@ -183,7 +183,7 @@ class AccountBooks:
             await self._build_locked([each])
 
     def _is_large(self, account_id: int) -> bool:
-        account = self.state.account(account_id)
+        account = self.state.accounts.get(account_id)
         return account is not None and account.contacts >= MIN_PROCESS_CONTACTS
 
     # --- one batch of accounts after the other ------------------------------------------------------------------------
@@ -210,7 +210,7 @@ class AccountBooks:
         batch: list[int] = []
         count = 0
         while waiting and len(batch) < _ACCOUNTS_AT_ONCE:
-            account = self.state.account(waiting[0])
+            account = self.state.accounts.get(waiting[0])
             if account is None or (is_whole and account.id not in self.outdated):
                 waiting.popleft()
             elif self.is_building(account.id):
@@ -249,7 +249,7 @@ class AccountBooks:
         """
         # A change during the build makes an account outdated again.
         self.outdated.difference_update(ids)
-        accounts = [account for each in ids if (account := self.state.account(each)) is not None]
+        accounts = [account for each in ids if (account := self.state.accounts.get(each)) is not None]
         try:
             await self._build(accounts, is_anew=is_anew)
         except Exception as error:
@@ -386,7 +386,7 @@ class AccountBooks:
 
     def _put(self, task: BuildTask) -> None:
         """Store the books of a finished task in memory, unless they belong to no account any more."""
-        present = self.state.account(task.account.id)
+        present = self.state.accounts.get(task.account.id)
         for key, built in zip(task.book_ids, task.books, strict=True):
             # The account may be gone, or the directory may have been built from another account meanwhile.
             if present is not None and (isinstance(key, int) or self.state.has_directory(present)):
@@ -486,7 +486,7 @@ class AccountBooks:
 
     def _account(self, key: BookId) -> Account | None:
         """Return the account that a book is stored with, or None if the book belongs to no account any more."""
-        return self.state.account(key) if isinstance(key, int) else self.state.directory_accounts.get(key)
+        return self.state.accounts.get(key) if isinstance(key, int) else self.state.directory_accounts.get(key)
 
 
 def _cache_name(key: BookId, account_id: int) -> str:

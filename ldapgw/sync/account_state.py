@@ -77,12 +77,9 @@ class AccountState:
         """Return the `History` of the database from which the state was read."""
         return self.cursor.history if self.cursor is not None else NO_HISTORY
 
-    def account(self, account_id: int | None) -> Account | None:
-        """Return the connected account with an id, or None if there is no such account.
-
-        :param account_id: the id, or None for the owner of a phone without an account.
-        """
-        return None if account_id is None else self.accounts.get(account_id)
+    def accounts_of_phone(self, login: PhoneLogin) -> tuple[Account, ...]:
+        """Return the connected accounts of a phone in the phone's order."""
+        return tuple([account for key in login.account_ids if (account := self.accounts.get(key)) is not None])
 
     def accounts_of(self, tenant: str) -> list[Account]:
         """Return a tenant's connected accounts, in the order of their addresses."""
@@ -230,8 +227,8 @@ class AccountState:
         for each, change in ((before, -1), (login, 1)):
             if each is None:
                 continue
-            if each.account_id is not None:
-                names = self._phones_of.setdefault(each.account_id, set())
+            for account_id in each.account_ids:
+                names = self._phones_of.setdefault(account_id, set())
                 (names.add if change > 0 else names.discard)(name)
             if each.numbers is NumberMode.ENTRIES:
                 needed = self.needs_numbers(each.tenant)
@@ -267,6 +264,6 @@ def _access(login: PhoneLogin | None) -> Iterable[object] | None:
     if login is None:
         return None
     return (
-        *(login.tenant, login.account_id, login.numbers, login.password, login.book_secret, login.number_format),
+        *(login.tenant, login.account_ids, login.numbers, login.password, login.book_secret, login.number_format),
         *(login.area_code, login.next_password),
     )

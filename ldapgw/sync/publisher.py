@@ -385,8 +385,8 @@ class Publisher:
         login = state.phones.get(name)
         if login is None:
             return None
-        account = state.account(login.account_id)
-        return make_login(login, self._books.context(login.tenant), account.sub if account else "")
+        own_books = tuple([account.sub for account in state.accounts_of_phone(login)])
+        return make_login(login, self._books.context(login.tenant), own_books)
 
     def _note_served(self, tenants: Collection[str], *, is_start: bool) -> None:
         """Report the waiting times of changes that phones of some tenants can find now."""
@@ -405,10 +405,10 @@ def _shared_books(served: Directory | None) -> Mapping[Sharing, SharedBooks]:
     return {} if served is None else served.shared_books
 
 
-def make_login(login: PhoneLogin, context: NamingContext, own_book: str) -> PhoneAccess:
+def make_login(login: PhoneLogin, context: NamingContext, own_books: tuple[str, ...]) -> PhoneAccess:
     """Return the access of a phone or a replica that may bind.
 
-    :param own_book: the key of the book of the phone's account; empty if the phone has no account.
+    :param own_books: the keys of the books of the phone's accounts in order; empty if the phone has no account.
     """
     if login.replica is not None:
         dn = replica_dn(login.name, context.base)
@@ -417,7 +417,7 @@ def make_login(login: PhoneLogin, context: NamingContext, own_book: str) -> Phon
     dn = phone_dn(login.name, context.base)
     viewer = Viewer(
         str(dn),
-        (Access(login.tenant, own_book),),
+        (Access(login.tenant, own_books),),
         per_number=login.numbers is NumberMode.ENTRIES,
         number_formatter=number_formatter(login.number_format, context),
         area_code=login.area_code,

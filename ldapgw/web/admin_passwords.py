@@ -173,6 +173,6 @@ def _path(batch: str) -> str:
 
 
 def _read_phones(connection: Connection, tenant: str) -> list[tuple[PhoneLogin, str]]:
-    """Return the phones of a tenant by name, each with the owner's address, which is empty if there is no owner."""
-    owners: Mapping[int | None, str] = dict(accounts.read_addresses(connection, tenant))
-    return [(login, owners.get(login.account_id, "")) for login in phones.read_by_tenant(connection, tenant)]
+    """Return the phones of a tenant by name, each with the owners' addresses; empty if there is no owner."""
+    addresses = dict(accounts.read_addresses(connection, tenant))
+    return [(login, ", ".join(login.owners(addresses))) for login in phones.read_by_tenant(connection, tenant)]

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.phones.hints import PhoneCondition, phone_condition
-from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, decode, read_rows
+from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, decode, find_owners, read_rows
 from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode, title_of
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
@@ -39,7 +39,7 @@ log = Logger()
 
 _PAGE = "admin/phones"
 # The fields of the form for a new phone, and its error that belongs to no field.
-_FIELDS = ("name", "label", "model", "placeholder", "mac", "error")
+_FIELDS = ("name", "label", "model", "placeholder", "mac", "further", "error")
 # The form's value for a phone without an owner.
 NOBODY = "nobody"
 _NO_FILE = gettext_noop("Choose a CSV file first.")
@@ -57,6 +57,7 @@ class _PhoneTexts(Texts, frozen=True):
     taken: str
     no_model: str
     no_owner: str
+    bad_further: str
     same_file: str
     filters: Mapping[str, str]
     questions: Mapping[str, Question]
@@ -69,7 +70,7 @@ TEXTS = read_texts("web/texts/admin_phones", _PhoneTexts)
 class PhoneRow:
     """A row of the table.
 
-    :ivar owner: the owner's address; empty for a phone without an owner.
+    :ivar owner: the owners' addresses; empty for a phone without an owner.
     :ivar condition: the phone's condition, from the stored data.
     """
 
@@ -135,7 +136,7 @@ class AdminPhones:
             values=self._values,
             key=lambda row: row.login.name,
             title=lambda row: f"{row.login.title} ({row.owner})" if row.owner else row.login.title,
-            state=lambda _tenant, row: (row.login.name, row.login.account_id, row.login.password),
+            state=lambda _tenant, row: (row.login.name, row.login.account_ids, row.login.password),
             questions=TEXTS.questions,
             asked={
                 "remove": self._remove,
@@ -163,21 +164,25 @@ class AdminPhones:
     async def add(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/phones/new``: add a phone; the phone's page then shows the password."""
         model, owner = visit.form.get("model", ""), visit.form.get("owner", "")
-        owner_id, _ = await self._owner(visit.tenant, owner) if owner else (None, "")
+        first, _ = await self._owner(visit.tenant, owner) if owner else ((), "")
+        known = await visit.store.read(accounts.read_addresses, visit.tenant.name)
+        further = find_owners(visit.form.get("further", ""), {address.lower(): key for key, address in known})
         name, label, errors = await read_form_names(visit)
         error: Translatable = ""
         if not owner:
             error = TEXTS.no_owner
+        elif further is None or (further and not first):
+            error = TEXTS.bad_further
         elif model not in {OTHER_MODEL, *MODELS}:
             error = TEXTS.no_model
         mac, mac_error = read_form_mac(visit.form.get("mac", "").strip())
         errors |= {"mac": mac_error} if mac_error else {}
-        login, password = new_login(visit, name, owner_id)
+        login, password = new_login(visit, name, tuple(dict.fromkeys((*first, *(further or ())))))
         login = replace(login, mac=mac, label=label)
         if not error and not errors:
             errors = await visit.store.run(_add, login, visit.entry(Act.PHONE_ADDED, name))
         if error or errors:
-            sent = {field: visit.form.get(field, "").strip() for field in ("name", "label", "mac")}
+            sent = {field: visit.form.get(field, "").strip() for field in ("name", "label", "mac", "further")}
             values = {"model": model, "placeholder": login.placeholder, "owner": owner, **sent}
             return await self._form(visit, {**values, "error": error, "errors": errors}, status=400)
         self._phone_pages.show_password(visit.visitor, name, password)
@@ -197,17 +202,17 @@ class AdminPhones:
             owners=await visit.store.read(_owners, visit.tenant.name),
         )
 
-    async def _owner(self, tenant: WebTenant, value: str) -> tuple[int | None, str]:
-        """Return the id and the address of the account that a form chooses as an owner; the id is None for nobody.
+    async def _owner(self, tenant: WebTenant, value: str) -> tuple[tuple[int, ...], str]:
+        """Return the account that a form chooses as an owner, and its address; no account for nobody.
 
         :raises PageError: when there is no such account.
         """
         if value == NOBODY:
-            return None, ""
+            return (), ""
         owners = dict(await self._dependencies.store.read(_owners, tenant.name))
         if value not in owners:
             raise PageError(error_pages.PAGES.bad_form, tenant)
-        return int(value), owners[value]
+        return (int(value),), owners[value]
 
     async def _choices(self, visit: Visit, act: str, _rows: Sequence[PhoneRow]) -> Mapping[str, Any]:
         """Return the template values of the page that asks before an act."""
@@ -235,11 +240,11 @@ class AdminPhones:
         return await visit.done("phones-removed", _PAGE)
 
     async def _move(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse | None:
-        owner_id, address = await self._owner(visit.tenant, visit.form.get("owner", ""))
+        chosen, address = await self._owner(visit.tenant, visit.form.get("owner", ""))
         entries = self._entries(visit, Act.PHONE_MOVED, selected, address)
 
         def move(connection: Connection) -> None:
-            _for_each(connection, entries, phones.set_owner, owner_id)
+            _for_each(connection, entries, phones.set_accounts, chosen)
 
         if visit.form.get("new_passwords"):
             return await self._set_passwords(visit, selected, move)
@@ -405,7 +410,7 @@ def _filter_titles(query: TableQuery) -> Sequence[tuple[str, str]]:
 def _read(connection: Connection, tenant: WebTenant, now: float) -> Sequence[PhoneRow]:
     owners = {int(key): address for key, address in _owners(connection, tenant.name)}
     return [
-        PhoneRow(login, owners.get(login.account_id or 0, ""), phone_condition(login, now))
+        PhoneRow(login, ", ".join(login.owners(owners)), phone_condition(login, now))
         for login in phones.read_by_tenant(connection, tenant.name)
     ]
 

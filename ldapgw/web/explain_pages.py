@@ -165,7 +165,7 @@ def _miss(miss: MissedContact, visit: Visit, phone: PhoneLogin) -> ContactExplan
 
 def _fixes(miss: MissedContact, visit: Visit, phone: PhoneLogin) -> Iterator[tuple[str, str]]:
     own = next((account for account in visit.visitor.accounts if account.address == miss.book), None)
-    if own and own.id != phone.account_id and own.sharing is not Sharing.SHARED:
+    if own and own.id not in phone.account_ids and own.sharing is not Sharing.SHARED:
         yield f"{visit.home}account?account={visit.visitor.number_of(own)}#sharing", _TEXTS.sharing_link
     if miss.reason in _FIXED_IN_SETTINGS:
         yield f"{visit.home}phones/{phone.name}#settings", _TEXTS.settings_link

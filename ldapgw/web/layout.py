@@ -353,7 +353,12 @@ class Visit(TenantVisit):
 
     def owns(self, login: PhoneLogin) -> bool:
         """Return whether a phone belongs to one of the visitor's accounts."""
-        return any(account.id == login.account_id for account in self.visitor.accounts)
+        return any(account.id in login.account_ids for account in self.visitor.accounts)
+
+    def others_of(self, login: PhoneLogin) -> list[int]:
+        """Return the accounts of a phone that are not the visitor's, in the phone's order."""
+        own = {account.id for account in self.visitor.accounts}
+        return [account_id for account_id in login.account_ids if account_id not in own]
 
     def confirmation(
         self,

@@ -22,7 +22,7 @@ from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.import_file import TEXTS as IMPORT_TEXTS
-from ldapgw.phones.import_file import label_error, name_error
+from ldapgw.phones.import_file import find_owners, label_error, name_error
 from ldapgw.phones.labels import read_label
 from ldapgw.phones.mac_address import read_mac, show_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode
@@ -94,6 +94,7 @@ class PhoneForms:
             get("/<tenant>/phones/<name>/recording.jsonl", self.recording, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/record", self.record, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/reset", self.reset, RequiredRole.SIGNED_IN),
+            post("/<tenant>/phones/<name>/leave", self.leave, RequiredRole.SIGNED_IN),
             post("/<tenant>/phones/<name>/remove", self.remove, RequiredRole.SIGNED_IN),
         )
 
@@ -116,7 +117,7 @@ class PhoneForms:
         if choice not in {"", OTHER_MODEL, *MODELS} or numbers not in {"", *NumberMode} or account is None:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         name, label, errors = await read_form_names(visit)
-        login, password = new_login(visit, name, account.id, numbers)
+        login, password = new_login(visit, name, _own_accounts(visit, account.id), numbers)
         login = replace(login, label=label)
         errors |= {} if choice else {"model": _NO_MODEL}
         if not errors:
@@ -130,6 +131,7 @@ class PhoneForms:
                 placeholder=login.placeholder,
                 numbers=numbers,
                 owner=owner,
+                also=_also(visit),
                 errors=errors,
             )
             return visit.page("phone_new.html", status=400, **values)
@@ -200,16 +202,16 @@ class PhoneForms:
         return await self._done(visit, login, "dials otherwise", "dialing-set")
 
     async def change(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/change``: change ``name``, ``label``, ``model``, ``mac`` or ``owner``.
+        """``POST /{tenant}/phones/{name}/change``: change ``name``, ``label``, ``model``, ``mac`` or the owners.
 
-        With ``new_password``, a phone that gets another owner also gets a new password.
+        With ``new_password``, a phone that gets other owners also gets a new password.
         """
         new_name, choice = visit.form.get("name", "").strip(), visit.form.get("model", "")
         label = visit.form.get("label", login.label)
         if choice not in {OTHER_MODEL, *MODELS} or "owner" not in visit.form:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
-        owner_id, is_owner = await self._new_owner(visit, visit.form["owner"].strip())
-        if not is_owner:
+        owners = await self._new_owners(visit, login, visit.form["owner"].strip())
+        if owners is None:
             return visit.redirect("phone-owner-unknown", f"phones/{login.name}")
         mac, mac_error = read_form_mac(visit.form.get("mac", login.mac))
         if errors := _only_errors(name=name_error(new_name), label=label_error(label), mac=mac_error):
@@ -221,12 +223,11 @@ class PhoneForms:
             name=new_name,
             model=model,
             numbers=numbers,
-            account_id=owner_id,
             placeholder=placeholder,
             mac=mac,
             label=read_label(label),
-        )
-        is_moved, password = new.account_id != login.account_id, ""
+        ).with_accounts(owners)
+        is_moved, password = new.account_ids != login.account_ids, ""
         if is_moved and visit.form.get("new_password"):
             password, hashed = make_password(self._layout.dependencies.random)
             new = replace(new, password=hashed)
@@ -251,20 +252,23 @@ class PhoneForms:
         message = "phone-moved" if password else "phone-changed"
         return await self._done(visit, new, "was changed", message)
 
-    async def _new_owner(self, visit: Visit, owner: str) -> tuple[int | None, bool]:
-        """Return the id of the account that the form names, or None for nobody, and whether the form's value is valid.
+    async def _new_owners(self, visit: Visit, login: PhoneLogin, owner: str) -> Sequence[int] | None:
+        """Return the accounts that the form names, or None if an account is unknown.
 
-        :param owner: an account's address, or empty for nobody, if the visitor is an administrator; the ``sub`` of one
-            of the visitor's own accounts otherwise.
+        A visitor who is no administrator chooses among the visitor's own accounts; the other owners stay.
+
+        :param owner: the addresses of accounts, or empty for nobody, if the visitor is an administrator; the ``sub`` of
+            one of the visitor's own accounts otherwise.
         :raises PageError: when the ``sub`` is of none of the visitor's own accounts.
         """
         if visit.is_by_admin:
-            found = await visit.store.read(accounts.find_by_address, owner, visit.tenant.name)
-            return next((account.id for account in found), None), bool(found) or not owner
+            known = await visit.store.read(accounts.read_addresses, visit.tenant.name)
+            return find_owners(owner, {address.lower(): account_id for account_id, address in known})
         own = {account.sub: account.id for account in visit.visitor.accounts}
         if owner not in own:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
-        return own[owner], True
+        chosen, others = _own_accounts(visit, own[owner]), visit.others_of(login)
+        return (*others, *chosen) if login.account_id in others else (*chosen, *others)
 
     async def record(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/record``: begin a recording, end it, or delete its file."""
@@ -287,11 +291,26 @@ class PhoneForms:
         return await visit.done(message, f"phones/{login.name}")
 
     async def remove(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/remove``: remove a phone; the phone's login is refused at once."""
+        """``POST /{tenant}/phones/{name}/remove``: remove a phone; the phone's login is refused at once.
+
+        Only an administrator removes a phone that has other owners too.
+        """
+        if visit.others_of(login) and not visit.is_by_admin:
+            return visit.redirect("", f"phones/{login.name}/leave")
         await visit.change(visit.entry(Act.PHONE_REMOVED, login.name), phones.remove, login.name)
         self._pages.one_time.forget(login.name)
         self._log("removed", visit, login)
         return await visit.done("phone-removed", "phones" if visit.owns(login) else "admin/phones")
+
+    async def leave(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
+        """``POST /{tenant}/phones/{name}/leave``: take the visitor's accounts away from a phone with other owners."""
+        others = visit.others_of(login)
+        if not others or len(others) == len(login.account_ids):
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
+        await visit.change(visit.entry(Act.PHONE_MOVED, login.name), phones.set_accounts, login.name, others)
+        self._pages.one_time.forget(login.name)
+        self._log("left by an owner", visit, login)
+        return await visit.done("phone-left", "phones")
 
     async def ask(self, act: str, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``GET /{tenant}/phones/{name}/{act}``: ask before an act, a key of `CONFIRMATIONS.phones`."""
@@ -333,8 +352,7 @@ def _begin_recording(connection: Connection, phone: str, now: float, entry: Entr
 
 def _add(connection: Connection, login: PhoneLogin, entry: Entry) -> dict[str, Translatable]:
     """Store a phone, and return nothing, or the reason why the phone cannot be added, by the name of a field."""
-    own_phones = phones.read_by_accounts(connection, [login.account_id]) if login.account_id is not None else ()
-    if len(own_phones) >= MAX_PHONES_PER_PERSON:
+    if len(phones.read_by_accounts(connection, login.account_ids)) >= MAX_PHONES_PER_PERSON:
         return {"label": gettext_noop("You’ve reached the maximum number of phones. Remove one first.")}
     return {} if activity.recorded(connection, entry, phones.add, login) else {"name": _NAME_TAKEN}
 
@@ -355,11 +373,24 @@ def _change(
     phones.set_mac(connection, new.name, new.mac)
     phones.set_model(connection, new.name, new.model, new.numbers)
     phones.set_placeholder(connection, new.name, new.placeholder)
-    phones.set_owner(connection, new.name, new.account_id)
+    phones.set_accounts(connection, new.name, new.account_ids)
     if new.password != login.password:
         phones.set_password(connection, new.name, new.password, now)
     activity.record(connection, *entries)
     return {}
+
+
+def _also(visit: Visit) -> frozenset[int]:
+    """Return the numbers of the visitor's further accounts that a form names besides the first owner."""
+    numbers = range(1, len(visit.visitor.accounts) + 1)
+    return frozenset(number for number in numbers if visit.form.get(f"also-{number}"))
+
+
+def _own_accounts(visit: Visit, first: int) -> tuple[int, ...]:
+    """Return the visitor's accounts that a form chooses as owners, with the account `first` at the beginning."""
+    also = _also(visit)
+    further = [account.id for number, account in enumerate(visit.visitor.accounts, start=1) if number in also]
+    return (first, *(account_id for account_id in further if account_id != first))
 
 
 def _only_errors(**errors: Translatable) -> dict[str, Translatable]:

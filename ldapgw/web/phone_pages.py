@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The phone pages: a phone's settings, state and recent searches, with its new password and a QR code.
 
-A phone is visible to its owner and to the tenant's administrators; for everybody else the phone does not exist.  A new
+A phone is visible to its owners and to the tenant's administrators; for everybody else the phone does not exist.  A new
 password stays in memory for ten minutes, for the session that made it.  One view would not be enough, because the page
 shows the password in the settings of the chosen vendor, and the visitor may choose another vendor.
 """
@@ -194,6 +194,7 @@ class PhonePages:
         has_fetched = bool(address.fetches if address else provisioned["window_fetch"] and login.next_password)
         sheet_values = self._sheet_values(visit, login, vendor, password)
         ways = _ways(sheet_values["sheet"])
+        owners = await visit.store.read(accounts.read_addresses_of, login.account_ids)
         return visit.page(
             "phone.html",
             status=400 if errors else 200,
@@ -214,7 +215,9 @@ class PhonePages:
             steps=steps,
             number_formats=[(form, NUMBER_FORMATS[form]) for form in PHONE_FORMATS],
             tenant_format=NUMBER_FORMATS[visit.tenant.number_format],
-            change=await self._change_values(visit, login) | (_sent_values(visit) if errors else {}),
+            owners=owners,
+            is_shared=bool(visit.others_of(login)),
+            change=await self._change_values(visit, login, owners) | (_sent_values(visit) if errors else {}),
             errors=errors,
             models=MODELS,
             placeholders=PLACEHOLDERS,
@@ -349,10 +352,12 @@ class PhonePages:
             "secret_photo": f"{tenant_url}photo/{login.name}.{secret}/" if visit.tenant.photos and secret else "",
         }
 
-    async def _change_values(self, visit: Visit, login: PhoneLogin) -> dict[str, Any]:
+    async def _change_values(self, visit: Visit, login: PhoneLogin, owners: Sequence[str]) -> dict[str, Any]:
         """Return the values of the form that changes a phone.
 
-        Administrators enter the owner's address, because a list of hundreds of accounts would be too long.
+        Administrators enter the owners' addresses, because a list of hundreds of accounts would be too long.
+
+        :param owners: the addresses of the phone's owners.
         """
         stored = {
             "name": login.name,
@@ -363,13 +368,16 @@ class PhonePages:
             "new_password": True,
         }
         if visit.is_by_admin:
-            owner = None
-            if login.account_id is not None:
-                owner = await visit.store.read(accounts.read, login.account_id)
-            return {**stored, "enters_owner": True, "owner": owner.address if owner else ""}
-        owners = [(account.sub, account.address) for account in visit.visitor.accounts]
-        chosen = next((account.sub for account in visit.visitor.accounts if account.id == login.account_id), "")
-        return {**stored, "enters_owner": False, "owners": owners, "owner": chosen}
+            return {**stored, "enters_owner": True, "owner": ", ".join(owners)}
+        own = {account.id: account for account in visit.visitor.accounts}
+        chosen = [own[account_id] for account_id in login.account_ids if account_id in own]
+        return {
+            **stored,
+            "enters_owner": False,
+            "owners": [(account.sub, account.address) for account in visit.visitor.accounts],
+            "owner": chosen[0].sub if chosen else "",
+            "also": {visit.visitor.number_of(account) for account in chosen[1:]},
+        }
 
     async def _provisioning_values(self, visit: Visit, login: PhoneLogin, vendor: Vendor) -> Mapping[str, Any]:
         """Return the template values of the phone's provisioning address and recording.
@@ -454,9 +462,10 @@ def form_model(visit: Visit) -> tuple[str, str]:
     return ("", placeholder) if choice in ("", OTHER_MODEL) else (choice, "")
 
 
-def new_login(visit: Visit, name: str, account_id: int | None, numbers: str = "") -> tuple[PhoneLogin, str]:
+def new_login(visit: Visit, name: str, account_ids: Sequence[int], numbers: str = "") -> tuple[PhoneLogin, str]:
     """Return a new phone of the model that a form names, and the phone's password.
 
+    :param account_ids: the accounts of the phone's owners.
     :param numbers: a `NumberMode`; empty for the mode that suits the model.
     :raises PageError: as in `form_model`.
     """
@@ -465,14 +474,14 @@ def new_login(visit: Visit, name: str, account_id: int | None, numbers: str = ""
     login = PhoneLogin(
         name=name,
         tenant=visit.tenant.name,
-        account_id=account_id,
+        account_id=None,
         numbers=NumberMode(numbers) if numbers else number_mode(model),
         password=hashed,
         created_at=visit.layout.now(),
         model=model,
         placeholder=placeholder,
     )
-    return login, password
+    return login.with_accounts(account_ids), password
 
 
 def form_values(visitor: Visitor, **values: Any) -> Mapping[str, Any]:
@@ -481,7 +490,7 @@ def form_values(visitor: Visitor, **values: Any) -> Mapping[str, Any]:
     Administrators use the administration to add phones for other people, or phones without an owner.
     """
     empty = dict.fromkeys(("name", "label", "model", "placeholder", "numbers"), "")
-    defaults = {**empty, "owner": "1", "errors": {}}
+    defaults = {**empty, "owner": "1", "also": (), "errors": {}}
     owners = [(str(number), account.address) for number, account in enumerate(visitor.accounts, start=1)]
     return {"form": {**defaults, **values}, "models": MODELS, "placeholders": PLACEHOLDERS, "owners": owners}
 

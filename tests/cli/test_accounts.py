@@ -266,19 +266,25 @@ def test_a_database_that_takes_nothing_is_told_once(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("with_phones", [False, True])
 def test_remove(gateway: Gateway, with_phones: bool) -> None:
-    """The account is gone with all that is stored of it; its phones go with it, or belong to nobody."""
+    """The account is gone with all that is stored of it; its phones go with it, or belong to nobody.
+
+    A phone with another owner stays with that owner.
+    """
     for name in ("alice", "bob"):
         gateway.connect(f"{name}@acme.example")
     with gateway.begin() as connection:
         accounts.disconnect(connection, 1)
     gateway.run("phones", "add", "desk1", "--account", "alice@acme.example")
+    gateway.run("phones", "add", "pair", "--account", "alice@acme.example", "--account", "bob@acme.example")
     options = ["--with-phones"] if with_phones else []
     done = gateway.run("accounts", "remove", "Alice@acme.example", "--yes", *options)
     ending = " and 1 phone." if with_phones else ". The phones desk1 belong to nobody now."
-    assert (done.exit_code, done.stdout) == (0, f"Removed alice@acme.example{ending}\n")
-    assert ("Give these phones new passwords" in done.stderr) is not with_phones
+    ending += " The phones pair stay with their other owners.\n"
+    assert (done.exit_code, done.stdout) == (0, f"Removed alice@acme.example{ending}")
+    assert "Give these phones new passwords" in done.stderr
     assert [one["account"] for one in gateway.json("accounts")] == ["bob@acme.example"]
-    assert [one["account"] for one in gateway.json("phones", "list")] == ([] if with_phones else [None])
+    nobodys = [] if with_phones else [None]
+    assert [one["account"] for one in gateway.json("phones", "list")] == [*nobodys, "bob@acme.example"]
 
 
 LONG = "maximiliane.von-der-hohenburg@buchhaltung.acme.example"

@@ -51,6 +51,7 @@ def test_add_prints_the_contracts_object(gateway: Gateway) -> None:
         "label": None,
         "tenant": "acme",
         "account": "alice@acme.example",
+        "accounts": ["alice@acme.example"],
         "bind_dn": "cn=desk1,ou=phones,dc=acme,dc=example",
         "base_dn": "dc=acme,dc=example",
         "ldap_url": "ldap://phonebook.example.com",
@@ -231,6 +232,23 @@ def test_another_phone_has_its_own_placeholder(gateway: Gateway) -> None:
     assert [*stored(gateway)] == ["desk1"]
 
 
+def test_a_phone_of_several_accounts(gateway: Gateway) -> None:
+    """In the order of the options; the list has all of them, and one of them may be taken away."""
+    for address in ("alice@acme.example", "bob@acme.example"):
+        gateway.connect(address)
+    both = ("--account", "bob@acme.example", "--account", "Alice@acme.example", "--account", "bob@acme.example")
+    told = gateway.json("phones", "add", "desk1", *both)
+    assert (told["account"], told["accounts"]) == ("bob@acme.example", ["bob@acme.example", "alice@acme.example"])
+    assert stored(gateway)["desk1"].account_ids == (2, 1)
+    assert "bob@acme.example, alice@acme.example" in gateway.run("phones", "list").stdout
+    assert gateway.refused("phones", "move", "desk1", *both) == (
+        "desk1 belongs to bob@acme.example and alice@acme.example already\n"
+    )
+    moved = gateway.run("phones", "move", "desk1", "--account", "alice@acme.example", "--keep-password")
+    assert moved.stdout == "desk1 now belongs to alice@acme.example: it finds that account's contacts.\n"
+    assert stored(gateway)["desk1"].account_ids == (1,)
+
+
 def test_rename_and_move(gateway: Gateway) -> None:
     """A new owner comes with a new password unless the old one is kept; what makes no sense is refused."""
     gateway.connect("alice@acme.example")
@@ -372,6 +390,7 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
         "label": None,
         "tenant": "acme",
         "account": "alice@acme.example",
+        "accounts": ["alice@acme.example"],
         "model": "cisco",
         "placeholder": None,
         "mac": "00:15:65:aa:bb:cc",
@@ -386,7 +405,13 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
         "hint": {"code": "no_such_base", "message": "The phone’s search base doesn’t exist. Use dc=acme,dc=example"},
         "refused": None,
     }
-    hall = {"name": "hall", "tenant": "acme", "numbers": "values", "bind_dn": "cn=hall,ou=phones,dc=acme,dc=example"}
+    hall = {
+        "name": "hall",
+        "tenant": "acme",
+        "accounts": [],
+        "numbers": "values",
+        "bind_dn": "cn=hall,ou=phones,dc=acme,dc=example",
+    }
     assert listed == [desk1, {**dict.fromkeys(desk1), **hall}]
     assert [" ".join(line.split()) for line in gateway.run("phones", "list").stdout.splitlines()[1:]] == [
         "! desk1 alice@acme.example cisco 2026-01-31 09:30 2026-01-31 09:31",

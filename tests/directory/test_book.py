@@ -172,7 +172,7 @@ def test_a_revised_book_finds_what_a_new_one_finds(
                 both.revised = reread(both.revised, context)
             directory = Directory(context, (alice.revised, bob.revised), directory.shared_books)
     anew = Directory(context, (alice.built(), bob.built()))
-    viewer = Viewer("cn=desk1", (Access("acme", key),), per_number=per_number)
+    viewer = Viewer("cn=desk1", (Access("acme", (key,)),), per_number=per_number)
     where = bases(alice.revised)
     for one, at, scope in (*sought, (Present("objectClass"), 0, Scope.WHOLE_SUBTREE)):
         request = SearchRequest(where[at % len(where)], scope, one)
@@ -207,7 +207,7 @@ def names(book: Book, text: str, base: str = BASE) -> list[str]:
     return [entry.attribute("cn")[0].decode() for entry in search(dit, VIEWER, request) if entry]
 
 
-VIEWER = Viewer("cn=desk1", (Access("acme", "alice"),))
+VIEWER = Viewer("cn=desk1", (Access("acme", ("alice",)),))
 
 
 def test_a_change_shares_what_has_not_changed(large: Both) -> None:

@@ -20,7 +20,7 @@ from ldapgw.errors import ResultCode
 from tests.support.results import refused
 
 DN = "cn=Desk1,ou=phones,dc=acme,dc=example"
-VIEWER = Viewer(DN, (Access("acme", "sub-1"),))
+VIEWER = Viewer(DN, (Access("acme", ("sub-1",)),))
 LOGIN = PhoneAccess("Desk1", Dn.parse(DN), hash_password("hush", os.urandom), VIEWER)
 EMPTY = Snapshot(Dit((), Features("0", (), (), (), ())))
 
@@ -176,8 +176,8 @@ RENAMED = replace(LOGIN, name="Desk2", viewer=VIEWER._replace(login=OTHER_DN))
         (replace(LOGIN, viewer=VIEWER._replace(per_number=True)), DN),
         (RENAMED, OTHER_DN),
         (replace(RENAMED, password_hash=UNKNOWN_LOGIN_HASH), ""),
-        (replace(LOGIN, viewer=VIEWER._replace(access=(Access("acme", "bob"),))), ""),
-        (replace(RENAMED, viewer=RENAMED.viewer._replace(access=(Access("acme", "bob"),))), ""),
+        (replace(LOGIN, viewer=VIEWER._replace(access=(Access("acme", ("bob",)),))), ""),
+        (replace(RENAMED, viewer=RENAMED.viewer._replace(access=(Access("acme", ("bob",)),))), ""),
         (None, ""),
     ],
     ids=["password", "address", "numbers", "name", "name and password", "owner", "name and owner", "removed"],
@@ -201,7 +201,7 @@ def phone(name: str, secret: str) -> PhoneAccess:
     """Return a phone that has a secret address, unless its secret is empty."""
     dn = Dn.parse(DN.replace("Desk1", name))
     hashed = secret and hash_password(secret, bytes)
-    return PhoneAccess(name, dn, hash_password("password", bytes), Viewer(str(dn), (Access("acme", "a"),)), hashed)
+    return PhoneAccess(name, dn, hash_password("password", bytes), Viewer(str(dn), (Access("acme", ("a",)),)), hashed)
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def test_the_walk_keeps_the_tree_that_it_began_with() -> None:
     assert len([first, *walked]) == 5
 
 
-VIEWER = Viewer("cn=desk1", (Access(CONTEXT.name, "alice"),))
+VIEWER = Viewer("cn=desk1", (Access(CONTEXT.name, ("alice",)),))
 
 
 @pytest.fixture(name="dit", scope="module")

@@ -31,7 +31,7 @@ from tests.support.phonebook.trees import all_matches, dit_of, entries_found, fi
 
 CONTEXT = naming_context()
 OWN = "book03"
-VIEWER = Viewer("cn=desk1", (Access(CONTEXT.name, OWN),))
+VIEWER = Viewer("cn=desk1", (Access(CONTEXT.name, (OWN,)),))
 NUMBERS = [phone(Kind.WORK, text) for text in ("030 1234567", "030 7654321", "204")]
 LONG = "Anna " + "x" * MAX_SORT_NAME
 FILTERS = [
@@ -191,6 +191,21 @@ def test_a_viewers_own_book_gives_no_callers() -> None:
     dit = tree([(Sharing.CALLERS, [anna(1, mail="a@x")] if at == 3 else []) for at in range(6)])
     assert entries_found(dit, VIEWER, "(&(telephoneNumber=0301000001)(!(mail=*)))") == []
     assert len(entries_found(dit, VIEWER, "(telephoneNumber=0301000001)")) == 1
+
+
+@pytest.mark.parametrize("order", [("book01", "book00"), ("book00", "book01")])
+@pytest.mark.parametrize("second", [Sharing.PRIVATE, Sharing.SHARED])
+def test_of_several_own_books_the_first_counts(order: tuple[str, str], second: Sharing) -> None:
+    """A person who is in both, with another mail address in each; somebody who is in the second one alone is found."""
+    mine, theirs = [anna(1, 2, mail="0@x")], [anna(1, mail="1@x"), anna(3, mail="3@x", name="Bo")]
+    dit = tree([(Sharing.PRIVATE, mine), (second, theirs)])
+    viewer = Viewer("cn=both", (Access(CONTEXT.name, order),))
+    mails = {"book00": b"0@x", "book01": b"1@x"}
+    for text, base in (("(objectClass=person)", BASE), ("(telephoneNumber=0301000001)", ""), ("(cn=a*)", BASE)):
+        found = entries_found(dit, viewer, text, base)
+        assert [entry.attribute("mail")[0] for entry in found][:1] == [mails[order[0]]]
+    assert len(entries_found(dit, viewer, "(objectClass=person)")) == 2
+    assert len(entries_found(dit, viewer, "(telephoneNumber=0301000003)")) == 1
 
 
 def test_people_of_one_name_are_listed_in_the_order_of_books() -> None:

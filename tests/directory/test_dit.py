@@ -8,10 +8,14 @@ from dataclasses import replace
 from ldapgw.contact import STARRED, Contact, Kind, Sharing
 from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.book import FAVOURITES, build_book, update_book, with_sharing
-from ldapgw.directory.dit import ContactFlags, Directory, Dit, FlagReader, search_scopes
+from ldapgw.directory.dit import ContactFlags, Directory, Dit, FlagReader, own_scopes, search_scopes
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import Scope
+from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.naming_context import at_site
+from ldapgw.directory.search import SearchCursor
 from ldapgw.directory.special_entries import Features
+from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.entries import phone
 from tests.support.phonebook.trees import entries_found
@@ -40,7 +44,7 @@ def test_the_scopes_of_a_tenant_are_worked_out_once() -> None:
     anna = Contact("c1", name="Anna", phones=(phone(Kind.WORK, "030 1234567"),))
     book = build_book(CONTEXT, "alice", "alice@x", Sharing.PRIVATE, [anna], {}, per_number=True)
     served = Dit((Directory(CONTEXT, (book,)),), Features("1"))
-    alice = Viewer("cn=a", (Access("acme", "alice"),))
+    alice = Viewer("cn=a", (Access("acme", ("alice",)),))
     scopes = served.tenant_scopes(alice, CONTEXT)
     assert served.tenant_scopes(alice._replace(login="cn=b"), CONTEXT) is scopes
     each = [alice, alice._replace(access=(Access("acme"),)), alice._replace(per_number=True)]
@@ -50,6 +54,39 @@ def test_the_scopes_of_a_tenant_are_worked_out_once() -> None:
             search_scopes(served, viewer, BASE, Scope.WHOLE_SUBTREE),
         )
         assert (found.context, found.contacts) == (searched.context, searched.contacts)
+
+
+def test_a_search_of_the_own_books_alone() -> None:
+    """Of all accounts, each person once, starred contacts first; at the phone's site."""
+    context = replace(CONTEXT, favourites=True, favourites_first=True)
+    anna, ida, jan = (
+        Contact(f"c{at}", name=name, labels=(STARRED,)[: name == "Jan"], phones=(phone(Kind.WORK, f"030 123456{at}"),))
+        for at, name in enumerate(("Anna", "Ida", "Jan"))
+    )
+    books = [
+        build_book(context, key, f"{key}@x", sharing, people, {STARRED: FAVOURITES}, per_number=False)
+        for key, sharing, people in (
+            ("alice", Sharing.PRIVATE, [anna, ida]),
+            ("bob", Sharing.PRIVATE, [jan, replace(ida, uid="c7")]),
+            ("carol", Sharing.SHARED, [Contact("c9", name="Zoe")]),
+        )
+    ]
+    served = Dit((Directory(context, tuple(books)),), Features("1"))
+    both = Viewer("cn=b", (Access("acme", ("alice", "bob")),), area_code="30")
+
+    def names(viewer: Viewer, text: str) -> list[bytes]:
+        scopes = own_scopes(served, viewer)
+        cursor = SearchCursor(scopes, [prepare(read_filter(text), scope.context) for scope in scopes])
+        found = []
+        while not cursor.finished:
+            found += [entry.attribute("uid")[0] for batch in cursor.next(10) for entry in batch.entries()]
+        return found
+
+    assert names(both, "(objectClass=person)") == [b"c2", b"c0", b"c1"]
+    assert names(both._replace(area_code=""), "(telephoneNumber=0301234560)") == [b"c0"]
+    assert {scope.context for scope in own_scopes(served, both)} == {at_site(context, "30")}
+    assert own_scopes(served, both._replace(access=(Access("acme"),))) == ()
+    assert served.directories[0].book("bob") is books[1]
 
 
 ANNA, BERT = (Contact(f"c{at}", name=name, labels=("g1",)[at:]) for at, name in enumerate(("Anna", "Bert")))
@@ -87,7 +124,7 @@ def test_flags_of_contacts() -> None:
         context, "alice", "alice@x", Sharing.SHARED, [anna, Contact("c2", name="Bert")], labels, per_number=True
     )
     directory = Directory(context, (alice,))
-    own, other, both = Access("acme", "alice"), Access("acme", "bob"), ("Blocked", "Customers")
+    own, other, both = Access("acme", ("alice",)), Access("acme", ("bob",)), ("Blocked", "Customers")
     first, second = alice.segments.contacts[0].entries
     [numbered] = alice.segments.numbers[0].entries
     [below_label] = alice.labels[-1].segments.contacts[0].entries

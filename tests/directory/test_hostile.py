@@ -109,7 +109,7 @@ def test_a_hostile_name_is_found_and_read_back(name: str) -> None:
 @given(NAMES)
 def test_a_hostile_callers_name_is_read_back(name: str) -> None:
     """Where the name is a part of the entry's own name."""
-    stranger = Viewer("cn=desk2", (Access("acme", "b"),))
+    stranger = Viewer("cn=desk2", (Access("acme", ("b",)),))
     (entry,) = found(tree(name, Sharing.CALLERS), BASE, Equality("telephoneNumber", NUMBER.encode()), viewer=stranger)
 
     (rdn, *above) = Dn.parse(entry.dn).rdns

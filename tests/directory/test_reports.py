@@ -60,7 +60,7 @@ def tree(tenant: str) -> Dit:
 
 def contacts_found(tenant: str, sought: Filter) -> list[Entry]:
     request = SearchRequest(f"dc={tenant}", Scope.WHOLE_SUBTREE, sought)
-    viewer = Viewer("cn=desk1", (Access(tenant, "alice"),))
+    viewer = Viewer("cn=desk1", (Access(tenant, ("alice",)),))
     return [entry for entry in search(tree(tenant), viewer, request) if entry is not None and entry.uid]
 
 

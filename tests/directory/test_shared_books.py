@@ -134,7 +134,7 @@ def test_what_was_withdrawn_is_not_found() -> None:
     left = [*books[:10], *books[11:]]
     after = merge_shared_books(left, before)
     dit = Dit((Directory(CONTEXT, tuple(left), before),), features(tls=False))
-    viewer = Viewer("cn=desk1", (Access(CONTEXT.name, ""),))
+    viewer = Viewer("cn=desk1", (Access(CONTEXT.name),))
     request = SearchRequest(str(CONTEXT.base), Scope.WHOLE_SUBTREE, Substrings("cn", b"of", (), None))
     assert sorted(match.entry.dn for match in all_matches(dit, viewer, request)) == having(left, Sharing.SHARED)
     assert not any(segment.entry_of_uid("c10x0") for segment in segments_of(after[Sharing.SHARED].contacts))
@@ -162,7 +162,7 @@ def test_a_change_of_a_joined_book() -> None:
 def found_and_called(books: list[Book]) -> tuple[list[tuple[bytes, ...]], int]:
     """Whom a phone's search by two letters finds in shared books, and how many functions it calls."""
     directory = Directory(CONTEXT, tuple(books))
-    dit, viewer = Dit((directory,), features(tls=False)), Viewer("cn=desk1", (Access(CONTEXT.name, ""),))
+    dit, viewer = Dit((directory,), features(tls=False)), Viewer("cn=desk1", (Access(CONTEXT.name),))
     request = SearchRequest(str(CONTEXT.base), Scope.WHOLE_SUBTREE, Substrings("cn", b"mu", (), None))
     seen = first_page(dit, viewer, request, 50)
     assert seen is not None

@@ -128,6 +128,7 @@ def test_private_books_are_their_phones_own(office: Office, tmp_path: Path) -> N
     office.add_account(CAROL, Sharing.SHARED, [contact(4)])
     logins = {name: add_login(site, name, "--replica", "--private") for name in ("hashes", "pass-through")}
     desk, hall = add_login(site, "desk1", "--account", ALICE), add_login(site, "hall")
+    pair = add_login(site, "pair", "--account", BOB, "--account", ALICE)
     with_hashes, without = (
         Replica(site, tmp_path / name, name, login["password"], ("--pass-through",) if name == "pass-through" else ())
         for name, login in logins.items()
@@ -141,6 +142,7 @@ def test_private_books_are_their_phones_own(office: Office, tmp_path: Path) -> N
             )
             assert has_hashes is (replica is with_hashes)
             assert uids(replica, desk) == ["uid: c1", "uid: c2", "uid: c4"]
+            assert uids(replica, pair) == ["uid: c1", "uid: c2", "uid: c3", "uid: c4"]
             assert uids(replica, hall) == ["uid: c4"]
             assert uids(replica, hall, base=f"ou={ALICE},{BASE}") == ["32"]
             assert uids(replica, {**desk, "password": "wrong"}) == ["49"]

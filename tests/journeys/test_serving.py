@@ -192,8 +192,13 @@ async def test_two_people_and_their_books(served: Site) -> None:
     assert (await served.consent(BOB)).status == 200
     served.wait_for_sync(accounts=2)
     served.add_phone("desk2", "--account", BOB)
+    served.add_phone("pair", "--account", ALICE, "--account", BOB)
     theirs = served.names("(sn=*)", phone="desk2")
     assert theirs
+    pair = {*served.names(phone="pair")}
+    # Somebody whom both know is found in the book of the first account.
+    assert pair >= {*served.names()}
+    assert pair & {*theirs}
     assert not set(served.names()) & set(theirs)
     assert served.ldapgw("share", ALICE, "callers").returncode == 0
     wait_until(
@@ -204,6 +209,7 @@ async def test_two_people_and_their_books(served: Site) -> None:
     done = served.process("disconnect", BOB, "--yes")
     assert done.returncode == 0, done.stderr
     wait_until(lambda: not set(theirs) & set(served.names("(sn=*)", phone="desk2")), "Bob's book is gone")
+    assert {*served.names(phone="pair")} == {*served.names()}
     bob = next(account for account in served.accounts() if account["account"] == BOB)
     assert (bob["state"], bob["contacts"]) == ("disconnected", 0)
 

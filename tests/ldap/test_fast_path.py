@@ -343,7 +343,7 @@ def calls_of_searches(count: int) -> dict[str, int]:
     found = []
 
     def search(directory: Directory) -> Callable[[], None]:
-        dit, viewer = Dit((directory,), features(tls=False)), Viewer("cn=desk1", (Access("acme", "b0"),))
+        dit, viewer = Dit((directory,), features(tls=False)), Viewer("cn=desk1", (Access("acme", ("b0",)),))
         return lambda: found.append(shortcut.answer(dit, viewer, octets))
 
     for _ in range(3):
@@ -377,7 +377,7 @@ def shared_books(count: int, note: str) -> Dit:
 def test_what_is_long_takes_the_long_way(dit: Dit, found: int | None) -> None:
     """Where answers are made in parts, and others have their turn in between; as the first list with its attributes."""
     request = pdu.message(2, pdu.search(BASE, 2, encode(Substrings("cn", b"user", (), None)), size=0))
-    viewer = Viewer("cn=desk1", (Access("acme", "b0"),))
+    viewer = Viewer("cn=desk1", (Access("acme", ("b0",)),))
 
     def entries() -> int | None:
         answer = FastPath(1000).answer(dit, viewer, request)

@@ -25,7 +25,7 @@ from tests.support.phonebook import naming_context
 from tests.support.phonebook.turns import Turns
 from tests.support.phonebook.wire import dit_of
 
-DESK1 = Viewer("cn=desk1,ou=phones,dc=acme,dc=example", (Access("acme", "alice"),))
+DESK1 = Viewer("cn=desk1,ou=phones,dc=acme,dc=example", (Access("acme", ("alice",)),))
 COUNT = 100
 NAMES = [f"Person {at:03}" for at in range(COUNT)]
 

@@ -41,7 +41,7 @@ def question(asked: str, base: str = "") -> ExplainRequest:
 
 
 def served() -> Snapshot:
-    return Snapshot(sight().dit, {"desk1": make_login(DESK, naming_context(), "alice")}, loaded=True)
+    return Snapshot(sight().dit, {"desk1": make_login(DESK, naming_context(), ("alice",))}, loaded=True)
 
 
 def test_it_is_worked_out_elsewhere() -> None:

@@ -102,7 +102,7 @@ def test_all_errors_of_each_line() -> None:
         (19, {"name": "desk7", "model": "Other", "placeholder": "$VALUE", "label": "Büro  2. OG"}),
     )
     lines = check_rows(rows, ACCOUNTS, {"hall"}, {"000413aabbcc": "lobby"})
-    assert (lines[0].account_id, lines[0].model, lines[0].mac, lines[0].errors) == (1, "poly", "001565aabbcc", ())
+    assert (lines[0].account_ids, lines[0].model, lines[0].mac, lines[0].errors) == ((1,), "poly", "001565aabbcc", ())
     assert (lines[-1].model, lines[-1].placeholder, lines[-1].errors) == ("", "$VALUE", ())
     made = new_phone(lines[-1], "acme", "hash", 0.0)
     assert (made.placeholder, made.label) == ("$VALUE", "Büro 2. OG")

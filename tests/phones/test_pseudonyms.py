@@ -327,7 +327,7 @@ def test_only_entries_of_answers_are_in_the_file_and_invented_ones(name: str, fo
     invented = {entry.dn for entry in changed.entries if entry.is_decoy}
     assert {entry.dn for entry in changed.entries} - invented == {*search.found}
     assert (len(search.found), len(invented), search.note) == (found, 10, None)
-    assert all(dn.endswith(f",ou={changed.own_book},{changed.context.base}") for dn in invented)
+    assert all(dn.endswith(f",ou={changed.own_books[0]},{changed.context.base}") for dn in invented)
 
 
 def test_answers_lose_the_order_of_the_names_and_what_they_find_otherwise_is_noted() -> None:

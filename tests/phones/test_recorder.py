@@ -188,8 +188,8 @@ def test_a_phone_is_recorded_for_its_time(desk: Desk, json_log: list[dict[str, o
     assert (search.at, search.connection, search.code, search.is_bound) == (5.0, 1, 0, True)
     assert len(search.found) > 2
     assert {entry.dn for entry in recording.entries} == {*search.found}
-    assert (recording.model, recording.version, recording.own_book, recording.login) == (
-        *("snom", "1.2", "alice@acme.example", DESK1),
+    assert (recording.model, recording.version, recording.own_books, recording.login) == (
+        *("snom", "1.2", ("alice@acme.example",), DESK1),
     )
     assert recording.attribute_aliases == {"DirName": "cn"}
     assert SECRET.decode() not in str(desk.file())

@@ -302,7 +302,7 @@ def test_the_log_names_the_phone(scene: Scene, json_log: list[dict[str, object]]
         alice = accounts.connect(
             connection, SecretBox([Fernet.generate_key()]), "acme", grant, Sharing.PRIVATE, NOW, shared_label=""
         )
-        phones.set_owner(connection, "desk1", alice)
+        phones.set_accounts(connection, "desk1", [alice])
     scene.refuse(times=3)
     scene.refuse(times=2)
     scene.wait(WRITE_SECONDS)

@@ -398,14 +398,17 @@ def test_a_person_is_removed(
 ) -> None:
     """The account's row and sign-ins go, the phones if asked for; otherwise they are nobody's.
 
+    A phone of another account too stays with that account.
+
     What the same person has in another tenant stays.
     """
     other = add(connection, secret_box, replace(GRANT, sub="sub-2", address="bob@acme.example"))
     connection.execute(update(tables.account).where(tables.account.c.id == other.id).values(owner=account.sub))
     grant = replace(GRANT, sub="sub-3")
     elsewhere = connect(connection, secret_box, grant, tenant="beta", owner=account.sub)
-    for name, owner in (("desk1", account.id), ("hall", None)):
-        phones.add(connection, PhoneLogin(name, "acme", owner, NumberMode.VALUES, "hash", NOW))
+    for name, owners in (("desk1", (account.id,)), ("hall", ()), ("pair", (account.id, other.id))):
+        login = PhoneLogin(name, "acme", None, NumberMode.VALUES, "hash", NOW)
+        phones.add(connection, login.with_accounts(owners))
     tokens = (("one", "acme", account.sub), ("two", "acme", other.sub), ("three", "beta", account.sub))
     for token, tenant, sub in tokens:
         sign_ins.create_sign_in(connection, token, SignIn(tenant, sub, "", hd=""), NOW)
@@ -415,7 +418,8 @@ def test_a_person_is_removed(
         (other.id, None),
         (elsewhere, account.sub),
     ]
-    assert [(login.name, login.account_id) for login in phones.read_all(connection)] == [(name, None) for name in left]
+    kept = {login.name: login.account_ids for login in phones.read_all(connection)}
+    assert kept == {**dict.fromkeys(left, ()), "pair": (other.id,)}
     ended = [sign_ins.read_sign_in(connection, token, tenant, NOW) is None for token, tenant, _ in tokens]
     assert ended == [True, False, False]
     assert accounts.remove(connection, account.id, with_phones=with_phones) == ()

@@ -81,6 +81,7 @@ PHONE_WRITES: dict[str, Write] = {
     "secret address": lambda connection, _: phones.set_book_secret(connection, "desk1", "sha256$33$33"),
     "number format": lambda connection, _: phones.set_dialling(connection, "desk1", NumberFormat.DIAL, ""),
     "area code": lambda connection, _: phones.set_dialling(connection, "desk1", None, "30"),
+    "given to nobody": lambda connection, _: phones.set_accounts(connection, "desk1", ()),
     "removed": lambda connection, _: phones.remove(connection, "desk1"),
 }
 
@@ -92,6 +93,23 @@ def test_a_phone_is_found_once_it_has_changed(database: Database, account_id: in
     database.run(write, account_id)
     found = look(database, before)
     assert found == Changes(found.cursor, False, {}, {"desk1": database.run(phones.read_by_name, "desk1")})
+
+
+def test_a_phone_is_found_once_its_further_accounts_have_changed(
+    database: Database, account_id: int, secret_box: SecretBox
+) -> None:
+    """Also when another account has come, or when one of them was removed."""
+    with database.begin() as connection:
+        bob = connect(connection, secret_box, replace(GRANT, sub="bob"))
+    before = look(database).cursor
+    for write in (
+        lambda connection: phones.set_accounts(connection, "desk1", (account_id, bob)),
+        lambda connection: accounts.remove(connection, bob, with_phones=True),
+    ):
+        database.run(write)
+        found = look(database, before)
+        assert found.phones == {"desk1": database.run(phones.read_by_name, "desk1")}
+        before = found.cursor
 
 
 @pytest.mark.usefixtures("account_id")

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, update
 from sqlalchemy.exc import IntegrityError
 
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.store import changes, phones, provisioning, recordings, tables
+from ldapgw.store import accounts, changes, phones, provisioning, recordings, tables
 from ldapgw.store.changes import Cursor
 from ldapgw.store.database import Database
 from ldapgw.store.phones import (
@@ -25,7 +25,7 @@ from ldapgw.store.phones import (
     wrong_password,
 )
 from ldapgw.store.secrets import SecretBox
-from tests.support.stage.sync import DESK, NOW
+from tests.support.stage.sync import DESK, GRANT, NOW, connect
 
 
 def test_a_phone_comes_back_as_it_was(connection: Connection, account_id: int) -> None:
@@ -230,12 +230,34 @@ def test_a_new_owner(connection: Connection, secret_box: SecretBox, account_id: 
         phones.set_book_secret(connection, "desk1", secret)
         recordings.begin(connection, "desk1", NOW, NOW + 60, is_plain=False)
         [before] = phones.read_all(connection)
-        assert not phones.set_owner(connection, "desk1", before.account_id)
+        assert not phones.set_accounts(connection, "desk1", before.account_ids)
         assert phones.read_all(connection) == (before,)
-        assert phones.set_owner(connection, "desk1", owner)
+        assert phones.set_accounts(connection, "desk1", () if owner is None else (owner,))
         assert phones.read_all(connection) == (replace(before, account_id=owner, book_secret=""),)
         assert (provisioning.read(connection, "desk1", NOW), recordings.read_all(connection)) == (None, ())
-    assert not phones.set_owner(connection, "desk7", None)
+    assert not phones.set_accounts(connection, "desk7", ())
+
+
+def test_a_phone_of_several_accounts(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
+    """Each account has the phone; the order stays, also under another name and with other accounts."""
+    bob, carol = (connect(connection, secret_box, replace(GRANT, sub=sub, address=sub)) for sub in ("bob", "carol"))
+    both = replace(DESK, account_id=bob, further_ids=(carol, account_id))
+    phones.remove(connection, "desk1")
+    phones.add(connection, both)
+    assert phones.read_all(connection) == (both,)
+    for owner in (account_id, bob, carol):
+        assert phones.read_by_accounts(connection, [owner]) == (both,)
+    assert phones.count_by_account(connection, DESK.tenant) == {bob: 1, carol: 1, account_id: 1}
+    assert phones.rename(connection, "desk1", "reception")
+    assert not phones.set_accounts(connection, "reception", (bob, carol, account_id))
+    assert phones.set_accounts(connection, "reception", (carol, bob))
+    [login] = phones.read_all(connection)
+    assert (login.account_ids, login.owners({bob: "b", carol: "c"})) == ((carol, bob), ["c", "b"])
+    recordings.begin(connection, "reception", NOW, NOW + 60, is_plain=False)
+    accounts.disconnect(connection, bob)
+    assert recordings.read_all(connection) == ()
+    assert phones.set_accounts(connection, "reception", ())
+    assert phones.read_by_accounts(connection, [account_id, bob, carol]) == ()
 
 
 def test_finding_some(connection: Connection, account_id: int) -> None:

@@ -127,7 +127,7 @@ ENDS: Mapping[str, Callable[[Connection, int], object]] = {
     "another one begun": lambda connection, _: begin(connection, now=NOW + 600),
     "old": lambda connection, _: recordings.remove_older(connection, NOW + 601),
     "phone removed": lambda connection, _: phones.remove(connection, "desk1"),
-    "phone given away": lambda connection, _: phones.set_owner(connection, "desk1", None),
+    "phone given away": lambda connection, _: phones.set_accounts(connection, "desk1", ()),
     "owner disconnected": lambda connection, account_id: accounts.disconnect(connection, account_id),
     "owner removed": lambda connection, account_id: accounts.remove(connection, account_id, with_phones=False),
 }
@@ -137,7 +137,7 @@ ENDS: Mapping[str, Callable[[Connection, int], object]] = {
 def test_what_ends_a_recording_deletes_its_parts(desks: Connection, secret_box: SecretBox, end: str) -> None:
     """The recording of another phone, which ends a second later, stays; and so does the phone, unless it is removed."""
     account_id = connect(desks, secret_box)
-    phones.set_owner(desks, "desk1", account_id)
+    phones.set_accounts(desks, "desk1", [account_id])
     for at in (1, 2):
         begin(desks, f"desk{at}", NOW + at - 1)
         assert store(desks, secret_box, f"desk{at}")

@@ -88,7 +88,7 @@ def made(vendor: str, model: str) -> Recording:
         )
         for one in sent(vendor)
     ]
-    viewer = Viewer(SETTINGS.bind_dn, (Access("acme", "alice"),), per_number=model == "cisco")
+    viewer = Viewer(SETTINGS.bind_dn, (Access("acme", ("alice",)),), per_number=model == "cisco")
     recording = record(directory(), requests(*searches), viewer)
     return with_pseudonyms(replace(recording, model=model, version=__version__), Random(vendor))
 

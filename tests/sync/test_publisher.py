@@ -62,7 +62,7 @@ def test_phones_are_logins(stage: Stage) -> None:
     result_of(stage.publisher.refresh())
     logins = stage.catalog.snapshot.logins
     assert {name: login.viewer for name, login in logins.items()} == {
-        "desk1": Viewer("cn=Desk1,ou=phones,dc=acme,dc=example", (Access("acme", account.sub),)),
+        "desk1": Viewer("cn=Desk1,ou=phones,dc=acme,dc=example", (Access("acme", (account.sub,)),)),
         "hall": Viewer("cn=hall,ou=phones,dc=acme,dc=example", (Access("acme"),)),
     }
     assert logins["hall"].dn == phone_dn("hall", CONTEXT.base)
@@ -208,7 +208,7 @@ def test_an_address_that_has_changed_hands(stage: Stage) -> None:
             connection.execute(renamed.values(address=ALICE.upper()))
     names = {ALICE: "Friend 0", f"{ALICE.upper()} (2)": "Friend 1", f"{ALICE.upper()} (3)": "Friend 2"}
     assert stage.books().keys() == names.keys()
-    viewer = Viewer(access=(Access("acme", found[BOB].sub),))
+    viewer = Viewer(access=(Access("acme", (found[BOB].sub,)),))
     for book, name in names.items():
         asked = SearchRequest(f"ou={book},dc=acme,dc=example", Scope.WHOLE_SUBTREE, Present("uid"))
         entries = [entry for entry in search(stage.catalog.dit(), viewer, asked) if entry is not None]

@@ -150,7 +150,7 @@ def test_the_list_is_that_of_the_phones(stage: Stage, alice: Browser) -> None:
     """The same entries in the same order as a search of a phone, over all pages and over all letters."""
     crowd = [Contact(f"x{at}", name=f"{'MNZ'[at % 3]}ame {at * 7 % 131}", phones=ANNA.phones) for at in range(130)]
     dit = serve(stage, [*OWN, *crowd, replace(SHARED, uid="c90")])
-    viewer = Viewer("cn=desk1", (Access("acme", stage.world.account(ALICE).sub),))
+    viewer = Viewer("cn=desk1", (Access("acme", (stage.world.account(ALICE).sub,)),))
     request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(objectClass=person)"))
     expected = [entry.attribute("cn")[0].decode() for entry in search(dit, viewer, request) if entry]
     expected[-1] = "+358 40 1234567"

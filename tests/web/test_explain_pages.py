@@ -67,7 +67,7 @@ def serve(stage: Stage, sharing: Mapping[str, Sharing] | None = None) -> None:
     )
     owners = {account.id: account.sub for account in known.values()}
     logins = {
-        login.name.lower(): make_login(login, context, owners.get(login.account_id or 0, ""))
+        login.name.lower(): make_login(login, context, tuple(login.owners(owners)))
         for login in stage.do(phones.read_all)
     }
     stage.served = Snapshot(Dit((Directory(context, books),), Features("1")), logins, loaded=True)

@@ -268,6 +268,42 @@ def test_a_phone_of_another_account_of_mine(stage: Stage) -> None:
     assert add(browser, "desk2", owner="3").status == 400
 
 
+def test_a_phone_of_all_my_accounts(stage: Stage) -> None:
+    """The chosen account counts first, and can be changed; the phone is on the page of each account."""
+    browser = stage.visitor()
+    browser.consent("/acme/connect?add", account=BOB)
+    ids = {account.address: account.id for account in stage.accounts()}
+    assert add(browser, **{"owner": "2", "also-1": "1", "also-2": "1"}).status == 303
+    assert stored(stage).account_ids == (ids[BOB], ids[ALICE])
+    assert 'name="also-1" value="1" checked' in browser.get(PHONE).body
+    change = {"name": "desk1", "model": "other", "owner": stage.world.account(ALICE).sub}
+    for form, owners in (({"also-2": "1"}, (ids[ALICE], ids[BOB])), ({}, (ids[ALICE],))):
+        assert browser.submit(f"{PHONE}/change", **change, **form).location == PHONE
+        assert stored(stage).account_ids == owners
+
+
+def test_each_owner_of_a_phone_may_leave_it(stage: Stage) -> None:
+    """Only an administrator removes it while it has another owner; a change by one owner leaves the other one there."""
+    alice, bob = owner(stage), stage.visitor(account=BOB)
+    ids = {account.address: account.id for account in stage.accounts()}
+    admin = stage.visitor("/acme/signin", account=ROOT)
+    assert bob.get(PHONE).status == 404
+    change = {"name": "desk1", "model": "other"}
+    assert admin.submit(f"{PHONE}/change", **change, owner=f"{BOB}, {ALICE}").location == PHONE
+    for browser in (alice, bob):
+        assert f"Owners: {BOB}, {ALICE}" in words_on(browser.get(PHONE))
+        assert 'href="/acme/phones/desk1"' in browser.get("/acme/phones").body
+        assert browser.submit(f"{PHONE}/remove").location == f"{PHONE}/leave"
+    assert alice.submit(f"{PHONE}/change", **change, owner=stage.world.account(ALICE).sub).location == PHONE
+    assert stored(stage).account_ids == (ids[BOB], ids[ALICE])
+    assert "Leave desk1?" in words_on(bob.get(f"{PHONE}/leave"))
+    assert bob.submit(f"{PHONE}/leave").location == "/acme/phones"
+    assert (bob.get(PHONE).status, stored(stage).account_ids) == (404, (ids[ALICE],))
+    assert alice.submit(f"{PHONE}/leave").status == 400
+    assert "Leave phone" not in words_on(alice.get(PHONE))
+    assert alice.submit(f"{PHONE}/remove").location == "/acme/phones"
+
+
 def test_so_many_phones_and_no_more(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A person may have many, not all that there can be."""
     monkeypatch.setattr("ldapgw.web.phone_forms.MAX_PHONES_PER_PERSON", 2)

@@ -89,7 +89,7 @@ class Office:
         """Publish the stored logins, as the gateway does when something has changed."""
         subs = {account.id: account.sub for account in self.stage.accounts()}
         logins = {
-            login.name: make_login(login, CONTEXT, subs.get(login.account_id or 0, ""))
+            login.name: make_login(login, CONTEXT, tuple(login.owners(subs)))
             for login in self.stage.do(phones.read_all)
         }
         before = self.stage.catalog.snapshot

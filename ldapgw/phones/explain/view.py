@@ -144,7 +144,7 @@ class BookSearch:
         self.name = book.name
         self._context = context
         self._dit = Dit((Directory(context, (book,)),), features)
-        self._access = (Access(context.name, book.key),)
+        self._access = (Access(context.name, (book.key,)),)
 
     def candidates(self, search_filter: Filter, *, per_number: bool = False) -> Iterator[Entry]:
         """Yield the contacts that match, in the order of the search, at most `MAX_CANDIDATES`."""

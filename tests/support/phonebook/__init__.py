@@ -31,7 +31,7 @@ SESSIONS: list[dict[str, Any]] = DATA["sessions"]
 
 BASE = "dc=acme,dc=example"
 BOOK = f"ou=alice@acme.example,{BASE}"
-PHONE = Viewer(f"cn=desk1,ou=phones,{BASE}", (Access("acme", "alice"),))
+PHONE = Viewer(f"cn=desk1,ou=phones,{BASE}", (Access("acme", ("alice",)),))
 GUEST = Viewer(access=(Access("acme"),))
 
 _KINDS = {"work": Kind.WORK, "main": Kind.MAIN, "other": Kind.OTHER, "mobile": Kind.MOBILE, "home": Kind.HOME,

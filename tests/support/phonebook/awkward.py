@@ -33,7 +33,7 @@ OWN_BOOK = f"ou=alice@acme.example,{BASE}"
 # Its name has to be escaped in every DN below it.
 TEAM = 'Sales, "EMEA" + more; <all> #1=\\'
 DESK1 = f"cn=desk1,ou=phones,{BASE}"
-VIEWER = Viewer(DESK1, (Access("acme", "alice"),))
+VIEWER = Viewer(DESK1, (Access("acme", ("alice",)),))
 SECRET = b"secret"
 
 USER = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)

@@ -73,7 +73,7 @@ BOOKS: tuple[tuple[str, str, Sharing, tuple[Contact, ...]], ...] = (
     (DIRECTORY, DIRECTORY, Sharing.SHARED, (contact("zoe", "Zoë Adler", "w 030 1111111"),)),
 )
 
-DESK = Viewer(f"cn=desk1,ou=phones,{BASE}", (Access("acme", "alice"),))
+DESK = Viewer(f"cn=desk1,ou=phones,{BASE}", (Access("acme", ("alice",)),))
 CISCO = DESK._replace(per_number=True)
 HALL = Viewer(f"cn=hall,ou=phones,{BASE}", (Access("acme"),))
 

@@ -88,7 +88,7 @@ class Desk:
 
     @property
     def viewer(self) -> Viewer:
-        access = tuple(Access(tenant, key) for tenant, key in self.tenants)
+        access = tuple(Access(tenant, (key,)) for tenant, key in self.tenants)
         return Viewer(self.name and f"cn={self.name},ou=phones", access, per_number=self.per_number)
 
 

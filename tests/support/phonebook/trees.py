@@ -72,10 +72,10 @@ def tree(*, lenient: bool = True) -> Dit:
 
 
 TREE = tree()
-PHONE = Viewer("cn=desk1", (Access("acme", "a"),))
+PHONE = Viewer("cn=desk1", (Access("acme", ("a",)),))
 HALL = Viewer("cn=hall", (Access("acme"),))
-NUMBERS = Viewer("cn=old", (Access("acme", "a"),), per_number=True)
-BOTH = Viewer("cn=both", (Access("acme", "a"), Access("other"), Access("gone")))
+NUMBERS = Viewer("cn=old", (Access("acme", ("a",)),), per_number=True)
+BOTH = Viewer("cn=both", (Access("acme", ("a",)), Access("other"), Access("gone")))
 
 
 ALL = "(objectClass=*)"

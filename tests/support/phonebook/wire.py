@@ -31,7 +31,7 @@ from tests.support import pdu
 BASE = "dc=example,dc=com"
 BOOK = f"ou=alice@acme.example,{BASE}"
 DESK1 = f"cn=desk1,ou=phones,{BASE}"
-VIEWER = Viewer(DESK1, (Access("acme", "alice"),))
+VIEWER = Viewer(DESK1, (Access("acme", ("alice",)),))
 SECRET = b"secret"
 LOCAL_NET = "10.0.0."
 
@@ -95,7 +95,7 @@ def make_gate(dit: Dit | None = None) -> DirectoryPort:
         return VIEWER if name in (DESK1, "desk1") and password == SECRET else None
 
     def anonymous(address: str) -> Viewer:
-        return Viewer(access=(Access("acme", "alice"),)) if address.startswith(LOCAL_NET) else NOBODY
+        return Viewer(access=(Access("acme", ("alice",)),)) if address.startswith(LOCAL_NET) else NOBODY
 
     return DirectoryPort(
         dit=lambda: served,

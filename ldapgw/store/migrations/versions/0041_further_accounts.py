@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+"""A table has the accounts of phones that find the contacts of several accounts."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0041"
+down_revision = "0040"
+# An older gateway serves a phone only the contacts of its first account, and would delete the phone with this account.
+readable_from = "0041"
+
+_MARK = """
+CREATE TRIGGER change_further_account_{event} AFTER {event} ON further_account
+BEGIN
+    INSERT INTO change (kind, key, number)
+    VALUES ('phone', {row}.phone, (SELECT coalesce(max(number), 0) + 1 FROM change))
+    ON CONFLICT (kind, key) DO UPDATE SET number = excluded.number;
+END
+"""
+
+
+def upgrade() -> None:
+    op.create_table(
+        "further_account",
+        sa.Column("phone", sa.String(), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["phone"], ["phone.name"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("phone", "account_id"),
+    )
+    op.create_index("further_account_account", "further_account", ["account_id"])
+    if op.get_bind().dialect.name == "sqlite":
+        for event, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
+            op.execute(_MARK.format(event=event, row=row))
