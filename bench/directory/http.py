@@ -29,6 +29,8 @@ PAGE, SEARCH, WHOLE_BOOK = (
     ("XML phone book (Snom), two letters", 1500),
     ("XML phone book (Yealink), its first 5,000", 40),
 )
+# What softphones read, and the least answers a second.
+WHOLE_FEED = ("contact feed, its first 5,000", 40)
 # The gateway keeps fewer books than this.
 _MANY_BOOKS = 500
 _LENGTH = b"\r\nContent-Length: "
@@ -115,9 +117,14 @@ def book_requests(target: Target, people: Sequence[Person]) -> dict[tuple[str, i
     }
 
 
-def new_books(target: Target) -> list[bytes]:
+def feed_request(target: Target) -> bytes:
+    """What softphones read of the contact feed."""
+    return _request(target, "book/contacts.json?count=5000")
+
+
+def new_books(target: Target, file: str = "yealink.xml") -> list[bytes]:
     """Whole books of up to 5,000 contacts, so many different ones that each is written anew."""
-    return [_request(target, f"book/yealink.xml?count={5_000 - at}") for at in range(_MANY_BOOKS)]
+    return [_request(target, f"book/{file}?count={5_000 - at}") for at in range(_MANY_BOOKS)]
 
 
 def conditional(port: int, request: bytes) -> bytes:

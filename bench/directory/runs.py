@@ -201,7 +201,7 @@ def many_books(setting: Setting, count: int, books: int) -> Iterator[Figure]:
 
 
 def over_http(setting: Setting, count: int) -> Iterator[Figure]:
-    """Callers' names and XML phone books over HTTP, of a gateway that is not asked anything else, but for one phone."""
+    """Callers' names, phone books and the contact feed over HTTP, of a gateway that nobody else asks, but one phone."""
     load = f"{count:,} contacts, over HTTP"
     say(load)
     home = _home(setting, f"alone-{count}", alone(count))
@@ -225,6 +225,14 @@ def over_http(setting: Setting, count: int) -> Iterator[Figure]:
         changed = http.new_books(server.target)
         rate = http.answers_a_second(port, changed, (200,), seconds)
         yield Figure(load, "the same, written anew", f"{rate:,.1f} answers a second")
+        feed, (what, goal) = http.feed_request(server.target), http.WHOLE_FEED
+        rate = http.answers_a_second(port, [feed], (200,), seconds)
+        yield Figure(load, what, f"{rate:,.0f} answers a second", f"≥ {goal:,}", met=rate >= goal)
+        rate = http.answers_a_second(port, [http.conditional(port, feed)], (304,), seconds)
+        text = f"{rate:,.0f} answers a second"
+        yield Figure(load, "the feed, as a softphone has it", text, goal_text, met=rate >= UNCHANGED_GOAL)
+        rate = http.answers_a_second(port, http.new_books(server.target, "contacts.json"), (200,), seconds)
+        yield Figure(load, "the feed, written anew", f"{rate:,.1f} answers a second")
         with ThreadPoolExecutor(1) as pool:
             reading = pool.submit(http.answers_a_second, port, changed, (200,), 2 * seconds)
             latency = measure(server.target, seconds)

@@ -38,6 +38,7 @@ from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.encoder import encode_search
 from ldapgw.ldap.session import Observer
 from ldapgw.ldap.turns import TurnOf
+from ldapgw.phones.contact_browser import contact_id
 from ldapgw.phones.explain.query import PERSON, typeahead_filter
 from ldapgw.phones.explain.view import book_of, text_of
 from ldapgw.phones.provisioning.settings import NUMBER_ATTRIBUTES
@@ -103,7 +104,11 @@ class ListedContact(NamedTuple):
 
     :ivar numbers: pairs of a number in the format for phones and the kind of this number, which is one of `DIALLED`.
         No number occurs twice.
-    :ivar flags: the flags without the names of labels; no flags unless the reader of the list has asked for flags.
+    :ivar flags: no flags unless the reader of the list has asked for flags.  Only a list with the contacts' origin has
+        the names of labels.
+    :ivar id: an id that no other contact in the list has, and that stays the same as long as Google has the contact;
+        empty unless the reader of the list has asked for the contacts' origin.
+    :ivar book: the name of the contact's book; empty like `id`.
     """
 
     name: str
@@ -112,6 +117,8 @@ class ListedContact(NamedTuple):
     company: str
     numbers: tuple[tuple[str, str], ...]
     flags: ContactFlags
+    id: str = ""
+    book: str = ""
 
     def __repr__(self) -> str:
         return "<ListedContact>"
@@ -263,12 +270,20 @@ class BookReader:
         return found
 
     async def contacts(
-        self, viewer: Viewer, address: str, query: ListQuery, length: ListLength, *, has_flags: bool = False
+        self,
+        viewer: Viewer,
+        address: str,
+        query: ListQuery,
+        length: ListLength,
+        *,
+        has_flags: bool = False,
+        has_origin: bool = False,
     ) -> AsyncIterator[ListedContact]:
         """Yield the contacts of a list in the phones' order; each turn of the reactor reads `_SLICE` contacts.
 
         :param length: the length of the list, which is set when the last contact has been read.
         :param has_flags: whether to look up the flags of contacts, which takes a while for a long list.
+        :param has_origin: whether to look up the ids, books and labels of contacts, which takes longer.
         """
         started, access = self._seconds(), viewer.access[0]
         await self._first_turn_of(viewer.login)
@@ -299,6 +314,10 @@ class BookReader:
                 entries = batch.part(start, start + query.count - given).entries() if given < query.count else ()
                 for entry in entries:
                     given += 1
+                    if has_origin:
+                        listed = _listed(entry, flags.flags(entry), viewer.number_formatter)
+                        yield listed._replace(id=contact_id(entry, context, ""), book=book_of(entry, context))
+                        continue
                     marks = flags.marks(entry) if has_flags else _NO_FLAGS
                     yield _listed(entry, marks, viewer.number_formatter)
             if length.total > query.first + query.count:

@@ -1,75 +1,32 @@
 # SPDX-License-Identifier: MIT
 """XML phone books in the formats of six vendors, for phones without LDAP.
 
-An `XmlBook` reads the parameters of a phone's request, and writes the answer.  The formats follow the vendors' public
-documents.  ``docs/reference/phones.rst`` lists the details that no document confirms.
+The formats follow the vendors' public documents.  ``docs/reference/phones.rst`` lists the details that no document
+confirms.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
-from urllib.parse import urlencode
 from xml.sax.saxutils import escape, quoteattr
 
-from ldapgw.directory.book import DIRECTORY
-from ldapgw.phones.book_reader import DIALLED, BookChoice, ListedContact, ListLength, ListQuery
+from ldapgw.phones.book_format import (
+    MAX_TEXT,
+    SEARCHED,
+    BookFormat,
+    Elements,
+    ListAddress,
+    Parameters,
+    read_query,
+)
+from ldapgw.phones.book_reader import DIALLED, ListedContact, ListLength, ListQuery
 from ldapgw.phones.models import MODELS
 
-# The longest text that is searched for, in characters.
-MAX_TEXT = 100
-# The parameters in which phones send the text of a search.  Links that the gateway makes use the first parameter.
-_SEARCHED = ("q", "query", "search", "name")
 # The characters that no XML document can hold (XML 1.0, section 2.2).
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-Parameters = Mapping[str, str]
-# The elements of each contact in an answer.
-Elements = Sequence[Sequence[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class ListAddress:
-    """The address of a phone book, for links in its answers.
-
-    :ivar url: the URL, which may hold the phone's secret; a query is left out.
-    :ivar parameters: those parameters of the request that links have to keep.
-    """
-
-    url: str
-    parameters: Parameters
-
-    def __repr__(self) -> str:
-        return "<ListAddress>"
-
-    def link(self, **parameters: object) -> str:
-        """Return the URL with further parameters."""
-        query = urlencode({**self.parameters, **parameters})
-        return f"{self.url}?{query}" if query else self.url
-
-
-@dataclass(frozen=True, slots=True)
-class XmlBook:
-    """The phone book of one vendor's phones.
-
-    :ivar vendor: the vendor, which is also the model's key in `MODELS`.
-    :ivar contact: writes the elements of a contact.
-    :ivar write: writes the answer from the elements of each contact.
-    :ivar read: reads a request, and returns either a query or the text of a page without contacts (a menu, or a form
-        for a search).
-    :ivar has_flags: whether `contact` writes the contact's flags.
-    :ivar has_links: whether `write` writes links to the phone book's own address.
-    """
-
-    vendor: str
-    contact: Callable[[ListedContact], Sequence[str]]
-    write: Callable[[Elements, ListQuery, ListLength, ListAddress], str]
-    read: Callable[[Parameters, ListAddress], ListQuery | str]
-    has_flags: bool = False
-    has_links: bool = False
 
 
 def _text(value: str) -> str:
@@ -98,11 +55,6 @@ def _document(root: str, content: Iterable[str], attributes: str = "") -> str:
     return "\n".join(('<?xml version="1.0" encoding="UTF-8"?>', f"<{root}{attributes}>", *content, f"</{root}>", ""))
 
 
-def searched_text(parameters: Parameters) -> str:
-    """Return the text that a phone searches for; empty if there is none."""
-    return next((text for name in _SEARCHED if (text := parameters.get(name, "").strip("* "))), "")[:MAX_TEXT]
-
-
 def _listing(root: str) -> Callable[[Elements, ListQuery, ListLength, ListAddress], str]:
     """Return a function that writes an answer which has contacts and nothing else."""
     return lambda contacts, *_: _document(root, chain.from_iterable(contacts))
@@ -110,23 +62,7 @@ def _listing(root: str) -> Callable[[Elements, ListQuery, ListLength, ListAddres
 
 def _whole(vendor: str) -> Callable[[Parameters, ListAddress], ListQuery]:
     """Return a function that reads a request for the whole book, for a part of it or for a search."""
-    return lambda parameters, _: _query(parameters, vendor)
-
-
-def _query(parameters: Parameters, vendor: str) -> ListQuery:
-    count, letter = MODELS[vendor].xml_entries, parameters.get("letter", "").lower()
-    book = parameters.get("book", "")
-    return ListQuery(
-        text=searched_text(parameters),
-        letter=letter if letter == "#" or (len(letter) == 1 and "a" <= letter <= "z") else "",
-        book=BookChoice(book) if book in (BookChoice.OWN, BookChoice.SHARED, DIRECTORY) else BookChoice.ALL,
-        first=_number(parameters.get("first", ""), 0, 10_000_000),
-        count=_number(parameters.get("count", ""), count, count),
-    )
-
-
-def _number(text: str, default: int, most: int) -> int:
-    return min(int(text), most) if text.isascii() and text.isdigit() and len(text) < 9 else default
+    return lambda parameters, _: read_query(parameters, MODELS[vendor].xml_entries)
 
 
 # --- Yealink: XML Browser Developer's Guide, remote phone book --------------------------------------------------------
@@ -245,8 +181,8 @@ def _read_cisco(parameters: Parameters, address: ListAddress) -> ListQuery | str
         field = f"{_element('DisplayName', 'Name')}<QueryStringParam>q</QueryStringParam><InputFlags>A</InputFlags>"
         texts = (_element("Title", _TITLE), _element("Prompt", "Name or number"), _element("URL", address.link()))
         return _document("CiscoIPPhoneInput", (*texts, f"<InputItem>{field}<DefaultValue/></InputItem>"))
-    if parameters.keys() & {*_SEARCHED, "letter", "first"}:
-        return _query(parameters, "cisco")
+    if parameters.keys() & {*SEARCHED, "letter", "first"}:
+        return read_query(parameters, MODELS["cisco"].xml_entries)
     items = [("Search", address.link(form=1)), ("All contacts", address.link(first=0))]
     items += [(letter.upper(), address.link(letter=letter)) for letter in _CISCO_LETTERS]
     menu = (f"<MenuItem>{_element('Name', name)}{_element('URL', url)}</MenuItem>" for name, url in items)
@@ -282,7 +218,7 @@ _GIGASET_NAMES = ("ln", "fn")
 def _read_gigaset(parameters: Parameters, _address: ListAddress) -> ListQuery:
     """Read a request.  A base station sends ``*`` in each field that is not searched, and counts contacts from 1."""
     asked = {name: value.strip() for name, value in parameters.items() if value.strip("* ")}
-    query = _query(parameters, "gigaset")
+    query = read_query(parameters, MODELS["gigaset"].xml_entries)
     return ListQuery(
         text=" ".join(asked[name].strip("* ") for name in _GIGASET_NAMES if name in asked)[:MAX_TEXT] or query.text,
         number=next((asked[name].strip("* ") for name in _GIGASET_NUMBERS if name in asked), ""),
@@ -316,18 +252,18 @@ def _gigaset(contacts: Elements, query: ListQuery, length: ListLength, _address:
     )
 
 
-XML_BOOKS: Mapping[str, XmlBook] = MappingProxyType(
+XML_BOOKS: Mapping[str, BookFormat] = MappingProxyType(
     {
-        book.vendor: book
+        book.name: book
         for book in (
-            XmlBook("yealink", _yealink_contact, _listing("YealinkIPPhoneDirectory"), _whole("yealink")),
-            XmlBook("snom", _snom_contact, _snom, _whole("snom"), has_flags=True),
-            XmlBook(
+            BookFormat("yealink", _yealink_contact, _listing("YealinkIPPhoneDirectory"), _whole("yealink")),
+            BookFormat("snom", _snom_contact, _snom, _whole("snom"), has_flags=True),
+            BookFormat(
                 "grandstream", _grandstream_contact, _listing("AddressBook"), _whole("grandstream"), has_flags=True
             ),
-            XmlBook("fanvil", _fanvil_contact, _listing("FanvilIPPhoneDirectory"), _whole("fanvil")),
-            XmlBook("cisco", _cisco_contact, _cisco, _read_cisco, has_links=True),
-            XmlBook("gigaset", _gigaset_contact, _gigaset, _read_gigaset),
+            BookFormat("fanvil", _fanvil_contact, _listing("FanvilIPPhoneDirectory"), _whole("fanvil")),
+            BookFormat("cisco", _cisco_contact, _cisco, _read_cisco, has_links=True),
+            BookFormat("gigaset", _gigaset_contact, _gigaset, _read_gigaset),
         )
     }
 )

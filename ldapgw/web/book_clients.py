@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The pages for phones and PBXs: callers' names and photos, and XML books (`ldapgw.phones.xml_books`).
+"""The pages for phones and PBXs: callers' names and photos, and phone books (`ldapgw.phones.book_format`).
 
 A caller's name is plain text, or a JSON object where the client accepts ``application/json``; if no contact has the
 number, the answer is 404 without a body.
@@ -36,18 +36,20 @@ from werkzeug.http import parse_accept_header
 
 from ldapgw.directory.access import Viewer
 from ldapgw.errors import DirectoryError
+from ldapgw.phones.book_format import BookFormat, ListAddress
 from ldapgw.phones.book_reader import Caller, ListLength, ListQuery, ListSearch
+from ldapgw.phones.contact_feed import CONTACT_FEED
 from ldapgw.phones.photos import initials_png, photo_png
-from ldapgw.phones.xml_books import XML_BOOKS, ListAddress
+from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import BookClientDependencies, WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import Headers, HttpRequest, HttpResponse, json_response, text_response
-from ldapgw.web.layout import Layout, RequiredRole, Route
+from ldapgw.web.layout import Handler, Layout, RequiredRole, Route
 
 T = TypeVar("T")
 
-_TEXT, _JSON, _XML, _PNG = "text/plain", "application/json", "text/xml; charset=utf-8", "image/png"
+_TEXT, _JSON, _PNG = "text/plain", "application/json", "image/png"
 # At most this many reads run at a time, because each read has all contacts of its book in memory.
 _MAX_READS = 4
 # At most this many reads of one login wait.  A phone sends one request at a time, but asks again if no answer comes.
@@ -257,7 +259,7 @@ class BookKey(NamedTuple):
     """
 
     viewer: Viewer
-    vendor: str
+    format: str
     query: ListQuery
     address: str
     takes_gzip: bool
@@ -319,7 +321,7 @@ def _kept_octets(book: KeptBook) -> int:
 
 
 class BookClients:
-    """The look-up of callers, their photos, and the phone books of all vendors.
+    """The look-up of callers, their photos, the phone books of all vendors, and the contact feed.
 
     Mutable: the queue of reads, and the kept books.
     """
@@ -333,14 +335,23 @@ class BookClients:
         self._kept = KeptBooks()
 
     def routes(self) -> tuple[Route, ...]:
-        """Return the routes of the look-up, of the photos and of the phone books."""
+        """Return the routes of the look-up, of the photos, of the phone books and of the feed."""
         phone = RequiredRole.PHONE
         photos = ("/<tenant>/photo/<number>.png", "/<tenant>/photo/<secret>/<number>.png")
-        books = ("/<tenant>/book/<vendor>.xml", "/<tenant>/book/<secret>/<vendor>.xml")
+        books: dict[str, Handler] = {
+            "/<tenant>/book/<vendor>.xml": self.book,
+            "/<tenant>/book/<secret>/<vendor>.xml": self.book,
+            "/<tenant>/book/contacts.json": self.feed,
+            "/<tenant>/book/<secret>/contacts.json": self.feed,
+        }
         return (
             *(Route("GET", path, self.photo, phone, over_http=True) for path in photos),
             *(Route(method, "/<tenant>/caller", self.caller, phone, over_http=True) for method in ("GET", "POST")),
-            *(Route(method, path, self.book, phone, over_http=True) for method in ("GET", "POST") for path in books),
+            *(
+                Route(method, path, handler, phone, over_http=True)
+                for method in ("GET", "POST")
+                for path, handler in books.items()
+            ),
         )
 
     async def caller(self, request: HttpRequest, _tenant: WebTenant, viewer: Viewer) -> HttpResponse:
@@ -389,26 +400,49 @@ class BookClients:
         book = XML_BOOKS.get("grandstream" if vendor == _GRANDSTREAM_FILE else vendor)
         if book is None:
             raise PageError(error_pages.PAGES.not_found, tenant)
+        return await self._send(request, tenant, viewer, book, f"{secret}{'/' if secret else ''}{vendor}.xml")
+
+    async def feed(self, request: HttpRequest, tenant: WebTenant, viewer: Viewer, secret: str = "") -> HttpResponse:
+        """``/{tenant}/book/[{secret}/]contacts.json``: send the contact feed of a phone.
+
+        :param secret: the secret in the address; empty if the client has sent a login.
+        """
+        return await self._send(request, tenant, viewer, CONTACT_FEED, f"{secret}{'/' if secret else ''}contacts.json")
+
+    async def _send(
+        self, request: HttpRequest, tenant: WebTenant, viewer: Viewer, book: BookFormat, path: str
+    ) -> HttpResponse:
+        """Send a phone book.
+
+        :param path: the path of the book's address below ``/{tenant}/book/``, which may contain a secret.
+        """
         tenant_url = self._layout.public_url.tenant_url(tenant.name)
         parameters = {**request.query, **request.form}
         for_links = {name: value for name, value in parameters.items() if name == "book"}
-        address = ListAddress(f"{tenant_url}book/{secret}{'/' if secret else ''}{vendor}.xml", for_links)
+        address = ListAddress(f"{tenant_url}book/{path}", for_links)
         query = book.read(parameters, address)
         if isinstance(query, str):
-            return _response(request, _packed(query, takes_gzip=request.takes_gzip))
+            return _response(request, book, _packed(query, takes_gzip=request.takes_gzip))
         links_to = address.link() if book.has_links else ""
-        key = BookKey(viewer._replace(login=""), book.vendor, query, links_to, request.takes_gzip)
-        kept = await self._kept_book(request, viewer, key)
+        key = BookKey(viewer._replace(login=""), book.name, query, links_to, request.takes_gzip)
+        kept = await self._kept_book(request, viewer, book, key)
         if kept is not None:
             return kept
         try:
             async with self._books.place(viewer.login) as run:
                 # While this phone waited, another phone may have asked for the same book.
-                kept = await self._kept_book(request, viewer, key)
+                kept = await self._kept_book(request, viewer, book, key)
                 if kept is not None:
                     return kept
                 reader, length = self._dependencies.reader, ListLength()
-                reading = reader.contacts(viewer, request.address, query, length, has_flags=book.has_flags)
+                reading = reader.contacts(
+                    viewer,
+                    request.address,
+                    query,
+                    length,
+                    has_flags=book.has_flags,
+                    has_origin=book.has_origin,
+                )
                 contacts = [book.contact(contact) async for contact in reading]
                 # Writing half a megabyte takes longer than phones should wait for the reactor.
                 text = partial(book.write, contacts, query, length, address)
@@ -417,16 +451,18 @@ class BookClients:
                     self._kept.keep(key, KeptBook(written, length.search))
         except TooManyReads:
             return self._too_many(request)
-        return _response(request, written)
+        return _response(request, book, written)
 
-    async def _kept_book(self, request: HttpRequest, viewer: Viewer, key: BookKey) -> HttpResponse | None:
+    async def _kept_book(
+        self, request: HttpRequest, viewer: Viewer, book: BookFormat, key: BookKey
+    ) -> HttpResponse | None:
         """Return the answer with a kept book in the login's turn, or None if the book is not kept."""
         reader = self._dependencies.reader
         kept = self._kept.find(key, reader.edition(viewer))
         if kept is None:
             return None
         await reader.repeat(viewer, request.address, kept.search)
-        return _response(request, kept.written)
+        return _response(request, book, kept.written)
 
     def _too_many(self, request: HttpRequest) -> HttpResponse:
         self._layout.dependencies.count_misuse("too many requests at once", request.address)
@@ -470,10 +506,10 @@ def _packed(text: str, *, takes_gzip: bool) -> WrittenBook:
     return WrittenBook(gzip.compress(body, mtime=0) if takes_gzip else body, etag)
 
 
-def _response(request: HttpRequest, book: WrittenBook) -> HttpResponse:
-    headers: Headers = (("ETag", book.etag), ("Vary", "Accept-Encoding"))
-    if book.etag.removeprefix("W/") in request.if_none_match:
-        return HttpResponse(304, b"", _XML, headers)
+def _response(request: HttpRequest, book: BookFormat, written: WrittenBook) -> HttpResponse:
+    headers: Headers = (("ETag", written.etag), ("Vary", "Accept-Encoding"))
+    if written.etag.removeprefix("W/") in request.if_none_match:
+        return HttpResponse(304, b"", book.media_type, headers)
     if request.takes_gzip:
         headers = (*headers, ("Content-Encoding", "gzip"))
-    return HttpResponse(200, book.body, _XML, headers)
+    return HttpResponse(200, written.body, book.media_type, headers)

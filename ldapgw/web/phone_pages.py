@@ -343,10 +343,12 @@ class PhonePages:
         secret = self.one_time.book_secrets.get(visit.visitor.session, login.name, self._layout.now())
         if not login.book_secret or not verify_password(secret.encode(), login.book_secret):
             secret = ""  # the secret address has ended or was replaced
-        book = f"{xml_vendor}.xml" if xml_vendor in XML_BOOKS else ""
+        is_xml = xml_vendor in XML_BOOKS
+        book = f"{xml_vendor}.xml" if is_xml else "contacts.json"
         return {
-            "book": book and f"{tenant_url}book/{book}",
-            "secret_book": f"{tenant_url}book/{login.name}.{secret}/{book}" if book and secret else "",
+            "xml_book": f"{tenant_url}book/{book}" if is_xml else "",
+            "feed": "" if is_xml else f"{tenant_url}book/{book}",
+            "secret_book": f"{tenant_url}book/{login.name}.{secret}/{book}" if secret else "",
             "caller": f"{tenant_url}caller?number=",
             "photo": f"{tenant_url}photo/" if visit.tenant.photos else "",
             "secret_photo": f"{tenant_url}photo/{login.name}.{secret}/" if visit.tenant.photos and secret else "",

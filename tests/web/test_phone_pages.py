@@ -1140,12 +1140,14 @@ def secret_on(page: Seen) -> str:
 
 
 def test_addresses_without_ldap(stage: Stage) -> None:
-    """Of the vendor whose settings are shown, where it reads XML; and for callers' names."""
+    """Of the vendor whose settings are shown, where it reads XML, or else of the feed; and for callers' names."""
     browser = owner(stage, model="yealink")
     page = browser.get(PHONE).body
     assert (f"{BOOK}/yealink.xml" in page, "https://phonebook.example.com/acme/caller?number=" in page) == (True, True)
     assert f"{BOOK}/cisco.xml" in browser.get(f"{PHONE}?vendor=cisco-mpp").body
-    assert f"{BOOK}/" not in browser.get(f"{PHONE}?vendor=mitel").body
+    mitel = browser.get(f"{PHONE}?vendor=mitel").body
+    assert (f"{BOOK}/contacts.json" in mitel, ".xml</code>" in mitel) == (True, False)
+    assert f"{BOOK}/contacts.json" not in page
 
 
 def test_a_secret_address(stage: Stage) -> None:
