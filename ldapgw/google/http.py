@@ -12,7 +12,8 @@ from __future__ import annotations
 import email.utils
 import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
 from enum import StrEnum
@@ -247,51 +248,112 @@ class GoogleHttpClient:
     async def _exchange(
         self, method: str, url: str, limit: int, headers: dict[str, str], request: Mapping[str, Any]
     ) -> GoogleResponse:
-        try:
-            response = await self._http.request(
-                method,
-                url,
-                headers=Headers({name: [value] for name, value in headers.items()}),
-                allow_redirects=False,
-                unbuffered=True,
-                # treq needs a reactor for a timeout that is not used here; without this argument, treq would import the
-                # global reactor.
-                reactor=cast("Any", self._clock),
-                **request,
-            )
+        with _network_errors():
+            response = await _request(self._http, self._clock, method, url, headers, **request)
             body = await _read_body(response.original, limit)
-        except ConnectingCancelledError as error:
-            raise CancelledError from error
-        except _NETWORK as error:
-            if isinstance(error, ResponseFailed):
-                for reason in error.reasons:
-                    if reason.check(CancelledError):
-                        raise CancelledError from error
-                    if reason.check(BadResponse):
-                        raise BadResponse(reason.value.detail) from error
-            raise NetworkFailure(_network_detail(error), step=_failed_step(error)) from error
         retry_after = _retry_after(response.headers, self._clock.seconds())
         media_type = response.headers.getRawHeaders("Content-Type", [""])[0].partition(";")[0].strip().lower()
         max_age, date = _max_age(response.headers), _date(response.headers)
         return GoogleResponse(response.code, body, retry_after, max_age, media_type, date)
 
 
-async def _read_body(response: IResponse, limit: int) -> bytes:
-    """Read and decompress a body.
+async def get_status(http: HTTPClient, clock: IReactorTime, url: str) -> int:
+    """Make a GET request to another server than Google's without credentials, and return the status of the response.
 
-    The decoders that treq adds are removed, because they have no size limit, and because treq adds a decoder for each
-    encoding in the header.
+    The body is received up to a limit and dropped, because some servers stop working when a client goes early.
+
+    :raises GoogleError: `NetworkFailure` or `BadResponse`.
     """
-    layers = 0
-    while isinstance(response, GzipDecoder):
-        layers += 1
-        response = response.original
+    with _network_errors():
+        response = await _request(http, clock, "GET", url, {"User-Agent": f"ldapgw/{__version__}"})
+        drain = _Drain()
+        _undecoded(response.original)[0].deliverBody(drain)
+        await drain.done
+    return int(response.code)
+
+
+async def _request(
+    http: HTTPClient, clock: IReactorTime, method: str, url: str, headers: Mapping[str, str], **request: Any
+) -> Any:
+    return await http.request(
+        method,
+        url,
+        headers=Headers({name: [value] for name, value in headers.items()}),
+        allow_redirects=False,
+        unbuffered=True,
+        # treq needs a reactor for a timeout that is not used here; without this argument, treq would import the global
+        # reactor.
+        reactor=cast("Any", clock),
+        **request,
+    )
+
+
+@contextmanager
+def _network_errors() -> Iterator[None]:
+    """Raise the errors of connections as `NetworkFailure` or `BadResponse`."""
+    try:
+        yield
+    except ConnectingCancelledError as error:
+        raise CancelledError from error
+    except _NETWORK as error:
+        if isinstance(error, ResponseFailed):
+            for reason in error.reasons:
+                if reason.check(CancelledError):
+                    raise CancelledError from error
+                if reason.check(BadResponse):
+                    raise BadResponse(reason.value.detail) from error
+        raise NetworkFailure(_network_detail(error), step=_failed_step(error)) from error
+
+
+async def _read_body(response: IResponse, limit: int) -> bytes:
+    """Read and decompress a body."""
+    response, layers = _undecoded(response)
     body = _Body(limit, compressed=layers > 0)
     encoding = b",".join(response.headers.getRawHeaders(b"Content-Encoding", [])).strip()
     if layers > 1 or encoding not in (b"", b"identity"):
         body.refuse(BadResponse("content encoding not asked for"))
     response.deliverBody(body)
     return await body.done
+
+
+def _undecoded(response: IResponse) -> tuple[IResponse, int]:
+    """Remove the decoders that treq adds from a response; return the response and the number of decoders.
+
+    The decoders have no size limit, and treq adds a decoder for each encoding in the header.
+    """
+    layers = 0
+    while isinstance(response, GzipDecoder):
+        layers += 1
+        response = response.original
+    return response, layers
+
+
+class _Drain(Protocol):
+    """The body of a response, which is dropped; the connection of a body that is too large is closed.
+
+    Mutable: the octets that may still come.
+    """
+
+    def __init__(self) -> None:
+        self.done: Deferred[None] = Deferred(lambda _: self._abort())
+        self._remaining = LARGEST_TOKEN
+
+    def dataReceived(self, data: bytes) -> None:
+        self._remaining -= len(data)
+        if self._remaining < 0:
+            self._abort()
+            self._finish()
+
+    def connectionLost(self, _reason: Failure = connectionDone) -> None:
+        self._finish()
+
+    def _finish(self) -> None:
+        if not self.done.called:
+            self.done.callback(None)
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            cast("IPushProducer", self.transport).stopProducing()
 
 
 class _Body(Protocol):

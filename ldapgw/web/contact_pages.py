@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The list of the contacts that a person's phones find, the search over them, the page of a contact, and photos.
+"""The list of the contacts that a person's phones find, the search over them, a contact's page and photo, and calls.
 
 Access rights, order and the treatment of duplicates are the same as for phones (`ldapgw.phones.contact_browser`).  The
 pages' addresses contain only ids of contacts, letters and page numbers, and the search is a form (POST), so that no
@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from math import ceil
 from zlib import crc32
 
 from ldapgw.contact import Contact, Kind, LeftOutReason
@@ -21,7 +22,9 @@ from ldapgw.directory.clients import TokenBuckets
 from ldapgw.directory.inet_org_person import write_number
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.google.endpoints import contact_page
-from ldapgw.numbers.phone_number import readable, typed_digits
+from ldapgw.numbers.dial_string import dial_text
+from ldapgw.numbers.number import Number
+from ldapgw.numbers.phone_number import NumberFormat, readable, typed_digits
 from ldapgw.phones.contact_browser import (
     DIGITS,
     LETTERS,
@@ -39,7 +42,7 @@ from ldapgw.phones.photos import initials
 from ldapgw.phrase import Texts, Translatable, read_texts
 from ldapgw.store import contacts, phones
 from ldapgw.store.accounts import Account
-from ldapgw.store.phones import NumberMode
+from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
@@ -52,6 +55,9 @@ MAX_QUERY_LENGTH = 100
 # The number of searches that a session may make at once, which is enough for fast typing.
 SEARCH_BURST = 30
 SEARCH_INTERVAL_SECONDS = 0.2
+# The number of calls that a person may have the telephone system begin at once, and the seconds until one more.
+DIAL_BURST = 5
+DIAL_INTERVAL_SECONDS = 10.0
 
 # The number of colours for pictures with initials (style.css).
 _COLOURS = 6
@@ -96,6 +102,8 @@ class NumberText:
     :ivar kind: a text to translate; empty if the number has no kind.
     :ivar label: the contact's own label for the number at Google, shown in place of the kind.
     :ivar note: the stored number, and why another number is dialled; empty if there is nothing to explain.
+    :ivar for_pbx: the number as a telephone system gets the number to call: in the tenant's format, without spaces;
+        empty if the stored contact is unknown.
     """
 
     text: str
@@ -103,6 +111,7 @@ class NumberText:
     kind: str
     label: str = ""
     note: Translatable = ""
+    for_pbx: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -126,16 +135,17 @@ class ContactRow:
 
 
 class ContactPages:
-    """The list of contacts, the results of its search, the page of a contact, and photos.
+    """The list of contacts, the results of its search, the page of a contact, calls to a contact, and photos.
 
     page.js fetches the results while a person types.
 
-    Mutable: the rate limiter.
+    Mutable: the rate limiters.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._rate_limiter = TokenBuckets(SEARCH_BURST, SEARCH_INTERVAL_SECONDS, layout.dependencies.seconds)
+        self._dial_limiter = TokenBuckets(DIAL_BURST, DIAL_INTERVAL_SECONDS, layout.dependencies.seconds)
         self._browser = layout.dependencies.contacts
         self._store = layout.dependencies.store
 
@@ -145,6 +155,8 @@ class ContactPages:
             get("/<tenant>/contacts", self.list, person),
             get("/<tenant>/contacts/<contact>", self.contact, person),
             get("/<tenant>/contacts/<contact>/photo", self.photo, person),
+            get("/<tenant>/contacts/<contact>/dial", self.redirect_to_contact, person),
+            post("/<tenant>/contacts/<contact>/dial", self.dial, person),
             get("/<tenant>/search", self.redirect_to_contacts, RequiredRole.TENANT),
             post("/<tenant>/search", self.search, person),
         )
@@ -208,8 +220,7 @@ class ContactPages:
         found = self._find(visit, contact)
         stored = (await self._stored(visit.tenant, [found])).get(found.id)
         owner = visit.visitor.account_by_sub(found.book)
-        account_ids = [account.id for account in visit.visitor.accounts]
-        own_phones = await self._store.read(phones.read_by_accounts, account_ids)
+        own_phones = await self._own_phones(visit)
         per_number = [phone.name for phone in own_phones if phone.numbers is NumberMode.ENTRIES]
         context = found.context
         numbers, shown = _numbers(found, stored), _shown_numbers(stored, context)
@@ -223,6 +234,7 @@ class ContactPages:
             title=text_of(found.entry, "title"),
             contact_name=name,
             shown=shown,
+            callers=visit.tenant.dial.callers(own_phones) if visit.tenant.dial is not None else {},
             per_number=per_number,
             per_number_lines=[f"{name} ({kind})" for _, kind in shown],
             left_out=list(_left_out(stored, context)) if owner is not None and stored else [],
@@ -230,6 +242,31 @@ class ContactPages:
             is_directory=found.book == DIRECTORY,
             address=_Address(visit.home, visit.visitor, owner, found.section),
         )
+
+    async def redirect_to_contact(self, visit: Visit, contact: str) -> HttpResponse:
+        """``/{tenant}/contacts/{contact}/dial``: redirect a GET of the form's address to the contact."""
+        return visit.redirect(path=f"contacts/{self._find(visit, contact).id}")
+
+    async def dial(self, visit: Visit, contact: str) -> HttpResponse:
+        """``POST /{tenant}/contacts/{contact}/dial``: have the telephone system call ``number`` from ``phone``.
+
+        The number is one that the contact's page shows, and the phone is the visitor's own.
+        """
+        found, address = self._find(visit, contact), visit.tenant.dial
+        if address is None or not address.is_called_by_gateway:
+            raise PageError(error_pages.PAGES.not_found, visit.tenant)
+        stored = (await self._stored(visit.tenant, [found])).get(found.id)
+        numbers = {number.dialled: number.for_pbx for number in _numbers(found, stored)}
+        number, phone = numbers.get(visit.form.get("number", ""), ""), visit.form.get("phone", "")
+        path = f"contacts/{found.id}"
+        if not number or phone not in address.callers(await self._own_phones(visit)):
+            return visit.redirect("not-accepted", path)
+        seconds = self._dial_limiter.take(f"{visit.tenant.name} {visit.visitor.person.address}")
+        if seconds:
+            headers = (("Retry-After", str(ceil(seconds))),)
+            raise PageError(error_pages.PAGES.too_many, visit.tenant, headers=headers)
+        result = await self._layout.dependencies.dial(visit.tenant.name, address.url(phone, number))
+        return visit.redirect(result.value, path)
 
     async def photo(self, visit: Visit, contact: str) -> HttpResponse:
         """``/{tenant}/contacts/{contact}/photo``: send a contact's photo, which the reader's browser may cache."""
@@ -241,6 +278,10 @@ class ContactPages:
         if visit.request.if_none_match == etag:
             return HttpResponse(304, b"", headers=headers)
         return HttpResponse(200, jpeg, "image/jpeg", headers)
+
+    async def _own_phones(self, visit: Visit) -> tuple[PhoneLogin, ...]:
+        account_ids = [account.id for account in visit.visitor.accounts]
+        return await self._store.read(phones.read_by_accounts, account_ids)
 
     def _find(self, visit: Visit, contact: str) -> BrowsedContact:
         books = [account.sub for account in visit.visitor.accounts if account.is_connected]
@@ -361,9 +402,15 @@ def _numbers(found: BrowsedContact, stored: Contact | None) -> tuple[NumberText,
     for phone in stored.phones:
         number = phone.number
         dialled = number.code + (number.e164 or typed_digits(number))
-        shown = NumberText(number_text(number), dialled, _TEXTS.kinds.get(phone.kind, ""), phone.label, note_on(phone))
+        kind, for_pbx = _TEXTS.kinds.get(phone.kind, ""), _number_for_pbx(number, found.context)
+        shown = NumberText(number_text(number), dialled, kind, phone.label, note_on(phone), for_pbx)
         numbers.setdefault(dialled, shown)
     return tuple(numbers.values())
+
+
+def _number_for_pbx(number: Number, context: NamingContext) -> str:
+    is_typed = context.number_format is NumberFormat.TYPED
+    return typed_digits(number) if is_typed else dial_text(write_number(number, context))
 
 
 def _shown_numbers(stored: Contact | None, context: NamingContext) -> list[tuple[str, str]]:

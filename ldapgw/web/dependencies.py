@@ -29,6 +29,7 @@ from ldapgw.store.secrets import SecretBox
 from ldapgw.store.unfit_clients import Mistake
 from ldapgw.store.worker import Store
 from ldapgw.store.workspaces import DelegationSettings, DelegationTrial
+from ldapgw.web.dialing import DialAddress, DialResult
 from ldapgw.web.live import ChangeNotifier
 from ldapgw.web.one_time_passwords import OneTimeSecrets
 
@@ -51,6 +52,7 @@ class WebTenant:
     :ivar activity_keep: the seconds for which entries of the activity log are kept.
     :ivar region: the country of numbers without a country code (ISO 3166-1); empty if unknown.
     :ivar help: the e-mail address or the URL of the administrator; empty if not configured.
+    :ivar dial: the address at which the telephone system begins a call, or None if people's devices dial.
     :ivar remove_leavers: the seconds after which the account of a person who has left is removed; 0 for never.
     """
 
@@ -70,6 +72,7 @@ class WebTenant:
     activity_keep: float = 365 * 86400.0
     region: str = ""
     help: str = ""
+    dial: DialAddress | None = None
     remove_leavers: float = 0.0
     has_provisioning_networks: bool = False
     may_provision: Callable[[str], bool] = field(default=lambda _address: False, hash=False, compare=False)
@@ -175,6 +178,7 @@ class WebDependencies(ConsentDependencies):
         database.
     :ivar is_shared: whether several gateways can use the database, so that a proxy may lead a browser to any of them.
     :ivar contacts: browses and searches the contacts that phones find.
+    :ivar dial: calls the address at which a tenant's telephone system begins a call (`ldapgw.web.dialing.Dialer`).
     :ivar observe_request: counts a request for metrics, by its method, the route's path with variables in braces, the
         role that the route requires, the status, and the seconds that the answer took.
     """
@@ -195,6 +199,7 @@ class WebDependencies(ConsentDependencies):
     is_shared: bool
     notifier: ChangeNotifier
     contacts: ContactBrowser
+    dial: Callable[[str, str], Awaitable[DialResult]]
     explainer: PhoneExplainer
     observe_request: Callable[[str, str, str, int, float], None]
 

@@ -450,15 +450,21 @@ class Url(Text):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        if not isinstance(value, str) or re.search(r"[\s\\\x00-\x20\x7f]", value):
-            raise ValueError
-        parts = urlsplit(value)
-        is_plain = (
-            parts.hostname and not parts.query and not parts.fragment and "@" not in parts.netloc and parts.port != 0
-        )
-        if not is_plain or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback_url(value))):
+        if not isinstance(value, str) or not _is_secure_url(value) or urlsplit(value).query:
             raise ValueError
         return cls(_with_ascii_host(value.rstrip("/")))
+
+
+def _is_secure_url(url: str) -> bool:
+    """Return whether a text is an https URL, or an http URL for a loopback address, without user and fragment.
+
+    :raises ValueError: when the text is no URL.
+    """
+    if re.search(r"[\s\\\x00-\x20\x7f]", url):
+        return False
+    parts = urlsplit(url)
+    is_plain = bool(parts.hostname) and not parts.fragment and "@" not in parts.netloc and parts.port != 0
+    return is_plain and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback_url(url)))
 
 
 def _with_ascii_host(url: str) -> str:
@@ -504,14 +510,44 @@ class ServiceUrl(Url):
     @classmethod
     def read(cls, value: object) -> Self:
         url = super().read(value)
-        if ":" in (urlsplit(url).hostname or ""):
+        if ":" in _host(url):
             raise ValueError
         return url
 
 
+class DialUrl(Secret):
+    """The URL by which a telephone system calls a number, with placeholders; empty if none is configured.
+
+    The URL may contain a secret of the telephone system, so no message shows the URL.
+    """
+
+    expected: ClassVar[str] = (
+        "an https:// address with {number}, if needed {phone}, and no other placeholder, behind the host, such as "
+        '"https://pbx.example/call?from={phone}&to={number}" (http:// for localhost and loopback addresses only)'
+    )
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        url = super().read(value)
+        if not url:
+            return url
+        names = re.findall(r"\{([^{}]*)\}", url)
+        if "number" not in names or not {*names} <= {"phone", "number"} or len({*names}) < len(names):
+            raise ValueError
+        filled = url.replace("{phone}", "0").replace("{number}", "0")
+        # The gateway's HTTP client cannot call an IPv6 address.
+        if re.search("[{}]", filled + urlsplit(url).netloc) or not _is_secure_url(filled) or ":" in _host(filled):
+            raise ValueError
+        return cls(_with_ascii_host(url))
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
 def is_loopback_url(url: str) -> bool:
     """Return whether the host of a URL is a loopback address or ``localhost``."""
-    host = urlsplit(url).hostname or ""
+    host = _host(url)
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -360,6 +360,8 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
             yield f"{where}: book_order = {_abbreviated_json(tenant.book_order)}: expected each book once"
         if len(tenant.book_order) > MAX_ORDERED_BOOKS:
             yield f"{where}: book_order: expected {MAX_ORDERED_BOOKS} books at most"
+        if tenant.dial != "browser" and not tenant.dial_url:
+            yield f'{where}: dial = "{tenant.dial}": needs dial_url, the address that the gateway calls'
         if bool(tenant.client_id) != bool(tenant.client_secret):
             yield f"{where}: expected both client_id and client_secret"
 

@@ -22,6 +22,7 @@ from ldapgw.server.config.forms import (
     BaseDn,
     BookName,
     DatabaseUrl,
+    DialUrl,
     Digits,
     Duration,
     EncryptionKey,
@@ -207,6 +208,9 @@ class Tenant(Table, frozen=True, kw_only=True):
     photos: bool = False
     activity_keep: Duration = Duration(365 * 86400)
     help: Help = Help()
+    dial_url: DialUrl = DialUrl()
+    # "browser" by default, because a telephone system may know people by their browsers' sessions.
+    dial: Literal["browser", "server"] = "browser"
     attribute_aliases: AttributeAliases = AttributeAliases()
     sharing: Sharing = Sharing.PRIVATE
     shared_label: str = ""

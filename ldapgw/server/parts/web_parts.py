@@ -13,6 +13,7 @@ from ldapgw.directory.catalog import Freshness
 from ldapgw.directory.dit import Dit
 from ldapgw.google.delegation import ServiceAccount
 from ldapgw.google.endpoints import Client
+from ldapgw.google.http import http_client
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
@@ -36,6 +37,7 @@ from ldapgw.web.dependencies import (
     WebDependencies,
     WebTenant,
 )
+from ldapgw.web.dialing import DialAddress, Dialer
 
 
 class _PresentTenants(TenantsWithClients[WebTenant]):
@@ -90,6 +92,7 @@ def make_web_dependencies(
         is_shared=base.state.database.runs_beside,
         notifier=phones.notifier,
         contacts=ContactBrowser(dit, phones.ldap.turns.turn_of),
+        dial=Dialer(sync.google.http, http_client(base.reactor), base.reactor).dial,
         explainer=PhoneExplainer(
             lambda: phones.catalog.snapshot, config.ldap.size_limit, base.workers.explain, base.now
         ),
@@ -231,6 +234,7 @@ def web_tenant(tenant: Tenant) -> WebTenant:
         photos=tenant.photos,
         region=tenant.region,
         help=tenant.help,
+        dial=DialAddress(tenant.dial_url, tenant.dial == "server") if tenant.dial_url else None,
         remove_leavers=tenant.remove_leavers,
         has_provisioning_networks=bool(tenant.provisioning_networks),
         may_provision=tenant.provisioning_networks.contains,

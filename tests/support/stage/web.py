@@ -87,6 +87,7 @@ from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook.turns import Turns
 from tests.support.results import result_of
 from tests.support.stage.databases import open_in_memory
+from tests.support.stage.telephone_system import TelephoneSystem
 
 # The key of the link with which `by_link` opens the administration.
 ADMIN_KEY = "A" * 43
@@ -274,6 +275,7 @@ class Stage:
         self.configured_delegations: set[str] = set()
         self.misuse = MisuseLog(self.clock)
         self.requests = PageCounters()
+        self.pbx = TelephoneSystem()
 
     def _present_delegation(self, tenant: str) -> tuple[ServiceAccount, DelegationSettings] | None:
         found = self.delegations.get(tenant)
@@ -379,6 +381,7 @@ class Stage:
             is_shared=self.database.runs_beside,
             notifier=self.live,
             contacts=self.finder,
+            dial=self.pbx.dialer(self.clock).dial,
             explainer=PhoneExplainer(lambda: self.served, 1000, at_once, self.clock.seconds),
             observe_request=self.requests.observe,
         )

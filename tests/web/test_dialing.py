@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: MIT
+"""Calls by click: the button on a contact's page, by the browser and by the gateway, and who may have what called."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from treq.client import HTTPClient
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionRefusedError as Refused
+from twisted.internet.task import Clock
+
+from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
+from ldapgw.directory.book import build_book
+from ldapgw.directory.catalog import Snapshot
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.special_entries import Features
+from ldapgw.numbers.phone_number import NumberFormat, parse
+from ldapgw.store import contacts, phones
+from ldapgw.store.contacts import ContactRecord
+from ldapgw.web.contact_pages import DIAL_BURST, DIAL_INTERVAL_SECONDS
+from ldapgw.web.dialing import TIMEOUT, DialAddress, Dialer, DialResult
+from tests.support.phonebook import naming_context
+from tests.support.stage.telephone_system import TelephoneSystem
+from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, Browser, Seen, Stage, add, words_on
+
+TEMPLATE = "https://pbx.example/call?from={phone}&to={number}"
+NUMBER, OTHER = "+4930230001", "+491712300022"
+PATH = "/acme/contacts/c1"
+
+
+def person(uid: str, name: str, *numbers: str, sharing_label: str = "") -> Contact:
+    found = [parse(number, "DE") for number in numbers]
+    labels = (sharing_label,) if sharing_label else ()
+    return Contact(uid, name=name, phones=tuple(Phone(Kind.WORK, one) for one in found if one), labels=labels)
+
+
+ANNA = person("c1", "Anna Berg", "030 230001", "0171 2300022")
+SHARED = person("b1", "Sara Shared", "030 230003")
+PRIVATE = person("b2", "Petra Private", "030 230004")
+CALLER = person("k1", "Carl Caller", "030 230005")
+
+
+def serve(stage: Stage, number_format: NumberFormat = NumberFormat.E164) -> None:
+    """Alice's own book, Bob's two, one of them shared, and Carl's for callers."""
+    context = replace(naming_context(), number_format=number_format)
+    books = [
+        build_book(context, key, name, sharing, people, {}, per_number=False)
+        for key, name, sharing, people in (
+            (stage.world.account(ALICE).sub, ALICE, Sharing.PRIVATE, [ANNA]),
+            (stage.world.account(BOB).sub, BOB, Sharing.SHARED, [SHARED]),
+            ("carl", "carl@acme.example", Sharing.CALLERS, [CALLER]),
+            ("petra", "petra@acme.example", Sharing.PRIVATE, [PRIVATE]),
+        )
+    ]
+    stage.catalog.publish(Snapshot(Dit((Directory(context, tuple(books)),), Features("1")), {}, loaded=True), ())
+
+
+def dialing(template: str = TEMPLATE, *, by_gateway: bool = True) -> Stage:
+    """Alice and Bob, whose contacts are stored, and a telephone system."""
+    acme = replace(ACME, dial=DialAddress(template, by_gateway))
+    stage = Stage(tenants=(acme, GLOBEX))
+    for address, people in ((BOB, [SHARED]), (ALICE, [ANNA])):
+        stage.browser().consent(account=address)
+        [account] = [one for one in stage.accounts() if one.address == address]
+        records = [ContactRecord.from_contact(one.uid, one.uid, one) for one in people]
+        stage.do(contacts.apply_changes, account.id, Source.CONTACTS, records, ())
+    serve(stage)
+    return stage
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return dialing()
+
+
+def with_phones(stage: Stage, *names: str, account: str = ALICE) -> Browser:
+    browser = stage.visitor(account=account)
+    for name in names:
+        assert add(browser, name).status == 303
+    return browser
+
+
+def dial(browser: Browser, path: str = PATH, **fields: str) -> Seen:
+    return browser.submit(f"{path}/dial", **{"number": NUMBER, "phone": "desk1", **fields})
+
+
+def contact_id(browser: Browser, name: str) -> str:
+    found = re.search(rf'href="(/acme/contacts/[^"]+)">{name}<', browser.get("/acme/contacts").body)
+    assert found is not None
+    return found[1]
+
+
+def links(page: Seen) -> list[str]:
+    """The addresses that a browser opens to call."""
+    return [html.unescape(link) for link in re.findall(r'href="(https://pbx[^"]+)"', page.body)]
+
+
+# --- the address ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("template", "url"),
+    [
+        (TEMPLATE, "https://pbx.example/call?from=desk1&to=%2B4930230001"),
+        ("https://pbx.example/call/{number}", "https://pbx.example/call/%2B4930230001"),
+        ("https://pbx.example/{phone}/{number}?key=1", "https://pbx.example/desk1/%2B4930230001?key=1"),
+    ],
+)
+def test_the_address(template: str, url: str) -> None:
+    assert DialAddress(template).url("desk1", NUMBER) == url
+
+
+def test_a_number_cannot_add_to_the_address() -> None:
+    """Whatever it holds; and no repr shows the address, which may hold a secret."""
+    address = DialAddress(TEMPLATE)
+    assert parse_qs(urlsplit(address.url("a&b", "1#2&x={phone}/")).query) == {"from": ["a&b"], "to": ["1#2&x={phone}/"]}
+    assert "pbx" not in repr(replace(ACME, dial=address))
+
+
+# --- by the browser ---------------------------------------------------------------------------------------------------
+
+
+def test_the_browser_calls_from_the_only_phone() -> None:
+    """A link for each number, which tells the telephone system nothing else; ``tel:`` stays."""
+    page = with_phones(dialing(by_gateway=False), "desk1").get(PATH)
+    assert links(page) == [f"https://pbx.example/call?from=desk1&to=%2B{number[1:]}" for number in (NUMBER, OTHER)]
+    assert page.body.count('target="_blank" rel="noopener noreferrer" referrerpolicy="no-referrer"') == 2
+    assert f'href="tel:{NUMBER}"'.replace("+", "%2B") in page.body or f'href="tel:{NUMBER}"' in page.body
+    assert 'aria-label="Call 030 230001"' in page.body or 'aria-label="Call +49 30 230001"' in page.body
+
+
+def test_several_phones() -> None:
+    """The person chooses; phones have their labels."""
+    browser = with_phones(dialing(by_gateway=False), "desk1", "desk2")
+    page = browser.get(PATH)
+    assert [parse_qs(urlsplit(link).query)["from"] for link in links(page)] == [["desk1"], ["desk2"]] * 2
+    assert "with desk2" in words_on(page)
+
+
+def test_no_phone() -> None:
+    """Then a device has to dial, unless the telephone system need not know the phone."""
+    assert links(with_phones(dialing(by_gateway=False)).get(PATH)) == []
+    page = with_phones(dialing("https://pbx.example/?to={number}", by_gateway=False)).get(PATH)
+    assert links(page) == [f"https://pbx.example/?to=%2B{number[1:]}" for number in (NUMBER, OTHER)]
+
+
+@pytest.mark.parametrize(
+    ("number_format", "number"),
+    [
+        (NumberFormat.E164, "+4930230001"),
+        (NumberFormat.INTERNATIONAL, "+4930230001"),
+        (NumberFormat.NATIONAL, "030230001"),
+        (NumberFormat.TYPED, "030230001"),
+        (NumberFormat.DIAL, "0030230001"),
+    ],
+)
+def test_the_number_has_the_tenants_format(number_format: NumberFormat, number: str) -> None:
+    """So the telephone system gets what its phones get, without what only people read."""
+    stage = dialing()
+    serve(stage, number_format)
+    assert dial(with_phones(stage, "desk1")).location == PATH
+    [(_, url)] = stage.pbx.asked
+    assert parse_qs(urlsplit(url).query)["to"] == [number]
+
+
+def test_without_an_address() -> None:
+    """There is no button, and nothing to post to."""
+    stage = dialing()
+    stage.tenants = (ACME, GLOBEX)
+    browser = with_phones(stage, "desk1")
+    assert "/dial" not in browser.get(PATH).body
+    assert (dial(browser).status, stage.pbx.asked) == (404, [])
+
+
+# --- by the gateway ---------------------------------------------------------------------------------------------------
+
+
+def test_the_gateway_calls(stage: Stage, logged: list[Any]) -> None:
+    """Once, and says so; the address is not on the page, nor is a number in the log."""
+    browser = with_phones(stage, "desk1")
+    page = browser.get(PATH)
+    assert ("pbx.example" in page.body, page.body.count(f'action="{PATH}/dial"')) == (False, 2)
+    assert dial(browser).location == PATH
+    assert stage.pbx.asked == [("GET", "/call?from=desk1&to=%2B4930230001")]
+    assert "Your phone rings in a moment." in words_on(browser.get(PATH))
+    assert "230001" not in str(logged)
+    assert browser.get(f"{PATH}/dial").location == PATH
+
+
+@pytest.mark.parametrize(("status", "sentence"), [(500, "accept the call"), (302, "accept the call")])
+def test_the_telephone_system_refuses(stage: Stage, status: int, sentence: str) -> None:
+    """The page says so, and shows nothing of the answer; no redirect is followed."""
+    stage.pbx.status = status
+    browser = with_phones(stage, "desk1")
+    assert dial(browser).status == 303
+    words = words_on(browser.get(PATH))
+    assert (sentence in words, "Ringing" in words, len(stage.pbx.asked)) == (True, False, 1)
+
+
+def test_the_telephone_system_is_late(stage: Stage) -> None:
+    stage.pbx.status = 0
+    browser = with_phones(stage, "desk1")
+    token = browser.get(PATH).token
+    browser.patience = TIMEOUT
+    assert browser.post(f"{PATH}/dial", {"token": token, "number": NUMBER, "phone": "desk1"}).location == PATH
+    browser.patience = 0.0
+    assert "answer in time" in words_on(browser.get(PATH))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"number": "+4930999999"},
+        {"number": "030 230001"},
+        {"number": "0900 1234567"},
+        {"number": ""},
+        {"number": "+4930230003"},
+        {"phone": "bobs"},
+        {"phone": "halls"},
+        {"phone": "../x"},
+        {"phone": ""},
+    ],
+)
+def test_only_numbers_of_the_contact_and_phones_of_ones_own(stage: Stage, fields: dict[str, str]) -> None:
+    with_phones(stage, "bobs", account=BOB)
+    browser = with_phones(stage, "desk1")
+    assert dial(browser, **fields).location == PATH
+    assert "Something changed since you opened this page" in words_on(browser.get(PATH))
+    assert stage.pbx.asked == []
+
+
+def test_whose_contacts(stage: Stage) -> None:
+    """Those that the visitor's pages show: shared ones; no private ones, no callers, none of another tenant."""
+    browser = with_phones(stage, "desk1")
+    path = contact_id(browser, "Sara Shared")
+    assert dial(browser, path, number="+4930230003").location == path
+    assert stage.pbx.asked == [("GET", "/call?from=desk1&to=%2B4930230003")]
+    for hidden, number in (("b2", "+4930230004"), ("k1", "+4930230005"), ("c9", NUMBER)):
+        assert dial(browser, f"/acme/contacts/{hidden}", number=number).status == 404
+    assert dial(with_phones(stage, "bobs", account=BOB), phone="bobs").status == 404
+    assert stage.browser().post(f"/globex{PATH[5:]}/dial", {"number": NUMBER}).status == 403
+    assert len(stage.pbx.asked) == 1
+
+
+def test_who_may_not(stage: Stage) -> None:
+    """Nobody without a session, nor without the form's token, nor from another site, nor with a phone that is gone."""
+    browser = with_phones(stage, "desk1")
+    fields = {"number": NUMBER, "phone": "desk1"}
+    token = browser.get(PATH).token
+    assert stage.browser().post(f"{PATH}/dial", {**fields, "token": token}).status == 403
+    assert browser.post(f"{PATH}/dial", fields).status == 403
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}
+    assert browser.post(f"{PATH}/dial", {**fields, "token": token}, elsewhere).status == 403
+    stage.do(phones.remove, "desk1")
+    assert dial(browser).location == PATH
+    assert stage.pbx.asked == []
+
+
+def test_not_too_often(stage: Stage) -> None:
+    """Not even in another session."""
+    browser = with_phones(stage, "desk1")
+    assert [dial(browser).status for _ in range(DIAL_BURST)] == [303] * DIAL_BURST
+    browser.consent()
+    refused = dial(browser)
+    assert (refused.status, refused.headers["retry-after"]) == (429, ["10"])
+    stage.clock.advance(DIAL_INTERVAL_SECONDS)
+    assert (dial(browser).status, len(stage.pbx.asked)) == (303, DIAL_BURST + 1)
+
+
+# --- the client -------------------------------------------------------------------------------------------------------
+
+
+URL = "https://pbx.example/call?from=desk1&to=%2B4930230001"
+
+
+@pytest.mark.parametrize(
+    ("status", "result", "detail"),
+    [
+        (200, DialResult.DIALLED, ""),
+        (204, DialResult.DIALLED, ""),
+        (302, DialResult.REFUSED, "HTTP 302"),
+        (401, DialResult.REFUSED, "HTTP 401"),
+        (503, DialResult.REFUSED, "HTTP 503"),
+        (0, DialResult.LATE, "no answer within 10 s"),
+    ],
+)
+def test_results(logged: list[Any], status: int, result: DialResult, detail: str) -> None:
+    """Failures are logged with the host, and with neither the address nor the number."""
+    pbx, clock = TelephoneSystem(), Clock()
+    pbx.status = status
+    pbx.body = b"" if status == 204 else pbx.body
+    found: list[DialResult] = []
+    Deferred.fromCoroutine(pbx.dialer(clock).dial("acme", URL)).addCallback(found.append)
+    clock.advance(TIMEOUT - 0.1)
+    assert found == ([result] if status else [])
+    clock.advance(0.1)
+    assert found == [result]
+    events = [event for event in logged if event.get("event") == "dial_failed"]
+    assert [(event["tenant"], event["host"], event["detail"]) for event in events] == (
+        [("acme", "pbx.example", detail)] if detail else []
+    )
+    assert "230001" not in str(events)
+
+
+def test_a_large_answer() -> None:
+    """It counts by its status, and is dropped."""
+    pbx = TelephoneSystem()
+    pbx.body = b"x" * 1_000_000
+    found: list[DialResult] = []
+    Deferred.fromCoroutine(pbx.dialer(Clock()).dial("acme", URL)).addCallback(found.append)
+    assert found == [DialResult.DIALLED]
+
+
+class Unreachable:
+    """An agent whose connections fail."""
+
+    def request(self, *_: object) -> Deferred[Any]:
+        return fail(Refused())
+
+
+@pytest.mark.parametrize(
+    ("url", "answered"),
+    [(URL, DialResult.REFUSED), (URL.replace("https://pbx.example", "http://127.0.0.1"), DialResult.DIALLED)],
+)
+def test_the_proxy_is_not_used_on_this_machine(url: str, answered: DialResult, logged: list[Any]) -> None:
+    """A telephone system here is called without the proxy, which cannot reach it."""
+    pbx, clock = TelephoneSystem(), Clock()
+    pbx_http: Any = pbx.dialer(clock)._loopback_http
+    unreachable: Any = Unreachable()
+    dialer = Dialer(HTTPClient(unreachable), pbx_http, clock)
+    found: list[DialResult] = []
+    Deferred.fromCoroutine(dialer.dial("acme", url)).addCallback(found.append)
+    assert found == [answered]
+    failures = [event["detail"] for event in logged if event.get("event") == "dial_failed"]
+    assert failures == (["ConnectionRefusedError"] if answered is DialResult.REFUSED else [])
