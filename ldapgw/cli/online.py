@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The part of ``check --online`` that connects to Google as configured.
+"""The part of ``check --online`` that connects to Google, and to telephone systems, as configured.
 
 This part also tries the tenants' OAuth clients and service accounts.
 The header ``Date`` of Google's answers shows whether this machine's clock is right.
@@ -11,7 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import Deferred, execute, gatherResults
+from twisted.internet.defer import (
+    Deferred,
+    TimeoutError,  # noqa: A004  the exception of `Deferred.addTimeout`
+    execute,
+    gatherResults,
+)
 
 from ldapgw.cli.output import counted
 from ldapgw.errors import (
@@ -25,7 +30,7 @@ from ldapgw.errors import (
 )
 from ldapgw.google.delegation import GROUPS_SCOPE, REFUSAL_TEXTS, RESPONSIBLE, USERS_SCOPE, Refusal
 from ldapgw.google.endpoints import Client, is_redirect_uri_refused
-from ldapgw.google.http import GoogleHttpClient
+from ldapgw.google.http import GoogleHttpClient, http_client
 from ldapgw.google.identity import PublishedKeys
 from ldapgw.google.oauth import SCOPE_OF, OAuth
 from ldapgw.google.people import People
@@ -34,6 +39,7 @@ from ldapgw.server.check_result import CheckResult, CheckStatus
 from ldapgw.server.config import Config, Tenant
 from ldapgw.server.google import GoogleClients, delegated_tenant
 from ldapgw.sync.workspace import Delegation, list_selected, try_users
+from ldapgw.web.dialing import TIMEOUT, Dialer
 
 _REMEDIES: Mapping[NetworkStep, str] = {
     NetworkStep.NAME: "its name cannot be resolved: check this machine's DNS; if only a proxy can "
@@ -65,7 +71,9 @@ async def check_online(
     reactor: Any,
     now: Callable[[], float],
 ) -> list[CheckResult]:
-    """Reach each host of Google that the gateway calls, compare the clocks, and try the tenants' credentials.
+    """Reach each host that the gateway calls, compare the clocks, and try the tenants' credentials.
+
+    The hosts are those of Google, and the telephone systems that the gateway has begin calls.
 
     :param clients: the OAuth clients by tenant.
     :param delegations: the service accounts by tenant.
@@ -81,6 +89,9 @@ async def check_online(
     if google.keys is not None:
         steps.append(_fetch_keys(google.keys, urlsplit(config.google.jwks_uri).netloc))
     steps += [_try_client(google.oauth, name, client, config.redirect_uri) for name, client in clients.items()]
+    dialer = Dialer(google.http, http_client(reactor), reactor)
+    by_server = {urlsplit(tenant.dial_url)[:2] for tenant in config.tenant if tenant.dial == "server"}
+    steps += [_reach_telephone_system(dialer, scheme, host) for scheme, host in sorted(by_server)]
     results: list[CheckResult] = await gatherResults([Deferred.fromCoroutine(step) for step in steps])
     known = [(tenant, delegations[tenant.name]) for tenant in config.tenant if tenant.name in delegations]
     for tenant, delegation in known:
@@ -110,6 +121,19 @@ async def _reach(
     if answer.status >= 500:
         message = f"answers with HTTP {answer.status}: try again later, and check the proxy if the error lasts"
         return CheckResult(CheckStatus.FAILED, item, message)
+    return CheckResult(CheckStatus.OK, item, "answers")
+
+
+async def _reach_telephone_system(dialer: Dialer, scheme: str, host: str) -> CheckResult:
+    """Get an answer from the host of a ``dial_url``, whose own address would begin a call; any status is a success."""
+    item = f"online {host} (dial_url)"
+    try:
+        await dialer.ask(f"{scheme}://{host}/")
+    except TimeoutError:
+        return CheckResult(CheckStatus.FAILED, item, f"no answer within {TIMEOUT:.0f} s: check the host in dial_url")
+    except GoogleError as error:
+        remedy = _REMEDIES[error.step] if isinstance(error, NetworkFailure) else "check the host in dial_url"
+        return _failure(item, error, remedy)
     return CheckResult(CheckStatus.OK, item, "answers")
 
 

@@ -85,18 +85,26 @@ class Dialer:
         self._loopback_http = loopback_http
         self._clock = clock
 
+    async def ask(self, url: str) -> int:
+        """Make one GET request, and return the status; redirects are not followed.
+
+        :raises TimeoutError: when no whole answer came in time.
+        :raises GoogleError: `NetworkFailure` or `BadResponse`.
+        """
+        # The configuration accepts http for loopback addresses only.
+        http = self._loopback_http if urlsplit(url).scheme == "http" else self._http
+        call = Deferred.fromCoroutine(get_status(http, self._clock, url))
+        call.addTimeout(TIMEOUT, self._clock)
+        return await call
+
     async def dial(self, tenant: str, url: str) -> DialResult:
-        """Call an address once; redirects are not followed.
+        """Have a telephone system begin a call.
 
         :param tenant: the tenant's name, for the log.
         """
-        parts = urlsplit(url)
-        http = self._loopback_http if parts.scheme == "http" else self._http
-        call = Deferred.fromCoroutine(get_status(http, self._clock, url))
-        call.addTimeout(TIMEOUT, self._clock)
         result = DialResult.REFUSED
         try:
-            status = await call
+            status = await self.ask(url)
         except TimeoutError:
             result, detail = DialResult.LATE, f"no answer within {TIMEOUT:.0f} s"
         except GoogleError as error:
@@ -109,7 +117,7 @@ class Dialer:
             "tenant {tenant}: the telephone system {host} did not accept a call: {detail}",
             event="dial_failed",
             tenant=tenant,
-            host=parts.hostname,
+            host=urlsplit(url).hostname,
             detail=detail,
         )
         return result

@@ -79,6 +79,26 @@ async def test_all_is_well(gateway: Gateway, tmp_path: Path) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_telephone_system(gateway: Gateway, tmp_path: Path) -> None:
+    """The gateway calls its host and no number; nothing is tried where browsers open the address."""
+    async with inspected(tmp_path) as google:
+        configure(gateway, google.plain)
+        text = gateway.file.read_text()
+        host, closed = google.plain.removeprefix("http://"), f"127.0.0.1:{free_ports(1)[0]}"
+        for name, line, expected in (
+            (host, 'dial = "server"', ("ok", "answers")),
+            (closed, 'dial = "server"', ("failed", "no connection: check the firewall;")),
+            (closed, 'dial = "browser"', None),
+        ):
+            gateway.write(f'{text}\ndial_url = "http://{name}/call?key=hush&to={{number}}"\n{line}\n')
+            found = (await online(gateway))[1].get(f"online {name} (dial_url)")
+            assert (found is None) == (expected is None)
+            if found is not None and expected is not None:
+                assert (found[0], found[1][: len(expected[1])]) == expected
+                assert "hush" not in found[1]
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_host_name_that_has_no_address(gateway: Gateway, tmp_path: Path) -> None:
     """Phones look for the gateway under it, so it is said, and what to do; the rest is tried nevertheless."""
     async with inspected(tmp_path) as google:

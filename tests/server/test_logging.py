@@ -224,7 +224,7 @@ OF_NO_ACCOUNT = {
     *("client_accepted", "client_changed", "client_refused", "client_trial_failed", "client_undecryptable"),
     *("grant_revoked", "revocation_abandoned", "revocation_failed", "unused_grant_revocation_failed"),
     *("admin_link_used", "code_exchange_failed", "consent_refused", "foreign_form_refused"),
-    *("page_failed", "page_unavailable", "phones_administered"),
+    *("dial_failed", "page_failed", "page_unavailable", "phones_administered"),
     *("delegation_ended", "delegation_trial_failed", "delegation_undecryptable", "group_failed", "leavers_held"),
     *("users_added", "workspace_failed"),
     *("tenant_served", "tenant_unserved", "unknown_login"),

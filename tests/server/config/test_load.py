@@ -295,6 +295,53 @@ def test_values_of_another_form(tmp_path: Path, setting: str) -> None:
         assert f"expected {expected}" in told or expected in told.partition(": expected a list, ")[2], value
 
 
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("", ""),
+        ("https://pbx.example/call?from={phone}&to={number}", "https://pbx.example/call?from={phone}&to={number}"),
+        ("https://pbx.example:8443/{number}", "https://pbx.example:8443/{number}"),
+        ("http://127.0.0.1:8088/c2c?n={number}", "http://127.0.0.1:8088/c2c?n={number}"),
+        ("https://telefonanlage-süd.example/{number}", "https://xn--telefonanlage-sd-xzb.example/{number}"),
+    ],
+)
+def test_where_the_telephone_system_calls(tmp_path: Path, url: str, meant: str) -> None:
+    """The tenant's people dial with their devices if there is no address."""
+    tenant = read(tmp_path, f'{SMALLEST}dial_url = "{url}"').tenant[0]
+    assert (tenant.dial_url, tenant.dial, "example" in repr(tenant.dial_url)) == (meant, "browser", False)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://pbx.example/call?from={phone}",
+        "https://pbx.example/call?to={number}&again={number}",
+        "https://pbx.example/call?to={number}&who={name}",
+        "https://pbx.example/call?to={number}{}",
+        "https://pbx.example/call?to={number}&x={",
+        "https://pbx.example/call?to={{number}}",
+        "https://pbx.example/call#{number}",
+        "https://user:hush@pbx.example/call?to={number}",
+        "https://{phone}.example/call?to={number}",
+        "https://pbx.example:{number}/",
+        "http://pbx.example/call?to={number}",
+        "https://[2001:db8::1]/call?to={number}",
+        "https://pbx.example/call?to={number} x",
+        "https://pbx.example:0/{number}",
+        "tel:{number}",
+        "javascript:alert({number})",
+        "//pbx.example/{number}",
+        "{number}",
+        "https://[/{number}",
+    ],
+)
+def test_addresses_at_which_no_telephone_system_calls(tmp_path: Path, url: str) -> None:
+    """The line says what is expected, and not the address, which may hold a secret."""
+    [told] = problems(tmp_path, f"{SMALLEST}dial_url = '{url}'")
+    assert told.startswith("tenant[1].dial_url: expected an https:// address with {number}, if needed {phone}")
+    assert "hush" not in told
+
+
 @pytest.mark.parametrize("text", ["", "it@acme.example", "https://help.acme.example/phones"])
 def test_where_people_find_help(tmp_path: Path, text: str) -> None:
     assert read(tmp_path, f'{SMALLEST}help = "{text}"').tenant[0].help == text
@@ -324,6 +371,7 @@ CONTRADICTIONS = [
 # What else the table of a second tenant, b, has.
 CONTRADICTIONS_OF_TENANTS = [
     ('client_id = "x"', "expected both client_id and client_secret"),
+    ('dial = "server"', 'dial = "server": needs dial_url, the address that the gateway calls'),
     ("sources = []", "sources = []: expected at least one source, and each only once"),
     (
         'sources = ["contacts", "contacts"]',
