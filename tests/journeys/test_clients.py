@@ -7,6 +7,7 @@ Only the clients' own programs show whether they understand what the gateway sen
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -217,8 +218,15 @@ def book_by_http(site: Site, _certificate: Path, number: str) -> str:
     return next(one.findtext("Name", "") for one in entries if one.findtext("Telephone") == number)
 
 
+def feed_by_http(site: Site, _certificate: Path, number: str) -> str:
+    """A softphone that reads the contact feed, by Acrobits' names; the name of who has the number."""
+    read = curl(f"{site.page}book/contacts.json", "--compressed", "--user", f"desk1:{site.phones['desk1']}")
+    contacts = json.loads(read)["contacts"]
+    return next(one["displayName"] for one in contacts if [entry["uri"] for entry in one["contactEntries"]] == [number])
+
+
 CLIENTS = (by_ldapsearch, by_net_ldap, by_go_ldap, by_jndi, by_back_ldap)
-CALLER_LOOKUPS = (caller_by_postmap, caller_by_kamailio, caller_by_http, book_by_http)
+CALLER_LOOKUPS = (caller_by_postmap, caller_by_kamailio, caller_by_http, book_by_http, feed_by_http)
 
 
 def there(clients: Iterable[partial[Any]]) -> dict[str, Any]:

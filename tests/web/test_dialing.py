@@ -178,6 +178,12 @@ def test_without_an_address() -> None:
     assert (dial(browser).status, stage.pbx.asked) == (404, [])
 
 
+def test_the_gateway_does_not_call_for_browsers() -> None:
+    """Where browsers open the address, the gateway does not."""
+    stage = dialing(by_gateway=False)
+    assert (dial(with_phones(stage, "desk1")).status, stage.pbx.asked) == (404, [])
+
+
 # --- by the gateway ---------------------------------------------------------------------------------------------------
 
 
