@@ -52,6 +52,8 @@ T = TypeVar("T")
 _TEXT, _JSON, _PNG = "text/plain", "application/json", "image/png"
 # At most this many reads run at a time, because each read has all contacts of its book in memory.
 _MAX_READS = 4
+# A feed has no limit: with 100,000 contacts, a read takes some 150 MB.
+_MAX_FEED_READS = 1
 # At most this many reads of one login wait.  A phone sends one request at a time, but asks again if no answer comes.
 _MAX_WAITING = 8
 _TOO_MANY = "Too many requests at once from this login."
@@ -61,7 +63,7 @@ _RETRY_AFTER = 2
 _GRANDSTREAM_FILE = "phonebook"
 
 # The most octets of all kept books, and of one kept book.
-_MAX_KEPT, _MAX_KEPT_BOOK = 32 << 20, 4 << 20
+_MAX_KEPT, _MAX_KEPT_BOOK = 32 << 20, 8 << 20
 # A kept book counts as at least this many octets, so that there are at most some thousand kept books.
 _LEAST_KEPT = 4 << 10
 
@@ -167,17 +169,22 @@ class TooManyReads(Exception):
 class ReadQueue:
     """The queue of reads.
 
-    At most one read of each login runs at a time, and at most `_MAX_READS` reads in all.  The other reads wait, and
+    At most one read of each login runs at a time, and a limited number of reads in all.  The other reads wait, and
     their logins take turns.
 
     A cancelled read leaves the queue.  If a thread works for a cancelled read, the read counts as running until the
     thread has finished.
 
     Mutable: the running and the waiting reads.
+
+    :param max_reads: the maximum number of reads at a time.
     """
 
-    def __init__(self, run_off_thread: Callable[[Callable[[], Any]], Deferred[Any]]) -> None:
+    def __init__(
+        self, run_off_thread: Callable[[Callable[[], Any]], Deferred[Any]], max_reads: int = _MAX_READS
+    ) -> None:
         self._run_off_thread = run_off_thread
+        self._max_reads = max_reads
         self._running: set[str] = set()
         # The waiting reads by login; the first login is the next one to get a turn.
         self._waiting: dict[str, deque[Deferred[None]]] = {}
@@ -219,9 +226,9 @@ class ReadQueue:
 
     def _begin(self) -> None:
         """Begin as many waiting reads as may run now."""
-        for login in tuple(islice(self._waiting, 2 * _MAX_READS)):
+        for login in tuple(islice(self._waiting, 2 * self._max_reads)):
             waiting = self._waiting.get(login)
-            if len(self._running) == _MAX_READS or login in self._running or waiting is None:
+            if len(self._running) == self._max_reads or login in self._running or waiting is None:
                 continue
             place = waiting.popleft()
             del self._waiting[login]
@@ -323,7 +330,7 @@ def _kept_octets(book: KeptBook) -> int:
 class BookClients:
     """The look-up of callers, their photos, the phone books of all vendors, and the contact feed.
 
-    Mutable: the queue of reads, and the kept books.
+    Mutable: the queues of reads, and the kept books.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -331,6 +338,7 @@ class BookClients:
         self._dependencies = layout.dependencies.book_clients
         run_off_thread = self._dependencies.run_off_thread
         self._books = ReadQueue(run_off_thread)
+        self._feeds = ReadQueue(run_off_thread, _MAX_FEED_READS)
         self._photos = ReadQueue(run_off_thread)
         self._kept = KeptBooks()
 
@@ -429,7 +437,7 @@ class BookClients:
         if kept is not None:
             return kept
         try:
-            async with self._books.place(viewer.login) as run:
+            async with (self._feeds if book is CONTACT_FEED else self._books).place(viewer.login) as run:
                 # While this phone waited, another phone may have asked for the same book.
                 kept = await self._kept_book(request, viewer, book, key)
                 if kept is not None:

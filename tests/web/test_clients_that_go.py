@@ -114,6 +114,20 @@ def test_a_login_has_a_few_reads(served: Served) -> None:
     assert served.searches(PBX) == 9
 
 
+def test_one_feed_is_read_at_a_time(served: Served) -> None:
+    """A feed may be large, so another login's waits, but for no client that has gone; a book is read meanwhile."""
+    feed = "/acme/book/contacts.json"
+    first, second = served.client(feed, basic("pbx")), served.client(feed, basic("hall"))
+    assert served.stage.turns.asked == [PBX]
+    book = served.client(headers=basic("hall"))
+    assert served.stage.turns.asked == [PBX, HALL]
+    first.close()
+    assert served.stage.turns.asked == [PBX, HALL, HALL]
+    while not (status(book) and status(second)):
+        served.turn()
+    assert (status(book), status(second), served.searches(PBX), served.searches(HALL)) == (200, 200, 0, 2)
+
+
 def test_phones_that_ask_together_share_a_book(served: Served, reads: list[ListQuery]) -> None:
     """Phones fetch at the same minute: the first ones are read for, and the others get what was read."""
     snapshot, phones = served.stage.catalog.snapshot, [f"desk{at}" for at in range(100)]
