@@ -26,6 +26,8 @@ from ldapgw.cli.root import CONFIG_FILE, Choice, examples
 from ldapgw.cli.site import Site, now, pass_site, setting_type
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import is_redirect_uri_refused, read_client_file
+from ldapgw.phones.provisioning.settings import Security
+from ldapgw.phones.provisioning.sheet import all_vendors
 from ldapgw.server.check_result import CheckStatus
 from ldapgw.server.config import Config, decode, merge, read_settings
 from ldapgw.server.config.forms import Allowed, BaseDn, LeaverDelay, Mail, Region, Slug, Url
@@ -345,7 +347,13 @@ def _advice_on_encryption(config: Config, encryption: str) -> Iterator[str]:
             f"complete the file, or let phones trust the authority, whose certificate is at {address}"
         )
     if config.ldap.require_tls:
-        yield "! Phones that know no TLS can't sign in; if you have such phones, set ldap.require_tls = false."
+        makes = sorted(
+            vendor.title for vendor in all_vendors().values() if vendor.supported_security == (Security.PLAIN,)
+        )
+        yield (
+            f"! Phones that know no TLS can't sign in ({', '.join(makes)}); if you have such phones, set "
+            "ldap.require_tls = false."
+        )
     if encryption == "proxy":
         yield "! The proxy has to encrypt phones' connections too, and not only the page's (docs/how-to/haproxy.rst)."
     if encryption == "none":

@@ -17,11 +17,11 @@ from ldapgw.directory.naming_context import phone_dn
 from ldapgw.phones.hints import Hint, PhoneCondition, PhoneProfile, hint_text, phone_condition
 from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.settings import Security
+from ldapgw.phones.provisioning.settings import Security, choose_endpoint
 from ldapgw.phones.provisioning.settings import Site as PhoneSite
 from ldapgw.phones.provisioning.sheet import Sheet, Vendor, make_sheet, settings_of, vendors_of
 from ldapgw.phrase import without_marks
-from ldapgw.server.config import Tenant
+from ldapgw.server.config import Config, Tenant
 from ldapgw.server.endpoints import certificate_url, ldap_url, phone_server
 from ldapgw.store import accounts
 from ldapgw.store.account_status import timestamp
@@ -56,10 +56,11 @@ def print_steps(sheet: Sheet) -> None:
         hint(without_marks(sheet.trust))
 
 
-def no_protection(vendor: Vendor) -> str:
+def no_protection(vendor: Vendor, config: Config) -> str:
     """Return a sentence that says why the phones of a vendor can't connect, and which settings to change."""
     if set(vendor.supported_security) == {Security.PLAIN}:
-        return f"{vendor.title} phones know no encryption; set ldap.require_tls = false, and a port in ldap.listen"
+        port = "" if config.ldap.listen else ", and a port in ldap.listen"
+        return f"{vendor.title} phones know no encryption; set ldap.require_tls = false{port}"
     return f"{vendor.title} and the gateway share no kind of connection; see ldap.listen, ldap.require_tls and [tls]"
 
 
@@ -116,6 +117,7 @@ def print_login(
         everything else to standard error.
     """
     tenant = site.tenant(login.tenant)
+    endpoint = choose_endpoint(phone_server(site.config), sheet.vendor.supported_security) if login.model else None
     values = {
         "name": login.name,
         "label": login.label or None,
@@ -125,12 +127,12 @@ def print_login(
         "bind_dn": bind_dn(tenant, login),
         "password": password,
         "base_dn": tenant.base_dn,
-        "ldap_url": ldap_url(site.config),
+        "ldap_url": endpoint.url if endpoint and endpoint.port else ldap_url(site.config),
     }
     if phone_server(site.config).is_loopback:
         hint("! Phones can't reach this server: set [web] public_url to a host name that they can reach.")
     if sheet.link is None:
-        hint(f"! {login.name} can't connect: {no_protection(sheet.vendor)}")
+        hint(f"! {login.name} can't connect: {no_protection(sheet.vendor, site.config)}")
     if as_json:
         print_json({**values, "settings": settings_json(sheet)})
         return

@@ -362,7 +362,7 @@ def settings(
     login = login if placeholder is None else replace(login, placeholder=placeholder)
     sheet = login_sheet(site, login, first_line(password_file) or "", vendor)
     if sheet.link is None:
-        raise UserError(f"{login.name} can't connect: {no_protection(vendor)}")
+        raise UserError(f"{login.name} can't connect: {no_protection(vendor, site.config)}")
     if as_json:
         print_json(settings_json(sheet))
         return
@@ -547,7 +547,7 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     vendor, *_ = vendors_of(login.model)
     endpoint = choose_endpoint(phone_server(site.config), vendor.supported_security)
     if endpoint is None:
-        raise UserError(f"{login.name} can't connect: {no_protection(vendor)}")
+        raise UserError(f"{login.name} can't connect: {no_protection(vendor, site.config)}")
     password = _ask_for_password() if password_file is None else first_line(password_file) or ""
     is_right = not password or _is_password(login, password)
     ca_url = "" if ca_file else phone_site(site, tenant).ca_url
@@ -575,7 +575,7 @@ def _ask_for_password() -> str:
     if not sys.stdin.isatty():
         return ""
     question = "The phone's password (leave empty to skip the login)"
-    return str(click.prompt(question, "", hide_input=True, err=True)).strip()
+    return str(click.prompt(question, "", hide_input=True, show_default=False, err=True)).strip()
 
 
 def _is_password(login: PhoneLogin, password: str) -> bool:

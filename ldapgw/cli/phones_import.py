@@ -74,7 +74,9 @@ def command(
             raise UserError(
                 f"{len(errors)} of {counted(len(lines), 'line')} {have}, so no phone is added; fix the file"
             )
-        _warn_of_phones_that_cannot_connect(lines, site.config)
+        unable = _phones_that_cannot_connect(lines, site.config)
+        for reason, names in unable.items():
+            hint(f"! {some(names)} can't connect: {reason}, before you add them, because a password is shown only once")
         if not (out or zip_file):
             hint(f"No phone was added yet. To add {counted(len(lines), 'phone')}, use --zip FILE or --out DIR.")
             return
@@ -97,6 +99,11 @@ def command(
         print_json([_json_object(line, chosen) for line in lines])
     else:
         print_line(f"Added {counted(len(phones), 'phone')}. The settings and passwords are only in {zip_file or out}.")
+        for names in unable.values():
+            hint(
+                f"! There are no settings for {some(names)}. Once they can connect, give each of them a new password: "
+                f"ldapgw phones reset {names[0]}"
+            )
     site.wait_for_gateway()
 
 
@@ -114,15 +121,14 @@ def _checked(connection: Connection, octets: bytes, tenant: str) -> tuple[Import
     return check_rows(rows, owners, taken, stored.read_macs(connection, tenant))
 
 
-def _warn_of_phones_that_cannot_connect(lines: Sequence[ImportLine], config: Config) -> None:
-    """Print a line for each vendor whose phones support none of the gateway's connections."""
+def _phones_that_cannot_connect(lines: Sequence[ImportLine], config: Config) -> Mapping[str, list[str]]:
+    """Return the names of phones that support none of the gateway's connections, by the reason."""
     unable: dict[str, list[str]] = {}
     for line in lines:
         vendor, *_ = vendors_of(line.model)
         if choose_endpoint(phone_server(config), vendor.supported_security) is None:
-            unable.setdefault(no_protection(vendor), []).append(line.name)
-    for reason, names in unable.items():
-        hint(f"! {some(names)} can't connect: {reason}, before you add them, because a password is shown only once")
+            unable.setdefault(no_protection(vendor, config), []).append(line.name)
+    return unable
 
 
 def _make_folder(folder: Path) -> None:

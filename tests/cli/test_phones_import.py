@@ -53,16 +53,19 @@ def test_a_zip_of_two_phones(gateway: Gateway, desks: Path, tmp_path: Path) -> N
 
 
 def test_phones_that_cannot_connect(gateway: Gateway, desks: Path, tmp_path: Path) -> None:
-    """A vendor that knows no TLS, where passwords need TLS: this is said before the phones are added."""
+    """A vendor that knows no TLS, where passwords need TLS: this is said first, and at the end, what to do later."""
     text = gateway.file.read_text().replace("[web]", '[tls]\ncertificate = "c.pem"\nprivate_key = "k.pem"\n[web]', 1)
     gateway.write(text.replace("[ldap]", "[ldap]\nrequire_tls = true", 1))
     desks.write_text("name,model\n" + "".join(f"desk{at},mitel\n" for at in range(6)))
     for to in ((), ("--zip", tmp_path / "desks.zip", "--yes")):
         assert (
             "! desk0, desk1, desk2, desk3, desk4 and 1 more can't connect: Mitel phones know no encryption; set "
-            "ldap.require_tls = false, and a port in ldap.listen, before you add them, because a password is shown "
-            "only once\n"
-        ) in run(gateway, desks, *to)
+            "ldap.require_tls = false, before you add them, because a password is shown only once\n"
+        ) in (said := run(gateway, desks, *to))
+    assert said.endswith(
+        "! There are no settings for desk0, desk1, desk2, desk3, desk4 and 1 more. Once they can connect, give each of "
+        "them a new password: ldapgw phones reset desk0\n"
+    )
 
 
 def test_a_directory_and_json(gateway: Gateway, desks: Path, tmp_path: Path) -> None:

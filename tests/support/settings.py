@@ -52,7 +52,7 @@ _HEAD = """\
 # Ports are Twisted server endpoints: "tcp:389" is all IPv4 addresses, "tcp:389:interface=192.0.2.1" one of them,
 # "tcp6:389" all IPv6 addresses and, on Linux, all IPv4 addresses too unless "tcp:389" is there as well.
 #
-# After a change: ldapgw check, then restart the gateway.
+# After a change: ldapgw check, then systemctl reload ldapgw, or send SIGHUP to a gateway that you have started by hand.
 """
 # The values of the sample that whoever copies it replaces.
 _TO_SET: dict[type[Table], dict[str, object]] = {
