@@ -19,7 +19,7 @@ from ldapgw.cli.library import Library
 from ldapgw.cli.output import print_json
 from ldapgw.cli.root import Choice, examples
 from ldapgw.cli.site import Site, as_json, find_account, only_of_tenant, only_tenant, pass_site
-from ldapgw.contact import Address, Contact, Kind, Phone
+from ldapgw.contact import Contact, Kind, Phone
 from ldapgw.directory import name_folding
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.inet_org_person import numbers_of, shown_name, write_number
@@ -28,6 +28,7 @@ from ldapgw.directory.schema import ATTRIBUTE_TYPES
 from ldapgw.directory.special_entries import tenant_entry
 from ldapgw.errors import UserError
 from ldapgw.numbers.number import Number
+from ldapgw.phones.vcards import Card, Telephone, VCardVersion, write_card
 from ldapgw.store import activity as activity_log
 from ldapgw.store.csv_export import ACTIVITY_COLUMNS, activity_csv, activity_values, as_text, csv_line
 
@@ -139,7 +140,7 @@ def _is_safe(value: bytes) -> bool:
     return is_safe_string and value[:1] not in (b" ", b":", b"<") and value[-1:] != b" "
 
 
-# The values of the parameter TYPE (RFC 6350 6.4.1).
+# The values of the parameter TYPE of a vCard (RFC 6350 6.4.1).
 _VCARD_TYPES: Mapping[Kind, str] = {
     Kind.WORK: "work,voice",
     Kind.MAIN: "work,voice",
@@ -150,91 +151,38 @@ _VCARD_TYPES: Mapping[Kind, str] = {
     Kind.PAGER: "pager",
 }
 
-# RFC 6350 3.2: lines should be folded so that none is longer than 75 octets.
-_VCARD_LINE = 75
-# RFC 6350 3.4: these characters are escaped in a value; a semicolon needs this only within a compound value.
-_VCARD_ESCAPED = str.maketrans({"\\": "\\\\", ",": "\\,", ";": "\\;", "\n": "\\n"})
-# RFC 6868: these characters are encoded in the value of a parameter.
-_VCARD_QUOTED = str.maketrans({"^": "^^", '"': "^'", "\n": "^n"})
-
 
 def vcard(exported: ExportedContact) -> bytes:
     """Return the vCard (RFC 6350, version 4.0) of one contact."""
-    return b"".join(map(_folded, _vcard_lines(*exported)))
+    contact, name, book, labels = exported
+    card = Card(
+        # The UID contains the book, because contacts of several books may have the same uid.
+        uid=f"{contact.uid}/{book}",
+        name=name,
+        family_name=contact.family_name,
+        given_name=contact.given_name,
+        also=contact.also,
+        organization=contact.organization,
+        department=contact.department,
+        title=contact.title,
+        telephones=tuple(map(_telephone, contact.phones)),
+        emails=contact.emails,
+        addresses=contact.addresses,
+        urls=contact.urls,
+        photo=contact.photo,
+        categories=tuple(labels[label] for label in contact.labels if label in labels),
+        updated=contact.updated,
+    )
+    return write_card(card, VCardVersion.V4)
 
 
-def _vcard_lines(contact: Contact, name: str, book: str, labels: Mapping[str, str]) -> Iterator[str]:
-    yield "BEGIN:VCARD"
-    yield "VERSION:4.0"
-    # The UID contains the book, because contacts of several books may have the same uid.
-    yield f"UID;VALUE=text:{_text(f'{contact.uid}/{book}')}"
-    yield f"FN:{_text(name)}"
-    if contact.family_name or contact.given_name:
-        yield f"N:{_components(contact.family_name, contact.given_name, '', '', '')}"
-    if contact.also:
-        yield f"NICKNAME:{_list(contact.also)}"
-    if contact.organization or contact.department:
-        yield f"ORG:{_components(contact.organization, *filter(None, [contact.department]))}"
-    if contact.title:
-        yield f"TITLE:{_text(contact.title)}"
-    yield from map(_telephone, contact.phones)
-    yield from (f"EMAIL:{_text(mail)}" for mail in contact.emails)
-    yield from map(_address, contact.addresses)
-    yield from (f"URL:{_text(url)}" for url in contact.urls)
-    if contact.photo:
-        yield f"PHOTO:data:image/jpeg;base64,{base64.b64encode(contact.photo).decode()}"
-    names = [labels[label] for label in contact.labels if label in labels]
-    if names:
-        yield f"CATEGORIES:{_list(names)}"
-    if contact.updated > 0:
-        yield f"REV:{datetime.fromtimestamp(contact.updated, UTC):%Y%m%dT%H%M%SZ}"
-    yield "END:VCARD"
-
-
-def _telephone(phone: Phone) -> str:
-    kind, number = _VCARD_TYPES[phone.kind], phone.number
-    types = f'"{kind}"' if "," in kind else kind
+def _telephone(phone: Phone) -> Telephone:
+    types, number = _VCARD_TYPES[phone.kind], phone.number
     if not number.e164:
-        return f"TEL;VALUE=text;TYPE={types}:{_text(number.typed)}"
+        return Telephone(types, number.typed)
     # A global number and its extension are written as in RFC 3966.
     extension = f";ext={number.extension}" if number.extension else ""
-    return f"TEL;VALUE=uri;TYPE={types}:tel:{number.e164}{extension}"
-
-
-def _address(address: Address) -> str:
-    whole = "\n".join(address.lines).translate(_VCARD_QUOTED)
-    parts = ("", "", address.street, address.city, address.region, address.postal_code, address.country_code)
-    return f'ADR;LABEL="{whole}":{_components(*parts)}'
-
-
-def _components(*parts: str) -> str:
-    return ";".join(map(_text, parts))
-
-
-def _list(texts: Iterable[str]) -> str:
-    return ",".join(map(_text, texts))
-
-
-def _text(text: str) -> str:
-    return text.translate(_VCARD_ESCAPED)
-
-
-def _folded(line: str) -> bytes:
-    """Fold a line into lines of at most 75 octets without splitting a character."""
-    # Slicing is quicker than the loop below: the line of a photo in base64 has thousands of characters.
-    if line.isascii():
-        rest = (line[start : start + _VCARD_LINE - 1] for start in range(_VCARD_LINE, len(line), _VCARD_LINE - 1))
-        return ("\r\n ".join((line[:_VCARD_LINE], *rest)) + "\r\n").encode()
-    pieces = [""]
-    room = _VCARD_LINE
-    for char in line:
-        size = len(char.encode("utf-8", "replace"))
-        if size > room:
-            pieces.append("")
-            room = _VCARD_LINE - 1
-        pieces[-1] += char
-        room -= size
-    return ("\r\n ".join(pieces) + "\r\n").encode("utf-8", "replace")
+    return Telephone(types, number.e164, f"tel:{number.e164}{extension}")
 
 
 _CSV_TEXTS: Final = ("given_name", "family_name", "organization", "department", "title")

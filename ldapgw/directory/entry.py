@@ -423,6 +423,11 @@ class Entry:
     def dn(self) -> str:
         return self.parent.entry_dn(self.uid).decode()
 
+    @property
+    def updated(self) -> int:
+        """Return the time of the last change, in seconds since the epoch; 0 if unknown."""
+        return PackedAttributes(self._values).updated
+
     def attribute(self, name: str, formatter: NumberFormatter | None = None) -> tuple[bytes, ...]:
         """Return the values of an attribute by any of its names; empty if the attribute is absent or unknown."""
         kind = attribute_type(name)
@@ -454,7 +459,7 @@ class Entry:
         return found
 
     def operational(self) -> Attributes:
-        return self.parent.operational(self.uid, PackedAttributes(self._values).updated)
+        return self.parent.operational(self.uid, self.updated)
 
     def search_text(self, kind: AttributeType) -> str | None:
         """Return the search text of an attribute's values; None if the attribute is absent."""

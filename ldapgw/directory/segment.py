@@ -383,10 +383,13 @@ class Segments:
     another segment only a few times.
 
     :ivar numbers: the segments with one entry per number; empty if no phone needs this form.
+    :ivar edition: an object that no other segments have.  By the edition, a cache recognizes contacts without holding
+        them in memory.
     """
 
     contacts: tuple[Segment, ...] = ()
     numbers: tuple[Segment, ...] = ()
+    edition: object = field(default_factory=object, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         """Return the number of contacts."""

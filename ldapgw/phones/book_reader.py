@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY
 from ldapgw.directory.caller_id import CallerIdBudget, matching_numbers
 from ldapgw.directory.dit import ContactFlags, Directory, Dit, FlagReader, own_scopes, search_scopes
+from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.directory.filter import (
     And,
@@ -208,6 +209,22 @@ class Caller:
         return self.directory.flags(self.entry, self.access)
 
 
+class ReadBook(Protocol):
+    """A book, or the part of a book that a login sees, which the login reads as a whole.
+
+    :ivar base: the DN at which a search over LDAP finds the same contacts.
+    """
+
+    @property
+    def base(self) -> Dn: ...
+
+    @property
+    def scope(self) -> SearchScope: ...
+
+    def __len__(self) -> int:
+        """Return the number of contacts."""
+
+
 class BookReader:
     """The reader of the published directory for logins of phones.
 
@@ -233,10 +250,39 @@ class BookReader:
         self._first_turn_of = first_turn_of
         self._turn_of = turn_of
 
+    def directory(self, viewer: Viewer) -> Directory | None:
+        """Return the directory that a login reads now, or None if there is no such directory."""
+        return self._dit().directory(viewer.access[0].tenant)
+
     def edition(self, viewer: Viewer) -> object | None:
         """Return the edition of the directory that a login reads now, or None if there is no such directory."""
-        directory = self._dit().directory(viewer.access[0].tenant)
+        directory = self.directory(viewer)
         return None if directory is None else directory.edition
+
+    async def entries(
+        self, viewer: Viewer, address: str, book: ReadBook, asked: Filter, limit: int = 0
+    ) -> tuple[list[Entry], bool]:
+        """Return the entries of a book that match a filter, and whether further entries match.
+
+        :param limit: the most entries to return; 0 if there is no limit.
+        """
+        started = self._seconds()
+        await self._first_turn_of(viewer.login)
+        cursor = SearchCursor((book.scope,), (prepare(asked, book.scope.context),))
+        found: list[Entry] = []
+        while not cursor.finished and not (limit and len(found) > limit):
+            for batch in cursor.next(_SLICE):
+                found += batch.entries()
+            if not cursor.finished:
+                await self._turn_of(viewer.login)
+        has_more = bool(limit) and len(found) > limit
+        found = found[:limit] if has_more else found
+        self._log(viewer, address, _book_search(book, asked, len(found)), started)
+        return found, has_more
+
+    async def log_whole(self, viewer: Viewer, address: str, book: ReadBook) -> None:
+        """Wait for the first turn of a login, and log that the login has read the whole of a book."""
+        await self.repeat(viewer, address, _book_search(book, PERSON, len(book)))
 
     async def find_caller(
         self, viewer: Viewer, address: str, number: str, *, may_be_for_callers: bool = True
@@ -344,6 +390,11 @@ class BookReader:
         seconds = self._seconds() - started
         for observe in self._observers:
             observe(viewer.login, address, search.message, search.found, ResultCode.SUCCESS, seconds, search.kind)
+
+
+def _book_search(book: ReadBook, asked: Filter, found: int) -> ListSearch:
+    request = SearchRequest(str(book.base), Scope.WHOLE_SUBTREE, asked)
+    return ListSearch(book, encode_search(request), found, search_kind(request))
 
 
 def _search(directory: Directory, request: SearchRequest, found: int) -> ListSearch:

@@ -7,11 +7,9 @@ confirms.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
-from xml.sax.saxutils import escape, quoteattr
 
 from ldapgw.phones.book_format import (
     MAX_TEXT,
@@ -24,26 +22,11 @@ from ldapgw.phones.book_format import (
 )
 from ldapgw.phones.book_reader import DIALLED, ListedContact, ListLength, ListQuery
 from ldapgw.phones.models import MODELS
-
-# The characters that no XML document can hold (XML 1.0, section 2.2).
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def _text(value: str) -> str:
-    # Nearly all values need no change, and to find this out is quicker than to look for each character.
-    if value.isprintable() and not ("&" in value or "<" in value or ">" in value):
-        return value
-    return escape(_UNPRINTABLE.sub(" ", value))
-
-
-def _attribute(value: str) -> str:
-    if value.isprintable() and not ("&" in value or "<" in value or ">" in value or '"' in value):
-        return f'"{value}"'
-    return quoteattr(_UNPRINTABLE.sub(" ", value))
+from ldapgw.phones.xml_text import xml_attribute, xml_text
 
 
 def _element(name: str, value: str) -> str:
-    return f"<{name}>{_text(value)}</{name}>"
+    return f"<{name}>{xml_text(value)}</{name}>"
 
 
 def _elements(*pairs: tuple[str, str]) -> str:
@@ -72,7 +55,7 @@ _LABELS = {"work": "Office", "mobile": "Mobile", "home": "Home"}
 
 def _yealink_contact(contact: ListedContact) -> Sequence[str]:
     numbers = "".join(
-        [f'<Telephone label="{_LABELS[kind]}">{_text(number)}</Telephone>' for number, kind in contact.numbers]
+        [f'<Telephone label="{_LABELS[kind]}">{xml_text(number)}</Telephone>' for number, kind in contact.numbers]
     )
     return (f"<DirectoryEntry>{_element('Name', contact.name)}{numbers}</DirectoryEntry>",)
 
@@ -89,7 +72,7 @@ def _snom_contact(contact: ListedContact) -> Sequence[str]:
     flags = f'fav={_boolean(contact.flags.favourite)} vip="false" blocked={_boolean(contact.flags.blocked)}'
     numbers = "".join(
         [
-            f'<number no={_attribute(number)} type="{_SNOM_TYPES[kind]}" outgoing_id="0"/>'
+            f'<number no={xml_attribute(number)} type="{_SNOM_TYPES[kind]}" outgoing_id="0"/>'
             for number, kind in contact.numbers
         ]
     )

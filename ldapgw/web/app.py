@@ -29,6 +29,7 @@ from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.admin_people import AdminPeople
 from ldapgw.web.admin_phones import AdminImport, AdminPhones
 from ldapgw.web.book_clients import BookClients, LoginRefused, log_in
+from ldapgw.web.carddav import CardDav
 from ldapgw.web.contact_pages import ContactPages
 from ldapgw.web.dependencies import WebDependencies, WebTenant
 from ldapgw.web.error_pages import PageError
@@ -36,12 +37,13 @@ from ldapgw.web.events import EventStreams
 from ldapgw.web.explain_pages import ExplainPages
 from ldapgw.web.http import (
     HSTS,
-    MAX_BODY_SIZE,
     SECURITY_HEADERS,
+    BodyWriter,
     Cookie,
     HttpRequest,
     HttpResponse,
     came_by_plain_http,
+    max_body_size,
     read_request,
     redirect,
     write_response,
@@ -98,6 +100,7 @@ def routes(layout: Layout) -> tuple[Route, ...]:
         AdminActivity(layout),
         EventStreams(layout, topic_providers),
         BookClients(layout),
+        CardDav(layout),
     )
     return tuple(route for page in pages for route in page.routes())
 
@@ -177,7 +180,7 @@ class _WebResource(Resource):
         """
         if getattr(request, "is_refused", False):
             raise PageError(error_pages.PAGES.too_many, headers=(("Retry-After", "30"),))
-        if _body_size(request) > MAX_BODY_SIZE:
+        if _body_size(request) > max_body_size(request.method):
             raise PageError(error_pages.PAGES.too_large)
         segments = request.postpath
         # Some proxies remove the path of the public URL from the request's path, and others leave it there.
@@ -203,7 +206,13 @@ class _WebResource(Resource):
             response = replace(response, headers=(*response.headers, cookie))
         write_response(request, response)
         if response.stream is not None and request.method != b"HEAD":
-            await response.stream(request.write)
+            writer = BodyWriter(request, self._layout.dependencies.clock)
+            try:
+                await response.stream(writer)
+            except TimeoutError:
+                request.channel.abort("a connection that timed out")
+                return
+            writer.close()
         if request.channel is not None:  # the client is still connected
             request.finish()
 

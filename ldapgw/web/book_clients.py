@@ -42,7 +42,7 @@ from ldapgw.phones.contact_feed import CONTACT_FEED
 from ldapgw.phones.photos import initials_png, photo_png
 from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.web import error_pages
-from ldapgw.web.dependencies import BookClientDependencies, WebTenant
+from ldapgw.web.dependencies import BookClientDependencies, WebDependencies, WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import Headers, HttpRequest, HttpResponse, json_response, text_response
 from ldapgw.web.layout import Handler, Layout, RequiredRole, Route
@@ -57,6 +57,8 @@ _MAX_FEED_READS = 1
 # At most this many reads of one login wait.  A phone sends one request at a time, but asks again if no answer comes.
 _MAX_WAITING = 8
 _TOO_MANY = "Too many requests at once from this login."
+# The realm of a login that may be of any tenant.
+_ANY_TENANT = "ldapgw"
 # Seconds after which a refused client may ask again.
 _RETRY_AFTER = 2
 # Grandstream's phones append this file name to the address that is entered in the phone.
@@ -110,13 +112,14 @@ def read_credentials(authorization: str) -> HttpCredentials | None:
 
 async def log_in(
     request: HttpRequest,
-    tenant: WebTenant,
+    tenant: WebTenant | None,
     secret: str | None,
     dependencies: BookClientDependencies,
     clock: IReactorTime,
 ) -> Viewer:
     """Check the login of the phone that sent a request, and return the phone as a viewer.
 
+    :param tenant: None if the login may be of any tenant.
     :param secret: the secret in the request's path, which takes the place of a login, or None if the path has none.
     :param clock: delays the answer to a wrong login.
     :raises LoginRefused: when the login is missing, wrong or another tenant's, or came unencrypted over the network.
@@ -127,7 +130,7 @@ async def log_in(
         viewer, name, refusal = _authenticate(request, tenant, secret, dependencies)
     except DirectoryError as error:
         raise LoginRefused(text_response(f"Not now: {error.diagnostic}.", 503)) from None
-    if viewer is None or not any(access.tenant == tenant.name for access in viewer.access):
+    if viewer is None or not any(tenant is None or access.tenant == tenant.name for access in viewer.access):
         delay = dependencies.login_delay(request.address, name)
         await deferLater(clock, LONGEST_DELAY if delay is None else delay)
         raise LoginRefused(refusal)
@@ -135,7 +138,7 @@ async def log_in(
 
 
 def _authenticate(
-    request: HttpRequest, tenant: WebTenant, secret: str | None, dependencies: BookClientDependencies
+    request: HttpRequest, tenant: WebTenant | None, secret: str | None, dependencies: BookClientDependencies
 ) -> tuple[Viewer | None, str, HttpResponse]:
     """Return the viewer (None if the login is wrong), the login's name, and the response to send if the login is wrong.
 
@@ -156,9 +159,9 @@ def _authenticate(
     return viewer, name, refusal
 
 
-def _unauthorized(tenant: WebTenant, message: str) -> HttpResponse:
+def _unauthorized(tenant: WebTenant | None, message: str) -> HttpResponse:
     """Return the answer that asks for a login (RFC 9110 15.5.2)."""
-    challenge = f'Basic realm="{tenant.name}", charset="UTF-8"'
+    challenge = f'Basic realm="{_ANY_TENANT if tenant is None else tenant.name}", charset="UTF-8"'
     return text_response(message, 401, (("WWW-Authenticate", challenge),))
 
 
@@ -396,7 +399,7 @@ class BookClients:
             async with self._photos.place(viewer.login) as run:
                 return HttpResponse(200, await run(make), _PNG)
         except TooManyReads:
-            return self._too_many(request)
+            return too_many_reads(request, self._layout.dependencies)
 
     async def book(
         self, request: HttpRequest, tenant: WebTenant, viewer: Viewer, vendor: str, secret: str = ""
@@ -458,7 +461,7 @@ class BookClients:
                 if length.search is not None:
                     self._kept.keep(key, KeptBook(written, length.search))
         except TooManyReads:
-            return self._too_many(request)
+            return too_many_reads(request, self._layout.dependencies)
         return _response(request, book, written)
 
     async def _kept_book(
@@ -472,9 +475,11 @@ class BookClients:
         await reader.repeat(viewer, request.address, kept.search)
         return _response(request, book, kept.written)
 
-    def _too_many(self, request: HttpRequest) -> HttpResponse:
-        self._layout.dependencies.count_misuse("too many requests at once", request.address)
-        return text_response(_TOO_MANY, 429, (("Retry-After", str(_RETRY_AFTER)),))
+
+def too_many_reads(request: HttpRequest, dependencies: WebDependencies) -> HttpResponse:
+    """Count a request for which too many reads of its login wait, and return the answer."""
+    dependencies.count_misuse("too many requests at once", request.address)
+    return text_response(_TOO_MANY, 429, (("Retry-After", str(_RETRY_AFTER)),))
 
 
 def caller_number(value: str) -> str:

@@ -14,7 +14,7 @@ import ipaddress
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from io import BytesIO
@@ -22,10 +22,12 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_accept_header, parse_options_header
+from zope.interface import implementer
 
 from ldapgw.directory.clients import is_loopback, normalize_address
 from ldapgw.google.endpoints import is_redirect_uri_refused
@@ -38,6 +40,8 @@ MAX_FORM_SIZE = 8 * 1024
 # The most octets of any request's body.  Only routes for lists of hundreds of phones allow this size
 # (`Route.max_body_size`).
 MAX_BODY_SIZE = 64 * 1024
+# The most octets of a request's body that names many contacts by their addresses (the method REPORT of CardDAV).
+MAX_REPORT_SIZE = 512 * 1024
 MAX_FORM_FIELDS = 80
 
 # No inline scripts, no frames, nothing from other origins.  No form is sent to Google, and no answer to a form
@@ -73,6 +77,9 @@ _PAGE_PATH = re.compile(
 # 256 random bits in base64url.
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
+
+# The most seconds for which a client may take nothing of a body that is written in chunks.
+STALLED_SECONDS = 60.0
 
 Headers = tuple[tuple[str, str], ...]
 WriteBody = Callable[[bytes], None]
@@ -297,6 +304,9 @@ class HttpRequest:
     :ivar is_live: whether page.js, rather than the browser, fetches the page.
     :ivar is_background: whether page.js sent the request to keep a page up to date, rather than a person.
     :ivar is_head: whether the client wants the headers of the answer alone (RFC 9110 9.3.2).
+    :ivar body: the octets of the body.
+    :ivar depth: the header ``Depth`` (RFC 4918 10.2), in lower case.
+    :ivar prefer: the header ``Prefer`` (RFC 7240).
     """
 
     query: Mapping[str, str] = field(default_factory=dict)
@@ -318,25 +328,73 @@ class HttpRequest:
     is_background: bool = False
     is_head: bool = False
     user_agent: str = ""
+    body: bytes = b""
+    depth: str = ""
+    prefer: str = ""
 
     def session(self, tenant: str) -> str:
         """Return the session cookie of a tenant; empty if not sent."""
         return self.sessions.get(tenant, "")
 
 
+@implementer(IPushProducer)
+class BodyWriter:
+    """The writer of a body in chunks; its users can wait until the client has taken what was written.
+
+    Mutable: whether the client has to take octets first.
+
+    :param request: a request of Twisted whose headers were written.
+    """
+
+    def __init__(self, request: Any, clock: IReactorTime) -> None:
+        self._request = request
+        self._clock = clock
+        self._room: Deferred[None] | None = None
+        request.registerProducer(self, True)  # noqa: FBT003 - Twisted's streaming
+
+    def __call__(self, octets: bytes) -> None:
+        """Write a chunk."""
+        self._request.write(octets)
+
+    async def drained(self) -> None:
+        """Wait until the client has taken most of what was written.
+
+        :raises TimeoutError: when the client has taken nothing for `STALLED_SECONDS`; then the body cannot go on.
+        """
+        if self._room is not None:
+            await self._room.addTimeout(STALLED_SECONDS, self._clock)
+
+    def close(self) -> None:
+        """End the body, unless the client has gone."""
+        if self._request.channel is not None:
+            self._request.unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        if self._room is None:
+            self._room = Deferred()
+
+    def resumeProducing(self) -> None:
+        room, self._room = self._room, None
+        if room is not None:
+            room.callback(None)
+
+    def stopProducing(self) -> None:
+        """Do nothing, because the body is cancelled when the client has gone."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class HttpResponse:
     """An HTTP response, without the headers that every response has.
 
-    :ivar stream: writes the body in chunks until the returned Deferred fires; the Deferred is cancelled when the
-        browser disconnects.
+    :ivar stream: writes the body, or the rest of the body, in chunks until the returned Deferred fires; the Deferred is
+        cancelled when the browser disconnects.
     """
 
     status: int = 200
     body: bytes = b""
     content_type: str = "text/html; charset=utf-8"
     headers: Headers = ()
-    stream: Callable[[WriteBody], Deferred[None]] | None = None
+    stream: Callable[[BodyWriter], Awaitable[None]] | None = None
 
 
 def is_page_path(path: str) -> bool:
@@ -373,11 +431,16 @@ def redirect(location: str, headers: Headers = (), status: int = 303) -> HttpRes
     return HttpResponse(status, b"", "text/plain; charset=utf-8", (("Location", location), *headers))
 
 
+def max_body_size(method: bytes) -> int:
+    """Return the most octets that the body of a request may have, by the request's method."""
+    return MAX_REPORT_SIZE if method == b"REPORT" else MAX_BODY_SIZE
+
+
 def read_request(request: IRequest, dependencies: WebDependencies, cookies: HttpCookies) -> HttpRequest:
     """Convert a Twisted request."""
     _, _, query = request.uri.partition(b"?")
     headers = request.requestHeaders
-    body = request.content.read(MAX_BODY_SIZE)
+    body = request.content.read(max_body_size(request.method))
     pairs = _parse_urlencoded(query)
     parameters = _without_duplicates(pairs)
     cookie_headers = [_text(value) for value in headers.getRawHeaders(b"Cookie", [])]
@@ -405,6 +468,9 @@ def read_request(request: IRequest, dependencies: WebDependencies, cookies: Http
         is_background=_header(request, "Ldapgw-Live") == "look" or accept == "text/event-stream",
         is_head=request.method == b"HEAD",
         user_agent=_header(request, "User-Agent"),
+        body=body,
+        depth=_header(request, "Depth").strip().lower(),
+        prefer=_header(request, "Prefer"),
     )
 
 

@@ -33,7 +33,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from ldapgw.directory.clients import network_of
-from ldapgw.web.http import MAX_BODY_SIZE, request_address
+from ldapgw.web.http import MAX_BODY_SIZE, max_body_size, request_address
 
 Release = Callable[[], None]
 
@@ -122,7 +122,7 @@ def _release_nothing() -> None:
 
 
 class WebRequest(Request):
-    """A request that keeps at most `MAX_BODY_SIZE` + 1 octets of the body, enough to see that the body is too large.
+    """A request that keeps at most one octet more than `max_body_size`, enough to see that the body is too large.
 
     :ivar is_refused: whether there are too many requests of the client's network.
     """
@@ -144,7 +144,7 @@ class WebRequest(Request):
             self.notifyFinish().addBoth(lambda _: release())
 
     def handleContentChunk(self, data: bytes) -> None:
-        remaining = max(MAX_BODY_SIZE + 1 - self._received, 0)
+        remaining = max(max_body_size(self.method) + 1 - self._received, 0)
         self._received += len(data)
         super().handleContentChunk(data[:remaining])
         if self._received > MAX_READ_SIZE:

@@ -190,7 +190,7 @@ def test_what_phones_ask_for_needs_their_login(unchanged: Browser, route: Route)
         with pytest.raises(AssertionError, match="still waiting"):
             ask(unchanged, route, "snom")
     else:
-        answer = unchanged.post(path) if route.method == "POST" else unchanged.get(path)
+        answer = unchanged.ask(route.method, path)
         assert (answer.status, answer.headers["www-authenticate"]) == (401, ['Basic realm="acme", charset="UTF-8"'])
     assert (dump(stage), stage.changes) == (before, 0)
 

@@ -451,6 +451,10 @@ class Browser:
         """POST any octets."""
         return self._request("POST", path, headers or {}, body)
 
+    def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Seen:
+        """Ask by any method, as CardDAV has methods of its own."""
+        return self._request(method, path, headers or {}, body)
+
     def submit(self, path: str, **fields: str) -> Seen:
         """Send a form of the page, with the token that is on it."""
         tenant = path.split("/")[1]

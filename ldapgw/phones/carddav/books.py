@@ -1,0 +1,419 @@
+# SPDX-License-Identifier: MIT
+"""Address books: the books that a login sees, their cards, and the versions of their contents.
+
+A card has the name ``UID.vcf``.  The entity tag of a card is made from all that the card is made from.  The version of
+a book is made from the names and the tags of its cards.  So equal contents have equal tags and versions, also after a
+restart and on another gateway, and a client's token (RFC 6578) is the version that the client has.
+
+`BookVersions` has the present version of each book, and the names of the cards that changed between the last versions.
+A token of a version that is forgotten is refused; the client then lists the book anew, and reads only those cards whose
+tags have changed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import chain
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote, unquote
+
+from twisted.internet.defer import Deferred, DeferredLock
+
+from ldapgw.directory.access import BookAccess, SeenBook, Viewer
+from ldapgw.directory.book import DIRECTORY, FAVOURITES, Book, Label
+from ldapgw.directory.dit import Directory
+from ldapgw.directory.dn import Dn, folded
+from ldapgw.directory.entry import Entry, NumberFormatter
+from ldapgw.directory.naming_context import NamingContext, at_site
+from ldapgw.directory.segment import SearchScope
+from ldapgw.phones.carddav.names import DavRefusal, dav
+from ldapgw.phones.vcards import Card, card_of_entry
+
+# The version of the cards that are made from an entry.  After this number is raised, clients read all cards anew.
+_FORMAT: Final = "1"
+_SUFFIX: Final = ".vcf"
+# The number of entries whose tags are made in one call off the reactor's thread.
+_SLICE: Final = 2000
+# The most versions of which a book remembers the changes, and the most names among these changes.
+_MAX_VERSIONS: Final = 64
+_MAX_CHANGES: Final = 5000
+# The most cards whose tags are kept, of all books together.  A kept card takes some 200 octets.
+_MAX_KEPT: Final = 200_000
+# The most books whose versions are kept.
+_MAX_BOOKS: Final = 10_000
+
+# A sync token is a URI (RFC 6578 4): a version follows the scheme.  The token of a part of an answer also has the
+# version from which the client began, and the number of names that the client has received since.
+_URI_SCHEME: Final = "data:,"
+_PART: Final = re.compile(r"([0-9a-f]{32})/((?:[0-9a-f]{32})?)/([0-9]{1,8})")
+
+RunOffThread = Callable[[Callable[[], Any]], Deferred[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressBook:
+    """A book as one login sees the book.
+
+    :ivar name: the name of the book's collection, which stays the same for as long as the account exists.
+    :ivar title: the name of the book for people.
+    :ivar branch: the part of the book that the login sees.
+    :ivar formatter: formats numbers for the login, or None if the login uses the tenant's format.
+    """
+
+    name: str
+    title: str
+    seen: SeenBook
+    branch: Book | Label
+    context: NamingContext
+    formatter: NumberFormatter | None
+
+    @property
+    def is_own(self) -> bool:
+        return self.seen.access is BookAccess.OWN
+
+    @property
+    def base(self) -> Dn:
+        """Return the DN of the branch, at which a search over LDAP would find the same contacts."""
+        base = self.context.base.child("ou", self.seen.book.name)
+        return base.child("ou", self.branch.name) if isinstance(self.branch, Label) else base
+
+    @property
+    def key(self) -> _BookKey:
+        own = self.is_own and self.context.favourites
+        return _BookKey(self.context.name, self.seen.book.key, folded(self._label), own, self.formatter)
+
+    @property
+    def editions(self) -> tuple[object, ...]:
+        """Return objects that are the same for as long as the contacts and the labels are the same."""
+        labels = ((label.name, label.segments.edition) for label in self._labels)
+        return (self.branch.segments.edition, *chain.from_iterable(labels))
+
+    @property
+    def scope(self) -> SearchScope:
+        """Return the scope of a search of the book."""
+        return SearchScope(self.context, contacts=self.branch.segments.contacts)
+
+    @property
+    def _label(self) -> str:
+        return self.branch.name if isinstance(self.branch, Label) else ""
+
+    @property
+    def _labels(self) -> tuple[Label, ...]:
+        """Return the labels that the cards show; the label for Google's star is personal."""
+        stars = self.is_own and self.context.favourites
+        return tuple(label for label in self.seen.book.labels if stars or folded(label.name) != folded(FAVOURITES))
+
+    def __len__(self) -> int:
+        """Return the number of contacts."""
+        return len(self.branch.segments)
+
+    def entries(self) -> Iterator[Entry]:
+        for segment in self.branch.segments.contacts:
+            yield from segment
+
+    def entry(self, name: str) -> Entry | None:
+        """Return the entry of a card, or None if the book has no such card.
+
+        :param name: the name of the card.
+        """
+        if not name.endswith(_SUFFIX):
+            return None
+        uid = name.removesuffix(_SUFFIX)
+        found = (segment.entry_of_uid(folded(uid)) for segment in self.branch.segments.contacts)
+        entry = next(filter(None, found), None)
+        return entry if entry is not None and entry.uid == uid.encode("utf-8", "replace") else None
+
+    def card(self, entry: Entry, version: BookVersion) -> Card:
+        return card_of_entry(entry, self.formatter, version.categories.get(entry.uid, ()))
+
+    def read_categories(self) -> Iterator[dict[bytes, tuple[str, ...]]]:
+        """Yield the names of labels by the uids of contacts, once after each slice; the last value is complete."""
+        found: dict[bytes, tuple[str, ...]] = {}
+        shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # many contacts have the same labels
+        count = 0
+        for label in self._labels:
+            for segment in label.segments.contacts:
+                for entry in segment:
+                    names = (*found.get(entry.uid, ()), label.name)
+                    found[entry.uid] = shared.setdefault(names, names)
+                    count += 1
+                    if count % _SLICE == 0:
+                        yield found
+        yield found
+
+    def read_tags(self, categories: Mapping[bytes, tuple[str, ...]]) -> Iterator[dict[str, bytes]]:
+        """Yield the tags of the cards by their names, once after each slice; the last value is complete."""
+        found: dict[str, bytes] = {}
+        formatter = self.formatter
+        head = repr((_FORMAT, formatter)).encode()
+        for count, entry in enumerate(self.entries(), start=1):
+            values, text, _ = entry.to_record()
+            uid = entry.uid
+            # A phone's format of numbers also depends on the search texts.
+            parts = (head, entry.parent.uuid_namespace.encode(), repr(categories.get(uid)).encode(), values)
+            seen = blake2b(b"\0".join(parts), digest_size=8)
+            if formatter is not None:
+                seen.update(text.encode("utf-8", "surrogatepass"))
+            found[card_name(uid)] = seen.digest()
+            if count % _SLICE == 0:
+                yield found
+        yield found
+
+
+class _BookKey(NamedTuple):
+    """All that the cards of a book depend on, besides the directory.
+
+    :ivar label: the folded name of the label if the login sees only this label's contacts.
+    :ivar stars: whether the cards show the label for Google's star.
+    """
+
+    tenant: str
+    book: str
+    label: str
+    stars: bool
+    formatter: NumberFormatter | None
+
+
+class BookVersion(NamedTuple):
+    """The content of an address book at one time.
+
+    :ivar token: stands for the content; equal contents have equal tokens.
+    :ivar tags: the entity tags of the cards by their names, in the order of the names.
+    :ivar categories: the names of labels by the uids of contacts.
+    """
+
+    token: str
+    tags: Mapping[str, bytes]
+    categories: Mapping[bytes, tuple[str, ...]]
+
+    def __repr__(self) -> str:
+        return f"<BookVersion {self.token}>"
+
+
+class BookChanges(NamedTuple):
+    """The changes of an address book since a client's sync token.
+
+    :ivar names: the names of the cards that are new or different, or no longer there.
+    :ivar token: the sync token from which the client continues.
+    :ivar is_part: whether further changes follow, because the client has set a limit.
+    """
+
+    names: Sequence[str]
+    token: str
+    is_part: bool = False
+
+
+def sync_token(version: str) -> str:
+    """Return the sync token of a version, a URI."""
+    return _URI_SCHEME + version
+
+
+def address_books(directory: Directory, viewer: Viewer) -> tuple[AddressBook, ...]:
+    """Return the address books of a login: the books that the login may browse, its own book first."""
+    context, access = directory.context, viewer.access[0]
+    if viewer.area_code:
+        context = at_site(context, viewer.area_code)
+    books = []
+    for seen in directory.seen_books(access):
+        branch = seen.book.shared_branch if seen.is_label else seen.book
+        if seen.is_browsed and branch is not None:
+            name = _book_name(seen.book.key)
+            title = f"{seen.book.name} ({branch.name})" if seen.is_label else seen.book.name
+            books.append(AddressBook(name, title, seen, branch, context, viewer.number_formatter))
+    return tuple(books)
+
+
+def _book_name(key: str) -> str:
+    """Return the name of a book's collection, which does not reveal the key of the account."""
+    return key if key == DIRECTORY else blake2b(key.encode(), digest_size=8).hexdigest()
+
+
+def card_name(uid: bytes) -> str:
+    return uid.decode("utf-8", "replace") + _SUFFIX
+
+
+def card_path(name: str) -> str:
+    """Return the last segment of a card's path, in the characters that a path can hold."""
+    return quote(name, safe="")
+
+
+def card_of_path(segment: str) -> str:
+    """Return the name of the card to which the last segment of a path belongs."""
+    return unquote(segment, errors="replace")
+
+
+class _Step(NamedTuple):
+    """The names of the cards that changed after a version, until the next version."""
+
+    token: str
+    names: frozenset[str]
+
+
+@dataclass(slots=True)
+class _BookHistory:
+    """The present version of an address book, and the changes between its last versions.
+
+    The object is mutable.
+
+    :ivar editions: `AddressBook.editions` of the version.
+    :ivar version: None before the first version, and after the tags were dropped to save memory.
+    """
+
+    token: str = ""
+    editions: tuple[object, ...] = ()
+    version: BookVersion | None = None
+    steps: deque[_Step] = field(default_factory=deque)
+    lock: DeferredLock = field(default_factory=DeferredLock)
+
+    def advance(self, version: BookVersion, editions: tuple[object, ...], changed: frozenset[str] | None) -> None:
+        """Note a new version.
+
+        :param changed: the names of the cards that differ from the version before; None if they are not known.
+        """
+        if changed is None:
+            if version.token != self.token:
+                self.steps.clear()
+        elif changed:
+            self.steps.append(_Step(self.token, changed))
+            while len(self.steps) > _MAX_VERSIONS or sum(len(step.names) for step in self.steps) > _MAX_CHANGES:
+                self.steps.popleft()
+        self.token, self.editions, self.version = version.token, editions, version
+
+    def changes_since(self, token: str) -> frozenset[str] | None:
+        """Return the names of the cards that have changed since a version, or None if the version is not known."""
+        if token == self.token:
+            return frozenset()
+        # A content may come back, so the last step after this content counts.
+        at = next((at for at in range(len(self.steps) - 1, -1, -1) if self.steps[at].token == token), None)
+        if at is None:
+            return None
+        return frozenset().union(*(step.names for step in list(self.steps)[at:]))
+
+
+class BookVersions:
+    """The versions of the address books that were read last.
+
+    Mutable: the history of each book.
+    """
+
+    def __init__(self, max_kept: int = _MAX_KEPT, max_books: int = _MAX_BOOKS) -> None:
+        self._max_kept = max_kept
+        self._max_books = max_books
+        # The last history is the one that was used last.
+        self._histories: dict[_BookKey, _BookHistory] = {}
+        self._kept = 0
+
+    def token(self, book: AddressBook) -> str:
+        """Return the token of a book's present content; empty if the content was not read yet."""
+        history = self._histories.get(book.key)
+        return history.token if history is not None and history.editions == book.editions else ""
+
+    async def read(self, book: AddressBook, run: RunOffThread) -> BookVersion:
+        """Return the version of a book, which is read off the reactor's thread if it is not kept."""
+        history = self._history(book.key)
+        await history.lock.acquire()
+        try:
+            editions, before = book.editions, history.version
+            if before is not None and history.editions == editions:
+                return before
+            version, changed = await _read_version(book, before, run)
+            self._kept += len(version.tags) - (len(before.tags) if before is not None else 0)
+            history.advance(version, editions, changed)
+        finally:
+            history.lock.release()
+        if self._kept > self._max_kept or len(self._histories) > self._max_books:
+            self._drop(history)
+        return version
+
+    def changes(self, book: AddressBook, version: BookVersion, token: str, limit: int) -> BookChanges:
+        """Return the changes of a book since a client's sync token.
+
+        :param version: the version that `read` has returned.
+        :param token: empty for all cards.
+        :param limit: the most names to return; 0 if there is no limit.
+        :raises DavRefusal: when the token is not known (any more), so that the client has to begin anew (RFC 6578 3.2).
+        """
+        base, skipped = token.removeprefix(_URI_SCHEME), 0
+        part = _PART.fullmatch(base)
+        if part is not None:
+            present, base, count = part.groups()
+            skipped = int(count)
+            if present != version.token:
+                raise DavRefusal(403, dav("valid-sync-token"))
+        names: Sequence[str]
+        if base or (token and part is None):
+            changed = self._history(book.key).changes_since(base) if token.startswith(_URI_SCHEME) else None
+            if changed is None:
+                raise DavRefusal(403, dav("valid-sync-token"))
+            names = sorted(changed)
+        else:
+            names = tuple(version.tags)
+        end = skipped + limit if limit else len(names)
+        if end < len(names):
+            return BookChanges(names[skipped:end], sync_token(f"{version.token}/{base}/{end}"), is_part=True)
+        return BookChanges(names[skipped:], sync_token(version.token))
+
+    def _history(self, key: _BookKey) -> _BookHistory:
+        """Return the history of a book, as the history that was used last."""
+        history = self._histories.pop(key, None) or _BookHistory()
+        self._histories[key] = history
+        return history
+
+    def _drop(self, present: _BookHistory) -> None:
+        """Drop the tags and then the tokens of the books that were not used for the longest time."""
+        # A locked history is being read.
+        free = [key for key, history in self._histories.items() if history is not present and not history.lock.locked]
+        for key in free:
+            if self._kept <= self._max_kept and len(self._histories) <= self._max_books:
+                break
+            self._forget(self._histories[key])
+            if len(self._histories) > self._max_books:
+                del self._histories[key]
+
+    def _forget(self, history: _BookHistory) -> None:
+        if history.version is not None:
+            self._kept -= len(history.version.tags)
+            history.version = None
+            history.steps.clear()
+
+
+async def _read_version(
+    book: AddressBook, before: BookVersion | None, run: RunOffThread
+) -> tuple[BookVersion, frozenset[str] | None]:
+    """Read the version of a book in slices.
+
+    :returns: the version, and the names of the cards that differ from the version before; None if there is none.
+    """
+    categories: Mapping[bytes, tuple[str, ...]] = {}
+    reading = book.read_categories()
+    while (found := await run(lambda: next(reading, None))) is not None:
+        categories = found
+    tags: Mapping[str, bytes] = {}
+    tagging = book.read_tags(categories)
+    while (tagged := await run(lambda: next(tagging, None))) is not None:
+        tags = tagged
+    version: BookVersion = await run(lambda: _version(tags, categories))
+    changed: frozenset[str] | None = None
+    if before is not None:
+        former = before.tags
+        changed = await run(lambda: _differences(former, version.tags))
+    return version, changed
+
+
+def _version(tags: Mapping[str, bytes], categories: Mapping[bytes, tuple[str, ...]]) -> BookVersion:
+    ordered = dict(sorted(tags.items()))
+    seen = blake2b(digest_size=16)
+    for name, tag in ordered.items():
+        seen.update(f"{name}\n".encode("utf-8", "surrogatepass") + tag)
+    return BookVersion(seen.hexdigest(), ordered, categories)
+
+
+def _differences(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> frozenset[str]:
+    return frozenset(
+        [name for name, tag in after.items() if before.get(name) != tag]
+        + [name for name in before if name not in after]
+    )

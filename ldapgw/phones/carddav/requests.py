@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: MIT
+"""The bodies of CardDAV's requests as values: PROPFIND (RFC 4918 9.1) and the reports of RFC 6352 8 and RFC 6578 3.
+
+A body comes from a client that has logged in, and may be an attack nevertheless.  So the parser refuses document type
+declarations, and with these declarations all entities.  The depth of the elements, their number and the number of
+filters are limited; `ldapgw.web.http` limits the octets of the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
+
+from ldapgw.phones.carddav.names import ADDRESS_DATA, DavRefusal, carddav, dav
+from ldapgw.phones.vcards import VCardVersion
+
+# The most contacts that a client may ask for by their addresses in one report.
+MAX_HREFS: Final = 10_000
+# Limits on the elements of a body: PROPFIND needs three levels, and a query with parameters needs five.
+_MAX_DEPTH: Final = 16
+_MAX_ELEMENTS: Final = 2 * MAX_HREFS
+# The most conditions of a filter, and the longest text of a condition in characters.
+_MAX_CONDITIONS: Final = 32
+_MAX_TEXT: Final = 256
+# The parser sees this many octets at a time, so that a refused body is not parsed to its end.
+_PIECE: Final = 16 << 10
+
+_ALL_TESTS: Final = ("anyof", "allof")
+_MATCH_TYPES: Final = ("equals", "contains", "starts-with", "ends-with")
+# Texts are compared as the directory compares names, which ignores case, as both collations do for ASCII.
+_COLLATIONS: Final = ("default", "i;unicode-casemap", "i;ascii-casemap")
+
+
+class AddressData(NamedTuple):
+    """The vCards that a client wants (RFC 6352 10.4).
+
+    :ivar properties: the names of the properties that the client wants, in upper case; None for all properties.
+    """
+
+    version: VCardVersion = VCardVersion.V3
+    properties: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WantedProperties:
+    """The properties that a client wants of each resource.
+
+    :ivar names: the names of the properties; with `is_all`, further properties besides the usual properties.
+    :ivar is_all: whether the client wants the usual properties (``allprop``).
+    :ivar only_names: whether the client wants the properties' names without their values (``propname``).
+    :ivar address_data: the wanted vCards, or None if the client wants no vCards.
+    """
+
+    names: tuple[str, ...] = ()
+    is_all: bool = False
+    only_names: bool = False
+    address_data: AddressData | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Multiget:
+    """The report ``addressbook-multiget`` (RFC 6352 8.7): contacts by their addresses."""
+
+    wanted: WantedProperties
+    hrefs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncCollection:
+    """The report ``sync-collection`` (RFC 6578 3.2): the contacts that have changed since a token.
+
+    :ivar token: the token of an earlier answer; empty for all contacts.
+    :ivar limit: the most contacts in the answer; 0 if there is no limit.
+    """
+
+    wanted: WantedProperties
+    token: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TextMatch:
+    """A condition on the text of a property (RFC 6352 10.5.4).
+
+    :ivar match_type: ``equals``, ``contains``, ``starts-with`` or ``ends-with``.
+    """
+
+    text: str
+    match_type: str = "contains"
+    is_negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyFilter:
+    """A condition on a property of a vCard (RFC 6352 10.5.1); without texts, the property has to be there.
+
+    :ivar name: the name of the property, in upper case.
+    :ivar kind: the value of the parameter TYPE that the property has to have, in lower case; empty for any value.
+    :ivar is_absent: whether the property must not be there.
+    :ivar all_of: whether all texts have to match, rather than one of the texts.
+    """
+
+    name: str
+    texts: tuple[TextMatch, ...] = ()
+    kind: str = ""
+    is_absent: bool = False
+    all_of: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The report ``addressbook-query`` (RFC 6352 8.6): the contacts that match a filter.
+
+    :ivar filters: the conditions; without conditions, all contacts match.
+    :ivar all_of: whether all conditions have to match, rather than one of the conditions.
+    :ivar limit: the most contacts in the answer; 0 if there is no limit.
+    """
+
+    wanted: WantedProperties
+    filters: tuple[PropertyFilter, ...] = field(default=())
+    all_of: bool = False
+    limit: int = 0
+
+
+Report = Multiget | Query | SyncCollection
+
+
+def read_propfind(body: bytes) -> WantedProperties:
+    """Read the body of a PROPFIND; an empty body asks for the usual properties (RFC 4918 9.1).
+
+    :raises DavRefusal: when the body is no such request.
+    """
+    if not body.strip():
+        return WantedProperties(is_all=True)
+    root = _parse(body)
+    if root.tag != dav("propfind"):
+        raise DavRefusal(400)
+    return _wanted(root)
+
+
+def read_report(body: bytes) -> Report:
+    """Read the body of a REPORT.
+
+    :raises DavRefusal: when the body is no such request, or a report that address books do not have.
+    """
+    root = _parse(body)
+    if root.tag == carddav("addressbook-multiget"):
+        hrefs = tuple(_text(element) for element in root.iterfind(dav("href")))
+        if len(hrefs) > MAX_HREFS:
+            raise DavRefusal(403, dav("number-of-matches-within-limits"))
+        return Multiget(_wanted(root), hrefs)
+    if root.tag == carddav("addressbook-query"):
+        return _query(root)
+    if root.tag == dav("sync-collection"):
+        limit = root.find(dav("limit"))
+        token = _text(root.find(dav("sync-token")))
+        return SyncCollection(_wanted(root), token, _limit(limit, dav("nresults")))
+    raise DavRefusal(403, dav("supported-report"))
+
+
+class _Builder(TreeBuilder):
+    """The builder of a body's elements, within the limits.
+
+    Mutable: the depth of the present element, and the number of elements.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = 0
+        self._count = 0
+
+    def doctype(self, *_: object) -> None:
+        """Refuse a document type declaration, in which entities are declared."""
+        raise DavRefusal(400)
+
+    def start(self, tag: Any, attrs: Any, /) -> Any:
+        self._depth += 1
+        self._count += 1
+        if self._depth > _MAX_DEPTH or self._count > _MAX_ELEMENTS:
+            raise DavRefusal(400)
+        return super().start(tag, attrs)
+
+    def end(self, tag: Any, /) -> Element:
+        self._depth -= 1
+        return super().end(tag)
+
+
+def _parse(body: bytes) -> Element:
+    parser = XMLParser(target=_Builder())  # noqa: S314  `_Builder` refuses all declarations of entities
+    try:
+        for start in range(0, len(body), _PIECE):
+            parser.feed(body[start : start + _PIECE])
+        root: Element = parser.close()
+    except (ParseError, ValueError, LookupError, AssertionError):
+        # An encoding that Python does not know is a LookupError, and an encoding of several octets is a ValueError.
+        raise DavRefusal(400) from None
+    return root
+
+
+def _text(element: Element | None) -> str:
+    return "" if element is None else (element.text or "").strip()
+
+
+def _wanted(root: Element) -> WantedProperties:
+    """Read the wanted properties, which stand at the same place in all requests."""
+    properties = root.find(dav("prop"))
+    if root.find(dav("propname")) is not None:
+        return WantedProperties(only_names=True)
+    is_all = root.find(dav("allprop")) is not None or properties is None
+    if is_all:
+        properties = root.find(dav("include"))
+    elements = () if properties is None else tuple(properties)
+    data = next((element for element in elements if element.tag == ADDRESS_DATA), None)
+    names = tuple(dict.fromkeys(element.tag for element in elements if element is not data))
+    return WantedProperties(names, is_all, address_data=None if data is None else _address_data(data))
+
+
+def _address_data(element: Element) -> AddressData:
+    media_type = element.get("content-type", "text/vcard").partition(";")[0].strip().lower()
+    version = element.get("version", VCardVersion.V3)
+    if media_type != "text/vcard" or version not in (*VCardVersion,):
+        raise DavRefusal(403, carddav("supported-address-data"))
+    names = frozenset(child.get("name", "").upper() for child in element.iterfind(carddav("prop")))
+    is_part = bool(names) and element.find(carddav("allprop")) is None
+    return AddressData(VCardVersion(version), names if is_part else None)
+
+
+def _limit(element: Element | None, name: str) -> int:
+    if element is None:
+        return 0
+    text = _text(element.find(name))
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) > 0):
+        raise DavRefusal(400)
+    return int(text)
+
+
+def _query(root: Element) -> Query:
+    element = root.find(carddav("filter"))
+    if element is None:
+        raise DavRefusal(400)
+    filters = tuple(map(_property_filter, element.iterfind(carddav("prop-filter"))))
+    if sum(max(len(each.texts), 1) for each in filters) > _MAX_CONDITIONS:
+        raise DavRefusal(403, carddav("supported-filter"))
+    limit = _limit(root.find(carddav("limit")), carddav("nresults"))
+    return Query(_wanted(root), filters, _is_all_of(element), limit)
+
+
+def _is_all_of(element: Element) -> bool:
+    return _choice(element.get("test", "anyof"), _ALL_TESTS) == "allof"
+
+
+def _choice(value: str, allowed: Iterable[str]) -> str:
+    if value not in allowed:
+        raise DavRefusal(400)
+    return value
+
+
+def _property_filter(element: Element) -> PropertyFilter:
+    # A group may stand before a property: ``item1.TEL``.
+    name = element.get("name", "").upper().rpartition(".")[2]
+    if not name:
+        raise DavRefusal(400)
+    kind = ""
+    for parameter in element.iterfind(carddav("param-filter")):
+        kind = _kind(parameter)
+    return PropertyFilter(
+        name,
+        tuple(map(_text_match, element.iterfind(carddav("text-match")))),
+        kind,
+        is_absent=element.find(carddav("is-not-defined")) is not None,
+        all_of=_is_all_of(element),
+    )
+
+
+def _kind(parameter: Element) -> str:
+    """Return the value that a filter wants of the parameter TYPE.
+
+    :raises DavRefusal: for another parameter, and for another condition than one text.
+    """
+    text = parameter.find(carddav("text-match"))
+    if parameter.get("name", "").upper() != "TYPE" or text is None or text.get("negate-condition", "no") != "no":
+        raise DavRefusal(403, carddav("supported-filter"))
+    return _text(text).lower()
+
+
+def _text_match(element: Element) -> TextMatch:
+    if element.get("collation", "default") not in _COLLATIONS:
+        raise DavRefusal(403, carddav("supported-collation"))
+    text = element.text or ""
+    if len(text) > _MAX_TEXT:
+        raise DavRefusal(403, carddav("supported-filter"))
+    match_type = _choice(element.get("match-type", "contains"), _MATCH_TYPES)
+    return TextMatch(text, match_type, _choice(element.get("negate-condition", "no"), ("yes", "no")) == "yes")

@@ -1,0 +1,390 @@
+# SPDX-License-Identifier: MIT
+"""CardDAV (RFC 6352), read-only, for phones and programs with a phone's login (`ldapgw.phones.carddav`).
+
+The home ``/{tenant}/dav/`` is also the login's principal.  Below the home, there is one address book for each book that
+the login may browse; books for callers' names are missing.  A client that knows only the host begins at
+``/.well-known/carddav`` (RFC 6764), which leads to the home of the only tenant, or to the entrance ``/dav/``, which
+names the home of the login.
+
+A client that looks for changes reads the sync token of a book, which costs little if nothing has changed.  All requests
+of a login run one after another, off the reactor's thread where the work is long (`ReadQueue`).  A long answer is sent
+in pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+from wsgiref.handlers import format_date_time
+
+from ldapgw.directory.access import Viewer
+from ldapgw.phones.carddav import answers
+from ldapgw.phones.carddav.answers import CardResponses, Paths
+from ldapgw.phones.carddav.books import (
+    AddressBook,
+    BookVersion,
+    BookVersions,
+    RunOffThread,
+    address_books,
+    card_name,
+    card_of_path,
+)
+from ldapgw.phones.carddav.filters import directory_filter
+from ldapgw.phones.carddav.names import DavRefusal, dav
+from ldapgw.phones.carddav.requests import (
+    AddressData,
+    Multiget,
+    Query,
+    SyncCollection,
+    WantedProperties,
+    read_propfind,
+    read_report,
+)
+from ldapgw.phones.vcards import VCardVersion
+from ldapgw.web.book_clients import ReadQueue, TooManyReads, log_in, too_many_reads
+from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.http import (
+    MAX_BODY_SIZE,
+    MAX_REPORT_SIZE,
+    BodyWriter,
+    Headers,
+    HttpRequest,
+    HttpResponse,
+    redirect,
+    text_response,
+)
+from ldapgw.web.layout import Layout, RequiredRole, Route
+
+_XML = "application/xml; charset=utf-8"
+_VCARD = "text/vcard; charset=utf-8"
+_READING = ("OPTIONS", "GET", "HEAD", "PROPFIND", "REPORT")
+# The methods that would change something (RFC 4918, RFC 3744, RFC 5995, RFC 5789).
+_WRITING = ("PUT", "DELETE", "POST", "PATCH", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "ACL")
+# RFC 6352 6.1: a server with address books also has WebDAV's access control.
+_DAV = ("DAV", "1, 3, access-control, addressbook")
+_ALLOW = ("Allow", ", ".join(_READING))
+# An answer is sent at once up to this many octets; a longer answer is sent in pieces of about this size.
+_PIECE = 128 << 10
+_NO_BOOK, _NO_CARD = "There is no such address book.", "There is no such contact."
+
+_Handle = Callable[[RunOffThread], Awaitable[HttpResponse]]
+
+
+class CardDav:
+    """The address books of phones' logins.
+
+    Mutable: the queue of reads, and the versions of the address books.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._dependencies = layout.dependencies.book_clients
+        self._reads = ReadQueue(self._dependencies.run_off_thread)
+        self._versions = BookVersions()
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes of the address books, and the routes that lead to them."""
+        homes = ("/<tenant>/dav", "/<tenant>/dav/")
+        books = ("/<tenant>/dav/<book>", "/<tenant>/dav/<book>/")
+        card = "/<tenant>/dav/<book>/<card>"
+        entrances = ("/dav", "/dav/")
+        return (
+            *(_route("PROPFIND", path, self.read_home) for path in homes),
+            *(_route("REPORT", path, self.report_on_other) for path in (*homes, card)),
+            *(_route("PROPFIND", path, self.read_book) for path in books),
+            *(_route("REPORT", path, self.report) for path in books),
+            _route("PROPFIND", card, self.read_card),
+            _route("GET", card, self.card),
+            *(_route("OPTIONS", path, self.options) for path in (*homes, *books, card)),
+            *(_route(method, path, self.refuse) for method in _WRITING for path in (*homes, *books, card)),
+            *(
+                Route(method, "/.well-known/carddav", self.well_known, RequiredRole.PUBLIC, MAX_BODY_SIZE)
+                for method in ("GET", "PROPFIND", "OPTIONS")
+            ),
+            *(
+                Route(method, path, self.read_entrance, RequiredRole.PUBLIC, MAX_BODY_SIZE)
+                for method in ("PROPFIND", "OPTIONS")
+                for path in entrances
+            ),
+        )
+
+    async def well_known(self, _request: HttpRequest) -> HttpResponse:
+        """``/.well-known/carddav``: redirect to the home of the only tenant, or to the entrance (RFC 6764 5)."""
+        tenants = self._layout.dependencies.tenants
+        path = f"/{next(iter(tenants))}/dav/" if len(tenants) == 1 else "/dav/"
+        return redirect(self._layout.public_url.path + path, status=301)
+
+    async def read_entrance(self, request: HttpRequest) -> HttpResponse:
+        """``/dav/``: name the home of the login, whose tenant is not known before the login."""
+        gateway = self._layout.dependencies
+        viewer = await log_in(request, None, None, gateway.book_clients, gateway.clock)
+        paths = self._paths(viewer)
+
+        async def handle(run: RunOffThread) -> HttpResponse:
+            wanted = await run(partial(read_propfind, request.body))
+            entrance = self._layout.public_url.path + "/dav/"
+            return _document(request, (_resource(request, entrance, answers.entrance_properties(paths), wanted),))
+
+        return await self._answer(request, viewer, handle)
+
+    async def read_home(self, request: HttpRequest, tenant: WebTenant, viewer: Viewer) -> HttpResponse:
+        """``/{tenant}/dav/``: send the properties of the login's principal and, with depth 1, of its address books."""
+        paths = self._paths(viewer)
+
+        async def handle(run: RunOffThread) -> HttpResponse:
+            wanted = await run(partial(read_propfind, request.body))
+            responses = [_resource(request, paths.home, answers.home_properties(paths, tenant.heading), wanted)]
+            for book in self._books(viewer) if _depth(request) else ():
+                token = await self._token(book, run) if answers.needs_token(wanted) else ""
+                properties = answers.book_properties(paths, book, token)
+                responses.append(_resource(request, paths.book(book), properties, wanted))
+            return _document(request, responses)
+
+        return await self._answer(request, viewer, handle)
+
+    async def read_book(self, request: HttpRequest, _tenant: WebTenant, viewer: Viewer, book: str) -> HttpResponse:
+        """``/{tenant}/dav/{book}/``: send the properties of an address book and, with depth 1, of its cards."""
+
+        async def handle(run: RunOffThread) -> HttpResponse:
+            found = self._find(viewer, book)
+            if found is None:
+                return text_response(_NO_BOOK, 404)
+            wanted, paths, depth = await run(partial(read_propfind, request.body)), self._paths(viewer), _depth(request)
+            needs_token = answers.needs_token(wanted)
+            if needs_token or depth:
+                await self._dependencies.reader.log_whole(viewer, request.address, found)
+            token = await self._token(found, run) if needs_token else ""
+            properties = answers.book_properties(paths, found, token)
+            own = _resource(request, paths.book(found), properties, wanted)
+            if not depth:
+                return _document(request, (own,))
+            version = await self._versions.read(found, run)
+            cards = CardResponses(paths, found, version, wanted, is_minimal=_is_minimal(request))
+            responses = (cards.of(name, tag) for name, tag in version.tags.items())
+            return await self._in_pieces(request, viewer, answers.pieces((own,), responses, (), cards.slice_size), run)
+
+        return await self._answer(request, viewer, handle)
+
+    async def report(self, request: HttpRequest, _tenant: WebTenant, viewer: Viewer, book: str) -> HttpResponse:
+        """``/{tenant}/dav/{book}/``: send the contacts that a report asks for."""
+
+        async def handle(run: RunOffThread) -> HttpResponse:
+            found = self._find(viewer, book)
+            if found is None:
+                return text_response(_NO_BOOK, 404)
+            asked = await run(partial(read_report, request.body))
+            if isinstance(asked, SyncCollection):
+                await self._dependencies.reader.log_whole(viewer, request.address, found)
+            version = await self._versions.read(found, run)
+            paths = self._paths(viewer)
+            cards = CardResponses(paths, found, version, asked.wanted, is_minimal=_is_minimal(request))
+            tail: tuple[str, ...] = ()
+            if isinstance(asked, SyncCollection):
+                changes = self._versions.changes(found, version, asked.token, asked.limit)
+                responses: Iterator[str] = (_changed(cards, version, name) for name in changes.names)
+                truncated = (answers.truncated_response(paths.book(found)),) if changes.is_part else ()
+                tail = (*truncated, answers.token_element(changes.token))
+            elif isinstance(asked, Multiget):
+                responses = _by_address(cards, version, asked, self._layout.public_url.path, paths.book(found))
+            else:
+                responses, tail = await self._search(request, viewer, found, asked, version, cards)
+            return await self._in_pieces(request, viewer, answers.pieces((), responses, tail, cards.slice_size), run)
+
+        return await self._answer(request, viewer, handle)
+
+    async def _search(
+        self,
+        request: HttpRequest,
+        viewer: Viewer,
+        book: AddressBook,
+        asked: Query,
+        version: BookVersion,
+        cards: CardResponses,
+    ) -> tuple[Iterator[str], tuple[str, ...]]:
+        """Return the responses of the contacts that match a query, and what follows the responses."""
+        reader = self._dependencies.reader
+        entries, has_more = await reader.entries(viewer, request.address, book, directory_filter(asked), asked.limit)
+        tags = version.tags
+        responses = (cards.of(name, tags[name]) for entry in entries if (name := card_name(entry.uid)) in tags)
+        path = self._paths(viewer).book(book)
+        return responses, (answers.truncated_response(path),) if has_more else ()
+
+    async def report_on_other(
+        self, request: HttpRequest, _tenant: WebTenant, viewer: Viewer, **_path_values: str
+    ) -> HttpResponse:
+        """Refuse a report on a resource that is no address book."""
+
+        async def handle(_run: RunOffThread) -> HttpResponse:
+            raise DavRefusal(403, dav("supported-report"))
+
+        return await self._answer(request, viewer, handle)
+
+    async def read_card(
+        self, request: HttpRequest, _tenant: WebTenant, viewer: Viewer, book: str, card: str
+    ) -> HttpResponse:
+        """``/{tenant}/dav/{book}/{card}``: send the properties of a card."""
+
+        async def handle(run: RunOffThread) -> HttpResponse:
+            found = self._find(viewer, book)
+            wanted = await run(partial(read_propfind, request.body))
+            version = None if found is None else await self._versions.read(found, run)
+            if found is None or version is None or card not in version.tags:
+                return text_response(_NO_CARD, 404)
+            cards = CardResponses(self._paths(viewer), found, version, wanted, is_minimal=_is_minimal(request))
+            return _document(request, (cards.of(card, version.tags[card]),))
+
+        return await self._answer(request, viewer, handle)
+
+    async def card(
+        self, request: HttpRequest, _tenant: WebTenant, viewer: Viewer, book: str, card: str
+    ) -> HttpResponse:
+        """``/{tenant}/dav/{book}/{card}``: send a vCard, in version 4.0 if the client accepts only this version."""
+
+        async def handle(run: RunOffThread) -> HttpResponse:
+            found = self._find(viewer, book)
+            version = None if found is None else await self._versions.read(found, run)
+            entry = None if found is None else found.entry(card)
+            if found is None or version is None or entry is None or card not in version.tags:
+                return text_response(_NO_CARD, 404)
+            tag = answers.etag(version.tags[card])
+            headers: Headers = (("ETag", tag), ("Vary", "Accept"), _DAV)
+            if entry.updated > 0:
+                headers = (*headers, ("Last-Modified", format_date_time(entry.updated)))
+            if tag in request.if_none_match:
+                return HttpResponse(304, b"", _VCARD, headers)
+            asked = AddressData(VCardVersion.V4 if "version=4.0" in request.accept else VCardVersion.V3)
+            octets = answers.card_octets(found, entry, version, asked)
+            return HttpResponse(200, octets, _VCARD, headers)
+
+        return await self._answer(request, viewer, handle)
+
+    async def options(
+        self, _request: HttpRequest, _tenant: WebTenant, _viewer: Viewer, **_path_values: str
+    ) -> HttpResponse:
+        """Tell which methods there are (RFC 4918 10.1)."""
+        return HttpResponse(200, b"", _XML, (_DAV, _ALLOW))
+
+    async def refuse(
+        self, _request: HttpRequest, _tenant: WebTenant, _viewer: Viewer, **_path_values: str
+    ) -> HttpResponse:
+        """Refuse a request that would change something, because contacts are changed at Google."""
+        return _refusal(DavRefusal(403, dav("need-privileges")))
+
+    async def _answer(self, request: HttpRequest, viewer: Viewer, handle: _Handle) -> HttpResponse:
+        """Answer a request in the turn of its login."""
+        try:
+            async with self._reads.place(viewer.login) as run:
+                return await handle(run)
+        except DavRefusal as refusal:
+            return _refusal(refusal)
+        except TooManyReads:
+            return too_many_reads(request, self._layout.dependencies)
+
+    async def _in_pieces(
+        self, request: HttpRequest, viewer: Viewer, pieces: Iterator[bytes], run: RunOffThread
+    ) -> HttpResponse:
+        """Return the response with an answer; the pieces that follow the first piece are made when they are sent."""
+        first = await run(partial(_next_piece, pieces))
+        second = await run(partial(_next_piece, pieces))
+        if not second:
+            return HttpResponse(207, first, _XML, _headers(request))
+
+        async def send(write: BodyWriter) -> None:
+            piece = second
+            while piece:
+                write(piece)
+                # A client that reads slowly keeps no place in the queue.
+                await write.drained()
+                async with self._reads.place(viewer.login) as run_next:
+                    piece = await run_next(partial(_next_piece, pieces))
+
+        return HttpResponse(207, first, _XML, _headers(request), send)
+
+    async def _token(self, book: AddressBook, run: RunOffThread) -> str:
+        return self._versions.token(book) or (await self._versions.read(book, run)).token
+
+    def _books(self, viewer: Viewer) -> tuple[AddressBook, ...]:
+        directory = self._dependencies.reader.directory(viewer)
+        return () if directory is None else address_books(directory, viewer)
+
+    def _find(self, viewer: Viewer, name: str) -> AddressBook | None:
+        return next((book for book in self._books(viewer) if book.name == name), None)
+
+    def _paths(self, viewer: Viewer) -> Paths:
+        return Paths(f"{self._layout.public_url.path}/{viewer.access[0].tenant}/dav/")
+
+
+def _route(method: str, path: str, handler: Callable[..., Any]) -> Route:
+    size = MAX_REPORT_SIZE if method == "REPORT" else MAX_BODY_SIZE
+    return Route(method, path, handler, RequiredRole.PHONE, size)
+
+
+def _depth(request: HttpRequest) -> int:
+    """Return the depth of a PROPFIND: 0, also if the client names no depth, or 1.
+
+    :raises DavRefusal: for the depth "infinity", which servers may refuse (RFC 4918 9.1).
+    """
+    if request.depth == "infinity":
+        raise DavRefusal(403, dav("propfind-finite-depth"))
+    return int(request.depth == "1")
+
+
+def _is_minimal(request: HttpRequest) -> bool:
+    return "return=minimal" in request.prefer.replace(" ", "")
+
+
+def _headers(request: HttpRequest) -> Headers:
+    return (_DAV, ("Preference-Applied", "return=minimal")) if _is_minimal(request) else (_DAV,)
+
+
+def _resource(request: HttpRequest, path: str, properties: answers.Properties, wanted: WantedProperties) -> str:
+    return answers.resource_response(path, properties, wanted, is_minimal=_is_minimal(request))
+
+
+def _document(request: HttpRequest, responses: Any) -> HttpResponse:
+    return HttpResponse(207, answers.multistatus(responses).encode("utf-8", "replace"), _XML, _headers(request))
+
+
+def _refusal(refusal: DavRefusal) -> HttpResponse:
+    if not refusal.condition:
+        return text_response("This is no request that CardDAV has.", refusal.status, (_DAV,))
+    return HttpResponse(refusal.status, answers.error_document(refusal.condition).encode(), _XML, (_DAV,))
+
+
+def _next_piece(pieces: Iterator[bytes]) -> bytes:
+    """Return the next octets of an answer; empty at the end."""
+    made = bytearray()
+    for piece in pieces:
+        made += piece
+        if len(made) >= _PIECE:
+            break
+    return bytes(made)
+
+
+def _changed(cards: CardResponses, version: BookVersion, name: str) -> str:
+    tag = version.tags.get(name)
+    return cards.missing(name) if tag is None else cards.of(name, tag)
+
+
+def _by_address(
+    cards: CardResponses, version: BookVersion, asked: Multiget, prefix: str, book_path: str
+) -> Iterator[str]:
+    """Yield the responses of the cards that a client names by their addresses, each card once."""
+    for href in dict.fromkeys(asked.hrefs):
+        path = _path_of(href)
+        # A proxy may have removed the path of the public URL, so clients may not know this path.
+        if prefix and not path.startswith(f"{prefix}/"):
+            path = prefix + path
+        name = card_of_path(path.removeprefix(book_path)) if path.startswith(book_path) else ""
+        tag = version.tags.get(name)
+        yield answers.missing_response(href) if tag is None else cards.of(name, tag)
+
+
+def _path_of(href: str) -> str:
+    """Return the path of an address, which may be a URL or a path; empty if the address is malformed."""
+    try:
+        return urlsplit(href).path
+    except ValueError:
+        return ""

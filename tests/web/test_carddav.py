@@ -1,0 +1,1015 @@
+# SPDX-License-Identifier: MIT
+"""CardDAV over HTTP: who sees which address books, what changes, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from email.utils import format_datetime
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+import pytest
+import vobject
+from twisted.internet.defer import Deferred
+
+from ldapgw.contact import Contact, Kind, Sharing
+from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.book import DIRECTORY, Book, build_book, update_book, with_sharing
+from ldapgw.directory.catalog import PhoneAccess
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.entry import number_formatter
+from ldapgw.directory.filter import SearchKind
+from ldapgw.ldap.admission import FIRST_DELAY
+from ldapgw.numbers.phone_number import NumberFormat
+from ldapgw.phones.activity import decode_search
+from ldapgw.phones.carddav.books import BookVersions, address_books
+from ldapgw.web.app import web_resource
+from ldapgw.web.site import WebSite
+from tests.support.phonebook import naming_context
+from tests.support.photo import jpeg
+from tests.support.stage.book_clients import BOB, LABELS, Pbx, basic, login, person, serve
+from tests.support.stage.web import ACME, GLOBEX, Browser, Connection, Seen, Stage
+
+D, C, CS = "{DAV:}", "{urn:ietf:params:xml:ns:carddav}", "{http://calendarserver.org/ns/}"
+HOME = "/acme/dav/"
+SPACES = 'xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:carddav" xmlns:CS="http://calendarserver.org/ns/"'
+
+
+@pytest.fixture
+def stage() -> Stage:
+    made = Stage(tenants=(ACME, GLOBEX))
+    serve(made)
+    return made
+
+
+def propfind(*names: str) -> bytes:
+    return f"<D:propfind {SPACES}><D:prop>{''.join(f'<{name}/>' for name in names)}</D:prop></D:propfind>".encode()
+
+
+def ask(
+    browser: Browser,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    *,
+    depth: str = "0",
+    as_: Mapping[str, str] | None = None,
+    **headers: str,
+) -> Seen:
+    sent = {**(basic() if as_ is None else as_), "Depth": depth, "Content-Type": "application/xml"}
+    return browser.ask(method, path, sent | headers, body)
+
+
+def responses(answer: Seen) -> dict[str, ElementTree.Element]:
+    assert (answer.status, answer.headers["content-type"]) == (207, ["application/xml; charset=utf-8"]), answer
+    found = ElementTree.fromstring(answer.body).findall(f"{D}response")
+    return {element.findtext(f"{D}href", ""): element for element in found}
+
+
+def properties(response: ElementTree.Element, status: str = "200 OK") -> dict[str, ElementTree.Element]:
+    """The properties that have a status."""
+    return {
+        element.tag: element
+        for stat in response.findall(f"{D}propstat")
+        if stat.findtext(f"{D}status") == f"HTTP/1.1 {status}"
+        for element in stat.findall(f"{D}prop/*")
+    }
+
+
+def texts(answer: Seen, name: str) -> dict[str, str]:
+    """A property of each resource."""
+    found = {href: properties(response).get(name) for href, response in responses(answer).items()}
+    return {href: element.text or "" for href, element in found.items() if element is not None}
+
+
+def books(browser: Browser, as_: Mapping[str, str] | None = None, home: str = HOME) -> dict[str, str]:
+    """The paths of the address books by their titles."""
+    answer = ask(browser, "PROPFIND", home, propfind("D:displayname", "D:resourcetype"), depth="1", as_=as_)
+    return {
+        properties(response)[f"{D}displayname"].text or "": href
+        for href, response in responses(answer).items()
+        if properties(response)[f"{D}resourcetype"].find(f"{C}addressbook") is not None
+    }
+
+
+def own_book(browser: Browser) -> str:
+    return books(browser)["alice@acme.example"]
+
+
+def multiget(*hrefs: str, data: str = "<C:address-data/>") -> bytes:
+    wanted = "".join(f"<D:href>{href}</D:href>" for href in hrefs)
+    return (
+        f"<C:addressbook-multiget {SPACES}><D:prop><D:getetag/>{data}</D:prop>{wanted}</C:addressbook-multiget>"
+    ).encode()
+
+
+def query(filters: str, test: str = "anyof", limit: int = 0) -> bytes:
+    limited = f"<C:limit><C:nresults>{limit}</C:nresults></C:limit>" if limit else ""
+    return (
+        f"<C:addressbook-query {SPACES}><D:prop><C:address-data/></D:prop>"
+        f'<C:filter test="{test}">{filters}</C:filter>{limited}</C:addressbook-query>'
+    ).encode()
+
+
+def matches(name: str, text: str, kind: str = "contains", more: str = "") -> str:
+    return (
+        f'<C:prop-filter name="{name}"><C:text-match collation="i;unicode-casemap" match-type="{kind}"{more}>'
+        f"{text}</C:text-match></C:prop-filter>"
+    )
+
+
+def sync(token: str = "", limit: int = 0) -> bytes:
+    limited = f"<D:limit><D:nresults>{limit}</D:nresults></D:limit>" if limit else ""
+    return (
+        f"<D:sync-collection {SPACES}><D:sync-token>{token}</D:sync-token><D:sync-level>1</D:sync-level>{limited}"
+        f"<D:prop><D:getetag/></D:prop></D:sync-collection>"
+    ).encode()
+
+
+def token_of(answer: Seen) -> str:
+    token = ElementTree.fromstring(answer.body).findtext(f"{D}sync-token")
+    assert token
+    return token
+
+
+def statuses(answer: Seen) -> dict[str, str]:
+    """The status of each response: of the resource itself, or of its properties."""
+    return {
+        href.rpartition("/")[2]: (
+            response.findtext(f"{D}status") or response.findtext(f"{D}propstat/{D}status") or ""
+        ).removeprefix("HTTP/1.1 ")
+        for href, response in responses(answer).items()
+    }
+
+
+def cards(answer: Seen) -> dict[str, Any]:
+    """The vCards of an answer by the names of their contacts."""
+    read = [vobject.readOne(text) for text in texts(answer, f"{C}address-data").values()]
+    return {card.fn.value: card for card in read}
+
+
+def condition(answer: Seen) -> str:
+    """The precondition that a request violated."""
+    [element] = ElementTree.fromstring(answer.body)
+    return element.tag
+
+
+# --- how a client finds the books -----------------------------------------------------------------------------------
+
+
+def test_from_the_principal_to_the_books(browser: Browser) -> None:
+    """As RFC 6352 7 says: the principal, the home, and the books that the login may browse."""
+    asked = propfind("D:current-user-principal", "C:addressbook-home-set", "D:principal-URL", "D:resourcetype")
+    [(href, home)] = responses(ask(browser, "PROPFIND", HOME, asked)).items()
+    found = properties(home)
+    assert href == HOME
+    assert [
+        found[name].findtext(f"{D}href") for name in (f"{D}current-user-principal", f"{C}addressbook-home-set")
+    ] == [
+        HOME,
+        HOME,
+    ]
+    assert [child.tag for child in found[f"{D}resourcetype"]] == [f"{D}collection", f"{D}principal"]
+    assert books(browser).keys() == {"alice@acme.example", "bob@acme.example"}
+    assert all(path.startswith(HOME) and path.endswith("/") for path in books(browser).values())
+
+
+def test_a_path_without_its_slash(browser: Browser) -> None:
+    """Some clients cut the slash off."""
+    book = own_book(browser)
+    for path in (HOME, book):
+        answers = [ask(browser, "PROPFIND", each, propfind("D:displayname")) for each in (path, path[:-1])]
+        assert answers[0].body == answers[1].body
+        assert [answer.status for answer in answers] == [207, 207]
+
+
+def test_what_a_book_is(browser: Browser) -> None:
+    """The reports, the versions of vCards, and that the login may only read."""
+    names = ("supported-report-set", "current-user-privilege-set", "owner", "sync-token")
+    asked = propfind(*(f"D:{name}" for name in names), "C:supported-address-data", "CS:getctag", "D:quota-used-bytes")
+    [response] = responses(ask(browser, "PROPFIND", own_book(browser), asked)).values()
+    found = properties(response)
+    reports = [element.tag for element in found[f"{D}supported-report-set"].findall(f".//{D}report/*")]
+    assert reports == [f"{C}addressbook-multiget", f"{C}addressbook-query", f"{D}sync-collection"]
+    assert [element.tag for element in found[f"{D}current-user-privilege-set"].findall(f"{D}privilege/*")] == [
+        f"{D}read",
+        f"{D}read-current-user-privilege-set",
+    ]
+    assert found[f"{D}owner"].findtext(f"{D}href") == HOME
+    assert [element.get("version") for element in found[f"{C}supported-address-data"]] == ["3.0", "4.0"]
+    assert found[f"{D}sync-token"].text == f"data:,{(found[f'{CS}getctag'].text or '').strip(chr(34))}"
+    assert list(properties(response, "404 Not Found")) == [f"{D}quota-used-bytes"]
+
+
+def test_properties_that_nobody_knows(browser: Browser) -> None:
+    """They are named as not found in their own namespace, or left out where the client prefers that."""
+    asked = (
+        b'<propfind xmlns="DAV:"><prop><displayname/><x:y xmlns:x="urn:a&amp;&quot;b"/><z xmlns=""/></prop></propfind>'
+    )
+    [response] = responses(ask(browser, "PROPFIND", HOME, asked)).values()
+    assert list(properties(response, "404 Not Found")) == ['{urn:a&"b}y', "z"]
+    answer = ask(browser, "PROPFIND", HOME, asked, Prefer="return=minimal")
+    [response] = responses(answer).values()
+    assert (list(properties(response)), properties(response, "404 Not Found")) == ([f"{D}displayname"], {})
+    assert answer.headers["preference-applied"] == ["return=minimal"]
+
+
+def test_all_properties_and_their_names(browser: Browser) -> None:
+    """A body may be missing; then the usual properties are meant."""
+    book = own_book(browser)
+    usual = {f"{D}{name}" for name in ("resourcetype", "displayname", "current-user-principal")}
+    for body in (b"", f"<D:propfind {SPACES}><D:allprop/></D:propfind>".encode()):
+        [response] = responses(ask(browser, "PROPFIND", book, body)).values()
+        assert properties(response).keys() == usual
+    included = f"<D:propfind {SPACES}><D:allprop/><D:include><D:owner/></D:include></D:propfind>".encode()
+    [response] = responses(ask(browser, "PROPFIND", book, included)).values()
+    assert properties(response).keys() == usual | {f"{D}owner"}
+    [response] = responses(
+        ask(browser, "PROPFIND", book, f"<D:propfind {SPACES}><D:propname/></D:propfind>".encode())
+    ).values()
+    assert properties(response).keys() > usual | {f"{D}sync-token", f"{C}max-resource-size"}
+    assert not any(element.text or len(element) for element in properties(response).values())
+
+
+def test_the_well_known_address(browser: Browser) -> None:
+    """With several tenants it leads to the entrance, which asks for a login and names its home (RFC 6764)."""
+    for method in ("GET", "PROPFIND"):
+        answer = browser.ask(method, "/.well-known/carddav")
+        assert (answer.status, answer.headers["location"]) == (301, ["/dav/"])
+    refused = browser.ask("PROPFIND", "/dav/")
+    assert (refused.status, refused.headers["www-authenticate"]) == (401, ['Basic realm="ldapgw", charset="UTF-8"'])
+    for name, home in (("pbx", HOME), ("other.pbx", "/globex/dav/")):
+        [response] = responses(
+            ask(browser, "PROPFIND", "/dav/", propfind("D:current-user-principal"), as_=basic(name))
+        ).values()
+        assert properties(response)[f"{D}current-user-principal"].findtext(f"{D}href") == home
+
+
+def test_the_well_known_address_of_one_tenant() -> None:
+    assert Stage(tenants=(ACME,)).browser().get("/.well-known/carddav").headers["location"] == [HOME]
+
+
+def test_below_a_path() -> None:
+    """All addresses have the path of the public URL, and one without it is understood."""
+    stage = Stage(url="https://phonebook.example.com/contacts")
+    serve(stage)
+    browser = stage.browser()
+    found = own_book(browser)
+    assert found.startswith("/contacts/acme/dav/")
+    inside = found.removeprefix("/contacts")
+    for path in (found, inside):
+        assert cards(ask(browser, "REPORT", inside, multiget(f"{path}a1.vcf"))).keys() == {"Anna Berg"}
+    assert browser.get("/.well-known/carddav").headers["location"] == ["/contacts/acme/dav/"]
+
+
+def test_options(browser: Browser) -> None:
+    """A client learns that there are address books, and that nothing can be written."""
+    answer = ask(browser, "OPTIONS", HOME)
+    assert answer.headers["dav"] == ["1, 3, access-control, addressbook"]
+    assert answer.headers["allow"] == ["OPTIONS, GET, HEAD, PROPFIND, REPORT"]
+
+
+# --- the cards ------------------------------------------------------------------------------------------------------
+
+
+def test_a_card(browser: Browser) -> None:
+    """By GET in version 3.0; its tag is the tag of the list, and it is not sent again while that is so."""
+    book = own_book(browser)
+    [(href, tag)] = texts(ask(browser, "PROPFIND", book, propfind("D:getetag"), depth="1"), f"{D}getetag").items()
+    assert href == f"{book}a1.vcf"
+    answer = browser.get(href, basic())
+    assert (answer.status, answer.headers["content-type"]) == (200, ["text/vcard; charset=utf-8"])
+    assert answer.headers["etag"] == [tag]
+    card = vobject.readOne(answer.body)
+    assert (card.version.value, card.fn.value, card.n.value.family, card.n.value.given) == (
+        "3.0", "Anna Berg", "Berg", "Anna",
+    )  # fmt: skip
+    assert card.org.value == ["Berg & Söhne"]
+    assert [(tel.value, tel.params["TYPE"]) for tel in card.tel_list] == [
+        ("+49301234567", ["WORK", "VOICE"]),
+        ("+491711234567", ["CELL"]),
+    ]
+    assert card.categories.value == ["Favourites", "Suppliers"]
+    again = browser.get(href, basic() | {"If-None-Match": tag})
+    assert (again.status, again.body) == (304, "")
+
+
+def test_version_4(browser: Browser) -> None:
+    """A client that wants this version gets it, by GET and in a report."""
+    href = f"{own_book(browser)}a1.vcf"
+    data = '<C:address-data content-type="text/vcard" version="4.0"/>'
+    [text] = texts(ask(browser, "REPORT", own_book(browser), multiget(href, data=data)), f"{C}address-data").values()
+    got = browser.get(href, basic() | {"Accept": "text/vcard; version=4.0"}).body
+    assert text == got
+    assert got.split("\r\n")[:2] == ["BEGIN:VCARD", "VERSION:4.0"]
+    assert 'TEL;VALUE=uri;TYPE="work,voice":tel:+49301234567' in got
+    assert "\r\nUID:urn:uuid:" in got
+
+
+def test_a_part_of_a_card(browser: Browser) -> None:
+    """A client that wants only some properties gets no others."""
+    data = '<C:address-data><C:prop name="FN"/><C:prop name="tel"/></C:address-data>'
+    [text] = texts(
+        ask(browser, "REPORT", own_book(browser), multiget(f"{own_book(browser)}a1.vcf", data=data)), f"{C}address-data"
+    ).values()
+    assert [line.partition(":")[0].partition(";")[0] for line in text.split("\r\n")[:-1]] == [
+        "BEGIN", "VERSION", "FN", "TEL", "TEL", "END",
+    ]  # fmt: skip
+
+
+def test_the_properties_of_a_card(browser: Browser) -> None:
+    """It is no collection; it has a type, a tag, and no time if none is known."""
+    asked = propfind("D:resourcetype", "D:getcontenttype", "D:getetag", "D:getlastmodified")
+    [response] = responses(ask(browser, "PROPFIND", f"{own_book(browser)}a1.vcf", asked)).values()
+    found = properties(response)
+    assert list(found[f"{D}resourcetype"]) == []
+    assert found[f"{D}getcontenttype"].text == "text/vcard; charset=utf-8"
+    assert list(properties(response, "404 Not Found")) == [f"{D}getlastmodified"]
+
+
+def test_when_a_contact_changed(stage: Stage, browser: Browser) -> None:
+    updated = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+    publish_own(stage, person("a1", "Anna Berg", updated=updated.timestamp()))
+    asked = propfind("D:getlastmodified")
+    found = texts(ask(browser, "PROPFIND", own_book(browser), asked, depth="1"), f"{D}getlastmodified")
+    assert list(found.values()) == [format_datetime(updated, usegmt=True)]
+    answer = browser.get(f"{own_book(browser)}a1.vcf", basic())
+    assert answer.headers["last-modified"] == [format_datetime(updated, usegmt=True)]
+    assert "\r\nREV:20260304T050607Z\r\n" in answer.body
+
+
+def test_a_phones_own_format_of_numbers(stage: Stage, browser: Browser) -> None:
+    """Each phone has its format, and so has each card another tag."""
+    context = naming_context()
+    access = stage.catalog.snapshot.logins["pbx"]
+    formatter = number_formatter(NumberFormat.NATIONAL, context)
+    viewer = replace_viewer(access, number_formatter=formatter, login="cn=desk9,ou=phones,dc=acme,dc=example")
+    publish(stage, desk9=replace(access, name="desk9", viewer=viewer))
+    href = f"{own_book(browser)}a1.vcf"
+    answers = [browser.get(href, basic(name)) for name in ("pbx", "desk9", "pbx")]
+    assert [vobject.readOne(answer.body).tel.value for answer in answers] == [
+        "+49301234567", "030 1234567", "+49301234567",
+    ]  # fmt: skip
+    tags = [answer.headers["etag"] for answer in answers]
+    assert tags[0] == tags[2] != tags[1]
+
+
+def replace_viewer(access: PhoneAccess, **changes: Any) -> Viewer:
+    return access.viewer._replace(**changes)
+
+
+def test_photos() -> None:
+    """They are in the cards where the tenant has photos."""
+    stage = Stage(tenants=(replace(ACME, photos=True), GLOBEX))
+    serve(stage, photo=jpeg())
+    browser = stage.browser()
+    [card] = cards(ask(browser, "REPORT", own_book(browser), multiget(f"{own_book(browser)}a1.vcf"))).values()
+    assert card.photo.value == jpeg()
+
+
+def test_several_contacts_by_address(browser: Browser) -> None:
+    """By path and by URL, each once; what is not there is not found."""
+    book = own_book(browser)
+    asked = (
+        f"{book}a1.vcf",
+        f"https://phonebook.example.com{book}a1.vcf",
+        f"{book}nobody.vcf",
+        f"{book}a1",
+        "http://[x",
+    )
+    answer = ask(browser, "REPORT", book, multiget(*asked, asked[0]))
+    assert statuses(answer) == {"a1.vcf": "200 OK", "nobody.vcf": "404 Not Found", "a1": "404 Not Found",
+                                "[x": "404 Not Found"}  # fmt: skip
+    assert cards(answer).keys() == {"Anna Berg"}
+
+
+def test_a_long_answer_comes_in_pieces(stage: Stage, browser: Browser) -> None:
+    """All of it, whatever the size of a piece."""
+    people = [person(f"p{number}", f"Person {number:04}") for number in range(700)]
+    publish_own(stage, *people)
+    book = own_book(browser)
+    listed = texts(ask(browser, "PROPFIND", book, propfind("D:getetag"), depth="1"), f"{D}getetag")
+    assert len(listed) == 700
+    assert len(cards(ask(browser, "REPORT", book, multiget(*listed)))) == 700
+
+
+# --- searches -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("filters", "test", "found"),
+    [
+        ("", "anyof", {"Anna Berg", "Otto Örtel"}),
+        (matches("FN", "anna"), "anyof", {"Anna Berg"}),
+        (matches("FN", "ortel"), "anyof", {"Otto Örtel"}),
+        (matches("FN", "berg", "ends-with"), "anyof", {"Anna Berg"}),
+        (matches("FN", "anna berg", "equals"), "anyof", {"Anna Berg"}),
+        (matches("N", "ört", "starts-with"), "anyof", {"Otto Örtel"}),
+        (matches("TEL", "030 1234567", "equals"), "anyof", {"Anna Berg"}),
+        (matches("TEL", "0171 123", "starts-with"), "anyof", {"Anna Berg"}),
+        (matches("tel", "004930 8887766"), "anyof", {"Otto Örtel"}),
+        (matches("item1.EMAIL", "@oertel.example"), "anyof", {"Otto Örtel"}),
+        (matches("FN", "anna") + matches("FN", "otto"), "anyof", {"Anna Berg", "Otto Örtel"}),
+        (matches("FN", "anna") + matches("FN", "otto"), "allof", set()),
+        (matches("FN", "anna") + matches("ORG", "söhne"), "allof", {"Anna Berg"}),
+        (matches("FN", "anna", more=' negate-condition="yes"'), "anyof", {"Otto Örtel"}),
+        (matches("EMAIL", "x", more=' negate-condition="yes"'), "anyof", {"Otto Örtel"}),
+        ('<C:prop-filter name="EMAIL"><C:is-not-defined/></C:prop-filter>', "anyof", {"Anna Berg"}),
+        ('<C:prop-filter name="EMAIL"/>', "anyof", {"Otto Örtel"}),
+        ('<C:prop-filter name="FN"/>', "anyof", {"Anna Berg", "Otto Örtel"}),
+        ('<C:prop-filter name="X-NOBODY"/>', "anyof", set()),
+        (matches("X-NOBODY", "x"), "anyof", set()),
+        ('<C:prop-filter name="X-NOBODY"><C:is-not-defined/></C:prop-filter>', "anyof", {"Anna Berg", "Otto Örtel"}),
+        (matches("FN", ""), "anyof", {"Anna Berg", "Otto Örtel"}),
+        (
+            '<C:prop-filter name="FN" test="allof"><C:text-match>anna</C:text-match><C:text-match>berg</C:text-match>'
+            "</C:prop-filter>",
+            "anyof",
+            {"Anna Berg"},
+        ),
+        (
+            '<C:prop-filter name="TEL"><C:text-match>30</C:text-match><C:param-filter name="TYPE"><C:text-match>home'
+            "</C:text-match></C:param-filter></C:prop-filter>",
+            "anyof",
+            {"Otto Örtel"},
+        ),
+    ],
+)  # fmt: skip
+def test_queries(stage: Stage, browser: Browser, filters: str, test: str, found: set[str]) -> None:
+    """Names and numbers match as in a search of a phone."""
+    otto = person("o1", "Otto Örtel", (Kind.HOME, "030 8887766"), emails=("o@oertel.example",))
+    publish_own(stage, *own_people(stage), otto)
+    answer = ask(browser, "REPORT", own_book(browser), query(filters, test), depth="1")
+    assert cards(answer).keys() == found
+
+
+def test_a_query_for_one_card(browser: Browser) -> None:
+    """The UID of a card finds the card."""
+    uid = vobject.readOne(browser.get(f"{own_book(browser)}a1.vcf", basic()).body).uid.value
+    for text in (uid, f"urn:uuid:{uid.upper()}"):
+        answer = ask(browser, "REPORT", own_book(browser), query(matches("UID", text, "equals")))
+        assert cards(answer).keys() == {"Anna Berg"}
+
+
+def test_a_query_with_a_limit(stage: Stage, browser: Browser) -> None:
+    """More matches are told by 507 for the book (RFC 6352 8.6.2)."""
+    publish_own(stage, *(person(f"p{number}", f"Person {number}") for number in range(3)))
+    book = own_book(browser)
+    answer = ask(browser, "REPORT", book, query(matches("FN", "person"), limit=2))
+    assert list(cards(answer)) == ["Person 0", "Person 1"]
+    assert responses(answer)[book].findtext(f"{D}status") == "HTTP/1.1 507 Insufficient Storage"
+    assert book not in responses(ask(browser, "REPORT", book, query(matches("FN", "person"), limit=3)))
+
+
+# --- changes --------------------------------------------------------------------------------------------------------
+
+
+def own_people(stage: Stage) -> list[Contact]:
+    from tests.support.stage.book_clients import ANNA
+
+    return [ANNA]
+
+
+def publish(stage: Stage, change: Callable[[Book], Book] = lambda book: book, **logins: PhoneAccess) -> None:
+    """Publish the tenants anew, with each book changed."""
+    snapshot = stage.catalog.snapshot
+    directories = tuple(
+        Directory(directory.context, tuple(map(change, directory.books))) for directory in snapshot.dit.directories
+    )
+    dit = Dit(directories, snapshot.dit.features)
+    stage.catalog.publish(replace(snapshot, dit=dit, logins={**snapshot.logins, **logins}), ())
+
+
+def publish_own(stage: Stage, *contacts: Contact) -> None:
+    """Publish with other contacts in Alice's book, which is built anew."""
+    context = stage.catalog.snapshot.dit.directories[0].context
+    book = build_book(context, "a", "alice@acme.example", Sharing.PRIVATE, contacts, LABELS, per_number=False)
+    publish(stage, lambda before: book if before.key == "a" and before.name == book.name else before)
+
+
+def edit(stage: Stage, *stored: Contact, deleted: Iterable[str] = (), key: str = "a") -> None:
+    """Change a few contacts of a book."""
+    context = stage.catalog.snapshot.dit.directories[0].context
+
+    def change(book: Book) -> Book:
+        if book.key != key:
+            return book
+        changed = update_book(book, context, stored, tuple(deleted), LABELS)
+        assert changed is not None
+        return changed
+
+    publish(stage, change)
+
+
+def test_what_has_changed(stage: Stage, browser: Browser) -> None:
+    """From token to token: what is new, different and gone, and nothing else."""
+    book = own_book(browser)
+    first = ask(browser, "REPORT", book, sync())
+    assert statuses(first) == {"a1.vcf": "200 OK"}
+    edit(stage, person("n1", "Nina Neu"), person("n2", "Nora Neu"))
+    second = ask(browser, "REPORT", book, sync(token_of(first)))
+    assert statuses(second) == {"n1.vcf": "200 OK", "n2.vcf": "200 OK"}
+    edit(stage, person("n1", "Nina Alt"), deleted=["a1"])
+    third = ask(browser, "REPORT", book, sync(token_of(second)))
+    assert statuses(third) == {"n1.vcf": "200 OK", "a1.vcf": "404 Not Found"}
+    assert statuses(ask(browser, "REPORT", book, sync(token_of(first)))) == {
+        "n1.vcf": "200 OK", "n2.vcf": "200 OK", "a1.vcf": "404 Not Found",
+    }  # fmt: skip
+    tokens = {token_of(answer) for answer in (first, second, third)}
+    assert len(tokens) == 3
+    asked = propfind("D:sync-token")
+    assert texts(ask(browser, "PROPFIND", book, asked), f"{D}sync-token") == {book: token_of(third)}
+
+
+def test_nothing_has_changed(stage: Stage, browser: Browser) -> None:
+    """The token stays, also when other books change, and when the same contacts are built anew."""
+    book = own_book(browser)
+    token = token_of(ask(browser, "REPORT", book, sync()))
+    edit(stage, person("b9", "Berta Bach"), key="b")
+    answer = ask(browser, "REPORT", book, sync(token))
+    assert (statuses(answer), token_of(answer)) == ({}, token)
+    publish_own(stage, *own_people(stage))
+    answer = ask(browser, "REPORT", book, sync(token))
+    assert (statuses(answer), token_of(answer)) == ({}, token)
+
+
+def test_another_gateway_knows_the_token(browser: Browser) -> None:
+    """As does the same one after a restart: the token is made from the contacts alone."""
+    token = token_of(ask(browser, "REPORT", own_book(browser), sync()))
+    other = Stage(tenants=(ACME, GLOBEX))
+    serve(other)
+    answer = ask(other.browser(), "REPORT", own_book(other.browser()), sync(token))
+    assert (statuses(answer), token_of(answer)) == ({}, token)
+
+
+@pytest.mark.parametrize(
+    "token", ["data:,", "x", f"data:,{'0' * 32}", f"data:,{'0' * 32}//1", "http://example.com/1", "data:,1/2/3"]
+)
+def test_a_token_that_nobody_gave(browser: Browser, token: str) -> None:
+    """The client is told to begin anew (RFC 6578 3.2)."""
+    answer = ask(browser, "REPORT", own_book(browser), sync(token))
+    assert (answer.status, condition(answer)) == (403, f"{D}valid-sync-token")
+
+
+def test_a_list_in_parts(stage: Stage, browser: Browser) -> None:
+    """A client with a limit gets the rest by the token of the part (RFC 6578 3.6), of all and of changes."""
+    publish_own(stage, *(person(f"p{number}", f"Person {number}") for number in range(5)))
+    book = own_book(browser)
+
+    def read(token: str) -> tuple[list[list[str]], str]:
+        parts = []
+        while True:
+            answer = ask(browser, "REPORT", book, sync(token, limit=2))
+            found = statuses(answer)
+            token = token_of(answer)
+            parts.append([name for name in found if name])
+            if "" not in found:
+                return parts, token
+            assert found[""] == "507 Insufficient Storage"
+
+    parts, token = read("")
+    assert parts == [["p0.vcf", "p1.vcf"], ["p2.vcf", "p3.vcf"], ["p4.vcf"]]
+    assert token == token_of(ask(browser, "REPORT", book, sync()))
+    edit(stage, *(person(f"p{number}", f"Else {number}") for number in range(3)))
+    parts, _ = read(token)
+    assert parts == [["p0.vcf", "p1.vcf"], ["p2.vcf"]]
+
+
+def test_a_change_between_two_parts(stage: Stage, browser: Browser) -> None:
+    """The client begins anew, and misses nothing."""
+    publish_own(stage, *(person(f"p{number}", f"Person {number}") for number in range(5)))
+    book = own_book(browser)
+    token = token_of(ask(browser, "REPORT", book, sync(limit=2)))
+    edit(stage, person("p0", "Else"))
+    answer = ask(browser, "REPORT", book, sync(token, limit=2))
+    assert (answer.status, condition(answer)) == (403, f"{D}valid-sync-token")
+
+
+def test_the_labels_of_a_contact_change(stage: Stage, browser: Browser) -> None:
+    """They are in its card, so its tag changes."""
+    book = own_book(browser)
+    token = token_of(ask(browser, "REPORT", book, sync()))
+    edit(stage, replace(own_people(stage)[0], labels=("g1",)))
+    assert statuses(ask(browser, "REPORT", book, sync(token))) == {"a1.vcf": "200 OK"}
+    assert vobject.readOne(browser.get(f"{book}a1.vcf", basic()).body).categories.value == ["Favourites"]
+
+
+# --- who sees what --------------------------------------------------------------------------------------------------
+
+
+def everything(browser: Browser, as_: Mapping[str, str], home: str = HOME) -> str:
+    """All that a login can read, as text."""
+    asked = propfind("D:displayname", "D:getetag", "C:address-data")
+    seen = [ask(browser, "PROPFIND", home, b"", depth="1", as_=as_).body]
+    for path in books(browser, as_, home).values():
+        seen.append(ask(browser, "PROPFIND", path, asked, depth="1", as_=as_).body)
+        seen.append(ask(browser, "REPORT", path, query(""), as_=as_).body)
+    return "".join(seen)
+
+
+def test_books_of_every_sharing(browser: Browser) -> None:
+    """One's own and what is shared; neither a private one of others nor one for callers' names."""
+    seen = everything(browser, basic())
+    assert all(name in seen for name in ("Anna Berg", "Bob Bauer"))
+    assert not any(name in seen for name in ("Carl", "Aaron", "Dora", "carl@", "dora@", "eve@"))
+    assert books(browser, basic("hall")).keys() == {"bob@acme.example"}
+    assert "Anna" not in everything(browser, basic("hall"))
+
+
+def path_of_book(stage: Stage, key: str, tenant: int = 0) -> str:
+    """The path that a book's owner sees."""
+    directory = stage.catalog.snapshot.dit.directories[tenant]
+    name = directory.context.name
+    [own, *_] = address_books(directory, Viewer("cn=x", (Access(name, key),)))
+    return f"/acme/dav/{own.name}/"
+
+
+@pytest.mark.parametrize("key", ["c", "d"])
+def test_a_hidden_book_is_not_there(stage: Stage, browser: Browser, key: str) -> None:
+    """Whoever guesses its path gets the answer for a book that does not exist."""
+    path = path_of_book(stage, key)
+    uid = {"c": "c1", "d": "d1"}[key]
+    for method, body in (("PROPFIND", b""), ("REPORT", sync()), ("REPORT", query("")), ("REPORT", multiget(uid))):
+        found, missing = (ask(browser, method, each, body) for each in (path, "/acme/dav/0123456789abcdef/"))
+        assert (found.status, found.body) == (missing.status, missing.body) == (404, missing.body)
+    for method in ("GET", "PROPFIND"):
+        assert ask(browser, method, f"{path}{uid}.vcf").status == 404
+
+
+def test_a_contact_of_another_book(stage: Stage, browser: Browser) -> None:
+    """A report on one's own book finds nothing of others."""
+    others = [f"{path_of_book(stage, key)}{uid}.vcf" for key, uid in (("c", "c1"), ("d", "d1"), ("b", "b1"))]
+    dotted = f"{own_book(browser)}../{others[1].split('/')[3]}/d1.vcf"
+    quoted = f"{own_book(browser)}..%2F{others[1].split('/')[3]}%2Fd1.vcf"
+    answer = ask(browser, "REPORT", own_book(browser), multiget(*others, dotted, quoted))
+    assert set(statuses(answer).values()) == {"404 Not Found"}
+
+
+@pytest.mark.parametrize(
+    "suffix", ["..%2f", "%2e%2e/", "..", "a1.vcf/", "a1", "A1.VCF", "a1.vcf%00", "%ff.vcf", ".vcf"]
+)
+def test_paths_that_lead_nowhere(browser: Browser, suffix: str) -> None:
+    assert browser.get(f"{own_book(browser)}{suffix}", basic()).status in (404, 405)
+
+
+def test_another_tenant(stage: Stage) -> None:
+    """A login of one tenant is none of another, and is answered late."""
+    for path in ("/globex/dav/", path_of_book(stage, "e", 1).replace("acme", "globex")):
+        phone = Pbx(stage)
+        assert phone.connection.send(request_lines("PROPFIND", path, basic())) == b""
+        assert phone.wait(FIRST_DELAY).startswith(b"HTTP/1.1 401 ")
+
+
+def request_lines(method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: phonebook.example.com", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join((*lines, "", "")).encode() + body
+
+
+def test_a_book_that_is_shared_no_longer(stage: Stage, browser: Browser) -> None:
+    """From the next request on it is gone, with its contacts."""
+    path = books(browser)["bob@acme.example"]
+    assert statuses(ask(browser, "REPORT", path, sync())) == {"b1.vcf": "200 OK"}
+    for sharing in (Sharing.PRIVATE, Sharing.CALLERS):
+        publish(stage, lambda book, to=sharing: with_sharing(book, to, "") if book.key == "b" else book)  # type: ignore[misc]
+        assert ask(browser, "REPORT", path, sync()).status == 404
+        assert ask(browser, "GET", f"{path}b1.vcf").status == 404
+        assert books(browser).keys() == {"alice@acme.example"}
+
+
+def test_a_login_that_is_revoked(stage: Stage, browser: Browser) -> None:
+    """Its next request is refused."""
+    assert books(browser)
+    snapshot = stage.catalog.snapshot
+    stage.catalog.publish(replace(snapshot, logins={}), ("pbx",))
+    with pytest.raises(AssertionError, match="still waiting"):
+        ask(browser, "PROPFIND", HOME)
+
+
+def test_two_owners(stage: Stage, browser: Browser) -> None:
+    """Each sees the own book as the own one, at the same path, with the star of the owner alone."""
+    bob = login("bob", "acme", naming_context().base, "b")
+    publish(stage, lambda book: with_sharing(book, Sharing.SHARED, "") if book.key == "a" else book, bob=bob)
+    assert books(browser) == books(browser, basic("bob"))
+    path = own_book(browser)
+    seen = [vobject.readOne(browser.get(f"{path}a1.vcf", basic(name)).body) for name in ("pbx", "bob")]
+    assert [card.categories.value for card in seen] == [["Favourites", "Suppliers"], ["Suppliers"]]
+    asked = propfind("D:owner")
+    owners = [ask(browser, "PROPFIND", path, asked, as_=basic(name)) for name in ("pbx", "bob")]
+    found = [properties(responses(answer)[path])[f"{D}owner"].findtext(f"{D}href") for answer in owners]
+    assert found == [HOME, None]
+
+
+def test_a_book_of_which_a_label_is_shared(stage: Stage, browser: Browser) -> None:
+    """Others see the contacts with the label, and no other label; the owner sees all."""
+    people = [replace(BOB, labels=("g9",)), person("b2", "Berta Bach")]
+    context = stage.catalog.snapshot.dit.directories[0].context
+    labelled = {"g9": "Friends", "g8": "Secret"}
+    people[0] = replace(people[0], labels=("g9", "g8"))
+    built = build_book(context, "b", "bob@acme.example", Sharing.SHARED, people, labelled, per_number=False)
+    bob = login("bob", "acme", context.base, "b")
+    publish(stage, lambda book: with_sharing(built, Sharing.SHARED, "Friends") if book.key == "b" else book, bob=bob)
+    path = books(browser)["bob@acme.example (Friends)"]
+    assert books(browser, basic("bob"))["bob@acme.example"] == path
+    found = {name: cards(ask(browser, "REPORT", path, query(""), as_=basic(name))) for name in ("pbx", "bob")}
+    assert [(name, cards_.keys()) for name, cards_ in found.items()] == [
+        ("pbx", {"Bob Bauer"}),
+        ("bob", {"Bob Bauer", "Berta Bach"}),
+    ]
+    assert [found[name]["Bob Bauer"].categories.value for name in found] == [["Friends"], ["Friends", "Secret"]]
+    assert ask(browser, "GET", f"{path}b2.vcf").status == 404
+    # Once the whole book is shared, others see other cards.
+    token = token_of(ask(browser, "REPORT", path, sync()))
+    publish(stage, lambda book: with_sharing(built, Sharing.SHARED, "") if book.key == "b" else book)
+    answer = ask(browser, "REPORT", path, sync(token))
+    assert (answer.status, condition(answer)) == (403, f"{D}valid-sync-token")
+
+
+def test_the_workspace_directory(stage: Stage, browser: Browser) -> None:
+    """It is an address book of all logins, under a name that people recognize."""
+    snapshot = stage.catalog.snapshot
+    acme, *others = snapshot.dit.directories
+    built = build_book(
+        acme.context, DIRECTORY, DIRECTORY, Sharing.SHARED, [person("w1", "Willi Work")], {}, per_number=False
+    )
+    dit = Dit((Directory(acme.context, (*acme.books, built)), *others), snapshot.dit.features)
+    stage.catalog.publish(replace(snapshot, dit=dit), ())
+    assert books(browser, basic("hall"))["directory"] == f"{HOME}directory/"
+    assert statuses(ask(browser, "REPORT", f"{HOME}directory/", sync())) == {"w1.vcf": "200 OK"}
+
+
+def test_before_the_first_sync(stage: Stage, browser: Browser) -> None:
+    """A tenant without a directory has no books."""
+    snapshot = stage.catalog.snapshot
+    stage.catalog.publish(replace(snapshot, dit=Dit((), snapshot.dit.features)), ())
+    assert books(browser) == {}
+
+
+# --- what is refused ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "POST", "PATCH", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK"])
+def test_nothing_is_written(browser: Browser, method: str) -> None:
+    """Whoever is logged in may not write, on any path; others are asked for a login."""
+    book = own_book(browser)
+    for path in (HOME, book, f"{book}a1.vcf", f"{book}new.vcf"):
+        answer = ask(browser, method, path, b"BEGIN:VCARD\r\nEND:VCARD\r\n")
+        assert (answer.status, condition(answer)) == (403, f"{D}need-privileges")
+        assert browser.ask(method, path).status == 401
+    assert books(browser).keys() == {"alice@acme.example", "bob@acme.example"}
+
+
+def test_an_infinite_depth(browser: Browser) -> None:
+    """It is refused (RFC 4918 9.1); a client that names no depth asks for the resource itself."""
+    for path in (HOME, own_book(browser)):
+        answer = ask(browser, "PROPFIND", path, b"", depth="infinity")
+        assert (answer.status, condition(answer)) == (403, f"{D}propfind-finite-depth")
+        assert list(responses(browser.ask("PROPFIND", path, basic()))) == [path]
+
+
+ENTITY = (
+    b"<!DOCTYPE x [<!ENTITY a 'aaaaaaaaaa'>%s]><D:propfind xmlns:D='DAV:'><D:prop><D:a>&%s;</D:a></D:prop></D:propfind>"
+)
+LAUGHS = b"".join(b"<!ENTITY a%d '%s'>" % (level, b"&a%d;" % (level - 1) * 10) for level in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ENTITY % (b"", b"a"),
+        ENTITY % (b"<!ENTITY a0 'lol'>" + LAUGHS, b"a11"),
+        ENTITY % (b"<!ENTITY x SYSTEM 'file:///etc/passwd'>", b"x"),
+        b"<!DOCTYPE x SYSTEM 'http://127.0.0.1/x.dtd'><D:propfind xmlns:D='DAV:'><D:allprop/></D:propfind>",
+        b"<D:propfind xmlns:D='DAV:'><D:prop><D:a>&nope;</D:a></D:prop></D:propfind>",
+        b"<a>" * 100,
+        b"<D:propfind xmlns:D='DAV:'>" + b"<a>" * 100 + b"</a>" * 100 + b"</D:propfind>",
+        b"<D:propfind xmlns:D='DAV:'><D:prop>" + b"<a/>" * 20_000 + b"</D:prop></D:propfind>",
+        b"<D:propfind/>",
+        b"no XML",
+        b"\0",
+        b'<?xml version="1.0" encoding="nope"?><a/>',
+        b'<?xml version="1.0" encoding="utf-32"?><a/>',
+        '<?xml version="1.0"?><ä/>'.encode("latin-1"),
+    ],
+    ids=lambda body: repr(body[:40]),
+)
+def test_bodies_that_are_refused(browser: Browser, body: bytes) -> None:
+    """Entities, deep nesting, too many elements, and what is no XML."""
+    path = own_book(browser)
+    sent = body[: 60 * 1024]
+    for method in ("PROPFIND", "REPORT"):
+        answer = ask(browser, method, path, sent)
+        assert answer.status in (400, 403), answer
+        assert "root:" not in answer.body
+        assert answer.status == 400 or condition(answer) == f"{D}supported-report"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (query(matches("FN", "x", "sounds-like")), ""),
+        (query(matches("FN", "x").replace("unicode-casemap", "octet")), f"{C}supported-collation"),
+        (query(matches("FN", "x" * 257)), f"{C}supported-filter"),
+        (query(matches("FN", "x") * 33), f"{C}supported-filter"),
+        (query(matches("", "x")), ""),
+        (query("", test="noneof"), ""),
+        (
+            query(
+                '<C:prop-filter name="TEL"><C:param-filter name="PREF"><C:text-match>1</C:text-match>'
+                "</C:param-filter></C:prop-filter>"
+            ),
+            f"{C}supported-filter",
+        ),
+        (
+            query(
+                '<C:prop-filter name="TEL"><C:param-filter name="TYPE"><C:text-match>telex</C:text-match>'
+                "</C:param-filter></C:prop-filter>"
+            ),
+            f"{C}supported-filter",
+        ),
+        (query("", limit=1).replace(b">1<", b">-1<"), ""),
+        (query("", limit=1).replace(b">1<", b">999999999999<"), ""),
+        (f"<C:addressbook-query {SPACES}/>".encode(), ""),
+        (multiget("x", data='<C:address-data version="2.1"/>'), f"{C}supported-address-data"),
+        (multiget("x", data='<C:address-data content-type="text/html"/>'), f"{C}supported-address-data"),
+        (f"<D:expand-property {SPACES}/>".encode(), f"{D}supported-report"),
+        (multiget(*["/"] * 10_001), f"{D}number-of-matches-within-limits"),
+    ],
+)
+def test_reports_that_are_refused(browser: Browser, body: bytes, expected: str) -> None:
+    """Each says which precondition it violates, if there is such a one."""
+    answer = ask(browser, "REPORT", own_book(browser), body)
+    if expected:
+        assert (answer.status, condition(answer)) == (403, expected)
+    else:
+        assert (answer.status, answer.headers["content-type"]) == (400, ["text/plain; charset=utf-8"])
+
+
+def test_a_report_on_something_else(browser: Browser) -> None:
+    """Only address books have reports."""
+    for path in (HOME, f"{own_book(browser)}a1.vcf"):
+        answer = ask(browser, "REPORT", path, sync())
+        assert (answer.status, condition(answer)) == (403, f"{D}supported-report")
+
+
+def test_how_large_a_body_may_be(stage: Stage, browser: Browser) -> None:
+    """A report may name five thousand contacts; a larger body is not read, as is one of another method."""
+    path = own_book(browser)
+    hrefs = [f"{path}c{number:019}.vcf" for number in range(5000)]
+    assert len(responses(ask(browser, "REPORT", path, multiget(*hrefs)))) == 5000
+    for method, size in (("REPORT", 512 * 1024), ("PROPFIND", 64 * 1024), ("PUT", 64 * 1024)):
+        site = WebSite(web_resource(stage.gate), stage.clock, stage.admission())
+        answer = Connection(site, "127.0.0.1").send(request_lines(method, path, basic(), b" " * (size + 1)))
+        assert answer.startswith(b"HTTP/1.1 413 "), answer[:80]
+
+
+def test_guesses(stage: Stage) -> None:
+    """A wrong password is answered late, and later each time, as over LDAP."""
+    for name in ("pbx", "nobody"):
+        for path in (HOME, "/dav/"):
+            phone = Pbx(stage)
+            assert phone.connection.send(request_lines("PROPFIND", path, basic(name, "wrong"))) == b""
+            assert phone.wait(60.0).startswith(b"HTTP/1.1 401 ")
+
+
+def test_in_clear(stage: Stage) -> None:
+    """A login must not come so over the network."""
+    for path in (HOME, "/dav/"):
+        answer = Pbx(stage, "192.0.2.1").connection.send(request_lines("PROPFIND", path, basic()))
+        assert answer.startswith(b"HTTP/1.1 403 ")
+        assert answer.endswith(b"a proxy that ends TLS has to be in [web] trusted_proxies.\n")
+
+
+def test_too_many_requests_at_once() -> None:
+    """A login waits for its own requests, of which only a few may wait."""
+    waiting: list[Deferred[Any]] = []
+
+    def never(*_: object) -> Deferred[Any]:
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    stage = Stage(tenants=(ACME, GLOBEX), run_off_thread=never)
+    serve(stage)
+    site = WebSite(web_resource(stage.gate), stage.clock, stage.admission())
+    answers = [Connection(site, "127.0.0.1").send(request_lines("PROPFIND", HOME, basic())) for _ in range(10)]
+    assert [answer[:12] for answer in answers] == [b""] * 9 + [b"HTTP/1.1 429"]
+    assert len(waiting) == 1
+
+
+# --- what is seen of it ---------------------------------------------------------------------------------------------
+
+
+def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> None:
+    """Each look at a book is a search for everybody; contacts by their addresses are none."""
+    book = own_book(browser)
+    ask(browser, "REPORT", book, sync())
+    ask(browser, "REPORT", book, multiget(f"{book}a1.vcf"))
+    ask(browser, "REPORT", book, query(matches("FN", "nobody")))
+    ask(browser, "PROPFIND", book, propfind("CS:getctag"))
+    ask(browser, "PROPFIND", book, propfind("D:displayname"))
+    base = stage.watch.base_dn("acme")
+    found = [decode_search(search) for search in stage.watch.search_log.searches_of(f"cn=pbx,ou=phones,{base}")]
+    assert [each.search.entries for each in found] == [1, 0, 1]
+    assert {each.request.base for each in found if each.request} == {f"ou=alice@acme.example,{base}"}
+
+
+def test_nothing_of_contacts_is_logged(browser: Browser, logged: list[object]) -> None:
+    everything(browser, basic())
+    ask(browser, "REPORT", own_book(browser), multiget(f"{own_book(browser)}a1.vcf"))
+    assert not any(word in str(logged) for word in ("Anna", "Berg", "301234567", "a1.vcf"))
+
+
+# --- what is kept ---------------------------------------------------------------------------------------------------
+
+
+def at_once(function: Callable[[], Any]) -> Deferred[Any]:
+    made: Deferred[Any] = Deferred()
+    made.callback(function())
+    return made
+
+
+def read_version(versions: BookVersions, stage: Stage, key: str = "a") -> str:
+    directory = stage.catalog.snapshot.dit.directories[0]
+    [book, *_] = address_books(directory, Viewer("cn=x", (Access("acme", key),)))
+    results: list[str] = []
+    Deferred.fromCoroutine(versions.read(book, at_once)).addCallback(lambda version: results.append(version.token))
+    [token] = results
+    return token
+
+
+def known(versions: BookVersions, stage: Stage, token: str, key: str = "a") -> bool:
+    directory = stage.catalog.snapshot.dit.directories[0]
+    [book, *_] = address_books(directory, Viewer("cn=x", (Access("acme", key),)))
+    found: list[Any] = []
+    Deferred.fromCoroutine(versions.read(book, at_once)).addCallback(found.append)
+    try:
+        versions.changes(book, found[0], f"data:,{token}", 0)
+    except Exception as refused:  # noqa: BLE001
+        assert getattr(refused, "condition", "") == f"{D}valid-sync-token"
+        return False
+    return True
+
+
+def test_only_so_many_cards_are_kept(stage: Stage) -> None:
+    """A book that is forgotten keeps its token; older tokens are unknown."""
+    versions = BookVersions(max_kept=1)
+    first = read_version(versions, stage)
+    read_version(versions, stage, "d")
+    assert known(versions, stage, first)
+    read_version(versions, stage, "d")
+    edit(stage, person("n1", "Nina Neu"))
+    assert not known(versions, stage, first)
+
+
+def test_only_so_many_books_are_kept(stage: Stage) -> None:
+    versions = BookVersions(max_books=1)
+    [book, *_] = address_books(stage.catalog.snapshot.dit.directories[0], Viewer("cn=x", (Access("acme", "a"),)))
+    read_version(versions, stage)
+    assert versions.token(book)
+    read_version(versions, stage, "d")
+    assert versions.token(book) == ""
+
+
+def test_only_so_many_versions_are_kept(stage: Stage) -> None:
+    """The oldest token is unknown after that many changes."""
+    versions = BookVersions()
+    tokens = []
+    for number in range(66):
+        edit(stage, person("n1", f"Nina {number}"))
+        tokens.append(read_version(versions, stage))
+    assert [known(versions, stage, token) for token in (tokens[0], tokens[1], tokens[-1])] == [False, True, True]
+
+
+def test_a_content_that_comes_back(stage: Stage) -> None:
+    """Its token is the same again, and what happened in between is known from there."""
+    versions = BookVersions()
+    first = read_version(versions, stage)
+    edit(stage, person("n1", "Nina Neu"))
+    second = read_version(versions, stage)
+    edit(stage, deleted=["n1"])
+    assert read_version(versions, stage) == first
+    assert known(versions, stage, second)
+    edit(stage, person("n2", "Nora Neu"))
+    assert len({first, second, read_version(versions, stage)}) == 3
+    assert known(versions, stage, first)
+
+
+def test_a_large_book_is_read_in_slices(stage: Stage) -> None:
+    """The thread does other work between two slices."""
+    publish_own(stage, *(person(f"p{number}", f"Person {number}", labels=("g1",)) for number in range(4500)))
+    calls = 0
+
+    def count(function: Callable[[], Any]) -> Deferred[Any]:
+        nonlocal calls
+        calls += 1
+        return at_once(function)
+
+    directory = stage.catalog.snapshot.dit.directories[0]
+    [book, *_] = address_books(directory, Viewer("cn=x", (Access("acme", "a"),)))
+    read: list[Any] = []
+    Deferred.fromCoroutine(BookVersions().read(book, count)).addCallback(read.append)
+    assert len(read[0].tags) == 4500
+    assert calls >= 8
