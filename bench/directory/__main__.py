@@ -45,7 +45,8 @@ loads that are not asked of slapd, whose goal is a part of our own rate for pref
 and besides
   memory     of the process with the contacts, above that of one without; and the time of its start
   books      prefix in one book, and in many shared ones with the same contacts
-  http       callers' names and XML phone books, by 8 connections that stay open; each request has its login
+  http       callers' names and XML phone books, by 8 connections that stay open; each request has its login; and an
+             address book by CardDAV
   peers      the loads on ldaptor's own server with 1,000 contacts: with more, ldaptor takes minutes to load, for that
              takes time by their square
 The gateway is what "ldapgw run" starts: plain LDAP, a phone's login with its account's book beside another that it

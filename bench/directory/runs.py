@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from math import inf, nan
 from pathlib import Path
@@ -17,6 +17,7 @@ from pathlib import Path
 from bench.directory import checking, http
 from bench.directory.asking import WORKLOADS
 from bench.directory.before import Checkout
+from bench.directory.dav import DavClient
 from bench.directory.people import Person, ldif, person
 from bench.directory.rounds import Comparison, Plan, compare
 from bench.directory.seed import OWNER, PHONE, SECRET, Account, alone, seed, shared
@@ -37,6 +38,11 @@ CALLERS_GOAL = 1500
 UNCHANGED_GOAL = 3000
 # Milliseconds.
 PHONES_GOAL = 50
+# So many contacts that a client of CardDAV reads first, in seconds; and then a look for changes, in milliseconds.
+DAV_CONTACTS = 5_000
+FIRST_SYNC_GOAL = 2.0
+LOOK_GOAL = 5.0
+_LOOKS = 500
 # How many times the time of one book.
 BOOKS_GOAL = 2.0
 # The part of a book from which the words come that are asked for.
@@ -233,6 +239,7 @@ def over_http(setting: Setting, count: int) -> Iterator[Figure]:
         yield Figure(load, "the feed, as a softphone has it", text, goal_text, met=rate >= UNCHANGED_GOAL)
         rate = http.answers_a_second(port, http.new_books(server.target, "contacts.json"), (200,), seconds)
         yield Figure(load, "the feed, written anew", f"{rate:,.1f} answers a second")
+        yield from _address_book(load, server, port)
         with ThreadPoolExecutor(1) as pool:
             reading = pool.submit(http.answers_a_second, port, changed, (200,), 2 * seconds)
             latency = measure(server.target, seconds)
@@ -241,6 +248,25 @@ def over_http(setting: Setting, count: int) -> Iterator[Figure]:
         yield Figure(
             load, "search over LDAP meanwhile, p99", text, f"< {PHONES_GOAL} ms", met=latency.p99 < PHONES_GOAL
         )
+
+
+def _address_book(load: str, server: Server, port: int) -> Iterator[Figure]:
+    """What CardDAV costs: the gateway's processor time, of a first sync and of looks that find nothing changed."""
+    with closing(DavClient(server.target, port)) as client:
+        book = client.book()
+        before = sum(server.worked)
+        read, token = client.first_sync(book)
+        spent = (sum(server.worked) - before) * DAV_CONTACTS / read
+        text, goal = f"{spent:.2f} s", f"≤ {FIRST_SYNC_GOAL:g} s"
+        what = f"CardDAV, the first sync of {DAV_CONTACTS:,}, the gateway's time"
+        yield Figure(load, what, text, goal, met=spent <= FIRST_SYNC_GOAL)
+        before = sum(server.worked)
+        for _ in range(_LOOKS):
+            changed, token = client.changes(book, token)
+            assert not changed
+        spent = (sum(server.worked) - before) / _LOOKS * 1000
+        text, goal = f"{spent:.1f} ms", f"≤ {LOOK_GOAL:g} ms"
+        yield Figure(load, "the same, nothing has changed", text, goal, met=spent <= LOOK_GOAL)
 
 
 def _check(ours: Server, theirs: Server, count: int, *, lenient: bool) -> None:

@@ -182,7 +182,7 @@ def _telephone(phone: Phone) -> Telephone:
         return Telephone(types, number.typed)
     # A global number and its extension are written as in RFC 3966.
     extension = f";ext={number.extension}" if number.extension else ""
-    return Telephone(types, number.e164, f"tel:{number.e164}{extension}")
+    return Telephone(types, f"{number.e164}{extension}", f"tel:{number.e164}{extension}")
 
 
 _CSV_TEXTS: Final = ("given_name", "family_name", "organization", "department", "title")

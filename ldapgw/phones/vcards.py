@@ -108,14 +108,15 @@ def card_of_entry(entry: Entry, formatter: NumberFormatter | None, categories: t
     texts = entry.texts(_ATTRIBUTES, formatter)
     first = {name: next(iter(values), "") for name, values in texts.items()}
     operational = entry.operational()
-    # The family name of an entry without a given name may be the last word of a company's name.
+    # An entry always has a value of sn, which may be the last word of a company's name, or a given name that stands
+    # alone.  So the whole name is the family name of an entry without a given name.
     family_name = first["sn"] if first["givenName"] else first["cn"]
-    is_company = not first["givenName"] and first["cn"] == first["o"]
+    has_family = first["cn"] not in (first["givenName"], "" if first["givenName"] else first["o"])
     numbers = {number: types for attribute, types in _TYPES.items() for number in texts[attribute]}
     return Card(
         uid=f"urn:uuid:{operational['entryUUID'][0].decode()}",
         name=first["cn"],
-        family_name="" if is_company else family_name,
+        family_name=family_name if has_family else "",
         given_name=first["givenName"],
         organization=first["o"],
         department=first["ou"],

@@ -212,7 +212,8 @@ class _WebResource(Resource):
             except TimeoutError:
                 request.channel.abort("a connection that timed out")
                 return
-            writer.close()
+            finally:
+                writer.close()
         if request.channel is not None:  # the client is still connected
             request.finish()
 

@@ -22,6 +22,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as NoResultInTime
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
@@ -361,8 +362,12 @@ class BodyWriter:
 
         :raises TimeoutError: when the client has taken nothing for `STALLED_SECONDS`; then the body cannot go on.
         """
-        if self._room is not None:
+        if self._room is None:
+            return
+        try:
             await self._room.addTimeout(STALLED_SECONDS, self._clock)
+        except NoResultInTime:
+            raise TimeoutError from None
 
     def close(self) -> None:
         """End the body, unless the client has gone."""

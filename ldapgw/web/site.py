@@ -144,7 +144,7 @@ class WebRequest(Request):
             self.notifyFinish().addBoth(lambda _: release())
 
     def handleContentChunk(self, data: bytes) -> None:
-        remaining = max(max_body_size(self.method) + 1 - self._received, 0)
+        remaining = max(max_body_size(self.channel.method) + 1 - self._received, 0)
         self._received += len(data)
         super().handleContentChunk(data[:remaining])
         if self._received > MAX_READ_SIZE:
@@ -182,6 +182,12 @@ class WebChannel(HTTPChannel):
         if self._deadline is None and not self._busy:
             self._start_deadline(REQUEST_SECONDS)
         super().dataReceived(data)
+
+    @property
+    def method(self) -> bytes:
+        """Return the method of the request whose body arrives; Twisted tells the request its method only afterwards."""
+        method: bytes = self._command
+        return method
 
     def getPeer(self) -> IAddress:  # noqa: N802 - Twisted's name
         """Return the address that Twisted takes as the address of the client."""

@@ -44,6 +44,7 @@ _KINDS: Final = MappingProxyType(
         "voice": ("telephoneNumber", "mobile", "homePhone"),
     }
 )
+_NUMBERS: Final = frozenset(_ATTRIBUTES["TEL"])
 # The properties that are in each card.
 _ALWAYS: Final = frozenset(("FN", "N", "UID", "VERSION"))
 
@@ -79,7 +80,12 @@ def _text(attributes: tuple[str, ...], match: TextMatch) -> Filter:
     text = match.text.strip()
     if attributes == _ATTRIBUTES["UID"]:
         text = text.lower().removeprefix("urn:uuid:")
-    found = Or(tuple(_term(attribute, match.match_type, text.encode("utf-8", "replace")) for attribute in attributes))
+    value = text.encode("utf-8", "replace")
+    terms = [_term(attribute, match.match_type, value) for attribute in attributes]
+    # Most clients also ask in this way for a whole number, which may be written otherwise.
+    if match.match_type == "contains" and value and not _NUMBERS.isdisjoint(attributes):
+        terms += [Equality(attribute, value) for attribute in attributes]
+    found = Or(tuple(terms))
     return Not(found) if match.is_negated else found
 
 
