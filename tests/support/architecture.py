@@ -21,7 +21,7 @@ END = ".. The list of modules ends here"
 FOLDERS = (
     *("google", "google/sandbox", "sync", "peers", "store", "store/migrations", "directory", "ldap"),
     "replication",
-    *("phones", "phones/explain", "phones/provisioning", "web"),
+    *("phones", "phones/carddav", "phones/explain", "phones/provisioning", "web"),
     *("server", "server/config", "server/parts", "cli"),
     *("numbers", ""),
 )

@@ -81,6 +81,7 @@ def _index_lines() -> Iterator[str]:
     yield ""
     yield "A table in the reference compares the vendors: `Phones <../reference/phones.rst#models>`__."
     yield "Phones that can't search LDAP can load an `XML phone book <../reference/phones.rst#phones-without-ldap>`__."
+    yield "Programs and phones that know CardDAV can keep a copy of the contacts (`CardDAV <carddav.rst>`__)."
 
 
 def _reference(document: str) -> str:

@@ -445,6 +445,16 @@ def test_queries(stage: Stage, browser: Browser, filters: str, test: str, found:
     assert cards(answer).keys() == found
 
 
+def test_a_query_without_a_filter(browser: Browser) -> None:
+    """It means all contacts."""
+    asked = f"<C:addressbook-query {SPACES}><D:prop><C:address-data/></D:prop></C:addressbook-query>".encode()
+    assert cards(ask(browser, "REPORT", own_book(browser), asked)).keys() == {"Anna Berg"}
+
+
+def test_a_report_is_no_propfind(browser: Browser) -> None:
+    assert ask(browser, "PROPFIND", own_book(browser), sync()).status == 400
+
+
 def test_a_query_for_one_card(browser: Browser) -> None:
     """The UID of a card finds the card."""
     uid = vobject.readOne(browser.get(f"{own_book(browser)}a1.vcf", basic()).body).uid.value
@@ -831,7 +841,7 @@ def test_bodies_that_are_refused(browser: Browser, body: bytes) -> None:
         ),
         (query("", limit=1).replace(b">1<", b">-1<"), ""),
         (query("", limit=1).replace(b">1<", b">999999999999<"), ""),
-        (f"<C:addressbook-query {SPACES}/>".encode(), ""),
+        (f"<D:propfind {SPACES}/>".encode(), f"{D}supported-report"),
         (multiget("x", data='<C:address-data version="2.1"/>'), f"{C}supported-address-data"),
         (multiget("x", data='<C:address-data content-type="text/html"/>'), f"{C}supported-address-data"),
         (f"<D:expand-property {SPACES}/>".encode(), f"{D}supported-report"),
