@@ -349,6 +349,7 @@ class PhonePages:
             "xml_book": f"{tenant_url}book/{book}" if is_xml else "",
             "feed": "" if is_xml else f"{tenant_url}book/{book}",
             "secret_book": f"{tenant_url}book/{login.name}.{secret}/{book}" if secret else "",
+            "address_books": f"{tenant_url}dav/",
             "caller": f"{tenant_url}caller?number=",
             "photo": f"{tenant_url}photo/" if visit.tenant.photos else "",
             "secret_photo": f"{tenant_url}photo/{login.name}.{secret}/" if visit.tenant.photos and secret else "",

@@ -30,7 +30,7 @@ from ldapgw.web.site import WebSite
 from tests.support.phonebook import naming_context
 from tests.support.photo import jpeg
 from tests.support.stage.book_clients import BOB, LABELS, Pbx, basic, login, person, serve
-from tests.support.stage.web import ACME, GLOBEX, Browser, Connection, Seen, Stage
+from tests.support.stage.web import ACME, GLOBEX, URL, Browser, Connection, Seen, Stage, owner
 
 D, C, CS = "{DAV:}", "{urn:ietf:params:xml:ns:carddav}", "{http://calendarserver.org/ns/}"
 HOME = "/acme/dav/"
@@ -1002,6 +1002,12 @@ def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> Non
     found = [decode_search(search) for search in stage.watch.search_log.searches_of(f"cn=pbx,ou=phones,{base}")]
     assert [each.search.entries for each in found] == [1, 0, 1]
     assert {each.request.base for each in found if each.request} == {f"ou=alice@acme.example,{base}"}
+
+
+def test_the_address_is_on_the_phones_page() -> None:
+    """Whoever sets a program up copies it from there."""
+    page = owner(Stage()).get("/acme/phones/desk1")
+    assert f"{URL}{HOME}" in page.body
 
 
 def test_nothing_of_contacts_is_logged(browser: Browser, logged: list[object]) -> None:
