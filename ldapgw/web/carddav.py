@@ -307,7 +307,10 @@ class CardDav:
 
     def _books(self, viewer: Viewer) -> tuple[AddressBook, ...]:
         directory = self._dependencies.reader.directory(viewer)
-        return () if directory is None else address_books(directory, viewer)
+        if directory is None:
+            return ()
+        self._versions.forget_gone(directory)
+        return address_books(directory, viewer)
 
     def _find(self, viewer: Viewer, name: str) -> AddressBook | None:
         return next((book for book in self._books(viewer) if book.name == name), None)

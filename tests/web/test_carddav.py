@@ -714,7 +714,7 @@ def test_two_owners(stage: Stage, browser: Browser) -> None:
 
 def test_a_book_of_which_a_label_is_shared(stage: Stage, browser: Browser) -> None:
     """Others see the contacts with the label, and no other label; the owner sees all."""
-    people = [replace(BOB, labels=("g9",)), person("b2", "Berta Bach")]
+    people = [BOB, person("b2", "Berta Bach"), person("b3", "Bodo Busch", labels=("g9",))]
     context = stage.catalog.snapshot.dit.directories[0].context
     labelled = {"g9": "Friends", "g8": "Secret"}
     people[0] = replace(people[0], labels=("g9", "g8"))
@@ -725,11 +725,14 @@ def test_a_book_of_which_a_label_is_shared(stage: Stage, browser: Browser) -> No
     assert books(browser, basic("bob"))["bob@acme.example"] == path
     found = {name: cards(ask(browser, "REPORT", path, query(""), as_=basic(name))) for name in ("pbx", "bob")}
     assert [(name, cards_.keys()) for name, cards_ in found.items()] == [
-        ("pbx", {"Bob Bauer"}),
-        ("bob", {"Bob Bauer", "Berta Bach"}),
+        ("pbx", {"Bob Bauer", "Bodo Busch"}),
+        ("bob", {"Bob Bauer", "Berta Bach", "Bodo Busch"}),
     ]
     assert [found[name]["Bob Bauer"].categories.value for name in found] == [["Friends"], ["Friends", "Secret"]]
     assert ask(browser, "GET", f"{path}b2.vcf").status == 404
+    # A card below a label has another UID, so it has another tag.
+    tags = [browser.get(f"{path}b3.vcf", basic(name)).headers["etag"] for name in ("pbx", "bob")]
+    assert tags[0] != tags[1]
     # Once the whole book is shared, others see other cards.
     token = token_of(ask(browser, "REPORT", path, sync()))
     publish(stage, lambda book: with_sharing(built, Sharing.SHARED, "") if book.key == "b" else book)
@@ -1064,6 +1067,20 @@ def test_only_so_many_books_are_kept(stage: Stage) -> None:
     assert versions.token(book)
     read_version(versions, stage, "d")
     assert versions.token(book) == ""
+
+
+def test_a_book_that_is_gone_is_forgotten(stage: Stage) -> None:
+    """With the labels of its contacts; other books and other tenants stay."""
+    versions = BookVersions()
+    acme, globex = stage.catalog.snapshot.dit.directories
+    kept = [address_books(acme, Viewer("cn=x", (Access("acme", key),)))[0] for key in ("a", "d")]
+    kept.append(address_books(globex, Viewer("cn=x", (Access("globex", "e"),)))[0])
+    for book in kept:
+        Deferred.fromCoroutine(versions.read(book, at_once))
+    versions.forget_gone(acme)
+    assert all(versions.token(book) for book in kept)
+    versions.forget_gone(Directory(acme.context, tuple(book for book in acme.books if book.key != "a")))
+    assert [bool(versions.token(book)) for book in kept] == [False, True, True]
 
 
 def test_only_so_many_versions_are_kept(stage: Stage) -> None:

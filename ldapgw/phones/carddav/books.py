@@ -297,7 +297,7 @@ class _BookHistory:
 class BookVersions:
     """The versions of the address books that were read last.
 
-    Mutable: the history of each book.
+    Mutable: the history of each book, and for each tenant the edition of the directory that was seen last.
     """
 
     def __init__(self, max_kept: int = _MAX_KEPT, max_books: int = _MAX_BOOKS) -> None:
@@ -305,7 +305,20 @@ class BookVersions:
         self._max_books = max_books
         # The last history is the one that was used last.
         self._histories: dict[_BookKey, _BookHistory] = {}
+        self._editions: dict[str, object] = {}
         self._kept = 0
+
+    def forget_gone(self, directory: Directory) -> None:
+        """Forget the books of a tenant that the present directory does not have, such as those of removed accounts."""
+        tenant = directory.context.name
+        if self._editions.get(tenant) is directory.edition:
+            return
+        self._editions[tenant] = directory.edition
+        present = {book.key for book in directory.books}
+        gone = [key for key in self._histories if key.tenant == tenant and key.book not in present]
+        for key in gone:
+            if not self._histories[key].lock.locked:
+                self._forget(self._histories.pop(key))
 
     def token(self, book: AddressBook) -> str:
         """Return the token of a book's present content; empty if the content was not read yet."""
