@@ -44,6 +44,8 @@ IDLE_SECONDS = 60.0
 # A body that is too large is read and discarded up to this size, so that the browser shows our error page: a browser
 # whose connection is aborted shows an error of its own.
 MAX_READ_SIZE = 16 * 1024 * 1024
+# The most requests at a time whose bodies are larger than `MAX_BODY_SIZE`.  A body is kept before its login is known.
+MAX_LARGE_BODIES = 32
 # The rest of a refused request is read for this long, so that the browser shows our error page.
 REFUSED_SECONDS = 2.0
 
@@ -53,7 +55,7 @@ class Admission:
 
     A network is an IPv4 address or an IPv6 /64.
 
-    Mutable: the number of connections, and the connections and requests of each network.
+    Mutable: the number of connections, the connections and requests of each network, and the number of large bodies.
 
     :param max_connections: the limit for all networks together.
     :param max_per_network: the limit for the connections of one network, and for its requests through trusted proxies.
@@ -72,6 +74,19 @@ class Admission:
         self._max_per_network = max_per_network
         self._connections = 0
         self._networks: Counter[str] = Counter()
+        self._large_bodies = 0
+
+    def admit_large_body(self, client: str) -> Release | None:
+        """Count a request whose body is larger than `MAX_BODY_SIZE`, and return the function that ends counting it.
+
+        :param client: the client's address.
+        :returns: None if there are too many such requests.
+        """
+        if self._large_bodies >= MAX_LARGE_BODIES:
+            self.count_misuse("too many requests at once", client)
+            return None
+        self._large_bodies += 1
+        return self._release_large_body
 
     def admit_connection(self, address: str) -> Release | None:
         """Count a connection, and return the function that ends counting it.
@@ -107,6 +122,9 @@ class Admission:
     def _is_full(self, network: str) -> bool:
         return self._networks[network] >= self._max_per_network
 
+    def _release_large_body(self) -> None:
+        self._large_bodies -= 1
+
     def _release_connection(self, network: str) -> None:
         self._connections -= 1
         self._release(network)
@@ -124,7 +142,7 @@ def _release_nothing() -> None:
 class WebRequest(Request):
     """A request that keeps at most one octet more than `max_body_size`, enough to see that the body is too large.
 
-    :ivar is_refused: whether there are too many requests of the client's network.
+    :ivar is_refused: whether there are too many requests of the client's network, or too many with large bodies.
     """
 
     channel: WebChannel
@@ -144,11 +162,22 @@ class WebRequest(Request):
             self.notifyFinish().addBoth(lambda _: release())
 
     def handleContentChunk(self, data: bytes) -> None:
-        remaining = max(max_body_size(self.channel.method) + 1 - self._received, 0)
+        limit = max_body_size(self.channel.method)
+        if self._received <= MAX_BODY_SIZE < min(self._received + len(data), limit):
+            self._admit_large_body()
+        remaining = max((MAX_BODY_SIZE if self.is_refused else limit) + 1 - self._received, 0)
         self._received += len(data)
         super().handleContentChunk(data[:remaining])
         if self._received > MAX_READ_SIZE:
             self.channel.abort("a request that is too large")
+
+    def _admit_large_body(self) -> None:
+        admission = self.channel.site.admission
+        release = admission.admit_large_body(request_address(self, admission.is_trusted_proxy))
+        if release is None:
+            self.is_refused = True
+        else:
+            self.notifyFinish().addBoth(lambda _: release())
 
     def process(self) -> None:
         """Route ``OPTIONS *`` to a path that does not exist."""

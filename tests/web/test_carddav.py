@@ -26,7 +26,7 @@ from ldapgw.phones.carddav.books import BookVersions, address_books
 from ldapgw.phones.carddav.names import DavRefusal
 from ldapgw.web.app import web_resource
 from ldapgw.web.http import STALLED_SECONDS
-from ldapgw.web.site import WebSite
+from ldapgw.web.site import MAX_LARGE_BODIES, WebSite
 from tests.support.phonebook import naming_context
 from tests.support.photo import jpeg
 from tests.support.stage.book_clients import BOB, LABELS, Pbx, basic, login, person, serve
@@ -878,6 +878,23 @@ def test_how_large_a_body_may_be(stage: Stage, browser: Browser) -> None:
         site = WebSite(web_resource(stage.gate), stage.clock, stage.admission())
         answer = Connection(site, "127.0.0.1").send(request_lines(method, path, basic(), b" " * (size + 1)))
         assert answer.startswith(b"HTTP/1.1 413 "), answer[:80]
+
+
+def test_large_bodies_are_few(stage: Stage) -> None:
+    """They are kept before anybody has logged in, so only some may arrive at a time; those that end make room."""
+    site = WebSite(web_resource(stage.gate), stage.clock, stage.admission())
+    large = request_lines("REPORT", HOME, {}, b" " * (65 * 1024))
+    waiting = [Connection(site, "127.0.0.1") for _ in range(MAX_LARGE_BODIES)]
+    assert {connection.send(large[:-1]) for connection in waiting} == {b""}
+    assert Connection(site, "127.0.0.1").send(large).startswith(b"HTTP/1.1 429 ")
+    small = request_lines("REPORT", HOME, {}, b" " * 1024)
+    assert Connection(site, "127.0.0.1").send(small).startswith(b"HTTP/1.1 401 ")
+    assert waiting[0].send(large[-1:]).startswith(b"HTTP/1.1 401 ")
+    waiting[1].close()
+    more = [Connection(site, "127.0.0.1").send(large)[:12] for _ in range(3)]
+    assert more == [b"HTTP/1.1 401"] * 3
+    assert [Connection(site, "127.0.0.1").send(large[:-1]) for _ in range(2)] == [b"", b""]
+    assert Connection(site, "127.0.0.1").send(large).startswith(b"HTTP/1.1 429 ")
 
 
 def test_guesses(stage: Stage) -> None:
