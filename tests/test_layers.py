@@ -30,26 +30,41 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         VALUES | {"__init__"},
         {"OpenSSL", "cryptography", "treq", "oauthlib", "twisted", "msgspec", "zope", "jwt", "PIL"},
     ),
+    # Contacts of files are read as Google's are.
+    "files": (VALUES | {"google.person", "google.person_text"}, {"msgspec"}),
     "google.sandbox": ({"errors"}, {"werkzeug", "jinja2", "markupsafe", "twisted", "treq", "msgspec", "cryptography"}),
     "store": (VALUES, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted", "psycopg"}),
     "peers": (VALUES | {"store"}, {"twisted", "sqlalchemy", "msgspec"}),
-    "sync": (VALUES | {"directory", "google", "peers", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
+    "sync": (VALUES | {"directory", "files", "google", "peers", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
     "phones": (
-        VALUES | {"directory", "ldap", "store"},
+        VALUES | {"directory", "files", "ldap", "store"},
         {
             *("twisted", "msgspec", "sqlalchemy", "ldaptor", "OpenSSL", "cryptography", "service_identity", "zope"),
             *("PIL", "jinja2"),
         },
     ),
     "web": (
-        VALUES | {"directory", "google", "store", "phones", "__init__"},
+        VALUES | {"directory", "files", "google", "store", "phones", "__init__"},
         {
             *("babel", "segno", "jinja2", "markupsafe", "msgspec", "twisted", "treq", "zope", "sqlalchemy"),
             "werkzeug",
         },
     ),
     "server": (
-        VALUES | {"directory", "ldap", "replication", "google", "store", "peers", "sync", "phones", "web", "__init__"},
+        VALUES
+        | {
+            "directory",
+            "files",
+            "ldap",
+            "replication",
+            "google",
+            "store",
+            "peers",
+            "sync",
+            "phones",
+            "web",
+            "__init__",
+        },
         {"OpenSSL", "cryptography", "msgspec", "prometheus_client", "sqlalchemy", "twisted", "zope", "treq"},
     ),
 }

@@ -31,6 +31,7 @@ from ldapgw.google.endpoints import Client, is_redirect_uri_refused
 from ldapgw.google.people import CallEstimate
 from ldapgw.server import preflight
 from ldapgw.server.authority import AuthorityFiles
+from ldapgw.server.book_files import check_files
 from ldapgw.server.check_result import Check, CheckResult, CheckStatus, Moment, Subject
 from ldapgw.server.config import Config, Tenant, read_settings
 from ldapgw.server.config.forms import is_loopback_url
@@ -116,6 +117,7 @@ def _checks(file: str) -> tuple[Check, ...]:
         _calls,
         _left_tenants,
         lambda subject: chain.from_iterable(_tenant(subject, tenant) for tenant in subject.config.tenant),
+        lambda subject: chain.from_iterable(map(check_files, subject.config.tenant)),
     )
     return tuple(Check(frozenset({Moment.CHECK}), find) for find in finders)
 
@@ -317,14 +319,14 @@ def _unknown_names(subject: Subject, tenant: Tenant) -> Iterator[str]:
     """
     connected = preflight.connected_accounts(subject).get(tenant.name)
     if connected is not None:
-        addresses = {folded(address) for address, _ in connected}
+        addresses, files = {folded(address) for address, _ in connected}, {file.name for file in tenant.file}
         named = [
             ("book_order", tenant.book_order),
             *((f"group {group.name}", group.accounts) for group in tenant.group),
         ]
         for key, names in named:
             for name in names:
-                if folded(name) not in {OWN, DIRECTORY, *addresses}:
+                if folded(name) not in {OWN, DIRECTORY, *files, *addresses}:
                     yield f"{key}: there is no connected account {name}"
         yield from _left_groups(tenant, connected)
     known_labels = preflight.label_names(subject).get(tenant.name)

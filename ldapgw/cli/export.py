@@ -75,7 +75,7 @@ def export(site: Site, tenant: str | None, account: str | None, form: str, *, ve
             if not owner_account.is_connected:
                 raise UserError(f"{owner_account.address} is not connected, so none of its contacts are here")
             owner = owner_account.id
-        library = Library(database, site.book_cache, chosen, None)
+        library = Library(database, site.book_cache, site.file_cache, chosen, None)
         if form == "ldif":
             pieces: Iterable[bytes] = ldif(_entries(library, owner))
         elif form == "vcard":

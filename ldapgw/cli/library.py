@@ -16,6 +16,7 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import search
 from ldapgw.directory.special_entries import Features
+from ldapgw.server.book_files import file_tasks
 from ldapgw.server.config import Tenant
 from ldapgw.store import contacts
 from ldapgw.store.accounts import Account
@@ -25,6 +26,7 @@ from ldapgw.store.phones import PhoneLogin
 from ldapgw.sync.account_state import AccountState
 from ldapgw.sync.book_builder import BuildTask, present_books
 from ldapgw.sync.book_cache import BookCache
+from ldapgw.sync.file_book_builder import FileTask, present_contacts, present_file_book
 from ldapgw.sync.publisher import make_login
 
 _NO_FEATURES = Features(vendor_version="", controls=(), extensions=(), features=(), sasl_mechanisms=())
@@ -34,6 +36,7 @@ class Library:
     """The books of a tenant, and the directory that a phone sees.
 
     :param cache: the books that the gateway has built.
+    :param file_cache: the books of files that the gateway has built.
     :param phone: the phone, or None for a phone without an account.
     :ivar context: the naming context of the tenant.
     :ivar viewer: the phone as a viewer, for searches.
@@ -41,12 +44,16 @@ class Library:
     :raises StoreError: when the database cannot be used.
     """
 
-    def __init__(self, database: Database, cache: BookCache, tenant: Tenant, phone: PhoneLogin | None) -> None:
+    def __init__(
+        self, database: Database, cache: BookCache, file_cache: BookCache, tenant: Tenant, phone: PhoneLogin | None
+    ) -> None:
         self._database = database
+        self._file_cache = file_cache
         self._cache = cache
         with database.begin() as connection:
             self._state = AccountState.read(connection, {tenant.name})
         self.context = tenant.naming_context().with_members(self._state.google_groups.get(tenant.name, {}))
+        self._files = file_tasks(tenant, per_number=self._state.needs_numbers(tenant.name))
         self._directory: list[Book] = []
         self._accounts = self._state.accounts_of(tenant.name)
         self._directory_source = self._state.directory_accounts.get(tenant.name)
@@ -61,18 +68,21 @@ class Library:
         :param callers: whether to include the books that are shared for caller ID only, which a search by number finds.
         """
         searched = (account for account in self._accounts if self._access(account).is_searched(for_number=callers))
-        books = [*self._books(searched), *self._directory_books()]
+        files = (task for task in self._files if self._access_to(task).is_searched(for_number=callers))
+        books = [*self._books(searched), *self._file_books(files), *self._directory_books()]
         return Dit((Directory(self.context, tuple(books)),), _NO_FEATURES)
 
     def hidden_books(self) -> Iterator[Book]:
-        """Return the other accounts' books that the phone does not see, or of which it sees only a label's contacts."""
+        """Yield the other books that the phone does not see, or of which the phone sees only a label's contacts."""
         others = (account for account in self._accounts if account.sub not in self.tenant_viewer.books)
-        return self._books(account for account in others if self._access(account).is_hidden or account.shared_label)
+        yield from self._books(account for account in others if self._access(account).is_hidden or account.shared_label)
+        yield from self._file_books(task for task in self._files if self._access_to(task).is_hidden)
 
     def books(self, owner: int | None) -> Iterator[Book]:
         """Yield the book of the account `owner`, or all books and the Workspace directory if `owner` is None."""
         yield from self._books(self._accounts_of(owner))
         if owner is None:
+            yield from self._file_books(self._files)
             yield from self._directory_books()
 
     def entries(self, book: Book) -> Iterator[Entry]:
@@ -88,11 +98,20 @@ class Library:
             stored = self._read(account)
             own = [contact for contact in stored.contacts if contact.source is not Source.DIRECTORY]
             yield account.address, own, stored.labels
+        for task in self._files if owner is None else ():
+            yield task.name, *present_contacts(task)
         if owner is None and self._directory_source is not None:
             yield DIRECTORY, self._colleagues(self._directory_source), {}
 
     def _access(self, account: Account) -> BookAccess:
         return self.tenant_viewer.access_to(account.sub, account.sharing)
+
+    def _access_to(self, task: FileTask) -> BookAccess:
+        return self.tenant_viewer.access_to(task.book_key, task.sharing)
+
+    def _file_books(self, tasks: Iterable[FileTask]) -> Iterator[Book]:
+        """Yield the book of each file that has one; a file with problems may have the last good book."""
+        return (book for task in tasks if (book := present_file_book(self._file_cache, task)) is not None)
 
     def _accounts_of(self, owner: int | None) -> Iterator[Account]:
         return (account for account in self._accounts if owner in (None, account.id))

@@ -26,6 +26,7 @@ from ldapgw.phones.explain.report import explanation_json, report_lines
 from ldapgw.phones.explain.terms import has_number_assertion
 from ldapgw.phones.explain.view import PhoneSearchResult, PhoneView, book_of, name_of, text_of, texts_of
 from ldapgw.phones.explainer import book_sync_states, read_number_notes
+from ldapgw.server.config import Tenant
 from ldapgw.store import accounts
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
@@ -64,7 +65,7 @@ def lookup(site: Site, wanted: str, tenant: str | None, *, phone: str | None, as
             tenant = login.tenant
         chosen = site.tenant(tenant)
         query = parse_query(wanted, read_filter, chosen.naming_context().strip)
-        library = Library(database, site.book_cache, chosen, login)
+        library = Library(database, site.book_cache, site.file_cache, chosen, login)
         view = PhoneView(library.dit(callers=has_number_assertion(query.filter)), library.viewer, chosen.name)
         with _refusals():
             result = view.search(query.filter, chosen.base_dn, site.config.ldap.size_limit)
@@ -73,7 +74,7 @@ def lookup(site: Site, wanted: str, tenant: str | None, *, phone: str | None, as
         elif result.entries:
             _print(view, result)
         else:
-            hint(_nothing_found(database, site.page(chosen.name), chosen.name, wanted, phone))
+            hint(_nothing_found(database, site.page(chosen.name), chosen, wanted, phone))
         if not result.complete:
             hint(f"There are more: a phone gets the first {site.config.ldap.size_limit} (ldap.size_limit).")
         if phone is None:
@@ -139,16 +140,16 @@ def _numbers(entry: Entry, formatter: NumberFormatter | None) -> Iterable[str]:
     return (f"{number} ({', '.join(kinds)})" if kinds else number for number, kinds in kinds_of.items())
 
 
-def _nothing_found(database: Database, page: str, tenant: str, wanted: str, phone: str | None) -> str:
+def _nothing_found(database: Database, page: str, tenant: Tenant, wanted: str, phone: str | None) -> str:
     """Return the reason why nothing was found, or if the reason is unknown, the command that finds the reason.
 
     :param page: the URL of the tenant's page.
     """
     with database.begin() as connection:
-        known = accounts.read_all(connection, tenant)
-    if not any(account.is_connected for account in known):
+        known = accounts.read_all(connection, tenant.name)
+    if not tenant.file and not any(account.is_connected for account in known):
         return f"Nothing found: no account is connected yet. Connect one on {page}"
-    if all(account.last_sync is None for account in known if account.is_connected):
+    if not tenant.file and all(account.last_sync is None for account in known if account.is_connected):
         return "Nothing found: the first sync hasn't finished yet."
     name = quote(phone) if phone else "NAME"
     return f"Nothing found. To see why: ldapgw explain {quote(wanted)} --phone {name}"
@@ -202,7 +203,7 @@ def _explain(
 ) -> Explanation:
     tenant = site.tenant(login.tenant)
     query = parse_query(text, read_filter, tenant.naming_context().strip)
-    library = Library(database, site.book_cache, tenant, login)
+    library = Library(database, site.book_cache, site.file_cache, tenant, login)
     with _refusals():
         return explained(
             query,

@@ -104,6 +104,14 @@ class Site:
         return BookCache(self.state.path / FOLDER)
 
     @property
+    def file_cache(self) -> BookCache:
+        """Return the books of files that the gateway has built and saved for its next start."""
+        from ldapgw.sync.book_cache import BookCache
+        from ldapgw.sync.file_book_builder import FOLDER
+
+        return BookCache(self.state.path / FOLDER)
+
+    @property
     def server_name(self) -> str:
         """Return the address of a database on a server, without user and password."""
         url = make_url(self.state.database_url)

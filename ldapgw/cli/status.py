@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -18,10 +20,12 @@ from ldapgw.cli.output import NEVER, counted, hint, local_time, print_json, prin
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.errors import StoreError, UserError
+from ldapgw.files.status import FileReport
 from ldapgw.google.delegation import REFUSAL_TEXTS, RESPONSIBLE, Refusal
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phones.summary import Summary, summarize
-from ldapgw.server.config import Tenant
+from ldapgw.server.book_files import MOST_LINES
+from ldapgw.server.config import BookFile, Tenant
 from ldapgw.server.endpoints import ldap_url
 from ldapgw.server.state_dir import LOCK_FILE, lock_holder_pid
 from ldapgw.store import accounts, phones, unfit_clients, workspaces
@@ -34,6 +38,7 @@ from ldapgw.store.logins_file import LOGINS_FILE, age_in_words
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.unfit_clients import Mistake, UnfitClient
 from ldapgw.store.workspaces import WorkspaceStatus
+from ldapgw.sync.file_book_builder import examine
 
 _PHONE_WORDS = {
     PhoneCondition.WORKING: "working",
@@ -78,6 +83,7 @@ class _Stored:
     :ivar error: the reason why the database cannot be used; empty if the database can be used.
     :ivar clients: the tenants that have an OAuth client.
     :ivar workspaces: the last read of the Workspace of each tenant that has a service account.
+    :ivar files: the present state of each file, by the names of its tenant and of the file.
     """
 
     accounts: tuple[Account, ...] = ()
@@ -85,6 +91,7 @@ class _Stored:
     clients: Collection[str] = ()
     workspaces: Mapping[str, WorkspaceStatus] = field(default_factory=dict)
     unfit_clients: tuple[UnfitClient, ...] = ()
+    files: Mapping[tuple[str, str], FileReport] = field(default_factory=dict)
     error: str = ""
 
 
@@ -111,6 +118,7 @@ def status(site: Site, *, as_json: bool) -> None:
 
 
 def _read(site: Site) -> _Stored:
+    files = _file_reports(site)
     try:
         with site.open_store() as database:
             clients = site.clients(database)
@@ -121,9 +129,10 @@ def _read(site: Site) -> _Stored:
                     clients.keys(),
                     _read_workspaces(site, connection),
                     unfit_clients.read_all(connection, now()),
+                    files,
                 )
     except StoreError as error:
-        return _Stored(error=error.problems[0])
+        return _Stored(files=files, error=error.problems[0])
 
 
 def _read_workspaces(site: Site, connection: Connection) -> Mapping[str, WorkspaceStatus]:
@@ -154,7 +163,7 @@ def _status(site: Site, held: _Stored, actions: Collection[str]) -> dict[str, An
         },
         "certificate_expires": timestamp(validity.not_after.timestamp()) if validity else None,
         "tenants": [
-            tenant_object(tenant, summaries.get(tenant.name, Summary()), held.workspaces)
+            tenant_object(tenant, summaries.get(tenant.name, Summary()), held.workspaces, held.files)
             for tenant in site.config.tenant
         ],
         "wrong_ports": [
@@ -178,10 +187,16 @@ def _status(site: Site, held: _Stored, actions: Collection[str]) -> dict[str, An
     }
 
 
-def tenant_object(tenant: Tenant, summary: Summary, reads: Mapping[str, WorkspaceStatus]) -> dict[str, Any]:
+def tenant_object(
+    tenant: Tenant,
+    summary: Summary,
+    reads: Mapping[str, WorkspaceStatus],
+    files: Mapping[tuple[str, str], FileReport] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Return the object of a tenant in ``status --json``.
 
     :param reads: the last read of the Workspace of each tenant that has a service account.
+    :param files: the present state of each file, by the names of its tenant and of the file.
     """
     return {
         "name": tenant.name,
@@ -191,6 +206,29 @@ def tenant_object(tenant: Tenant, summary: Summary, reads: Mapping[str, Workspac
         "contacts": summary.contacts,
         "last_sync": timestamp(summary.last_sync),
         "workspace": _workspace(reads[tenant.name]) if tenant.name in reads else None,
+        "files": [_file_object(file, files[tenant.name, file.name]) for file in tenant.file],
+    }
+
+
+def _file_reports(site: Site) -> dict[tuple[str, str], FileReport]:
+    """Read the files of all tenants; the gateway serves the last good contacts of a file that has a problem."""
+    return {
+        (tenant.name, file.name): examine(Path(file.path), tenant.region)
+        for tenant in site.config.tenant
+        for file in tenant.file
+    }
+
+
+def _file_object(file: BookFile, report: FileReport) -> dict[str, Any]:
+    return {
+        "name": file.name,
+        "path": file.path,
+        "sharing": file.sharing,
+        "contacts": report.contacts if report.is_good else None,
+        "problems": [
+            {"line": problem.line or None, "message": str(problem.reason)} for problem in report.problems[:MOST_LINES]
+        ],
+        "error": report.summary or None,
     }
 
 
@@ -228,6 +266,7 @@ def _actions(site: Site, held: _Stored, objects: Collection[dict[str, Any]]) -> 
     if site.config.tls and validity and validity.urgency(now()):
         state = "has expired" if validity.days_left(now()) < 0 else "expires soon"
         yield f"The certificate {site.config.tls.certificate} {state}. Renew it."
+    yield from _file_actions(site, held)
     concerned = [
         (account, item) for account, item in zip(held.accounts, objects, strict=True) if item["state"] == "attention"
     ]
@@ -240,6 +279,16 @@ def _actions(site: Site, held: _Stored, objects: Collection[dict[str, Any]]) -> 
         yield f"Wrong password in {some(refused)}. See: ldapgw phones list"
     if wrong:
         yield f"Settings to fix in {some(wrong)}. See: ldapgw phones list"
+
+
+def _file_actions(site: Site, held: _Stored) -> Iterator[str]:
+    for tenant in site.config.tenant:
+        for file in tenant.file:
+            if problem := held.files[tenant.name, file.name].summary:
+                yield (
+                    f"{tenant.name}: fix the file {file.path}: {problem} Until then, phones find the last good "
+                    "contacts of this file."
+                )
 
 
 def _lines(site: Site, values: Mapping[str, Any], held: _Stored) -> Iterator[str]:
@@ -273,6 +322,9 @@ def _lines(site: Site, values: Mapping[str, Any], held: _Stored) -> Iterator[str
         yield f"  Contacts     {tenant['contacts']}, last synced {last_sync}"
         if tenant["name"] in held.workspaces:
             yield _workspace_line(held.workspaces[tenant["name"]])
+        for file in tenant["files"]:
+            state = "has a problem" if file["error"] else counted(file["contacts"], "contact")
+            yield f"{'!' if file['error'] else '✓'} File         {file['name']}: {state}"
     yield ""
     if held.unfit_clients:
         yield "Devices that can't connect, within a day:"

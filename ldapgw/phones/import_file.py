@@ -9,13 +9,11 @@ only ``name`` and ``model`` are required.  The columns are separated by commas, 
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ldapgw.errors import closest
+from ldapgw.files.spreadsheet import UnreadableLine, read_lines
 from ldapgw.phones.labels import read_label, sign_in_name
 from ldapgw.phones.mac_address import read_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL
@@ -123,16 +121,6 @@ class UnfitImportFile(Exception):
         self.reason = reason
 
 
-def decode(octets: bytes) -> str:
-    """Decode a file in the encodings that spreadsheet programs write: UTF-8, UTF-16 and Windows-1252."""
-    if octets.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return octets.decode("utf-16", "replace")
-    try:
-        return octets.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return octets.decode("cp1252", "replace")
-
-
 def read_rows(text: str) -> tuple[tuple[int, Mapping[str, str]], ...]:
     """Return, for each line of a file that is not empty, the line's number and the line's values by column.
 
@@ -142,23 +130,15 @@ def read_rows(text: str) -> tuple[tuple[int, Mapping[str, str]], ...]:
         raise UnfitImportFile(TEXTS.empty)
     if "\0" in text:
         raise UnfitImportFile(TEXTS.unreadable)
-    first, _, _ = text.lstrip("\ufeff\r\n ").partition("\n")
-    # Excel writes a first line such as "sep=;", which names the separator, and hides this line when opening the file.
-    declared = re.fullmatch(r"sep=(.)\s*", first)
-    delimiter = declared[1] if declared else max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=delimiter)
     columns: Sequence[str] = ()
     found: list[tuple[int, Mapping[str, str]]] = []
     try:
-        for row in reader:
-            values = [value.strip() for value in row]
-            if not any(values) or (declared and not columns and len(found) == 0 and reader.line_num == 1):
-                continue
+        for number, values in read_lines(text):
             if not columns:
                 columns = _columns(values)
                 continue
-            found.append((reader.line_num, dict(zip(columns, values, strict=False))))
-    except csv.Error:
+            found.append((number, dict(zip(columns, values, strict=False))))
+    except UnreadableLine:
         raise UnfitImportFile(TEXTS.unreadable) from None
     if not columns:
         raise UnfitImportFile(TEXTS.no_header)

@@ -46,7 +46,6 @@ from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, phones
 from ldapgw.store.database import check_writable
 from ldapgw.store.logins_file import age_in_words
-from ldapgw.sync.publisher import Publisher
 from ldapgw.web.app import web_resource
 from ldapgw.web.site import Admission, WebSite
 
@@ -191,6 +190,7 @@ def _assemble(base: Base) -> Gateway:
         sync_parts.contact_renewal,
         sync_parts.workspace_reader,
         sync_parts.leavers,
+        sync_parts.file_books,
         sync_parts.scheduler,
         sync_parts.leadership,
         sync_parts.heartbeat,
@@ -200,7 +200,7 @@ def _assemble(base: Base) -> Gateway:
     for service in services:
         if service is not None:
             service.setServiceParent(gateway)
-    _load(base, phone_parts.catalog, sync_parts.publisher)
+    _load(base, phone_parts.catalog, sync_parts)
     return gateway
 
 
@@ -247,8 +247,9 @@ def _listeners(base: Base, ldap: LdapFactory, web: WebSite, misuse_log: MisuseLo
 _SWITCH_SECONDS = 0.0005
 
 
-def _load(base: Base, catalog: Catalog, publisher: Publisher) -> None:
-    """Load the tables of scripts and telephone numbers, the vendors of phones, and the stored contacts."""
+def _load(base: Base, catalog: Catalog, sync_parts: SyncParts) -> None:
+    """Load the tables of scripts and telephone numbers, the vendors of phones, the files, and the stored contacts."""
+    publisher = sync_parts.publisher
     config, state, store = base.config, base.state, base.store
     # Tokens, keys and contacts are in memory; a core file would keep them on the disk.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
@@ -268,6 +269,7 @@ def _load(base: Base, catalog: Catalog, publisher: Publisher) -> None:
             event="database_new",
             file=state.database.file or state.database.name,
         )
+    _run_synchronously(sync_parts.file_books.load())
     if state.snapshot is not None and state.outage is not None:
         age = age_in_words(base.now() - state.snapshot.taken_at)
         store.begin_outage(f"{state.outage}; {_STALE.format(age=age)}")

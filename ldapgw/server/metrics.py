@@ -29,6 +29,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ldapgw.errors import ApiDisabled, ClientRejected, StoreError
+from ldapgw.files.status import FileStatus
 from ldapgw.phones.hints import PhoneCondition
 from ldapgw.phones.summary import summarize
 from ldapgw.server.counters import Counters, Histogram, error_codes
@@ -95,6 +96,7 @@ class Gauges:
     stale: bool
     is_leader: bool
     uses_key_file: bool
+    files: Sequence[FileStatus] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -321,8 +323,19 @@ def _process(counters: Counters, gauges: Gauges) -> Iterator[Metric]:
     yield _counter("ldapgw_log_events", "Messages that were logged, by level.", ("level",), counters.log_events)
 
 
+def _files(files: Sequence[FileStatus]) -> Iterator[Metric]:
+    """Yield the metrics of the configured files; none if no file is configured."""
+    if files:
+        good = {(file.tenant, file.name): file.report.is_good for file in files}
+        help_text = "Whether the file of contacts has no problem; otherwise its last good contacts are served."
+        yield _gauge("ldapgw_file_ok", help_text, ("tenant", "file"), good)
+        served = {(file.tenant, file.name): file.served or 0 for file in files}
+        yield _gauge("ldapgw_file_contacts", "Contacts of the file that phones find.", ("tenant", "file"), served)
+
+
 def _accounts(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     """Yield the metrics of each tenant; a configured tenant for which nothing was counted has the count zero."""
+    yield from _files(snapshot.gauges.files)
     stored, names = snapshot.stored, snapshot.tenants
     by_state = {(name, account_state): 0 for name in names for account_state in STATES} | dict(stored.accounts)
     yield _gauge("ldapgw_accounts", "Accounts, by their state.", ("tenant", "state"), by_state)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The books of all accounts: built from the store, kept in memory and in the cache, and given to the publisher.
 
+The books of files (`ldapgw.sync.file_books`) are kept here too, so that they are published with the others.
+
 `AccountBooks` decides in which order outdated books are updated, which of them are updated together, and by which
 process.  To revise a book is to apply the changes of its account's contacts.  When the changes are unknown, or the
 account's address has changed, the book is built anew.  The books of small accounts are built together; a large book is
@@ -87,6 +89,8 @@ class AccountBooks:
         self._build_in_process = build_in_process
         self._seconds = seconds
         self._built: dict[BookId, BuiltBook] = {}
+        # By tenant, the books of files by their names, in the order of the configuration.
+        self._of_files: dict[str, dict[str, Book]] = {tenant: {} for tenant in contexts}
         self._replaced: list[Book] = []
         # The books that are not in the cache, or whose cached version will soon be too old to be revised.
         self._unsaved: set[BookId] = set()
@@ -365,6 +369,14 @@ class AccountBooks:
 
     # --- the books in memory ------------------------------------------------------------------------------------------
 
+    def put_file_book(self, tenant: str, book: Book) -> None:
+        """Set the book of a file, which the next publication publishes."""
+        before = self._of_files[tenant].get(book.name)
+        self._of_files[tenant][book.name] = book
+        if before is not None:
+            self._replaced.append(before)
+        self.unpublished.add(tenant)
+
     def of_tenant(self, tenant: str) -> tuple[Book, ...]:
         """Return the built books of a tenant, with the present sharing of their accounts."""
         books = []
@@ -376,6 +388,7 @@ class AccountBooks:
                     built = replace(built, book=with_sharing(built.book, sharing, shared_label))
                     self._built[account.id] = built
                 books.append(built.book)
+        books += self._of_files[tenant].values()
         directory = self._built.get(tenant)
         return (*books, directory.book) if directory is not None else tuple(books)
 

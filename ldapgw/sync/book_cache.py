@@ -181,7 +181,8 @@ class BookCache:
     def account_ids(self) -> frozenset[int]:
         """Return the ids of the accounts that have cached books; empty if the folder cannot be read."""
         with suppress(OSError):
-            return frozenset(_account_id(file.stem) for file in self._folder.glob(f"[0-9]*{_ENDING}"))
+            found = (_account_id(file.stem) for file in self._folder.glob(f"[0-9]*{_ENDING}"))
+            return frozenset(account_id for account_id in found if account_id is not None)
         return frozenset()
 
     def generations(self) -> Iterator[tuple[int, History, int]]:
@@ -194,6 +195,13 @@ class BookCache:
                 ):
                     _, history, generation = _read_header(RecordReader(file))
                     yield account_id, history, generation
+
+    def prune_files(self, names: Collection[str]) -> None:
+        """Delete all cached books of files except those with some names."""
+        kept = {self._file(name) for name in names}
+        with suppress(OSError):
+            for file in set(self._folder.iterdir()) - kept:
+                self._delete(file)
 
     def delete_account(self, account_id: int) -> None:
         self.delete(cache_name(account_id, directory=directory) for directory in (False, True))
@@ -257,9 +265,10 @@ def cache_name(account_id: int, *, directory: bool) -> str:
     return f"{account_id}-directory" if directory else str(account_id)
 
 
-def _account_id(name: str) -> int:
-    """Return the id of the account that a cached book belongs to."""
-    return int(name.partition("-")[0])
+def _account_id(name: str) -> int | None:
+    """Return the id of the account that a cached book belongs to, or None for the book of a file."""
+    account_id = name.partition("-")[0]
+    return int(account_id) if account_id.isdecimal() else None
 
 
 def _fingerprint(build_key: BuildKey) -> str:

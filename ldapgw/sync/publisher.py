@@ -246,6 +246,12 @@ class Publisher:
             self._freshness = Freshness.CURRENT
             self._replace_snapshot({})
 
+    async def publish_file_books(self) -> None:
+        """Publish the books of files that have changed; before the end of the start, the start publishes them."""
+        await self._publish_built()
+        async with self._publishing:
+            await self._books.free_replaced()
+
     async def load_saved(self, saved: SavedLogins) -> None:
         """Serve the cached books and former logins, as long as the store cannot be read."""
         self._freshness = Freshness.STALE

@@ -11,7 +11,8 @@ from html import unescape
 
 import pytest
 
-from ldapgw.phones.import_file import MAX_LINES, UnfitImportFile, check_rows, decode, read_rows
+from ldapgw.files.spreadsheet import decode
+from ldapgw.phones.import_file import MAX_LINES, UnfitImportFile, check_rows, read_rows
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.provisioning.sheet import vendors_of

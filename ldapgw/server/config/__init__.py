@@ -4,10 +4,11 @@
 from ldapgw.server.config.environment import merge, read_settings
 from ldapgw.server.config.forms import LogLevels, Networks
 from ldapgw.server.config.load import DEFAULT_FILE, decode, load
-from ldapgw.server.config.tables import Config, Google, Ldap, Serve, Sync, Tenant, Tls, Web
+from ldapgw.server.config.tables import BookFile, Config, Google, Ldap, Serve, Sync, Tenant, Tls, Web
 
 __all__ = [
     "DEFAULT_FILE",
+    "BookFile",
     "Config",
     "Google",
     "Ldap",

@@ -436,11 +436,36 @@ def _group(value: object) -> Group:
     return Group(name, tuple(map(Mail.read, _texts(value.get("accounts", [])))), google_group)
 
 
-class BookName(Text):
-    """The name of a book in ``book_order``: an account's address, the Workspace directory, or each phone's own book."""
+class FileName(Text):
+    """The name of a file in the configuration, which is the ou of the file's book."""
 
-    expected: ClassVar[str] = 'an account\'s e-mail address, "directory" or "own"'
-    pattern: ClassVar[re.Pattern[str]] = re.compile(rf"{Mail.pattern.pattern}|directory|own")
+    expected: ClassVar[str] = (
+        'a name of a-z, 0-9 and -, such as "extensions", but not "directory", "own", "phones" or "replicas"'
+    )
+    pattern: ClassVar[re.Pattern[str]] = re.compile(
+        r"(?!(?:directory|own|phones|replicas)$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+    )
+
+
+class FileSharing(Text):
+    """The sharing of a file's book, which has no owner and so cannot be private."""
+
+    expected: ClassVar[str] = (
+        'one of "shared", "callers", "group:NAME"; a file has no owner, so nobody would see a private book'
+    )
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        if not isinstance(value, str) or value == Sharing.PRIVATE:
+            raise ValueError
+        return cls(Sharing(value).value)
+
+
+class BookName(Text):
+    """The name of a book in ``book_order``: of an account, of a file, of the Workspace directory, or the own book."""
+
+    expected: ClassVar[str] = 'an account\'s e-mail address, the name of a [[tenant.file]], "directory" or "own"'
+    pattern: ClassVar[re.Pattern[str]] = re.compile(rf"{Mail.pattern.pattern}|directory|own|{FileName.pattern.pattern}")
 
 
 class Url(Text):

@@ -27,6 +27,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ldapgw import __version__
 from ldapgw.contact import Sharing
+from ldapgw.directory.book import DIRECTORY, OWN
 from ldapgw.directory.dn import Dn, folded
 from ldapgw.directory.name_folding import MAX_ORDERED_BOOKS
 from ldapgw.errors import UserError, closest
@@ -34,7 +35,7 @@ from ldapgw.google.delegation import UnfitKeyFile, read_key_file
 from ldapgw.google.endpoints import UnfitClientFile, read_client_file
 from ldapgw.server.config.environment import PREFIX, closest_name, merge, read_settings
 from ldapgw.server.config.forms import OWN_PATHS, DatabaseUrl, Duration, File, Secret, read_form
-from ldapgw.server.config.tables import ROLES, Config, Delegation, Google, Ldap, Sync, Table, Tenant, Tls, Web
+from ldapgw.server.config.tables import ROLES, BookFile, Config, Delegation, Google, Ldap, Sync, Table, Tenant, Tls, Web
 
 DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
 
@@ -185,6 +186,8 @@ class _Decoder:
             return self._tenants(raw)
         if hint == tuple[Delegation, ...]:
             return self._delegations(raw, where)
+        if hint == tuple[BookFile, ...]:
+            return self._files(raw, where)
         kind = next(
             (part for part in (hint, *get_args(hint)) if isinstance(part, type) and issubclass(part, Table)), None
         )
@@ -205,15 +208,23 @@ class _Decoder:
         if not isinstance(raw, list) or not raw:
             self.problems.append(f"{self._names.get('tenant', 'tenant')}: expected at least one [[tenant]] table")
             return _MISSING
-        tenants = [self.table(Tenant, item, f"tenant[{number}].") for number, item in enumerate(raw, 1)]
-        return _MISSING if None in tenants else tuple(tenants)
+        return self._tables(Tenant, raw, "tenant")
 
     def _delegations(self, raw: object, where: str) -> Any:
         if not isinstance(raw, list) or len(raw) > 1:
             self.problems.append(f"{self._names.get(where, where)}: expected at most one table [[tenant.delegation]]")
             return _MISSING
-        delegations = [self.table(Delegation, item, f"{where}[{number}].") for number, item in enumerate(raw, 1)]
-        return _MISSING if None in delegations else tuple(delegations)
+        return self._tables(Delegation, raw, where)
+
+    def _files(self, raw: object, where: str) -> Any:
+        if not isinstance(raw, list):
+            self.problems.append(f"{self._names.get(where, where)}: expected tables [[tenant.file]]")
+            return _MISSING
+        return self._tables(BookFile, raw, where)
+
+    def _tables(self, kind: type[Table], raw: Sequence[object], where: str) -> Any:
+        tables = [self.table(kind, item, f"{where}[{number}].") for number, item in enumerate(raw, 1)]
+        return _MISSING if None in tables else tuple(tables)
 
 
 def _expected(hint: Any) -> str:
@@ -354,6 +365,7 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
             yield f"{where}: sources = {sources}: expected at least one source, and each only once"
         yield from _label_contradictions(tenant, where)
         yield from _delegation_contradictions(tenant, where)
+        yield from _file_contradictions(tenant, where)
         if tenant.sharing.group and tenant.sharing.group not in {group.name for group in tenant.group}:
             yield f'{where}: sharing = "{tenant.sharing}": there is no such [[tenant.group]]'
         if len(set(map(folded, tenant.book_order))) < len(tenant.book_order):
@@ -370,6 +382,20 @@ def _delegation_contradictions(tenant: Tenant, where: str) -> Iterator[str]:
     for delegation in tenant.delegation:
         if not (delegation.users or delegation.groups or delegation.org_units):
             yield f"{where}: delegation: expected users, groups or org_units, which say whose contacts are read"
+
+
+def _file_contradictions(tenant: Tenant, where: str) -> Iterator[str]:
+    names = [file.name for file in tenant.file]
+    groups = {group.name for group in tenant.group}
+    for number, file in enumerate(tenant.file):
+        group = Sharing(file.sharing).group
+        if file.name in names[:number]:
+            yield f'{where}: file "{file.name}": name is used twice; expected each file\'s own name'
+        if group and group not in groups:
+            yield f'{where}: file "{file.name}": sharing = "{file.sharing}": there is no such [[tenant.group]]'
+    for name in tenant.book_order:
+        if "@" not in name and name not in (DIRECTORY, OWN, *names):
+            yield f'{where}: book_order = "{name}": there is no [[tenant.file]] of this name'
 
 
 def _key_file_problems(tenant: Tenant) -> Iterator[str]:

@@ -27,6 +27,8 @@ from ldapgw.server.config.forms import (
     Duration,
     EncryptionKey,
     File,
+    FileName,
+    FileSharing,
     Groups,
     Help,
     LabelName,
@@ -181,6 +183,15 @@ class Delegation(Table, frozen=True, kw_only=True):
     exclude: tuple[Mail, ...] = ()
 
 
+class BookFile(Table, frozen=True, kw_only=True):
+    """The table ``[[tenant.file]]``: a file of contacts that is a book of the tenant."""
+
+    name: FileName
+    path: File
+    # Shared by default, because the usual file has the extensions of the company.
+    sharing: FileSharing = FileSharing(Sharing.SHARED)
+
+
 class Tenant(Table, frozen=True, kw_only=True):
     """A table ``[[tenant]]``."""
 
@@ -216,6 +227,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     shared_label: str = ""
     group: Groups = Groups()
     delegation: tuple[Delegation, ...] = ()
+    file: tuple[BookFile, ...] = ()
     # None by default, because the gateway must remove no account unless an administrator has decided so.
     remove_leavers: LeaverDelay = LeaverDelay(0)
     anonymous_networks: Networks = Networks()

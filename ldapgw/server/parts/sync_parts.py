@@ -21,6 +21,7 @@ from ldapgw.peers.change_feed import ChangeFeed
 from ldapgw.peers.leadership import Heartbeat, Leader, Leadership, OnlyGateway
 from ldapgw.phones.logged_search import NewSearches
 from ldapgw.phones.refused_logins import NewRefusals
+from ldapgw.server.book_files import file_tasks
 from ldapgw.server.endpoints import gateway_name
 from ldapgw.server.google import MISSING_CLIENT, GoogleClients, TenantsWithClients, delegated_tenant
 from ldapgw.server.parts.base import Base
@@ -36,6 +37,9 @@ from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import FOLDER, BookCache
 from ldapgw.sync.contact_renewal import ContactRenewal
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits, ProgressWriter
+from ldapgw.sync.file_book_builder import FOLDER as FILES_FOLDER
+from ldapgw.sync.file_book_builder import build_cached_file_book
+from ldapgw.sync.file_books import FileBooks
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.leavers import LeaverService
 from ldapgw.sync.logins_keeper import LoginsKeeper, StaleLimit
@@ -61,6 +65,7 @@ class SyncParts:
     :ivar stale_limit: the service that ends serving from a snapshot of logins that is too old, or None if the gateway
         has not started from a snapshot.
     :ivar logins_keeper: the service that writes the snapshot of logins, or None if the gateway writes no snapshot.
+    :ivar file_books: the service that reads the configured files.
     :ivar leadership: the service that takes the lead, or None if the gateway does not sync, or no other gateway can use
         its database.
     :ivar heartbeat: the service that tells other gateways that this gateway runs, or None if no other gateway can use
@@ -75,7 +80,9 @@ class SyncParts:
         self._phones = phones
         self._may_sync = "sync" in base.config.roles
         self._observe_call = base.counters.google.observe
+        self._books = self._account_books()
         self.publisher = self._publisher()
+        self.file_books = self._file_books()
         self.bulletin = self._bulletin()
         leadership = self._leadership()
         self.heartbeat = self._heartbeat(leadership) if leadership is not None else None
@@ -161,10 +168,10 @@ class SyncParts:
         await self.publisher.refresh()
         await self._base.copy_cleaner.clean_removed(removed)
 
-    def _publisher(self) -> Publisher:
-        base, phones = self._base, self._phones
+    def _account_books(self) -> AccountBooks:
+        base = self._base
         workers, folder = base.workers, base.state_dir / FOLDER
-        books = AccountBooks(
+        return AccountBooks(
             store=base.store,
             contexts={tenant.name: tenant.naming_context() for tenant in base.config.tenant},
             run_off_thread=workers.books,
@@ -175,16 +182,33 @@ class SyncParts:
             ),
             seconds=base.reactor.seconds,
         )
+
+    def _publisher(self) -> Publisher:
+        base, phones = self._base, self._phones
         return Publisher(
             store=base.store,
             catalog=phones.catalog,
-            books=books,
+            books=self._books,
             features=phones.catalog.dit().features,
-            run_off_thread=workers.books,
+            run_off_thread=base.workers.books,
             on_publish=phones.end_logins,
             next_turn=partial(deferLater, base.reactor, 0.0),
             seconds=base.reactor.seconds,
             observe_lag=base.counters.generation_lag.observe,
+        )
+
+    def _file_books(self) -> FileBooks:
+        base, workers = self._base, self._base.workers
+        folder = base.state_dir / FILES_FOLDER
+        return FileBooks(
+            clock=base.wall_clock,
+            tasks=[task for tenant in base.config.tenant for task in file_tasks(tenant)],
+            books=self._books,
+            publish=self.publisher.publish_file_books,
+            look_off_thread=workers.work,
+            run_off_thread=workers.books,
+            cache=BookCache(folder),
+            build_in_process=partial(workers.build, workers.build_process, build_cached_file_book, folder),
         )
 
     def _synced_tenants(self) -> TenantsWithClients[SyncedTenant]:

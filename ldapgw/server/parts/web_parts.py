@@ -128,6 +128,7 @@ def _admin_dependencies(
             stale=phones.catalog.snapshot.freshness is not Freshness.CURRENT,
             is_leader=sync.is_leader(),
             uses_key_file=not base.state.secret_box.problem,
+            files=sync.file_books.statuses(),
         )
 
     metrics = Metrics(

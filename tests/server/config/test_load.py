@@ -174,7 +174,7 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     region = "XX"
     sources = ["contacts", "calendar"]
     sharing = "all"
-    book_order = ["boss"]
+    book_order = ["the boss"]
     group = [{ name = "Sales", accounts = ["a@x.example"] }]
     admins = ["root"]
     outside_line = "zero"
@@ -210,8 +210,8 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
             'tenant[1].group = [{"name": "Sales", "accounts": ["a@x.example"]}]: expected tables [[tenant.group]], '
             "each with a name of a-z, 0-9 and -, and with accounts, a list of e-mail addresses, or google_group, the "
             "address of a Google Group",
-            'tenant[1].book_order = ["boss"]: expected a list, each item an account\'s e-mail address, "directory" or '
-            '"own"',
+            'tenant[1].book_order = ["the boss"]: expected a list, each item an account\'s e-mail address, the name of '
+            'a [[tenant.file]], "directory" or "own"',
             'tenant[1].admins = ["root"]: expected a list, each item an e-mail address',
             'tenant[1].outside_line = "zero": expected up to five digits, such as "0", or ""',
             'tenant[1].strip = ["L0#", "99"]: expected a list, each item up to 32 characters without blanks, digits '
