@@ -79,14 +79,18 @@ def read_file(path: Path, region: str) -> tuple[int, FileReading]:
     try:
         # Without O_NONBLOCK, a named pipe would block the thread forever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 return _version(status), FileReading.refused(TEXTS.not_file)
-            return _version(status), read_contacts(file.read((reading.MOST_MIB << 20) + 1), region)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                octets = file.read((reading.MOST_MIB << 20) + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         reason = Phrase(TEXTS.no_access, {"error": error.strerror or "I/O error"})
         return file_version(path), FileReading.refused(reason)
+    return _version(status), read_contacts(octets, region)
 
 
 def examine(path: Path, region: str) -> FileReport:

@@ -206,8 +206,8 @@ def test_each_bad_line_is_named_with_what_is_expected() -> None:
         (
             "Ann,204\n",
             [
-                "line 1: Expected the names of the columns: one for names, such as “name”, and one for numbers, such as "
-                "“extension”, “phone” or “mobile”."
+                "line 1: Expected the names of the columns: one for names, such as “name”, and one for numbers, such "
+                "as “extension”, “phone” or “mobile”."
             ],
         ),
         (
