@@ -55,6 +55,7 @@ class Act(StrEnum):
     PHONE_MAC = "phone_mac"
     PHONE_LABEL = "phone_label"
     PHONES_IMPORTED = "phones_imported"
+    FILE_REPLACED = "file_replaced"
     STEP_REPORTS_REMOVED = "step_reports_removed"
     REPLICA_ADDED = "replica_added"
     REPLICA_REMOVED = "replica_removed"

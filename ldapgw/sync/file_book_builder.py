@@ -43,6 +43,11 @@ class FileTask:
     per_number: bool = False
 
     @property
+    def region(self) -> str:
+        """Return the country of numbers without a country code."""
+        return self.context.region
+
+    @property
     def book_key(self) -> str:
         """Return the key of the book; no account has such a key, because Google's keys have no colon."""
         return f"file:{self.name}"
@@ -100,7 +105,7 @@ def examine(path: Path, region: str) -> FileReport:
 
 def build_file_book(task: FileTask) -> tuple[FileReport, BuiltBook | None]:
     """Read a file; return the report, and the book unless the file has problems."""
-    version, found = read_file(task.path, task.context.region)
+    version, found = read_file(task.path, task.region)
     if found.problem_count:
         return _report(version, found), None
     book = _build(task, found)

@@ -22,12 +22,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ldapgw.errors import ProcessLost
+from ldapgw.files.preview import FilePreview, compare
+from ldapgw.files.reading import read_contacts
 from ldapgw.files.status import FileReport, FileStatus
 from ldapgw.store.files import copy_owner, flush_to_disk, replace_file
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.sync.account_books import AccountBooks
 from ldapgw.sync.book_cache import BookCache, BuiltBook
-from ldapgw.sync.file_book_builder import FileTask, build_file_book, file_version, load_file_book
+from ldapgw.sync.file_book_builder import FileTask, build_file_book, file_version, load_file_book, read_file
 
 log = Logger()
 
@@ -168,10 +170,12 @@ class FileBooks(PeriodicService):
             await self._publish()
         return True
 
-    def task(self, tenant: str, name: str) -> FileTask | None:
-        """Return the task of a file, or None if the tenant has no such file."""
-        state = self._files.get((tenant, name))
-        return state.task if state is not None else None
+    def task(self, tenant: str, name: str) -> FileTask:
+        """Return the task of a file.
+
+        :raises KeyError: when the tenant has no such file.
+        """
+        return self._files[tenant, name].task
 
     async def _read(self, state: _FileState) -> None:
         """Read a file, note and log the outcome, and set the book unless the file has a problem."""
@@ -254,6 +258,12 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def preview_replacement(path: Path, octets: bytes, region: str) -> FilePreview:
+    """Compare new octets with a file; called in another process, because reading the contacts takes long."""
+    version, before = read_file(path, region)
+    return compare(before, read_contacts(octets, region), version, may_replace=may_replace(path))
 
 
 def may_replace(path: Path) -> bool:

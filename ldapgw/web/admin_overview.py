@@ -190,11 +190,15 @@ class AdminOverview:
         summary = overview.summary
         refused, wrong = summary.phones_in(PhoneCondition.REFUSED), summary.phones_in(PhoneCondition.PROBLEMS)
         left_out = self._dependencies.admin.left_out(visit.tenant.name)
+        files = self._dependencies.files.statuses(visit.tenant.name)
+        broken_files = [file for file in files if not file.report.is_good]
         all_live = all(gateway.is_alive for gateway in overview.gateways)
         return visit.page(
             "admin_overview.html",
             alerts=alerts,
+            broken_files=broken_files,
             problems=len(alerts)
+            + len(broken_files)
             + sum(map(bool, (overview.needing_action, overview.held, refused, wrong, left_out, not all_live))),
             checklist=self._checklist(visit.tenant, overview, now),
             summary=summary,

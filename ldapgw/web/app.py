@@ -23,6 +23,7 @@ from ldapgw.errors import StoreError
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.account_pages import AccountPages
+from ldapgw.web.admin_files import AdminFiles
 from ldapgw.web.admin_google import AdminGoogle
 from ldapgw.web.admin_overview import AdminActivity, AdminOverview
 from ldapgw.web.admin_passwords import AdminPasswords
@@ -96,6 +97,7 @@ def routes(layout: Layout) -> tuple[Route, ...]:
         admin_people,
         admin_phones,
         AdminImport(layout, passwords),
+        AdminFiles(layout),
         AdminGoogle(layout),
         AdminActivity(layout),
         EventStreams(layout, topic_providers),

@@ -12,6 +12,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import LeftOut, Viewer
+from ldapgw.files.preview import FilePreview
+from ldapgw.files.status import FileStatus
 from ldapgw.google.delegation import ServiceAccount
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity
@@ -73,6 +75,7 @@ class WebTenant:
     region: str = ""
     help: str = ""
     dial: DialAddress | None = None
+    has_files: bool = False
     remove_leavers: float = 0.0
     has_provisioning_networks: bool = False
     may_provision: Callable[[str], bool] = field(default=lambda _address: False, hash=False, compare=False)
@@ -195,6 +198,7 @@ class WebDependencies(ConsentDependencies):
     admin: AdminDependencies
     phones: PhoneDependencies
     delegations: DelegationDependencies
+    files: FileDependencies
     book_clients: BookClientDependencies
     is_shared: bool
     notifier: ChangeNotifier
@@ -218,6 +222,20 @@ class DelegationDependencies:
     present: Callable[[str], tuple[ServiceAccount, DelegationSettings] | None]
     read_key_file: Callable[[str], Awaitable[ServiceAccount]]
     try_delegation: Callable[[str, str, DelegationSettings], Awaitable[DelegationTrial]]
+
+
+@dataclass(frozen=True, slots=True)
+class FileDependencies:
+    """The parts of the gateway that only the pages about files of contacts use.
+
+    :ivar statuses: returns the state of each file of a tenant.
+    :ivar preview: compares new octets with a file of a tenant, off the reactor's thread.
+    :ivar replace: replaces a file of a tenant by new octets, unless the file has another version now; raises OSError.
+    """
+
+    statuses: Callable[[str], Sequence[FileStatus]]
+    preview: Callable[[str, str, bytes], Awaitable[FilePreview]]
+    replace: Callable[[str, str, bytes, int], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)

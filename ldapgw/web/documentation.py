@@ -37,6 +37,7 @@ DOCUMENTS: Mapping[str, Document] = MappingProxyType(
         "google": Document("Create an OAuth client", "how-to/google-console.html"),
         "google-private": Document("Private servers", "how-to/google-console.html#private-servers"),
         "workspace": Document("Google Workspace", "how-to/workspace.html"),
+        "files": Document("Extensions from a file", "how-to/extensions.html"),
         "provisioning": Document("Let phones find their settings", "how-to/provisioning.html"),
         "phones": Document("Set up a phone", "how-to/vendors.html"),
         "restore": Document("Restore", "how-to/upgrade.html#restore"),

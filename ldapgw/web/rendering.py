@@ -45,6 +45,7 @@ ADMIN_NAVIGATION: tuple[tuple[str, str], ...] = (
     ("admin", gettext_noop("Overview")),
     ("admin/people", gettext_noop("People")),
     ("admin/phones", gettext_noop("Phones")),
+    ("admin/files", gettext_noop("Files")),
     ("admin/google", gettext_noop("Google")),
     ("admin/activity", gettext_noop("Activity")),
 )

@@ -430,7 +430,6 @@ def test_an_upload_replaces_the_file(stage: Stage, files: Files) -> None:
     assert real.with_name("real.csv.bak").read_text() == TWO
     assert not result_of(books.replace_content("acme", "extensions", b"", version))
     assert real.read_bytes() == new
-    assert books.task("acme", "none") is None
     real.unlink()
     assert result_of(books.replace_content("acme", "extensions", new, 0))
     assert real.read_bytes() == new

@@ -11,6 +11,7 @@ from importlib import import_module
 from ldapgw import __version__
 from ldapgw.directory.catalog import Freshness
 from ldapgw.directory.dit import Dit
+from ldapgw.files.preview import FilePreview
 from ldapgw.google.delegation import ServiceAccount
 from ldapgw.google.endpoints import Client
 from ldapgw.google.http import http_client
@@ -28,11 +29,13 @@ from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.parts.sync_parts import SyncParts
 from ldapgw.server.state_dir import BACKUP_NOTE
 from ldapgw.store.workspaces import DelegationSettings, DelegationTrial
+from ldapgw.sync.file_books import preview_replacement
 from ldapgw.sync.workspace import Delegation
 from ldapgw.web.dependencies import (
     AdminDependencies,
     BookClientDependencies,
     DelegationDependencies,
+    FileDependencies,
     PhoneDependencies,
     WebDependencies,
     WebTenant,
@@ -88,6 +91,7 @@ def make_web_dependencies(
         admin=_admin_dependencies(base, phones, sync, is_ready),
         phones=_phone_dependencies(base, phones),
         delegations=_delegation_dependencies(base, sync),
+        files=_file_dependencies(base, sync),
         book_clients=_book_client_dependencies(base, phones),
         is_shared=base.state.database.runs_beside,
         notifier=phones.notifier,
@@ -198,6 +202,15 @@ def _delegation_dependencies(base: Base, sync: SyncParts) -> DelegationDependenc
     return DelegationDependencies(base.delegations.configured, present, read, try_entered)
 
 
+def _file_dependencies(base: Base, sync: SyncParts) -> FileDependencies:
+    async def preview(tenant: str, name: str, octets: bytes) -> FilePreview:
+        task = sync.file_books.task(tenant, name)
+        found: FilePreview = await base.workers.work_process(preview_replacement, task.path, octets, task.region)
+        return found
+
+    return FileDependencies(sync.file_books.statuses, preview, sync.file_books.replace_content)
+
+
 def _book_client_dependencies(base: Base, phones: PhoneParts) -> BookClientDependencies:
     return BookClientDependencies(
         authenticate=phones.catalog.authenticate,
@@ -236,6 +249,7 @@ def web_tenant(tenant: Tenant) -> WebTenant:
         region=tenant.region,
         help=tenant.help,
         dial=DialAddress(tenant.dial_url, tenant.dial == "server") if tenant.dial_url else None,
+        has_files=bool(tenant.file),
         remove_leavers=tenant.remove_leavers,
         has_provisioning_networks=bool(tenant.provisioning_networks),
         may_provision=tenant.provisioning_networks.contains,

@@ -32,6 +32,7 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
+from ldapgw.files.preview import FilePreview
 from ldapgw.google.delegation import ServiceAccount
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import PublishedKeys
@@ -71,6 +72,7 @@ from ldapgw.web.dependencies import (
     AdminDependencies,
     BookClientDependencies,
     DelegationDependencies,
+    FileDependencies,
     PhoneDependencies,
     WebDependencies,
     WebTenant,
@@ -149,6 +151,14 @@ class Bytes:
         return hashlib.shake_256(f"{self._seed} {self._drawn}".encode()).digest(length)
 
 
+async def _no_preview(*_: object) -> FilePreview:
+    raise KeyError
+
+
+async def _no_replacement(*_: object) -> bool:
+    return False
+
+
 async def _read_key_file(key_file: str) -> ServiceAccount:
     return load_key_file(key_file)
 
@@ -225,6 +235,7 @@ class Stage:
     calls_per_minute: int | None = None
     run_off_thread: Callable[..., Deferred[Any]] = maybeDeferred
     is_inspected: bool = False
+    files: FileDependencies | None = None
     database: Database = field(default_factory=open_in_memory)
 
     def __post_init__(self) -> None:
@@ -363,6 +374,7 @@ class Stage:
                 read_key_file=_read_key_file,
                 try_delegation=self._try_delegation,
             ),
+            files=self.files or FileDependencies(lambda _tenant: (), _no_preview, _no_replacement),
             book_clients=BookClientDependencies(
                 authenticate=self.catalog.authenticate,
                 authenticate_secret=self.catalog.authenticate_secret,
