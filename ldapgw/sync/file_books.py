@@ -2,7 +2,7 @@
 """The books of configured files: read when the gateway starts, and read again when a file changes.
 
 Every gateway reads its own copy of each file, whatever its roles are.  A file with a problem is not used: the gateway
-serves the last good book, which is also in the cache, until the file is mended.
+serves the last good book, which is also in the cache, until the file is fixed.
 
 Mutable: `FileBooks`, which keeps the state of each file.
 """
@@ -215,7 +215,7 @@ class FileBooks(PeriodicService):
     def _log_problem(self, state: _FileState, report: FileReport) -> None:
         served = "phones find the contacts that were read before" if state.served else "phones find nobody in its book"
         log.error(
-            "tenant {tenant}: the file {name} ({file}): {problem} Until the file is mended, {served}.",
+            "tenant {tenant}: the file {name} ({file}): {problem} Until the file is fixed, {served}.",
             event="file_unfit",
             tenant=state.task.context.name,
             name=state.task.name,

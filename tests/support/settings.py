@@ -21,7 +21,7 @@ import msgspec
 
 from ldapgw.server.config import Config
 from ldapgw.server.config.forms import AttributeAliases, Size
-from ldapgw.server.config.tables import Delegation, Google, Ldap, Serve, Sync, Table, Tenant, Tls, Web
+from ldapgw.server.config.tables import BookFile, Delegation, Google, Ldap, Serve, Sync, Table, Tenant, Tls, Web
 from tests.support.checkout import ROOT
 
 # The sections of the reference, in the order of the file.
@@ -35,6 +35,7 @@ TABLES: dict[str, type[Table]] = {
     "``[google]``": Google,
     "``[[tenant]]``": Tenant,
     "``[[tenant.delegation]]``": Delegation,
+    "``[[tenant.file]]``": BookFile,
 }
 SAMPLE = ROOT / "ldapgw" / "server" / "config" / "ldapgw.toml"
 REFERENCE = ROOT / "docs" / "reference" / "configuration.rst"
@@ -91,9 +92,10 @@ _EXAMPLES: dict[type[Table], dict[str, object]] = {
         "administrator": "admin@acme.example",
         "users": ["@acme.example"],
     },
+    BookFile: {"name": "extensions", "path": "extensions.csv"},
 }
 # The tables that few gateways have, so the sample has them as comments.
-_RARE = (Tls, Delegation)
+_RARE = (Tls, Delegation, BookFile)
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,7 +259,7 @@ def test_the_last_good_book_is_served_until_the_file_is_mended(
         result_of(books.check())
     assert found(stage) == ["Anna Schmidt", "Jörg Müller"]
     assert [formatEvent(event) for event in logged if event.get("event") == "file_unfit"] == [
-        f"tenant acme: the file extensions ({path}): {problem} Until the file is mended, phones find the contacts that "
+        f"tenant acme: the file extensions ({path}): {problem} Until the file is fixed, phones find the contacts that "
         "were read before."
         for problem in (
             "line 2: Column “extension”: expected a telephone number, such as 204 or +49 30 1234567.",
@@ -292,7 +292,7 @@ def test_a_start_without_the_file(stage: Stage, files: Files, logged: list[LogEv
     stage.connect()
     assert stage.books().keys() == {ALICE, "other"}
     [line] = [formatEvent(event) for event in logged if event.get("event") == "file_unfit"]
-    assert line.endswith("Until the file is mended, phones find nobody in its book.")
+    assert line.endswith("Until the file is fixed, phones find nobody in its book.")
     path.write_text(TWO)
     files.start()
     path.write_text("nothing")
