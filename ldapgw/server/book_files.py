@@ -41,7 +41,8 @@ def check_files(tenant: Tenant) -> Iterator[CheckResult]:
             place = f"{item}: line {problem.line}" if problem.line else item
             yield CheckResult(CheckStatus.FAILED, place, str(problem.reason), is_setting=True)
         if report.problem_count > MOST_LINES:
-            message = f"{report.problem_count - MOST_LINES} more lines have a problem"
+            more = report.problem_count - MOST_LINES
+            message = f"{more} more line{' has' if more == 1 else 's have'} a problem"
             yield CheckResult(CheckStatus.FAILED, item, message, is_setting=True)
 
 

@@ -189,6 +189,7 @@ OF_NO_TENANT = {
     ),
     *("recording_failed", "refused_logins_failed", "search_notes_failed"),
     *("books_loaded", "database_new", "gateway_started", "gateway_stopping", "listen_failed", "stop_timed_out"),
+    "file_check_failed",
     *("certificate_changed", "certificate_check_failed", "certificate_expires", "certificate_restored"),
     *("certificate_unusable", "certificate_renewed", "certificate_renewal_failed", "service_manager_unreachable"),
     *(
@@ -220,6 +221,7 @@ OF_NO_TENANT = {
 }
 # Events of a tenant, and of no account, or of one that is not known.
 OF_NO_ACCOUNT = {
+    *("file_book_failed", "file_not_replaced", "file_process_ended", "file_read", "file_unfit"),
     *("connection_closed", "ldap_misuse", "request_failed", "replica_used", "recording_started"),
     *("client_accepted", "client_changed", "client_refused", "client_trial_failed", "client_undecryptable"),
     *("grant_revoked", "revocation_abandoned", "revocation_failed", "unused_grant_revocation_failed"),

@@ -19,6 +19,7 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.filter import SearchKind
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.errors import ResultCode
+from ldapgw.files.status import FileReport, FileStatus
 from ldapgw.server.counters import LOG_LEVELS, WAIT_BOUNDS, Counters, Histogram, ReloadStatus, error_codes
 from ldapgw.server.metrics import Gauges, Metrics, read_stored_metrics
 from ldapgw.server.parts.base import Workers
@@ -79,6 +80,7 @@ def metrics_of(
     fails: bool = False,
     connections: int = 0,
     unserved: int = 0,
+    files: Sequence[FileStatus] = (),
     threads: Sequence[str] = ("store",),
     reloads: ReloadStatus | None = None,
     backup_note: Path = Path("/nowhere/last-backup"),
@@ -107,6 +109,7 @@ def metrics_of(
             stale=False,
             is_leader=True,
             uses_key_file=True,
+            files=files,
         ),
         backup_note=backup_note,
         run_off_thread=maybeDeferred,
@@ -119,6 +122,13 @@ def connect(stage: Stage, address: str, synced: float | None) -> None:
     stage.do(sync_state.begin, account_id)
     if synced is not None:
         stage.do(sync_state.end, stage.do(accounts.read, account_id), synced, synced + 600)
+
+
+FILES = (
+    FileStatus("acme", "extensions", "e.csv", Sharing.SHARED, FileReport(1, 7), served=7),
+    FileStatus("acme", "broken", "b.csv", Sharing.SHARED, FileReport(1, 0, (), 3), served=5),
+    FileStatus("acme", "never", "n.csv", Sharing.SHARED, FileReport(0, 0, (), 1)),
+)
 
 
 @pytest.fixture
@@ -419,7 +429,7 @@ def _body(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> byte
     users = {"scopes": frozenset(), "sharing": Sharing.PRIVATE, "shared_label": "", "now": NOW}
     stage.do(workspaces.apply_users, "acme", (), {}, (), **users)
     names = [thread.label for thread in Workers(NO_REACTOR, syncs_beside=True).threads]
-    metrics = metrics_of(stage, counters, threads=names, ends=NOW, backup_note=note)
+    metrics = metrics_of(stage, counters, threads=names, ends=NOW, backup_note=note, files=FILES)
     body, _ = result_of(metrics.render())
     return body
 
@@ -453,6 +463,16 @@ def labels_by_metric(body: bytes) -> dict[str, dict[str, set[str]]]:
 def samples(body: bytes) -> Iterator[Sample]:
     for one in text_string_to_metric_families(body.decode()):
         yield from one.samples
+
+
+def test_files(stage: Stage) -> None:
+    """Whether each is good, and how many of its contacts phones find."""
+    found = told(metrics_of(stage, files=FILES))
+    values = {
+        name: (found["ldapgw_file_ok", (("file", name), ACME)], found["ldapgw_file_contacts", (("file", name), ACME)])
+        for name in ("extensions", "broken", "never")
+    }
+    assert values == {"extensions": (1, 7), "broken": (0, 5), "never": (0, 0)}
 
 
 def test_the_documents_have_each_metric(body: bytes) -> None:
