@@ -200,7 +200,9 @@ class BookCache:
         """Delete all cached books of files except those with some names."""
         kept = {self._file(name) for name in names}
         with suppress(OSError):
-            for file in set(self._folder.iterdir()) - kept:
+            # An administrator may keep other files in the folder.
+            found = {*self._folder.glob(f"file-*{_ENDING}"), *self._folder.glob(f"file-*{_UNFINISHED}")}
+            for file in found - kept:
                 self._delete(file)
 
     def delete_account(self, account_id: int) -> None:

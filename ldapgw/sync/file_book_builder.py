@@ -22,7 +22,7 @@ from ldapgw.store.changes import NO_HISTORY
 from ldapgw.sync.book_cache import BookCache, BuildKey, BuiltBook
 
 # The folder of the cached books of files.
-FOLDER = "files"
+FOLDER = "file-images"
 
 # The version of a missing file.
 MISSING = 0

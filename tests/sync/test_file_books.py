@@ -311,12 +311,14 @@ def test_a_start_reads_no_file_that_has_not_changed(stage: Stage, files: Files, 
     files.add()
     files.add("other")
     files.start()
+    (tmp_path / "cache" / "mine.csv").touch()
     del files.tasks[1]
     books = files.start(run_off_thread=at_once_without("build_file_book"))
     result_of(stage.publisher.refresh())
     assert found(stage) == ["Anna Schmidt", "Jörg Müller"]
     assert books.statuses()[0].report == FileReport(file_version(files.tasks[0].path), 2)
-    assert [file.name for file in (tmp_path / "cache").iterdir()] == ["file-acme.extensions.image"]
+    kept = {file.name for file in (tmp_path / "cache").iterdir()}
+    assert kept == {"file-acme.extensions.image", "mine.csv"}
 
 
 @pytest.mark.parametrize(
@@ -448,3 +450,27 @@ def test_where_hard_links_are_not_known(stage: Stage, files: Files, monkeypatch:
     assert path.with_name(path.name + ".bak").read_text() == TWO
     assert may_replace(path)
     assert not may_replace(files.folder / "none" / "extensions.csv")
+
+
+def test_a_start_without_the_database(stage: Stage, files: Files) -> None:
+    """The file needs no database: it is served beside the cached books, with the former logins."""
+    stage.connect()
+    stage.add_phone("desk1", owner=ALICE)
+    result_of(stage.publisher.refresh())
+    saved = stage.publisher.saved_logins()()
+    stage.publisher._books.clear()
+    files.add()
+    books = files.start()
+    result_of(stage.publisher.load_saved(saved))
+    assert found(stage) == ["Anna Schmidt", "Jörg Müller"]
+    files.tasks[0].path.write_text("name,extension\nZoë,206\n")
+    for _ in range(2):
+        result_of(books.check())
+    assert found(stage) == ["Zoë"]
+    assert stage.publisher.expire()
+    files.tasks[0].path.write_text(TWO)
+    for _ in range(2):
+        result_of(books.check())
+    assert stage.catalog.dit().directories == ()
+    result_of(stage.publisher.refresh())
+    assert found(stage) == ["Anna Schmidt", "Jörg Müller"]
