@@ -18,6 +18,7 @@ from ldapgw.sync.file_book_builder import FileTask, file_version
 from ldapgw.sync.file_books import FileBooks, preview_replacement
 from ldapgw.web.dependencies import FileDependencies
 from tests.support.results import result_of
+from tests.support.stage.book_clients import basic, login
 from tests.support.stage.publishing import AT_ONCE, make_publisher
 from tests.support.stage.sync import CONTEXT
 from tests.support.stage.web import ACME, GLOBEX, Browser, Seen, Stage, by_link, words_on
@@ -29,13 +30,13 @@ NEXT = "name;extension;label\nJörg Müller;204;Berlin\nZoë;206;\n"
 class Files:
     """The files of a tenant, read by the real service."""
 
-    def __init__(self, stage: Stage, folder: Path) -> None:
+    def __init__(self, stage: Stage, folder: Path, sharing: str = "group:sales") -> None:
         contexts: dict[str, NamingContext] = {"acme": CONTEXT}
-        publisher = make_publisher(store=stage.store, catalog=stage.catalog, contexts=contexts)
+        self.publisher = publisher = make_publisher(store=stage.store, catalog=stage.catalog, contexts=contexts)
         (folder / "files").mkdir()
         self.path = folder / "files" / "extensions.csv"
         self.path.write_text(TWO)
-        task = FileTask(CONTEXT, "extensions", self.path, Sharing("group:sales"))
+        task = FileTask(CONTEXT, "extensions", self.path, Sharing(sharing))
         self.service = FileBooks(
             clock=stage.clock,
             tasks=[task],
@@ -193,6 +194,25 @@ def test_what_cannot_be_uploaded(admin: Browser) -> None:
     large = upload(admin, b"name,extension\n" + b"Ann,204\n" * 7700)
     assert "The file is too large for this page." in words_on(large)
     assert upload(admin, NEXT.encode(), "/acme/admin/files/other").status == 404
+
+
+@pytest.mark.parametrize(
+    ("sharing", "listed", "called"),
+    [("shared", True, True), ("callers", False, True), ("group:sales", False, False)],
+)
+def test_pages_and_pbxs_find_its_contacts(
+    stage: Stage, tmp_path: Path, sharing: str, *, listed: bool, called: bool
+) -> None:
+    """People on the page, phones in XML phone books, and telephone systems by number, each as the sharing allows."""
+    files = Files(stage, tmp_path, sharing)
+    alice = stage.visitor()
+    result_of(files.publisher.refresh())
+    hall = {"hall": login("hall", "acme", CONTEXT.base, "")}
+    stage.catalog.publish(replace(stage.catalog.snapshot, logins=hall), ())
+    assert ("Jörg Müller" in alice.get("/acme/contacts").body) == listed
+    assert ("Jörg Müller" in alice.get("/acme/book/yealink.xml", basic("hall")).body) == listed
+    caller = alice.get("/acme/caller?number=204", basic("hall"))
+    assert (caller.status, caller.body.strip()) == ((200, "Jörg Müller") if called else (404, caller.body.strip()))
 
 
 def test_only_administrators(stage: Stage, files: Files) -> None:

@@ -15,7 +15,7 @@ from ldapgw.contact import Sharing
 from ldapgw.errors import UserError
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.forms import Allowed, File, Group, Mail, OrgUnit
-from ldapgw.server.config.tables import Delegation
+from ldapgw.server.config.tables import BookFile, Delegation
 from tests.google.service_account import key_file
 from tests.support.phonebook.listening import contexts_in
 
@@ -752,3 +752,47 @@ def test_the_time_after_which_leavers_are_removed(tmp_path: Path, text: str, sec
             read(tmp_path, document)
     else:
         assert read(tmp_path, document).tenant[0].remove_leavers == seconds
+
+
+FILE = '[[tenant.file]]\nname = "extensions"\npath = "extensions.csv"\n'
+
+
+def test_files(tmp_path: Path) -> None:
+    """They are shared unless the setting says otherwise, and the order of books knows their names."""
+    more = f'{SMALLEST}book_order = ["extensions", "own"]\n{FILE}'
+    callers = '[[tenant.file]]\nname = "partners"\npath = "/srv/p.vcf"\nsharing = "callers"\n'
+    tenant = read(tmp_path, more + callers).tenant[0]
+    assert tenant.file == (
+        BookFile(name="extensions", path=str(tmp_path / "extensions.csv"), sharing="shared"),
+        BookFile(name="partners", path="/srv/p.vcf", sharing="callers"),
+    )
+    assert tenant.book_order == ("extensions", "own")
+    assert tenant.naming_context().book_order == ("extensions", "own")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            f'{FILE}sharing = "private"',
+            'file[1].sharing = "private": expected one of "shared", "callers", "group:NAME"; a file has no owner, so '
+            "nobody would see a private book",
+        ),
+        (f"{FILE}sharing = 7", "file[1].sharing = 7: expected one of"),
+        (f'{FILE}sharing = "group:staff"', 'file "extensions": sharing = "group:staff": there is no such'),
+        (FILE + FILE, 'file "extensions": name is used twice'),
+        *(
+            (FILE.replace("extensions", name, 1), f'file[1].name = "{name}": expected a name of a-z, 0-9 and -')
+            for name in ("directory", "own", "phones", "replicas", "Ext", "a/b", "")
+        ),
+        ('[[tenant.file]]\nname = "x"', "file[1].path: is missing"),
+        ("file = 7", "file: expected tables [[tenant.file]]"),
+        (f'book_order = ["other"]\n{FILE}', 'book_order = "other": there is no [[tenant.file]] of this name'),
+    ],
+)
+def test_what_is_no_file(tmp_path: Path, text: str, problem: str) -> None:
+    """One clear line."""
+    with pytest.raises(UserError) as raised:
+        read(tmp_path, SMALLEST + text)
+    [told] = raised.value.problems
+    assert problem in told
