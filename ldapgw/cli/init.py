@@ -402,14 +402,15 @@ def _fill_sample(values: Mapping[str, object]) -> str:
         has the table's name in front.
     """
     sample = files("ldapgw.server.config").joinpath("ldapgw.toml").read_text()
-    lines, table = [], ""
+    lines, table, is_left_out = [], "", False
     for line in _HEAD.sub(_NEW_HEAD, sample).splitlines():
         if header := _TABLE.match(line):
             table = header["table"]
             has_values = any(key.startswith(f"{table}.") for key in values)
-            lines.append(f"[{table}]" if line.startswith("#[") and has_values else line)
+            is_left_out = line.startswith("#[") and not has_values
+            lines.append(line if is_left_out else line.removeprefix("#").partition(" ")[0])
         else:
-            lines.append(_line(line, table, values))
+            lines.append(line if is_left_out else _line(line, table, values))
     return "\n".join(lines) + "\n"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from sqlalchemy import Connection
@@ -20,11 +20,9 @@ from ldapgw.cli.output import NEVER, counted, hint, local_time, print_json, prin
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.errors import StoreError, UserError
-from ldapgw.files.status import FileReport
 from ldapgw.google.delegation import REFUSAL_TEXTS, RESPONSIBLE, Refusal
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phones.summary import Summary, summarize
-from ldapgw.server.book_files import MOST_LINES
 from ldapgw.server.config import BookFile, Tenant
 from ldapgw.server.endpoints import ldap_url
 from ldapgw.server.state_dir import LOCK_FILE, lock_holder_pid
@@ -38,7 +36,9 @@ from ldapgw.store.logins_file import LOGINS_FILE, age_in_words
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.unfit_clients import Mistake, UnfitClient
 from ldapgw.store.workspaces import WorkspaceStatus
-from ldapgw.sync.file_book_builder import examine
+
+if TYPE_CHECKING:
+    from ldapgw.files.status import FileReport
 
 _PHONE_WORDS = {
     PhoneCondition.WORKING: "working",
@@ -212,6 +212,11 @@ def tenant_object(
 
 def _file_reports(site: Site) -> dict[tuple[str, str], FileReport]:
     """Read the files of all tenants; the gateway serves the last good contacts of a file that has a problem."""
+    if not any(tenant.file for tenant in site.config.tenant):
+        return {}
+    # The readers of files are large, and few gateways have files.
+    from ldapgw.sync.file_book_builder import examine
+
     return {
         (tenant.name, file.name): examine(Path(file.path), tenant.region)
         for tenant in site.config.tenant
@@ -220,6 +225,8 @@ def _file_reports(site: Site) -> dict[tuple[str, str], FileReport]:
 
 
 def _file_object(file: BookFile, report: FileReport) -> dict[str, Any]:
+    from ldapgw.files.status import MOST_LINES
+
     return {
         "name": file.name,
         "path": file.path,

@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from ldapgw.contact import Sharing
 from ldapgw.files.card import FileProblem
 from ldapgw.phrase import Translatable
+
+# The most lines of a file that a command names.
+MOST_LINES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ldapgw.contact import Sharing
-from ldapgw.files.status import FileReport
+from ldapgw.files.status import MOST_LINES, FileReport
 from ldapgw.server.check_result import CheckResult, CheckStatus
 from ldapgw.server.config import Tenant
 from ldapgw.sync.file_book_builder import FileTask, examine
 
-# The most lines of a file that a report names.
-MOST_LINES = 20
 # The most columns that a report names.
 _MOST_COLUMNS = 12
 

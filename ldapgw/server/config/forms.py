@@ -436,6 +436,10 @@ def _group(value: object) -> Group:
     return Group(name, tuple(map(Mail.read, _texts(value.get("accounts", [])))), google_group)
 
 
+# The names that a book order has for the Workspace directory and for each phone's own book (`ldapgw.directory.book`).
+OTHER_BOOKS = ("directory", "own")
+
+
 class FileName(Text):
     """The name of a file in the configuration, which is the ou of the file's book."""
 

@@ -27,14 +27,13 @@ from sqlalchemy.exc import ArgumentError
 
 from ldapgw import __version__
 from ldapgw.contact import Sharing
-from ldapgw.directory.book import DIRECTORY, OWN
 from ldapgw.directory.dn import Dn, folded
 from ldapgw.directory.name_folding import MAX_ORDERED_BOOKS
 from ldapgw.errors import UserError, closest
 from ldapgw.google.delegation import UnfitKeyFile, read_key_file
 from ldapgw.google.endpoints import UnfitClientFile, read_client_file
 from ldapgw.server.config.environment import PREFIX, closest_name, merge, read_settings
-from ldapgw.server.config.forms import OWN_PATHS, DatabaseUrl, Duration, File, Secret, read_form
+from ldapgw.server.config.forms import OTHER_BOOKS, OWN_PATHS, DatabaseUrl, Duration, File, Secret, read_form
 from ldapgw.server.config.tables import ROLES, BookFile, Config, Delegation, Google, Ldap, Sync, Table, Tenant, Tls, Web
 
 DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
@@ -394,7 +393,7 @@ def _file_contradictions(tenant: Tenant, where: str) -> Iterator[str]:
         if group and group not in groups:
             yield f'{where}: file "{file.name}": sharing = "{file.sharing}": there is no such [[tenant.group]]'
     for name in tenant.book_order:
-        if "@" not in name and name not in (DIRECTORY, OWN, *names):
+        if "@" not in name and name not in (*OTHER_BOOKS, *names):
             yield f'{where}: book_order = "{name}": there is no [[tenant.file]] of this name'
 
 
