@@ -268,7 +268,7 @@ def preview_replacement(path: Path, octets: bytes, region: str) -> FilePreview:
 
 def may_replace(path: Path) -> bool:
     """Return whether the gateway may replace a file, which needs a new file in the same folder."""
-    file = path.resolve()
+    file = _real_path(path)
     return os.access(file.parent, os.W_OK | os.X_OK) and not file.is_dir()
 
 
@@ -276,7 +276,7 @@ def _replace_content(path: Path, octets: bytes, version: int) -> bool:
     """Replace a file atomically, and keep the former file; return False if the file has another version."""
     if file_version(path) != version:
         return False
-    file = path.resolve()  # a symbolic link stays
+    file = _real_path(path)
     is_new = not file.exists()
     with replace_file(file) as new:
         new.write_bytes(octets)
@@ -289,6 +289,11 @@ def _replace_content(path: Path, octets: bytes, version: int) -> bool:
             _keep(file, kept)
             flush_to_disk(file.parent)
     return True
+
+
+def _real_path(path: Path) -> Path:
+    """Return the path of the file itself, so that a symbolic link stays; unlike `Path.resolve`, accept a loop."""
+    return Path(os.path.realpath(path))
 
 
 def _keep(file: Path, kept: Path) -> None:

@@ -54,6 +54,13 @@ BERLIN, MOBILE, FAX, HOME = "+4930123454", "+491701234567", "+49301234599", "+49
             ],
         ),
         (
+            "freepbx_contacts.csv",
+            [
+                ("Jörg Müller", "Acme GmbH", [("work", "+4930123454"), ("mobile", "+491701234567")], []),
+                ("Anna Schmidt", "", [("work", "205")], []),
+            ],
+        ),
+        (
             "3cx.csv",
             [
                 ("Jörg Müller", "Acme GmbH", [("mobile", MOBILE), ("work", BERLIN), ("fax", FAX)], []),

@@ -20,6 +20,7 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Equality, Filter, Present, Scope, SearchRequest
 from ldapgw.directory.search import search
 from ldapgw.errors import DirectoryError, ProcessLost
+from ldapgw.files.preview import Mark
 from ldapgw.files.status import FileReport
 from ldapgw.store.phones import NumberMode
 from ldapgw.sync.book_cache import BookCache
@@ -30,7 +31,7 @@ from ldapgw.sync.file_book_builder import (
     present_contacts,
     present_file_book,
 )
-from ldapgw.sync.file_books import CHECK_SECONDS, MIN_PROCESS_OCTETS, FileBooks, may_replace
+from ldapgw.sync.file_books import CHECK_SECONDS, MIN_PROCESS_OCTETS, FileBooks, may_replace, preview_replacement
 from tests.support.results import result_of
 from tests.support.stage.publishing import AT_ONCE
 from tests.support.stage.sync import ALICE, BOB, CONTEXT, Stage, person
@@ -353,8 +354,9 @@ def test_a_start_reads_no_file_that_has_not_changed(stage: Stage, files: Files, 
         (lambda path: path.mkdir(), "This isn’t a file."),
         (os.mkfifo, "This isn’t a file."),
         (lambda path: path.symlink_to("nowhere"), "The file can’t be read: No such file or directory."),
+        (lambda path: path.symlink_to(path.name), "The file can’t be read: Too many levels of symbolic links."),
     ],
-    ids=["folder", "pipe", "link"],
+    ids=["folder", "pipe", "link", "loop"],
 )
 def test_what_is_no_file(stage: Stage, files: Files, make: Callable[[Path], object], reason: str) -> None:
     """A pipe does not make the gateway wait."""
@@ -363,6 +365,7 @@ def test_what_is_no_file(stage: Stage, files: Files, make: Callable[[Path], obje
     make(path)
     [status] = files.start().statuses()
     assert status.report.summary == reason
+    assert preview_replacement(path, TWO.encode(), "DE").counts[Mark.NEW] == 2
     assert status.served is None
 
 
