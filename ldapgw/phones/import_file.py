@@ -9,6 +9,7 @@ only ``name`` and ``model`` are required.  The columns are separated by commas, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -93,7 +93,7 @@ def found(
     **viewer: Any,
 ) -> list[str]:
     """Return the names that somebody's phone finds, of the books that are not of accounts."""
-    seen = Viewer(access=(Access(tenant, book),), **viewer)
+    seen = Viewer(access=(Access(tenant, (book,) if book else ()),), **viewer)
     request = SearchRequest(base or f"dc={tenant},dc=example", Scope.WHOLE_SUBTREE, wanted)
     entries = [entry for entry in search(stage.catalog.dit(), seen, request) if entry is not None]
     return [entry.attribute("cn")[0].decode() for entry in entries if entry.attribute("cn")]
@@ -178,7 +178,7 @@ def test_the_order_of_books_knows_the_file(stage: Stage, files: Files, order: tu
     stage.sync()
     result_of(stage.publisher.refresh())
     request = SearchRequest("dc=acme,dc=example", Scope.WHOLE_SUBTREE, TO_204)
-    [entry] = search(stage.catalog.dit(), Viewer(access=(Access("acme", alice.sub),)), request)
+    [entry] = search(stage.catalog.dit(), Viewer(access=(Access("acme", (alice.sub,)),)), request)
     assert entry is not None
     assert Dn.parse(entry.dn).rdns[1][0] == ("ou", expected)
 

@@ -632,7 +632,7 @@ def path_of_book(stage: Stage, key: str, tenant: int = 0) -> str:
     """The path that a book's owner sees."""
     directory = stage.catalog.snapshot.dit.directories[tenant]
     name = directory.context.name
-    [own, *_] = address_books(directory, Viewer("cn=x", (Access(name, key),)))
+    [own, *_] = address_books(directory, Viewer("cn=x", (Access(name, (key,)),)))
     return f"/acme/dav/{own.name}/"
 
 
@@ -1047,7 +1047,7 @@ def at_once(function: Callable[[], Any]) -> Deferred[Any]:
 
 def read_version(versions: BookVersions, stage: Stage, key: str = "a") -> str:
     directory = stage.catalog.snapshot.dit.directories[0]
-    [book, *_] = address_books(directory, Viewer("cn=x", (Access("acme", key),)))
+    [book, *_] = address_books(directory, Viewer("cn=x", (Access("acme", (key,)),)))
     results: list[str] = []
     Deferred.fromCoroutine(versions.read(book, at_once)).addCallback(lambda version: results.append(version.token))
     [token] = results
@@ -1056,7 +1056,7 @@ def read_version(versions: BookVersions, stage: Stage, key: str = "a") -> str:
 
 def known(versions: BookVersions, stage: Stage, token: str, key: str = "a") -> bool:
     directory = stage.catalog.snapshot.dit.directories[0]
-    [book, *_] = address_books(directory, Viewer("cn=x", (Access("acme", key),)))
+    [book, *_] = address_books(directory, Viewer("cn=x", (Access("acme", (key,)),)))
     found: list[Any] = []
     Deferred.fromCoroutine(versions.read(book, at_once)).addCallback(found.append)
     try:
@@ -1079,7 +1079,7 @@ def test_only_so_many_cards_are_kept(stage: Stage) -> None:
 
 def test_only_so_many_books_are_kept(stage: Stage) -> None:
     versions = BookVersions(max_books=1)
-    [book, *_] = address_books(stage.catalog.snapshot.dit.directories[0], Viewer("cn=x", (Access("acme", "a"),)))
+    [book, *_] = address_books(stage.catalog.snapshot.dit.directories[0], Viewer("cn=x", (Access("acme", ("a",)),)))
     read_version(versions, stage)
     assert versions.token(book)
     read_version(versions, stage, "d")
@@ -1090,8 +1090,8 @@ def test_a_book_that_is_gone_is_forgotten(stage: Stage) -> None:
     """With the labels of its contacts; other books and other tenants stay."""
     versions = BookVersions()
     acme, globex = stage.catalog.snapshot.dit.directories
-    kept = [address_books(acme, Viewer("cn=x", (Access("acme", key),)))[0] for key in ("a", "d")]
-    kept.append(address_books(globex, Viewer("cn=x", (Access("globex", "e"),)))[0])
+    kept = [address_books(acme, Viewer("cn=x", (Access("acme", (key,)),)))[0] for key in ("a", "d")]
+    kept.append(address_books(globex, Viewer("cn=x", (Access("globex", ("e",)),)))[0])
     for book in kept:
         Deferred.fromCoroutine(versions.read(book, at_once))
     versions.forget_gone(acme)
@@ -1135,7 +1135,7 @@ def test_a_large_book_is_read_in_slices(stage: Stage) -> None:
         return at_once(function)
 
     directory = stage.catalog.snapshot.dit.directories[0]
-    [book, *_] = address_books(directory, Viewer("cn=x", (Access("acme", "a"),)))
+    [book, *_] = address_books(directory, Viewer("cn=x", (Access("acme", ("a",)),)))
     read: list[Any] = []
     Deferred.fromCoroutine(BookVersions().read(book, count)).addCallback(read.append)
     assert len(read[0].tags) == 4500
