@@ -22,6 +22,7 @@ from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError
 from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.phones.book_reader import BookReader, ListLength, ListQuery
+from ldapgw.phones.carddav.books import address_books
 from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explain.view import PhoneView
 from tests.support.phonebook import BASE, naming_context
@@ -152,6 +153,13 @@ def called(dit: Dit, viewer: Viewer, *, may_be_for_callers: bool = True) -> set[
     return {caller.name for caller in found if caller is not None}
 
 
+def in_address_books(dit: Dit, viewer: Viewer) -> set[str]:
+    directory = dit.directory(viewer.access[0].tenant)
+    assert directory is not None
+    books = address_books(directory, viewer)
+    return {entry.attribute("cn")[0].decode() for book in books for entry in book.entries()}
+
+
 def page(dit: Dit, viewer: Viewer) -> set[str]:
     browser, (access, *_) = ContactBrowser(lambda: dit, _at_once), viewer.access
     listed = result(browser.page(access.tenant, access.books, (access.books or ("",))[0], "", 1))
@@ -201,6 +209,7 @@ CALLER_LOOKUP: dict[str, SearchKind] = {
 # The same for logins of phones.
 BROWSING_OF_LOGINS: dict[str, SearchKind] = {
     "phone book": phone_book,
+    "address books": in_address_books,
     "explanation": explained,
     "caller of a browsed book": lambda dit, viewer: called(dit, viewer, may_be_for_callers=False),
 }
