@@ -372,6 +372,11 @@ def _page(messages: list[bytes]) -> Page:
 _MERGE_FACTOR: Final = 8
 
 
+def _new_edition() -> object:
+    """Return a new object; mypyc finds no class of Python's own as a factory."""
+    return object()
+
+
 @dataclass(frozen=True, slots=True)
 class Segments:
     """The contacts of a book or a label, in two forms: an entry for each contact, and one entry per number.
@@ -389,7 +394,7 @@ class Segments:
 
     contacts: tuple[Segment, ...] = ()
     numbers: tuple[Segment, ...] = ()
-    edition: object = field(default_factory=object, init=False, repr=False, compare=False)
+    edition: object = field(default_factory=_new_edition, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         """Return the number of contacts."""
