@@ -28,7 +28,7 @@ from ldapgw.errors import (
     NetworkFailure,
     NetworkStep,
 )
-from ldapgw.google.delegation import GROUPS_SCOPE, REFUSAL_TEXTS, RESPONSIBLE, USERS_SCOPE, Refusal
+from ldapgw.google.delegation import GROUPS_SCOPE, REFUSAL_TEXTS, RESPONSIBLE, USERS_SCOPE, DelegationRefusal
 from ldapgw.google.endpoints import Client, is_redirect_uri_refused
 from ldapgw.google.http import GoogleHttpClient, http_client
 from ldapgw.google.identity import PublishedKeys
@@ -234,7 +234,7 @@ async def _try_scopes(
         try:
             await oauth.delegated_grant(delegation.service_account, delegation.settings.administrator, [scope])
         except DelegationRefused as error:
-            if error.refusal not in (Refusal.NOT_AUTHORIZED, Refusal.SOME_SCOPES):
+            if error.refusal not in (DelegationRefusal.NOT_AUTHORIZED, DelegationRefusal.SOME_SCOPES):
                 raise
             refused[scope] = error
     for scope in scopes:
@@ -245,7 +245,11 @@ async def _try_scopes(
             results.append(CheckResult(CheckStatus.FAILED, step, "is not allowed either"))
         else:
             # For a single scope, Google answers that no scope is allowed.
-            refusal = Refusal.SOME_SCOPES if len(refused) < len(scopes) else Refusal(refused[scope].refusal)
+            refusal = (
+                DelegationRefusal.SOME_SCOPES
+                if len(refused) < len(scopes)
+                else DelegationRefusal(refused[scope].refusal)
+            )
             results.append(CheckResult(CheckStatus.FAILED, step, _refusal_lines(refusal)))
     return {scope for scope in scopes if scope not in refused}
 
@@ -253,7 +257,7 @@ async def _try_scopes(
 def _delegation_failure(item: str, error: GoogleError) -> CheckResult:
     match error:
         case DelegationRefused():
-            return CheckResult(CheckStatus.FAILED, item, _refusal_lines(Refusal(error.refusal)))
+            return CheckResult(CheckStatus.FAILED, item, _refusal_lines(DelegationRefusal(error.refusal)))
         case NetworkFailure():
             return CheckResult(CheckStatus.WARNING, item, f"not tried: {error.detail}")
         case ApiDisabled():
@@ -263,7 +267,7 @@ def _delegation_failure(item: str, error: GoogleError) -> CheckResult:
     return _failure(item, error, "Google could not say whether it lets the service account read; try again later")
 
 
-def _refusal_lines(refusal: Refusal) -> str:
+def _refusal_lines(refusal: DelegationRefusal) -> str:
     """Return what has happened, and on a line of its own, who has to do what."""
     text = REFUSAL_TEXTS[refusal]
     return f"{text.what}\n  {RESPONSIBLE[text.who]}: {text.todo}"

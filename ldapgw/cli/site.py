@@ -26,7 +26,7 @@ from ldapgw.server.config import Config, Tenant, load
 from ldapgw.server.state_dir import StateDir, lock_holder_pid
 from ldapgw.store import accounts, activity, phones, tenants
 from ldapgw.store.accounts import Account
-from ldapgw.store.activity import Act, Entry
+from ldapgw.store.activity import Act, ActivityEntry
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import is_missing, prepare_state_dir
@@ -248,7 +248,7 @@ def find_replica(connection: Connection, name: str) -> PhoneLogin | None:
     return next((login for login in found if login.name.lower() == name.lower()), None)
 
 
-def act(tenant: str, act: Act, subject: str = "", detail: str = "") -> Entry:
+def act(tenant: str, act: Act, subject: str = "", detail: str = "") -> ActivityEntry:
     """Return an entry of the activity log for an act of a command."""
     return activity.entry(now(), tenant, activity.COMMAND_LINE, act, subject, detail)
 

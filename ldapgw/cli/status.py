@@ -20,7 +20,7 @@ from ldapgw.cli.output import NEVER, counted, hint, local_time, print_json, prin
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.errors import StoreError, UserError
-from ldapgw.google.delegation import REFUSAL_TEXTS, RESPONSIBLE, Refusal
+from ldapgw.google.delegation import REFUSAL_TEXTS, RESPONSIBLE, DelegationRefusal
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phones.summary import Summary, summarize
 from ldapgw.server.config import BookFile, Tenant
@@ -247,7 +247,7 @@ def _workspace(read: WorkspaceStatus) -> dict[str, Any]:
 def _problem(read: WorkspaceStatus) -> str:
     """Return the reason why the last read of a Workspace failed."""
     if read.error_code in REFUSAL_TEXTS:
-        return REFUSAL_TEXTS[Refusal(read.error_code)].what
+        return REFUSAL_TEXTS[DelegationRefusal(read.error_code)].what
     return _PROBLEMS.get(read.error_code, f"The users of Google Workspace can't be read ({read.error_code}).")
 
 
@@ -267,7 +267,7 @@ def _actions(site: Site, held: _Stored, objects: Collection[dict[str, Any]]) -> 
             yield f"{name}: nobody has connected yet, so phones find nobody. People connect on {site.page(name)}"
     for name, read in held.workspaces.items():
         if read.error_code in REFUSAL_TEXTS:
-            text = REFUSAL_TEXTS[Refusal(read.error_code)]
+            text = REFUSAL_TEXTS[DelegationRefusal(read.error_code)]
             yield f"{name}: {text.what} {RESPONSIBLE[text.who]}: {text.todo}"
     validity = site.certificate_validity
     if site.config.tls and validity and validity.urgency(now()):

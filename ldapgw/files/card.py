@@ -78,7 +78,7 @@ class FileProblem(NamedTuple):
 
 
 @dataclass(slots=True, repr=False)
-class Card:
+class FileCard:
     """A contact of a file.
 
     :ivar line: the number of the line at which the contact begins.

@@ -18,7 +18,7 @@ from ldapgw.phrase import Phrase, Translatable, gettext_noop
 _MEANT = gettext_noop("%(column)s (did you mean “%(meant)s”?)")
 
 
-class Use(Enum):
+class ColumnUse(Enum):
     """The use of a column; `Column.detail` says more about some uses."""
 
     IGNORED = auto()
@@ -35,7 +35,7 @@ class Use(Enum):
 
 
 # The uses of columns that a misspelt name may mean; other columns are not missed.
-_SUGGESTED: Final = (Use.NAME, Use.ORGANIZATION, Use.NUMBER)
+_SUGGESTED: Final = (ColumnUse.NAME, ColumnUse.ORGANIZATION, ColumnUse.NUMBER)
 
 
 class Column(NamedTuple):
@@ -45,42 +45,42 @@ class Column(NamedTuple):
     """
 
     title: str
-    use: Use = Use.IGNORED
+    use: ColumnUse = ColumnUse.IGNORED
     detail: str = ""
     slot: str = ""
 
 
-def _table(*rows: tuple[Use, str, str]) -> Mapping[str, tuple[Use, str]]:
+def _table(*rows: tuple[ColumnUse, str, str]) -> Mapping[str, tuple[ColumnUse, str]]:
     return MappingProxyType({name: (use, detail) for use, detail, names in rows for name in names.split(", ")})
 
 
 # The use and the detail of each column by its comparable name.
 _COLUMNS: Final = _table(
-    (Use.ID, "", "id, uid, kennung"),
+    (ColumnUse.ID, "", "id, uid, kennung"),
     (
-        Use.NAME,
+        ColumnUse.NAME,
         "displayName",
         "name, full name, display name, displayname, file as, anzeigename, speichern unter, vollständiger name",
     ),
-    (Use.NAME, "givenName", "first name, firstname, given name, vorname, fname"),
-    (Use.NAME, "middleName", "middle name, additional name, weitere vornamen, zweiter vorname"),
-    (Use.NAME, "familyName", "last name, lastname, family name, surname, nachname, familienname, lname"),
-    (Use.NAME, "phoneticGivenName", "phonetic first name, given name yomi, given yomi"),
-    (Use.NAME, "phoneticFamilyName", "phonetic last name, family name yomi, surname yomi"),
-    (Use.LIST, "nicknames", "nickname, spitzname"),
+    (ColumnUse.NAME, "givenName", "first name, firstname, given name, vorname, fname"),
+    (ColumnUse.NAME, "middleName", "middle name, additional name, weitere vornamen, zweiter vorname"),
+    (ColumnUse.NAME, "familyName", "last name, lastname, family name, surname, nachname, familienname, lname"),
+    (ColumnUse.NAME, "phoneticGivenName", "phonetic first name, given name yomi, given yomi"),
+    (ColumnUse.NAME, "phoneticFamilyName", "phonetic last name, family name yomi, surname yomi"),
+    (ColumnUse.LIST, "nicknames", "nickname, spitzname"),
     (
-        Use.ORGANIZATION,
+        ColumnUse.ORGANIZATION,
         "name",
         "company, company name, organization, organisation, organization name, organization 1 name, firma, unternehmen",
     ),
-    (Use.ORGANIZATION, "department", "department, organization department, organization 1 department, abteilung"),
+    (ColumnUse.ORGANIZATION, "department", "department, organization department, organization 1 department, abteilung"),
     (
-        Use.ORGANIZATION,
+        ColumnUse.ORGANIZATION,
         "title",
         "job title, organization title, organization 1 title, position, funktion, berufsbezeichnung, title",
     ),
     (
-        Use.NUMBER,
+        ColumnUse.NUMBER,
         "work",
         (
             "extension, ext, nebenstelle, durchwahl, number, nummer, internal, intern, business, business phone, work, "
@@ -88,7 +88,7 @@ _COLUMNS: Final = _table(
         ),
     ),
     (
-        Use.NUMBER,
+        ColumnUse.NUMBER,
         "",
         (
             "phone, telephone, tel, phone number, telefon, telefonnummer, rufnummer, primary phone, haupttelefon, "
@@ -96,25 +96,25 @@ _COLUMNS: Final = _table(
         ),
     ),
     (
-        Use.NUMBER,
+        ColumnUse.NUMBER,
         "mobile",
         "mobile, mobile phone, mobilenumber, mobile number, mobil, mobiltelefon, mobilnummer, handy, cell, cell phone",
     ),
-    (Use.NUMBER, "home", "home, home phone, telefon privat, privat"),
-    (Use.NUMBER, "main", "company main phone, main, main phone, telefon firma, zentrale"),
-    (Use.NUMBER, "workFax", "fax, telefax, business fax, businessfax, fax geschäftlich"),
-    (Use.NUMBER, "homeFax", "home fax, homefax, fax privat"),
-    (Use.NUMBER, "otherFax", "other fax, weiteres fax"),
-    (Use.NUMBER, "pager", "pager"),
+    (ColumnUse.NUMBER, "home", "home, home phone, telefon privat, privat"),
+    (ColumnUse.NUMBER, "main", "company main phone, main, main phone, telefon firma, zentrale"),
+    (ColumnUse.NUMBER, "workFax", "fax, telefax, business fax, businessfax, fax geschäftlich"),
+    (ColumnUse.NUMBER, "homeFax", "home fax, homefax, fax privat"),
+    (ColumnUse.NUMBER, "otherFax", "other fax, weiteres fax"),
+    (ColumnUse.NUMBER, "pager", "pager"),
     (
-        Use.LIST,
+        ColumnUse.LIST,
         "emailAddresses",
         "e mail, email, mail, e mail address, emailaddress, email address, e mail adresse, mailadresse",
     ),
-    (Use.LIST, "sipAddresses", "sip, sip address, sip adresse"),
-    (Use.LIST, "urls", "web page, website, webseite, url, homepage"),
+    (ColumnUse.LIST, "sipAddresses", "sip, sip address, sip adresse"),
+    (ColumnUse.LIST, "urls", "web page, website, webseite, url, homepage"),
     (
-        Use.LABELS,
+        ColumnUse.LABELS,
         "",
         "labels, label, group membership, categories, category, kategorien, kategorie, group, groups, gruppe, gruppen",
     ),
@@ -146,7 +146,7 @@ def read_columns(titles: Sequence[str]) -> tuple[Column, ...]:
     """Return the columns of a file by their names."""
     columns = [_column(title) for title in titles]
     # Outlook has the form of address, such as "Dr.", in the column "Title", and the position in "Job Title".
-    positions = [column for column in columns if (column.use, column.detail) == (Use.ORGANIZATION, "title")]
+    positions = [column for column in columns if (column.use, column.detail) == (ColumnUse.ORGANIZATION, "title")]
     if len(positions) > 1:
         columns = [Column(column.title) if _comparable(column.title) == "title" else column for column in columns]
     return tuple(columns)
@@ -155,14 +155,16 @@ def read_columns(titles: Sequence[str]) -> tuple[Column, ...]:
 def are_of_contacts(columns: Iterable[Column]) -> bool:
     """Return whether there is a column for names, and a column for numbers."""
     uses = {column.use for column in columns}
-    return not uses.isdisjoint({Use.NAME, Use.ORGANIZATION}) and not uses.isdisjoint({Use.NUMBER, Use.TYPED_NUMBER})
+    return not uses.isdisjoint({ColumnUse.NAME, ColumnUse.ORGANIZATION}) and not uses.isdisjoint(
+        {ColumnUse.NUMBER, ColumnUse.TYPED_NUMBER}
+    )
 
 
 def ignored(columns: Sequence[Column]) -> tuple[Translatable, ...]:
     """Return the name of each column that is ignored, with the missing column of names or numbers that may be meant."""
     present = {(column.use, column.detail) for column in columns}
     missing = [name for name, known in _COLUMNS.items() if known[0] in _SUGGESTED and known not in present]
-    names = dict.fromkeys(column.title for column in columns if column.use is Use.IGNORED and column.title)
+    names = dict.fromkeys(column.title for column in columns if column.use is ColumnUse.IGNORED and column.title)
     meant = {name: closest(_comparable(name), missing) for name in names}
     return tuple(Phrase(_MEANT, {"column": name, "meant": meant[name]}) if meant[name] else name for name in names)
 
@@ -170,14 +172,14 @@ def ignored(columns: Sequence[Column]) -> tuple[Translatable, ...]:
 def _column(title: str) -> Column:
     name = _comparable(title)
     if found := _TYPED_NUMBER.fullmatch(name):
-        uses = {"value": Use.TYPED_NUMBER, "number": Use.TYPED_NUMBER, "extension": Use.EXTENSION}
-        return Column(title, uses.get(found[2], Use.NUMBER_TYPE), slot=found[1])
+        uses = {"value": ColumnUse.TYPED_NUMBER, "number": ColumnUse.TYPED_NUMBER, "extension": ColumnUse.EXTENSION}
+        return Column(title, uses.get(found[2], ColumnUse.NUMBER_TYPE), slot=found[1])
     if _EMAIL.fullmatch(name):
-        return Column(title, Use.LIST, "emailAddresses")
+        return Column(title, ColumnUse.LIST, "emailAddresses")
     if _WEBSITE.fullmatch(name):
-        return Column(title, Use.LIST, "urls")
+        return Column(title, ColumnUse.LIST, "urls")
     if found := _ADDRESS.fullmatch(name):
-        return Column(title, Use.ADDRESS, _ADDRESS_PARTS[found["part"]], found["before"] or found["after"] or "")
+        return Column(title, ColumnUse.ADDRESS, _ADDRESS_PARTS[found["part"]], found["before"] or found["after"] or "")
     known = _COLUMNS.get(name) or _COLUMNS.get(_NUMBERED.sub("", name))
     return Column(title, *known) if known else Column(title)
 

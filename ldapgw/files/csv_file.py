@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ldapgw.files.card import TEXTS, Card, FileProblem, phone_type
-from ldapgw.files.columns import Column, Use, are_of_contacts, ignored, read_columns
+from ldapgw.files.card import TEXTS, FileCard, FileProblem, phone_type
+from ldapgw.files.columns import Column, ColumnUse, are_of_contacts, ignored, read_columns
 from ldapgw.files.spreadsheet import UnreadableLine, plain, read_lines
 from ldapgw.phrase import Phrase, Translatable
 
@@ -35,7 +35,7 @@ class CsvFile:
         self._text = text
         self.ignored: tuple[Translatable, ...] = ()
 
-    def read(self) -> Iterator[Card | FileProblem]:
+    def read(self) -> Iterator[FileCard | FileProblem]:
         """Yield each contact, or each problem of the file."""
         columns: Sequence[Column] = ()
         try:
@@ -52,7 +52,7 @@ class CsvFile:
             yield FileProblem(error.number, TEXTS.quotes)
 
 
-def _read_line(number: int, cells: Sequence[str], columns: Sequence[Column]) -> Iterator[Card | FileProblem]:
+def _read_line(number: int, cells: Sequence[str], columns: Sequence[Column]) -> Iterator[FileCard | FileProblem]:
     if any(cells[len(columns) :]):
         reason = Phrase(TEXTS.too_many_cells, {"columns": len(columns), "found": len(cells)})
         yield FileProblem(number, reason)
@@ -62,42 +62,44 @@ def _read_line(number: int, cells: Sequence[str], columns: Sequence[Column]) -> 
         yield FileProblem(number, TEXTS.characters)
         return
     for column, value in values:
-        if column.use in (Use.NUMBER, Use.TYPED_NUMBER, Use.EXTENSION) and _SHORTENED.fullmatch(value):
+        if column.use in (ColumnUse.NUMBER, ColumnUse.TYPED_NUMBER, ColumnUse.EXTENSION) and _SHORTENED.fullmatch(
+            value
+        ):
             yield FileProblem(number, Phrase(TEXTS.shortened, {"column": column.title}))
             return
     yield _card(number, values)
 
 
-def _card(line: int, values: Sequence[tuple[Column, str]]) -> Card:
-    card = Card(line)
-    types = {column.slot: value for column, value in values if column.use is Use.NUMBER_TYPE}
-    extensions = {column.slot: value for column, value in values if column.use is Use.EXTENSION}
+def _card(line: int, values: Sequence[tuple[Column, str]]) -> FileCard:
+    card = FileCard(line)
+    types = {column.slot: value for column, value in values if column.use is ColumnUse.NUMBER_TYPE}
+    extensions = {column.slot: value for column, value in values if column.use is ColumnUse.EXTENSION}
     for column, value in values:
         place = line, column.title
         match column.use:
-            case Use.ID:
+            case ColumnUse.ID:
                 card.id = card.id or value
-            case Use.NAME:
+            case ColumnUse.NAME:
                 card.set_name(column.detail, value)
-            case Use.ORGANIZATION:
+            case ColumnUse.ORGANIZATION:
                 card.set_organization(column.detail, value)
-            case Use.LIST:
+            case ColumnUse.LIST:
                 for part in value.split(_SEPARATOR):
                     card.add(column.detail, part.strip())
-            case Use.ADDRESS:
+            case ColumnUse.ADDRESS:
                 card.set_address(column.slot, column.detail, value)
-            case Use.LABELS:
+            case ColumnUse.LABELS:
                 card.labels += _labels(value)
-            case Use.NUMBER:
+            case ColumnUse.NUMBER:
                 card.add_number(value, column.detail, place)
-            case Use.TYPED_NUMBER:
+            case ColumnUse.TYPED_NUMBER:
                 written = types.get(column.slot, "")
                 is_primary = written.startswith(_STAR)
                 extension = extensions.pop(column.slot, "")
                 number = f"{value} x{extension}" if extension and extension != value else value
                 card.add_number(number, phone_type(written.removeprefix(_STAR)), place, is_primary=is_primary)
     for slot, extension in extensions.items():  # extensions without a number
-        title = next(column.title for column, _ in values if (column.use, column.slot) == (Use.EXTENSION, slot))
+        title = next(column.title for column, _ in values if (column.use, column.slot) == (ColumnUse.EXTENSION, slot))
         card.add_number(extension, "work", (line, title))
     return card
 

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from typing import Final
 from xml.parsers import expat
 
-from ldapgw.files.card import TEXTS, Card, FileProblem, phone_type
+from ldapgw.files.card import TEXTS, FileCard, FileProblem, phone_type
 
 # The elements whose text is read.
 _TEXTS: Final = frozenset(("realName", "number", "email", "uniqueid"))
 
 
-def read_phone_book(octets: bytes) -> Iterator[Card | FileProblem]:
+def read_phone_book(octets: bytes) -> Iterator[FileCard | FileProblem]:
     """Yield each contact, or the problem of the file."""
     reader = _Reader()
     try:
@@ -41,7 +41,7 @@ class _Reader:
     """
 
     def __init__(self) -> None:
-        self.cards: list[Card] = []
+        self.cards: list[FileCard] = []
         self.parser = expat.ParserCreate()
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
@@ -49,7 +49,7 @@ class _Reader:
         self.parser.EntityDeclHandler = self._refuse
         self.parser.buffer_text = True
         self._books = 0
-        self._card: Card | None = None
+        self._card: FileCard | None = None
         self._text: list[str] = []
         self._attributes: dict[str, str] = {}
 
@@ -60,7 +60,7 @@ class _Reader:
         if name == "phonebook":
             self._books += 1
         elif name == "contact":
-            self._card = Card(self.parser.CurrentLineNumber)
+            self._card = FileCard(self.parser.CurrentLineNumber)
         elif name in _TEXTS:
             self._text, self._attributes = [], attributes
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from ldapgw.contact import Contact, Source
-from ldapgw.files.card import TEXTS, Card, FileProblem
+from ldapgw.files.card import TEXTS, FileCard, FileProblem
 from ldapgw.files.csv_file import CsvFile
 from ldapgw.files.fritzbox import read_phone_book
 from ldapgw.files.spreadsheet import decode
@@ -81,7 +81,7 @@ def read_contacts(octets: bytes, region: str) -> FileReading:
     return replace(_read(file.read(), region), ignored=file.ignored)
 
 
-def _read(found: Iterable[Card | FileProblem], region: str) -> FileReading:
+def _read(found: Iterable[FileCard | FileProblem], region: str) -> FileReading:
     collector = _Collector(region)
     for each in found:
         if isinstance(each, FileProblem):
@@ -120,7 +120,7 @@ class _Collector:
         if len(self.problems) < MOST_PROBLEMS:
             self.problems.append(problem)
 
-    def add(self, card: Card) -> None:
+    def add(self, card: FileCard) -> None:
         person = {**card.person, "resourceName": _RESOURCE}
         read = read_person(person, Source.CONTACTS, self._region)
         if read.unreadable_numbers:
@@ -137,7 +137,7 @@ class _Collector:
         self.contacts.append(replace(read.contact, uid=f"f{uid}", labels=labels))
         self.lines.append(card.line)
 
-    def _identity(self, card: Card, contact: Contact) -> tuple[str, ...]:
+    def _identity(self, card: FileCard, contact: Contact) -> tuple[str, ...]:
         """Return what makes a contact the same contact when the file is read again.
 
         This is the contact's own id if the file has ids.  Otherwise it is the name with the first number, and a counter
@@ -156,7 +156,7 @@ class _Collector:
         self.labels.setdefault(resource, name)
         return resource
 
-    def _refuse_numbers(self, card: Card) -> None:
+    def _refuse_numbers(self, card: FileCard) -> None:
         for line, column, text in card.numbers:
             if not stored_numbers.read(text, self._region) and not split_field(text).sip_addresses:
                 self.refuse(FileProblem(line, Phrase(TEXTS.no_number, {"column": column})))

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
-from ldapgw.files.card import TEXTS, Card, FileProblem, phone_type
+from ldapgw.files.card import TEXTS, FileCard, FileProblem, phone_type
 
 _VERSIONS: Final = ("3.0", "4.0")
 _NAME: Final = re.compile(r"(?:([A-Za-z0-9-]+)\.)?([A-Za-z0-9-]+)")
@@ -71,7 +71,7 @@ class _Open:
     properties: list[_Property] = field(default_factory=list)
 
 
-def read_vcards(text: str) -> Iterator[Card | FileProblem]:
+def read_vcards(text: str) -> Iterator[FileCard | FileProblem]:
     """Yield the contact of each vCard, or each problem of the file; vCards of groups are left out."""
     card: _Open | None = None
     for number, line in _unfolded(text):
@@ -156,15 +156,15 @@ def _is_group(properties: Sequence[_Property]) -> bool:
     )
 
 
-def _read_card(opened: _Open) -> Card:
-    card = Card(opened.line)
+def _read_card(opened: _Open) -> FileCard:
+    card = FileCard(opened.line)
     labels = {each.group: _label(each.value) for each in opened.properties if each.name == "X-ABLABEL" and each.group}
     for number, each in enumerate(opened.properties):
         _read_value(card, each, labels, str(number))
     return card
 
 
-def _read_value(card: Card, each: _Property, labels: dict[str, str], slot: str) -> None:
+def _read_value(card: FileCard, each: _Property, labels: dict[str, str], slot: str) -> None:
     """Read the value of a property into a contact.
 
     :param labels: the type that the user has named, by the group of the property.

@@ -32,7 +32,7 @@ from ldapgw.errors import (
     SourceUnavailable,
     SyncTokenExpired,
 )
-from ldapgw.google.delegation import Refusal
+from ldapgw.google.delegation import DelegationRefusal
 from ldapgw.google.http import GoogleResponse, log_excerpt
 
 _REASONS: Mapping[str, type[GoogleError]] = MappingProxyType(
@@ -54,14 +54,14 @@ _REASONS: Mapping[str, type[GoogleError]] = MappingProxyType(
 )
 
 # Reasons of the Directory API.  Google gives most of the errors both with a new and with an old reason.
-_DIRECTORY_REASONS: Mapping[str, Refusal] = MappingProxyType(
+_DIRECTORY_REASONS: Mapping[str, DelegationRefusal] = MappingProxyType(
     {
-        "SERVICE_DISABLED": Refusal.API_DISABLED,
-        "accessNotConfigured": Refusal.API_DISABLED,
-        "ACCESS_TOKEN_SCOPE_INSUFFICIENT": Refusal.SOME_SCOPES,
-        "insufficientPermissions": Refusal.SOME_SCOPES,
-        "domainCannotUseApis": Refusal.API_ACCESS_OFF,
-        "domainPolicy": Refusal.POLICY,
+        "SERVICE_DISABLED": DelegationRefusal.API_DISABLED,
+        "accessNotConfigured": DelegationRefusal.API_DISABLED,
+        "ACCESS_TOKEN_SCOPE_INSUFFICIENT": DelegationRefusal.SOME_SCOPES,
+        "insufficientPermissions": DelegationRefusal.SOME_SCOPES,
+        "domainCannotUseApis": DelegationRefusal.API_ACCESS_OFF,
+        "domainPolicy": DelegationRefusal.POLICY,
     }
 )
 
@@ -124,11 +124,13 @@ def read_directory_refusal(answer: GoogleResponse, *, of_group: bool) -> GoogleE
     if answer.status == 401:
         return AccessTokenRejected(detail)
     if answer.status == 403 and error:
-        return DelegationRefused(detail, refusal=Refusal.NOT_AN_ADMIN)
+        return DelegationRefused(detail, refusal=DelegationRefusal.NOT_AN_ADMIN)
     if answer.status == 404 and error:
-        return DelegationRefused(detail, refusal=Refusal.NO_GROUP if of_group else Refusal.NOT_WORKSPACE)
+        return DelegationRefused(
+            detail, refusal=DelegationRefusal.NO_GROUP if of_group else DelegationRefusal.NOT_WORKSPACE
+        )
     if answer.status == 400 and error.get("status") == "FAILED_PRECONDITION":
-        return DelegationRefused(detail, refusal=Refusal.NOT_WORKSPACE)
+        return DelegationRefused(detail, refusal=DelegationRefusal.NOT_WORKSPACE)
     # An HTML page comes from a proxy, or from Google's check for robots, and is temporary.
     return BadResponse(detail)
 

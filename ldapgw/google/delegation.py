@@ -65,7 +65,7 @@ class ServiceAccount:
     private_key: RSAPrivateKey = field(repr=False, compare=False)
 
 
-class Refusal(StrEnum):
+class DelegationRefusal(StrEnum):
     """Google's reasons to refuse a service account a token, or the list of the Workspace's users or groups.
 
     The first part of the members are answers of the token endpoint, the others are answers of the Directory API.
@@ -99,20 +99,20 @@ class Refusal(StrEnum):
 
 # Refusals that concern all users of the tenant.  All other refusals concern the user (or the group) of the call, unless
 # Google also refuses the tenant's administrator.
-REFUSED_TENANT: frozenset[Refusal] = frozenset(
+REFUSED_TENANT: frozenset[DelegationRefusal] = frozenset(
     (
-        Refusal.NOT_AUTHORIZED,
-        Refusal.BAD_KEY,
-        Refusal.CLOCK,
-        Refusal.BAD_ASSERTION,
-        Refusal.NO_SERVICE_ACCOUNT,
-        Refusal.SERVICE_ACCOUNT_DISABLED,
-        Refusal.BAD_SCOPE,
-        Refusal.POLICY,
-        Refusal.NOT_AN_ADMIN,
-        Refusal.API_DISABLED,
-        Refusal.API_ACCESS_OFF,
-        Refusal.NOT_WORKSPACE,
+        DelegationRefusal.NOT_AUTHORIZED,
+        DelegationRefusal.BAD_KEY,
+        DelegationRefusal.CLOCK,
+        DelegationRefusal.BAD_ASSERTION,
+        DelegationRefusal.NO_SERVICE_ACCOUNT,
+        DelegationRefusal.SERVICE_ACCOUNT_DISABLED,
+        DelegationRefusal.BAD_SCOPE,
+        DelegationRefusal.POLICY,
+        DelegationRefusal.NOT_AN_ADMIN,
+        DelegationRefusal.API_DISABLED,
+        DelegationRefusal.API_ACCESS_OFF,
+        DelegationRefusal.NOT_WORKSPACE,
     )
 )
 
@@ -145,43 +145,43 @@ class _KeyFileTexts(Texts, frozen=True):
 class _DelegationTexts(Texts, frozen=True):
     key_file: _KeyFileTexts
     responsible: Mapping[str, str]
-    refusals: Mapping[Refusal, RefusalText]
+    refusals: Mapping[DelegationRefusal, RefusalText]
 
 
 _TEXTS = read_texts("google/texts/delegation", _DelegationTexts)
-REFUSAL_TEXTS: Mapping[Refusal, RefusalText] = MappingProxyType(dict(_TEXTS.refusals))
+REFUSAL_TEXTS: Mapping[DelegationRefusal, RefusalText] = MappingProxyType(dict(_TEXTS.refusals))
 # Who has to act after a refusal: ``workspace`` or ``gateway``.
 RESPONSIBLE: Mapping[str, str] = MappingProxyType(dict(_TEXTS.responsible))
 
 # The refusal for each error code of the token endpoint.  Where Google uses one code for several reasons, the table
 # `_DESCRIBED` tells the reasons apart.
-_BY_ERROR: Mapping[str, Refusal] = MappingProxyType(
+_BY_ERROR: Mapping[str, DelegationRefusal] = MappingProxyType(
     {
-        "unauthorized_client": Refusal.NOT_AUTHORIZED,
-        "access_denied": Refusal.SOME_SCOPES,
-        "invalid_grant": Refusal.UNEXPLAINED,
-        "invalid_account": Refusal.DISABLED_USER,
-        "account_disabled": Refusal.DISABLED_USER,
-        "invalid_client": Refusal.NO_SERVICE_ACCOUNT,
-        "deleted_client": Refusal.NO_SERVICE_ACCOUNT,
-        "disabled_client": Refusal.SERVICE_ACCOUNT_DISABLED,
-        "invalid_scope": Refusal.BAD_SCOPE,
-        "admin_policy_enforced": Refusal.POLICY,
+        "unauthorized_client": DelegationRefusal.NOT_AUTHORIZED,
+        "access_denied": DelegationRefusal.SOME_SCOPES,
+        "invalid_grant": DelegationRefusal.UNEXPLAINED,
+        "invalid_account": DelegationRefusal.DISABLED_USER,
+        "account_disabled": DelegationRefusal.DISABLED_USER,
+        "invalid_client": DelegationRefusal.NO_SERVICE_ACCOUNT,
+        "deleted_client": DelegationRefusal.NO_SERVICE_ACCOUNT,
+        "disabled_client": DelegationRefusal.SERVICE_ACCOUNT_DISABLED,
+        "invalid_scope": DelegationRefusal.BAD_SCOPE,
+        "admin_policy_enforced": DelegationRefusal.POLICY,
     }
 )
 # Error codes with the beginning of Google's description, in lower case and without punctuation.  Google changes its
 # descriptions from time to time, so the patterns are short.
-_DESCRIBED: tuple[tuple[str, re.Pattern[str], Refusal], ...] = tuple(
+_DESCRIBED: tuple[tuple[str, re.Pattern[str], DelegationRefusal], ...] = tuple(
     (error, re.compile(pattern), refusal)
     for error, pattern, refusal in (
-        ("access_denied", "account restricted", Refusal.RESTRICTED),
-        ("invalid_grant", "invalid email or user|not a valid email", Refusal.UNKNOWN_USER),
-        ("invalid_grant", "the account has been deleted|account has been deleted", Refusal.DELETED_USER),
-        ("invalid_grant", "invalid jwt signature", Refusal.BAD_KEY),
-        ("invalid_grant", "invalid jwt token must be", Refusal.CLOCK),
-        ("invalid_grant", "invalid jwt failed audience|invalid jwt no valid verifier", Refusal.BAD_ASSERTION),
-        ("invalid_grant", "invalid grant account not found", Refusal.NO_SERVICE_ACCOUNT),
-        ("invalid_request", "invalid impersonation", Refusal.UNKNOWN_USER),
+        ("access_denied", "account restricted", DelegationRefusal.RESTRICTED),
+        ("invalid_grant", "invalid email or user|not a valid email", DelegationRefusal.UNKNOWN_USER),
+        ("invalid_grant", "the account has been deleted|account has been deleted", DelegationRefusal.DELETED_USER),
+        ("invalid_grant", "invalid jwt signature", DelegationRefusal.BAD_KEY),
+        ("invalid_grant", "invalid jwt token must be", DelegationRefusal.CLOCK),
+        ("invalid_grant", "invalid jwt failed audience|invalid jwt no valid verifier", DelegationRefusal.BAD_ASSERTION),
+        ("invalid_grant", "invalid grant account not found", DelegationRefusal.NO_SERVICE_ACCOUNT),
+        ("invalid_request", "invalid impersonation", DelegationRefusal.UNKNOWN_USER),
     )
 )
 
@@ -214,7 +214,7 @@ def read_key_file(octets: bytes) -> ServiceAccount:
     )
 
 
-def read_token_refusal(error: str, description: str) -> Refusal | None:
+def read_token_refusal(error: str, description: str) -> DelegationRefusal | None:
     """Return the refusal of an error answer of the token endpoint, or None if the error code is unknown.
 
     :param error: the value of ``error``.

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ldapgw.errors import BadResponse, DelegationRefused
 from ldapgw.google.api_errors import read_directory_refusal
-from ldapgw.google.delegation import Refusal
+from ldapgw.google.delegation import DelegationRefusal
 from ldapgw.google.endpoints import Endpoints
 from ldapgw.google.http import CallObserver, CallSource, GoogleHttpClient, ignore_call
 from ldapgw.google.people import LARGEST_LIST_TOKEN, MOST_PAGES, decode_object
@@ -34,7 +34,7 @@ _USER_FIELDS = "id,primaryEmail,aliases,name/fullName,suspended,archived,orgUnit
 _COMPACT = ("prettyPrint", "false")
 _PATH = "/admin/directory/v1"
 # A group within the group may belong to another organization, or may just have been deleted.
-_SKIPPED = frozenset((Refusal.NO_GROUP, Refusal.NOT_AN_ADMIN))
+_SKIPPED = frozenset((DelegationRefusal.NO_GROUP, DelegationRefusal.NOT_AN_ADMIN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +187,8 @@ class WorkspaceDirectory:
         )
         if answer.status != 200:
             refusal = read_directory_refusal(answer, of_group=False)
-            if isinstance(refusal, DelegationRefused) and refusal.refusal == Refusal.NOT_WORKSPACE:
-                raise DelegationRefused(refusal.detail, refusal=Refusal.DELETED_USER)
+            if isinstance(refusal, DelegationRefused) and refusal.refusal == DelegationRefusal.NOT_WORKSPACE:
+                raise DelegationRefused(refusal.detail, refusal=DelegationRefusal.DELETED_USER)
             raise refusal
         try:
             user = msgspec.convert(decode_object(answer.body), _User)

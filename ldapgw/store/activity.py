@@ -103,7 +103,7 @@ GATEWAY = Actor("gateway")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ActivityEntry:
     """An entry of the activity log, a row of the table ``activity``.
 
     :ivar act: the code of an `Act`, perhaps of another version of ldapgw.
@@ -122,12 +122,12 @@ class Entry:
         return f"<Entry {self.act} of {self.tenant}>"
 
 
-def entry(now: float, tenant: str, actor: Actor, act: Act, subject: str = "", detail: str = "") -> Entry:
+def entry(now: float, tenant: str, actor: Actor, act: Act, subject: str = "", detail: str = "") -> ActivityEntry:
     """Make an entry for something that an actor does now."""
-    return Entry(now, tenant, actor.name, act.value, subject, detail, actor.address)
+    return ActivityEntry(now, tenant, actor.name, act.value, subject, detail, actor.address)
 
 
-def record(connection: Connection, *entries: Entry) -> None:
+def record(connection: Connection, *entries: ActivityEntry) -> None:
     """Store entries, in the same transaction as the changes that the entries describe."""
     if entries:
         connection.execute(insert(activity), [_columns(entry) for entry in entries])
@@ -135,7 +135,7 @@ def record(connection: Connection, *entries: Entry) -> None:
 
 def recorded(
     connection: Connection,
-    new: Entry,
+    new: ActivityEntry,
     function: Callable[Concatenate[Connection, P], T],
     /,
     *args: P.args,
@@ -160,7 +160,7 @@ class ActivityPage:
     :ivar pages: the number of pages, at least 1.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ActivityEntry, ...]
     total: int
     number: int
     pages: int
@@ -197,7 +197,7 @@ def count_since(connection: Connection, tenant: str, act: Act, since: float) -> 
     return count
 
 
-def read_since(connection: Connection, tenant: str | None, since: float) -> tuple[Entry, ...]:
+def read_since(connection: Connection, tenant: str | None, since: float) -> tuple[ActivityEntry, ...]:
     """Read all entries since a time, the oldest first.
 
     :param tenant: the tenant of the entries, or None for all tenants.
@@ -226,10 +226,10 @@ def _filtered(query: Select[Any], tenant: str, act: str, person: str) -> Select[
     return found
 
 
-def _columns(entry: Entry) -> dict[str, object]:
+def _columns(entry: ActivityEntry) -> dict[str, object]:
     columns = columns_of(entry)
     return columns | {"at": columns.pop("when")}
 
 
-def _entry(row: Row[Any]) -> Entry:
-    return value_of(Entry, row, when=row.at)
+def _entry(row: Row[Any]) -> ActivityEntry:
+    return value_of(ActivityEntry, row, when=row.at)

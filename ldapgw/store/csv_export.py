@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ldapgw.store.account_status import timestamp
-from ldapgw.store.activity import Entry
+from ldapgw.store.activity import ActivityEntry
 
 ACTIVITY_COLUMNS: Final = ("time", "tenant", "actor", "act", "subject", "detail", "address")
 
@@ -33,12 +33,12 @@ def as_text(cell: str) -> str:
     return f"'{cell}" if _FORMULA_START.match(cell) and not _NUMBERS.fullmatch(cell) else cell
 
 
-def activity_values(entry: Entry) -> tuple[str, ...]:
+def activity_values(entry: ActivityEntry) -> tuple[str, ...]:
     """Return the values of an entry of the activity log in the order of `ACTIVITY_COLUMNS`."""
     return timestamp(entry.when) or "", entry.tenant, entry.actor, entry.act, entry.subject, entry.detail, entry.address
 
 
-def activity_csv(entries: Iterable[Entry]) -> bytes:
+def activity_csv(entries: Iterable[ActivityEntry]) -> bytes:
     """Return the activity log as a CSV file."""
     rows = (ACTIVITY_COLUMNS, *map(activity_values, entries))
     return b"".join(csv_line(map(as_text, row)) for row in rows)

@@ -14,12 +14,12 @@ from enum import StrEnum
 from sqlalchemy import Connection, delete, select, text, update
 
 from ldapgw.store import accounts, activity
-from ldapgw.store.activity import GATEWAY, Act, Entry
+from ldapgw.store.activity import GATEWAY, Act, ActivityEntry
 from ldapgw.store.database import chunks
 from ldapgw.store.tables import account, held_leavers, leaver, value_of, workspace
 
 
-class Reason(StrEnum):
+class LeaverReason(StrEnum):
     """The reasons why a person counts as a leaver.
 
     ``missing``: Google has ended the access, and the Workspace directory lacks the person.  ``suspended`` and
@@ -42,7 +42,7 @@ class Leaver:
     """
 
     account_id: int
-    reason: Reason
+    reason: LeaverReason
     since: float
     kept: bool = False
     approved: bool = False
@@ -68,7 +68,7 @@ _HOLD = text("""
 """)
 
 
-def mark(connection: Connection, considered: Collection[int], gone: Mapping[int, Reason], now: float) -> None:
+def mark(connection: Connection, considered: Collection[int], gone: Mapping[int, LeaverReason], now: float) -> None:
     """Mark the accounts of persons who have left, and delete the marks of persons who have not left.
 
     A marked account keeps the time of its first mark and the administrator's decision.  New and deleted marks are
@@ -82,7 +82,7 @@ def mark(connection: Connection, considered: Collection[int], gone: Mapping[int,
         query = select(account.c.id, account.c.tenant, account.c.address, leaver.c.reason).join_from(
             account, leaver, isouter=True
         )
-        entries: list[Entry] = []
+        entries: list[ActivityEntry] = []
         back: list[int] = []
         for row in connection.execute(query.where(account.c.id.in_(ids))).all():
             reason = gone.get(row.id)

@@ -19,7 +19,7 @@ from ldapgw.contact import Sharing
 from ldapgw.errors import UnfitKey
 from ldapgw.store import accounts, leavers, sync_state
 from ldapgw.store.accounts import ERROR_COLUMNS, Account, SyncRequest, holds_grant
-from ldapgw.store.leavers import Reason
+from ldapgw.store.leavers import LeaverReason
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import account, delegation, google_group, source, value_of, workspace
 
@@ -238,7 +238,7 @@ def apply_users(
     connection: Connection,
     tenant: str,
     users: Iterable[DelegatedUser],
-    gone: Mapping[str, Reason],
+    gone: Mapping[str, LeaverReason],
     unknown: Collection[str],
     *,
     scopes: frozenset[str],
@@ -278,12 +278,12 @@ def apply_users(
     if new:
         connection.execute(insert(account), new)
     considered = [found for found in known.values() if found.delegated and found.sub not in unknown]
-    left: dict[int, Reason] = {}
+    left: dict[int, LeaverReason] = {}
     for found in considered:
         if found.sub in present:
             continue
-        reason = gone.get(found.sub, Reason.DELETED)
-        if found.has_consent and reason is Reason.MOVED:
+        reason = gone.get(found.sub, LeaverReason.DELETED)
+        if found.has_consent and reason is LeaverReason.MOVED:
             connection.execute(update(account).where(account.c.id == found.id).values(delegated=False))
             continue
         left[found.id] = reason

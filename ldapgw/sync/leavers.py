@@ -31,7 +31,7 @@ from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.activity import GATEWAY, Act
 from ldapgw.store.database import ascii_lower
 from ldapgw.store.directory_accounts import DirectoryPerson
-from ldapgw.store.leavers import Leaver, Reason
+from ldapgw.store.leavers import Leaver, LeaverReason
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.sync_state import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
 from ldapgw.sync.job import SyncedTenant
@@ -48,7 +48,7 @@ MAX_REMOVED = 20
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Listing:
+class DirectoryListing:
     """The people of a Workspace directory that was read completely and lately.
 
     :ivar addresses: all e-mail addresses, in lower case.
@@ -61,7 +61,7 @@ class Listing:
     listed_at: float
 
     @classmethod
-    def of(cls, people: Iterable[DirectoryPerson], listed_at: float) -> Listing:
+    def of(cls, people: Iterable[DirectoryPerson], listed_at: float) -> DirectoryListing:
         known = list(people)
         addresses = frozenset(ascii_lower(email) for person in known for email in person.emails)
         return cls(addresses, frozenset(person.source_id for person in known if person.source_id), listed_at)
@@ -86,7 +86,7 @@ class Facts:
 
     accounts: Collection[Account]
     marks: Mapping[int, Leaver]
-    directory: Listing | None = None
+    directory: DirectoryListing | None = None
     users_read_at: float | None = None
     removed_lately: int = 0
     held: int = 0
@@ -103,7 +103,7 @@ class Decision:
     """
 
     considered: frozenset[int] = frozenset()
-    gone: Mapping[int, Reason] = field(default_factory=dict, hash=False)
+    gone: Mapping[int, LeaverReason] = field(default_factory=dict, hash=False)
     removed: tuple[Leaver, ...] = ()
     held: int = 0
 
@@ -118,7 +118,8 @@ def decide(facts: Facts, delay: float, now: float) -> Decision:
     own = {
         account.id: account
         for account in facts.accounts
-        if not account.delegated and (account.id not in facts.marks or facts.marks[account.id].reason is Reason.MISSING)
+        if not account.delegated
+        and (account.id not in facts.marks or facts.marks[account.id].reason is LeaverReason.MISSING)
     }
     if not delay:
         return Decision(frozenset(own) & frozenset(facts.marks))
@@ -139,7 +140,7 @@ def decide(facts: Facts, delay: float, now: float) -> Decision:
     most = min(max((len(facts.accounts) + facts.removed_lately) // 10, 1), MAX_REMOVED) - facts.removed_lately
     held = len(unapproved) if len(unapproved) > most else 0
     removed = tuple(leaver for leaver in due if leaver.approved or not held)
-    return Decision(frozenset(own) - unknown, dict.fromkeys(sorted(gone), Reason.MISSING), removed, held)
+    return Decision(frozenset(own) - unknown, dict.fromkeys(sorted(gone), LeaverReason.MISSING), removed, held)
 
 
 def _is_ended(account: Account) -> bool | None:
@@ -185,7 +186,7 @@ def _missing_from_directory(facts: Facts, ended: Mapping[int, Account]) -> tuple
 
 def _is_confirmed(facts: Facts, account: Account, leaver: Leaver, gone: Collection[int], delay: float) -> bool:
     """Return whether what was read lately still shows that the person of a marked account has left."""
-    if leaver.reason is Reason.MISSING:
+    if leaver.reason is LeaverReason.MISSING:
         # The person was missing when the mark was set, and is missing from a full listing since then.
         is_listed_again = facts.directory is not None and facts.directory.listed_at >= leaver.since
         return account.id in gone and is_listed_again
@@ -287,7 +288,7 @@ def read_facts(connection: Connection, name: str, tenant: SyncedTenant, now: flo
     )
 
 
-def read_listing(connection: Connection, tenant: str, now: float) -> Listing | None:
+def read_listing(connection: Connection, tenant: str, now: float) -> DirectoryListing | None:
     """Read the tenant's Workspace directory, or return None if the stored directory does not show who has left.
 
     :raises DamagedStore: when a stored contact cannot be decoded.
@@ -302,7 +303,7 @@ def read_listing(connection: Connection, tenant: str, now: float) -> Listing | N
     is_current = state.sync_token is not None or NO_SYNC_TOKEN in state.warnings
     if not is_current or not state.warnings.keys().isdisjoint({INCOMPLETE, DIRECTORY_SHRUNK}):
         return None
-    return Listing.of(directory_accounts.read_people(connection, holder.account_id), state.full_sync_at)
+    return DirectoryListing.of(directory_accounts.read_people(connection, holder.account_id), state.full_sync_at)
 
 
 def _set_held(connection: Connection, tenant: str, count: int, now: float) -> bool:
@@ -330,8 +331,8 @@ def remove(connection: Connection, tenant: str, leaver: Leaver, now: float) -> s
     account = accounts.read(connection, leaver.account_id)
     if account is None or leavers.find(connection, account.id) != leaver:
         return None
-    is_back = not _is_ended(account) if leaver.reason is Reason.MISSING else _has_good_consent(account)
-    if is_back or (account.delegated and leaver.reason is Reason.MISSING):
+    is_back = not _is_ended(account) if leaver.reason is LeaverReason.MISSING else _has_good_consent(account)
+    if is_back or (account.delegated and leaver.reason is LeaverReason.MISSING):
         return None
     revocations.disconnect_account(connection, account.id, now, revoked=account.revoked)
     phones = accounts.remove(connection, account.id, with_phones=True)

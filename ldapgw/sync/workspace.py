@@ -33,7 +33,7 @@ from ldapgw.google.delegation import (
     REFUSAL_TEXTS,
     REFUSED_TENANT,
     USERS_SCOPE,
-    Refusal,
+    DelegationRefusal,
     ServiceAccount,
 )
 from ldapgw.google.oauth import SCOPE_OF, Grant, OAuth
@@ -42,7 +42,7 @@ from ldapgw.google.workspace import Turn, WorkspaceDirectory, WorkspaceUser
 from ldapgw.peers.leadership import Leader
 from ldapgw.store import accounts, workspaces
 from ldapgw.store.accounts import Account
-from ldapgw.store.leavers import Reason
+from ldapgw.store.leavers import LeaverReason
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.workspaces import DelegatedUser, DelegationSettings, DelegationTrial
 from ldapgw.sync.pacing import CallPacer
@@ -137,7 +137,7 @@ def select_users(
     users: Iterable[WorkspaceUser],
     members: Collection[str],
     allowed: Iterable[str] = ("*",),
-) -> tuple[tuple[DelegatedUser, ...], Mapping[str, Reason]]:
+) -> tuple[tuple[DelegatedUser, ...], Mapping[str, LeaverReason]]:
     """Select the users whose contacts a service account may read.
 
     :param members: the ids of the members of the groups in `settings`.
@@ -146,14 +146,14 @@ def select_users(
     """
     selection = _Selection(settings, allowed)
     selected: list[DelegatedUser] = []
-    others: dict[str, Reason] = {}
+    others: dict[str, LeaverReason] = {}
     for user in users:
         if user.is_suspended or user.is_archived:
-            others[user.id] = Reason.SUSPENDED
+            others[user.id] = LeaverReason.SUSPENDED
         elif selection.covers(user, members):
             selected.append(DelegatedUser(user.id, user.address))
         else:
-            others[user.id] = Reason.MOVED
+            others[user.id] = LeaverReason.MOVED
     return tuple(selected), others
 
 
@@ -202,11 +202,11 @@ class DelegatedTokens:
             raise ConsentRevoked("the tenant has no service account now", by="delegation")
         user = await self._user(account, delegation)
         if user.is_suspended or user.is_archived:
-            raise GoogleRefused("the user is suspended or archived", by=Reason.SUSPENDED)
+            raise GoogleRefused("the user is suspended or archived", by=LeaverReason.SUSPENDED)
         selection = _Selection(delegation.settings, self._tenants[account.tenant].allowed)
         # The members of groups are read once an hour, and until then a member counts as chosen.
         if not selection.covers(user, {user.id} if selection.has_groups else ()):
-            raise GoogleRefused("the settings do not include the user", by=Reason.MOVED)
+            raise GoogleRefused("the settings do not include the user", by=LeaverReason.MOVED)
         return await self._oauth.delegated_grant(delegation.service_account, user.address, sorted(account.scopes))
 
     async def _user(self, account: Account, delegation: Delegation) -> WorkspaceUser:
@@ -427,7 +427,7 @@ async def allowed_scopes(oauth: OAuth, delegation: Delegation, sources: Iterable
             await oauth.delegated_grant(delegation.service_account, delegation.settings.administrator, [scope])
             allowed.append(scope)
         except DelegationRefused as error:
-            if error.refusal not in (Refusal.NOT_AUTHORIZED, Refusal.SOME_SCOPES):
+            if error.refusal not in (DelegationRefusal.NOT_AUTHORIZED, DelegationRefusal.SOME_SCOPES):
                 raise
             refused = error
     if not allowed and refused is not None:

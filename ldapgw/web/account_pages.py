@@ -32,7 +32,7 @@ from ldapgw.store import (
 )
 from ldapgw.store.account_status import account_to_json, rejected_phones
 from ldapgw.store.accounts import Account, SyncRequest
-from ldapgw.store.activity import Act, Entry
+from ldapgw.store.activity import Act, ActivityEntry
 from ldapgw.store.sign_ins import FLOW_SECONDS
 from ldapgw.web import error_pages, record_texts
 from ldapgw.web.account_texts import (
@@ -368,7 +368,7 @@ async def sync_history_values(layout: Layout, account: Account | None) -> Mappin
     }
 
 
-async def disconnect_account(dependencies: WebDependencies, account_id: int, entry: Entry) -> bool:
+async def disconnect_account(dependencies: WebDependencies, account_id: int, entry: ActivityEntry) -> bool:
     """Delete an account's tokens and contacts, and revoke the grant at Google.
 
     :returns: whether the grant is revoked or need not be revoked; otherwise the revocation is retried later.  The data

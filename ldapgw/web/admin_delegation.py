@@ -23,7 +23,7 @@ from ldapgw.google.delegation import (
     REFUSAL_TEXTS,
     RESPONSIBLE,
     USERS_SCOPE,
-    Refusal,
+    DelegationRefusal,
     ServiceAccount,
     UnfitKeyFile,
 )
@@ -276,8 +276,8 @@ def problem_of(code: str) -> Problem | None:
     """Return the words for the code of an error; None without an error."""
     if not code:
         return None
-    if code in Refusal.__members__.values():
-        texts = REFUSAL_TEXTS[Refusal(code)]
+    if code in DelegationRefusal.__members__.values():
+        texts = REFUSAL_TEXTS[DelegationRefusal(code)]
         return Problem(texts.what, RESPONSIBLE[texts.who], texts.todo)
     return Problem(_TEXTS.errors.get(code, _TEXTS.errors["other"]))
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.phones.rollout import SHEETS_FILE, NewPhone, make_zip, print_sheet
 from ldapgw.store import accounts, activity, phones
-from ldapgw.store.activity import Entry
+from ldapgw.store.activity import ActivityEntry
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
@@ -51,7 +51,7 @@ class AdminPasswords:
         self,
         visitor: Visitor,
         logins: Sequence[PhoneLogin],
-        entries: Sequence[Entry],
+        entries: Sequence[ActivityEntry],
         first: Callable[[Connection], None] | None = None,
     ) -> str:
         """Give phones new passwords, and keep the passwords for the page that hands them out.
@@ -154,7 +154,7 @@ def _give(
     logins: Collection[PhoneLogin],
     hashes: Mapping[str, str],
     now: float,
-    entries: Sequence[Entry],
+    entries: Sequence[ActivityEntry],
     first: Callable[[Connection], None] | None,
 ) -> bool:
     present = {login.password for login in phones.read_by_names(connection, [login.name for login in logins])}

@@ -18,8 +18,8 @@ from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
 from ldapgw.store import accounts, activity, leavers, phones, sync_state
 from ldapgw.store.account_status import account_to_json, error_message, state
 from ldapgw.store.accounts import Account, SyncRequest
-from ldapgw.store.activity import Act, Entry
-from ldapgw.store.leavers import Leaver, Reason
+from ldapgw.store.activity import Act, ActivityEntry
+from ldapgw.store.leavers import Leaver, LeaverReason
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.sync_state import SyncState
 from ldapgw.web import error_pages
@@ -77,7 +77,7 @@ class _PeopleTexts(Texts, frozen=True):
     reminder: str
     reminders: Mapping[str, str]
     outcomes: Mapping[str, str]
-    leavers: Mapping[Reason, str]
+    leavers: Mapping[LeaverReason, str]
     not_listed: str
     filters: Mapping[str, str]
     questions: Mapping[str, Question]
@@ -120,7 +120,7 @@ class PersonRow:
         """Return a sentence that says why the person counts as a leaver; empty if the person does not."""
         if self.leaver is None:
             return ""
-        if self.leaver.reason is Reason.MISSING and not self.account.revoked:
+        if self.leaver.reason is LeaverReason.MISSING and not self.account.revoked:
             return TEXTS.not_listed  # somebody has disconnected the account or connected it again
         return TEXTS.leavers[self.leaver.reason]
 
@@ -400,7 +400,7 @@ class AdminPeople:
         )
         return revoked
 
-    def _entries(self, visit: Visit, act: Act, people: Sequence[Account], detail: str = "") -> list[Entry]:
+    def _entries(self, visit: Visit, act: Act, people: Sequence[Account], detail: str = "") -> list[ActivityEntry]:
         return [visit.entry(act, account.address, detail) for account in people]
 
 
@@ -477,13 +477,13 @@ def _read_held(connection: Connection, tenant: WebTenant, now: float) -> Sequenc
     return [mark.account_id for mark in waiting if now - mark.since >= tenant.remove_leavers][:MAX_APPROVED]
 
 
-def _approve(connection: Connection, people: Sequence[Account], entries: Sequence[Entry]) -> None:
+def _approve(connection: Connection, people: Sequence[Account], entries: Sequence[ActivityEntry]) -> None:
     for tenant in {account.tenant for account in people}:
         leavers.approve(connection, tenant, [account.id for account in people])
     activity.record(connection, *entries)
 
 
-def _request_syncs(connection: Connection, people: Sequence[Account], entries: Sequence[Entry]) -> None:
+def _request_syncs(connection: Connection, people: Sequence[Account], entries: Sequence[ActivityEntry]) -> None:
     for account in people:
         sync_state.request_sync(connection, account.id, SyncRequest.INCREMENTAL)
     activity.record(connection, *entries)
@@ -494,14 +494,14 @@ def _share(
     people: Sequence[Account],
     sharing: Sharing,
     labels: Sequence[str],
-    entries: Sequence[Entry],
+    entries: Sequence[ActivityEntry],
 ) -> None:
     for account, label in zip(people, labels, strict=True):
         accounts.set_sharing(connection, account.id, sharing, label)
     activity.record(connection, *entries)
 
 
-def _remove_account(connection: Connection, account_id: int, entry: Entry, *, with_phones: bool) -> None:
+def _remove_account(connection: Connection, account_id: int, entry: ActivityEntry, *, with_phones: bool) -> None:
     """Delete a disconnected account, and record an entry like `entry` for each phone removed with the account."""
     names = accounts.remove(connection, account_id, with_phones=with_phones)
     activity.record(connection, *(replace(entry, act=Act.PHONE_REMOVED, subject=name) for name in names))

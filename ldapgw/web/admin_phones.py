@@ -23,7 +23,7 @@ from ldapgw.phones.provisioning.window import MINUTES
 from ldapgw.phones.rollout import new_phone
 from ldapgw.phrase import Texts, Translatable, gettext_noop, read_texts
 from ldapgw.store import accounts, activity, phones
-from ldapgw.store.activity import Act, Entry
+from ldapgw.store.activity import Act, ActivityEntry
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.admin_passwords import AdminPasswords, batch_key
@@ -275,7 +275,7 @@ class AdminPhones:
         await self._dependencies.changed()
         return self._passwords.redirect(visit, batch)
 
-    def _entries(self, visit: Visit, act: Act, selected: Sequence[PhoneRow], detail: str = "") -> list[Entry]:
+    def _entries(self, visit: Visit, act: Act, selected: Sequence[PhoneRow], detail: str = "") -> list[ActivityEntry]:
         log.info(
             "web: {act} for {count} phones of tenant {tenant} by the administration, from {address}",
             event="phones_administered",
@@ -379,14 +379,14 @@ def _checked(connection: Connection, tenant: str, text: str) -> tuple[ImportLine
     return check_rows(rows, owners, taken, phones.read_macs(connection, tenant))
 
 
-def _add(connection: Connection, login: PhoneLogin, entry: Entry) -> dict[str, Translatable]:
+def _add(connection: Connection, login: PhoneLogin, entry: ActivityEntry) -> dict[str, Translatable]:
     """Store a phone, and return nothing, or the reason why the phone cannot be added, by the name of a field."""
     if mac_error := taken_mac(connection, login):
         return {"mac": mac_error}
     return {} if activity.recorded(connection, entry, phones.add, login) else {"name": TEXTS.taken}
 
 
-def _add_all(connection: Connection, logins: Sequence[PhoneLogin], entry: Entry) -> bool:
+def _add_all(connection: Connection, logins: Sequence[PhoneLogin], entry: ActivityEntry) -> bool:
     """Store the phones, all or none, and an entry of the activity log."""
     if not phones.add_all(connection, logins):
         return False
@@ -429,13 +429,15 @@ def _owners(connection: Connection, tenant: str) -> tuple[tuple[str, str], ...]:
     return tuple((str(key), address) for key, address in accounts.read_addresses(connection, tenant))
 
 
-def _for_each(connection: Connection, entries: Sequence[Entry], function: Callable[..., bool], *args: Any) -> None:
+def _for_each(
+    connection: Connection, entries: Sequence[ActivityEntry], function: Callable[..., bool], *args: Any
+) -> None:
     """Call ``function(connection, name, …)`` for the phone of each entry; record the entries whose calls succeeded."""
     activity.record(connection, *(entry for entry in entries if function(connection, entry.subject, *args)))
 
 
 def _set_models(
-    connection: Connection, entries: Sequence[Entry], model: str, numbers: NumberMode, placeholder: str
+    connection: Connection, entries: Sequence[ActivityEntry], model: str, numbers: NumberMode, placeholder: str
 ) -> None:
     for entry in entries:
         phones.set_placeholder(connection, entry.subject, placeholder)

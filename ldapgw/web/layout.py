@@ -21,7 +21,7 @@ from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 from ldapgw.store import activity, phones, sign_ins
 from ldapgw.store.account_status import with_database_error
 from ldapgw.store.accounts import Account
-from ldapgw.store.activity import Act, Actor, Entry
+from ldapgw.store.activity import Act, ActivityEntry, Actor
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.worker import Store
 from ldapgw.web import error_pages
@@ -313,7 +313,7 @@ class TenantVisit:
         await self.layout.dependencies.changed()
         return self.redirect(message, path)
 
-    def entry(self, act: Act, subject: str = "", detail: str = "") -> Entry:
+    def entry(self, act: Act, subject: str = "", detail: str = "") -> ActivityEntry:
         """Return an entry of the activity log for an act of the visitor, who may be opening an admin link.
 
         :param subject: the address of an account or the name of a phone; empty for the tenant.
@@ -324,7 +324,7 @@ class TenantVisit:
         return activity.entry(self.layout.now(), self.tenant.name, actor, act, subject, detail)
 
     async def change(
-        self, entry: Entry, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+        self, entry: ActivityEntry, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Call ``function(connection, …)`` of the store, and record the entry unless the function returns False."""
         return await self.store.run(activity.recorded, entry, function, *args, **kwargs)

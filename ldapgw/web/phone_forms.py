@@ -30,7 +30,7 @@ from ldapgw.phones.provisioning.settings import choose_endpoint
 from ldapgw.phones.provisioning.sheet import vendors_of
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import accounts, activity, phones, recordings
-from ldapgw.store.activity import Act, Entry
+from ldapgw.store.activity import Act, ActivityEntry
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
@@ -343,14 +343,16 @@ class PhoneForms:
         )
 
 
-def _begin_recording(connection: Connection, phone: str, now: float, entry: Entry) -> recordings.NotBegun | None:
+def _begin_recording(
+    connection: Connection, phone: str, now: float, entry: ActivityEntry
+) -> recordings.NotBegun | None:
     refused = recordings.begin(connection, phone, now, now + RECORDING_SECONDS, is_plain=False)
     if refused is None:
         activity.record(connection, entry)
     return refused
 
 
-def _add(connection: Connection, login: PhoneLogin, entry: Entry) -> dict[str, Translatable]:
+def _add(connection: Connection, login: PhoneLogin, entry: ActivityEntry) -> dict[str, Translatable]:
     """Store a phone, and return nothing, or the reason why the phone cannot be added, by the name of a field."""
     if len(phones.read_by_accounts(connection, login.account_ids)) >= MAX_PHONES_PER_PERSON:
         return {"label": gettext_noop("You’ve reached the maximum number of phones. Remove one first.")}
@@ -358,7 +360,7 @@ def _add(connection: Connection, login: PhoneLogin, entry: Entry) -> dict[str, T
 
 
 def _change(
-    connection: Connection, login: PhoneLogin, new: PhoneLogin, entries: Sequence[Entry], now: float
+    connection: Connection, login: PhoneLogin, new: PhoneLogin, entries: Sequence[ActivityEntry], now: float
 ) -> dict[str, Translatable]:
     """Store the changed name, label, model, MAC address, owner and password of a phone.
 

@@ -31,7 +31,7 @@ from ldapgw.phones.provisioning.window import (
     without_tls,
 )
 from ldapgw.store import activity, phones, windows
-from ldapgw.store.activity import Act, Actor, Entry
+from ldapgw.store.activity import Act, ActivityEntry, Actor
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.windows import Fetch, ProvisioningWindow, Reason, WindowPhone
@@ -256,7 +256,7 @@ def _read(
 
 
 def _note_fetch(
-    connection: Connection, entry: Entry, window: ProvisioningWindow, login: PhoneLogin, hashed: str, new: Fetch
+    connection: Connection, entry: ActivityEntry, window: ProvisioningWindow, login: PhoneLogin, hashed: str, new: Fetch
 ) -> Reason | None:
     reason = windows.note_fetch(connection, window, login, hashed, new)
     if reason is None:

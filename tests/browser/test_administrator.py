@@ -20,7 +20,7 @@ from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET
 from ldapgw.store import accounts, leavers, sync_state
-from ldapgw.store.leavers import Reason
+from ldapgw.store.leavers import LeaverReason
 from tests.browser import axe
 from tests.browser.walk import Crew, Walk, Way, journeys, needs_axe
 from tests.browser.window import person
@@ -205,7 +205,7 @@ def leaves(site: Site, address: str) -> None:
         (account,) = database.run(accounts.find_by_address, address)
         since = account.connected_at or 0.0
         database.run(sync_state.fail, account, "consent_revoked", since, None)
-        database.run(leavers.mark, [account.id], {account.id: Reason.MISSING}, since)
+        database.run(leavers.mark, [account.id], {account.id: LeaverReason.MISSING}, since)
 
 
 # --- acting -----------------------------------------------------------------------------------------------------------

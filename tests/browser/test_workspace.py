@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from ldapgw.google.delegation import REFUSAL_TEXTS, Refusal
+from ldapgw.google.delegation import REFUSAL_TEXTS, DelegationRefusal
 from ldapgw.google.sandbox.tenant import ALICE, BOB
 from ldapgw.store.activity import Act
 from tests.browser import axe
@@ -27,7 +27,7 @@ STAFF = (ALICE, BOB, *(f"user{number:02}@acme.example" for number in range(2, 50
 EMPLOYEE, LEAVER = STAFF[7], STAFF[8]
 PEOPLE = {address: [person("Kim", f"Kunde{number:02}", f"+4930555{number:03}")] for number, address in enumerate(STAFF)}
 ORGANIZATION_DECIDED = "Your organization lets this phone book read your contacts. You decide who sees them."
-NOT_ALLOWED = REFUSAL_TEXTS[Refusal.NOT_AUTHORIZED]
+NOT_ALLOWED = REFUSAL_TEXTS[DelegationRefusal.NOT_AUTHORIZED]
 SUSPENDED = "This person’s Google account is suspended or archived."
 
 

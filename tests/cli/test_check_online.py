@@ -18,7 +18,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 from ldapgw.cli.online import check_online
 from ldapgw.cli.site import now
 from ldapgw.contact import Source
-from ldapgw.google.delegation import GROUPS_SCOPE, REFUSAL_TEXTS, RESPONSIBLE, USERS_SCOPE, Refusal
+from ldapgw.google.delegation import GROUPS_SCOPE, REFUSAL_TEXTS, RESPONSIBLE, USERS_SCOPE, DelegationRefusal
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.google.sandbox import delegation as sandbox
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CLIENT_ID, CLIENT_SECRET, DOMAIN, SERVICE_ACCOUNT
@@ -362,7 +362,7 @@ def delegate(gateway: Gateway, google: Inspected) -> None:
     gateway.write(gateway.file.read_text() + delegation)
 
 
-def lines(refusal: Refusal) -> str:
+def lines(refusal: DelegationRefusal) -> str:
     """What is printed of a refusal."""
     text = REFUSAL_TEXTS[refusal]
     return f"{text.what}\n  {RESPONSIBLE[text.who]}: {text.todo}"
@@ -388,11 +388,11 @@ async def test_a_service_account(gateway: Gateway, tmp_path: Path) -> None:
         delegate(gateway, google)
         assert await tried(gateway, google) == GOOD
         for refused, changed in (
-            ({CONTACTS}, {f"{ACCOUNT}, scope {CONTACTS}": ("failed", lines(Refusal.SOME_SCOPES))}),
+            ({CONTACTS}, {f"{ACCOUNT}, scope {CONTACTS}": ("failed", lines(DelegationRefusal.SOME_SCOPES))}),
             (
                 {GROUPS_SCOPE},
                 {
-                    f"{ACCOUNT}, scope {GROUPS_SCOPE}": ("failed", lines(Refusal.SOME_SCOPES)),
+                    f"{ACCOUNT}, scope {GROUPS_SCOPE}": ("failed", lines(DelegationRefusal.SOME_SCOPES)),
                     f"{ACCOUNT}, users": None,
                     f"{ACCOUNT}, contacts": None,
                 },
@@ -400,7 +400,7 @@ async def test_a_service_account(gateway: Gateway, tmp_path: Path) -> None:
             (
                 {CONTACTS, OTHER, USERS_SCOPE, GROUPS_SCOPE},
                 {
-                    f"{ACCOUNT}, scope {CONTACTS}": ("failed", lines(Refusal.NOT_AUTHORIZED)),
+                    f"{ACCOUNT}, scope {CONTACTS}": ("failed", lines(DelegationRefusal.NOT_AUTHORIZED)),
                     **{
                         f"{ACCOUNT}, scope {scope}": ("failed", "is not allowed either")
                         for scope in (OTHER, USERS_SCOPE, GROUPS_SCOPE)
@@ -420,8 +420,8 @@ async def test_a_service_account(gateway: Gateway, tmp_path: Path) -> None:
         assert (await tried(gateway, google))[f"{ACCOUNT}, users"] == ("warning", message)
         delegate(gateway, google)
         for fault, step, found in (
-            ("delegation_bad_key", "", ("failed", lines(Refusal.BAD_KEY))),
-            ("workspace_not_an_admin_403", ", users", ("failed", lines(Refusal.NOT_AN_ADMIN))),
+            ("delegation_bad_key", "", ("failed", lines(DelegationRefusal.BAD_KEY))),
+            ("workspace_not_an_admin_403", ", users", ("failed", lines(DelegationRefusal.NOT_AN_ADMIN))),
             (
                 "error_service_disabled_403",
                 ", contacts",
@@ -451,6 +451,6 @@ async def test_a_service_account_by_the_command(gateway: Gateway, tmp_path: Path
         google.world.workspaces.set_state(SERVICE_ACCOUNT, "disabled")
         command = ["-m", "ldapgw", "--config", str(gateway.file), "check", "--online"]
         out, _, code = await getProcessOutputAndValue(sys.executable, command, env=os.environ)
-    what, who = lines(Refusal.SERVICE_ACCOUNT_DISABLED).splitlines()
+    what, who = lines(DelegationRefusal.SERVICE_ACCOUNT_DISABLED).splitlines()
     assert code == 1
     assert f"✗ {ACCOUNT}: {what}\n{who}\n" in out.decode()

@@ -12,7 +12,7 @@ import pytest
 from ldapgw.cli.output import local_time
 from ldapgw.cli.site import now
 from ldapgw.contact import Sharing
-from ldapgw.google.delegation import REFUSAL_TEXTS, Refusal
+from ldapgw.google.delegation import REFUSAL_TEXTS, DelegationRefusal
 from ldapgw.store import accounts, gateways, phones, sign_ins, sync_state, unfit_clients, workspaces
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.database import Mode
@@ -148,8 +148,8 @@ def test_a_workspace(gateway: Gateway) -> None:
         workspaces.record_failure(connection, "acme", "short_list", THEN)
     assert shown()[0].startswith("! Workspace    Google's list of users lacks most of the known users.")
     with gateway.begin() as connection:
-        workspaces.record_failure(connection, "acme", Refusal.BAD_KEY, THEN)
-    text = REFUSAL_TEXTS[Refusal.BAD_KEY]
+        workspaces.record_failure(connection, "acme", DelegationRefusal.BAD_KEY, THEN)
+    text = REFUSAL_TEXTS[DelegationRefusal.BAD_KEY]
     assert shown() == [f"! Workspace    {text.what}"]
     assert told() == (2, timestamp(read_at), {"code": "bad_key", "message": text.what, "since": timestamp(THEN)})
     needed = f"acme: {text.what} The administrator of the gateway: {text.todo}"

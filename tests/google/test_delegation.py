@@ -19,7 +19,14 @@ from ldapgw.errors import (
     QuotaExceeded,
     UnknownRefusal,
 )
-from ldapgw.google.delegation import REFUSAL_TEXTS, REFUSED_TENANT, RESPONSIBLE, Refusal, UnfitKeyFile, read_key_file
+from ldapgw.google.delegation import (
+    REFUSAL_TEXTS,
+    REFUSED_TENANT,
+    RESPONSIBLE,
+    DelegationRefusal,
+    UnfitKeyFile,
+    read_key_file,
+)
 from ldapgw.google.oauth import Grant, OAuth
 from tests.support.examples import examples
 from tests.support.results import result_of
@@ -111,28 +118,38 @@ def test_the_request_is_a_jwt_for_google_alone():
 @pytest.mark.parametrize(
     ("status", "error", "description", "refusal"),
     [
-        (401, "unauthorized_client", "Client is unauthorized to retrieve access tokens …", Refusal.NOT_AUTHORIZED),
-        (401, "unauthorized_client", "Unauthorized client or scope in request.", Refusal.NOT_AUTHORIZED),
-        (403, "access_denied", "Requested client not authorized.", Refusal.SOME_SCOPES),
-        (400, "access_denied", "Account restricted", Refusal.RESTRICTED),
-        (400, "invalid_grant", "Invalid email or User ID", Refusal.UNKNOWN_USER),
-        (400, "invalid_grant", "Not a valid email or user ID.", Refusal.UNKNOWN_USER),
-        (400, "invalid_request", "Invalid impersonation &quot;sub&quot; field: ada@", Refusal.UNKNOWN_USER),
-        (400, "invalid_grant", "The account has been deleted", Refusal.DELETED_USER),
-        (401, "invalid_account", "Forbidden", Refusal.DISABLED_USER),
-        (400, "invalid_grant", "Invalid JWT Signature.", Refusal.BAD_KEY),
-        (400, "invalid_grant", "Invalid JWT: Token must be a short-lived token (60 minutes) …", Refusal.CLOCK),
-        (400, "invalid_grant", "Invalid JWT: Failed audience check.", Refusal.BAD_ASSERTION),
-        (400, "invalid_grant", "Invalid JWT: No valid verifier found for issuer.", Refusal.BAD_ASSERTION),
-        (400, "invalid_grant", "Invalid grant: account not found", Refusal.NO_SERVICE_ACCOUNT),
-        (400, "invalid_grant", "Bad Request", Refusal.UNEXPLAINED),
-        (400, "invalid_scope", "Invalid OAuth scope or ID token audience provided.", Refusal.BAD_SCOPE),
-        (401, "disabled_client", "The OAuth client was disabled.", Refusal.SERVICE_ACCOUNT_DISABLED),
-        (401, "deleted_client", "The OAuth client was deleted.", Refusal.NO_SERVICE_ACCOUNT),
-        (400, "admin_policy_enforced", "", Refusal.POLICY),
+        (
+            401,
+            "unauthorized_client",
+            "Client is unauthorized to retrieve access tokens …",
+            DelegationRefusal.NOT_AUTHORIZED,
+        ),
+        (401, "unauthorized_client", "Unauthorized client or scope in request.", DelegationRefusal.NOT_AUTHORIZED),
+        (403, "access_denied", "Requested client not authorized.", DelegationRefusal.SOME_SCOPES),
+        (400, "access_denied", "Account restricted", DelegationRefusal.RESTRICTED),
+        (400, "invalid_grant", "Invalid email or User ID", DelegationRefusal.UNKNOWN_USER),
+        (400, "invalid_grant", "Not a valid email or user ID.", DelegationRefusal.UNKNOWN_USER),
+        (400, "invalid_request", "Invalid impersonation &quot;sub&quot; field: ada@", DelegationRefusal.UNKNOWN_USER),
+        (400, "invalid_grant", "The account has been deleted", DelegationRefusal.DELETED_USER),
+        (401, "invalid_account", "Forbidden", DelegationRefusal.DISABLED_USER),
+        (400, "invalid_grant", "Invalid JWT Signature.", DelegationRefusal.BAD_KEY),
+        (
+            400,
+            "invalid_grant",
+            "Invalid JWT: Token must be a short-lived token (60 minutes) …",
+            DelegationRefusal.CLOCK,
+        ),
+        (400, "invalid_grant", "Invalid JWT: Failed audience check.", DelegationRefusal.BAD_ASSERTION),
+        (400, "invalid_grant", "Invalid JWT: No valid verifier found for issuer.", DelegationRefusal.BAD_ASSERTION),
+        (400, "invalid_grant", "Invalid grant: account not found", DelegationRefusal.NO_SERVICE_ACCOUNT),
+        (400, "invalid_grant", "Bad Request", DelegationRefusal.UNEXPLAINED),
+        (400, "invalid_scope", "Invalid OAuth scope or ID token audience provided.", DelegationRefusal.BAD_SCOPE),
+        (401, "disabled_client", "The OAuth client was disabled.", DelegationRefusal.SERVICE_ACCOUNT_DISABLED),
+        (401, "deleted_client", "The OAuth client was deleted.", DelegationRefusal.NO_SERVICE_ACCOUNT),
+        (400, "admin_policy_enforced", "", DelegationRefusal.POLICY),
     ],
 )
-def test_each_refusal_is_told_from_the_others(status: int, error: str, description: str, refusal: Refusal):
+def test_each_refusal_is_told_from_the_others(status: int, error: str, description: str, refusal: DelegationRefusal):
     """Google's error code decides, and its description where Google has one code for several reasons."""
     found = refusal_of(status, error, description)
     assert isinstance(found, DelegationRefused)
@@ -159,13 +176,23 @@ def test_other_errors_refuse_nobody(status: int, error: str, kind: type[GoogleEr
 
 def test_a_refused_user_leaves_the_tenant_alone():
     """The refusals that a single user may get are not taken for the tenant's."""
-    users = {Refusal.SOME_SCOPES, Refusal.RESTRICTED, Refusal.UNKNOWN_USER, Refusal.DELETED_USER}
-    assert set(Refusal) - REFUSED_TENANT == {*users, Refusal.DISABLED_USER, Refusal.UNEXPLAINED, Refusal.NO_GROUP}
+    users = {
+        DelegationRefusal.SOME_SCOPES,
+        DelegationRefusal.RESTRICTED,
+        DelegationRefusal.UNKNOWN_USER,
+        DelegationRefusal.DELETED_USER,
+    }
+    assert set(DelegationRefusal) - REFUSED_TENANT == {
+        *users,
+        DelegationRefusal.DISABLED_USER,
+        DelegationRefusal.UNEXPLAINED,
+        DelegationRefusal.NO_GROUP,
+    }
 
 
 def test_each_refusal_says_who_has_to_do_what():
     """Each refusal has a text, and each text names one of those who can act."""
-    assert set(REFUSAL_TEXTS) == set(Refusal)
+    assert set(REFUSAL_TEXTS) == set(DelegationRefusal)
     assert {text.who for text in REFUSAL_TEXTS.values()} <= set(RESPONSIBLE)
     assert all(sentence.endswith(".") for text in REFUSAL_TEXTS.values() for sentence in (text.what, text.todo))
 

@@ -17,7 +17,7 @@ from ldapgw.errors import (
     QuotaExceeded,
 )
 from ldapgw.google import workspace
-from ldapgw.google.delegation import Refusal
+from ldapgw.google.delegation import DelegationRefusal
 from ldapgw.google.http import CallSource
 from ldapgw.google.workspace import GroupMembers, UserListing, WorkspaceDirectory, WorkspaceUser
 from tests.support.results import result_of
@@ -158,8 +158,8 @@ def test_groups_within_a_group_are_read_once():
 @pytest.mark.parametrize(
     ("answers", "kind", "refusal"),
     [
-        ([error(404, "notFound")], DelegationRefused, Refusal.NO_GROUP),
-        ([error(403, "forbidden")], DelegationRefused, Refusal.NOT_AN_ADMIN),
+        ([error(404, "notFound")], DelegationRefused, DelegationRefusal.NO_GROUP),
+        ([error(403, "forbidden")], DelegationRefused, DelegationRefusal.NOT_AN_ADMIN),
         ([ok({"members": [member("g", "GROUP")]}), error(403, "userRateLimitExceeded")], QuotaExceeded, ""),
         ([ok({"members": [member("g", "GROUP")]}), error(403, "accessNotConfigured")], DelegationRefused, None),
         ([ok({"members": [member("g", "GROUP")]}), (503, {}, b"")], GoogleUnavailable, ""),

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection
 
 from ldapgw.store import activity
-from ldapgw.store.activity import COMMAND_LINE, GATEWAY, PAGE_SIZE, Act, Actor, Entry, entry, record
+from ldapgw.store.activity import COMMAND_LINE, GATEWAY, PAGE_SIZE, Act, ActivityEntry, Actor, entry, record
 
 NOW = 1_700_000_000.0
 ANNA = Actor("anna@acme.example", "192.0.2.7")
@@ -18,7 +18,9 @@ def test_an_entry_says_who_did_what(connection: Connection) -> None:
     new = entry(NOW, "acme", ANNA, Act.PHONE_RENAMED, "desk1", "desk2")
     record(connection, new, entry(NOW, "other", GATEWAY, Act.CONNECTED, "anna@acme.example"))
     page = activity.read_page(connection, "acme")
-    assert page.entries == (Entry(NOW, "acme", "anna@acme.example", "phone_renamed", "desk1", "desk2", "192.0.2.7"),)
+    assert page.entries == (
+        ActivityEntry(NOW, "acme", "anna@acme.example", "phone_renamed", "desk1", "desk2", "192.0.2.7"),
+    )
     assert (page.total, page.number, page.pages) == (1, 1, 1)
     assert activity.read_acts(connection, "acme") == ("phone_renamed",)
     assert "anna" not in repr(new) + repr(ANNA)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from ldapgw.store import accounts, leavers
-from ldapgw.store.leavers import HeldRemoval, Leaver, Reason
+from ldapgw.store.leavers import HeldRemoval, Leaver, LeaverReason
 from ldapgw.store.secrets import SecretBox
 from tests.support.stage.sync import GRANT, NOW, connect
 
@@ -26,33 +26,35 @@ def ids(connection: Connection, secret_box: SecretBox) -> tuple[int, int, int]:
 def test_a_mark_stays_until_the_person_is_back(connection: Connection, ids: tuple[int, int, int]) -> None:
     """A repeated mark changes the reason only; accounts that were not considered, or are gone, do not matter."""
     first, second, other = ids
-    leavers.mark(connection, ids, {first: Reason.SUSPENDED, second: Reason.MISSING, other: Reason.MOVED}, NOW)
+    leavers.mark(
+        connection, ids, {first: LeaverReason.SUSPENDED, second: LeaverReason.MISSING, other: LeaverReason.MOVED}, NOW
+    )
     assert leavers.keep(connection, first)
-    leavers.mark(connection, [first, 99], {first: Reason.DELETED, 99: Reason.DELETED}, NOW + DAY)
+    leavers.mark(connection, [first, 99], {first: LeaverReason.DELETED, 99: LeaverReason.DELETED}, NOW + DAY)
     marked = {
-        first: Leaver(first, Reason.DELETED, NOW, kept=True),
-        second: Leaver(second, Reason.MISSING, NOW),
+        first: Leaver(first, LeaverReason.DELETED, NOW, kept=True),
+        second: Leaver(second, LeaverReason.MISSING, NOW),
     }
     assert leavers.read(connection, "acme") == marked
     leavers.mark(connection, [first], {}, NOW + DAY)
     assert leavers.read(connection, "acme") == {second: marked[second]}
     accounts.remove(connection, second, with_phones=True)
     assert leavers.read(connection, "acme") == {}
-    assert leavers.read(connection, "other") == {other: Leaver(other, Reason.MOVED, NOW)}
+    assert leavers.read(connection, "other") == {other: Leaver(other, LeaverReason.MOVED, NOW)}
 
 
 def test_an_administrator_keeps_accounts(connection: Connection, ids: tuple[int, int, int]) -> None:
     """A decision that changes nothing is told apart, and a kept account loses an earlier approval of its removal."""
     first, second, other = ids
-    leavers.mark(connection, ids, {first: Reason.MISSING, other: Reason.MISSING}, NOW)
+    leavers.mark(connection, ids, {first: LeaverReason.MISSING, other: LeaverReason.MISSING}, NOW)
     leavers.approve(connection, "acme", ids)
-    assert leavers.read(connection, "acme") == {first: Leaver(first, Reason.MISSING, NOW, approved=True)}
-    assert leavers.read(connection, "other") == {other: Leaver(other, Reason.MISSING, NOW)}
+    assert leavers.read(connection, "acme") == {first: Leaver(first, LeaverReason.MISSING, NOW, approved=True)}
+    assert leavers.read(connection, "other") == {other: Leaver(other, LeaverReason.MISSING, NOW)}
     assert [leavers.keep(connection, account_id) for account_id in (first, first, second)] == [True, False, False]
-    assert leavers.read(connection, "acme") == {first: Leaver(first, Reason.MISSING, NOW, kept=True)}
+    assert leavers.read(connection, "acme") == {first: Leaver(first, LeaverReason.MISSING, NOW, kept=True)}
     leavers.approve(connection, "acme", ids)
     assert [leavers.undo_keep(connection, account_id) for account_id in (first, first, second)] == [True, False, False]
-    assert leavers.read(connection, "acme") == {first: Leaver(first, Reason.MISSING, NOW)}
+    assert leavers.read(connection, "acme") == {first: Leaver(first, LeaverReason.MISSING, NOW)}
 
 
 def test_a_removal_waits_for_an_administrator(connection: Connection) -> None:

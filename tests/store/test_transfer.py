@@ -18,7 +18,7 @@ from ldapgw.store.backup import back_up, back_up_server, restore_server
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.gateways import GatewayInfo
-from ldapgw.store.leavers import Reason
+from ldapgw.store.leavers import LeaverReason
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.workspaces import DelegationSettings, EnteredDelegation
 from tests.support.postgresql import needs_postgresql, new_url, open_new
@@ -48,7 +48,7 @@ def fill(connection: Connection) -> None:
     workspaces.enter_delegation(connection, BOX, EnteredDelegation("acme", "the key file", settings, NOW))
     workspaces.record_failure(connection, "acme", "network", NOW)
     workspaces.write_group(connection, "acme", "sales@acme.example", {"ann@acme.example"}, NOW)
-    leavers.mark(connection, [1], {1: Reason.SUSPENDED}, NOW)
+    leavers.mark(connection, [1], {1: LeaverReason.SUSPENDED}, NOW)
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from sqlalchemy import insert, update
 from ldapgw.contact import Sharing, Source
 from ldapgw.store import accounts, activity, leavers, phones, revocations, sync_state
 from ldapgw.store.accounts import Account, ErrorStatus
-from ldapgw.store.leavers import HeldRemoval, Leaver, Reason
+from ldapgw.store.leavers import HeldRemoval, Leaver, LeaverReason
 from ldapgw.store.tables import source as source_table
 from ldapgw.store.tables import workspace
-from ldapgw.sync.leavers import DAY, MAX_AGE, Decision, Facts, LeaverService, Listing, decide, read_listing
+from ldapgw.sync.leavers import DAY, MAX_AGE, Decision, DirectoryListing, Facts, LeaverService, decide, read_listing
 from tests.support.results import result_of
 from tests.support.stage.sync import ALICE, ALL_SOURCES, NOW, Stage, person
 
@@ -37,33 +37,33 @@ def company(size: int, *odd: Account) -> tuple[Account, ...]:
     return tuple({each.id: each for each in (*map(account, range(size)), *odd)}.values())
 
 
-def listing(*numbers: int, at: float = NOW) -> Listing:
+def listing(*numbers: int, at: float = NOW) -> DirectoryListing:
     """A directory that has the people of some accounts."""
-    return Listing(frozenset(f"p{number}@{ACME}" for number in numbers), frozenset(), at)
+    return DirectoryListing(frozenset(f"p{number}@{ACME}" for number in numbers), frozenset(), at)
 
 
-def marked(reason: Reason, *numbers: int, **more: Any) -> dict[int, Leaver]:
+def marked(reason: LeaverReason, *numbers: int, **more: Any) -> dict[int, Leaver]:
     return {number: Leaver(number, reason, **{"since": LONG_AGO, **more}) for number in numbers}
 
 
 def decided(
     considered: Collection[int], gone: Collection[int] = (), removed: Collection[Leaver] = (), held: int = 0
 ) -> Decision:
-    return Decision(frozenset(considered), dict.fromkeys(gone, Reason.MISSING), tuple(removed), held)
+    return Decision(frozenset(considered), dict.fromkeys(gone, LeaverReason.MISSING), tuple(removed), held)
 
 
 FIVE, LEFT = range(5), account(0, **REVOKED)
 HERE, OTHERS = listing(1, 2, 3, 4), (1, 2, 3, 4)
-MISSING = marked(Reason.MISSING, 0)
+MISSING = marked(LeaverReason.MISSING, 0)
 DUE = MISSING[0]
 DELEGATED = {"delegated": True, "hd": ACME}
-SUSPENDED = marked(Reason.SUSPENDED, 0)
+SUSPENDED = marked(LeaverReason.SUSPENDED, 0)
 
 
 def many(left: int, size: int, **more: Any) -> Facts:
     """A company with people who have left long ago."""
     gone = [account(number, **REVOKED) for number in range(left)]
-    marks = marked(Reason.MISSING, *range(left))
+    marks = marked(LeaverReason.MISSING, *range(left))
     return Facts(company(size, *gone), marks, listing(*range(left, size)), **more)
 
 
@@ -78,10 +78,13 @@ CASES: dict[str, tuple[Facts, Decision]] = {
     "a new leaver": (Facts(company(5, LEFT), {}, HERE), decided(FIVE, [0])),
     "a leaver whose time is over": (Facts(company(5, LEFT), MISSING, HERE), decided(FIVE, [0], [DUE])),
     "a leaver whose time is not over": (
-        Facts(company(5, LEFT), marked(Reason.MISSING, 0, since=LONG_AGO + 1), HERE),
+        Facts(company(5, LEFT), marked(LeaverReason.MISSING, 0, since=LONG_AGO + 1), HERE),
         decided(FIVE, [0]),
     ),
-    "a leaver who is kept": (Facts(company(5, LEFT), marked(Reason.MISSING, 0, kept=True), HERE), decided(FIVE, [0])),
+    "a leaver who is kept": (
+        Facts(company(5, LEFT), marked(LeaverReason.MISSING, 0, kept=True), HERE),
+        decided(FIVE, [0]),
+    ),
     "no full listing since the mark": (
         Facts(company(5, LEFT), MISSING, listing(*OTHERS, at=LONG_AGO - 1)),
         decided(FIVE, [0]),
@@ -134,7 +137,7 @@ CASES: dict[str, tuple[Facts, Decision]] = {
         Facts(company(5, account(0, **SYNCED, **REVOKED)), SUSPENDED, HERE, users_read_at=NOW),
         decided(OTHERS, removed=[SUSPENDED[0]]),
     ),
-    "a tenth": (many(3, 30), decided(range(30), range(3), marked(Reason.MISSING, *range(3)).values())),
+    "a tenth": (many(3, 30), decided(range(30), range(3), marked(LeaverReason.MISSING, *range(3)).values())),
     "more than a tenth": (many(4, 30), decided(range(30), range(4), held=4)),
     "two of a small company": (many(2, 5), decided(FIVE, range(2), held=2)),
     "more than twenty": (many(21, 400), decided(range(400), range(21), held=21)),
@@ -158,7 +161,7 @@ def test_who_has_left(facts: Facts, expected: Decision) -> None:
 
 def test_nobody_is_removed_unless_the_tenant_says_so() -> None:
     """Marks from the directory are deleted when the setting is taken away; others belong to another service."""
-    facts = Facts(company(5, LEFT), MISSING | marked(Reason.DELETED, 1), HERE, users_read_at=NOW)
+    facts = Facts(company(5, LEFT), MISSING | marked(LeaverReason.DELETED, 1), HERE, users_read_at=NOW)
     assert decide(facts, 0, NOW) == decided([0])
 
 
@@ -233,7 +236,7 @@ def test_a_leaver_leaves() -> None:
     company.leave(leaver)
     company.look()
     begun = company.stage.clock.seconds()
-    assert company.marks() == {found.id: Leaver(found.id, Reason.MISSING, begun)}
+    assert company.marks() == {found.id: Leaver(found.id, LeaverReason.MISSING, begun)}
     company.look(13.9)
     assert company.here() == set(company.people)
     company.look(0.2)
@@ -313,7 +316,7 @@ def test_a_suspended_user_is_removed_while_the_users_are_read() -> None:
     """The marks of the service account's users are left alone; without a good list of users, nobody is removed."""
     company = Company(5)
     suspended = company.stage.account(company.people[1])
-    company.stage.database.run(leavers.mark, [suspended.id], {suspended.id: Reason.SUSPENDED}, NOW)
+    company.stage.database.run(leavers.mark, [suspended.id], {suspended.id: LeaverReason.SUSPENDED}, NOW)
     company.look(20)
     read = insert(workspace).values(tenant="acme", read_at=company.stage.clock.seconds(), error_code="key_rejected")
     with company.stage.database.begin() as connection:
@@ -335,10 +338,12 @@ def test_the_directory_is_trusted_only_if_complete_and_recent() -> None:
     company = Company(3)
     stage = company.stage
 
-    def seen(after: float = 0.0) -> Listing | None:
+    def seen(after: float = 0.0) -> DirectoryListing | None:
         return stage.database.run(read_listing, "acme", stage.clock.seconds() + after)
 
-    whole = Listing(frozenset(company.people), frozenset(stage.world.account(each).sub for each in company.people), NOW)
+    whole = DirectoryListing(
+        frozenset(company.people), frozenset(stage.world.account(each).sub for each in company.people), NOW
+    )
     assert seen(MAX_AGE) == whole
     for spoilt in (
         {"sync_token": None},

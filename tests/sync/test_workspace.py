@@ -17,7 +17,7 @@ from twisted.logger import formatEvent, globalLogPublisher
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import DelegationRefused, GoogleError
-from ldapgw.google.delegation import GROUPS_SCOPE, USERS_SCOPE, Refusal, read_key_file
+from ldapgw.google.delegation import GROUPS_SCOPE, USERS_SCOPE, DelegationRefusal, read_key_file
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.google.people import People
 from ldapgw.google.sandbox import delegation as sandbox
@@ -25,7 +25,7 @@ from ldapgw.google.workspace import WorkspaceDirectory, WorkspaceUser
 from ldapgw.server.config import load
 from ldapgw.server.google import TenantDelegations
 from ldapgw.store import accounts, leavers, tables, workspaces
-from ldapgw.store.leavers import Reason
+from ldapgw.store.leavers import LeaverReason
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import metadata
 from ldapgw.store.workspaces import DelegatedUser, DelegationSettings, DelegationTrial, EnteredDelegation
@@ -125,7 +125,7 @@ class Workspace(Stage):
         return self.database.run(workspaces.read_status, "acme")
 
     @property
-    def reasons(self) -> dict[str, Reason]:
+    def reasons(self) -> dict[str, LeaverReason]:
         """Why people count as leavers, by address."""
         marks = self.database.run(leavers.read, "acme")
         return {found.address: marks[found.id].reason for found in self.known if found.id in marks}
@@ -172,8 +172,8 @@ def test_whose_contacts_are_read(settings: dict[str, tuple[str, ...]], covered: 
     members = {"eve", "sus"} if "groups" in settings else set[str]()
     selected, others = select_users(DelegationSettings(ALICE, **settings), users, members)
     assert selected == tuple(DelegatedUser(each.id, each.address) for each in users if each.id in covered.split())
-    expected = {each.id: Reason.MOVED for each in users if each.id not in covered.split()}
-    assert others == expected | {"sus": Reason.SUSPENDED, "old": Reason.SUSPENDED}
+    expected = {each.id: LeaverReason.MOVED for each in users if each.id not in covered.split()}
+    assert others == expected | {"sus": LeaverReason.SUSPENDED, "old": LeaverReason.SUSPENDED}
 
 
 def test_accounts_appear_by_themselves() -> None:
@@ -217,7 +217,11 @@ def test_a_workspace_that_cannot_be_read(caplog_twisted: list[str]) -> None:
     stage.world.workspaces.authorize(EMAIL, DOMAIN, ())
     stage.delegate()
     stage.read(RETRY_SECONDS)
-    assert (stage.known, stage.status.error_code, stage.status.error_since) == ((), Refusal.NOT_AUTHORIZED, NOW)
+    assert (stage.known, stage.status.error_code, stage.status.error_since) == (
+        (),
+        DelegationRefusal.NOT_AUTHORIZED,
+        NOW,
+    )
     (line,) = (line for line in caplog_twisted if "cannot be read" in line)
     assert line.startswith("tenant acme: the users of its Workspace cannot be read: not_authorized unauthorized_client")
     stage.authorize(*SCOPE_OF.values())
@@ -240,9 +244,9 @@ def test_who_has_left() -> None:
     stage.world.delete_account("fred@acme.example")
     stage.read()
     assert stage.reasons == {
-        "dora@acme.example": Reason.SUSPENDED,
-        "emil@acme.example": Reason.MOVED,
-        "fred@acme.example": Reason.DELETED,
+        "dora@acme.example": LeaverReason.SUSPENDED,
+        "emil@acme.example": LeaverReason.MOVED,
+        "fred@acme.example": LeaverReason.DELETED,
     }
     assert [(found.next_sync, found.error and found.error.facts["by"]) for found in stage.known] == [
         (None, "suspended"),
@@ -253,7 +257,7 @@ def test_who_has_left() -> None:
     stage.world.set_user("dora@acme.example", suspended=False)
     stage.world.set_user("emil@acme.example", org_unit="/Sales")
     stage.read()
-    assert stage.reasons == {"fred@acme.example": Reason.DELETED}
+    assert stage.reasons == {"fred@acme.example": LeaverReason.DELETED}
     assert [found.error for found in stage.known][:2] == [None, None]
 
 
@@ -327,7 +331,7 @@ def test_a_refused_client_stops_no_delegated_account() -> None:
     stage.world.workspaces.set_state(EMAIL, "disabled")
     stage.world.expire_access_tokens()
     stage.clock.advance(2 * READ_SECONDS)
-    assert stage.trouble(ALICE).facts == {"by": "delegation", "refusal": Refusal.SERVICE_ACCOUNT_DISABLED}
+    assert stage.trouble(ALICE).facts == {"by": "delegation", "refusal": DelegationRefusal.SERVICE_ACCOUNT_DISABLED}
     assert (stage.names(CAROL), stage.account(CAROL).error) == (["Cleo", "Zoe"], None)
 
 
@@ -379,7 +383,7 @@ def test_groups_of_google() -> None:
     stage.world.workspaces.delete_group("sales@acme.example")
     stage.read()
     (found,) = stage.database.run(workspaces.read_groups, "acme")
-    assert (found.members, found.error_code) == ({*stage.subs(ALICE, BOB)}, Refusal.NO_GROUP)
+    assert (found.members, found.error_code) == ({*stage.subs(ALICE, BOB)}, DelegationRefusal.NO_GROUP)
     assert stage.reasons == {}
 
 
@@ -427,20 +431,20 @@ def test_a_trial_reads_as_a_user() -> None:
     }
     assert stage.try_out(groups=("Phones@acme.example",)) == DelegationTrial(1, allowed)
     assert stage.try_out(users=("nobody@acme.example",)) == DelegationTrial(0, allowed)
-    assert stage.try_out(groups=("none@acme.example",)) == Refusal.NO_GROUP
+    assert stage.try_out(groups=("none@acme.example",)) == DelegationRefusal.NO_GROUP
     stage.world.set_user(BOB, signed_in=False)
     assert stage.try_out(users=("*",)) == DelegationTrial(2, allowed)  # read as Alice
-    assert stage.try_out(users=(BOB,)) == Refusal.SOME_SCOPES
+    assert stage.try_out(users=(BOB,)) == DelegationRefusal.SOME_SCOPES
     for fault, code in (
-        ("workspace_not_an_admin_403", Refusal.NOT_AN_ADMIN),
+        ("workspace_not_an_admin_403", DelegationRefusal.NOT_AN_ADMIN),
         ("error_service_disabled_403", "api_disabled"),
-        ("delegation_bad_key", Refusal.BAD_KEY),
+        ("delegation_bad_key", DelegationRefusal.BAD_KEY),
         ("delegation_503", "google_unavailable"),
     ):
         stage.world.faults.inject(fault, times=1)
         assert stage.try_out(users=("*",)) == code
     stage.world.set_user(ALICE, admin=False)
-    assert stage.try_out(users=("*",)) == Refusal.NOT_AN_ADMIN
+    assert stage.try_out(users=("*",)) == DelegationRefusal.NOT_AN_ADMIN
 
 
 def test_no_secret_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -519,7 +523,7 @@ def test_a_request_reads_nobody_who_has_left() -> None:
     assert (stage.names(BOB), stage.trouble(BOB).facts) == (["Ben"], {"by": "moved"})
     stage.world.rename_account(BOB, "robert@acme.example")  # the former address becomes an alias
     stage.read()
-    assert (stage.reasons, stage.names(BOB)) == ({BOB: Reason.MOVED}, ["Ben"])
+    assert (stage.reasons, stage.names(BOB)) == ({BOB: LeaverReason.MOVED}, ["Ben"])
 
 
 def test_new_exceptions_count_before_the_next_list() -> None:
@@ -594,7 +598,7 @@ def test_an_unknown_service_account_has_not_ended() -> None:
     stage.unknown.add("acme")
     stage.delegations.clear()
     stage.read()
-    assert ([found.delegated for found in stage.known], stage.reasons) == ([True, True], {BOB: Reason.SUSPENDED})
+    assert ([found.delegated for found in stage.known], stage.reasons) == ([True, True], {BOB: LeaverReason.SUSPENDED})
 
 
 def test_a_group_without_its_scope_costs_the_group_alone() -> None:
@@ -602,5 +606,5 @@ def test_a_group_without_its_scope_costs_the_group_alone() -> None:
     stage.world.workspaces.authorize(EMAIL, DOMAIN, {*SCOPE_OF.values(), USERS_SCOPE})
     stage.delegate()
     (found,) = stage.database.run(workspaces.read_groups, "acme")
-    assert (len(stage.known), found.error_code) == (2, Refusal.NOT_AUTHORIZED)
-    assert stage.try_out(users=("*",)) == Refusal.SOME_SCOPES
+    assert (len(stage.known), found.error_code) == (2, DelegationRefusal.NOT_AUTHORIZED)
+    assert stage.try_out(users=("*",)) == DelegationRefusal.SOME_SCOPES

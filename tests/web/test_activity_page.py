@@ -8,7 +8,7 @@ import re
 import pytest
 
 from ldapgw.store import accounts, activity, sync_history, sync_state
-from ldapgw.store.activity import COMMAND_LINE, PAGE_SIZE, Act, Entry, entry
+from ldapgw.store.activity import COMMAND_LINE, PAGE_SIZE, Act, ActivityEntry, entry
 from ldapgw.store.sync_history import SUMMARY_DAYS, SyncAttempt, SyncDay, SyncFigures
 from ldapgw.web.i18n import languages
 from ldapgw.web.record_texts import ACTS, outcome, strip
@@ -19,7 +19,7 @@ ROOT = "root@acme.example"
 
 def entries(stage: Stage) -> list[tuple[str, str, str, str, bool]]:
     """Actor, act, subject and detail of all entries, and whether they have an IP address; the oldest first."""
-    log: tuple[Entry, ...] = stage.do(activity.read_since, "acme", 0.0)
+    log: tuple[ActivityEntry, ...] = stage.do(activity.read_since, "acme", 0.0)
     return [(one.actor, one.act, one.subject, one.detail, bool(one.address)) for one in log]
 
 

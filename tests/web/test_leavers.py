@@ -17,7 +17,7 @@ from ldapgw.store import accounts, activity, contacts, leavers, sync_state, work
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.activity import Act
 from ldapgw.store.contacts import ContactRecord
-from ldapgw.store.leavers import Leaver, Reason
+from ldapgw.store.leavers import Leaver, LeaverReason
 from ldapgw.store.tables import account, contact
 from ldapgw.store.workspaces import DelegatedUser
 from ldapgw.web import admin_people, invitations
@@ -43,7 +43,7 @@ def act(browser: Browser, name: str, *ids: int, **fields: str) -> Seen:
     return browser.submit(f"{PAGE}/act", act=name, **{f"row-{key}": "1" for key in ids}, **fields)
 
 
-def leave(stage: Stage, *ids: int, reason: Reason = Reason.MISSING, ago: float = 0.0) -> None:
+def leave(stage: Stage, *ids: int, reason: LeaverReason = LeaverReason.MISSING, ago: float = 0.0) -> None:
     stage.do(leavers.mark, ids, dict.fromkeys(ids, reason), NOW - ago)
 
 
@@ -65,13 +65,13 @@ def rows(seen: Seen) -> list[str]:
 @pytest.mark.parametrize(
     ("reason", "why"),
     [
-        (Reason.MISSING, "Google has ended this person’s access, and the company directory no longer lists"),
-        (Reason.SUSPENDED, "This person’s Google account is suspended"),
-        (Reason.DELETED, "This person’s Google account was deleted"),
-        (Reason.MOVED, "The company’s service account no longer covers this person"),
+        (LeaverReason.MISSING, "Google has ended this person’s access, and the company directory no longer lists"),
+        (LeaverReason.SUSPENDED, "This person’s Google account is suspended"),
+        (LeaverReason.DELETED, "This person’s Google account was deleted"),
+        (LeaverReason.MOVED, "The company’s service account no longer covers this person"),
     ],
 )
-def test_a_leaver_is_seen_and_kept(stage: Stage, admin: Browser, reason: Reason, why: str) -> None:
+def test_a_leaver_is_seen_and_kept(stage: Stage, admin: Browser, reason: LeaverReason, why: str) -> None:
     """With the date on which the person leaves, in place of what the person would have to do."""
     alice, bob = connect(stage, ALICE, code="consent_revoked"), connect(stage, BOB)
     leave(stage, alice, reason=reason, ago=4 * DAY)
@@ -106,7 +106,7 @@ def test_a_leaver_who_was_disconnected_has_no_access_that_google_ended(stage: St
 
 
 def test_a_suspended_user_is_neither_connected_nor_synced(stage: Stage, admin: Browser) -> None:
-    def users(*present: DelegatedUser, **gone: Reason) -> None:
+    def users(*present: DelegatedUser, **gone: LeaverReason) -> None:
         more = {"scopes": frozenset[str](), "sharing": ACME.sharing, "shared_label": "", "now": NOW}
         stage.do(workspaces.apply_users, "acme", present, gone, (), **more)
 
@@ -115,7 +115,7 @@ def test_a_suspended_user_is_neither_connected_nor_synced(stage: Stage, admin: B
     for account_id in (alice.id, bob.id):
         stage.do(sync_state.end, stage.do(sync_state.begin, account_id), NOW, NOW + 600)
     assert rows(admin.get(PAGE)) == ["✓ Connected", "✓ Connected"]
-    users(DelegatedUser("b1", BOB), a1=Reason.SUSPENDED)
+    users(DelegatedUser("b1", BOB), a1=LeaverReason.SUSPENDED)
     assert rows(admin.get(PAGE))[0] == "! Needs attention leaves on 5 October 2026"
     told = admin.get(f"{PAGE}/{alice.id}")
     assert "Next sync –" in words_on(told)
@@ -128,7 +128,7 @@ def test_a_suspended_user_is_neither_connected_nor_synced(stage: Stage, admin: B
 def test_nobody_leaves_on_a_date_unless_the_tenant_says_so(stage: Stage) -> None:
     """The page then says only that the person has left."""
     stage.tenants = (replace(COMPANY, remove_leavers=0.0),)
-    leave(stage, connect(stage, ALICE), reason=Reason.DELETED)
+    leave(stage, connect(stage, ALICE), reason=LeaverReason.DELETED)
     assert rows(by_link(stage).get(PAGE)) == ["✓ Connected has left"]
 
 

@@ -82,7 +82,7 @@ class Advice(StrEnum):
     SEARCH_ON_DEMAND = "search_on_demand"  # the softphone can fetch the whole book or search on demand
 
 
-class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class VendorDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A document about the settings of a vendor's phones, which the authors of the vendor's file have read.
 
     :ivar title: who wrote the document, its name, and the page or section; not translated.
@@ -214,7 +214,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: tuple[str, ...] = ()
     file_step: int = 0
     plain_steps: tuple[int, ...] = ()
-    sources: tuple[Document, ...] = ()
+    sources: tuple[VendorDocument, ...] = ()
     sources_checked: str = ""
     tested: str = ""
 

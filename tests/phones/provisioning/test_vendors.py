@@ -28,9 +28,9 @@ from ldapgw.phones.provisioning.settings import (
 from ldapgw.phones.provisioning.sheet import (
     FROM_OUR_NOTES,
     Advice,
-    Document,
     Field,
     Vendor,
+    VendorDocument,
     all_vendors,
     fields_by_hand,
     make_sheet,
@@ -119,7 +119,7 @@ def test_steps_that_no_source_confirms(
     confirmed: list[tuple[int, ...]], plain: tuple[int, ...], unconfirmed: set[int], note: str
 ) -> None:
     """They have one line for all of them; a confirmed step is marked, and a plain step needs no source."""
-    sources = tuple(Document(f"guide {at}", "", ("menus",), steps) for at, steps in enumerate(confirmed))
+    sources = tuple(VendorDocument(f"guide {at}", "", ("menus",), steps) for at, steps in enumerate(confirmed))
     texts = ("Open the menu.", "Load the file.", "Search.")
     messages = ("Open the *menu*.", *texts[1:])
     vendor = msgspec.structs.replace(all_vendors()["other"], steps=messages, plain_steps=plain, sources=sources)
