@@ -15,7 +15,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from ldapgw.ber import SEQUENCE, head
 from ldapgw.directory import index_terms, query_plan
@@ -373,7 +373,7 @@ _MERGE_FACTOR: Final = 8
 
 
 def _new_edition() -> object:
-    """Return a new object; mypyc finds no class of Python's own as a factory."""
+    """Return a new object; in a compiled dataclass, `object` can be neither a type nor a factory."""
     return object()
 
 
@@ -394,7 +394,7 @@ class Segments:
 
     contacts: tuple[Segment, ...] = ()
     numbers: tuple[Segment, ...] = ()
-    edition: object = field(default_factory=_new_edition, init=False, repr=False, compare=False)
+    edition: Any = field(default_factory=_new_edition, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         """Return the number of contacts."""
