@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ READER, NEWCOMER, OWNER, LEAVER, LOSER, SYNCER, SHARER = (
 )
 # One for each way, because Google remembers what was granted.
 SWITCHERS = [f"silke{way.number}@acme.example" for way in WAYS]
+# Two for each way, who have a phone in common.
+PAIRS = [(f"petra{way.number}@acme.example", f"uwe{way.number}@acme.example") for way in WAYS]
 # One for each way, because a session may ask only ten questions in a row.
 ASKERS = [f"theo{way.number}@acme.example" for way in WAYS]
 FAMILY_NAMES = ("Ahrens", "Berg", "Classen", "Dorn", "Ehlers", "Frank", "Groth", "Hansen", "Jansen", "Kruse", "Lorenz")
@@ -51,7 +54,7 @@ HELP = 'help = "help@acme.example"\n'
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     few = [person("Tom", "Zweimann", "+4930555100")]
-    others = (NEWCOMER, OWNER, LEAVER, LOSER, SYNCER, SHARER, *SWITCHERS, *ASKERS)
+    others = (NEWCOMER, OWNER, LEAVER, LOSER, SYNCER, SHARER, *SWITCHERS, *ASKERS, *chain.from_iterable(PAIRS))
     people = {**dict.fromkeys(others, few), READER: [*MANY, NUMBER_MISSING, WITHOUT_NUMBER]}
     with new_site(tmp_path_factory.mktemp("site"), people=people, more=HELP) as site, site.running():
         other = person("Olga", "Andersen", "+4930555200")
@@ -190,6 +193,39 @@ def switching(here: Walk) -> None:
     here.stop("account-switched-off")
     here.go("contacts")
     expect(here.css(".people > li")).to_have_text([re.compile("Tom Zweimann")])
+
+
+def sharing_a_phone(here: Walk) -> None:
+    """Somebody gives a phone both of their accounts; the other account's own user sees the phone too, and leaves it."""
+    (first, second), name = PAIRS[here.way.number], f"pair-{here.way.number}"
+    here.sign_in(first)
+    here.open("connect?add")
+    here.consent(here.page, second)
+    here.page.wait_for_url(f"{here.site.page}*")
+    here.open("phones")
+    here.css('[name="also-2"]').check()
+    here.stop("phones-of-two-accounts")
+    here.add_phone(name)
+    expect(here.css('[name="also-2"]')).to_be_checked()
+    here.stop("phone-of-two-accounts")
+
+    here.context.clear_cookies()
+    here.sign_in(second, "phones")
+    here.follow(f"/phones/{name}")
+    expect(here.css("main .above")).to_contain_text(f"{first}, {second}")
+    here.stop("phone-of-two-people")
+    here.open(f"phones/{name}/leave")
+    here.stop("confirm-leave")
+    here.send(f"phones/{name}/leave")
+    expect(here.css("main > .note.good")).to_have_text(
+        here.say("The phone no longer finds your contacts. It stays with its other owners.")
+    )
+    expect(here.css(f'main a[href$="/phones/{name}"]')).to_have_count(0)
+    here.context.clear_cookies()
+    # The consent for the second account has replaced the session of the first one.
+    del here.crew.sessions["acme", first]
+    here.sign_in(first)
+    here.remove_phone(name)
 
 
 # --- contacts ---------------------------------------------------------------------------------------------------------
@@ -582,7 +618,7 @@ def errors(here: Walk) -> None:
 
 JOURNEYS = (
     *(connecting, refused_at_google, losing_access, contacts, searching, adding_a_phone, wrong_password, confirming),
-    *(syncing, troubleshooting, signed_out, getting_about, errors, sharing, switching),
+    *(syncing, troubleshooting, signed_out, getting_about, errors, sharing, sharing_a_phone, switching),
 )
 
 
